@@ -1,0 +1,38 @@
+/*
+ * base/fd.h - small helpers over file descriptors.
+ *
+ * Threads: safe from any thread.
+ * Errors:  -1 with errno set, unless said otherwise.
+ */
+#ifndef WEIR_BASE_FD_H
+#define WEIR_BASE_FD_H
+
+#include "base/buf.h"
+
+#include <sys/types.h>
+
+int fd_set_nonblocking(int fd);
+int fd_set_cloexec(int fd, bool on);
+
+/* Writes all n bytes, also over signals and short writes. */
+int fd_write_all(int fd, const void *data, size_t n);
+
+/* Appends the whole file to *out. A file larger than max_bytes is an error (EFBIG). */
+int fd_read_file(const char *path, size_t max_bytes, struct buf *out);
+
+/* The same from an open descriptor, from where it stands. */
+int fd_read_all(int fd, size_t max_bytes, struct buf *out);
+
+/* mkdir with all its parents; an existing folder is no error. */
+int fd_make_dirs(const char *path, mode_t mode);
+
+/* The same for the folder that `path` lies in. */
+int fd_make_parent_dirs(const char *path, mode_t mode);
+
+/* Opens path for appending, creating it with mode 0644. */
+int fd_open_append(const char *path);
+
+/* An anonymous file in memory that holds the content, positioned at its start. */
+int fd_memory_file(const char *name, struct slice content);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * base/log.h - the error log: one line, one write, from any thread of any process.
+ *
+ * Lines look as nginx's do: "2026/11/21 03:46:00 [error] PID#TID: MESSAGE".
+ * Ownership: the sink list is the caller's; it must outlive its use.
+ * Threads:   log_write is safe from any thread; the log_set_* calls belong to the main thread of a process.
+ * Errors:    a line that cannot be written (full disk) is counted in log_lost_lines and otherwise dropped: logging
+ *            never fails a request.
+ */
+#ifndef WEIR_BASE_LOG_H
+#define WEIR_BASE_LOG_H
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum log_level {
+    LOG_LEVEL_STDERR, /* unused by lines; kept so that the numbers are syslog's plus one */
+    LOG_LEVEL_EMERG,
+    LOG_LEVEL_ALERT,
+    LOG_LEVEL_CRIT,
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_NOTICE,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG,
+};
+
+enum { LOG_LINE_BYTES = 2048, LOG_SINKS_MAX = 8 };
+
+struct log_sink {
+    int fd;
+    enum log_level level;
+};
+
+/* Where lines go. Before the first call they go to stderr at level notice. */
+void log_set_sinks(const struct log_sink *sinks, int count);
+
+/* Changes the level of one sink, numbered as given to log_set_sinks. */
+void log_set_level(int sink, enum log_level level);
+
+/* Also writes lines of level emerg..error to stderr, as nginx does until it has become a daemon. */
+void log_also_stderr(bool on);
+
+/* Whether a line of this level would be written anywhere. */
+bool log_wants(enum log_level level);
+
+/* printf of one line. errno is preserved. */
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same, and " (ERRNO: text)" behind it as nginx has it. */
+void log_errno(enum log_level level, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* "emerg" ... "debug", or NULL. */
+const char *log_level_name(enum log_level level);
+
+/* The level of that name, or -1. */
+int log_level_by_name(const char *name);
+
+/* Lines lost in this process because a sink could not take them. */
+unsigned long log_lost_lines(void);
+
+#define log_emerg(...) log_write(LOG_LEVEL_EMERG, __VA_ARGS__)
+#define log_alert(...) log_write(LOG_LEVEL_ALERT, __VA_ARGS__)
+#define log_crit(...) log_write(LOG_LEVEL_CRIT, __VA_ARGS__)
+#define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...) log_write(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_notice(...) log_write(LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * base/slice.h - a borrowed run of bytes: pointer and length, never owned, not zero-terminated.
+ *
+ * Ownership: a slice owns nothing; whoever made it says how long its bytes live.
+ * Threads:   plain values; safe anywhere.
+ */
+#ifndef WEIR_BASE_SLICE_H
+#define WEIR_BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+struct slice {
+    const char *data; /* NULL means "absent", which differs from an empty text */
+    size_t len;       /* bytes */
+};
+
+/* A slice over a string literal. */
+#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+
+/* For printf's "%.*s": the length as int, then the bytes. */
+#define SLICE_ARGS(s) (int)(s).len, (s).data ? (s).data : ""
+
+static inline struct slice slice_of(const char *text)
+{
+    return (struct slice){text, text ? strlen(text) : 0};
+}
+
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static inline bool slice_eq_nocase(struct slice a, struct slice b)
+{
+    return a.len == b.len && (a.len == 0 || strncasecmp(a.data, b.data, a.len) == 0);
+}
+
+static inline bool slice_starts(struct slice s, struct slice prefix)
+{
+    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
+}
+
+/* The rest of s after its first n bytes; empty if s is shorter. */
+static inline struct slice slice_from(struct slice s, size_t n)
+{
+    return n >= s.len ? (struct slice){s.data + s.len, 0} : (struct slice){s.data + n, s.len - n};
+}
+
+/* s without blanks and tabs at either end (OWS of RFC 9110 section 5.6.3). */
+static inline struct slice slice_trim(struct slice s)
+{
+    while (s.len && (s.data[0] == ' ' || s.data[0] == '\t')) {
+        s.data++;
+        s.len--;
+    }
+    while (s.len && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+/*
+ * Cuts the next element off a comma-separated list (RFC 9110 section 5.6.1), trimmed.
+ * Returns false at the end of the list; empty elements are skipped. *list advances.
+ */
+bool slice_next_in_list(struct slice *list, struct slice *element);
+
+/* Reads a whole slice of decimal digits. Returns false on anything else, or above `max`. */
+bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *value);
+
+#endif

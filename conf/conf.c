@@ -1,0 +1,104 @@
+/*
+ * conf/conf.c - loading: file and -g text to tree, tree to settings, settings completed by inheritance.
+ */
+#include "conf/conf.h"
+
+#include "base/log.h"
+#include "conf/directive.h"
+
+#include <stdlib.h>
+
+static struct conf *conf_new(const struct conf_options *options)
+{
+    struct conf *conf = conf_must(calloc(1, sizeof *conf));
+    arena_init(&conf->arena, 16384);
+    conf->errors.arena = &conf->arena;
+    conf->tree.arena = &conf->arena;
+    conf->tree.errors = &conf->errors;
+    conf->prefix = arena_dup(&conf->arena, slice_of(options->prefix));
+    conf->daemon = conf->master_process = conf->worker_processes = conf->rlimit_nofile = CONF_UNSET;
+    conf->shutdown_timeout_ms = conf->worker_connections = conf->multi_accept = CONF_UNSET;
+    return conf;
+}
+
+struct slice conf_full_path(struct conf *conf, struct slice path)
+{
+    bool absolute = path.len > 0 && path.data[0] == '/';
+    return absolute ? arena_dup(&conf->arena, path)
+                    : arena_printf(&conf->arena, "%.*s%.*s", SLICE_ARGS(conf->prefix), SLICE_ARGS(path));
+}
+
+static void inherit_locations(struct conf *conf, struct conf_location *list, const struct settings *parent)
+{
+    for (struct conf_location *l = list; l; l = l->next) {
+        conf_inherit(&l->settings, parent, conf);
+        inherit_locations(conf, l->locations, &l->settings);
+    }
+}
+
+static void default_error_log(struct conf *conf, const struct conf_options *options)
+{
+    if (conf->error_logs)
+        return;
+    struct conf_error_log *log = conf_must(arena_zalloc(&conf->arena, sizeof *log));
+    struct slice path = slice_of(options->error_log ? options->error_log : "logs/error.log");
+    log->path = slice_eq(path, SLICE("stderr")) ? path : conf_full_path(conf, path);
+    log->level = LOG_LEVEL_ERROR;
+    conf->error_logs = log;
+}
+
+static void complete(struct conf *conf, const struct conf_options *options)
+{
+    struct conf_walk walk = {.conf = conf, .context = CONF_MAIN};
+    conf_walk_block(&walk, conf->tree.root);
+    const struct conf_node *n = conf->tree.root;
+    while (n && !slice_eq(n->name, SLICE("events")))
+        n = n->next;
+    if (!n)
+        conf_error(&conf->errors, NULL, "no \"events\" section in configuration; add: events { } in %s:1", options->file);
+    conf_fill_core_defaults(conf);
+    if (conf->worker_processes == CONF_UNSET)
+        conf->worker_processes = 1;
+    if (!conf->user.data)
+        conf->user = SLICE("nobody");
+    conf_add_default_pool(conf);
+    default_error_log(conf, options);
+    if (!conf->http)
+        return;
+    conf_inherit(&conf->http->settings, NULL, conf);
+    for (struct conf_server *s = conf->http->servers; s; s = s->next) {
+        conf_inherit(&s->top.settings, &conf->http->settings, conf);
+        inherit_locations(conf, s->top.locations, &s->top.settings);
+    }
+}
+
+struct conf *conf_load(const struct conf_options *options)
+{
+    struct conf *conf = conf_new(options);
+    bool ok = !options->globals || conf_tree_read_text(&conf->tree, "command line", slice_of(options->globals));
+    if (ok && conf_tree_read_file(&conf->tree, options->file))
+        complete(conf, options);
+    return conf;
+}
+
+struct conf *conf_load_serialized(const struct conf_options *options, struct slice text)
+{
+    struct conf *conf = conf_new(options);
+    if (conf_tree_read_text(&conf->tree, "master", text))
+        complete(conf, options);
+    return conf;
+}
+
+bool conf_serialize(const struct conf *conf, struct buf *out)
+{
+    return conf_tree_print(conf->tree.root, out);
+}
+
+void conf_free(struct conf *conf)
+{
+    if (!conf)
+        return;
+    struct arena arena = conf->arena;
+    arena_free(&arena);
+    free(conf);
+}

@@ -1,0 +1,45 @@
+/*
+ * conf/conf.h - from a configuration file to struct conf, and from one struct conf to the next.
+ *
+ * Threads: one thread at a time.
+ */
+#ifndef WEIR_CONF_CONF_H
+#define WEIR_CONF_CONF_H
+
+#include "conf/settings.h"
+
+/* What the command line contributes. */
+struct conf_options {
+    const char *file;      /* -c, absolute */
+    const char *prefix;    /* -p, absolute, ends in "/" */
+    const char *globals;   /* -g, or NULL */
+    const char *error_log; /* -e, or NULL */
+};
+
+/*
+ * Reads a configuration whole. Never returns NULL; conf->errors.count tells whether it can be used. All errors that
+ * can be told apart are collected, not only the first. The caller frees it with conf_free.
+ */
+struct conf *conf_load(const struct conf_options *options);
+
+/* The same from what conf_serialize wrote. */
+struct conf *conf_load_serialized(const struct conf_options *options, struct slice text);
+
+/* The whole configuration as one text without includes. Returns false when memory is out. */
+bool conf_serialize(const struct conf *conf, struct buf *out);
+
+void conf_free(struct conf *conf);
+
+/* Whether the two differ only in values that running workers can take over. */
+bool conf_differs_only_live(const struct conf *a, const struct conf *b);
+
+/* Copies those values from `from` into `to`. Both must have passed conf_differs_only_live. Pools are the caller's. */
+void conf_copy_live(struct conf *to, const struct conf *from);
+
+/* `path` with the prefix before it unless it is absolute; lives in the conf's arena, zero-terminated. */
+struct slice conf_full_path(struct conf *conf, struct slice path);
+
+/* Writes docs/directives.md from the directive tables. */
+bool conf_document(struct buf *out);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * conf/directive.h - a directive as a row of a table: the same row checks, fills, documents and compares.
+ */
+#ifndef WEIR_CONF_DIRECTIVE_H
+#define WEIR_CONF_DIRECTIVE_H
+
+#include "conf/settings.h"
+
+enum conf_context {
+    CONF_MAIN = 1,
+    CONF_EVENTS = 2,
+    CONF_HTTP = 4,
+    CONF_SERVER = 8,
+    CONF_LOCATION = 16,
+};
+
+enum conf_type_of_value {
+    CONF_CUSTOM, /* `set` does all */
+    CONF_FLAG,   /* on | off */
+    CONF_NUMBER,
+    CONF_SIZE, /* bytes: k, m, g */
+    CONF_TIME, /* milliseconds: ms, s, m, h, d, w, M, y; a bare number is seconds */
+    CONF_TEXT,
+    CONF_PATH, /* text; the prefix goes before a relative one */
+    CONF_BLOCK,
+};
+
+/* Where the table walk stands. `settings` is what http, server and location directives fill. */
+struct conf_walk {
+    struct conf *conf;
+    enum conf_context context;
+    struct settings *settings;
+    struct conf_server *server;     /* in server and location */
+    struct conf_location *location; /* in server (its top) and location */
+};
+
+struct conf_directive {
+    const char *name;
+    unsigned contexts;       /* enum conf_context, or-ed */
+    int min_args, max_args;  /* max_args -1: any number */
+    enum conf_type_of_value type;
+    size_t offset;           /* of an int64_t or slice: in struct settings for http contexts, else in struct conf */
+    int64_t min, max;        /* for numbers; both 0: no bound */
+    const char *default_text;
+    int live_after; /* -1: a change needs new workers; else: arguments from this one on can change under way */
+    void (*set)(struct conf_walk *walk, const struct conf_node *node);
+    const char *syntax; /* arguments, as in the documentation */
+    const char *help;
+};
+
+/* The tables, each ended by a row without a name. */
+extern const struct conf_directive conf_core_directives[];
+extern const struct conf_directive conf_http_directives[];
+
+/* The row for a name, or NULL. */
+const struct conf_directive *conf_find_directive(struct slice name);
+
+/* Applies every statement of a block in the given context. */
+void conf_walk_block(struct conf_walk *walk, const struct conf_node *children);
+
+/* Fills what no statement set: from `parent` where there is one, else from the defaults of the tables. */
+void conf_inherit(struct settings *settings, const struct settings *parent, struct conf *conf);
+void conf_fill_core_defaults(struct conf *conf);
+void conf_unset(struct settings *settings);
+
+/* The part of conf_inherit for fields that have setters of their own. */
+void conf_inherit_custom(struct settings *settings, const struct settings *parent, struct conf *conf);
+
+/* Setters that one table borrows from another file. */
+void conf_set_http(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_server(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_location(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_listen(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_server_name(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_return(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_content(struct conf_walk *walk, const struct conf_node *node);
+
+/* Adds the pool "default" unless the configuration defines it. */
+void conf_add_default_pool(struct conf *conf);
+
+/* Out of memory while reading a configuration: nothing sensible is left to do, so it aborts. */
+void *conf_must(void *p);
+
+/* Values. On failure they return false and leave *value. */
+bool conf_parse_size(struct slice s, int64_t *value);
+bool conf_parse_time(struct slice s, int64_t *value_ms);
+bool conf_parse_number(struct slice s, int64_t *value);
+
+/* A row's value in words for messages and documentation: "a size such as 8k". */
+const char *conf_type_words(enum conf_type_of_value type);
+
+/* The arguments as key=value pairs, from argument `first` on; an argument without "=" is an error. */
+struct conf_key_value *conf_key_values(struct conf_walk *walk, const struct conf_node *node, int first);
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * conf/live.c - what running workers can take over, and taking it over.
+ *
+ * Two configurations differ only in live values if their trees are the same once statements that are live from their
+ * first argument on are left out, and the live arguments of the others are cut off. Their settings then have the
+ * same shape, and the rows marked live are copied field by field.
+ */
+#include "conf/conf.h"
+#include "conf/directive.h"
+
+static int live_after(const struct conf_node *n)
+{
+    const struct conf_directive *d = conf_find_directive(n->name);
+    return d ? d->live_after : -1; /* lines of a types block are no directives */
+}
+
+static const struct conf_node *skip_live(const struct conf_node *n)
+{
+    while (n && live_after(n) == 0)
+        n = n->next;
+    return n;
+}
+
+static bool same_tree(const struct conf_node *a, const struct conf_node *b);
+
+static bool same_statement(const struct conf_node *a, const struct conf_node *b)
+{
+    if (!slice_eq(a->name, b->name) || a->has_block != b->has_block)
+        return false;
+    int fixed = live_after(a);
+    if (fixed < 0 && a->nargs != b->nargs)
+        return false;
+    for (int i = 0; i < (fixed < 0 ? a->nargs : fixed); i++)
+        if (i >= a->nargs || i >= b->nargs || !slice_eq(a->args[i], b->args[i]))
+            return false;
+    return same_tree(a->children, b->children);
+}
+
+static bool same_tree(const struct conf_node *a, const struct conf_node *b)
+{
+    for (a = skip_live(a), b = skip_live(b); a && b; a = skip_live(a->next), b = skip_live(b->next))
+        if (!same_statement(a, b))
+            return false;
+    return !a && !b;
+}
+
+bool conf_differs_only_live(const struct conf *a, const struct conf *b)
+{
+    return same_tree(a->tree.root, b->tree.root);
+}
+
+static void copy_rows(const struct conf_directive *table, void *to, const void *from)
+{
+    for (const struct conf_directive *d = table; d->name; d++)
+        if (d->live_after == 0 && d->type != CONF_CUSTOM && d->type != CONF_BLOCK)
+            *(int64_t *)((char *)to + d->offset) = *(const int64_t *)((const char *)from + d->offset);
+}
+
+static void copy_settings(struct settings *to, const struct settings *from)
+{
+    copy_rows(conf_http_directives, to, from);
+    to->keepalive_timeout_ms = from->keepalive_timeout_ms;
+    to->keepalive_header_s = from->keepalive_header_s;
+    to->large_header_buffers = from->large_header_buffers;
+    to->large_header_buffer_bytes = from->large_header_buffer_bytes;
+}
+
+static void copy_locations(struct conf_location *to, const struct conf_location *from)
+{
+    for (; to && from; to = to->next, from = from->next) {
+        copy_settings(&to->settings, &from->settings);
+        copy_locations(to->locations, from->locations);
+    }
+}
+
+static void copy_pools(struct conf_pool *to, const struct conf_pool *from)
+{
+    for (; to && from; to = to->next, from = from->next) {
+        struct slice name = to->name;
+        struct conf_pool *next = to->next;
+        const struct conf_node *node = to->node;
+        *to = *from;
+        to->name = name;
+        to->next = next;
+        to->node = node;
+    }
+}
+
+void conf_copy_live(struct conf *to, const struct conf *from)
+{
+    copy_rows(conf_core_directives, to, from);
+    copy_pools(to->pools, from->pools);
+    struct conf_error_log *log = to->error_logs;
+    for (const struct conf_error_log *l = from->error_logs; l && log; l = l->next, log = log->next)
+        log->level = l->level;
+    if (!to->http)
+        return;
+    copy_settings(&to->http->settings, &from->http->settings);
+    struct conf_server *server = to->http->servers;
+    for (const struct conf_server *s = from->http->servers; s && server; s = s->next, server = server->next)
+        copy_locations(&server->top, &s->top);
+}

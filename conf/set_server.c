@@ -1,0 +1,237 @@
+/*
+ * conf/set_server.c - the blocks of HTTP: http, server, location, and what belongs to one of them alone.
+ */
+#include "conf/conf.h"
+#include "conf/directive.h"
+
+void conf_set_http(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf *conf = w->conf;
+    if (conf->http) {
+        conf_error(&conf->errors, n, "\"http\" directive is duplicate; keep one of them");
+        return;
+    }
+    conf->http = conf_must(arena_zalloc(&conf->arena, sizeof *conf->http));
+    conf->http->node = n;
+    conf_unset(&conf->http->settings);
+    struct conf_walk inner = {.conf = conf, .context = CONF_HTTP, .settings = &conf->http->settings};
+    conf_walk_block(&inner, n->children);
+}
+
+void conf_set_server(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_server *server = conf_must(arena_zalloc(&w->conf->arena, sizeof *server));
+    struct conf_server **tail = &w->conf->http->servers;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = server;
+    server->node = server->top.node = n;
+    conf_unset(&server->top.settings);
+    struct conf_walk inner = {.conf = w->conf, .context = CONF_SERVER, .settings = &server->top.settings,
+                              .server = server, .location = &server->top};
+    conf_walk_block(&inner, n->children);
+    if (!server->listens) { /* nginx's default; the port depends on who runs it only there */
+        server->listens = conf_must(arena_zalloc(&w->conf->arena, sizeof *server->listens));
+        *server->listens = (struct conf_listen){.address = SLICE("*:80"), .backlog = 511, .node = n};
+    }
+}
+
+static bool parse_match(struct slice modifier, enum conf_match *match)
+{
+    static const struct {
+        const char *text;
+        enum conf_match match;
+    } kinds[] = {{"=", CONF_MATCH_EXACT},
+                 {"^~", CONF_MATCH_PREFIX_FINAL},
+                 {"~", CONF_MATCH_REGEX},
+                 {"~*", CONF_MATCH_REGEX_NOCASE}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (slice_eq(modifier, slice_of(kinds[i].text))) {
+            *match = kinds[i].match;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "location ~* \.gif$" and also, as nginx allows, "location ~*\.gif$" and "location =/x". */
+static bool split_match(struct slice *pattern, enum conf_match *match)
+{
+    static const char *const modifiers[] = {"~*", "^~", "~", "="};
+    for (int i = 0; i < 4; i++) {
+        struct slice m = slice_of(modifiers[i]);
+        if (slice_starts(*pattern, m)) {
+            *pattern = slice_from(*pattern, m.len);
+            return parse_match(m, match);
+        }
+    }
+    return true;
+}
+
+static bool is_regex(enum conf_match match)
+{
+    return match == CONF_MATCH_REGEX || match == CONF_MATCH_REGEX_NOCASE;
+}
+
+/* The rules by which nginx refuses a nested location. */
+static void check_nesting(struct conf_walk *w, const struct conf_node *n, const struct conf_location *l)
+{
+    const struct conf_location *outer = l->parent;
+    if (outer == &w->server->top)
+        return;
+    if (outer->match == CONF_MATCH_EXACT)
+        conf_error(&w->conf->errors, n, "location \"%.*s\" cannot be inside the exact location \"%.*s\"",
+                   SLICE_ARGS(l->pattern), SLICE_ARGS(outer->pattern));
+    else if (!is_regex(l->match) && !is_regex(outer->match) && !slice_starts(l->pattern, outer->pattern))
+        conf_error(&w->conf->errors, n, "location \"%.*s\" is outside location \"%.*s\"; it must start with it",
+                   SLICE_ARGS(l->pattern), SLICE_ARGS(outer->pattern));
+}
+
+static void check_duplicate(struct conf_walk *w, const struct conf_node *n, const struct conf_location *l)
+{
+    for (const struct conf_location *o = l->parent->locations; o != l; o = o->next) {
+        bool same_class = (o->match == CONF_MATCH_EXACT) == (l->match == CONF_MATCH_EXACT);
+        if (!is_regex(l->match) && !is_regex(o->match) && same_class && slice_eq(o->pattern, l->pattern)) {
+            conf_error(&w->conf->errors, n, "duplicate location \"%.*s\"; the first is in line %d",
+                       SLICE_ARGS(l->pattern), o->node->line);
+            return;
+        }
+    }
+}
+
+void conf_set_location(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_location *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
+    *l = (struct conf_location){.pattern = n->args[n->nargs - 1], .parent = w->location, .node = n};
+    bool ok = n->nargs == 2 ? parse_match(n->args[0], &l->match) : split_match(&l->pattern, &l->match);
+    if (!ok) {
+        conf_error(&w->conf->errors, n, "invalid location modifier \"%.*s\"; it is \"=\", \"^~\", \"~\" or \"~*\"",
+                   SLICE_ARGS(n->args[0]));
+        return;
+    }
+    struct conf_location **tail = &w->location->locations;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = l;
+    check_nesting(w, n, l);
+    check_duplicate(w, n, l);
+    conf_unset(&l->settings);
+    struct conf_walk inner = {.conf = w->conf, .context = CONF_LOCATION, .settings = &l->settings,
+                              .server = w->server, .location = l};
+    conf_walk_block(&inner, n->children);
+}
+
+static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
+{
+    if (slice_eq(arg, SLICE("default_server")) || slice_eq(arg, SLICE("default")))
+        l->default_server = true;
+    else if (slice_eq(arg, SLICE("reuseport")))
+        l->reuseport = true;
+    else if (slice_eq(arg, SLICE("ipv6only=on")))
+        l->ipv6only = true;
+    else if (slice_eq(arg, SLICE("ipv6only=off")))
+        l->ipv6only = false;
+    else if (slice_starts(arg, SLICE("backlog=")))
+        return conf_parse_number(slice_from(arg, 8), &l->backlog) && l->backlog >= 1 && l->backlog <= INT32_MAX;
+    else
+        return false;
+    return true;
+}
+
+void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_listen *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l)), **tail = &w->server->listens;
+    *l = (struct conf_listen){.address = n->args[0], .backlog = 511, .ipv6only = true, .node = n};
+    for (int i = 1; i < n->nargs; i++)
+        if (!set_listen_parameter(l, n->args[i]))
+            conf_error(&w->conf->errors, n,
+                       "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "
+                       "ipv6only=on|off",
+                       SLICE_ARGS(n->args[i]));
+    for (; *tail; tail = &(*tail)->next)
+        if (slice_eq((*tail)->address, l->address))
+            conf_error(&w->conf->errors, n, "a duplicate listen %.*s; keep one of them", SLICE_ARGS(l->address));
+    *tail = l;
+}
+
+void conf_set_server_name(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_strings *names = &w->server->names;
+    struct slice *all = conf_must(arena_alloc(&w->conf->arena, (size_t)(names->count + n->nargs) * sizeof *all));
+    if (names->count)
+        memcpy(all, names->items, (size_t)names->count * sizeof *all);
+    memcpy(all + names->count, n->args, (size_t)n->nargs * sizeof *all);
+    *names = (struct conf_strings){all, names->count + n->nargs};
+    w->server->names_node = n;
+}
+
+static bool redirects(int code)
+{
+    return code == 301 || code == 302 || code == 303 || code == 307 || code == 308;
+}
+
+/* return CODE [TEXT] | return CODE URL | return URL */
+void conf_set_return(struct conf_walk *w, const struct conf_node *n)
+{
+    if (w->location->ret)
+        return; /* the first one answers; nginx runs no further either */
+    struct conf_return *r = conf_must(arena_zalloc(&w->conf->arena, sizeof *r));
+    int64_t code;
+    r->node = n;
+    if (conf_parse_number(n->args[0], &code) && code <= 999) {
+        r->code = (int)code;
+        if (n->nargs == 2)
+            r->text = n->args[1];
+        if (redirects(r->code) && !r->text.data)
+            r->text = SLICE("");
+    } else if (n->nargs == 1 && (slice_starts(n->args[0], SLICE("http://")) ||
+                                 slice_starts(n->args[0], SLICE("https://")) || n->args[0].data[0] == '$')) {
+        r->code = 302;
+        r->text = n->args[0];
+    } else {
+        conf_error(&w->conf->errors, n, "invalid return code \"%.*s\"; write: return CODE [TEXT|URL]; or return URL;",
+                   SLICE_ARGS(n->args[0]));
+        return;
+    }
+    w->location->ret = r;
+}
+
+static void set_handler(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_handler *h = conf_must(arena_zalloc(&w->conf->arena, sizeof *h));
+    *h = (struct conf_handler){.name = n->args[0], .pool = SLICE("default"), .node = n};
+    if (n->nargs == 0 || n->args[0].len == 0) {
+        conf_error(&w->conf->errors, n, "\"handler\" needs a handler's name");
+        return;
+    }
+    struct conf_key_value **tail = &h->args;
+    for (struct conf_key_value *kv = conf_key_values(w, n, 1); kv;) {
+        struct conf_key_value *next = kv->next;
+        kv->next = NULL;
+        if (slice_eq(kv->key, SLICE("pool"))) {
+            h->pool = kv->value;
+        } else {
+            *tail = kv;
+            tail = &kv->next;
+        }
+        kv = next;
+    }
+    w->location->handler = h;
+}
+
+/* handler, status, stub_status: a location has one of them. */
+void conf_set_content(struct conf_walk *w, const struct conf_node *n)
+{
+    if (w->location->content != CONF_CONTENT_STATIC) {
+        conf_error(&w->conf->errors, n, "\"%.*s\" directive is duplicate: this location has its handler already",
+                   SLICE_ARGS(n->name));
+        return;
+    }
+    if (slice_eq(n->name, SLICE("handler"))) {
+        w->location->content = CONF_CONTENT_HANDLER;
+        set_handler(w, n);
+    } else {
+        w->location->content =
+            slice_eq(n->name, SLICE("status")) ? CONF_CONTENT_STATUS : CONF_CONTENT_STUB_STATUS;
+    }
+}

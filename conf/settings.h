@@ -1,0 +1,181 @@
+/*
+ * conf/settings.h - the typed settings that a configuration becomes.
+ *
+ * The directive tables (conf/table_*.c) say which statement fills which field, with unit, range and default.
+ * Ownership: everything lives in the arena of struct conf and dies with conf_free.
+ * Threads:   read by the process's main thread only; a reload in place changes it between two events.
+ */
+#ifndef WEIR_CONF_SETTINGS_H
+#define WEIR_CONF_SETTINGS_H
+
+#include "base/arena.h"
+#include "conf/tree.h"
+
+#include <stdint.h>
+
+#define CONF_UNSET INT64_MIN /* a number that no statement has set yet */
+
+struct conf_key_value {
+    struct slice key;
+    struct slice value;
+    struct conf_key_value *next;
+};
+
+struct conf_strings {
+    const struct slice *items;
+    int count;
+};
+
+/* thread_pool NAME threads=MIN..MAX ... */
+struct conf_pool {
+    struct slice name;
+    int64_t threads_min, threads_max;
+    int64_t max_queue;
+    int64_t queue_timeout_ms; /* 0: no bound on age */
+    int64_t idle_timeout_ms;
+    int64_t stack_bytes;
+    int discipline; /* enum conf_discipline */
+    const struct conf_node *node;
+    struct conf_pool *next;
+};
+
+enum conf_discipline { CONF_FIFO, CONF_LIFO, CONF_CODEL };
+
+struct conf_error_log {
+    struct slice path; /* "stderr", or a file */
+    int level;         /* enum log_level */
+    const struct conf_node *node;
+    struct conf_error_log *next;
+};
+
+struct conf_log_format {
+    struct slice name;
+    struct slice text;
+    const struct conf_node *node;
+    struct conf_log_format *next;
+};
+
+/* One access_log statement; a list with path.data == NULL is "off". */
+struct conf_access_log {
+    struct slice path;
+    struct slice format_name;
+    const struct conf_node *node;
+    struct conf_access_log *next;
+};
+
+struct conf_return {
+    int code;
+    struct slice text; /* body, or the URL of a redirect; data NULL when there is none */
+    const struct conf_node *node;
+};
+
+struct conf_error_page {
+    const int *codes;
+    int code_count;
+    int new_code; /* -1: keep, 0: the answer's own ("="), else the code ("=200") */
+    struct slice uri;
+    const struct conf_node *node;
+    struct conf_error_page *next;
+};
+
+struct conf_type {
+    struct slice extension; /* lower case */
+    struct slice type;
+};
+
+struct conf_types {
+    struct conf_type *items;
+    int count;
+};
+
+enum conf_content { CONF_CONTENT_STATIC, CONF_CONTENT_HANDLER, CONF_CONTENT_STATUS, CONF_CONTENT_STUB_STATUS };
+
+struct conf_handler {
+    struct slice name;
+    struct slice pool;
+    struct conf_key_value *args;
+    const struct conf_node *node;
+};
+
+/* What http, server and location share; inherited inwards field by field. */
+struct settings {
+    struct slice root, alias;
+    int64_t alias_strip; /* bytes of the URI that `alias` replaces */
+    const struct conf_strings *index;
+    const struct conf_types *types;
+    struct slice default_type;
+    const struct conf_error_page *error_pages;
+    const struct conf_access_log *access_logs;
+    int64_t keepalive_timeout_ms;
+    int64_t keepalive_header_s; /* 0: no Keep-Alive header */
+    int64_t keepalive_requests;
+    int64_t client_header_timeout_ms, client_body_timeout_ms, send_timeout_ms;
+    int64_t client_max_body_bytes; /* 0: no limit */
+    int64_t client_header_buffer_bytes;
+    int64_t large_header_buffers, large_header_buffer_bytes;
+    int64_t client_body_buffer_bytes;
+    struct slice client_body_temp_path;
+    int64_t handler_timeout_ms;
+    int64_t sendfile, tcp_nodelay, tcp_nopush, server_tokens;
+};
+
+enum conf_match { CONF_MATCH_PREFIX, CONF_MATCH_PREFIX_FINAL, CONF_MATCH_EXACT, CONF_MATCH_REGEX, CONF_MATCH_REGEX_NOCASE };
+
+struct conf_location {
+    enum conf_match match; /* "", "^~", "=", "~", "~*" */
+    struct slice pattern;
+    struct settings settings;
+    enum conf_content content;
+    const struct conf_handler *handler;
+    const struct conf_return *ret;
+    struct conf_location *locations; /* nested, in order */
+    struct conf_location *parent;
+    struct conf_location *next;
+    const struct conf_node *node;
+};
+
+struct conf_listen {
+    struct slice address; /* as written */
+    int64_t backlog;
+    bool reuseport, default_server, ipv6only;
+    const struct conf_node *node;
+    struct conf_listen *next;
+};
+
+struct conf_server {
+    struct conf_listen *listens;
+    struct conf_strings names;
+    const struct conf_node *names_node;
+    struct conf_location top; /* the server's own settings, and its locations */
+    const struct conf_node *node;
+    struct conf_server *next;
+};
+
+struct conf_http {
+    struct settings settings;
+    struct conf_log_format *formats;
+    struct conf_server *servers;
+    const struct conf_node *node;
+};
+
+struct conf {
+    struct arena arena;
+    struct conf_errors errors;
+    struct conf_tree tree;
+    struct slice prefix; /* with a "/" at its end; relative paths start here */
+
+    int64_t daemon, master_process;
+    struct slice user, group;
+    struct slice pid_path;
+    int64_t worker_processes; /* "auto" already resolved */
+    int64_t rlimit_nofile;    /* CONF_UNSET: leave as it is */
+    int64_t shutdown_timeout_ms;
+    struct conf_error_log *error_logs;
+    const struct conf_strings *modules;
+    struct conf_pool *pools; /* "default" is always among them */
+    int64_t worker_connections;
+    int64_t multi_accept;
+    struct conf_http *http; /* NULL without an http block */
+};
+
+#endif

@@ -1,0 +1,213 @@
+/*
+ * conf/table_core.c - the directives outside http, as data, and the setters of those that are more than one value.
+ */
+#include "conf/directive.h"
+
+#include "base/log.h"
+#include "conf/conf.h"
+
+#include <unistd.h>
+
+static void set_events(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_walk inner = *w;
+    inner.context = CONF_EVENTS;
+    conf_walk_block(&inner, n->children);
+}
+
+static void set_user(struct conf_walk *w, const struct conf_node *n)
+{
+    if (w->conf->user.data) {
+        conf_error(&w->conf->errors, n, "\"user\" directive is duplicate; keep one of them");
+        return;
+    }
+    w->conf->user = n->args[0];
+    w->conf->group = n->args[n->nargs - 1];
+}
+
+static void set_worker_processes(struct conf_walk *w, const struct conf_node *n)
+{
+    int64_t value;
+    if (w->conf->worker_processes != CONF_UNSET) {
+        conf_error(&w->conf->errors, n, "\"worker_processes\" directive is duplicate; keep one of them");
+    } else if (slice_eq(n->args[0], SLICE("auto"))) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        w->conf->worker_processes = cpus < 1 ? 1 : cpus > 64 ? 64 : cpus;
+    } else if (!conf_parse_number(n->args[0], &value) || value < 1 || value > 64) {
+        conf_error(&w->conf->errors, n,
+                   "invalid value \"%.*s\" in \"worker_processes\" directive; it takes \"auto\" or a number from 1 to 64",
+                   SLICE_ARGS(n->args[0]));
+    } else {
+        w->conf->worker_processes = value;
+    }
+}
+
+static void set_error_log(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_error_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log)), **tail = &w->conf->error_logs;
+    log->node = n;
+    log->path = slice_eq(n->args[0], SLICE("stderr")) ? n->args[0] : conf_full_path(w->conf, n->args[0]);
+    log->level = n->nargs > 1 ? log_level_by_name(n->args[1].data) : LOG_LEVEL_ERROR;
+    if (log->level < 0)
+        conf_error(&w->conf->errors, n,
+                   "invalid log level \"%.*s\"; it is debug, info, notice, warn, error, crit, alert or emerg",
+                   SLICE_ARGS(n->args[1]));
+    int count = 0;
+    for (; *tail; tail = &(*tail)->next)
+        count++;
+    if (count >= LOG_SINKS_MAX)
+        conf_error(&w->conf->errors, n, "more than %d \"error_log\" directives; remove some", LOG_SINKS_MAX);
+    *tail = log;
+}
+
+static void set_load_module(struct conf_walk *w, const struct conf_node *n)
+{
+    const struct conf_strings *old = w->conf->modules;
+    int count = old ? old->count : 0;
+    struct conf_strings *all = conf_must(arena_zalloc(&w->conf->arena, sizeof *all));
+    struct slice *items = conf_must(arena_alloc(&w->conf->arena, (size_t)(count + 1) * sizeof *items));
+    if (count)
+        memcpy(items, old->items, (size_t)count * sizeof *items);
+    items[count] = conf_full_path(w->conf, n->args[0]);
+    *all = (struct conf_strings){items, count + 1};
+    w->conf->modules = all;
+}
+
+/* "4" or "0..32". */
+static bool parse_threads(struct slice text, int64_t *min, int64_t *max)
+{
+    const char *dots = memmem(text.data, text.len, "..", 2);
+    if (!dots)
+        return conf_parse_number(text, max) && (*min = *max) >= 1;
+    size_t n = (size_t)(dots - text.data);
+    return conf_parse_number((struct slice){text.data, n}, min) && conf_parse_number(slice_from(text, n + 2), max) &&
+           *max >= 1 && *min <= *max;
+}
+
+static bool parse_discipline(struct slice text, int *discipline)
+{
+    static const char *const names[] = {"fifo", "lifo", "codel"};
+    for (int i = 0; i < 3; i++) {
+        if (slice_eq(text, slice_of(names[i]))) {
+            *discipline = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_pool_parameter(struct conf_pool *pool, const struct conf_key_value *kv)
+{
+    if (slice_eq(kv->key, SLICE("threads")))
+        return parse_threads(kv->value, &pool->threads_min, &pool->threads_max) && pool->threads_max <= 65536;
+    if (slice_eq(kv->key, SLICE("max_queue")))
+        return conf_parse_number(kv->value, &pool->max_queue) && pool->max_queue <= 10000000;
+    if (slice_eq(kv->key, SLICE("queue_timeout")))
+        return conf_parse_time(kv->value, &pool->queue_timeout_ms);
+    if (slice_eq(kv->key, SLICE("idle_timeout")))
+        return conf_parse_time(kv->value, &pool->idle_timeout_ms);
+    if (slice_eq(kv->key, SLICE("stack_size")))
+        return conf_parse_size(kv->value, &pool->stack_bytes) && pool->stack_bytes >= 65536 &&
+               pool->stack_bytes <= 1ll << 30;
+    if (slice_eq(kv->key, SLICE("discipline")))
+        return parse_discipline(kv->value, &pool->discipline);
+    return false;
+}
+
+static struct conf_pool *new_pool(struct conf *conf, struct slice name)
+{
+    struct conf_pool *pool = conf_must(arena_zalloc(&conf->arena, sizeof *pool)), **tail = &conf->pools;
+    *pool = (struct conf_pool){.name = name,
+                               .threads_min = 0,
+                               .threads_max = 32,
+                               .max_queue = 65536,
+                               .idle_timeout_ms = 60000,
+                               .stack_bytes = 262144};
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = pool;
+    return pool;
+}
+
+static struct conf_pool *find_pool(const struct conf *conf, struct slice name)
+{
+    struct conf_pool *p = conf->pools;
+    while (p && !slice_eq(p->name, name))
+        p = p->next;
+    return p;
+}
+
+static void set_thread_pool(struct conf_walk *w, const struct conf_node *n)
+{
+    if (find_pool(w->conf, n->args[0])) {
+        conf_error(&w->conf->errors, n, "thread pool \"%.*s\" is already defined; give it another name",
+                   SLICE_ARGS(n->args[0]));
+        return;
+    }
+    if (n->args[0].len == 0 || n->args[0].len > 31) {
+        conf_error(&w->conf->errors, n, "a thread pool's name has 1 to 31 bytes");
+        return;
+    }
+    struct conf_pool *pool = new_pool(w->conf, n->args[0]);
+    pool->node = n;
+    for (const struct conf_key_value *kv = conf_key_values(w, n, 1); kv; kv = kv->next)
+        if (!set_pool_parameter(pool, kv))
+            conf_error(&w->conf->errors, n,
+                       "invalid parameter \"%.*s=%.*s\" in \"thread_pool\" directive; write threads=N or threads=MIN..MAX "
+                       "(1 to 65536), max_queue=N, queue_timeout=TIME, idle_timeout=TIME, stack_size=SIZE (64k or more), "
+                       "discipline=fifo|lifo|codel",
+                       SLICE_ARGS(kv->key), SLICE_ARGS(kv->value));
+}
+
+/* What nginx knows under "use" is epoll here: libev picks it. */
+static void set_use(struct conf_walk *w, const struct conf_node *n)
+{
+    if (!slice_eq(n->args[0], SLICE("epoll")))
+        conf_error(&w->conf->errors, n, "invalid event method \"%.*s\"; it is always \"epoll\": remove this line",
+                   SLICE_ARGS(n->args[0]));
+}
+
+void conf_add_default_pool(struct conf *conf)
+{
+    if (!find_pool(conf, SLICE("default")))
+        new_pool(conf, SLICE("default"));
+}
+
+#define CORE(field) offsetof(struct conf, field)
+
+const struct conf_directive conf_core_directives[] = {
+    // clang-format off
+    {"daemon", CONF_MAIN, 1, 1, CONF_FLAG, CORE(daemon), 0, 0, "on", -1, NULL,
+     "on | off", "Whether to go to the background."},
+    {"master_process", CONF_MAIN, 1, 1, CONF_FLAG, CORE(master_process), 0, 0, "on", -1, NULL,
+     "on | off", "Off runs a single process without a master, for debugging."},
+    {"user", CONF_MAIN, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_user,
+     "USER [GROUP]", "Who the workers run as when the master is root; nobody if not given."},
+    {"pid", CONF_MAIN, 1, 1, CONF_PATH, CORE(pid_path), 0, 0, "logs/weir.pid", -1, NULL,
+     "FILE", "Where the master writes its process id."},
+    {"error_log", CONF_MAIN, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, 1, set_error_log,
+     "FILE|stderr [LEVEL]", "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg."},
+    {"worker_processes", CONF_MAIN, 1, 1, CONF_CUSTOM, CORE(worker_processes), 0, 0, NULL, -1, set_worker_processes,
+     "NUMBER | auto", "How many workers; auto is one for each core. Default 1."},
+    {"worker_rlimit_nofile", CONF_MAIN, 1, 1, CONF_NUMBER, CORE(rlimit_nofile), 16, 100000000, NULL, -1, NULL,
+     "NUMBER", "The limit of open files of a worker (RLIMIT_NOFILE)."},
+    {"worker_shutdown_timeout", CONF_MAIN, 1, 1, CONF_TIME, CORE(shutdown_timeout_ms), 0, 0, "30s", 0, NULL,
+     "TIME", "The longest that a worker may take to finish once it has been told to."},
+    {"load_module", CONF_MAIN, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_load_module,
+     "FILE", "Loads a shared object that brings handlers."},
+    {"thread_pool", CONF_MAIN, 2, 7, CONF_CUSTOM, 0, 0, 0, NULL, 1, set_thread_pool,
+     "NAME threads=MIN..MAX | threads=N [max_queue=N] [queue_timeout=TIME] [idle_timeout=TIME] [stack_size=SIZE] [discipline=fifo|lifo|codel]",
+     "A pool of threads for handlers that block; its size is for each worker. There is always one named default (threads=0..32 max_queue=65536 idle_timeout=60s stack_size=256k discipline=fifo)."},
+    {"events", CONF_MAIN, 0, 0, CONF_BLOCK, 0, 0, 0, NULL, -1, set_events,
+     "{ ... }", "Settings of the event loop."},
+    {"worker_connections", CONF_EVENTS, 1, 1, CONF_NUMBER, CORE(worker_connections), 1, 100000000, "512", 0, NULL,
+     "NUMBER", "The most connections that a worker holds at a time."},
+    {"multi_accept", CONF_EVENTS, 1, 1, CONF_FLAG, CORE(multi_accept), 0, 0, "off", 0, NULL,
+     "on | off", "Whether a worker takes all waiting connections at once instead of leaving some to the others."},
+    {"use", CONF_EVENTS, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_use,
+     "epoll", "Accepted for nginx's sake; the method is always epoll."},
+    {"http", CONF_MAIN, 0, 0, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_http,
+     "{ ... }", "Everything about HTTP."},
+    {0},
+    // clang-format on
+};

@@ -1,0 +1,257 @@
+/*
+ * conf/tree.c - statements and blocks from tokens, with "include" expanded in place.
+ *
+ * Syntax errors end the reading of a file, since what follows them cannot be trusted; errors of meaning are left to
+ * conf/walk.c, which reports all of them.
+ */
+#include "conf/tree.h"
+
+#include "base/fd.h"
+#include "conf/token.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdlib.h>
+
+enum { FILE_MAX_BYTES = 64 << 20, INCLUDE_DEPTH_MAX = 16, BLOCK_DEPTH_MAX = 64, ARGS_MAX = 4096 };
+
+struct reader {
+    struct conf_tree *tree;
+    struct conf_lexer lexer;
+    struct slice file;
+    int include_depth;
+    int block_depth;
+};
+
+static bool read_path(struct conf_tree *tree, struct slice path, int depth, const struct conf_node *from,
+                      struct conf_node ***tail);
+
+void conf_error(struct conf_errors *errors, const struct conf_node *node, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct slice text = arena_vprintf(errors->arena, format, args);
+    va_end(args);
+    struct conf_error *e = arena_zalloc(errors->arena, sizeof *e);
+    if (!e)
+        abort(); /* out of memory while reading a configuration: nothing sensible is left to do */
+    e->message = node ? arena_printf(errors->arena, "%.*s in %.*s:%d", SLICE_ARGS(text), SLICE_ARGS(node->file),
+                                     node->line)
+                      : text;
+    if (errors->last)
+        errors->last->next = e;
+    else
+        errors->first = e;
+    errors->last = e;
+    errors->count++;
+}
+
+static bool syntax_error(struct reader *r, int line, const char *format, ...)
+{
+    struct conf_node at = {.file = r->file, .line = line};
+    va_list args;
+    va_start(args, format);
+    struct slice text = arena_vprintf(r->tree->arena, format, args);
+    va_end(args);
+    conf_error(r->tree->errors, &at, "%.*s", SLICE_ARGS(text));
+    return false;
+}
+
+/* Expands "include PATTERN;" where it stands. A pattern without wildcards must name an existing file. */
+static bool expand_include(struct reader *r, const struct conf_node *n, struct conf_node ***tail)
+{
+    struct conf_tree *tree = r->tree;
+    if (n->nargs != 1) {
+        conf_error(tree->errors, n, "\"include\" takes one file name or pattern");
+        return false;
+    }
+    if (r->include_depth >= INCLUDE_DEPTH_MAX) {
+        conf_error(tree->errors, n, "\"include\" nested deeper than %d; does a file include itself?",
+                   INCLUDE_DEPTH_MAX);
+        return false;
+    }
+    struct slice path = n->args[0];
+    if (path.data[0] != '/')
+        path = arena_printf(tree->arena, "%.*s/%.*s", SLICE_ARGS(tree->conf_dir), SLICE_ARGS(path));
+    if (!strpbrk(path.data, "*?["))
+        return read_path(tree, path, r->include_depth + 1, n, tail);
+    glob_t found = {0};
+    int rc = glob(path.data, 0, NULL, &found);
+    bool ok = rc == 0 || rc == GLOB_NOMATCH;
+    if (!ok)
+        conf_error(tree->errors, n, "cannot expand \"%s\"; check the folder's permissions", path.data);
+    for (size_t i = 0; ok && i < found.gl_pathc; i++)
+        ok = read_path(tree, arena_dup(tree->arena, slice_of(found.gl_pathv[i])), r->include_depth + 1, n, tail);
+    globfree(&found);
+    return ok;
+}
+
+/* Reads one statement's words up to ";" or "{". Returns the token that ended them. */
+static struct conf_token read_words(struct reader *r, struct conf_node *n)
+{
+    struct slice *args = NULL;
+    int cap = 0;
+    for (;;) {
+        struct conf_token t = conf_next_token(&r->lexer);
+        if (t.kind != CONF_TOKEN_WORD)
+            return t;
+        if (n->nargs == ARGS_MAX)
+            return (struct conf_token){CONF_TOKEN_ERROR, SLICE("too many words in one statement; is a \";\" missing?"),
+                                       t.line};
+        if (n->nargs == cap) {
+            cap = cap ? cap * 2 : 4;
+            struct slice *more = arena_alloc(r->tree->arena, (size_t)cap * sizeof *more);
+            if (!more)
+                abort(); /* see conf_error */
+            if (n->nargs)
+                memcpy(more, args, (size_t)n->nargs * sizeof *more);
+            args = more;
+        }
+        args[n->nargs++] = t.text;
+        n->args = args;
+    }
+}
+
+static bool read_block(struct reader *r, struct conf_node ***tail, int opened_at);
+
+static bool read_statement(struct reader *r, struct conf_token name, struct conf_node ***tail)
+{
+    struct conf_node *n = arena_zalloc(r->tree->arena, sizeof *n);
+    if (!n)
+        abort(); /* see conf_error */
+    *n = (struct conf_node){.name = name.text, .file = r->file, .line = name.line};
+    struct conf_token end = read_words(r, n);
+    switch (end.kind) {
+    case CONF_TOKEN_SEMICOLON:
+        if (slice_eq(n->name, SLICE("include")))
+            return expand_include(r, n, tail);
+        **tail = n;
+        *tail = &n->next;
+        return true;
+    case CONF_TOKEN_OPEN: {
+        struct conf_node **children = &n->children;
+        n->has_block = true;
+        **tail = n;
+        *tail = &n->next;
+        return read_block(r, &children, end.line);
+    }
+    case CONF_TOKEN_CLOSE:
+        return syntax_error(r, end.line, "unexpected \"}\"; is a \";\" missing before it?");
+    case CONF_TOKEN_END:
+        return syntax_error(r, end.line, "unexpected end of file, expecting \";\" or \"}\"");
+    default:
+        return syntax_error(r, end.line, "%s", end.text.data);
+    }
+}
+
+/* opened_at is the line of the "{", or 0 at the top of a file. */
+static bool read_block(struct reader *r, struct conf_node ***tail, int opened_at)
+{
+    if (++r->block_depth > BLOCK_DEPTH_MAX)
+        return syntax_error(r, opened_at, "blocks nested too deep");
+    for (;;) {
+        struct conf_token t = conf_next_token(&r->lexer);
+        switch (t.kind) {
+        case CONF_TOKEN_WORD:
+            if (!read_statement(r, t, tail))
+                return false;
+            break;
+        case CONF_TOKEN_CLOSE:
+            if (!opened_at)
+                return syntax_error(r, t.line, "unexpected \"}\"; there is no block to close");
+            r->block_depth--;
+            return true;
+        case CONF_TOKEN_END:
+            r->block_depth--;
+            if (!opened_at)
+                return true;
+            return syntax_error(r, t.line, "unexpected end of file, expecting \"}\"");
+        case CONF_TOKEN_ERROR:
+            return syntax_error(r, t.line, "%s", t.text.data);
+        default:
+            return syntax_error(r, t.line, "unexpected \"%s\"", t.text.data);
+        }
+    }
+}
+
+static bool read_named_text(struct conf_tree *tree, struct slice name, struct slice text, int depth,
+                            struct conf_node ***tail)
+{
+    struct reader r = {.tree = tree, .file = name, .include_depth = depth};
+    r.lexer = (struct conf_lexer){tree->arena, text.data, text.data + text.len, 1};
+    return read_block(&r, tail, 0);
+}
+
+static bool read_path(struct conf_tree *tree, struct slice path, int depth, const struct conf_node *from,
+                      struct conf_node ***tail)
+{
+    struct buf text = {0};
+    if (fd_read_file(path.data, FILE_MAX_BYTES, &text) < 0) {
+        conf_error(tree->errors, from, "open() \"%s\" failed (%d: %s); check the path and its permissions", path.data,
+                   errno, strerror(errno));
+        buf_free(&text);
+        return false;
+    }
+    struct conf_file *f = arena_zalloc(tree->arena, sizeof *f);
+    if (!f)
+        abort(); /* see conf_error */
+    f->path = path;
+    f->text = arena_dup(tree->arena, buf_slice(&text));
+    buf_free(&text);
+    if (tree->last_file)
+        tree->last_file->next = f;
+    else
+        tree->files = f;
+    tree->last_file = f;
+    return read_named_text(tree, path, f->text, depth, tail);
+}
+
+static struct conf_node **end_of(struct conf_tree *tree)
+{
+    struct conf_node **tail = &tree->root;
+    while (*tail)
+        tail = &(*tail)->next;
+    return tail;
+}
+
+bool conf_tree_read_file(struct conf_tree *tree, const char *path)
+{
+    struct slice copy = arena_dup(tree->arena, slice_of(path));
+    const char *slash = strrchr(path, '/');
+    tree->conf_dir = slash ? arena_dup(tree->arena, (struct slice){path, (size_t)(slash - path)})
+                           : arena_dup(tree->arena, SLICE("."));
+    struct conf_node **tail = end_of(tree);
+    return read_path(tree, copy, 0, NULL, &tail);
+}
+
+bool conf_tree_read_text(struct conf_tree *tree, const char *name, struct slice text)
+{
+    struct conf_node **tail = end_of(tree);
+    return read_named_text(tree, slice_of(name), arena_dup(tree->arena, text), 0, &tail);
+}
+
+static bool print_word(struct slice word, struct buf *out)
+{
+    bool ok = buf_append(out, "\"", 1);
+    for (size_t i = 0; ok && i < word.len; i++) {
+        if (word.data[i] == '"' || word.data[i] == '\\')
+            ok = buf_append(out, "\\", 1);
+        ok = ok && buf_append(out, &word.data[i], 1);
+    }
+    return ok && buf_append(out, "\" ", 2);
+}
+
+bool conf_tree_print(const struct conf_node *node, struct buf *out)
+{
+    bool ok = true;
+    for (; ok && node; node = node->next) {
+        ok = print_word(node->name, out);
+        for (int i = 0; ok && i < node->nargs; i++)
+            ok = print_word(node->args[i], out);
+        if (ok && node->has_block)
+            ok = buf_append(out, "{\n", 2) && conf_tree_print(node->children, out) && buf_append(out, "}\n", 2);
+        else if (ok)
+            ok = buf_append(out, ";\n", 2);
+    }
+    return ok;
+}

@@ -1,0 +1,253 @@
+/*
+ * conf/walk.c - applies statements to settings by the directive tables: context, arity, duplicates, value, range.
+ *
+ * Errors of meaning are all collected: an operator who moves a configuration here sees the whole list at once.
+ */
+#include "conf/directive.h"
+
+#include "conf/conf.h"
+
+#include <stdlib.h>
+
+static const struct conf_directive *const tables[] = {conf_core_directives, conf_http_directives};
+
+void *conf_must(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
+
+const struct conf_directive *conf_find_directive(struct slice name)
+{
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
+        for (const struct conf_directive *d = tables[t]; d->name; d++)
+            if (slice_eq(slice_of(d->name), name))
+                return d;
+    return NULL;
+}
+
+/* Levenshtein distance, cut off at names longer than 63 bytes: only used to guess what was meant. */
+static size_t distance(struct slice a, const char *b)
+{
+    size_t row[64], len = strlen(b);
+    if (a.len >= 64 || len >= 64)
+        return 64;
+    for (size_t j = 0; j <= len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= len; j++) {
+            size_t best = diagonal + (a.data[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[len];
+}
+
+static void unknown_directive(struct conf_walk *w, const struct conf_node *n)
+{
+    const char *guess = NULL;
+    size_t best = 4;
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+        for (const struct conf_directive *d = tables[t]; d->name; d++) {
+            size_t far = distance(n->name, d->name);
+            if ((d->contexts & w->context) && far < best && far < n->name.len) {
+                best = far;
+                guess = d->name;
+            }
+        }
+    }
+    conf_error(&w->conf->errors, n, "unknown directive \"%.*s\"%s%s%s", SLICE_ARGS(n->name),
+               guess ? "; did you mean \"" : "; remove it, or see docs/directives.md for what there is",
+               guess ? guess : "", guess ? "\"?" : "");
+}
+
+static void wrong_arity(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+{
+    conf_error(&w->conf->errors, n, "invalid number of arguments in \"%s\" directive; write: %s%s%s%s", d->name,
+               d->name, d->syntax[0] ? " " : "", d->syntax, d->type == CONF_BLOCK ? "" : ";");
+}
+
+static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+{
+    if (!(d->contexts & w->context)) {
+        conf_error(&w->conf->errors, n, "\"%s\" directive is not allowed here; see docs/directives.md for its place",
+                   d->name);
+        return false;
+    }
+    if (d->type == CONF_BLOCK && !n->has_block) {
+        conf_error(&w->conf->errors, n, "directive \"%s\" has no opening \"{\"", d->name);
+        return false;
+    }
+    if (d->type != CONF_BLOCK && n->has_block) {
+        conf_error(&w->conf->errors, n, "directive \"%s\" is not terminated by \";\"; it takes no block", d->name);
+        return false;
+    }
+    if (n->nargs < d->min_args || (d->max_args >= 0 && n->nargs > d->max_args)) {
+        wrong_arity(w, n, d);
+        return false;
+    }
+    return true;
+}
+
+static void *field_of(struct conf_walk *w, const struct conf_directive *d)
+{
+    bool http = d->contexts & (CONF_HTTP | CONF_SERVER | CONF_LOCATION);
+    return (char *)(http ? (void *)w->settings : (void *)w->conf) + d->offset;
+}
+
+/* Reads a number of the row's type. Returns false if the text is not one, or lies outside the row's range. */
+static bool parse_number(const struct conf_directive *d, struct slice text, int64_t *value)
+{
+    switch (d->type) {
+    case CONF_FLAG:
+        if (slice_eq_nocase(text, SLICE("on")))
+            *value = 1;
+        else if (slice_eq_nocase(text, SLICE("off")))
+            *value = 0;
+        else
+            return false;
+        return true;
+    case CONF_NUMBER:
+        return conf_parse_number(text, value);
+    case CONF_SIZE:
+        return conf_parse_size(text, value);
+    case CONF_TIME:
+        return conf_parse_time(text, value);
+    default:
+        return false;
+    }
+}
+
+static void set_number(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+{
+    int64_t *field = field_of(w, d), value;
+    if (*field != CONF_UNSET) {
+        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; keep one of them", d->name);
+    } else if (!parse_number(d, n->args[0], &value)) {
+        conf_error(&w->conf->errors, n, "invalid value \"%.*s\" in \"%s\" directive; it takes %s",
+                   SLICE_ARGS(n->args[0]), d->name, conf_type_words(d->type));
+    } else if ((d->min || d->max) && (value < d->min || value > d->max)) {
+        conf_error(&w->conf->errors, n, "value \"%.*s\" out of range in \"%s\" directive; it must be from %lld to %lld%s",
+                   SLICE_ARGS(n->args[0]), d->name, (long long)d->min, (long long)d->max,
+                   d->type == CONF_TIME ? " ms" : d->type == CONF_SIZE ? " bytes" : "");
+    } else {
+        *field = value;
+    }
+}
+
+static void set_text(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+{
+    struct slice *field = field_of(w, d);
+    if (field->data)
+        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; keep one of them", d->name);
+    else
+        *field = d->type == CONF_PATH ? conf_full_path(w->conf, n->args[0]) : n->args[0];
+}
+
+void conf_walk_block(struct conf_walk *w, const struct conf_node *children)
+{
+    for (const struct conf_node *n = children; n; n = n->next) {
+        const struct conf_directive *d = conf_find_directive(n->name);
+        if (!d) {
+            unknown_directive(w, n);
+            continue;
+        }
+        if (!shape_ok(w, n, d))
+            continue;
+        if (d->set)
+            d->set(w, n);
+        else if (d->type == CONF_TEXT || d->type == CONF_PATH)
+            set_text(w, n, d);
+        else
+            set_number(w, n, d);
+    }
+}
+
+static bool is_number(const struct conf_directive *d)
+{
+    return d->type == CONF_FLAG || d->type == CONF_NUMBER || d->type == CONF_SIZE || d->type == CONF_TIME;
+}
+
+static void fill_default(const struct conf_directive *d, void *field, struct conf *conf)
+{
+    if (!d->default_text)
+        return;
+    if (is_number(d)) {
+        if (!parse_number(d, slice_of(d->default_text), field))
+            abort(); /* a wrong row in a table */
+    } else if (d->type == CONF_PATH) {
+        *(struct slice *)field = conf_full_path(conf, slice_of(d->default_text));
+    } else if (d->type == CONF_TEXT) {
+        *(struct slice *)field = slice_of(d->default_text);
+    }
+}
+
+static void inherit_row(const struct conf_directive *d, void *to, const void *parent, struct conf *conf)
+{
+    if (is_number(d)) {
+        if (*(int64_t *)to != CONF_UNSET)
+            return;
+        if (parent)
+            *(int64_t *)to = *(const int64_t *)parent;
+        else
+            fill_default(d, to, conf);
+    } else if (d->type == CONF_TEXT || d->type == CONF_PATH) {
+        if (((struct slice *)to)->data)
+            return;
+        if (parent)
+            *(struct slice *)to = *(const struct slice *)parent;
+        else
+            fill_default(d, to, conf);
+    }
+}
+
+void conf_fill_core_defaults(struct conf *conf)
+{
+    for (const struct conf_directive *d = conf_core_directives; d->name; d++)
+        inherit_row(d, (char *)conf + d->offset, NULL, conf);
+}
+
+void conf_inherit(struct settings *settings, const struct settings *parent, struct conf *conf)
+{
+    for (const struct conf_directive *d = conf_http_directives; d->name; d++)
+        inherit_row(d, (char *)settings + d->offset, parent ? (const char *)parent + d->offset : NULL, conf);
+    conf_inherit_custom(settings, parent, conf);
+}
+
+void conf_unset(struct settings *settings)
+{
+    memset(settings, 0, sizeof *settings);
+    for (const struct conf_directive *d = conf_http_directives; d->name; d++)
+        if (is_number(d))
+            *(int64_t *)((char *)settings + d->offset) = CONF_UNSET;
+    settings->keepalive_timeout_ms = settings->keepalive_header_s = CONF_UNSET;
+    settings->large_header_buffers = settings->large_header_buffer_bytes = CONF_UNSET;
+}
+
+struct conf_key_value *conf_key_values(struct conf_walk *w, const struct conf_node *n, int first)
+{
+    struct conf_key_value *list = NULL, **tail = &list;
+    for (int i = first; i < n->nargs; i++) {
+        const char *equals = memchr(n->args[i].data, '=', n->args[i].len);
+        if (!equals) {
+            conf_error(&w->conf->errors, n, "invalid parameter \"%.*s\" in \"%.*s\" directive; write it as name=value",
+                       SLICE_ARGS(n->args[i]), SLICE_ARGS(n->name));
+            continue;
+        }
+        struct conf_key_value *kv = conf_must(arena_zalloc(&w->conf->arena, sizeof *kv));
+        size_t key_len = (size_t)(equals - n->args[i].data);
+        kv->key = arena_dup(&w->conf->arena, (struct slice){n->args[i].data, key_len});
+        kv->value = arena_dup(&w->conf->arena, slice_from(n->args[i], key_len + 1));
+        *tail = kv;
+        tail = &kv->next;
+    }
+    return list;
+}

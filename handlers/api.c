@@ -1,0 +1,177 @@
+/*
+ * handlers/api.c - the calls of <weir/handler.h> that read the request and shape the answer.
+ */
+#include "handlers/handler.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "handlers/job.h"
+#include "http/uri.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+
+static const char *text_of(weir_request *r, struct slice s)
+{
+    struct slice copy = arena_dup(&r->ex->arena, s);
+    if (!copy.data)
+        weir_fail(r, "out of memory");
+    return copy.data;
+}
+
+const char *weir_method(weir_request *r)
+{
+    return text_of(r, r->ex->req.method_name);
+}
+
+const char *weir_path(weir_request *r)
+{
+    return text_of(r, r->ex->req.path);
+}
+
+const char *weir_query(weir_request *r)
+{
+    return text_of(r, r->ex->req.args);
+}
+
+const char *weir_arg(weir_request *r, const char *name)
+{
+    struct slice args = r->ex->req.args, wanted = slice_of(name);
+    while (args.len > 0) {
+        const char *amp = memchr(args.data, '&', args.len);
+        size_t n = amp ? (size_t)(amp - args.data) : args.len;
+        const char *equals = memchr(args.data, '=', n);
+        size_t key_len = equals ? (size_t)(equals - args.data) : n;
+        struct slice key = http_decode(&r->ex->arena, (struct slice){args.data, key_len}, true);
+        if (!key.data)
+            weir_fail(r, "out of memory");
+        if (slice_eq(key, wanted)) {
+            struct slice raw = equals ? (struct slice){equals + 1, n - key_len - 1} : SLICE("");
+            return text_of(r, http_decode(&r->ex->arena, raw, true));
+        }
+        args = slice_from(args, amp ? n + 1 : n);
+    }
+    return NULL;
+}
+
+const char *weir_header(weir_request *r, const char *name)
+{
+    const struct slice *value = http_find_header(&r->ex->req, slice_of(name));
+    return value ? text_of(r, *value) : NULL;
+}
+
+const void *weir_body(weir_request *r, size_t *len)
+{
+    *len = (size_t)r->ex->body_len;
+    if (r->ex->body_fd < 0 || *len == 0)
+        return *len ? r->ex->body.data + r->ex->body.start : "";
+    if (!r->mapped_body) {
+        void *p = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, r->ex->body_fd, 0);
+        if (p == MAP_FAILED)
+            weir_fail(r, "cannot map the request's body");
+        r->mapped_body = p;
+        r->mapped_bytes = *len;
+    }
+    return r->mapped_body;
+}
+
+const char *weir_client(weir_request *r)
+{
+    return text_of(r, r->ex->peer(r->ex)->remote_addr);
+}
+
+void *weir_settings(weir_request *r)
+{
+    return r->settings;
+}
+
+int64_t weir_time_left_ms(weir_request *r)
+{
+    if (r->deadline_ms == 0)
+        return INT64_MAX;
+    uint64_t now = clock_mono_ms();
+    return now >= r->deadline_ms ? 0 : (int64_t)(r->deadline_ms - now);
+}
+
+int weir_client_gone(weir_request *r)
+{
+    return r->gone;
+}
+
+void *weir_alloc(weir_request *r, size_t bytes)
+{
+    void *p = arena_alloc(&r->ex->arena, bytes);
+    if (!p)
+        weir_fail(r, "out of memory");
+    return p;
+}
+
+int weir_set_status(weir_request *r, int status)
+{
+    if (status < 200 || status > 599 || r->streaming)
+        return -1;
+    r->ex->res.status = status;
+    return 0;
+}
+
+static bool is_the_servers(struct slice name)
+{
+    static const struct slice names[] = {
+        {"Content-Length", 14}, {"Transfer-Encoding", 17}, {"Connection", 10}, {"Date", 4}, {"Server", 6}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (slice_eq_nocase(name, names[i]))
+            return true;
+    return false;
+}
+
+int weir_set_header(weir_request *r, const char *name, const char *value)
+{
+    struct slice n = slice_of(name), v = slice_of(value);
+    if (!http_is_token(n) || is_the_servers(n) || r->streaming)
+        return -1;
+    for (size_t i = 0; i < v.len; i++)
+        if (((unsigned char)v.data[i] < 0x20 && v.data[i] != '\t') || v.data[i] == 0x7f)
+            return -1;
+    n = slice_of(text_of(r, n));
+    v = slice_of(text_of(r, v));
+    if (slice_eq_nocase(n, SLICE("Content-Type")))
+        r->ex->res.content_type = v;
+    else if (!http_add_header(&r->ex->res, &r->ex->arena, n, v))
+        weir_fail(r, "out of memory");
+    return 0;
+}
+
+int weir_puts(weir_request *r, const char *text)
+{
+    return weir_write(r, text, strlen(text));
+}
+
+int weir_printf(weir_request *r, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    bool ok = r->gone || buf_vprintf(&r->body, format, args);
+    va_end(args);
+    if (!ok)
+        weir_fail(r, "out of memory for the answer");
+    return weir_write(r, "", 0);
+}
+
+void weir_log(weir_request *r, enum weir_log_level level, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    if (!log_wants((enum log_level)level))
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_write((enum log_level)level, "handler \"%s\": %s, client: %s, request: \"%.*s\"", r->handler->name, text,
+              weir_client(r), SLICE_ARGS(r->ex->req.line));
+}
+
+void weir_fail(weir_request *r, const char *reason)
+{
+    (void)r; /* part of the call so that only a handler's own thread can make it */
+    pool_task_fail(reason);
+}

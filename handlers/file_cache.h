@@ -1,0 +1,53 @@
+/*
+ * handlers/file_cache.h - open files, their metadata, and the content of small ones, in a bounded cache.
+ *
+ * An entry is checked against the disk with one stat(2) before it is used, at most once in each turn of the event
+ * loop, so a changed file is seen by the next request and a hot one costs no open.
+ * Ownership: an entry that was got is held until it is released; the cache may drop it before, its memory then waits.
+ * Threads:   the loop's.
+ */
+#ifndef WEIR_HANDLERS_FILE_CACHE_H
+#define WEIR_HANDLERS_FILE_CACHE_H
+
+#include "base/clock.h"
+#include "base/list.h"
+
+#include <sys/stat.h>
+
+enum { FILE_CACHE_ENTRIES = 1024, FILE_CACHE_BYTES = 16 << 20, FILE_CACHE_CONTENT_MAX = 64 << 10 };
+
+struct file_entry {
+    struct list_node bucket; /* in the hash table */
+    struct list_node use;    /* least recently used first */
+    unsigned holders;        /* the cache itself is one while the entry is in it */
+    uint64_t checked_turn;   /* of the loop, when stat last agreed */
+    struct stat st;
+    int fd;        /* open unless content is there */
+    char *content; /* NULL when the file is large */
+    struct slice etag, last_modified, path;
+    const void *type_source; /* whose list of types `type` was looked up in */
+    struct slice type;
+    char etag_text[48];
+    char date_text[CLOCK_HTTP_DATE_BYTES + 1];
+    char path_text[];
+};
+
+struct file_cache {
+    struct list_node buckets[FILE_CACHE_ENTRIES];
+    struct list_node by_use;
+    unsigned entries;
+    size_t bytes; /* of contents */
+    uint64_t turn; /* raised by the owner once in each turn of its loop */
+};
+
+void file_cache_init(struct file_cache *c);
+
+/*
+ * The entry for a path (with a zero behind it), held. Folders are entries too, without fd. NULL with errno when it
+ * cannot be opened.
+ */
+struct file_entry *file_cache_get(struct file_cache *c, struct slice path);
+void file_entry_release(struct file_entry *e);
+void file_cache_free(struct file_cache *c);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * <weir/handler.h> - writing a handler: a function that may block, served over HTTP.
+ *
+ * A handler is a function that gets a request and answers it. It runs on a thread of a pool, so it may call a
+ * database, read a cold file or sleep: nobody waits for it but its own client. Everything that it reaches through
+ * its weir_request is its own for the time of the call; what it shares between requests it must lock itself.
+ *
+ * Ownership: texts that a call returns belong to the request and live until run returns. Texts that are passed in are
+ *            copied.
+ * Threads:   weir_* calls are for the thread that runs the request, from any depth below run.
+ * Errors:    each call says. Out of memory ends the request as failed (500), so no call returns NULL for it.
+ */
+#ifndef WEIR_HANDLER_H
+#define WEIR_HANDLER_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Grows when a module built against an older header could not run any more; checked when a module is loaded. */
+#define WEIR_HANDLER_ABI 1
+
+typedef struct weir_request weir_request;
+
+/* One key=value of the handler's line in the configuration. */
+struct weir_setting {
+    const char *key;
+    const char *value;
+};
+
+struct weir_handler {
+    const char *name; /* as in "handler NAME;" */
+
+    /*
+     * Answers one request. Returns 0 when it has answered (200 if it set no status), or an HTTP status from 400 to
+     * 599 to have the server's error page sent instead of what it wrote so far.
+     */
+    int (*run)(weir_request *r);
+
+    /*
+     * Checks the settings of one location and makes what weir_settings returns. settings ends with a NULL key. Called
+     * while the configuration is read, in the master, before any worker is forked: it must not start threads nor keep
+     * connections open. On a mistake it writes a sentence with the remedy into error (at most error_bytes with its
+     * zero) and returns NULL. May be NULL: then any setting is an error, and weir_settings returns NULL.
+     */
+    void *(*init)(const struct weir_setting *settings, char *error, size_t error_bytes);
+
+    /* Frees what init returned. May be NULL. */
+    void (*free)(void *settings);
+};
+
+struct weir_module {
+    unsigned abi;                        /* WEIR_HANDLER_ABI */
+    const struct weir_handler *handlers; /* ends with a NULL name */
+};
+
+/* Declares a module; stands once in one of its source files. */
+#define WEIR_MODULE(list) \
+    __attribute__((visibility("default"))) const struct weir_module weir_module = {WEIR_HANDLER_ABI, (list)}
+
+/* --- the request --- */
+
+/* "GET", "POST", ... */
+const char *weir_method(weir_request *r);
+
+/* The path: decoded, normalised, without the query string. */
+const char *weir_path(weir_request *r);
+
+/* The query string as received, without "?"; "" when there is none. */
+const char *weir_query(weir_request *r);
+
+/* An argument of the query string, decoded; NULL when it is not there. The first of several. */
+const char *weir_arg(weir_request *r, const char *name);
+
+/* A header's value, NULL when it is not there. Names match in any case; the first of several. */
+const char *weir_header(weir_request *r, const char *name);
+
+/* The body, read whole before run is called; *len is in bytes. Never NULL. A large one is a mapped file. */
+const void *weir_body(weir_request *r, size_t *len);
+
+/* The client's address, "127.0.0.1" or "::1" or "unix:". */
+const char *weir_client(weir_request *r);
+
+/* What init returned for this location. */
+void *weir_settings(weir_request *r);
+
+/* Milliseconds left until the client is told 504; INT64_MAX without a bound, 0 when it is over. */
+int64_t weir_time_left_ms(weir_request *r);
+
+/* 1 once the answer has become useless: the client left, or the time is over. A long handler asks now and then. */
+int weir_client_gone(weir_request *r);
+
+/* Memory that lives as long as the request; aligned for any type, not zeroed. */
+void *weir_alloc(weir_request *r, size_t bytes);
+
+/* --- the answer --- */
+
+/* 200 if never called. Range 200 to 599; 0 when it was taken, -1 outside of it or after weir_flush. */
+int weir_set_status(weir_request *r, int status);
+
+/*
+ * Sets Content-Type, or adds any other header. -1 for a name that is no token, a value with control bytes, a header
+ * that belongs to the server (Content-Length, Transfer-Encoding, Connection, Date, Server), or after weir_flush.
+ */
+int weir_set_header(weir_request *r, const char *name, const char *value);
+
+/*
+ * Appends to the body. Up to 64 KiB are kept and sent as a whole; beyond, the answer is streamed while the handler
+ * goes on, and a handler that is more than 1 MiB ahead of its client waits here. 0, or -1 once the client is gone.
+ */
+int weir_write(weir_request *r, const void *data, size_t bytes);
+int weir_puts(weir_request *r, const char *text);
+int weir_printf(weir_request *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Sends what was written so far without waiting for more. 0, or -1 once the client is gone. */
+int weir_flush(weir_request *r);
+
+/* --- besides --- */
+
+enum weir_log_level { WEIR_LOG_ERROR = 4, WEIR_LOG_WARN, WEIR_LOG_NOTICE, WEIR_LOG_INFO, WEIR_LOG_DEBUG };
+
+/* A line of the error log, with the client and the request behind it. */
+void weir_log(weir_request *r, enum weir_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * Gives up from any depth: the thread's cleanup handlers run, the client gets 500, reason goes to the error log. The
+ * reason must be a literal or otherwise outlive the request.
+ */
+_Noreturn void weir_fail(weir_request *r, const char *reason);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * handlers/job.c - running a handler on a thread, and handing its output to the loop.
+ */
+#include "handlers/job.h"
+
+#include "base/log.h"
+
+#include <sys/mman.h>
+
+void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler, void *settings)
+{
+    job->ex = ex;
+    job->handler = handler;
+    job->settings = settings;
+    job->task.run = job_run;
+    gate_init(&job->gate);
+}
+
+void job_run(struct pool_task *task)
+{
+    struct weir_request *job = (struct weir_request *)task; /* its first member */
+    job->result = job->gone ? 0 : job->handler->run(job);
+    if (job->streaming && job->body.end > job->body.start)
+        weir_flush(job);
+}
+
+void job_release(struct weir_request *job)
+{
+    if (job->mapped_body)
+        munmap(job->mapped_body, job->mapped_bytes);
+    buf_free(&job->body);
+    buf_free(&job->pending);
+    gate_destroy(&job->gate);
+}
+
+void job_orphan(struct weir_request *job)
+{
+    job->gone = true;
+    job->connection = NULL;
+    gate_lock(&job->gate);
+    gate_wake(&job->gate);
+    gate_unlock(&job->gate);
+}
+
+bool job_take_output(struct weir_request *job, struct buf *out)
+{
+    gate_lock(&job->gate);
+    *out = job->pending;
+    job->pending = (struct buf){0};
+    job->announced = false;
+    gate_wake(&job->gate);
+    gate_unlock(&job->gate);
+    return buf_len(out) > 0;
+}
+
+/* Moves what was written to the loop's side; waits while the loop is too far behind. */
+static int hand_over(weir_request *r)
+{
+    r->streaming = true;
+    gate_lock(&r->gate);
+    while (!r->gone && buf_len(&r->pending) > JOB_AHEAD_MAX)
+        gate_wait(&r->gate);
+    bool announce = !r->announced;
+    bool ok = r->gone || buf_append_slice(&r->pending, buf_slice(&r->body));
+    r->announced = true;
+    gate_unlock(&r->gate);
+    r->body.start = r->body.end = 0;
+    if (!ok)
+        weir_fail(r, "out of memory for the answer");
+    if (r->gone)
+        return -1;
+    if (announce)
+        r->output(r);
+    return 0;
+}
+
+int weir_flush(weir_request *r)
+{
+    return r->gone ? -1 : hand_over(r);
+}
+
+int weir_write(weir_request *r, const void *data, size_t bytes)
+{
+    if (r->gone)
+        return -1;
+    if (!buf_append(&r->body, data, bytes))
+        weir_fail(r, "out of memory for the answer");
+    return buf_len(&r->body) > JOB_WHOLE_BODY_MAX ? hand_over(r) : 0;
+}

@@ -1,0 +1,57 @@
+/*
+ * handlers/job.h - what is behind a handler's weir_request: the exchange, the task, and the way of its output.
+ *
+ * Ownership: lives in the arena of its exchange. From pool_submit until the task has ended both belong to the pool's
+ *            thread; the loop touches only what is marked below.
+ * Streaming: the thread puts output into `pending` under the gate and calls `output` once; the loop takes it all
+ *            under the gate when the connection has room, and wakes the thread.
+ */
+#ifndef WEIR_HANDLERS_JOB_H
+#define WEIR_HANDLERS_JOB_H
+
+#include "handlers/handler.h"
+#include "http/exchange.h"
+#include "pool/gate.h"
+#include "pool/pool.h"
+
+enum { JOB_WHOLE_BODY_MAX = 64 << 10, JOB_AHEAD_MAX = 1 << 20 };
+
+struct weir_request {
+    struct pool_task task;
+    struct http_exchange *ex;
+    const struct weir_handler *handler;
+    void *settings;
+    uint64_t deadline_ms; /* monotonic, 0: none */
+    int result;           /* what run returned */
+    struct buf body;      /* the thread's: written and not yet handed over */
+    void *mapped_body;
+    size_t mapped_bytes;
+    bool streaming;     /* the thread's: the head has been handed over */
+    _Atomic bool gone;  /* set by the loop: nobody waits for the answer any more */
+    void (*output)(struct weir_request *job); /* tells the loop of new pending output; from the thread */
+    /* under the gate */
+    struct gate gate;
+    struct buf pending;
+    bool announced; /* output was called and the loop has not looked yet */
+    /* the loop's */
+    void *connection; /* NULL once orphaned */
+    struct weir_request *next_output;
+    bool head_sent;
+};
+
+/* Prepares a zeroed job. */
+void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler, void *settings);
+
+/* The pool task's run: calls the handler. */
+void job_run(struct pool_task *task);
+
+/* Frees what is outside the arena. After the task has ended. */
+void job_release(struct weir_request *job);
+
+/* The loop gives the job up: writes fail from now on, a waiting writer goes on. */
+void job_orphan(struct weir_request *job);
+
+/* The loop takes the pending output; *out is empty before. Returns false when there was none. */
+bool job_take_output(struct weir_request *job, struct buf *out);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * handlers/module.h - loading shared objects that bring handlers; the only place that calls dlopen.
+ *
+ * Threads: the master's, before any worker is forked.
+ */
+#ifndef WEIR_HANDLERS_MODULE_H
+#define WEIR_HANDLERS_MODULE_H
+
+#include "base/arena.h"
+#include "handlers/handler.h"
+
+struct module;
+
+/* Loads the object. NULL on an error; *why says what is wrong and what to do. */
+struct module *module_load(struct arena *arena, struct slice path, struct slice *why);
+
+/* Its handler of that name, or NULL. */
+const struct weir_handler *module_find(const struct module *module, struct slice name);
+
+void module_unload(struct module *module);
+
+#endif

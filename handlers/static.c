@@ -1,0 +1,208 @@
+/*
+ * handlers/static.c - serving files.
+ */
+#include "handlers/static.h"
+
+#include "base/log.h"
+#include "handlers/return.h"
+#include "http/range.h"
+#include "http/uri.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+static struct slice file_path(struct http_exchange *ex, const struct settings *s, struct slice uri)
+{
+    if (s->alias.data)
+        return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(s->alias),
+                            SLICE_ARGS(slice_from(uri, (size_t)s->alias_strip)));
+    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(s->root), SLICE_ARGS(uri));
+}
+
+/* errno of a failed open to a status; the log says which file, as nginx does. */
+static int open_failed(struct http_exchange *ex, struct slice path)
+{
+    int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ? 404
+                                : error == EACCES || error == EPERM                                           ? 403
+                                                                                                              : 500;
+    log_errno(status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, error, "open() \"%.*s\" failed, client: %.*s, request: \"%.*s\"",
+              SLICE_ARGS(path), SLICE_ARGS(ex->peer(ex)->remote_addr), SLICE_ARGS(ex->req.line));
+    return status;
+}
+
+static struct slice type_of(const struct settings *s, struct slice path)
+{
+    char extension[32];
+    const char *dot = memrchr(path.data, '.', path.len);
+    size_t n = dot ? path.len - (size_t)(dot - path.data) - 1 : 0;
+    if (n == 0 || n >= sizeof extension || memchr(dot, '/', n))
+        return s->default_type;
+    for (size_t i = 0; i < n; i++)
+        extension[i] = (char)(dot[i + 1] >= 'A' && dot[i + 1] <= 'Z' ? dot[i + 1] | 0x20 : dot[i + 1]);
+    for (int i = s->types->count - 1; i >= 0; i--)
+        if (slice_eq(s->types->items[i].extension, (struct slice){extension, n}))
+            return s->types->items[i].type;
+    return s->default_type;
+}
+
+static void release_entry(void *held)
+{
+    file_entry_release(held);
+}
+
+static bool add_range(struct http_exchange *ex, const struct file_entry *e, const struct http_range *r)
+{
+    uint64_t len = r->last - r->first + 1;
+    return e->content ? http_add_memory(&ex->res, &ex->arena, e->content + r->first, (size_t)len)
+                      : http_add_file(&ex->res, &ex->arena, e->fd, (off_t)r->first, len);
+}
+
+static struct slice content_range(struct http_exchange *ex, const struct http_range *r, uint64_t size)
+{
+    return arena_printf(&ex->arena, "bytes %llu-%llu/%llu", (unsigned long long)r->first, (unsigned long long)r->last,
+                        (unsigned long long)size);
+}
+
+/* multipart/byteranges (RFC 9110 section 14.6). */
+static bool add_multipart(struct http_exchange *ex, const struct file_entry *e, const struct http_range *ranges,
+                          int count)
+{
+    static unsigned serial;
+    struct slice boundary = arena_printf(&ex->arena, "%08x%012llx", ++serial, (unsigned long long)*ex->now_ms);
+    struct slice type = ex->res.content_type;
+    bool ok = boundary.data != NULL;
+    for (int i = 0; ok && i < count; i++) {
+        struct slice head = arena_printf(&ex->arena, "\r\n--%s\r\nContent-Type: %.*s\r\nContent-Range: %s\r\n\r\n",
+                                         boundary.data, SLICE_ARGS(type),
+                                         content_range(ex, &ranges[i], (uint64_t)e->st.st_size).data);
+        ok = head.data && http_add_memory(&ex->res, &ex->arena, head.data, head.len) && add_range(ex, e, &ranges[i]);
+    }
+    struct slice tail = arena_printf(&ex->arena, "\r\n--%s--\r\n", boundary.data);
+    ex->res.content_type = arena_printf(&ex->arena, "multipart/byteranges; boundary=%s", boundary.data);
+    return ok && tail.data && ex->res.content_type.data &&
+           http_add_memory(&ex->res, &ex->arena, tail.data, tail.len);
+}
+
+static int answer_ranges(struct http_exchange *ex, const struct file_entry *e, struct slice value)
+{
+    struct http_range ranges[HTTP_RANGES_MAX];
+    int count;
+    uint64_t size = (uint64_t)e->st.st_size;
+    switch (http_parse_ranges(value, size, ranges, &count)) {
+    case HTTP_RANGES_IGNORE:
+        ranges[0] = (struct http_range){0, size - 1};
+        return size == 0 || add_range(ex, e, &ranges[0]) ? 0 : 500;
+    case HTTP_RANGES_UNSATISFIABLE: {
+        struct slice all = arena_printf(&ex->arena, "bytes */%llu", (unsigned long long)size);
+        http_response_reset(&ex->res);
+        return http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"), all) ? 416 : 500;
+    }
+    default:
+        break;
+    }
+    ex->res.status = 206;
+    ex->res.accept_ranges = false;
+    if (count > 1)
+        return add_multipart(ex, e, ranges, count) ? 0 : 500;
+    return http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"), content_range(ex, &ranges[0], size)) &&
+                   add_range(ex, e, &ranges[0])
+               ? 0
+               : 500;
+}
+
+static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)
+{
+    struct http_response *res = &ex->res;
+    if (e->type_source != s) {
+        e->type = type_of(s, e->path);
+        e->type_source = s;
+    }
+    res->status = 200;
+    res->content_type = e->type;
+    res->last_modified = e->last_modified;
+    res->etag = e->etag;
+    res->accept_ranges = true;
+    switch (http_check_conditions(&ex->req, e->etag, e->st.st_mtim.tv_sec)) {
+    case HTTP_NOT_MODIFIED:
+        res->status = 304;
+        res->accept_ranges = false;
+        res->content_type = (struct slice){0};
+        return 0;
+    case HTTP_PRECONDITION_FAILED:
+        http_response_reset(res);
+        return 412;
+    default:
+        break;
+    }
+    const struct slice *range = http_find_header(&ex->req, SLICE("Range"));
+    if (range && ex->req.method == HTTP_GET && http_if_range_matches(&ex->req, e->etag, e->st.st_mtim.tv_sec))
+        return answer_ranges(ex, e, *range);
+    struct http_range all = {0, (uint64_t)e->st.st_size - 1};
+    return e->st.st_size == 0 || add_range(ex, e, &all) ? 0 : 500;
+}
+
+/* The first index file that exists becomes the path. */
+static int find_index(struct http_exchange *ex, const struct settings *s, struct file_cache *cache)
+{
+    for (int i = 0; i < s->index->count; i++) {
+        struct slice name = s->index->items[i];
+        bool absolute = name.data[0] == '/';
+        struct slice uri = absolute ? name
+                                    : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
+        struct slice path = file_path(ex, s, uri);
+        if (!uri.data || !path.data)
+            return 500;
+        struct file_entry *e = file_cache_get(cache, path);
+        if (e) {
+            file_entry_release(e);
+            ex->req.path = uri;
+            return STATIC_ROUTE_AGAIN;
+        }
+        if (errno != ENOENT && errno != ENOTDIR)
+            return open_failed(ex, path);
+    }
+    struct slice dir = file_path(ex, s, ex->req.path);
+    if (!dir.data)
+        return 500;
+    if (access(dir.data, F_OK) < 0)
+        return open_failed(ex, dir);
+    log_error("directory index of \"%.*s\" is forbidden, client: %.*s, request: \"%.*s\"", SLICE_ARGS(dir),
+              SLICE_ARGS(ex->peer(ex)->remote_addr), SLICE_ARGS(ex->req.line));
+    return 403;
+}
+
+static int redirect_to_folder(struct http_exchange *ex)
+{
+    struct slice encoded = http_encode_path(&ex->arena, ex->req.path);
+    struct slice args = ex->req.args;
+    struct slice target = arena_printf(&ex->arena, "%.*s/%s%.*s", SLICE_ARGS(encoded), args.len ? "?" : "",
+                                       SLICE_ARGS(args));
+    if (!encoded.data || !target.data)
+        return 500;
+    ex->res.location = return_absolute_url(ex, target);
+    return ex->res.location.data ? 301 : 500;
+}
+
+int static_answer(struct http_exchange *ex, const struct settings *s, struct file_cache *cache)
+{
+    if (ex->req.method != HTTP_GET && ex->req.method != HTTP_HEAD)
+        return 405;
+    struct slice uri = ex->req.path;
+    if (uri.data[uri.len - 1] == '/')
+        return find_index(ex, s, cache);
+    struct slice path = file_path(ex, s, uri);
+    if (!path.data)
+        return 500;
+    struct file_entry *e = file_cache_get(cache, path);
+    if (!e)
+        return open_failed(ex, path);
+    if (S_ISREG(e->st.st_mode)) {
+        ex->held = e;
+        ex->release = release_entry;
+        return answer_file(ex, s, e);
+    }
+    int status = S_ISDIR(e->st.st_mode) ? redirect_to_folder(ex) : 404;
+    file_entry_release(e);
+    return status;
+}

@@ -1,0 +1,19 @@
+/*
+ * handlers/static.h - files: root and alias, index, types, conditional requests, ranges.
+ *
+ * Threads: the loop's.
+ */
+#ifndef WEIR_HANDLERS_STATIC_H
+#define WEIR_HANDLERS_STATIC_H
+
+#include "conf/settings.h"
+#include "handlers/file_cache.h"
+#include "http/exchange.h"
+
+/* The path was changed (to an index file): the request is to be routed again. */
+enum { STATIC_ROUTE_AGAIN = -1 };
+
+/* Answers from the disk. Returns 0, STATIC_ROUTE_AGAIN, or the status of the error page to send. */
+int static_answer(struct http_exchange *ex, const struct settings *settings, struct file_cache *cache);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * handlers/status.h - the status: what all workers' slots say, as JSON, Prometheus text, HTML, or nginx's stub.
+ *
+ * Threads: the loop's. Any worker answers for all.
+ */
+#ifndef WEIR_HANDLERS_STATUS_H
+#define WEIR_HANDLERS_STATUS_H
+
+#include "conf/settings.h"
+#include "http/exchange.h"
+#include "pool/figures.h"
+#include "shm/shm.h"
+
+struct status_source {
+    const struct shm *shm;
+    const struct conf_pool *site_pools; /* shown even before a worker has used them */
+    uint64_t now_ms;
+};
+
+/* Answers in the form that ?format= (json, prometheus, openmetrics, html) or Accept asks for. 0 or an error status. */
+int status_answer(struct http_exchange *ex, const struct status_source *source);
+
+/* Answers with nginx's stub_status text. 0 or an error status. */
+int status_answer_stub(struct http_exchange *ex, const struct status_source *source);
+
+/* --- what the writers share --- */
+
+struct status_pool {
+    char name[SHM_POOL_NAME_BYTES];
+    uint64_t min, max, running, idle, stuck, queued, queue_limit;
+    uint64_t submitted, completed, failed, cancelled, expired, dropped;
+    uint64_t rejected[POOL_REJECTIONS];
+    uint64_t spawned, retired, spawn_failures;
+    struct hist_sum queue_wait, run_time;
+};
+
+/* All slots added up. Free ones keep counting what their workers did. */
+struct status_totals {
+    uint64_t connections, accepted, handled;
+    uint64_t connection_states[SHM_CONNECTION_STATES];
+    uint64_t requests, in_flight;
+    uint64_t codes[SHM_CODES];
+    uint64_t classes[6]; /* [1] is 1xx */
+    struct hist_sum duration;
+    uint64_t memory_allocated_bytes, memory_resident_bytes;
+    uint64_t workers[SHM_STATES];
+    struct status_pool pools[SHM_POOLS];
+    int pool_count;
+};
+
+extern const char *const status_worker_states[SHM_STATES]; /* "free", "starting", "running", "stopping" */
+
+bool status_write_json(struct buf *out, const struct status_source *source, const struct status_totals *totals);
+bool status_write_prometheus(struct buf *out, const struct status_source *source, const struct status_totals *totals,
+                             bool openmetrics);
+bool status_write_html(struct buf *out, const struct status_source *source, const struct status_totals *totals);
+
+#endif

@@ -1,0 +1,197 @@
+/*
+ * handlers/status_prometheus.c - the status as Prometheus text 0.0.4, or OpenMetrics 1.0.
+ *
+ * The two differ in where "_total" stands in the HELP and TYPE lines and in the final "# EOF". Names are part of the
+ * product's interface: add, never rename.
+ */
+#include "handlers/status.h"
+
+#include "base/version.h"
+
+#include <stdio.h>
+
+#define U(x) (unsigned long long)(x)
+
+struct writer {
+    struct buf *out;
+    bool openmetrics;
+    bool ok;
+};
+
+static void family(struct writer *w, const char *name, const char *type, const char *help)
+{
+    size_t len = strlen(name);
+    bool strip = w->openmetrics && strcmp(type, "counter") == 0 && len > 6;
+    int shown = (int)(strip ? len - 6 : len); /* OpenMetrics names the family without "_total" */
+    w->ok = w->ok && buf_printf(w->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", shown, name, help, shown, name, type);
+}
+
+static void number(struct writer *w, const char *name, const char *labels, uint64_t value)
+{
+    w->ok = w->ok && buf_printf(w->out, "%s%s %llu\n", name, labels, U(value));
+}
+
+static void single(struct writer *w, const char *name, const char *type, const char *help, uint64_t value)
+{
+    family(w, name, type, help);
+    number(w, name, "", value);
+}
+
+/* labels is "" or `pool="x",` */
+static void histogram(struct writer *w, const char *name, const char *labels, const struct hist_sum *h)
+{
+    uint64_t cumulative = 0;
+    size_t len = strlen(labels);
+    for (int i = 0; i < HIST_BUCKETS; i++) {
+        cumulative += h->counts[i];
+        w->ok = w->ok && buf_printf(w->out, "%s_bucket{%sle=\"%g\"} %llu\n", name, labels, hist_bounds_us[i] / 1e6,
+                                    U(cumulative));
+    }
+    const char *open = len ? "{" : "", *close = len ? "}" : "";
+    int bare = len ? (int)len - 1 : 0; /* without the comma */
+    w->ok = w->ok && buf_printf(w->out, "%s_bucket{%sle=\"+Inf\"} %llu\n%s_sum%s%.*s%s %.6f\n%s_count%s%.*s%s %llu\n",
+                                name, labels, U(h->total), name, open, bare, labels, close, (double)h->sum_us / 1e6,
+                                name, open, bare, labels, close, U(h->total));
+}
+
+static void write_server(struct writer *w, const struct status_source *source)
+{
+    const struct shm *shm = source->shm;
+    family(w, "weir_build_info", "gauge", "Version of the server; the value is always 1.");
+    number(w, "weir_build_info", "{version=\"" WEIR_VERSION "\"}", 1);
+    family(w, "weir_start_time_seconds", "gauge", "When the master started, in seconds since the epoch.");
+    w->ok = w->ok && buf_printf(w->out, "weir_start_time_seconds %.3f\n", (double)shm->start_wall_ms / 1000);
+    single(w, "weir_config_generation", "gauge", "Number of the configuration in force, from 1.", shm->generation);
+    single(w, "weir_config_last_reload_successful", "gauge", "1 if the last reload took effect, 0 if it was refused.",
+           (uint64_t)shm->reload.last_ok);
+}
+
+static void write_workers(struct writer *w, const struct shm *shm, const struct status_totals *t)
+{
+    char labels[64];
+    family(w, "weir_workers", "gauge", "Worker processes by state.");
+    for (int s = SHM_STARTING; s < SHM_STATES; s++) {
+        snprintf(labels, sizeof labels, "{state=\"%s\"}", status_worker_states[s]);
+        number(w, "weir_workers", labels, t->workers[s]);
+    }
+    family(w, "weir_worker_restarts_total", "counter", "Workers that died and were replaced, by reason.");
+    number(w, "weir_worker_restarts_total", "{reason=\"exit\"}", shm->restarts_by_exit);
+    number(w, "weir_worker_restarts_total", "{reason=\"signal\"}", shm->restarts_by_signal);
+    family(w, "weir_worker_cpu_seconds_total", "counter", "CPU time of the workers of a slot, user and system.");
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        const struct shm_slot *s = &shm->slots[i];
+        if (s->generation != 0)
+            w->ok = w->ok && buf_printf(w->out, "weir_worker_cpu_seconds_total{worker=\"%d\"} %.6f\n", i,
+                                        (double)(s->cpu_us + s->cpu_us_before) / 1e6);
+    }
+}
+
+static void write_http(struct writer *w, const struct status_totals *t)
+{
+    static const char *const states[] = {"reading", "writing", "waiting"};
+    char labels[64];
+    single(w, "weir_connections_accepted_total", "counter", "Connections accepted.", t->accepted);
+    family(w, "weir_connections", "gauge", "Open connections by state.");
+    for (int i = 0; i < SHM_CONNECTION_STATES; i++) {
+        snprintf(labels, sizeof labels, "{state=\"%s\"}", states[i]);
+        number(w, "weir_connections", labels, t->connection_states[i]);
+    }
+    family(w, "weir_http_requests_total", "counter", "Requests answered, by status code.");
+    for (int code = 100; code < SHM_CODES; code++) {
+        if (t->codes[code] == 0)
+            continue;
+        snprintf(labels, sizeof labels, "{code=\"%d\"}", code);
+        number(w, "weir_http_requests_total", labels, t->codes[code]);
+    }
+    single(w, "weir_http_requests_in_flight", "gauge", "Requests being read, run or answered.", t->in_flight);
+    family(w, "weir_http_request_duration_seconds", "histogram", "From a request's first byte to its answer's last.");
+    histogram(w, "weir_http_request_duration_seconds", "", &t->duration);
+}
+
+/* One gauge or counter of all pools. */
+static void pool_family(struct writer *w, const struct status_totals *t, const char *name, const char *help,
+                        size_t offset)
+{
+    char labels[64];
+    family(w, name, "gauge", help);
+    for (int i = 0; i < t->pool_count; i++) {
+        snprintf(labels, sizeof labels, "{pool=\"%s\"}", t->pools[i].name);
+        number(w, name, labels, *(const uint64_t *)((const char *)&t->pools[i] + offset));
+    }
+}
+
+static void write_pool_states(struct writer *w, const struct status_totals *t)
+{
+    char labels[96];
+    family(w, "weir_pool_threads", "gauge", "Threads of a pool by state, over all workers.");
+    for (int i = 0; i < t->pool_count; i++) {
+        const struct status_pool *p = &t->pools[i];
+        const struct {
+            const char *state;
+            uint64_t value;
+        } states[] = {{"running", p->running}, {"idle", p->idle}, {"stuck", p->stuck}};
+        for (int s = 0; s < 3; s++) {
+            snprintf(labels, sizeof labels, "{pool=\"%s\",state=\"%s\"}", p->name, states[s].state);
+            number(w, "weir_pool_threads", labels, states[s].value);
+        }
+    }
+}
+
+static void write_pool_tasks(struct writer *w, const struct status_totals *t)
+{
+    char labels[96];
+    family(w, "weir_pool_tasks_total", "counter", "Tasks of a pool by how they ended.");
+    for (int i = 0; i < t->pool_count; i++) {
+        const struct status_pool *p = &t->pools[i];
+        const struct {
+            const char *result;
+            uint64_t value;
+        } results[] = {{"completed", p->completed},
+                       {"failed", p->failed},
+                       {"cancelled", p->cancelled},
+                       {"expired", p->expired},
+                       {"dropped", p->dropped},
+                       {"rejected_queue_full", p->rejected[POOL_REJECT_QUEUE_FULL]},
+                       {"rejected_closed", p->rejected[POOL_REJECT_CLOSED]},
+                       {"rejected_codel", p->rejected[POOL_REJECT_CODEL]}};
+        for (size_t r = 0; r < sizeof results / sizeof results[0]; r++) {
+            snprintf(labels, sizeof labels, "{pool=\"%s\",result=\"%s\"}", p->name, results[r].result);
+            number(w, "weir_pool_tasks_total", labels, results[r].value);
+        }
+    }
+}
+
+static void write_pools(struct writer *w, const struct status_totals *t)
+{
+    char labels[64];
+    write_pool_states(w, t);
+    pool_family(w, t, "weir_pool_threads_max", "Most threads that a pool may have, over all workers.",
+                offsetof(struct status_pool, max));
+    pool_family(w, t, "weir_pool_queue_length", "Tasks that wait for a thread.", offsetof(struct status_pool, queued));
+    pool_family(w, t, "weir_pool_queue_limit", "Most tasks that may wait.", offsetof(struct status_pool, queue_limit));
+    family(w, "weir_pool_queue_wait_seconds", "histogram", "Time of tasks between submission and start.");
+    for (int i = 0; i < t->pool_count; i++) {
+        snprintf(labels, sizeof labels, "pool=\"%s\",", t->pools[i].name);
+        histogram(w, "weir_pool_queue_wait_seconds", labels, &t->pools[i].queue_wait);
+    }
+    family(w, "weir_pool_task_duration_seconds", "histogram", "Running time of tasks.");
+    for (int i = 0; i < t->pool_count; i++) {
+        snprintf(labels, sizeof labels, "pool=\"%s\",", t->pools[i].name);
+        histogram(w, "weir_pool_task_duration_seconds", labels, &t->pools[i].run_time);
+    }
+    write_pool_tasks(w, t);
+}
+
+bool status_write_prometheus(struct buf *out, const struct status_source *source, const struct status_totals *t,
+                             bool openmetrics)
+{
+    struct writer w = {out, openmetrics, true};
+    write_server(&w, source);
+    write_workers(&w, source->shm, t);
+    write_http(&w, t);
+    write_pools(&w, t);
+    family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");
+    number(&w, "weir_memory_bytes", "{kind=\"allocated\"}", t->memory_allocated_bytes);
+    number(&w, "weir_memory_bytes", "{kind=\"resident\"}", t->memory_resident_bytes);
+    return w.ok && (!openmetrics || buf_printf(out, "# EOF\n"));
+}

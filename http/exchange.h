@@ -1,0 +1,54 @@
+/*
+ * http/exchange.h - one request and its answer, with the memory of both.
+ *
+ * Ownership: owned by a connection, or by a pool task while a handler runs on a thread; see worker/offload.c.
+ * Threads:   its owner's.
+ */
+#ifndef WEIR_HTTP_EXCHANGE_H
+#define WEIR_HTTP_EXCHANGE_H
+
+#include "http/chunked.h"
+#include "http/request.h"
+#include "http/response.h"
+
+/* Texts of a connection's two ends; made only when something asks for them. */
+struct http_peer {
+    struct slice remote_addr, remote_port, server_addr, server_port;
+    unsigned char remote_binary[16];
+    int remote_binary_len;
+};
+
+struct http_exchange {
+    struct arena arena;
+    struct http_request req;
+    struct http_response res;
+    struct slice head;        /* the request's head, in the arena */
+    uint64_t request_bytes;   /* head and body as received */
+    uint64_t body_bytes_sent; /* of the answer's body, as queued for the socket */
+    uint64_t head_bytes_sent;
+    uint64_t start_ms, start_wall_ms; /* when the head's first byte was read */
+    uint64_t connection_id;
+    uint64_t connection_requests;
+    bool pipelined;
+    struct slice server_name;  /* the server block's first name */
+    /* the request's body while and after it is read */
+    struct http_chunked chunked;
+    uint64_t body_left; /* of a body with a length */
+    struct buf body;    /* what is in memory */
+    int body_fd;        /* its temporary file once it outgrew the memory, or -1 */
+    uint64_t body_len;
+    const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the two ends */
+    const struct http_peer *known_peer; /* what peer made, or NULL */
+    unsigned char remote[18];           /* address and port of an IP client, in network order */
+    int remote_len;                     /* 4, 16, or 0 for a unix socket */
+    int socket;                         /* for the server's own address, or -1 */
+    const void *listen;                 /* where the connection was accepted: for peer */
+    const uint64_t *now_ms;                                    /* the owner's clock */
+    void (*release)(void *held); /* called with held when the answer has been sent, unless NULL */
+    void *held;
+    int forced_status;   /* of the answer that an error page belongs to; 0: none */
+    bool in_error_page;  /* its own errors are shown plainly */
+    int internal_redirects;                                    /* bounded, so that error pages cannot go round */
+};
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * http/range.h - byte ranges and conditional requests (RFC 9110 sections 13 and 14).
+ */
+#ifndef WEIR_HTTP_RANGE_H
+#define WEIR_HTTP_RANGE_H
+
+#include "http/request.h"
+
+#include <time.h>
+
+enum { HTTP_RANGES_MAX = 64 };
+
+struct http_range {
+    uint64_t first, last; /* first <= last < size */
+};
+
+enum http_ranges_result {
+    HTTP_RANGES_IGNORE,        /* no or a malformed header, or more than a reasonable client asks: send all */
+    HTTP_RANGES_UNSATISFIABLE, /* 416 */
+    HTTP_RANGES_OK,
+};
+
+/* Reads the value of a Range header for a body of size bytes. *count is how many of ranges are set. */
+enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size, struct http_range ranges[HTTP_RANGES_MAX],
+                                          int *count);
+
+/* What a request's conditions mean for a representation with these validators. */
+enum http_condition { HTTP_CONDITION_NONE, HTTP_NOT_MODIFIED, HTTP_PRECONDITION_FAILED };
+
+enum http_condition http_check_conditions(const struct http_request *req, struct slice etag, time_t modified);
+
+/* Whether Range applies: there is no If-Range, or it matches. */
+bool http_if_range_matches(const struct http_request *req, struct slice etag, time_t modified);
+
+#endif

@@ -1,0 +1,324 @@
+/*
+ * http/request.c - the head of an HTTP/1 request.
+ *
+ * In two steps: http_scan_head finds where a head ends while bytes trickle in, http_parse_head reads the whole head
+ * at once. So the verdict on a request cannot depend on how its bytes were cut.
+ */
+#include "http/request.h"
+
+#include "http/chars.h"
+#include "http/uri.h"
+
+static bool refuse(struct http_error *error, int status, const char *text)
+{
+    *error = (struct http_error){status, text};
+    return false;
+}
+
+bool http_is_token(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!char_is(s.data[i], CHAR_TOKEN))
+            return false;
+    return s.len > 0;
+}
+
+static enum http_method method_of(struct slice name)
+{
+    static const struct slice names[] = {{"GET", 3},    {"HEAD", 4},    {"POST", 4},  {"PUT", 3},    {"DELETE", 6},
+                                         {"OPTIONS", 7}, {"PATCH", 5}, {"CONNECT", 7}, {"TRACE", 5}};
+    for (int i = 0; i < HTTP_OTHER; i++)
+        if (slice_eq(names[i], name))
+            return (enum http_method)i;
+    return HTTP_OTHER;
+}
+
+/* HTTP-version of RFC 9112 section 2.3: exactly "HTTP/" DIGIT "." DIGIT. */
+static bool parse_version(struct slice version, int *minor, struct http_error *error)
+{
+    const char *v = version.data;
+    if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[6] != '.' || v[5] < '0' || v[5] > '9' || v[7] < '0' ||
+        v[7] > '9')
+        return refuse(error, 400, "client sent invalid HTTP version");
+    if (v[5] != '1')
+        return refuse(error, 505, "client sent unsupported HTTP version");
+    *minor = v[7] == '0' ? 0 : 1;
+    return true;
+}
+
+/* request-line = method SP request-target SP HTTP-version (RFC 9112 section 3); one space each, no other blank. */
+static bool parse_line(struct http_request *req, struct slice line, struct http_error *error)
+{
+    const char *p = line.data, *end = line.data + line.len;
+    while (p < end && char_is(*p, CHAR_TOKEN))
+        p++;
+    req->line = line;
+    req->method_name = (struct slice){line.data, (size_t)(p - line.data)};
+    if (req->method_name.len == 0 || p == end || *p != ' ')
+        return refuse(error, 400, "client sent invalid method");
+    const char *target = ++p;
+    while (p < end && char_is(*p, CHAR_URI))
+        p++;
+    req->target = (struct slice){target, (size_t)(p - target)};
+    if (req->target.len == 0 || p == end || *p != ' ')
+        return refuse(error, 400, "client sent invalid request target");
+    p++;
+    if (!parse_version((struct slice){p, (size_t)(end - p)}, &req->minor_version, error))
+        return false;
+    req->method = method_of(req->method_name);
+    return true;
+}
+
+enum http_scan_result http_scan_head(struct http_scan *scan, const char *data, size_t len, size_t *head_len,
+                                     struct http_error *error)
+{
+    /* A server should ignore at least one empty line before a request (RFC 9112 section 2.2). */
+    while (scan->line_start == 0 && !scan->line_checked && len >= 2 && data[0] == '\r' && data[1] == '\n') {
+        *head_len = 2;
+        return HTTP_SCAN_DONE;
+    }
+    if (len > 0 && !char_is(data[0], CHAR_TOKEN) && data[0] != '\r') {
+        refuse(error, 400, "client sent invalid method");
+        return HTTP_SCAN_ERROR;
+    }
+    while (scan->seen < len) {
+        const char *lf = memchr(data + scan->seen, '\n', len - scan->seen);
+        if (!lf) {
+            scan->seen = len;
+            break;
+        }
+        size_t at = (size_t)(lf - data);
+        if (at == 0 || data[at - 1] != '\r') {
+            refuse(error, 400, "client sent a bare line feed");
+            return HTTP_SCAN_ERROR;
+        }
+        scan->seen = at + 1;
+        if (at - 1 == scan->line_start) {
+            *head_len = at + 1;
+            return HTTP_SCAN_DONE;
+        }
+        if (!scan->line_checked) {
+            struct http_request line_only;
+            if (!parse_line(&line_only, (struct slice){data, at - 1}, error))
+                return HTTP_SCAN_ERROR;
+            scan->line_checked = true;
+        }
+        scan->line_start = at + 1;
+    }
+    return HTTP_SCAN_MORE;
+}
+
+/* Host = uri-host [ ":" port ] (RFC 9110 section 7.2). Keeps the name without the port. */
+static bool parse_host(struct http_request *req, struct slice value, struct http_error *error)
+{
+    size_t n = 0;
+    if (value.len > 0 && value.data[0] == '[') {
+        const char *close = memchr(value.data, ']', value.len);
+        if (!close)
+            return refuse(error, 400, "client sent invalid host");
+        n = (size_t)(close - value.data) + 1;
+        for (size_t i = 1; i + 1 < n; i++)
+            if (hex_value(value.data[i]) < 0 && value.data[i] != ':' && value.data[i] != '.')
+                return refuse(error, 400, "client sent invalid host");
+    } else {
+        while (n < value.len && value.data[n] != ':') {
+            if (!char_is(value.data[n], CHAR_URI) || strchr("/\\?@\"<>,[]{}|^`()", value.data[n]) ||
+                (value.data[n] == '.' && n + 1 < value.len && value.data[n + 1] == '.'))
+                return refuse(error, 400, "client sent invalid host");
+            n++;
+        }
+        if (n > 0 && value.data[0] == '.' && n == 1)
+            return refuse(error, 400, "client sent invalid host");
+    }
+    for (size_t i = n; i < value.len; i++)
+        if (i == n ? value.data[i] != ':' : (value.data[i] < '0' || value.data[i] > '9'))
+            return refuse(error, 400, "client sent invalid host");
+    req->host = (struct slice){value.data, n};
+    if (n > 1 && value.data[n - 1] == '.')
+        req->host.len--;
+    return true;
+}
+
+/* What the framing headers said, gathered over all of them. */
+struct framing_headers {
+    bool has_host, has_length, has_encoding, close, keepalive;
+};
+
+static bool take_length(struct http_request *req, struct slice value, struct framing_headers *f,
+                        struct http_error *error)
+{
+    unsigned long long length;
+    if (f->has_length) /* even an equal one: RFC 9110 section 8.6 allows refusing it */
+        return refuse(error, 400, "client sent duplicate \"Content-Length\" header");
+    if (!slice_to_u64(value, INT64_MAX, &length))
+        return refuse(error, 400, "client sent invalid \"Content-Length\" header");
+    f->has_length = true;
+    req->content_length = length;
+    req->framing = HTTP_BODY_LENGTH;
+    return true;
+}
+
+static bool take_encoding(struct http_request *req, struct slice value, struct framing_headers *f,
+                          struct http_error *error)
+{
+    if (f->has_encoding)
+        return refuse(error, 400, "client sent duplicate \"Transfer-Encoding\" header");
+    if (req->minor_version == 0) /* RFC 9112 section 6.1: its framing is to be taken as faulty */
+        return refuse(error, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
+    if (!slice_eq_nocase(value, SLICE("chunked"))) {
+        bool ends_chunked = value.len > 7 && slice_eq_nocase(slice_from(value, value.len - 7), SLICE("chunked"));
+        return refuse(error, ends_chunked ? 501 : 400, "client sent unknown \"Transfer-Encoding\"");
+    }
+    f->has_encoding = true;
+    return true;
+}
+
+static void take_connection(struct slice value, struct framing_headers *f)
+{
+    struct slice option;
+    while (slice_next_in_list(&value, &option)) {
+        f->close |= slice_eq_nocase(option, SLICE("close"));
+        f->keepalive |= slice_eq_nocase(option, SLICE("keep-alive"));
+    }
+}
+
+/* Only headers that decide framing and connection are looked at here; the length tells most others apart. */
+static bool take_header(struct http_request *req, const struct http_header *h, struct framing_headers *f,
+                        struct http_error *error)
+{
+    switch (h->name.len) {
+    case 4:
+        if (!slice_eq_nocase(h->name, SLICE("Host")))
+            return true;
+        if (f->has_host)
+            return refuse(error, 400, "client sent duplicate host header");
+        f->has_host = true;
+        return parse_host(req, h->value, error);
+    case 6:
+        if (slice_eq_nocase(h->name, SLICE("Expect")))
+            req->expect_continue = req->minor_version == 1 && slice_eq_nocase(h->value, SLICE("100-continue"));
+        return true;
+    case 10:
+        if (slice_eq_nocase(h->name, SLICE("Connection")))
+            take_connection(h->value, f);
+        return true;
+    case 14:
+        return !slice_eq_nocase(h->name, SLICE("Content-Length")) || take_length(req, h->value, f, error);
+    case 17:
+        return !slice_eq_nocase(h->name, SLICE("Transfer-Encoding")) || take_encoding(req, h->value, f, error);
+    default:
+        return true;
+    }
+}
+
+/* field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5). */
+static bool parse_field(struct http_header *h, const char *p, const char *end, struct http_error *error)
+{
+    const char *name = p;
+    if (*p == ' ' || *p == '\t')
+        return refuse(error, 400, "client sent a folded header line");
+    while (p < end && char_is(*p, CHAR_TOKEN))
+        p++;
+    if (p == name || p == end || *p != ':')
+        return refuse(error, 400, "client sent invalid header line");
+    h->name = (struct slice){name, (size_t)(p - name)};
+    const char *value = ++p;
+    while (p < end && char_is(*p, CHAR_FIELD))
+        p++;
+    if (p != end)
+        return refuse(error, 400, "client sent invalid header value");
+    h->value = slice_trim((struct slice){value, (size_t)(end - value)});
+    return true;
+}
+
+static bool finish(struct http_request *req, const struct framing_headers *f, struct http_error *error)
+{
+    if (req->minor_version == 1 && !f->has_host) /* RFC 9112 section 3.2 */
+        return refuse(error, 400, "client sent HTTP/1.1 request without \"Host\" header");
+    if (f->has_length && f->has_encoding) /* RFC 9112 section 6.3, item 3: possible smuggling */
+        return refuse(error, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time");
+    if (f->has_encoding)
+        req->framing = HTTP_BODY_CHUNKED;
+    req->keepalive = !f->close && (req->minor_version == 1 || f->keepalive);
+    return true;
+}
+
+/* The four forms of RFC 9112 section 3.2. An absolute target's authority overrides Host (section 3.2.2). */
+static bool parse_target(struct http_request *req, char *scratch, struct http_error *error)
+{
+    struct slice rest = req->target;
+    if (rest.data[0] == '*' && rest.len == 1 && req->method == HTTP_OPTIONS) {
+        req->path = rest;
+        return true;
+    }
+    if (req->method == HTTP_CONNECT)
+        return refuse(error, 405, "client sent CONNECT, and this is not a tunnel");
+    if (rest.data[0] != '/') {
+        size_t scheme = rest.len >= 7 && strncasecmp(rest.data, "http://", 7) == 0    ? 7
+                        : rest.len >= 8 && strncasecmp(rest.data, "https://", 8) == 0 ? 8
+                                                                                      : 0;
+        if (!scheme)
+            return refuse(error, 400, "client sent invalid request target");
+        rest = slice_from(rest, scheme);
+        size_t n = 0;
+        while (n < rest.len && rest.data[n] != '/' && rest.data[n] != '?')
+            n++;
+        if (n == 0 || !parse_host(req, (struct slice){rest.data, n}, error))
+            return refuse(error, 400, "client sent invalid host");
+        rest = slice_from(rest, n);
+    }
+    const char *mark = memchr(rest.data, '?', rest.len);
+    struct slice raw_path = {rest.data, mark ? (size_t)(mark - rest.data) : rest.len};
+    if (mark)
+        req->args = slice_from(rest, raw_path.len + 1);
+    if (raw_path.len == 0)
+        raw_path = SLICE("/");
+    return http_normalize_path(raw_path, scratch, &req->path) || refuse(error, 400, "client sent invalid URI");
+}
+
+bool http_parse_head(struct http_request *req, const char *head, size_t head_len, char *scratch,
+                     struct http_error *error)
+{
+    struct framing_headers found = {0};
+    const char *end = head + head_len - 2; /* the empty line */
+    const char *eol = (const char *)memchr(head, '\n', head_len) - 1; /* the scan made sure of each CRLF */
+    req->args = req->host = (struct slice){0};
+    req->expect_continue = false;
+    req->framing = HTTP_BODY_NONE;
+    req->content_length = 0;
+    req->header_count = 0;
+    if (!parse_line(req, (struct slice){head, (size_t)(eol - head)}, error))
+        return false;
+    for (const char *p = eol + 2; p < end; p = eol + 2) {
+        eol = memchr(p, '\n', (size_t)(end - p));
+        eol = eol ? eol - 1 : end - 2;
+        if (req->header_count == HTTP_HEADERS_MAX)
+            return refuse(error, 400, "client sent too many header lines");
+        struct http_header *h = &req->headers[req->header_count++];
+        if (!parse_field(h, p, eol, error) || !take_header(req, h, &found, error))
+            return false;
+    }
+    return finish(req, &found, error) && parse_target(req, scratch, error);
+}
+
+const struct slice *http_find_header(const struct http_request *req, struct slice name)
+{
+    for (int i = 0; i < req->header_count; i++)
+        if (slice_eq_nocase(req->headers[i].name, name))
+            return &req->headers[i].value;
+    return NULL;
+}
+
+struct slice http_find_arg(struct slice args, struct slice name)
+{
+    while (args.len > 0) {
+        const char *amp = memchr(args.data, '&', args.len);
+        size_t n = amp ? (size_t)(amp - args.data) : args.len;
+        const char *equals = memchr(args.data, '=', n);
+        size_t key_len = equals ? (size_t)(equals - args.data) : n;
+        if (slice_eq_nocase((struct slice){args.data, key_len}, name))
+            return equals ? (struct slice){equals + 1, n - key_len - 1} : (struct slice){args.data + n, 0};
+        args = slice_from(args, amp ? n + 1 : n);
+    }
+    return (struct slice){0};
+}

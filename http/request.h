@@ -1,0 +1,93 @@
+/*
+ * http/request.h - one HTTP/1 request's head, parsed into slices of the caller's bytes.
+ *
+ * The parser does no I/O and allocates nothing. It is strict: whatever two readers could understand in two ways is an
+ * error (RFC 9112 sections 2.2, 5.1, 6.3 and 11.2), and every error closes the connection.
+ * Ownership: slices point into the head that was given to http_parse_head; `path` may point into the scratch.
+ * Threads:   plain functions over the caller's memory.
+ */
+#ifndef WEIR_HTTP_REQUEST_H
+#define WEIR_HTTP_REQUEST_H
+
+#include "base/slice.h"
+
+#include <stdint.h>
+
+enum { HTTP_HEADERS_MAX = 128 };
+
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_PATCH,
+    HTTP_CONNECT,
+    HTTP_TRACE,
+    HTTP_OTHER,
+};
+
+struct http_header {
+    struct slice name;  /* never empty, a token */
+    struct slice value; /* no blanks at either end */
+};
+
+enum http_framing { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED };
+
+struct http_request {
+    struct slice line; /* the whole request line, without CRLF */
+    struct slice method_name;
+    enum http_method method;
+    struct slice target; /* as received */
+    struct slice path;   /* decoded and normalised, starts with "/" (or is "*") */
+    struct slice args;   /* behind the "?", data NULL without one */
+    struct slice host;   /* lower case not applied; without port; empty for HTTP/1.0 without Host */
+    int minor_version;   /* 0 or 1 */
+    bool keepalive;      /* what version and Connection ask for */
+    bool expect_continue;
+    enum http_framing framing;
+    uint64_t content_length; /* with HTTP_BODY_LENGTH */
+    struct http_header headers[HTTP_HEADERS_MAX];
+    int header_count; /* <= HTTP_HEADERS_MAX */
+};
+
+/* Status and sentence of a refusal; the sentence is for the error log. */
+struct http_error {
+    int status; /* 400, 414, 501, 505 */
+    const char *text;
+};
+
+/* How far a growing head has been looked at; zero it before a request's first byte. */
+struct http_scan {
+    size_t seen;       /* bytes without a line end of interest before this */
+    size_t line_start; /* of the line being read */
+    bool line_checked; /* the request line was complete and well-formed */
+};
+
+enum http_scan_result { HTTP_SCAN_MORE, HTTP_SCAN_DONE, HTTP_SCAN_ERROR };
+
+/*
+ * Looks for the end of a head in data[0..len). DONE sets *head_len to its length with the empty line. Each byte is
+ * looked at once over all calls. A request line that cannot become valid is an error as soon as that is known.
+ */
+enum http_scan_result http_scan_head(struct http_scan *scan, const char *data, size_t len, size_t *head_len,
+                                     struct http_error *error);
+
+/*
+ * Parses a complete head of head_len bytes, its empty line included. scratch takes the decoded path and must hold
+ * head_len bytes; it is not touched when the target needs no decoding.
+ */
+bool http_parse_head(struct http_request *req, const char *head, size_t head_len, char *scratch,
+                     struct http_error *error);
+
+/* The first header of that name, or NULL. */
+const struct slice *http_find_header(const struct http_request *req, struct slice name);
+
+/* The value of an argument of the query string, as written; data NULL when absent. */
+struct slice http_find_arg(struct slice args, struct slice name);
+
+/* tchar of RFC 9110 section 5.6.2. */
+bool http_is_token(struct slice s);
+
+#endif

@@ -1,0 +1,277 @@
+/*
+ * http/response.c - writing answers' heads, and the built-in error pages.
+ */
+#include "http/response.h"
+
+#include "base/clock.h"
+#include "base/version.h"
+
+#include <stdio.h>
+
+static const struct {
+    int status;
+    const char *reason;
+} reasons[] = {
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {204, "No Content"},
+    {206, "Partial Content"},
+    {301, "Moved Permanently"},
+    {302, "Moved Temporarily"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {402, "Payment Required"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Time-out"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Request Entity Too Large"},
+    {414, "Request-URI Too Large"},
+    {415, "Unsupported Media Type"},
+    {416, "Requested Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {418, "I'm a teapot"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {451, "Unavailable For Legal Reasons"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Temporarily Unavailable"},
+    {504, "Gateway Time-out"},
+    {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
+};
+
+enum { REASONS = sizeof reasons / sizeof reasons[0] };
+
+const char *http_reason(int status)
+{
+    for (int i = 0; i < REASONS; i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return "Unknown";
+}
+
+bool http_is_redirect(int status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+void http_response_init(struct http_response *res)
+{
+    *res = (struct http_response){0};
+}
+
+void http_response_reset(struct http_response *res)
+{
+    bool close = res->close;
+    unsigned retry_after_s = res->retry_after_s;
+    http_response_init(res);
+    res->close = close;
+    res->retry_after_s = retry_after_s;
+}
+
+bool http_add_header(struct http_response *res, struct arena *arena, struct slice name, struct slice value)
+{
+    struct http_response_header *h = arena_alloc(arena, sizeof *h);
+    if (!h)
+        return false;
+    *h = (struct http_response_header){{name, value}, NULL};
+    if (res->last_header)
+        res->last_header->next = h;
+    else
+        res->headers = h;
+    res->last_header = h;
+    return true;
+}
+
+static bool add_piece(struct http_response *res, struct arena *arena, struct http_piece piece)
+{
+    struct http_piece *p = arena_alloc(arena, sizeof *p);
+    if (!p)
+        return false;
+    *p = piece;
+    if (res->last_piece)
+        res->last_piece->next = p;
+    else
+        res->body = p;
+    res->last_piece = p;
+    if (res->content_length != HTTP_LENGTH_UNKNOWN)
+        res->content_length += (int64_t)piece.len;
+    return true;
+}
+
+bool http_add_memory(struct http_response *res, struct arena *arena, const void *data, size_t len)
+{
+    return len == 0 || add_piece(res, arena, (struct http_piece){.data = data, .len = len, .fd = -1});
+}
+
+bool http_add_file(struct http_response *res, struct arena *arena, int fd, off_t offset, uint64_t len)
+{
+    return len == 0 || add_piece(res, arena, (struct http_piece){.offset = offset, .len = len, .fd = fd});
+}
+
+void http_stamp_update(struct http_stamp *stamp, const char *server, time_t now)
+{
+    char date[CLOCK_HTTP_DATE_BYTES + 1];
+    if (stamp->second == now && stamp->len)
+        return;
+    clock_http_date(now, date);
+    stamp->len = (size_t)snprintf(stamp->text, sizeof stamp->text, "Server: %s\r\nDate: %s\r\n", server, date);
+    stamp->second = now;
+}
+
+/* A head is built in a stack block: one bounds check for its fixed part instead of one for each line. */
+struct cursor {
+    char *at;
+};
+
+static void put(struct cursor *c, const char *data, size_t n)
+{
+    memcpy(c->at, data, n);
+    c->at += n;
+}
+
+#define PUT(c, literal) put((c), (literal), sizeof(literal) - 1)
+
+static void put_number(struct cursor *c, uint64_t n)
+{
+    char digits[20];
+    int i = 20;
+    do
+        digits[--i] = (char)('0' + n % 10);
+    while (n /= 10);
+    put(c, digits + i, (size_t)(20 - i));
+}
+
+static void put_status_line(struct cursor *c, int status)
+{
+    if (status == 200) {
+        PUT(c, "HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    const char *reason = http_reason(status);
+    PUT(c, "HTTP/1.1 ");
+    put_number(c, (uint64_t)status);
+    PUT(c, " ");
+    put(c, reason, strlen(reason));
+    PUT(c, "\r\n");
+}
+
+/* RFC 9112 section 6.3: 1xx, 204 and 304 have no body and say no length (304's would be the 200's). */
+static bool bodyless(int status)
+{
+    return status < 200 || status == 204 || status == 304;
+}
+
+static void put_framing(struct cursor *c, struct http_response *res, const struct http_request *req)
+{
+    res->no_body = bodyless(res->status) || req->method == HTTP_HEAD;
+    if (!bodyless(res->status)) {
+        if (res->content_length >= 0) {
+            PUT(c, "Content-Length: ");
+            put_number(c, (uint64_t)res->content_length);
+            PUT(c, "\r\n");
+        } else if (req->minor_version >= 1) {
+            PUT(c, "Transfer-Encoding: chunked\r\n");
+            res->chunked = true;
+        } else {
+            res->close = true;
+        }
+    }
+    if (res->close)
+        PUT(c, "Connection: close\r\n");
+    else if (req->minor_version == 0)
+        PUT(c, "Connection: keep-alive\r\n"); /* HTTP/1.1 means it without being told */
+}
+
+static bool append_line(struct buf *out, struct slice name, struct slice value)
+{
+    if (!buf_reserve(out, name.len + value.len + 4))
+        return false;
+    struct cursor c = {out->data + out->end};
+    put(&c, name.data, name.len);
+    PUT(&c, ": ");
+    if (value.len)
+        put(&c, value.data, value.len);
+    PUT(&c, "\r\n");
+    out->end += name.len + value.len + 4;
+    return true;
+}
+
+static bool append_variable_part(struct http_response *res, struct buf *out)
+{
+    bool ok = true;
+    if (res->content_type.len)
+        ok = append_line(out, SLICE("Content-Type"), res->content_type);
+    if (ok && res->last_modified.len)
+        ok = append_line(out, SLICE("Last-Modified"), res->last_modified);
+    if (ok && res->etag.len)
+        ok = append_line(out, SLICE("ETag"), res->etag);
+    if (ok && res->location.data)
+        ok = append_line(out, SLICE("Location"), res->location);
+    for (struct http_response_header *h = res->headers; ok && h; h = h->next)
+        ok = append_line(out, h->header.name, h->header.value);
+    return ok && buf_append(out, "\r\n", 2);
+}
+
+bool http_write_head(struct http_response *res, const struct http_request *req, const struct http_head_options *options,
+                     struct buf *out)
+{
+    enum { FIXED_PART_MAX = 512 };
+    if (!buf_reserve(out, FIXED_PART_MAX))
+        return false;
+    struct cursor c = {out->data + out->end};
+    put_status_line(&c, res->status);
+    put(&c, options->stamp->text, options->stamp->len);
+    put_framing(&c, res, req);
+    if (res->accept_ranges)
+        PUT(&c, "Accept-Ranges: bytes\r\n");
+    if (options->keepalive_header_s > 0 && !res->close) {
+        PUT(&c, "Keep-Alive: timeout=");
+        put_number(&c, (uint64_t)options->keepalive_header_s);
+        PUT(&c, "\r\n");
+    }
+    if (res->retry_after_s) {
+        PUT(&c, "Retry-After: ");
+        put_number(&c, res->retry_after_s);
+        PUT(&c, "\r\n");
+    }
+    out->end += (size_t)(c.at - (out->data + out->end));
+    return append_variable_part(res, out);
+}
+
+/* Pages are rendered on first use, and both kinds kept: with the version, and without. */
+struct slice http_error_page(int status, bool with_version)
+{
+    static char pages[2][REASONS][320];
+    static size_t lengths[2][REASONS];
+    if (status < 300 || status == 304)
+        return (struct slice){0};
+    for (int i = 0; i < REASONS; i++) {
+        if (reasons[i].status != status)
+            continue;
+        if (lengths[with_version][i] == 0)
+            lengths[with_version][i] = (size_t)snprintf(
+                pages[with_version][i], sizeof pages[0][0],
+                "<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n"
+                "<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
+                status, reasons[i].reason, status, reasons[i].reason,
+                with_version ? WEIR_NAME "/" WEIR_VERSION : WEIR_NAME);
+        return (struct slice){pages[with_version][i], lengths[with_version][i]};
+    }
+    return (struct slice){0};
+}

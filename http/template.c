@@ -1,0 +1,131 @@
+/*
+ * http/template.c - texts with variables.
+ *
+ * A template is a list of parts: literal text, or a variable's getter with the rest of its name ("http_", "arg_" and
+ * their kin are prefixes). Getters may use the exchange's arena.
+ */
+#include "http/template.h"
+
+#include "http/variables.h"
+
+struct part {
+    struct slice literal; /* when variable is NULL */
+    const struct http_variable *variable;
+    struct slice name_rest;
+    struct part *next;
+};
+
+struct http_template {
+    struct part *parts;
+};
+
+static bool is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Cuts the name behind a "$" off *rest. An empty name means that the "$" is an ordinary byte. */
+static struct slice cut_name(struct slice *rest)
+{
+    bool braces = rest->len > 0 && rest->data[0] == '{';
+    struct slice name = slice_from(*rest, braces);
+    size_t n = 0;
+    while (n < name.len && is_name_char(name.data[n]))
+        n++;
+    if (braces && (n == name.len || name.data[n] != '}'))
+        n = 0;
+    name.len = n;
+    if (n)
+        *rest = slice_from(*rest, n + (braces ? 2 : 0));
+    return name;
+}
+
+static struct part *next_part(struct arena *arena, struct slice *rest, struct slice *unknown)
+{
+    struct part *p = arena_zalloc(arena, sizeof *p);
+    if (!p)
+        return NULL;
+    if (rest->data[0] == '$') {
+        struct slice behind = slice_from(*rest, 1), name = cut_name(&behind);
+        if (name.len) {
+            p->variable = http_find_variable(name, &p->name_rest);
+            *rest = behind;
+            if (!p->variable)
+                *unknown = name;
+            return p->variable ? p : NULL;
+        }
+    }
+    const char *dollar = rest->len > 1 ? memchr(rest->data + 1, '$', rest->len - 1) : NULL;
+    size_t n = dollar ? (size_t)(dollar - rest->data) : rest->len;
+    p->literal = (struct slice){rest->data, n};
+    *rest = slice_from(*rest, n);
+    return p;
+}
+
+struct http_template *http_template_compile(struct arena *arena, struct slice text, struct slice *unknown)
+{
+    struct http_template *t = arena_zalloc(arena, sizeof *t);
+    struct part **tail = t ? &t->parts : NULL;
+    *unknown = (struct slice){0};
+    while (t && text.len > 0) {
+        *tail = next_part(arena, &text, unknown);
+        if (!*tail)
+            return NULL;
+        tail = &(*tail)->next;
+    }
+    return t;
+}
+
+static struct slice value_of(const struct part *p, struct http_exchange *ex)
+{
+    return p->variable ? p->variable->get(ex, p->name_rest) : p->literal;
+}
+
+struct slice http_template_expand(const struct http_template *t, struct http_exchange *ex)
+{
+    struct buf text = {0};
+    if (!t->parts)
+        return SLICE("");
+    if (!t->parts->next && !t->parts->variable)
+        return t->parts->literal;
+    bool ok = true;
+    for (const struct part *p = t->parts; ok && p; p = p->next)
+        ok = buf_append_slice(&text, value_of(p, ex));
+    struct slice copy = ok ? arena_dup(&ex->arena, buf_slice(&text)) : (struct slice){0};
+    buf_free(&text);
+    return copy;
+}
+
+static bool append_escaped(struct buf *out, struct slice s)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    if (!buf_reserve(out, s.len * 4 + 1))
+        return false;
+    char *at = out->data + out->end;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.data[i];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+            *at++ = (char)c;
+            continue;
+        }
+        *at++ = '\\';
+        *at++ = 'x';
+        *at++ = digits[c >> 4];
+        *at++ = digits[c & 15];
+    }
+    out->end = (size_t)(at - out->data);
+    return true;
+}
+
+bool http_template_log(const struct http_template *t, struct http_exchange *ex, struct buf *out)
+{
+    bool ok = true;
+    for (const struct part *p = t->parts; ok && p; p = p->next) {
+        struct slice value = value_of(p, ex);
+        if (!p->variable)
+            ok = buf_append_slice(out, value);
+        else
+            ok = value.len ? append_escaped(out, value) : buf_append(out, "-", 1);
+    }
+    return ok;
+}

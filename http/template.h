@@ -1,0 +1,29 @@
+/*
+ * http/template.h - texts with variables ("$host$request_uri"), compiled once and expanded for each request.
+ *
+ * Ownership: a template lives in the arena that it was compiled into; it refers to its source text.
+ * Threads:   compiled templates are constant.
+ */
+#ifndef WEIR_HTTP_TEMPLATE_H
+#define WEIR_HTTP_TEMPLATE_H
+
+#include "http/exchange.h"
+
+struct http_template;
+
+/*
+ * Compiles text. On an unknown variable returns NULL and sets *unknown to its name; on a memory shortage *unknown is
+ * left with data NULL.
+ */
+struct http_template *http_template_compile(struct arena *arena, struct slice text, struct slice *unknown);
+
+/* The text for this exchange; in its arena unless it is constant. data NULL when memory is out. */
+struct slice http_template_expand(const struct http_template *t, struct http_exchange *ex);
+
+/*
+ * The same appended to out in the form of access logs: an empty value is "-", and quotes, backslashes, controls and
+ * bytes above 126 are written as \xXX (nginx's escape=default).
+ */
+bool http_template_log(const struct http_template *t, struct http_exchange *ex, struct buf *out);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * http/uri.c - decoding and normalising paths.
+ */
+#include "http/uri.h"
+
+#include "http/chars.h"
+
+/* Whether nothing has to change: no escape, no empty segment, none that starts with a dot. */
+static bool is_normal(struct slice raw)
+{
+    for (size_t i = 0; i < raw.len; i++) {
+        if (char_is(raw.data[i], CHAR_PLAIN))
+            continue;
+        if (raw.data[i] == '%')
+            return false;
+        if (raw.data[i] == '/' && i + 1 < raw.len && (raw.data[i + 1] == '/' || raw.data[i + 1] == '.'))
+            return false;
+    }
+    return true;
+}
+
+/* One byte of the path, decoded. Returns -1 for a bad escape. */
+static int next_byte(struct slice raw, size_t *i)
+{
+    if (raw.data[*i] != '%')
+        return (unsigned char)raw.data[(*i)++];
+    if (*i + 2 >= raw.len)
+        return -1;
+    int high = hex_value(raw.data[*i + 1]), low = hex_value(raw.data[*i + 2]);
+    *i += 3;
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/* Closes the segment [start, n): drops "." and empty ones, takes back one for "..". Returns the new n, or -1. */
+static long close_segment(char *out, size_t start, size_t n)
+{
+    size_t len = n - start;
+    if (len == 0 || (len == 1 && out[start] == '.'))
+        return (long)start;
+    if (len != 2 || out[start] != '.' || out[start + 1] != '.')
+        return (long)n;
+    if (start < 2)
+        return -1; /* above the root */
+    size_t back = start - 1;
+    while (back > 0 && out[back - 1] != '/')
+        back--;
+    return (long)back;
+}
+
+bool http_normalize_path(struct slice raw, char *scratch, struct slice *path)
+{
+    if (is_normal(raw)) {
+        *path = raw;
+        return true;
+    }
+    size_t n = 0, start = 1;
+    scratch[n++] = '/';
+    for (size_t i = 1; i < raw.len;) {
+        int c = next_byte(raw, &i);
+        if (c <= 0)
+            return false;
+        if (c != '/') {
+            scratch[n++] = (char)c;
+            continue;
+        }
+        long closed = close_segment(scratch, start, n);
+        if (closed < 0)
+            return false;
+        n = (size_t)closed;
+        if (scratch[n - 1] != '/')
+            scratch[n++] = '/';
+        start = n;
+    }
+    long closed = close_segment(scratch, start, n);
+    if (closed < 0)
+        return false;
+    *path = (struct slice){scratch, (size_t)closed};
+    return true;
+}
+
+struct slice http_decode(struct arena *arena, struct slice s, bool plus)
+{
+    char *out = arena_alloc(arena, s.len + 1);
+    size_t n = 0;
+    if (!out)
+        return (struct slice){0};
+    for (size_t i = 0; i < s.len; i++) {
+        int high = s.data[i] == '%' && i + 2 < s.len ? hex_value(s.data[i + 1]) : -1;
+        int low = high >= 0 ? hex_value(s.data[i + 2]) : -1;
+        if (low >= 0) {
+            out[n++] = (char)(high * 16 + low);
+            i += 2;
+        } else {
+            out[n++] = plus && s.data[i] == '+' ? ' ' : s.data[i];
+        }
+    }
+    out[n] = '\0';
+    return (struct slice){out, n};
+}
+
+struct slice http_encode_path(struct arena *arena, struct slice path)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = arena_alloc(arena, path.len * 3 + 1);
+    size_t n = 0;
+    if (!out)
+        return (struct slice){0};
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.data[i];
+        if (c <= ' ' || c >= 0x7f || strchr("%?#\"<>\\^`{|}", c)) {
+            out[n++] = '%';
+            out[n++] = digits[c >> 4];
+            out[n++] = digits[c & 15];
+        } else {
+            out[n++] = (char)c;
+        }
+    }
+    out[n] = '\0';
+    return (struct slice){out, n};
+}

@@ -1,0 +1,22 @@
+/*
+ * http/uri.h - paths of request targets: decoding, normalising, and encoding again.
+ */
+#ifndef WEIR_HTTP_URI_H
+#define WEIR_HTTP_URI_H
+
+#include "base/arena.h"
+
+/*
+ * Decodes %XX, merges slashes and resolves "." and ".." (RFC 3986 sections 2.1 and 5.2.4), decoding first, so that an
+ * encoded traversal is seen. raw starts with "/"; scratch holds raw.len bytes. *path is raw itself when nothing had to
+ * change. Returns false for a path that leaves the root, a bad escape, or a zero byte.
+ */
+bool http_normalize_path(struct slice raw, char *scratch, struct slice *path);
+
+/* Decodes %XX and, when plus is set, "+" as a blank. Bad escapes stay as they are. data NULL when memory is out. */
+struct slice http_decode(struct arena *arena, struct slice s, bool plus);
+
+/* Percent-encodes what may not stand in a path. data NULL when memory is out. */
+struct slice http_encode_path(struct arena *arena, struct slice path);
+
+#endif

@@ -1,0 +1,374 @@
+/*
+ * http/variables.c - what each variable means; names and meanings are nginx's ("Alphabetical index of variables").
+ */
+#include "http/variables.h"
+
+#include "base/clock.h"
+#include "base/version.h"
+
+#include <unistd.h>
+
+#define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
+#define UNUSED(x) (void)(x)
+
+static struct slice number(struct http_exchange *ex, uint64_t n)
+{
+    return arena_printf(&ex->arena, "%llu", (unsigned long long)n);
+}
+
+static struct slice seconds(struct http_exchange *ex, uint64_t ms)
+{
+    return arena_printf(&ex->arena, "%llu.%03u", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+}
+
+static struct slice header(struct http_exchange *ex, struct slice name)
+{
+    const struct slice *value = http_find_header(&ex->req, name);
+    return value ? *value : (struct slice){0};
+}
+
+/* Whether a header's name is `rest` with "_" for "-", in any case: $http_user_agent. */
+static bool names_header(struct slice name, struct slice rest)
+{
+    if (name.len != rest.len)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.data[i] == '-' ? '_' : name.data[i];
+        if ((c | 0x20) != (rest.data[i] | 0x20))
+            return false;
+    }
+    return true;
+}
+
+GETTER(get_args)
+{
+    UNUSED(rest);
+    return ex->req.args;
+}
+
+GETTER(get_arg)
+{
+    return http_find_arg(ex->req.args, rest);
+}
+
+GETTER(get_is_args)
+{
+    UNUSED(rest);
+    return ex->req.args.len ? SLICE("?") : SLICE("");
+}
+
+GETTER(get_body_bytes_sent)
+{
+    UNUSED(rest);
+    return number(ex, ex->body_bytes_sent);
+}
+
+GETTER(get_bytes_sent)
+{
+    UNUSED(rest);
+    return number(ex, ex->head_bytes_sent + ex->body_bytes_sent);
+}
+
+GETTER(get_connection)
+{
+    UNUSED(rest);
+    return number(ex, ex->connection_id);
+}
+
+GETTER(get_connection_requests)
+{
+    UNUSED(rest);
+    return number(ex, ex->connection_requests);
+}
+
+GETTER(get_content_length)
+{
+    UNUSED(rest);
+    return header(ex, SLICE("Content-Length"));
+}
+
+GETTER(get_content_type)
+{
+    UNUSED(rest);
+    return header(ex, SLICE("Content-Type"));
+}
+
+GETTER(get_cookie)
+{
+    struct slice all = header(ex, SLICE("Cookie"));
+    while (all.len > 0) {
+        const char *semicolon = memchr(all.data, ';', all.len);
+        size_t n = semicolon ? (size_t)(semicolon - all.data) : all.len;
+        struct slice pair = slice_trim((struct slice){all.data, n});
+        if (pair.len > rest.len && pair.data[rest.len] == '=' && slice_starts(pair, rest))
+            return slice_from(pair, rest.len + 1);
+        all = slice_from(all, semicolon ? n + 1 : n);
+    }
+    return all;
+}
+
+GETTER(get_uri)
+{
+    UNUSED(rest);
+    return ex->req.path;
+}
+
+GETTER(get_request_uri)
+{
+    UNUSED(rest);
+    return ex->req.target;
+}
+
+GETTER(get_host)
+{
+    UNUSED(rest);
+    if (!ex->req.host.len)
+        return ex->server_name;
+    struct slice copy = arena_dup(&ex->arena, ex->req.host);
+    char *p = (char *)(uintptr_t)copy.data;
+    for (size_t i = 0; p && i < copy.len; i++)
+        if (p[i] >= 'A' && p[i] <= 'Z')
+            p[i] = (char)(p[i] | 0x20);
+    return copy;
+}
+
+GETTER(get_hostname)
+{
+    static char name[256];
+    UNUSED(rest);
+    UNUSED(ex);
+    if (!name[0] && gethostname(name, sizeof name - 1) < 0)
+        return (struct slice){0};
+    return slice_of(name);
+}
+
+GETTER(get_http)
+{
+    for (int i = 0; i < ex->req.header_count; i++)
+        if (names_header(ex->req.headers[i].name, rest))
+            return ex->req.headers[i].value;
+    return (struct slice){0};
+}
+
+GETTER(get_sent_http)
+{
+    if (names_header(SLICE("content-type"), rest))
+        return ex->res.content_type;
+    if (names_header(SLICE("location"), rest))
+        return ex->res.location;
+    if (names_header(SLICE("etag"), rest))
+        return ex->res.etag;
+    if (names_header(SLICE("content-length"), rest) && ex->res.content_length >= 0)
+        return number(ex, (uint64_t)ex->res.content_length);
+    for (struct http_response_header *h = ex->res.headers; h; h = h->next)
+        if (names_header(h->header.name, rest))
+            return h->header.value;
+    return (struct slice){0};
+}
+
+GETTER(get_msec)
+{
+    UNUSED(rest);
+    return seconds(ex, clock_wall_ms());
+}
+
+GETTER(get_pid)
+{
+    UNUSED(rest);
+    return number(ex, (uint64_t)getpid());
+}
+
+GETTER(get_pipe)
+{
+    UNUSED(rest);
+    return ex->pipelined ? SLICE("p") : SLICE(".");
+}
+
+GETTER(get_remote_addr)
+{
+    UNUSED(rest);
+    return ex->peer(ex)->remote_addr;
+}
+
+GETTER(get_remote_port)
+{
+    UNUSED(rest);
+    return ex->peer(ex)->remote_port;
+}
+
+GETTER(get_binary_remote_addr)
+{
+    UNUSED(rest);
+    const struct http_peer *peer = ex->peer(ex);
+    return (struct slice){(const char *)peer->remote_binary, (size_t)peer->remote_binary_len};
+}
+
+GETTER(get_server_addr)
+{
+    UNUSED(rest);
+    return ex->peer(ex)->server_addr;
+}
+
+GETTER(get_server_port)
+{
+    UNUSED(rest);
+    return ex->peer(ex)->server_port;
+}
+
+static int base64_digit(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *p = c ? strchr(digits, c) : NULL;
+    return p ? (int)(p - digits) : -1;
+}
+
+/* The user of "Authorization: Basic ...", unchecked: for logs. */
+GETTER(get_remote_user)
+{
+    UNUSED(rest);
+    struct slice auth = header(ex, SLICE("Authorization"));
+    char *out = auth.len > 6 && strncasecmp(auth.data, "Basic ", 6) == 0 ? arena_alloc(&ex->arena, auth.len) : NULL;
+    size_t n = 0;
+    unsigned bits = 0, have = 0;
+    for (size_t i = 6; out && i < auth.len && base64_digit(auth.data[i]) >= 0; i++) {
+        bits = bits << 6 | (unsigned)base64_digit(auth.data[i]);
+        have += 6;
+        if (have < 8)
+            continue;
+        have -= 8;
+        out[n++] = (char)(bits >> have);
+        if (out[n - 1] == ':')
+            return (struct slice){out, n - 1};
+    }
+    return (struct slice){0};
+}
+
+GETTER(get_request)
+{
+    UNUSED(rest);
+    return ex->req.line;
+}
+
+GETTER(get_request_length)
+{
+    UNUSED(rest);
+    return number(ex, ex->request_bytes);
+}
+
+GETTER(get_request_method)
+{
+    UNUSED(rest);
+    return ex->req.method_name;
+}
+
+GETTER(get_request_time)
+{
+    UNUSED(rest);
+    return seconds(ex, *ex->now_ms - ex->start_ms);
+}
+
+GETTER(get_scheme)
+{
+    UNUSED(rest);
+    UNUSED(ex);
+    return SLICE("http");
+}
+
+GETTER(get_server_name)
+{
+    UNUSED(rest);
+    return ex->server_name;
+}
+
+GETTER(get_server_protocol)
+{
+    UNUSED(rest);
+    return ex->req.minor_version ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
+}
+
+GETTER(get_status)
+{
+    UNUSED(rest);
+    return arena_printf(&ex->arena, "%03d", ex->res.status);
+}
+
+GETTER(get_time_local)
+{
+    char text[CLOCK_TEXT_BYTES];
+    UNUSED(rest);
+    size_t n = clock_log_date((time_t)(clock_wall_ms() / 1000), text);
+    return arena_dup(&ex->arena, (struct slice){text, n});
+}
+
+GETTER(get_time_iso8601)
+{
+    char text[CLOCK_TEXT_BYTES];
+    UNUSED(rest);
+    size_t n = clock_iso8601((time_t)(clock_wall_ms() / 1000), text);
+    return arena_dup(&ex->arena, (struct slice){text, n});
+}
+
+GETTER(get_version)
+{
+    UNUSED(rest);
+    UNUSED(ex);
+    return SLICE(WEIR_VERSION);
+}
+
+static const struct http_variable variables[] = {
+    {"args", false, get_args},
+    {"query_string", false, get_args},
+    {"arg_", true, get_arg},
+    {"is_args", false, get_is_args},
+    {"binary_remote_addr", false, get_binary_remote_addr},
+    {"body_bytes_sent", false, get_body_bytes_sent},
+    {"bytes_sent", false, get_bytes_sent},
+    {"connection", false, get_connection},
+    {"connection_requests", false, get_connection_requests},
+    {"content_length", false, get_content_length},
+    {"content_type", false, get_content_type},
+    {"cookie_", true, get_cookie},
+    {"document_uri", false, get_uri},
+    {"host", false, get_host},
+    {"hostname", false, get_hostname},
+    {"http_", true, get_http},
+    {"msec", false, get_msec},
+    {"pid", false, get_pid},
+    {"pipe", false, get_pipe},
+    {"remote_addr", false, get_remote_addr},
+    {"remote_port", false, get_remote_port},
+    {"remote_user", false, get_remote_user},
+    {"request", false, get_request},
+    {"request_length", false, get_request_length},
+    {"request_method", false, get_request_method},
+    {"request_time", false, get_request_time},
+    {"request_uri", false, get_request_uri},
+    {"scheme", false, get_scheme},
+    {"sent_http_", true, get_sent_http},
+    {"server_addr", false, get_server_addr},
+    {"server_name", false, get_server_name},
+    {"server_port", false, get_server_port},
+    {"server_protocol", false, get_server_protocol},
+    {"status", false, get_status},
+    {"time_iso8601", false, get_time_iso8601},
+    {"time_local", false, get_time_local},
+    {"uri", false, get_uri},
+    {"weir_version", false, get_version},
+};
+
+const struct http_variable *http_find_variable(struct slice name, struct slice *rest)
+{
+    const struct http_variable *by_prefix = NULL;
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        struct slice known = slice_of(variables[i].name);
+        if (!variables[i].prefix && slice_eq(known, name)) {
+            *rest = (struct slice){0};
+            return &variables[i];
+        }
+        if (variables[i].prefix && name.len > known.len && slice_starts(name, known)) {
+            by_prefix = &variables[i];
+            *rest = slice_from(name, known.len);
+        }
+    }
+    return by_prefix;
+}

@@ -1,0 +1,182 @@
+/*
+ * main.c - the command line: nginx's options, and nothing else.
+ */
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/version.h"
+#include "conf/conf.h"
+#include "master/master.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#ifndef WEIR_PREFIX
+#define WEIR_PREFIX "/usr/local/weir"
+#endif
+#ifndef WEIR_CONF
+#define WEIR_CONF "etc/weir.conf"
+#endif
+
+struct arguments {
+    const char *file, *prefix, *globals, *error_log, *signal;
+    bool help, version, details, test, dump, quiet;
+};
+
+static void print_help(void)
+{
+    fputs("weir " WEIR_VERSION ": HTTP server and reverse proxy for handlers that block\n"
+          "Usage: weir [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n\n"
+          "  -?,-h         : this help\n"
+          "  -v            : show version and exit\n"
+          "  -V            : show version and build options, then exit\n"
+          "  -t            : test configuration and exit\n"
+          "  -T            : test configuration, dump it and exit\n"
+          "  -q            : suppress non-error messages during configuration testing\n"
+          "  -s signal     : send signal to the master process: stop, quit, reopen, reload\n"
+          "  -p prefix     : set prefix path (default: " WEIR_PREFIX ")\n"
+          "  -e filename   : set error log file (default: logs/error.log)\n"
+          "  -c filename   : set configuration file (default: " WEIR_CONF ")\n"
+          "  -g directives : set global directives out of the configuration file\n",
+          stderr);
+}
+
+static void print_version(bool details)
+{
+    fprintf(stderr, "weir version: weir/%s\n", WEIR_VERSION);
+    if (details)
+        fprintf(stderr, "built by %s, allocator %s\nprefix: %s, configuration: %s\n",
+#ifdef __clang__
+                "clang " __clang_version__,
+#else
+                "gcc " __VERSION__,
+#endif
+                memory_allocator_name(), WEIR_PREFIX, WEIR_CONF);
+}
+
+static bool read_arguments(int argc, char **argv, struct arguments *a)
+{
+    int option;
+    opterr = 0;
+    while ((option = getopt(argc, argv, ":?hvVtTqs:p:e:c:g:")) != -1) {
+        switch (option) {
+        case 'h':
+            a->help = true;
+            break;
+        case '?':
+            if (optopt != '?' && optopt != 0) {
+                fprintf(stderr, "weir: invalid option: \"%c\"; see weir -h\n", optopt);
+                return false;
+            }
+            a->help = true;
+            break;
+        case 'v':
+            a->version = true;
+            break;
+        case 'V':
+            a->version = a->details = true;
+            break;
+        case 't':
+            a->test = true;
+            break;
+        case 'T':
+            a->test = a->dump = true;
+            break;
+        case 'q':
+            a->quiet = true;
+            break;
+        case 's':
+            a->signal = optarg;
+            break;
+        case 'p':
+            a->prefix = optarg;
+            break;
+        case 'e':
+            a->error_log = optarg;
+            break;
+        case 'c':
+            a->file = optarg;
+            break;
+        case 'g':
+            a->globals = optarg;
+            break;
+        default:
+            fprintf(stderr, "weir: option \"-%c\" requires a parameter; see weir -h\n", optopt);
+            return false;
+        }
+    }
+    if (optind < argc)
+        fprintf(stderr, "weir: invalid option: \"%s\"; see weir -h\n", argv[optind]);
+    return optind == argc;
+}
+
+/* prefix absolute and with a slash at its end; file absolute. */
+static bool resolve_paths(const struct arguments *a, char prefix[PATH_MAX], char file[PATH_MAX])
+{
+    char cwd[PATH_MAX];
+    const char *p = a->prefix ? a->prefix : WEIR_PREFIX, *f = a->file ? a->file : WEIR_CONF;
+    if (!getcwd(cwd, sizeof cwd))
+        return false;
+    size_t len = strlen(p);
+    const char *slash = len && p[len - 1] == '/' ? "" : "/";
+    int n = p[0] == '/' ? snprintf(prefix, PATH_MAX, "%s%s", p, slash)
+                        : snprintf(prefix, PATH_MAX, "%s/%s%s", cwd, p, slash);
+    int k = f[0] == '/' ? snprintf(file, PATH_MAX, "%s", f) : snprintf(file, PATH_MAX, "%s%s", prefix, f);
+    return n > 0 && n < PATH_MAX && k > 0 && k < PATH_MAX;
+}
+
+static bool print_errors(const struct conf *conf)
+{
+    for (const struct conf_error *e = conf->errors.first; e; e = e->next)
+        fprintf(stderr, "weir: [emerg] %.*s\n", SLICE_ARGS(e->message));
+    return conf->errors.count == 0;
+}
+
+static int test(struct conf *conf, const struct arguments *a, const char *file)
+{
+    bool syntax_ok = conf->errors.count == 0;
+    bool ok = syntax_ok && master_test(conf);
+    print_errors(conf);
+    if (ok && !a->quiet)
+        fprintf(stderr, "weir: the configuration file %s syntax is ok\nweir: configuration file %s test is successful\n",
+                file, file);
+    if (!ok)
+        fprintf(stderr, "weir: configuration file %s test failed\n", file);
+    for (const struct conf_file *f = a->dump && ok ? conf->tree.files : NULL; f; f = f->next)
+        printf("# configuration file %.*s:\n%.*s\n", SLICE_ARGS(f->path), SLICE_ARGS(f->text));
+    return ok ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {0};
+    char prefix[PATH_MAX], file[PATH_MAX];
+    if (!read_arguments(argc, argv, &a))
+        return 1;
+    if (a.help || a.version) {
+        if (a.version)
+            print_version(a.details);
+        if (a.help)
+            print_help();
+        return 0;
+    }
+    if (!resolve_paths(&a, prefix, file)) {
+        fputs("weir: [emerg] path too long, or no current folder\n", stderr);
+        return 1;
+    }
+    struct master_options options = {{file, prefix, a.globals, a.error_log}, argv};
+    log_set_sinks(&(struct log_sink){STDERR_FILENO, LOG_LEVEL_WARN}, 1);
+    struct conf *conf = conf_load(&options.conf);
+    if (a.test)
+        return test(conf, &a, file);
+    if (!print_errors(conf))
+        return 1;
+    if (a.signal) {
+        const char *wrong = master_send_signal(conf, a.signal);
+        if (wrong)
+            fprintf(stderr, "weir: [error] %s\n", wrong);
+        return wrong ? 1 : 0;
+    }
+    return master_run(&options, conf);
+}

@@ -1,0 +1,120 @@
+/*
+ * master/internal.h - what the files of master/ share.
+ */
+#ifndef WEIR_MASTER_INTERNAL_H
+#define WEIR_MASTER_INTERNAL_H
+
+#include "master/master.h"
+#include "pool/figures.h"
+#include "shm/shm.h"
+#include "worker/worker.h"
+
+#include <limits.h>
+#include <sys/types.h>
+
+enum child_state {
+    CHILD_NONE,
+    CHILD_STARTING, /* forked, has not said that it is ready */
+    CHILD_READY,
+    CHILD_RETIRING, /* told to finish; its end is expected */
+    CHILD_WAITING,  /* died; its successor starts at start_at_ms */
+};
+
+/* The worker of a slot; children[i] belongs to shm->slots[i]. */
+struct child {
+    enum child_state state;
+    pid_t pid;
+    int channel; /* -1 when there is none */
+    int index;   /* among the workers of its generation */
+    uint64_t generation;
+    uint64_t started_ms;
+    uint64_t start_at_ms; /* with CHILD_WAITING */
+    uint64_t pause_ms;    /* before the next start; doubled each time, back to 0 by success */
+    uint64_t kill_at_ms;  /* with CHILD_RETIRING: when patience ends; 0 never */
+    bool owes_reload;     /* has been sent live values and not answered */
+};
+
+/* A reload whose new workers are not all ready yet. */
+struct pending_reload {
+    struct conf *conf; /* NULL when there is none */
+    struct site *site;
+    uint64_t generation;
+    uint64_t deadline_ms;
+};
+
+struct master {
+    const struct master_options *options;
+    struct conf *conf;
+    struct site *site;
+    struct shm *shm;
+    struct child children[SHM_SLOTS];
+    uint64_t generation;
+    int target;             /* workers wanted; TTIN and TTOU change it */
+    bool stopping;          /* TERM, INT or QUIT came */
+    bool without_workers;   /* WINCH came */
+    bool announced;         /* the service manager knows that we are ready */
+    struct pending_reload reload;
+    uint64_t live_reload_deadline_ms; /* workers owe answers until then; 0: none */
+    bool live_reload_failed;
+    pid_t upgraded_pid; /* the new binary's master, or 0 */
+    bool handed_over;   /* sockets and pid file belong to the new binary */
+    uid_t uid;
+    gid_t gid;
+    char binary[PATH_MAX];
+    uint64_t watchdog_every_ms, next_watchdog_ms;
+};
+
+/* --- master/workers.c --- */
+
+/* Starts `count` workers of a site, each in a free slot, with indexes from `first`. False when one could not start. */
+bool workers_start(struct master *m, struct site *site, uint64_t generation, int count, int first);
+void workers_reap(struct master *m);
+
+/* Sends a signal to all workers of one generation (0: all). QUIT and TERM make them retire. */
+void workers_signal(struct master *m, int signal, uint64_t generation);
+void workers_do_timers(struct master *m, uint64_t now_ms);
+void workers_read_channels(struct master *m);
+void workers_change_count(struct master *m, int by);
+int workers_alive(const struct master *m);
+bool workers_all_ready(const struct master *m, uint64_t generation);
+
+/* --- master/reload.c --- */
+void reload_begin(struct master *m);
+
+/* Goes on when workers became ready, died, answered, or time passed. */
+void reload_continue(struct master *m, uint64_t now_ms);
+
+/* --- master/sockets.c --- */
+
+/* Opens the site's listening sockets, taking over what `old` (or NULL) or the environment has. False: logged. */
+bool sockets_open(struct site *site, struct site *old);
+
+/* After sockets_open: the ones taken over are the new site's alone. */
+void sockets_disown(struct site *old, const struct site *site);
+
+/* Reads what a service manager or an older binary handed on. */
+void sockets_read_environment(void);
+void sockets_close_unused(void);
+
+/* Removes the files of unix sockets. */
+void sockets_remove_files(const struct site *site);
+
+/* --- master/process.c --- */
+bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid);
+bool process_open_logs(struct site *site);
+bool process_make_temp_dirs(struct conf *conf, uid_t uid, gid_t gid);
+bool process_write_pid(const struct conf *conf);
+bool process_daemonize(void);
+void process_daemon_ready(void);
+
+/* --- master/upgrade.c --- */
+void upgrade_begin(struct master *m);
+void upgrade_ended(struct master *m);
+
+/* --- master/notify.c --- */
+
+/* Tells the service manager (sd_notify's protocol), if there is one. */
+void notify_state(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t notify_watchdog_ms(void);
+
+#endif

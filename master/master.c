@@ -1,0 +1,320 @@
+/*
+ * master/master.c - the master's life: setting up, one readable loop over signals, messages and timers, and the end.
+ *
+ * Signal handlers only set flags; signals are blocked except while the loop waits.
+ */
+#include "master/master.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "master/internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static const struct {
+    int number;
+    const char *command; /* of -s, or NULL */
+} signals[] = {
+    {SIGTERM, "stop"}, {SIGINT, NULL},  {SIGQUIT, "quit"}, {SIGHUP, "reload"}, {SIGUSR1, "reopen"},
+    {SIGUSR2, NULL},   {SIGWINCH, NULL}, {SIGTTIN, NULL},   {SIGTTOU, NULL},    {SIGCHLD, NULL},
+};
+
+enum { SIGNALS = sizeof signals / sizeof signals[0], HEARTBEAT_FRESH_MS = 5000 };
+
+static volatile sig_atomic_t came[SIGNALS];
+
+static void on_signal(int number)
+{
+    for (int i = 0; i < SIGNALS; i++)
+        if (signals[i].number == number)
+            came[i] = 1;
+}
+
+static bool take(int number)
+{
+    for (int i = 0; i < SIGNALS; i++) {
+        if (signals[i].number == number && came[i]) {
+            came[i] = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void catch_signals(sigset_t *while_waiting)
+{
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    for (int i = 0; i < SIGNALS; i++) {
+        struct sigaction action = {.sa_handler = on_signal};
+        sigaction(signals[i].number, &action, NULL);
+        sigaddset(&blocked, signals[i].number);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    sigemptyset(while_waiting);
+}
+
+const char *master_send_signal(struct conf *conf, const char *name)
+{
+    struct buf text = {0};
+    unsigned long long pid;
+    int number = 0;
+    for (int i = 0; i < SIGNALS; i++)
+        if (signals[i].command && strcmp(signals[i].command, name) == 0)
+            number = signals[i].number;
+    if (!number)
+        return arena_printf(&conf->arena, "invalid option: \"-s %s\"; it is stop, quit, reload or reopen", name).data;
+    if (fd_read_file(conf->pid_path.data, 64, &text) < 0)
+        return arena_printf(&conf->arena, "open() \"%s\" failed (%d: %s); is weir running?", conf->pid_path.data, errno,
+                            strerror(errno))
+            .data;
+    struct slice digits = buf_slice(&text);
+    while (digits.len && (digits.data[digits.len - 1] == '\n' || digits.data[digits.len - 1] == ' '))
+        digits.len--;
+    bool ok = slice_to_u64(digits, INT32_MAX, &pid) && pid > 0;
+    buf_free(&text);
+    if (!ok)
+        return arena_printf(&conf->arena, "invalid PID in \"%s\"", conf->pid_path.data).data;
+    if (kill((pid_t)pid, number) < 0)
+        return arena_printf(&conf->arena, "kill(%llu, %d) failed (%d: %s)", pid, number, errno, strerror(errno)).data;
+    return NULL;
+}
+
+bool master_test(struct conf *conf)
+{
+    uid_t uid;
+    gid_t gid;
+    struct site *site = site_build(conf);
+    process_find_user(conf, &uid, &gid);
+    bool ok = conf->errors.count == 0;
+    if (ok) {
+        log_set_sinks(&(struct log_sink){STDERR_FILENO, LOG_LEVEL_WARN}, 1);
+        ok = process_open_logs(site);
+    }
+    site_free(site);
+    return ok;
+}
+
+/* --- the loop --- */
+
+static void begin_stop(struct master *m, int signal)
+{
+    if (!m->stopping)
+        notify_state("STOPPING=1");
+    m->stopping = true;
+    workers_signal(m, signal, 0);
+}
+
+static void obey(struct master *m)
+{
+    if (take(SIGCHLD))
+        workers_reap(m);
+    if (take(SIGTERM) | take(SIGINT))
+        begin_stop(m, SIGTERM);
+    if (take(SIGQUIT))
+        begin_stop(m, SIGQUIT);
+    if (take(SIGUSR1)) {
+        log_notice("reopening logs");
+        logfiles_reopen(&m->site->error_files, m->uid);
+        logfiles_reopen(&m->site->access_files, m->uid);
+        workers_signal(m, SIGUSR1, 0);
+    }
+    if (m->stopping)
+        return;
+    if (take(SIGWINCH)) {
+        m->without_workers = true;
+        workers_signal(m, SIGQUIT, 0);
+    }
+    if (take(SIGUSR2))
+        upgrade_begin(m);
+    if (take(SIGTTIN))
+        workers_change_count(m, 1);
+    if (take(SIGTTOU))
+        workers_change_count(m, -1);
+    if (!m->reload.conf && !m->live_reload_deadline_ms && take(SIGHUP)) /* one reload at a time */
+        reload_begin(m);
+}
+
+/* A worker whose loop hangs stops the watchdog's food, so that the service manager restarts us. */
+static void feed_watchdog(struct master *m, uint64_t now_ms)
+{
+    if (!m->watchdog_every_ms || now_ms < m->next_watchdog_ms)
+        return;
+    m->next_watchdog_ms = now_ms + m->watchdog_every_ms;
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (m->children[i].state == CHILD_READY &&
+            now_ms > counter_get(&m->shm->slots[i].heartbeat_ms) + HEARTBEAT_FRESH_MS)
+            return;
+    notify_state("WATCHDOG=1");
+}
+
+static void announce(struct master *m)
+{
+    if (m->announced || !workers_all_ready(m, m->generation))
+        return;
+    m->announced = true;
+    notify_state("READY=1\nMAINPID=%d", (int)getpid());
+}
+
+static int next_timeout_ms(const struct master *m, uint64_t now_ms)
+{
+    uint64_t next = now_ms + 60000;
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        const struct child *c = &m->children[i];
+        uint64_t at = c->state == CHILD_WAITING                                         ? c->start_at_ms
+                      : c->state == CHILD_RETIRING && c->kill_at_ms > c->started_ms     ? c->kill_at_ms
+                      : c->state == CHILD_READY && c->pause_ms                          ? now_ms + 1000
+                                                                                        : next;
+        if (at < next)
+            next = at;
+    }
+    if (m->reload.conf && m->reload.deadline_ms < next)
+        next = m->reload.deadline_ms;
+    if (m->live_reload_deadline_ms && m->live_reload_deadline_ms < next)
+        next = m->live_reload_deadline_ms;
+    if (m->watchdog_every_ms && m->next_watchdog_ms < next)
+        next = m->next_watchdog_ms;
+    return next > now_ms ? (int)(next - now_ms) : 1;
+}
+
+static void wait_for_something(struct master *m, const sigset_t *while_waiting)
+{
+    struct pollfd fds[SHM_SLOTS];
+    nfds_t count = 0;
+    int timeout_ms = next_timeout_ms(m, clock_mono_ms());
+    struct timespec timeout = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (m->children[i].channel >= 0 && m->children[i].state != CHILD_RETIRING)
+            fds[count++] = (struct pollfd){.fd = m->children[i].channel, .events = POLLIN};
+    if (ppoll(fds, count, &timeout, while_waiting) < 0 && errno != EINTR)
+        log_errno(LOG_LEVEL_ALERT, errno, "ppoll() failed");
+    for (nfds_t i = 0; i < count; i++)
+        if (fds[i].revents & POLLHUP)
+            usleep(1000); /* its end is about to be reported by SIGCHLD; do not spin until then */
+}
+
+static void loop(struct master *m, const sigset_t *while_waiting)
+{
+    while (!m->stopping || workers_alive(m) > 0) {
+        wait_for_something(m, while_waiting);
+        workers_read_channels(m);
+        obey(m);
+        uint64_t now_ms = clock_mono_ms();
+        workers_do_timers(m, now_ms);
+        if (!m->stopping)
+            reload_continue(m, now_ms);
+        announce(m);
+        feed_watchdog(m, now_ms);
+    }
+}
+
+/* --- beginning and end --- */
+
+/* The path under which this program can be started again, also after the file has been replaced. */
+static void find_binary(struct master *m)
+{
+    const char *name = m->options->argv[0];
+    if (name[0] == '/' && strlen(name) < sizeof m->binary) {
+        memcpy(m->binary, name, strlen(name) + 1);
+        return;
+    }
+    ssize_t n = readlink("/proc/self/exe", m->binary, sizeof m->binary - 1);
+    m->binary[n > 0 ? n : 0] = '\0';
+}
+
+static bool print_errors(const struct conf *conf)
+{
+    for (const struct conf_error *e = conf->errors.first; e; e = e->next) {
+        dprintf(STDERR_FILENO, "weir: [emerg] %.*s\n", SLICE_ARGS(e->message));
+        log_emerg("%.*s", SLICE_ARGS(e->message));
+    }
+    return conf->errors.count == 0;
+}
+
+/* Everything that can go wrong goes wrong here, while a terminal may still be listening. */
+static bool set_up(struct master *m)
+{
+    m->site = site_build(m->conf);
+    if (!print_errors(m->conf) || !process_find_user(m->conf, &m->uid, &m->gid))
+        return print_errors(m->conf) && false;
+    log_set_sinks(&(struct log_sink){STDERR_FILENO, LOG_LEVEL_WARN}, 1);
+    if (!process_open_logs(m->site))
+        return false;
+    site_use_error_logs(m->site);
+    log_also_stderr(true);
+    sockets_read_environment();
+    if (!sockets_open(m->site, NULL))
+        return false;
+    sockets_close_unused();
+    process_make_temp_dirs(m->conf, m->uid, m->gid);
+    m->shm = shm_create();
+    if (!m->shm)
+        log_errno(LOG_LEVEL_EMERG, errno, "mmap() of the shared memory failed");
+    return m->shm != NULL;
+}
+
+static void tear_down(struct master *m)
+{
+    if (!m->handed_over) {
+        unlink(m->conf->pid_path.data);
+        sockets_remove_files(m->site);
+    } else {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof path, "%s.oldbin", m->conf->pid_path.data) < (int)sizeof path)
+            unlink(path);
+    }
+    log_notice("exit");
+}
+
+/* Without a master: one process, for debugging. */
+static int run_single(struct master *m)
+{
+    struct worker_options o = {.site = m->site, .shm = m->shm, .slot = 0, .channel = -1,
+                               .uid = 0, .conf_options = &m->options->conf};
+    counter_set(&m->shm->slots[0].generation, 1);
+    m->shm->slots[0].pid = getpid();
+    notify_state("READY=1");
+    int code = worker_run(&o);
+    tear_down(m);
+    return code;
+}
+
+int master_run(const struct master_options *options, struct conf *conf)
+{
+    static struct master master;
+    struct master *m = &master;
+    sigset_t while_waiting;
+    *m = (struct master){.options = options, .conf = conf, .generation = 1, .target = (int)conf->worker_processes};
+    for (int i = 0; i < SHM_SLOTS; i++)
+        m->children[i].channel = -1;
+    find_binary(m);
+    if (!set_up(m))
+        return 1;
+    if (conf->daemon && !process_daemonize()) {
+        log_errno(LOG_LEVEL_EMERG, errno, "cannot go to the background");
+        return 1;
+    }
+    if (!process_write_pid(conf))
+        return 1;
+    process_daemon_ready();
+    if (conf->daemon)
+        log_also_stderr(false);
+    if (!conf->master_process)
+        return run_single(m);
+    prctl(PR_SET_NAME, "weir: master");
+    catch_signals(&while_waiting);
+    m->watchdog_every_ms = notify_watchdog_ms();
+    log_notice("weir started");
+    workers_start(m, m->site, m->generation, m->target, 0);
+    loop(m, &while_waiting);
+    tear_down(m);
+    return 0;
+}

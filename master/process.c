@@ -1,0 +1,156 @@
+/*
+ * master/process.c - what a daemon needs besides its work: user, logs, pid file, going to the background.
+ */
+#include "master/internal.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int daemon_pipe = -1; /* the waiting parent's end is read until we say that we are up */
+
+bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
+{
+    *uid = 0;
+    *gid = 0;
+    if (geteuid() != 0)
+        return true; /* only root can become somebody else */
+    const struct passwd *user = getpwnam(conf->user.data);
+    if (!user) {
+        conf_error(&conf->errors, NULL, "user \"%.*s\" does not exist; create it or name another in \"user\"",
+                   SLICE_ARGS(conf->user));
+        return false;
+    }
+    *uid = user->pw_uid;
+    *gid = user->pw_gid;
+    bool given = conf->group.data && !slice_eq(conf->group, conf->user);
+    const struct group *group = conf->group.data ? getgrnam(conf->group.data) : NULL;
+    if (group)
+        *gid = group->gr_gid;
+    if (given && !group)
+        conf_error(&conf->errors, NULL, "group \"%.*s\" does not exist; create it or name another in \"user\"",
+                   SLICE_ARGS(conf->group));
+    return group || !given;
+}
+
+/* Paths that nobody wrote down may be made; a folder that the configuration names has to be there. */
+static void make_default_dirs(const struct conf *conf)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%.*slogs", SLICE_ARGS(conf->prefix)) < (int)sizeof path)
+        mkdir(path, 0755);
+}
+
+static bool open_or_say(struct logfiles *files)
+{
+    struct logfile *failed = logfiles_open(files);
+    if (failed)
+        log_errno(LOG_LEVEL_EMERG, errno, "open() \"%s\" failed; check that the folder exists and may be written",
+                  failed->path.data);
+    return !failed;
+}
+
+bool process_open_logs(struct site *site)
+{
+    make_default_dirs(site->conf);
+    return open_or_say(&site->error_files) && open_or_say(&site->access_files);
+}
+
+static bool make_temp_dir(const struct settings *s, uid_t uid, gid_t gid)
+{
+    struct stat st;
+    if (stat(s->client_body_temp_path.data, &st) == 0)
+        return true;
+    if (fd_make_dirs(s->client_body_temp_path.data, 0700) < 0 ||
+        (uid != 0 && chown(s->client_body_temp_path.data, uid, gid) < 0))
+        log_errno(LOG_LEVEL_WARN, errno, "cannot make client_body_temp_path \"%s\"; large requests will fail",
+                  s->client_body_temp_path.data);
+    return true;
+}
+
+static void make_temp_dirs_of(const struct conf_location *l, uid_t uid, gid_t gid)
+{
+    for (; l; l = l->next) {
+        make_temp_dir(&l->settings, uid, gid);
+        make_temp_dirs_of(l->locations, uid, gid);
+    }
+}
+
+bool process_make_temp_dirs(struct conf *conf, uid_t uid, gid_t gid)
+{
+    for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
+        make_temp_dirs_of(&s->top, uid, gid);
+    return true;
+}
+
+bool process_write_pid(const struct conf *conf)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    int fd = open(conf->pid_path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || fd_write_all(fd, text, (size_t)n) < 0) {
+        log_errno(LOG_LEVEL_EMERG, errno, "open() \"%s\" failed; the pid file's folder must exist and be writable",
+                  conf->pid_path.data);
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+/* The parent returns to the shell only once the daemon has written its pid file, so that whoever waits can use it. */
+static _Noreturn void wait_for_daemon(int fd)
+{
+    char byte;
+    ssize_t n = read(fd, &byte, 1);
+    _exit(n == 1 ? 0 : 1);
+}
+
+bool process_daemonize(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    pid_t pid = fork();
+    if (pid < 0)
+        return false;
+    if (pid > 0) {
+        close(ends[1]);
+        wait_for_daemon(ends[0]);
+    }
+    close(ends[0]);
+    daemon_pipe = ends[1];
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (setsid() < 0 || null < 0)
+        return false;
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    umask(0);
+    if (null > STDERR_FILENO)
+        close(null);
+    return true;
+}
+
+void process_daemon_ready(void)
+{
+    if (daemon_pipe < 0)
+        return;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDERR_FILENO);
+        close(null);
+    }
+    if (write(daemon_pipe, "", 1) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "write() to the waiting parent failed");
+    close(daemon_pipe);
+    daemon_pipe = -1;
+}

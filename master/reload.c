@@ -1,0 +1,218 @@
+/*
+ * master/reload.c - SIGHUP: a new configuration, in place or by new workers, or none at all.
+ *
+ * The new file is read and built whole before anything changes. If it differs only in live values, the workers are
+ * sent the text and take the values over. Else new workers start beside the old ones, which are let go once all the
+ * new ones have said that they are ready; if one of these does not come up, the new ones go and the old ones stay.
+ */
+#include "master/internal.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { READY_WITHIN_MS = 30000, ANSWER_WITHIN_MS = 10000 };
+
+static void finish(struct master *m, bool ok, int kind)
+{
+    struct shm_reload *r = &m->shm->reload;
+    r->last_ok = ok;
+    if (ok) {
+        r->last_kind = kind;
+        counter_add(&r->count, 1);
+        log_notice("reload done, configuration %llu, %s", (unsigned long long)m->generation,
+                   kind == SHM_RELOAD_IN_PLACE ? "in place" : "by new workers");
+    } else {
+        counter_add(&r->failed, 1);
+        log_error("reload failed; the configuration in force stays as it was");
+    }
+    notify_state("READY=1");
+}
+
+static void refuse(struct master *m, struct conf *conf, struct site *site)
+{
+    for (const struct conf_error *e = conf ? conf->errors.first : NULL; e; e = e->next)
+        log_emerg("%.*s", SLICE_ARGS(e->message));
+    if (site)
+        site_free(site);
+    conf_free(conf);
+    finish(m, false, SHM_RELOAD_NONE);
+}
+
+/* --- in place --- */
+
+static bool send_text(const struct child *c, int fd, uint64_t generation)
+{
+    struct worker_message m = {WORKER_RELOAD, generation};
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec data = {&m, sizeof m};
+    struct msghdr msg = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(h), &fd, sizeof fd);
+    return sendmsg(c->channel, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof m;
+}
+
+/* Each worker gets a file of its own: they share nothing, not even a read position. */
+static bool send_to_workers(struct master *m, const struct conf *conf)
+{
+    struct buf text = {0};
+    bool ok = conf_serialize(conf, &text);
+    for (int i = 0; ok && i < SHM_SLOTS; i++) {
+        struct child *c = &m->children[i];
+        if (c->channel < 0 || c->generation != m->generation ||
+            (c->state != CHILD_READY && c->state != CHILD_STARTING))
+            continue;
+        int fd = fd_memory_file("weir.conf", buf_slice(&text));
+        ok = fd >= 0;
+        c->owes_reload = ok && send_text(c, fd, m->generation);
+        if (fd >= 0)
+            close(fd);
+    }
+    buf_free(&text);
+    return ok;
+}
+
+static void reload_in_place(struct master *m, struct conf *conf, struct site *site)
+{
+    site_free(site);
+    if (!send_to_workers(m, conf)) {
+        log_errno(LOG_LEVEL_ALERT, errno, "cannot hand the configuration to the workers");
+        refuse(m, conf, NULL);
+        return;
+    }
+    conf_copy_live(m->conf, conf); /* for workers that start later */
+    int sink = 0;
+    for (const struct conf_error_log *l = m->conf->error_logs; l; l = l->next)
+        log_set_level(sink++, (enum log_level)l->level);
+    conf_free(conf);
+    m->live_reload_failed = false;
+    m->live_reload_deadline_ms = clock_mono_ms() + ANSWER_WITHIN_MS;
+}
+
+static void continue_in_place(struct master *m, uint64_t now_ms)
+{
+    bool late = now_ms >= m->live_reload_deadline_ms;
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        struct child *c = &m->children[i];
+        if (!c->owes_reload || c->channel < 0)
+            continue;
+        if (!late)
+            return;
+        log_alert("worker process %d did not take over the configuration in time", (int)c->pid);
+        c->owes_reload = false;
+    }
+    m->live_reload_deadline_ms = 0;
+    m->generation++;
+    counter_set(&m->shm->generation, m->generation);
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        if (m->children[i].generation != m->generation - 1 || m->children[i].state == CHILD_NONE)
+            continue;
+        m->children[i].generation = m->generation;
+        counter_set(&m->shm->slots[i].generation, m->generation);
+    }
+    finish(m, !late && !m->live_reload_failed, SHM_RELOAD_IN_PLACE);
+}
+
+/* --- by new workers --- */
+
+static void abandon_new(struct master *m)
+{
+    workers_signal(m, SIGTERM, m->reload.generation);
+    sockets_disown(m->reload.site, m->site);
+    struct conf *conf = m->reload.conf;
+    struct site *site = m->reload.site;
+    m->reload = (struct pending_reload){0};
+    refuse(m, conf, site);
+}
+
+static void reload_by_respawn(struct master *m, struct conf *conf, struct site *site)
+{
+    uid_t uid;
+    gid_t gid;
+    if (!process_find_user(conf, &uid, &gid) || !process_open_logs(site) || !sockets_open(site, m->site)) {
+        refuse(m, conf, site);
+        return;
+    }
+    process_make_temp_dirs(conf, uid, gid);
+    m->uid = uid;
+    m->gid = gid;
+    m->reload = (struct pending_reload){conf, site, m->generation + 1, clock_mono_ms() + READY_WITHIN_MS};
+    if (!workers_start(m, site, m->reload.generation, (int)conf->worker_processes, 0))
+        abandon_new(m);
+}
+
+static void commit_new(struct master *m)
+{
+    struct conf *old_conf = m->conf;
+    struct site *old_site = m->site;
+    uint64_t old_generation = m->generation;
+    workers_signal(m, SIGQUIT, old_generation); /* patience is the old configuration's */
+    sockets_disown(old_site, m->reload.site);
+    m->conf = m->reload.conf;
+    m->site = m->reload.site;
+    m->generation = m->reload.generation;
+    m->target = (int)m->conf->worker_processes;
+    m->without_workers = false;
+    m->reload = (struct pending_reload){0};
+    counter_set(&m->shm->generation, m->generation);
+    site_use_error_logs(m->site);
+    site_free(old_site);
+    conf_free(old_conf);
+    finish(m, true, SHM_RELOAD_RESPAWN);
+}
+
+static void continue_respawn(struct master *m, uint64_t now_ms)
+{
+    int ready = 0;
+    for (int i = 0; i < SHM_SLOTS; i++)
+        ready += m->children[i].generation == m->reload.generation && m->children[i].state == CHILD_READY;
+    if (ready == (int)m->reload.conf->worker_processes) {
+        commit_new(m);
+        return;
+    }
+    int starting = 0;
+    for (int i = 0; i < SHM_SLOTS; i++)
+        starting += m->children[i].generation == m->reload.generation && m->children[i].state == CHILD_STARTING;
+    if (ready + starting < (int)m->reload.conf->worker_processes || now_ms >= m->reload.deadline_ms) {
+        log_alert("a new worker %s", now_ms >= m->reload.deadline_ms ? "did not become ready in time" : "died at its start");
+        abandon_new(m);
+    }
+}
+
+void reload_begin(struct master *m)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    notify_state("RELOADING=1\nMONOTONIC_USEC=%llu",
+                 (unsigned long long)now.tv_sec * 1000000u + (unsigned long long)now.tv_nsec / 1000u);
+    log_notice("reconfiguring");
+    struct conf *conf = conf_load(&m->options->conf);
+    if (conf->errors.count) {
+        refuse(m, conf, NULL);
+        return;
+    }
+    struct site *site = site_build(conf);
+    if (conf->errors.count)
+        refuse(m, conf, site);
+    else if (!m->without_workers && conf_differs_only_live(m->conf, conf))
+        reload_in_place(m, conf, site);
+    else
+        reload_by_respawn(m, conf, site);
+}
+
+void reload_continue(struct master *m, uint64_t now_ms)
+{
+    if (m->live_reload_deadline_ms)
+        continue_in_place(m, now_ms);
+    if (m->reload.conf)
+        continue_respawn(m, now_ms);
+}

@@ -1,0 +1,75 @@
+/*
+ * master/upgrade.c - USR2: a new binary on the same sockets.
+ *
+ * The new master gets the listening sockets' numbers in WEIR_FDS and starts its own workers; the pid file of this one
+ * becomes .oldbin. The operator then ends this master with QUIT, or the new one, which brings the name back.
+ */
+#include "master/internal.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool old_pid_path(const struct master *m, char path[PATH_MAX])
+{
+    return snprintf(path, PATH_MAX, "%s.oldbin", m->conf->pid_path.data) < PATH_MAX;
+}
+
+static _Noreturn void run_new_binary(struct master *m)
+{
+    struct buf fds = {0};
+    sigset_t none;
+    for (const struct site_listen *l = m->site->listens; l; l = l->next) {
+        for (int i = 0; i < l->fd_count; i++) {
+            fd_set_cloexec(l->fds[i], false);
+            buf_printf(&fds, "%d;", l->fds[i]);
+        }
+    }
+    buf_append(&fds, "", 1);
+    setenv("WEIR_FDS", fds.data, 1);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execv(m->binary, m->options->argv);
+    log_errno(LOG_LEVEL_ALERT, errno, "execve() of \"%s\" failed", m->binary);
+    _exit(1);
+}
+
+void upgrade_begin(struct master *m)
+{
+    char path[PATH_MAX];
+    if (m->upgraded_pid) {
+        log_notice("the new binary, %d, is running already", (int)m->upgraded_pid);
+        return;
+    }
+    if (!old_pid_path(m, path) || rename(m->conf->pid_path.data, path) < 0) {
+        log_errno(LOG_LEVEL_ALERT, errno, "cannot rename \"%s\" to .oldbin; not upgrading", m->conf->pid_path.data);
+        return;
+    }
+    log_notice("changing binary");
+    pid_t pid = fork();
+    if (pid == 0)
+        run_new_binary(m);
+    if (pid < 0) {
+        log_errno(LOG_LEVEL_ALERT, errno, "fork() failed; not upgrading");
+        rename(path, m->conf->pid_path.data);
+        return;
+    }
+    m->upgraded_pid = pid;
+    m->handed_over = true;
+    log_notice("start new binary process %d", (int)pid);
+}
+
+void upgrade_ended(struct master *m)
+{
+    char path[PATH_MAX];
+    log_alert("the new binary, %d, has ended; serving on", (int)m->upgraded_pid);
+    m->upgraded_pid = 0;
+    m->handed_over = false;
+    if (!old_pid_path(m, path) || rename(path, m->conf->pid_path.data) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "cannot rename the pid file back");
+}

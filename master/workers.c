@@ -1,0 +1,280 @@
+/*
+ * master/workers.c - forking workers, hearing from them, replacing those that die, ending those that do not.
+ */
+#include "master/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    PAUSE_FIRST_MS = 100,
+    PAUSE_MAX_MS = 10000,
+    LIVED_LONG_MS = 1000,  /* a worker that was ready for so long has started well */
+    KILL_GRACE_MS = 500,   /* on top of worker_shutdown_timeout */
+    STOP_PATIENCE_MS = 1000,
+};
+
+static void close_channel(struct child *c)
+{
+    if (c->channel >= 0)
+        close(c->channel);
+    c->channel = -1;
+}
+
+/* In the child: forgets what is the master's alone, and becomes a worker. */
+static _Noreturn void run_child(struct master *m, struct site *site, int slot, int channel)
+{
+    for (int i = 0; i < SHM_SLOTS; i++)
+        close_channel(&m->children[i]);
+    signal(SIGCHLD, SIG_DFL);
+    log_also_stderr(false);
+    struct worker_options o = {.site = site,
+                               .shm = m->shm,
+                               .slot = slot,
+                               .index = m->children[slot].index,
+                               .channel = channel,
+                               .uid = m->uid,
+                               .gid = m->gid,
+                               .user = site->conf->user.data,
+                               .conf_options = &m->options->conf};
+    exit(worker_run(&o));
+}
+
+static bool start_in(struct master *m, int slot, struct site *site, uint64_t generation)
+{
+    struct child *c = &m->children[slot];
+    struct shm_slot *s = &m->shm->slots[slot];
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+        log_errno(LOG_LEVEL_ALERT, errno, "socketpair() failed");
+        return false;
+    }
+    s->state = SHM_STARTING;
+    counter_set(&s->generation, generation);
+    counter_set(&s->heartbeat_ms, clock_mono_ms());
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        run_child(m, site, slot, ends[1]);
+    }
+    close(ends[1]);
+    if (pid < 0) {
+        log_errno(LOG_LEVEL_ALERT, errno, "fork() failed");
+        close(ends[0]);
+        s->state = SHM_SLOT_FREE;
+        return false;
+    }
+    s->pid = pid;
+    c->state = CHILD_STARTING;
+    c->pid = pid;
+    c->channel = ends[0];
+    c->generation = generation;
+    c->started_ms = clock_mono_ms();
+    c->kill_at_ms = 0;
+    c->owes_reload = false;
+    log_notice("start worker process %d", (int)pid);
+    return true;
+}
+
+bool workers_start(struct master *m, struct site *site, uint64_t generation, int count, int first)
+{
+    for (int i = 0; i < count; i++) {
+        int slot = 0;
+        while (slot < SHM_SLOTS && m->children[slot].state != CHILD_NONE)
+            slot++;
+        if (slot == SHM_SLOTS) {
+            log_alert("no free worker slot: %d workers are still finishing; wait for them, or shorten "
+                      "worker_shutdown_timeout",
+                      SHM_SLOTS);
+            return false;
+        }
+        m->children[slot] = (struct child){.channel = -1, .index = first + i};
+        if (!start_in(m, slot, site, generation))
+            return false;
+    }
+    return true;
+}
+
+static void wait_with_pause(struct child *c, uint64_t now_ms, bool started_well)
+{
+    c->pause_ms = started_well ? 0 : c->pause_ms == 0 ? PAUSE_FIRST_MS : c->pause_ms * 2;
+    if (c->pause_ms > PAUSE_MAX_MS)
+        c->pause_ms = PAUSE_MAX_MS;
+    c->state = CHILD_WAITING;
+    c->start_at_ms = now_ms + c->pause_ms;
+}
+
+static void log_end(const struct child *c, int status)
+{
+    if (WIFSIGNALED(status))
+        log_alert("worker process %d exited on signal %d%s", (int)c->pid, WTERMSIG(status),
+                  WCOREDUMP(status) ? " (core dumped)" : "");
+    else if (c->state == CHILD_RETIRING && WEXITSTATUS(status) == 0)
+        log_notice("worker process %d exited with code 0", (int)c->pid);
+    else
+        log_alert("worker process %d exited with code %d", (int)c->pid, WEXITSTATUS(status));
+}
+
+static void on_child_end(struct master *m, int slot, int status)
+{
+    struct child *c = &m->children[slot];
+    struct shm_slot *s = &m->shm->slots[slot];
+    uint64_t now_ms = clock_mono_ms();
+    bool started_well = c->state == CHILD_READY && now_ms - c->started_ms >= LIVED_LONG_MS;
+    if (c->state == CHILD_RETIRING && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && c->kill_at_ms &&
+        now_ms >= c->kill_at_ms)
+        log_warn("worker process %d did not finish in time and was killed", (int)c->pid);
+    else
+        log_end(c, status);
+    workers_read_channels(m);
+    close_channel(c);
+    shm_slot_clear_gauges(s);
+    for (int i = 0; i < SHM_POOLS; i++)
+        pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[i].figures);
+    bool replace = c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;
+    if (!replace) {
+        s->state = SHM_SLOT_FREE;
+        *c = (struct child){.channel = -1};
+        return;
+    }
+    counter_add(WIFSIGNALED(status) ? &m->shm->restarts_by_signal : &m->shm->restarts_by_exit, 1);
+    counter_add(&s->restarts, 1);
+    s->state = SHM_STARTING;
+    wait_with_pause(c, now_ms, started_well);
+    if (c->pause_ms)
+        log_warn("worker process %d died soon after its start; starting again in %llu ms", (int)c->pid,
+                 (unsigned long long)c->pause_ms);
+}
+
+void workers_reap(struct master *m)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == m->upgraded_pid) {
+            upgrade_ended(m);
+            continue;
+        }
+        for (int i = 0; i < SHM_SLOTS; i++)
+            if (m->children[i].pid == pid && m->children[i].state != CHILD_NONE && m->children[i].state != CHILD_WAITING)
+                on_child_end(m, i, status);
+    }
+}
+
+static uint64_t patience_ms(const struct master *m, int signal)
+{
+    if (signal == SIGTERM)
+        return STOP_PATIENCE_MS;
+    return (uint64_t)m->conf->shutdown_timeout_ms + KILL_GRACE_MS;
+}
+
+void workers_signal(struct master *m, int signal, uint64_t generation)
+{
+    uint64_t now_ms = clock_mono_ms();
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        struct child *c = &m->children[i];
+        if (c->state == CHILD_NONE || (generation && c->generation != generation))
+            continue;
+        if (c->state == CHILD_WAITING) { /* nobody is there; only its successor would have been */
+            if (signal == SIGUSR1)
+                continue;
+            m->shm->slots[i].state = SHM_SLOT_FREE;
+            *c = (struct child){.channel = -1};
+            continue;
+        }
+        kill(c->pid, signal);
+        if (signal == SIGUSR1)
+            continue;
+        uint64_t kill_at = now_ms + patience_ms(m, signal);
+        if (c->state != CHILD_RETIRING || c->kill_at_ms == 0 || kill_at < c->kill_at_ms)
+            c->kill_at_ms = kill_at;
+        c->state = CHILD_RETIRING;
+        m->shm->slots[i].state = SHM_STOPPING;
+    }
+}
+
+void workers_do_timers(struct master *m, uint64_t now_ms)
+{
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        struct child *c = &m->children[i];
+        if (c->state == CHILD_WAITING && now_ms >= c->start_at_ms && !start_in(m, i, m->site, m->generation))
+            wait_with_pause(c, now_ms, false);
+        if (c->state == CHILD_READY && c->pause_ms && now_ms - c->started_ms >= LIVED_LONG_MS)
+            c->pause_ms = 0;
+        if (c->state == CHILD_RETIRING && c->kill_at_ms && now_ms >= c->kill_at_ms) {
+            kill(c->pid, SIGKILL);
+            c->kill_at_ms = now_ms; /* stays in the past: its end is logged as ours */
+        }
+    }
+}
+
+static void on_message(struct child *c, const struct worker_message *m, bool *reload_failed)
+{
+    if (m->kind == WORKER_READY && c->state == CHILD_STARTING)
+        c->state = CHILD_READY;
+    if (m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) {
+        c->owes_reload = false;
+        *reload_failed |= m->kind == WORKER_RELOAD_FAILED;
+    }
+}
+
+void workers_read_channels(struct master *m)
+{
+    struct worker_message message;
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        struct child *c = &m->children[i];
+        while (c->channel >= 0 && recv(c->channel, &message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message)
+            on_message(c, &message, &m->live_reload_failed);
+    }
+}
+
+void workers_change_count(struct master *m, int by)
+{
+    if (by > 0) {
+        if (workers_start(m, m->site, m->generation, 1, m->target))
+            m->target++;
+        return;
+    }
+    for (int i = SHM_SLOTS - 1; i >= 0 && m->target > 1; i--) {
+        struct child *c = &m->children[i];
+        if (c->generation != m->generation || c->state == CHILD_RETIRING || c->state == CHILD_NONE ||
+            c->index != m->target - 1)
+            continue;
+        m->target--;
+        c->kill_at_ms = clock_mono_ms() + patience_ms(m, SIGQUIT);
+        if (c->state == CHILD_WAITING) {
+            m->shm->slots[i].state = SHM_SLOT_FREE;
+            *c = (struct child){.channel = -1};
+        } else {
+            c->state = CHILD_RETIRING;
+            m->shm->slots[i].state = SHM_STOPPING;
+            kill(c->pid, SIGQUIT);
+        }
+        return;
+    }
+}
+
+int workers_alive(const struct master *m)
+{
+    int alive = 0;
+    for (int i = 0; i < SHM_SLOTS; i++)
+        alive += m->children[i].state != CHILD_NONE && m->children[i].state != CHILD_WAITING;
+    return alive;
+}
+
+bool workers_all_ready(const struct master *m, uint64_t generation)
+{
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        const struct child *c = &m->children[i];
+        if (c->state != CHILD_NONE && c->generation == generation && c->state != CHILD_READY)
+            return false;
+    }
+    return true;
+}

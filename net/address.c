@@ -1,0 +1,152 @@
+/*
+ * net/address.c - parsing and printing socket addresses.
+ */
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+
+static const char *parse_unix(struct slice path, struct net_address *out)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)&out->addr;
+    if (path.len == 0 || path.len >= sizeof un->sun_path)
+        return "a unix socket's path has 1 to 107 bytes";
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path.data, path.len);
+    un->sun_path[path.len] = '\0';
+    out->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);
+    return NULL;
+}
+
+static void set_v4(struct net_address *out, struct in_addr ip, unsigned port)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)&out->addr;
+    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = ip};
+    out->len = sizeof *in;
+}
+
+static void set_v6(struct net_address *out, struct in6_addr ip, unsigned port)
+{
+    struct sockaddr_in6 *in = (struct sockaddr_in6 *)&out->addr;
+    *in = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = ip};
+    out->len = sizeof *in;
+}
+
+static const char *resolve(const char *host, unsigned port, struct net_address *out)
+{
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    if (getaddrinfo(host, NULL, &hints, &found) != 0 || !found)
+        return "host not found; check the name, or write an address";
+    set_v4(out, ((struct sockaddr_in *)found->ai_addr)->sin_addr, port);
+    freeaddrinfo(found);
+    return NULL;
+}
+
+static const char *parse_host(struct slice host, unsigned port, struct net_address *out)
+{
+    char text[256];
+    struct in_addr v4 = {INADDR_ANY};
+    struct in6_addr v6;
+    if (host.len == 0 || slice_eq(host, SLICE("*"))) {
+        set_v4(out, v4, port);
+        return NULL;
+    }
+    bool brackets = host.data[0] == '[';
+    if (brackets)
+        host = (struct slice){host.data + 1, host.len - 2};
+    if (host.len >= sizeof text)
+        return "host name too long";
+    memcpy(text, host.data, host.len);
+    text[host.len] = '\0';
+    if (brackets) {
+        if (inet_pton(AF_INET6, text, &v6) != 1)
+            return "invalid IPv6 address";
+        set_v6(out, v6, port);
+        return NULL;
+    }
+    if (inet_pton(AF_INET, text, &v4) == 1) {
+        set_v4(out, v4, port);
+        return NULL;
+    }
+    return resolve(text, port, out);
+}
+
+const char *net_address_parse(struct slice text, struct net_address *out)
+{
+    unsigned long long port = 80;
+    memset(out, 0, sizeof *out);
+    if (slice_starts(text, SLICE("unix:")))
+        return parse_unix(slice_from(text, 5), out);
+    struct slice host = text, port_text = {0};
+    if (text.len && text.data[0] == '[') {
+        const char *close = memchr(text.data, ']', text.len);
+        if (!close)
+            return "\"]\" is missing";
+        host.len = (size_t)(close - text.data) + 1;
+        port_text = slice_from(text, host.len);
+        if (port_text.len && port_text.data[0] != ':')
+            return "\":\" and a port are expected behind \"]\"";
+        port_text = slice_from(port_text, 1);
+    } else {
+        const char *colon = memrchr(text.data, ':', text.len);
+        bool only_port = !colon && text.len && strspn(text.data, "0123456789") >= text.len;
+        if (only_port || colon) {
+            host.len = colon ? (size_t)(colon - text.data) : 0;
+            port_text = slice_from(text, colon ? host.len + 1 : 0);
+            if (port_text.len == 0)
+                return "port is missing";
+        }
+    }
+    if (port_text.len && (!slice_to_u64(port_text, 65535, &port) || port == 0))
+        return "invalid port; it is a number from 1 to 65535";
+    return parse_host(host, (unsigned)port, out);
+}
+
+bool net_address_eq(const struct net_address *a, const struct net_address *b)
+{
+    if (a->addr.ss_family != b->addr.ss_family)
+        return false;
+    if (a->addr.ss_family == AF_INET) {
+        const struct sockaddr_in *x = (const void *)&a->addr, *y = (const void *)&b->addr;
+        return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
+    }
+    if (a->addr.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *x = (const void *)&a->addr, *y = (const void *)&b->addr;
+        return x->sin6_port == y->sin6_port && memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0;
+    }
+    const struct sockaddr_un *x = (const void *)&a->addr, *y = (const void *)&b->addr;
+    return strncmp(x->sun_path, y->sun_path, sizeof x->sun_path) == 0;
+}
+
+size_t net_address_host(const struct net_address *a, char out[NET_ADDRESS_TEXT_BYTES], unsigned *port)
+{
+    *port = 0;
+    out[0] = '\0';
+    if (a->addr.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)&a->addr;
+        inet_ntop(AF_INET, &in->sin_addr, out, NET_ADDRESS_TEXT_BYTES);
+        *port = ntohs(in->sin_port);
+    } else if (a->addr.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const void *)&a->addr;
+        inet_ntop(AF_INET6, &in->sin6_addr, out, NET_ADDRESS_TEXT_BYTES);
+        *port = ntohs(in->sin6_port);
+    } else {
+        strcpy(out, "unix:");
+    }
+    return strlen(out);
+}
+
+const char *net_address_text(const struct net_address *a, char out[NET_ADDRESS_TEXT_BYTES])
+{
+    char host[NET_ADDRESS_TEXT_BYTES];
+    unsigned port;
+    net_address_host(a, host, &port);
+    if (a->addr.ss_family == AF_UNIX)
+        snprintf(out, NET_ADDRESS_TEXT_BYTES, "unix:%.107s", ((const struct sockaddr_un *)(const void *)&a->addr)->sun_path);
+    else
+        snprintf(out, NET_ADDRESS_TEXT_BYTES, a->addr.ss_family == AF_INET6 ? "[%.100s]:%u" : "%.100s:%u", host, port);
+    return out;
+}

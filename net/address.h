@@ -1,0 +1,33 @@
+/*
+ * net/address.h - addresses of listening sockets as configurations write them, and as texts.
+ */
+#ifndef WEIR_NET_ADDRESS_H
+#define WEIR_NET_ADDRESS_H
+
+#include "base/slice.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+struct net_address {
+    struct sockaddr_storage addr;
+    socklen_t len;
+};
+
+enum { NET_ADDRESS_TEXT_BYTES = 128 };
+
+/*
+ * Reads "80", "127.0.0.1:80", "*:80", "[::]:80", "localhost:80", "127.0.0.1" (port 80) or "unix:/path". Returns NULL
+ * when it is good, else what is wrong with it.
+ */
+const char *net_address_parse(struct slice text, struct net_address *out);
+
+bool net_address_eq(const struct net_address *a, const struct net_address *b);
+
+/* "127.0.0.1:80", "[::1]:80", "unix:/path". Returns out. */
+const char *net_address_text(const struct net_address *a, char out[NET_ADDRESS_TEXT_BYTES]);
+
+/* The host part alone, "unix:" for a unix socket, and the port (0 there). Returns the host's length. */
+size_t net_address_host(const struct net_address *a, char out[NET_ADDRESS_TEXT_BYTES], unsigned *port);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * net/listener.c - listening sockets.
+ */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int set_option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+/* A socket file that nobody answers on is left over from a crash; one that answers is somebody's. */
+static void remove_stale_socket(const struct net_address *address)
+{
+    const struct sockaddr_un *un = (const void *)&address->addr;
+    struct stat st;
+    if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, (const struct sockaddr *)un, address->len) < 0 && errno == ECONNREFUSED)
+        unlink(un->sun_path);
+    close(fd);
+}
+
+static int prepare(int fd, const struct net_address *address, const struct net_listen_options *o)
+{
+    if (address->addr.ss_family == AF_UNIX) {
+        remove_stale_socket(address);
+        return 0;
+    }
+    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0)
+        return -1;
+    if (o->reuseport && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
+        return -1;
+    if (address->addr.ss_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->ipv6only) < 0)
+        return -1;
+    return set_option(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay);
+}
+
+int net_listen(const struct net_address *address, const struct net_listen_options *options)
+{
+    int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    if (prepare(fd, address, options) < 0 || bind(fd, (const struct sockaddr *)&address->addr, address->len) < 0 ||
+        listen(fd, options->backlog) < 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    if (address->addr.ss_family == AF_UNIX)
+        chmod(((const struct sockaddr_un *)(const void *)&address->addr)->sun_path, 0666); /* as nginx does */
+    return fd;
+}
+
+int net_listen_again(int fd, const struct net_listen_options *options)
+{
+    struct net_address address;
+    if (net_bound_address(fd, &address) < 0)
+        return -1;
+    if (address.addr.ss_family != AF_UNIX && set_option(fd, IPPROTO_TCP, TCP_NODELAY, options->nodelay) < 0)
+        return -1;
+    return listen(fd, options->backlog);
+}
+
+int net_bound_address(int fd, struct net_address *out)
+{
+    memset(out, 0, sizeof *out);
+    out->len = sizeof out->addr;
+    return getsockname(fd, (struct sockaddr *)&out->addr, &out->len);
+}
+
+bool net_is_listening(int fd)
+{
+    int on = 0;
+    socklen_t len = sizeof on;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on;
+}

@@ -1,0 +1,30 @@
+/*
+ * net/listener.h - listening sockets: opened by the master, shared by its workers, handed on to a successor.
+ *
+ * Threads: one thread at a time.
+ */
+#ifndef WEIR_NET_LISTENER_H
+#define WEIR_NET_LISTENER_H
+
+#include "net/address.h"
+
+struct net_listen_options {
+    int backlog;
+    bool reuseport;
+    bool ipv6only;
+    bool nodelay; /* set on the listener: Linux hands it on to what is accepted, at no cost per connection */
+};
+
+/* Opens, binds and listens; non-blocking, close-on-exec. -1 with errno. A stale unix socket file is removed. */
+int net_listen(const struct net_address *address, const struct net_listen_options *options);
+
+/* Applies what can change on a socket that listens already (backlog, nodelay). 0 or -1 with errno. */
+int net_listen_again(int fd, const struct net_listen_options *options);
+
+/* The address that a socket is bound to. 0, or -1 with errno. */
+int net_bound_address(int fd, struct net_address *out);
+
+/* Whether fd is a listening stream socket. */
+bool net_is_listening(int fd);
+
+#endif

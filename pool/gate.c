@@ -1,0 +1,36 @@
+/*
+ * pool/gate.c - a mutex and its condition.
+ */
+#include "pool/gate.h"
+
+void gate_init(struct gate *g)
+{
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->changed, NULL);
+}
+
+void gate_destroy(struct gate *g)
+{
+    pthread_mutex_destroy(&g->lock);
+    pthread_cond_destroy(&g->changed);
+}
+
+void gate_lock(struct gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+}
+
+void gate_unlock(struct gate *g)
+{
+    pthread_mutex_unlock(&g->lock);
+}
+
+void gate_wait(struct gate *g)
+{
+    pthread_cond_wait(&g->changed, &g->lock);
+}
+
+void gate_wake(struct gate *g)
+{
+    pthread_cond_broadcast(&g->changed);
+}

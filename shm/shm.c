@@ -1,0 +1,64 @@
+/*
+ * shm/shm.c - mapping the region and looking after slots.
+ */
+#include "shm/shm.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+struct shm *shm_create(void)
+{
+    struct shm *shm = mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shm == MAP_FAILED)
+        return NULL;
+    shm->layout_version = SHM_LAYOUT_VERSION;
+    shm->slot_count = SHM_SLOTS;
+    shm->start_mono_ms = clock_mono_ms();
+    shm->start_wall_ms = clock_wall_ms();
+    shm->generation = 1;
+    shm->reload.last_ok = 1;
+    return shm;
+}
+
+void shm_destroy(struct shm *shm)
+{
+    if (shm)
+        munmap(shm, sizeof *shm);
+}
+
+int shm_find_free_slot(const struct shm *shm)
+{
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (shm->slots[i].state == SHM_SLOT_FREE)
+            return i;
+    return -1;
+}
+
+void shm_slot_clear_gauges(struct shm_slot *slot)
+{
+    slot->pid = 0;
+    counter_set(&slot->connections, 0);
+    for (int i = 0; i < SHM_CONNECTION_STATES; i++)
+        counter_set(&slot->connection_states[i], 0);
+    counter_set(&slot->in_flight, 0);
+    counter_set(&slot->memory_allocated_bytes, 0);
+    counter_set(&slot->memory_resident_bytes, 0);
+    counter_add(&slot->cpu_us_before, counter_get(&slot->cpu_us));
+    counter_set(&slot->cpu_us, 0);
+}
+
+struct shm_pool *shm_slot_pool(struct shm_slot *slot, const char *name)
+{
+    struct shm_pool *unused = NULL;
+    for (int i = 0; i < SHM_POOLS; i++) {
+        if (strncmp(slot->pools[i].name, name, SHM_POOL_NAME_BYTES) == 0)
+            return &slot->pools[i];
+        if (!unused && slot->pools[i].name[0] == '\0')
+            unused = &slot->pools[i];
+    }
+    if (unused)
+        strncpy(unused->name, name, SHM_POOL_NAME_BYTES - 1);
+    return unused;
+}

@@ -1,0 +1,92 @@
+/*
+ * shm/shm.h - the one region that all processes of a server share: what the master says of itself, and a slot of
+ * counters for each worker.
+ *
+ * Layout: docs/shared-memory.md draws it; SHM_LAYOUT_VERSION changes with it.
+ * Ownership: mapped by the master before the first fork, inherited by the workers, gone with the last process.
+ * Threads and processes: the header is written by the master alone, a slot's counters by its worker alone (and, once
+ *            that is dead, by the master, which sets the gauges to zero). Everything is atomic; readers take no lock.
+ *            Counters survive their worker: a successor goes on where the slot stands, so totals never go backwards.
+ */
+#ifndef WEIR_SHM_SHM_H
+#define WEIR_SHM_SHM_H
+
+#include "base/hist.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum { SHM_LAYOUT_VERSION = 1, SHM_SLOTS = 256, SHM_POOLS = 16, SHM_POOL_BYTES = 1024, SHM_POOL_NAME_BYTES = 32 };
+
+enum shm_worker_state {
+    SHM_SLOT_FREE,
+    SHM_STARTING, /* forked, not yet ready */
+    SHM_RUNNING,
+    SHM_STOPPING, /* finishes what runs */
+    SHM_STATES,
+};
+
+enum shm_connection_state { SHM_CONNECTION_READING, SHM_CONNECTION_WRITING, SHM_CONNECTION_WAITING, SHM_CONNECTION_STATES };
+
+/* Status codes that are counted one by one for weir_http_requests_total{code}. */
+enum { SHM_CODES = 600 };
+
+struct shm_pool {
+    char name[SHM_POOL_NAME_BYTES]; /* "" when unused; written before any figure */
+    _Alignas(64) unsigned char figures[SHM_POOL_BYTES - 64]; /* a struct pool_figures */
+};
+
+struct shm_slot {
+    /* written by the master */
+    _Alignas(64) _Atomic int pid;
+    _Atomic int state;           /* enum shm_worker_state; the worker sets RUNNING and STOPPING */
+    _Atomic uint64_t generation; /* of the configuration that its worker started with */
+    _Atomic uint64_t restarts;   /* how often a successor took this slot over after a death */
+    _Atomic uint64_t heartbeat_ms; /* monotonic; the worker's loop was alive then */
+    /* gauges: zero without a worker */
+    _Alignas(64) _Atomic uint64_t connections;
+    _Atomic uint64_t connection_states[SHM_CONNECTION_STATES];
+    _Atomic uint64_t in_flight;
+    _Atomic uint64_t memory_allocated_bytes, memory_resident_bytes;
+    _Atomic uint64_t cpu_us; /* user and system time of the worker so far; not cumulative over successors */
+    /* counters */
+    _Alignas(64) _Atomic uint64_t accepted, handled;
+    _Atomic uint64_t requests;
+    _Atomic uint64_t cpu_us_before; /* of earlier workers in this slot */
+    struct hist duration;
+    _Atomic uint64_t codes[SHM_CODES];
+    struct shm_pool pools[SHM_POOLS];
+};
+
+struct shm_reload {
+    _Atomic int last_ok;   /* 1, 0 */
+    _Atomic int last_kind; /* 0: none yet, 1: in place, 2: by new workers */
+    _Atomic uint64_t count, failed;
+};
+
+enum { SHM_RELOAD_NONE, SHM_RELOAD_IN_PLACE, SHM_RELOAD_RESPAWN };
+
+struct shm {
+    uint32_t layout_version;
+    uint32_t slot_count;
+    uint64_t start_mono_ms, start_wall_ms;
+    _Atomic uint64_t generation; /* of the configuration in force, from 1 */
+    struct shm_reload reload;
+    _Atomic uint64_t restarts_by_exit, restarts_by_signal;
+    struct shm_slot slots[SHM_SLOTS];
+};
+
+/* Maps a zeroed region. NULL with errno when there is no memory. */
+struct shm *shm_create(void);
+void shm_destroy(struct shm *shm);
+
+/* A free slot's index, used ones first so that few pages are touched; -1 when all are taken. Master only. */
+int shm_find_free_slot(const struct shm *shm);
+
+/* What the master does about a dead worker's slot: gauges to zero, CPU time kept. */
+void shm_slot_clear_gauges(struct shm_slot *slot);
+
+/* The place of a pool's figures in a slot by name: the one that has it, else an unused one; NULL when all are taken. */
+struct shm_pool *shm_slot_pool(struct shm_slot *slot, const char *name);
+
+#endif

@@ -1,0 +1,97 @@
+"""Fixtures: a server per test, checked for crashes, serious log lines and left-over processes when the test ends."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import weirlib  # noqa: E402
+
+SECONDS_PER_TEST = 40
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs_root: the test changes users, mounts or capabilities")
+    weirlib.adopt_orphans()
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(weirlib.limit(SECONDS_PER_TEST)))
+        if item.get_closest_marker("needs_root") and not weirlib.IS_ROOT:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call":
+        item.failed = report.failed
+
+
+@pytest.fixture
+def make_weir(request):
+    """Makes servers; each is stopped and checked when the test ends."""
+    made = []
+
+    def make():
+        made.append(weirlib.Weir())
+        return made[-1]
+
+    yield make
+    problems = [problem for server in made for problem in close(server)]
+    problems += [f"process {pid} was left over" for pid in weirlib.kill_leftovers()]
+    if problems or getattr(request.node, "failed", False):
+        for server in made:
+            print(f"--- {server.tmp}: stderr\n{server.stderr[-4000:]}\n--- error log\n{server.error_log[-8000:]}")
+    for server in made:
+        server.discard()
+    assert not problems, problems
+
+
+def close(server):
+    """Stop a server if it still runs; returns what was wrong with its end."""
+    problems = []
+    if server.process and server._ended() is None:
+        try:
+            code = server.stop(5)
+            if code != 0:
+                problems.append(f"exit code {code} after TERM")
+        except AssertionError as error:
+            problems.append(str(error))
+    return problems + server.unexpected()
+
+
+@pytest.fixture
+def weir(make_weir):
+    """A server that is not started yet."""
+    return make_weir()
+
+
+@pytest.fixture
+def small_disk(weir):
+    """A folder of 256 KiB below the server's own, which anyone may write to."""
+    folder = weir.tmp / "disk"
+    folder.mkdir()
+    mounted = weirlib.IS_ROOT and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "tmpfs", folder], capture_output=True).returncode == 0
+    if not mounted:
+        pytest.skip("mounting is not permitted")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def as_nobody(weir):
+    """Options that run the program as nobody, from a copy that nobody can reach."""
+    if not weirlib.IS_ROOT:
+        pytest.skip("needs root")
+    copy = weir.tmp / weirlib.BINARY.name
+    copy.write_bytes(weirlib.BINARY.read_bytes())
+    copy.chmod(0o755)
+    os.chmod(weir.tmp / "logs", 0o777)
+    return dict(user="nobody", group="nogroup", extra_groups=[], binary=copy)

@@ -1,0 +1,145 @@
+/*
+ * worker/accept.c - taking connections from the shared listening sockets.
+ *
+ * A worker takes one connection for each turn of its loop (multi_accept off): a busy one comes round less often, so
+ * the idle ones get more. When descriptors or connections run out, the oldest idle client makes room; if there is
+ * none, accepting pauses, and the kernel's backlog holds the rest.
+ */
+#include "worker/core.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const double PAUSE_S = 0.1;
+enum { MULTI_ACCEPT_MAX = 64, COMPLAIN_EVERY_MS = 10000 };
+
+static void on_connection(struct ev_loop *loop, ev_io *io, int events);
+
+bool accept_open(struct worker *w)
+{
+    int count = 0;
+    for (struct site_listen *l = w->site->listens; l; l = l->next)
+        count++;
+    w->listeners = calloc((size_t)count + 1, sizeof *w->listeners);
+    if (!w->listeners)
+        return false;
+    for (struct site_listen *l = w->site->listens; l; l = l->next) {
+        struct listener *mine = &w->listeners[w->listener_count];
+        int fd = l->fds[l->options.reuseport ? w->options->index % l->fd_count : 0];
+        for (int i = 0; i < l->fd_count; i++)
+            if (l->fds[i] != fd && w->options->channel >= 0)
+                close(l->fds[i]); /* another worker's: as long as one holds it the kernel gives it connections */
+        if (fd < 0)
+            continue;
+        *mine = (struct listener){.worker = w, .listen = l};
+        ev_io_init(&mine->io, on_connection, fd, EV_READ);
+        w->listener_count++;
+    }
+    return true;
+}
+
+void accept_start(struct worker *w)
+{
+    if (w->accepting || w->draining)
+        return;
+    w->accepting = true;
+    ev_timer_stop(w->loop, &w->accept_pause);
+    for (int i = 0; i < w->listener_count; i++)
+        ev_io_start(w->loop, &w->listeners[i].io);
+}
+
+void accept_stop(struct worker *w)
+{
+    w->accepting = false;
+    for (int i = 0; i < w->listener_count; i++)
+        ev_io_stop(w->loop, &w->listeners[i].io);
+}
+
+void accept_close(struct worker *w)
+{
+    accept_stop(w);
+    ev_timer_stop(w->loop, &w->accept_pause);
+    for (int i = 0; i < w->listener_count; i++)
+        close(w->listeners[i].io.fd);
+    w->listener_count = 0; /* the structures stay: connections point to them */
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    accept_start(timer->data);
+}
+
+static void pause_accepting(struct worker *w)
+{
+    accept_stop(w);
+    ev_timer_init(&w->accept_pause, on_pause_over, PAUSE_S, 0);
+    w->accept_pause.data = w;
+    ev_timer_start(w->loop, &w->accept_pause);
+}
+
+/* Out of descriptors or memory. Said once in a while, not for each client that waits. */
+static void on_shortage(struct worker *w, int error)
+{
+    static uint64_t next_complaint_ms;
+    if (w->now_ms >= next_complaint_ms) {
+        next_complaint_ms = w->now_ms + COMPLAIN_EVERY_MS;
+        log_errno(LOG_LEVEL_ERROR, error, "accept4() failed%s",
+                  error == EMFILE ? "; raise worker_rlimit_nofile or lower worker_connections" : "");
+    }
+    if (!connection_close_oldest_idle(w))
+        pause_accepting(w);
+}
+
+/* Makes room below worker_connections. False when there is none. */
+static bool make_room(struct worker *w)
+{
+    static uint64_t next_complaint_ms;
+    if (w->connections < (uint64_t)w->conf->worker_connections)
+        return true;
+    if (w->now_ms >= next_complaint_ms) {
+        next_complaint_ms = w->now_ms + COMPLAIN_EVERY_MS;
+        log_warn("%lld worker_connections are not enough", (long long)w->conf->worker_connections);
+    }
+    if (connection_close_oldest_idle(w))
+        return true;
+    pause_accepting(w);
+    return false;
+}
+
+/* False when there is nothing more to take now. */
+static bool accept_one(struct listener *l)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    if (!make_room(l->worker))
+        return false;
+    int fd = accept4(l->io.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        counter_add(&l->worker->slot->accepted, 1);
+        connection_new(l, fd, &peer);
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        on_shortage(l->worker, errno);
+    else if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
+        return true; /* that one left already; the next may wait */
+    else if (errno != EAGAIN)
+        log_errno(LOG_LEVEL_ALERT, errno, "accept4() failed");
+    return false;
+}
+
+static void on_connection(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct listener *l = (struct listener *)io; /* its first member */
+    (void)loop;
+    (void)events;
+    int most = l->worker->conf->multi_accept ? MULTI_ACCEPT_MAX : 1;
+    while (most-- > 0 && l->worker->accepting && accept_one(l)) {
+    }
+}

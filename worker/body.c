@@ -1,0 +1,100 @@
+/*
+ * worker/body.c - reading a request's body: to memory up to client_body_buffer_size, then to a temporary file.
+ *
+ * The file has no name (O_TMPFILE, or unlinked at once), so nothing is left behind whatever dies.
+ */
+#include "worker/core.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int open_named(const char *dir)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/weir-body-XXXXXX", dir) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+static int open_temp(const char *dir)
+{
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == ENOENT && fd_make_dirs(dir, 0700) == 0)
+        fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR) ? open_named(dir) : fd;
+}
+
+static int temp_failed(const struct settings *s, const char *what)
+{
+    log_errno(LOG_LEVEL_CRIT, errno, "%s() in client_body_temp_path \"%s\" failed", what, s->client_body_temp_path.data);
+    return 500;
+}
+
+static int spill(struct http_exchange *ex, const struct settings *s)
+{
+    struct slice part = buf_slice(&ex->body);
+    if (ex->body_fd < 0)
+        ex->body_fd = open_temp(s->client_body_temp_path.data);
+    if (ex->body_fd < 0)
+        return temp_failed(s, "open");
+    if (fd_write_all(ex->body_fd, part.data, part.len) < 0)
+        return temp_failed(s, "write");
+    ex->body.start = ex->body.end = 0;
+    return 0;
+}
+
+/* Only handlers read bodies; everything else lets them pass by. */
+static int keep(struct connection *c, const char *data, size_t len)
+{
+    struct http_exchange *ex = c->ex;
+    const struct settings *s = c->location->settings;
+    ex->body_len += len;
+    ex->request_bytes += len;
+    if (s->client_max_body_bytes && ex->body_len > (uint64_t)s->client_max_body_bytes) {
+        log_error("client intended to send too large chunked body");
+        return 413;
+    }
+    if (c->location->content != CONF_CONTENT_HANDLER || c->location->return_code)
+        return 0;
+    if (!buf_append(&ex->body, data, len))
+        return 500;
+    return buf_len(&ex->body) > (size_t)s->client_body_buffer_bytes ? spill(ex, s) : 0;
+}
+
+int body_finish(struct connection *c)
+{
+    return c->ex->body_fd >= 0 && buf_len(&c->ex->body) > 0 ? spill(c->ex, c->location->settings) : 0;
+}
+
+size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error)
+{
+    struct http_exchange *ex = c->ex;
+    if (ex->req.framing == HTTP_BODY_LENGTH) {
+        size_t n = ex->body_left < len ? (size_t)ex->body_left : len;
+        ex->body_left -= n;
+        *error = keep(c, data, n);
+        *done = ex->body_left == 0;
+        return n;
+    }
+    size_t body_len, used;
+    enum http_chunked_result result = http_chunked_decode(&ex->chunked, data, len, &body_len, &used);
+    *error = keep(c, data, body_len);
+    if (result == HTTP_CHUNKED_ERROR) {
+        log_info("client sent invalid chunked body");
+        *error = 400;
+    }
+    *done = result == HTTP_CHUNKED_DONE;
+    return used;
+}

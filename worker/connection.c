@@ -1,0 +1,178 @@
+/*
+ * worker/connection.c - a client's connection from accept to close: its memory, gauges, timer and end.
+ *
+ * How it moves in between is in worker/drive.c.
+ */
+#include "worker/core.h"
+
+#include "base/log.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { LINGER_TOTAL_MS = 30000 };
+
+void connection_show(struct connection *c, enum shm_connection_state state)
+{
+    struct shm_slot *slot = connection_worker(c)->slot;
+    if (c->shown_state == state)
+        return;
+    counter_add(&slot->connection_states[c->shown_state], (uint64_t)-1);
+    counter_add(&slot->connection_states[state], 1);
+    c->shown_state = (uint8_t)state;
+}
+
+void connection_set_timer(struct connection *c, int64_t after_ms)
+{
+    struct worker *w = connection_worker(c);
+    if (after_ms <= 0)
+        wheel_clear(&c->timer);
+    else
+        wheel_set(&w->wheel, &c->timer, w->now_ms + (uint64_t)after_ms);
+}
+
+const struct settings *connection_settings(const struct connection *c)
+{
+    return c->location ? c->location->settings : c->listener->listen->default_server->top->settings;
+}
+
+static void remember_peer(struct connection *c, const struct sockaddr_storage *peer)
+{
+    if (peer->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)peer;
+        memcpy(c->remote, &in->sin_addr, 4);
+        memcpy(c->remote + 16, &in->sin_port, 2);
+        c->remote_len = 4;
+    } else if (peer->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const void *)peer;
+        memcpy(c->remote, &in->sin6_addr, 16);
+        memcpy(c->remote + 16, &in->sin6_port, 2);
+        c->remote_len = 16;
+    }
+}
+
+void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer)
+{
+    struct worker *w = l->worker;
+    struct connection *c = calloc(1, sizeof *c);
+    if (!c) {
+        log_error("out of memory for a connection; closing it");
+        close(fd);
+        return;
+    }
+    c->listener = l;
+    c->id = ++w->next_connection_id;
+    remember_peer(c, peer);
+    wheel_entry_init(&c->timer);
+    list_init(&c->link);
+    list_push_back(&w->busy, &c->link);
+    w->connections++;
+    counter_add(&w->slot->handled, 1);
+    counter_add(&w->slot->connections, 1);
+    c->shown_state = SHM_CONNECTION_READING;
+    counter_add(&w->slot->connection_states[SHM_CONNECTION_READING], 1);
+    ev_io_init(&c->io, connection_on_event, fd, EV_READ);
+    ev_io_start(w->loop, &c->io);
+    connection_set_timer(c, connection_settings(c)->client_header_timeout_ms);
+    connection_try_read(c);
+}
+
+void connection_drop_input(struct connection *c)
+{
+    if (!c->in)
+        return;
+    buf_free(&c->in->buf);
+    free(c->in);
+    c->in = NULL;
+}
+
+void connection_drop_output(struct connection *c)
+{
+    if (!c->out)
+        return;
+    buf_free(c->out);
+    free(c->out);
+    c->out = NULL;
+}
+
+/* Whatever the connection holds goes back. While it is being driven the structure itself waits for the end of that. */
+void connection_close(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    if (c->dead)
+        return;
+    c->dead = true;
+    if (c->job)
+        offload_client_gone(c);
+    if (c->ex)
+        request_gone(c);
+    counter_add(&w->slot->connections, (uint64_t)-1);
+    counter_add(&w->slot->connection_states[c->shown_state], (uint64_t)-1);
+    ev_io_stop(w->loop, &c->io);
+    wheel_clear(&c->timer);
+    list_remove(&c->link);
+    connection_drop_input(c);
+    connection_drop_output(c);
+    if (c->in_drive)
+        w->output.start = w->output.end = 0; /* it was this connection's */
+    close(c->io.fd);
+    w->connections--;
+    if (!c->in_drive)
+        free(c);
+}
+
+bool connection_close_oldest_idle(struct worker *w)
+{
+    if (list_empty(&w->idle))
+        return false;
+    connection_close(container_of(w->idle.next, struct connection, link));
+    return true;
+}
+
+/*
+ * A connection that is closed while the client still sends would be reset, and the reset would take the answer away
+ * from the client (RFC 9112 section 9.6): so the sending side is closed and what arrives is thrown away for a while.
+ */
+void connection_finish(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    if (!c->linger_after || c->eof) {
+        connection_close(c);
+        return;
+    }
+    shutdown(c->io.fd, SHUT_WR);
+    c->state = CONNECTION_LINGER;
+    c->close_after = false;
+    connection_drop_input(c);
+    list_remove(&c->link);
+    list_push_back(&w->idle, &c->link); /* it makes room first when connections run out */
+    c->linger_until_ms = w->now_ms + LINGER_TOTAL_MS;
+    connection_set_timer(c, LINGER_SILENCE_MS);
+}
+
+void connection_on_timer(struct wheel_entry *e, void *worker)
+{
+    struct connection *c = container_of(e, struct connection, timer);
+    (void)worker;
+    if (c->state == CONNECTION_HANDLER) {
+        offload_timeout(c);
+        return;
+    }
+    if (c->state == CONNECTION_BODY) {
+        log_info("client timed out while sending the body of a request");
+        connection_hold(c);
+        c->linger_after = true;
+        c->ex->res.close = true;
+        request_answer(c, 408);
+        connection_drive(c);
+        return;
+    }
+    if (c->state == CONNECTION_HEAD && !c->in && !c->out) {
+        connection_expire(c);
+        return;
+    }
+    if (c->state == CONNECTION_HEAD && c->in)
+        log_info("client timed out while sending the head of a request");
+    connection_close(c);
+}

@@ -1,0 +1,231 @@
+/*
+ * worker/core.h - the structures that the files of worker/ share: the worker and its connections.
+ *
+ * Everything here belongs to the loop's thread.
+ */
+#ifndef WEIR_WORKER_CORE_H
+#define WEIR_WORKER_CORE_H
+
+#include "base/wheel.h"
+#include "handlers/file_cache.h"
+#include "handlers/job.h"
+#include "worker/worker.h"
+
+#include <ev.h>
+
+enum {
+    INPUT_BYTES = 64 << 10,        /* one read at most */
+    OUTPUT_FLUSH_BYTES = 64 << 10, /* more waiting output than this is sent before the next request is looked at */
+    LINGER_SILENCE_MS = 5000,      /* a lingering connection is closed once nothing came for so long */
+    EXCHANGES_KEPT = 64,           /* unused exchanges kept for the next requests */
+    POOLS_MAX = SHM_POOLS,
+};
+
+enum connection_state {
+    CONNECTION_HEAD,    /* between requests, or reading a head */
+    CONNECTION_BODY,    /* reading a request's body */
+    CONNECTION_HANDLER, /* a handler has the request */
+    CONNECTION_SEND,    /* sending a body that did not go out at once, or streaming */
+    CONNECTION_LINGER,  /* answered and shut down; reading what the client still sends, so that it sees the answer */
+};
+
+struct worker;
+
+/* One of a worker's listening sockets. */
+struct listener {
+    ev_io io;
+    struct worker *worker;
+    struct site_listen *listen;
+};
+
+/* The start of a request whose rest has not arrived, or requests that wait for their turn. */
+struct pending_input {
+    struct buf buf;
+    struct http_scan scan; /* of the head at its front */
+};
+
+/* As small as can be: an idle client costs this and an entry of libev's table, nothing else. */
+struct connection {
+    ev_io io;                 /* reads always; writes while output waits */
+    struct wheel_entry timer; /* whatever the state waits for */
+    struct list_node link;    /* in worker->busy or worker->idle */
+    struct listener *listener;
+    struct http_exchange *ex; /* the request being read or answered, or NULL */
+    const struct location *location;
+    struct weir_request *job; /* with CONNECTION_HANDLER, and while streaming */
+    struct pending_input *in; /* read and not yet used; NULL when there is none */
+    struct buf *out;          /* to be sent; NULL when empty */
+    uint64_t id;
+    uint64_t linger_until_ms;
+    uint32_t requests;
+    uint8_t state;       /* enum connection_state */
+    uint8_t shown_state; /* enum shm_connection_state: which gauge counts it */
+    bool close_after;    /* close once the output is sent */
+    bool linger_after;   /* and linger before that: the client may still be sending */
+    bool eof;            /* the client sends nothing more */
+    bool in_drive;       /* connection_drive is on the stack */
+    bool dead;           /* closed inside connection_drive: freed when it returns */
+    uint8_t remote_len;
+    unsigned char remote[18]; /* address and port of an IP peer, in network order */
+};
+
+struct worker_pool {
+    struct pool *pool;
+    const struct conf_pool *conf;
+};
+
+struct worker {
+    struct ev_loop *loop;
+    const struct worker_options *options;
+    struct conf *conf;
+    struct site *site;
+    struct shm *shm;
+    struct shm_slot *slot;
+    struct listener *listeners;
+    int listener_count;
+    bool accepting;
+    bool draining;           /* QUIT: no new connections, finish what runs */
+    uint64_t drain_until_ms; /* at the latest */
+    ev_timer accept_pause;
+    struct list_node busy, idle; /* connections; idle ones oldest first */
+    unsigned connections;
+    uint64_t next_connection_id;
+    unsigned jobs; /* given to a pool and not yet ended */
+    struct worker_pool pools[POOLS_MAX];
+    int pool_count;
+    ev_async pool_wake;
+    ev_timer expire; /* runs while there are jobs */
+    struct weir_request *_Atomic outputs; /* jobs with new output; pushed by threads */
+    struct wheel wheel;
+    ev_timer wheel_timer;
+    uint64_t wheel_armed_ms; /* when wheel_timer fires; 0 when it is stopped */
+    ev_prepare before_wait;
+    ev_check after_wait;
+    ev_timer heartbeat;
+    ev_io channel;
+    ev_signal signals[4];
+    uint64_t now_ms;      /* monotonic, of this turn */
+    uint64_t now_wall_ms; /* of this turn */
+    struct http_stamp stamps[2]; /* without and with the version */
+    struct file_cache files;
+    struct buf output; /* what the connection at hand has to send: most answers never get a buffer of their own */
+    char *input;       /* INPUT_BYTES */
+    struct http_exchange *free_exchanges[EXCHANGES_KEPT];
+    int free_exchange_count;
+    uint64_t busy_since_purge; /* requests since memory was given back */
+};
+
+/* --- worker/loop.c --- */
+void worker_begin_drain(struct worker *w);
+void worker_check_drained(struct worker *w);
+
+/* Writes memory, CPU time and heartbeat to the slot. */
+void worker_publish_figures(struct worker *w);
+
+/* --- worker/accept.c --- */
+bool accept_open(struct worker *w);
+void accept_start(struct worker *w);
+void accept_stop(struct worker *w);
+void accept_close(struct worker *w);
+
+/* --- worker/drive.c --- */
+
+/* Goes on with whatever the state allows: parses input, runs requests, sends. Frees a connection that ended. */
+void connection_drive(struct connection *c);
+
+/* The event callback of a connection. */
+void connection_on_event(struct ev_loop *loop, ev_io *io, int events);
+
+/* Looks whether a request is there already, as it often is on a new connection. */
+void connection_try_read(struct connection *c);
+
+/* The same on an idle connection whose time is over: what came at the last moment is served, else it is closed. */
+void connection_expire(struct connection *c);
+
+/* --- worker/connection.c --- */
+void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer);
+void connection_close(struct connection *c);
+
+/* Answered and all sent: closes, or lingers first. */
+void connection_finish(struct connection *c);
+const struct settings *connection_settings(const struct connection *c);
+void connection_drop_input(struct connection *c);
+void connection_drop_output(struct connection *c);
+void connection_show(struct connection *c, enum shm_connection_state state);
+void connection_set_timer(struct connection *c, int64_t after_ms);
+
+/* Closes the connection that has been idle longest. False when none is idle. */
+bool connection_close_oldest_idle(struct worker *w);
+void connection_on_timer(struct wheel_entry *e, void *worker);
+static inline struct worker *connection_worker(const struct connection *c)
+{
+    return c->listener->worker;
+}
+
+/* What follows may close the connection: keeps its memory until the connection_drive that must come then. */
+static inline void connection_hold(struct connection *c)
+{
+    c->in_drive = true;
+}
+
+/* --- worker/send.c --- */
+
+/* Where output of this connection goes now. */
+struct buf *send_buffer(struct connection *c);
+
+/* Sends what waits. False when the socket takes no more for now, or failed (then the connection is closed). */
+bool send_flush(struct connection *c, bool more_follows);
+
+/* Sends the rest of the body. True when all of it went. */
+bool send_body(struct connection *c);
+
+/* --- worker/request.c --- */
+struct http_exchange *exchange_new(struct worker *w);
+
+/* Fills in where the exchange comes from. */
+void exchange_begin(struct connection *c, struct http_exchange *ex);
+void exchange_destroy(struct http_exchange *ex);
+void exchange_free(struct worker *w, struct http_exchange *ex);
+
+/* Takes the connection's exchange away from it, for a job that outlives the request; a copy answers and logs. */
+struct http_exchange *exchange_disown(struct connection *c);
+
+/* A complete head: parses, routes, and runs it, or starts to read its body. */
+void request_start(struct connection *c, struct slice head);
+
+/* The body is there. */
+void request_run(struct connection *c);
+
+/* Input that is no request: answers and closes. */
+void request_refuse(struct connection *c, struct slice head, const struct http_error *error);
+
+/* The answer in c->ex->res is complete (status 0: make the error page of `error`), or its head is. */
+void request_answer(struct connection *c, int error);
+
+/* The answer's last byte is with the kernel or in the output: logs and counts it. */
+void request_done(struct connection *c);
+
+/* The client went away: logs 499. */
+void request_gone(struct connection *c);
+void request_log(struct connection *c, struct http_exchange *ex);
+
+/* --- worker/body.c --- */
+
+/* Takes body bytes off data. Returns how many; sets *done, or *error to a status. */
+size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error);
+
+/* The body is complete: what belongs into its file goes there. Returns 0 or a status. */
+int body_finish(struct connection *c);
+
+/* --- worker/offload.c --- */
+bool offload_open_pools(struct worker *w);
+void offload_reconfigure(struct worker *w);
+void offload_start(struct connection *c);
+void offload_timeout(struct connection *c);
+void offload_client_gone(struct connection *c);
+
+/* Takes what the handler has written into the output. False when there was nothing. */
+bool offload_pull(struct connection *c);
+void offload_close_pools(struct worker *w);
+
+#endif

@@ -1,0 +1,290 @@
+/*
+ * worker/drive.c - moving a connection forward: it alternates between using input and sending output until one of
+ * them has to wait.
+ *
+ * Input is read into one buffer of the worker, and most answers are built in another; only what has to wait gets
+ * memory of its own. So an idle connection holds no buffer, and pipelined requests are answered with one write.
+ */
+#include "worker/core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { PIPELINE_MAX_BYTES = 64 << 10, READ_AHEAD_BYTES = 4096 };
+
+/* Input that is being used: in the worker's buffer, or in the connection's. */
+struct input {
+    char *data;
+    size_t len;
+    struct http_scan *scan;
+};
+
+static void refuse_input(struct connection *c, struct input *in, const struct http_error *error)
+{
+    request_refuse(c, (struct slice){in->data, in->len}, error);
+    in->len = 0;
+}
+
+/* A head without an end: may it still grow? The bounds are nginx's large_client_header_buffers. */
+static bool check_growth(struct connection *c, struct input *in)
+{
+    const struct settings *s = c->listener->listen->default_server->top->settings;
+    size_t line_max = (size_t)s->large_header_buffer_bytes;
+    if (!in->scan->line_checked && in->len > line_max)
+        refuse_input(c, in, &(struct http_error){414, "client sent too long URI"});
+    else if (in->len - in->scan->line_start > line_max || in->len > line_max * (size_t)s->large_header_buffers)
+        refuse_input(c, in, &(struct http_error){400, "client sent too long header line"});
+    else
+        return false;
+    return true;
+}
+
+/* Looks for a head in the input. False when more is needed. */
+static bool use_head(struct connection *c, struct input *in)
+{
+    struct http_error error;
+    size_t head_len = 0;
+    switch (http_scan_head(in->scan, in->data, in->len, &head_len, &error)) {
+    case HTTP_SCAN_ERROR:
+        refuse_input(c, in, &error);
+        return true;
+    case HTTP_SCAN_MORE:
+        return check_growth(c, in);
+    default:
+        break;
+    }
+    if (head_len > 2)
+        request_start(c, (struct slice){in->data, head_len});
+    *in->scan = (struct http_scan){0};
+    in->data += head_len;
+    in->len -= head_len;
+    return true;
+}
+
+static bool use_body(struct connection *c, struct input *in)
+{
+    bool done = false;
+    int error = 0;
+    size_t n = body_take(c, in->data, in->len, &done, &error);
+    in->data += n;
+    in->len -= n;
+    if (error) {
+        in->len = 0;
+        c->ex->res.close = c->linger_after = true;
+        request_answer(c, error);
+    } else if (done) {
+        request_run(c);
+    } else {
+        connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
+    }
+    return error || done;
+}
+
+/* No more input may be used before output has gone. */
+static bool output_waits(const struct connection *c)
+{
+    return c->out || c->state == CONNECTION_SEND || c->close_after ||
+           buf_len(&connection_worker(c)->output) >= OUTPUT_FLUSH_BYTES;
+}
+
+/* One step of using input. False when there is none, or it has to wait for a handler or for the socket. */
+static bool use_input(struct connection *c, struct input *in)
+{
+    if (c->dead || in->len == 0 || output_waits(c))
+        return false;
+    if (c->state == CONNECTION_HEAD)
+        return use_head(c, in);
+    return c->state == CONNECTION_BODY && use_body(c, in);
+}
+
+static bool has_output(const struct connection *c)
+{
+    return output_waits(c) || buf_len(&connection_worker(c)->output) > 0;
+}
+
+/* Sends what there is. True when all of it went and the connection goes on. */
+static bool send_step(struct connection *c)
+{
+    bool more = c->state == CONNECTION_SEND && !c->job && c->ex->res.body;
+    if (!send_flush(c, more))
+        return false;
+    if (c->state == CONNECTION_SEND)
+        return c->job ? offload_pull(c) : send_body(c);
+    if (c->close_after)
+        connection_finish(c);
+    return !c->dead && c->state != CONNECTION_LINGER;
+}
+
+static void drive(struct connection *c, struct input *in)
+{
+    do {
+        while (use_input(c, in)) {
+        }
+    } while (!c->dead && has_output(c) && send_step(c));
+}
+
+/* Puts what was not used where it outlives this turn. False when memory is out. */
+static bool keep_input(struct connection *c, const struct input *in)
+{
+    if (c->in) {
+        buf_consume(&c->in->buf, buf_len(&c->in->buf) - in->len);
+        if (in->len == 0)
+            connection_drop_input(c);
+        return true;
+    }
+    if (in->len == 0)
+        return true;
+    c->in = calloc(1, sizeof *c->in);
+    if (!c->in)
+        return false;
+    const struct settings *s = c->listener->listen->default_server->top->settings;
+    c->in->scan = *in->scan;
+    return buf_reserve(&c->in->buf, (size_t)s->client_header_buffer_bytes) &&
+           buf_append(&c->in->buf, in->data, in->len);
+}
+
+/* A head has begun to arrive, or the connection has become idle: list, gauge and timer follow. */
+static void settle_head(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    list_remove(&c->link);
+    if (c->in || c->requests == 0) {
+        list_push_back(&w->busy, &c->link);
+        if (c->shown_state != SHM_CONNECTION_READING) /* from its first byte on; a first head's clock runs from accept */
+            connection_set_timer(c, connection_settings(c)->client_header_timeout_ms);
+        connection_show(c, SHM_CONNECTION_READING);
+        return;
+    }
+    if (w->draining) {
+        connection_close(c);
+        return;
+    }
+    list_push_back(&w->idle, &c->link);
+    connection_show(c, SHM_CONNECTION_WAITING);
+    connection_set_timer(c, connection_settings(c)->keepalive_timeout_ms);
+}
+
+static void watch(struct connection *c)
+{
+    bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && c->state != CONNECTION_BODY;
+    bool want_write = c->out || (c->state == CONNECTION_SEND && !c->job);
+    int events = (full || c->eof ? 0 : EV_READ) | (want_write ? EV_WRITE : 0);
+    struct ev_loop *loop = connection_worker(c)->loop;
+    if ((c->io.events & (EV_READ | EV_WRITE)) == events)
+        return;
+    ev_io_stop(loop, &c->io);
+    ev_io_set(&c->io, c->io.fd, events);
+    if (events)
+        ev_io_start(loop, &c->io);
+}
+
+static void drive_and_settle(struct connection *c, struct input *in)
+{
+    c->in_drive = true;
+    drive(c, in);
+    if (!c->dead && c->state != CONNECTION_LINGER && !keep_input(c, in))
+        connection_close(c);
+    if (!c->dead && c->state == CONNECTION_HEAD && !c->out)
+        settle_head(c);
+    if (!c->dead)
+        watch(c);
+    c->in_drive = false;
+    if (c->dead)
+        free(c);
+}
+
+void connection_drive(struct connection *c)
+{
+    struct http_scan none = {0};
+    struct input in = {.scan = &none};
+    if (c->in)
+        in = (struct input){c->in->buf.data + c->in->buf.start, buf_len(&c->in->buf), &c->in->scan};
+    drive_and_settle(c, &in);
+}
+
+/* Reads what is there, and uses it. False when there is nothing now. */
+static bool read_and_drive(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    struct http_scan fresh = {0};
+    struct input in = {w->input, 0, &fresh};
+    ssize_t n;
+    if (c->in) {
+        struct buf *b = &c->in->buf;
+        if (!buf_reserve(b, buf_len(b) < READ_AHEAD_BYTES ? 1024 : buf_len(b))) {
+            connection_close(c);
+            return true;
+        }
+        n = recv(c->io.fd, b->data + b->end, b->cap - b->end, 0);
+        b->end += n > 0 ? (size_t)n : 0;
+        in = (struct input){b->data + b->start, buf_len(b), &c->in->scan};
+    } else {
+        n = recv(c->io.fd, w->input, INPUT_BYTES, 0);
+        in.len = n > 0 ? (size_t)n : 0;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n > 0)
+        drive_and_settle(c, &in);
+    else
+        connection_close(c);
+    return true;
+}
+
+void connection_try_read(struct connection *c)
+{
+    read_and_drive(c);
+}
+
+void connection_expire(struct connection *c)
+{
+    if (!read_and_drive(c))
+        connection_close(c);
+}
+
+/* While a handler runs or an answer is being sent: later requests are kept, and a client that leaves is noticed. */
+static void read_ahead(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    ssize_t n = recv(c->io.fd, w->input, READ_AHEAD_BYTES, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n == 0 && c->state != CONNECTION_HANDLER) {
+        c->eof = true; /* it may only have closed its sending side: it still gets its answer */
+        c->close_after |= c->state == CONNECTION_HEAD;
+        watch(c);
+        return;
+    }
+    if (n > 0 && !c->in)
+        c->in = calloc(1, sizeof *c->in);
+    if (n <= 0 || !c->in || !buf_append(&c->in->buf, w->input, (size_t)n))
+        connection_close(c);
+    else
+        watch(c);
+}
+
+static void linger(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    ssize_t n;
+    while ((n = recv(c->io.fd, w->input, INPUT_BYTES, 0)) > 0) {
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && w->now_ms < c->linger_until_ms)
+        connection_set_timer(c, LINGER_SILENCE_MS);
+    else
+        connection_close(c);
+}
+
+void connection_on_event(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct connection *c = (struct connection *)io; /* its first member */
+    (void)loop;
+    if (events & EV_WRITE)
+        connection_drive(c); /* what can be read comes with the next turn */
+    else if (c->state == CONNECTION_LINGER)
+        linger(c);
+    else if (c->state == CONNECTION_HANDLER || c->state == CONNECTION_SEND || c->out)
+        read_ahead(c);
+    else
+        read_and_drive(c);
+}

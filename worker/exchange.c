@@ -1,0 +1,135 @@
+/*
+ * worker/exchange.c - exchanges: kept for reuse, begun, copied when a job takes one away, freed.
+ */
+#include "worker/core.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { ARENA_BYTES = 4096 - 64, BODY_KEPT_BYTES = 16 << 10 };
+
+/* The texts live in the exchange's arena. */
+static const struct http_peer *make_peer(struct http_exchange *ex)
+{
+    static const struct http_peer nobody = {{"", 0}, {"", 0}, {"", 0}, {"", 0}, {0}, 0};
+    struct net_address address = {0};
+    char text[NET_ADDRESS_TEXT_BYTES];
+    unsigned port;
+    if (ex->known_peer)
+        return ex->known_peer;
+    struct http_peer *peer = arena_zalloc(&ex->arena, sizeof *peer);
+    if (!peer)
+        return &nobody;
+    address.addr.ss_family = ex->remote_len == 4 ? AF_INET : ex->remote_len == 16 ? AF_INET6 : AF_UNIX;
+    if (ex->remote_len == 4) {
+        memcpy(&((struct sockaddr_in *)&address.addr)->sin_addr, ex->remote, 4);
+        memcpy(&((struct sockaddr_in *)&address.addr)->sin_port, ex->remote + 16, 2);
+    } else if (ex->remote_len == 16) {
+        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_addr, ex->remote, 16);
+        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_port, ex->remote + 16, 2);
+    }
+    memcpy(peer->remote_binary, ex->remote, 16);
+    peer->remote_binary_len = ex->remote_len;
+    size_t n = net_address_host(&address, text, &port);
+    peer->remote_addr = arena_dup(&ex->arena, (struct slice){text, n});
+    peer->remote_port = arena_printf(&ex->arena, "%u", port);
+    if (ex->socket < 0 || net_bound_address(ex->socket, &address) < 0)
+        address = ((const struct site_listen *)ex->listen)->address;
+    n = net_address_host(&address, text, &port);
+    peer->server_addr = arena_dup(&ex->arena, (struct slice){text, n});
+    peer->server_port = arena_printf(&ex->arena, "%u", port);
+    ex->known_peer = peer;
+    return peer;
+}
+
+struct http_exchange *exchange_new(struct worker *w)
+{
+    struct http_exchange *ex;
+    if (w->free_exchange_count > 0)
+        return w->free_exchanges[--w->free_exchange_count];
+    ex = calloc(1, sizeof *ex);
+    if (!ex)
+        return NULL;
+    arena_init(&ex->arena, ARENA_BYTES);
+    ex->body_fd = -1;
+    return ex;
+}
+
+/* All but the headers' array, the arena's first chunk and the body's buffer starts anew. */
+static void reset(struct http_exchange *ex)
+{
+    struct arena arena = ex->arena;
+    struct buf body = ex->body;
+    memset(&ex->req, 0, offsetof(struct http_request, headers));
+    ex->req.header_count = 0;
+    memset((char *)ex + offsetof(struct http_exchange, res), 0,
+           sizeof *ex - offsetof(struct http_exchange, res));
+    ex->arena = arena;
+    ex->body = body;
+    ex->body.start = ex->body.end = 0;
+    ex->body_fd = -1;
+}
+
+void exchange_destroy(struct http_exchange *ex)
+{
+    buf_free(&ex->body);
+    arena_free(&ex->arena);
+    free(ex);
+}
+
+void exchange_free(struct worker *w, struct http_exchange *ex)
+{
+    if (ex->release)
+        ex->release(ex->held);
+    if (ex->body_fd >= 0)
+        close(ex->body_fd);
+    if (ex->body.cap > BODY_KEPT_BYTES)
+        buf_free(&ex->body);
+    if (w->free_exchange_count == EXCHANGES_KEPT) {
+        exchange_destroy(ex);
+        return;
+    }
+    arena_reset(&ex->arena);
+    reset(ex);
+    w->free_exchanges[w->free_exchange_count++] = ex;
+}
+
+void exchange_begin(struct connection *c, struct http_exchange *ex)
+{
+    struct worker *w = connection_worker(c);
+    ex->start_ms = w->now_ms;
+    ex->start_wall_ms = w->now_wall_ms;
+    ex->connection_id = c->id;
+    ex->connection_requests = c->requests;
+    ex->peer = make_peer;
+    ex->now_ms = &w->now_ms;
+    ex->socket = c->io.fd;
+    ex->listen = c->listener->listen;
+    ex->remote_len = c->remote_len;
+    memcpy(ex->remote, c->remote, sizeof ex->remote);
+}
+
+struct http_exchange *exchange_disown(struct connection *c)
+{
+    struct http_exchange *old = c->ex, *copy = exchange_new(connection_worker(c));
+    struct http_error error;
+    c->ex = copy;
+    if (!copy)
+        return old;
+    exchange_begin(c, copy);
+    copy->head = arena_dup(&copy->arena, old->head);
+    char *scratch = arena_alloc(&copy->arena, old->head.len);
+    if (copy->head.data && scratch)
+        http_parse_head(&copy->req, copy->head.data, copy->head.len, scratch, &error);
+    copy->start_ms = old->start_ms;
+    copy->start_wall_ms = old->start_wall_ms;
+    copy->request_bytes = old->request_bytes;
+    copy->head_bytes_sent = old->head_bytes_sent;
+    copy->body_bytes_sent = old->body_bytes_sent;
+    copy->server_name = old->server_name;
+    copy->pipelined = old->pipelined;
+    copy->res.close = true;
+    return old;
+}

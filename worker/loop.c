@@ -1,0 +1,338 @@
+/*
+ * worker/loop.c - a worker process: becoming one, its loop, its signals, its messages from the master, its end.
+ */
+#include "worker/core.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/version.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { DRAIN_GRACE_MS = 200, PURGE_AFTER_REQUESTS = 1 };
+
+/* --- time --- */
+
+static void on_wheel(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *w = timer->data;
+    (void)loop;
+    (void)events;
+    w->wheel_armed_ms = 0;
+    wheel_advance(&w->wheel, w->now_ms, connection_on_timer, w);
+    worker_check_drained(w);
+}
+
+static void arm_wheel(struct worker *w)
+{
+    uint64_t next_ms = wheel_next_ms(&w->wheel);
+    if (next_ms == 0 || (w->wheel_armed_ms != 0 && next_ms >= w->wheel_armed_ms))
+        return;
+    ev_timer_stop(w->loop, &w->wheel_timer);
+    ev_timer_set(&w->wheel_timer, next_ms > w->now_ms ? (double)(next_ms - w->now_ms) / 1000 : 0, 0);
+    ev_timer_start(w->loop, &w->wheel_timer);
+    w->wheel_armed_ms = next_ms;
+}
+
+static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+    struct worker *w = prepare->data;
+    (void)loop;
+    (void)events;
+    logfiles_flush(&w->site->access_files);
+    arm_wheel(w);
+}
+
+static void take_time(struct worker *w)
+{
+    w->now_ms = clock_mono_ms();
+    w->now_wall_ms = clock_wall_ms();
+    w->files.turn++;
+    http_stamp_update(&w->stamps[0], WEIR_NAME, (time_t)(w->now_wall_ms / 1000));
+    http_stamp_update(&w->stamps[1], WEIR_NAME "/" WEIR_VERSION, (time_t)(w->now_wall_ms / 1000));
+}
+
+static void after_wait(struct ev_loop *loop, ev_check *check, int events)
+{
+    (void)loop;
+    (void)events;
+    take_time(check->data);
+}
+
+static uint64_t cpu_us_of_self(void)
+{
+    struct rusage u;
+    if (getrusage(RUSAGE_SELF, &u) < 0)
+        return 0;
+    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000u +
+           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+void worker_publish_figures(struct worker *w)
+{
+    struct memory_figures memory;
+    memory_read_figures(&memory);
+    counter_set(&w->slot->memory_allocated_bytes, memory.allocated_bytes);
+    counter_set(&w->slot->memory_resident_bytes, memory.resident_bytes);
+    counter_set(&w->slot->cpu_us, cpu_us_of_self());
+    counter_set(&w->slot->heartbeat_ms, w->now_ms);
+}
+
+/* Once a second. A worker that has become quiet after a burst gives the burst's memory back. */
+static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    static uint64_t requests_before;
+    struct worker *w = timer->data;
+    (void)loop;
+    (void)events;
+    uint64_t requests = counter_get(&w->slot->requests);
+    if (requests == requests_before && w->busy_since_purge >= PURGE_AFTER_REQUESTS) {
+        while (w->free_exchange_count > 0)
+            exchange_destroy(w->free_exchanges[--w->free_exchange_count]);
+        buf_free(&w->output);
+        memory_purge();
+        w->busy_since_purge = 0;
+    }
+    requests_before = requests;
+    worker_publish_figures(w);
+}
+
+/* --- the end --- */
+
+/* Idle clients get a moment: one that is just sending its next request is answered, and told to close. */
+void worker_begin_drain(struct worker *w)
+{
+    if (w->draining)
+        return;
+    log_notice("gracefully shutting down");
+    w->draining = true;
+    w->slot->state = SHM_STOPPING;
+    w->drain_until_ms = w->now_ms + (uint64_t)w->conf->shutdown_timeout_ms;
+    accept_close(w);
+    for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next)
+        connection_set_timer(container_of(n, struct connection, link), DRAIN_GRACE_MS);
+    for (struct list_node *n = w->busy.next; n != &w->busy; n = n->next) {
+        struct connection *c = container_of(n, struct connection, link);
+        if (c->state == CONNECTION_HEAD && c->requests == 0 && !c->in)
+            connection_set_timer(c, DRAIN_GRACE_MS);
+    }
+    worker_check_drained(w);
+}
+
+void worker_check_drained(struct worker *w)
+{
+    if (w->draining && w->connections == 0 && w->jobs == 0)
+        ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *w = timer->data;
+    (void)events;
+    log_warn("worker_shutdown_timeout is over with %u connections and %u handlers left", w->connections, w->jobs);
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void start_drain(struct worker *w)
+{
+    static ev_timer deadline;
+    if (w->draining)
+        return;
+    ev_timer_init(&deadline, on_drain_over, (double)w->conf->shutdown_timeout_ms / 1000, 0);
+    deadline.data = w;
+    ev_timer_start(w->loop, &deadline);
+    worker_begin_drain(w);
+}
+
+/* --- what comes from outside --- */
+
+static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct worker *w = signal->data;
+    (void)events;
+    take_time(w);
+    switch (signal->signum) {
+    case SIGQUIT:
+        start_drain(w);
+        break;
+    case SIGUSR1:
+        logfiles_reopen(&w->site->error_files, geteuid());
+        logfiles_reopen(&w->site->access_files, geteuid());
+        break;
+    default: /* TERM, INT */
+        w->draining = true;
+        ev_break(loop, EVBREAK_ALL);
+    }
+}
+
+static void reply(struct worker *w, int kind, uint64_t generation)
+{
+    struct worker_message m = {kind, generation};
+    if (w->options->channel >= 0 && send(w->options->channel, &m, sizeof m, MSG_NOSIGNAL) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "send() to the master failed");
+}
+
+static bool take_over(struct worker *w, int fd)
+{
+    struct buf text = {0};
+    bool ok = fd_read_all(fd, 64 << 20, &text) == 0;
+    struct conf *fresh = ok ? conf_load_serialized(w->options->conf_options, buf_slice(&text)) : NULL;
+    buf_free(&text);
+    ok = fresh && fresh->errors.count == 0;
+    if (ok) {
+        conf_copy_live(w->conf, fresh);
+        int index = 0;
+        for (const struct conf_error_log *l = w->conf->error_logs; l; l = l->next)
+            log_set_level(index++, (enum log_level)l->level);
+        offload_reconfigure(w);
+    } else if (fresh && fresh->errors.first) {
+        log_error("%.*s", SLICE_ARGS(fresh->errors.first->message));
+    }
+    conf_free(fresh);
+    return ok;
+}
+
+static int receive(int channel, struct worker_message *m, int *fd)
+{
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec data = {m, sizeof *m};
+    struct msghdr msg = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(channel, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    *fd = -1;
+    if (c && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    return (int)n;
+}
+
+static void on_channel(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct worker *w = io->data;
+    struct worker_message m;
+    int fd;
+    (void)events;
+    int n = receive(io->fd, &m, &fd);
+    if (n == 0) {
+        ev_io_stop(loop, io);
+        log_alert("the master is gone; finishing");
+        take_time(w);
+        start_drain(w);
+    }
+    if (n != (int)sizeof m || m.kind != WORKER_RELOAD || fd < 0)
+        return;
+    reply(w, take_over(w, fd) ? WORKER_RELOADED : WORKER_RELOAD_FAILED, m.generation);
+    close(fd);
+}
+
+/* --- the beginning --- */
+
+static bool become_user(const struct worker_options *o)
+{
+    if (o->uid == 0 || geteuid() != 0)
+        return true;
+    if (setgid(o->gid) < 0 || initgroups(o->user, o->gid) < 0 || setuid(o->uid) < 0) {
+        log_errno(LOG_LEVEL_EMERG, errno, "cannot become user \"%s\"", o->user);
+        return false;
+    }
+    prctl(PR_SET_DUMPABLE, 1); /* setuid took it away; a crash is to leave a core where cores are wanted */
+    return true;
+}
+
+static void raise_file_limit(const struct conf *conf)
+{
+    if (conf->rlimit_nofile == CONF_UNSET)
+        return;
+    struct rlimit limit = {(rlim_t)conf->rlimit_nofile, (rlim_t)conf->rlimit_nofile};
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "setrlimit(RLIMIT_NOFILE, %lld) failed", (long long)conf->rlimit_nofile);
+}
+
+static void watch_time(struct worker *w)
+{
+    wheel_init(&w->wheel, w->now_ms);
+    ev_timer_init(&w->wheel_timer, on_wheel, 0, 0);
+    ev_timer_init(&w->heartbeat, on_heartbeat, 1, 1);
+    ev_prepare_init(&w->before_wait, before_wait);
+    ev_check_init(&w->after_wait, after_wait);
+    ev_set_priority(&w->after_wait, EV_MAXPRI); /* the time first, then what uses it */
+    w->wheel_timer.data = w->heartbeat.data = w->before_wait.data = w->after_wait.data = w;
+    ev_timer_start(w->loop, &w->heartbeat);
+    ev_prepare_start(w->loop, &w->before_wait);
+    ev_check_start(w->loop, &w->after_wait);
+}
+
+static void watch_outside(struct worker *w)
+{
+    static const int numbers[] = {SIGQUIT, SIGUSR1, SIGTERM, SIGINT};
+    int count = w->options->channel >= 0 ? 3 : 4; /* a terminal's INT goes to all; the master decides */
+    for (int i = 0; i < count; i++) {
+        ev_signal_init(&w->signals[i], on_signal, numbers[i]);
+        w->signals[i].data = w;
+        ev_signal_start(w->loop, &w->signals[i]);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    signal(SIGWINCH, SIG_IGN);
+    if (count == 3)
+        signal(SIGINT, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL); /* the master blocks its signals while it forks */
+    if (w->options->channel < 0)
+        return;
+    ev_io_init(&w->channel, on_channel, w->options->channel, EV_READ);
+    w->channel.data = w;
+    ev_io_start(w->loop, &w->channel);
+}
+
+static bool open_worker(struct worker *w, const struct worker_options *o)
+{
+    *w = (struct worker){.options = o, .site = o->site, .conf = o->site->conf, .shm = o->shm,
+                         .slot = &o->shm->slots[o->slot]};
+    list_init(&w->busy);
+    list_init(&w->idle);
+    raise_file_limit(w->conf);
+    if (!become_user(o))
+        return false;
+    w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    w->input = malloc(INPUT_BYTES);
+    if (!w->loop || !w->input) {
+        log_emerg("cannot make an event loop");
+        return false;
+    }
+    file_cache_init(&w->files);
+    take_time(w);
+    watch_time(w);
+    return offload_open_pools(w) && accept_open(w);
+}
+
+int worker_run(const struct worker_options *options)
+{
+    static struct worker worker;
+    struct worker *w = &worker;
+    if (options->channel >= 0)
+        prctl(PR_SET_NAME, "weir: worker");
+    if (!open_worker(w, options))
+        return 2;
+    watch_outside(w);
+    accept_start(w);
+    w->slot->state = SHM_RUNNING;
+    worker_publish_figures(w);
+    reply(w, WORKER_READY, counter_get(&w->slot->generation));
+    ev_run(w->loop, 0);
+    offload_close_pools(w);
+    logfiles_flush(&w->site->access_files);
+    log_notice("exiting");
+    worker_publish_figures(w);
+    return 0;
+}

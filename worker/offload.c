@@ -1,0 +1,328 @@
+/*
+ * worker/offload.c - the way of a request to a pool and back: the one place where the loop and threads meet.
+ *
+ * While a job is with the pool, its exchange belongs to the thread. The loop gets both back when the task has ended;
+ * pools say so with one wake-up for many. If the connection must go on or go away before that (time is over, the
+ * client left), the job keeps the exchange, the connection gets a copy to answer and log with, and the rest is freed
+ * when the task ends at last.
+ */
+#include "worker/core.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+
+enum { RETRY_AFTER_S = 1 };
+
+static const double EXPIRE_EVERY_S = 0.05;
+
+static struct worker *the_worker; /* for callbacks from threads; a process has one */
+
+static void wake_loop(void *arg)
+{
+    struct worker *w = arg;
+    ev_async_send(w->loop, &w->pool_wake);
+}
+
+/* From a job's thread. */
+static void on_output(struct weir_request *job)
+{
+    struct weir_request *head = atomic_load_explicit(&the_worker->outputs, memory_order_relaxed);
+    do
+        job->next_output = head;
+    while (!atomic_compare_exchange_weak_explicit(&the_worker->outputs, &head, job, memory_order_acq_rel,
+                                                  memory_order_relaxed));
+    if (!head)
+        wake_loop(the_worker);
+}
+
+static struct pool_config config_of(const struct conf_pool *p)
+{
+    return (struct pool_config){.name = p->name.data,
+                                .min = (unsigned)p->threads_min,
+                                .max = (unsigned)p->threads_max,
+                                .max_queue = (size_t)p->max_queue,
+                                .idle_timeout_ms = (unsigned)p->idle_timeout_ms,
+                                .queue_timeout_ms = (unsigned)p->queue_timeout_ms,
+                                .stack_bytes = (size_t)p->stack_bytes,
+                                .discipline = (enum pool_discipline)p->discipline};
+}
+
+/* How a job ended; taken from it before its memory goes away with the exchange. */
+struct ending {
+    enum pool_outcome outcome;
+    const char *fail_reason, *handler;
+    int result;
+};
+
+/* The answer of a job that did not stream. */
+static void answer_job(struct connection *c, const struct ending *end)
+{
+    struct http_exchange *ex = c->ex;
+    if (end->outcome == POOL_TASK_FAILED)
+        log_error("handler \"%s\" failed: %s, request: \"%.*s\"", end->handler, end->fail_reason,
+                  SLICE_ARGS(ex->req.line));
+    if (end->outcome == POOL_TASK_DONE && (end->result < 400 || end->result > 599)) {
+        if (ex->res.status == 0)
+            ex->res.status = 200;
+        bool ok = http_add_memory(&ex->res, &ex->arena, ex->body.data + ex->body.start, buf_len(&ex->body));
+        request_answer(c, ok ? 0 : 500);
+        return;
+    }
+    http_response_reset(&ex->res);
+    if (end->outcome == POOL_TASK_DONE) {
+        request_answer(c, end->result);
+    } else if (end->outcome == POOL_TASK_FAILED) {
+        request_answer(c, 500);
+    } else { /* it never ran */
+        ex->res.retry_after_s = RETRY_AFTER_S;
+        request_answer(c, 503);
+    }
+}
+
+static void on_job_ended(struct worker *w, struct weir_request *job)
+{
+    struct connection *c = job->connection;
+    struct http_exchange *ex = job->ex;
+    w->jobs--;
+    if (!c) {
+        job_release(job);
+        exchange_free(w, ex);
+        return;
+    }
+    connection_hold(c);
+    ex->socket = c->io.fd;
+    if (c->state == CONNECTION_HANDLER) {
+        struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, job->result};
+        c->job = NULL;
+        buf_free(&ex->body); /* the request's is not needed any more; the answer's takes its place */
+        ex->body = job->body;
+        job->body = (struct buf){0};
+        job_release(job);
+        answer_job(c, &end);
+    } else {
+        job->task.pool = NULL; /* marks the end for offload_pull */
+    }
+    connection_drive(c);
+}
+
+/* The first output of a streaming job: its head goes out. */
+static void start_stream(struct connection *c, struct weir_request *job)
+{
+    job->head_sent = true;
+    if (c->ex->res.status == 0)
+        c->ex->res.status = 200;
+    c->ex->res.content_length = HTTP_LENGTH_UNKNOWN;
+    request_answer(c, 0);
+}
+
+static void on_wake(struct ev_loop *loop, ev_async *async, int events)
+{
+    struct worker *w = async->data;
+    struct pool_task *ended[POOLS_MAX];
+    (void)loop;
+    (void)events;
+    for (int i = 0; i < w->pool_count; i++)
+        ended[i] = pool_collect(w->pools[i].pool);
+    /* Jobs that ended have announced their output before: so none in this list is freed before it is looked at. */
+    struct weir_request *job = atomic_exchange_explicit(&w->outputs, NULL, memory_order_acquire);
+    while (job) {
+        struct weir_request *next = job->next_output;
+        struct connection *c = job->connection;
+        if (c) {
+            connection_hold(c);
+            if (!job->head_sent)
+                start_stream(c, job);
+            connection_drive(c);
+        }
+        job = next;
+    }
+    for (int i = 0; i < w->pool_count; i++) {
+        for (struct pool_task *t = ended[i], *next; t; t = next) {
+            next = t->next;
+            on_job_ended(w, (struct weir_request *)t); /* its first member */
+        }
+    }
+    worker_check_drained(w);
+}
+
+/* Tasks whose time in the queue is over are ended also when no thread comes by. Runs only while there are jobs. */
+static void on_expire(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *w = timer->data;
+    (void)events;
+    for (int i = 0; i < w->pool_count; i++)
+        pool_expire(w->pools[i].pool);
+    if (w->jobs == 0)
+        ev_timer_stop(loop, timer);
+}
+
+bool offload_open_pools(struct worker *w)
+{
+    the_worker = w;
+    ev_async_init(&w->pool_wake, on_wake);
+    w->pool_wake.data = w;
+    ev_async_start(w->loop, &w->pool_wake);
+    ev_timer_init(&w->expire, on_expire, EXPIRE_EVERY_S, EXPIRE_EVERY_S);
+    w->expire.data = w;
+    for (const struct conf_pool *p = w->conf->pools; p; p = p->next) {
+        struct shm_pool *place = w->pool_count < POOLS_MAX ? shm_slot_pool(w->slot, p->name.data) : NULL;
+        if (!place) {
+            log_emerg("more than %d thread pools; remove some", POOLS_MAX);
+            return false;
+        }
+        struct pool_config config = config_of(p);
+        config.figures = (struct pool_figures *)place->figures;
+        config.notify = wake_loop;
+        config.notify_arg = w;
+        w->pools[w->pool_count] = (struct worker_pool){pool_create(&config), p};
+        if (!w->pools[w->pool_count].pool) {
+            log_errno(LOG_LEVEL_EMERG, errno, "cannot create thread pool \"%s\"", p->name.data);
+            return false;
+        }
+        w->pool_count++;
+    }
+    return true;
+}
+
+void offload_reconfigure(struct worker *w)
+{
+    for (int i = 0; i < w->pool_count; i++) {
+        struct pool_config config = config_of(w->pools[i].conf);
+        pool_reconfigure(w->pools[i].pool, &config);
+    }
+}
+
+static void refuse(struct connection *c, struct weir_request *job, enum pool_result result)
+{
+    if (result == POOL_EOVERLOAD)
+        log_warn("thread pool \"%s\" is full: %lld waiting; request refused",
+                 connection_worker(c)->pools[c->location->pool].conf->name.data,
+                 (long long)connection_worker(c)->pools[c->location->pool].conf->max_queue);
+    job_release(job);
+    c->ex->socket = c->io.fd;
+    c->ex->res.retry_after_s = RETRY_AFTER_S;
+    request_answer(c, 503);
+}
+
+void offload_start(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    struct http_exchange *ex = c->ex;
+    const struct location *l = c->location;
+    int64_t timeout_ms = l->settings->handler_timeout_ms;
+    int error = body_finish(c);
+    struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
+    if (!job) {
+        request_answer(c, error ? error : 500);
+        return;
+    }
+    job_init(job, ex, l->handler, l->handler_settings);
+    job->connection = c;
+    job->output = on_output;
+    job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
+    ex->socket = -1; /* the thread must not ask a descriptor that may be another's by then */
+    enum pool_result result = pool_submit(w->pools[l->pool].pool, &job->task);
+    if (result != POOL_OK) {
+        refuse(c, job, result);
+        return;
+    }
+    if (w->jobs++ == 0)
+        ev_timer_start(w->loop, &w->expire);
+    c->job = job;
+    c->state = CONNECTION_HANDLER;
+    connection_set_timer(c, timeout_ms);
+}
+
+/* Lets the job go its own way. */
+static void part(struct connection *c, bool give_up)
+{
+    struct weir_request *job = c->job;
+    bool ended = job->task.pool == NULL;
+    struct http_exchange *old = exchange_disown(c);
+    c->job = NULL;
+    job_orphan(job);
+    if (ended) {
+        job_release(job);
+        exchange_free(connection_worker(c), old);
+    } else if (!pool_cancel(&job->task) && give_up) {
+        pool_abandon(&job->task);
+    }
+}
+
+void offload_timeout(struct connection *c)
+{
+    connection_hold(c);
+    log_error("handler \"%s\" timed out, request: \"%.*s\"", c->job->handler->name, SLICE_ARGS(c->ex->req.line));
+    part(c, true);
+    if (c->ex) {
+        c->ex->res.close = !c->ex->req.keepalive || connection_worker(c)->draining;
+        request_answer(c, 504);
+    } else {
+        connection_close(c);
+    }
+    connection_drive(c);
+}
+
+void offload_client_gone(struct connection *c)
+{
+    int status = c->job->head_sent ? c->ex->res.status : 0;
+    part(c, c->job->deadline_ms && connection_worker(c)->now_ms >= c->job->deadline_ms);
+    if (c->ex)
+        c->ex->res.status = status;
+}
+
+/* One stretch of a chunked or close-delimited answer. */
+static bool append_stretch(struct connection *c, struct buf *stretch)
+{
+    struct buf *out = send_buffer(c);
+    size_t len = buf_len(stretch);
+    c->ex->body_bytes_sent += len;
+    if (c->ex->res.no_body)
+        return true;
+    if (!c->ex->res.chunked)
+        return buf_append_slice(out, buf_slice(stretch));
+    return buf_printf(out, "%zx\r\n", len) && buf_append_slice(out, buf_slice(stretch)) && buf_append(out, "\r\n", 2);
+}
+
+static bool end_stream(struct connection *c, struct weir_request *job)
+{
+    bool failed = job->task.outcome != POOL_TASK_DONE || job->result != 0;
+    if (failed)
+        log_error("handler \"%s\" failed after it had begun to answer; closing the connection", job->handler->name);
+    if (failed || (c->ex->res.chunked && !c->ex->res.no_body && !buf_append(send_buffer(c), "0\r\n\r\n", 5))) {
+        connection_close(c); /* cut off, so that the client knows */
+        return false;
+    }
+    c->job = NULL;
+    job_release(job);
+    request_done(c);
+    return true;
+}
+
+bool offload_pull(struct connection *c)
+{
+    struct weir_request *job = c->job;
+    struct buf stretch;
+    bool ended = job->task.pool == NULL;
+    if (job_take_output(job, &stretch)) {
+        bool ok = append_stretch(c, &stretch);
+        buf_free(&stretch);
+        if (!ok)
+            connection_close(c);
+        return ok;
+    }
+    if (ended)
+        return end_stream(c, job);
+    if (job->deadline_ms)
+        connection_set_timer(c, (int64_t)(job->deadline_ms - connection_worker(c)->now_ms));
+    else
+        connection_set_timer(c, 0);
+    return false;
+}
+
+void offload_close_pools(struct worker *w)
+{
+    for (int i = 0; i < w->pool_count; i++)
+        pool_shutdown(w->pools[i].pool, POOL_DROP, 0);
+}

@@ -1,0 +1,315 @@
+/*
+ * worker/request.c - a request from its head to its log line: routing, running, error pages, answering.
+ */
+#include "worker/core.h"
+
+#include "base/log.h"
+#include "handlers/return.h"
+#include "handlers/static.h"
+#include "handlers/status.h"
+
+enum { WHOLE_ANSWER_MAX = 32 << 10, REDIRECTS_MAX = 10, CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
+
+static const struct settings *settings(const struct connection *c)
+{
+    return c->location->settings;
+}
+
+/* An exchange for a new request. NULL closes the connection: there is no memory to say more. */
+static struct http_exchange *begin(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    struct http_exchange *ex = exchange_new(w);
+    if (!ex) {
+        log_error("out of memory for a request; closing its connection");
+        connection_close(c);
+        return NULL;
+    }
+    c->requests++;
+    exchange_begin(c, ex);
+    c->ex = ex;
+    c->location = c->listener->listen->default_server->top;
+    ex->pipelined = buf_len(&w->output) > 0;
+    counter_add(&w->slot->in_flight, 1);
+    connection_show(c, SHM_CONNECTION_WRITING);
+    return ex;
+}
+
+static void refuse(struct connection *c, const struct http_error *error)
+{
+    struct http_exchange *ex = c->ex;
+    log_info("%s while reading client request, client: %.*s, request: \"%.*s\"", error->text,
+             SLICE_ARGS(ex->peer(ex)->remote_addr), SLICE_ARGS(ex->req.line));
+    ex->req.keepalive = false;
+    ex->req.minor_version = 1;
+    ex->res.close = c->linger_after = true;
+    request_answer(c, error->status);
+}
+
+void request_refuse(struct connection *c, struct slice head, const struct http_error *error)
+{
+    struct http_exchange *ex = begin(c);
+    if (!ex)
+        return;
+    const char *eol = memchr(head.data, '\n', head.len);
+    struct slice line = {head.data, eol ? (size_t)(eol - head.data) : head.len};
+    if (line.len && line.data[line.len - 1] == '\r')
+        line.len--;
+    ex->req.line = arena_dup(&ex->arena, line);
+    ex->request_bytes = head.len;
+    refuse(c, error);
+}
+
+static void route(struct connection *c)
+{
+    const struct vserver *server = site_find_server(c->listener->listen, c->ex->req.host);
+    c->ex->server_name = server->name;
+    c->location = site_find_location(server, c->ex->req.path);
+}
+
+static bool last_on_connection(const struct connection *c)
+{
+    const struct settings *s = settings(c);
+    return !c->ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests || s->keepalive_timeout_ms == 0 ||
+           connection_worker(c)->draining;
+}
+
+/* Starts to read the body, or refuses it by its length. */
+static void expect_body(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    uint64_t max = (uint64_t)settings(c)->client_max_body_bytes;
+    if (max && ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length > max) {
+        log_error("client intended to send too large body: %llu bytes, client: %.*s, request: \"%.*s\"",
+                  (unsigned long long)ex->req.content_length, SLICE_ARGS(ex->peer(ex)->remote_addr),
+                  SLICE_ARGS(ex->req.line));
+        ex->res.close = c->linger_after = true;
+        request_answer(c, 413);
+        return;
+    }
+    ex->body_left = ex->req.content_length;
+    c->state = CONNECTION_BODY;
+    connection_set_timer(c, settings(c)->client_body_timeout_ms);
+    if (ex->req.expect_continue && !buf_append_slice(send_buffer(c), SLICE("HTTP/1.1 100 Continue\r\n\r\n")))
+        connection_close(c);
+}
+
+void request_start(struct connection *c, struct slice head)
+{
+    struct http_error error;
+    struct http_exchange *ex = begin(c);
+    if (!ex)
+        return;
+    ex->head = arena_dup(&ex->arena, head);
+    char *scratch = arena_alloc(&ex->arena, head.len);
+    if (!ex->head.data || !scratch) {
+        connection_close(c);
+        return;
+    }
+    ex->request_bytes = head.len;
+    if (!http_parse_head(&ex->req, ex->head.data, head.len, scratch, &error)) {
+        refuse(c, &error);
+        return;
+    }
+    route(c);
+    ex->res.close = last_on_connection(c);
+    if (ex->req.framing == HTTP_BODY_NONE || (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0))
+        request_run(c);
+    else
+        expect_body(c);
+}
+
+static int run_status(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    worker_publish_figures(w);
+    struct status_source source = {.shm = w->shm, .site_pools = w->conf->pools, .now_ms = w->now_ms};
+    return c->location->content == CONF_CONTENT_STATUS ? status_answer(c->ex, &source)
+                                                       : status_answer_stub(c->ex, &source);
+}
+
+/* Runs what the location says. Returns 0, an error status, or STATIC_ROUTE_AGAIN. */
+static int run_once(struct connection *c)
+{
+    const struct location *l = c->location;
+    struct http_exchange *ex = c->ex;
+    if (l->return_code)
+        return return_answer(ex, l->return_code, l->return_text, l->settings->default_type);
+    if (ex->req.path.data[0] != '/') /* OPTIONS * asks about the server itself */
+        return return_answer(ex, 200, NULL, l->settings->default_type);
+    if (l->content == CONF_CONTENT_STATIC)
+        return static_answer(ex, l->settings, &connection_worker(c)->files);
+    return run_status(c);
+}
+
+void request_run(struct connection *c)
+{
+    int result;
+    while (c->location->return_code || c->location->content != CONF_CONTENT_HANDLER) {
+        if (c->location->return_code == CLOSE_WITHOUT_ANSWER) {
+            connection_close(c);
+            return;
+        }
+        result = run_once(c);
+        if (result != STATIC_ROUTE_AGAIN) {
+            request_answer(c, result);
+            return;
+        }
+        if (++c->ex->internal_redirects > REDIRECTS_MAX) {
+            log_error("rewrite or internal redirection cycle");
+            request_answer(c, 500);
+            return;
+        }
+        route(c);
+    }
+    offload_start(c);
+}
+
+static const struct error_target *find_error_target(const struct connection *c, int status)
+{
+    for (const struct error_target *t = c->location->error_targets; t; t = t->next)
+        for (int i = 0; i < t->code_count; i++)
+            if (t->codes[i] == status)
+                return t;
+    return NULL;
+}
+
+/* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
+static bool run_error_page(struct connection *c, int status)
+{
+    struct http_exchange *ex = c->ex;
+    const struct error_target *t = ex->in_error_page ? NULL : find_error_target(c, status);
+    struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
+    if (uri.len == 0)
+        return false;
+    ex->in_error_page = true;
+    http_response_reset(&ex->res);
+    if (uri.data[0] != '/') { /* a URL: sends the client there */
+        ex->res.location = uri;
+        ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
+        request_answer(c, ex->res.status);
+        return true;
+    }
+    ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
+    ex->req.path = uri;
+    if (ex->req.method != HTTP_HEAD)
+        ex->req.method = HTTP_GET;
+    route(c);
+    request_run(c);
+    return true;
+}
+
+/* The built-in page takes the place of whatever body there was. Headers that belong to the status stay. */
+static bool make_error_page(struct connection *c, int status)
+{
+    struct http_response *res = &c->ex->res;
+    struct slice page = http_error_page(status, settings(c)->server_tokens);
+    res->status = status;
+    res->body = res->last_piece = NULL;
+    res->content_length = 0;
+    res->last_modified = res->etag = (struct slice){0};
+    res->accept_ranges = false;
+    res->content_type = page.len ? SLICE("text/html") : (struct slice){0};
+    if (status == 400 || status == 413 || status == 414 || status == 501)
+        res->close = true;
+    return http_add_memory(res, &c->ex->arena, page.data, page.len);
+}
+
+/* Appends a body that is in memory and small. False when it has to be sent piece by piece. */
+static bool append_whole_body(struct connection *c, struct buf *out)
+{
+    struct http_response *res = &c->ex->res;
+    if (res->no_body || res->content_length == 0)
+        return true;
+    if (res->content_length < 0 || res->content_length > WHOLE_ANSWER_MAX)
+        return false;
+    for (struct http_piece *p = res->body; p; p = p->next)
+        if (p->fd >= 0)
+            return false;
+    for (struct http_piece *p = res->body; p; p = p->next)
+        if (!buf_append(out, p->data, (size_t)p->len))
+            return false;
+    c->ex->body_bytes_sent += (uint64_t)res->content_length;
+    return true;
+}
+
+static bool write_head(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    struct buf *out = send_buffer(c);
+    size_t before = buf_len(out);
+    struct http_head_options options = {&w->stamps[settings(c)->server_tokens != 0], settings(c)->keepalive_header_s};
+    if (!http_write_head(&c->ex->res, &c->ex->req, &options, out))
+        return false;
+    c->ex->head_bytes_sent = buf_len(out) - before;
+    return true;
+}
+
+void request_answer(struct connection *c, int error)
+{
+    struct http_exchange *ex = c->ex;
+    if (error && run_error_page(c, error))
+        return;
+    if (error && ex->forced_status && ex->in_error_page) /* the page itself failed: show the plain one */
+        error = ex->forced_status;
+    if (error && !make_error_page(c, error)) {
+        connection_close(c);
+        return;
+    }
+    if (ex->forced_status)
+        ex->res.status = ex->forced_status;
+    c->state = CONNECTION_SEND;
+    if (!write_head(c)) {
+        connection_close(c);
+        return;
+    }
+    if (c->job)
+        return; /* streams; worker/offload.c goes on */
+    if (append_whole_body(c, send_buffer(c)))
+        request_done(c);
+    else
+        connection_set_timer(c, settings(c)->send_timeout_ms);
+}
+
+void request_log(struct connection *c, struct http_exchange *ex)
+{
+    static struct buf line;
+    for (const struct access_log *log = c->location->access_logs; log; log = log->next) {
+        line.start = line.end = 0;
+        if (http_template_log(log->format, ex, &line) && buf_append(&line, "\n", 1))
+            logfile_append(log->file, buf_slice(&line));
+    }
+}
+
+/* Counts and logs the exchange, and gives it back. */
+static void conclude(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    struct http_exchange *ex = c->ex;
+    unsigned status = (unsigned)ex->res.status;
+    counter_add(&w->slot->in_flight, (uint64_t)-1);
+    counter_add(&w->slot->requests, 1);
+    if (status < SHM_CODES)
+        counter_add(&w->slot->codes[status], 1);
+    hist_add(&w->slot->duration, (w->now_ms - ex->start_ms) * 1000);
+    if (c->location->access_logs)
+        request_log(c, ex);
+    w->busy_since_purge++;
+    c->ex = NULL;
+    exchange_free(w, ex);
+}
+
+void request_done(struct connection *c)
+{
+    c->close_after |= c->ex->res.close || c->eof;
+    c->state = CONNECTION_HEAD;
+    conclude(c);
+}
+
+void request_gone(struct connection *c)
+{
+    if (c->ex->res.status == 0 || c->ex->head_bytes_sent == 0)
+        c->ex->res.status = c->location->return_code == CLOSE_WITHOUT_ANSWER ? CLOSE_WITHOUT_ANSWER
+                                                                              : CLIENT_CLOSED_REQUEST;
+    conclude(c);
+}

@@ -1,0 +1,125 @@
+/*
+ * worker/send.c - output: the buffers, and bodies that are too large for them.
+ *
+ * Output goes through the worker's buffer as long as the socket takes it; what the socket does not take moves to a
+ * buffer of the connection's own.
+ */
+#include "worker/core.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+enum { SEND_AT_ONCE_BYTES = 2 << 20, COPY_BYTES = 64 << 10 };
+
+struct buf *send_buffer(struct connection *c)
+{
+    return c->out ? c->out : &connection_worker(c)->output;
+}
+
+/* The socket failed: the client is gone. */
+static bool send_failed(struct connection *c)
+{
+    if (errno == EAGAIN || errno == EINTR)
+        return false;
+    if (errno != EPIPE && errno != ECONNRESET)
+        log_errno(LOG_LEVEL_INFO, errno, "send() failed");
+    connection_close(c);
+    return false;
+}
+
+/* Sends from b until it is empty. False when the socket takes no more, or failed. */
+static bool send_buf(struct connection *c, struct buf *b, int flags)
+{
+    while (buf_len(b) > 0) {
+        ssize_t n = send(c->io.fd, b->data + b->start, buf_len(b), MSG_NOSIGNAL | flags);
+        if (n < 0)
+            return send_failed(c);
+        buf_consume(b, (size_t)n);
+    }
+    return true;
+}
+
+static bool keep_output(struct connection *c, struct buf *rest)
+{
+    c->out = calloc(1, sizeof *c->out);
+    if (c->out && buf_append_slice(c->out, buf_slice(rest))) {
+        rest->start = rest->end = 0;
+        return true;
+    }
+    connection_close(c);
+    return false;
+}
+
+bool send_flush(struct connection *c, bool more_follows)
+{
+    struct worker *w = connection_worker(c);
+    int flags = more_follows ? MSG_MORE : 0;
+    if (c->out) {
+        size_t before = buf_len(c->out);
+        if (!send_buf(c, c->out, flags)) {
+            if (!c->dead && buf_len(c->out) < before)
+                connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+            return false;
+        }
+        connection_drop_output(c);
+    }
+    if (send_buf(c, &w->output, flags))
+        return true;
+    if (!c->dead && keep_output(c, &w->output))
+        connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+    return false;
+}
+
+/* A file's bytes by way of memory: for `sendfile off`. */
+static ssize_t copy_file(struct connection *c, const struct http_piece *p)
+{
+    struct worker *w = connection_worker(c);
+    size_t most = p->len < COPY_BYTES ? (size_t)p->len : COPY_BYTES;
+    ssize_t n = pread(p->fd, w->input, most, p->offset);
+    return n <= 0 ? n : send(c->io.fd, w->input, (size_t)n, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
+}
+
+static ssize_t send_piece(struct connection *c, struct http_piece *p)
+{
+    size_t most = p->len < SEND_AT_ONCE_BYTES ? (size_t)p->len : SEND_AT_ONCE_BYTES;
+    if (p->fd < 0)
+        return send(c->io.fd, p->data, most, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
+    if (!connection_settings(c)->sendfile)
+        return copy_file(c, p);
+    off_t offset = p->offset;
+    return sendfile(c->io.fd, p->fd, &offset, most);
+}
+
+bool send_body(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    uint64_t sent = 0;
+    while (ex->res.body) {
+        struct http_piece *p = ex->res.body;
+        ssize_t n = sent < SEND_AT_ONCE_BYTES ? send_piece(c, p) : -1;
+        if (sent >= SEND_AT_ONCE_BYTES || (n < 0 && errno == EAGAIN)) {
+            connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+            return false; /* the others' turn; the socket says when to go on */
+        }
+        if (n == 0) {
+            log_error("file is shorter than it was when its answer began; closing the connection");
+            connection_close(c);
+            return false;
+        }
+        if (n < 0)
+            return errno == EINTR ? send_body(c) : send_failed(c);
+        p->data += p->fd < 0 ? n : 0;
+        p->offset += n;
+        p->len -= (uint64_t)n;
+        sent += (uint64_t)n;
+        ex->body_bytes_sent += (uint64_t)n;
+        if (p->len == 0)
+            ex->res.body = p->next;
+    }
+    request_done(c);
+    return true;
+}

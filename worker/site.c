@@ -1,0 +1,268 @@
+/*
+ * worker/site.c - from settings to a site.
+ */
+#include "worker/site.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static void *must(void *p)
+{
+    if (!p)
+        abort(); /* out of memory while reading a configuration */
+    return p;
+}
+
+static const char combined[] = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
+                               "\"$http_referer\" \"$http_user_agent\"";
+
+static const struct http_template *compile(struct site *site, struct slice text, const struct conf_node *node)
+{
+    struct slice unknown;
+    struct http_template *t = http_template_compile(&site->arena, text, &unknown);
+    if (!t)
+        conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable", SLICE_ARGS(unknown));
+    return t;
+}
+
+static const struct http_template *log_format(struct site *site, const struct conf_access_log *log)
+{
+    for (const struct conf_log_format *f = site->conf->http->formats; f; f = f->next)
+        if (slice_eq(f->name, log->format_name))
+            return compile(site, f->text, f->node);
+    if (slice_eq(log->format_name, SLICE("combined")))
+        return compile(site, slice_of(combined), log->node);
+    conf_error(&site->conf->errors, log->node, "unknown log format \"%.*s\"; define it with log_format",
+               SLICE_ARGS(log->format_name));
+    return NULL;
+}
+
+static struct access_log *build_logs(struct site *site, const struct conf_access_log *list)
+{
+    struct access_log *logs = NULL, **tail = &logs;
+    for (; list && list->path.data; list = list->next) {
+        struct access_log *log = must(arena_zalloc(&site->arena, sizeof *log));
+        log->format = log_format(site, list);
+        log->file = must(logfiles_add(&site->access_files, list->path));
+        *tail = log;
+        tail = &log->next;
+    }
+    return logs;
+}
+
+static struct error_target *build_error_targets(struct site *site, const struct conf_error_page *list)
+{
+    struct error_target *targets = NULL;
+    for (; list; list = list->next) { /* the conf has the last line first: the first line is to win, and comes first */
+        struct error_target *t = must(arena_zalloc(&site->arena, sizeof *t));
+        *t = (struct error_target){list->codes, list->code_count, list->new_code,
+                                   compile(site, list->uri, list->node), targets};
+        targets = t;
+    }
+    return targets;
+}
+
+static void find_handler(struct site *site, struct location *l, const struct conf_handler *h)
+{
+    for (struct loaded_module *m = site->modules; m && !l->handler; m = m->next)
+        l->handler = module_find(m->module, h->name);
+    if (!l->handler)
+        conf_error(&site->conf->errors, h->node, "unknown handler \"%.*s\"; is its load_module missing?",
+                   SLICE_ARGS(h->name));
+    const struct conf_pool *pool = site->conf->pools;
+    for (l->pool = 0; pool && !slice_eq(pool->name, h->pool); pool = pool->next)
+        l->pool++;
+    if (!pool)
+        conf_error(&site->conf->errors, h->node, "unknown thread pool \"%.*s\"; define it with thread_pool",
+                   SLICE_ARGS(h->pool));
+}
+
+static void init_handler(struct site *site, struct location *l, const struct conf_handler *h)
+{
+    char why[256] = "";
+    int count = 0;
+    for (const struct conf_key_value *kv = h->args; kv; kv = kv->next)
+        count++;
+    struct weir_setting *settings = must(arena_zalloc(&site->arena, (size_t)(count + 1) * sizeof *settings));
+    count = 0;
+    for (const struct conf_key_value *kv = h->args; kv; kv = kv->next)
+        settings[count++] = (struct weir_setting){kv->key.data, kv->value.data};
+    if (l->handler->init) {
+        l->handler_settings = l->handler->init(settings, why, sizeof why);
+        if (!l->handler_settings)
+            conf_error(&site->conf->errors, h->node, "handler \"%s\": %s", l->handler->name,
+                       why[0] ? why : "its settings were refused");
+    } else if (count) {
+        conf_error(&site->conf->errors, h->node, "handler \"%s\" takes no settings; remove \"%s\"", l->handler->name,
+                   settings[0].key);
+    }
+}
+
+static struct location *build_location(struct site *site, const struct conf_location *c, const struct conf_location *outer)
+{
+    struct location *l = must(arena_zalloc(&site->arena, sizeof *l));
+    const struct conf_return *ret = outer && outer->ret ? outer->ret : c->ret; /* the server's own comes first */
+    l->settings = &c->settings;
+    l->content = c->content;
+    l->access_logs = build_logs(site, c->settings.access_logs);
+    l->error_targets = build_error_targets(site, c->settings.error_pages);
+    if (ret) {
+        l->return_code = ret->code;
+        l->return_text = ret->text.data ? compile(site, ret->text, ret->node) : NULL;
+    }
+    if (c->handler) {
+        find_handler(site, l, c->handler);
+        if (l->handler)
+            init_handler(site, l, c->handler);
+    }
+    l->next_made = site->made;
+    site->made = l;
+    return l;
+}
+
+static struct http_locations *build_locations(struct site *site, const struct conf_location *list,
+                                              const struct conf_location *server_top)
+{
+    struct http_locations *locations = must(http_locations_new(&site->arena));
+    for (const struct conf_location *c = list; c; c = c->next) {
+        struct slice why = {0};
+        struct http_locations *nested = c->locations ? build_locations(site, c->locations, server_top) : NULL;
+        struct location *l = build_location(site, c, server_top);
+        if (!http_locations_add(locations, (enum http_match)c->match, c->pattern, nested, l, &why))
+            conf_error(&site->conf->errors, c->node, "%.*s", SLICE_ARGS(why));
+    }
+    http_locations_finish(locations);
+    return locations;
+}
+
+static struct site_listen *find_listen(struct site *site, const struct conf_listen *c, bool nodelay)
+{
+    struct net_address address;
+    const char *wrong = net_address_parse(c->address, &address);
+    if (wrong) {
+        conf_error(&site->conf->errors, c->node, "invalid address \"%.*s\" of the \"listen\" directive: %s",
+                   SLICE_ARGS(c->address), wrong);
+        return NULL;
+    }
+    struct site_listen **tail = &site->listens;
+    for (; *tail; tail = &(*tail)->next)
+        if (net_address_eq(&(*tail)->address, &address))
+            return *tail;
+    struct site_listen *l = must(arena_zalloc(&site->arena, sizeof *l));
+    l->address = address;
+    l->options = (struct net_listen_options){.backlog = (int)c->backlog, .ipv6only = c->ipv6only, .nodelay = nodelay};
+    l->names = must(http_names_new(&site->arena));
+    l->node = c->node;
+    for (int i = 0; i < SITE_REUSEPORT_MAX; i++)
+        l->fds[i] = -1;
+    *tail = l;
+    return l;
+}
+
+static void attach(struct site *site, const struct conf_server *s, struct vserver *v, const struct conf_listen *c)
+{
+    struct site_listen *l = find_listen(site, c, s->top.settings.tcp_nodelay);
+    if (!l)
+        return;
+    if (c->default_server && l->has_explicit_default)
+        conf_error(&site->conf->errors, c->node, "a duplicate default server for %.*s; keep one default_server",
+                   SLICE_ARGS(c->address));
+    if (!l->default_server || c->default_server)
+        l->default_server = v;
+    l->has_explicit_default |= c->default_server;
+    l->options.reuseport |= c->reuseport;
+    l->fd_count = l->options.reuseport ? (int)site->conf->worker_processes : 1;
+    for (int i = 0; i < s->names.count; i++) {
+        struct slice why = {0};
+        if (!http_names_add(l->names, s->names.items[i], v, &why))
+            conf_error(&site->conf->errors, s->names_node, "server name \"%.*s\" is invalid: %.*s",
+                       SLICE_ARGS(s->names.items[i]), SLICE_ARGS(why));
+    }
+}
+
+static void build_server(struct site *site, const struct conf_server *s)
+{
+    struct vserver *v = must(arena_zalloc(&site->arena, sizeof *v));
+    v->next = site->servers;
+    site->servers = v;
+    v->name = s->names.count ? s->names.items[0] : SLICE("");
+    v->top = build_location(site, &s->top, NULL);
+    v->locations = build_locations(site, s->top.locations, s->top.ret ? &s->top : NULL);
+    for (const struct conf_listen *c = s->listens; c; c = c->next)
+        attach(site, s, v, c);
+}
+
+static void load_modules(struct site *site)
+{
+    const struct conf_strings *paths = site->conf->modules;
+    for (int i = 0; paths && i < paths->count; i++) {
+        struct slice why = {0};
+        struct loaded_module *m = must(arena_zalloc(&site->arena, sizeof *m));
+        m->module = module_load(&site->arena, paths->items[i], &why);
+        if (!m->module) {
+            conf_error(&site->conf->errors, NULL, "%.*s", SLICE_ARGS(why));
+            continue;
+        }
+        m->next = site->modules;
+        site->modules = m;
+    }
+}
+
+struct site *site_build(struct conf *conf)
+{
+    struct site *site = must(calloc(1, sizeof *site));
+    arena_init(&site->arena, 16384);
+    site->conf = conf;
+    site->access_files.arena = site->error_files.arena = &site->arena;
+    for (const struct conf_error_log *l = conf->error_logs; l; l = l->next)
+        must(logfiles_add(&site->error_files, l->path));
+    load_modules(site);
+    for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
+        build_server(site, s);
+    return site;
+}
+
+void site_use_error_logs(struct site *site)
+{
+    struct log_sink sinks[LOG_SINKS_MAX];
+    int count = 0;
+    for (const struct conf_error_log *l = site->conf->error_logs; l && count < LOG_SINKS_MAX; l = l->next)
+        sinks[count++] = (struct log_sink){logfiles_add(&site->error_files, l->path)->fd, (enum log_level)l->level};
+    log_set_sinks(sinks, count);
+}
+
+void site_free(struct site *site)
+{
+    for (struct site_listen *l = site->listens; l; l = l->next) {
+        http_names_free(l->names);
+        for (int i = 0; i < l->fd_count; i++)
+            if (l->fds[i] >= 0)
+                close(l->fds[i]);
+    }
+    for (struct vserver *v = site->servers; v; v = v->next)
+        http_locations_free(v->locations);
+    for (struct location *l = site->made; l; l = l->next_made)
+        if (l->handler_settings && l->handler->free)
+            l->handler->free(l->handler_settings);
+    for (struct loaded_module *m = site->modules; m; m = m->next)
+        module_unload(m->module);
+    logfiles_close(&site->access_files);
+    logfiles_close(&site->error_files);
+    struct arena arena = site->arena;
+    free(site);
+    arena_free(&arena);
+}
+
+const struct vserver *site_find_server(const struct site_listen *listen, struct slice host)
+{
+    const struct vserver *v = host.len ? http_names_find(listen->names, host) : NULL;
+    return v ? v : listen->default_server;
+}
+
+const struct location *site_find_location(const struct vserver *server, struct slice path)
+{
+    const struct location *l = http_locations_find(server->locations, path);
+    return l ? l : server->top;
+}

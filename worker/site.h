@@ -1,0 +1,95 @@
+/*
+ * worker/site.h - a configuration made ready to serve: routers built, texts compiled, modules loaded, handlers set up.
+ *
+ * Built by the master before it forks, so that every mistake is found while the old configuration still serves; the
+ * workers inherit it.
+ * Ownership: a site owns its listening sockets, log files and modules; it refers to its conf, which must outlive it.
+ * Threads:   built by one thread; then read by the worker's loop.
+ */
+#ifndef WEIR_WORKER_SITE_H
+#define WEIR_WORKER_SITE_H
+
+#include "base/logfile.h"
+#include "conf/conf.h"
+#include "handlers/module.h"
+#include "http/router.h"
+#include "http/template.h"
+#include "net/listener.h"
+
+enum { SITE_REUSEPORT_MAX = 64 };
+
+struct access_log {
+    struct logfile *file;
+    const struct http_template *format;
+    struct access_log *next;
+};
+
+struct error_target {
+    const int *codes;
+    int code_count;
+    int new_code; /* as in struct conf_error_page */
+    const struct http_template *uri;
+    struct error_target *next;
+};
+
+struct location {
+    const struct settings *settings;
+    enum conf_content content;
+    const struct http_template *return_text;
+    int return_code; /* 0: none */
+    const struct weir_handler *handler;
+    void *handler_settings;
+    int pool; /* index in the order of conf->pools */
+    struct access_log *access_logs;
+    struct error_target *error_targets;
+    struct location *next_made; /* all of a site, for freeing handlers' settings */
+};
+
+struct vserver {
+    struct slice name; /* the first one, for $server_name and redirects */
+    struct http_locations *locations;
+    struct location *top; /* when no location matches */
+    struct vserver *next;
+};
+
+struct site_listen {
+    struct net_address address;
+    struct net_listen_options options;
+    int fds[SITE_REUSEPORT_MAX]; /* one, or with reuseport one for each worker; -1 when not open */
+    int fd_count;
+    struct http_names *names;
+    struct vserver *default_server;
+    bool has_explicit_default;
+    const struct conf_node *node;
+    struct site_listen *next;
+};
+
+struct loaded_module {
+    struct module *module;
+    struct loaded_module *next;
+};
+
+struct site {
+    struct arena arena;
+    struct conf *conf;
+    struct site_listen *listens;
+    struct logfiles access_files, error_files;
+    struct loaded_module *modules;
+    struct location *made;
+    struct vserver *servers;
+};
+
+/* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
+struct site *site_build(struct conf *conf);
+
+/* Sends the error log to this site's files, which must be open. */
+void site_use_error_logs(struct site *site);
+
+/* Closes sockets and files of this process, frees handlers' settings. The conf is the caller's. */
+void site_free(struct site *site);
+
+/* Server and location for a host and path. */
+const struct vserver *site_find_server(const struct site_listen *listen, struct slice host);
+const struct location *site_find_location(const struct vserver *server, struct slice path);
+
+#endif

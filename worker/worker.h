@@ -1,0 +1,42 @@
+/*
+ * worker/worker.h - what the master knows of a worker: how to run one, and what the two say to each other.
+ *
+ * Messages travel over a SOCK_SEQPACKET pair, one struct worker_message each; the configuration of a reload in place
+ * comes as a file descriptor beside its message.
+ */
+#ifndef WEIR_WORKER_WORKER_H
+#define WEIR_WORKER_WORKER_H
+
+#include "shm/shm.h"
+#include "worker/site.h"
+
+#include <sys/types.h>
+
+enum worker_message_kind {
+    WORKER_READY,        /* worker to master: it accepts connections */
+    WORKER_RELOAD,       /* master to worker: take over the live values of the configuration in the descriptor */
+    WORKER_RELOADED,     /* worker to master: done */
+    WORKER_RELOAD_FAILED /* worker to master: it could not */
+};
+
+struct worker_message {
+    int kind;
+    uint64_t generation;
+};
+
+struct worker_options {
+    struct site *site;
+    struct shm *shm;
+    int slot;
+    int index;       /* 0.. among the workers of its generation: picks its reuseport sockets */
+    int channel;     /* its end of the pair; -1 without a master */
+    uid_t uid;       /* who to become; 0 stays root */
+    gid_t gid;
+    const char *user; /* for supplementary groups, or NULL */
+    const struct conf_options *conf_options;
+};
+
+/* Runs a worker until it has been told to stop and has finished. Returns its exit code. */
+int worker_run(const struct worker_options *options);
+
+#endif
