@@ -1,6 +1,7 @@
 /*
  * main.c - the command line: nginx's options, and nothing else.
  */
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/version.h"
@@ -102,7 +103,7 @@ static bool read_arguments(int argc, char **argv, struct arguments *a)
             a->globals = optarg;
             break;
         default:
-            fprintf(stderr, "weir: option \"-%c\" requires a parameter; see weir -h\n", optopt);
+            fprintf(stderr, "weir: option \"-%c\" requires parameter; see weir -h\n", optopt);
             return false;
         }
     }
@@ -126,18 +127,27 @@ static bool resolve_paths(const struct arguments *a, char prefix[PATH_MAX], char
     return n > 0 && n < PATH_MAX && k > 0 && k < PATH_MAX;
 }
 
-static bool print_errors(const struct conf *conf)
+/* To the terminal, and to the error log of -e (or its default) where it can be opened. */
+static bool print_errors(const struct conf *conf, const struct arguments *a, const char *prefix)
 {
+    char path[PATH_MAX];
+    const char *name = a->error_log ? a->error_log : "logs/error.log";
+    int fd = -1;
+    if (conf->errors.count == 0)
+        return true;
+    if (snprintf(path, sizeof path, "%s%s", name[0] == '/' ? "" : prefix, name) < (int)sizeof path)
+        fd = fd_open_append(path);
+    log_set_sinks(&(struct log_sink){fd, LOG_LEVEL_EMERG}, fd >= 0 ? 1 : 0);
     for (const struct conf_error *e = conf->errors.first; e; e = e->next)
-        fprintf(stderr, "weir: [emerg] %.*s\n", SLICE_ARGS(e->message));
-    return conf->errors.count == 0;
+        log_emerg("%.*s", SLICE_ARGS(e->message));
+    return false;
 }
 
-static int test(struct conf *conf, const struct arguments *a, const char *file)
+static int test(struct conf *conf, const struct arguments *a, const char *file, const char *prefix)
 {
     bool syntax_ok = conf->errors.count == 0;
     bool ok = syntax_ok && master_test(conf);
-    print_errors(conf);
+    print_errors(conf, a, prefix);
     if (ok && !a->quiet)
         fprintf(stderr, "weir: the configuration file %s syntax is ok\nweir: configuration file %s test is successful\n",
                 file, file);
@@ -161,16 +171,19 @@ int main(int argc, char **argv)
             print_help();
         return 0;
     }
+    if (a.signal && !master_knows_signal(a.signal)) {
+        fprintf(stderr, "weir: invalid option: \"-s %s\"; it is stop, quit, reload or reopen\n", a.signal);
+        return 1;
+    }
     if (!resolve_paths(&a, prefix, file)) {
         fputs("weir: [emerg] path too long, or no current folder\n", stderr);
         return 1;
     }
     struct master_options options = {{file, prefix, a.globals, a.error_log}, argv};
-    log_set_sinks(&(struct log_sink){STDERR_FILENO, LOG_LEVEL_WARN}, 1);
     struct conf *conf = conf_load(&options.conf);
     if (a.test)
-        return test(conf, &a, file);
-    if (!print_errors(conf))
+        return test(conf, &a, file, prefix);
+    if (!print_errors(conf, &a, prefix))
         return 1;
     if (a.signal) {
         const char *wrong = master_send_signal(conf, a.signal);

@@ -17,10 +17,10 @@
 static const char *const level_names[] = {"stderr", "emerg",  "alert", "crit", "error",
                                           "warn",   "notice", "info",  "debug"};
 
-static struct log_sink sinks[LOG_SINKS_MAX] = {{STDERR_FILENO, LOG_LEVEL_NOTICE}};
-static _Atomic int sink_count = 1;
-static _Atomic int most_verbose = LOG_LEVEL_NOTICE;
-static _Atomic bool copy_to_stderr;
+static struct log_sink sinks[LOG_SINKS_MAX];
+static _Atomic int sink_count;
+static _Atomic int most_verbose;
+static _Atomic bool copy_to_stderr = true;
 static atomic_ulong lost_lines;
 
 static void find_most_verbose(void)
@@ -56,7 +56,7 @@ void log_also_stderr(bool on)
 
 bool log_wants(enum log_level level)
 {
-    return (int)level <= most_verbose || (copy_to_stderr && level <= LOG_LEVEL_ERROR);
+    return (int)level <= most_verbose || (copy_to_stderr && level <= LOG_LEVEL_WARN);
 }
 
 const char *log_level_name(enum log_level level)
@@ -118,8 +118,11 @@ static void emit(enum log_level level, int error, const char *format, va_list ar
         put_line(sinks[i].fd, line, len);
         on_stderr |= sinks[i].fd == STDERR_FILENO;
     }
-    if (copy_to_stderr && level <= LOG_LEVEL_ERROR && !on_stderr)
-        put_line(STDERR_FILENO, line, len);
+    if (copy_to_stderr && level <= LOG_LEVEL_WARN && !on_stderr) {
+        char brief[LOG_LINE_BYTES + 32];
+        int n = snprintf(brief, sizeof brief, "weir: [%s] %.*s", level_names[level], (int)(len - (size_t)head), line + head);
+        put_line(STDERR_FILENO, brief, (size_t)n);
+    }
 }
 
 void log_write(enum log_level level, const char *format, ...)

@@ -33,13 +33,13 @@ struct log_sink {
     enum log_level level;
 };
 
-/* Where lines go. Before the first call they go to stderr at level notice. */
+/* Where lines go. Before the first call only log_also_stderr counts. */
 void log_set_sinks(const struct log_sink *sinks, int count);
 
 /* Changes the level of one sink, numbered as given to log_set_sinks. */
 void log_set_level(int sink, enum log_level level);
 
-/* Also writes lines of level emerg..error to stderr, as nginx does until it has become a daemon. */
+/* Also writes lines of level emerg..warn to stderr, as "weir: [LEVEL] MESSAGE"; on at first, as long as somebody looks. */
 void log_also_stderr(bool on);
 
 /* Whether a line of this level would be written anywhere. */

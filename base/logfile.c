@@ -48,7 +48,8 @@ void logfiles_reopen(struct logfiles *files, uid_t owner)
     for (struct logfile *f = files->first; f; f = f->next) {
         int fd = open_file(f);
         if (fd < 0) {
-            log_errno(LOG_LEVEL_CRIT, errno, "open() \"%s\" failed; still writing to the old file", f->path.data);
+            log_crit("open() \"%s\" failed (%d: %s); still writing to the old file", f->path.data, errno,
+                     strerror(errno));
             continue;
         }
         if (fd == STDERR_FILENO)
@@ -75,7 +76,7 @@ static void write_pending(struct logfile *f)
         f->lost++;
         if (now - f->complained >= COMPLAIN_EVERY_S) {
             f->complained = now;
-            log_errno(LOG_LEVEL_ERROR, error, "write() to \"%s\" failed; access log lines are being lost", f->path.data);
+            log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error, strerror(error));
         }
     }
     f->pending.start = f->pending.end = 0;

@@ -51,11 +51,6 @@ static void complete(struct conf *conf, const struct conf_options *options)
 {
     struct conf_walk walk = {.conf = conf, .context = CONF_MAIN};
     conf_walk_block(&walk, conf->tree.root);
-    const struct conf_node *n = conf->tree.root;
-    while (n && !slice_eq(n->name, SLICE("events")))
-        n = n->next;
-    if (!n)
-        conf_error(&conf->errors, NULL, "no \"events\" section in configuration; add: events { } in %s:1", options->file);
     conf_fill_core_defaults(conf);
     if (conf->worker_processes == CONF_UNSET)
         conf->worker_processes = 1;
@@ -87,6 +82,13 @@ struct conf *conf_load_serialized(const struct conf_options *options, struct sli
     if (conf_tree_read_text(&conf->tree, "master", text))
         complete(conf, options);
     return conf;
+}
+
+void conf_require_events(struct conf *conf)
+{
+    if (!conf->has_events && conf->errors.count == 0)
+        conf_error(&conf->errors, NULL, "no \"events\" section in configuration; add: events { } in %.*s:1",
+                   SLICE_ARGS(conf->tree.files->path));
 }
 
 bool conf_serialize(const struct conf *conf, struct buf *out)

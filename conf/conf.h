@@ -25,6 +25,9 @@ struct conf *conf_load(const struct conf_options *options);
 /* The same from what conf_serialize wrote. */
 struct conf *conf_load_serialized(const struct conf_options *options, struct slice text);
 
+/* Adds the error of a configuration without an events block, unless there are others. */
+void conf_require_events(struct conf *conf);
+
 /* The whole configuration as one text without includes. Returns false when memory is out. */
 bool conf_serialize(const struct conf *conf, struct buf *out);
 

@@ -8,7 +8,7 @@ void conf_set_http(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf *conf = w->conf;
     if (conf->http) {
-        conf_error(&conf->errors, n, "\"http\" directive is duplicate; keep one of them");
+        conf_error(&conf->errors, n, "\"http\" directive is duplicate; remove one of them");
         return;
     }
     conf->http = conf_must(arena_zalloc(&conf->arena, sizeof *conf->http));
@@ -189,7 +189,7 @@ void conf_set_return(struct conf_walk *w, const struct conf_node *n)
         r->code = 302;
         r->text = n->args[0];
     } else {
-        conf_error(&w->conf->errors, n, "invalid return code \"%.*s\"; write: return CODE [TEXT|URL]; or return URL;",
+        conf_error(&w->conf->errors, n, "invalid return code \"%.*s\"; it is a number up to 999: return CODE [TEXT | URL]; or return URL;",
                    SLICE_ARGS(n->args[0]));
         return;
     }

@@ -41,6 +41,12 @@ struct conf_pool {
 
 enum conf_discipline { CONF_FIFO, CONF_LIFO, CONF_CODEL };
 
+struct conf_module {
+    struct slice path;
+    const struct conf_node *node;
+    struct conf_module *next;
+};
+
 struct conf_error_log {
     struct slice path; /* "stderr", or a file */
     int level;         /* enum log_level */
@@ -166,12 +172,14 @@ struct conf {
 
     int64_t daemon, master_process;
     struct slice user, group;
+    const struct conf_node *user_node;
+    bool has_events;
     struct slice pid_path;
     int64_t worker_processes; /* "auto" already resolved */
     int64_t rlimit_nofile;    /* CONF_UNSET: leave as it is */
     int64_t shutdown_timeout_ms;
     struct conf_error_log *error_logs;
-    const struct conf_strings *modules;
+    struct conf_module *modules;
     struct conf_pool *pools; /* "default" is always among them */
     int64_t worker_connections;
     int64_t multi_accept;

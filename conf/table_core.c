@@ -10,6 +10,11 @@
 
 static void set_events(struct conf_walk *w, const struct conf_node *n)
 {
+    if (w->conf->has_events) {
+        conf_error(&w->conf->errors, n, "\"events\" directive is duplicate; remove one of them");
+        return;
+    }
+    w->conf->has_events = true;
     struct conf_walk inner = *w;
     inner.context = CONF_EVENTS;
     conf_walk_block(&inner, n->children);
@@ -18,9 +23,10 @@ static void set_events(struct conf_walk *w, const struct conf_node *n)
 static void set_user(struct conf_walk *w, const struct conf_node *n)
 {
     if (w->conf->user.data) {
-        conf_error(&w->conf->errors, n, "\"user\" directive is duplicate; keep one of them");
+        conf_error(&w->conf->errors, n, "\"user\" directive is duplicate; remove one of them");
         return;
     }
+    w->conf->user_node = n;
     w->conf->user = n->args[0];
     w->conf->group = n->args[n->nargs - 1];
 }
@@ -29,13 +35,13 @@ static void set_worker_processes(struct conf_walk *w, const struct conf_node *n)
 {
     int64_t value;
     if (w->conf->worker_processes != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"worker_processes\" directive is duplicate; keep one of them");
+        conf_error(&w->conf->errors, n, "\"worker_processes\" directive is duplicate; remove one of them");
     } else if (slice_eq(n->args[0], SLICE("auto"))) {
         long cpus = sysconf(_SC_NPROCESSORS_ONLN);
         w->conf->worker_processes = cpus < 1 ? 1 : cpus > 64 ? 64 : cpus;
     } else if (!conf_parse_number(n->args[0], &value) || value < 1 || value > 64) {
         conf_error(&w->conf->errors, n,
-                   "invalid value \"%.*s\" in \"worker_processes\" directive; it takes \"auto\" or a number from 1 to 64",
+                   "\"worker_processes\" directive invalid value \"%.*s\"; it takes \"auto\" or a number from 1 to 64",
                    SLICE_ARGS(n->args[0]));
     } else {
         w->conf->worker_processes = value;
@@ -62,15 +68,11 @@ static void set_error_log(struct conf_walk *w, const struct conf_node *n)
 
 static void set_load_module(struct conf_walk *w, const struct conf_node *n)
 {
-    const struct conf_strings *old = w->conf->modules;
-    int count = old ? old->count : 0;
-    struct conf_strings *all = conf_must(arena_zalloc(&w->conf->arena, sizeof *all));
-    struct slice *items = conf_must(arena_alloc(&w->conf->arena, (size_t)(count + 1) * sizeof *items));
-    if (count)
-        memcpy(items, old->items, (size_t)count * sizeof *items);
-    items[count] = conf_full_path(w->conf, n->args[0]);
-    *all = (struct conf_strings){items, count + 1};
-    w->conf->modules = all;
+    struct conf_module *m = conf_must(arena_zalloc(&w->conf->arena, sizeof *m)), **tail = &w->conf->modules;
+    *m = (struct conf_module){.path = conf_full_path(w->conf, n->args[0]), .node = n};
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = m;
 }
 
 /* "4" or "0..32". */
@@ -140,12 +142,14 @@ static struct conf_pool *find_pool(const struct conf *conf, struct slice name)
 static void set_thread_pool(struct conf_walk *w, const struct conf_node *n)
 {
     if (find_pool(w->conf, n->args[0])) {
-        conf_error(&w->conf->errors, n, "thread pool \"%.*s\" is already defined; give it another name",
+        conf_error(&w->conf->errors, n, "duplicate thread pool \"%.*s\"; give it another name",
                    SLICE_ARGS(n->args[0]));
         return;
     }
-    if (n->args[0].len == 0 || n->args[0].len > 31) {
-        conf_error(&w->conf->errors, n, "a thread pool's name has 1 to 31 bytes");
+    if (n->args[0].len > 31 || n->args[0].len == 0 ||
+        strspn(n->args[0].data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") < n->args[0].len) {
+        conf_error(&w->conf->errors, n, "invalid thread pool name \"%.*s\"; use 1 to 31 letters, digits, \"_\", \"-\", \".\"",
+                   SLICE_ARGS(n->args[0]));
         return;
     }
     struct conf_pool *pool = new_pool(w->conf, n->args[0]);

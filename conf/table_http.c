@@ -46,7 +46,7 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
 {
     bool alias = slice_eq(n->name, SLICE("alias"));
     if (w->settings->root.data || w->settings->alias.data) {
-        conf_error(&w->conf->errors, n, "\"%.*s\" directive is duplicate, or there is \"%s\" beside it; keep one",
+        conf_error(&w->conf->errors, n, "\"%.*s\" directive is duplicate, or there is \"%s\" beside it; remove one of them",
                    SLICE_ARGS(n->name), alias ? "root" : "alias");
         return;
     }
@@ -136,12 +136,12 @@ static void set_keepalive_timeout(struct conf_walk *w, const struct conf_node *n
 {
     int64_t header_ms = 0;
     if (w->settings->keepalive_timeout_ms != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"keepalive_timeout\" directive is duplicate; keep one of them");
+        conf_error(&w->conf->errors, n, "\"keepalive_timeout\" directive is duplicate; remove one of them");
         return;
     }
     if (!conf_parse_time(n->args[0], &w->settings->keepalive_timeout_ms) ||
         (n->nargs > 1 && !conf_parse_time(n->args[1], &header_ms)))
-        conf_error(&w->conf->errors, n, "invalid value in \"keepalive_timeout\"; it takes %s",
+        conf_error(&w->conf->errors, n, "\"keepalive_timeout\" directive invalid value; it takes %s",
                    conf_type_words(CONF_TIME));
     w->settings->keepalive_header_s = header_ms / 1000;
 }
@@ -150,7 +150,7 @@ static void set_large_buffers(struct conf_walk *w, const struct conf_node *n)
 {
     int64_t count, bytes;
     if (w->settings->large_header_buffers != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"large_client_header_buffers\" directive is duplicate; keep one of them");
+        conf_error(&w->conf->errors, n, "\"large_client_header_buffers\" directive is duplicate; remove one of them");
         return;
     }
     if (!conf_parse_number(n->args[0], &count) || !conf_parse_size(n->args[1], &bytes) || count < 1 || count > 1024 ||

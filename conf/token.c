@@ -65,12 +65,14 @@ static struct conf_token quoted_word(struct conf_lexer *l)
         l->line += *l->at == '\n';
     }
     if (l->at >= l->end)
-        return error_at(line, quote == '"' ? "unterminated \" quote; add the closing quote"
-                                           : "unterminated ' quote; add the closing quote");
+        return error_at(line, quote == '"' ? "unexpected end of file, expecting the closing \" of this line"
+                                           : "unexpected end of file, expecting the closing ' of this line");
     struct slice raw = {start, (size_t)(l->at - start)};
     l->at++;
     if (l->at < l->end && !is_space(*l->at) && !strchr(";{)", *l->at))
-        return error_at(l->line, "unexpected text behind a closing quote; put a space or \";\" there");
+        return (struct conf_token){
+            CONF_TOKEN_ERROR,
+            arena_printf(l->arena, "unexpected \"%c\" behind a closing quote; put a space or \";\" there", *l->at), l->line};
     return (struct conf_token){CONF_TOKEN_WORD, unescape(l->arena, raw), line};
 }
 

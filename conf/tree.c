@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <glob.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 enum { FILE_MAX_BYTES = 64 << 20, INCLUDE_DEPTH_MAX = 16, BLOCK_DEPTH_MAX = 64, ARGS_MAX = 4096 };
@@ -21,6 +22,7 @@ struct reader {
     struct slice file;
     int include_depth;
     int block_depth;
+    bool is_parameter; /* of -g */
 };
 
 static bool read_path(struct conf_tree *tree, struct slice path, int depth, const struct conf_node *from,
@@ -32,6 +34,10 @@ void conf_error(struct conf_errors *errors, const struct conf_node *node, const 
     va_start(args, format);
     struct slice text = arena_vprintf(errors->arena, format, args);
     va_end(args);
+    char *p = (char *)(uintptr_t)text.data; /* a wrong file's bytes must not reach a terminal as they are */
+    for (size_t i = 0; p && i < text.len; i++)
+        if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+            p[i] = '?';
     struct conf_error *e = arena_zalloc(errors->arena, sizeof *e);
     if (!e)
         abort(); /* out of memory while reading a configuration: nothing sensible is left to do */
@@ -138,7 +144,8 @@ static bool read_statement(struct reader *r, struct conf_token name, struct conf
     case CONF_TOKEN_CLOSE:
         return syntax_error(r, end.line, "unexpected \"}\"; is a \";\" missing before it?");
     case CONF_TOKEN_END:
-        return syntax_error(r, end.line, "unexpected end of file, expecting \";\" or \"}\"");
+        return syntax_error(r, end.line, r->is_parameter ? "unexpected end of parameter, expecting \";\""
+                                                         : "unexpected end of file, expecting \";\" or \"}\"");
     default:
         return syntax_error(r, end.line, "%s", end.text.data);
     }
@@ -178,6 +185,7 @@ static bool read_named_text(struct conf_tree *tree, struct slice name, struct sl
                             struct conf_node ***tail)
 {
     struct reader r = {.tree = tree, .file = name, .include_depth = depth};
+    r.is_parameter = slice_eq(name, SLICE("command line"));
     r.lexer = (struct conf_lexer){tree->arena, text.data, text.data + text.len, 1};
     return read_block(&r, tail, 0);
 }

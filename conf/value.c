@@ -100,9 +100,9 @@ const char *conf_type_words(enum conf_type_of_value type)
     case CONF_NUMBER:
         return "a whole number";
     case CONF_SIZE:
-        return "a size in bytes such as 512, 8k or 1m";
+        return "a size in bytes, or with k, m or g behind it, such as 8k";
     case CONF_TIME:
-        return "a time such as 500ms, 30s or 1h30m";
+        return "a time in ms, s, m, h or d, such as 500ms or 1h30m";
     default:
         return "text";
     }

@@ -7,6 +7,7 @@
 
 #include "conf/conf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct conf_directive *const tables[] = {conf_core_directives, conf_http_directives};
@@ -71,15 +72,34 @@ static void unknown_directive(struct conf_walk *w, const struct conf_node *n)
 
 static void wrong_arity(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
-    conf_error(&w->conf->errors, n, "invalid number of arguments in \"%s\" directive; write: %s%s%s%s", d->name,
-               d->name, d->syntax[0] ? " " : "", d->syntax, d->type == CONF_BLOCK ? "" : ";");
+    char count[48];
+    if (d->max_args < 0)
+        snprintf(count, sizeof count, "at least %d", d->min_args);
+    else if (d->min_args == d->max_args)
+        snprintf(count, sizeof count, d->min_args ? "exactly %d" : "no argument", d->min_args);
+    else
+        snprintf(count, sizeof count, "%d to %d", d->min_args, d->max_args);
+    conf_error(&w->conf->errors, n, "invalid number of arguments in \"%s\" directive; it takes %s: %s%s%s%s", d->name,
+               count, d->name, d->syntax[0] ? " " : "", d->syntax, d->type == CONF_BLOCK ? "" : ";");
+}
+
+static void wrong_context(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+{
+    static const char *const names[] = {"main", "events", "http", "server", "location"};
+    char places[64] = "";
+    for (unsigned i = 0; i < 5; i++) {
+        if (!(d->contexts & 1u << i))
+            continue;
+        strcat(places, places[0] ? ", " : "");
+        strcat(places, names[i]);
+    }
+    conf_error(&w->conf->errors, n, "\"%s\" directive is not allowed here; its place is: %s", d->name, places);
 }
 
 static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
     if (!(d->contexts & w->context)) {
-        conf_error(&w->conf->errors, n, "\"%s\" directive is not allowed here; see docs/directives.md for its place",
-                   d->name);
+        wrong_context(w, n, d);
         return false;
     }
     if (d->type == CONF_BLOCK && !n->has_block) {
@@ -130,13 +150,13 @@ static void set_number(struct conf_walk *w, const struct conf_node *n, const str
 {
     int64_t *field = field_of(w, d), value;
     if (*field != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; keep one of them", d->name);
+        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
     } else if (!parse_number(d, n->args[0], &value)) {
-        conf_error(&w->conf->errors, n, "invalid value \"%.*s\" in \"%s\" directive; it takes %s",
-                   SLICE_ARGS(n->args[0]), d->name, conf_type_words(d->type));
+        conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\"; it takes %s",
+                   d->name, SLICE_ARGS(n->args[0]), conf_type_words(d->type));
     } else if ((d->min || d->max) && (value < d->min || value > d->max)) {
-        conf_error(&w->conf->errors, n, "value \"%.*s\" out of range in \"%s\" directive; it must be from %lld to %lld%s",
-                   SLICE_ARGS(n->args[0]), d->name, (long long)d->min, (long long)d->max,
+        conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\": out of range; it must be from %lld to %lld%s",
+                   d->name, SLICE_ARGS(n->args[0]), (long long)d->min, (long long)d->max,
                    d->type == CONF_TIME ? " ms" : d->type == CONF_SIZE ? " bytes" : "");
     } else {
         *field = value;
@@ -147,7 +167,7 @@ static void set_text(struct conf_walk *w, const struct conf_node *n, const struc
 {
     struct slice *field = field_of(w, d);
     if (field->data)
-        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; keep one of them", d->name);
+        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
     else
         *field = d->type == CONF_PATH ? conf_full_path(w->conf, n->args[0]) : n->args[0];
 }

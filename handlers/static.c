@@ -26,8 +26,9 @@ static int open_failed(struct http_exchange *ex, struct slice path)
     int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ? 404
                                 : error == EACCES || error == EPERM                                           ? 403
                                                                                                               : 500;
-    log_errno(status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, error, "open() \"%.*s\" failed, client: %.*s, request: \"%.*s\"",
-              SLICE_ARGS(path), SLICE_ARGS(ex->peer(ex)->remote_addr), SLICE_ARGS(ex->req.line));
+    log_write(status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR,
+              "open() \"%.*s\" failed (%d: %s), client: %.*s, request: \"%.*s\"", SLICE_ARGS(path), error,
+              strerror(error), SLICE_ARGS(ex->peer(ex)->remote_addr), SLICE_ARGS(ex->req.line));
     return status;
 }
 

@@ -35,8 +35,8 @@ struct http_regex *http_regex_new(struct arena *arena, struct slice pattern, boo
         PCRE2_UCHAR text[128] = "out of memory";
         if (!code)
             pcre2_get_error_message(error, text, sizeof text);
-        *why = arena_printf(arena, "invalid regular expression \"%.*s\": %s at offset %zu", SLICE_ARGS(pattern),
-                            (char *)text, code ? 0 : (size_t)at);
+        *why = arena_printf(arena, "pcre2_compile() failed: %s in \"%.*s\" at offset %zu", (char *)text,
+                            SLICE_ARGS(pattern), code ? 0 : (size_t)at);
         return NULL;
     }
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);

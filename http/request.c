@@ -37,7 +37,7 @@ static enum http_method method_of(struct slice name)
 static bool parse_version(struct slice version, int *minor, struct http_error *error)
 {
     const char *v = version.data;
-    if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[6] != '.' || v[5] < '0' || v[5] > '9' || v[7] < '0' ||
+    if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[6] != '.' || v[5] < '1' || v[5] > '9' || v[7] < '0' ||
         v[7] > '9')
         return refuse(error, 400, "client sent invalid HTTP version");
     if (v[5] != '1')
@@ -50,7 +50,7 @@ static bool parse_version(struct slice version, int *minor, struct http_error *e
 static bool parse_line(struct http_request *req, struct slice line, struct http_error *error)
 {
     const char *p = line.data, *end = line.data + line.len;
-    while (p < end && char_is(*p, CHAR_TOKEN))
+    while (p < end && ((*p >= 'A' && *p <= 'Z') || *p == '_' || *p == '-')) /* as nginx: methods are in capitals */
         p++;
     req->line = line;
     req->method_name = (struct slice){line.data, (size_t)(p - line.data)};
@@ -69,11 +69,31 @@ static bool parse_line(struct http_request *req, struct slice line, struct http_
     return true;
 }
 
-enum http_scan_result http_scan_head(struct http_scan *scan, const char *data, size_t len, size_t *head_len,
-                                     struct http_error *error)
+/* A line that ends, or has so far come, at `end`. */
+static bool within_limits(const struct http_scan *scan, const struct http_head_limits *limits, size_t end,
+                          struct http_error *error)
+{
+    if (end - scan->line_start > limits->line_bytes)
+        return scan->line_checked ? refuse(error, 400, "client sent too long header line")
+                                  : refuse(error, 414, "client sent too long URI");
+    return end <= limits->head_bytes || refuse(error, 400, "client sent too large header");
+}
+
+/* A complete line data[line_start..at), with its CR still behind it. */
+static bool scan_line(struct http_scan *scan, const char *data, size_t at, struct http_error *error)
+{
+    struct http_request line_only;
+    if (scan->line_checked)
+        return true;
+    scan->line_checked = true;
+    return parse_line(&line_only, (struct slice){data, at - 1}, error);
+}
+
+enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits, const char *data,
+                                     size_t len, size_t *head_len, struct http_error *error)
 {
     /* A server should ignore at least one empty line before a request (RFC 9112 section 2.2). */
-    while (scan->line_start == 0 && !scan->line_checked && len >= 2 && data[0] == '\r' && data[1] == '\n') {
+    if (len >= 2 && data[0] == '\r' && data[1] == '\n') {
         *head_len = 2;
         return HTTP_SCAN_DONE;
     }
@@ -83,26 +103,22 @@ enum http_scan_result http_scan_head(struct http_scan *scan, const char *data, s
     }
     while (scan->seen < len) {
         const char *lf = memchr(data + scan->seen, '\n', len - scan->seen);
-        if (!lf) {
-            scan->seen = len;
+        size_t at = lf ? (size_t)(lf - data) : len;
+        if (!within_limits(scan, limits, at, error))
+            return HTTP_SCAN_ERROR;
+        scan->seen = lf ? at + 1 : len;
+        if (!lf)
             break;
-        }
-        size_t at = (size_t)(lf - data);
         if (at == 0 || data[at - 1] != '\r') {
             refuse(error, 400, "client sent a bare line feed");
             return HTTP_SCAN_ERROR;
         }
-        scan->seen = at + 1;
         if (at - 1 == scan->line_start) {
             *head_len = at + 1;
             return HTTP_SCAN_DONE;
         }
-        if (!scan->line_checked) {
-            struct http_request line_only;
-            if (!parse_line(&line_only, (struct slice){data, at - 1}, error))
-                return HTTP_SCAN_ERROR;
-            scan->line_checked = true;
-        }
+        if (!scan_line(scan, data, at, error))
+            return HTTP_SCAN_ERROR;
         scan->line_start = at + 1;
     }
     return HTTP_SCAN_MORE;

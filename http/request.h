@@ -58,6 +58,12 @@ struct http_error {
     const char *text;
 };
 
+/* Bounds of a head; nginx's large_client_header_buffers. */
+struct http_head_limits {
+    size_t line_bytes; /* of one line */
+    size_t head_bytes; /* of all */
+};
+
 /* How far a growing head has been looked at; zero it before a request's first byte. */
 struct http_scan {
     size_t seen;       /* bytes without a line end of interest before this */
@@ -69,10 +75,11 @@ enum http_scan_result { HTTP_SCAN_MORE, HTTP_SCAN_DONE, HTTP_SCAN_ERROR };
 
 /*
  * Looks for the end of a head in data[0..len). DONE sets *head_len to its length with the empty line. Each byte is
- * looked at once over all calls. A request line that cannot become valid is an error as soon as that is known.
+ * looked at once over all calls. A request line that cannot become valid is an error as soon as that is known, and so
+ * is a head beyond the limits.
  */
-enum http_scan_result http_scan_head(struct http_scan *scan, const char *data, size_t len, size_t *head_len,
-                                     struct http_error *error);
+enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits, const char *data,
+                                     size_t len, size_t *head_len, struct http_error *error);
 
 /*
  * Parses a complete head of head_len bytes, its empty line included. scratch takes the decoded path and must hold

@@ -70,12 +70,15 @@ static int floor_of(const struct table *t, struct slice key)
     return low - 1;
 }
 
-/* Inserts in order; an equal key stays the first one's. */
-static bool table_insert(struct table *t, struct entry e)
+/* Inserts in order; an equal key stays the first one's, and *why says so if it is another's. */
+static bool table_insert(struct table *t, struct entry e, struct slice *why)
 {
     int at = floor_of(t, e.key) + 1;
-    if (at > 0 && compare(t->items[at - 1].key, e.key) == 0)
+    if (at > 0 && compare(t->items[at - 1].key, e.key) == 0) {
+        if (t->items[at - 1].value != e.value)
+            *why = SLICE("duplicate");
         return true;
+    }
     if (!table_add(t, e))
         return false;
     memmove(&t->items[at + 1], &t->items[at], (size_t)(t->count - 1 - at) * sizeof e);
@@ -118,13 +121,13 @@ static bool add_wildcard(struct http_names *names, struct slice name, void *serv
 {
     struct slice bare = name.data[0] == '.' ? slice_from(name, 1) : name;
     if (slice_starts(name, SLICE("*.")))
-        return table_insert(&names->leading, (struct entry){.key = slice_from(name, 2), .value = server});
+        return table_insert(&names->leading, (struct entry){.key = slice_from(name, 2), .value = server}, why);
     if (name.data[0] == '.')
-        return table_insert(&names->leading, (struct entry){.key = bare, .value = server}) &&
-               table_insert(&names->exact, (struct entry){.key = bare, .value = server});
+        return table_insert(&names->leading, (struct entry){.key = bare, .value = server}, why) &&
+               table_insert(&names->exact, (struct entry){.key = bare, .value = server}, why);
     if (name.len > 2 && name.data[name.len - 1] == '*' && name.data[name.len - 2] == '.') {
         struct slice key = {name.data, name.len - 2};
-        return table_insert(&names->trailing, (struct entry){.key = key, .value = server});
+        return table_insert(&names->trailing, (struct entry){.key = key, .value = server}, why);
     }
     *why = SLICE("a wildcard stands only as a whole label at one end, such as *.example.org or www.example.*");
     return false;
@@ -140,7 +143,7 @@ bool http_names_add(struct http_names *names, struct slice name, void *server, s
     name = lower_case(arena, name);
     if (name.len && (name.data[0] == '.' || memchr(name.data, '*', name.len)))
         return add_wildcard(names, name, server, why);
-    return table_insert(&names->exact, (struct entry){.key = name, .value = server});
+    return table_insert(&names->exact, (struct entry){.key = name, .value = server}, why);
 }
 
 /* The longest suffix of host, cut at a dot, that is in the table. */
@@ -211,12 +214,12 @@ bool http_locations_add(struct http_locations *l, enum http_match match, struct 
     struct entry e = {.key = pattern, .value = location, .nested = nested, .shorter = -1};
     switch (match) {
     case HTTP_MATCH_EXACT:
-        return table_insert(&l->exact, e);
+        return table_insert(&l->exact, e, why);
     case HTTP_MATCH_PREFIX_FINAL:
         e.final = true;
-        return table_insert(&l->prefixes, e);
+        return table_insert(&l->prefixes, e, why);
     case HTTP_MATCH_PREFIX:
-        return table_insert(&l->prefixes, e);
+        return table_insert(&l->prefixes, e, why);
     default:
         e.regex = http_regex_new(l->exact.arena, pattern, match == HTTP_MATCH_REGEX_NOCASE, why);
         return e.regex && table_add(&l->regexes, e);

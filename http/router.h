@@ -19,7 +19,10 @@ struct http_locations;
 
 struct http_names *http_names_new(struct arena *arena);
 
-/* Adds a server name as configured. False for a bad one; *why then says what is wrong. The first of equals wins. */
+/*
+ * Adds a server name as configured. False for a bad one; *why then says what is wrong. The first of equals wins: for
+ * a later one *why is set too, and true returned.
+ */
 bool http_names_add(struct http_names *names, struct slice name, void *server, struct slice *why);
 
 /* The server for a host (any case, no port), or NULL for the default one. */

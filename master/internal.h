@@ -92,9 +92,15 @@ bool sockets_open(struct site *site, struct site *old);
 /* After sockets_open: the ones taken over are the new site's alone. */
 void sockets_disown(struct site *old, const struct site *site);
 
+/* In a worker: closes the sockets of a site that `kept` does not have; a port is free once nobody holds it. */
+void sockets_close_others(struct site *site, const struct site *kept);
+
 /* Reads what a service manager or an older binary handed on. */
 void sockets_read_environment(void);
 void sockets_close_unused(void);
+
+/* Whether this binary was started by USR2: then the daemon is one already. */
+bool sockets_from_older_binary(void);
 
 /* Removes the files of unix sockets. */
 void sockets_remove_files(const struct site *site);

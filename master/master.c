@@ -37,6 +37,14 @@ static void on_signal(int number)
             came[i] = 1;
 }
 
+bool master_knows_signal(const char *name)
+{
+    for (int i = 0; i < SIGNALS; i++)
+        if (signals[i].command && strcmp(signals[i].command, name) == 0)
+            return true;
+    return false;
+}
+
 static bool take(int number)
 {
     for (int i = 0; i < SIGNALS; i++) {
@@ -71,7 +79,7 @@ const char *master_send_signal(struct conf *conf, const char *name)
         if (signals[i].command && strcmp(signals[i].command, name) == 0)
             number = signals[i].number;
     if (!number)
-        return arena_printf(&conf->arena, "invalid option: \"-s %s\"; it is stop, quit, reload or reopen", name).data;
+        return "unknown signal name";
     if (fd_read_file(conf->pid_path.data, 64, &text) < 0)
         return arena_printf(&conf->arena, "open() \"%s\" failed (%d: %s); is weir running?", conf->pid_path.data, errno,
                             strerror(errno))
@@ -80,9 +88,10 @@ const char *master_send_signal(struct conf *conf, const char *name)
     while (digits.len && (digits.data[digits.len - 1] == '\n' || digits.data[digits.len - 1] == ' '))
         digits.len--;
     bool ok = slice_to_u64(digits, INT32_MAX, &pid) && pid > 0;
+    digits = arena_dup(&conf->arena, digits);
     buf_free(&text);
     if (!ok)
-        return arena_printf(&conf->arena, "invalid PID in \"%s\"", conf->pid_path.data).data;
+        return arena_printf(&conf->arena, "invalid PID number \"%.*s\" in \"%s\"", SLICE_ARGS(digits), conf->pid_path.data).data;
     if (kill((pid_t)pid, number) < 0)
         return arena_printf(&conf->arena, "kill(%llu, %d) failed (%d: %s)", pid, number, errno, strerror(errno)).data;
     return NULL;
@@ -94,11 +103,9 @@ bool master_test(struct conf *conf)
     gid_t gid;
     struct site *site = site_build(conf);
     process_find_user(conf, &uid, &gid);
+    conf_require_events(conf);
     bool ok = conf->errors.count == 0;
-    if (ok) {
-        log_set_sinks(&(struct log_sink){STDERR_FILENO, LOG_LEVEL_WARN}, 1);
-        ok = process_open_logs(site);
-    }
+    ok = ok && process_open_logs(site);
     site_free(site);
     return ok;
 }
@@ -233,7 +240,6 @@ static void find_binary(struct master *m)
 static bool print_errors(const struct conf *conf)
 {
     for (const struct conf_error *e = conf->errors.first; e; e = e->next) {
-        dprintf(STDERR_FILENO, "weir: [emerg] %.*s\n", SLICE_ARGS(e->message));
         log_emerg("%.*s", SLICE_ARGS(e->message));
     }
     return conf->errors.count == 0;
@@ -243,13 +249,13 @@ static bool print_errors(const struct conf *conf)
 static bool set_up(struct master *m)
 {
     m->site = site_build(m->conf);
-    if (!print_errors(m->conf) || !process_find_user(m->conf, &m->uid, &m->gid))
-        return print_errors(m->conf) && false;
-    log_set_sinks(&(struct log_sink){STDERR_FILENO, LOG_LEVEL_WARN}, 1);
+    process_find_user(m->conf, &m->uid, &m->gid);
+    conf_require_events(m->conf);
+    if (!print_errors(m->conf))
+        return false;
     if (!process_open_logs(m->site))
         return false;
     site_use_error_logs(m->site);
-    log_also_stderr(true);
     sockets_read_environment();
     if (!sockets_open(m->site, NULL))
         return false;
@@ -298,7 +304,7 @@ int master_run(const struct master_options *options, struct conf *conf)
     find_binary(m);
     if (!set_up(m))
         return 1;
-    if (conf->daemon && !process_daemonize()) {
+    if (conf->daemon && !sockets_from_older_binary() && !process_daemonize()) {
         log_errno(LOG_LEVEL_EMERG, errno, "cannot go to the background");
         return 1;
     }

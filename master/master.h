@@ -21,6 +21,9 @@ int master_run(const struct master_options *options, struct conf *conf);
 /* -t: whether the configuration could be run. Mistakes are added to conf->errors. */
 bool master_test(struct conf *conf);
 
+/* Whether -s takes this name. */
+bool master_knows_signal(const char *name);
+
 /* -s NAME: signals the running master. Returns NULL, or what is wrong. The text lives in the conf's arena. */
 const char *master_send_signal(struct conf *conf, const char *name);
 

@@ -25,7 +25,7 @@ bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
         return true; /* only root can become somebody else */
     const struct passwd *user = getpwnam(conf->user.data);
     if (!user) {
-        conf_error(&conf->errors, NULL, "user \"%.*s\" does not exist; create it or name another in \"user\"",
+        conf_error(&conf->errors, conf->user_node, "user \"%.*s\" does not exist; create it or name another in \"user\"",
                    SLICE_ARGS(conf->user));
         return false;
     }
@@ -36,7 +36,7 @@ bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
     if (group)
         *gid = group->gr_gid;
     if (given && !group)
-        conf_error(&conf->errors, NULL, "group \"%.*s\" does not exist; create it or name another in \"user\"",
+        conf_error(&conf->errors, conf->user_node, "group \"%.*s\" does not exist; create it or name another in \"user\"",
                    SLICE_ARGS(conf->group));
     return group || !given;
 }
@@ -53,8 +53,8 @@ static bool open_or_say(struct logfiles *files)
 {
     struct logfile *failed = logfiles_open(files);
     if (failed)
-        log_errno(LOG_LEVEL_EMERG, errno, "open() \"%s\" failed; check that the folder exists and may be written",
-                  failed->path.data);
+        log_emerg("open() \"%s\" failed (%d: %s); check that the folder exists and may be written", failed->path.data,
+                  errno, strerror(errno));
     return !failed;
 }
 
@@ -97,8 +97,8 @@ bool process_write_pid(const struct conf *conf)
     int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
     int fd = open(conf->pid_path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || fd_write_all(fd, text, (size_t)n) < 0) {
-        log_errno(LOG_LEVEL_EMERG, errno, "open() \"%s\" failed; the pid file's folder must exist and be writable",
-                  conf->pid_path.data);
+        log_emerg("open() \"%s\" failed (%d: %s); the pid file's folder must exist and be writable", conf->pid_path.data,
+                  errno, strerror(errno));
         if (fd >= 0)
             close(fd);
         return false;

@@ -201,6 +201,7 @@ void reload_begin(struct master *m)
         return;
     }
     struct site *site = site_build(conf);
+    conf_require_events(conf);
     if (conf->errors.count)
         refuse(m, conf, site);
     else if (!m->without_workers && conf_differs_only_live(m->conf, conf))

@@ -17,6 +17,7 @@ enum { INHERITED_MAX = 256, SYSTEMD_FIRST_FD = 3 };
 
 static int inherited[INHERITED_MAX];
 static int inherited_count;
+static bool from_older_binary;
 
 static void inherit(int fd)
 {
@@ -33,6 +34,7 @@ void sockets_read_environment(void)
     if (fds && pid && atol(pid) == (long)getpid())
         for (int i = 0; i < atoi(fds); i++)
             inherit(SYSTEMD_FIRST_FD + i);
+    from_older_binary = own != NULL;
     while (own && *own) {
         char *end;
         long fd = strtol(own, &end, 10);
@@ -45,6 +47,11 @@ void sockets_read_environment(void)
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDNAMES");
     unsetenv("WEIR_FDS");
+}
+
+bool sockets_from_older_binary(void)
+{
+    return from_older_binary;
 }
 
 void sockets_close_unused(void)
@@ -95,7 +102,7 @@ static bool open_one(struct site_listen *l, int index, const struct site_listen 
     l->fds[index] = fd;
     if (fd >= 0)
         return true;
-    log_errno(LOG_LEVEL_EMERG, errno, "bind() to %s failed%s", net_address_text(&l->address, text),
+    log_emerg("bind() to %s failed (%d: %s)%s", net_address_text(&l->address, text), errno, strerror(errno),
               errno == EADDRINUSE ? "; another program has this address: stop it, or choose another in \"listen\""
               : errno == EACCES   ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
                                   : "");
@@ -136,6 +143,18 @@ void sockets_disown(struct site *old, const struct site *site)
         for (int i = 0; i < l->fd_count; i++)
             if (after && is_in(after->fds, after->fd_count, l->fds[i]))
                 l->fds[i] = -1;
+    }
+}
+
+void sockets_close_others(struct site *site, const struct site *kept)
+{
+    sockets_disown(site, kept);
+    for (struct site_listen *l = site->listens; l; l = l->next) {
+        for (int i = 0; i < l->fd_count; i++) {
+            if (l->fds[i] >= 0)
+                close(l->fds[i]);
+            l->fds[i] = -1;
+        }
     }
 }
 

@@ -33,6 +33,10 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
 {
     for (int i = 0; i < SHM_SLOTS; i++)
         close_channel(&m->children[i]);
+    if (m->site != site)
+        sockets_close_others(m->site, site);
+    else if (m->reload.site)
+        sockets_close_others(m->reload.site, site);
     signal(SIGCHLD, SIG_DFL);
     log_also_stderr(false);
     struct worker_options o = {.site = site,

@@ -89,7 +89,7 @@ static void on_shortage(struct worker *w, int error)
     static uint64_t next_complaint_ms;
     if (w->now_ms >= next_complaint_ms) {
         next_complaint_ms = w->now_ms + COMPLAIN_EVERY_MS;
-        log_errno(LOG_LEVEL_ERROR, error, "accept4() failed%s",
+        log_error("accept4() failed (%d: %s)%s", error, strerror(error),
                   error == EMFILE ? "; raise worker_rlimit_nofile or lower worker_connections" : "");
     }
     if (!connection_close_oldest_idle(w))

@@ -42,6 +42,7 @@ struct listener {
 struct pending_input {
     struct buf buf;
     struct http_scan scan; /* of the head at its front */
+    uint64_t since_ms;     /* when its first byte came */
 };
 
 /* As small as can be: an idle client costs this and an entry of libev's table, nothing else. */

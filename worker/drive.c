@@ -19,37 +19,21 @@ struct input {
     struct http_scan *scan;
 };
 
-static void refuse_input(struct connection *c, struct input *in, const struct http_error *error)
-{
-    request_refuse(c, (struct slice){in->data, in->len}, error);
-    in->len = 0;
-}
-
-/* A head without an end: may it still grow? The bounds are nginx's large_client_header_buffers. */
-static bool check_growth(struct connection *c, struct input *in)
-{
-    const struct settings *s = c->listener->listen->default_server->top->settings;
-    size_t line_max = (size_t)s->large_header_buffer_bytes;
-    if (!in->scan->line_checked && in->len > line_max)
-        refuse_input(c, in, &(struct http_error){414, "client sent too long URI"});
-    else if (in->len - in->scan->line_start > line_max || in->len > line_max * (size_t)s->large_header_buffers)
-        refuse_input(c, in, &(struct http_error){400, "client sent too long header line"});
-    else
-        return false;
-    return true;
-}
-
 /* Looks for a head in the input. False when more is needed. */
 static bool use_head(struct connection *c, struct input *in)
 {
+    const struct settings *s = c->listener->listen->default_server->top->settings;
+    struct http_head_limits limits = {(size_t)s->large_header_buffer_bytes,
+                                      (size_t)(s->large_header_buffer_bytes * s->large_header_buffers)};
     struct http_error error;
     size_t head_len = 0;
-    switch (http_scan_head(in->scan, in->data, in->len, &head_len, &error)) {
+    switch (http_scan_head(in->scan, &limits, in->data, in->len, &head_len, &error)) {
     case HTTP_SCAN_ERROR:
-        refuse_input(c, in, &error);
+        request_refuse(c, (struct slice){in->data, in->len}, &error);
+        in->len = 0;
         return true;
     case HTTP_SCAN_MORE:
-        return check_growth(c, in);
+        return false;
     default:
         break;
     }
@@ -127,6 +111,8 @@ static void drive(struct connection *c, struct input *in)
 static bool keep_input(struct connection *c, const struct input *in)
 {
     if (c->in) {
+        if (in->len < buf_len(&c->in->buf))
+            c->in->since_ms = connection_worker(c)->now_ms; /* what is left began to come now at the earliest */
         buf_consume(&c->in->buf, buf_len(&c->in->buf) - in->len);
         if (in->len == 0)
             connection_drop_input(c);
@@ -139,6 +125,7 @@ static bool keep_input(struct connection *c, const struct input *in)
         return false;
     const struct settings *s = c->listener->listen->default_server->top->settings;
     c->in->scan = *in->scan;
+    c->in->since_ms = connection_worker(c)->now_ms;
     return buf_reserve(&c->in->buf, (size_t)s->client_header_buffer_bytes) &&
            buf_append(&c->in->buf, in->data, in->len);
 }

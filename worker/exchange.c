@@ -99,7 +99,7 @@ void exchange_free(struct worker *w, struct http_exchange *ex)
 void exchange_begin(struct connection *c, struct http_exchange *ex)
 {
     struct worker *w = connection_worker(c);
-    ex->start_ms = w->now_ms;
+    ex->start_ms = c->in && c->in->since_ms ? c->in->since_ms : w->now_ms;
     ex->start_wall_ms = w->now_wall_ms;
     ex->connection_id = c->id;
     ex->connection_requests = c->requests;

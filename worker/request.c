@@ -258,6 +258,7 @@ void request_answer(struct connection *c, int error)
     }
     if (ex->forced_status)
         ex->res.status = ex->forced_status;
+    ex->res.close |= connection_worker(c)->draining;
     c->state = CONNECTION_SEND;
     if (!write_head(c)) {
         connection_close(c);

@@ -174,11 +174,18 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
     l->has_explicit_default |= c->default_server;
     l->options.reuseport |= c->reuseport;
     l->fd_count = l->options.reuseport ? (int)site->conf->worker_processes : 1;
+    if (s->names.count == 0) { /* nginx's default is the empty name */
+        struct slice why = {0};
+        http_names_add(l->names, SLICE(""), v, &why);
+    }
     for (int i = 0; i < s->names.count; i++) {
         struct slice why = {0};
         if (!http_names_add(l->names, s->names.items[i], v, &why))
             conf_error(&site->conf->errors, s->names_node, "server name \"%.*s\" is invalid: %.*s",
                        SLICE_ARGS(s->names.items[i]), SLICE_ARGS(why));
+        else if (why.data)
+            log_warn("conflicting server name \"%.*s\" on %.*s, ignored", SLICE_ARGS(s->names.items[i]),
+                     SLICE_ARGS(c->address));
     }
 }
 
@@ -196,13 +203,12 @@ static void build_server(struct site *site, const struct conf_server *s)
 
 static void load_modules(struct site *site)
 {
-    const struct conf_strings *paths = site->conf->modules;
-    for (int i = 0; paths && i < paths->count; i++) {
+    for (const struct conf_module *c = site->conf->modules; c; c = c->next) {
         struct slice why = {0};
         struct loaded_module *m = must(arena_zalloc(&site->arena, sizeof *m));
-        m->module = module_load(&site->arena, paths->items[i], &why);
+        m->module = module_load(&site->arena, c->path, &why);
         if (!m->module) {
-            conf_error(&site->conf->errors, NULL, "%.*s", SLICE_ARGS(why));
+            conf_error(&site->conf->errors, c->node, "%.*s", SLICE_ARGS(why));
             continue;
         }
         m->next = site->modules;
@@ -257,7 +263,7 @@ void site_free(struct site *site)
 
 const struct vserver *site_find_server(const struct site_listen *listen, struct slice host)
 {
-    const struct vserver *v = host.len ? http_names_find(listen->names, host) : NULL;
+    const struct vserver *v = http_names_find(listen->names, host);
     return v ? v : listen->default_server;
 }
 
