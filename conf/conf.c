@@ -12,7 +12,7 @@ static struct conf *conf_new(const struct conf_options *options)
 {
     struct conf *conf = conf_must(calloc(1, sizeof *conf));
     arena_init(&conf->arena, 16384);
-    conf->errors.arena = &conf->arena;
+    conf->errors.arena = conf->warnings.arena = &conf->arena;
     conf->tree.arena = &conf->arena;
     conf->tree.errors = &conf->errors;
     conf->prefix = arena_dup(&conf->arena, slice_of(options->prefix));

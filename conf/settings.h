@@ -167,6 +167,7 @@ struct conf_http {
 struct conf {
     struct arena arena;
     struct conf_errors errors;
+    struct conf_errors warnings; /* for the error log, once it is open */
     struct conf_tree tree;
     struct slice prefix; /* with a "/" at its end; relative paths start here */
 

@@ -166,8 +166,7 @@ void weir_log(weir_request *r, enum weir_log_level level, const char *format, ..
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    log_write((enum log_level)level, "handler \"%s\": %s, client: %s, request: \"%.*s\"", r->handler->name, text,
-              weir_client(r), SLICE_ARGS(r->ex->req.line));
+    http_log(r->ex, (enum log_level)level, "handler \"%s\": %s", r->handler->name, text);
 }
 
 void weir_fail(weir_request *r, const char *reason)

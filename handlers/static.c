@@ -3,7 +3,6 @@
  */
 #include "handlers/static.h"
 
-#include "base/log.h"
 #include "handlers/return.h"
 #include "http/range.h"
 #include "http/uri.h"
@@ -26,9 +25,8 @@ static int open_failed(struct http_exchange *ex, struct slice path)
     int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ? 404
                                 : error == EACCES || error == EPERM                                           ? 403
                                                                                                               : 500;
-    log_write(status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR,
-              "open() \"%.*s\" failed (%d: %s), client: %.*s, request: \"%.*s\"", SLICE_ARGS(path), error,
-              strerror(error), SLICE_ARGS(ex->peer(ex)->remote_addr), SLICE_ARGS(ex->req.line));
+    http_log(ex, status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, "open() \"%.*s\" failed (%d: %s)", SLICE_ARGS(path),
+             error, strerror(error));
     return status;
 }
 
@@ -168,8 +166,7 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
         return 500;
     if (access(dir.data, F_OK) < 0)
         return open_failed(ex, dir);
-    log_error("directory index of \"%.*s\" is forbidden, client: %.*s, request: \"%.*s\"", SLICE_ARGS(dir),
-              SLICE_ARGS(ex->peer(ex)->remote_addr), SLICE_ARGS(ex->req.line));
+    http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
     return 403;
 }
 

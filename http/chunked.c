@@ -35,6 +35,18 @@ static bool take_size(struct http_chunked *c, char byte)
     return true;
 }
 
+/* field-line of RFC 9112 section 5: a token, a colon at once, a value. */
+static bool take_trailer(struct http_chunked *c, char byte)
+{
+    if (byte == '\r') {
+        c->state = TRAILER_LF;
+        return c->in_value;
+    }
+    bool in_name = !c->in_value;
+    c->in_value |= byte == ':';
+    return take_meta(c, byte) && (!in_name || byte == ':' || char_is(byte, CHAR_TOKEN));
+}
+
 /* Runs the machine for one byte of framing. Returns false on an error. */
 static bool take_framing(struct http_chunked *c, char byte)
 {
@@ -59,14 +71,11 @@ static bool take_framing(struct http_chunked *c, char byte)
         return byte == '\n';
     case TRAILER_START:
         c->line_bytes = 0;
+        c->in_value = false;
         c->state = byte == '\r' ? END_LF : TRAILER;
         return byte == '\r' || (char_is(byte, CHAR_TOKEN) && take_meta(c, byte));
     case TRAILER:
-        if (byte == '\r') {
-            c->state = TRAILER_LF;
-            return true;
-        }
-        return take_meta(c, byte);
+        return take_trailer(c, byte);
     case TRAILER_LF:
         c->state = TRAILER_START;
         return byte == '\n';

@@ -4,6 +4,7 @@
 #ifndef WEIR_HTTP_CHUNKED_H
 #define WEIR_HTTP_CHUNKED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct http_chunked {
     uint64_t left;      /* of the chunk being read */
     int size_digits;    /* hexadecimal digits of the size so far */
     size_t line_bytes;  /* of the extension or trailer line being read */
+    bool in_value;      /* of a trailer line: its colon has come */
     size_t meta_bytes;  /* of all extensions and trailers: bounded, they could go on for ever */
 };
 

@@ -7,6 +7,7 @@
 #ifndef WEIR_HTTP_EXCHANGE_H
 #define WEIR_HTTP_EXCHANGE_H
 
+#include "base/log.h"
 #include "http/chunked.h"
 #include "http/request.h"
 #include "http/response.h"
@@ -50,5 +51,9 @@ struct http_exchange {
     bool in_error_page;  /* its own errors are shown plainly */
     int internal_redirects;                                    /* bounded, so that error pages cannot go round */
 };
+
+/* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */
+void http_log(struct http_exchange *ex, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

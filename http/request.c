@@ -149,6 +149,8 @@ static bool parse_host(struct http_request *req, struct slice value, struct http
     for (size_t i = n; i < value.len; i++)
         if (i == n ? value.data[i] != ':' : (value.data[i] < '0' || value.data[i] > '9'))
             return refuse(error, 400, "client sent invalid host");
+    if (n == 0)
+        return refuse(error, 400, "client sent invalid host");
     req->host = (struct slice){value.data, n};
     if (n > 1 && value.data[n - 1] == '.')
         req->host.len--;
@@ -267,8 +269,8 @@ static bool parse_target(struct http_request *req, char *scratch, struct http_er
         req->path = rest;
         return true;
     }
-    if (req->method == HTTP_CONNECT)
-        return refuse(error, 405, "client sent CONNECT, and this is not a tunnel");
+    if (req->method == HTTP_CONNECT || req->method == HTTP_TRACE)
+        return refuse(error, 405, "client sent CONNECT or TRACE method");
     if (rest.data[0] != '/') {
         size_t scheme = rest.len >= 7 && strncasecmp(rest.data, "http://", 7) == 0    ? 7
                         : rest.len >= 8 && strncasecmp(rest.data, "https://", 8) == 0 ? 8

@@ -95,6 +95,9 @@ void sockets_disown(struct site *old, const struct site *site);
 /* In a worker: closes the sockets of a site that `kept` does not have; a port is free once nobody holds it. */
 void sockets_close_others(struct site *site, const struct site *kept);
 
+/* Closes all of a site's sockets in this process. */
+void sockets_close(struct site *site);
+
 /* Reads what a service manager or an older binary handed on. */
 void sockets_read_environment(void);
 void sockets_close_unused(void);
@@ -115,7 +118,7 @@ void process_daemon_ready(void);
 
 /* --- master/upgrade.c --- */
 void upgrade_begin(struct master *m);
-void upgrade_ended(struct master *m);
+void upgrade_ended(struct master *m, int status);
 
 /* --- master/notify.c --- */
 

@@ -26,7 +26,7 @@ static const struct {
     {SIGUSR2, NULL},   {SIGWINCH, NULL}, {SIGTTIN, NULL},   {SIGTTOU, NULL},    {SIGCHLD, NULL},
 };
 
-enum { SIGNALS = sizeof signals / sizeof signals[0], HEARTBEAT_FRESH_MS = 5000 };
+enum { SIGNALS = sizeof signals / sizeof signals[0] };
 
 static volatile sig_atomic_t came[SIGNALS];
 
@@ -66,6 +66,7 @@ static void catch_signals(sigset_t *while_waiting)
         sigaddset(&blocked, signals[i].number);
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGALRM, SIG_IGN);
     sigprocmask(SIG_BLOCK, &blocked, NULL);
     sigemptyset(while_waiting);
 }
@@ -118,6 +119,7 @@ static void begin_stop(struct master *m, int signal)
         notify_state("STOPPING=1");
     m->stopping = true;
     workers_signal(m, signal, 0);
+    sockets_close(m->site);
 }
 
 static void obey(struct master *m)
@@ -158,7 +160,7 @@ static void feed_watchdog(struct master *m, uint64_t now_ms)
     m->next_watchdog_ms = now_ms + m->watchdog_every_ms;
     for (int i = 0; i < SHM_SLOTS; i++)
         if (m->children[i].state == CHILD_READY &&
-            now_ms > counter_get(&m->shm->slots[i].heartbeat_ms) + HEARTBEAT_FRESH_MS)
+            now_ms > counter_get(&m->shm->slots[i].heartbeat_ms) + 2 * m->watchdog_every_ms)
             return;
     notify_state("WATCHDOG=1");
 }
@@ -203,9 +205,6 @@ static void wait_for_something(struct master *m, const sigset_t *while_waiting)
             fds[count++] = (struct pollfd){.fd = m->children[i].channel, .events = POLLIN};
     if (ppoll(fds, count, &timeout, while_waiting) < 0 && errno != EINTR)
         log_errno(LOG_LEVEL_ALERT, errno, "ppoll() failed");
-    for (nfds_t i = 0; i < count; i++)
-        if (fds[i].revents & POLLHUP)
-            usleep(1000); /* its end is about to be reported by SIGCHLD; do not spin until then */
 }
 
 static void loop(struct master *m, const sigset_t *while_waiting)
@@ -260,6 +259,8 @@ static bool set_up(struct master *m)
     if (!sockets_open(m->site, NULL))
         return false;
     sockets_close_unused();
+    for (const struct conf_error *e = m->conf->warnings.first; e; e = e->next)
+        log_warn("%.*s", SLICE_ARGS(e->message));
     process_make_temp_dirs(m->conf, m->uid, m->gid);
     m->shm = shm_create();
     if (!m->shm)

@@ -21,8 +21,12 @@ bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
 {
     *uid = 0;
     *gid = 0;
-    if (geteuid() != 0)
-        return true; /* only root can become somebody else */
+    if (geteuid() != 0) {
+        if (conf->user_node)
+            conf_error(&conf->warnings, conf->user_node, "the \"user\" directive makes sense only if the master runs with "
+                                                         "super-user privileges, ignored");
+        return true;
+    }
     const struct passwd *user = getpwnam(conf->user.data);
     if (!user) {
         conf_error(&conf->errors, conf->user_node, "user \"%.*s\" does not exist; create it or name another in \"user\"",

@@ -142,6 +142,8 @@ static void reload_by_respawn(struct master *m, struct conf *conf, struct site *
         refuse(m, conf, site);
         return;
     }
+    for (const struct conf_error *e = conf->warnings.first; e; e = e->next)
+        log_warn("%.*s", SLICE_ARGS(e->message));
     process_make_temp_dirs(conf, uid, gid);
     m->uid = uid;
     m->gid = gid;

@@ -149,6 +149,11 @@ void sockets_disown(struct site *old, const struct site *site)
 void sockets_close_others(struct site *site, const struct site *kept)
 {
     sockets_disown(site, kept);
+    sockets_close(site);
+}
+
+void sockets_close(struct site *site)
+{
     for (struct site_listen *l = site->listens; l; l = l->next) {
         for (int i = 0; i < l->fd_count; i++) {
             if (l->fds[i] >= 0)

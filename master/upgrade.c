@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static bool old_pid_path(const struct master *m, char path[PATH_MAX])
@@ -64,10 +65,12 @@ void upgrade_begin(struct master *m)
     log_notice("start new binary process %d", (int)pid);
 }
 
-void upgrade_ended(struct master *m)
+void upgrade_ended(struct master *m, int status)
 {
     char path[PATH_MAX];
-    log_alert("the new binary, %d, has ended; serving on", (int)m->upgraded_pid);
+    bool told_to = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    log_write(told_to ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "the new binary, %d, has ended; serving on",
+              (int)m->upgraded_pid);
     m->upgraded_pid = 0;
     m->handed_over = false;
     if (!old_pid_path(m, path) || rename(path, m->conf->pid_path.data) < 0)

@@ -163,7 +163,7 @@ void workers_reap(struct master *m)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == m->upgraded_pid) {
-            upgrade_ended(m);
+            upgrade_ended(m, status);
             continue;
         }
         for (int i = 0; i < SHM_SLOTS; i++)
@@ -234,8 +234,11 @@ void workers_read_channels(struct master *m)
     struct worker_message message;
     for (int i = 0; i < SHM_SLOTS; i++) {
         struct child *c = &m->children[i];
-        while (c->channel >= 0 && recv(c->channel, &message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message)
+        ssize_t n = -1;
+        while (c->channel >= 0 && (n = recv(c->channel, &message, sizeof message, MSG_DONTWAIT)) == (ssize_t)sizeof message)
             on_message(c, &message, &m->live_reload_failed);
+        if (n == 0)
+            close_channel(c); /* it has ended; SIGCHLD says how */
     }
 }
 

@@ -6,7 +6,6 @@
 #include "worker/core.h"
 
 #include "base/fd.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,9 +35,10 @@ static int open_temp(const char *dir)
     return fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR) ? open_named(dir) : fd;
 }
 
-static int temp_failed(const struct settings *s, const char *what)
+static int temp_failed(struct http_exchange *ex, const struct settings *s, const char *what)
 {
-    log_errno(LOG_LEVEL_CRIT, errno, "%s() in client_body_temp_path \"%s\" failed", what, s->client_body_temp_path.data);
+    http_log(ex, LOG_LEVEL_CRIT, "%s() in client_body_temp_path \"%s\" failed (%d: %s)", what,
+             s->client_body_temp_path.data, errno, strerror(errno));
     return 500;
 }
 
@@ -48,9 +48,9 @@ static int spill(struct http_exchange *ex, const struct settings *s)
     if (ex->body_fd < 0)
         ex->body_fd = open_temp(s->client_body_temp_path.data);
     if (ex->body_fd < 0)
-        return temp_failed(s, "open");
+        return temp_failed(ex, s, "open");
     if (fd_write_all(ex->body_fd, part.data, part.len) < 0)
-        return temp_failed(s, "write");
+        return temp_failed(ex, s, "write");
     ex->body.start = ex->body.end = 0;
     return 0;
 }
@@ -62,8 +62,9 @@ static int keep(struct connection *c, const char *data, size_t len)
     const struct settings *s = c->location->settings;
     ex->body_len += len;
     ex->request_bytes += len;
-    if (s->client_max_body_bytes && ex->body_len > (uint64_t)s->client_max_body_bytes) {
-        log_error("client intended to send too large chunked body");
+    uint64_t announced = ex->req.framing == HTTP_BODY_CHUNKED ? ex->chunked.left : 0;
+    if (s->client_max_body_bytes && ex->body_len + announced > (uint64_t)s->client_max_body_bytes) {
+        http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
     }
     if (c->location->content != CONF_CONTENT_HANDLER || c->location->return_code)
@@ -92,7 +93,7 @@ size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *
     enum http_chunked_result result = http_chunked_decode(&ex->chunked, data, len, &body_len, &used);
     *error = keep(c, data, body_len);
     if (result == HTTP_CHUNKED_ERROR) {
-        log_info("client sent invalid chunked body");
+        http_log(ex, LOG_LEVEL_INFO, "client sent invalid chunked body");
         *error = 400;
     }
     *done = result == HTTP_CHUNKED_DONE;

@@ -239,8 +239,12 @@ static bool become_user(const struct worker_options *o)
 {
     if (o->uid == 0 || geteuid() != 0)
         return true;
-    if (setgid(o->gid) < 0 || initgroups(o->user, o->gid) < 0 || setuid(o->uid) < 0) {
-        log_errno(LOG_LEVEL_EMERG, errno, "cannot become user \"%s\"", o->user);
+    const char *failed = setgid(o->gid) < 0                   ? "setgid"
+                         : initgroups(o->user, o->gid) < 0    ? "initgroups"
+                         : setuid(o->uid) < 0                 ? "setuid"
+                                                              : NULL;
+    if (failed) {
+        log_errno(LOG_LEVEL_EMERG, errno, "%s() for user \"%s\" failed", failed, o->user);
         return false;
     }
     prctl(PR_SET_DUMPABLE, 1); /* setuid took it away; a crash is to leave a core where cores are wanted */
@@ -260,7 +264,9 @@ static void watch_time(struct worker *w)
 {
     wheel_init(&w->wheel, w->now_ms);
     ev_timer_init(&w->wheel_timer, on_wheel, 0, 0);
-    ev_timer_init(&w->heartbeat, on_heartbeat, 1, 1);
+    const char *watchdog_us = getenv("WATCHDOG_USEC"); /* a service manager wants to hear more often */
+    double every_s = watchdog_us && atof(watchdog_us) > 0 && atof(watchdog_us) < 4e6 ? atof(watchdog_us) / 4e6 : 1;
+    ev_timer_init(&w->heartbeat, on_heartbeat, every_s, every_s);
     ev_prepare_init(&w->before_wait, before_wait);
     ev_check_init(&w->after_wait, after_wait);
     ev_set_priority(&w->after_wait, EV_MAXPRI); /* the time first, then what uses it */
@@ -280,6 +286,7 @@ static void watch_outside(struct worker *w)
         ev_signal_start(w->loop, &w->signals[i]);
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGALRM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGUSR2, SIG_IGN);
     signal(SIGWINCH, SIG_IGN);

@@ -60,8 +60,7 @@ static void answer_job(struct connection *c, const struct ending *end)
 {
     struct http_exchange *ex = c->ex;
     if (end->outcome == POOL_TASK_FAILED)
-        log_error("handler \"%s\" failed: %s, request: \"%.*s\"", end->handler, end->fail_reason,
-                  SLICE_ARGS(ex->req.line));
+        http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" failed: %s", end->handler, end->fail_reason);
     if (end->outcome == POOL_TASK_DONE && (end->result < 400 || end->result > 599)) {
         if (ex->res.status == 0)
             ex->res.status = 200;
@@ -196,7 +195,7 @@ void offload_reconfigure(struct worker *w)
 static void refuse(struct connection *c, struct weir_request *job, enum pool_result result)
 {
     if (result == POOL_EOVERLOAD)
-        log_warn("thread pool \"%s\" is full: %lld waiting; request refused",
+        http_log(c->ex, LOG_LEVEL_WARN, "thread pool \"%s\" is full: %lld waiting; request refused",
                  connection_worker(c)->pools[c->location->pool].conf->name.data,
                  (long long)connection_worker(c)->pools[c->location->pool].conf->max_queue);
     job_release(job);
@@ -253,8 +252,10 @@ static void part(struct connection *c, bool give_up)
 void offload_timeout(struct connection *c)
 {
     connection_hold(c);
-    log_error("handler \"%s\" timed out, request: \"%.*s\"", c->job->handler->name, SLICE_ARGS(c->ex->req.line));
+    const char *name = c->job->handler->name;
     part(c, true);
+    if (c->ex)
+        http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
     if (c->ex) {
         c->ex->res.close = !c->ex->req.keepalive || connection_worker(c)->draining;
         request_answer(c, 504);
@@ -289,7 +290,8 @@ static bool end_stream(struct connection *c, struct weir_request *job)
 {
     bool failed = job->task.outcome != POOL_TASK_DONE || job->result != 0;
     if (failed)
-        log_error("handler \"%s\" failed after it had begun to answer; closing the connection", job->handler->name);
+        http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" failed after it had begun to answer; closing the connection",
+                 job->handler->name);
     if (failed || (c->ex->res.chunked && !c->ex->res.no_body && !buf_append(send_buffer(c), "0\r\n\r\n", 5))) {
         connection_close(c); /* cut off, so that the client knows */
         return false;

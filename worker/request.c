@@ -38,8 +38,7 @@ static struct http_exchange *begin(struct connection *c)
 static void refuse(struct connection *c, const struct http_error *error)
 {
     struct http_exchange *ex = c->ex;
-    log_info("%s while reading client request, client: %.*s, request: \"%.*s\"", error->text,
-             SLICE_ARGS(ex->peer(ex)->remote_addr), SLICE_ARGS(ex->req.line));
+    http_log(ex, LOG_LEVEL_INFO, "%s while reading client request", error->text);
     ex->req.keepalive = false;
     ex->req.minor_version = 1;
     ex->res.close = c->linger_after = true;
@@ -80,9 +79,8 @@ static void expect_body(struct connection *c)
     struct http_exchange *ex = c->ex;
     uint64_t max = (uint64_t)settings(c)->client_max_body_bytes;
     if (max && ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length > max) {
-        log_error("client intended to send too large body: %llu bytes, client: %.*s, request: \"%.*s\"",
-                  (unsigned long long)ex->req.content_length, SLICE_ARGS(ex->peer(ex)->remote_addr),
-                  SLICE_ARGS(ex->req.line));
+        http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
+                 (unsigned long long)ex->req.content_length);
         ex->res.close = c->linger_after = true;
         request_answer(c, 413);
         return;
@@ -156,7 +154,7 @@ void request_run(struct connection *c)
             return;
         }
         if (++c->ex->internal_redirects > REDIRECTS_MAX) {
-            log_error("rewrite or internal redirection cycle");
+            http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle");
             request_answer(c, 500);
             return;
         }

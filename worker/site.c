@@ -184,8 +184,8 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
             conf_error(&site->conf->errors, s->names_node, "server name \"%.*s\" is invalid: %.*s",
                        SLICE_ARGS(s->names.items[i]), SLICE_ARGS(why));
         else if (why.data)
-            log_warn("conflicting server name \"%.*s\" on %.*s, ignored", SLICE_ARGS(s->names.items[i]),
-                     SLICE_ARGS(c->address));
+            conf_error(&site->conf->warnings, s->names_node, "conflicting server name \"%.*s\" on %.*s, ignored",
+                       SLICE_ARGS(s->names.items[i]), SLICE_ARGS(c->address));
     }
 }
 

@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 
 jobs=${LINT_JOBS:-$(nproc)}
-read -ra cflags <<<"${LINT_CFLAGS:--std=gnu17 -D_GNU_SOURCE -I. -Iinclude}"
+read -ra cflags <<<"${LINT_CFLAGS:--std=c17 -D_GNU_SOURCE -I. -Ibuild/lint/include}"
 work=build/lint
 export PYTHONDONTWRITEBYTECODE=1
 failed=
@@ -32,7 +32,7 @@ layout() { # the first place of each file that clang-format would change
 cppcheck_all() {
     mkdir -p "$work/cppcheck"
     cppcheck --enable=warning,performance,portability --inline-suppr --suppressions-list=tests/lint/cppcheck.txt \
-        --std=c11 --library=posix --library=gnu -I. -j"$jobs" -q --error-exitcode=1 \
+        --std=c11 --library=posix --library=gnu -I. -I"$work/include" -j"$jobs" -q --error-exitcode=1 \
         --template='{file}:{line}: {severity}: {message} [{id}]' --template-location='{file}:{line}: note: {info}' \
         --cppcheck-build-dir="$work/cppcheck" --file-list="$work/sources"
 }
@@ -51,7 +51,8 @@ need clang-format clang-format
 need cppcheck cppcheck
 [ "${LINT_TIDY:-1}" = 0 ] || need clang-tidy clang-tidy
 
-mkdir -p "$work"
+mkdir -p "$work/include/weir"
+cp handlers/handler.h "$work/include/weir/" # what modules include, as the build lays it out
 python3 tests/lint/source.py >"$work/files" || exit 1
 grep '\.c$' "$work/files" >"$work/sources"
 

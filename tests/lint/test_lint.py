@@ -171,6 +171,7 @@ WNO = "-W" "no-unused"
         ("base/a.c", f"// {CPPCHECK_MARK} unreadVariable"),
         ("base/a.c", f"// {CPPCHECK_MARK}[unreadVariable,knownConditionTrueFalse]"),
         ("GNUmakefile", f"CFLAGS += {WNO}"),
+        ("GNUmakefile", f"CFLAGS += {WNO}\n\n# another flag is named here: {WNO}-not"),
         ("tests/build.sh", f"cc {WNO} a.c"),
     ],
 )
@@ -186,6 +187,7 @@ def test_words_finds_a_warning_silenced_without_a_reason(name, text, tmp_path):
         ("base/a.c", "#pragma GCC diag" "nostic push"),
         ("base/a.c", f"f(); // {TIDY_MARK}(bugprone-branch-clone): the two cases differ in debug builds"),
         ("base/a.c", f"// {CPPCHECK_MARK} unreadVariable ; read by the debugger only"),
+        ("GNUmakefile", f"CFLAGS = -Wall \\\n  {WNO}\n# {WNO}: callbacks ignore some of theirs"),
         ("GNUmakefile", f"# the generated file leaves some unused\nCFLAGS += {WNO}"),
     ],
 )

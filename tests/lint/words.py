@@ -44,7 +44,7 @@ def check_paths(name, lines):
 def check_silenced(name, lines, comments):
     for number, line in enumerate(lines, 1):
         match = SILENCER.search(line)
-        if match and not has_reason(comments, number):
+        if match and not has_reason(comments, number) and not named_reason(comments, match[0]):
             sentence = f"{match[0]} silences a warning without a reason: say why beside it, or mend the cause."
             yield Finding(name, number, sentence)
 
@@ -53,6 +53,13 @@ def has_reason(comments, number):
     """Whether the comments on the line and the one before it say more than the silencer itself."""
     around = " ".join(comments[max(0, number - 2) : number])
     return len(re.findall(r"[A-Za-z]{2,}", SILENCER.sub(" ", around))) >= REASON_WORDS
+
+
+def named_reason(comments, silencer):
+    """Whether a comment anywhere names a compiler flag and says more: a list of flags has no room between them."""
+    return silencer.startswith("-") and any(
+        silencer in SILENCER.findall(comment) and has_reason(comments, number) for number, comment in enumerate(comments, 1)
+    )
 
 
 def comment_lines(name, text):

@@ -1,0 +1,293 @@
+/*
+ * modules/sqlite.c - answers a parameterised, read-only SQL query as JSON.
+ *
+ *     handler sqlite database=/srv/shop.db "query=select id, name from item where shop = :shop" [busy_timeout=5000];
+ *
+ * Parameters of the statement (:name, @name, $name) come from the query string by name and are bound as text, never
+ * pasted into SQL. The answer is an array with one object for each row. Connections are kept in a small stack per
+ * location, so that a thread finds an open one with its statement prepared.
+ */
+#include <weir/handler.h>
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <threads.h>
+
+enum { KEPT_MAX = 64, BUSY_TIMEOUT_MS = 5000, PROGRESS_STEPS = 20000, HTTP_BAD_REQUEST = 400, HTTP_ERROR = 500 };
+
+struct session {
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+    struct session *next;
+};
+
+struct query {
+    char *database, *sql;
+    int busy_timeout_ms;
+    mtx_t lock; /* protects kept and kept_count */
+    struct session *kept;
+    int kept_count;
+};
+
+static void close_session(struct session *s)
+{
+    sqlite3_finalize(s->statement);
+    sqlite3_close(s->db);
+    free(s);
+}
+
+/* An open connection with the statement prepared; NULL with a sentence in why. */
+static struct session *open_session(const struct query *q, char *why, size_t why_bytes)
+{
+    struct session *s = calloc(1, sizeof *s);
+    const char *rest = "";
+    if (!s) {
+        snprintf(why, why_bytes, "out of memory");
+        return NULL;
+    }
+    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX;
+    if (sqlite3_open_v2(q->database, &s->db, flags, NULL) != SQLITE_OK ||
+        sqlite3_busy_timeout(s->db, q->busy_timeout_ms) != SQLITE_OK ||
+        sqlite3_prepare_v2(s->db, q->sql, -1, &s->statement, &rest) != SQLITE_OK) {
+        snprintf(why, why_bytes, "%s: %s", q->database, sqlite3_errmsg(s->db));
+    } else if (!s->statement || rest[strspn(rest, " \t\r\n;")]) {
+        snprintf(why, why_bytes, "query must be exactly one SQL statement");
+    } else if (!sqlite3_stmt_readonly(s->statement) || sqlite3_column_count(s->statement) == 0) {
+        snprintf(why, why_bytes, "query must only read: write a select");
+    } else {
+        return s;
+    }
+    close_session(s);
+    return NULL;
+}
+
+static struct session *take_session(struct query *q, char *why, size_t why_bytes)
+{
+    mtx_lock(&q->lock);
+    struct session *s = q->kept;
+    if (s) {
+        q->kept = s->next;
+        q->kept_count--;
+    }
+    mtx_unlock(&q->lock);
+    return s ? s : open_session(q, why, why_bytes);
+}
+
+static void give_back(struct query *q, struct session *s)
+{
+    sqlite3_progress_handler(s->db, 0, NULL, NULL);
+    sqlite3_reset(s->statement);
+    sqlite3_clear_bindings(s->statement);
+    mtx_lock(&q->lock);
+    int keep = q->kept_count < KEPT_MAX;
+    if (keep) {
+        s->next = q->kept;
+        q->kept = s;
+        q->kept_count++;
+    }
+    mtx_unlock(&q->lock);
+    if (!keep)
+        close_session(s);
+}
+
+static void free_query(void *settings)
+{
+    struct query *q = settings;
+    while (q->kept) {
+        struct session *next = q->kept->next;
+        close_session(q->kept);
+        q->kept = next;
+    }
+    mtx_destroy(&q->lock);
+    free(q->database);
+    free(q->sql);
+    free(q);
+}
+
+static int read_setting(struct query *q, const struct weir_setting *s, char *error, size_t error_bytes)
+{
+    char *end;
+    if (strcmp(s->key, "database") == 0 && !q->database) {
+        q->database = strdup(s->value);
+    } else if (strcmp(s->key, "query") == 0 && !q->sql) {
+        q->sql = strdup(s->value);
+    } else if (strcmp(s->key, "busy_timeout") == 0) {
+        long ms = strtol(s->value, &end, 10);
+        q->busy_timeout_ms = (int)ms;
+        if (*end || ms < 0 || ms > 3600000) {
+            snprintf(error, error_bytes, "busy_timeout is in milliseconds, from 0 to 3600000");
+            return -1;
+        }
+    } else {
+        snprintf(error, error_bytes, "unknown or repeated setting \"%s\"; there are database, query, busy_timeout", s->key);
+        return -1;
+    }
+    return 0;
+}
+
+/* The statement is prepared once here, so that a typing error is found before anybody asks. */
+static void *init(const struct weir_setting *settings, char *error, size_t error_bytes)
+{
+    struct query *q = calloc(1, sizeof *q);
+    if (!q || mtx_init(&q->lock, mtx_plain) != thrd_success) {
+        free(q);
+        return NULL;
+    }
+    q->busy_timeout_ms = BUSY_TIMEOUT_MS;
+    int bad = 0;
+    for (; settings->key && !bad; settings++)
+        bad = read_setting(q, settings, error, error_bytes);
+    if (!bad && (!q->database || !q->sql)) {
+        snprintf(error, error_bytes, "it needs database=FILE and query=SQL");
+        bad = 1;
+    }
+    struct session *s = bad ? NULL : open_session(q, error, error_bytes);
+    if (!s) {
+        free_query(q);
+        return NULL;
+    }
+    close_session(s);
+    return q;
+}
+
+static void write_json_text(weir_request *r, const char *text, size_t len)
+{
+    weir_puts(r, "\"");
+    for (size_t i = 0, start = 0; i <= len; i++) {
+        unsigned char c = i < len ? (unsigned char)text[i] : '"';
+        if (i < len && c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        weir_write(r, text + start, i - start);
+        start = i + 1;
+        if (i == len)
+            break;
+        if (c == '"' || c == '\\')
+            weir_printf(r, "\\%c", c);
+        else
+            weir_printf(r, "\\u%04x", c);
+    }
+    weir_puts(r, "\"");
+}
+
+static void write_blob(weir_request *r, const unsigned char *data, int len)
+{
+    weir_puts(r, "\"");
+    for (int i = 0; i < len; i++)
+        weir_printf(r, "%02x", data[i]);
+    weir_puts(r, "\"");
+}
+
+static void write_double(weir_request *r, double value)
+{
+    char text[40];
+    sqlite3_snprintf(sizeof text, text, "%!.15g", value);
+    if (strtod(text, NULL) != value)
+        sqlite3_snprintf(sizeof text, text, "%!.17g", value);
+    weir_puts(r, value - value == 0 ? text : "null"); /* JSON has no infinities */
+}
+
+static void write_column(weir_request *r, sqlite3_stmt *s, int i)
+{
+    switch (sqlite3_column_type(s, i)) {
+    case SQLITE_INTEGER:
+        weir_printf(r, "%lld", (long long)sqlite3_column_int64(s, i));
+        break;
+    case SQLITE_FLOAT:
+        write_double(r, sqlite3_column_double(s, i));
+        break;
+    case SQLITE_TEXT:
+        write_json_text(r, (const char *)sqlite3_column_text(s, i), (size_t)sqlite3_column_bytes(s, i));
+        break;
+    case SQLITE_BLOB:
+        write_blob(r, sqlite3_column_blob(s, i), sqlite3_column_bytes(s, i));
+        break;
+    default:
+        weir_puts(r, "null");
+    }
+}
+
+static void write_row(weir_request *r, sqlite3_stmt *s, int first)
+{
+    weir_puts(r, first ? "{" : ",\n{");
+    for (int i = 0; i < sqlite3_column_count(s); i++) {
+        const char *name = sqlite3_column_name(s, i);
+        if (i)
+            weir_puts(r, ",");
+        write_json_text(r, name, strlen(name));
+        weir_puts(r, ":");
+        write_column(r, s, i);
+    }
+    weir_puts(r, "}");
+}
+
+static int answer_error(weir_request *r, int status, const char *message)
+{
+    weir_set_status(r, status);
+    weir_puts(r, "{\"error\":");
+    write_json_text(r, message, strlen(message));
+    weir_puts(r, "}\n");
+    return 0;
+}
+
+/* Binds every parameter. Returns the name of the first that the client did not give, or NULL. */
+static const char *bind_parameters(weir_request *r, sqlite3_stmt *s)
+{
+    for (int i = 1; i <= sqlite3_bind_parameter_count(s); i++) {
+        const char *name = sqlite3_bind_parameter_name(s, i);
+        const char *value = name ? weir_arg(r, name + 1) : NULL;
+        if (!value)
+            return name ? name + 1 : "?";
+        sqlite3_bind_text(s, i, value, -1, SQLITE_STATIC); /* lives as long as the request */
+    }
+    return NULL;
+}
+
+/* A statement that nobody waits for any more is interrupted. */
+static int on_progress(void *r)
+{
+    return weir_client_gone(r);
+}
+
+static int answer_rows(weir_request *r, struct session *s)
+{
+    int rows = 0, rc;
+    while ((rc = sqlite3_step(s->statement)) == SQLITE_ROW) {
+        if (rows == 0)
+            weir_puts(r, "[");
+        write_row(r, s->statement, rows++ == 0);
+    }
+    if (rc == SQLITE_DONE)
+        return weir_puts(r, rows ? "]\n" : "[]\n") < 0;
+    if (!weir_client_gone(r))
+        weir_log(r, WEIR_LOG_ERROR, "%s", sqlite3_errmsg(s->db));
+    return rows ? HTTP_ERROR : answer_error(r, HTTP_ERROR, sqlite3_errmsg(s->db));
+}
+
+static int run(weir_request *r)
+{
+    char why[256] = "";
+    struct query *q = weir_settings(r);
+    struct session *s = take_session(q, why, sizeof why);
+    weir_set_header(r, "Content-Type", "application/json");
+    if (!s) {
+        weir_log(r, WEIR_LOG_ERROR, "%s", why);
+        return answer_error(r, HTTP_ERROR, "the database cannot be opened");
+    }
+    sqlite3_progress_handler(s->db, PROGRESS_STEPS, on_progress, r);
+    const char *missing = bind_parameters(r, s->statement);
+    int result;
+    if (missing) {
+        snprintf(why, sizeof why, "parameter \"%s\" is missing", missing);
+        result = answer_error(r, HTTP_BAD_REQUEST, why);
+    } else {
+        result = answer_rows(r, s);
+    }
+    give_back(q, s);
+    return result;
+}
+
+static const struct weir_handler handlers[] = {{.name = "sqlite", .run = run, .init = init, .free = free_query}, {0}};
+
+WEIR_MODULE(handlers);
