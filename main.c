@@ -149,8 +149,10 @@ static int test(struct conf *conf, const struct arguments *a, const char *file, 
     bool ok = syntax_ok && master_test(conf);
     print_errors(conf, a, prefix);
     if (ok && !a->quiet)
-        fprintf(stderr, "weir: the configuration file %s syntax is ok\nweir: configuration file %s test is successful\n",
-                file, file);
+        fprintf(
+            stderr,
+            "weir: the configuration file %s syntax is ok\nweir: configuration file %s test is successful\n",
+            file, file);
     if (!ok)
         fprintf(stderr, "weir: configuration file %s test failed\n", file);
     for (const struct conf_file *f = a->dump && ok ? conf->tree.files : NULL; f; f = f->next)

@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-static const char long_days[7][10] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+static const char long_days[7][10] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                      "Thursday", "Friday", "Saturday"};
 static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
@@ -85,8 +86,8 @@ time_t clock_parse_http_date(struct slice s)
                (size_t)used == s.len) {
         if (tm.tm_year < 70) /* two digits: RFC 850 form */
             tm.tm_year += 100;
-    } else if (sscanf(text, "%3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", day, month, &tm.tm_mday, &tm.tm_hour,
-                      &tm.tm_min, &tm.tm_sec, &tm.tm_year, &used) == 7 &&
+    } else if (sscanf(text, "%3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", day, month, &tm.tm_mday,
+                      &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &tm.tm_year, &used) == 7 &&
                (size_t)used == s.len) {
         tm.tm_year -= 1900;
     } else {
@@ -106,9 +107,9 @@ size_t clock_log_date(time_t t, char out[CLOCK_TEXT_BYTES])
     struct tm tm;
     localtime_r(&t, &tm);
     long off = utc_offset_minutes(&tm), size = off < 0 ? -off : off;
-    int n = snprintf(out, CLOCK_TEXT_BYTES, "%02d/%s/%04d:%02d:%02d:%02d %c%02d%02d", tm.tm_mday, months[tm.tm_mon],
-                     tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, off < 0 ? '-' : '+', (int)(size / 60),
-                     (int)(size % 60));
+    int n = snprintf(out, CLOCK_TEXT_BYTES, "%02d/%s/%04d:%02d:%02d:%02d %c%02d%02d", tm.tm_mday,
+                     months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                     off < 0 ? '-' : '+', (int)(size / 60), (int)(size % 60));
     return n < CLOCK_TEXT_BYTES ? (size_t)n : CLOCK_TEXT_BYTES - 1;
 }
 

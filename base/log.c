@@ -120,7 +120,8 @@ static void emit(enum log_level level, int error, const char *format, va_list ar
     }
     if (copy_to_stderr && level <= LOG_LEVEL_WARN && !on_stderr) {
         char brief[LOG_LINE_BYTES + 32];
-        int n = snprintf(brief, sizeof brief, "weir: [%s] %.*s", level_names[level], (int)(len - (size_t)head), line + head);
+        int n = snprintf(brief, sizeof brief, "weir: [%s] %.*s", level_names[level],
+                         (int)(len - (size_t)head), line + head);
         put_line(STDERR_FILENO, brief, (size_t)n);
     }
 }

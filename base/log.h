@@ -49,7 +49,8 @@ bool log_wants(enum log_level level);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same, and " (ERRNO: text)" behind it as nginx has it. */
-void log_errno(enum log_level level, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void log_errno(enum log_level level, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* "emerg" ... "debug", or NULL. */
 const char *log_level_name(enum log_level level);

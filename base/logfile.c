@@ -1,5 +1,6 @@
 /*
- * base/logfile.c - log files.
+ * base/logfile.c - log files: lines gather during a turn of the loop and go out with one write; a file that cannot be
+ * written costs lines, never requests.
  */
 #include "base/logfile.h"
 
@@ -76,7 +77,8 @@ static void write_pending(struct logfile *f)
         f->lost++;
         if (now - f->complained >= COMPLAIN_EVERY_S) {
             f->complained = now;
-            log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error, strerror(error));
+            log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error,
+                      strerror(error));
         }
     }
     f->pending.start = f->pending.end = 0;

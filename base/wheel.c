@@ -69,7 +69,8 @@ static void look_at_slot(struct wheel *w, unsigned slot, uint64_t now_ms,
     }
 }
 
-void wheel_advance(struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *arg), void *arg)
+void wheel_advance(struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *arg),
+                   void *arg)
 {
     uint64_t target = now_ms / WHEEL_TICK_MS;
     if (target > w->now_tick + WHEEL_SLOTS)

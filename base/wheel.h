@@ -44,7 +44,8 @@ void wheel_clear(struct wheel_entry *e);
  * Calls fire(e, arg) for each entry whose deadline has passed, disarmed beforehand; fire may set, clear or free any
  * entry, its own included.
  */
-void wheel_advance(struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *arg), void *arg);
+void wheel_advance(struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_entry *e, void *arg),
+                   void *arg);
 
 /* When wheel_advance is wanted next, in monotonic ms; 0 when nothing is armed. */
 uint64_t wheel_next_ms(const struct wheel *w);

@@ -70,7 +70,8 @@ static void complete(struct conf *conf, const struct conf_options *options)
 struct conf *conf_load(const struct conf_options *options)
 {
     struct conf *conf = conf_new(options);
-    bool ok = !options->globals || conf_tree_read_text(&conf->tree, "command line", slice_of(options->globals));
+    bool ok =
+        !options->globals || conf_tree_read_text(&conf->tree, "command line", slice_of(options->globals));
     if (ok && conf_tree_read_file(&conf->tree, options->file))
         complete(conf, options);
     return conf;

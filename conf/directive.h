@@ -36,11 +36,11 @@ struct conf_walk {
 
 struct conf_directive {
     const char *name;
-    unsigned contexts;       /* enum conf_context, or-ed */
-    int min_args, max_args;  /* max_args -1: any number */
+    unsigned contexts;      /* enum conf_context, or-ed */
+    int min_args, max_args; /* max_args -1: any number */
     enum conf_type_of_value type;
-    size_t offset;           /* of an int64_t or slice: in struct settings for http contexts, else in struct conf */
-    int64_t min, max;        /* for numbers; both 0: no bound */
+    size_t offset;    /* of an int64_t or slice: in struct settings for http contexts, else in struct conf */
+    int64_t min, max; /* for numbers; both 0: no bound */
     const char *default_text;
     int live_after; /* -1: a change needs new workers; else: arguments from this one on can change under way */
     void (*set)(struct conf_walk *walk, const struct conf_node *node);

@@ -7,14 +7,17 @@
 static const struct {
     unsigned bit;
     const char *name;
-} contexts[] = {{CONF_MAIN, "main"},     {CONF_EVENTS, "events"},     {CONF_HTTP, "http"},
-                {CONF_SERVER, "server"}, {CONF_LOCATION, "location"}};
+} contexts[] = {{CONF_MAIN, "main"},
+                {CONF_EVENTS, "events"},
+                {CONF_HTTP, "http"},
+                {CONF_SERVER, "server"},
+                {CONF_LOCATION, "location"}};
 
 static bool print_row(const struct conf_directive *d, struct buf *out)
 {
     const char *separator = "";
-    bool ok = buf_printf(out, "### %s\n\n    %s%s%s%s\n\n%s\n\nContext: ", d->name, d->name, d->syntax[0] ? " " : "",
-                         d->syntax, d->type == CONF_BLOCK ? "" : ";", d->help);
+    bool ok = buf_printf(out, "### %s\n\n    %s%s%s%s\n\n%s\n\nContext: ", d->name, d->name,
+                         d->syntax[0] ? " " : "", d->syntax, d->type == CONF_BLOCK ? "" : ";", d->help);
     for (size_t i = 0; ok && i < sizeof contexts / sizeof contexts[0]; i++) {
         if (!(d->contexts & contexts[i].bit))
             continue;
@@ -25,17 +28,21 @@ static bool print_row(const struct conf_directive *d, struct buf *out)
         ok = buf_printf(out, ". Default: `%s`", d->default_text);
     if (ok && (d->min || d->max))
         ok = buf_printf(out, ". Range: %lld to %lld%s", (long long)d->min, (long long)d->max,
-                        d->type == CONF_TIME ? " ms" : d->type == CONF_SIZE ? " bytes" : "");
-    return ok && buf_printf(out, ". %s.\n\n", d->live_after == 0   ? "Changes in place on reload"
-                                              : d->live_after > 0 ? "What follows the first argument changes in place on reload"
-                                                                  : "A change starts new workers on reload");
+                        d->type == CONF_TIME   ? " ms"
+                        : d->type == CONF_SIZE ? " bytes"
+                                               : "");
+    return ok && buf_printf(out, ". %s.\n\n",
+                            d->live_after == 0  ? "Changes in place on reload"
+                            : d->live_after > 0 ? "What follows the first argument changes in place on reload"
+                                                : "A change starts new workers on reload");
 }
 
 bool conf_document(struct buf *out)
 {
-    bool ok = buf_printf(out, "# Directives\n\nGenerated from the directive tables in conf/ by `make docs`; do not edit.\n\n"
-                              "Sizes take k, m and g; times take ms, s, m, h, d, w, M and y, and are seconds without a "
-                              "unit. `include FILE|PATTERN;` may stand anywhere.\n\n## Core\n\n");
+    bool ok = buf_printf(
+        out, "# Directives\n\nGenerated from the directive tables in conf/ by `make docs`; do not edit.\n\n"
+             "Sizes take k, m and g; times take ms, s, m, h, d, w, M and y, and are seconds without a "
+             "unit. `include FILE|PATTERN;` may stand anywhere.\n\n## Core\n\n");
     for (const struct conf_directive *d = conf_core_directives; ok && d->name; d++)
         ok = print_row(d, out);
     ok = ok && buf_printf(out, "## HTTP\n\n");

@@ -27,8 +27,11 @@ void conf_set_server(struct conf_walk *w, const struct conf_node *n)
     *tail = server;
     server->node = server->top.node = n;
     conf_unset(&server->top.settings);
-    struct conf_walk inner = {.conf = w->conf, .context = CONF_SERVER, .settings = &server->top.settings,
-                              .server = server, .location = &server->top};
+    struct conf_walk inner = {.conf = w->conf,
+                              .context = CONF_SERVER,
+                              .settings = &server->top.settings,
+                              .server = server,
+                              .location = &server->top};
     conf_walk_block(&inner, n->children);
     if (!server->listens) { /* nginx's default; the port depends on who runs it only there */
         server->listens = conf_must(arena_zalloc(&w->conf->arena, sizeof *server->listens));
@@ -83,7 +86,8 @@ static void check_nesting(struct conf_walk *w, const struct conf_node *n, const 
         conf_error(&w->conf->errors, n, "location \"%.*s\" cannot be inside the exact location \"%.*s\"",
                    SLICE_ARGS(l->pattern), SLICE_ARGS(outer->pattern));
     else if (!is_regex(l->match) && !is_regex(outer->match) && !slice_starts(l->pattern, outer->pattern))
-        conf_error(&w->conf->errors, n, "location \"%.*s\" is outside location \"%.*s\"; it must start with it",
+        conf_error(&w->conf->errors, n,
+                   "location \"%.*s\" is outside location \"%.*s\"; it must start with it",
                    SLICE_ARGS(l->pattern), SLICE_ARGS(outer->pattern));
 }
 
@@ -105,7 +109,8 @@ void conf_set_location(struct conf_walk *w, const struct conf_node *n)
     *l = (struct conf_location){.pattern = n->args[n->nargs - 1], .parent = w->location, .node = n};
     bool ok = n->nargs == 2 ? parse_match(n->args[0], &l->match) : split_match(&l->pattern, &l->match);
     if (!ok) {
-        conf_error(&w->conf->errors, n, "invalid location modifier \"%.*s\"; it is \"=\", \"^~\", \"~\" or \"~*\"",
+        conf_error(&w->conf->errors, n,
+                   "invalid location modifier \"%.*s\"; it is \"=\", \"^~\", \"~\" or \"~*\"",
                    SLICE_ARGS(n->args[0]));
         return;
     }
@@ -116,8 +121,11 @@ void conf_set_location(struct conf_walk *w, const struct conf_node *n)
     check_nesting(w, n, l);
     check_duplicate(w, n, l);
     conf_unset(&l->settings);
-    struct conf_walk inner = {.conf = w->conf, .context = CONF_LOCATION, .settings = &l->settings,
-                              .server = w->server, .location = l};
+    struct conf_walk inner = {.conf = w->conf,
+                              .context = CONF_LOCATION,
+                              .settings = &l->settings,
+                              .server = w->server,
+                              .location = l};
     conf_walk_block(&inner, n->children);
 }
 
@@ -132,7 +140,8 @@ static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
     else if (slice_eq(arg, SLICE("ipv6only=off")))
         l->ipv6only = false;
     else if (slice_starts(arg, SLICE("backlog=")))
-        return conf_parse_number(slice_from(arg, 8), &l->backlog) && l->backlog >= 1 && l->backlog <= INT32_MAX;
+        return conf_parse_number(slice_from(arg, 8), &l->backlog) && l->backlog >= 1 &&
+               l->backlog <= INT32_MAX;
     else
         return false;
     return true;
@@ -144,20 +153,23 @@ void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
     *l = (struct conf_listen){.address = n->args[0], .backlog = 511, .ipv6only = true, .node = n};
     for (int i = 1; i < n->nargs; i++)
         if (!set_listen_parameter(l, n->args[i]))
-            conf_error(&w->conf->errors, n,
-                       "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "
-                       "ipv6only=on|off",
-                       SLICE_ARGS(n->args[i]));
+            conf_error(
+                &w->conf->errors, n,
+                "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "
+                "ipv6only=on|off",
+                SLICE_ARGS(n->args[i]));
     for (; *tail; tail = &(*tail)->next)
         if (slice_eq((*tail)->address, l->address))
-            conf_error(&w->conf->errors, n, "a duplicate listen %.*s; keep one of them", SLICE_ARGS(l->address));
+            conf_error(&w->conf->errors, n, "a duplicate listen %.*s; keep one of them",
+                       SLICE_ARGS(l->address));
     *tail = l;
 }
 
 void conf_set_server_name(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_strings *names = &w->server->names;
-    struct slice *all = conf_must(arena_alloc(&w->conf->arena, (size_t)(names->count + n->nargs) * sizeof *all));
+    struct slice *all =
+        conf_must(arena_alloc(&w->conf->arena, (size_t)(names->count + n->nargs) * sizeof *all));
     if (names->count)
         memcpy(all, names->items, (size_t)names->count * sizeof *all);
     memcpy(all + names->count, n->args, (size_t)n->nargs * sizeof *all);
@@ -189,8 +201,10 @@ void conf_set_return(struct conf_walk *w, const struct conf_node *n)
         r->code = 302;
         r->text = n->args[0];
     } else {
-        conf_error(&w->conf->errors, n, "invalid return code \"%.*s\"; it is a number up to 999: return CODE [TEXT | URL]; or return URL;",
-                   SLICE_ARGS(n->args[0]));
+        conf_error(
+            &w->conf->errors, n,
+            "invalid return code \"%.*s\"; it is a number up to 999: return CODE [TEXT | URL]; or return URL;",
+            SLICE_ARGS(n->args[0]));
         return;
     }
     w->location->ret = r;
@@ -223,7 +237,8 @@ static void set_handler(struct conf_walk *w, const struct conf_node *n)
 void conf_set_content(struct conf_walk *w, const struct conf_node *n)
 {
     if (w->location->content != CONF_CONTENT_STATIC) {
-        conf_error(&w->conf->errors, n, "\"%.*s\" directive is duplicate: this location has its handler already",
+        conf_error(&w->conf->errors, n,
+                   "\"%.*s\" directive is duplicate: this location has its handler already",
                    SLICE_ARGS(n->name));
         return;
     }

@@ -94,7 +94,12 @@ struct conf_types {
     int count;
 };
 
-enum conf_content { CONF_CONTENT_STATIC, CONF_CONTENT_HANDLER, CONF_CONTENT_STATUS, CONF_CONTENT_STUB_STATUS };
+enum conf_content {
+    CONF_CONTENT_STATIC,
+    CONF_CONTENT_HANDLER,
+    CONF_CONTENT_STATUS,
+    CONF_CONTENT_STUB_STATUS
+};
 
 struct conf_handler {
     struct slice name;
@@ -125,7 +130,13 @@ struct settings {
     int64_t sendfile, tcp_nodelay, tcp_nopush, server_tokens;
 };
 
-enum conf_match { CONF_MATCH_PREFIX, CONF_MATCH_PREFIX_FINAL, CONF_MATCH_EXACT, CONF_MATCH_REGEX, CONF_MATCH_REGEX_NOCASE };
+enum conf_match {
+    CONF_MATCH_PREFIX,
+    CONF_MATCH_PREFIX_FINAL,
+    CONF_MATCH_EXACT,
+    CONF_MATCH_REGEX,
+    CONF_MATCH_REGEX_NOCASE
+};
 
 struct conf_location {
     enum conf_match match; /* "", "^~", "=", "~", "~*" */

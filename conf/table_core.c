@@ -40,9 +40,10 @@ static void set_worker_processes(struct conf_walk *w, const struct conf_node *n)
         long cpus = sysconf(_SC_NPROCESSORS_ONLN);
         w->conf->worker_processes = cpus < 1 ? 1 : cpus > 64 ? 64 : cpus;
     } else if (!conf_parse_number(n->args[0], &value) || value < 1 || value > 64) {
-        conf_error(&w->conf->errors, n,
-                   "\"worker_processes\" directive invalid value \"%.*s\"; it takes \"auto\" or a number from 1 to 64",
-                   SLICE_ARGS(n->args[0]));
+        conf_error(
+            &w->conf->errors, n,
+            "\"worker_processes\" directive invalid value \"%.*s\"; it takes \"auto\" or a number from 1 to 64",
+            SLICE_ARGS(n->args[0]));
     } else {
         w->conf->worker_processes = value;
     }
@@ -50,7 +51,8 @@ static void set_worker_processes(struct conf_walk *w, const struct conf_node *n)
 
 static void set_error_log(struct conf_walk *w, const struct conf_node *n)
 {
-    struct conf_error_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log)), **tail = &w->conf->error_logs;
+    struct conf_error_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log)),
+                          **tail = &w->conf->error_logs;
     log->node = n;
     log->path = slice_eq(n->args[0], SLICE("stderr")) ? n->args[0] : conf_full_path(w->conf, n->args[0]);
     log->level = n->nargs > 1 ? log_level_by_name(n->args[1].data) : LOG_LEVEL_ERROR;
@@ -82,8 +84,8 @@ static bool parse_threads(struct slice text, int64_t *min, int64_t *max)
     if (!dots)
         return conf_parse_number(text, max) && (*min = *max) >= 1;
     size_t n = (size_t)(dots - text.data);
-    return conf_parse_number((struct slice){text.data, n}, min) && conf_parse_number(slice_from(text, n + 2), max) &&
-           *max >= 1 && *min <= *max;
+    return conf_parse_number((struct slice){text.data, n}, min) &&
+           conf_parse_number(slice_from(text, n + 2), max) && *max >= 1 && *min <= *max;
 }
 
 static bool parse_discipline(struct slice text, int *discipline)
@@ -147,8 +149,10 @@ static void set_thread_pool(struct conf_walk *w, const struct conf_node *n)
         return;
     }
     if (n->args[0].len > 31 || n->args[0].len == 0 ||
-        strspn(n->args[0].data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") < n->args[0].len) {
-        conf_error(&w->conf->errors, n, "invalid thread pool name \"%.*s\"; use 1 to 31 letters, digits, \"_\", \"-\", \".\"",
+        strspn(n->args[0].data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") <
+            n->args[0].len) {
+        conf_error(&w->conf->errors, n,
+                   "invalid thread pool name \"%.*s\"; use 1 to 31 letters, digits, \"_\", \"-\", \".\"",
                    SLICE_ARGS(n->args[0]));
         return;
     }
@@ -156,18 +160,20 @@ static void set_thread_pool(struct conf_walk *w, const struct conf_node *n)
     pool->node = n;
     for (const struct conf_key_value *kv = conf_key_values(w, n, 1); kv; kv = kv->next)
         if (!set_pool_parameter(pool, kv))
-            conf_error(&w->conf->errors, n,
-                       "invalid parameter \"%.*s=%.*s\" in \"thread_pool\" directive; write threads=N or threads=MIN..MAX "
-                       "(1 to 65536), max_queue=N, queue_timeout=TIME, idle_timeout=TIME, stack_size=SIZE (64k or more), "
-                       "discipline=fifo|lifo|codel",
-                       SLICE_ARGS(kv->key), SLICE_ARGS(kv->value));
+            conf_error(
+                &w->conf->errors, n,
+                "invalid parameter \"%.*s=%.*s\" in \"thread_pool\" directive; write threads=N or threads=MIN..MAX "
+                "(1 to 65536), max_queue=N, queue_timeout=TIME, idle_timeout=TIME, stack_size=SIZE (64k or more), "
+                "discipline=fifo|lifo|codel",
+                SLICE_ARGS(kv->key), SLICE_ARGS(kv->value));
 }
 
 /* What nginx knows under "use" is epoll here: libev picks it. */
 static void set_use(struct conf_walk *w, const struct conf_node *n)
 {
     if (!slice_eq(n->args[0], SLICE("epoll")))
-        conf_error(&w->conf->errors, n, "invalid event method \"%.*s\"; it is always \"epoll\": remove this line",
+        conf_error(&w->conf->errors, n,
+                   "invalid event method \"%.*s\"; it is always \"epoll\": remove this line",
                    SLICE_ARGS(n->args[0]));
 }
 

@@ -46,7 +46,8 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
 {
     bool alias = slice_eq(n->name, SLICE("alias"));
     if (w->settings->root.data || w->settings->alias.data) {
-        conf_error(&w->conf->errors, n, "\"%.*s\" directive is duplicate, or there is \"%s\" beside it; remove one of them",
+        conf_error(&w->conf->errors, n,
+                   "\"%.*s\" directive is duplicate, or there is \"%s\" beside it; remove one of them",
                    SLICE_ARGS(n->name), alias ? "root" : "alias");
         return;
     }
@@ -58,7 +59,8 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
         return;
     }
     if (w->location->match == CONF_MATCH_REGEX || w->location->match == CONF_MATCH_REGEX_NOCASE) {
-        conf_error(&w->conf->errors, n, "\"alias\" in a regex location needs captures, which are not supported; use root");
+        conf_error(&w->conf->errors, n,
+                   "\"alias\" in a regex location needs captures, which are not supported; use root");
         return;
     }
     w->settings->alias = path;
@@ -84,10 +86,12 @@ static void set_error_page(struct conf_walk *w, const struct conf_node *n)
         int64_t code;
         struct slice arg = n->args[i];
         if (i == n->nargs - 2 && i > 0 && arg.len > 0 && arg.data[0] == '=') {
-            bool ok = arg.len == 1 || (conf_parse_number(slice_from(arg, 1), &code) && code >= 100 && code <= 999);
+            bool ok =
+                arg.len == 1 || (conf_parse_number(slice_from(arg, 1), &code) && code >= 100 && code <= 999);
             page->new_code = arg.len == 1 ? 0 : ok ? (int)code : -1;
             if (!ok)
-                conf_error(&w->conf->errors, n, "invalid value \"%.*s\" in \"error_page\"; write =CODE", SLICE_ARGS(arg));
+                conf_error(&w->conf->errors, n, "invalid value \"%.*s\" in \"error_page\"; write =CODE",
+                           SLICE_ARGS(arg));
         } else if (!conf_parse_number(arg, &code) || code < 300 || code > 599) {
             conf_error(&w->conf->errors, n, "value \"%.*s\" in \"error_page\" must be from 300 to 599",
                        SLICE_ARGS(arg));
@@ -119,11 +123,13 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
 
 static void set_log_format(struct conf_walk *w, const struct conf_node *n)
 {
-    struct conf_log_format *f = conf_must(arena_zalloc(&w->conf->arena, sizeof *f)), **tail = &w->conf->http->formats;
+    struct conf_log_format *f = conf_must(arena_zalloc(&w->conf->arena, sizeof *f)),
+                           **tail = &w->conf->http->formats;
     struct buf text = {0};
     for (int i = 1; i < n->nargs; i++)
         buf_append_slice(&text, n->args[i]);
-    *f = (struct conf_log_format){.name = n->args[0], .text = arena_dup(&w->conf->arena, buf_slice(&text)), .node = n};
+    *f = (struct conf_log_format){
+        .name = n->args[0], .text = arena_dup(&w->conf->arena, buf_slice(&text)), .node = n};
     buf_free(&text);
     for (; *tail; tail = &(*tail)->next)
         if (slice_eq((*tail)->name, f->name))
@@ -150,13 +156,15 @@ static void set_large_buffers(struct conf_walk *w, const struct conf_node *n)
 {
     int64_t count, bytes;
     if (w->settings->large_header_buffers != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"large_client_header_buffers\" directive is duplicate; remove one of them");
+        conf_error(&w->conf->errors, n,
+                   "\"large_client_header_buffers\" directive is duplicate; remove one of them");
         return;
     }
-    if (!conf_parse_number(n->args[0], &count) || !conf_parse_size(n->args[1], &bytes) || count < 1 || count > 1024 ||
-        bytes < 256 || bytes > 1 << 20) {
-        conf_error(&w->conf->errors, n,
-                   "invalid value in \"large_client_header_buffers\"; write: NUMBER SIZE, with a size from 256 to 1m");
+    if (!conf_parse_number(n->args[0], &count) || !conf_parse_size(n->args[1], &bytes) || count < 1 ||
+        count > 1024 || bytes < 256 || bytes > 1 << 20) {
+        conf_error(
+            &w->conf->errors, n,
+            "invalid value in \"large_client_header_buffers\"; write: NUMBER SIZE, with a size from 256 to 1m");
         return;
     }
     w->settings->large_header_buffers = count;

@@ -72,7 +72,9 @@ static struct conf_token quoted_word(struct conf_lexer *l)
     if (l->at < l->end && !is_space(*l->at) && !strchr(";{)", *l->at))
         return (struct conf_token){
             CONF_TOKEN_ERROR,
-            arena_printf(l->arena, "unexpected \"%c\" behind a closing quote; put a space or \";\" there", *l->at), l->line};
+            arena_printf(l->arena, "unexpected \"%c\" behind a closing quote; put a space or \";\" there",
+                         *l->at),
+            l->line};
     return (struct conf_token){CONF_TOKEN_WORD, unescape(l->arena, raw), line};
 }
 
@@ -90,8 +92,8 @@ static struct conf_token plain_word(struct conf_lexer *l)
             l->line += *l->at == '\n';
         }
     }
-    return (struct conf_token){CONF_TOKEN_WORD, unescape(l->arena, (struct slice){start, (size_t)(l->at - start)}),
-                               line};
+    return (struct conf_token){CONF_TOKEN_WORD,
+                               unescape(l->arena, (struct slice){start, (size_t)(l->at - start)}), line};
 }
 
 struct conf_token conf_next_token(struct conf_lexer *l)

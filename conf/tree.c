@@ -41,8 +41,8 @@ void conf_error(struct conf_errors *errors, const struct conf_node *node, const 
     struct conf_error *e = arena_zalloc(errors->arena, sizeof *e);
     if (!e)
         abort(); /* out of memory while reading a configuration: nothing sensible is left to do */
-    e->message = node ? arena_printf(errors->arena, "%.*s in %.*s:%d", SLICE_ARGS(text), SLICE_ARGS(node->file),
-                                     node->line)
+    e->message = node ? arena_printf(errors->arena, "%.*s in %.*s:%d", SLICE_ARGS(text),
+                                     SLICE_ARGS(node->file), node->line)
                       : text;
     if (errors->last)
         errors->last->next = e;
@@ -87,7 +87,8 @@ static bool expand_include(struct reader *r, const struct conf_node *n, struct c
     if (!ok)
         conf_error(tree->errors, n, "cannot expand \"%s\"; check the folder's permissions", path.data);
     for (size_t i = 0; ok && i < found.gl_pathc; i++)
-        ok = read_path(tree, arena_dup(tree->arena, slice_of(found.gl_pathv[i])), r->include_depth + 1, n, tail);
+        ok = read_path(tree, arena_dup(tree->arena, slice_of(found.gl_pathv[i])), r->include_depth + 1, n,
+                       tail);
     globfree(&found);
     return ok;
 }
@@ -102,8 +103,8 @@ static struct conf_token read_words(struct reader *r, struct conf_node *n)
         if (t.kind != CONF_TOKEN_WORD)
             return t;
         if (n->nargs == ARGS_MAX)
-            return (struct conf_token){CONF_TOKEN_ERROR, SLICE("too many words in one statement; is a \";\" missing?"),
-                                       t.line};
+            return (struct conf_token){CONF_TOKEN_ERROR,
+                                       SLICE("too many words in one statement; is a \";\" missing?"), t.line};
         if (n->nargs == cap) {
             cap = cap ? cap * 2 : 4;
             struct slice *more = arena_alloc(r->tree->arena, (size_t)cap * sizeof *more);
@@ -144,8 +145,9 @@ static bool read_statement(struct reader *r, struct conf_token name, struct conf
     case CONF_TOKEN_CLOSE:
         return syntax_error(r, end.line, "unexpected \"}\"; is a \";\" missing before it?");
     case CONF_TOKEN_END:
-        return syntax_error(r, end.line, r->is_parameter ? "unexpected end of parameter, expecting \";\""
-                                                         : "unexpected end of file, expecting \";\" or \"}\"");
+        return syntax_error(r, end.line,
+                            r->is_parameter ? "unexpected end of parameter, expecting \";\""
+                                            : "unexpected end of file, expecting \";\" or \"}\"");
     default:
         return syntax_error(r, end.line, "%s", end.text.data);
     }
@@ -195,8 +197,8 @@ static bool read_path(struct conf_tree *tree, struct slice path, int depth, cons
 {
     struct buf text = {0};
     if (fd_read_file(path.data, FILE_MAX_BYTES, &text) < 0) {
-        conf_error(tree->errors, from, "open() \"%s\" failed (%d: %s); check the path and its permissions", path.data,
-                   errno, strerror(errno));
+        conf_error(tree->errors, from, "open() \"%s\" failed (%d: %s); check the path and its permissions",
+                   path.data, errno, strerror(errno));
         buf_free(&text);
         return false;
     }
@@ -257,7 +259,8 @@ bool conf_tree_print(const struct conf_node *node, struct buf *out)
         for (int i = 0; ok && i < node->nargs; i++)
             ok = print_word(node->args[i], out);
         if (ok && node->has_block)
-            ok = buf_append(out, "{\n", 2) && conf_tree_print(node->children, out) && buf_append(out, "}\n", 2);
+            ok = buf_append(out, "{\n", 2) && conf_tree_print(node->children, out) &&
+                 buf_append(out, "}\n", 2);
         else if (ok)
             ok = buf_append(out, ";\n", 2);
     }

@@ -34,7 +34,8 @@ bool conf_parse_size(struct slice s, int64_t *value)
         break;
     }
     unsigned long long v;
-    if (!slice_to_u64((struct slice){s.data, s.len - (shift ? 1 : 0)}, (unsigned long long)INT64_MAX >> shift, &v))
+    if (!slice_to_u64((struct slice){s.data, s.len - (shift ? 1 : 0)}, (unsigned long long)INT64_MAX >> shift,
+                      &v))
         return false;
     *value = (int64_t)(v << shift);
     return true;

@@ -79,21 +79,20 @@ static void wrong_arity(struct conf_walk *w, const struct conf_node *n, const st
         snprintf(count, sizeof count, d->min_args ? "exactly %d" : "no argument", d->min_args);
     else
         snprintf(count, sizeof count, "%d to %d", d->min_args, d->max_args);
-    conf_error(&w->conf->errors, n, "invalid number of arguments in \"%s\" directive; it takes %s: %s%s%s%s", d->name,
-               count, d->name, d->syntax[0] ? " " : "", d->syntax, d->type == CONF_BLOCK ? "" : ";");
+    conf_error(&w->conf->errors, n, "invalid number of arguments in \"%s\" directive; it takes %s: %s%s%s%s",
+               d->name, count, d->name, d->syntax[0] ? " " : "", d->syntax, d->type == CONF_BLOCK ? "" : ";");
 }
 
 static void wrong_context(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
     static const char *const names[] = {"main", "events", "http", "server", "location"};
     char places[64] = "";
-    for (unsigned i = 0; i < 5; i++) {
-        if (!(d->contexts & 1u << i))
-            continue;
-        strcat(places, places[0] ? ", " : "");
-        strcat(places, names[i]);
-    }
-    conf_error(&w->conf->errors, n, "\"%s\" directive is not allowed here; its place is: %s", d->name, places);
+    size_t len = 0;
+    for (unsigned i = 0; i < 5; i++)
+        if (d->contexts & 1u << i)
+            len += (size_t)snprintf(places + len, sizeof places - len, "%s%s", len ? ", " : "", names[i]);
+    conf_error(&w->conf->errors, n, "\"%s\" directive is not allowed here; its place is: %s", d->name,
+               places);
 }
 
 static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
@@ -107,7 +106,8 @@ static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struc
         return false;
     }
     if (d->type != CONF_BLOCK && n->has_block) {
-        conf_error(&w->conf->errors, n, "directive \"%s\" is not terminated by \";\"; it takes no block", d->name);
+        conf_error(&w->conf->errors, n, "directive \"%s\" is not terminated by \";\"; it takes no block",
+                   d->name);
         return false;
     }
     if (n->nargs < d->min_args || (d->max_args >= 0 && n->nargs > d->max_args)) {
@@ -152,12 +152,15 @@ static void set_number(struct conf_walk *w, const struct conf_node *n, const str
     if (*field != CONF_UNSET) {
         conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
     } else if (!parse_number(d, n->args[0], &value)) {
-        conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\"; it takes %s",
-                   d->name, SLICE_ARGS(n->args[0]), conf_type_words(d->type));
+        conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\"; it takes %s", d->name,
+                   SLICE_ARGS(n->args[0]), conf_type_words(d->type));
     } else if ((d->min || d->max) && (value < d->min || value > d->max)) {
-        conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\": out of range; it must be from %lld to %lld%s",
+        conf_error(&w->conf->errors, n,
+                   "\"%s\" directive invalid value \"%.*s\": out of range; it must be from %lld to %lld%s",
                    d->name, SLICE_ARGS(n->args[0]), (long long)d->min, (long long)d->max,
-                   d->type == CONF_TIME ? " ms" : d->type == CONF_SIZE ? " bytes" : "");
+                   d->type == CONF_TIME   ? " ms"
+                   : d->type == CONF_SIZE ? " bytes"
+                                          : "");
     } else {
         *field = value;
     }
@@ -258,7 +261,8 @@ struct conf_key_value *conf_key_values(struct conf_walk *w, const struct conf_no
     for (int i = first; i < n->nargs; i++) {
         const char *equals = memchr(n->args[i].data, '=', n->args[i].len);
         if (!equals) {
-            conf_error(&w->conf->errors, n, "invalid parameter \"%.*s\" in \"%.*s\" directive; write it as name=value",
+            conf_error(&w->conf->errors, n,
+                       "invalid parameter \"%.*s\" in \"%.*s\" directive; write it as name=value",
                        SLICE_ARGS(n->args[i]), SLICE_ARGS(n->name));
             continue;
         }

@@ -36,7 +36,7 @@ struct file_cache {
     struct list_node buckets[FILE_CACHE_ENTRIES];
     struct list_node by_use;
     unsigned entries;
-    size_t bytes; /* of contents */
+    size_t bytes;  /* of contents */
     uint64_t turn; /* raised by the owner once in each turn of its loop */
 };
 

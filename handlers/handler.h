@@ -120,7 +120,8 @@ int weir_flush(weir_request *r);
 enum weir_log_level { WEIR_LOG_ERROR = 4, WEIR_LOG_WARN, WEIR_LOG_NOTICE, WEIR_LOG_INFO, WEIR_LOG_DEBUG };
 
 /* A line of the error log, with the client and the request behind it. */
-void weir_log(weir_request *r, enum weir_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void weir_log(weir_request *r, enum weir_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /*
  * Gives up from any depth: the thread's cleanup handlers run, the client gets 500, reason goes to the error log. The

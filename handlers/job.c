@@ -7,7 +7,8 @@
 
 #include <sys/mman.h>
 
-void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler, void *settings)
+void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler,
+              void *settings)
 {
     job->ex = ex;
     job->handler = handler;

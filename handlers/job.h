@@ -26,8 +26,8 @@ struct weir_request {
     struct buf body;      /* the thread's: written and not yet handed over */
     void *mapped_body;
     size_t mapped_bytes;
-    bool streaming;     /* the thread's: the head has been handed over */
-    _Atomic bool gone;  /* set by the loop: nobody waits for the answer any more */
+    bool streaming;                           /* the thread's: the head has been handed over */
+    _Atomic bool gone;                        /* set by the loop: nobody waits for the answer any more */
     void (*output)(struct weir_request *job); /* tells the loop of new pending output; from the thread */
     /* under the gate */
     struct gate gate;
@@ -40,7 +40,8 @@ struct weir_request {
 };
 
 /* Prepares a zeroed job. */
-void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler, void *settings);
+void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler,
+              void *settings);
 
 /* The pool task's run: calls the handler. */
 void job_run(struct pool_task *task);

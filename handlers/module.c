@@ -19,18 +19,23 @@ struct module *module_load(struct arena *arena, struct slice path, struct slice 
     }
     const struct weir_module *description = dlsym(object, "weir_module");
     if (!description || description->abi != WEIR_HANDLER_ABI) {
-        *why = description
-                   ? arena_printf(arena, "module \"%.*s\" was built for handler ABI %u, this is %u; build it anew",
-                                  SLICE_ARGS(path), description->abi, WEIR_HANDLER_ABI)
-                   : arena_printf(arena, "\"%.*s\" is no weir module: it has no WEIR_MODULE", SLICE_ARGS(path));
+        *why =
+            description
+                ? arena_printf(arena,
+                               "module \"%.*s\" was built for handler ABI %u, this is %u; build it anew",
+                               SLICE_ARGS(path), description->abi, WEIR_HANDLER_ABI)
+                : arena_printf(arena, "\"%.*s\" is no weir module: it has no WEIR_MODULE", SLICE_ARGS(path));
         dlclose(object);
         return NULL;
     }
     struct module *m = arena_zalloc(arena, sizeof *m);
-    if (m)
-        *m = (struct module){object, description};
-    else
+    if (!m) {
         *why = SLICE("out of memory");
+        dlclose(object);
+        return NULL;
+    }
+    m->object = object;
+    m->description = description;
     return m;
 }
 

@@ -6,10 +6,13 @@
 struct slice return_absolute_url(struct http_exchange *ex, struct slice path)
 {
     const struct http_peer *peer = ex->peer(ex);
-    struct slice host = ex->req.host.len ? ex->req.host : ex->server_name.len ? ex->server_name : peer->server_addr;
+    struct slice host = ex->req.host.len      ? ex->req.host
+                        : ex->server_name.len ? ex->server_name
+                                              : peer->server_addr;
     bool default_port = slice_eq(peer->server_port, SLICE("80")) || slice_eq(peer->server_port, SLICE("0"));
     return arena_printf(&ex->arena, "http://%.*s%s%.*s%.*s", SLICE_ARGS(host), default_port ? "" : ":",
-                        default_port ? 0 : (int)peer->server_port.len, peer->server_port.data, SLICE_ARGS(path));
+                        default_port ? 0 : (int)peer->server_port.len, peer->server_port.data,
+                        SLICE_ARGS(path));
 }
 
 /* A redirect's target must not bring line breaks from a decoded URI into the head. */
@@ -21,7 +24,8 @@ static bool is_header_safe(struct slice s)
     return true;
 }
 
-int return_answer(struct http_exchange *ex, int code, const struct http_template *text, struct slice default_type)
+int return_answer(struct http_exchange *ex, int code, const struct http_template *text,
+                  struct slice default_type)
 {
     ex->res.status = code;
     if (!text)

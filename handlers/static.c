@@ -1,5 +1,6 @@
 /*
- * handlers/static.c - serving files.
+ * handlers/static.c - serving files: the path, the index of a folder, conditions, ranges. Content and metadata come
+ * from handlers/file_cache.c.
  */
 #include "handlers/static.h"
 
@@ -22,11 +23,12 @@ static struct slice file_path(struct http_exchange *ex, const struct settings *s
 /* errno of a failed open to a status; the log says which file, as nginx does. */
 static int open_failed(struct http_exchange *ex, struct slice path)
 {
-    int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ? 404
-                                : error == EACCES || error == EPERM                                           ? 403
-                                                                                                              : 500;
-    http_log(ex, status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, "open() \"%.*s\" failed (%d: %s)", SLICE_ARGS(path),
-             error, strerror(error));
+    int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP
+                                    ? 404
+                                : error == EACCES || error == EPERM ? 403
+                                                                    : 500;
+    http_log(ex, status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, "open() \"%.*s\" failed (%d: %s)",
+             SLICE_ARGS(path), error, strerror(error));
     return status;
 }
 
@@ -59,23 +61,25 @@ static bool add_range(struct http_exchange *ex, const struct file_entry *e, cons
 
 static struct slice content_range(struct http_exchange *ex, const struct http_range *r, uint64_t size)
 {
-    return arena_printf(&ex->arena, "bytes %llu-%llu/%llu", (unsigned long long)r->first, (unsigned long long)r->last,
-                        (unsigned long long)size);
+    return arena_printf(&ex->arena, "bytes %llu-%llu/%llu", (unsigned long long)r->first,
+                        (unsigned long long)r->last, (unsigned long long)size);
 }
 
 /* multipart/byteranges (RFC 9110 section 14.6). */
-static bool add_multipart(struct http_exchange *ex, const struct file_entry *e, const struct http_range *ranges,
-                          int count)
+static bool add_multipart(struct http_exchange *ex, const struct file_entry *e,
+                          const struct http_range *ranges, int count)
 {
     static unsigned serial;
-    struct slice boundary = arena_printf(&ex->arena, "%08x%012llx", ++serial, (unsigned long long)*ex->now_ms);
+    struct slice boundary =
+        arena_printf(&ex->arena, "%08x%012llx", ++serial, (unsigned long long)*ex->now_ms);
     struct slice type = ex->res.content_type;
     bool ok = boundary.data != NULL;
     for (int i = 0; ok && i < count; i++) {
-        struct slice head = arena_printf(&ex->arena, "\r\n--%s\r\nContent-Type: %.*s\r\nContent-Range: %s\r\n\r\n",
-                                         boundary.data, SLICE_ARGS(type),
-                                         content_range(ex, &ranges[i], (uint64_t)e->st.st_size).data);
-        ok = head.data && http_add_memory(&ex->res, &ex->arena, head.data, head.len) && add_range(ex, e, &ranges[i]);
+        struct slice head = arena_printf(
+            &ex->arena, "\r\n--%s\r\nContent-Type: %.*s\r\nContent-Range: %s\r\n\r\n", boundary.data,
+            SLICE_ARGS(type), content_range(ex, &ranges[i], (uint64_t)e->st.st_size).data);
+        ok = head.data && http_add_memory(&ex->res, &ex->arena, head.data, head.len) &&
+             add_range(ex, e, &ranges[i]);
     }
     struct slice tail = arena_printf(&ex->arena, "\r\n--%s--\r\n", boundary.data);
     ex->res.content_type = arena_printf(&ex->arena, "multipart/byteranges; boundary=%s", boundary.data);
@@ -104,7 +108,8 @@ static int answer_ranges(struct http_exchange *ex, const struct file_entry *e, s
     ex->res.accept_ranges = false;
     if (count > 1)
         return add_multipart(ex, e, ranges, count) ? 0 : 500;
-    return http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"), content_range(ex, &ranges[0], size)) &&
+    return http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"),
+                           content_range(ex, &ranges[0], size)) &&
                    add_range(ex, e, &ranges[0])
                ? 0
                : 500;
@@ -147,8 +152,9 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
     for (int i = 0; i < s->index->count; i++) {
         struct slice name = s->index->items[i];
         bool absolute = name.data[0] == '/';
-        struct slice uri = absolute ? name
-                                    : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
+        struct slice uri =
+            absolute ? name
+                     : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
         struct slice path = file_path(ex, s, uri);
         if (!uri.data || !path.data)
             return 500;
@@ -174,8 +180,8 @@ static int redirect_to_folder(struct http_exchange *ex)
 {
     struct slice encoded = http_encode_path(&ex->arena, ex->req.path);
     struct slice args = ex->req.args;
-    struct slice target = arena_printf(&ex->arena, "%.*s/%s%.*s", SLICE_ARGS(encoded), args.len ? "?" : "",
-                                       SLICE_ARGS(args));
+    struct slice target =
+        arena_printf(&ex->arena, "%.*s/%s%.*s", SLICE_ARGS(encoded), args.len ? "?" : "", SLICE_ARGS(args));
     if (!encoded.data || !target.data)
         return 500;
     ex->res.location = return_absolute_url(ex, target);

@@ -90,7 +90,8 @@ static const struct {
     {"html", "text/html", "text/html; charset=utf-8"},
     {"json", "application/json", "application/json"},
     {"prometheus", "text/plain", "text/plain; version=0.0.4; charset=utf-8"},
-    {"openmetrics", "application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"},
+    {"openmetrics", "application/openmetrics-text",
+     "application/openmetrics-text; version=1.0.0; charset=utf-8"},
 };
 
 /* The weight of a media range (RFC 9110 section 12.4.2) in thousandths. */
@@ -113,7 +114,8 @@ static enum form form_by_accept(struct http_exchange *ex)
         return FORM_JSON; /* a bare client, such as a script */
     while (slice_next_in_list(&list, &range)) {
         const char *semicolon = memchr(range.data, ';', range.len);
-        struct slice type = slice_trim((struct slice){range.data, semicolon ? (size_t)(semicolon - range.data) : range.len});
+        struct slice type =
+            slice_trim((struct slice){range.data, semicolon ? (size_t)(semicolon - range.data) : range.len});
         int w = semicolon ? weight(slice_from(range, type.len)) : 1000;
         for (int f = FORM_HTML; f <= FORM_OPENMETRICS; f++) {
             if (w > best_weight && slice_eq_nocase(type, slice_of(forms[f].accept))) {

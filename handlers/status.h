@@ -50,9 +50,11 @@ struct status_totals {
 
 extern const char *const status_worker_states[SHM_STATES]; /* "free", "starting", "running", "stopping" */
 
-bool status_write_json(struct buf *out, const struct status_source *source, const struct status_totals *totals);
-bool status_write_prometheus(struct buf *out, const struct status_source *source, const struct status_totals *totals,
-                             bool openmetrics);
-bool status_write_html(struct buf *out, const struct status_source *source, const struct status_totals *totals);
+bool status_write_json(struct buf *out, const struct status_source *source,
+                       const struct status_totals *totals);
+bool status_write_prometheus(struct buf *out, const struct status_source *source,
+                             const struct status_totals *totals, bool openmetrics);
+bool status_write_html(struct buf *out, const struct status_source *source,
+                       const struct status_totals *totals);
 
 #endif

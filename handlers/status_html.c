@@ -17,33 +17,37 @@ static const char head[] =
 
 static bool write_workers(struct buf *out, const struct shm *shm)
 {
-    bool ok = buf_printf(out, "<h2>Workers</h2><table><tr><th>slot</th><th>pid</th><th>state</th><th>connections</th>"
-                              "<th>in flight</th><th>requests</th><th>restarts</th></tr>\n");
+    bool ok = buf_printf(
+        out, "<h2>Workers</h2><table><tr><th>slot</th><th>pid</th><th>state</th><th>connections</th>"
+             "<th>in flight</th><th>requests</th><th>restarts</th></tr>\n");
     for (int i = 0; ok && i < SHM_SLOTS; i++) {
         const struct shm_slot *s = &shm->slots[i];
         if (s->state != SHM_SLOT_FREE)
-            ok = buf_printf(out,
-                            "<tr><td>%d</td><td>%d</td><td>%s</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td>"
-                            "</tr>\n",
-                            i, s->pid, status_worker_states[s->state], U(s->connections), U(s->in_flight),
-                            U(s->requests), U(s->restarts));
+            ok = buf_printf(
+                out,
+                "<tr><td>%d</td><td>%d</td><td>%s</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td>"
+                "</tr>\n",
+                i, s->pid, status_worker_states[s->state], U(s->connections), U(s->in_flight), U(s->requests),
+                U(s->restarts));
     }
     return ok && buf_printf(out, "</table>\n");
 }
 
 static bool write_pools(struct buf *out, const struct status_totals *t)
 {
-    bool ok = buf_printf(out, "<h2>Thread pools</h2><table><tr><th>pool</th><th>running</th><th>idle</th><th>stuck</th>"
-                              "<th>most</th><th>queued</th><th>limit</th><th>completed</th><th>failed</th>"
-                              "<th>refused</th></tr>\n");
+    bool ok = buf_printf(
+        out, "<h2>Thread pools</h2><table><tr><th>pool</th><th>running</th><th>idle</th><th>stuck</th>"
+             "<th>most</th><th>queued</th><th>limit</th><th>completed</th><th>failed</th>"
+             "<th>refused</th></tr>\n");
     for (int i = 0; ok && i < t->pool_count; i++) {
         const struct status_pool *p = &t->pools[i];
         uint64_t refused = p->expired + p->rejected[POOL_REJECT_QUEUE_FULL] + p->rejected[POOL_REJECT_CODEL];
-        ok = buf_printf(out,
-                        "<tr><td>%s</td><td>%llu</td><td>%llu</td><td%s>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td>"
-                        "<td>%llu</td><td>%llu</td><td>%llu</td></tr>\n",
-                        p->name, U(p->running), U(p->idle), p->stuck ? " class=\"bad\"" : "", U(p->stuck), U(p->max),
-                        U(p->queued), U(p->queue_limit), U(p->completed), U(p->failed), U(refused));
+        ok = buf_printf(
+            out,
+            "<tr><td>%s</td><td>%llu</td><td>%llu</td><td%s>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td>"
+            "<td>%llu</td><td>%llu</td><td>%llu</td></tr>\n",
+            p->name, U(p->running), U(p->idle), p->stuck ? " class=\"bad\"" : "", U(p->stuck), U(p->max),
+            U(p->queued), U(p->queue_limit), U(p->completed), U(p->failed), U(refused));
     }
     return ok && buf_printf(out, "</table>\n");
 }
@@ -52,25 +56,31 @@ bool status_write_html(struct buf *out, const struct status_source *source, cons
 {
     const struct shm *shm = source->shm;
     bool ok = buf_printf(out, head);
-    ok = ok && buf_printf(out,
-                          "<h1>weir %s</h1><p>Up %.0f s, configuration %llu%s</p>\n<h2>Requests</h2><table><tr>"
-                          "<th>total</th><th>in flight</th><th>2xx</th><th>3xx</th><th>4xx</th><th>5xx</th></tr>\n"
-                          "<tr><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td></tr></table>",
-                          WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000, U(shm->generation),
-                          shm->reload.last_ok ? "" : ", <span class=\"bad\">the last reload was refused</span>",
-                          U(t->requests), U(t->in_flight), U(t->classes[2]), U(t->classes[3]), U(t->classes[4]),
-                          U(t->classes[5]));
-    ok = ok && buf_printf(out,
-                          "<h2>Connections</h2><table><tr><th>active</th><th>reading</th><th>writing</th><th>waiting</th>"
-                          "<th>accepted</th></tr>\n<tr><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td>"
-                          "</tr></table>",
-                          U(t->connections), U(t->connection_states[SHM_CONNECTION_READING]),
-                          U(t->connection_states[SHM_CONNECTION_WRITING]),
-                          U(t->connection_states[SHM_CONNECTION_WAITING]), U(t->accepted));
+    ok =
+        ok &&
+        buf_printf(
+            out,
+            "<h1>weir %s</h1><p>Up %.0f s, configuration %llu%s</p>\n<h2>Requests</h2><table><tr>"
+            "<th>total</th><th>in flight</th><th>2xx</th><th>3xx</th><th>4xx</th><th>5xx</th></tr>\n"
+            "<tr><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td></tr></table>",
+            WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000, U(shm->generation),
+            shm->reload.last_ok ? "" : ", <span class=\"bad\">the last reload was refused</span>",
+            U(t->requests), U(t->in_flight), U(t->classes[2]), U(t->classes[3]), U(t->classes[4]),
+            U(t->classes[5]));
+    ok = ok &&
+         buf_printf(
+             out,
+             "<h2>Connections</h2><table><tr><th>active</th><th>reading</th><th>writing</th><th>waiting</th>"
+             "<th>accepted</th></tr>\n<tr><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td>"
+             "</tr></table>",
+             U(t->connections), U(t->connection_states[SHM_CONNECTION_READING]),
+             U(t->connection_states[SHM_CONNECTION_WRITING]), U(t->connection_states[SHM_CONNECTION_WAITING]),
+             U(t->accepted));
     ok = ok && write_workers(out, shm) && write_pools(out, t);
-    return ok && buf_printf(out,
-                            "<p>Memory of the workers: %.1f MiB allocated, %.1f MiB resident. "
-                            "<a href=\"?format=json\">JSON</a> <a href=\"?format=prometheus\">Prometheus</a></p>"
-                            "</body></html>\n",
-                            (double)t->memory_allocated_bytes / 1048576, (double)t->memory_resident_bytes / 1048576);
+    return ok && buf_printf(
+                     out,
+                     "<p>Memory of the workers: %.1f MiB allocated, %.1f MiB resident. "
+                     "<a href=\"?format=json\">JSON</a> <a href=\"?format=prometheus\">Prometheus</a></p>"
+                     "</body></html>\n",
+                     (double)t->memory_allocated_bytes / 1048576, (double)t->memory_resident_bytes / 1048576);
 }

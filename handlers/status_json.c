@@ -18,8 +18,8 @@ static bool write_workers(struct buf *out, const struct shm *shm)
         ok = buf_printf(out,
                         "%s{\"slot\":%d,\"pid\":%d,\"state\":\"%s\",\"generation\":%llu,\"connections\":%llu,"
                         "\"requests\":%llu,\"in_flight\":%llu,\"restarts\":%llu}",
-                        separator, i, s->pid, status_worker_states[s->state], U(s->generation), U(s->connections),
-                        U(s->requests), U(s->in_flight), U(s->restarts));
+                        separator, i, s->pid, status_worker_states[s->state], U(s->generation),
+                        U(s->connections), U(s->requests), U(s->in_flight), U(s->restarts));
         separator = ",";
     }
     return ok && buf_printf(out, "],");
@@ -27,18 +27,18 @@ static bool write_workers(struct buf *out, const struct shm *shm)
 
 static bool write_pool(struct buf *out, const struct status_pool *p, const char *separator)
 {
-    return buf_printf(out,
-                      "%s\"%s\":{\"threads\":{\"min\":%llu,\"max\":%llu,\"running\":%llu,\"idle\":%llu,\"stuck\":%llu},"
-                      "\"queue\":{\"length\":%llu,\"limit\":%llu},"
-                      "\"tasks\":{\"submitted\":%llu,\"completed\":%llu,\"failed\":%llu,\"cancelled\":%llu,"
-                      "\"expired\":%llu,\"dropped\":%llu,"
-                      "\"rejected\":{\"queue_full\":%llu,\"closed\":%llu,\"codel\":%llu}},"
-                      "\"spawned\":%llu,\"retired\":%llu,\"spawn_failures\":%llu}",
-                      separator, p->name, U(p->min), U(p->max), U(p->running), U(p->idle), U(p->stuck), U(p->queued),
-                      U(p->queue_limit), U(p->submitted), U(p->completed), U(p->failed), U(p->cancelled),
-                      U(p->expired), U(p->dropped), U(p->rejected[POOL_REJECT_QUEUE_FULL]),
-                      U(p->rejected[POOL_REJECT_CLOSED]), U(p->rejected[POOL_REJECT_CODEL]), U(p->spawned),
-                      U(p->retired), U(p->spawn_failures));
+    return buf_printf(
+        out,
+        "%s\"%s\":{\"threads\":{\"min\":%llu,\"max\":%llu,\"running\":%llu,\"idle\":%llu,\"stuck\":%llu},"
+        "\"queue\":{\"length\":%llu,\"limit\":%llu},"
+        "\"tasks\":{\"submitted\":%llu,\"completed\":%llu,\"failed\":%llu,\"cancelled\":%llu,"
+        "\"expired\":%llu,\"dropped\":%llu,"
+        "\"rejected\":{\"queue_full\":%llu,\"closed\":%llu,\"codel\":%llu}},"
+        "\"spawned\":%llu,\"retired\":%llu,\"spawn_failures\":%llu}",
+        separator, p->name, U(p->min), U(p->max), U(p->running), U(p->idle), U(p->stuck), U(p->queued),
+        U(p->queue_limit), U(p->submitted), U(p->completed), U(p->failed), U(p->cancelled), U(p->expired),
+        U(p->dropped), U(p->rejected[POOL_REJECT_QUEUE_FULL]), U(p->rejected[POOL_REJECT_CLOSED]),
+        U(p->rejected[POOL_REJECT_CODEL]), U(p->spawned), U(p->retired), U(p->spawn_failures));
 }
 
 static const char *kind_of(const struct shm_reload *reload)
@@ -54,22 +54,24 @@ bool status_write_json(struct buf *out, const struct status_source *source, cons
     bool ok = buf_printf(out,
                          "{\"version\":\"%s\",\"uptime_seconds\":%.3f,\"generation\":%llu,"
                          "\"reload\":{\"last_ok\":%s,\"last_kind\":%s,\"count\":%llu,\"failed\":%llu},",
-                         WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000, U(shm->generation),
-                         shm->reload.last_ok ? "true" : "false", kind_of(&shm->reload), U(shm->reload.count),
-                         U(shm->reload.failed));
+                         WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000,
+                         U(shm->generation), shm->reload.last_ok ? "true" : "false", kind_of(&shm->reload),
+                         U(shm->reload.count), U(shm->reload.failed));
     ok = ok && write_workers(out, shm);
-    ok = ok && buf_printf(out,
-                          "\"connections\":{\"accepted\":%llu,\"handled\":%llu,\"active\":%llu,\"reading\":%llu,"
-                          "\"writing\":%llu,\"waiting\":%llu},",
-                          U(t->accepted), U(t->handled), U(t->connections),
-                          U(t->connection_states[SHM_CONNECTION_READING]),
-                          U(t->connection_states[SHM_CONNECTION_WRITING]),
-                          U(t->connection_states[SHM_CONNECTION_WAITING]));
-    ok = ok && buf_printf(out,
-                          "\"requests\":{\"total\":%llu,\"in_flight\":%llu,\"1xx\":%llu,\"2xx\":%llu,\"3xx\":%llu,"
-                          "\"4xx\":%llu,\"5xx\":%llu},\"pools\":{",
-                          U(t->requests), U(t->in_flight), U(t->classes[1]), U(t->classes[2]), U(t->classes[3]),
-                          U(t->classes[4]), U(t->classes[5]));
+    ok = ok &&
+         buf_printf(out,
+                    "\"connections\":{\"accepted\":%llu,\"handled\":%llu,\"active\":%llu,\"reading\":%llu,"
+                    "\"writing\":%llu,\"waiting\":%llu},",
+                    U(t->accepted), U(t->handled), U(t->connections),
+                    U(t->connection_states[SHM_CONNECTION_READING]),
+                    U(t->connection_states[SHM_CONNECTION_WRITING]),
+                    U(t->connection_states[SHM_CONNECTION_WAITING]));
+    ok = ok &&
+         buf_printf(out,
+                    "\"requests\":{\"total\":%llu,\"in_flight\":%llu,\"1xx\":%llu,\"2xx\":%llu,\"3xx\":%llu,"
+                    "\"4xx\":%llu,\"5xx\":%llu},\"pools\":{",
+                    U(t->requests), U(t->in_flight), U(t->classes[1]), U(t->classes[2]), U(t->classes[3]),
+                    U(t->classes[4]), U(t->classes[5]));
     for (int i = 0; ok && i < t->pool_count; i++)
         ok = write_pool(out, &t->pools[i], i ? "," : "");
     return ok && buf_printf(out,

@@ -23,7 +23,8 @@ static void family(struct writer *w, const char *name, const char *type, const c
     size_t len = strlen(name);
     bool strip = w->openmetrics && strcmp(type, "counter") == 0 && len > 6;
     int shown = (int)(strip ? len - 6 : len); /* OpenMetrics names the family without "_total" */
-    w->ok = w->ok && buf_printf(w->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", shown, name, help, shown, name, type);
+    w->ok =
+        w->ok && buf_printf(w->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", shown, name, help, shown, name, type);
 }
 
 static void number(struct writer *w, const char *name, const char *labels, uint64_t value)
@@ -44,14 +45,15 @@ static void histogram(struct writer *w, const char *name, const char *labels, co
     size_t len = strlen(labels);
     for (int i = 0; i < HIST_BUCKETS; i++) {
         cumulative += h->counts[i];
-        w->ok = w->ok && buf_printf(w->out, "%s_bucket{%sle=\"%g\"} %llu\n", name, labels, hist_bounds_us[i] / 1e6,
-                                    U(cumulative));
+        w->ok = w->ok && buf_printf(w->out, "%s_bucket{%sle=\"%g\"} %llu\n", name, labels,
+                                    hist_bounds_us[i] / 1e6, U(cumulative));
     }
     const char *open = len ? "{" : "", *close = len ? "}" : "";
     int bare = len ? (int)len - 1 : 0; /* without the comma */
-    w->ok = w->ok && buf_printf(w->out, "%s_bucket{%sle=\"+Inf\"} %llu\n%s_sum%s%.*s%s %.6f\n%s_count%s%.*s%s %llu\n",
-                                name, labels, U(h->total), name, open, bare, labels, close, (double)h->sum_us / 1e6,
-                                name, open, bare, labels, close, U(h->total));
+    w->ok = w->ok &&
+            buf_printf(w->out, "%s_bucket{%sle=\"+Inf\"} %llu\n%s_sum%s%.*s%s %.6f\n%s_count%s%.*s%s %llu\n",
+                       name, labels, U(h->total), name, open, bare, labels, close, (double)h->sum_us / 1e6,
+                       name, open, bare, labels, close, U(h->total));
 }
 
 static void write_server(struct writer *w, const struct status_source *source)
@@ -61,9 +63,10 @@ static void write_server(struct writer *w, const struct status_source *source)
     number(w, "weir_build_info", "{version=\"" WEIR_VERSION "\"}", 1);
     family(w, "weir_start_time_seconds", "gauge", "When the master started, in seconds since the epoch.");
     w->ok = w->ok && buf_printf(w->out, "weir_start_time_seconds %.3f\n", (double)shm->start_wall_ms / 1000);
-    single(w, "weir_config_generation", "gauge", "Number of the configuration in force, from 1.", shm->generation);
-    single(w, "weir_config_last_reload_successful", "gauge", "1 if the last reload took effect, 0 if it was refused.",
-           (uint64_t)shm->reload.last_ok);
+    single(w, "weir_config_generation", "gauge", "Number of the configuration in force, from 1.",
+           shm->generation);
+    single(w, "weir_config_last_reload_successful", "gauge",
+           "1 if the last reload took effect, 0 if it was refused.", (uint64_t)shm->reload.last_ok);
 }
 
 static void write_workers(struct writer *w, const struct shm *shm, const struct status_totals *t)
@@ -77,7 +80,8 @@ static void write_workers(struct writer *w, const struct shm *shm, const struct 
     family(w, "weir_worker_restarts_total", "counter", "Workers that died and were replaced, by reason.");
     number(w, "weir_worker_restarts_total", "{reason=\"exit\"}", shm->restarts_by_exit);
     number(w, "weir_worker_restarts_total", "{reason=\"signal\"}", shm->restarts_by_signal);
-    family(w, "weir_worker_cpu_seconds_total", "counter", "CPU time of the workers of a slot, user and system.");
+    family(w, "weir_worker_cpu_seconds_total", "counter",
+           "CPU time of the workers of a slot, user and system.");
     for (int i = 0; i < SHM_SLOTS; i++) {
         const struct shm_slot *s = &shm->slots[i];
         if (s->generation != 0)
@@ -104,7 +108,8 @@ static void write_http(struct writer *w, const struct status_totals *t)
         number(w, "weir_http_requests_total", labels, t->codes[code]);
     }
     single(w, "weir_http_requests_in_flight", "gauge", "Requests being read, run or answered.", t->in_flight);
-    family(w, "weir_http_request_duration_seconds", "histogram", "From a request's first byte to its answer's last.");
+    family(w, "weir_http_request_duration_seconds", "histogram",
+           "From a request's first byte to its answer's last.");
     histogram(w, "weir_http_request_duration_seconds", "", &t->duration);
 }
 
@@ -167,8 +172,10 @@ static void write_pools(struct writer *w, const struct status_totals *t)
     write_pool_states(w, t);
     pool_family(w, t, "weir_pool_threads_max", "Most threads that a pool may have, over all workers.",
                 offsetof(struct status_pool, max));
-    pool_family(w, t, "weir_pool_queue_length", "Tasks that wait for a thread.", offsetof(struct status_pool, queued));
-    pool_family(w, t, "weir_pool_queue_limit", "Most tasks that may wait.", offsetof(struct status_pool, queue_limit));
+    pool_family(w, t, "weir_pool_queue_length", "Tasks that wait for a thread.",
+                offsetof(struct status_pool, queued));
+    pool_family(w, t, "weir_pool_queue_limit", "Most tasks that may wait.",
+                offsetof(struct status_pool, queue_limit));
     family(w, "weir_pool_queue_wait_seconds", "histogram", "Time of tasks between submission and start.");
     for (int i = 0; i < t->pool_count; i++) {
         snprintf(labels, sizeof labels, "pool=\"%s\",", t->pools[i].name);
@@ -182,8 +189,8 @@ static void write_pools(struct writer *w, const struct status_totals *t)
     write_pool_tasks(w, t);
 }
 
-bool status_write_prometheus(struct buf *out, const struct status_source *source, const struct status_totals *t,
-                             bool openmetrics)
+bool status_write_prometheus(struct buf *out, const struct status_source *source,
+                             const struct status_totals *t, bool openmetrics)
 {
     struct writer w = {out, openmetrics, true};
     write_server(&w, source);

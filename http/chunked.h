@@ -13,11 +13,11 @@ enum { CHUNK_LINE_MAX = 4096, CHUNK_TRAILERS_MAX = 8192 };
 /* Zero it before a body's first byte. */
 struct http_chunked {
     int state;
-    uint64_t left;      /* of the chunk being read */
-    int size_digits;    /* hexadecimal digits of the size so far */
-    size_t line_bytes;  /* of the extension or trailer line being read */
-    bool in_value;      /* of a trailer line: its colon has come */
-    size_t meta_bytes;  /* of all extensions and trailers: bounded, they could go on for ever */
+    uint64_t left;     /* of the chunk being read */
+    int size_digits;   /* hexadecimal digits of the size so far */
+    size_t line_bytes; /* of the extension or trailer line being read */
+    bool in_value;     /* of a trailer line: its colon has come */
+    size_t meta_bytes; /* of all extensions and trailers: bounded, they could go on for ever */
 };
 
 enum http_chunked_result { HTTP_CHUNKED_MORE, HTTP_CHUNKED_DONE, HTTP_CHUNKED_ERROR };

@@ -17,6 +17,6 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
     const struct slice *host = http_find_header(&ex->req, SLICE("Host"));
     log_write(level, "*%llu %s, client: %.*s, server: %.*s, request: \"%.*s\"%s%.*s%s",
               (unsigned long long)ex->connection_id, text, SLICE_ARGS(ex->peer(ex)->remote_addr),
-              SLICE_ARGS(ex->server_name), SLICE_ARGS(ex->req.line), host ? ", host: \"" : "", host ? (int)host->len : 0,
-              host ? host->data : "", host ? "\"" : "");
+              SLICE_ARGS(ex->server_name), SLICE_ARGS(ex->req.line), host ? ", host: \"" : "",
+              host ? (int)host->len : 0, host ? host->data : "", host ? "\"" : "");
 }

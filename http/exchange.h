@@ -31,7 +31,7 @@ struct http_exchange {
     uint64_t connection_id;
     uint64_t connection_requests;
     bool pipelined;
-    struct slice server_name;  /* the server block's first name */
+    struct slice server_name; /* the server block's first name */
     /* the request's body while and after it is read */
     struct http_chunked chunked;
     uint64_t body_left; /* of a body with a length */
@@ -39,17 +39,17 @@ struct http_exchange {
     int body_fd;        /* its temporary file once it outgrew the memory, or -1 */
     uint64_t body_len;
     const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the two ends */
-    const struct http_peer *known_peer; /* what peer made, or NULL */
-    unsigned char remote[18];           /* address and port of an IP client, in network order */
-    int remote_len;                     /* 4, 16, or 0 for a unix socket */
-    int socket;                         /* for the server's own address, or -1 */
-    const void *listen;                 /* where the connection was accepted: for peer */
-    const uint64_t *now_ms;                                    /* the owner's clock */
+    const struct http_peer *known_peer;                        /* what peer made, or NULL */
+    unsigned char remote[18];    /* address and port of an IP client, in network order */
+    int remote_len;              /* 4, 16, or 0 for a unix socket */
+    int socket;                  /* for the server's own address, or -1 */
+    const void *listen;          /* where the connection was accepted: for peer */
+    const uint64_t *now_ms;      /* the owner's clock */
     void (*release)(void *held); /* called with held when the answer has been sent, unless NULL */
     void *held;
-    int forced_status;   /* of the answer that an error page belongs to; 0: none */
-    bool in_error_page;  /* its own errors are shown plainly */
-    int internal_redirects;                                    /* bounded, so that error pages cannot go round */
+    int forced_status;      /* of the answer that an error page belongs to; 0: none */
+    bool in_error_page;     /* its own errors are shown plainly */
+    int internal_redirects; /* bounded, so that error pages cannot go round */
 };
 
 /* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */

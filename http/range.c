@@ -35,8 +35,8 @@ static enum spec parse_spec(struct slice s, uint64_t size, struct http_range *r)
     return SPEC_OK;
 }
 
-enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size, struct http_range ranges[HTTP_RANGES_MAX],
-                                          int *count)
+enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size,
+                                          struct http_range ranges[HTTP_RANGES_MAX], int *count)
 {
     struct slice spec;
     uint64_t total = 0;

@@ -21,8 +21,8 @@ enum http_ranges_result {
 };
 
 /* Reads the value of a Range header for a body of size bytes. *count is how many of ranges are set. */
-enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size, struct http_range ranges[HTTP_RANGES_MAX],
-                                          int *count);
+enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size,
+                                          struct http_range ranges[HTTP_RANGES_MAX], int *count);
 
 /* What a request's conditions mean for a representation with these validators. */
 enum http_condition { HTTP_CONDITION_NONE, HTTP_NOT_MODIFIED, HTTP_PRECONDITION_FAILED };

@@ -29,8 +29,8 @@ struct http_regex *http_regex_new(struct arena *arena, struct slice pattern, boo
 {
     int error;
     PCRE2_SIZE at;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len, no_case ? PCRE2_CASELESS : 0, &error, &at,
-                                     NULL);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len, no_case ? PCRE2_CASELESS : 0, &error, &at, NULL);
     if (!code || !prepare_matching()) {
         PCRE2_UCHAR text[128] = "out of memory";
         if (!code)

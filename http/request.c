@@ -25,8 +25,9 @@ bool http_is_token(struct slice s)
 
 static enum http_method method_of(struct slice name)
 {
-    static const struct slice names[] = {{"GET", 3},    {"HEAD", 4},    {"POST", 4},  {"PUT", 3},    {"DELETE", 6},
-                                         {"OPTIONS", 7}, {"PATCH", 5}, {"CONNECT", 7}, {"TRACE", 5}};
+    static const struct slice names[] = {{"GET", 3},   {"HEAD", 4},    {"POST", 4},
+                                         {"PUT", 3},   {"DELETE", 6},  {"OPTIONS", 7},
+                                         {"PATCH", 5}, {"CONNECT", 7}, {"TRACE", 5}};
     for (int i = 0; i < HTTP_OTHER; i++)
         if (slice_eq(names[i], name))
             return (enum http_method)i;
@@ -37,8 +38,8 @@ static enum http_method method_of(struct slice name)
 static bool parse_version(struct slice version, int *minor, struct http_error *error)
 {
     const char *v = version.data;
-    if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[6] != '.' || v[5] < '1' || v[5] > '9' || v[7] < '0' ||
-        v[7] > '9')
+    if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[6] != '.' || v[5] < '1' || v[5] > '9' ||
+        v[7] < '0' || v[7] > '9')
         return refuse(error, 400, "client sent invalid HTTP version");
     if (v[5] != '1')
         return refuse(error, 505, "client sent unsupported HTTP version");
@@ -50,7 +51,8 @@ static bool parse_version(struct slice version, int *minor, struct http_error *e
 static bool parse_line(struct http_request *req, struct slice line, struct http_error *error)
 {
     const char *p = line.data, *end = line.data + line.len;
-    while (p < end && ((*p >= 'A' && *p <= 'Z') || *p == '_' || *p == '-')) /* as nginx: methods are in capitals */
+    while (p < end &&
+           ((*p >= 'A' && *p <= 'Z') || *p == '_' || *p == '-')) /* as nginx: methods are in capitals */
         p++;
     req->line = line;
     req->method_name = (struct slice){line.data, (size_t)(p - line.data)};
@@ -89,8 +91,8 @@ static bool scan_line(struct http_scan *scan, const char *data, size_t at, struc
     return parse_line(&line_only, (struct slice){data, at - 1}, error);
 }
 
-enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits, const char *data,
-                                     size_t len, size_t *head_len, struct http_error *error)
+enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits,
+                                     const char *data, size_t len, size_t *head_len, struct http_error *error)
 {
     /* A server should ignore at least one empty line before a request (RFC 9112 section 2.2). */
     if (len >= 2 && data[0] == '\r' && data[1] == '\n') {
@@ -184,7 +186,8 @@ static bool take_encoding(struct http_request *req, struct slice value, struct f
     if (req->minor_version == 0) /* RFC 9112 section 6.1: its framing is to be taken as faulty */
         return refuse(error, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
     if (!slice_eq_nocase(value, SLICE("chunked"))) {
-        bool ends_chunked = value.len > 7 && slice_eq_nocase(slice_from(value, value.len - 7), SLICE("chunked"));
+        bool ends_chunked =
+            value.len > 7 && slice_eq_nocase(slice_from(value, value.len - 7), SLICE("chunked"));
         return refuse(error, ends_chunked ? 501 : 400, "client sent unknown \"Transfer-Encoding\"");
     }
     f->has_encoding = true;
@@ -214,7 +217,8 @@ static bool take_header(struct http_request *req, const struct http_header *h, s
         return parse_host(req, h->value, error);
     case 6:
         if (slice_eq_nocase(h->name, SLICE("Expect")))
-            req->expect_continue = req->minor_version == 1 && slice_eq_nocase(h->value, SLICE("100-continue"));
+            req->expect_continue =
+                req->minor_version == 1 && slice_eq_nocase(h->value, SLICE("100-continue"));
         return true;
     case 10:
         if (slice_eq_nocase(h->name, SLICE("Connection")))
@@ -223,7 +227,8 @@ static bool take_header(struct http_request *req, const struct http_header *h, s
     case 14:
         return !slice_eq_nocase(h->name, SLICE("Content-Length")) || take_length(req, h->value, f, error);
     case 17:
-        return !slice_eq_nocase(h->name, SLICE("Transfer-Encoding")) || take_encoding(req, h->value, f, error);
+        return !slice_eq_nocase(h->name, SLICE("Transfer-Encoding")) ||
+               take_encoding(req, h->value, f, error);
     default:
         return true;
     }
@@ -254,7 +259,8 @@ static bool finish(struct http_request *req, const struct framing_headers *f, st
     if (req->minor_version == 1 && !f->has_host) /* RFC 9112 section 3.2 */
         return refuse(error, 400, "client sent HTTP/1.1 request without \"Host\" header");
     if (f->has_length && f->has_encoding) /* RFC 9112 section 6.3, item 3: possible smuggling */
-        return refuse(error, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time");
+        return refuse(error, 400,
+                      "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time");
     if (f->has_encoding)
         req->framing = HTTP_BODY_CHUNKED;
     req->keepalive = !f->close && (req->minor_version == 1 || f->keepalive);
@@ -291,14 +297,15 @@ static bool parse_target(struct http_request *req, char *scratch, struct http_er
         req->args = slice_from(rest, raw_path.len + 1);
     if (raw_path.len == 0)
         raw_path = SLICE("/");
-    return http_normalize_path(raw_path, scratch, &req->path) || refuse(error, 400, "client sent invalid URI");
+    return http_normalize_path(raw_path, scratch, &req->path) ||
+           refuse(error, 400, "client sent invalid URI");
 }
 
 bool http_parse_head(struct http_request *req, const char *head, size_t head_len, char *scratch,
                      struct http_error *error)
 {
     struct framing_headers found = {0};
-    const char *end = head + head_len - 2; /* the empty line */
+    const char *end = head + head_len - 2;                            /* the empty line */
     const char *eol = (const char *)memchr(head, '\n', head_len) - 1; /* the scan made sure of each CRLF */
     req->args = req->host = (struct slice){0};
     req->expect_continue = false;

@@ -78,8 +78,9 @@ enum http_scan_result { HTTP_SCAN_MORE, HTTP_SCAN_DONE, HTTP_SCAN_ERROR };
  * looked at once over all calls. A request line that cannot become valid is an error as soon as that is known, and so
  * is a head beyond the limits.
  */
-enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits, const char *data,
-                                     size_t len, size_t *head_len, struct http_error *error);
+enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits,
+                                     const char *data, size_t len, size_t *head_len,
+                                     struct http_error *error);
 
 /*
  * Parses a complete head of head_len bytes, its empty line included. scratch takes the decoded path and must hold

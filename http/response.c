@@ -130,7 +130,8 @@ void http_stamp_update(struct http_stamp *stamp, const char *server, time_t now)
     if (stamp->second == now && stamp->len)
         return;
     clock_http_date(now, date);
-    stamp->len = (size_t)snprintf(stamp->text, sizeof stamp->text, "Server: %s\r\nDate: %s\r\n", server, date);
+    stamp->len =
+        (size_t)snprintf(stamp->text, sizeof stamp->text, "Server: %s\r\nDate: %s\r\n", server, date);
     stamp->second = now;
 }
 
@@ -228,8 +229,8 @@ static bool append_variable_part(struct http_response *res, struct buf *out)
     return ok && buf_append(out, "\r\n", 2);
 }
 
-bool http_write_head(struct http_response *res, const struct http_request *req, const struct http_head_options *options,
-                     struct buf *out)
+bool http_write_head(struct http_response *res, const struct http_request *req,
+                     const struct http_head_options *options, struct buf *out)
 {
     enum { FIXED_PART_MAX = 512 };
     if (!buf_reserve(out, FIXED_PART_MAX))

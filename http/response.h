@@ -40,9 +40,9 @@ struct http_response {
     struct http_piece *body, *last_piece;
     int64_t content_length; /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes */
     bool accept_ranges;
-    bool close;     /* this answer is the connection's last */
-    bool chunked;   /* decided when the head is written */
-    bool no_body;   /* HEAD, 204, 304: the body is not sent */
+    bool close;             /* this answer is the connection's last */
+    bool chunked;           /* decided when the head is written */
+    bool no_body;           /* HEAD, 204, 304: the body is not sent */
     unsigned retry_after_s; /* 0: no Retry-After */
 };
 
@@ -80,8 +80,8 @@ struct http_head_options {
  * Appends the head to out and settles framing: chunked for an unknown length to HTTP/1.1, closing for one to
  * HTTP/1.0. res->close is final before the call.
  */
-bool http_write_head(struct http_response *res, const struct http_request *req, const struct http_head_options *options,
-                     struct buf *out);
+bool http_write_head(struct http_response *res, const struct http_request *req,
+                     const struct http_head_options *options, struct buf *out);
 
 /* The body of the built-in error page; empty for codes that have none. Lives for ever. */
 struct slice http_error_page(int status, bool with_version);

@@ -121,7 +121,8 @@ static bool add_wildcard(struct http_names *names, struct slice name, void *serv
 {
     struct slice bare = name.data[0] == '.' ? slice_from(name, 1) : name;
     if (slice_starts(name, SLICE("*.")))
-        return table_insert(&names->leading, (struct entry){.key = slice_from(name, 2), .value = server}, why);
+        return table_insert(&names->leading, (struct entry){.key = slice_from(name, 2), .value = server},
+                            why);
     if (name.data[0] == '.')
         return table_insert(&names->leading, (struct entry){.key = bare, .value = server}, why) &&
                table_insert(&names->exact, (struct entry){.key = bare, .value = server}, why);
@@ -129,7 +130,8 @@ static bool add_wildcard(struct http_names *names, struct slice name, void *serv
         struct slice key = {name.data, name.len - 2};
         return table_insert(&names->trailing, (struct entry){.key = key, .value = server}, why);
     }
-    *why = SLICE("a wildcard stands only as a whole label at one end, such as *.example.org or www.example.*");
+    *why =
+        SLICE("a wildcard stands only as a whole label at one end, such as *.example.org or www.example.*");
     return false;
 }
 

@@ -12,7 +12,13 @@
 
 #include "base/arena.h"
 
-enum http_match { HTTP_MATCH_PREFIX, HTTP_MATCH_PREFIX_FINAL, HTTP_MATCH_EXACT, HTTP_MATCH_REGEX, HTTP_MATCH_REGEX_NOCASE };
+enum http_match {
+    HTTP_MATCH_PREFIX,
+    HTTP_MATCH_PREFIX_FINAL,
+    HTTP_MATCH_EXACT,
+    HTTP_MATCH_REGEX,
+    HTTP_MATCH_REGEX_NOCASE
+};
 
 struct http_names;
 struct http_locations;

@@ -227,7 +227,8 @@ GETTER(get_remote_user)
 {
     UNUSED(rest);
     struct slice auth = header(ex, SLICE("Authorization"));
-    char *out = auth.len > 6 && strncasecmp(auth.data, "Basic ", 6) == 0 ? arena_alloc(&ex->arena, auth.len) : NULL;
+    char *out =
+        auth.len > 6 && strncasecmp(auth.data, "Basic ", 6) == 0 ? arena_alloc(&ex->arena, auth.len) : NULL;
     size_t n = 0;
     unsigned bits = 0, have = 0;
     for (size_t i = 6; out && i < auth.len && base64_digit(auth.data[i]) >= 0; i++) {

@@ -49,10 +49,10 @@ struct master {
     struct shm *shm;
     struct child children[SHM_SLOTS];
     uint64_t generation;
-    int target;             /* workers wanted; TTIN and TTOU change it */
-    bool stopping;          /* TERM, INT or QUIT came */
-    bool without_workers;   /* WINCH came */
-    bool announced;         /* the service manager knows that we are ready */
+    int target;           /* workers wanted; TTIN and TTOU change it */
+    bool stopping;        /* TERM, INT or QUIT came */
+    bool without_workers; /* WINCH came */
+    bool announced;       /* the service manager knows that we are ready */
     struct pending_reload reload;
     uint64_t live_reload_deadline_ms; /* workers owe answers until then; 0: none */
     bool live_reload_failed;

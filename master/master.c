@@ -22,7 +22,7 @@ static const struct {
     int number;
     const char *command; /* of -s, or NULL */
 } signals[] = {
-    {SIGTERM, "stop"}, {SIGINT, NULL},  {SIGQUIT, "quit"}, {SIGHUP, "reload"}, {SIGUSR1, "reopen"},
+    {SIGTERM, "stop"}, {SIGINT, NULL},   {SIGQUIT, "quit"}, {SIGHUP, "reload"}, {SIGUSR1, "reopen"},
     {SIGUSR2, NULL},   {SIGWINCH, NULL}, {SIGTTIN, NULL},   {SIGTTOU, NULL},    {SIGCHLD, NULL},
 };
 
@@ -82,8 +82,8 @@ const char *master_send_signal(struct conf *conf, const char *name)
     if (!number)
         return "unknown signal name";
     if (fd_read_file(conf->pid_path.data, 64, &text) < 0)
-        return arena_printf(&conf->arena, "open() \"%s\" failed (%d: %s); is weir running?", conf->pid_path.data, errno,
-                            strerror(errno))
+        return arena_printf(&conf->arena, "open() \"%s\" failed (%d: %s); is weir running?",
+                            conf->pid_path.data, errno, strerror(errno))
             .data;
     struct slice digits = buf_slice(&text);
     while (digits.len && (digits.data[digits.len - 1] == '\n' || digits.data[digits.len - 1] == ' '))
@@ -92,9 +92,13 @@ const char *master_send_signal(struct conf *conf, const char *name)
     digits = arena_dup(&conf->arena, digits);
     buf_free(&text);
     if (!ok)
-        return arena_printf(&conf->arena, "invalid PID number \"%.*s\" in \"%s\"", SLICE_ARGS(digits), conf->pid_path.data).data;
+        return arena_printf(&conf->arena, "invalid PID number \"%.*s\" in \"%s\"", SLICE_ARGS(digits),
+                            conf->pid_path.data)
+            .data;
     if (kill((pid_t)pid, number) < 0)
-        return arena_printf(&conf->arena, "kill(%llu, %d) failed (%d: %s)", pid, number, errno, strerror(errno)).data;
+        return arena_printf(&conf->arena, "kill(%llu, %d) failed (%d: %s)", pid, number, errno,
+                            strerror(errno))
+            .data;
     return NULL;
 }
 
@@ -178,10 +182,10 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
     uint64_t next = now_ms + 60000;
     for (int i = 0; i < SHM_SLOTS; i++) {
         const struct child *c = &m->children[i];
-        uint64_t at = c->state == CHILD_WAITING                                         ? c->start_at_ms
-                      : c->state == CHILD_RETIRING && c->kill_at_ms > c->started_ms     ? c->kill_at_ms
-                      : c->state == CHILD_READY && c->pause_ms                          ? now_ms + 1000
-                                                                                        : next;
+        uint64_t at = c->state == CHILD_WAITING                                     ? c->start_at_ms
+                      : c->state == CHILD_RETIRING && c->kill_at_ms > c->started_ms ? c->kill_at_ms
+                      : c->state == CHILD_READY && c->pause_ms                      ? now_ms + 1000
+                                                                                    : next;
         if (at < next)
             next = at;
     }
@@ -284,8 +288,12 @@ static void tear_down(struct master *m)
 /* Without a master: one process, for debugging. */
 static int run_single(struct master *m)
 {
-    struct worker_options o = {.site = m->site, .shm = m->shm, .slot = 0, .channel = -1,
-                               .uid = 0, .conf_options = &m->options->conf};
+    struct worker_options o = {.site = m->site,
+                               .shm = m->shm,
+                               .slot = 0,
+                               .channel = -1,
+                               .uid = 0,
+                               .conf_options = &m->options->conf};
     counter_set(&m->shm->slots[0].generation, 1);
     m->shm->slots[0].pid = getpid();
     notify_state("READY=1");
@@ -299,7 +307,8 @@ int master_run(const struct master_options *options, struct conf *conf)
     static struct master master;
     struct master *m = &master;
     sigset_t while_waiting;
-    *m = (struct master){.options = options, .conf = conf, .generation = 1, .target = (int)conf->worker_processes};
+    *m = (struct master){
+        .options = options, .conf = conf, .generation = 1, .target = (int)conf->worker_processes};
     for (int i = 0; i < SHM_SLOTS; i++)
         m->children[i].channel = -1;
     find_binary(m);

@@ -23,13 +23,15 @@ bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
     *gid = 0;
     if (geteuid() != 0) {
         if (conf->user_node)
-            conf_error(&conf->warnings, conf->user_node, "the \"user\" directive makes sense only if the master runs with "
-                                                         "super-user privileges, ignored");
+            conf_error(&conf->warnings, conf->user_node,
+                       "the \"user\" directive makes sense only if the master runs with "
+                       "super-user privileges, ignored");
         return true;
     }
     const struct passwd *user = getpwnam(conf->user.data);
     if (!user) {
-        conf_error(&conf->errors, conf->user_node, "user \"%.*s\" does not exist; create it or name another in \"user\"",
+        conf_error(&conf->errors, conf->user_node,
+                   "user \"%.*s\" does not exist; create it or name another in \"user\"",
                    SLICE_ARGS(conf->user));
         return false;
     }
@@ -40,7 +42,8 @@ bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
     if (group)
         *gid = group->gr_gid;
     if (given && !group)
-        conf_error(&conf->errors, conf->user_node, "group \"%.*s\" does not exist; create it or name another in \"user\"",
+        conf_error(&conf->errors, conf->user_node,
+                   "group \"%.*s\" does not exist; create it or name another in \"user\"",
                    SLICE_ARGS(conf->group));
     return group || !given;
 }
@@ -57,8 +60,8 @@ static bool open_or_say(struct logfiles *files)
 {
     struct logfile *failed = logfiles_open(files);
     if (failed)
-        log_emerg("open() \"%s\" failed (%d: %s); check that the folder exists and may be written", failed->path.data,
-                  errno, strerror(errno));
+        log_emerg("open() \"%s\" failed (%d: %s); check that the folder exists and may be written",
+                  failed->path.data, errno, strerror(errno));
     return !failed;
 }
 
@@ -101,8 +104,8 @@ bool process_write_pid(const struct conf *conf)
     int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
     int fd = open(conf->pid_path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || fd_write_all(fd, text, (size_t)n) < 0) {
-        log_emerg("open() \"%s\" failed (%d: %s); the pid file's folder must exist and be writable", conf->pid_path.data,
-                  errno, strerror(errno));
+        log_emerg("open() \"%s\" failed (%d: %s); the pid file's folder must exist and be writable",
+                  conf->pid_path.data, errno, strerror(errno));
         if (fd >= 0)
             close(fd);
         return false;

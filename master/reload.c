@@ -52,7 +52,8 @@ static bool send_text(const struct child *c, int fd, uint64_t generation)
     struct worker_message m = {WORKER_RELOAD, generation};
     char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec data = {&m, sizeof m};
-    struct msghdr msg = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr msg = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
     h->cmsg_level = SOL_SOCKET;
     h->cmsg_type = SCM_RIGHTS;
@@ -183,9 +184,11 @@ static void continue_respawn(struct master *m, uint64_t now_ms)
     }
     int starting = 0;
     for (int i = 0; i < SHM_SLOTS; i++)
-        starting += m->children[i].generation == m->reload.generation && m->children[i].state == CHILD_STARTING;
+        starting +=
+            m->children[i].generation == m->reload.generation && m->children[i].state == CHILD_STARTING;
     if (ready + starting < (int)m->reload.conf->worker_processes || now_ms >= m->reload.deadline_ms) {
-        log_alert("a new worker %s", now_ms >= m->reload.deadline_ms ? "did not become ready in time" : "died at its start");
+        log_alert("a new worker %s",
+                  now_ms >= m->reload.deadline_ms ? "did not become ready in time" : "died at its start");
         abandon_new(m);
     }
 }

@@ -103,9 +103,10 @@ static bool open_one(struct site_listen *l, int index, const struct site_listen 
     if (fd >= 0)
         return true;
     log_emerg("bind() to %s failed (%d: %s)%s", net_address_text(&l->address, text), errno, strerror(errno),
-              errno == EADDRINUSE ? "; another program has this address: stop it, or choose another in \"listen\""
-              : errno == EACCES   ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-                                  : "");
+              errno == EADDRINUSE
+                  ? "; another program has this address: stop it, or choose another in \"listen\""
+              : errno == EACCES ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+                                : "");
     return false;
 }
 

@@ -48,7 +48,8 @@ void upgrade_begin(struct master *m)
         return;
     }
     if (!old_pid_path(m, path) || rename(m->conf->pid_path.data, path) < 0) {
-        log_errno(LOG_LEVEL_ALERT, errno, "cannot rename \"%s\" to .oldbin; not upgrading", m->conf->pid_path.data);
+        log_errno(LOG_LEVEL_ALERT, errno, "cannot rename \"%s\" to .oldbin; not upgrading",
+                  m->conf->pid_path.data);
         return;
     }
     log_notice("changing binary");

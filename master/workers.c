@@ -16,8 +16,8 @@
 enum {
     PAUSE_FIRST_MS = 100,
     PAUSE_MAX_MS = 10000,
-    LIVED_LONG_MS = 1000,  /* a worker that was ready for so long has started well */
-    KILL_GRACE_MS = 500,   /* on top of worker_shutdown_timeout */
+    LIVED_LONG_MS = 1000, /* a worker that was ready for so long has started well */
+    KILL_GRACE_MS = 500,  /* on top of worker_shutdown_timeout */
     STOP_PATIENCE_MS = 1000,
 };
 
@@ -142,7 +142,8 @@ static void on_child_end(struct master *m, int slot, int status)
     shm_slot_clear_gauges(s);
     for (int i = 0; i < SHM_POOLS; i++)
         pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[i].figures);
-    bool replace = c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;
+    bool replace =
+        c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;
     if (!replace) {
         s->state = SHM_SLOT_FREE;
         *c = (struct child){.channel = -1};
@@ -167,7 +168,8 @@ void workers_reap(struct master *m)
             continue;
         }
         for (int i = 0; i < SHM_SLOTS; i++)
-            if (m->children[i].pid == pid && m->children[i].state != CHILD_NONE && m->children[i].state != CHILD_WAITING)
+            if (m->children[i].pid == pid && m->children[i].state != CHILD_NONE &&
+                m->children[i].state != CHILD_WAITING)
                 on_child_end(m, i, status);
     }
 }
@@ -235,7 +237,8 @@ void workers_read_channels(struct master *m)
     for (int i = 0; i < SHM_SLOTS; i++) {
         struct child *c = &m->children[i];
         ssize_t n = -1;
-        while (c->channel >= 0 && (n = recv(c->channel, &message, sizeof message, MSG_DONTWAIT)) == (ssize_t)sizeof message)
+        while (c->channel >= 0 &&
+               (n = recv(c->channel, &message, sizeof message, MSG_DONTWAIT)) == (ssize_t)sizeof message)
             on_message(c, &message, &m->live_reload_failed);
         if (n == 0)
             close_channel(c); /* it has ended; SIGCHLD says how */

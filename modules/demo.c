@@ -64,7 +64,9 @@ static int run_echo(weir_request *r)
     return weir_write(r, body, len) < 0 ? 500 : 0;
 }
 
-static const struct weir_handler handlers[] = {
-    {.name = "fib", .run = run_fib}, {.name = "sleep", .run = run_sleep}, {.name = "echo", .run = run_echo}, {0}};
+static const struct weir_handler handlers[] = {{.name = "fib", .run = run_fib},
+                                               {.name = "sleep", .run = run_sleep},
+                                               {.name = "echo", .run = run_echo},
+                                               {0}};
 
 WEIR_MODULE(handlers);

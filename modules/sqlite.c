@@ -15,7 +15,13 @@
 #include <string.h>
 #include <threads.h>
 
-enum { KEPT_MAX = 64, BUSY_TIMEOUT_MS = 5000, PROGRESS_STEPS = 20000, HTTP_BAD_REQUEST = 400, HTTP_ERROR = 500 };
+enum {
+    KEPT_MAX = 64,
+    BUSY_TIMEOUT_MS = 5000,
+    PROGRESS_STEPS = 20000,
+    HTTP_BAD_REQUEST = 400,
+    HTTP_ERROR = 500
+};
 
 struct session {
     sqlite3 *db;
@@ -121,7 +127,8 @@ static int read_setting(struct query *q, const struct weir_setting *s, char *err
             return -1;
         }
     } else {
-        snprintf(error, error_bytes, "unknown or repeated setting \"%s\"; there are database, query, busy_timeout", s->key);
+        snprintf(error, error_bytes,
+                 "unknown or repeated setting \"%s\"; there are database, query, busy_timeout", s->key);
         return -1;
     }
     return 0;
@@ -288,6 +295,7 @@ static int run(weir_request *r)
     return result;
 }
 
-static const struct weir_handler handlers[] = {{.name = "sqlite", .run = run, .init = init, .free = free_query}, {0}};
+static const struct weir_handler handlers[] = {
+    {.name = "sqlite", .run = run, .init = init, .free = free_query}, {0}};
 
 WEIR_MODULE(handlers);

@@ -134,7 +134,7 @@ size_t net_address_host(const struct net_address *a, char out[NET_ADDRESS_TEXT_B
         inet_ntop(AF_INET6, &in->sin6_addr, out, NET_ADDRESS_TEXT_BYTES);
         *port = ntohs(in->sin6_port);
     } else {
-        strcpy(out, "unix:");
+        memcpy(out, "unix:", sizeof "unix:");
     }
     return strlen(out);
 }
@@ -145,8 +145,10 @@ const char *net_address_text(const struct net_address *a, char out[NET_ADDRESS_T
     unsigned port;
     net_address_host(a, host, &port);
     if (a->addr.ss_family == AF_UNIX)
-        snprintf(out, NET_ADDRESS_TEXT_BYTES, "unix:%.107s", ((const struct sockaddr_un *)(const void *)&a->addr)->sun_path);
+        snprintf(out, NET_ADDRESS_TEXT_BYTES, "unix:%.107s",
+                 ((const struct sockaddr_un *)(const void *)&a->addr)->sun_path);
     else
-        snprintf(out, NET_ADDRESS_TEXT_BYTES, a->addr.ss_family == AF_INET6 ? "[%.100s]:%u" : "%.100s:%u", host, port);
+        snprintf(out, NET_ADDRESS_TEXT_BYTES, a->addr.ss_family == AF_INET6 ? "[%.100s]:%u" : "%.100s:%u",
+                 host, port);
     return out;
 }

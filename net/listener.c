@@ -1,5 +1,6 @@
 /*
- * net/listener.c - listening sockets.
+ * net/listener.c - listening sockets: options that are set once here are inherited by every accepted connection, so
+ * that accepting costs one system call.
  */
 #include "net/listener.h"
 
@@ -49,7 +50,8 @@ int net_listen(const struct net_address *address, const struct net_listen_option
     int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    if (prepare(fd, address, options) < 0 || bind(fd, (const struct sockaddr *)&address->addr, address->len) < 0 ||
+    if (prepare(fd, address, options) < 0 ||
+        bind(fd, (const struct sockaddr *)&address->addr, address->len) < 0 ||
         listen(fd, options->backlog) < 0) {
         int saved = errno;
         close(fd);

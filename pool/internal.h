@@ -24,7 +24,7 @@ struct pool_thread {
     struct pool_thread *prev_running, *next_running;
     struct pool_task *task; /* running, or NULL */
     const char *fail_reason;
-    bool idle; /* in the idle stack */
+    bool idle;     /* in the idle stack */
     bool finished; /* left its loop in the ordinary way */
 };
 
@@ -60,8 +60,8 @@ struct pool {
 
 static inline void pool_task_unlink(struct pool_task *t)
 {
-    t->prev->next = t->next;
-    t->next->prev = t->prev;
+    t->prev->next = t->next; /* NOLINT(clang-analyzer-core.NullDereference): a queued task is in a ring */
+    t->next->prev = t->prev; /* NOLINT(clang-analyzer-core.NullDereference): a queued task is in a ring */
 }
 
 /* Lets a thread look at the queue if there is work, nobody is on the way, and one is idle or may start. Lock held. */

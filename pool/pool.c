@@ -130,8 +130,9 @@ enum pool_result pool_submit_until(struct pool *pool, struct pool_task *task, ui
     if (result == POOL_OK)
         enqueue(pool, task);
     else if (result != POOL_ETIMEDOUT)
-        counter_add(&pool->figures->rejected[result == POOL_ECLOSED ? POOL_REJECT_CLOSED : POOL_REJECT_QUEUE_FULL],
-                    1);
+        counter_add(
+            &pool->figures->rejected[result == POOL_ECLOSED ? POOL_REJECT_CLOSED : POOL_REJECT_QUEUE_FULL],
+            1);
     pthread_mutex_unlock(&pool->lock);
     return result;
 }
@@ -163,7 +164,8 @@ void pool_end_all(struct pool_task *list)
 
 struct pool_task *pool_collect(struct pool *pool)
 {
-    struct pool_task *newest = atomic_exchange_explicit(&pool->ended, NULL, memory_order_acquire), *list = NULL;
+    struct pool_task *newest = atomic_exchange_explicit(&pool->ended, NULL, memory_order_acquire),
+                     *list = NULL;
     while (newest) {
         struct pool_task *older = newest->next;
         newest->next = list;

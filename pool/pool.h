@@ -18,10 +18,10 @@
 
 enum pool_result {
     POOL_OK,
-    POOL_EOVERLOAD,  /* queue full, or too many submitters wait already */
-    POOL_ECLOSED,    /* the pool is shut down or shutting down */
-    POOL_ETIMEDOUT,  /* the deadline passed first */
-    POOL_EINVAL,     /* an argument out of its range */
+    POOL_EOVERLOAD, /* queue full, or too many submitters wait already */
+    POOL_ECLOSED,   /* the pool is shut down or shutting down */
+    POOL_ETIMEDOUT, /* the deadline passed first */
+    POOL_EINVAL,    /* an argument out of its range */
 };
 
 enum pool_outcome {
@@ -40,7 +40,7 @@ struct pool;
 /* Embed it, zeroed, in your own structure; set run, and done if you do not use pool_collect. */
 struct pool_task {
     void (*run)(struct pool_task *task);  /* on a pool thread */
-    void (*done)(struct pool_task *task); /* once, on the thread that ended it; the task is the caller's again */
+    void (*done)(struct pool_task *task); /* once, on the thread that ended it */
     /* What follows is the pool's; read it in done or after pool_collect. */
     enum pool_outcome outcome;
     const char *fail_reason; /* of POOL_TASK_FAILED */
@@ -60,8 +60,8 @@ struct pool_config {
     unsigned queue_timeout_ms; /* a task that waited longer expires; 0: never */
     size_t stack_bytes;        /* 0: the system's default */
     enum pool_discipline discipline;
-    struct pool_figures *figures;    /* where to keep the figures, zeroed or of a predecessor; NULL: in the pool */
-    void (*notify)(void *arg);       /* called when pool_collect has something again; from any thread */
+    struct pool_figures *figures; /* zeroed, or of a predecessor; NULL: kept in the pool */
+    void (*notify)(void *arg);    /* called when pool_collect has something again; from any thread */
     void *notify_arg;
 };
 

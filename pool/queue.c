@@ -21,7 +21,8 @@ static void codel_observe(struct codel *c, uint64_t now_us, uint64_t delay_us)
     }
 }
 
-static void reject(struct pool *pool, struct pool_task *t, enum pool_outcome outcome, struct pool_task **rejects)
+static void reject(struct pool *pool, struct pool_task *t, enum pool_outcome outcome,
+                   struct pool_task **rejects)
 {
     pool_task_unlink(t);
     pool->queued--;

@@ -16,7 +16,13 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum { SHM_LAYOUT_VERSION = 1, SHM_SLOTS = 256, SHM_POOLS = 16, SHM_POOL_BYTES = 1024, SHM_POOL_NAME_BYTES = 32 };
+enum {
+    SHM_LAYOUT_VERSION = 1,
+    SHM_SLOTS = 256,
+    SHM_POOLS = 16,
+    SHM_POOL_BYTES = 1024,
+    SHM_POOL_NAME_BYTES = 32
+};
 
 enum shm_worker_state {
     SHM_SLOT_FREE,
@@ -26,22 +32,27 @@ enum shm_worker_state {
     SHM_STATES,
 };
 
-enum shm_connection_state { SHM_CONNECTION_READING, SHM_CONNECTION_WRITING, SHM_CONNECTION_WAITING, SHM_CONNECTION_STATES };
+enum shm_connection_state {
+    SHM_CONNECTION_READING,
+    SHM_CONNECTION_WRITING,
+    SHM_CONNECTION_WAITING,
+    SHM_CONNECTION_STATES
+};
 
 /* Status codes that are counted one by one for weir_http_requests_total{code}. */
 enum { SHM_CODES = 600 };
 
 struct shm_pool {
-    char name[SHM_POOL_NAME_BYTES]; /* "" when unused; written before any figure */
+    char name[SHM_POOL_NAME_BYTES];                          /* "" when unused; written before any figure */
     _Alignas(64) unsigned char figures[SHM_POOL_BYTES - 64]; /* a struct pool_figures */
 };
 
 struct shm_slot {
     /* written by the master */
     _Alignas(64) _Atomic int pid;
-    _Atomic int state;           /* enum shm_worker_state; the worker sets RUNNING and STOPPING */
-    _Atomic uint64_t generation; /* of the configuration that its worker started with */
-    _Atomic uint64_t restarts;   /* how often a successor took this slot over after a death */
+    _Atomic int state;             /* enum shm_worker_state; the worker sets RUNNING and STOPPING */
+    _Atomic uint64_t generation;   /* of the configuration that its worker started with */
+    _Atomic uint64_t restarts;     /* how often a successor took this slot over after a death */
     _Atomic uint64_t heartbeat_ms; /* monotonic; the worker's loop was alive then */
     /* gauges: zero without a worker */
     _Alignas(64) _Atomic uint64_t connections;

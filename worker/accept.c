@@ -32,7 +32,9 @@ bool accept_open(struct worker *w)
         int fd = l->fds[l->options.reuseport ? w->options->index % l->fd_count : 0];
         for (int i = 0; i < l->fd_count; i++)
             if (l->fds[i] != fd && w->options->channel >= 0)
-                close(l->fds[i]); /* another worker's: as long as one holds it the kernel gives it connections */
+                close(
+                    l->fds
+                        [i]); /* another worker's: as long as one holds it the kernel gives it connections */
         if (fd < 0)
             continue;
         *mine = (struct listener){.worker = w, .listen = l};

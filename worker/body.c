@@ -32,7 +32,9 @@ static int open_temp(const char *dir)
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0 && errno == ENOENT && fd_make_dirs(dir, 0700) == 0)
         fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    return fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR) ? open_named(dir) : fd;
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) /* a file system without O_TMPFILE */
+        return open_named(dir);
+    return fd;
 }
 
 static int temp_failed(struct http_exchange *ex, const struct settings *s, const char *what)

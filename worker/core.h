@@ -14,10 +14,11 @@
 #include <ev.h>
 
 enum {
-    INPUT_BYTES = 64 << 10,        /* one read at most */
-    OUTPUT_FLUSH_BYTES = 64 << 10, /* more waiting output than this is sent before the next request is looked at */
-    LINGER_SILENCE_MS = 5000,      /* a lingering connection is closed once nothing came for so long */
-    EXCHANGES_KEPT = 64,           /* unused exchanges kept for the next requests */
+    INPUT_BYTES = 64 << 10, /* one read at most */
+    OUTPUT_FLUSH_BYTES =
+        64 << 10,             /* more waiting output than this is sent before the next request is looked at */
+    LINGER_SILENCE_MS = 5000, /* a lingering connection is closed once nothing came for so long */
+    EXCHANGES_KEPT = 64,      /* unused exchanges kept for the next requests */
     POOLS_MAX = SHM_POOLS,
 };
 
@@ -26,7 +27,7 @@ enum connection_state {
     CONNECTION_BODY,    /* reading a request's body */
     CONNECTION_HANDLER, /* a handler has the request */
     CONNECTION_SEND,    /* sending a body that did not go out at once, or streaming */
-    CONNECTION_LINGER,  /* answered and shut down; reading what the client still sends, so that it sees the answer */
+    CONNECTION_LINGER, /* answered and shut down; reading what the client still sends, so that it sees the answer */
 };
 
 struct worker;
@@ -95,7 +96,7 @@ struct worker {
     struct worker_pool pools[POOLS_MAX];
     int pool_count;
     ev_async pool_wake;
-    ev_timer expire; /* runs while there are jobs */
+    ev_timer expire;                      /* runs while there are jobs */
     struct weir_request *_Atomic outputs; /* jobs with new output; pushed by threads */
     struct wheel wheel;
     ev_timer wheel_timer;
@@ -105,12 +106,13 @@ struct worker {
     ev_timer heartbeat;
     ev_io channel;
     ev_signal signals[4];
-    uint64_t now_ms;      /* monotonic, of this turn */
-    uint64_t now_wall_ms; /* of this turn */
+    uint64_t now_ms;             /* monotonic, of this turn */
+    uint64_t now_wall_ms;        /* of this turn */
     struct http_stamp stamps[2]; /* without and with the version */
     struct file_cache files;
-    struct buf output; /* what the connection at hand has to send: most answers never get a buffer of their own */
-    char *input;       /* INPUT_BYTES */
+    struct buf
+        output;  /* what the connection at hand has to send: most answers never get a buffer of their own */
+    char *input; /* INPUT_BYTES */
     struct http_exchange *free_exchanges[EXCHANGES_KEPT];
     int free_exchange_count;
     uint64_t busy_since_purge; /* requests since memory was given back */

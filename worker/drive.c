@@ -112,7 +112,8 @@ static bool keep_input(struct connection *c, const struct input *in)
 {
     if (c->in) {
         if (in->len < buf_len(&c->in->buf))
-            c->in->since_ms = connection_worker(c)->now_ms; /* what is left began to come now at the earliest */
+            c->in->since_ms =
+                connection_worker(c)->now_ms; /* what is left began to come now at the earliest */
         buf_consume(&c->in->buf, buf_len(&c->in->buf) - in->len);
         if (in->len == 0)
             connection_drop_input(c);
@@ -137,7 +138,8 @@ static void settle_head(struct connection *c)
     list_remove(&c->link);
     if (c->in || c->requests == 0) {
         list_push_back(&w->busy, &c->link);
-        if (c->shown_state != SHM_CONNECTION_READING) /* from its first byte on; a first head's clock runs from accept */
+        if (c->shown_state !=
+            SHM_CONNECTION_READING) /* from its first byte on; a first head's clock runs from accept */
             connection_set_timer(c, connection_settings(c)->client_header_timeout_ms);
         connection_show(c, SHM_CONNECTION_READING);
         return;

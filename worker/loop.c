@@ -138,7 +138,8 @@ static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct worker *w = timer->data;
     (void)events;
-    log_warn("worker_shutdown_timeout is over with %u connections and %u handlers left", w->connections, w->jobs);
+    log_warn("worker_shutdown_timeout is over with %u connections and %u handlers left", w->connections,
+             w->jobs);
     ev_break(loop, EVBREAK_ALL);
 }
 
@@ -205,7 +206,8 @@ static int receive(int channel, struct worker_message *m, int *fd)
 {
     char control[CMSG_SPACE(sizeof(int))];
     struct iovec data = {m, sizeof *m};
-    struct msghdr msg = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr msg = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     ssize_t n = recvmsg(channel, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
     *fd = -1;
@@ -239,10 +241,10 @@ static bool become_user(const struct worker_options *o)
 {
     if (o->uid == 0 || geteuid() != 0)
         return true;
-    const char *failed = setgid(o->gid) < 0                   ? "setgid"
-                         : initgroups(o->user, o->gid) < 0    ? "initgroups"
-                         : setuid(o->uid) < 0                 ? "setuid"
-                                                              : NULL;
+    const char *failed = setgid(o->gid) < 0                ? "setgid"
+                         : initgroups(o->user, o->gid) < 0 ? "initgroups"
+                         : setuid(o->uid) < 0              ? "setuid"
+                                                           : NULL;
     if (failed) {
         log_errno(LOG_LEVEL_EMERG, errno, "%s() for user \"%s\" failed", failed, o->user);
         return false;
@@ -257,7 +259,8 @@ static void raise_file_limit(const struct conf *conf)
         return;
     struct rlimit limit = {(rlim_t)conf->rlimit_nofile, (rlim_t)conf->rlimit_nofile};
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        log_errno(LOG_LEVEL_ALERT, errno, "setrlimit(RLIMIT_NOFILE, %lld) failed", (long long)conf->rlimit_nofile);
+        log_errno(LOG_LEVEL_ALERT, errno, "setrlimit(RLIMIT_NOFILE, %lld) failed",
+                  (long long)conf->rlimit_nofile);
 }
 
 static void watch_time(struct worker *w)
@@ -265,7 +268,8 @@ static void watch_time(struct worker *w)
     wheel_init(&w->wheel, w->now_ms);
     ev_timer_init(&w->wheel_timer, on_wheel, 0, 0);
     const char *watchdog_us = getenv("WATCHDOG_USEC"); /* a service manager wants to hear more often */
-    double every_s = watchdog_us && atof(watchdog_us) > 0 && atof(watchdog_us) < 4e6 ? atof(watchdog_us) / 4e6 : 1;
+    double every_s =
+        watchdog_us && atof(watchdog_us) > 0 && atof(watchdog_us) < 4e6 ? atof(watchdog_us) / 4e6 : 1;
     ev_timer_init(&w->heartbeat, on_heartbeat, every_s, every_s);
     ev_prepare_init(&w->before_wait, before_wait);
     ev_check_init(&w->after_wait, after_wait);
@@ -304,8 +308,8 @@ static void watch_outside(struct worker *w)
 
 static bool open_worker(struct worker *w, const struct worker_options *o)
 {
-    *w = (struct worker){.options = o, .site = o->site, .conf = o->site->conf, .shm = o->shm,
-                         .slot = &o->shm->slots[o->slot]};
+    *w = (struct worker){
+        .options = o, .site = o->site, .conf = o->site->conf, .shm = o->shm, .slot = &o->shm->slots[o->slot]};
     list_init(&w->busy);
     list_init(&w->idle);
     raise_file_limit(w->conf);

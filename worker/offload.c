@@ -118,7 +118,7 @@ static void start_stream(struct connection *c, struct weir_request *job)
 static void on_wake(struct ev_loop *loop, ev_async *async, int events)
 {
     struct worker *w = async->data;
-    struct pool_task *ended[POOLS_MAX];
+    struct pool_task *ended[POOLS_MAX] = {0};
     (void)loop;
     (void)events;
     for (int i = 0; i < w->pool_count; i++)
@@ -283,16 +283,19 @@ static bool append_stretch(struct connection *c, struct buf *stretch)
         return true;
     if (!c->ex->res.chunked)
         return buf_append_slice(out, buf_slice(stretch));
-    return buf_printf(out, "%zx\r\n", len) && buf_append_slice(out, buf_slice(stretch)) && buf_append(out, "\r\n", 2);
+    return buf_printf(out, "%zx\r\n", len) && buf_append_slice(out, buf_slice(stretch)) &&
+           buf_append(out, "\r\n", 2);
 }
 
 static bool end_stream(struct connection *c, struct weir_request *job)
 {
     bool failed = job->task.outcome != POOL_TASK_DONE || job->result != 0;
     if (failed)
-        http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" failed after it had begun to answer; closing the connection",
+        http_log(c->ex, LOG_LEVEL_ERROR,
+                 "handler \"%s\" failed after it had begun to answer; closing the connection",
                  job->handler->name);
-    if (failed || (c->ex->res.chunked && !c->ex->res.no_body && !buf_append(send_buffer(c), "0\r\n\r\n", 5))) {
+    if (failed ||
+        (c->ex->res.chunked && !c->ex->res.no_body && !buf_append(send_buffer(c), "0\r\n\r\n", 5))) {
         connection_close(c); /* cut off, so that the client knows */
         return false;
     }

@@ -8,7 +8,12 @@
 #include "handlers/static.h"
 #include "handlers/status.h"
 
-enum { WHOLE_ANSWER_MAX = 32 << 10, REDIRECTS_MAX = 10, CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
+enum {
+    WHOLE_ANSWER_MAX = 32 << 10,
+    REDIRECTS_MAX = 10,
+    CLOSE_WITHOUT_ANSWER = 444,
+    CLIENT_CLOSED_REQUEST = 499
+};
 
 static const struct settings *settings(const struct connection *c)
 {
@@ -69,8 +74,8 @@ static void route(struct connection *c)
 static bool last_on_connection(const struct connection *c)
 {
     const struct settings *s = settings(c);
-    return !c->ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests || s->keepalive_timeout_ms == 0 ||
-           connection_worker(c)->draining;
+    return !c->ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests ||
+           s->keepalive_timeout_ms == 0 || connection_worker(c)->draining;
 }
 
 /* Starts to read the body, or refuses it by its length. */
@@ -111,7 +116,8 @@ void request_start(struct connection *c, struct slice head)
     }
     route(c);
     ex->res.close = last_on_connection(c);
-    if (ex->req.framing == HTTP_BODY_NONE || (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0))
+    if (ex->req.framing == HTTP_BODY_NONE ||
+        (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0))
         request_run(c);
     else
         expect_body(c);
@@ -236,7 +242,8 @@ static bool write_head(struct connection *c)
     struct worker *w = connection_worker(c);
     struct buf *out = send_buffer(c);
     size_t before = buf_len(out);
-    struct http_head_options options = {&w->stamps[settings(c)->server_tokens != 0], settings(c)->keepalive_header_s};
+    struct http_head_options options = {&w->stamps[settings(c)->server_tokens != 0],
+                                        settings(c)->keepalive_header_s};
     if (!http_write_head(&c->ex->res, &c->ex->req, &options, out))
         return false;
     c->ex->head_bytes_sent = buf_len(out) - before;
@@ -308,7 +315,7 @@ void request_done(struct connection *c)
 void request_gone(struct connection *c)
 {
     if (c->ex->res.status == 0 || c->ex->head_bytes_sent == 0)
-        c->ex->res.status = c->location->return_code == CLOSE_WITHOUT_ANSWER ? CLOSE_WITHOUT_ANSWER
-                                                                              : CLIENT_CLOSED_REQUEST;
+        c->ex->res.status =
+            c->location->return_code == CLOSE_WITHOUT_ANSWER ? CLOSE_WITHOUT_ANSWER : CLIENT_CLOSED_REQUEST;
     conclude(c);
 }

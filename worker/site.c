@@ -15,8 +15,9 @@ static void *must(void *p)
     return p;
 }
 
-static const char combined[] = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
-                               "\"$http_referer\" \"$http_user_agent\"";
+static const char combined[] =
+    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
+    "\"$http_referer\" \"$http_user_agent\"";
 
 static const struct http_template *compile(struct site *site, struct slice text, const struct conf_node *node)
 {
@@ -55,7 +56,9 @@ static struct access_log *build_logs(struct site *site, const struct conf_access
 static struct error_target *build_error_targets(struct site *site, const struct conf_error_page *list)
 {
     struct error_target *targets = NULL;
-    for (; list; list = list->next) { /* the conf has the last line first: the first line is to win, and comes first */
+    for (; list;
+         list =
+             list->next) { /* the conf has the last line first: the first line is to win, and comes first */
         struct error_target *t = must(arena_zalloc(&site->arena, sizeof *t));
         *t = (struct error_target){list->codes, list->code_count, list->new_code,
                                    compile(site, list->uri, list->node), targets};
@@ -95,15 +98,17 @@ static void init_handler(struct site *site, struct location *l, const struct con
             conf_error(&site->conf->errors, h->node, "handler \"%s\": %s", l->handler->name,
                        why[0] ? why : "its settings were refused");
     } else if (count) {
-        conf_error(&site->conf->errors, h->node, "handler \"%s\" takes no settings; remove \"%s\"", l->handler->name,
-                   settings[0].key);
+        conf_error(&site->conf->errors, h->node, "handler \"%s\" takes no settings; remove \"%s\"",
+                   l->handler->name, settings[0].key);
     }
 }
 
-static struct location *build_location(struct site *site, const struct conf_location *c, const struct conf_location *outer)
+static struct location *build_location(struct site *site, const struct conf_location *c,
+                                       const struct conf_location *outer)
 {
     struct location *l = must(arena_zalloc(&site->arena, sizeof *l));
-    const struct conf_return *ret = outer && outer->ret ? outer->ret : c->ret; /* the server's own comes first */
+    const struct conf_return *ret =
+        outer && outer->ret ? outer->ret : c->ret; /* the server's own comes first */
     l->settings = &c->settings;
     l->content = c->content;
     l->access_logs = build_logs(site, c->settings.access_logs);
@@ -152,7 +157,8 @@ static struct site_listen *find_listen(struct site *site, const struct conf_list
             return *tail;
     struct site_listen *l = must(arena_zalloc(&site->arena, sizeof *l));
     l->address = address;
-    l->options = (struct net_listen_options){.backlog = (int)c->backlog, .ipv6only = c->ipv6only, .nodelay = nodelay};
+    l->options =
+        (struct net_listen_options){.backlog = (int)c->backlog, .ipv6only = c->ipv6only, .nodelay = nodelay};
     l->names = must(http_names_new(&site->arena));
     l->node = c->node;
     for (int i = 0; i < SITE_REUSEPORT_MAX; i++)
@@ -161,14 +167,15 @@ static struct site_listen *find_listen(struct site *site, const struct conf_list
     return l;
 }
 
-static void attach(struct site *site, const struct conf_server *s, struct vserver *v, const struct conf_listen *c)
+static void attach(struct site *site, const struct conf_server *s, struct vserver *v,
+                   const struct conf_listen *c)
 {
     struct site_listen *l = find_listen(site, c, s->top.settings.tcp_nodelay);
     if (!l)
         return;
     if (c->default_server && l->has_explicit_default)
-        conf_error(&site->conf->errors, c->node, "a duplicate default server for %.*s; keep one default_server",
-                   SLICE_ARGS(c->address));
+        conf_error(&site->conf->errors, c->node,
+                   "a duplicate default server for %.*s; keep one default_server", SLICE_ARGS(c->address));
     if (!l->default_server || c->default_server)
         l->default_server = v;
     l->has_explicit_default |= c->default_server;
@@ -184,8 +191,9 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
             conf_error(&site->conf->errors, s->names_node, "server name \"%.*s\" is invalid: %.*s",
                        SLICE_ARGS(s->names.items[i]), SLICE_ARGS(why));
         else if (why.data)
-            conf_error(&site->conf->warnings, s->names_node, "conflicting server name \"%.*s\" on %.*s, ignored",
-                       SLICE_ARGS(s->names.items[i]), SLICE_ARGS(c->address));
+            conf_error(&site->conf->warnings, s->names_node,
+                       "conflicting server name \"%.*s\" on %.*s, ignored", SLICE_ARGS(s->names.items[i]),
+                       SLICE_ARGS(c->address));
     }
 }
 
@@ -235,7 +243,8 @@ void site_use_error_logs(struct site *site)
     struct log_sink sinks[LOG_SINKS_MAX];
     int count = 0;
     for (const struct conf_error_log *l = site->conf->error_logs; l && count < LOG_SINKS_MAX; l = l->next)
-        sinks[count++] = (struct log_sink){logfiles_add(&site->error_files, l->path)->fd, (enum log_level)l->level};
+        sinks[count++] =
+            (struct log_sink){logfiles_add(&site->error_files, l->path)->fd, (enum log_level)l->level};
     log_set_sinks(sinks, count);
 }
 

@@ -13,9 +13,9 @@
 #include <sys/types.h>
 
 enum worker_message_kind {
-    WORKER_READY,        /* worker to master: it accepts connections */
-    WORKER_RELOAD,       /* master to worker: take over the live values of the configuration in the descriptor */
-    WORKER_RELOADED,     /* worker to master: done */
+    WORKER_READY,    /* worker to master: it accepts connections */
+    WORKER_RELOAD,   /* master to worker: take over the live values of the configuration in the descriptor */
+    WORKER_RELOADED, /* worker to master: done */
     WORKER_RELOAD_FAILED /* worker to master: it could not */
 };
 
@@ -28,9 +28,9 @@ struct worker_options {
     struct site *site;
     struct shm *shm;
     int slot;
-    int index;       /* 0.. among the workers of its generation: picks its reuseport sockets */
-    int channel;     /* its end of the pair; -1 without a master */
-    uid_t uid;       /* who to become; 0 stays root */
+    int index;   /* 0.. among the workers of its generation: picks its reuseport sockets */
+    int channel; /* its end of the pair; -1 without a master */
+    uid_t uid;   /* who to become; 0 stays root */
     gid_t gid;
     const char *user; /* for supplementary groups, or NULL */
     const struct conf_options *conf_options;
