@@ -28,7 +28,7 @@ static inline bool list_empty(const struct list_node *head)
 
 static inline void list_insert_before(struct list_node *at, struct list_node *n)
 {
-    n->prev = at->prev; /* NOLINT(clang-analyzer-unix.Malloc): it does not follow counted references */
+    n->prev = at->prev; /* NOLINT(clang-analyzer-unix.Malloc): it sees no counts */
     n->next = at;
     at->prev->next = n;
     at->prev = n;
@@ -41,13 +41,13 @@ static inline void list_push_back(struct list_node *head, struct list_node *n)
 
 static inline void list_push_front(struct list_node *head, struct list_node *n)
 {
-    list_insert_before(head->next, n); /* NOLINT(clang-analyzer-unix.Malloc): it does not follow counted references */
+    list_insert_before(head->next, n); /* NOLINT(clang-analyzer-unix.Malloc): it sees no counts */
 }
 
 /* Unlinks n from whatever list it is in; harmless on a node in none. */
 static inline void list_remove(struct list_node *n)
 {
-    n->prev->next = n->next; /* NOLINT(clang-analyzer-unix.Malloc): it does not follow counted references */
+    n->prev->next = n->next; /* NOLINT(clang-analyzer-unix.Malloc): it sees no counts */
     n->next->prev = n->prev;
     list_init(n);
 }
@@ -60,7 +60,7 @@ static inline void list_move_all(struct list_node *to, struct list_node *from)
         return;
     }
     *to = *from;
-    to->next->prev = to; /* NOLINT(clang-analyzer-unix.Malloc): it does not follow counted references */
+    to->next->prev = to; /* NOLINT(clang-analyzer-unix.Malloc): it sees no counts */
     to->prev->next = to;
     list_init(from);
 }

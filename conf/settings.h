@@ -54,9 +54,12 @@ struct conf_error_log {
     struct conf_error_log *next;
 };
 
+enum conf_escape { CONF_ESCAPE_DEFAULT, CONF_ESCAPE_JSON, CONF_ESCAPE_NONE };
+
 struct conf_log_format {
     struct slice name;
     struct slice text;
+    enum conf_escape escape;
     const struct conf_node *node;
     struct conf_log_format *next;
 };

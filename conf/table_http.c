@@ -121,15 +121,29 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
     w->settings->access_logs = log;
 }
 
+static bool parse_escape(struct slice text, enum conf_escape *escape)
+{
+    static const char *const names[] = {"escape=default", "escape=json", "escape=none"};
+    for (int i = 0; i < 3; i++) {
+        if (slice_eq(text, slice_of(names[i]))) {
+            *escape = (enum conf_escape)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void set_log_format(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_log_format *f = conf_must(arena_zalloc(&w->conf->arena, sizeof *f)),
                            **tail = &w->conf->http->formats;
     struct buf text = {0};
-    for (int i = 1; i < n->nargs; i++)
+    f->name = n->args[0];
+    f->node = n;
+    bool has_escape = parse_escape(n->args[1], &f->escape);
+    for (int i = has_escape ? 2 : 1; i < n->nargs; i++)
         buf_append_slice(&text, n->args[i]);
-    *f = (struct conf_log_format){
-        .name = n->args[0], .text = arena_dup(&w->conf->arena, buf_slice(&text)), .node = n};
+    f->text = arena_dup(&w->conf->arena, buf_slice(&text));
     buf_free(&text);
     for (; *tail; tail = &(*tail)->next)
         if (slice_eq((*tail)->name, f->name))
@@ -241,7 +255,7 @@ const struct conf_directive conf_http_directives[] = {
     {"access_log", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_access_log,
      "FILE [FORMAT] | off", "Where requests are logged. Default logs/access.log combined."},
     {"log_format", CONF_HTTP, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_log_format,
-     "NAME STRING ...", "A format of access logs; combined is always there."},
+     "NAME [escape=default|json|none] STRING ...", "A format of access logs; combined is always there."},
     {"keepalive_timeout", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_keepalive_timeout,
      "TIME [HEADER-TIME]", "How long an idle connection is kept; 0 closes after each answer. Default 75s."},
     {"keepalive_requests", HTTP_ALL, 1, 1, CONF_NUMBER, FIELD(keepalive_requests), 0, 0, "1000", 0, NULL,

@@ -117,15 +117,43 @@ static bool append_escaped(struct buf *out, struct slice s)
     return true;
 }
 
-bool http_template_log(const struct http_template *t, struct http_exchange *ex, struct buf *out)
+static bool append_json(struct buf *out, struct slice s)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < s.len; i++) {
+        unsigned char c = (unsigned char)s.data[i];
+        const char *short_form = c == '\n'   ? "\\n"
+                                 : c == '\r' ? "\\r"
+                                 : c == '\t' ? "\\t"
+                                 : c == '\b' ? "\\b"
+                                 : c == '\f' ? "\\f"
+                                             : NULL;
+        if (short_form)
+            ok = buf_append(out, short_form, 2);
+        else if (c == '"' || c == '\\')
+            ok = buf_append(out, "\\", 1) && buf_append(out, &s.data[i], 1);
+        else
+            ok = c < 0x20 ? buf_printf(out, "\\u%04X", c) : buf_append(out, &s.data[i], 1);
+    }
+    return ok;
+}
+
+static bool append_value(struct buf *out, enum http_escape escape, struct slice value)
+{
+    if (escape == HTTP_ESCAPE_JSON)
+        return append_json(out, value);
+    if (escape == HTTP_ESCAPE_NONE)
+        return buf_append_slice(out, value);
+    return value.len ? append_escaped(out, value) : buf_append(out, "-", 1);
+}
+
+bool http_template_log(const struct http_template *t, enum http_escape escape, struct http_exchange *ex,
+                       struct buf *out)
 {
     bool ok = true;
     for (const struct part *p = t->parts; ok && p; p = p->next) {
         struct slice value = value_of(p, ex);
-        if (!p->variable)
-            ok = buf_append_slice(out, value);
-        else
-            ok = value.len ? append_escaped(out, value) : buf_append(out, "-", 1);
+        ok = p->variable ? append_value(out, escape, value) : buf_append_slice(out, value);
     }
     return ok;
 }

@@ -20,10 +20,13 @@ struct http_template *http_template_compile(struct arena *arena, struct slice te
 /* The text for this exchange; in its arena unless it is constant. data NULL when memory is out. */
 struct slice http_template_expand(const struct http_template *t, struct http_exchange *ex);
 
+enum http_escape { HTTP_ESCAPE_DEFAULT, HTTP_ESCAPE_JSON, HTTP_ESCAPE_NONE };
+
 /*
- * The same appended to out in the form of access logs: an empty value is "-", and quotes, backslashes, controls and
- * bytes above 126 are written as \xXX (nginx's escape=default).
+ * The same appended to out for access logs. By default an empty value is "-", and quotes, backslashes, controls and
+ * bytes above 126 are written as \xXX; json escapes as in a JSON string (nginx, log_format's escape).
  */
-bool http_template_log(const struct http_template *t, struct http_exchange *ex, struct buf *out);
+bool http_template_log(const struct http_template *t, enum http_escape escape, struct http_exchange *ex,
+                       struct buf *out);
 
 #endif

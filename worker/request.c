@@ -282,7 +282,7 @@ void request_log(struct connection *c, struct http_exchange *ex)
     static struct buf line;
     for (const struct access_log *log = c->location->access_logs; log; log = log->next) {
         line.start = line.end = 0;
-        if (http_template_log(log->format, ex, &line) && buf_append(&line, "\n", 1))
+        if (http_template_log(log->format, log->escape, ex, &line) && buf_append(&line, "\n", 1))
             logfile_append(log->file, buf_slice(&line));
     }
 }

@@ -28,11 +28,14 @@ static const struct http_template *compile(struct site *site, struct slice text,
     return t;
 }
 
-static const struct http_template *log_format(struct site *site, const struct conf_access_log *log)
+static const struct http_template *log_format(struct site *site, const struct conf_access_log *log,
+                                              enum http_escape *escape)
 {
     for (const struct conf_log_format *f = site->conf->http->formats; f; f = f->next)
-        if (slice_eq(f->name, log->format_name))
+        if (slice_eq(f->name, log->format_name)) {
+            *escape = (enum http_escape)f->escape;
             return compile(site, f->text, f->node);
+        }
     if (slice_eq(log->format_name, SLICE("combined")))
         return compile(site, slice_of(combined), log->node);
     conf_error(&site->conf->errors, log->node, "unknown log format \"%.*s\"; define it with log_format",
@@ -45,7 +48,7 @@ static struct access_log *build_logs(struct site *site, const struct conf_access
     struct access_log *logs = NULL, **tail = &logs;
     for (; list && list->path.data; list = list->next) {
         struct access_log *log = must(arena_zalloc(&site->arena, sizeof *log));
-        log->format = log_format(site, list);
+        log->format = log_format(site, list, &log->escape);
         log->file = must(logfiles_add(&site->access_files, list->path));
         *tail = log;
         tail = &log->next;

@@ -21,6 +21,7 @@ enum { SITE_REUSEPORT_MAX = 64 };
 struct access_log {
     struct logfile *file;
     const struct http_template *format;
+    enum http_escape escape;
     struct access_log *next;
 };
 
