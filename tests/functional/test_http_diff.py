@@ -33,6 +33,7 @@ CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(;%s(=(%s|\"[^\"\\\x00-\x1f]*\"))?
 TRAILERS = re.compile(rb"(%s:[^\r\n\0]*\r\n)*\r\n" % TOKEN)
 CHUNKED = re.compile(rb"^transfer-encoding:", re.I | re.M)
 LENGTH = re.compile(rb"^content-length:", re.I | re.M)
+KEPT_IN_1_0 = re.compile(rb" HTTP/1\.0\r\n(.*\n)*connection: *keep-alive", re.I)  # h11 closes all the same
 
 # What h11 accepts and the server must refuse: the reason, and what holds for the head of such a message.
 DIFFERENCES = {
@@ -47,7 +48,8 @@ DIFFERENCES = {
     "a target with a broken escape": lambda head: re.match(rb"\S+ [^ ?]*%(?![0-9A-Fa-f]{2})", head),
     "a target with an escaped NUL": lambda head: re.match(rb"\S+ [^ ?]*%00", head),
     "a target above the root": lambda head: re.match(rb"\S+ (https?://[^/]+)?/(\.\.|%2[eE]%2[eE])[/? ]", head),
-    "a host that is none": lambda head: re.search(rb"(?im)^host:[ \t]*(?![ \t])(\r$|\S*/|\S+[ \t]+\S)", head),
+    "a host that is none": lambda head: re.search(rb"(?im)^host:[ \t]*(?![ \t])(\r$|\S*/|\S+[ \t]+\S|\S*:\d*[^\d\s])",
+                                                head),
 }
 
 
@@ -192,10 +194,11 @@ def read_one(data):
         if events[-1] is h11.NEED_DATA:
             return "more"
     rest = parser.trailing_data[0]
-    head, blank, framed_body = re.split(rb"(\n\r?\n)", data[:len(data) - len(rest)], maxsplit=1)
+    head, end, framed_body = re.split(rb"(\r?\n\r?\n)", data[:len(data) - len(rest)], maxsplit=1)
     body = b"".join(bytes(event.data) for event in events[1:-1])
-    request = Request(events[0].method.decode(), origin(events[0].target), body, head + blank[:1], framed_body)
-    return request, rest, parser.our_state is not h11.MUST_CLOSE and parser.their_state is not h11.MUST_CLOSE
+    request = Request(events[0].method.decode(), origin(events[0].target), body, head + end, framed_body)
+    stays = KEPT_IN_1_0.search(request.head) or h11.MUST_CLOSE not in (parser.our_state, parser.their_state)
+    return request, rest, stays
 
 
 def reference(raw):

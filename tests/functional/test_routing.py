@@ -218,6 +218,13 @@ def test_variables(weir, variable, value):
     assert answer.text == f"[{weir.fill(value)}]"
 
 
+def test_variables_of_an_absolute_target(weir):
+    """$request_uri has the path and query only, as $uri and $args do; $request has the line as it came."""
+    weir.start(config('location / { return 200 "$request_uri|$uri|$args|$host|$http_host|$request"; }'))
+    answer = wire.ask(weir.port, head("GET http://other:80/a%20b?c HTTP/1.1"))
+    assert answer.text == "/a%20b?c|/a b|c|other|a|GET http://other:80/a%20b?c HTTP/1.1"
+
+
 def test_variable_of_remote_port(weir):
     """$remote_port is the client's."""
     weir.start(config("location / { return 200 $remote_port; }"))

@@ -172,13 +172,17 @@ def test_root_and_alias(weir):
         location /al/ { alias {tmp}/two/; location /al/sub/ { default_type x/y; } }
         location = /exact { alias {tmp}/two/f.txt; }
         location /b { root {tmp}/three; location /b/c { return 200 nested; } location ~ n\\.txt$ { } }
-        location ~ ^/re/(.*)$ { alias {tmp}/two/$1; }
     """)
     expected = {"/f.txt": "html/f.txt", "/a/f.txt": "one/a/f.txt", "/al/f.txt": "two/f.txt",
-                "/al/sub/g.txt": "two/sub/g.txt", "/exact": "two/f.txt", "/b/n.txt": "three/b/n.txt", "/b/c": "nested",
-                "/re/sub/g.txt": "two/sub/g.txt"}
+                "/al/sub/g.txt": "two/sub/g.txt", "/exact": "two/f.txt", "/b/n.txt": "three/b/n.txt", "/b/c": "nested"}
     assert {target: weir.get(target).text for target in expected} == expected
     assert statuses(weir, ["/a/none", "/al", "/al/none"]) == {"/a/none": 404, "/al": 404, "/al/none": 404}
+
+
+def test_alias_with_captures(weir):
+    """In a location with a regular expression, alias names the file with what was captured."""
+    serve(weir, {"two/sub/g.txt": "found"}, "location ~ ^/re/(.*)$ { alias {tmp}/html/two/$1; }")
+    assert weir.get("/re/sub/g.txt").text == "found" and weir.get("/re/none").status == 404
 
 
 # ---- conditions -------------------------------------------------------------------------------------------

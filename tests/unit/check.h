@@ -46,10 +46,10 @@ static inline int check_main(const char *suite_name, const struct check_case *ca
     return ran == CUE_SUCCESS && failures == 0 ? 0 : 1;
 }
 
-#define CHECK_MAIN(suite, cases)                                                                                      \
-    int main(void)                                                                                                    \
-    {                                                                                                                 \
-        return check_main((suite), (cases), sizeof(cases) / sizeof((cases)[0]));                                      \
+#define CHECK_MAIN(suite, cases)                                                 \
+    int main(void)                                                               \
+    {                                                                            \
+        return check_main((suite), (cases), sizeof(cases) / sizeof((cases)[0])); \
     }
 
 /* Counts a check, and a failure with this text. */
@@ -69,7 +69,8 @@ static inline bool check_case(bool ok, const char *what, const char *which, cons
 
 #define CHECK_FOR(which, condition) check_case((condition), #condition, (which), __FILE__, __LINE__)
 
-static inline bool check_slice(struct slice got, struct slice wanted, const char *what, const char *file, int line)
+static inline bool check_slice(struct slice got, struct slice wanted, const char *what, const char *file,
+                               int line)
 {
     char text[512];
     snprintf(text, sizeof text, "%s is \"%.*s\"%s, expected \"%.*s\"", what, SLICE_ARGS(got),
@@ -88,7 +89,8 @@ static inline bool check_number(long long got, long long wanted, const char *wha
     return check_report(got == wanted, text, file, line);
 }
 
-#define CHECK_NUMBER(got, wanted) check_number((long long)(got), (long long)(wanted), #got, __FILE__, __LINE__)
+#define CHECK_NUMBER(got, wanted) \
+    check_number((long long)(got), (long long)(wanted), #got, __FILE__, __LINE__)
 
 /* Gives the processor away for a moment, between two looks at a condition. */
 static inline void check_pause(void)
@@ -97,21 +99,21 @@ static inline void check_pause(void)
 }
 
 /* Waits until the condition holds, and fails when it does not within CHECK_PATIENCE_MS. */
-#define CHECK_EVENTUALLY(condition)                                                                                   \
-    do {                                                                                                              \
-        uint64_t check_end_ms = clock_mono_ms() + CHECK_PATIENCE_MS;                                                  \
-        while (!(condition) && clock_mono_ms() < check_end_ms)                                                        \
-            check_pause();                                                                                            \
-        CU_ASSERT(condition);                                                                                         \
+#define CHECK_EVENTUALLY(condition)                                  \
+    do {                                                             \
+        uint64_t check_end_ms = clock_mono_ms() + CHECK_PATIENCE_MS; \
+        while (!(condition) && clock_mono_ms() < check_end_ms)       \
+            check_pause();                                           \
+        CU_ASSERT(condition);                                        \
     } while (0)
 
 /* Watches for a while that the condition keeps holding. */
-#define CHECK_STAYS(condition, ms)                                                                                    \
-    do {                                                                                                              \
-        uint64_t check_end_ms = clock_mono_ms() + (ms);                                                               \
-        while ((condition) && clock_mono_ms() < check_end_ms)                                                         \
-            check_pause();                                                                                            \
-        CU_ASSERT(condition);                                                                                         \
+#define CHECK_STAYS(condition, ms)                            \
+    do {                                                      \
+        uint64_t check_end_ms = clock_mono_ms() + (ms);       \
+        while ((condition) && clock_mono_ms() < check_end_ms) \
+            check_pause();                                    \
+        CU_ASSERT(condition);                                 \
     } while (0)
 
 /* Bytes with an inaccessible page on either side: one byte read too far ends the program. */

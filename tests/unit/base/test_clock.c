@@ -21,10 +21,11 @@ static void writes_http_dates(void)
     static const struct {
         time_t t;
         const char *text;
-    } cases[] = {
-        {784111777, "Sun, 06 Nov 1994 08:49:37 GMT"},   {0, "Thu, 01 Jan 1970 00:00:00 GMT"},
-        {951782400, "Tue, 29 Feb 2000 00:00:00 GMT"},   {4102444799, "Thu, 31 Dec 2099 23:59:59 GMT"},
-        {253402300799, "Fri, 31 Dec 9999 23:59:59 GMT"}};
+    } cases[] = {{784111777, "Sun, 06 Nov 1994 08:49:37 GMT"},
+                 {0, "Thu, 01 Jan 1970 00:00:00 GMT"},
+                 {951782400, "Tue, 29 Feb 2000 00:00:00 GMT"},
+                 {4102444799, "Thu, 31 Dec 2099 23:59:59 GMT"},
+                 {253402300799, "Fri, 31 Dec 9999 23:59:59 GMT"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[CLOCK_HTTP_DATE_BYTES + 1];
         clock_http_date(cases[i].t, text);
@@ -51,7 +52,8 @@ static void reads_all_three_forms(void)
     CHECK_NUMBER(clock_parse_http_date(SLICE("Wednesday, 09-Nov-94 08:49:37 GMT")), 784370977);
     CHECK_NUMBER(clock_parse_http_date(SLICE("Sun Nov  6 08:49:37 1994")), 784111777);
     CHECK_NUMBER(clock_parse_http_date(SLICE("Wed Nov 16 08:49:37 1994")), 784975777);
-    CHECK_NUMBER(clock_parse_http_date(SLICE("Wednesday, 09-Nov-33 08:49:37 GMT")), 2015225377); /* two digits: 2033 */
+    CHECK_NUMBER(clock_parse_http_date(SLICE("Wednesday, 09-Nov-33 08:49:37 GMT")),
+                 2015138977); /* two digits: 2033 */
 }
 
 static void refuses_everything_else(void)
@@ -84,8 +86,8 @@ static void refuses_everything_else(void)
 static void refuses_signs_and_short_fields(void)
 {
     static const char *const cases[] = {
-        "Sun, 06 Nov 1994 -1:49:37 GMT", "Sun, 06 Nov 1994 08:-9:37 GMT", "Sun, 06 Nov 1994 08:49:-7 GMT",
-        "Sun, 06 Nov -994 08:49:37 GMT", "Sun, +6 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994  8:49:37 GMT",
+        "Sun, 06 Nov 1994 -1:49:37 GMT", "Sun, 06 Nov 1994 08:-9:37 GMT",  "Sun, 06 Nov 1994 08:49:-7 GMT",
+        "Sun, 06 Nov -994 08:49:37 GMT", "Sun, +6 Nov 1994 08:49:37 GMT",  "Sun, 06 Nov 1994  8:49:37 GMT",
         "Sun,  6 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994\t08:49:37 GMT",
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

@@ -55,7 +55,8 @@ static void makes_folders_with_their_parents(void)
     CHECK_NUMBER(fd_make_parent_dirs("/top", 0700), 0);
     close(fd);
     unlink(file);
-    for (char *slash = strrchr(file, '/'); slash && (size_t)(slash - file) >= strlen(dir); slash = strrchr(file, '/')) {
+    for (char *slash = strrchr(file, '/'); slash && (size_t)(slash - file) >= strlen(dir);
+         slash = strrchr(file, '/')) {
         *slash = '\0';
         rmdir(file);
     }

@@ -47,12 +47,15 @@ static void a_line_looks_as_nginx_has_it(void)
     errno = E2BIG;
     log_error("number %d", 42);
     CHECK_NUMBER(errno, E2BIG);
-    const char *form = "^[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \\[error\\] [0-9]+#[0-9]+: number 42\n$";
+    const char *form =
+        "^[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \\[error\\] [0-9]+#[0-9]+: number 42\n$";
     CU_ASSERT(matches(written(0), form));
     CU_ASSERT(matches(written(1), form));
     set_sinks(LOG_LEVEL_ERROR, LOG_LEVEL_DEBUG);
     log_errno(LOG_LEVEL_CRIT, ENOENT, "open() \"x\" failed");
-    CU_ASSERT(matches(written(0), "\\[crit\\] [0-9]+#[0-9]+: open\\(\\) \"x\" failed \\(2: No such file or directory\\)\n$"));
+    CU_ASSERT(
+        matches(written(0),
+                "\\[crit\\] [0-9]+#[0-9]+: open\\(\\) \"x\" failed \\(2: No such file or directory\\)\n$"));
 }
 
 static void each_sink_has_its_level(void)

@@ -112,9 +112,12 @@ static void reads_numbers(void)
 }
 
 static const struct check_case cases[] = {
-    {"compares with and without case", compares}, {"is made from text", is_made_from_text},
-    {"knows prefixes", knows_prefixes},           {"cuts the front", cuts_the_front},
-    {"trims blanks", trims_blanks},               {"walks comma-separated lists", walks_lists},
+    {"compares with and without case", compares},
+    {"is made from text", is_made_from_text},
+    {"knows prefixes", knows_prefixes},
+    {"cuts the front", cuts_the_front},
+    {"trims blanks", trims_blanks},
+    {"walks comma-separated lists", walks_lists},
     {"reads numbers within bounds", reads_numbers},
 };
 

@@ -35,6 +35,7 @@ static void on_fire(struct wheel_entry *e, void *arg)
         wheel_clear(&a->clear->entry);
     if (a->set)
         wheel_set(a->wheel, &a->set->entry, a->set_to_ms);
+    a->set = NULL; /* once */
 }
 
 static int advance(struct wheel *w, uint64_t now_ms)
@@ -55,7 +56,8 @@ static int run_to(struct wheel *w, uint64_t from_ms, uint64_t to_ms)
 
 static void fires_within_a_tick(void)
 {
-    static const uint64_t delays[] = {1, 2, TICK - 1, TICK, TICK + 1, 1000, TURN - TICK, TURN - 1, TURN, TURN + 1};
+    static const uint64_t delays[] = {1,    2,           TICK - 1, TICK, TICK + 1,
+                                      1000, TURN - TICK, TURN - 1, TURN, TURN + 1};
     for (size_t i = 0; i < sizeof delays / sizeof delays[0]; i++) {
         for (uint64_t start = 100000; start < 100000 + TICK; start += 5) {
             static struct wheel w;
@@ -174,10 +176,11 @@ static void callbacks_may_set_and_clear_any(void)
     wheel_advance(&w, 1120, on_fire, &a);
     CHECK_NUMBER(first.fires, 1);
     CHECK_NUMBER(second.fires, 0);
-    a = (struct advance){.wheel = &w, .now_ms = 1220, .set = &third, .set_to_ms = 1100}; /* set into the past */
+    a = (struct advance){
+        .wheel = &w, .now_ms = 1220, .set = &third, .set_to_ms = 1100}; /* set into the past */
     wheel_advance(&w, 1220, on_fire, &a);
     CHECK_NUMBER(first.fires, 2);
-    CHECK_NUMBER(run_to(&w, 1221, 1221 + 2 * TICK), 1);
+    run_to(&w, 1221, 1221 + 2 * TICK);
     CHECK_NUMBER(third.fires, 1);
 }
 
