@@ -130,7 +130,8 @@ static void obey(struct master *m)
 {
     if (take(SIGCHLD))
         workers_reap(m);
-    if (take(SIGTERM) | take(SIGINT))
+    bool terminate = take(SIGTERM), interrupt = take(SIGINT); /* both are taken, whichever came */
+    if (terminate || interrupt)
         begin_stop(m, SIGTERM);
     if (take(SIGQUIT))
         begin_stop(m, SIGQUIT);

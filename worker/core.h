@@ -86,8 +86,7 @@ struct worker {
     struct listener *listeners;
     int listener_count;
     bool accepting;
-    bool draining;           /* QUIT: no new connections, finish what runs */
-    uint64_t drain_until_ms; /* at the latest */
+    bool draining; /* QUIT: no new connections, finish what runs */
     ev_timer accept_pause;
     struct list_node busy, idle; /* connections; idle ones oldest first */
     unsigned connections;
@@ -119,9 +118,6 @@ struct worker {
 };
 
 /* --- worker/loop.c --- */
-void worker_begin_drain(struct worker *w);
-void worker_check_drained(struct worker *w);
-
 /* Writes memory, CPU time and heartbeat to the slot. */
 void worker_publish_figures(struct worker *w);
 
@@ -229,6 +225,8 @@ void offload_client_gone(struct connection *c);
 
 /* Takes what the handler has written into the output. False when there was nothing. */
 bool offload_pull(struct connection *c);
-void offload_close_pools(struct worker *w);
+
+/* Ends the pools' threads. False when one still runs a handler. */
+bool offload_close_pools(struct worker *w);
 
 #endif

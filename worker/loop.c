@@ -29,7 +29,6 @@ static void on_wheel(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     w->wheel_armed_ms = 0;
     wheel_advance(&w->wheel, w->now_ms, connection_on_timer, w);
-    worker_check_drained(w);
 }
 
 static void arm_wheel(struct worker *w)
@@ -50,6 +49,8 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     (void)events;
     logfiles_flush(&w->site->access_files);
     arm_wheel(w);
+    if (w->draining && w->connections == 0 && w->jobs == 0)
+        ev_break(w->loop, EVBREAK_ALL);
 }
 
 static void take_time(struct worker *w)
@@ -109,14 +110,11 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
 /* --- the end --- */
 
 /* Idle clients get a moment: one that is just sending its next request is answered, and told to close. */
-void worker_begin_drain(struct worker *w)
+static void begin_drain(struct worker *w)
 {
-    if (w->draining)
-        return;
     log_notice("gracefully shutting down");
     w->draining = true;
     w->slot->state = SHM_STOPPING;
-    w->drain_until_ms = w->now_ms + (uint64_t)w->conf->shutdown_timeout_ms;
     accept_close(w);
     for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next)
         connection_set_timer(container_of(n, struct connection, link), DRAIN_GRACE_MS);
@@ -125,13 +123,6 @@ void worker_begin_drain(struct worker *w)
         if (c->state == CONNECTION_HEAD && c->requests == 0 && !c->in)
             connection_set_timer(c, DRAIN_GRACE_MS);
     }
-    worker_check_drained(w);
-}
-
-void worker_check_drained(struct worker *w)
-{
-    if (w->draining && w->connections == 0 && w->jobs == 0)
-        ev_break(w->loop, EVBREAK_ALL);
 }
 
 static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int events)
@@ -151,7 +142,7 @@ static void start_drain(struct worker *w)
     ev_timer_init(&deadline, on_drain_over, (double)w->conf->shutdown_timeout_ms / 1000, 0);
     deadline.data = w;
     ev_timer_start(w->loop, &deadline);
-    worker_begin_drain(w);
+    begin_drain(w);
 }
 
 /* --- what comes from outside --- */
@@ -341,9 +332,11 @@ int worker_run(const struct worker_options *options)
     worker_publish_figures(w);
     reply(w, WORKER_READY, counter_get(&w->slot->generation));
     ev_run(w->loop, 0);
-    offload_close_pools(w);
+    bool quiet = offload_close_pools(w);
     logfiles_flush(&w->site->access_files);
     log_notice("exiting");
     worker_publish_figures(w);
+    if (!quiet)
+        _exit(0); /* a handler still runs: what it uses must not be taken down under it */
     return 0;
 }

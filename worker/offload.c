@@ -8,11 +8,12 @@
  */
 #include "worker/core.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
 
-enum { RETRY_AFTER_S = 1 };
+enum { RETRY_AFTER_S = 1, THREADS_END_WITHIN_US = 500000 };
 
 static const double EXPIRE_EVERY_S = 0.05;
 
@@ -142,7 +143,6 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int events)
             on_job_ended(w, (struct weir_request *)t); /* its first member */
         }
     }
-    worker_check_drained(w);
 }
 
 /* Tasks whose time in the queue is over are ended also when no thread comes by. Runs only while there are jobs. */
@@ -326,8 +326,12 @@ bool offload_pull(struct connection *c)
     return false;
 }
 
-void offload_close_pools(struct worker *w)
+bool offload_close_pools(struct worker *w)
 {
+    bool quiet = true;
+    uint64_t deadline_us =
+        w->jobs ? 0 : clock_mono_us() + THREADS_END_WITHIN_US; /* idle threads only have to wake */
     for (int i = 0; i < w->pool_count; i++)
-        pool_shutdown(w->pools[i].pool, POOL_DROP, 0);
+        quiet &= pool_shutdown(w->pools[i].pool, POOL_DROP, deadline_us) == POOL_OK;
+    return quiet;
 }

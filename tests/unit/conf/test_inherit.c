@@ -1,0 +1,194 @@
+/*
+ * tests/unit/conf/test_inherit.c - defaults, paths, and what inner blocks take over from outer ones.
+ */
+#include "base/log.h"
+#include "tests/unit/conf/conf_help.h"
+
+static void core_defaults(void)
+{
+    struct conf *conf = good_conf_of("");
+    CHECK_NUMBER(conf->daemon, 1);
+    CHECK_NUMBER(conf->master_process, 1);
+    CHECK_SLICE(conf->user, "nobody");
+    CHECK_SLICE(conf->pid_path, "/srv/logs/weir.pid");
+    CHECK_NUMBER(conf->worker_processes, 1);
+    CHECK_NUMBER(conf->rlimit_nofile, CONF_UNSET);
+    CHECK_NUMBER(conf->shutdown_timeout_ms, 30000);
+    CHECK_NUMBER(conf->worker_connections, 512);
+    CHECK_NUMBER(conf->multi_accept, 0);
+    CHECK_SLICE(conf->error_logs->path, "/srv/logs/error.log");
+    CHECK_NUMBER(conf->error_logs->level, LOG_LEVEL_ERROR);
+    CU_ASSERT_PTR_NULL(conf->http);
+    CHECK_SLICE(conf->pools->name, "default");
+    CHECK_NUMBER(conf->pools->threads_min, 0);
+    CHECK_NUMBER(conf->pools->threads_max, 32);
+    CHECK_NUMBER(conf->pools->max_queue, 65536);
+    CHECK_NUMBER(conf->pools->queue_timeout_ms, 0);
+    CHECK_NUMBER(conf->pools->idle_timeout_ms, 60000);
+    CHECK_NUMBER(conf->pools->stack_bytes, 262144);
+    CHECK_NUMBER(conf->pools->discipline, CONF_FIFO);
+    conf_free(conf);
+}
+
+static void http_defaults(void)
+{
+    struct conf *conf = good_conf_of("http { }");
+    const struct settings *s = &conf->http->settings;
+    CHECK_SLICE(s->root, "/srv/html");
+    CHECK_NUMBER(s->index->count, 1);
+    CHECK_SLICE(s->index->items[0], "index.html");
+    CHECK_SLICE(s->default_type, "text/plain");
+    CHECK_NUMBER(s->types->count, 3);
+    CHECK_NUMBER(s->keepalive_timeout_ms, 75000);
+    CHECK_NUMBER(s->keepalive_header_s, 0);
+    CHECK_NUMBER(s->keepalive_requests, 1000);
+    CHECK_NUMBER(s->client_header_timeout_ms, 60000);
+    CHECK_NUMBER(s->client_body_timeout_ms, 60000);
+    CHECK_NUMBER(s->send_timeout_ms, 60000);
+    CHECK_NUMBER(s->client_max_body_bytes, 1 << 20);
+    CHECK_NUMBER(s->client_header_buffer_bytes, 1024);
+    CHECK_NUMBER(s->large_header_buffers, 4);
+    CHECK_NUMBER(s->large_header_buffer_bytes, 8192);
+    CHECK_NUMBER(s->client_body_buffer_bytes, 16384);
+    CHECK_SLICE(s->client_body_temp_path, "/srv/client_body_temp");
+    CHECK_NUMBER(s->handler_timeout_ms, 60000);
+    CHECK_NUMBER(s->sendfile, 0);
+    CHECK_NUMBER(s->tcp_nodelay, 1);
+    CHECK_NUMBER(s->tcp_nopush, 0);
+    CHECK_NUMBER(s->server_tokens, 1);
+    CU_ASSERT_PTR_NULL(s->error_pages);
+    CU_ASSERT_PTR_NULL(conf->http->servers);
+    conf_free(conf);
+}
+
+static void inner_blocks_take_over(void)
+{
+    struct conf *conf = good_conf_of(
+        "http { sendfile on; keepalive_timeout 5s 4; default_type a/b; root www/; client_max_body_size 2m;"
+        "  server { client_max_body_size 3m; index a b;"
+        "    location /x { root /abs; default_type c/d; location /x/y { keepalive_timeout 0; sendfile off; } }"
+        "    location /z { } } }");
+    const struct conf_server *server = conf->http->servers;
+    const struct conf_location *x = server->top.locations, *y = x->locations, *z = x->next;
+    CHECK_SLICE(conf->http->settings.root, "/srv/www");
+    CHECK_SLICE(server->top.settings.root, "/srv/www");
+    CHECK_SLICE(x->settings.root, "/abs");
+    CHECK_SLICE(y->settings.root, "/abs");
+    CHECK_SLICE(z->settings.root, "/srv/www");
+    CHECK_NUMBER(conf->http->settings.client_max_body_bytes, 2 << 20);
+    CHECK_NUMBER(z->settings.client_max_body_bytes, 3 << 20);
+    CHECK_NUMBER(y->settings.client_max_body_bytes, 3 << 20);
+    CHECK_SLICE(y->settings.default_type, "c/d");
+    CHECK_SLICE(z->settings.default_type, "a/b");
+    CHECK_NUMBER(x->settings.keepalive_timeout_ms, 5000);
+    CHECK_NUMBER(x->settings.keepalive_header_s, 4);
+    CHECK_NUMBER(y->settings.keepalive_timeout_ms, 0);
+    CHECK_NUMBER(y->settings.keepalive_header_s, 0);
+    CHECK_NUMBER(x->settings.sendfile, 1);
+    CHECK_NUMBER(y->settings.sendfile, 0);
+    CHECK_NUMBER(y->settings.index->count, 2);
+    CHECK_SLICE(y->settings.index->items[1], "b");
+    conf_free(conf);
+}
+
+static void alias_and_root_replace_each_other(void)
+{
+    struct conf *conf =
+        good_conf_of("http { root /r; server { location /i/ { alias /data/; location /i/j { } "
+                     "location /i/k { root /k; } } } }");
+    const struct conf_location *i = conf->http->servers->top.locations;
+    CHECK_SLICE(i->settings.alias, "/data/"); /* as written: the URI's rest follows at once */
+    CHECK_NUMBER(i->settings.alias_strip, 3);
+    CHECK_SLICE(i->locations->settings.alias, "/data/");
+    CHECK_NUMBER(i->locations->settings.alias_strip, 3);
+    CHECK_ABSENT(i->locations->next->settings.alias);
+    CHECK_SLICE(i->locations->next->settings.root, "/k");
+    conf_free(conf);
+}
+
+static void lists_are_replaced_whole(void)
+{
+    struct conf *conf = good_conf_of(
+        "http { types { text/a a; } types { text/b B bb; } error_page 404 /e; access_log l1; access_log l2 fmt;"
+        "  log_format fmt '$status' ' $uri';"
+        "  server { } server { types { text/c c; } error_page 500 /f; access_log off; location / { } } }");
+    const struct conf_server *first = conf->http->servers, *second = first->next;
+    CHECK_NUMBER(first->top.settings.types->count, 3); /* blocks of one level add up */
+    CHECK_SLICE(first->top.settings.types->items[1].extension, "b");
+    CHECK_SLICE(first->top.settings.types->items[1].type, "text/b");
+    CHECK_NUMBER(second->top.settings.types->count, 1);
+    CHECK_NUMBER(first->top.settings.error_pages->codes[0], 404);
+    CU_ASSERT_PTR_NULL(first->top.settings.error_pages->next);
+    CHECK_NUMBER(second->top.settings.error_pages->codes[0], 500);
+    CU_ASSERT_PTR_NULL(second->top.settings.error_pages->next);
+    CHECK_ABSENT(second->top.locations->settings.access_logs->path); /* off */
+    const struct conf_access_log *log = first->top.settings.access_logs;
+    CU_ASSERT(log && log->next && !log->next->next);
+    CHECK_SLICE(conf->http->formats->text, "$status $uri");
+    conf_free(conf);
+}
+
+static void paths_get_the_prefix(void)
+{
+    struct conf *conf = good_conf_of(
+        "pid run/p; error_log a.log debug; error_log /b.log; error_log stderr; load_module m.so;");
+    CHECK_SLICE(conf->pid_path, "/srv/run/p");
+    CHECK_SLICE(conf->error_logs->path, "/srv/a.log");
+    CHECK_NUMBER(conf->error_logs->level, LOG_LEVEL_DEBUG);
+    CHECK_SLICE(conf->error_logs->next->path, "/b.log");
+    CHECK_SLICE(conf->error_logs->next->next->path, "stderr");
+    CHECK_SLICE(conf->modules->path, "/srv/m.so");
+    CHECK_SLICE(conf_full_path(conf, SLICE("x")), "/srv/x");
+    CHECK_SLICE(conf_full_path(conf, SLICE("/x")), "/x");
+    CHECK_SLICE(conf_full_path(conf, SLICE("")), "/srv/");
+    conf_free(conf);
+}
+
+static void the_command_line_contributes(void)
+{
+    struct conf_options options = {
+        .prefix = "/p/", .file = "/dev/null", .globals = "worker_processes 3; pid x;", .error_log = "e.log"};
+    struct conf *conf = conf_load(&options);
+    CHECK_NUMBER(conf->errors.count, 0);
+    CHECK_NUMBER(conf->worker_processes, 3);
+    CHECK_SLICE(conf->pid_path, "/p/x");
+    CHECK_SLICE(conf->error_logs->path, "/p/e.log");
+    conf_free(conf);
+    options.globals = "worker_processes 3";
+    conf = conf_load(&options);
+    CU_ASSERT(has_error(conf, "in command line:1"));
+    conf_free(conf);
+}
+
+static void names_and_handlers_are_kept(void)
+{
+    struct conf *conf =
+        good_conf_of("user www staff; worker_processes auto; http { server { server_name a *.b; "
+                     "server_name ~c; location /h { handler demo.x pool=io depth=3 text='a=b'; } } }");
+    CHECK_SLICE(conf->user, "www");
+    CHECK_SLICE(conf->group, "staff");
+    CU_ASSERT(conf->worker_processes >= 1);
+    const struct conf_server *server = conf->http->servers;
+    CHECK_NUMBER(server->names.count, 3);
+    CHECK_SLICE(server->names.items[2], "~c");
+    const struct conf_handler *handler = server->top.locations->handler;
+    CHECK_SLICE(handler->name, "demo.x");
+    CHECK_SLICE(handler->pool, "io");
+    CHECK_SLICE(handler->args->key, "depth");
+    CHECK_SLICE(handler->args->next->value, "a=b");
+    CU_ASSERT_PTR_NULL(handler->args->next->next);
+    conf_free(conf);
+}
+
+static const struct check_case cases[] = {
+    {"core defaults", core_defaults},
+    {"http defaults", http_defaults},
+    {"inner blocks take over", inner_blocks_take_over},
+    {"alias and root replace each other", alias_and_root_replace_each_other},
+    {"lists are replaced whole", lists_are_replaced_whole},
+    {"paths get the prefix", paths_get_the_prefix},
+    {"the command line contributes", the_command_line_contributes},
+    {"names and handlers are kept", names_and_handlers_are_kept},
+};
+
+CHECK_MAIN("conf/inherit", cases)

@@ -1,0 +1,137 @@
+/*
+ * tests/unit/conf/test_live.c - what a reload can change in place, taking it over, and the serialized round trip.
+ */
+#include "base/log.h"
+#include "tests/unit/conf/conf_help.h"
+
+static const char base[] =
+    "error_log stderr warn; thread_pool io threads=2..4 max_queue=8; worker_shutdown_timeout 5s;\n"
+    "events { worker_connections 100; }\n"
+    "http { send_timeout 7s; types { text/html html; }\n"
+    "  server { listen 8080; server_name a; client_max_body_size 1k; location / { root x; handler_timeout 1s;\n"
+    "    location /in { keepalive_timeout 9s; large_client_header_buffers 4 4k; } } } }\n";
+
+/* The base with one text in place of another. */
+static struct conf *changed(const char *from, const char *to)
+{
+    static char text[2048];
+    const char *at = strstr(base, from);
+    if (!at)
+        abort();
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - base), base, to, at + strlen(from));
+    return good_conf_of(text);
+}
+
+static void check_live(const char *from, const char *to, bool live)
+{
+    struct conf *a = good_conf_of(base), *b = changed(from, to);
+    CHECK_FOR(to, conf_differs_only_live(a, b) == live);
+    CHECK_FOR(to, conf_differs_only_live(b, a) == live);
+    conf_free(a);
+    conf_free(b);
+}
+
+static void live_values_may_differ(void)
+{
+    check_live("warn", "warn", true); /* nothing differs */
+    check_live("warn", "debug", true);
+    check_live(" warn", "", true);
+    check_live("threads=2..4 max_queue=8", "threads=9", true);
+    check_live("max_queue=8", "max_queue=9 queue_timeout=1s idle_timeout=1s discipline=lifo", true);
+    check_live("worker_shutdown_timeout 5s;", "", true);
+    check_live("worker_connections 100;", "worker_connections 7; multi_accept on;", true);
+    check_live("send_timeout 7s;", "send_timeout 8s; client_body_timeout 1s; keepalive_requests 5;", true);
+    check_live("1k", "2k", true);
+    check_live("handler_timeout 1s;", "", true);
+    check_live("4 4k", "2 2k", true);
+}
+
+static void everything_else_starts_new_workers(void)
+{
+    check_live("error_log stderr", "error_log x.log", false);
+    check_live("thread_pool io", "thread_pool disk", false);
+    check_live("thread_pool io threads=2..4 max_queue=8;", "", false);
+    check_live("events", "daemon off; events", false);
+    check_live("8080", "8081", false);
+    check_live("server_name a", "server_name a b", false);
+    check_live("location / {", "location /y { } location / {", false);
+    check_live("location / {", "location = / {", false);
+    check_live("root x", "root y", false);
+    check_live("text/html html", "text/html html htm", false);
+    check_live("location / {", "access_log off; location / {", false);
+    check_live("http {", "http { server { } ", false);
+}
+
+/* pool_reconfigure cannot change the stacks of a pool: such a change may not pass for one that was taken over. */
+static void a_stack_size_is_not_taken_over_in_place(void)
+{
+    check_live("max_queue=8", "max_queue=8 stack_size=1m", false);
+}
+
+static void copying_takes_the_values_over(void)
+{
+    struct conf *to = good_conf_of(base);
+    struct conf *from = good_conf_of(
+        "error_log stderr debug; thread_pool io threads=1 max_queue=3 queue_timeout=2s discipline=lifo;"
+        "worker_shutdown_timeout 6s; events { worker_connections 200; multi_accept on; }\n"
+        "http { send_timeout 8s; types { text/html html; }\n"
+        "  server { listen 8080; server_name a; client_max_body_size 2k; location / { root x; handler_timeout 2s;\n"
+        "    location /in { keepalive_timeout 10s 9s; large_client_header_buffers 5 5k; } } } }\n");
+    CU_ASSERT(conf_differs_only_live(to, from));
+    const struct conf_location *root = to->http->servers->top.locations, *in = root->locations;
+    conf_copy_live(to, from);
+    conf_free(from); /* nothing of it may be referred to any more */
+    CHECK_NUMBER(to->error_logs->level, LOG_LEVEL_DEBUG);
+    CHECK_NUMBER(to->shutdown_timeout_ms, 6000);
+    CHECK_NUMBER(to->worker_connections, 200);
+    CHECK_NUMBER(to->multi_accept, 1);
+    CHECK_SLICE(to->pools->name, "io");
+    CHECK_NUMBER(to->pools->threads_min, 1);
+    CHECK_NUMBER(to->pools->threads_max, 1);
+    CHECK_NUMBER(to->pools->max_queue, 3);
+    CHECK_NUMBER(to->pools->queue_timeout_ms, 2000);
+    CHECK_NUMBER(to->pools->discipline, CONF_LIFO);
+    CHECK_SLICE(to->pools->next->name, "default");
+    CHECK_NUMBER(to->http->settings.send_timeout_ms, 8000);
+    CHECK_NUMBER(to->http->servers->top.settings.send_timeout_ms, 8000); /* inherited values too */
+    CHECK_NUMBER(to->http->servers->top.settings.client_max_body_bytes, 2048);
+    CHECK_NUMBER(root->settings.handler_timeout_ms, 2000);
+    CHECK_NUMBER(in->settings.keepalive_timeout_ms, 10000);
+    CHECK_NUMBER(in->settings.keepalive_header_s, 9);
+    CHECK_NUMBER(in->settings.large_header_buffers, 5);
+    CHECK_NUMBER(in->settings.large_header_buffer_bytes, 5120);
+    CHECK_SLICE(root->settings.root, "/srv/x");
+    conf_free(to);
+}
+
+static void a_serialized_configuration_is_the_same_one(void)
+{
+    struct conf *conf = good_conf_of(base);
+    struct buf text = {0};
+    CU_ASSERT(conf_serialize(conf, &text));
+    static const struct conf_options options = {.prefix = "/srv/", .file = "/srv/weir.conf"};
+    struct conf *again = conf_load_serialized(&options, buf_slice(&text));
+    CHECK_NUMBER(again->errors.count, 0);
+    CU_ASSERT(conf_differs_only_live(conf, again));
+    CHECK_NUMBER(again->http->servers->top.locations->locations->settings.keepalive_timeout_ms, 9000);
+    CHECK_NUMBER(again->pools->threads_max, 4);
+    buf_free(&text);
+    conf_free(conf);
+    conf_free(again);
+}
+
+static void freeing_nothing_is_harmless(void)
+{
+    conf_free(NULL);
+}
+
+static const struct check_case cases[] = {
+    {"live values may differ", live_values_may_differ},
+    {"everything else starts new workers", everything_else_starts_new_workers},
+    {"a stack size is not taken over in place", a_stack_size_is_not_taken_over_in_place},
+    {"copying takes the values over", copying_takes_the_values_over},
+    {"a serialized configuration is the same one", a_serialized_configuration_is_the_same_one},
+    {"freeing nothing is harmless", freeing_nothing_is_harmless},
+};
+
+CHECK_MAIN("conf/live", cases)
