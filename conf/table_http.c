@@ -58,11 +58,6 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
         w->settings->root = path;
         return;
     }
-    if (w->location->match == CONF_MATCH_REGEX || w->location->match == CONF_MATCH_REGEX_NOCASE) {
-        conf_error(&w->conf->errors, n,
-                   "\"alias\" in a regex location needs captures, which are not supported; use root");
-        return;
-    }
     w->settings->alias = path;
     w->settings->alias_strip = (int64_t)w->location->pattern.len;
 }

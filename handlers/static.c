@@ -188,14 +188,15 @@ static int redirect_to_folder(struct http_exchange *ex)
     return ex->res.location.data ? 301 : 500;
 }
 
-int static_answer(struct http_exchange *ex, const struct settings *s, struct file_cache *cache)
+int static_answer(struct http_exchange *ex, const struct settings *s, const struct http_template *alias,
+                  struct file_cache *cache)
 {
     if (ex->req.method != HTTP_GET && ex->req.method != HTTP_HEAD)
         return 405;
     struct slice uri = ex->req.path;
-    if (uri.data[uri.len - 1] == '/')
+    if (!alias && uri.data[uri.len - 1] == '/')
         return find_index(ex, s, cache);
-    struct slice path = file_path(ex, s, uri);
+    struct slice path = alias ? http_template_expand(alias, ex) : file_path(ex, s, uri);
     if (!path.data)
         return 500;
     struct file_entry *e = file_cache_get(cache, path);

@@ -8,12 +8,16 @@
 
 #include "conf/settings.h"
 #include "handlers/file_cache.h"
-#include "http/exchange.h"
+#include "http/template.h"
 
 /* The path was changed (to an index file): the request is to be routed again. */
 enum { STATIC_ROUTE_AGAIN = -1 };
 
-/* Answers from the disk. Returns 0, STATIC_ROUTE_AGAIN, or the status of the error page to send. */
-int static_answer(struct http_exchange *ex, const struct settings *settings, struct file_cache *cache);
+/*
+ * Answers from the disk. alias is NULL, or gives the whole path, as in a regex location. Returns 0, STATIC_ROUTE_AGAIN, or the status of
+ * the error page to send.
+ */
+int static_answer(struct http_exchange *ex, const struct settings *settings,
+                  const struct http_template *alias, struct file_cache *cache);
 
 #endif

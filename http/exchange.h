@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "http/chunked.h"
+#include "http/regex.h"
 #include "http/request.h"
 #include "http/response.h"
 
@@ -22,6 +23,7 @@ struct http_peer {
 struct http_exchange {
     struct arena arena;
     struct http_request req;
+    struct http_captures server_captures, location_captures; /* of regular expressions that chose them */
     struct http_response res;
     struct slice head;        /* the request's head, in the arena */
     uint64_t request_bytes;   /* head and body as received */

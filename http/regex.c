@@ -16,7 +16,7 @@ static bool prepare_matching(void)
 {
     if (match_data)
         return true;
-    match_data = pcre2_match_data_create(1, NULL);
+    match_data = pcre2_match_data_create(HTTP_GROUPS_MAX, NULL);
     match_context = pcre2_match_context_create(NULL);
     if (!match_data || !match_context)
         return false;
@@ -43,10 +43,35 @@ struct http_regex *http_regex_new(struct arena *arena, struct slice pattern, boo
     return (struct http_regex *)code;
 }
 
-bool http_regex_matches(const struct http_regex *regex, struct slice subject)
+bool http_regex_match(const struct http_regex *regex, struct slice subject, struct http_captures *captures)
 {
-    return pcre2_match((const pcre2_code *)regex, (PCRE2_SPTR)subject.data, subject.len, 0, 0, match_data,
-                       match_context) >= 0;
+    int groups = pcre2_match((const pcre2_code *)regex, (PCRE2_SPTR)subject.data, subject.len, 0, 0,
+                             match_data, match_context);
+    if (groups < 0)
+        return false;
+    if (groups == 0) /* more groups than there is room for */
+        groups = HTTP_GROUPS_MAX;
+    if (!captures)
+        return true;
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(match_data);
+    captures->regex = regex;
+    captures->count = groups;
+    for (int i = 0; i < groups; i++)
+        captures->groups[i] = at[2 * i] == PCRE2_UNSET
+                                  ? (struct slice){0}
+                                  : (struct slice){subject.data + at[2 * i], at[2 * i + 1] - at[2 * i]};
+    return true;
+}
+
+int http_regex_group(const struct http_regex *regex, struct slice name)
+{
+    char text[64];
+    if (name.len >= sizeof text)
+        return -1;
+    memcpy(text, name.data, name.len);
+    text[name.len] = '\0';
+    int group = pcre2_substring_number_from_name((const pcre2_code *)regex, (PCRE2_SPTR)text);
+    return group > 0 ? group : -1;
 }
 
 void http_regex_free(struct http_regex *regex)

@@ -13,7 +13,21 @@ struct http_regex;
 
 /* Compiles, with the just-in-time compiler where there is one. NULL on an error; *why says what and where. */
 struct http_regex *http_regex_new(struct arena *arena, struct slice pattern, bool no_case, struct slice *why);
-bool http_regex_matches(const struct http_regex *regex, struct slice subject);
+
+enum { HTTP_GROUPS_MAX = 10 };
+
+/* What the groups of a match are: slices of its subject; groups[0] is all of it. */
+struct http_captures {
+    const struct http_regex *regex;
+    int count; /* 0: nothing matched */
+    struct slice groups[HTTP_GROUPS_MAX];
+};
+
+/* Matches; captures may be NULL. */
+bool http_regex_match(const struct http_regex *regex, struct slice subject, struct http_captures *captures);
+
+/* The number of a named group, or -1. */
+int http_regex_group(const struct http_regex *regex, struct slice name);
 void http_regex_free(struct http_regex *regex);
 
 #endif

@@ -272,7 +272,7 @@ static bool parse_target(struct http_request *req, char *scratch, struct http_er
 {
     struct slice rest = req->target;
     if (rest.data[0] == '*' && rest.len == 1 && req->method == HTTP_OPTIONS) {
-        req->path = rest;
+        req->path = req->uri = rest;
         return true;
     }
     if (req->method == HTTP_CONNECT || req->method == HTTP_TRACE)
@@ -291,6 +291,7 @@ static bool parse_target(struct http_request *req, char *scratch, struct http_er
             return refuse(error, 400, "client sent invalid host");
         rest = slice_from(rest, n);
     }
+    req->uri = rest.len ? rest : SLICE("/");
     const char *mark = memchr(rest.data, '?', rest.len);
     struct slice raw_path = {rest.data, mark ? (size_t)(mark - rest.data) : rest.len};
     if (mark)

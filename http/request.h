@@ -40,6 +40,7 @@ struct http_request {
     struct slice method_name;
     enum http_method method;
     struct slice target; /* as received */
+    struct slice uri;    /* path and query as received, without scheme and host of an absolute target */
     struct slice path;   /* decoded and normalised, starts with "/" (or is "*") */
     struct slice args;   /* behind the "?", data NULL without one */
     struct slice host;   /* lower case not applied; without port; empty for HTTP/1.0 without Host */

@@ -6,8 +6,6 @@
  */
 #include "http/router.h"
 
-#include "http/regex.h"
-
 #include <stdint.h>
 
 struct entry {
@@ -177,8 +175,9 @@ static void *find_trailing(const struct table *t, struct slice host)
     return NULL;
 }
 
-void *http_names_find(const struct http_names *names, struct slice host)
+void *http_names_find(const struct http_names *names, struct slice host, struct http_captures *captures)
 {
+    struct slice as_sent = host;
     char lower[256];
     if (host.len > sizeof lower)
         return NULL;
@@ -192,8 +191,11 @@ void *http_names_find(const struct http_names *names, struct slice host)
     if (!found)
         found = find_trailing(&names->trailing, host);
     for (int i = 0; !found && i < names->regexes.count; i++)
-        if (http_regex_matches(names->regexes.items[i].regex, host))
+        if (http_regex_match(names->regexes.items[i].regex, host, captures))
             found = names->regexes.items[i].value;
+    for (int i = 0; i < captures->count; i++) /* `lower` goes away: the same places in what was sent */
+        if (captures->groups[i].data)
+            captures->groups[i].data = as_sent.data + (captures->groups[i].data - lower);
     return found;
 }
 
@@ -253,7 +255,8 @@ struct found {
     bool settled;   /* no regular expression may replace it: exact, final prefix, or a regular expression */
 };
 
-static void find_in(const struct http_locations *l, struct slice path, struct found *found)
+static void find_in(const struct http_locations *l, struct slice path, struct found *found,
+                    struct http_captures *captures)
 {
     const struct entry *e = table_find(&l->exact, path);
     if (e) {
@@ -264,7 +267,7 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
     if (e) {
         found->location = e->value;
         if (e->nested)
-            find_in(e->nested, path, found);
+            find_in(e->nested, path, found, captures);
         if (found->settled)
             return;
         if (e->final) {
@@ -274,20 +277,20 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
     }
     for (int i = 0; i < l->regexes.count; i++) {
         const struct entry *r = &l->regexes.items[i];
-        if (!http_regex_matches(r->regex, path))
+        if (!http_regex_match(r->regex, path, captures))
             continue;
         *found = (struct found){r->value, false};
         if (r->nested)
-            find_in(r->nested, path, found);
+            find_in(r->nested, path, found, captures);
         found->settled = true;
         return;
     }
 }
 
-void *http_locations_find(const struct http_locations *l, struct slice path)
+void *http_locations_find(const struct http_locations *l, struct slice path, struct http_captures *captures)
 {
     struct found found = {0};
-    find_in(l, path, &found);
+    find_in(l, path, &found, captures);
     return found.location;
 }
 

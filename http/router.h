@@ -10,7 +10,7 @@
 #ifndef WEIR_HTTP_ROUTER_H
 #define WEIR_HTTP_ROUTER_H
 
-#include "base/arena.h"
+#include "http/regex.h"
 
 enum http_match {
     HTTP_MATCH_PREFIX,
@@ -31,8 +31,8 @@ struct http_names *http_names_new(struct arena *arena);
  */
 bool http_names_add(struct http_names *names, struct slice name, void *server, struct slice *why);
 
-/* The server for a host (any case, no port), or NULL for the default one. */
-void *http_names_find(const struct http_names *names, struct slice host);
+/* The server for a host (any case, no port), or NULL for the default one. captures are set by a regular expression. */
+void *http_names_find(const struct http_names *names, struct slice host, struct http_captures *captures);
 void http_names_free(struct http_names *names);
 
 struct http_locations *http_locations_new(struct arena *arena);
@@ -47,7 +47,8 @@ bool http_locations_add(struct http_locations *locations, enum http_match match,
 void http_locations_finish(struct http_locations *locations);
 
 /* The location for a normalised path, or NULL when none matches. */
-void *http_locations_find(const struct http_locations *locations, struct slice path);
+void *http_locations_find(const struct http_locations *locations, struct slice path,
+                          struct http_captures *captures);
 void http_locations_free(struct http_locations *locations);
 
 #endif

@@ -40,7 +40,15 @@ static struct slice cut_name(struct slice *rest)
     return name;
 }
 
-static struct part *next_part(struct arena *arena, struct slice *rest, struct slice *unknown)
+static bool is_capture(const struct http_capture_names *names, struct slice name)
+{
+    while (names && !slice_eq(names->name, name))
+        names = names->next;
+    return names != NULL;
+}
+
+static struct part *next_part(struct arena *arena, struct slice *rest, const struct http_capture_names *names,
+                              struct slice *unknown)
 {
     struct part *p = arena_zalloc(arena, sizeof *p);
     if (!p)
@@ -50,6 +58,10 @@ static struct part *next_part(struct arena *arena, struct slice *rest, struct sl
         if (name.len) {
             p->variable = http_find_variable(name, &p->name_rest);
             *rest = behind;
+            if (!p->variable && is_capture(names, name)) {
+                p->variable = &http_named_capture;
+                p->name_rest = name;
+            }
             if (!p->variable)
                 *unknown = name;
             return p->variable ? p : NULL;
@@ -62,13 +74,14 @@ static struct part *next_part(struct arena *arena, struct slice *rest, struct sl
     return p;
 }
 
-struct http_template *http_template_compile(struct arena *arena, struct slice text, struct slice *unknown)
+struct http_template *http_template_compile(struct arena *arena, struct slice text,
+                                            const struct http_capture_names *names, struct slice *unknown)
 {
     struct http_template *t = arena_zalloc(arena, sizeof *t);
     struct part **tail = t ? &t->parts : NULL;
     *unknown = (struct slice){0};
     while (t && text.len > 0) {
-        *tail = next_part(arena, &text, unknown);
+        *tail = next_part(arena, &text, names, unknown);
         if (!*tail)
             return NULL;
         tail = &(*tail)->next;

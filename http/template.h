@@ -11,11 +11,18 @@
 
 struct http_template;
 
+/* Whether a name that is no variable is a named group of some regular expression. */
+struct http_capture_names {
+    struct slice name;
+    struct http_capture_names *next;
+};
+
 /*
- * Compiles text. On an unknown variable returns NULL and sets *unknown to its name; on a memory shortage *unknown is
+ * Compiles text; names may be NULL. On an unknown variable returns NULL and sets *unknown to its name; on a memory shortage *unknown is
  * left with data NULL.
  */
-struct http_template *http_template_compile(struct arena *arena, struct slice text, struct slice *unknown);
+struct http_template *http_template_compile(struct arena *arena, struct slice text,
+                                            const struct http_capture_names *names, struct slice *unknown);
 
 /* The text for this exchange; in its arena unless it is constant. data NULL when memory is out. */
 struct slice http_template_expand(const struct http_template *t, struct http_exchange *ex);

@@ -107,6 +107,28 @@ GETTER(get_cookie)
     return all;
 }
 
+/* $1 to $9: of the location's expression, or, where it has none, of the server name's. */
+GETTER(get_capture)
+{
+    const struct http_captures *c =
+        ex->location_captures.count ? &ex->location_captures : &ex->server_captures;
+    int group = rest.data[0] - '0';
+    return group < c->count ? c->groups[group] : (struct slice){0};
+}
+
+GETTER(get_named_capture)
+{
+    const struct http_captures *both[] = {&ex->location_captures, &ex->server_captures};
+    for (int i = 0; i < 2; i++) {
+        int group = both[i]->count ? http_regex_group(both[i]->regex, rest) : -1;
+        if (group >= 0 && group < both[i]->count)
+            return both[i]->groups[group];
+    }
+    return (struct slice){0};
+}
+
+const struct http_variable http_named_capture = {"", true, get_named_capture};
+
 GETTER(get_uri)
 {
     UNUSED(rest);
@@ -116,7 +138,7 @@ GETTER(get_uri)
 GETTER(get_request_uri)
 {
     UNUSED(rest);
-    return ex->req.target;
+    return ex->req.uri;
 }
 
 GETTER(get_host)
@@ -359,7 +381,12 @@ static const struct http_variable variables[] = {
 
 const struct http_variable *http_find_variable(struct slice name, struct slice *rest)
 {
+    static const struct http_variable capture = {"1", true, get_capture};
     const struct http_variable *by_prefix = NULL;
+    if (name.len == 1 && name.data[0] >= '1' && name.data[0] <= '9') {
+        *rest = name;
+        return &capture;
+    }
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
         struct slice known = slice_of(variables[i].name);
         if (!variables[i].prefix && slice_eq(known, name)) {

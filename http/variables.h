@@ -12,6 +12,9 @@ struct http_variable {
     struct slice (*get)(struct http_exchange *ex, struct slice rest);
 };
 
+/* The value of a named group of a regular expression; `rest` is its name. */
+extern const struct http_variable http_named_capture;
+
 /* The variable of that name, or NULL; *rest is what follows a prefix. */
 const struct http_variable *http_find_variable(struct slice name, struct slice *rest);
 

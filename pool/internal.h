@@ -46,6 +46,7 @@ struct pool {
     struct pool_thread running;  /* sentinel of a ring of threads with tasks, oldest start first */
     unsigned threads;            /* alive, stuck ones included */
     unsigned idle, stuck;
+    unsigned busy;    /* with a task, stuck ones included */
     unsigned leaving; /* on their way out, still among `threads` */
     unsigned submitters_waiting;
     bool searching; /* see the note on waking */

@@ -60,7 +60,7 @@ void pool_publish(struct pool *pool)
     counter_set(&f->max, pool->config.max);
     counter_set(&f->idle, pool->idle);
     counter_set(&f->stuck, pool->stuck);
-    counter_set(&f->running, pool->threads - pool->idle - pool->stuck);
+    counter_set(&f->running, pool->busy - pool->stuck);
     counter_set(&f->queued, pool->queued);
     counter_set(&f->queue_limit, pool->config.max_queue);
     counter_set(&f->waiting, pool->submitters_waiting);

@@ -27,6 +27,7 @@ static void link_running(struct pool *pool, struct pool_thread *th)
     th->next_running = &pool->running;
     th->prev_running->next_running = th;
     pool->running.prev_running = th;
+    pool->busy++;
 }
 
 static void unlink_running(struct pool_thread *th)
@@ -41,6 +42,7 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     struct pool *pool = th->pool;
     struct pool_task *t = th->task;
     unlink_running(th);
+    pool->busy--;
     if (t->state == TASK_ABANDONED)
         pool->stuck--;
     t->ended_us = clock_mono_us();

@@ -103,6 +103,7 @@ void exchange_begin(struct connection *c, struct http_exchange *ex)
     ex->start_wall_ms = w->now_wall_ms;
     ex->connection_id = c->id;
     ex->connection_requests = c->requests;
+    ex->server_captures.count = ex->location_captures.count = 0;
     ex->peer = make_peer;
     ex->now_ms = &w->now_ms;
     ex->socket = c->io.fd;

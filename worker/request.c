@@ -66,9 +66,11 @@ void request_refuse(struct connection *c, struct slice head, const struct http_e
 
 static void route(struct connection *c)
 {
-    const struct vserver *server = site_find_server(c->listener->listen, c->ex->req.host);
-    c->ex->server_name = server->name;
-    c->location = site_find_location(server, c->ex->req.path);
+    struct http_exchange *ex = c->ex;
+    ex->location_captures.count = ex->server_captures.count = 0;
+    const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
+    ex->server_name = server->name;
+    c->location = site_find_location(server, ex->req.path, &ex->location_captures);
 }
 
 static bool last_on_connection(const struct connection *c)
@@ -142,7 +144,7 @@ static int run_once(struct connection *c)
     if (ex->req.path.data[0] != '/') /* OPTIONS * asks about the server itself */
         return return_answer(ex, 200, NULL, l->settings->default_type);
     if (l->content == CONF_CONTENT_STATIC)
-        return static_answer(ex, l->settings, &connection_worker(c)->files);
+        return static_answer(ex, l->settings, l->alias, &connection_worker(c)->files);
     return run_status(c);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ static const char combined[] =
 static const struct http_template *compile(struct site *site, struct slice text, const struct conf_node *node)
 {
     struct slice unknown;
-    struct http_template *t = http_template_compile(&site->arena, text, &unknown);
+    struct http_template *t = http_template_compile(&site->arena, text, site->capture_names, &unknown);
     if (!t)
         conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable", SLICE_ARGS(unknown));
     return t;
@@ -120,6 +121,8 @@ static struct location *build_location(struct site *site, const struct conf_loca
         l->return_code = ret->code;
         l->return_text = ret->text.data ? compile(site, ret->text, ret->node) : NULL;
     }
+    if (c->match >= CONF_MATCH_REGEX && c->settings.alias.data)
+        l->alias = compile(site, c->settings.alias, c->node);
     if (c->handler) {
         find_handler(site, l, c->handler);
         if (l->handler)
@@ -227,6 +230,33 @@ static void load_modules(struct site *site)
     }
 }
 
+/* Named groups may be used before the expression that defines them: so they are collected first, by their syntax. */
+static void collect_names(struct site *site, struct slice pattern)
+{
+    for (size_t i = 0; i + 3 < pattern.len; i++) {
+        if (pattern.data[i] != '(' || pattern.data[i + 1] != '?')
+            continue;
+        size_t start = i + 2 + (pattern.data[i + 2] == 'P'), end = start + 1;
+        if (start >= pattern.len || !strchr("<'", pattern.data[start]))
+            continue;
+        while (end < pattern.len && (isalnum((unsigned char)pattern.data[end]) || pattern.data[end] == '_'))
+            end++;
+        struct http_capture_names *n = must(arena_zalloc(&site->arena, sizeof *n));
+        n->name = (struct slice){pattern.data + start + 1, end - start - 1};
+        n->next = site->capture_names;
+        if (n->name.len) /* none: a look-behind */
+            site->capture_names = n;
+    }
+}
+
+static void collect_names_of(struct site *site, const struct conf_location *list)
+{
+    for (const struct conf_location *l = list; l; l = l->next) {
+        collect_names(site, l->pattern);
+        collect_names_of(site, l->locations);
+    }
+}
+
 struct site *site_build(struct conf *conf)
 {
     struct site *site = must(calloc(1, sizeof *site));
@@ -236,6 +266,11 @@ struct site *site_build(struct conf *conf)
     for (const struct conf_error_log *l = conf->error_logs; l; l = l->next)
         must(logfiles_add(&site->error_files, l->path));
     load_modules(site);
+    for (const struct conf_server *c = conf->http ? conf->http->servers : NULL; c; c = c->next) {
+        collect_names_of(site, c->top.locations);
+        for (int i = 0; i < c->names.count; i++)
+            collect_names(site, c->names.items[i]);
+    }
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
         build_server(site, s);
     return site;
@@ -273,14 +308,16 @@ void site_free(struct site *site)
     arena_free(&arena);
 }
 
-const struct vserver *site_find_server(const struct site_listen *listen, struct slice host)
+const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
+                                       struct http_captures *captures)
 {
-    const struct vserver *v = http_names_find(listen->names, host);
+    const struct vserver *v = http_names_find(listen->names, host, captures);
     return v ? v : listen->default_server;
 }
 
-const struct location *site_find_location(const struct vserver *server, struct slice path)
+const struct location *site_find_location(const struct vserver *server, struct slice path,
+                                          struct http_captures *captures)
 {
-    const struct location *l = http_locations_find(server->locations, path);
+    const struct location *l = http_locations_find(server->locations, path, captures);
     return l ? l : server->top;
 }

@@ -40,7 +40,8 @@ struct location {
     int return_code; /* 0: none */
     const struct weir_handler *handler;
     void *handler_settings;
-    int pool; /* index in the order of conf->pools */
+    const struct http_template *alias; /* in a regex location: the whole path */
+    int pool;                          /* index in the order of conf->pools */
     struct access_log *access_logs;
     struct error_target *error_targets;
     struct location *next_made; /* all of a site, for freeing handlers' settings */
@@ -78,6 +79,7 @@ struct site {
     struct loaded_module *modules;
     struct location *made;
     struct vserver *servers;
+    struct http_capture_names *capture_names; /* of all regular expressions */
 };
 
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
@@ -90,7 +92,9 @@ void site_use_error_logs(struct site *site);
 void site_free(struct site *site);
 
 /* Server and location for a host and path. */
-const struct vserver *site_find_server(const struct site_listen *listen, struct slice host);
-const struct location *site_find_location(const struct vserver *server, struct slice path);
+const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
+                                       struct http_captures *captures);
+const struct location *site_find_location(const struct vserver *server, struct slice path,
+                                          struct http_captures *captures);
 
 #endif

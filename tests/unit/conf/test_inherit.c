@@ -164,7 +164,7 @@ static void names_and_handlers_are_kept(void)
 {
     struct conf *conf =
         good_conf_of("user www staff; worker_processes auto; http { server { server_name a *.b; "
-                     "server_name ~c; location /h { handler demo.x pool=io depth=3 text='a=b'; } } }");
+                     "server_name ~c; location /h { handler demo.x pool=io depth=3 'text=a=b'; } } }");
     CHECK_SLICE(conf->user, "www");
     CHECK_SLICE(conf->group, "staff");
     CU_ASSERT(conf->worker_processes >= 1);
