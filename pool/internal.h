@@ -68,8 +68,8 @@ static inline void pool_task_unlink(struct pool_task *t)
 /* Lets a thread look at the queue if there is work, nobody is on the way, and one is idle or may start. Lock held. */
 void pool_search(struct pool *pool);
 
-/* The next task to run, or NULL. Tasks that must not run any more are linked to *rejects. Lock held. */
-struct pool_task *pool_take(struct pool *pool, struct pool_task **rejects);
+/* The next task to run, or NULL; now_us may be a moment ago. Tasks that must not run any more are linked to *rejects. Lock held. */
+struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task **rejects);
 
 /* Reports the ends of a list linked by next. Lock not held. */
 void pool_end_all(struct pool_task *list);

@@ -32,7 +32,12 @@ struct pool *pool_create(const struct pool_config *config)
     pool->figures = config->figures ? config->figures : &pool->own_figures;
     pool->queue.prev = pool->queue.next = &pool->queue;
     pool->running.prev_running = pool->running.next_running = &pool->running;
-    pthread_mutex_init(&pool->lock, NULL);
+    pthread_mutexattr_t lock_attr;
+    pthread_mutexattr_init(&lock_attr);
+    pthread_mutexattr_settype(&lock_attr,
+                              PTHREAD_MUTEX_ADAPTIVE_NP); /* it is held for less than a switch costs */
+    pthread_mutex_init(&pool->lock, &lock_attr);
+    pthread_mutexattr_destroy(&lock_attr);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&pool->room, &attr);

@@ -10,6 +10,12 @@
 
 enum { CODEL_INTERVAL_US = 100000, CODEL_TARGET_US = 5000 };
 
+/* A task may have been submitted after the taker looked at the clock. */
+static uint64_t age_of(const struct pool_task *t, uint64_t now_us)
+{
+    return now_us > t->submitted_us ? now_us - t->submitted_us : 0;
+}
+
 static void codel_observe(struct codel *c, uint64_t now_us, uint64_t delay_us)
 {
     if (now_us >= c->interval_end_us) {
@@ -43,7 +49,7 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
     bool shed = pool->config.discipline == POOL_CODEL && pool->codel.overloaded;
     while (pool->queued > 0) {
         struct pool_task *oldest = pool->queue.next;
-        uint64_t age = now_us > oldest->submitted_us ? now_us - oldest->submitted_us : 0;
+        uint64_t age = age_of(oldest, now_us);
         if (age > age_bound)
             reject(pool, oldest, POOL_TASK_EXPIRED, rejects);
         else if (shed && age > 2 * CODEL_TARGET_US && pool->queued > 1)
@@ -53,13 +59,12 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
     }
 }
 
-struct pool_task *pool_take(struct pool *pool, struct pool_task **rejects)
+struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task **rejects)
 {
     if (pool->queued == 0)
         return NULL;
-    uint64_t now_us = clock_mono_us();
     if (pool->config.discipline == POOL_CODEL)
-        codel_observe(&pool->codel, now_us, now_us - pool->queue.next->submitted_us);
+        codel_observe(&pool->codel, now_us, age_of(pool->queue.next, now_us));
     if (pool->config.queue_timeout_ms || pool->config.discipline == POOL_CODEL)
         drop_old(pool, now_us, rejects);
     if (pool->queued == 0)
@@ -70,7 +75,7 @@ struct pool_task *pool_take(struct pool *pool, struct pool_task **rejects)
     pool_task_unlink(t);
     pool->queued--;
     t->started_us = now_us;
-    hist_add(&pool->figures->queue_wait, now_us > t->submitted_us ? now_us - t->submitted_us : 0);
+    hist_add(&pool->figures->queue_wait, age_of(t, now_us));
     return t;
 }
 

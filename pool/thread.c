@@ -37,7 +37,7 @@ static void unlink_running(struct pool_thread *th)
 }
 
 /* Books the end of th's task; returns it. Lock held. */
-static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome outcome)
+static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome outcome, uint64_t now_us)
 {
     struct pool *pool = th->pool;
     struct pool_task *t = th->task;
@@ -45,7 +45,7 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     pool->busy--;
     if (t->state == TASK_ABANDONED)
         pool->stuck--;
-    t->ended_us = clock_mono_us();
+    t->ended_us = now_us;
     t->outcome = outcome;
     t->fail_reason = th->fail_reason;
     t->state = TASK_ENDED;
@@ -100,7 +100,7 @@ static void on_task_exit(void *arg)
     if (!th->fail_reason)
         th->fail_reason = "the task ended its thread";
     pthread_mutex_lock(&pool->lock);
-    struct pool_task *t = finish_task(th, POOL_TASK_FAILED);
+    struct pool_task *t = finish_task(th, POOL_TASK_FAILED, clock_mono_us());
     pool_publish(pool);
     pthread_mutex_unlock(&pool->lock);
     end_thread(th, t);
@@ -149,14 +149,18 @@ static bool wait_for_work(struct pool_thread *th)
     return false;
 }
 
-/* Takes one task and runs it. Lock held on entry and on return. Returns false when there was none. */
-static bool run_one(struct pool_thread *th)
+/*
+ * Books the end of the last task and takes the next one under one lock, then, without it, reports the first and runs
+ * the second. Lock held on entry and on return; now_us is the time of both. *ended is the task that ended, in and out.
+ * Returns false when there was nothing to do.
+ */
+static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t now_us)
 {
     struct pool *pool = th->pool;
-    struct pool_task *rejects = NULL, *t = pool_take(pool, &rejects);
-    if (!t && !rejects)
+    struct pool_task *rejects = NULL, *before = *ended, *t = pool_take(pool, now_us, &rejects);
+    if (!t && !rejects && !before)
         return false; /* without giving up the lock: see the note on waking */
-    if (pool->submitters_waiting)
+    if (t && pool->submitters_waiting)
         pthread_cond_signal(&pool->room);
     if (t) {
         th->task = t;
@@ -168,49 +172,55 @@ static bool run_one(struct pool_thread *th)
     pool_search(pool);
     pool_publish(pool);
     pthread_mutex_unlock(&pool->lock);
+    if (before)
+        pool_end(before);
     pool_end_all(rejects);
+    *ended = NULL;
     if (t)
         t->run(t);
+    now_us = clock_mono_us();
     pthread_mutex_lock(&pool->lock);
-    if (t) {
-        t = finish_task(th, POOL_TASK_DONE);
-        pool_publish(pool);
-        pthread_mutex_unlock(&pool->lock);
-        pool_end(t);
-        pthread_mutex_lock(&pool->lock);
-    }
+    if (t)
+        *ended = finish_task(th, POOL_TASK_DONE, now_us);
     return true;
 }
 
-static void serve(struct pool_thread *th)
+/* Until the thread has to go. Returns the last task's end if it has not been reported yet. */
+static struct pool_task *serve(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
+    struct pool_task *ended = NULL;
+    uint64_t now_us = clock_mono_us();
     pthread_mutex_lock(&pool->lock);
     pool->searching = false; /* the searcher has arrived */
-    for (;;) {
-        if (over_max(pool))
-            break;
-        if (run_one(th))
+    while (!over_max(pool)) {
+        if (step(th, &ended, now_us)) {
+            if (ended)
+                now_us = ended->ended_us;
             continue;
+        }
         if (pool->closed || !wait_for_work(th))
             break;
         pool->searching = false;
+        now_us = clock_mono_us();
     }
     th->finished = true;
     pthread_mutex_unlock(&pool->lock);
+    return ended;
 }
 
 static void *thread_main(void *arg)
 {
     struct pool_thread *th = arg;
+    struct pool_task *ended;
     char title[16];
     pool_current = th;
     snprintf(title, sizeof title, "pool %.10s", th->pool->name);
     pthread_setname_np(pthread_self(), title);
     pthread_cleanup_push(on_task_exit, th);
-    serve(th);
+    ended = serve(th);
     pthread_cleanup_pop(0);
-    end_thread(th, NULL);
+    end_thread(th, ended);
     return NULL;
 }
 
