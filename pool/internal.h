@@ -75,7 +75,7 @@ struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task
 void pool_end_all(struct pool_task *list);
 void pool_end(struct pool_task *task);
 
-/* Writes the gauges. Lock held. */
+/* Writes the gauges, and wakes a submitter if there is room now. After every change of them; lock held. */
 void pool_publish(struct pool *pool);
 
 /* The thread that runs the caller, or NULL. */

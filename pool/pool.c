@@ -58,6 +58,12 @@ void pool_destroy(struct pool *pool)
     free(pool);
 }
 
+/* Each thread that is free, or could be started, is room for a task beside the queue. Lock held. */
+static bool has_room(const struct pool *pool)
+{
+    return pool->queued + pool->busy - pool->stuck < pool->config.max_queue + pool->config.max;
+}
+
 void pool_publish(struct pool *pool)
 {
     struct pool_figures *f = pool->figures;
@@ -69,15 +75,9 @@ void pool_publish(struct pool *pool)
     counter_set(&f->queued, pool->queued);
     counter_set(&f->queue_limit, pool->config.max_queue);
     counter_set(&f->waiting, pool->submitters_waiting);
-}
-
-/* Threads that could take a task at once do not need room in the queue. Lock held. */
-static bool has_room(const struct pool *pool)
-{
-    unsigned busy = pool->threads - pool->idle - pool->stuck;
-    unsigned free_threads = busy < pool->config.max ? pool->config.max - busy : 0;
-    unsigned on_the_way = pool->searching; /* counted as busy, its task as queued */
-    return pool->queued < pool->config.max_queue + free_threads + on_the_way;
+    if (pool->submitters_waiting && has_room(pool))
+        pthread_cond_signal(
+            &pool->room); /* one at a time: what it does is published too, and wakes the next */
 }
 
 static void enqueue(struct pool *pool, struct pool_task *t)
@@ -110,10 +110,12 @@ static enum pool_result wait_for_room(struct pool *pool, uint64_t deadline_us)
         return POOL_EOVERLOAD;
     int rc = 0;
     pool->submitters_waiting++;
+    pool_publish(pool);
     while (!pool->closed && !has_room(pool) && rc != ETIMEDOUT)
         rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&pool->room, &pool->lock)
                                        : pthread_cond_timedwait(&pool->room, &pool->lock, &until);
     pool->submitters_waiting--;
+    pool_publish(pool);
     return pool->closed || has_room(pool) ? POOL_OK : POOL_ETIMEDOUT;
 }
 
@@ -193,8 +195,6 @@ bool pool_cancel(struct pool_task *task)
         task->state = TASK_ENDED;
         task->outcome = POOL_TASK_CANCELLED;
         counter_add(&pool->figures->cancelled, 1);
-        if (pool->submitters_waiting)
-            pthread_cond_signal(&pool->room);
         pool_publish(pool);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -239,7 +239,6 @@ enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *c
     pool->config.queue_timeout_ms = config->queue_timeout_ms;
     pool->config.discipline = config->discipline;
     wake_all_idle(pool); /* so that each looks at the new sizes and times */
-    pthread_cond_broadcast(&pool->room);
     pool_search(pool);
     pool_publish(pool);
     pthread_mutex_unlock(&pool->lock);

@@ -74,7 +74,7 @@ struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task
     struct pool_task *t = newest ? pool->queue.prev : pool->queue.next;
     pool_task_unlink(t);
     pool->queued--;
-    t->started_us = now_us;
+    t->started_us = now_us > t->submitted_us ? now_us : t->submitted_us;
     hist_add(&pool->figures->queue_wait, age_of(t, now_us));
     return t;
 }
@@ -86,8 +86,6 @@ void pool_expire(struct pool *pool)
     drop_old(pool, clock_mono_us(), &rejects);
     pool_search(pool); /* where starting a thread failed before, this is the next try */
     pool_publish(pool);
-    if (rejects)
-        pthread_cond_broadcast(&pool->room);
     pthread_mutex_unlock(&pool->lock);
     pool_end_all(rejects);
 }

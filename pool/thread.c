@@ -16,9 +16,15 @@
 
 _Thread_local struct pool_thread *pool_current;
 
+/* Threads that stay: neither given up nor on their way out. */
+static unsigned staying(const struct pool *pool)
+{
+    return pool->threads - pool->leaving - pool->stuck;
+}
+
 static bool over_max(const struct pool *pool)
 {
-    return pool->threads - pool->leaving - pool->stuck > pool->config.max;
+    return staying(pool) > pool->config.max;
 }
 
 static void link_running(struct pool *pool, struct pool_thread *th)
@@ -59,8 +65,8 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
 /* Takes the thread out of the books for good. Lock held; returns whether *previous is to be joined. */
 static bool leave(struct pool *pool, pthread_t *previous)
 {
-    pool->leaving++; /* still counted as a thread, so that the pool outlives the search, but a successor may start */
-    pool_search(pool);
+    pool_search(
+        pool); /* a successor may start; this thread still counts, so that the pool outlives the search */
     pool->leaving--;
     bool join = pool->has_last_dead;
     *previous = pool->last_dead;
@@ -101,6 +107,7 @@ static void on_task_exit(void *arg)
         th->fail_reason = "the task ended its thread";
     pthread_mutex_lock(&pool->lock);
     struct pool_task *t = finish_task(th, POOL_TASK_FAILED, clock_mono_us());
+    pool->leaving++;
     pool_publish(pool);
     pthread_mutex_unlock(&pool->lock);
     end_thread(th, t);
@@ -119,7 +126,6 @@ static bool wait_for_work(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
     struct timespec until;
-    bool timed_out = false;
     th->idle = true;
     th->colder = pool->hottest;
     pool->hottest = th;
@@ -132,11 +138,12 @@ static bool wait_for_work(struct pool_thread *th)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    while (th->idle && !pool->closed && !over_max(pool) && !timed_out) {
-        if (pool->config.idle_timeout_ms && pool->threads - pool->stuck > pool->config.min)
-            timed_out = pthread_cond_timedwait(&th->wake, &pool->lock, &until) == ETIMEDOUT;
-        else
+    while (th->idle && !pool->closed && !over_max(pool)) {
+        if (pool->config.idle_timeout_ms == 0 || staying(pool) <= pool->config.min)
             pthread_cond_wait(&th->wake, &pool->lock);
+        else if (pthread_cond_timedwait(&th->wake, &pool->lock, &until) == ETIMEDOUT &&
+                 staying(pool) > pool->config.min)
+            break;
     }
     if (!th->idle)
         return true; /* chosen as the searcher */
@@ -160,8 +167,6 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t now_
     struct pool_task *rejects = NULL, *before = *ended, *t = pool_take(pool, now_us, &rejects);
     if (!t && !rejects && !before)
         return false; /* without giving up the lock: see the note on waking */
-    if (t && pool->submitters_waiting)
-        pthread_cond_signal(&pool->room);
     if (t) {
         th->task = t;
         th->fail_reason = NULL;
@@ -205,6 +210,7 @@ static struct pool_task *serve(struct pool_thread *th)
         now_us = clock_mono_us();
     }
     th->finished = true;
+    pool->leaving++; /* at once, so that no more threads leave than must */
     pthread_mutex_unlock(&pool->lock);
     return ended;
 }
