@@ -106,22 +106,24 @@ struct slice arena_printf(struct arena *a, const char *format, ...)
 
 void arena_reset(struct arena *a)
 {
-    struct arena_chunk *c = a->chunks;
-    if (!c)
-        return;
-    while (c->older) {
-        struct arena_chunk *older = c->older;
-        free(c);
-        c = older;
+    struct arena_chunk *kept = NULL;
+    for (struct arena_chunk *c = a->chunks, *older; c; c = older) {
+        older = c->older;
+        if (c->bytes != a->chunk_bytes) {
+            free(c);
+            continue;
+        }
+        free(kept);
+        kept = c; /* the oldest in the end: the one that is warm in the cache */
     }
-    if (c->bytes != a->chunk_bytes) { /* only an oversized one is left: keep nothing */
-        free(c);
-        *a = (struct arena){.chunk_bytes = a->chunk_bytes};
+    size_t chunk_bytes = a->chunk_bytes;
+    arena_init(a, chunk_bytes);
+    if (!kept)
         return;
-    }
-    a->chunks = c;
-    a->next = c->data;
-    a->end = c->data + c->bytes;
+    kept->older = NULL;
+    a->chunks = kept;
+    a->next = kept->data;
+    a->end = kept->data + kept->bytes;
 }
 
 void arena_free(struct arena *a)

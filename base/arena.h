@@ -16,7 +16,7 @@
 struct arena_chunk;
 
 struct arena {
-    struct arena_chunk *chunks; /* newest first; the oldest one survives a reset */
+    struct arena_chunk *chunks; /* newest first */
     char *next;                 /* next <= end, both inside the newest chunk */
     char *end;
     size_t chunk_bytes; /* size of an ordinary chunk */
@@ -38,7 +38,7 @@ struct slice arena_dup(struct arena *a, struct slice s);
 struct slice arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct slice arena_vprintf(struct arena *a, const char *format, va_list args);
 
-/* Frees all but the first ordinary chunk, so that a reused arena allocates nothing. */
+/* Frees all but one ordinary chunk, so that a reused arena allocates nothing. */
 void arena_reset(struct arena *a);
 
 /* Frees everything; the arena may be used again. */

@@ -44,57 +44,92 @@ void clock_http_date(time_t t, char out[CLOCK_HTTP_DATE_BYTES + 1])
     out[CLOCK_HTTP_DATE_BYTES] = '\0';
 }
 
-static int month_of(const char name[4])
+/* A fixed number of digits; false on anything else. `blank` lets the first be a space. */
+static bool digits(const char *p, int count, bool blank, int *value)
 {
-    for (int m = 0; m < 12; m++)
-        if (memcmp(months[m], name, 3) == 0)
-            return m;
-    return -1;
+    *value = 0;
+    for (int i = 0; i < count; i++) {
+        if (i == 0 && blank && p[0] == ' ')
+            continue;
+        if (p[i] < '0' || p[i] > '9')
+            return false;
+        *value = *value * 10 + (p[i] - '0');
+    }
+    return true;
 }
 
-static bool known_day(const char *name)
+static bool month(const char *p, int *value)
 {
-    for (int d = 0; d < 7; d++)
-        if (strcmp(days[d], name) == 0 || strcmp(long_days[d], name) == 0)
+    for (*value = 0; *value < 12; ++*value)
+        if (memcmp(months[*value], p, 3) == 0)
             return true;
     return false;
 }
 
-static time_t checked_time(struct tm *tm)
+static bool time_of_day(const char *p, struct tm *tm)
 {
-    if (tm->tm_mon < 0 || tm->tm_mday < 1 || tm->tm_mday > 31 || tm->tm_hour > 23 || tm->tm_min > 59 ||
-        tm->tm_sec > 60)
-        return -1;
-    return timegm(tm);
+    return digits(p, 2, false, &tm->tm_hour) && p[2] == ':' && digits(p + 3, 2, false, &tm->tm_min) &&
+           p[5] == ':' && digits(p + 6, 2, false, &tm->tm_sec);
+}
+
+static bool short_day(const char *p)
+{
+    for (int d = 0; d < 7; d++)
+        if (memcmp(days[d], p, 3) == 0)
+            return true;
+    return false;
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" */
+static bool parse_imf(struct slice s, struct tm *tm)
+{
+    const char *p = s.data;
+    int year;
+    if (s.len != 29 || !short_day(p) || memcmp(p + 3, ", ", 2) != 0 || p[7] != ' ' || p[11] != ' ' ||
+        p[16] != ' ' || memcmp(p + 25, " GMT", 4) != 0 || !digits(p + 12, 4, false, &year))
+        return false;
+    tm->tm_year = year - 1900;
+    return digits(p + 5, 2, false, &tm->tm_mday) && month(p + 8, &tm->tm_mon) && time_of_day(p + 17, tm);
+}
+
+/* "Sunday, 06-Nov-94 08:49:37 GMT": two digits of a year mean 1970 to 2069. */
+static bool parse_rfc850(struct slice s, struct tm *tm)
+{
+    for (int d = 0; d < 7; d++) {
+        struct slice day = slice_of(long_days[d]);
+        if (!slice_starts(s, day) || s.len != day.len + 24)
+            continue;
+        const char *p = s.data + day.len;
+        int year;
+        if (memcmp(p, ", ", 2) != 0 || p[4] != '-' || p[8] != '-' || p[11] != ' ' ||
+            memcmp(p + 20, " GMT", 4) != 0 || !digits(p + 9, 2, false, &year))
+            return false;
+        tm->tm_year = year < 70 ? year + 100 : year;
+        return digits(p + 2, 2, false, &tm->tm_mday) && month(p + 5, &tm->tm_mon) && time_of_day(p + 12, tm);
+    }
+    return false;
+}
+
+/* "Sun Nov  6 08:49:37 1994" */
+static bool parse_asctime(struct slice s, struct tm *tm)
+{
+    const char *p = s.data;
+    int year;
+    if (s.len != 24 || !short_day(p) || p[3] != ' ' || p[7] != ' ' || p[10] != ' ' || p[19] != ' ' ||
+        !digits(p + 20, 4, false, &year))
+        return false;
+    tm->tm_year = year - 1900;
+    return month(p + 4, &tm->tm_mon) && digits(p + 8, 2, true, &tm->tm_mday) && time_of_day(p + 11, tm);
 }
 
 time_t clock_parse_http_date(struct slice s)
 {
-    char text[64], day[16], month[4];
     struct tm tm = {0};
-    int used = 0;
-    if (s.len < 24 || s.len >= sizeof text)
+    if (!parse_imf(s, &tm) && !parse_rfc850(s, &tm) && !parse_asctime(s, &tm))
         return -1;
-    memcpy(text, s.data, s.len);
-    text[s.len] = '\0';
-    if (sscanf(text, "%3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", day, &tm.tm_mday, month, &tm.tm_year,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &used) == 7 &&
-        (size_t)used == s.len) {
-        tm.tm_year -= 1900;
-    } else if (sscanf(text, "%9[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", day, &tm.tm_mday, month,
-                      &tm.tm_year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &used) == 7 &&
-               (size_t)used == s.len) {
-        if (tm.tm_year < 70) /* two digits: RFC 850 form */
-            tm.tm_year += 100;
-    } else if (sscanf(text, "%3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", day, month, &tm.tm_mday,
-                      &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &tm.tm_year, &used) == 7 &&
-               (size_t)used == s.len) {
-        tm.tm_year -= 1900;
-    } else {
+    if (tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
         return -1;
-    }
-    tm.tm_mon = month_of(month);
-    return known_day(day) ? checked_time(&tm) : -1;
+    return timegm(&tm);
 }
 
 static long utc_offset_minutes(const struct tm *tm)

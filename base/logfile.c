@@ -74,7 +74,8 @@ static void write_pending(struct logfile *f)
     if (f->fd < 0 || fd_write_all(f->fd, lines.data, lines.len) < 0) {
         int error = errno;
         time_t now = time(NULL);
-        f->lost++;
+        for (size_t i = 0; i < lines.len; i++)
+            f->lost += lines.data[i] == '\n';
         if (now - f->complained >= COMPLAIN_EVERY_S) {
             f->complained = now;
             log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error,

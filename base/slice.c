@@ -23,7 +23,7 @@ bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *va
         return false;
     for (size_t i = 0; i < s.len; i++) {
         unsigned digit = (unsigned char)s.data[i] - (unsigned)'0';
-        if (digit > 9 || v > (max - digit) / 10)
+        if (digit > 9 || digit > max || v > (max - digit) / 10)
             return false;
         v = v * 10 + digit;
     }

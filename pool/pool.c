@@ -61,7 +61,8 @@ void pool_destroy(struct pool *pool)
 /* Each thread that is free, or could be started, is room for a task beside the queue. Lock held. */
 static bool has_room(const struct pool *pool)
 {
-    return pool->queued + pool->busy - pool->stuck < pool->config.max_queue + pool->config.max;
+    size_t used = pool->queued + pool->busy - pool->stuck;
+    return used < pool->config.max || used - pool->config.max < pool->config.max_queue;
 }
 
 void pool_publish(struct pool *pool)

@@ -156,6 +156,16 @@ static bool wait_for_work(struct pool_thread *th)
     return false;
 }
 
+/* A thread may be cancelled only while it runs a task; a cancellation that the task left behind is its own too. */
+static void run_task(struct pool_task *t)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
+    t->run(t);
+    pthread_testcancel();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+}
+
 /*
  * Books the end of the last task and takes the next one under one lock, then, without it, reports the first and runs
  * the second. Lock held on entry and on return; now_us is the time of both. *ended is the task that ended, in and out.
@@ -182,7 +192,7 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t now_
     pool_end_all(rejects);
     *ended = NULL;
     if (t)
-        t->run(t);
+        run_task(t);
     now_us = clock_mono_us();
     pthread_mutex_lock(&pool->lock);
     if (t)
@@ -220,7 +230,9 @@ static void *thread_main(void *arg)
     struct pool_thread *th = arg;
     struct pool_task *ended;
     char title[16];
+    int before;
     pool_current = th;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     snprintf(title, sizeof title, "pool %.10s", th->pool->name);
     pthread_setname_np(pthread_self(), title);
     pthread_cleanup_push(on_task_exit, th);
