@@ -157,7 +157,18 @@ static int test(struct conf *conf, const struct arguments *a, const char *file, 
         fprintf(stderr, "weir: configuration file %s test failed\n", file);
     for (const struct conf_file *f = a->dump && ok ? conf->tree.files : NULL; f; f = f->next)
         printf("# configuration file %.*s:\n%.*s\n", SLICE_ARGS(f->path), SLICE_ARGS(f->text));
+    conf_free(conf);
     return ok ? 0 : 1;
+}
+
+static int send_signal(struct conf *conf, const char *name)
+{
+    const char *wrong = master_send_signal(conf, name);
+    if (wrong)
+        fprintf(stderr, "weir: [error] %s\n", wrong);
+    int code = wrong ? 1 : 0; /* `wrong` goes with the conf */
+    conf_free(conf);
+    return code;
 }
 
 int main(int argc, char **argv)
@@ -183,15 +194,12 @@ int main(int argc, char **argv)
     }
     struct master_options options = {{file, prefix, a.globals, a.error_log}, argv};
     struct conf *conf = conf_load(&options.conf);
+    int code = 1;
     if (a.test)
-        return test(conf, &a, file, prefix);
-    if (!print_errors(conf, &a, prefix))
-        return 1;
-    if (a.signal) {
-        const char *wrong = master_send_signal(conf, a.signal);
-        if (wrong)
-            fprintf(stderr, "weir: [error] %s\n", wrong);
-        return wrong ? 1 : 0;
-    }
-    return master_run(&options, conf);
+        code = test(conf, &a, file, prefix);
+    else if (print_errors(conf, &a, prefix))
+        code = a.signal ? send_signal(conf, a.signal) : master_run(&options, conf);
+    else
+        conf_free(conf);
+    return code;
 }

@@ -26,7 +26,7 @@ static inline size_t buf_len(const struct buf *b)
 
 static inline struct slice buf_slice(const struct buf *b)
 {
-    return (struct slice){b->data + b->start, b->end - b->start};
+    return b->data ? (struct slice){b->data + b->start, b->end - b->start} : (struct slice){0};
 }
 
 /* Makes room for n more bytes behind the end, moving the content to the front or growing. */

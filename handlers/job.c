@@ -15,6 +15,7 @@ void job_init(struct weir_request *job, struct http_exchange *ex, const struct w
     job->settings = settings;
     job->task.run = job_run;
     gate_init(&job->gate);
+    list_init(&job->orphan);
 }
 
 void job_run(struct pool_task *task)
@@ -27,6 +28,7 @@ void job_run(struct pool_task *task)
 
 void job_release(struct weir_request *job)
 {
+    list_remove(&job->orphan);
     if (job->mapped_body)
         munmap(job->mapped_body, job->mapped_bytes);
     buf_free(&job->body);
@@ -43,12 +45,18 @@ void job_orphan(struct weir_request *job)
     gate_unlock(&job->gate);
 }
 
+void job_heard(struct weir_request *job)
+{
+    gate_lock(&job->gate);
+    job->announced = false;
+    gate_unlock(&job->gate);
+}
+
 bool job_take_output(struct weir_request *job, struct buf *out)
 {
     gate_lock(&job->gate);
     *out = job->pending;
     job->pending = (struct buf){0};
-    job->announced = false;
     gate_wake(&job->gate);
     gate_unlock(&job->gate);
     return buf_len(out) > 0;

@@ -9,6 +9,7 @@
 #ifndef WEIR_HANDLERS_JOB_H
 #define WEIR_HANDLERS_JOB_H
 
+#include "base/list.h"
 #include "handlers/handler.h"
 #include "http/exchange.h"
 #include "pool/gate.h"
@@ -32,9 +33,10 @@ struct weir_request {
     /* under the gate */
     struct gate gate;
     struct buf pending;
-    bool announced; /* output was called and the loop has not looked yet */
+    bool announced; /* the job is in the loop's list: it must not be put there twice */
     /* the loop's */
-    void *connection; /* NULL once orphaned */
+    void *connection;        /* NULL once orphaned */
+    struct list_node orphan; /* in the worker's list of orphans, or in none */
     struct weir_request *next_output;
     bool head_sent;
 };
@@ -51,6 +53,9 @@ void job_release(struct weir_request *job);
 
 /* The loop gives the job up: writes fail from now on, a waiting writer goes on. */
 void job_orphan(struct weir_request *job);
+
+/* The loop has taken the job off its list of announcements: the next output is announced again. */
+void job_heard(struct weir_request *job);
 
 /* The loop takes the pending output; *out is empty before. Returns false when there was none. */
 bool job_take_output(struct weir_request *job, struct buf *out);

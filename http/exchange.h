@@ -39,7 +39,8 @@ struct http_exchange {
     uint64_t body_left; /* of a body with a length */
     struct buf body;    /* what is in memory */
     int body_fd;        /* its temporary file once it outgrew the memory, or -1 */
-    uint64_t body_len;
+    uint64_t body_len;  /* what is kept: in memory or in the file */
+    uint64_t body_seen; /* what has arrived, kept or not */
     const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the two ends */
     const struct http_peer *known_peer;                        /* what peer made, or NULL */
     unsigned char remote[18];    /* address and port of an IP client, in network order */

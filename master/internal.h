@@ -40,6 +40,8 @@ struct pending_reload {
     struct site *site;
     uint64_t generation;
     uint64_t deadline_ms;
+    uid_t uid;
+    gid_t gid;
 };
 
 struct master {
@@ -56,6 +58,7 @@ struct master {
     struct pending_reload reload;
     uint64_t live_reload_deadline_ms; /* workers owe answers until then; 0: none */
     bool live_reload_failed;
+    pid_t parent_pid;   /* who started us: with USR2 the older master */
     pid_t upgraded_pid; /* the new binary's master, or 0 */
     bool handed_over;   /* sockets and pid file belong to the new binary */
     uid_t uid;

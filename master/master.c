@@ -277,7 +277,9 @@ static void tear_down(struct master *m)
 {
     if (!m->handed_over) {
         unlink(m->conf->pid_path.data);
-        sockets_remove_files(m->site);
+        if (!sockets_from_older_binary() ||
+            getppid() != m->parent_pid) /* else the older master serves on with them */
+            sockets_remove_files(m->site);
     } else {
         char path[PATH_MAX];
         if (snprintf(path, sizeof path, "%s.oldbin", m->conf->pid_path.data) < (int)sizeof path)
@@ -312,6 +314,7 @@ int master_run(const struct master_options *options, struct conf *conf)
         .options = options, .conf = conf, .generation = 1, .target = (int)conf->worker_processes};
     for (int i = 0; i < SHM_SLOTS; i++)
         m->children[i].channel = -1;
+    m->parent_pid = getppid();
     find_binary(m);
     if (!set_up(m))
         return 1;

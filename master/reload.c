@@ -146,9 +146,8 @@ static void reload_by_respawn(struct master *m, struct conf *conf, struct site *
     for (const struct conf_error *e = conf->warnings.first; e; e = e->next)
         log_warn("%.*s", SLICE_ARGS(e->message));
     process_make_temp_dirs(conf, uid, gid);
-    m->uid = uid;
-    m->gid = gid;
-    m->reload = (struct pending_reload){conf, site, m->generation + 1, clock_mono_ms() + READY_WITHIN_MS};
+    m->reload =
+        (struct pending_reload){conf, site, m->generation + 1, clock_mono_ms() + READY_WITHIN_MS, uid, gid};
     if (!workers_start(m, site, m->reload.generation, (int)conf->worker_processes, 0))
         abandon_new(m);
 }
@@ -164,10 +163,14 @@ static void commit_new(struct master *m)
     m->site = m->reload.site;
     m->generation = m->reload.generation;
     m->target = (int)m->conf->worker_processes;
+    m->uid = m->reload.uid;
+    m->gid = m->reload.gid;
     m->without_workers = false;
     m->reload = (struct pending_reload){0};
     counter_set(&m->shm->generation, m->generation);
     site_use_error_logs(m->site);
+    if (!slice_eq(old_conf->pid_path, m->conf->pid_path) && process_write_pid(m->conf))
+        unlink(old_conf->pid_path.data);
     site_free(old_site);
     conf_free(old_conf);
     finish(m, true, SHM_RELOAD_RESPAWN);

@@ -16,8 +16,9 @@
 enum {
     PAUSE_FIRST_MS = 100,
     PAUSE_MAX_MS = 10000,
-    LIVED_LONG_MS = 1000, /* a worker that was ready for so long has started well */
-    KILL_GRACE_MS = 500,  /* on top of worker_shutdown_timeout */
+    PAUSE_MAX_READY_MS = 400, /* for one that had come up: something kills it, but it can serve */
+    LIVED_LONG_MS = 1000,     /* a worker that was ready for so long has started well */
+    KILL_GRACE_MS = 500,      /* on top of worker_shutdown_timeout */
     STOP_PATIENCE_MS = 1000,
 };
 
@@ -44,8 +45,8 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
                                .slot = slot,
                                .index = m->children[slot].index,
                                .channel = channel,
-                               .uid = m->uid,
-                               .gid = m->gid,
+                               .uid = site == m->reload.site ? m->reload.uid : m->uid,
+                               .gid = site == m->reload.site ? m->reload.gid : m->gid,
                                .user = site->conf->user.data,
                                .conf_options = &m->options->conf};
     exit(worker_run(&o));
@@ -106,11 +107,11 @@ bool workers_start(struct master *m, struct site *site, uint64_t generation, int
     return true;
 }
 
-static void wait_with_pause(struct child *c, uint64_t now_ms, bool started_well)
+static void wait_with_pause(struct child *c, uint64_t now_ms, bool started_well, uint64_t pause_max_ms)
 {
     c->pause_ms = started_well ? 0 : c->pause_ms == 0 ? PAUSE_FIRST_MS : c->pause_ms * 2;
-    if (c->pause_ms > PAUSE_MAX_MS)
-        c->pause_ms = PAUSE_MAX_MS;
+    if (c->pause_ms > pause_max_ms)
+        c->pause_ms = pause_max_ms;
     c->state = CHILD_WAITING;
     c->start_at_ms = now_ms + c->pause_ms;
 }
@@ -152,7 +153,7 @@ static void on_child_end(struct master *m, int slot, int status)
     counter_add(WIFSIGNALED(status) ? &m->shm->restarts_by_signal : &m->shm->restarts_by_exit, 1);
     counter_add(&s->restarts, 1);
     s->state = SHM_STARTING;
-    wait_with_pause(c, now_ms, started_well);
+    wait_with_pause(c, now_ms, started_well, c->state == CHILD_READY ? PAUSE_MAX_READY_MS : PAUSE_MAX_MS);
     if (c->pause_ms)
         log_warn("worker process %d died soon after its start; starting again in %llu ms", (int)c->pid,
                  (unsigned long long)c->pause_ms);
@@ -211,7 +212,7 @@ void workers_do_timers(struct master *m, uint64_t now_ms)
     for (int i = 0; i < SHM_SLOTS; i++) {
         struct child *c = &m->children[i];
         if (c->state == CHILD_WAITING && now_ms >= c->start_at_ms && !start_in(m, i, m->site, m->generation))
-            wait_with_pause(c, now_ms, false);
+            wait_with_pause(c, now_ms, false, PAUSE_MAX_MS);
         if (c->state == CHILD_READY && c->pause_ms && now_ms - c->started_ms >= LIVED_LONG_MS)
             c->pause_ms = 0;
         if (c->state == CHILD_RETIRING && c->kill_at_ms && now_ms >= c->kill_at_ms) {
@@ -221,11 +222,12 @@ void workers_do_timers(struct master *m, uint64_t now_ms)
     }
 }
 
-static void on_message(struct child *c, const struct worker_message *m, bool *reload_failed)
+static void on_message(struct child *c, const struct worker_message *m, uint64_t generation,
+                       bool *reload_failed)
 {
     if (m->kind == WORKER_READY && c->state == CHILD_STARTING)
         c->state = CHILD_READY;
-    if (m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) {
+    if ((m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) && m->generation == generation) {
         c->owes_reload = false;
         *reload_failed |= m->kind == WORKER_RELOAD_FAILED;
     }
@@ -239,7 +241,7 @@ void workers_read_channels(struct master *m)
         ssize_t n = -1;
         while (c->channel >= 0 &&
                (n = recv(c->channel, &message, sizeof message, MSG_DONTWAIT)) == (ssize_t)sizeof message)
-            on_message(c, &message, &m->live_reload_failed);
+            on_message(c, &message, m->generation, &m->live_reload_failed);
         if (n == 0)
             close_channel(c); /* it has ended; SIGCHLD says how */
     }
@@ -251,6 +253,14 @@ void workers_change_count(struct master *m, int by)
         if (workers_start(m, m->site, m->generation, 1, m->target))
             m->target++;
         return;
+    }
+    for (const struct site_listen *l = m->site->listens; l; l = l->next) {
+        if (l->options
+                .reuseport) { /* the kernel would go on giving connections to the socket that nobody accepts from */
+            log_warn(
+                "TTOU ignored: a \"reuseport\" socket belongs to each worker; change worker_processes and reload");
+            return;
+        }
     }
     for (int i = SHM_SLOTS - 1; i >= 0 && m->target > 1; i--) {
         struct child *c = &m->children[i];

@@ -49,7 +49,15 @@ void shm_slot_clear_gauges(struct shm_slot *slot)
     counter_set(&slot->cpu_us, 0);
 }
 
-struct shm_pool *shm_slot_pool(struct shm_slot *slot, const char *name)
+static bool is_wanted(const struct shm_pool *p, const char *const *wanted)
+{
+    for (; *wanted; wanted++)
+        if (strncmp(p->name, *wanted, SHM_POOL_NAME_BYTES) == 0)
+            return true;
+    return false;
+}
+
+struct shm_pool *shm_slot_pool(struct shm_slot *slot, const char *name, const char *const *wanted)
 {
     struct shm_pool *unused = NULL;
     for (int i = 0; i < SHM_POOLS; i++) {
@@ -58,7 +66,12 @@ struct shm_pool *shm_slot_pool(struct shm_slot *slot, const char *name)
         if (!unused && slot->pools[i].name[0] == '\0')
             unused = &slot->pools[i];
     }
-    if (unused)
-        strncpy(unused->name, name, SHM_POOL_NAME_BYTES - 1);
+    for (int i = 0; i < SHM_POOLS && !unused; i++)
+        if (!is_wanted(&slot->pools[i], wanted))
+            unused = &slot->pools[i];
+    if (unused) {
+        memset(unused, 0, sizeof *unused);
+        memcpy(unused->name, name, strnlen(name, SHM_POOL_NAME_BYTES - 1));
+    }
     return unused;
 }

@@ -97,7 +97,10 @@ int shm_find_free_slot(const struct shm *shm);
 /* What the master does about a dead worker's slot: gauges to zero, CPU time kept. */
 void shm_slot_clear_gauges(struct shm_slot *slot);
 
-/* The place of a pool's figures in a slot by name: the one that has it, else an unused one; NULL when all are taken. */
-struct shm_pool *shm_slot_pool(struct shm_slot *slot, const char *name);
+/*
+ * The place of a pool's figures in a slot by name: the one that has it, else an unused one, else one whose name is none
+ * of the `wanted` ones (ends with NULL), which starts anew; NULL when all 16 are wanted.
+ */
+struct shm_pool *shm_slot_pool(struct shm_slot *slot, const char *name, const char *const *wanted);
 
 #endif

@@ -62,10 +62,10 @@ static int keep(struct connection *c, const char *data, size_t len)
 {
     struct http_exchange *ex = c->ex;
     const struct settings *s = c->location->settings;
-    ex->body_len += len;
+    ex->body_seen += len;
     ex->request_bytes += len;
     uint64_t announced = ex->req.framing == HTTP_BODY_CHUNKED ? ex->chunked.left : 0;
-    if (s->client_max_body_bytes && ex->body_len + announced > (uint64_t)s->client_max_body_bytes) {
+    if (s->client_max_body_bytes && ex->body_seen + announced > (uint64_t)s->client_max_body_bytes) {
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
     }
@@ -73,6 +73,7 @@ static int keep(struct connection *c, const char *data, size_t len)
         return 0;
     if (!buf_append(&ex->body, data, len))
         return 500;
+    ex->body_len += len;
     return buf_len(&ex->body) > (size_t)s->client_body_buffer_bytes ? spill(ex, s) : 0;
 }
 

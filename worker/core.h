@@ -16,9 +16,10 @@
 enum {
     INPUT_BYTES = 64 << 10, /* one read at most */
     OUTPUT_FLUSH_BYTES =
-        64 << 10,             /* more waiting output than this is sent before the next request is looked at */
-    LINGER_SILENCE_MS = 5000, /* a lingering connection is closed once nothing came for so long */
-    EXCHANGES_KEPT = 64,      /* unused exchanges kept for the next requests */
+        64 << 10, /* more waiting output than this is sent before the next request is looked at */
+    SEND_AT_ONCE_BYTES = 2 << 20, /* more of one body waits for the next turn */
+    LINGER_SILENCE_MS = 5000,     /* a lingering connection is closed once nothing came for so long */
+    EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
     POOLS_MAX = SHM_POOLS,
 };
 
@@ -65,6 +66,7 @@ struct connection {
     bool close_after;    /* close once the output is sent */
     bool linger_after;   /* and linger before that: the client may still be sending */
     bool eof;            /* the client sends nothing more */
+    bool more_later;     /* a stream that has had its share of this turn */
     bool in_drive;       /* connection_drive is on the stack */
     bool dead;           /* closed inside connection_drive: freed when it returns */
     uint8_t remote_len;
@@ -89,6 +91,8 @@ struct worker {
     bool draining; /* QUIT: no new connections, finish what runs */
     ev_timer accept_pause;
     struct list_node busy, idle; /* connections; idle ones oldest first */
+    struct list_node orphans;    /* jobs that run on though nobody waits for them */
+    uint64_t streamed_bytes;     /* of the connection being driven, in this turn */
     unsigned connections;
     uint64_t next_connection_id;
     unsigned jobs; /* given to a pool and not yet ended */
@@ -186,11 +190,17 @@ void exchange_begin(struct connection *c, struct http_exchange *ex);
 void exchange_destroy(struct http_exchange *ex);
 void exchange_free(struct worker *w, struct http_exchange *ex);
 
+/* Lets go of the request's body and of what the answer held, for an error page in their place. */
+void exchange_drop_bodies(struct http_exchange *ex);
+
 /* Takes the connection's exchange away from it, for a job that outlives the request; a copy answers and logs. */
 struct http_exchange *exchange_disown(struct connection *c);
 
 /* A complete head: parses, routes, and runs it, or starts to read its body. */
 void request_start(struct connection *c, struct slice head);
+
+/* Whether the answer in the making is to be the connection's last. */
+bool request_is_last(const struct connection *c);
 
 /* The body is there. */
 void request_run(struct connection *c);
@@ -225,6 +235,9 @@ void offload_client_gone(struct connection *c);
 
 /* Takes what the handler has written into the output. False when there was nothing. */
 bool offload_pull(struct connection *c);
+
+/* at_most_ms (0: no bound), or what is left of handler_timeout when the handler at work has less; never 0 then. */
+int64_t offload_time_left_ms(const struct connection *c, int64_t at_most_ms);
 
 /* Ends the pools' threads. False when one still runs a handler. */
 bool offload_close_pools(struct worker *w);

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PIPELINE_MAX_BYTES = 64 << 10, READ_AHEAD_BYTES = 4096 };
+enum { PIPELINE_MAX_BYTES = 64 << 10, READ_AHEAD_BYTES = 4096, LINGER_READS_AT_ONCE = 4 };
 
 /* Input that is being used: in the worker's buffer, or in the connection's. */
 struct input {
@@ -104,6 +104,8 @@ static void drive(struct connection *c, struct input *in)
     do {
         while (use_input(c, in)) {
         }
+        c->linger_after |=
+            c->close_after && in->len > 0; /* requests that stay unanswered must not cost the answers */
     } while (!c->dead && has_output(c) && send_step(c));
 }
 
@@ -156,7 +158,7 @@ static void settle_head(struct connection *c)
 static void watch(struct connection *c)
 {
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && c->state != CONNECTION_BODY;
-    bool want_write = c->out || (c->state == CONNECTION_SEND && !c->job);
+    bool want_write = c->out || (c->state == CONNECTION_SEND && (!c->job || c->more_later));
     int events = (full || c->eof ? 0 : EV_READ) | (want_write ? EV_WRITE : 0);
     struct ev_loop *loop = connection_worker(c)->loop;
     if ((c->io.events & (EV_READ | EV_WRITE)) == events)
@@ -170,6 +172,7 @@ static void watch(struct connection *c)
 static void drive_and_settle(struct connection *c, struct input *in)
 {
     c->in_drive = true;
+    connection_worker(c)->streamed_bytes = 0;
     drive(c, in);
     if (!c->dead && c->state != CONNECTION_LINGER && !keep_input(c, in))
         connection_close(c);
@@ -256,8 +259,11 @@ static void linger(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     ssize_t n;
-    while ((n = recv(c->io.fd, w->input, INPUT_BYTES, 0)) > 0) {
+    int reads = LINGER_READS_AT_ONCE;
+    while ((n = recv(c->io.fd, w->input, INPUT_BYTES, 0)) > 0 && --reads > 0) {
     }
+    if (n > 0 && w->now_ms < c->linger_until_ms)
+        return; /* the others' turn */
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && w->now_ms < c->linger_until_ms)
         connection_set_timer(c, LINGER_SILENCE_MS);
     else

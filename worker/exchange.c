@@ -79,12 +79,21 @@ void exchange_destroy(struct http_exchange *ex)
     free(ex);
 }
 
-void exchange_free(struct worker *w, struct http_exchange *ex)
+void exchange_drop_bodies(struct http_exchange *ex)
 {
     if (ex->release)
         ex->release(ex->held);
+    ex->release = NULL;
     if (ex->body_fd >= 0)
         close(ex->body_fd);
+    ex->body_fd = -1;
+    ex->body.start = ex->body.end = 0;
+    ex->body_len = 0;
+}
+
+void exchange_free(struct worker *w, struct http_exchange *ex)
+{
+    exchange_drop_bodies(ex);
     if (ex->body.cap > BODY_KEPT_BYTES)
         buf_free(&ex->body);
     if (w->free_exchange_count == EXCHANGES_KEPT) {
@@ -131,6 +140,9 @@ struct http_exchange *exchange_disown(struct connection *c)
     copy->body_bytes_sent = old->body_bytes_sent;
     copy->server_name = old->server_name;
     copy->pipelined = old->pipelined;
+    copy->in_error_page = old->in_error_page;
+    copy->forced_status = old->forced_status;
+    copy->internal_redirects = old->internal_redirects;
     copy->res.close = true;
     return old;
 }

@@ -303,6 +303,7 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
         .options = o, .site = o->site, .conf = o->site->conf, .shm = o->shm, .slot = &o->shm->slots[o->slot]};
     list_init(&w->busy);
     list_init(&w->idle);
+    list_init(&w->orphans);
     raise_file_limit(w->conf);
     if (!become_user(o))
         return false;

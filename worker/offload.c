@@ -65,7 +65,7 @@ static void answer_job(struct connection *c, const struct ending *end)
     if (end->outcome == POOL_TASK_DONE && (end->result < 400 || end->result > 599)) {
         if (ex->res.status == 0)
             ex->res.status = 200;
-        bool ok = http_add_memory(&ex->res, &ex->arena, ex->body.data + ex->body.start, buf_len(&ex->body));
+        bool ok = http_add_memory(&ex->res, &ex->arena, buf_slice(&ex->body).data, buf_len(&ex->body));
         request_answer(c, ok ? 0 : 500);
         return;
     }
@@ -97,6 +97,7 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
         c->job = NULL;
         buf_free(&ex->body); /* the request's is not needed any more; the answer's takes its place */
         ex->body = job->body;
+        ex->body_len = 0;
         job->body = (struct buf){0};
         job_release(job);
         answer_job(c, &end);
@@ -129,6 +130,7 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int events)
     while (job) {
         struct weir_request *next = job->next_output;
         struct connection *c = job->connection;
+        job_heard(job);
         if (c) {
             connection_hold(c);
             if (!job->head_sent)
@@ -145,6 +147,20 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int events)
     }
 }
 
+/* A handler whose client has left may end in its time; after that it is given up like any other. */
+static void give_up_orphans(struct worker *w)
+{
+    struct list_node *next;
+    for (struct list_node *n = w->orphans.next; n != &w->orphans; n = next) {
+        struct weir_request *job = container_of(n, struct weir_request, orphan);
+        next = n->next;
+        if (job->deadline_ms == 0 || w->now_ms < job->deadline_ms)
+            continue;
+        list_remove(n);
+        pool_abandon(&job->task);
+    }
+}
+
 /* Tasks whose time in the queue is over are ended also when no thread comes by. Runs only while there are jobs. */
 static void on_expire(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -152,6 +168,7 @@ static void on_expire(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     for (int i = 0; i < w->pool_count; i++)
         pool_expire(w->pools[i].pool);
+    give_up_orphans(w);
     if (w->jobs == 0)
         ev_timer_stop(loop, timer);
 }
@@ -164,8 +181,13 @@ bool offload_open_pools(struct worker *w)
     ev_async_start(w->loop, &w->pool_wake);
     ev_timer_init(&w->expire, on_expire, EXPIRE_EVERY_S, EXPIRE_EVERY_S);
     w->expire.data = w;
+    const char *wanted[POOLS_MAX + 1] = {0};
+    int count = 0;
+    for (const struct conf_pool *p = w->conf->pools; p && count < POOLS_MAX; p = p->next)
+        wanted[count++] = p->name.data;
     for (const struct conf_pool *p = w->conf->pools; p; p = p->next) {
-        struct shm_pool *place = w->pool_count < POOLS_MAX ? shm_slot_pool(w->slot, p->name.data) : NULL;
+        struct shm_pool *place =
+            w->pool_count < POOLS_MAX ? shm_slot_pool(w->slot, p->name.data, wanted) : NULL;
         if (!place) {
             log_emerg("more than %d thread pools; remove some", POOLS_MAX);
             return false;
@@ -244,8 +266,11 @@ static void part(struct connection *c, bool give_up)
     if (ended) {
         job_release(job);
         exchange_free(connection_worker(c), old);
-    } else if (!pool_cancel(&job->task) && give_up) {
-        pool_abandon(&job->task);
+    } else if (!pool_cancel(&job->task)) {
+        if (give_up)
+            pool_abandon(&job->task);
+        else
+            list_push_back(&connection_worker(c)->orphans, &job->orphan);
     }
 }
 
@@ -257,7 +282,7 @@ void offload_timeout(struct connection *c)
     if (c->ex)
         http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
     if (c->ex) {
-        c->ex->res.close = !c->ex->req.keepalive || connection_worker(c)->draining;
+        c->ex->res.close = request_is_last(c);
         request_answer(c, 504);
     } else {
         connection_close(c);
@@ -273,14 +298,24 @@ void offload_client_gone(struct connection *c)
         c->ex->res.status = status;
 }
 
+int64_t offload_time_left_ms(const struct connection *c, int64_t at_most_ms)
+{
+    if (!c->job || c->job->deadline_ms == 0)
+        return at_most_ms;
+    uint64_t now_ms = connection_worker(c)->now_ms, deadline_ms = c->job->deadline_ms;
+    int64_t left_ms = deadline_ms > now_ms ? (int64_t)(deadline_ms - now_ms) : 1;
+    return at_most_ms && at_most_ms < left_ms ? at_most_ms : left_ms;
+}
+
 /* One stretch of a chunked or close-delimited answer. */
 static bool append_stretch(struct connection *c, struct buf *stretch)
 {
     struct buf *out = send_buffer(c);
     size_t len = buf_len(stretch);
-    c->ex->body_bytes_sent += len;
     if (c->ex->res.no_body)
         return true;
+    c->ex->body_bytes_sent += len;
+    connection_worker(c)->streamed_bytes += len;
     if (!c->ex->res.chunked)
         return buf_append_slice(out, buf_slice(stretch));
     return buf_printf(out, "%zx\r\n", len) && buf_append_slice(out, buf_slice(stretch)) &&
@@ -310,6 +345,9 @@ bool offload_pull(struct connection *c)
     struct weir_request *job = c->job;
     struct buf stretch;
     bool ended = job->task.pool == NULL;
+    c->more_later = connection_worker(c)->streamed_bytes >= SEND_AT_ONCE_BYTES;
+    if (c->more_later)
+        return false; /* the others' turn; the socket says when to go on */
     if (job_take_output(job, &stretch)) {
         bool ok = append_stretch(c, &stretch);
         buf_free(&stretch);
@@ -319,10 +357,7 @@ bool offload_pull(struct connection *c)
     }
     if (ended)
         return end_stream(c, job);
-    if (job->deadline_ms)
-        connection_set_timer(c, (int64_t)(job->deadline_ms - connection_worker(c)->now_ms));
-    else
-        connection_set_timer(c, 0);
+    connection_set_timer(c, offload_time_left_ms(c, 0));
     return false;
 }
 

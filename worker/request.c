@@ -73,7 +73,7 @@ static void route(struct connection *c)
     c->location = site_find_location(server, ex->req.path, &ex->location_captures);
 }
 
-static bool last_on_connection(const struct connection *c)
+bool request_is_last(const struct connection *c)
 {
     const struct settings *s = settings(c);
     return !c->ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests ||
@@ -117,7 +117,7 @@ void request_start(struct connection *c, struct slice head)
         return;
     }
     route(c);
-    ex->res.close = last_on_connection(c);
+    ex->res.close = request_is_last(c);
     if (ex->req.framing == HTTP_BODY_NONE ||
         (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0))
         request_run(c);
@@ -190,6 +190,7 @@ static bool run_error_page(struct connection *c, int status)
         return false;
     ex->in_error_page = true;
     http_response_reset(&ex->res);
+    exchange_drop_bodies(ex);
     if (uri.data[0] != '/') { /* a URL: sends the client there */
         ex->res.location = uri;
         ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;

@@ -13,7 +13,7 @@
 #include <sys/sendfile.h>
 #include <unistd.h>
 
-enum { SEND_AT_ONCE_BYTES = 2 << 20, COPY_BYTES = 64 << 10 };
+enum { COPY_BYTES = 64 << 10 };
 
 struct buf *send_buffer(struct connection *c)
 {
@@ -54,6 +54,11 @@ static bool keep_output(struct connection *c, struct buf *rest)
     return false;
 }
 
+static void set_send_timer(struct connection *c)
+{
+    connection_set_timer(c, offload_time_left_ms(c, connection_settings(c)->send_timeout_ms));
+}
+
 bool send_flush(struct connection *c, bool more_follows)
 {
     struct worker *w = connection_worker(c);
@@ -62,7 +67,7 @@ bool send_flush(struct connection *c, bool more_follows)
         size_t before = buf_len(c->out);
         if (!send_buf(c, c->out, flags)) {
             if (!c->dead && buf_len(c->out) < before)
-                connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+                set_send_timer(c);
             return false;
         }
         connection_drop_output(c);
@@ -70,17 +75,17 @@ bool send_flush(struct connection *c, bool more_follows)
     if (send_buf(c, &w->output, flags))
         return true;
     if (!c->dead && keep_output(c, &w->output))
-        connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+        set_send_timer(c);
     return false;
 }
 
 /* A file's bytes by way of memory: for `sendfile off`. */
 static ssize_t copy_file(struct connection *c, const struct http_piece *p)
 {
-    struct worker *w = connection_worker(c);
+    static char bytes[COPY_BYTES]; /* not the worker's input, where later requests may still stand */
     size_t most = p->len < COPY_BYTES ? (size_t)p->len : COPY_BYTES;
-    ssize_t n = pread(p->fd, w->input, most, p->offset);
-    return n <= 0 ? n : send(c->io.fd, w->input, (size_t)n, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
+    ssize_t n = pread(p->fd, bytes, most, p->offset);
+    return n <= 0 ? n : send(c->io.fd, bytes, (size_t)n, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
 }
 
 static ssize_t send_piece(struct connection *c, struct http_piece *p)
@@ -102,7 +107,7 @@ bool send_body(struct connection *c)
         struct http_piece *p = ex->res.body;
         ssize_t n = sent < SEND_AT_ONCE_BYTES ? send_piece(c, p) : -1;
         if (sent >= SEND_AT_ONCE_BYTES || (n < 0 && errno == EAGAIN)) {
-            connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+            set_send_timer(c);
             return false; /* the others' turn; the socket says when to go on */
         }
         if (n == 0) {
@@ -112,7 +117,8 @@ bool send_body(struct connection *c)
         }
         if (n < 0)
             return errno == EINTR ? send_body(c) : send_failed(c);
-        p->data += p->fd < 0 ? n : 0;
+        if (p->fd < 0)
+            p->data += n;
         p->offset += n;
         p->len -= (uint64_t)n;
         sent += (uint64_t)n;
