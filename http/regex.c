@@ -56,10 +56,12 @@ bool http_regex_match(const struct http_regex *regex, struct slice subject, stru
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(match_data);
     captures->regex = regex;
     captures->count = groups;
-    for (int i = 0; i < groups; i++)
-        captures->groups[i] = at[2 * i] == PCRE2_UNSET
-                                  ? (struct slice){0}
-                                  : (struct slice){subject.data + at[2 * i], at[2 * i + 1] - at[2 * i]};
+    for (int i = 0; i < groups; i++) {
+        struct slice *group = &captures->groups[i];
+        *group = (struct slice){0};
+        if (at[2 * i] != PCRE2_UNSET)
+            *group = (struct slice){subject.data + at[2 * i], at[2 * i + 1] - at[2 * i]};
+    }
     return true;
 }
 

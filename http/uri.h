@@ -8,7 +8,8 @@
 
 /*
  * Decodes %XX, merges slashes and resolves "." and ".." (RFC 3986 sections 2.1 and 5.2.4), decoding first, so that an
- * encoded traversal is seen. raw starts with "/"; scratch holds raw.len bytes. *path is raw itself when nothing had to
+ * encoded traversal is seen. raw starts with "/" and holds only bytes that
+ * may stand in a request target; scratch holds raw.len bytes. *path is raw itself when nothing had to
  * change. Returns false for a path that leaves the root, a bad escape, or a zero byte.
  */
 bool http_normalize_path(struct slice raw, char *scratch, struct slice *path);

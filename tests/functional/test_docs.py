@@ -33,10 +33,10 @@ def test_directives_are_documented():
 
 def test_readme_configuration(weir):
     """The README's first configuration is accepted but for its database, which is not there."""
-    block = re.search(r"## A first configuration\n\n(.*?)\n\n`curl", text_of("README.md"), re.S).group(1)
+    block = re.search(r"## A first configuration\n\n(.*?)\n\nSaved as", text_of("README.md"), re.S).group(1)
     conf = "\n".join(line[4:] for line in block.splitlines())
     weir.write(text_of("etc/mime.types"), "conf/mime.types")
-    conf = conf.replace("build/modules", str(weirlib.BINARY.parent / "modules"))
+    conf = conf.replace("build/modules", str(weirlib.BINARY.parent / "modules")).replace("/srv", str(weir.tmp))
     result = weir.run("-t", conf=conf)
     assert result.returncode == 1 and "unable to open database file" in result.stderr, result.stderr
     assert result.stderr.count("[emerg]") == 1, result.stderr

@@ -536,7 +536,7 @@ class Weir:
     def wait_workers(self, count, seconds=5):
         """Wait until the status lists exactly so many workers and the master has no other child."""
         def settled():
-            pids = {worker["pid"] for worker in self.status()["workers"] if worker["pid"]}
+            pids = {worker["pid"] for worker in self.status()["workers"] if worker["state"] == "running"}
             return pids if len(pids) == count and pids == self.worker_pids() else None
         return wait_until(settled, seconds, f"{count} workers")
 

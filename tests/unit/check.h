@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHECK_LIMIT_S = 100, CHECK_PATIENCE_MS = 20000 };
+enum { CHECK_LIMIT_S = 100, CHECK_PATIENCE_MS = 10000 };
 
 struct check_case {
     const char *name;

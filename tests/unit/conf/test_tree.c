@@ -48,7 +48,8 @@ static void builds_statements_and_blocks(void)
     CHECK_SLICE(a->args[1], "2 3");
     CU_ASSERT(!a->has_block);
     const struct conf_node *b = a->next;
-    CU_ASSERT(b && b->has_block && !b->next);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+    CU_ASSERT(b->has_block && !b->next);
     CHECK_NUMBER(b->line, 2);
     CHECK_SLICE(b->file, "text");
     CHECK_SLICE(b->children->name, "c");

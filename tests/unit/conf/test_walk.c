@@ -127,7 +127,6 @@ static void locations(void)
             "must start with it");
     refused(IN_SERVER("location = /a { location /a/b { } }"), "cannot be inside the exact location \"/a\"",
             "/a/b");
-    refused(IN_SERVER("location ~ x { alias /y; }"), "\"alias\"", "use root");
     refused(IN_SERVER("location / { root a; alias b; }"), "\"alias\" directive is duplicate", "remove one");
     refused(IN_SERVER("location / { status; stub_status; }"), "\"stub_status\" directive is duplicate",
             "already");

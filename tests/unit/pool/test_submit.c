@@ -89,6 +89,8 @@ static void without_a_queue_each_task_needs_a_thread(void)
         CHECK_EVENTUALLY(job_has_started(&jobs[i]));
     CHECK_NUMBER(pool_submit(pool, &refused.task), POOL_EOVERLOAD);
     latch_open(&hold);
+    for (int i = 0; i < 3; i++)
+        job_check_end(&jobs[i], POOL_TASK_DONE);
     pool_settle(pool, 3);
     for (int round = 0; round < 50; round++) { /* the same with threads that idle */
         latch_set(&hold, false);
@@ -106,19 +108,46 @@ static void without_a_queue_each_task_needs_a_thread(void)
     pool_destroy(pool);
 }
 
-/* A thread whose task has ended is free: what its end made known must be true for whoever acts on it. */
-static void a_thread_is_free_once_its_task_has_ended(void)
+static void done_try_other(struct pool_task *t)
+{
+    struct job *j = job_of(t);
+    if (j->other)
+        atomic_store(&j->result, (int)pool_submit(j->pool, &j->other->task));
+    job_done(t);
+}
+
+/* Whoever learns of an end may count on the room that it made, at the latest in its callback. */
+static void an_end_makes_room_before_it_is_reported(void)
 {
     struct pool *pool = pool_of(0, 1, 0);
-    int refused = 0;
-    for (int i = 0; i < 300; i++) {
-        struct job j = job_with(NULL);
-        enum pool_result result = pool_submit(pool, &j.task);
-        refused += result == POOL_EOVERLOAD;
-        if (result == POOL_OK)
-            job_check_end(&j, POOL_TASK_DONE);
+    struct job jobs[20];
+    for (int i = 0; i < 20; i++) {
+        jobs[i] = job_with(NULL);
+        jobs[i].task.done = done_try_other;
+        jobs[i].pool = pool;
+        jobs[i].other = i < 19 ? &jobs[i + 1] : NULL;
     }
-    CHECK_NUMBER(refused, 0);
+    CHECK_NUMBER(pool_submit(pool, &jobs[0].task), POOL_OK);
+    for (int i = 0; i < 20; i++) {
+        uint64_t end_ms = clock_mono_ms() + 1000; /* what is refused never ends */
+        while (!job_has_ended(&jobs[i]) && clock_mono_ms() < end_ms)
+            check_pause();
+        CU_ASSERT_FATAL(job_has_ended(&jobs[i]));
+        CHECK_NUMBER(atomic_load(&jobs[i].result), POOL_OK);
+    }
+    pool_destroy(pool);
+}
+
+static void a_queue_may_be_without_a_bound(void)
+{
+    struct pool *pool = pool_of(0, 1, SIZE_MAX);
+    struct latch hold = LATCH_CLOSED;
+    struct job running = job_with(&hold), queued[3] = {job_with(NULL), job_with(NULL), job_with(NULL)};
+    job_begin(pool, &running);
+    for (int i = 0; i < 3; i++)
+        CHECK_NUMBER(pool_submit(pool, &queued[i].task), POOL_OK);
+    latch_open(&hold);
+    pool_settle(pool, 1);
     pool_destroy(pool);
 }
 
@@ -376,7 +405,8 @@ static const struct check_case cases[] = {
     {"a task without run is invalid", a_task_without_run_is_invalid},
     {"a full queue is an overload", a_full_queue_is_an_overload},
     {"without a queue each task needs a thread", without_a_queue_each_task_needs_a_thread},
-    {"a thread is free once its task has ended", a_thread_is_free_once_its_task_has_ended},
+    {"an end makes room before it is reported", an_end_makes_room_before_it_is_reported},
+    {"a queue may be without a bound", a_queue_may_be_without_a_bound},
     {"waits for room in the queue", waits_for_room_in_the_queue},
     {"waits for a thread without a queue", waits_for_a_thread_without_a_queue},
     {"a failing task makes room too", a_failing_task_makes_room_too},
