@@ -9,11 +9,11 @@
  */
 #include <weir/handler.h>
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <threads.h>
 
 enum {
     KEPT_MAX = 64,
@@ -32,7 +32,7 @@ struct session {
 struct query {
     char *database, *sql;
     int busy_timeout_ms;
-    mtx_t lock; /* protects kept and kept_count */
+    pthread_mutex_t lock; /* protects kept and kept_count */
     struct session *kept;
     int kept_count;
 };
@@ -71,13 +71,13 @@ static struct session *open_session(const struct query *q, char *why, size_t why
 
 static struct session *take_session(struct query *q, char *why, size_t why_bytes)
 {
-    mtx_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     struct session *s = q->kept;
     if (s) {
         q->kept = s->next;
         q->kept_count--;
     }
-    mtx_unlock(&q->lock);
+    pthread_mutex_unlock(&q->lock);
     return s ? s : open_session(q, why, why_bytes);
 }
 
@@ -86,14 +86,14 @@ static void give_back(struct query *q, struct session *s)
     sqlite3_progress_handler(s->db, 0, NULL, NULL);
     sqlite3_reset(s->statement);
     sqlite3_clear_bindings(s->statement);
-    mtx_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     int keep = q->kept_count < KEPT_MAX;
     if (keep) {
         s->next = q->kept;
         q->kept = s;
         q->kept_count++;
     }
-    mtx_unlock(&q->lock);
+    pthread_mutex_unlock(&q->lock);
     if (!keep)
         close_session(s);
 }
@@ -106,7 +106,7 @@ static void free_query(void *settings)
         close_session(q->kept);
         q->kept = next;
     }
-    mtx_destroy(&q->lock);
+    pthread_mutex_destroy(&q->lock);
     free(q->database);
     free(q->sql);
     free(q);
@@ -138,7 +138,7 @@ static int read_setting(struct query *q, const struct weir_setting *s, char *err
 static void *init(const struct weir_setting *settings, char *error, size_t error_bytes)
 {
     struct query *q = calloc(1, sizeof *q);
-    if (!q || mtx_init(&q->lock, mtx_plain) != thrd_success) {
+    if (!q || pthread_mutex_init(&q->lock, NULL) != 0) {
         free(q);
         return NULL;
     }

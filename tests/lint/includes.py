@@ -29,8 +29,8 @@ PUBLIC_HEADERS = ("weir/handler.h", "handlers/handler.h")
 # System header: the folders that may include it, and what the others do instead.
 KEPT_HEADERS = {
     "ev.h": (("net", "worker", "master"), "let worker/ watch the descriptor or the time and call you"),
-    "pthread.h": (("pool",), "submit a task to pool/ or add the call to its interface"),
-    "threads.h": (("pool", "modules"), "submit a task to pool/ or add the call to its interface"),
+    "pthread.h": (("pool", "modules"), "submit a task to pool/ or add the call to its interface"),
+    "threads.h": (("pool",), "submit a task to pool/ or add the call to its interface"),
 }
 
 # Call: the files that may make it, and what the others do instead.
