@@ -37,7 +37,7 @@ struct codel {
 struct pool {
     pthread_mutex_t lock;
     pthread_cond_t room;  /* a submitter may go on */
-    pthread_cond_t quiet; /* no thread is left */
+    pthread_cond_t quiet; /* pool_is_quiet has become true */
     struct pool_config config;
     char name[32];
     struct pool_task queue; /* sentinel of a ring through prev and next */
@@ -63,6 +63,12 @@ static inline void pool_task_unlink(struct pool_task *t)
 {
     t->prev->next = t->next; /* NOLINT(clang-analyzer-core.NullDereference): a queued task is in a ring */
     t->next->prev = t->prev; /* NOLINT(clang-analyzer-core.NullDereference): a queued task is in a ring */
+}
+
+/* Nobody is inside any more, neither thread nor task nor blocked submitter: a closed pool may be freed. Lock held. */
+static inline bool pool_is_quiet(const struct pool *pool)
+{
+    return pool->threads == 0 && pool->queued == 0 && pool->submitters_waiting == 0;
 }
 
 /* Lets a thread look at the queue if there is work, nobody is on the way, and one is idle or may start. Lock held. */

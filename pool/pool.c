@@ -117,6 +117,8 @@ static enum pool_result wait_for_room(struct pool *pool, uint64_t deadline_us)
                                        : pthread_cond_timedwait(&pool->room, &pool->lock, &until);
     pool->submitters_waiting--;
     pool_publish(pool);
+    if (pool_is_quiet(pool))
+        pthread_cond_broadcast(&pool->quiet);
     return pool->closed || has_room(pool) ? POOL_OK : POOL_ETIMEDOUT;
 }
 
@@ -276,10 +278,10 @@ enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, 
     pool_end_all(dropped);
     pthread_mutex_lock(&pool->lock);
     pool_search(pool);
-    while ((pool->threads > 0 || pool->queued > 0) && rc != ETIMEDOUT)
+    while (!pool_is_quiet(pool) && rc != ETIMEDOUT)
         rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&pool->quiet, &pool->lock)
                                        : pthread_cond_timedwait(&pool->quiet, &pool->lock, &until);
-    bool quiet = pool->threads == 0 && pool->queued == 0;
+    bool quiet = pool_is_quiet(pool);
     bool join = quiet && pool->has_last_dead;
     pthread_t last = pool->last_dead;
     if (join)

@@ -75,7 +75,7 @@ static bool leave(struct pool *pool, pthread_t *previous)
     pool->threads--;
     counter_add(&pool->figures->retired, 1);
     pool_publish(pool);
-    if (pool->threads == 0 && pool->queued == 0)
+    if (pool_is_quiet(pool))
         pthread_cond_broadcast(&pool->quiet);
     return join;
 }
