@@ -1,5 +1,6 @@
 /*
- * tests/fuzz/fuzz.h - what the fuzz targets share: a check that ends the run with a report.
+ * tests/fuzz/fuzz.h - what the fuzz targets share: a check that ends the run with a report, and copies of an
+ * exact size, behind which AddressSanitizer watches.
  */
 #ifndef WEIR_TESTS_FUZZ_H
 #define WEIR_TESTS_FUZZ_H
@@ -8,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,5 +20,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                       \
         }                                                                                  \
     } while (0)
+
+/* The bytes in a block of their own; the caller frees it. */
+static inline char *fuzz_copy(const void *data, size_t size)
+{
+    char *copy = malloc(size);
+    if (size)
+        memcpy(copy, data, size);
+    return copy;
+}
 
 #endif

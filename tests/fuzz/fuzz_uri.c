@@ -11,6 +11,7 @@ static void check_normal(struct slice path)
     FUZZ_CHECK(path.len > 0 && path.data[0] == '/');
     FUZZ_CHECK(!memmem(path.data, path.len, "//", 2));
     FUZZ_CHECK(!memmem(path.data, path.len, "/../", 4) && !memmem(path.data, path.len, "/./", 3));
+    FUZZ_CHECK(path.len < 2 || memcmp(path.data + path.len - 2, "/.", 2) != 0);
     FUZZ_CHECK(path.len < 3 || memcmp(path.data + path.len - 3, "/..", 3) != 0);
     FUZZ_CHECK(!memchr(path.data, '\0', path.len));
 }
@@ -24,9 +25,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             return 0; /* the request parser lets no such byte through */
     char *raw = malloc(size + 1), *scratch = malloc(size + 1);
     raw[0] = '/';
-    memcpy(raw + 1, data, size);
+    if (size)
+        memcpy(raw + 1, data, size);
     if (http_normalize_path((struct slice){raw, size + 1}, scratch, &path)) {
         check_normal(path);
+        FUZZ_CHECK(path.len <= size + 1);
         arena_init(&arena, 1024);
         struct slice encoded = http_encode_path(&arena, path);
         char *more = malloc(encoded.len);

@@ -196,7 +196,7 @@ static void error_pages(void)
             CU_ASSERT((page.len > 0) == has_one);
             if (!has_one)
                 continue;
-            char code[8];
+            char code[16];
             snprintf(code, sizeof code, "<h1>%d ", status);
             CU_ASSERT(memmem(page.data, page.len, code, strlen(code)) != NULL);
             CU_ASSERT(page.len > 9 &&

@@ -1,0 +1,126 @@
+/*
+ * tests/unit/net/test_address.c - socket addresses: every form of a listen address, and what is none.
+ */
+#include "net/address.h"
+
+#include "tests/unit/check.h"
+
+static void check_address(const char *text, const char *printed)
+{
+    struct net_address a;
+    char out[NET_ADDRESS_TEXT_BYTES];
+    const char *wrong = net_address_parse(slice_of(text), &a);
+    CHECK_FOR(text, wrong == NULL);
+    if (!wrong && strcmp(net_address_text(&a, out), printed) != 0)
+        check_slice(slice_of(out), slice_of(printed), text, __FILE__, __LINE__);
+}
+
+static void good_addresses(void)
+{
+    check_address("80", "0.0.0.0:80");
+    check_address("*:8080", "0.0.0.0:8080");
+    check_address(":81", "0.0.0.0:81");
+    check_address("*", "0.0.0.0:80");
+    check_address("127.0.0.1", "127.0.0.1:80");
+    check_address("127.0.0.1:65535", "127.0.0.1:65535");
+    check_address("[::]:80", "[::]:80");
+    check_address("[::1]", "[::1]:80");
+    check_address("[2001:db8:0:0::1]:443", "[2001:db8::1]:443");
+    check_address("[::ffff:1.2.3.4]:1", "[::ffff:1.2.3.4]:1");
+    check_address("localhost:90", "127.0.0.1:90");
+    check_address("unix:/run/weir.sock", "unix:/run/weir.sock");
+    check_address("unix:relative:80", "unix:relative:80");
+}
+
+static void bad_addresses(void)
+{
+    static const char *const cases[] = {"0",
+                                        "65536",
+                                        "99999999999999999999",
+                                        "127.0.0.1:",
+                                        "127.0.0.1:0",
+                                        "127.0.0.1:65536",
+                                        "127.0.0.1:8x",
+                                        "127.0.0.1:-1",
+                                        "127.0.0.1: 80",
+                                        "[::1",
+                                        "[::1]80",
+                                        "[::1]x:80",
+                                        "[::1]:0",
+                                        "[::g]:80",
+                                        "[1.2.3.4]:80",
+                                        "[]:80",
+                                        "unix:",
+                                        "*:"};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct net_address a;
+        const char *wrong = net_address_parse(slice_of(cases[i]), &a);
+        CHECK_FOR(cases[i], wrong && strlen(wrong) > 5); /* a sentence, not only a failure */
+    }
+}
+
+static void lengths_are_bounded(void)
+{
+    struct net_address a;
+    char text[600] = "unix:";
+    memset(text + 5, 'p', 107);
+    CU_ASSERT_PTR_NULL(net_address_parse(slice_of(text), &a)); /* the longest that fits */
+    char out[NET_ADDRESS_TEXT_BYTES];
+    CHECK_SLICE(slice_of(net_address_text(&a, out)), text);
+    text[5 + 107] = 'p';
+    CU_ASSERT_PTR_NOT_NULL(net_address_parse(slice_of(text), &a));
+    memset(text, 'h', 500);
+    CU_ASSERT_PTR_NOT_NULL(net_address_parse(slice_of(text), &a));
+    text[0] = '[';
+    text[498] = ']';
+    text[499] = '\0';
+    CU_ASSERT_PTR_NOT_NULL(net_address_parse(slice_of(text), &a));
+}
+
+static bool same(const char *a, const char *b)
+{
+    struct net_address x, y;
+    CU_ASSERT_PTR_NULL(net_address_parse(slice_of(a), &x));
+    CU_ASSERT_PTR_NULL(net_address_parse(slice_of(b), &y));
+    CU_ASSERT(net_address_eq(&x, &y) == net_address_eq(&y, &x));
+    return net_address_eq(&x, &y);
+}
+
+static void equality(void)
+{
+    CU_ASSERT(same("80", "*:80"));
+    CU_ASSERT(same("0.0.0.0:80", "80"));
+    CU_ASSERT(same("[::1]:80", "[0:0::1]"));
+    CU_ASSERT(same("unix:/a", "unix:/a"));
+    CU_ASSERT(!same("80", "81"));
+    CU_ASSERT(!same("127.0.0.1:80", "*:80"));
+    CU_ASSERT(!same("[::]:80", "80"));
+    CU_ASSERT(!same("[::1]:80", "[::1]:81"));
+    CU_ASSERT(!same("unix:/a", "unix:/ab"));
+    CU_ASSERT(!same("unix:/a", "80"));
+}
+
+static void hosts_and_ports_apart(void)
+{
+    struct net_address a;
+    char out[NET_ADDRESS_TEXT_BYTES];
+    unsigned port = 1;
+    CU_ASSERT_PTR_NULL(net_address_parse(SLICE("[::1]:8443"), &a));
+    CHECK_NUMBER(net_address_host(&a, out, &port), 3);
+    CU_ASSERT_STRING_EQUAL(out, "::1");
+    CHECK_NUMBER(port, 8443);
+    CU_ASSERT_PTR_NULL(net_address_parse(SLICE("unix:/a"), &a));
+    CHECK_NUMBER(net_address_host(&a, out, &port), 5);
+    CU_ASSERT_STRING_EQUAL(out, "unix:");
+    CHECK_NUMBER(port, 0);
+}
+
+static const struct check_case cases[] = {
+    {"good addresses", good_addresses},
+    {"bad addresses", bad_addresses},
+    {"lengths are bounded", lengths_are_bounded},
+    {"equality", equality},
+    {"hosts and ports apart", hosts_and_ports_apart},
+};
+
+CHECK_MAIN("net/address", cases)
