@@ -31,7 +31,7 @@ enum http_escape { HTTP_ESCAPE_DEFAULT, HTTP_ESCAPE_JSON, HTTP_ESCAPE_NONE };
 
 /*
  * The same appended to out for access logs. By default an empty value is "-", and quotes, backslashes, controls and
- * bytes above 126 are written as \xXX; json escapes as in a JSON string (nginx, log_format's escape).
+ * bytes above 126 are written as \x and two digits; json escapes as in a JSON string (nginx, log_format's escape).
  */
 bool http_template_log(const struct http_template *t, enum http_escape escape, struct http_exchange *ex,
                        struct buf *out);

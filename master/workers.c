@@ -91,10 +91,8 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
 bool workers_start(struct master *m, struct site *site, uint64_t generation, int count, int first)
 {
     for (int i = 0; i < count; i++) {
-        int slot = 0;
-        while (slot < SHM_SLOTS && m->children[slot].state != CHILD_NONE)
-            slot++;
-        if (slot == SHM_SLOTS) {
+        int slot = shm_find_free_slot(m->shm);
+        if (slot < 0) {
             log_alert("no free worker slot: %d workers are still finishing; wait for them, or shorten "
                       "worker_shutdown_timeout",
                       SHM_SLOTS);

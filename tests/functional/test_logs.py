@@ -138,7 +138,7 @@ def test_connections_and_pipelines(weir):
 # ---- escaping ---------------------------------------------------------------------------------------------
 
 def test_escaping(weir):
-    """Quotes, backslashes, controls and high bytes are written as \\xXX: no client can forge a field or a line."""
+    """Quotes, backslashes, controls and high bytes are written as \\x and two digits: no client can forge a field or a line."""
     port = serve(weir, '"$http_user_agent" "$remote_user"')
     user = base64.b64encode(b'a"b\n127.0.0.1\r:secret').decode()
     wire.ask(port, head("GET / HTTP/1.1", 'User-Agent: q"b\\t\ta\xc3\xa9\x7e', f"Authorization: Basic {user}"))

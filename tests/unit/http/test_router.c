@@ -196,6 +196,7 @@ static void nested_locations(void)
     struct http_locations *in_a = http_locations_new(&f.arena), *in_regex = http_locations_new(&f.arena);
     add(&f, in_a, HTTP_MATCH_PREFIX, "/a/b", NULL, "/a/b");
     add(&f, in_a, HTTP_MATCH_REGEX, "\\.php$", NULL, "~ php in /a");
+    add(&f, in_a, HTTP_MATCH_PREFIX_FINAL, "/a/final", NULL, "^~ /a/final");
     add(&f, in_a, HTTP_MATCH_EXACT, "/a/exact", NULL, "= /a/exact");
     add(&f, in_regex, HTTP_MATCH_PREFIX, "/r/x", NULL, "/r/x in ~");
     http_locations_finish(in_a);
@@ -209,6 +210,8 @@ static void nested_locations(void)
     check_location(&f, "/a/exact", "= /a/exact");
     check_location(&f, "/a/x.php", "~ php in /a"); /* the inner expression first */
     check_location(&f, "/b/x.php", "~ php");
+    check_location(&f, "/a/final/x.php", "~ php"); /* an inner "^~" is final on its own level only */
+    check_location(&f, "/a/final/x", "^~ /a/final");
     check_location(&f, "/r/x/y", "/r/x in ~");
     check_location(&f, "/r/z", "~ ^/r");
     tear_down(&f);

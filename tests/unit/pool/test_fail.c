@@ -55,6 +55,14 @@ static void run_leave_a_cancellation_behind(struct pool_task *t)
     pthread_cancel(pthread_self());
 }
 
+/* The same, with cancellation switched off, and left so. */
+static void run_hide_a_cancellation(struct pool_task *t)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    run_leave_a_cancellation_behind(t);
+}
+
 /* Runs one such task, and an ordinary one behind it on the same capacity of one. */
 static void check_failure(void (*run)(struct pool_task *), const char *reason)
 {
@@ -112,15 +120,17 @@ static void being_cancelled_from_outside(void)
 static void a_late_cancellation_hurts_nobody(void)
 {
     struct pool *pool = pool_of(0, 1, 10);
-    struct job bad[3], good = job_with(NULL);
-    for (int i = 0; i < 3; i++) {
+    struct latch hold = LATCH_CLOSED;
+    struct job bad[4], good = job_with(&hold);
+    for (int i = 0; i < 4; i++) {
         bad[i] = job_with(NULL);
-        bad[i].task.run = run_leave_a_cancellation_behind;
+        bad[i].task.run = i % 2 ? run_hide_a_cancellation : run_leave_a_cancellation_behind;
         CHECK_NUMBER(pool_submit(pool, &bad[i].task), POOL_OK);
     }
-    for (int i = 0; i < 3; i++) /* done or failed: it depends on when the cancellation is looked at */
+    for (int i = 0; i < 4; i++) /* done or failed: it depends on when the cancellation is looked at */
         CHECK_EVENTUALLY(job_has_ended(&bad[i]));
     CHECK_NUMBER(pool_submit(pool, &good.task), POOL_OK);
+    latch_open(&hold); /* its wait is a cancellation point: one that was meant for others must not hit it */
     job_check_end(&good, POOL_TASK_DONE);
     pool_settle(pool, 1); /* it idles, which is a cancellation point */
     CHECK_NUMBER(pool_shutdown(pool, POOL_DRAIN, in_ms(5000)), POOL_OK);
