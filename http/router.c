@@ -268,12 +268,8 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
         found->location = e->value;
         if (e->nested)
             find_in(e->nested, path, found, captures);
-        if (found->settled)
+        if (found->settled || e->final) /* final for the expressions of its own level, as in nginx */
             return;
-        if (e->final) {
-            found->settled = found->location == e->value;
-            return;
-        }
     }
     for (int i = 0; i < l->regexes.count; i++) {
         const struct entry *r = &l->regexes.items[i];

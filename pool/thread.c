@@ -162,6 +162,7 @@ static void run_task(struct pool_task *t)
     int before;
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
     t->run(t);
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before); /* whatever the task left it at */
     pthread_testcancel();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
 }
