@@ -190,7 +190,7 @@ void conf_set_return(struct conf_walk *w, const struct conf_node *n)
     struct conf_return *r = conf_must(arena_zalloc(&w->conf->arena, sizeof *r));
     int64_t code;
     r->node = n;
-    if (conf_parse_number(n->args[0], &code) && code <= 999) {
+    if (conf_parse_number(n->args[0], &code) && code >= 100 && code <= 999) {
         r->code = (int)code;
         if (n->nargs == 2)
             r->text = n->args[1];
@@ -203,7 +203,7 @@ void conf_set_return(struct conf_walk *w, const struct conf_node *n)
     } else {
         conf_error(
             &w->conf->errors, n,
-            "invalid return code \"%.*s\"; it is a number up to 999: return CODE [TEXT | URL]; or return URL;",
+            "invalid return code \"%.*s\"; it is a number from 100 to 999: return CODE [TEXT | URL]; or return URL;",
             SLICE_ARGS(n->args[0]));
         return;
     }

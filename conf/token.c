@@ -1,7 +1,7 @@
 /*
  * conf/token.c - the lexer of nginx's configuration grammar.
  *
- * Words end at blanks, ";", "{" and "}". A word that starts with a quote ends at the same quote; a "#" where a word
+ * Words end at blanks, ";" and "{". A word that starts with a quote ends at the same quote; a "#" where a word
  * could start begins a comment. A backslash keeps the next byte from ending the word; of the escapes, \" \' \\ lose
  * their backslash, \t \r \n become the control character, every other one stays as written, so that regular
  * expressions need no doubling. "${" does not open a block.

@@ -15,6 +15,7 @@ void file_cache_init(struct file_cache *c)
         list_init(&c->buckets[i]);
     list_init(&c->by_use);
     c->entries = 0;
+    c->open_files = 0;
     c->bytes = 0;
     c->turn = 1;
 }
@@ -43,6 +44,7 @@ static void drop(struct file_cache *c, struct file_entry *e)
     list_remove(&e->bucket);
     list_remove(&e->use);
     c->entries--;
+    c->open_files -= e->fd >= 0;
     if (e->content)
         c->bytes -= (size_t)e->st.st_size;
     file_entry_release(e);
@@ -142,12 +144,14 @@ static struct file_entry *open_entry(struct slice path)
 static void insert(struct file_cache *c, struct file_entry *e, unsigned bucket)
 {
     size_t content = e->content ? (size_t)e->st.st_size : 0;
-    while (c->entries > 0 && (c->entries >= FILE_CACHE_ENTRIES || c->bytes + content > FILE_CACHE_BYTES))
+    while (c->entries > 0 && (c->entries >= FILE_CACHE_ENTRIES || c->bytes + content > FILE_CACHE_BYTES ||
+                              c->open_files >= FILE_CACHE_OPEN_MAX)) /* descriptors are for clients first */
         drop(c, container_of(c->by_use.next, struct file_entry, use));
     list_push_front(&c->buckets[bucket], &e->bucket);
     list_push_back(&c->by_use, &e->use);
     e->holders++;
     c->entries++;
+    c->open_files += e->fd >= 0;
     c->bytes += content;
 }
 

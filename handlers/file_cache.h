@@ -14,7 +14,12 @@
 
 #include <sys/stat.h>
 
-enum { FILE_CACHE_ENTRIES = 1024, FILE_CACHE_BYTES = 16 << 20, FILE_CACHE_CONTENT_MAX = 64 << 10 };
+enum {
+    FILE_CACHE_ENTRIES = 1024,
+    FILE_CACHE_OPEN_MAX = 64,
+    FILE_CACHE_BYTES = 16 << 20,
+    FILE_CACHE_CONTENT_MAX = 64 << 10
+};
 
 struct file_entry {
     struct list_node bucket; /* in the hash table */
@@ -36,8 +41,9 @@ struct file_cache {
     struct list_node buckets[FILE_CACHE_ENTRIES];
     struct list_node by_use;
     unsigned entries;
-    size_t bytes;  /* of contents */
-    uint64_t turn; /* raised by the owner once in each turn of its loop */
+    unsigned open_files; /* entries with a descriptor */
+    size_t bytes;        /* of contents */
+    uint64_t turn;       /* raised by the owner once in each turn of its loop */
 };
 
 void file_cache_init(struct file_cache *c);

@@ -252,7 +252,7 @@ static const struct entry *longest_prefix(const struct table *t, struct slice pa
 /* What the search in one level and below it found. */
 struct found {
     void *location; /* the best so far */
-    bool settled;   /* no regular expression may replace it: exact, final prefix, or a regular expression */
+    bool settled;   /* no regular expression may replace it: it is exact, or one itself */
 };
 
 static void find_in(const struct http_locations *l, struct slice path, struct found *found,

@@ -128,6 +128,10 @@ enum pool_result pool_submit_until(struct pool *pool, struct pool_task *task, ui
         return POOL_EINVAL;
     enum pool_result result = POOL_OK;
     pthread_mutex_lock(&pool->lock);
+    if (task->state != TASK_NEW && task->state != TASK_ENDED) { /* it is with a pool already */
+        pthread_mutex_unlock(&pool->lock);
+        return POOL_EINVAL;
+    }
     if (!pool->closed && !has_room(pool)) {
         bool own = pool_current && pool_current->pool == pool;
         if (deadline_us == 0)
@@ -239,6 +243,7 @@ enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *c
     pool->config.max_queue = config->max_queue;
     pool->config.max_waiters = config->max_waiters;
     pool->config.idle_timeout_ms = config->idle_timeout_ms;
+    pool->config.stack_bytes = config->stack_bytes; /* of threads that start from now on */
     pool->config.queue_timeout_ms = config->queue_timeout_ms;
     pool->config.discipline = config->discipline;
     wake_all_idle(pool); /* so that each looks at the new sizes and times */

@@ -93,7 +93,7 @@ bool pool_abandon(struct pool_task *task);
  * outlive the task. Not from any other thread. */
 _Noreturn void pool_task_fail(const char *reason);
 
-/* New sizes and bounds; name, stack size, figures and notify of `config` are not looked at. POOL_EINVAL or POOL_OK. */
+/* New sizes and bounds; name, figures and notify of `config` are not looked at, a new stack size is for threads to come. POOL_EINVAL or POOL_OK. */
 enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *config);
 
 /* Ends what has waited longer than queue_timeout_ms although no thread came by. Call it now and then. */

@@ -64,11 +64,25 @@ void request_refuse(struct connection *c, struct slice head, const struct http_e
     refuse(c, error);
 }
 
+/* Host names know no case, so what an expression took from one is lower case. */
+static void lower_captures(struct http_exchange *ex)
+{
+    for (int i = 0; i < ex->server_captures.count; i++) {
+        struct slice copy = arena_dup(&ex->arena, ex->server_captures.groups[i]);
+        char *p = (char *)(uintptr_t)copy.data;
+        for (size_t k = 0; p && k < copy.len; k++)
+            if (p[k] >= 'A' && p[k] <= 'Z')
+                p[k] = (char)(p[k] | 0x20);
+        ex->server_captures.groups[i] = copy;
+    }
+}
+
 static void route(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     ex->location_captures.count = ex->server_captures.count = 0;
     const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
+    lower_captures(ex);
     ex->server_name = server->name;
     c->location = site_find_location(server, ex->req.path, &ex->location_captures);
 }

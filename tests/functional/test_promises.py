@@ -165,3 +165,25 @@ def test_many_pool_names_over_time(weir, pour):
         names = "".join(f"thread_pool p{i}_{j} threads=1;" for j in range(4))
         assert weir.reload(config("location / { return 200 fast; }", main=names))["last_ok"], i
     assert "p19_3" in weir.status()["pools"]
+
+
+def test_names_taken_from_a_host_are_lower_case(weir, pour):
+    """What an expression takes from the host is lower case, whatever the client wrote."""
+    serve(weir, pour, "", http="""server { listen 127.0.0.1:{port}; server_name "~^(?<user>[a-z]+)\\\\.org$";
+        location / { return 200 "$user $1\\n"; } }""")
+    assert wire.ask(weir.port, wire.head("GET / HTTP/1.1", host="Host: BOB.Org")).text == "bob bob\n"
+
+
+def test_large_files_leave_descriptors_for_clients(weir, pour):
+    """However many large files are asked for, only some stay open."""
+    serve(weir, pour, "location /f { root html; }")
+    (weir.tmp / "html/f").mkdir()
+    (worker,) = weir.wait_workers(1)
+    for i in range(150):
+        path = weir.tmp / f"html/f/{i}"
+        path.write_bytes(bytes(70_000))
+        os.utime(path, (1, 1))
+    time.sleep(0.05)
+    for i in range(150):
+        assert len(weir.get(f"/f/{i}").body) == 70_000
+    assert len(os.listdir(f"/proc/{worker}/fd")) < 100

@@ -165,7 +165,8 @@ static void listens(void)
 static void answers(void)
 {
     refused(IN_SERVER("return x;"), "invalid return code \"x\"", "return CODE");
-    refused(IN_SERVER("return 1000;"), "invalid return code \"1000\"", "up to 999");
+    refused(IN_SERVER("return 1000;"), "invalid return code \"1000\"", "from 100 to 999");
+    refused(IN_SERVER("return 99;"), "invalid return code \"99\"", "from 100 to 999");
     refused(IN_SERVER("error_page 200 /x;"), "\"200\"", "from 300 to 599");
     refused(IN_SERVER("error_page 404 =abc /x;"), "\"=abc\"", "=CODE");
     refused(IN_SERVER("types { text/x; }"), "\"types\"", "TYPE EXTENSION");
