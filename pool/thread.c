@@ -257,16 +257,15 @@ static struct pool_thread *new_thread(struct pool *pool)
     return th;
 }
 
-static int start_thread(struct pool *pool, struct pool_thread *th)
+static int start_thread(struct pool_thread *th, size_t stack_bytes)
 {
     pthread_attr_t attr;
     pthread_t id;
     sigset_t all, before;
     pthread_attr_init(&attr);
-    if (pool->config.stack_bytes)
-        pthread_attr_setstacksize(&attr, pool->config.stack_bytes < (size_t)PTHREAD_STACK_MIN
-                                             ? (size_t)PTHREAD_STACK_MIN
-                                             : pool->config.stack_bytes);
+    if (stack_bytes)
+        pthread_attr_setstacksize(&attr, stack_bytes < (size_t)PTHREAD_STACK_MIN ? (size_t)PTHREAD_STACK_MIN
+                                                                                 : stack_bytes);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the process's main thread */
     int rc = pthread_create(&id, &attr, thread_main, th);
@@ -278,10 +277,11 @@ static int start_thread(struct pool *pool, struct pool_thread *th)
 /* Lock held, and given up around the start itself. A failure is counted; the next search tries again. */
 static void spawn(struct pool *pool)
 {
+    size_t stack_bytes = pool->config.stack_bytes;
     pool->threads++;
     pthread_mutex_unlock(&pool->lock);
     struct pool_thread *th = new_thread(pool);
-    int rc = th ? start_thread(pool, th) : ENOMEM;
+    int rc = th ? start_thread(th, stack_bytes) : ENOMEM;
     pthread_mutex_lock(&pool->lock);
     if (rc == 0) {
         counter_add(&pool->figures->spawned, 1);

@@ -184,7 +184,7 @@ def test_pool_figures(weir):
     clients = [weir.connect() for _ in range(5)]
     for connection in clients:
         connection.request("/sleep?ms=800")
-    busy = settled(weir, lambda now: now["pools"]["slow"]["threads"]["running"] == 3, "three running")["pools"]["slow"]
+    busy = settled(weir, lambda now: now["pools"]["slow"]["threads"]["running"] == 3 and now["pools"]["slow"]["tasks"]["submitted"] == 5, "three running")["pools"]["slow"]
     assert busy["queue"] == busy["queue"] | {"length": 2, "limit": 7}
     assert [connection.response().status for connection in clients] == [200] * 5
     for connection in clients:
