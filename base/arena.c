@@ -82,6 +82,16 @@ struct slice arena_dup(struct arena *a, struct slice s)
     return (struct slice){p, s.len};
 }
 
+struct slice arena_dup_lower(struct arena *a, struct slice s)
+{
+    struct slice copy = arena_dup(a, s);
+    char *p = (char *)(uintptr_t)copy.data;
+    for (size_t i = 0; p && i < copy.len; i++)
+        if (p[i] >= 'A' && p[i] <= 'Z')
+            p[i] = (char)(p[i] | 0x20);
+    return copy;
+}
+
 struct slice arena_vprintf(struct arena *a, const char *format, va_list args)
 {
     va_list again;

@@ -34,6 +34,9 @@ void *arena_zalloc(struct arena *a, size_t size);
 /* A copy with a zero byte behind it (not counted in len). data is NULL when memory is out. */
 struct slice arena_dup(struct arena *a, struct slice s);
 
+/* The same in lower case, for names that know no case (ASCII letters only). */
+struct slice arena_dup_lower(struct arena *a, struct slice s);
+
 /* printf into the arena. data is NULL when memory is out. */
 struct slice arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct slice arena_vprintf(struct arena *a, const char *format, va_list args);

@@ -11,16 +11,6 @@ static const struct conf_types default_types = {default_types_items, 3};
 static const struct slice default_index_items[] = {{"index.html", 10}};
 static const struct conf_strings default_index = {default_index_items, 1};
 
-static struct slice lower(struct conf_walk *w, struct slice s)
-{
-    struct slice copy = arena_dup(&w->conf->arena, s);
-    char *p = conf_must((void *)(uintptr_t)copy.data);
-    for (size_t i = 0; i < copy.len; i++)
-        if (p[i] >= 'A' && p[i] <= 'Z')
-            p[i] = (char)(p[i] | 0x20);
-    return copy;
-}
-
 static void set_types(struct conf_walk *w, const struct conf_node *n)
 {
     int count = 0;
@@ -37,7 +27,8 @@ static void set_types(struct conf_walk *w, const struct conf_node *n)
         if (line->nargs == 0 || line->has_block)
             conf_error(&w->conf->errors, line, "invalid line in \"types\"; write: TYPE EXTENSION...;");
         for (int i = 0; i < line->nargs; i++)
-            types->items[types->count++] = (struct conf_type){lower(w, line->args[i]), line->name};
+            types->items[types->count++] =
+                (struct conf_type){arena_dup_lower(&w->conf->arena, line->args[i]), line->name};
     }
     w->settings->types = types;
 }

@@ -105,16 +105,6 @@ struct http_names *http_names_new(struct arena *arena)
     return n;
 }
 
-static struct slice lower_case(struct arena *arena, struct slice s)
-{
-    struct slice copy = arena_dup(arena, s);
-    char *p = (char *)(uintptr_t)copy.data;
-    for (size_t i = 0; p && i < copy.len; i++)
-        if (p[i] >= 'A' && p[i] <= 'Z')
-            p[i] = (char)(p[i] | 0x20);
-    return copy;
-}
-
 static bool add_wildcard(struct http_names *names, struct slice name, void *server, struct slice *why)
 {
     struct slice bare = name.data[0] == '.' ? slice_from(name, 1) : name;
@@ -140,7 +130,7 @@ bool http_names_add(struct http_names *names, struct slice name, void *server, s
         struct http_regex *regex = http_regex_new(arena, slice_from(name, 1), true, why);
         return regex && table_add(&names->regexes, (struct entry){.value = server, .regex = regex});
     }
-    name = lower_case(arena, name);
+    name = arena_dup_lower(arena, name);
     if (name.len && (name.data[0] == '.' || memchr(name.data, '*', name.len)))
         return add_wildcard(names, name, server, why);
     return table_insert(&names->exact, (struct entry){.key = name, .value = server}, why);

@@ -146,12 +146,7 @@ GETTER(get_host)
     UNUSED(rest);
     if (!ex->req.host.len)
         return ex->server_name;
-    struct slice copy = arena_dup(&ex->arena, ex->req.host);
-    char *p = (char *)(uintptr_t)copy.data;
-    for (size_t i = 0; p && i < copy.len; i++)
-        if (p[i] >= 'A' && p[i] <= 'Z')
-            p[i] = (char)(p[i] | 0x20);
-    return copy;
+    return arena_dup_lower(&ex->arena, ex->req.host);
 }
 
 GETTER(get_hostname)

@@ -67,14 +67,8 @@ void request_refuse(struct connection *c, struct slice head, const struct http_e
 /* Host names know no case, so what an expression took from one is lower case. */
 static void lower_captures(struct http_exchange *ex)
 {
-    for (int i = 0; i < ex->server_captures.count; i++) {
-        struct slice copy = arena_dup(&ex->arena, ex->server_captures.groups[i]);
-        char *p = (char *)(uintptr_t)copy.data;
-        for (size_t k = 0; p && k < copy.len; k++)
-            if (p[k] >= 'A' && p[k] <= 'Z')
-                p[k] = (char)(p[k] | 0x20);
-        ex->server_captures.groups[i] = copy;
-    }
+    for (int i = 0; i < ex->server_captures.count; i++)
+        ex->server_captures.groups[i] = arena_dup_lower(&ex->arena, ex->server_captures.groups[i]);
 }
 
 static void route(struct connection *c)
