@@ -15,6 +15,9 @@
 uint64_t clock_mono_us(void);
 uint64_t clock_mono_ms(void);
 
+/* As clock_mono_us, within a microsecond or two, at less than half the cost: for what is asked at every turn. */
+uint64_t clock_fast_us(void);
+
 /* Milliseconds since the epoch. */
 uint64_t clock_wall_ms(void);
 

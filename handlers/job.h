@@ -36,6 +36,7 @@ struct weir_request {
     bool announced; /* the job is in the loop's list: it must not be put there twice */
     /* the loop's */
     void *connection;        /* NULL once orphaned */
+    struct pool *pool;       /* that has the task; NULL once it has ended */
     struct list_node orphan; /* in the worker's list of orphans, or in none */
     struct weir_request *next_output;
     bool head_sent;

@@ -26,7 +26,7 @@ static void add_pool(struct status_pool *p, const struct pool_figures *f)
     p->running += counter_get(&f->running);
     p->idle += counter_get(&f->idle);
     p->stuck += counter_get(&f->stuck);
-    p->queued += counter_get(&f->queued);
+    p->queued += pool_figures_queued(f);
     p->queue_limit += counter_get(&f->queue_limit);
     p->submitted += counter_get(&f->submitted);
     p->completed += counter_get(&f->completed);
@@ -35,7 +35,7 @@ static void add_pool(struct status_pool *p, const struct pool_figures *f)
     p->expired += counter_get(&f->expired);
     p->dropped += counter_get(&f->dropped);
     for (int i = 0; i < POOL_REJECTIONS; i++)
-        p->rejected[i] += counter_get(&f->rejected[i]);
+        p->rejected[i] += pool_figures_rejected(f, i);
     p->spawned += counter_get(&f->spawned);
     p->retired += counter_get(&f->retired);
     p->spawn_failures += counter_get(&f->spawn_failures);

@@ -1,7 +1,8 @@
 /*
  * pool/figures.h - a pool's figures as one block of atomics, which may lie in shared memory.
  *
- * Written by the pool under its lock, read by anyone at any time. Gauges describe now, counters only grow.
+ * Written by the pool under its locks, read by anyone at any time. Gauges describe now, counters only grow. Each part
+ * that is written under a lock of its own has its own lines of cache.
  */
 #ifndef WEIR_POOL_FIGURES_H
 #define WEIR_POOL_FIGURES_H
@@ -11,25 +12,45 @@
 enum pool_rejection { POOL_REJECT_QUEUE_FULL, POOL_REJECT_CLOSED, POOL_REJECT_CODEL, POOL_REJECTIONS };
 
 struct pool_figures {
-    /* gauges */
-    _Atomic uint64_t min, max;      /* threads */
-    _Atomic uint64_t running, idle; /* threads with a task that is not given up; without a task */
-    _Atomic uint64_t stuck;         /* threads whose task was given up and has not returned */
-    _Atomic uint64_t queued, queue_limit;
-    _Atomic uint64_t waiting; /* blocked submitters */
+    /* gauges of threads */
+    _Alignas(64) _Atomic uint64_t min, max;
+    _Atomic uint64_t running, idle; /* with a task that is not given up; without a task */
+    _Atomic uint64_t stuck;         /* whose task was given up and has not returned */
+    _Atomic uint64_t queue_limit;
     /* counters */
-    _Atomic uint64_t submitted, completed, failed, cancelled, expired, dropped;
-    _Atomic uint64_t rejected[POOL_REJECTIONS];
+    _Atomic uint64_t started, completed, failed, cancelled, expired, shed, dropped;
+    _Atomic uint64_t lost; /* taken by a process that died before they ended */
     _Atomic uint64_t spawned, retired, spawn_failures;
     struct hist queue_wait; /* submit to start */
     struct hist run_time;
+    /* of submitting */
+    _Alignas(64) _Atomic uint64_t submitted; /* counter */
+    _Atomic uint64_t refused_full, refused_closed;
+    _Atomic uint64_t waiting; /* gauge: blocked submitters */
 };
+
+/* Tasks that wait for a thread. */
+static inline uint64_t pool_figures_queued(const struct pool_figures *f)
+{
+    uint64_t gone = counter_get(&f->started) + counter_get(&f->cancelled) + counter_get(&f->expired) +
+                    counter_get(&f->shed) + counter_get(&f->dropped) + counter_get(&f->lost);
+    uint64_t submitted = counter_get(&f->submitted); /* last, so that what is gone is among it */
+    return submitted > gone ? submitted - gone : 0;
+}
+
+static inline uint64_t pool_figures_rejected(const struct pool_figures *f, enum pool_rejection why)
+{
+    return counter_get(why == POOL_REJECT_QUEUE_FULL ? &f->refused_full
+                       : why == POOL_REJECT_CLOSED   ? &f->refused_closed
+                                                     : &f->shed);
+}
 
 /* What is true of a pool whose process has died: nothing runs, waits or idles. The counters stay. */
 static inline void pool_figures_clear_gauges(struct pool_figures *f)
 {
-    _Atomic uint64_t *const gauges[] = {&f->min,   &f->max,    &f->running,     &f->idle,
-                                        &f->stuck, &f->queued, &f->queue_limit, &f->waiting};
+    _Atomic uint64_t *const gauges[] = {&f->min,   &f->max,         &f->running, &f->idle,
+                                        &f->stuck, &f->queue_limit, &f->waiting};
+    counter_add(&f->lost, pool_figures_queued(f));
     for (unsigned i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
         counter_set(gauges[i], 0);
 }

@@ -1,30 +1,66 @@
 /*
  * pool/internal.h - what the files of pool/ share. Not for others.
  *
- * Lock: pool->lock protects every field of struct pool and the pool's part of tasks and threads, unless a field says
- * otherwise. Nothing is called back, created, joined or signalled across processes while it is held.
+ * Two locks, so that submitting and taking do not meet: `inbox.lock` protects what has been submitted and not yet
+ * looked at, `lock` the books: queue, threads, gauges. Order: lock before inbox.lock. Nothing is called back, created
+ * or joined while one is held. A field belongs to the lock of its structure unless it says otherwise.
  *
- * Note on waking ("one searcher"): at most one woken or starting thread is on its way to the queue at any time
- * (pool->searching). It passes the search on if it leaves work behind. A thread that runs dry goes idle only under
- * the lock with the queue empty, so no task can be left without a thread that will see it.
+ * Note on waking. Work is looked after when one of these holds, and pool_search makes sure that one does:
+ *   searching  one thread is on its way to the queue: woken, starting, or reporting an end before it looks again;
+ *   call       the queue and the inbox are empty, and the next one who submits answers by starting a search;
+ *   guard      the pool is quick: threads end one short task after the other, faster than any could be woken, and an
+ *              idle thread, the guard, looks every GUARD_US whether that is still so;
+ *   full       no thread is idle and none may be started: whoever ends a task looks next.
+ * So at most one thread is woken at a time, and passes the search on if it leaves work behind. A thread goes idle only
+ * with both locks held and nothing in the queue or the inbox. tests/model/ checks this note exhaustively.
  */
 #ifndef WEIR_POOL_INTERNAL_H
 #define WEIR_POOL_INTERNAL_H
 
 #include "pool/pool.h"
+#include "pool/stack.h"
 
 #include <pthread.h>
+#include <semaphore.h>
+
+enum { POOL_PRIORITIES = 3 };
 
 enum task_state { TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_ABANDONED, TASK_ENDED };
 
+/* Linked by next and prev, NULL at both ends. */
+struct task_list {
+    struct pool_task *oldest, *newest;
+};
+
+struct pool_inbox {
+    pthread_mutex_t lock;
+    uint64_t taken; /* tasks, since the pool was made */
+    uint64_t gone;  /* what pool->gone was when last looked at */
+    size_t count;   /* in `lists` */
+    struct task_list lists[POOL_PRIORITIES];
+    bool call;   /* see the note on waking */
+    bool closed; /* as pool->closed */
+    /* Submitters that wait for room. */
+    bool signalled; /* one of them has been woken and has not come by yet */
+    unsigned waiters;
+    pthread_cond_t room;
+};
+
 struct pool_thread {
     struct pool *pool;
-    pthread_cond_t wake;
-    struct pool_thread *colder; /* next in the stack of idle threads */
+    pthread_t id;
+    pid_t tid;
+    sem_t wake;
+    struct stack stack;
+    struct pool_thread *hotter, *colder; /* in the stack of idle threads */
     struct pool_thread *prev_running, *next_running;
     struct pool_task *task; /* running, or NULL */
     const char *fail_reason;
-    bool idle;     /* in the idle stack */
+    bool idle; /* in the idle stack */
+    bool
+        posted; /* `wake` is or will be posted once; who posts may touch this structure until it is consumed */
+    bool trimmed;  /* since it went idle */
+    bool searcher; /* it is what pool->searching speaks of */
     bool finished; /* left its loop in the ordinary way */
 };
 
@@ -35,54 +71,163 @@ struct codel {
 };
 
 struct pool {
-    pthread_mutex_t lock;
-    pthread_cond_t room;  /* a submitter may go on */
-    pthread_cond_t quiet; /* pool_is_quiet has become true */
+    _Alignas(64) struct pool_inbox inbox;
+    /* Read by both sides, seldom written. */
+    _Alignas(64) _Atomic uint64_t limit; /* tasks that may be inside: max + max_queue */
+    atomic_bool urgent;                  /* a task of high priority is in the inbox */
+    atomic_bool room_wanted; /* a submitter waits and has not been woken; written with inbox.lock held */
+    struct pool_figures *figures;
     struct pool_config config;
     char name[32];
-    struct pool_task queue; /* sentinel of a ring through prev and next */
-    size_t queued;
-    struct pool_thread *hottest; /* idle threads, newest first */
-    struct pool_thread running;  /* sentinel of a ring of threads with tasks, oldest start first */
-    unsigned threads;            /* alive, stuck ones included */
+    char title[16]; /* of the threads */
+    unsigned cpus;
+    /* The books. */
+    _Alignas(64) pthread_mutex_t lock;
+    struct task_list queue[POOL_PRIORITIES];
+    size_t queued;                         /* in `queue`, without the inbox */
+    unsigned passed_over[POOL_PRIORITIES]; /* takes from higher priorities while this one waited */
+    _Atomic uint64_t gone;                 /* tasks that make room: ended, taken back, dropped, given up */
+    uint64_t ended_count;                  /* tasks that ran and ended */
+    struct pool_thread *hottest;           /* idle threads, newest first */
+    struct pool_thread running;            /* sentinel of a ring of threads with tasks, oldest start first */
+    unsigned threads;                      /* alive, stuck ones included */
     unsigned idle, stuck;
     unsigned busy;    /* with a task, stuck ones included */
     unsigned leaving; /* on their way out, still among `threads` */
-    unsigned submitters_waiting;
-    bool searching; /* see the note on waking */
+    bool searching;   /* see the note on waking */
     bool closed;
+    unsigned quick_run;        /* short tasks that ended in a row */
+    struct pool_thread *guard; /* an idle thread, or NULL */
+    uint64_t guard_seen;       /* ended_count when the guard looked last, and the time of it */
+    uint64_t guard_us;
+    uint64_t spawn_failed_us;       /* when starting a thread failed; 0: it did not, last time */
+    struct pool_thread *to_wake[2]; /* by pool_unlock */
     struct codel codel;
-    pthread_t last_dead; /* not yet joined; each thread that ends joins the one before it */
-    bool has_last_dead;
-    struct pool_task *_Atomic ended; /* newest first; no lock: pushed and taken by exchange */
-    struct pool_figures *figures;
+    atomic_uint inside;   /* submitters that block or answer a call; up with inbox.lock, down with lock */
+    pthread_cond_t quiet; /* pool_is_quiet has become true */
+    struct pool_thread *last_dead; /* not yet joined; each thread that ends joins the one before it */
+    _Alignas(64) struct pool_task *_Atomic ended; /* newest first; no lock: pushed and taken by exchange */
     struct pool_figures own_figures;
 };
 
-static inline void pool_task_unlink(struct pool_task *t)
-{
-    t->prev->next = t->next; /* NOLINT(clang-analyzer-core.NullDereference): a queued task is in a ring */
-    t->next->prev = t->prev; /* NOLINT(clang-analyzer-core.NullDereference): a queued task is in a ring */
-}
-
-/* Nobody is inside any more, neither thread nor task nor blocked submitter: a closed pool may be freed. Lock held. */
+/* Nobody is inside any more, neither thread nor task nor submitter: a closed pool may be freed. Lock held. */
 static inline bool pool_is_quiet(const struct pool *pool)
 {
-    return pool->threads == 0 && pool->queued == 0 && pool->submitters_waiting == 0;
+    return pool->threads == 0 && pool->queued == 0 && atomic_load(&pool->inside) == 0;
 }
 
-/* Lets a thread look at the queue if there is work, nobody is on the way, and one is idle or may start. Lock held. */
-void pool_search(struct pool *pool);
+static inline void task_list_push(struct task_list *list, struct pool_task *t)
+{
+    t->next = NULL;
+    t->prev = list->newest;
+    *(list->newest ? &list->newest->next : &list->oldest) = t;
+    list->newest = t;
+}
+
+static inline void task_list_unlink(struct task_list *list, struct pool_task *t)
+{
+    *(t->prev ? &t->prev->next : &list->oldest) = t->next;
+    *(t->next ? &t->next->prev : &list->newest) = t->prev;
+}
+
+/* Moves all of `from` behind `to`. */
+static inline void task_list_splice(struct task_list *to, struct task_list *from)
+{
+    if (!from->oldest)
+        return;
+    from->oldest->prev = to->newest;
+    *(to->newest ? &to->newest->next : &to->oldest) = from->oldest;
+    to->newest = from->newest;
+    *from = (struct task_list){0};
+}
+
+static inline void task_set_state(struct pool_task *t, enum task_state state)
+{
+    atomic_store_explicit(&t->state, (uint8_t)state, memory_order_relaxed);
+}
+
+static inline enum task_state task_state(const struct pool_task *t)
+{
+    return (enum task_state)atomic_load_explicit(&t->state, memory_order_relaxed);
+}
+
+/* submit.c */
+
+/* Moves the inbox to the queue. Lock held. Returns whether the queue has tasks now. */
+bool pool_pull(struct pool *pool);
+
+/* As pool_pull, but if there is nothing, the next one who submits is to answer. */
+bool pool_pull_or_call(struct pool *pool);
+
+/* Takes no more, or takes again. Lock held. */
+void pool_set_closed(struct pool *pool, bool closed);
+
+/* One task or more make room: it is noted, and offered by pool_offer_room. Lock held. */
+static inline void pool_note_room(struct pool *pool, uint64_t tasks)
+{
+    atomic_fetch_add(&pool->gone,
+                     tasks); /* ordered with room_wanted, as the waiter does it the other way round */
+}
+
+/* Wakes a submitter if one waits and there is room. No lock held. */
+void pool_offer_room_slowly(struct pool *pool);
+static inline void pool_offer_room(struct pool *pool)
+{
+    if (atomic_load(&pool->room_wanted))
+        pool_offer_room_slowly(pool);
+}
+
+/* queue.c */
 
 /* The next task to run, or NULL; now_us may be a moment ago. Tasks that must not run any more are linked to *rejects. Lock held. */
 struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task **rejects);
 
-/* Reports the ends of a list linked by next. Lock not held. */
-void pool_end_all(struct pool_task *list);
-void pool_end(struct pool_task *task);
+/* Takes t, which waits, out of the queue; it has ended like this. Lock held. */
+void pool_remove(struct pool *pool, struct pool_task *t, enum pool_outcome outcome);
 
-/* Writes the gauges, and wakes a submitter if there is room now. After every change of them; lock held. */
-void pool_publish(struct pool *pool);
+/* end.c: reports ends; the latter of a list linked by next. No lock held. */
+void pool_end(struct pool *pool, struct pool_task *task);
+void pool_end_all(struct pool *pool, struct pool_task *list);
+
+/* wake.c */
+
+/* Sees to it that work is looked after: see the note on waking. Lock held; given up where a thread is started. */
+void pool_search(struct pool *pool);
+
+/* Into and out of the stack of idle threads. Lock held. */
+void pool_idle_push(struct pool_thread *th);
+void pool_idle_remove(struct pool_thread *th);
+
+/* The guard's look around. Lock held. */
+void pool_guard_look(struct pool *pool, uint64_t now_us);
+
+/* Lets every idle thread look at the pool anew. Lock held. */
+void pool_wake_all_idle(struct pool *pool);
+
+/* Gives up the lock, and wakes whom the holder has chosen. */
+void pool_unlock(struct pool *pool);
+
+enum {
+    GUARD_US = 200, /* between two looks of the guard */
+    QUICK_US = 10,  /* a short task: far less than waking a thread takes */
+    QUICK_TASKS =
+        16 /* so many short tasks in a row make the pool quick; so many ends between two looks keep it so */
+};
+
+/* thread.c: starts a thread that counts as the searcher. Lock held, and given up around the start itself. */
+bool pool_spawn(struct pool *pool);
+
+/* Frees a thread that has left, once it is gone. No lock held; NULL is nothing to do. */
+void pool_bury(struct pool_thread *th);
+
+/* Writes the gauges of threads. After every change of them; lock held. */
+static inline void pool_publish(struct pool *pool)
+{
+    struct pool_figures *f = pool->figures;
+    counter_set(&f->idle, pool->idle);
+    counter_set(&f->stuck, pool->stuck);
+    counter_set(&f->running, pool->busy - pool->stuck);
+}
 
 /* The thread that runs the caller, or NULL. */
 extern _Thread_local struct pool_thread *pool_current;

@@ -1,5 +1,5 @@
 /*
- * pool/pool.c - the calls of pool.h: submitting, cancelling, resizing, shutting down.
+ * pool/pool.c - the pool as a whole: making it, resizing it, shutting it down, and what can be read of it.
  */
 #include "pool/pool.h"
 
@@ -7,6 +7,8 @@
 #include "pool/internal.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,31 +20,65 @@ static bool valid(const struct pool_config *c)
     return c->min <= c->max && c->max >= 1 && c->max <= THREADS_MAX && c->discipline <= POOL_CODEL;
 }
 
+static unsigned count_cpus(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+/* Sizes, bounds and times. Both locks held, or nobody else there. */
+static void take_config(struct pool *pool, const struct pool_config *c)
+{
+    pool->config.min = c->min;
+    pool->config.max = c->max;
+    pool->config.max_queue = c->max_queue;
+    pool->config.max_waiters = c->max_waiters;
+    pool->config.idle_timeout_ms = c->idle_timeout_ms;
+    pool->config.queue_timeout_ms = c->queue_timeout_ms;
+    pool->config.stack_bytes = c->stack_bytes; /* of threads that start from now on */
+    pool->config.discipline = c->discipline;
+    atomic_store(&pool->limit, c->max_queue > UINT64_MAX - c->max ? UINT64_MAX : c->max_queue + c->max);
+    counter_set(&pool->figures->min, c->min);
+    counter_set(&pool->figures->max, c->max);
+    counter_set(&pool->figures->queue_limit, c->max_queue);
+}
+
+static void init_locks(struct pool *pool)
+{
+    pthread_mutexattr_t lock;
+    pthread_condattr_t cond;
+    pthread_mutexattr_init(&lock);
+    pthread_mutexattr_settype(&lock, PTHREAD_MUTEX_ADAPTIVE_NP); /* held for less than a switch costs */
+    pthread_mutex_init(&pool->lock, &lock);
+    pthread_mutex_init(&pool->inbox.lock, &lock);
+    pthread_mutexattr_destroy(&lock);
+    pthread_condattr_init(&cond);
+    pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->inbox.room, &cond);
+    pthread_cond_init(&pool->quiet, &cond);
+    pthread_condattr_destroy(&cond);
+}
+
 struct pool *pool_create(const struct pool_config *config)
 {
-    pthread_condattr_t attr;
-    struct pool *pool = valid(config) ? calloc(1, sizeof *pool) : NULL;
-    if (!pool) {
-        errno = valid(config) ? ENOMEM : EINVAL;
+    if (!valid(config)) {
+        errno = EINVAL;
         return NULL;
     }
-    pool->config = *config;
-    strncpy(pool->name, config->name ? config->name : "default", sizeof pool->name - 1);
-    pool->config.name = pool->name;
+    struct pool *pool = aligned_alloc(_Alignof(struct pool), sizeof *pool);
+    if (!pool)
+        return NULL;
+    memset(pool, 0, sizeof *pool);
+    snprintf(pool->name, sizeof pool->name, "%s", config->name ? config->name : "default");
+    snprintf(pool->title, sizeof pool->title, "pool %.10s", pool->name);
+    pool->config.notify = config->notify;
+    pool->config.notify_arg = config->notify_arg;
     pool->figures = config->figures ? config->figures : &pool->own_figures;
-    pool->queue.prev = pool->queue.next = &pool->queue;
     pool->running.prev_running = pool->running.next_running = &pool->running;
-    pthread_mutexattr_t lock_attr;
-    pthread_mutexattr_init(&lock_attr);
-    pthread_mutexattr_settype(&lock_attr,
-                              PTHREAD_MUTEX_ADAPTIVE_NP); /* it is held for less than a switch costs */
-    pthread_mutex_init(&pool->lock, &lock_attr);
-    pthread_mutexattr_destroy(&lock_attr);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->room, &attr);
-    pthread_cond_init(&pool->quiet, &attr);
-    pthread_condattr_destroy(&attr);
+    pool->cpus = count_cpus();
+    pool->inbox.call = true;
+    init_locks(pool);
+    take_config(pool, config);
     pool_publish(pool);
     return pool;
 }
@@ -52,185 +88,22 @@ void pool_destroy(struct pool *pool)
     if (!pool)
         return;
     pool_shutdown(pool, POOL_DROP, UINT64_MAX);
-    pthread_cond_destroy(&pool->room);
+    pthread_cond_destroy(&pool->inbox.room);
     pthread_cond_destroy(&pool->quiet);
+    pthread_mutex_destroy(&pool->inbox.lock);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
 
-/* Each thread that is free, or could be started, is room for a task beside the queue. Lock held. */
-static bool has_room(const struct pool *pool)
+enum pool_result pool_prestart(struct pool *pool)
 {
-    size_t used = pool->queued + pool->busy - pool->stuck;
-    return used < pool->config.max || used - pool->config.max < pool->config.max_queue;
-}
-
-void pool_publish(struct pool *pool)
-{
-    struct pool_figures *f = pool->figures;
-    counter_set(&f->min, pool->config.min);
-    counter_set(&f->max, pool->config.max);
-    counter_set(&f->idle, pool->idle);
-    counter_set(&f->stuck, pool->stuck);
-    counter_set(&f->running, pool->busy - pool->stuck);
-    counter_set(&f->queued, pool->queued);
-    counter_set(&f->queue_limit, pool->config.max_queue);
-    counter_set(&f->waiting, pool->submitters_waiting);
-    if (pool->submitters_waiting && has_room(pool))
-        pthread_cond_signal(
-            &pool->room); /* one at a time: what it does is published too, and wakes the next */
-}
-
-static void enqueue(struct pool *pool, struct pool_task *t)
-{
-    t->pool = pool;
-    t->state = TASK_QUEUED;
-    t->thread = NULL;
-    t->fail_reason = NULL;
-    t->submitted_us = clock_mono_us();
-    t->next = &pool->queue;
-    t->prev = pool->queue.prev;
-    t->prev->next = t;
-    pool->queue.prev = t;
-    pool->queued++;
-    counter_add(&pool->figures->submitted, 1);
-    pool_search(pool);
-    pool_publish(pool);
-}
-
-enum pool_result pool_submit(struct pool *pool, struct pool_task *task)
-{
-    return pool_submit_until(pool, task, 0);
-}
-
-/* Waits for room. Lock held. */
-static enum pool_result wait_for_room(struct pool *pool, uint64_t deadline_us)
-{
-    struct timespec until = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
-    if (pool->config.max_waiters && pool->submitters_waiting >= pool->config.max_waiters)
-        return POOL_EOVERLOAD;
-    int rc = 0;
-    pool->submitters_waiting++;
-    pool_publish(pool);
-    while (!pool->closed && !has_room(pool) && rc != ETIMEDOUT)
-        rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&pool->room, &pool->lock)
-                                       : pthread_cond_timedwait(&pool->room, &pool->lock, &until);
-    pool->submitters_waiting--;
-    pool_publish(pool);
-    if (pool_is_quiet(pool))
-        pthread_cond_broadcast(&pool->quiet);
-    return pool->closed || has_room(pool) ? POOL_OK : POOL_ETIMEDOUT;
-}
-
-enum pool_result pool_submit_until(struct pool *pool, struct pool_task *task, uint64_t deadline_us)
-{
-    if (!task->run)
-        return POOL_EINVAL;
-    enum pool_result result = POOL_OK;
+    bool started = true;
     pthread_mutex_lock(&pool->lock);
-    if (task->state != TASK_NEW && task->state != TASK_ENDED) { /* it is with a pool already */
-        pthread_mutex_unlock(&pool->lock);
-        return POOL_EINVAL;
-    }
-    if (!pool->closed && !has_room(pool)) {
-        bool own = pool_current && pool_current->pool == pool;
-        if (deadline_us == 0)
-            result = POOL_EOVERLOAD;
-        else if (!own)
-            result = wait_for_room(pool, deadline_us);
-    }
-    if (pool->closed)
-        result = POOL_ECLOSED;
-    if (result == POOL_OK)
-        enqueue(pool, task);
-    else if (result != POOL_ETIMEDOUT)
-        counter_add(
-            &pool->figures->rejected[result == POOL_ECLOSED ? POOL_REJECT_CLOSED : POOL_REJECT_QUEUE_FULL],
-            1);
-    pthread_mutex_unlock(&pool->lock);
-    return result;
-}
-
-void pool_end(struct pool_task *task)
-{
-    struct pool *pool = task->pool;
-    if (task->done) {
-        task->done(task);
-        return;
-    }
-    struct pool_task *head = atomic_load_explicit(&pool->ended, memory_order_relaxed);
-    do
-        task->next = head;
-    while (!atomic_compare_exchange_weak_explicit(&pool->ended, &head, task, memory_order_acq_rel,
-                                                  memory_order_relaxed));
-    if (!head && pool->config.notify)
-        pool->config.notify(pool->config.notify_arg);
-}
-
-void pool_end_all(struct pool_task *list)
-{
-    while (list) {
-        struct pool_task *next = list->next;
-        pool_end(list);
-        list = next;
-    }
-}
-
-struct pool_task *pool_collect(struct pool *pool)
-{
-    struct pool_task *newest = atomic_exchange_explicit(&pool->ended, NULL, memory_order_acquire),
-                     *list = NULL;
-    while (newest) {
-        struct pool_task *older = newest->next;
-        newest->next = list;
-        list = newest;
-        newest = older;
-    }
-    return list;
-}
-
-bool pool_cancel(struct pool_task *task)
-{
-    struct pool *pool = task->pool;
-    if (!pool)
-        return false;
-    pthread_mutex_lock(&pool->lock);
-    bool found = task->state == TASK_QUEUED;
-    if (found) {
-        pool_task_unlink(task);
-        pool->queued--;
-        task->state = TASK_ENDED;
-        task->outcome = POOL_TASK_CANCELLED;
-        counter_add(&pool->figures->cancelled, 1);
-        pool_publish(pool);
-    }
-    pthread_mutex_unlock(&pool->lock);
-    if (found)
-        pool_end(task);
-    return found;
-}
-
-bool pool_abandon(struct pool_task *task)
-{
-    struct pool *pool = task->pool;
-    if (!pool)
-        return false;
-    pthread_mutex_lock(&pool->lock);
-    bool runs = task->state == TASK_RUNNING;
-    if (runs) {
-        task->state = TASK_ABANDONED;
-        pool->stuck++;
-        pool_search(pool);
-        pool_publish(pool);
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return runs;
-}
-
-static void wake_all_idle(struct pool *pool)
-{
-    for (struct pool_thread *th = pool->hottest; th; th = th->colder)
-        pthread_cond_signal(&th->wake);
+    while (started && !pool->closed && pool->threads - pool->leaving < pool->config.min)
+        started = pool_spawn(pool);
+    bool closed = pool->closed;
+    pool_unlock(pool);
+    return closed ? POOL_ECLOSED : started ? POOL_OK : POOL_EOVERLOAD;
 }
 
 enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *config)
@@ -238,62 +111,58 @@ enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *c
     if (!valid(config))
         return POOL_EINVAL;
     pthread_mutex_lock(&pool->lock);
-    pool->config.min = config->min;
-    pool->config.max = config->max;
-    pool->config.max_queue = config->max_queue;
-    pool->config.max_waiters = config->max_waiters;
-    pool->config.idle_timeout_ms = config->idle_timeout_ms;
-    pool->config.stack_bytes = config->stack_bytes; /* of threads that start from now on */
-    pool->config.queue_timeout_ms = config->queue_timeout_ms;
-    pool->config.discipline = config->discipline;
-    wake_all_idle(pool); /* so that each looks at the new sizes and times */
+    pthread_mutex_lock(&pool->inbox.lock);
+    take_config(pool, config);
+    pthread_mutex_unlock(&pool->inbox.lock);
+    pool_wake_all_idle(pool); /* so that each looks at the new sizes and times */
     pool_search(pool);
-    pool_publish(pool);
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool);
+    pool_offer_room(pool);
     return POOL_OK;
 }
 
+/* Oldest first. Lock held. */
 static struct pool_task *drop_queue(struct pool *pool)
 {
-    struct pool_task *dropped = NULL;
-    while (pool->queued > 0) {
-        struct pool_task *t = pool->queue.prev; /* newest first, so that the list is oldest first */
-        pool_task_unlink(t);
-        pool->queued--;
-        t->state = TASK_ENDED;
-        t->outcome = POOL_TASK_DROPPED;
-        t->next = dropped;
-        dropped = t;
-        counter_add(&pool->figures->dropped, 1);
-    }
+    struct pool_task *dropped = NULL, *t;
+    for (int p = POOL_PRIORITIES - 1; p >= 0; p--)
+        while ((t = pool->queue[p].newest)) {
+            pool_remove(pool, t, POOL_TASK_DROPPED);
+            t->next = dropped;
+            dropped = t;
+        }
     return dropped;
+}
+
+/* Until nobody is inside any more; then the last thread that left is its caller's to bury. Lock held. */
+static bool wait_until_quiet(struct pool *pool, uint64_t deadline_us, struct pool_thread **last)
+{
+    struct timespec until = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
+    int rc = 0;
+    while (!pool_is_quiet(pool) && rc != ETIMEDOUT)
+        rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&pool->quiet, &pool->lock)
+                                       : pthread_cond_timedwait(&pool->quiet, &pool->lock, &until);
+    if (!pool_is_quiet(pool))
+        return false;
+    *last = pool->last_dead;
+    pool->last_dead = NULL;
+    return true;
 }
 
 enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, uint64_t deadline_us)
 {
-    struct timespec until = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
-    int rc = 0;
+    struct pool_thread *last = NULL;
     pthread_mutex_lock(&pool->lock);
-    pool->closed = true;
+    pool_set_closed(pool, true);
     struct pool_task *dropped = mode == POOL_DROP ? drop_queue(pool) : NULL;
-    wake_all_idle(pool);
-    pthread_cond_broadcast(&pool->room);
-    pool_publish(pool);
-    pthread_mutex_unlock(&pool->lock);
-    pool_end_all(dropped);
+    pool_wake_all_idle(pool);
+    pool_unlock(pool);
+    pool_end_all(pool, dropped);
     pthread_mutex_lock(&pool->lock);
     pool_search(pool);
-    while (!pool_is_quiet(pool) && rc != ETIMEDOUT)
-        rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&pool->quiet, &pool->lock)
-                                       : pthread_cond_timedwait(&pool->quiet, &pool->lock, &until);
-    bool quiet = pool_is_quiet(pool);
-    bool join = quiet && pool->has_last_dead;
-    pthread_t last = pool->last_dead;
-    if (join)
-        pool->has_last_dead = false;
-    pthread_mutex_unlock(&pool->lock);
-    if (join)
-        pthread_join(last, NULL);
+    bool quiet = wait_until_quiet(pool, deadline_us, &last);
+    pool_unlock(pool);
+    pool_bury(last);
     return quiet ? POOL_OK : POOL_ETIMEDOUT;
 }
 
@@ -301,11 +170,12 @@ enum pool_result pool_restart(struct pool *pool)
 {
     enum pool_result result = POOL_EINVAL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->closed && pool->threads == 0) {
-        pool->closed = false;
+    if (pool->closed && pool_is_quiet(pool)) {
+        pool_set_closed(pool, false);
+        pool_pull_or_call(pool);
         result = POOL_OK;
     }
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool);
     return result;
 }
 
@@ -319,12 +189,33 @@ const char *pool_name(const struct pool *pool)
     return pool->name;
 }
 
+void pool_visit_running(struct pool *pool, bool (*visit)(const struct pool_running *running, void *arg),
+                        void *arg)
+{
+    uint64_t now_us = clock_mono_us();
+    bool on = true;
+    pthread_mutex_lock(&pool->lock);
+    for (struct pool_thread *th = pool->running.next_running; on && th != &pool->running;
+         th = th->next_running) {
+        uint64_t started_us = th->task->started_us;
+        struct pool_running r = {.task = th->task,
+                                 .tid = th->tid,
+                                 .age_us = now_us > started_us ? now_us - started_us : 0,
+                                 .abandoned = task_state(th->task) == TASK_ABANDONED};
+        on = visit(&r, arg);
+    }
+    pool_unlock(pool);
+}
+
+static bool note_age(const struct pool_running *r, void *age_us)
+{
+    *(uint64_t *)age_us = r->age_us;
+    return false;
+}
+
 uint64_t pool_oldest_running_us(struct pool *pool)
 {
-    uint64_t started = 0;
-    pthread_mutex_lock(&pool->lock);
-    if (pool->running.next_running != &pool->running)
-        started = pool->running.next_running->task->started_us;
-    pthread_mutex_unlock(&pool->lock);
-    return started ? clock_mono_us() - started : 0;
+    uint64_t age_us = 0;
+    pool_visit_running(pool, note_age, &age_us);
+    return age_us;
 }

@@ -4,8 +4,10 @@
  * Ownership: the caller owns struct pool_task until its done callback has run (or, for a task without one, until
  *            pool_collect has returned it). Submitting allocates nothing.
  * Threads:   every call is safe from any thread unless its comment says otherwise; callbacks run without any lock of
- *            the pool held, and may submit.
+ *            the pool held, and may submit. Threads of the pool block all signals.
  * Errors:    POOL_OK or a POOL_E* code; a full queue is POOL_EOVERLOAD, a normal result.
+ * Waiting:   no task waits while a thread is idle or may be started, for longer than it takes to wake or start one;
+ *            among tasks of a few microseconds that is noticed within a fifth of a millisecond (docs/pool-design.md).
  */
 #ifndef WEIR_POOL_POOL_H
 #define WEIR_POOL_POOL_H
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum pool_result {
     POOL_OK,
@@ -35,30 +38,39 @@ enum pool_outcome {
 
 enum pool_discipline { POOL_FIFO, POOL_LIFO, POOL_CODEL };
 
+/*
+ * Of two waiting tasks the one of the higher priority starts first; after eight of those in a row one of a lower
+ * priority is let through, so that none waits for ever. Within a priority the discipline decides.
+ */
+enum pool_priority { POOL_NORMAL, POOL_HIGH, POOL_LOW };
+
 struct pool;
 
-/* Embed it, zeroed, in your own structure; set run, and done if you do not use pool_collect. */
+/* Embed it, zeroed, in your own structure; set run, and done if you do not use pool_collect. One line of cache. */
 struct pool_task {
-    void (*run)(struct pool_task *task);  /* on a pool thread */
-    void (*done)(struct pool_task *task); /* once, on the thread that ended it */
+    void (*run)(struct pool_task *task); /* on a pool thread */
+    /* Once, on the thread that ended it. Keep it short: the next task of that thread starts after it. */
+    void (*done)(struct pool_task *task);
+    uint8_t priority; /* enum pool_priority */
     /* What follows is the pool's; read it in done or after pool_collect. */
-    enum pool_outcome outcome;
-    const char *fail_reason; /* of POOL_TASK_FAILED */
-    uint64_t submitted_us, started_us, ended_us;
-    struct pool_task *prev, *next;
-    struct pool *pool;
-    void *thread; /* that runs it, or NULL */
-    int state;
+    uint8_t outcome; /* enum pool_outcome */
+    _Atomic uint8_t state;
+    struct pool_task *next;
+    union {
+        struct pool_task *prev;
+        const char *fail_reason; /* of POOL_TASK_FAILED, once it has ended */
+    };
+    uint64_t submitted_us, started_us, ended_us; /* monotonic clock */
 };
 
 struct pool_config {
-    const char *name;          /* at most 31 bytes; copied */
-    unsigned min, max;         /* threads: 0 <= min <= max, 1 <= max <= 65536 */
-    size_t max_queue;          /* tasks that wait for a thread; 0: none waits */
-    size_t max_waiters;        /* submitters that may block in pool_submit_until; default 0: any number */
+    const char *name;   /* at most 31 bytes; copied. Threads are called "pool " and its first 10 bytes */
+    unsigned min, max;  /* threads: 0 <= min <= max, 1 <= max <= 65536 */
+    size_t max_queue;   /* tasks that wait for a thread; 0: none waits */
+    size_t max_waiters; /* submitters that may block in pool_submit_until; 0: any number */
     unsigned idle_timeout_ms;  /* a thread above min retires after this; 0: never */
     unsigned queue_timeout_ms; /* a task that waited longer expires; 0: never */
-    size_t stack_bytes;        /* 0: the system's default */
+    size_t stack_bytes;        /* 0: the system's default; raised to the least that works */
     enum pool_discipline discipline;
     struct pool_figures *figures; /* zeroed, or of a predecessor; NULL: kept in the pool */
     void (*notify)(void *arg);    /* called when pool_collect has something again; from any thread */
@@ -71,6 +83,9 @@ struct pool *pool_create(const struct pool_config *config);
 /* Shuts down, dropping the queue, waits for running tasks, frees. Not from a thread of the pool. */
 void pool_destroy(struct pool *pool);
 
+/* Starts threads until there are `min`. POOL_EOVERLOAD when the system refused one. */
+enum pool_result pool_prestart(struct pool *pool);
+
 /* Never blocks. */
 enum pool_result pool_submit(struct pool *pool, struct pool_task *task);
 
@@ -80,20 +95,30 @@ enum pool_result pool_submit(struct pool *pool, struct pool_task *task);
  */
 enum pool_result pool_submit_until(struct pool *pool, struct pool_task *task, uint64_t deadline_us);
 
-/* Takes a task back that has not started; its end is reported as cancelled. False when it is too late. */
-bool pool_cancel(struct pool_task *task);
+/*
+ * Submits `count` tasks in order, as pool_submit_until does each, at the price of little more than one: returns how
+ * many were taken, from the first on. *result (may be NULL) says why the next one was not, or POOL_OK.
+ */
+size_t pool_submit_batch(struct pool *pool, struct pool_task *const *tasks, size_t count,
+                         uint64_t deadline_us, enum pool_result *result);
+
+/* Takes a task of this pool back that has not started; its end is reported as cancelled. False when it is too late. */
+bool pool_cancel(struct pool *pool, struct pool_task *task);
 
 /*
  * Gives a running task up: its thread counts as stuck until the task returns, and a replacement may start (at most
  * `max` threads are replaced at a time). The task's end is still reported. False when it does not run.
  */
-bool pool_abandon(struct pool_task *task);
+bool pool_abandon(struct pool *pool, struct pool_task *task);
 
 /* Ends the calling task as failed, from any depth below its run: cleanup handlers run, the thread ends. reason must
  * outlive the task. Not from any other thread. */
 _Noreturn void pool_task_fail(const char *reason);
 
-/* New sizes and bounds; name, figures and notify of `config` are not looked at, a new stack size is for threads to come. POOL_EINVAL or POOL_OK. */
+/*
+ * New sizes, bounds and times, also while submitters wait; name, figures and notify of `config` are not looked at, a
+ * new stack size is for threads to come. POOL_EINVAL or POOL_OK.
+ */
 enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *config);
 
 /* Ends what has waited longer than queue_timeout_ms although no thread came by. Call it now and then. */
@@ -110,7 +135,7 @@ enum pool_shutdown_mode { POOL_DRAIN, POOL_DROP };
  */
 enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, uint64_t deadline_us);
 
-/* Opens a pool again after a pool_shutdown that returned POOL_OK. */
+/* Opens a pool again after a pool_shutdown that returned POOL_OK, else POOL_EINVAL. */
 enum pool_result pool_restart(struct pool *pool);
 
 const struct pool_figures *pool_read_figures(const struct pool *pool);
@@ -118,5 +143,20 @@ const char *pool_name(const struct pool *pool);
 
 /* Age of the oldest task that runs, in microseconds; 0 when none does. */
 uint64_t pool_oldest_running_us(struct pool *pool);
+
+/* What pool_visit_running says of a task. */
+struct pool_running {
+    const struct pool_task *task; /* it cannot end during the visit */
+    pid_t tid;                    /* its thread, as top, gdb and /proc know it */
+    uint64_t age_us;              /* since it started */
+    bool abandoned;               /* by pool_abandon */
+};
+
+/*
+ * Calls visit for each running task, the oldest first, until it returns false. The pool stands still meanwhile: visit
+ * must be short and must not call the pool.
+ */
+void pool_visit_running(struct pool *pool, bool (*visit)(const struct pool_running *running, void *arg),
+                        void *arg);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * pool/queue.c - the disciplines: which waiting task runs next, and which ones have waited too long.
+ * pool/queue.c - which waiting task runs next, and which ones have waited too long.
  *
  * codel is the controlled-delay discipline (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012) in the
  * form for servers of "Fail at Scale" (Maurer, ACM Queue 2015): interval 100 ms, target 5 ms; while even the smallest
@@ -8,12 +8,49 @@
 #include "base/clock.h"
 #include "pool/internal.h"
 
-enum { CODEL_INTERVAL_US = 100000, CODEL_TARGET_US = 5000 };
+enum {
+    CODEL_INTERVAL_US = 100000,
+    CODEL_TARGET_US = 5000,
+    PASSED_OVER_MAX = 8 /* takes before a lower priority is let through */
+};
+
+/* From the highest to the lowest. */
+static const enum pool_priority ranks[POOL_PRIORITIES] = {POOL_HIGH, POOL_NORMAL, POOL_LOW};
 
 /* A task may have been submitted after the taker looked at the clock. */
 static uint64_t age_of(const struct pool_task *t, uint64_t now_us)
 {
     return now_us > t->submitted_us ? now_us - t->submitted_us : 0;
+}
+
+static void unlink_task(struct pool *pool, struct pool_task *t)
+{
+    task_list_unlink(&pool->queue[t->priority], t);
+    pool->queued--;
+}
+
+static _Atomic uint64_t *counter_of(struct pool_figures *f, enum pool_outcome outcome)
+{
+    switch (outcome) {
+    case POOL_TASK_CANCELLED:
+        return &f->cancelled;
+    case POOL_TASK_EXPIRED:
+        return &f->expired;
+    case POOL_TASK_SHED:
+        return &f->shed;
+    default:
+        return &f->dropped;
+    }
+}
+
+void pool_remove(struct pool *pool, struct pool_task *t, enum pool_outcome outcome)
+{
+    unlink_task(pool, t);
+    task_set_state(t, TASK_ENDED);
+    t->outcome = (uint8_t)outcome;
+    t->fail_reason = NULL;
+    counter_add(counter_of(pool->figures, outcome), 1);
+    pool_note_room(pool, 1);
 }
 
 static void codel_observe(struct codel *c, uint64_t now_us, uint64_t delay_us)
@@ -27,55 +64,74 @@ static void codel_observe(struct codel *c, uint64_t now_us, uint64_t delay_us)
     }
 }
 
-static void reject(struct pool *pool, struct pool_task *t, enum pool_outcome outcome,
-                   struct pool_task **rejects)
+/* Of all priorities. */
+static uint64_t oldest_age(const struct pool *pool, uint64_t now_us)
 {
-    pool_task_unlink(t);
-    pool->queued--;
-    t->state = TASK_ENDED;
-    t->outcome = outcome;
-    t->next = *rejects;
-    *rejects = t;
-    if (outcome == POOL_TASK_SHED)
-        counter_add(&pool->figures->rejected[POOL_REJECT_CODEL], 1);
-    else
-        counter_add(&pool->figures->expired, 1);
+    uint64_t most = 0;
+    for (int p = 0; p < POOL_PRIORITIES; p++) {
+        uint64_t age = pool->queue[p].oldest ? age_of(pool->queue[p].oldest, now_us) : 0;
+        if (age > most)
+            most = age;
+    }
+    return most;
 }
 
 /* From the oldest on, what is older than the discipline or the age bound allows. */
 static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **rejects)
 {
-    uint64_t age_bound = pool->config.queue_timeout_ms ? pool->config.queue_timeout_ms * 1000ull : UINT64_MAX;
+    uint64_t bound_us = pool->config.queue_timeout_ms ? pool->config.queue_timeout_ms * 1000ull : UINT64_MAX;
     bool shed = pool->config.discipline == POOL_CODEL && pool->codel.overloaded;
-    while (pool->queued > 0) {
-        struct pool_task *oldest = pool->queue.next;
-        uint64_t age = age_of(oldest, now_us);
-        if (age > age_bound)
-            reject(pool, oldest, POOL_TASK_EXPIRED, rejects);
-        else if (shed && age > 2 * CODEL_TARGET_US && pool->queued > 1)
-            reject(pool, oldest, POOL_TASK_SHED, rejects);
-        else
-            return;
+    for (int p = 0; p < POOL_PRIORITIES; p++) {
+        struct pool_task *t;
+        while ((t = pool->queue[p].oldest)) {
+            uint64_t age_us = age_of(t, now_us);
+            bool old = age_us > bound_us;
+            if (!old && !(shed && age_us > 2 * CODEL_TARGET_US && pool->queued > 1))
+                break;
+            pool_remove(pool, t, old ? POOL_TASK_EXPIRED : POOL_TASK_SHED);
+            t->next = *rejects;
+            *rejects = t;
+        }
     }
+}
+
+/* The priority whose turn it is. There is a task. */
+static struct task_list *turn(struct pool *pool)
+{
+    int chosen = -1;
+    for (int r = 0; r < POOL_PRIORITIES; r++)
+        if (pool->queue[ranks[r]].oldest && (chosen < 0 || pool->passed_over[r] >= PASSED_OVER_MAX))
+            chosen = r;
+    for (int r = chosen + 1; r < POOL_PRIORITIES; r++)
+        if (pool->queue[ranks[r]].oldest)
+            pool->passed_over[r]++;
+    pool->passed_over[chosen] = 0;
+    return &pool->queue[ranks[chosen]];
 }
 
 struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task **rejects)
 {
-    if (pool->queued == 0)
+    bool codel = pool->config.discipline == POOL_CODEL;
+    bool newest = pool->config.discipline == POOL_LIFO || (codel && pool->codel.overloaded);
+    if ((pool->queued == 0 || newest || atomic_load_explicit(&pool->urgent, memory_order_relaxed)) &&
+        !pool_pull(pool))
         return NULL;
-    if (pool->config.discipline == POOL_CODEL)
-        codel_observe(&pool->codel, now_us, age_of(pool->queue.next, now_us));
-    if (pool->config.queue_timeout_ms || pool->config.discipline == POOL_CODEL)
+    if (codel) {
+        codel_observe(&pool->codel, now_us, oldest_age(pool, now_us));
+        newest = pool->codel.overloaded;
+    }
+    if (codel || pool->config.queue_timeout_ms) {
         drop_old(pool, now_us, rejects);
-    if (pool->queued == 0)
-        return NULL;
-    bool newest = pool->config.discipline == POOL_LIFO ||
-                  (pool->config.discipline == POOL_CODEL && pool->codel.overloaded);
-    struct pool_task *t = newest ? pool->queue.prev : pool->queue.next;
-    pool_task_unlink(t);
-    pool->queued--;
+        if (pool->queued == 0)
+            return NULL;
+    }
+    struct task_list *list = turn(pool);
+    struct pool_task *t = newest ? list->newest : list->oldest;
+    unlink_task(pool, t);
     t->started_us = now_us > t->submitted_us ? now_us : t->submitted_us;
-    hist_add(&pool->figures->queue_wait, age_of(t, now_us));
+    t->fail_reason = NULL;
+    counter_add(&pool->figures->started, 1);
+    hist_add(&pool->figures->queue_wait, t->started_us - t->submitted_us);
     return t;
 }
 
@@ -83,9 +139,11 @@ void pool_expire(struct pool *pool)
 {
     struct pool_task *rejects = NULL;
     pthread_mutex_lock(&pool->lock);
-    drop_old(pool, clock_mono_us(), &rejects);
+    if (pool->queued > 0 || pool_pull(pool))
+        drop_old(pool, clock_mono_us(), &rejects);
     pool_search(pool); /* where starting a thread failed before, this is the next try */
-    pool_publish(pool);
-    pthread_mutex_unlock(&pool->lock);
-    pool_end_all(rejects);
+    pool_unlock(pool);
+    if (rejects)
+        pool_offer_room(pool);
+    pool_end_all(pool, rejects);
 }

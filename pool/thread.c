@@ -8,11 +8,13 @@
 #include "pool/internal.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
+
+enum { TRIM_AFTER_US = 1000000 }; /* of idling; then the next task will not come at once */
 
 _Thread_local struct pool_thread *pool_current;
 
@@ -27,8 +29,12 @@ static bool over_max(const struct pool *pool)
     return staying(pool) > pool->config.max;
 }
 
-static void link_running(struct pool *pool, struct pool_thread *th)
+static void begin_task(struct pool_thread *th, struct pool_task *t)
 {
+    struct pool *pool = th->pool;
+    th->task = t;
+    th->fail_reason = NULL;
+    task_set_state(t, TASK_RUNNING);
     th->prev_running = pool->running.prev_running;
     th->next_running = &pool->running;
     th->prev_running->next_running = th;
@@ -36,63 +42,68 @@ static void link_running(struct pool *pool, struct pool_thread *th)
     pool->busy++;
 }
 
-static void unlink_running(struct pool_thread *th)
-{
-    th->prev_running->next_running = th->next_running;
-    th->next_running->prev_running = th->prev_running;
-}
-
 /* Books the end of th's task; returns it. Lock held. */
 static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome outcome, uint64_t now_us)
 {
     struct pool *pool = th->pool;
     struct pool_task *t = th->task;
-    unlink_running(th);
+    uint64_t ran_us = now_us > t->started_us ? now_us - t->started_us : 0;
+    th->prev_running->next_running = th->next_running;
+    th->next_running->prev_running = th->prev_running;
     pool->busy--;
-    if (t->state == TASK_ABANDONED)
+    pool->ended_count++;
+    pool->quick_run = ran_us <= QUICK_US ? pool->quick_run + 1 : 0;
+    if (task_state(t) == TASK_ABANDONED)
         pool->stuck--;
-    t->ended_us = now_us;
-    t->outcome = outcome;
+    else
+        pool_note_room(pool, 1);
+    t->ended_us = t->started_us + ran_us;
+    t->outcome = (uint8_t)outcome;
     t->fail_reason = th->fail_reason;
-    t->state = TASK_ENDED;
-    t->thread = NULL;
+    task_set_state(t, TASK_ENDED);
     th->task = NULL;
     counter_add(outcome == POOL_TASK_DONE ? &pool->figures->completed : &pool->figures->failed, 1);
-    hist_add(&pool->figures->run_time, t->ended_us - t->started_us);
+    hist_add(&pool->figures->run_time, ran_us);
     return t;
 }
 
-/* Takes the thread out of the books for good. Lock held; returns whether *previous is to be joined. */
-static bool leave(struct pool *pool, pthread_t *previous)
+void pool_bury(struct pool_thread *th)
 {
+    if (!th)
+        return;
+    pthread_join(th->id, NULL);
+    stack_free(&th->stack);
+    sem_destroy(&th->wake);
+    free(th);
+}
+
+/* Takes the thread out of the books for good. Lock held. Returns the one that left before it, to be buried. */
+static struct pool_thread *leave(struct pool_thread *th)
+{
+    struct pool *pool = th->pool;
     pool_search(
         pool); /* a successor may start; this thread still counts, so that the pool outlives the search */
     pool->leaving--;
-    bool join = pool->has_last_dead;
-    *previous = pool->last_dead;
-    pool->last_dead = pthread_self();
-    pool->has_last_dead = true;
+    struct pool_thread *before = pool->last_dead;
+    pool->last_dead = th;
     pool->threads--;
     counter_add(&pool->figures->retired, 1);
     pool_publish(pool);
     if (pool_is_quiet(pool))
         pthread_cond_broadcast(&pool->quiet);
-    return join;
+    return before;
 }
 
 static void end_thread(struct pool_thread *th, struct pool_task *ended)
 {
-    pthread_t previous;
     struct pool *pool = th->pool;
+    pool_offer_room(pool);
     if (ended)
-        pool_end(ended);
+        pool_end(pool, ended);
     pthread_mutex_lock(&pool->lock);
-    bool join = leave(pool, &previous);
-    pthread_mutex_unlock(&pool->lock);
-    if (join)
-        pthread_join(previous, NULL);
-    pthread_cond_destroy(&th->wake);
-    free(th);
+    struct pool_thread *before = leave(th);
+    pool_unlock(pool);
+    pool_bury(before);
     pool_current = NULL;
 }
 
@@ -106,10 +117,10 @@ static void on_task_exit(void *arg)
     if (!th->fail_reason)
         th->fail_reason = "the task ended its thread";
     pthread_mutex_lock(&pool->lock);
-    struct pool_task *t = finish_task(th, POOL_TASK_FAILED, clock_mono_us());
+    struct pool_task *t = finish_task(th, POOL_TASK_FAILED, clock_fast_us());
     pool->leaving++;
     pool_publish(pool);
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool);
     end_thread(th, t);
 }
 
@@ -121,39 +132,83 @@ _Noreturn void pool_task_fail(const char *reason)
     pthread_exit(NULL);
 }
 
+/* How long an idle thread may sleep before it has something to do by itself; UINT64_MAX: for ever. */
+static uint64_t sleep_until_us(const struct pool_thread *th, uint64_t idle_since_us)
+{
+    const struct pool *pool = th->pool;
+    uint64_t until = UINT64_MAX;
+    if (pool->config.idle_timeout_ms && staying(pool) > pool->config.min)
+        until = idle_since_us + pool->config.idle_timeout_ms * 1000ull;
+    if (!th->trimmed && idle_since_us + TRIM_AFTER_US < until)
+        until = idle_since_us + TRIM_AFTER_US;
+    return until;
+}
+
+/* Sleeps without the lock. False when the time was over and nobody has posted. */
+static bool sleep_idle(struct pool_thread *th, uint64_t until_us)
+{
+    struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+    int rc;
+    pool_unlock(th->pool);
+    do
+        rc = until_us == UINT64_MAX ? sem_wait(&th->wake) : sem_clockwait(&th->wake, CLOCK_MONOTONIC, &until);
+    while (rc != 0 && errno == EINTR);
+    pthread_mutex_lock(&th->pool->lock);
+    if (!th->posted)
+        return false;
+    if (rc != 0)
+        while (sem_wait(&th->wake) != 0) /* it comes at once: each post is consumed exactly once */
+            ;
+    th->posted = false;
+    return true;
+}
+
+/* What an idle thread does when nobody woke it in time. Returns false when it has to retire. */
+static bool idle_duty(struct pool_thread *th, uint64_t idle_since_us)
+{
+    struct pool *pool = th->pool;
+    uint64_t now_us = clock_fast_us();
+    if (pool->guard == th) {
+        pool_guard_look(pool, now_us);
+        return true;
+    }
+    if (pool->config.idle_timeout_ms && staying(pool) > pool->config.min &&
+        now_us >= idle_since_us + pool->config.idle_timeout_ms * 1000ull)
+        return false;
+    if (!th->trimmed && now_us >= idle_since_us + TRIM_AFTER_US) {
+        th->trimmed = true;
+        pool_unlock(pool);
+        stack_trim(&th->stack);
+        pthread_mutex_lock(&pool->lock);
+    }
+    return true;
+}
+
 /* Waits in the idle stack. Returns false when the thread has to retire. Lock held. */
 static bool wait_for_work(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
-    struct timespec until;
-    th->idle = true;
-    th->colder = pool->hottest;
-    pool->hottest = th;
-    pool->idle++;
-    pool_publish(pool);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(pool->config.idle_timeout_ms / 1000);
-    until.tv_nsec += (long)(pool->config.idle_timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
+    uint64_t since_us = clock_fast_us();
+    if (pool->busy == 0)
+        pool->quick_run = 0; /* a pause: what comes next may be of another kind */
+    pool_idle_push(th);
+    th->trimmed = false;
+    bool stays = true;
+    while (stays && th->idle && !over_max(pool) && !pool->closed) {
+        pool_search(pool);
+        if (!th->idle)
+            break; /* it has found itself */
+        pool_publish(pool);
+        bool guards = pool->guard == th;
+        if (!sleep_idle(th, guards ? clock_fast_us() + GUARD_US : sleep_until_us(th, since_us)) && th->idle)
+            stays = idle_duty(th, since_us);
     }
-    while (th->idle && !pool->closed && !over_max(pool)) {
-        if (pool->config.idle_timeout_ms == 0 || staying(pool) <= pool->config.min)
-            pthread_cond_wait(&th->wake, &pool->lock);
-        else if (pthread_cond_timedwait(&th->wake, &pool->lock, &until) == ETIMEDOUT &&
-                 staying(pool) > pool->config.min)
-            break;
-    }
-    if (!th->idle)
-        return true; /* chosen as the searcher */
-    struct pool_thread **link = &pool->hottest;
-    while (*link != th)
-        link = &(*link)->colder;
-    *link = th->colder;
-    th->idle = false;
-    pool->idle--;
-    return false;
+    bool chosen = !th->idle;
+    if (!chosen)
+        pool_idle_remove(th);
+    if (th->posted)
+        sleep_idle(th, UINT64_MAX); /* whoever posts is to be done with this structure */
+    return chosen || (pool->closed && pool->queued > 0);
 }
 
 /* A thread may be cancelled only while it runs a task; a cancellation that the task left behind is its own too. */
@@ -172,32 +227,32 @@ static void run_task(struct pool_task *t)
  * the second. Lock held on entry and on return; now_us is the time of both. *ended is the task that ended, in and out.
  * Returns false when there was nothing to do.
  */
-static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t now_us)
+static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now_us)
 {
     struct pool *pool = th->pool;
-    struct pool_task *rejects = NULL, *before = *ended, *t = pool_take(pool, now_us, &rejects);
+    struct pool_task *rejects = NULL, *before = *ended, *t = pool_take(pool, *now_us, &rejects);
+    if (th->searcher)
+        th->searcher = pool->searching = false;
     if (!t && !rejects && !before)
         return false; /* without giving up the lock: see the note on waking */
-    if (t) {
-        th->task = t;
-        th->fail_reason = NULL;
-        t->thread = th;
-        t->state = TASK_RUNNING;
-        link_running(pool, th);
-    }
+    if (t)
+        begin_task(th, t);
+    else if (!pool->searching)
+        th->searcher = pool->searching = true; /* it comes back at once */
     pool_search(pool);
     pool_publish(pool);
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool);
+    pool_offer_room(pool);
     if (before)
-        pool_end(before);
-    pool_end_all(rejects);
+        pool_end(pool, before);
+    pool_end_all(pool, rejects);
     *ended = NULL;
     if (t)
         run_task(t);
-    now_us = clock_mono_us();
+    *now_us = clock_fast_us();
     pthread_mutex_lock(&pool->lock);
     if (t)
-        *ended = finish_task(th, POOL_TASK_DONE, now_us);
+        *ended = finish_task(th, POOL_TASK_DONE, *now_us);
     return true;
 }
 
@@ -206,23 +261,20 @@ static struct pool_task *serve(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
     struct pool_task *ended = NULL;
-    uint64_t now_us = clock_mono_us();
+    uint64_t now_us = clock_fast_us();
     pthread_mutex_lock(&pool->lock);
-    pool->searching = false; /* the searcher has arrived */
     while (!over_max(pool)) {
-        if (step(th, &ended, now_us)) {
-            if (ended)
-                now_us = ended->ended_us;
+        if (step(th, &ended, &now_us))
             continue;
-        }
         if (pool->closed || !wait_for_work(th))
             break;
-        pool->searching = false;
-        now_us = clock_mono_us();
+        now_us = clock_fast_us();
     }
+    if (th->searcher)
+        th->searcher = pool->searching = false;
     th->finished = true;
     pool->leaving++; /* at once, so that no more threads leave than must */
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool);
     return ended;
 }
 
@@ -230,12 +282,12 @@ static void *thread_main(void *arg)
 {
     struct pool_thread *th = arg;
     struct pool_task *ended;
-    char title[16];
     int before;
     pool_current = th;
+    th->id = pthread_self();
+    th->tid = gettid();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    snprintf(title, sizeof title, "pool %.10s", th->pool->name);
-    pthread_setname_np(pthread_self(), title);
+    pthread_setname_np(th->id, th->pool->title);
     pthread_cleanup_push(on_task_exit, th);
     ended = serve(th);
     pthread_cleanup_pop(0);
@@ -243,74 +295,61 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-static struct pool_thread *new_thread(struct pool *pool)
+static struct pool_thread *new_thread(struct pool *pool, size_t stack_bytes)
 {
-    pthread_condattr_t attr;
     struct pool_thread *th = calloc(1, sizeof *th);
     if (!th)
         return NULL;
+    if (!stack_alloc(&th->stack, stack_bytes)) {
+        free(th);
+        return NULL;
+    }
+    sem_init(&th->wake, 0, 0);
     th->pool = pool;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&th->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    th->searcher = true;
     return th;
 }
 
-static int start_thread(struct pool_thread *th, size_t stack_bytes)
+static int start_thread(struct pool_thread *th)
 {
     pthread_attr_t attr;
     pthread_t id;
     sigset_t all, before;
     pthread_attr_init(&attr);
-    if (stack_bytes)
-        pthread_attr_setstacksize(&attr, stack_bytes < (size_t)PTHREAD_STACK_MIN ? (size_t)PTHREAD_STACK_MIN
-                                                                                 : stack_bytes);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the process's main thread */
-    int rc = pthread_create(&id, &attr, thread_main, th);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = pthread_attr_setstack(&attr, stack_base(&th->stack), th->stack.bytes);
+    if (rc == 0) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the process's main thread */
+        rc = pthread_create(&id, &attr, thread_main, th);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
     pthread_attr_destroy(&attr);
     return rc;
 }
 
-/* Lock held, and given up around the start itself. A failure is counted; the next search tries again. */
-static void spawn(struct pool *pool)
+bool pool_spawn(struct pool *pool)
 {
     size_t stack_bytes = pool->config.stack_bytes;
     pool->threads++;
-    pthread_mutex_unlock(&pool->lock);
-    struct pool_thread *th = new_thread(pool);
-    int rc = th ? start_thread(th, stack_bytes) : ENOMEM;
-    pthread_mutex_lock(&pool->lock);
-    if (rc == 0) {
-        counter_add(&pool->figures->spawned, 1);
-        return;
+    pool->searching = true;
+    pool_unlock(pool);
+    struct pool_thread *th = new_thread(pool, stack_bytes);
+    bool started = th && start_thread(th) == 0;
+    if (th && !started) {
+        stack_free(&th->stack);
+        sem_destroy(&th->wake);
+        free(th);
     }
-    if (th)
-        pthread_cond_destroy(&th->wake);
-    free(th);
+    pthread_mutex_lock(&pool->lock);
+    if (started) {
+        pool->spawn_failed_us = 0;
+        counter_add(&pool->figures->spawned, 1);
+        return true;
+    }
     pool->threads--;
     pool->searching = false;
+    pool->spawn_failed_us = clock_fast_us();
     counter_add(&pool->figures->spawn_failures, 1);
-}
-
-void pool_search(struct pool *pool)
-{
-    if (pool->queued == 0 || pool->searching)
-        return;
-    struct pool_thread *th = pool->hottest;
-    if (th) {
-        pool->hottest = th->colder;
-        pool->idle--;
-        th->idle = false;
-        pool->searching = true;
-        pthread_cond_signal(&th->wake);
-        return;
-    }
-    unsigned replaced = pool->stuck < pool->config.max ? pool->stuck : pool->config.max;
-    if (pool->threads - pool->leaving < pool->config.max + replaced) {
-        pool->searching = true;
-        spawn(pool);
-    }
+    pool_pull_or_call(pool); /* the next who submits tries again */
+    return false;
 }

@@ -102,7 +102,7 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
         job_release(job);
         answer_job(c, &end);
     } else {
-        job->task.pool = NULL; /* marks the end for offload_pull */
+        job->pool = NULL; /* marks the end for offload_pull */
     }
     connection_drive(c);
 }
@@ -157,7 +157,7 @@ static void give_up_orphans(struct worker *w)
         if (job->deadline_ms == 0 || w->now_ms < job->deadline_ms)
             continue;
         list_remove(n);
-        pool_abandon(&job->task);
+        pool_abandon(job->pool, &job->task);
     }
 }
 
@@ -241,9 +241,10 @@ void offload_start(struct connection *c)
     job_init(job, ex, l->handler, l->handler_settings);
     job->connection = c;
     job->output = on_output;
+    job->pool = w->pools[l->pool].pool;
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
     ex->socket = -1; /* the thread must not ask a descriptor that may be another's by then */
-    enum pool_result result = pool_submit(w->pools[l->pool].pool, &job->task);
+    enum pool_result result = pool_submit(job->pool, &job->task);
     if (result != POOL_OK) {
         refuse(c, job, result);
         return;
@@ -259,16 +260,16 @@ void offload_start(struct connection *c)
 static void part(struct connection *c, bool give_up)
 {
     struct weir_request *job = c->job;
-    bool ended = job->task.pool == NULL;
+    bool ended = job->pool == NULL;
     struct http_exchange *old = exchange_disown(c);
     c->job = NULL;
     job_orphan(job);
     if (ended) {
         job_release(job);
         exchange_free(connection_worker(c), old);
-    } else if (!pool_cancel(&job->task)) {
+    } else if (!pool_cancel(job->pool, &job->task)) {
         if (give_up)
-            pool_abandon(&job->task);
+            pool_abandon(job->pool, &job->task);
         else
             list_push_back(&connection_worker(c)->orphans, &job->orphan);
     }
@@ -344,7 +345,7 @@ bool offload_pull(struct connection *c)
 {
     struct weir_request *job = c->job;
     struct buf stretch;
-    bool ended = job->task.pool == NULL;
+    bool ended = job->pool == NULL;
     c->more_later = connection_worker(c)->streamed_bytes >= SEND_AT_ONCE_BYTES;
     if (c->more_later)
         return false; /* the others' turn; the socket says when to go on */

@@ -128,10 +128,16 @@ static inline struct pool *pool_of(unsigned min, unsigned max, size_t max_queue)
 /* A figure of the pool by its field's name. */
 #define FIGURE(pool, field) counter_get(&pool_read_figures(pool)->field)
 
+/* Tasks that wait for a thread. */
+static inline uint64_t pool_waiting(struct pool *pool)
+{
+    return pool_figures_queued(pool_read_figures(pool));
+}
+
 /* Waits until `idle` threads idle and nothing else goes on. */
 static inline void pool_settle(struct pool *pool, unsigned idle)
 {
-    CHECK_EVENTUALLY(FIGURE(pool, running) == 0 && FIGURE(pool, queued) == 0 && FIGURE(pool, idle) == idle);
+    CHECK_EVENTUALLY(FIGURE(pool, running) == 0 && pool_waiting(pool) == 0 && FIGURE(pool, idle) == idle);
 }
 
 /* That every task submitted is accounted for, in a pool where nothing runs or waits. */
@@ -139,10 +145,10 @@ static inline void pool_check_sums(struct pool *pool)
 {
     CHECK_NUMBER(FIGURE(pool, running), 0);
     CHECK_NUMBER(FIGURE(pool, stuck), 0);
-    CHECK_NUMBER(FIGURE(pool, queued), 0);
+    CHECK_NUMBER(pool_waiting(pool), 0);
     CHECK_NUMBER(FIGURE(pool, completed) + FIGURE(pool, failed) + FIGURE(pool, cancelled) +
                      FIGURE(pool, expired) + FIGURE(pool, dropped) +
-                     FIGURE(pool, rejected[POOL_REJECT_CODEL]),
+                     FIGURE(pool, shed),
                  FIGURE(pool, submitted));
     struct hist_sum waits = {0}, runs = {0};
     hist_collect(&pool_read_figures(pool)->queue_wait, &waits);

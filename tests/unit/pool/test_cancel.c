@@ -11,14 +11,14 @@ static void a_queued_task_is_taken_back(void)
     job_begin(pool, &running);
     for (int i = 0; i < 3; i++)
         CHECK_NUMBER(pool_submit(pool, &queued[i].task), POOL_OK);
-    CU_ASSERT(pool_cancel(&queued[1].task));
+    CU_ASSERT(pool_cancel(pool, &queued[1].task));
     CHECK_NUMBER(atomic_load(&queued[1].ended), 1); /* reported before the call returns */
     CHECK_NUMBER(queued[1].task.outcome, POOL_TASK_CANCELLED);
-    CU_ASSERT(!pool_cancel(&queued[1].task));
-    CHECK_NUMBER(FIGURE(pool, queued), 2);
+    CU_ASSERT(!pool_cancel(pool, &queued[1].task));
+    CHECK_NUMBER(pool_waiting(pool), 2);
     CHECK_NUMBER(FIGURE(pool, cancelled), 1);
     CHECK_NUMBER(pool_submit(pool, &queued[1].task), POOL_OK); /* its place is free, and it is its owner's */
-    CU_ASSERT(pool_cancel(&queued[1].task));
+    CU_ASSERT(pool_cancel(pool, &queued[1].task));
     latch_open(&hold);
     job_check_end(&queued[0], POOL_TASK_DONE);
     job_check_end(&queued[2], POOL_TASK_DONE);
@@ -34,14 +34,14 @@ static void other_states_are_too_late_or_too_early(void)
     struct pool *pool = pool_of(0, 1, 1);
     struct latch hold = LATCH_CLOSED;
     struct job j = job_with(&hold), never = job_with(NULL);
-    CU_ASSERT(!pool_cancel(&never.task));
-    CU_ASSERT(!pool_abandon(&never.task));
+    CU_ASSERT(!pool_cancel(pool, &never.task));
+    CU_ASSERT(!pool_abandon(pool, &never.task));
     job_begin(pool, &j);
-    CU_ASSERT(!pool_cancel(&j.task)); /* it runs */
+    CU_ASSERT(!pool_cancel(pool, &j.task)); /* it runs */
     latch_open(&hold);
     job_check_end(&j, POOL_TASK_DONE);
-    CU_ASSERT(!pool_cancel(&j.task));
-    CU_ASSERT(!pool_abandon(&j.task));
+    CU_ASSERT(!pool_cancel(pool, &j.task));
+    CU_ASSERT(!pool_abandon(pool, &j.task));
     CHECK_NUMBER(atomic_load(&j.ended), 1);
     CHECK_NUMBER(FIGURE(pool, cancelled), 0);
     CHECK_NUMBER(FIGURE(pool, stuck), 0);
@@ -51,7 +51,7 @@ static void other_states_are_too_late_or_too_early(void)
 static void done_cancel_other(struct pool_task *t)
 {
     struct job *j = job_of(t);
-    atomic_store(&j->result, pool_cancel(&j->other->task));
+    atomic_store(&j->result, pool_cancel(j->pool, &j->other->task));
     job_done(t);
 }
 
@@ -63,9 +63,10 @@ static void callbacks_may_cancel(void)
     job_begin(pool, &running);
     first.task.done = done_cancel_other;
     first.other = &second;
+    first.pool = pool;
     CHECK_NUMBER(pool_submit(pool, &first.task), POOL_OK);
     CHECK_NUMBER(pool_submit(pool, &second.task), POOL_OK);
-    CU_ASSERT(pool_cancel(&first.task));
+    CU_ASSERT(pool_cancel(pool, &first.task));
     CHECK_NUMBER(atomic_load(&first.result), true);
     job_check_end(&second, POOL_TASK_CANCELLED);
     latch_open(&hold);
@@ -80,10 +81,10 @@ static void a_task_given_up_is_replaced(void)
     struct job stuck = job_with(&hold), queued = job_with(NULL), later = job_with(NULL);
     job_begin(pool, &stuck);
     CHECK_NUMBER(pool_submit(pool, &queued.task), POOL_OK);
-    CU_ASSERT(!pool_abandon(&queued.task)); /* it does not run */
-    CU_ASSERT(pool_abandon(&stuck.task));
-    CU_ASSERT(!pool_abandon(&stuck.task));
-    CU_ASSERT(!pool_cancel(&stuck.task));
+    CU_ASSERT(!pool_abandon(pool, &queued.task)); /* it does not run */
+    CU_ASSERT(pool_abandon(pool, &stuck.task));
+    CU_ASSERT(!pool_abandon(pool, &stuck.task));
+    CU_ASSERT(!pool_cancel(pool, &stuck.task));
     CHECK_NUMBER(FIGURE(pool, stuck), 1);
     job_check_end(&queued, POOL_TASK_DONE); /* by a replacement */
     CHECK_NUMBER(FIGURE(pool, spawned), 2);
@@ -112,7 +113,7 @@ static void a_task_given_up_may_fail(void)
     struct job stuck = job_with(&hold), next = job_with(NULL);
     stuck.task.run = run_fail_after_hold;
     job_begin(pool, &stuck);
-    CU_ASSERT(pool_abandon(&stuck.task));
+    CU_ASSERT(pool_abandon(pool, &stuck.task));
     latch_open(&hold);
     job_check_end(&stuck, POOL_TASK_FAILED);
     CHECK_EVENTUALLY(FIGURE(pool, retired) == 1);
@@ -132,7 +133,7 @@ static void replacements_are_capped(void)
                queued = job_with(NULL);
     for (int i = 0; i < 4; i++) {
         job_begin(pool, &stuck[i]);
-        CU_ASSERT(pool_abandon(&stuck[i].task));
+        CU_ASSERT(pool_abandon(pool, &stuck[i].task));
     }
     CHECK_NUMBER(FIGURE(pool, stuck), 4);
     CHECK_NUMBER(FIGURE(pool, spawned), 4); /* max, and as many replacements */

@@ -58,7 +58,7 @@ static void every_kind_of_end_is_collected(void)
     job_begin(pool, &running);
     CHECK_NUMBER(pool_submit(pool, &cancelled.task), POOL_OK);
     CHECK_NUMBER(pool_submit(pool, &dropped.task), POOL_OK);
-    CU_ASSERT(pool_cancel(&cancelled.task));
+    CU_ASSERT(pool_cancel(pool, &cancelled.task));
     CHECK_NUMBER(atomic_load(&notified), 1);
     struct pool_task *t = pool_collect(pool);
     CU_ASSERT_PTR_EQUAL(t, &cancelled.task);
@@ -68,7 +68,7 @@ static void every_kind_of_end_is_collected(void)
     t = pool_collect(pool);
     CU_ASSERT_PTR_EQUAL(t, &dropped.task);
     CHECK_NUMBER(dropped.task.outcome, POOL_TASK_DROPPED);
-    CU_ASSERT(pool_abandon(&running.task));
+    CU_ASSERT(pool_abandon(pool, &running.task));
     CHECK_NUMBER(atomic_load(&notified), 2);
     latch_open(&hold);
     CHECK_EVENTUALLY(atomic_load(&notified) == 3);

@@ -110,7 +110,7 @@ static void old_tasks_expire_when_somebody_looks(void)
     job_begin(pool, &first);
     queue_up(pool, old, 3);
     pool_expire(pool); /* too early */
-    CHECK_NUMBER(FIGURE(pool, queued), 3);
+    CHECK_NUMBER(pool_waiting(pool), 3);
     wait_for_age(&old[2].job, 20);
     CHECK_NUMBER(pool_submit(pool, &young.job.task), POOL_OK);
     pool_expire(pool);
@@ -159,7 +159,7 @@ static void expiry_makes_room(void)
     wait_for_age(&old, 10);
     pool_expire(pool);
     CHECK_NUMBER(pool_submit(pool, &next.task), POOL_OK);
-    CU_ASSERT(pool_cancel(&next.task));
+    CU_ASSERT(pool_cancel(pool, &next.task));
     latch_open(&hold);
     pool_settle(pool, 1);
     pool_check_sums(pool);
@@ -186,13 +186,13 @@ static void codel_sheds_a_standing_queue(void)
     wait_for_age(&jobs[0].job, 110);
     latch_open(&holds[0]);
     CHECK_EVENTUALLY(job_has_started(&jobs[0].job)); /* the oldest: not overloaded yet */
-    CHECK_NUMBER(FIGURE(pool, rejected[POOL_REJECT_CODEL]), 0);
+    CHECK_NUMBER(FIGURE(pool, shed), 0);
     wait_for_age(&jobs[0].job, 250);
     latch_open(&holds[1]);
     for (int i = 1; i < JOBS - 2; i++)
         job_check_end(&jobs[i].job, POOL_TASK_SHED);
     job_check_end(&jobs[JOBS - 2].job, POOL_TASK_DONE);
-    CHECK_NUMBER(FIGURE(pool, rejected[POOL_REJECT_CODEL]), JOBS - 3);
+    CHECK_NUMBER(FIGURE(pool, shed), JOBS - 3);
     CHECK_NUMBER(atomic_load(&ran), 2);
     pool_settle(pool, 1);
     pool_check_sums(pool);
@@ -209,7 +209,7 @@ static void codel_leaves_a_short_queue_alone(void)
         CHECK_NUMBER(pool_submit(pool, &j.job.task), POOL_OK);
         job_check_end(&j.job, POOL_TASK_DONE);
     }
-    CHECK_NUMBER(FIGURE(pool, rejected[POOL_REJECT_CODEL]), 0);
+    CHECK_NUMBER(FIGURE(pool, shed), 0);
     pool_destroy(pool);
 }
 

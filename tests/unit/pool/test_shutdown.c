@@ -69,7 +69,7 @@ static void draining_stops_waiting_at_its_deadline(void)
     uint64_t deadline = in_ms(20);
     CHECK_NUMBER(pool_shutdown(l.pool, POOL_DRAIN, deadline), POOL_ETIMEDOUT);
     CU_ASSERT(clock_mono_us() >= deadline);
-    CHECK_NUMBER(FIGURE(l.pool, queued), QUEUED);
+    CHECK_NUMBER(pool_waiting(l.pool), QUEUED);
     CHECK_NUMBER(pool_restart(l.pool), POOL_EINVAL); /* not while it is closing */
     CHECK_NUMBER(pool_shutdown(l.pool, POOL_DRAIN, 1), POOL_ETIMEDOUT);
     CHECK_NUMBER(pool_shutdown(l.pool, POOL_DROP, in_ms(1)),
@@ -172,7 +172,7 @@ static void shutting_down_waits_for_what_was_given_up(void)
 {
     struct loaded l;
     load(&l);
-    CU_ASSERT(pool_abandon(&l.running.task));
+    CU_ASSERT(pool_abandon(l.pool, &l.running.task));
     for (int i = 0; i < QUEUED; i++)
         job_check_end(&l.queued[i], POOL_TASK_DONE);
     CHECK_NUMBER(pool_shutdown(l.pool, POOL_DRAIN, in_ms(10)), POOL_ETIMEDOUT);

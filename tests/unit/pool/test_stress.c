@@ -81,9 +81,9 @@ static void act_on(struct crew *c, struct slot *s)
     uint64_t dice = check_random(&c->seed);
     if (atomic_load(&s->in_pool)) {
         if (dice % 4 == 0)
-            c->cancelled += pool_cancel(&s->task);
+            c->cancelled += pool_cancel(c->pool, &s->task);
         else if (dice % 64 == 1)
-            c->given_up += pool_abandon(&s->task);
+            c->given_up += pool_abandon(c->pool, &s->task);
         return;
     }
     s->whim = (unsigned)(dice >> 8);
@@ -174,7 +174,7 @@ static void check_books(struct pool *pool)
     CHECK_NUMBER(FIGURE(pool, submitted), taken);
     CHECK_NUMBER(FIGURE(pool, completed) + FIGURE(pool, failed), runs);
     CHECK_NUMBER(FIGURE(pool, cancelled), cancelled);
-    CHECK_NUMBER(FIGURE(pool, rejected[POOL_REJECT_QUEUE_FULL]), overloads);
+    CHECK_NUMBER(FIGURE(pool, refused_full), overloads);
     CHECK_NUMBER(FIGURE(pool, spawned), FIGURE(pool, retired));
     CHECK_NUMBER(FIGURE(pool, idle), 0);
     CHECK_NUMBER(FIGURE(pool, waiting), 0);

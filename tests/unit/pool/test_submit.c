@@ -59,10 +59,10 @@ static void a_full_queue_is_an_overload(void)
     job_begin(pool, &running);
     for (int i = 0; i < 2; i++)
         CHECK_NUMBER(pool_submit(pool, &queued[i].task), POOL_OK);
-    CHECK_NUMBER(FIGURE(pool, queued), 2);
+    CHECK_NUMBER(pool_waiting(pool), 2);
     CHECK_NUMBER(FIGURE(pool, queue_limit), 2);
     CHECK_NUMBER(pool_submit(pool, &refused.task), POOL_EOVERLOAD);
-    CHECK_NUMBER(FIGURE(pool, rejected[POOL_REJECT_QUEUE_FULL]), 1);
+    CHECK_NUMBER(FIGURE(pool, refused_full), 1);
     CHECK_NUMBER(FIGURE(pool, submitted), 3);
     latch_open(&hold);
     job_check_end(&running, POOL_TASK_DONE);
@@ -258,7 +258,7 @@ static void giving_a_task_up_makes_room_too(void)
     job_begin(pool, &running);
     submitter_start(&s, pool, UINT64_MAX);
     CHECK_EVENTUALLY(FIGURE(pool, waiting) == 1);
-    CU_ASSERT(pool_abandon(&running.task));
+    CU_ASSERT(pool_abandon(pool, &running.task));
     CHECK_NUMBER(submitter_finish(&s), POOL_OK); /* on the replacement */
     job_check_end(&s.job, POOL_TASK_DONE);
     latch_open(&hold);
@@ -276,9 +276,9 @@ static void cancelling_and_growing_make_room(void)
     CHECK_NUMBER(pool_submit(pool, &queued.task), POOL_OK);
     submitter_start(&s, pool, UINT64_MAX);
     CHECK_EVENTUALLY(FIGURE(pool, waiting) == 1);
-    CU_ASSERT(pool_cancel(&queued.task));
+    CU_ASSERT(pool_cancel(pool, &queued.task));
     CHECK_NUMBER(submitter_finish(&s), POOL_OK);
-    CHECK_NUMBER(FIGURE(pool, queued), 1); /* it is in the queue now */
+    CHECK_NUMBER(pool_waiting(pool), 1); /* it is in the queue now */
     struct submitter grown;
     submitter_start(&grown, pool, UINT64_MAX);
     CHECK_EVENTUALLY(FIGURE(pool, waiting) == 1);
@@ -344,7 +344,7 @@ static void a_closed_pool_takes_nothing(void)
     CHECK_NUMBER(submitter_finish(&s), POOL_ECLOSED); /* woken, not left behind */
     CHECK_NUMBER(pool_submit(pool, &refused.task), POOL_ECLOSED);
     CHECK_NUMBER(pool_submit_until(pool, &refused.task, UINT64_MAX), POOL_ECLOSED);
-    CHECK_NUMBER(FIGURE(pool, rejected[POOL_REJECT_CLOSED]), 3);
+    CHECK_NUMBER(FIGURE(pool, refused_closed), 3);
     latch_open(&hold);
     CHECK_NUMBER(pool_shutdown(pool, POOL_DRAIN, UINT64_MAX), POOL_OK);
     job_check_end(&queued, POOL_TASK_DONE);

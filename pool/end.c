@@ -1,0 +1,75 @@
+/*
+ * pool/end.c - how tasks end and how that is reported: to their callback, or to who collects them; taking one back
+ * and giving one up.
+ */
+#include "pool/internal.h"
+
+void pool_end(struct pool *pool, struct pool_task *task)
+{
+    if (task->done) {
+        task->done(task);
+        return;
+    }
+    struct pool_task *head = atomic_load_explicit(&pool->ended, memory_order_relaxed);
+    do
+        task->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&pool->ended, &head, task, memory_order_acq_rel,
+                                                  memory_order_relaxed));
+    if (!head && pool->config.notify)
+        pool->config.notify(pool->config.notify_arg);
+}
+
+void pool_end_all(struct pool *pool, struct pool_task *list)
+{
+    while (list) {
+        struct pool_task *next = list->next;
+        pool_end(pool, list);
+        list = next;
+    }
+}
+
+struct pool_task *pool_collect(struct pool *pool)
+{
+    struct pool_task *newest = atomic_exchange_explicit(&pool->ended, NULL, memory_order_acquire),
+                     *list = NULL;
+    while (newest) {
+        struct pool_task *older = newest->next;
+        newest->next = list;
+        list = newest;
+        newest = older;
+    }
+    return list;
+}
+
+bool pool_cancel(struct pool *pool, struct pool_task *task)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool waits = task_state(task) == TASK_QUEUED;
+    if (waits) {
+        pool_pull(pool); /* it may be in the inbox still */
+        pool_remove(pool, task, POOL_TASK_CANCELLED);
+    }
+    pool_unlock(pool);
+    if (waits) {
+        pool_offer_room(pool);
+        pool_end(pool, task);
+    }
+    return waits;
+}
+
+bool pool_abandon(struct pool *pool, struct pool_task *task)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool runs = task_state(task) == TASK_RUNNING;
+    if (runs) {
+        task_set_state(task, TASK_ABANDONED);
+        pool->stuck++;
+        pool_note_room(pool, 1);
+        pool_publish(pool);
+        pool_search(pool); /* a replacement */
+    }
+    pool_unlock(pool);
+    if (runs)
+        pool_offer_room(pool);
+    return runs;
+}

@@ -1,0 +1,27 @@
+/*
+ * pool/stack.h - memory for a thread's stack, with a guard page below it, that can be given back while it is in use.
+ *
+ * Ownership: stack_free after the thread has been joined.
+ */
+#ifndef WEIR_POOL_STACK_H
+#define WEIR_POOL_STACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct stack {
+    char *mapping; /* the guard page, then `bytes` of stack */
+    size_t bytes;
+};
+
+/* At least `bytes` (0: what RLIMIT_STACK says). False with errno. Only what is touched costs memory. */
+bool stack_alloc(struct stack *s, size_t bytes);
+void stack_free(struct stack *s);
+
+/* The lowest usable address. */
+void *stack_base(const struct stack *s);
+
+/* Gives back the memory below the caller's frame. By the thread that runs on it. */
+void stack_trim(const struct stack *s);
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * pool/submit.c - the inbox: what has been submitted waits here until a thread takes all of it over, in one step, to
+ * the queue. So the one who submits and the one who takes share a lock once for many tasks.
+ *
+ * Room is a difference of two counts, taken in and gone. The first belongs to the inbox; the second is written by the
+ * threads, and the one who submits looks it up again only when what it remembers says that the pool is full.
+ */
+#include "base/clock.h"
+#include "pool/internal.h"
+
+#include <errno.h>
+#include <time.h>
+
+/* Lingering: until so many tasks fit, looking so often, with so many pauses (10-40 ns each) before each look. */
+enum { LINGER_TASKS = 64, LINGER_LOOKS = 8, LINGER_PAUSES = 16 };
+
+static void cpu_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* inbox.lock held. */
+static bool has_room(struct pool *pool)
+{
+    struct pool_inbox *in = &pool->inbox;
+    uint64_t limit = atomic_load_explicit(&pool->limit, memory_order_relaxed);
+    if (in->taken - in->gone < limit)
+        return true;
+    in->gone = atomic_load(&pool->gone);
+    return in->taken - in->gone < limit;
+}
+
+/* Wakes one submitter if there is room. inbox.lock held. */
+static void offer_room(struct pool *pool)
+{
+    struct pool_inbox *in = &pool->inbox;
+    bool wanted = in->waiters > 0 && !in->signalled;
+    atomic_store(&pool->room_wanted, wanted);
+    if (wanted && has_room(pool)) {
+        in->signalled = true;
+        atomic_store(&pool->room_wanted, false);
+        pthread_cond_signal(&in->room);
+    }
+}
+
+void pool_offer_room_slowly(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->inbox.lock);
+    offer_room(pool);
+    pthread_mutex_unlock(&pool->inbox.lock);
+}
+
+/*
+ * Stays awake for a moment, without the lock: where tasks end every few dozen nanoseconds, room for many is there
+ * sooner than a thread could fall asleep. inbox.lock held before and after.
+ */
+static void linger(struct pool *pool)
+{
+    struct pool_inbox *in = &pool->inbox;
+    uint64_t limit = atomic_load_explicit(&pool->limit, memory_order_relaxed);
+    uint64_t enough = limit < LINGER_TASKS ? limit : LINGER_TASKS, taken = in->taken;
+    pthread_mutex_unlock(&in->lock);
+    for (int i = 0; i < LINGER_LOOKS; i++) {
+        for (int k = 0; k < LINGER_PAUSES; k++)
+            cpu_pause();
+        if (limit - (taken - atomic_load_explicit(&pool->gone, memory_order_relaxed)) >= enough)
+            break;
+    }
+    pthread_mutex_lock(&in->lock);
+}
+
+/* Until there is room, the pool closes, or it is too late. inbox.lock held. */
+static void wait_for_room(struct pool *pool, uint64_t deadline_us)
+{
+    struct pool_inbox *in = &pool->inbox;
+    struct timespec until = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
+    int rc = 0;
+    counter_set(&pool->figures->waiting, ++in->waiters);
+    if (pool->cpus > 1)
+        linger(pool);
+    while (!in->closed && rc != ETIMEDOUT) {
+        in->signalled =
+            false; /* if it was for this one, it is here; if not, one signal too many does no harm */
+        atomic_store(&pool->room_wanted, true); /* before looking: see pool_note_room */
+        if (has_room(pool))
+            break;
+        rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&in->room, &in->lock)
+                                       : pthread_cond_timedwait(&in->room, &in->lock, &until);
+    }
+    in->signalled = false;
+    counter_set(&pool->figures->waiting, --in->waiters);
+}
+
+/* What stands against one more task; waits where that is asked for. inbox.lock held. *waited says that it did. */
+static enum pool_result admit(struct pool *pool, uint64_t deadline_us, bool *waited)
+{
+    struct pool_inbox *in = &pool->inbox;
+    if (!in->closed && !has_room(pool) && !(deadline_us && pool_current && pool_current->pool == pool)) {
+        if (deadline_us == 0 || (pool->config.max_waiters && in->waiters >= pool->config.max_waiters)) {
+            counter_add(&pool->figures->refused_full, 1);
+            return POOL_EOVERLOAD;
+        }
+        if (!*waited)
+            atomic_fetch_add(&pool->inside, 1);
+        *waited = true;
+        wait_for_room(pool, deadline_us);
+        if (!in->closed && !has_room(pool))
+            return POOL_ETIMEDOUT;
+    }
+    if (in->closed) {
+        counter_add(&pool->figures->refused_closed, 1);
+        return POOL_ECLOSED;
+    }
+    return POOL_OK;
+}
+
+/* inbox.lock held. */
+static void take_in(struct pool *pool, struct pool_task *t, uint64_t now_us)
+{
+    struct pool_inbox *in = &pool->inbox;
+    task_set_state(t, TASK_QUEUED);
+    t->submitted_us = now_us;
+    task_list_push(&in->lists[t->priority], t);
+    in->count++;
+    in->taken++;
+    counter_add(&pool->figures->submitted, 1);
+    if (t->priority == POOL_HIGH)
+        atomic_store_explicit(&pool->urgent, true, memory_order_relaxed);
+}
+
+/* The second half of submitting, for one who answers a call or has waited: it has been counted as inside. */
+static void go_inside(struct pool *pool, bool search)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (search)
+        pool_search(pool);
+    atomic_fetch_sub(&pool->inside, 1);
+    if (pool_is_quiet(pool))
+        pthread_cond_broadcast(&pool->quiet);
+    pool_unlock(pool);
+}
+
+static bool fits(const struct pool_task *t)
+{
+    enum task_state state = task_state(t);
+    return t->run && t->priority <= POOL_LOW && (state == TASK_NEW || state == TASK_ENDED);
+}
+
+/* As many as there is room for; waits, where it may, for the first of them only. Returns how many. */
+static size_t submit_some(struct pool *pool, struct pool_task *const *tasks, size_t count,
+                          uint64_t deadline_us, enum pool_result *why)
+{
+    struct pool_inbox *in = &pool->inbox;
+    size_t taken = 0;
+    bool waited = false;
+    uint64_t now_us = clock_fast_us();
+    pthread_mutex_lock(&in->lock);
+    *why = fits(tasks[0]) ? admit(pool, deadline_us, &waited) : POOL_EINVAL;
+    if (waited)
+        now_us = clock_fast_us();
+    if (*why == POOL_OK)
+        do
+            take_in(pool, tasks[taken++], now_us);
+        while (taken < count && fits(tasks[taken]) && has_room(pool));
+    if (waited)
+        offer_room(pool); /* there may be more of it, and the signal went to this one */
+    bool answers = in->call && taken > 0;
+    if (answers) {
+        in->call = false;
+        if (!waited)
+            atomic_fetch_add(&pool->inside, 1);
+    }
+    pthread_mutex_unlock(&in->lock);
+    if (answers || waited)
+        go_inside(pool, answers);
+    return taken;
+}
+
+size_t pool_submit_batch(struct pool *pool, struct pool_task *const *tasks, size_t count,
+                         uint64_t deadline_us, enum pool_result *result)
+{
+    enum pool_result why = POOL_OK;
+    size_t taken = 0;
+    while (taken < count && why == POOL_OK)
+        taken += submit_some(pool, tasks + taken, count - taken, deadline_us, &why);
+    if (result)
+        *result = why;
+    return taken;
+}
+
+enum pool_result pool_submit_until(struct pool *pool, struct pool_task *task, uint64_t deadline_us)
+{
+    enum pool_result why;
+    submit_some(pool, &task, 1, deadline_us, &why);
+    return why;
+}
+
+enum pool_result pool_submit(struct pool *pool, struct pool_task *task)
+{
+    return pool_submit_until(pool, task, 0);
+}
+
+/* Both locks held. */
+static bool pull(struct pool *pool)
+{
+    struct pool_inbox *in = &pool->inbox;
+    for (int p = 0; p < POOL_PRIORITIES; p++)
+        task_list_splice(&pool->queue[p], &in->lists[p]);
+    pool->queued += in->count;
+    in->count = 0;
+    atomic_store_explicit(&pool->urgent, false, memory_order_relaxed);
+    return pool->queued > 0;
+}
+
+bool pool_pull(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->inbox.lock);
+    bool some = pull(pool);
+    pthread_mutex_unlock(&pool->inbox.lock);
+    return some;
+}
+
+bool pool_pull_or_call(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->inbox.lock);
+    bool some = pull(pool);
+    if (!some)
+        pool->inbox.call = true;
+    pthread_mutex_unlock(&pool->inbox.lock);
+    return some;
+}
+
+void pool_set_closed(struct pool *pool, bool closed)
+{
+    pthread_mutex_lock(&pool->inbox.lock);
+    pool->closed = pool->inbox.closed = closed;
+    pull(pool);
+    pthread_cond_broadcast(&pool->inbox.room);
+    pthread_mutex_unlock(&pool->inbox.lock);
+}
