@@ -15,8 +15,12 @@ void pool_end(struct pool *pool, struct pool_task *task)
         task->next = head;
     while (!atomic_compare_exchange_weak_explicit(&pool->ended, &head, task, memory_order_acq_rel,
                                                   memory_order_relaxed));
-    if (!head && pool->config.notify)
+    if (!head && pool->config.notify) {
+        int cancel;
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* a wake-up must not get lost */
         pool->config.notify(pool->config.notify_arg);
+        pthread_setcancelstate(cancel, NULL);
+    }
 }
 
 void pool_end_all(struct pool *pool, struct pool_task *list)

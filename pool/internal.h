@@ -25,6 +25,16 @@
 
 enum { POOL_PRIORITIES = 3 };
 
+enum {
+    GUARD_US = 200, /* between two looks of the guard */
+    QUICK_US = 10,  /* a short task: far less than waking a thread takes */
+    QUICK_TASKS =
+        16, /* so many short tasks in a row make the pool quick; so many ends between two looks keep it so */
+    RUSH_TASKS = 64, /* so many of them within RUSH_US, and more threads only stand in each other's way */
+    RUSH_US = 32,
+    ROOM_BATCH = 1024 /* at most so many tasks end before a submitter of a quick pool is woken */
+};
+
 enum task_state { TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_ABANDONED, TASK_ENDED };
 
 /* Linked by next and prev, NULL at both ends. */
@@ -41,6 +51,7 @@ struct pool_inbox {
     bool call;   /* see the note on waking */
     bool closed; /* as pool->closed */
     /* Submitters that wait for room. */
+    bool patient;   /* they want room for many, and look for less by themselves */
     bool signalled; /* one of them has been woken and has not come by yet */
     unsigned waiters;
     pthread_cond_t room;
@@ -75,7 +86,8 @@ struct pool {
     /* Read by both sides, seldom written. */
     _Alignas(64) _Atomic uint64_t limit; /* tasks that may be inside: max + max_queue */
     atomic_bool urgent;                  /* a task of high priority is in the inbox */
-    atomic_bool room_wanted; /* a submitter waits and has not been woken; written with inbox.lock held */
+    atomic_bool is_quick;                /* quick_run has reached QUICK_TASKS; written with lock held */
+    _Atomic uint64_t room_at; /* what `gone` must reach for a submitter to be woken; UINT64_MAX: none waits */
     struct pool_figures *figures;
     struct pool_config config;
     char name[32];
@@ -97,6 +109,8 @@ struct pool {
     bool searching;   /* see the note on waking */
     bool closed;
     unsigned quick_run;        /* short tasks that ended in a row */
+    uint64_t rush_since_us;    /* when the last RUSH_TASKS of them began */
+    bool rushing;              /* the RUSH_TASKS before those took less than RUSH_US */
     struct pool_thread *guard; /* an idle thread, or NULL */
     uint64_t guard_seen;       /* ended_count when the guard looked last, and the time of it */
     uint64_t guard_us;
@@ -162,18 +176,25 @@ bool pool_pull_or_call(struct pool *pool);
 /* Takes no more, or takes again. Lock held. */
 void pool_set_closed(struct pool *pool, bool closed);
 
-/* One task or more make room: it is noted, and offered by pool_offer_room. Lock held. */
+/* One task or more make room: noted with the lock held, and offered without it, by pool_offer_room. */
 static inline void pool_note_room(struct pool *pool, uint64_t tasks)
 {
-    atomic_fetch_add(&pool->gone,
-                     tasks); /* ordered with room_wanted, as the waiter does it the other way round */
+    atomic_store_explicit(&pool->gone, atomic_load_explicit(&pool->gone, memory_order_relaxed) + tasks,
+                          memory_order_release);
 }
 
 /* Wakes a submitter if one waits and there is room. No lock held. */
 void pool_offer_room_slowly(struct pool *pool);
 static inline void pool_offer_room(struct pool *pool)
 {
-    if (atomic_load(&pool->room_wanted))
+    /* What was noted must be seen before room_at is read; the waiter does it the other way round. */
+#if defined(__x86_64__)
+    atomic_signal_fence(
+        memory_order_seq_cst); /* unlocking, which lies between the two, is a full barrier here */
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+    if (atomic_load_explicit(&pool->gone, memory_order_relaxed) >= atomic_load(&pool->room_at))
         pool_offer_room_slowly(pool);
 }
 
@@ -194,6 +215,18 @@ void pool_end_all(struct pool *pool, struct pool_task *list);
 /* Sees to it that work is looked after: see the note on waking. Lock held; given up where a thread is started. */
 void pool_search(struct pool *pool);
 
+/* A task of ran_us has ended. Lock held. */
+void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us);
+
+/* The pool is not, or no longer, quick. Lock held. */
+void pool_note_pause(struct pool *pool);
+
+/*
+ * Whether th, which has just ended a task, is one too many: tasks are so short that handing them over is what takes the
+ * time, and another thread is at it. Lock held.
+ */
+bool pool_steps_aside(const struct pool_thread *th, uint64_t now_us);
+
 /* Into and out of the stack of idle threads. Lock held. */
 void pool_idle_push(struct pool_thread *th);
 void pool_idle_remove(struct pool_thread *th);
@@ -206,13 +239,6 @@ void pool_wake_all_idle(struct pool *pool);
 
 /* Gives up the lock, and wakes whom the holder has chosen. */
 void pool_unlock(struct pool *pool);
-
-enum {
-    GUARD_US = 200, /* between two looks of the guard */
-    QUICK_US = 10,  /* a short task: far less than waking a thread takes */
-    QUICK_TASKS =
-        16 /* so many short tasks in a row make the pool quick; so many ends between two looks keep it so */
-};
 
 /* thread.c: starts a thread that counts as the searcher. Lock held, and given up around the start itself. */
 bool pool_spawn(struct pool *pool);

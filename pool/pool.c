@@ -77,6 +77,7 @@ struct pool *pool_create(const struct pool_config *config)
     pool->running.prev_running = pool->running.next_running = &pool->running;
     pool->cpus = count_cpus();
     pool->inbox.call = true;
+    pool->room_at = UINT64_MAX;
     init_locks(pool);
     take_config(pool, config);
     pool_publish(pool);
@@ -117,7 +118,7 @@ enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *c
     pool_wake_all_idle(pool); /* so that each looks at the new sizes and times */
     pool_search(pool);
     pool_unlock(pool);
-    pool_offer_room(pool);
+    pool_offer_room_slowly(pool); /* what submitters wait for has changed */
     return POOL_OK;
 }
 

@@ -49,7 +49,10 @@ struct pool;
 /* Embed it, zeroed, in your own structure; set run, and done if you do not use pool_collect. One line of cache. */
 struct pool_task {
     void (*run)(struct pool_task *task); /* on a pool thread */
-    /* Once, on the thread that ended it. Keep it short: the next task of that thread starts after it. */
+    /*
+     * Once, on the thread that ended it. Keep it short: the next task of that thread starts after it. Who cancels a
+     * thread of the pool by pthread_cancel may hit it here, too: the next task then fails.
+     */
     void (*done)(struct pool_task *task);
     uint8_t priority; /* enum pool_priority */
     /* What follows is the pool's; read it in done or after pool_collect. */

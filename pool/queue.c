@@ -99,6 +99,8 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
 static struct task_list *turn(struct pool *pool)
 {
     int chosen = -1;
+    if (pool->queue[POOL_NORMAL].oldest && !pool->queue[POOL_HIGH].oldest && !pool->queue[POOL_LOW].oldest)
+        return &pool->queue[POOL_NORMAL];
     for (int r = 0; r < POOL_PRIORITIES; r++)
         if (pool->queue[ranks[r]].oldest && (chosen < 0 || pool->passed_over[r] >= PASSED_OVER_MAX))
             chosen = r;

@@ -11,16 +11,6 @@
 #include <errno.h>
 #include <time.h>
 
-/* Lingering: until so many tasks fit, looking so often, with so many pauses (10-40 ns each) before each look. */
-enum { LINGER_TASKS = 64, LINGER_LOOKS = 8, LINGER_PAUSES = 16 };
-
-static void cpu_pause(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
 /* inbox.lock held. */
 static bool has_room(struct pool *pool)
 {
@@ -28,19 +18,30 @@ static bool has_room(struct pool *pool)
     uint64_t limit = atomic_load_explicit(&pool->limit, memory_order_relaxed);
     if (in->taken - in->gone < limit)
         return true;
-    in->gone = atomic_load(&pool->gone);
+    in->gone = atomic_load_explicit(&pool->gone, memory_order_acquire);
     return in->taken - in->gone < limit;
 }
 
-/* Wakes one submitter if there is room. inbox.lock held. */
+/*
+ * Wakes one submitter if there is room; if not, says when it is to be asked again. Where tasks are short, that is once
+ * there is room for many: waking takes longer than they do, so it is to be worth it. The one who waits then looks by
+ * itself as well, every GUARD_US. inbox.lock held.
+ */
 static void offer_room(struct pool *pool)
 {
     struct pool_inbox *in = &pool->inbox;
-    bool wanted = in->waiters > 0 && !in->signalled;
-    atomic_store(&pool->room_wanted, wanted);
-    if (wanted && has_room(pool)) {
+    uint64_t limit = atomic_load_explicit(&pool->limit, memory_order_relaxed), batch = 1;
+    if (in->waiters == 0 || in->signalled) {
+        atomic_store(&pool->room_at, UINT64_MAX);
+        return;
+    }
+    if (in->patient)
+        batch = limit / 4 > ROOM_BATCH ? ROOM_BATCH : limit / 4 + 1;
+    uint64_t at = in->taken + batch > limit ? in->taken + batch - limit : 0;
+    atomic_store(&pool->room_at, at); /* before looking: see pool_offer_room */
+    if (atomic_load(&pool->gone) >= at) {
         in->signalled = true;
-        atomic_store(&pool->room_wanted, false);
+        atomic_store(&pool->room_at, UINT64_MAX);
         pthread_cond_signal(&in->room);
     }
 }
@@ -52,45 +53,34 @@ void pool_offer_room_slowly(struct pool *pool)
     pthread_mutex_unlock(&pool->inbox.lock);
 }
 
-/*
- * Stays awake for a moment, without the lock: where tasks end every few dozen nanoseconds, room for many is there
- * sooner than a thread could fall asleep. inbox.lock held before and after.
- */
-static void linger(struct pool *pool)
-{
-    struct pool_inbox *in = &pool->inbox;
-    uint64_t limit = atomic_load_explicit(&pool->limit, memory_order_relaxed);
-    uint64_t enough = limit < LINGER_TASKS ? limit : LINGER_TASKS, taken = in->taken;
-    pthread_mutex_unlock(&in->lock);
-    for (int i = 0; i < LINGER_LOOKS; i++) {
-        for (int k = 0; k < LINGER_PAUSES; k++)
-            cpu_pause();
-        if (limit - (taken - atomic_load_explicit(&pool->gone, memory_order_relaxed)) >= enough)
-            break;
-    }
-    pthread_mutex_lock(&in->lock);
-}
-
 /* Until there is room, the pool closes, or it is too late. inbox.lock held. */
 static void wait_for_room(struct pool *pool, uint64_t deadline_us)
 {
     struct pool_inbox *in = &pool->inbox;
-    struct timespec until = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
-    int rc = 0;
+    int cancel;
+    bool late = false;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE,
+                           &cancel); /* a task of another pool may be cancelled here */
     counter_set(&pool->figures->waiting, ++in->waiters);
-    if (pool->cpus > 1)
-        linger(pool);
-    while (!in->closed && rc != ETIMEDOUT) {
+    while (!in->closed && !has_room(pool) && !late) {
+        in->patient = atomic_load_explicit(&pool->is_quick, memory_order_relaxed);
         in->signalled =
             false; /* if it was for this one, it is here; if not, one signal too many does no harm */
-        atomic_store(&pool->room_wanted, true); /* before looking: see pool_note_room */
-        if (has_room(pool))
-            break;
-        rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&in->room, &in->lock)
-                                       : pthread_cond_timedwait(&in->room, &in->lock, &until);
+        offer_room(pool);
+        uint64_t now_us = clock_mono_us(), until_us = deadline_us;
+        if (in->signalled)
+            continue; /* there is room by now */
+        if (in->patient && now_us + GUARD_US < until_us)
+            until_us = now_us + GUARD_US;
+        struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+        if (until_us == UINT64_MAX)
+            pthread_cond_wait(&in->room, &in->lock);
+        else if (pthread_cond_timedwait(&in->room, &in->lock, &until) == ETIMEDOUT)
+            late = until_us == deadline_us;
     }
     in->signalled = false;
     counter_set(&pool->figures->waiting, --in->waiters);
+    pthread_setcancelstate(cancel, NULL);
 }
 
 /* What stands against one more task; waits where that is asked for. inbox.lock held. *waited says that it did. */

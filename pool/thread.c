@@ -52,7 +52,7 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     th->next_running->prev_running = th->prev_running;
     pool->busy--;
     pool->ended_count++;
-    pool->quick_run = ran_us <= QUICK_US ? pool->quick_run + 1 : 0;
+    pool_note_run(pool, ran_us, now_us);
     if (task_state(t) == TASK_ABANDONED)
         pool->stuck--;
     else
@@ -114,10 +114,14 @@ static void on_task_exit(void *arg)
     struct pool *pool = th->pool;
     if (th->finished)
         return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (!th->fail_reason)
         th->fail_reason = "the task ended its thread";
     pthread_mutex_lock(&pool->lock);
-    struct pool_task *t = finish_task(th, POOL_TASK_FAILED, clock_fast_us());
+    /* Without a task it ended in a done callback. */
+    struct pool_task *t = th->task ? finish_task(th, POOL_TASK_FAILED, clock_fast_us()) : NULL;
+    if (th->searcher)
+        th->searcher = pool->searching = false;
     pool->leaving++;
     pool_publish(pool);
     pool_unlock(pool);
@@ -149,18 +153,19 @@ static bool sleep_idle(struct pool_thread *th, uint64_t until_us)
 {
     struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
     int rc;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pool_unlock(th->pool);
     do
         rc = until_us == UINT64_MAX ? sem_wait(&th->wake) : sem_clockwait(&th->wake, CLOCK_MONOTONIC, &until);
     while (rc != 0 && errno == EINTR);
     pthread_mutex_lock(&th->pool->lock);
-    if (!th->posted)
-        return false;
-    if (rc != 0)
+    bool posted = th->posted;
+    if (posted && rc != 0)
         while (sem_wait(&th->wake) != 0) /* it comes at once: each post is consumed exactly once */
             ;
     th->posted = false;
-    return true;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    return posted;
 }
 
 /* What an idle thread does when nobody woke it in time. Returns false when it has to retire. */
@@ -189,8 +194,6 @@ static bool wait_for_work(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
     uint64_t since_us = clock_fast_us();
-    if (pool->busy == 0)
-        pool->quick_run = 0; /* a pause: what comes next may be of another kind */
     pool_idle_push(th);
     th->trimmed = false;
     bool stays = true;
@@ -211,15 +214,17 @@ static bool wait_for_work(struct pool_thread *th)
     return chosen || (pool->closed && pool->queued > 0);
 }
 
-/* A thread may be cancelled only while it runs a task; a cancellation that the task left behind is its own too. */
+/*
+ * Runs a task. A cancellation that it leaves behind is its own; what it did to the thread's way of being cancelled is
+ * undone. Cancellation stays enabled between tasks, as toggling it would cost a quarter of what a task costs: nothing
+ * in the way from one to the next is a cancellation point but the done callback.
+ */
 static void run_task(struct pool_task *t)
 {
-    int before;
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
     t->run(t);
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before); /* whatever the task left it at */
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     pthread_testcancel();
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
 }
 
 /*
@@ -230,7 +235,9 @@ static void run_task(struct pool_task *t)
 static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now_us)
 {
     struct pool *pool = th->pool;
-    struct pool_task *rejects = NULL, *before = *ended, *t = pool_take(pool, *now_us, &rejects);
+    struct pool_task *rejects = NULL, *before = *ended, *t = NULL;
+    if (!pool_steps_aside(th, *now_us) && !(t = pool_take(pool, *now_us, &rejects)))
+        pool_note_pause(pool); /* threads are faster than tasks come */
     if (th->searcher)
         th->searcher = pool->searching = false;
     if (!t && !rejects && !before)
@@ -274,6 +281,7 @@ static struct pool_task *serve(struct pool_thread *th)
         th->searcher = pool->searching = false;
     th->finished = true;
     pool->leaving++; /* at once, so that no more threads leave than must */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pool_unlock(pool);
     return ended;
 }
@@ -282,11 +290,9 @@ static void *thread_main(void *arg)
 {
     struct pool_thread *th = arg;
     struct pool_task *ended;
-    int before;
     pool_current = th;
     th->id = pthread_self();
     th->tid = gettid();
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     pthread_setname_np(th->id, th->pool->title);
     pthread_cleanup_push(on_task_exit, th);
     ended = serve(th);

@@ -4,12 +4,7 @@
 #include "base/clock.h"
 #include "pool/internal.h"
 
-enum {
-    SPAWN_RETRY_US = 10000, /* a system that has refused a thread is left alone for this long */
-    HANDOVER_ENDS =
-        2 *
-        GUARD_US /* between two looks: tasks this short are held up by being handed over, not by running */
-};
+enum { SPAWN_RETRY_US = 10000 }; /* a system that has refused a thread is left alone for this long */
 
 static void post(struct pool *pool, struct pool_thread *th)
 {
@@ -87,6 +82,35 @@ static void wake_or_start(struct pool *pool)
     post(pool, th);
 }
 
+void pool_note_pause(struct pool *pool)
+{
+    pool->quick_run = 0;
+    pool->rushing = false;
+    if (atomic_load_explicit(&pool->is_quick, memory_order_relaxed))
+        atomic_store_explicit(&pool->is_quick, false, memory_order_relaxed);
+}
+
+void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us)
+{
+    if (ran_us > QUICK_US) {
+        pool_note_pause(pool);
+        return;
+    }
+    if (++pool->quick_run == QUICK_TASKS)
+        atomic_store_explicit(&pool->is_quick, true, memory_order_relaxed);
+    if (pool->quick_run % RUSH_TASKS == 0) {
+        pool->rushing = now_us - pool->rush_since_us < RUSH_US;
+        pool->rush_since_us = now_us;
+    }
+}
+
+bool pool_steps_aside(const struct pool_thread *th, uint64_t now_us)
+{
+    const struct pool *pool = th->pool;
+    return pool->rushing && pool->busy > 0 &&
+           pool->running.prev_running->task->started_us + GUARD_US / 4 > now_us;
+}
+
 /* Whether short tasks end one after the other, with an idle thread that watches it. */
 static bool quick(struct pool *pool)
 {
@@ -124,10 +148,10 @@ void pool_guard_look(struct pool *pool, uint64_t now_us)
     uint64_t ends = pool->ended_count - pool->guard_seen;
     pool->guard_seen = pool->ended_count;
     if (ends < QUICK_TASKS) {
-        pool->quick_run = 0;
+        pool_note_pause(pool);
         pool->guard = NULL;
         pool_search(pool);
-    } else if (ends < HANDOVER_ENDS && active(pool) < pool->cpus && !pool->searching &&
+    } else if (!pool->rushing && active(pool) < pool->cpus && !pool->searching &&
                (pool->queued > 0 || pool_pull(pool))) {
         wake_or_start(pool);
     }
