@@ -8,8 +8,8 @@
  * Note on waking. Work is looked after when one of these holds, and pool_search makes sure that one does:
  *   searching  one thread is on its way to the queue: woken, starting, or reporting an end before it looks again;
  *   call       the queue and the inbox are empty, and the next one who submits answers by starting a search;
- *   guard      the pool is quick: threads end one short task after the other, faster than any could be woken, and an
- *              idle thread, the guard, looks every GUARD_US whether that is still so;
+ *   guard      the pool rushes: tasks end one after the other, faster than any thread could be woken, so that handing
+ *              them over is all that takes time; an idle thread, the guard, looks every GUARD_US whether it is still so;
  *   full       no thread is idle and none may be started: whoever ends a task looks next.
  * So at most one thread is woken at a time, and passes the search on if it leaves work behind. A thread goes idle only
  * with both locks held and nothing in the queue or the inbox. tests/model/ checks this note exhaustively.
@@ -26,13 +26,10 @@
 enum { POOL_PRIORITIES = 3 };
 
 enum {
-    GUARD_US = 200, /* between two looks of the guard */
-    QUICK_US = 10,  /* a short task: far less than waking a thread takes */
-    QUICK_TASKS =
-        16, /* so many short tasks in a row make the pool quick; so many ends between two looks keep it so */
-    RUSH_TASKS = 64, /* so many of them within RUSH_US, and more threads only stand in each other's way */
+    GUARD_US = 200,  /* between two looks of the guard */
+    RUSH_TASKS = 64, /* so many tasks that end within RUSH_US are a rush */
     RUSH_US = 32,
-    ROOM_BATCH = 1024 /* at most so many tasks end before a submitter of a quick pool is woken */
+    ROOM_BATCH = 1024 /* at most so many tasks end in a rush before a submitter is woken */
 };
 
 enum task_state { TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_ABANDONED, TASK_ENDED };
@@ -86,7 +83,7 @@ struct pool {
     /* Read by both sides, seldom written. */
     _Alignas(64) _Atomic uint64_t limit; /* tasks that may be inside: max + max_queue */
     atomic_bool urgent;                  /* a task of high priority is in the inbox */
-    atomic_bool is_quick;                /* quick_run has reached QUICK_TASKS; written with lock held */
+    atomic_bool rushing;      /* RUSH_TASKS have just ended within RUSH_US; written with lock held */
     _Atomic uint64_t room_at; /* what `gone` must reach for a submitter to be woken; UINT64_MAX: none waits */
     struct pool_figures *figures;
     struct pool_config config;
@@ -108,12 +105,10 @@ struct pool {
     unsigned leaving; /* on their way out, still among `threads` */
     bool searching;   /* see the note on waking */
     bool closed;
-    unsigned quick_run;        /* short tasks that ended in a row */
-    uint64_t rush_since_us;    /* when the last RUSH_TASKS of them began */
-    bool rushing;              /* the RUSH_TASKS before those took less than RUSH_US */
-    struct pool_thread *guard; /* an idle thread, or NULL */
-    uint64_t guard_seen;       /* ended_count when the guard looked last, and the time of it */
-    uint64_t guard_us;
+    unsigned rush_run; /* tasks that have ended since rush_since_us */
+    uint64_t rush_since_us;
+    struct pool_thread *guard;      /* an idle thread, or NULL */
+    uint64_t guard_seen;            /* ended_count when the guard looked last */
     uint64_t spawn_failed_us;       /* when starting a thread failed; 0: it did not, last time */
     struct pool_thread *to_wake[2]; /* by pool_unlock */
     struct codel codel;
@@ -218,13 +213,10 @@ void pool_search(struct pool *pool);
 /* A task of ran_us has ended. Lock held. */
 void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us);
 
-/* The pool is not, or no longer, quick. Lock held. */
+/* The queue has run dry, or tasks have stopped ending. Lock held. */
 void pool_note_pause(struct pool *pool);
 
-/*
- * Whether th, which has just ended a task, is one too many: tasks are so short that handing them over is what takes the
- * time, and another thread is at it. Lock held.
- */
+/* Whether th, which has no task, is one too many: in a rush, one thread is faster than two. Lock held. */
 bool pool_steps_aside(const struct pool_thread *th, uint64_t now_us);
 
 /* Into and out of the stack of idle threads. Lock held. */
@@ -232,7 +224,7 @@ void pool_idle_push(struct pool_thread *th);
 void pool_idle_remove(struct pool_thread *th);
 
 /* The guard's look around. Lock held. */
-void pool_guard_look(struct pool *pool, uint64_t now_us);
+void pool_guard_look(struct pool *pool);
 
 /* Lets every idle thread look at the pool anew. Lock held. */
 void pool_wake_all_idle(struct pool *pool);

@@ -23,9 +23,9 @@ static bool has_room(struct pool *pool)
 }
 
 /*
- * Wakes one submitter if there is room; if not, says when it is to be asked again. Where tasks are short, that is once
- * there is room for many: waking takes longer than they do, so it is to be worth it. The one who waits then looks by
- * itself as well, every GUARD_US. inbox.lock held.
+ * Wakes one submitter if there is room; if not, says when it is to be asked again. In a rush, that is once there is
+ * room for many, as waking takes longer than those tasks; the one who waits then looks by itself as well, every
+ * GUARD_US. inbox.lock held.
  */
 static void offer_room(struct pool *pool)
 {
@@ -63,7 +63,7 @@ static void wait_for_room(struct pool *pool, uint64_t deadline_us)
                            &cancel); /* a task of another pool may be cancelled here */
     counter_set(&pool->figures->waiting, ++in->waiters);
     while (!in->closed && !has_room(pool) && !late) {
-        in->patient = atomic_load_explicit(&pool->is_quick, memory_order_relaxed);
+        in->patient = atomic_load_explicit(&pool->rushing, memory_order_relaxed);
         in->signalled =
             false; /* if it was for this one, it is here; if not, one signal too many does no harm */
         offer_room(pool);

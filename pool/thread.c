@@ -174,7 +174,7 @@ static bool idle_duty(struct pool_thread *th, uint64_t idle_since_us)
     struct pool *pool = th->pool;
     uint64_t now_us = clock_fast_us();
     if (pool->guard == th) {
-        pool_guard_look(pool, now_us);
+        pool_guard_look(pool);
         return true;
     }
     if (pool->config.idle_timeout_ms && staying(pool) > pool->config.min &&

@@ -82,24 +82,30 @@ static void wake_or_start(struct pool *pool)
     post(pool, th);
 }
 
+static void set_rushing(struct pool *pool, bool rushing)
+{
+    if (atomic_load_explicit(&pool->rushing, memory_order_relaxed) != rushing)
+        atomic_store_explicit(&pool->rushing, rushing, memory_order_relaxed);
+}
+
+static bool rushing(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->rushing, memory_order_relaxed);
+}
+
 void pool_note_pause(struct pool *pool)
 {
-    pool->quick_run = 0;
-    pool->rushing = false;
-    if (atomic_load_explicit(&pool->is_quick, memory_order_relaxed))
-        atomic_store_explicit(&pool->is_quick, false, memory_order_relaxed);
+    pool->rush_run = 0;
+    set_rushing(pool, false);
 }
 
 void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us)
 {
-    if (ran_us > QUICK_US) {
+    if (ran_us > RUSH_US) {
         pool_note_pause(pool);
-        return;
-    }
-    if (++pool->quick_run == QUICK_TASKS)
-        atomic_store_explicit(&pool->is_quick, true, memory_order_relaxed);
-    if (pool->quick_run % RUSH_TASKS == 0) {
-        pool->rushing = now_us - pool->rush_since_us < RUSH_US;
+    } else if (++pool->rush_run == RUSH_TASKS) {
+        set_rushing(pool, now_us - pool->rush_since_us < RUSH_US);
+        pool->rush_run = 0;
         pool->rush_since_us = now_us;
     }
 }
@@ -107,14 +113,14 @@ void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us)
 bool pool_steps_aside(const struct pool_thread *th, uint64_t now_us)
 {
     const struct pool *pool = th->pool;
-    return pool->rushing && pool->busy > 0 &&
+    return rushing(pool) && pool->busy > 0 &&
            pool->running.prev_running->task->started_us + GUARD_US / 4 > now_us;
 }
 
-/* Whether short tasks end one after the other, with an idle thread that watches it. */
-static bool quick(struct pool *pool)
+/* Whether the pool rushes, with an idle thread that watches it. */
+static bool guarded(struct pool *pool)
 {
-    if (pool->quick_run < QUICK_TASKS || pool->busy == 0)
+    if (!rushing(pool) || pool->busy == 0)
         return false;
     if (!pool->guard && pool->hottest) {
         pool->guard = pool->hottest;
@@ -126,34 +132,18 @@ static bool quick(struct pool *pool)
 
 void pool_search(struct pool *pool)
 {
-    if (pool->searching || (!pool->hottest && !may_start(pool)) || quick(pool))
+    if (pool->searching || (!pool->hottest && !may_start(pool)) || guarded(pool))
         return;
     if (pool->queued > 0 || pool_pull_or_call(pool))
         wake_or_start(pool);
 }
 
-/* Threads that have begun a task since the guard looked last, as far as there are processors for them. */
-static unsigned active(const struct pool *pool)
+void pool_guard_look(struct pool *pool)
 {
-    unsigned n = 0;
-    for (const struct pool_thread *th = pool->running.prev_running;
-         th != &pool->running && n < pool->cpus && th->task->started_us >= pool->guard_us;
-         th = th->prev_running)
-        n++;
-    return n;
-}
-
-void pool_guard_look(struct pool *pool, uint64_t now_us)
-{
-    uint64_t ends = pool->ended_count - pool->guard_seen;
-    pool->guard_seen = pool->ended_count;
-    if (ends < QUICK_TASKS) {
+    if (pool->ended_count - pool->guard_seen < RUSH_TASKS) {
         pool_note_pause(pool);
         pool->guard = NULL;
         pool_search(pool);
-    } else if (!pool->rushing && active(pool) < pool->cpus && !pool->searching &&
-               (pool->queued > 0 || pool_pull(pool))) {
-        wake_or_start(pool);
     }
-    pool->guard_us = now_us;
+    pool->guard_seen = pool->ended_count;
 }
