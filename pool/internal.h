@@ -6,12 +6,13 @@
  * or joined while one is held. A field belongs to the lock of its structure unless it says otherwise.
  *
  * Note on waking. Work is looked after when one of these holds, and pool_search makes sure that one does:
- *   searching  one thread is on its way to the queue: woken, starting, or reporting an end before it looks again;
+ *   searching  a thread is on its way to the queue: woken, starting, or reporting an end before it looks again;
  *   call       the queue and the inbox are empty, and the next one who submits answers by starting a search;
  *   guard      the pool rushes: tasks end one after the other, faster than any thread could be woken, so that handing
  *              them over is all that takes time; an idle thread, the guard, looks every GUARD_US whether it is still so;
  *   full       no thread is idle and none may be started: whoever ends a task looks next.
- * So at most one thread is woken at a time, and passes the search on if it leaves work behind. A thread goes idle only
+ * So one thread is woken where many tasks are submitted. If it leaves work behind when it arrives, it wakes two more,
+ * so that the whole pool is awake after a few steps even where each waits for a processor. A thread goes idle only
  * with both locks held and nothing in the queue or the inbox. tests/model/ checks this note exhaustively.
  */
 #ifndef WEIR_POOL_INTERNAL_H
@@ -23,7 +24,10 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-enum { POOL_PRIORITIES = 3 };
+enum {
+    POOL_PRIORITIES = 3,
+    WAKES_MAX = 4 /* while the lock is held once: a guard, a searcher, and two more who arrives wakes */
+};
 
 enum {
     GUARD_US = 200,  /* between two looks of the guard */
@@ -68,7 +72,7 @@ struct pool_thread {
     bool
         posted; /* `wake` is or will be posted once; who posts may touch this structure until it is consumed */
     bool trimmed;  /* since it went idle */
-    bool searcher; /* it is what pool->searching speaks of */
+    bool searcher; /* one of pool->searching */
     bool finished; /* left its loop in the ordinary way */
 };
 
@@ -101,20 +105,22 @@ struct pool {
     struct pool_thread running;            /* sentinel of a ring of threads with tasks, oldest start first */
     unsigned threads;                      /* alive, stuck ones included */
     unsigned idle, stuck;
-    unsigned busy;    /* with a task, stuck ones included */
-    unsigned leaving; /* on their way out, still among `threads` */
-    bool searching;   /* see the note on waking */
+    unsigned busy;      /* with a task, stuck ones included */
+    unsigned leaving;   /* on their way out, still among `threads` */
+    unsigned searching; /* threads: see the note on waking */
     bool closed;
     unsigned rush_run; /* tasks that have ended since rush_since_us */
     uint64_t rush_since_us;
-    struct pool_thread *guard;      /* an idle thread, or NULL */
-    uint64_t guard_seen;            /* ended_count when the guard looked last */
-    uint64_t spawn_failed_us;       /* when starting a thread failed; 0: it did not, last time */
-    struct pool_thread *to_wake[2]; /* by pool_unlock */
+    struct pool_thread *guard;              /* an idle thread, or NULL */
+    uint64_t guard_seen;                    /* ended_count when the guard looked last */
+    uint64_t spawn_failed_us;               /* when starting a thread failed; 0: it did not, last time */
+    struct pool_thread *to_wake[WAKES_MAX]; /* by pool_unlock */
+    unsigned wakes;                         /* in to_wake */
     struct codel codel;
-    atomic_uint inside;   /* submitters that block or answer a call; up with inbox.lock, down with lock */
-    pthread_cond_t quiet; /* pool_is_quiet has become true */
-    struct pool_thread *last_dead; /* not yet joined; each thread that ends joins the one before it */
+    atomic_uint inside;       /* submitters that block or answer a call; up with inbox.lock, down with lock */
+    pthread_cond_t quiet;     /* pool_is_quiet has become true */
+    struct pool_thread *dead; /* that have left and are not yet buried, linked by colder */
+    unsigned dead_count;
     _Alignas(64) struct pool_task *_Atomic ended; /* newest first; no lock: pushed and taken by exchange */
     struct pool_figures own_figures;
 };
@@ -219,6 +225,21 @@ void pool_note_pause(struct pool *pool);
 /* Whether th, which has no task, is one too many: in a rush, one thread is faster than two. Lock held. */
 bool pool_steps_aside(const struct pool_thread *th, uint64_t now_us);
 
+/* Among the searchers, and no longer. Lock held. */
+static inline void pool_searcher_set(struct pool_thread *th, bool searches)
+{
+    if (th->searcher == searches)
+        return;
+    th->searcher = searches;
+    if (searches)
+        th->pool->searching++;
+    else
+        th->pool->searching--;
+}
+
+/* Two more, if there is work for more than are on their way. Lock held; given up where a thread is started. */
+void pool_search_more(struct pool *pool);
+
 /* Into and out of the stack of idle threads. Lock held. */
 void pool_idle_push(struct pool_thread *th);
 void pool_idle_remove(struct pool_thread *th);
@@ -235,7 +256,7 @@ void pool_unlock(struct pool *pool);
 /* thread.c: starts a thread that counts as the searcher. Lock held, and given up around the start itself. */
 bool pool_spawn(struct pool *pool);
 
-/* Frees a thread that has left, once it is gone. No lock held; NULL is nothing to do. */
+/* Frees the threads of a list of dead ones, once they are gone. No lock held. */
 void pool_bury(struct pool_thread *th);
 
 /* Writes the gauges of threads. After every change of them; lock held. */

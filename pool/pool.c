@@ -135,8 +135,8 @@ static struct pool_task *drop_queue(struct pool *pool)
     return dropped;
 }
 
-/* Until nobody is inside any more; then the last thread that left is its caller's to bury. Lock held. */
-static bool wait_until_quiet(struct pool *pool, uint64_t deadline_us, struct pool_thread **last)
+/* Until nobody is inside any more; then the threads that have left are its caller's to bury. Lock held. */
+static bool wait_until_quiet(struct pool *pool, uint64_t deadline_us, struct pool_thread **dead)
 {
     struct timespec until = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
     int rc = 0;
@@ -145,14 +145,15 @@ static bool wait_until_quiet(struct pool *pool, uint64_t deadline_us, struct poo
                                        : pthread_cond_timedwait(&pool->quiet, &pool->lock, &until);
     if (!pool_is_quiet(pool))
         return false;
-    *last = pool->last_dead;
-    pool->last_dead = NULL;
+    *dead = pool->dead;
+    pool->dead = NULL;
+    pool->dead_count = 0;
     return true;
 }
 
 enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, uint64_t deadline_us)
 {
-    struct pool_thread *last = NULL;
+    struct pool_thread *dead = NULL;
     pthread_mutex_lock(&pool->lock);
     pool_set_closed(pool, true);
     struct pool_task *dropped = mode == POOL_DROP ? drop_queue(pool) : NULL;
@@ -161,9 +162,9 @@ enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, 
     pool_end_all(pool, dropped);
     pthread_mutex_lock(&pool->lock);
     pool_search(pool);
-    bool quiet = wait_until_quiet(pool, deadline_us, &last);
+    bool quiet = wait_until_quiet(pool, deadline_us, &dead);
     pool_unlock(pool);
-    pool_bury(last);
+    pool_bury(dead);
     return quiet ? POOL_OK : POOL_ETIMEDOUT;
 }
 

@@ -14,7 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TRIM_AFTER_US = 1000000 }; /* of idling; then the next task will not come at once */
+enum {
+    TRIM_AFTER_US = 1000000, /* of idling; then the next task will not come at once */
+    BURY_TOGETHER = 32
+};
 
 _Thread_local struct pool_thread *pool_current;
 
@@ -67,26 +70,39 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     return t;
 }
 
-void pool_bury(struct pool_thread *th)
+void pool_bury(struct pool_thread *dead)
 {
-    if (!th)
-        return;
-    pthread_join(th->id, NULL);
-    stack_free(&th->stack);
-    sem_destroy(&th->wake);
-    free(th);
+    while (dead) {
+        struct pool_thread *th = dead;
+        dead = th->colder;
+        pthread_join(th->id, NULL);
+        stack_free(&th->stack);
+        sem_destroy(&th->wake);
+        free(th);
+    }
 }
 
-/* Takes the thread out of the books for good. Lock held. Returns the one that left before it, to be buried. */
+/*
+ * Takes the thread out of the books for good. Lock held. Returns others that have left before, to be buried: many at
+ * once, as threads that all wait for the one before them would end one after the other; and the last ones when the pool
+ * comes to rest. What is left is buried by pool_shutdown.
+ */
 static struct pool_thread *leave(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
+    struct pool_thread *before = NULL;
     pool_search(
         pool); /* a successor may start; this thread still counts, so that the pool outlives the search */
     pool->leaving--;
-    struct pool_thread *before = pool->last_dead;
-    pool->last_dead = th;
     pool->threads--;
+    if (pool->dead_count >= BURY_TOGETHER || (!pool->closed && pool->threads <= pool->config.min)) {
+        before = pool->dead;
+        pool->dead = NULL;
+        pool->dead_count = 0;
+    }
+    th->colder = pool->dead;
+    pool->dead = th;
+    pool->dead_count++;
     counter_add(&pool->figures->retired, 1);
     pool_publish(pool);
     if (pool_is_quiet(pool))
@@ -120,8 +136,7 @@ static void on_task_exit(void *arg)
     pthread_mutex_lock(&pool->lock);
     /* Without a task it ended in a done callback. */
     struct pool_task *t = th->task ? finish_task(th, POOL_TASK_FAILED, clock_fast_us()) : NULL;
-    if (th->searcher)
-        th->searcher = pool->searching = false;
+    pool_searcher_set(th, false);
     pool->leaving++;
     pool_publish(pool);
     pool_unlock(pool);
@@ -238,15 +253,17 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now
     struct pool_task *rejects = NULL, *before = *ended, *t = NULL;
     if (!pool_steps_aside(th, *now_us) && !(t = pool_take(pool, *now_us, &rejects)))
         pool_note_pause(pool); /* threads are faster than tasks come */
-    if (th->searcher)
-        th->searcher = pool->searching = false;
+    bool arrives = th->searcher;
+    pool_searcher_set(th, false);
     if (!t && !rejects && !before)
         return false; /* without giving up the lock: see the note on waking */
     if (t)
         begin_task(th, t);
-    else if (!pool->searching)
-        th->searcher = pool->searching = true; /* it comes back at once */
+    else if (pool->searching == 0)
+        pool_searcher_set(th, true); /* it comes back at once */
     pool_search(pool);
+    if (t && arrives)
+        pool_search_more(pool);
     pool_publish(pool);
     pool_unlock(pool);
     pool_offer_room(pool);
@@ -277,8 +294,7 @@ static struct pool_task *serve(struct pool_thread *th)
             break;
         now_us = clock_fast_us();
     }
-    if (th->searcher)
-        th->searcher = pool->searching = false;
+    pool_searcher_set(th, false);
     th->finished = true;
     pool->leaving++; /* at once, so that no more threads leave than must */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
@@ -337,7 +353,7 @@ bool pool_spawn(struct pool *pool)
 {
     size_t stack_bytes = pool->config.stack_bytes;
     pool->threads++;
-    pool->searching = true;
+    pool->searching++;
     pool_unlock(pool);
     struct pool_thread *th = new_thread(pool, stack_bytes);
     bool started = th && start_thread(th) == 0;
@@ -353,7 +369,7 @@ bool pool_spawn(struct pool *pool)
         return true;
     }
     pool->threads--;
-    pool->searching = false;
+    pool->searching--;
     pool->spawn_failed_us = clock_fast_us();
     counter_add(&pool->figures->spawn_failures, 1);
     pool_pull_or_call(pool); /* the next who submits tries again */

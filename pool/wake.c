@@ -11,18 +11,19 @@ static void post(struct pool *pool, struct pool_thread *th)
     if (th->posted)
         return; /* it is on its way, and will see for what */
     th->posted = true;
-    pool->to_wake[pool->to_wake[0] != NULL] = th;
+    pool->to_wake[pool->wakes++] = th;
 }
 
 void pool_unlock(struct pool *pool)
 {
-    struct pool_thread *first = pool->to_wake[0], *second = pool->to_wake[1];
-    pool->to_wake[0] = pool->to_wake[1] = NULL;
+    struct pool_thread *to_wake[WAKES_MAX];
+    unsigned wakes = pool->wakes;
+    for (unsigned i = 0; i < wakes; i++)
+        to_wake[i] = pool->to_wake[i];
+    pool->wakes = 0;
     pthread_mutex_unlock(&pool->lock); /* before waking: who is woken wants the lock */
-    if (first)
-        sem_post(&first->wake);
-    if (second)
-        sem_post(&second->wake);
+    for (unsigned i = 0; i < wakes; i++)
+        sem_post(&to_wake[i]->wake);
 }
 
 void pool_idle_push(struct pool_thread *th)
@@ -78,7 +79,7 @@ static void wake_or_start(struct pool *pool)
         return;
     }
     pool_idle_remove(th);
-    th->searcher = pool->searching = true;
+    pool_searcher_set(th, true);
     post(pool, th);
 }
 
@@ -132,10 +133,17 @@ static bool guarded(struct pool *pool)
 
 void pool_search(struct pool *pool)
 {
-    if (pool->searching || (!pool->hottest && !may_start(pool)) || guarded(pool))
+    if (pool->searching > 0 || (!pool->hottest && !may_start(pool)) || guarded(pool))
         return;
     if (pool->queued > 0 || pool_pull_or_call(pool))
         wake_or_start(pool);
+}
+
+void pool_search_more(struct pool *pool)
+{
+    for (int i = 0; i < 2; i++)
+        if (pool->queued > pool->searching && (pool->hottest || may_start(pool)) && !guarded(pool))
+            wake_or_start(pool);
 }
 
 void pool_guard_look(struct pool *pool)
