@@ -7,7 +7,8 @@
  *
  * Note on waking. Work is looked after when one of these holds, and pool_search makes sure that one does:
  *   searching  a thread is on its way to the queue: woken, starting, or reporting an end before it looks again;
- *   call       the queue and the inbox are empty, and the next one who submits answers by starting a search;
+ *   call       the queue and the inbox are empty, and the next one who submits answers by starting a search (so does
+ *              anybody who finds that tasks have lain in the inbox for a while);
  *   guard      the pool rushes: tasks end one after the other, faster than any thread could be woken, so that handing
  *              them over is all that takes time; an idle thread, the guard, looks every GUARD_US whether it is still so;
  *   full       no thread is idle and none may be started: whoever ends a task looks next.
@@ -32,8 +33,7 @@ enum {
 enum {
     GUARD_US = 200,  /* between two looks of the guard */
     RUSH_TASKS = 64, /* so many tasks that end within RUSH_US are a rush */
-    RUSH_US = 32,
-    ROOM_BATCH = 1024 /* at most so many tasks end in a rush before a submitter is woken */
+    RUSH_US = 16
 };
 
 enum task_state { TASK_NEW, TASK_QUEUED, TASK_RUNNING, TASK_ABANDONED, TASK_ENDED };
@@ -49,12 +49,14 @@ struct pool_inbox {
     uint64_t gone;  /* what pool->gone was when last looked at */
     size_t count;   /* in `lists` */
     struct task_list lists[POOL_PRIORITIES];
-    bool call;   /* see the note on waking */
-    bool closed; /* as pool->closed */
+    bool call;         /* see the note on waking */
+    uint64_t nudge_us; /* from then on, who finds tasks of others in the inbox searches, too */
+    bool closed;       /* as pool->closed */
     /* Submitters that wait for room. */
     bool patient;   /* they want room for many, and look for less by themselves */
     bool signalled; /* one of them has been woken and has not come by yet */
     unsigned waiters;
+    uint64_t seen_gone, seen_us; /* pool->gone when one of them fell asleep, and when that was */
     pthread_cond_t room;
 };
 
@@ -87,7 +89,6 @@ struct pool {
     /* Read by both sides, seldom written. */
     _Alignas(64) _Atomic uint64_t limit; /* tasks that may be inside: max + max_queue */
     atomic_bool urgent;                  /* a task of high priority is in the inbox */
-    atomic_bool rushing;      /* RUSH_TASKS have just ended within RUSH_US; written with lock held */
     _Atomic uint64_t room_at; /* what `gone` must reach for a submitter to be woken; UINT64_MAX: none waits */
     struct pool_figures *figures;
     struct pool_config config;
@@ -109,6 +110,7 @@ struct pool {
     unsigned leaving;   /* on their way out, still among `threads` */
     unsigned searching; /* threads: see the note on waking */
     bool closed;
+    bool rushing;      /* RUSH_TASKS have just ended within RUSH_US */
     unsigned rush_run; /* tasks that have ended since rush_since_us */
     uint64_t rush_since_us;
     struct pool_thread *guard;              /* an idle thread, or NULL */
@@ -236,6 +238,9 @@ static inline void pool_searcher_set(struct pool_thread *th, bool searches)
     else
         th->pool->searching--;
 }
+
+/* The search of one who submits: also when others are on their way, as they may not get a processor soon. Lock held. */
+void pool_answer(struct pool *pool);
 
 /* Two more, if there is work for more than are on their way. Lock held; given up where a thread is started. */
 void pool_search_more(struct pool *pool);

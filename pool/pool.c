@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { THREADS_MAX = 65536 };
+enum { THREADS_MAX = 65536, RETRY_US = 20000 };
 
 static bool valid(const struct pool_config *c)
 {
@@ -135,14 +135,26 @@ static struct pool_task *drop_queue(struct pool *pool)
     return dropped;
 }
 
-/* Until nobody is inside any more; then the threads that have left are its caller's to bury. Lock held. */
+/*
+ * Until nobody is inside any more; then the threads that have left are its caller's to bury. Where tasks wait and the
+ * system refuses even one thread, it is asked again and again. Lock held.
+ */
 static bool wait_until_quiet(struct pool *pool, uint64_t deadline_us, struct pool_thread **dead)
 {
-    struct timespec until = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
-    int rc = 0;
-    while (!pool_is_quiet(pool) && rc != ETIMEDOUT)
-        rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&pool->quiet, &pool->lock)
-                                       : pthread_cond_timedwait(&pool->quiet, &pool->lock, &until);
+    bool late = false;
+    while (!pool_is_quiet(pool) && !late) {
+        uint64_t until_us = deadline_us;
+        if (pool->threads == 0 && pool->queued > 0) {
+            pool_search(pool);
+            if (clock_mono_us() + RETRY_US < until_us)
+                until_us = clock_mono_us() + RETRY_US;
+        }
+        struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+        if (until_us == UINT64_MAX)
+            pthread_cond_wait(&pool->quiet, &pool->lock);
+        else if (pthread_cond_timedwait(&pool->quiet, &pool->lock, &until) == ETIMEDOUT)
+            late = until_us == deadline_us;
+    }
     if (!pool_is_quiet(pool))
         return false;
     *dead = pool->dead;

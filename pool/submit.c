@@ -11,6 +11,14 @@
 #include <errno.h>
 #include <time.h>
 
+enum {
+    ROOM_BATCH =
+        1024, /* room for at most so many is waited for before a submitter is woken, where tasks end fast: */
+    FAST_US = 16, /* one every FAST_US or faster */
+    NUDGE_US =
+        50 /* tasks in the inbox for so long mean that who was woken for them has not got a processor yet */
+};
+
 /* inbox.lock held. */
 static bool has_room(struct pool *pool)
 {
@@ -23,8 +31,8 @@ static bool has_room(struct pool *pool)
 }
 
 /*
- * Wakes one submitter if there is room; if not, says when it is to be asked again. In a rush, that is once there is
- * room for many, as waking takes longer than those tasks; the one who waits then looks by itself as well, every
+ * Wakes one submitter if there is room; if not, says when it is to be asked again. Where tasks end fast, that is once
+ * there is room for many, as waking takes longer than those tasks; the one who waits then looks by itself as well, every
  * GUARD_US. inbox.lock held.
  */
 static void offer_room(struct pool *pool)
@@ -53,34 +61,47 @@ void pool_offer_room_slowly(struct pool *pool)
     pthread_mutex_unlock(&pool->inbox.lock);
 }
 
+/* Whether tasks have been ending fast since it was asked last. inbox.lock held. */
+static bool ends_are_fast(struct pool *pool, uint64_t now_us)
+{
+    struct pool_inbox *in = &pool->inbox;
+    uint64_t gone = atomic_load(&pool->gone), ends = gone - in->seen_gone, took_us = now_us - in->seen_us;
+    in->seen_gone = gone;
+    in->seen_us = now_us;
+    return ends > 0 && ends * FAST_US >= took_us;
+}
+
+/* Sleeps until room is offered, or the time has passed. inbox.lock held. False when it is too late. */
+static bool sleep_for_room(struct pool *pool, uint64_t deadline_us)
+{
+    struct pool_inbox *in = &pool->inbox;
+    uint64_t now_us = clock_mono_us(), until_us = deadline_us;
+    in->patient = ends_are_fast(pool, now_us);
+    in->signalled = false; /* if it was for this one, it is here; if not, one signal too many does no harm */
+    offer_room(pool);
+    if (in->signalled)
+        return true; /* there is room by now */
+    if (in->patient && now_us + GUARD_US < until_us)
+        until_us = now_us + GUARD_US;
+    struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+    int rc = until_us == UINT64_MAX ? pthread_cond_wait(&in->room, &in->lock)
+                                    : pthread_cond_timedwait(&in->room, &in->lock, &until);
+    return rc != ETIMEDOUT || until_us != deadline_us;
+}
+
 /* Until there is room, the pool closes, or it is too late. inbox.lock held. */
 static void wait_for_room(struct pool *pool, uint64_t deadline_us)
 {
     struct pool_inbox *in = &pool->inbox;
-    int cancel;
-    bool late = false;
+    int before;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE,
-                           &cancel); /* a task of another pool may be cancelled here */
+                           &before); /* for a task of another pool: it holds the lock */
     counter_set(&pool->figures->waiting, ++in->waiters);
-    while (!in->closed && !has_room(pool) && !late) {
-        in->patient = atomic_load_explicit(&pool->rushing, memory_order_relaxed);
-        in->signalled =
-            false; /* if it was for this one, it is here; if not, one signal too many does no harm */
-        offer_room(pool);
-        uint64_t now_us = clock_mono_us(), until_us = deadline_us;
-        if (in->signalled)
-            continue; /* there is room by now */
-        if (in->patient && now_us + GUARD_US < until_us)
-            until_us = now_us + GUARD_US;
-        struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
-        if (until_us == UINT64_MAX)
-            pthread_cond_wait(&in->room, &in->lock);
-        else if (pthread_cond_timedwait(&in->room, &in->lock, &until) == ETIMEDOUT)
-            late = until_us == deadline_us;
-    }
+    while (!in->closed && !has_room(pool) && sleep_for_room(pool, deadline_us))
+        ;
     in->signalled = false;
     counter_set(&pool->figures->waiting, --in->waiters);
-    pthread_setcancelstate(cancel, NULL);
+    pthread_setcancelstate(before, NULL);
 }
 
 /* What stands against one more task; waits where that is asked for. inbox.lock held. *waited says that it did. */
@@ -120,12 +141,29 @@ static void take_in(struct pool *pool, struct pool_task *t, uint64_t now_us)
         atomic_store_explicit(&pool->urgent, true, memory_order_relaxed);
 }
 
-/* The second half of submitting, for one who answers a call or has waited: it has been counted as inside. */
+/*
+ * Whether the one who has submitted `taken` tasks is to search: it answers a call, or finds that nobody has looked into
+ * the inbox for some time. inbox.lock held.
+ */
+static bool answers(struct pool_inbox *in, size_t taken, uint64_t now_us)
+{
+    if (taken == 0)
+        return false;
+    if (in->count == taken)
+        in->nudge_us = now_us + NUDGE_US;
+    if (!in->call && now_us < in->nudge_us)
+        return false;
+    in->call = false;
+    in->nudge_us = now_us + NUDGE_US;
+    return true;
+}
+
+/* The second half of submitting, for one who searches or has waited: it has been counted as inside. */
 static void go_inside(struct pool *pool, bool search)
 {
     pthread_mutex_lock(&pool->lock);
     if (search)
-        pool_search(pool);
+        pool_answer(pool);
     atomic_fetch_sub(&pool->inside, 1);
     if (pool_is_quiet(pool))
         pthread_cond_broadcast(&pool->quiet);
@@ -156,15 +194,12 @@ static size_t submit_some(struct pool *pool, struct pool_task *const *tasks, siz
         while (taken < count && fits(tasks[taken]) && has_room(pool));
     if (waited)
         offer_room(pool); /* there may be more of it, and the signal went to this one */
-    bool answers = in->call && taken > 0;
-    if (answers) {
-        in->call = false;
-        if (!waited)
-            atomic_fetch_add(&pool->inside, 1);
-    }
+    bool searches = answers(in, taken, now_us);
+    if (searches && !waited)
+        atomic_fetch_add(&pool->inside, 1);
     pthread_mutex_unlock(&in->lock);
-    if (answers || waited)
-        go_inside(pool, answers);
+    if (searches || waited)
+        go_inside(pool, searches);
     return taken;
 }
 

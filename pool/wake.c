@@ -83,21 +83,10 @@ static void wake_or_start(struct pool *pool)
     post(pool, th);
 }
 
-static void set_rushing(struct pool *pool, bool rushing)
-{
-    if (atomic_load_explicit(&pool->rushing, memory_order_relaxed) != rushing)
-        atomic_store_explicit(&pool->rushing, rushing, memory_order_relaxed);
-}
-
-static bool rushing(const struct pool *pool)
-{
-    return atomic_load_explicit(&pool->rushing, memory_order_relaxed);
-}
-
 void pool_note_pause(struct pool *pool)
 {
     pool->rush_run = 0;
-    set_rushing(pool, false);
+    pool->rushing = false;
 }
 
 void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us)
@@ -105,7 +94,7 @@ void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us)
     if (ran_us > RUSH_US) {
         pool_note_pause(pool);
     } else if (++pool->rush_run == RUSH_TASKS) {
-        set_rushing(pool, now_us - pool->rush_since_us < RUSH_US);
+        pool->rushing = now_us - pool->rush_since_us < RUSH_US;
         pool->rush_run = 0;
         pool->rush_since_us = now_us;
     }
@@ -114,14 +103,14 @@ void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us)
 bool pool_steps_aside(const struct pool_thread *th, uint64_t now_us)
 {
     const struct pool *pool = th->pool;
-    return rushing(pool) && pool->busy > 0 &&
+    return pool->rushing && pool->busy > 0 &&
            pool->running.prev_running->task->started_us + GUARD_US / 4 > now_us;
 }
 
 /* Whether the pool rushes, with an idle thread that watches it. */
 static bool guarded(struct pool *pool)
 {
-    if (!rushing(pool) || pool->busy == 0)
+    if (!pool->rushing || pool->busy == 0)
         return false;
     if (!pool->guard && pool->hottest) {
         pool->guard = pool->hottest;
@@ -144,6 +133,15 @@ void pool_search_more(struct pool *pool)
     for (int i = 0; i < 2; i++)
         if (pool->queued > pool->searching && (pool->hottest || may_start(pool)) && !guarded(pool))
             wake_or_start(pool);
+}
+
+void pool_answer(struct pool *pool)
+{
+    if (pool->searching == 0)
+        pool_search(pool);
+    else if ((pool->hottest || may_start(pool)) && !guarded(pool) && pool_pull(pool) &&
+             pool->queued > pool->searching)
+        wake_or_start(pool);
 }
 
 void pool_guard_look(struct pool *pool)
