@@ -1,9 +1,11 @@
 /*
  * pool/group.h - waiting for a number of things to be done: tasks of one pool, of several, or anything else.
  *
- * Add before you submit; call pool_group_done in the task's run or done; wait. The same as Go's sync.WaitGroup.
+ * Add before you submit; call pool_group_done last thing in the task's done, which comes however the task ends; wait.
+ * The same as Go's sync.WaitGroup.
  *
- * Ownership: the caller's, usually on the stack of the one who waits. Nothing is touched after the last wait returns.
+ * Ownership: the caller's, usually on the stack of the one who waits. Nothing is touched after the last wait returns,
+ *            neither of the group nor of the tasks.
  * Threads:   every call is safe from any thread, but destroy.
  */
 #ifndef WEIR_POOL_GROUP_H

@@ -1,13 +1,14 @@
 /*
  * pool/pool.h - elastic, bounded pool of threads for tasks that block.
  *
- * Ownership: the caller owns struct pool_task until its done callback has run (or, for a task without one, until
- *            pool_collect has returned it). Submitting allocates nothing.
+ * Ownership: the pool owns struct pool_task from a submission that was taken until it calls done (or, for a task without
+ *            one, until pool_collect has returned it, or pool_shutdown POOL_OK). It touches nothing of it afterwards:
+ *            done may free it or submit it again. Submitting allocates nothing.
  * Threads:   every call is safe from any thread unless its comment says otherwise; callbacks run without any lock of
  *            the pool held, and may submit. Threads of the pool block all signals.
  * Errors:    POOL_OK or a POOL_E* code; a full queue is POOL_EOVERLOAD, a normal result.
- * Waiting:   no task waits while a thread is idle or may be started, for longer than it takes to wake or start one;
- *            among tasks of a few microseconds that is noticed within a fifth of a millisecond (docs/pool-design.md).
+ * Waiting:   no task waits while a thread is idle or may be started, for longer than it takes to wake or start one; in a
+ *            rush of tasks below a microsecond it may take a fifth of a millisecond more (docs/pool-design.md).
  */
 #ifndef WEIR_POOL_POOL_H
 #define WEIR_POOL_POOL_H
@@ -73,7 +74,7 @@ struct pool_config {
     size_t max_waiters; /* submitters that may block in pool_submit_until; 0: any number */
     unsigned idle_timeout_ms;  /* a thread above min retires after this; 0: never */
     unsigned queue_timeout_ms; /* a task that waited longer expires; 0: never */
-    size_t stack_bytes;        /* 0: the system's default; raised to the least that works */
+    size_t stack_bytes;        /* 0: the system's default; raised to PTHREAD_STACK_MIN */
     enum pool_discipline discipline;
     struct pool_figures *figures; /* zeroed, or of a predecessor; NULL: kept in the pool */
     void (*notify)(void *arg);    /* called when pool_collect has something again; from any thread */
@@ -86,10 +87,13 @@ struct pool *pool_create(const struct pool_config *config);
 /* Shuts down, dropping the queue, waits for running tasks, frees. Not from a thread of the pool. */
 void pool_destroy(struct pool *pool);
 
-/* Starts threads until there are `min`. POOL_EOVERLOAD when the system refused one. */
+/* Starts threads until there are `min` (with 0 none). POOL_EOVERLOAD when the system refused one. */
 enum pool_result pool_prestart(struct pool *pool);
 
-/* Never blocks. */
+/*
+ * Never blocks. Where the system refuses to start a thread, the task waits for one of those that there are; if there is
+ * none at all, the next submission, pool_expire or pool_shutdown tries again.
+ */
 enum pool_result pool_submit(struct pool *pool, struct pool_task *task);
 
 /*
@@ -124,7 +128,10 @@ _Noreturn void pool_task_fail(const char *reason);
  */
 enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *config);
 
-/* Ends what has waited longer than queue_timeout_ms although no thread came by. Call it now and then. */
+/*
+ * Ends what has waited longer than queue_timeout_ms although no thread came by, and tries again to start a thread where
+ * the system has refused one. Call it now and then.
+ */
 void pool_expire(struct pool *pool);
 
 /* The ended tasks without a done callback, oldest first, linked by next. One thread at a time. */
@@ -141,6 +148,7 @@ enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, 
 /* Opens a pool again after a pool_shutdown that returned POOL_OK, else POOL_EINVAL. */
 enum pool_result pool_restart(struct pool *pool);
 
+/* To be read by counter_get(&figures->completed), pool_figures_queued(figures) and the like; never to be written. */
 const struct pool_figures *pool_read_figures(const struct pool *pool);
 const char *pool_name(const struct pool *pool);
 

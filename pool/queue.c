@@ -98,11 +98,11 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
 /* The priority whose turn it is. There is a task. */
 static struct task_list *turn(struct pool *pool)
 {
-    int chosen = -1;
-    if (pool->queue[POOL_NORMAL].oldest && !pool->queue[POOL_HIGH].oldest && !pool->queue[POOL_LOW].oldest)
-        return &pool->queue[POOL_NORMAL];
-    for (int r = 0; r < POOL_PRIORITIES; r++)
-        if (pool->queue[ranks[r]].oldest && (chosen < 0 || pool->passed_over[r] >= PASSED_OVER_MAX))
+    int chosen = 0;
+    while (chosen < POOL_PRIORITIES - 1 && !pool->queue[ranks[chosen]].oldest)
+        chosen++;
+    for (int r = chosen + 1; r < POOL_PRIORITIES; r++)
+        if (pool->queue[ranks[r]].oldest && pool->passed_over[r] >= PASSED_OVER_MAX)
             chosen = r;
     for (int r = chosen + 1; r < POOL_PRIORITIES; r++)
         if (pool->queue[ranks[r]].oldest)

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 1,
+    SHM_LAYOUT_VERSION = 2,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,

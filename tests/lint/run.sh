@@ -53,7 +53,8 @@ need cppcheck cppcheck
 [ "${LINT_TIDY:-1}" = 0 ] || need clang-tidy clang-tidy
 
 mkdir -p "$work/include/weir"
-cp handlers/handler.h "$work/include/weir/" # what modules include, as the build lays it out
+make -s $(printf 'build/include/weir/%s.h ' handler pool group figures hist) # what modules and examples include
+cp build/include/weir/*.h "$work/include/weir/"
 python3 tests/lint/source.py >"$work/files" || exit 1
 grep '\.c$' "$work/files" >"$work/sources"
 

@@ -147,8 +147,7 @@ static inline void pool_check_sums(struct pool *pool)
     CHECK_NUMBER(FIGURE(pool, stuck), 0);
     CHECK_NUMBER(pool_waiting(pool), 0);
     CHECK_NUMBER(FIGURE(pool, completed) + FIGURE(pool, failed) + FIGURE(pool, cancelled) +
-                     FIGURE(pool, expired) + FIGURE(pool, dropped) +
-                     FIGURE(pool, shed),
+                     FIGURE(pool, expired) + FIGURE(pool, dropped) + FIGURE(pool, shed),
                  FIGURE(pool, submitted));
     struct hist_sum waits = {0}, runs = {0};
     hist_collect(&pool_read_figures(pool)->queue_wait, &waits);
@@ -160,6 +159,33 @@ static inline void pool_check_sums(struct pool *pool)
 static inline uint64_t in_ms(uint64_t ms)
 {
     return clock_mono_us() + ms * 1000;
+}
+
+/* How many times slower than usual this build or machine may be: WEIR_TEST_SLOW. */
+static inline unsigned test_slowness(void)
+{
+    const char *said = getenv("WEIR_TEST_SLOW");
+    int times = said ? atoi(said) : 1;
+    return times > 1 ? (unsigned)times : 1;
+}
+
+/* Sanitizers have memory of their own, and need more address space than there is memory. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TEST_SANITIZED true
+#endif
+#endif
+#ifndef TEST_SANITIZED
+#define TEST_SANITIZED false
+#endif
+
+/* So have programs that simulate the processor. */
+static inline bool test_simulated(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    return preload && strstr(preload, "vgpreload");
 }
 
 #endif
