@@ -8,6 +8,7 @@
 #include "pool/internal.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,8 +252,8 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now
 {
     struct pool *pool = th->pool;
     struct pool_task *rejects = NULL, *before = *ended, *t = NULL;
-    if (!pool_steps_aside(th, *now_us) && !(t = pool_take(pool, *now_us, &rejects)))
-        pool_note_pause(pool); /* threads are faster than tasks come */
+    if (!pool_steps_aside(th, *now_us))
+        t = pool_take(pool, *now_us, &rejects);
     bool arrives = th->searcher;
     pool_searcher_set(th, false);
     if (!t && !rejects && !before)
@@ -280,6 +281,24 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now
     return true;
 }
 
+/*
+ * Gives way before it falls asleep, where short tasks have just run out and there is one processor only: the one who
+ * submits them brings many more before this thread is back, and need not wake it for a few. It counts as a searcher
+ * meanwhile. Lock held, and given up. Returns whether there is work.
+ */
+static bool give_way(struct pool_thread *th)
+{
+    struct pool *pool = th->pool;
+    if (pool->cpus > 1 || pool->searching > 0 || pool->rush_run == 0)
+        return false;
+    pool_searcher_set(th, true);
+    pool_unlock(pool);
+    sched_yield();
+    pthread_mutex_lock(&pool->lock);
+    pool_searcher_set(th, false);
+    return pool_pull(pool);
+}
+
 /* Until the thread has to go. Returns the last task's end if it has not been reported yet. */
 static struct pool_task *serve(struct pool_thread *th)
 {
@@ -290,7 +309,7 @@ static struct pool_task *serve(struct pool_thread *th)
     while (!over_max(pool)) {
         if (step(th, &ended, &now_us))
             continue;
-        if (pool->closed || !wait_for_work(th))
+        if (pool->closed || (!give_way(th) && !wait_for_work(th)))
             break;
         now_us = clock_fast_us();
     }
