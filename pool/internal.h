@@ -68,7 +68,8 @@ struct pool_thread {
     struct stack stack;
     struct pool_thread *hotter, *colder; /* in the stack of idle threads */
     struct pool_thread *prev_running, *next_running;
-    struct pool_task *task; /* running, or NULL */
+    struct pool_task *task;   /* running, or NULL */
+    struct pool_task *report; /* ended, and to be reported by this thread; linked by next */
     const char *fail_reason;
     bool idle; /* in the idle stack */
     bool

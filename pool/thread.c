@@ -124,6 +124,16 @@ static void end_thread(struct pool_thread *th, struct pool_task *ended)
     pool_current = NULL;
 }
 
+/* Reports ends one by one: a callback may be where the thread is cancelled, and then on_task_exit reports the rest. */
+static void report(struct pool_thread *th)
+{
+    while (th->report) {
+        struct pool_task *t = th->report;
+        th->report = t->next;
+        pool_end(th->pool, t);
+    }
+}
+
 /* Runs when a task took its thread down with it. */
 static void on_task_exit(void *arg)
 {
@@ -141,6 +151,7 @@ static void on_task_exit(void *arg)
     pool->leaving++;
     pool_publish(pool);
     pool_unlock(pool);
+    report(th);
     end_thread(th, t);
 }
 
@@ -258,6 +269,9 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now
     pool_searcher_set(th, false);
     if (!t && !rejects && !before)
         return false; /* without giving up the lock: see the note on waking */
+    th->report = before ? before : rejects;
+    if (before)
+        before->next = rejects;
     if (t)
         begin_task(th, t);
     else if (pool->searching == 0)
@@ -268,9 +282,7 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now
     pool_publish(pool);
     pool_unlock(pool);
     pool_offer_room(pool);
-    if (before)
-        pool_end(pool, before);
-    pool_end_all(pool, rejects);
+    report(th);
     *ended = NULL;
     if (t)
         run_task(t);

@@ -196,6 +196,23 @@ static void a_failed_task_may_be_submitted_again(void)
     pool_destroy(pool);
 }
 
+/* The least stack that a thread gets is enough to be unwound. */
+static void failing_on_the_smallest_stack(void)
+{
+    static void (*const runs[])(struct pool_task *) = {run_give_up, run_exit, run_cancel_itself, job_run};
+    struct pool_config config = {.max = 1, .max_queue = 10, .stack_bytes = 1};
+    struct pool *pool = pool_create(&config);
+    struct job jobs[4];
+    for (int i = 0; i < 4; i++) {
+        jobs[i] = job_with(NULL);
+        jobs[i].task.run = runs[i];
+        CHECK_NUMBER(pool_submit(pool, &jobs[i].task), POOL_OK);
+    }
+    for (int i = 0; i < 4; i++)
+        job_check_end(&jobs[i], i == 3 ? POOL_TASK_DONE : POOL_TASK_FAILED);
+    pool_destroy(pool);
+}
+
 static const struct check_case cases[] = {
     {"giving up from any depth", giving_up_from_any_depth},
     {"exiting the thread", exiting_the_thread},
@@ -205,6 +222,7 @@ static const struct check_case cases[] = {
     {"the callback of a failure may submit", the_callback_of_a_failure_may_submit},
     {"a failed task may be submitted again", a_failed_task_may_be_submitted_again},
     {"a late cancellation hurts nobody", a_late_cancellation_hurts_nobody},
+    {"failing on the smallest stack", failing_on_the_smallest_stack},
 };
 
 CHECK_MAIN("pool/fail", cases)
