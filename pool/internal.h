@@ -53,7 +53,9 @@ struct pool_inbox {
     uint64_t nudge_us; /* from then on, who finds tasks of others in the inbox searches, too */
     bool closed;       /* as pool->closed */
     /* Submitters that wait for room. */
-    bool patient;   /* they want room for many, and look for less by themselves */
+    unsigned
+        sleepers; /* those of them that do not look by themselves: while there is one, none may be patient */
+    bool patient; /* they want room for many, and look for less by themselves */
     bool signalled; /* one of them has been woken and has not come by yet */
     unsigned waiters;
     uint64_t seen_gone, seen_us; /* pool->gone when one of them fell asleep, and when that was */
@@ -89,7 +91,8 @@ struct pool {
     _Alignas(64) struct pool_inbox inbox;
     /* Read by both sides, seldom written. */
     _Alignas(64) _Atomic uint64_t limit; /* tasks that may be inside: max + max_queue */
-    atomic_bool urgent;                  /* a task of high priority is in the inbox */
+    atomic_bool urgent;       /* a task is in the inbox that may have to go before what is in the queue */
+    atomic_bool mixed;        /* tasks of high or low priority are in the queue */
     _Atomic uint64_t room_at; /* what `gone` must reach for a submitter to be woken; UINT64_MAX: none waits */
     struct pool_figures *figures;
     struct pool_config config;
@@ -176,6 +179,17 @@ bool pool_pull(struct pool *pool);
 
 /* As pool_pull, but if there is nothing, the next one who submits is to answer. */
 bool pool_pull_or_call(struct pool *pool);
+
+/* The next one who submits is to answer, although work waits: no thread could be started for it. Lock held. */
+void pool_call(struct pool *pool);
+
+/* Says whether the queue has tasks of several priorities. Lock held. */
+static inline void pool_note_mixture(struct pool *pool)
+{
+    bool mixed = pool->queue[POOL_HIGH].oldest || pool->queue[POOL_LOW].oldest;
+    if (mixed != atomic_load_explicit(&pool->mixed, memory_order_relaxed))
+        atomic_store_explicit(&pool->mixed, mixed, memory_order_relaxed);
+}
 
 /* Takes no more, or takes again. Lock held. */
 void pool_set_closed(struct pool *pool, bool closed);

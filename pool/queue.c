@@ -27,6 +27,10 @@ static void unlink_task(struct pool *pool, struct pool_task *t)
 {
     task_list_unlink(&pool->queue[t->priority], t);
     pool->queued--;
+    if (!pool->queue[t->priority].oldest)
+        pool->passed_over[t->priority] = 0;
+    if (t->priority != POOL_NORMAL)
+        pool_note_mixture(pool);
 }
 
 static _Atomic uint64_t *counter_of(struct pool_figures *f, enum pool_outcome outcome)
@@ -102,12 +106,12 @@ static struct task_list *turn(struct pool *pool)
     while (chosen < POOL_PRIORITIES - 1 && !pool->queue[ranks[chosen]].oldest)
         chosen++;
     for (int r = chosen + 1; r < POOL_PRIORITIES; r++)
-        if (pool->queue[ranks[r]].oldest && pool->passed_over[r] >= PASSED_OVER_MAX)
+        if (pool->queue[ranks[r]].oldest && pool->passed_over[ranks[r]] >= PASSED_OVER_MAX)
             chosen = r;
     for (int r = chosen + 1; r < POOL_PRIORITIES; r++)
         if (pool->queue[ranks[r]].oldest)
-            pool->passed_over[r]++;
-    pool->passed_over[chosen] = 0;
+            pool->passed_over[ranks[r]]++;
+    pool->passed_over[ranks[chosen]] = 0;
     return &pool->queue[ranks[chosen]];
 }
 

@@ -76,16 +76,19 @@ static bool sleep_for_room(struct pool *pool, uint64_t deadline_us)
 {
     struct pool_inbox *in = &pool->inbox;
     uint64_t now_us = clock_mono_us(), until_us = deadline_us;
-    in->patient = ends_are_fast(pool, now_us);
+    in->patient = ends_are_fast(pool, now_us) && in->sleepers == 0;
     in->signalled = false; /* if it was for this one, it is here; if not, one signal too many does no harm */
     offer_room(pool);
     if (in->signalled)
         return true; /* there is room by now */
-    if (in->patient && now_us + GUARD_US < until_us)
+    bool looks = in->patient;
+    if (looks && now_us + GUARD_US < until_us)
         until_us = now_us + GUARD_US;
+    in->sleepers += !looks;
     struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
     int rc = until_us == UINT64_MAX ? pthread_cond_wait(&in->room, &in->lock)
                                     : pthread_cond_timedwait(&in->room, &in->lock, &until);
+    in->sleepers -= !looks;
     return rc != ETIMEDOUT || until_us != deadline_us;
 }
 
@@ -137,7 +140,7 @@ static void take_in(struct pool *pool, struct pool_task *t, uint64_t now_us)
     in->count++;
     in->taken++;
     counter_add(&pool->figures->submitted, 1);
-    if (t->priority == POOL_HIGH)
+    if (t->priority != POOL_NORMAL || atomic_load_explicit(&pool->mixed, memory_order_relaxed))
         atomic_store_explicit(&pool->urgent, true, memory_order_relaxed);
 }
 
@@ -236,6 +239,7 @@ static bool pull(struct pool *pool)
     pool->queued += in->count;
     in->count = 0;
     atomic_store_explicit(&pool->urgent, false, memory_order_relaxed);
+    pool_note_mixture(pool);
     return pool->queued > 0;
 }
 
@@ -255,6 +259,13 @@ bool pool_pull_or_call(struct pool *pool)
         pool->inbox.call = true;
     pthread_mutex_unlock(&pool->inbox.lock);
     return some;
+}
+
+void pool_call(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->inbox.lock);
+    pool->inbox.call = true;
+    pthread_mutex_unlock(&pool->inbox.lock);
 }
 
 void pool_set_closed(struct pool *pool, bool closed)

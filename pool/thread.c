@@ -403,6 +403,6 @@ bool pool_spawn(struct pool *pool)
     pool->searching--;
     pool->spawn_failed_us = clock_fast_us();
     counter_add(&pool->figures->spawn_failures, 1);
-    pool_pull_or_call(pool); /* the next who submits tries again */
+    pool_call(pool); /* the next one who submits tries again */
     return false;
 }
