@@ -23,7 +23,8 @@ struct pair {
 /* Nanoseconds in 2^32 ticks; 0: not known yet, or not to be used (then unusable is set). Written once. */
 static _Atomic uint64_t ns_per_4g_ticks;
 static atomic_bool unusable;
-static _Atomic uint64_t first_ticks, first_ns;
+static atomic_flag begun;
+static _Atomic uint64_t first_ticks, first_ns; /* of the thread that was first; the latter is written last */
 
 static uint64_t read_ticks(void)
 {
@@ -69,10 +70,12 @@ static void learn_rate(struct pair now)
 {
     uint64_t since_ns = atomic_load(&first_ns);
     if (since_ns == 0) {
+        if (atomic_flag_test_and_set(&begun))
+            return;
         if (!kernel_uses_it())
             atomic_store(&unusable, true);
         atomic_store(&first_ticks, now.ticks);
-        atomic_store(&first_ns, now.ns); /* last: the two may come from two threads, at the same moment */
+        atomic_store(&first_ns, now.ns);
     } else if (now.ns > since_ns + RATE_NS && now.ticks > atomic_load(&first_ticks)) {
         double rate = (double)(now.ns - since_ns) / (double)(now.ticks - atomic_load(&first_ticks));
         atomic_store(&ns_per_4g_ticks, (uint64_t)(rate * 4294967296.0));

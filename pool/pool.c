@@ -135,6 +135,14 @@ static struct pool_task *drop_queue(struct pool *pool)
     return dropped;
 }
 
+/* As pool_search, before the lock is given up by waiting for a condition, which would leave the chosen one asleep. */
+static void search_at_once(struct pool *pool)
+{
+    pool_search(pool);
+    pool_unlock(pool);
+    pthread_mutex_lock(&pool->lock);
+}
+
 /*
  * Until nobody is inside any more; then the threads that have left are its caller's to bury. Where tasks wait and the
  * system refuses even one thread, it is asked again and again. Lock held.
@@ -145,7 +153,7 @@ static bool wait_until_quiet(struct pool *pool, uint64_t deadline_us, struct poo
     while (!pool_is_quiet(pool) && !late) {
         uint64_t until_us = deadline_us;
         if (pool->threads == 0 && pool->queued > 0) {
-            pool_search(pool);
+            search_at_once(pool);
             if (clock_mono_us() + RETRY_US < until_us)
                 until_us = clock_mono_us() + RETRY_US;
         }
@@ -173,7 +181,7 @@ enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, 
     pool_unlock(pool);
     pool_end_all(pool, dropped);
     pthread_mutex_lock(&pool->lock);
-    pool_search(pool);
+    search_at_once(pool);
     bool quiet = wait_until_quiet(pool, deadline_us, &dead);
     pool_unlock(pool);
     pool_bury(dead);

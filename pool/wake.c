@@ -142,6 +142,8 @@ void pool_answer(struct pool *pool)
     else if ((pool->hottest || may_start(pool)) && !guarded(pool) && pool_pull(pool) &&
              pool->queued > pool->searching)
         wake_or_start(pool);
+    if (pool->searching == 0 && pool->spawn_failed_us)
+        pool_call(pool); /* the next one tries again */
 }
 
 void pool_guard_look(struct pool *pool)

@@ -133,6 +133,16 @@ def test_handler_left_by_its_client(weir, pour):
     assert weir.get("/deaf?ms=1").text == "awake\n"
 
 
+def test_a_handler_that_does_not_notice_is_stuck(weir, pour):
+    """A thread whose handler was given up counts as stuck, not as running, until the handler returns."""
+    serve(weir, pour, "location /deaf { handler deaf; handler_timeout 200ms; }", pool="threads=1 max_queue=10")
+    assert weir.get("/deaf?ms=2500").status == 504
+    threads = weir.pool()["threads"]
+    assert (threads["stuck"], threads["running"]) == (1, 0)
+    assert weir.get("/deaf?ms=1").status == 200  # on a replacement
+    weirlib.wait_until(lambda: weir.pool()["threads"]["stuck"] == 0, 5, "a thread that is no longer stuck")
+
+
 def test_refused_files_leave_no_descriptor(weir, pour):
     """A range that cannot be met, with an error page from a file, lets go of the file that it was asked of."""
     serve(weir, pour, "location /f { root html; error_page 416 /f/page; }")

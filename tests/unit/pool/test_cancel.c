@@ -125,6 +125,26 @@ static void a_task_given_up_may_fail(void)
     pool_destroy(pool);
 }
 
+/* When it is given up, and not once more when it returns. */
+static void a_task_given_up_makes_room_once(void)
+{
+    struct pool *pool = pool_of(0, 1, 1);
+    struct latch hold = LATCH_CLOSED, hold_stuck = LATCH_CLOSED;
+    struct job stuck = job_with(&hold_stuck), next = job_with(&hold), queued = job_with(NULL),
+               more = job_with(NULL);
+    job_begin(pool, &stuck);
+    CU_ASSERT(pool_abandon(pool, &stuck.task));
+    job_begin(pool, &next);
+    CHECK_NUMBER(pool_submit(pool, &queued.task), POOL_OK);
+    CHECK_NUMBER(pool_submit(pool, &more.task), POOL_EOVERLOAD);
+    latch_open(&hold_stuck);
+    job_check_end(&stuck, POOL_TASK_DONE);
+    CHECK_NUMBER(pool_submit(pool, &more.task), POOL_EOVERLOAD);
+    latch_open(&hold);
+    job_check_end(&queued, POOL_TASK_DONE);
+    pool_destroy(pool);
+}
+
 static void replacements_are_capped(void)
 {
     struct pool *pool = pool_of(0, 2, 10);
@@ -175,6 +195,7 @@ static const struct check_case cases[] = {
     {"callbacks may cancel", callbacks_may_cancel},
     {"a task given up is replaced", a_task_given_up_is_replaced},
     {"a task given up may fail", a_task_given_up_may_fail},
+    {"a task given up makes room once", a_task_given_up_makes_room_once},
     {"replacements are capped", replacements_are_capped},
     {"the oldest running task has an age", the_oldest_running_task_has_an_age},
 };

@@ -212,7 +212,7 @@ static void a_task_keeps_its_stack(void)
         jobs[i].task.run = run_keep;
         job_begin(pool, &jobs[i]);
     }
-    usleep(1200000); /* longer than an idle thread keeps what it does not need */
+    sleep(2); /* longer than an idle thread keeps what it does not need */
     latch_open(&hold);
     for (int i = 0; i < 2; i++) {
         job_check_end(&jobs[i], POOL_TASK_DONE);

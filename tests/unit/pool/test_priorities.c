@@ -66,29 +66,30 @@ static void the_higher_goes_first(void)
 }
 
 /* The same, when those that are overtaken have been looked at by a thread before the others came. */
-static void the_higher_overtakes_what_waits(void)
+static void check_overtaking(const char *before, const char *after, const char *expected)
 {
-    static const struct {
-        const char *before, *after, *expected;
-    } table[] = {
-        {"nnnn", "h", "xhnnnn"},   {"llll", "h", "xhllll"},   {"llll", "n", "xnllll"},
-        {"llll", "nh", "xhnllll"}, {"lnln", "hn", "xhnnnll"},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        struct scene s;
-        scene_begin(&s, POOL_FIFO);
-        add(&s, 'x', &s.hold_first);
-        s.tasks[0].job.task.priority = POOL_NORMAL;
-        CU_ASSERT(pool_cancel(s.pool, &s.tasks[0].job.task)); /* so that it is the first of high priority */
-        CHECK_EVENTUALLY(job_has_ended(&s.tasks[0].job));
-        s.tasks[0].job.task.priority = POOL_HIGH;
-        CHECK_NUMBER(pool_submit(s.pool, &s.tasks[0].job.task), POOL_OK);
-        add_all(&s, table[i].before);
-        latch_open(&s.hold);
-        CHECK_EVENTUALLY(job_has_started(&s.tasks[0].job));
-        add_all(&s, table[i].after);
-        scene_end(&s, table[i].expected);
-    }
+    struct scene s;
+    scene_begin(&s, POOL_FIFO);
+    add(&s, 'h', &s.hold_first); /* of high priority, so that it is the first of all */
+    add_all(&s, before);
+    latch_open(&s.hold);
+    CHECK_EVENTUALLY(job_has_started(&s.tasks[0].job));
+    add_all(&s, after);
+    scene_end(&s, expected);
+}
+
+static void the_high_overtake_what_waits(void)
+{
+    check_overtaking("nnnn", "h", "hhnnnn");
+    check_overtaking("llll", "h", "hhllll");
+    check_overtaking("lnln", "hh", "hhhnnll");
+}
+
+static void the_normal_overtake_the_low(void)
+{
+    check_overtaking("llll", "n", "hnllll");
+    check_overtaking("llll", "nh", "hhnllll");
+    check_overtaking("lnln", "hn", "hhnnnll");
 }
 
 static void a_lower_one_is_let_through_after_eight(void)
@@ -330,7 +331,8 @@ static void old_ones_of_each_priority_expire(void)
 
 static const struct check_case cases[] = {
     {"the higher goes first", the_higher_goes_first},
-    {"the higher overtakes what waits", the_higher_overtakes_what_waits},
+    {"the high overtake what waits", the_high_overtake_what_waits},
+    {"the normal overtake the low", the_normal_overtake_the_low},
     {"a lower one is let through after eight", a_lower_one_is_let_through_after_eight},
     {"none waits for long", none_waits_for_long},
     {"what went before does not count", what_went_before_does_not_count},
