@@ -149,11 +149,13 @@ static void old_tasks_expire_when_a_thread_comes(void)
 
 static void expiry_makes_room(void)
 {
-    struct pool_config config = {.max = 1, .max_queue = 1, .queue_timeout_ms = 10};
+    struct pool_config config = {.max = 1, .max_queue = 1};
     struct pool *pool = pool_create(&config);
     struct latch hold = LATCH_CLOSED;
     struct job first = job_with(&hold), old = job_with(NULL), next = job_with(NULL);
     job_begin(pool, &first);
+    config.queue_timeout_ms = 10; /* only now: the first may have to wait for a processor */
+    CHECK_NUMBER(pool_reconfigure(pool, &config), POOL_OK);
     CHECK_NUMBER(pool_submit(pool, &old.task), POOL_OK);
     CHECK_NUMBER(pool_submit(pool, &next.task), POOL_EOVERLOAD);
     wait_for_age(&old, 10);
