@@ -106,7 +106,8 @@ static struct pool_thread *leave(struct pool_thread *th)
     pool->dead_count++;
     counter_add(&pool->figures->retired, 1);
     pool_publish(pool);
-    if (pool->threads == 0) /* quiet, or tasks wait for which no thread could be started: who waits asks again */
+    if (pool->threads ==
+        0) /* quiet, or tasks wait for which no thread could be started: who waits asks again */
         pthread_cond_broadcast(&pool->quiet);
     return before;
 }

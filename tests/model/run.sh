@@ -46,10 +46,15 @@ room 6 M_BATCH_OUTSIDE
 search() { # DIRECTORY MODEL SWITCH...: searches all there is; the report is DIRECTORY/out
     local directory=$1 model=$2
     shift 2
-    rm -rf "$directory" && mkdir -p "$directory" && cp "tests/model/$model.pml" "$directory" && cd "$directory" || return 1
+    rm -rf "$directory"
+    mkdir -p "$directory" && cp "tests/model/$model.pml" "$directory" && cd "$directory" || return 1
     # Without optimization: it would take longer to compile than it saves.
-    { spin -a "$@" "$model.pml" && gcc -O0 -w -DSAFETY -DNOFAIR -DCOLLAPSE -DMEMLIM=900 -o pan pan.c; } >build.log 2>&1 ||
-        { cat build.log; return 1; }
+    if ! { spin -a "$@" "$model.pml" && gcc -O0 -w -DSAFETY -DNOFAIR -DCOLLAPSE -DMEMLIM=900 -o pan pan.c; } \
+        >build.log 2>&1; then
+        cat build.log
+        cd - >/dev/null
+        return 1
+    fi
     ./pan -m20000 -w22 >out 2>&1
     cd - >/dev/null || return 1
 }
