@@ -107,8 +107,16 @@ static void wait_for_room(struct pool *pool, uint64_t deadline_us)
     pthread_setcancelstate(before, NULL);
 }
 
+/* Counts the caller as inside, once. inbox.lock held. */
+static void enter(struct pool *pool, bool *inside)
+{
+    if (!*inside)
+        atomic_fetch_add(&pool->inside, 1);
+    *inside = true;
+}
+
 /* What stands against one more task; waits where that is asked for. inbox.lock held. *waited says that it did. */
-static enum pool_result admit(struct pool *pool, uint64_t deadline_us, bool *waited)
+static enum pool_result admit(struct pool *pool, uint64_t deadline_us, bool *inside, bool *waited)
 {
     struct pool_inbox *in = &pool->inbox;
     if (!in->closed && !has_room(pool) && !(deadline_us && pool_current && pool_current->pool == pool)) {
@@ -116,8 +124,7 @@ static enum pool_result admit(struct pool *pool, uint64_t deadline_us, bool *wai
             counter_add(&pool->figures->refused_full, 1);
             return POOL_EOVERLOAD;
         }
-        if (!*waited)
-            atomic_fetch_add(&pool->inside, 1);
+        enter(pool, inside);
         *waited = true;
         wait_for_room(pool, deadline_us);
         if (!in->closed && !has_room(pool))
@@ -161,13 +168,14 @@ static bool answers(struct pool_inbox *in, size_t taken, uint64_t now_us)
     return true;
 }
 
-/* The second half of submitting, for one who searches or has waited: it has been counted as inside. */
-static void go_inside(struct pool *pool, bool search)
+/* The second half of submitting, for one who is counted as inside; if it leaves, it does not touch the pool again. */
+static void go_inside(struct pool *pool, bool search, bool leaves)
 {
     pthread_mutex_lock(&pool->lock);
     if (search)
         pool_answer(pool);
-    atomic_fetch_sub(&pool->inside, 1);
+    if (leaves)
+        atomic_fetch_sub(&pool->inside, 1);
     if (pool_is_quiet(pool))
         pthread_cond_broadcast(&pool->quiet);
     pool_unlock(pool);
@@ -181,14 +189,14 @@ static bool fits(const struct pool_task *t)
 
 /* As many as there is room for; waits, where it may, for the first of them only. Returns how many. */
 static size_t submit_some(struct pool *pool, struct pool_task *const *tasks, size_t count,
-                          uint64_t deadline_us, enum pool_result *why)
+                          uint64_t deadline_us, bool *inside, enum pool_result *why)
 {
     struct pool_inbox *in = &pool->inbox;
     size_t taken = 0;
     bool waited = false;
     uint64_t now_us = clock_fast_us();
     pthread_mutex_lock(&in->lock);
-    *why = fits(tasks[0]) ? admit(pool, deadline_us, &waited) : POOL_EINVAL;
+    *why = fits(tasks[0]) ? admit(pool, deadline_us, inside, &waited) : POOL_EINVAL;
     if (waited)
         now_us = clock_fast_us();
     if (*why == POOL_OK)
@@ -198,11 +206,13 @@ static size_t submit_some(struct pool *pool, struct pool_task *const *tasks, siz
     if (waited)
         offer_room(pool); /* there may be more of it, and the signal went to this one */
     bool searches = answers(in, taken, now_us);
-    if (searches && !waited)
-        atomic_fetch_add(&pool->inside, 1);
+    bool more =
+        *why == POOL_OK && taken < count; /* the caller comes back: the pool must not be gone by then */
+    if (searches || more)
+        enter(pool, inside);
     pthread_mutex_unlock(&in->lock);
-    if (searches || waited)
-        go_inside(pool, searches);
+    if (searches || (*inside && !more))
+        go_inside(pool, searches, !more);
     return taken;
 }
 
@@ -211,8 +221,9 @@ size_t pool_submit_batch(struct pool *pool, struct pool_task *const *tasks, size
 {
     enum pool_result why = POOL_OK;
     size_t taken = 0;
+    bool inside = false;
     while (taken < count && why == POOL_OK)
-        taken += submit_some(pool, tasks + taken, count - taken, deadline_us, &why);
+        taken += submit_some(pool, tasks + taken, count - taken, deadline_us, &inside, &why);
     if (result)
         *result = why;
     return taken;
@@ -221,7 +232,8 @@ size_t pool_submit_batch(struct pool *pool, struct pool_task *const *tasks, size
 enum pool_result pool_submit_until(struct pool *pool, struct pool_task *task, uint64_t deadline_us)
 {
     enum pool_result why;
-    submit_some(pool, &task, 1, deadline_us, &why);
+    bool inside = false;
+    submit_some(pool, &task, 1, deadline_us, &inside, &why);
     return why;
 }
 

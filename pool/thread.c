@@ -405,5 +405,9 @@ bool pool_spawn(struct pool *pool)
     pool->spawn_failed_us = clock_fast_us();
     counter_add(&pool->figures->spawn_failures, 1);
     pool_call(pool); /* the next one who submits tries again */
+    if (pool->hottest)
+        pool_search(pool); /* it fell asleep meanwhile, and took this start for a search */
+    if (pool->threads == 0)
+        pthread_cond_broadcast(&pool->quiet); /* who shuts down is to try again */
     return false;
 }
