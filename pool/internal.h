@@ -69,9 +69,9 @@ struct pool_thread {
     sem_t wake;
     struct stack stack;
     struct pool_thread *hotter, *colder; /* in the stack of idle threads */
-    struct pool_thread *prev_running, *next_running;
-    struct pool_task *task;   /* running, or NULL */
-    struct pool_task *report; /* ended, and to be reported by this thread; linked by next */
+    struct pool_thread *prev, *next;     /* among all that have begun to serve */
+    struct pool_task *task;              /* running, or NULL */
+    struct pool_task *report;            /* ended, and to be reported by this thread; linked by next */
     const char *fail_reason;
     bool idle; /* in the idle stack */
     bool
@@ -107,7 +107,8 @@ struct pool {
     _Atomic uint64_t gone;                 /* tasks that make room: ended, taken back, dropped, given up */
     uint64_t ended_count;                  /* tasks that ran and ended */
     struct pool_thread *hottest;           /* idle threads, newest first */
-    struct pool_thread running;            /* sentinel of a ring of threads with tasks, oldest start first */
+    struct pool_thread *serving;           /* all threads that have begun and not left */
+    uint64_t last_start_us;                /* of a task */
     unsigned threads;                      /* alive, stuck ones included */
     unsigned idle, stuck;
     unsigned busy;      /* with a task, stuck ones included */

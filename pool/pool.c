@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 enum { THREADS_MAX = 65536, RETRY_US = 20000 };
@@ -24,6 +25,23 @@ static unsigned count_cpus(void)
 {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+/*
+ * A kernel that hashes the futexes of each process apart (Linux 6.16) gives it a few slots for each processor, however
+ * many threads sleep: to wake one of 10 000 it then walks past hundreds of others. Asks for a slot for each thread.
+ * Where the kernel knows nothing of it, it has one large table for all processes, and nothing is lost.
+ */
+static void spread_futexes(unsigned threads)
+{
+    enum { FUTEX_HASH = 78, SET_SLOTS = 1, GET_SLOTS = 2 }; /* PR_FUTEX_HASH of linux/prctl.h */
+    enum { SLOTS_USUAL = 16, SLOTS_MAX = 16384 };
+    unsigned long slots = SLOTS_USUAL;
+    while (slots < threads && slots < SLOTS_MAX)
+        slots *= 2;
+    int now = prctl(FUTEX_HASH, GET_SLOTS, 0ul, 0ul, 0ul);
+    if (now >= 0 && (unsigned long)now < slots)
+        prctl(FUTEX_HASH, SET_SLOTS, slots, 0ul, 0ul);
 }
 
 /* Sizes, bounds and times. Both locks held, or nobody else there. */
@@ -74,11 +92,11 @@ struct pool *pool_create(const struct pool_config *config)
     pool->config.notify = config->notify;
     pool->config.notify_arg = config->notify_arg;
     pool->figures = config->figures ? config->figures : &pool->own_figures;
-    pool->running.prev_running = pool->running.next_running = &pool->running;
     pool->cpus = count_cpus();
     pool->inbox.call = true;
     pool->room_at = UINT64_MAX;
     init_locks(pool);
+    spread_futexes(config->max);
     take_config(pool, config);
     pool_publish(pool);
     return pool;
@@ -111,6 +129,7 @@ enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *c
 {
     if (!valid(config))
         return POOL_EINVAL;
+    spread_futexes(config->max);
     pthread_mutex_lock(&pool->lock);
     pthread_mutex_lock(&pool->inbox.lock);
     take_config(pool, config);
@@ -217,8 +236,9 @@ void pool_visit_running(struct pool *pool, bool (*visit)(const struct pool_runni
     uint64_t now_us = clock_mono_us();
     bool on = true;
     pthread_mutex_lock(&pool->lock);
-    for (struct pool_thread *th = pool->running.next_running; on && th != &pool->running;
-         th = th->next_running) {
+    for (struct pool_thread *th = pool->serving; on && th; th = th->next) {
+        if (!th->task)
+            continue;
         uint64_t started_us = th->task->started_us;
         struct pool_running r = {.task = th->task,
                                  .tid = th->tid,
@@ -231,8 +251,10 @@ void pool_visit_running(struct pool *pool, bool (*visit)(const struct pool_runni
 
 static bool note_age(const struct pool_running *r, void *age_us)
 {
-    *(uint64_t *)age_us = r->age_us;
-    return false;
+    uint64_t *most_us = age_us;
+    if (r->age_us > *most_us)
+        *most_us = r->age_us;
+    return true;
 }
 
 uint64_t pool_oldest_running_us(struct pool *pool)

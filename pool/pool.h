@@ -84,7 +84,10 @@ struct pool_config {
 /* NULL with errno EINVAL or ENOMEM. Starts no thread. */
 struct pool *pool_create(const struct pool_config *config);
 
-/* Shuts down, dropping the queue, waits for running tasks, frees. Not from a thread of the pool. */
+/*
+ * Shuts down, dropping the queue, waits for running tasks and for submitters that are inside, frees. Not from a thread of
+ * the pool; calls other than those that submit must have returned.
+ */
 void pool_destroy(struct pool *pool);
 
 /* Starts threads until there are `min` (with 0 none). POOL_EOVERLOAD when the system refused one. */
@@ -164,7 +167,7 @@ struct pool_running {
 };
 
 /*
- * Calls visit for each running task, the oldest first, until it returns false. The pool stands still meanwhile: visit
+ * Calls visit for each running task, in no order, until it returns false. The pool stands still meanwhile: visit
  * must be short and must not call the pool.
  */
 void pool_visit_running(struct pool *pool, bool (*visit)(const struct pool_running *running, void *arg),

@@ -103,6 +103,8 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
 static struct task_list *turn(struct pool *pool)
 {
     int chosen = 0;
+    if (!atomic_load_explicit(&pool->mixed, memory_order_relaxed))
+        return &pool->queue[POOL_NORMAL];
     while (chosen < POOL_PRIORITIES - 1 && !pool->queue[ranks[chosen]].oldest)
         chosen++;
     for (int r = chosen + 1; r < POOL_PRIORITIES; r++)

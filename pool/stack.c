@@ -9,7 +9,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { RED_ZONE_BYTES = 1024 }; /* below the caller's frame: madvise's own frame, and what an ABI reserves */
+enum {
+    LINE_BYTES = 64,
+    RED_ZONE_BYTES = 1024 /* below the caller's frame: madvise's own frame, and what an ABI reserves */
+};
 
 static size_t page_bytes(void)
 {
@@ -28,13 +31,14 @@ static size_t usual_bytes(void)
 
 bool stack_alloc(struct stack *s, size_t bytes)
 {
-    size_t page = page_bytes(), least = (size_t)PTHREAD_STACK_MIN;
+    size_t page = page_bytes(), least = (size_t)PTHREAD_STACK_MIN + page;
     if (bytes == 0)
         bytes = usual_bytes();
     if (bytes < least)
         bytes = least;
     s->bytes = (bytes + page - 1) / page * page;
-    s->mapping = mmap(NULL, page + s->bytes, PROT_READ | PROT_WRITE,
+    s->mapped_bytes = page + s->bytes;
+    s->mapping = mmap(NULL, s->mapped_bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (s->mapping == MAP_FAILED)
         return false;
@@ -44,9 +48,15 @@ bool stack_alloc(struct stack *s, size_t bytes)
     return false;
 }
 
+void *stack_reserve(struct stack *s, size_t bytes)
+{
+    s->bytes -= (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+    return s->mapping + page_bytes() + s->bytes;
+}
+
 void stack_free(struct stack *s)
 {
-    munmap(s->mapping, page_bytes() + s->bytes);
+    munmap(s->mapping, s->mapped_bytes);
 }
 
 void *stack_base(const struct stack *s)

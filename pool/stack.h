@@ -10,13 +10,16 @@
 #include <stddef.h>
 
 struct stack {
-    char *mapping; /* the guard page, then `bytes` of stack */
-    size_t bytes;
+    char *mapping; /* the guard page, then `bytes` of stack, then what was reserved */
+    size_t bytes, mapped_bytes;
 };
 
 /* At least `bytes` (0: what RLIMIT_STACK says). False with errno. Only what is touched costs memory. */
 bool stack_alloc(struct stack *s, size_t bytes);
 void stack_free(struct stack *s);
+
+/* Takes memory off the top, zeroed and aligned to a line of cache; at most a page. Before the stack is used. */
+void *stack_reserve(struct stack *s, size_t bytes);
 
 /* The lowest usable address. */
 void *stack_base(const struct stack *s);

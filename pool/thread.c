@@ -39,10 +39,7 @@ static void begin_task(struct pool_thread *th, struct pool_task *t)
     th->task = t;
     th->fail_reason = NULL;
     task_set_state(t, TASK_RUNNING);
-    th->prev_running = pool->running.prev_running;
-    th->next_running = &pool->running;
-    th->prev_running->next_running = th;
-    pool->running.prev_running = th;
+    pool->last_start_us = t->started_us;
     pool->busy++;
 }
 
@@ -52,8 +49,6 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     struct pool *pool = th->pool;
     struct pool_task *t = th->task;
     uint64_t ran_us = now_us > t->started_us ? now_us - t->started_us : 0;
-    th->prev_running->next_running = th->next_running;
-    th->next_running->prev_running = th->prev_running;
     pool->busy--;
     pool->ended_count++;
     pool_note_run(pool, ran_us, now_us);
@@ -71,15 +66,37 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     return t;
 }
 
+/* Among the threads that pool_visit_running looks at. A task that starts or ends must not touch those of others: with
+ * many threads they are in nobody's cache. Lock held. */
+static void list_thread(struct pool_thread *th)
+{
+    th->next = th->pool->serving;
+    if (th->next)
+        th->next->prev = th;
+    th->pool->serving = th;
+}
+
+static void unlist_thread(struct pool_thread *th)
+{
+    *(th->prev ? &th->prev->next : &th->pool->serving) = th->next;
+    if (th->next)
+        th->next->prev = th->prev;
+}
+
+static void free_thread(struct pool_thread *th)
+{
+    struct stack stack = th->stack; /* where *th itself is */
+    sem_destroy(&th->wake);
+    stack_free(&stack);
+}
+
 void pool_bury(struct pool_thread *dead)
 {
     while (dead) {
         struct pool_thread *th = dead;
         dead = th->colder;
         pthread_join(th->id, NULL);
-        stack_free(&th->stack);
-        sem_destroy(&th->wake);
-        free(th);
+        free_thread(th);
     }
 }
 
@@ -94,6 +111,7 @@ static struct pool_thread *leave(struct pool_thread *th)
     struct pool_thread *before = NULL;
     pool_search(
         pool); /* a successor may start; this thread still counts, so that the pool outlives the search */
+    unlist_thread(th);
     pool->leaving--;
     pool->threads--;
     if (pool->dead_count >= BURY_TOGETHER || (!pool->closed && pool->threads <= pool->config.min)) {
@@ -319,6 +337,7 @@ static struct pool_task *serve(struct pool_thread *th)
     struct pool_task *ended = NULL;
     uint64_t now_us = clock_fast_us();
     pthread_mutex_lock(&pool->lock);
+    list_thread(th);
     while (!over_max(pool)) {
         if (step(th, &ended, &now_us))
             continue;
@@ -349,18 +368,17 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+/* At the top of the thread's stack, next to what the C library keeps there: one page less to touch and to find. */
 static struct pool_thread *new_thread(struct pool *pool, size_t stack_bytes)
 {
-    struct pool_thread *th = calloc(1, sizeof *th);
-    if (!th)
+    struct stack stack;
+    if (!stack_alloc(&stack, stack_bytes))
         return NULL;
-    if (!stack_alloc(&th->stack, stack_bytes)) {
-        free(th);
-        return NULL;
-    }
-    sem_init(&th->wake, 0, 0);
+    struct pool_thread *th = stack_reserve(&stack, sizeof *th);
+    th->stack = stack;
     th->pool = pool;
     th->searcher = true;
+    sem_init(&th->wake, 0, 0);
     return th;
 }
 
@@ -389,11 +407,8 @@ bool pool_spawn(struct pool *pool)
     pool_unlock(pool);
     struct pool_thread *th = new_thread(pool, stack_bytes);
     bool started = th && start_thread(th) == 0;
-    if (th && !started) {
-        stack_free(&th->stack);
-        sem_destroy(&th->wake);
-        free(th);
-    }
+    if (th && !started)
+        free_thread(th);
     pthread_mutex_lock(&pool->lock);
     if (started) {
         pool->spawn_failed_us = 0;

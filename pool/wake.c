@@ -103,8 +103,7 @@ void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us)
 bool pool_steps_aside(const struct pool_thread *th, uint64_t now_us)
 {
     const struct pool *pool = th->pool;
-    return pool->rushing && !pool->closed && pool->busy > 0 &&
-           pool->running.prev_running->task->started_us + GUARD_US / 4 > now_us;
+    return pool->rushing && !pool->closed && pool->busy > 0 && pool->last_start_us + GUARD_US / 4 > now_us;
 }
 
 /* Whether the pool rushes, with an idle thread that watches it. */
