@@ -75,6 +75,10 @@ void conf_set_server_name(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_return(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_content(struct conf_walk *walk, const struct conf_node *node);
 
+void conf_set_limit_zone(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_limit(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_limit_log_level(struct conf_walk *walk, const struct conf_node *node);
+
 /* Adds the pool "default" unless the configuration defines it. */
 void conf_add_default_pool(struct conf *conf);
 

@@ -61,6 +61,7 @@ static void copy_settings(struct settings *to, const struct settings *from)
     copy_rows(conf_http_directives, to, from);
     to->keepalive_timeout_ms = from->keepalive_timeout_ms;
     to->keepalive_header_s = from->keepalive_header_s;
+    to->limit_log_level = from->limit_log_level;
     to->large_header_buffers = from->large_header_buffers;
     to->large_header_buffer_bytes = from->large_header_buffer_bytes;
 }
@@ -86,6 +87,18 @@ static void copy_pools(struct conf_pool *to, const struct conf_pool *from)
     }
 }
 
+static void copy_zones(struct conf_zone *to, const struct conf_zone *from)
+{
+    for (; to && from; to = to->next, from = from->next) {
+        struct conf_zone old = *to;
+        *to = *from;
+        to->name = old.name;
+        to->index = old.index;
+        to->node = old.node;
+        to->next = old.next;
+    }
+}
+
 void conf_copy_live(struct conf *to, const struct conf *from)
 {
     copy_rows(conf_core_directives, to, from);
@@ -95,6 +108,7 @@ void conf_copy_live(struct conf *to, const struct conf *from)
         log->level = l->level;
     if (!to->http)
         return;
+    copy_zones(to->http->zones, from->http->zones);
     copy_settings(&to->http->settings, &from->http->settings);
     struct conf_server *server = to->http->servers;
     for (const struct conf_server *s = from->http->servers; s && server; s = s->next, server = server->next)

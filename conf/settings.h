@@ -41,6 +41,31 @@ struct conf_pool {
 
 enum conf_discipline { CONF_FIFO, CONF_LIFO, CONF_CODEL };
 
+enum conf_policy { CONF_POLICY_FIXED, CONF_POLICY_CODEL, CONF_POLICY_GRADIENT };
+
+/* limit_concurrency_zone NAME limit=N ... */
+struct conf_zone {
+    struct slice name;
+    int64_t limit, queue;
+    int64_t queue_timeout_ms;
+    int policy;                     /* enum conf_policy */
+    int64_t min, max;               /* gradient */
+    int64_t target_ms, interval_ms; /* codel */
+    int64_t window_ms, probe_interval_ms, probe_requests, buffer_percent, jitter_percent; /* gradient */
+    int index; /* in the shared memory; the master sets it before it forks */
+    const struct conf_node *node;
+    struct conf_zone *next;
+};
+
+/* limit_concurrency NAME [priority=...]; several lines on one level are a list, in order. */
+struct conf_limit {
+    struct slice zone;
+    struct slice priority; /* high, normal, low, or a text with variables */
+    const struct conf_node *node;
+    struct conf_limit *next;
+    bool reported; /* that its zone is unknown: once, though many locations inherit it */
+};
+
 struct conf_module {
     struct slice path;
     const struct conf_node *node;
@@ -130,6 +155,8 @@ struct settings {
     int64_t client_body_buffer_bytes;
     struct slice client_body_temp_path;
     int64_t handler_timeout_ms;
+    struct conf_limit *limits;
+    int64_t limit_status, limit_dry_run, limit_log_level;
     int64_t sendfile, tcp_nodelay, tcp_nopush, server_tokens;
 };
 
@@ -174,6 +201,7 @@ struct conf_server {
 struct conf_http {
     struct settings settings;
     struct conf_log_format *formats;
+    struct conf_zone *zones;
     struct conf_server *servers;
     const struct conf_node *node;
 };

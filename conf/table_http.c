@@ -1,6 +1,7 @@
 /*
  * conf/table_http.c - the directives of http, server and location, as data, and the setters of inherited lists.
  */
+#include "base/log.h"
 #include "conf/conf.h"
 #include "conf/directive.h"
 
@@ -177,6 +178,7 @@ void conf_inherit_custom(struct settings *s, const struct settings *parent, stru
                                              .types = &default_types,
                                              .keepalive_timeout_ms = 75000,
                                              .keepalive_header_s = 0,
+                                             .limit_log_level = LOG_LEVEL_ERROR,
                                              .large_header_buffers = 4,
                                              .large_header_buffer_bytes = 8192};
     const struct settings *from = parent ? parent : &defaults;
@@ -203,6 +205,10 @@ void conf_inherit_custom(struct settings *s, const struct settings *parent, stru
         s->keepalive_timeout_ms = from->keepalive_timeout_ms;
         s->keepalive_header_s = from->keepalive_header_s;
     }
+    if (!s->limits)
+        s->limits = from->limits;
+    if (s->limit_log_level == CONF_UNSET)
+        s->limit_log_level = from->limit_log_level;
     if (s->large_header_buffers == CONF_UNSET) {
         s->large_header_buffers = from->large_header_buffers;
         s->large_header_buffer_bytes = from->large_header_buffer_bytes;
@@ -274,6 +280,17 @@ const struct conf_directive conf_http_directives[] = {
      "NAME [pool=POOL] [KEY=VALUE ...]", "Answers with a handler of a module, on a thread of the pool."},
     {"handler_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(handler_timeout_ms), 0, 0, "60s", 0, NULL,
      "TIME", "504 when a handler, waiting included, takes longer; its thread counts as stuck until it returns. 0: no bound."},
+    {"limit_concurrency_zone", CONF_HTTP, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, 1, conf_set_limit_zone,
+     "NAME limit=N [queue=N] [queue_timeout=TIME] [policy=fixed|codel|gradient] [min=N] [max=N] [target=TIME] [interval=TIME] [window=TIME] [probe_interval=TIME] [probe_requests=N] [buffer=PERCENT] [jitter=PERCENT]",
+     "A limit of requests that run at a time, over all workers, with a queue for those that wait. Default queue=0 queue_timeout=1s policy=fixed; codel: target=5ms interval=100ms; gradient: min=3 max=1000 window=100ms probe_interval=60s probe_requests=50 buffer=25% jitter=15%."},
+    {"limit_concurrency", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_limit,
+     "NAME [priority=high|normal|low|$variable]", "A request needs a permit of this zone; several lines: one of each. Inherited where a level has none."},
+    {"limit_concurrency_status", HTTP_ALL, 1, 1, CONF_NUMBER, FIELD(limit_status), 400, 599, "503", 0, NULL,
+     "CODE", "The answer to refused requests."},
+    {"limit_concurrency_dry_run", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(limit_dry_run), 0, 0, "off", 0, NULL,
+     "on | off", "Refuses and queues nothing, but logs and counts what it would have."},
+    {"limit_concurrency_log_level", HTTP_ALL, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, 0, conf_set_limit_log_level,
+     "info | notice | warn | error", "The level of the error log for refusals: one line a second for each zone, with their number. Default error."},
     {"status", CONF_LOCATION, 0, 0, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_content,
      "", "The status: HTML, JSON or Prometheus text, by Accept or ?format=."},
     {"stub_status", CONF_SERVER | CONF_LOCATION, 0, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_content,

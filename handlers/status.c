@@ -7,6 +7,9 @@
 
 const char *const status_worker_states[SHM_STATES] = {"free", "starting", "running", "stopping"};
 
+const char *const status_rejections[PERMIT_REASONS] = {"limit", "queue_full",  "queue_timeout",
+                                                       "codel", "client_gone", "draining"};
+
 static struct status_pool *find_pool(struct status_totals *t, const char *name)
 {
     for (int i = 0; i < t->pool_count; i++)
@@ -164,7 +167,9 @@ int status_answer(struct http_exchange *ex, const struct status_source *source)
         return form < 0 ? 400 : 500;
     struct buf text = {0};
     collect(source, t);
-    bool ok = form == FORM_JSON   ? status_write_json(&text, source, t)
+    bool ok = form == FORM_JSON
+                  ? status_write_json(&text, source, t,
+                                      slice_eq(http_find_arg(ex->req.args, SLICE("in_flight")), SLICE("1")))
               : form == FORM_HTML ? status_write_html(&text, source, t)
                                   : status_write_prometheus(&text, source, t, form == FORM_OPENMETRICS);
     free(t);

@@ -9,11 +9,13 @@
 #include "conf/settings.h"
 #include "http/exchange.h"
 #include "pool/figures.h"
+#include "shm/permit.h"
 #include "shm/shm.h"
 
 struct status_source {
     const struct shm *shm;
     const struct conf_pool *site_pools; /* shown even before a worker has used them */
+    const struct conf_zone *site_zones;
     uint64_t now_ms;
 };
 
@@ -48,10 +50,22 @@ struct status_totals {
     int pool_count;
 };
 
+/* A zone of the site, or NULL where shared memory has none of it. */
+static inline const struct permit_zone *status_zone(const struct status_source *source,
+                                                    const struct conf_zone *z)
+{
+    return z->index >= 0 ? &permit_region(source->shm)->zones[z->index] : NULL;
+}
+
+extern const char *const status_rejections[PERMIT_REASONS]; /* "limit", "queue_full", ... */
+
+/* The members of "concurrency"; in_flight adds the list of requests that hold permits. */
+bool status_write_zones(struct buf *out, const struct status_source *source, bool in_flight);
+
 extern const char *const status_worker_states[SHM_STATES]; /* "free", "starting", "running", "stopping" */
 
 bool status_write_json(struct buf *out, const struct status_source *source,
-                       const struct status_totals *totals);
+                       const struct status_totals *totals, bool in_flight);
 bool status_write_prometheus(struct buf *out, const struct status_source *source,
                              const struct status_totals *totals, bool openmetrics);
 bool status_write_html(struct buf *out, const struct status_source *source,

@@ -52,6 +52,28 @@ static bool write_pools(struct buf *out, const struct status_totals *t)
     return ok && buf_printf(out, "</table>\n");
 }
 
+static bool write_zones(struct buf *out, const struct status_source *source)
+{
+    bool ok =
+        !source->site_zones ||
+        buf_printf(out,
+                   "<h2>Limits of concurrency</h2><table><tr><th>zone</th><th>limit</th><th>in flight</th>"
+                   "<th>queued</th><th>admitted</th><th>refused</th><th>reclaimed</th></tr>\n");
+    for (const struct conf_zone *c = source->site_zones; ok && c; c = c->next) {
+        const struct permit_zone *z = status_zone(source, c);
+        uint64_t refused = 0;
+        for (int i = 0; z && i < PERMIT_REASONS; i++)
+            refused += z->rejected[i];
+        if (z)
+            ok = buf_printf(
+                out,
+                "<tr><td>%s</td><td>%u</td><td>%u</td><td>%u</td><td>%llu</td><td%s>%llu</td><td>%llu</td></tr>\n",
+                z->name, z->limit, z->held, z->queued, U(z->admitted), refused ? " class=\"bad\"" : "",
+                U(refused), U(z->reclaimed));
+    }
+    return ok && (!source->site_zones || buf_printf(out, "</table>\n"));
+}
+
 bool status_write_html(struct buf *out, const struct status_source *source, const struct status_totals *t)
 {
     const struct shm *shm = source->shm;
@@ -76,7 +98,7 @@ bool status_write_html(struct buf *out, const struct status_source *source, cons
              U(t->connections), U(t->connection_states[SHM_CONNECTION_READING]),
              U(t->connection_states[SHM_CONNECTION_WRITING]), U(t->connection_states[SHM_CONNECTION_WAITING]),
              U(t->accepted));
-    ok = ok && write_workers(out, shm) && write_pools(out, t);
+    ok = ok && write_workers(out, shm) && write_pools(out, t) && write_zones(out, source);
     return ok && buf_printf(
                      out,
                      "<p>Memory of the workers: %.1f MiB allocated, %.1f MiB resident. "

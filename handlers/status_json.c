@@ -48,7 +48,8 @@ static const char *kind_of(const struct shm_reload *reload)
                                                      : "null";
 }
 
-bool status_write_json(struct buf *out, const struct status_source *source, const struct status_totals *t)
+bool status_write_json(struct buf *out, const struct status_source *source, const struct status_totals *t,
+                       bool in_flight)
 {
     const struct shm *shm = source->shm;
     bool ok = buf_printf(out,
@@ -74,8 +75,9 @@ bool status_write_json(struct buf *out, const struct status_source *source, cons
                     U(t->classes[4]), U(t->classes[5]));
     for (int i = 0; ok && i < t->pool_count; i++)
         ok = write_pool(out, &t->pools[i], i ? "," : "");
+    ok = ok && buf_printf(out, "},\"concurrency\":{") && status_write_zones(out, source, in_flight);
     return ok && buf_printf(out,
-                            "},\"concurrency\":{},\"upstreams\":{},"
+                            "},\"upstreams\":{},"
                             "\"memory\":{\"allocated_bytes\":%llu,\"resident_bytes\":%llu}}\n",
                             U(t->memory_allocated_bytes), U(t->memory_resident_bytes));
 }

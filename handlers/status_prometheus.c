@@ -189,6 +189,53 @@ static void write_pools(struct writer *w, const struct status_totals *t)
     write_pool_tasks(w, t);
 }
 
+static void zone_family(struct writer *w, const struct status_source *source, const char *name,
+                        const char *help, size_t offset)
+{
+    char labels[64];
+    family(w, name, "gauge", help);
+    for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
+        const struct permit_zone *z = status_zone(source, c);
+        snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
+        if (z)
+            number(w, name, labels, *(const _Atomic uint32_t *)(const void *)((const char *)z + offset));
+    }
+}
+
+static void write_zones(struct writer *w, const struct status_source *source)
+{
+    char labels[96];
+    zone_family(w, source, "weir_concurrency_limit", "Most requests that may run at a time.",
+                offsetof(struct permit_zone, limit));
+    zone_family(w, source, "weir_concurrency_in_flight", "Requests that hold a permit.",
+                offsetof(struct permit_zone, held));
+    zone_family(w, source, "weir_concurrency_queued", "Requests that wait for a permit.",
+                offsetof(struct permit_zone, queued));
+    family(w, "weir_concurrency_admitted_total", "counter", "Requests that got a permit.");
+    for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
+        const struct permit_zone *z = status_zone(source, c);
+        snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
+        if (z)
+            number(w, "weir_concurrency_admitted_total", labels, z->admitted);
+    }
+    family(w, "weir_concurrency_rejected_total", "counter", "Requests that were refused, by reason.");
+    for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
+        const struct permit_zone *z = status_zone(source, c);
+        for (int i = 0; z && i < PERMIT_REASONS; i++) {
+            snprintf(labels, sizeof labels, "{zone=\"%.*s\",reason=\"%s\"}", SLICE_ARGS(c->name),
+                     status_rejections[i]);
+            number(w, "weir_concurrency_rejected_total", labels, z->rejected[i]);
+        }
+    }
+    family(w, "weir_concurrency_reclaimed_total", "counter", "Permits taken back from workers that died.");
+    for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
+        const struct permit_zone *z = status_zone(source, c);
+        snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
+        if (z)
+            number(w, "weir_concurrency_reclaimed_total", labels, z->reclaimed);
+    }
+}
+
 bool status_write_prometheus(struct buf *out, const struct status_source *source,
                              const struct status_totals *t, bool openmetrics)
 {
@@ -197,6 +244,7 @@ bool status_write_prometheus(struct buf *out, const struct status_source *source
     write_workers(&w, source->shm, t);
     write_http(&w, t);
     write_pools(&w, t);
+    write_zones(&w, source);
     family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");
     number(&w, "weir_memory_bytes", "{kind=\"allocated\"}", t->memory_allocated_bytes);
     number(&w, "weir_memory_bytes", "{kind=\"resident\"}", t->memory_resident_bytes);

@@ -20,6 +20,8 @@ struct http_peer {
     int remote_binary_len;
 };
 
+struct permits;
+
 struct http_exchange {
     struct arena arena;
     struct http_request req;
@@ -50,9 +52,13 @@ struct http_exchange {
     const uint64_t *now_ms;      /* the owner's clock */
     void (*release)(void *held); /* called with held when the answer has been sent, unless NULL */
     void *held;
-    int forced_status;      /* of the answer that an error page belongs to; 0: none */
-    bool in_error_page;     /* its own errors are shown plainly */
-    int internal_redirects; /* bounded, so that error pages cannot go round */
+    const char *limit_status, *limit_reason; /* of the limits of concurrency; NULL where none applies */
+    struct slice limit_zone;
+    uint64_t limit_queue_ms;
+    struct permits *permits; /* worker/limit.c: what the request holds */
+    int forced_status;       /* of the answer that an error page belongs to; 0: none */
+    bool in_error_page;      /* its own errors are shown plainly */
+    int internal_redirects;  /* bounded, so that error pages cannot go round */
 };
 
 /* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */

@@ -183,6 +183,35 @@ GETTER(get_sent_http)
     return (struct slice){0};
 }
 
+static struct slice text_or_none(const char *text)
+{
+    return text ? slice_of(text) : (struct slice){0};
+}
+
+GETTER(get_limit_status)
+{
+    UNUSED(rest);
+    return text_or_none(ex->limit_status);
+}
+
+GETTER(get_limit_reason)
+{
+    UNUSED(rest);
+    return text_or_none(ex->limit_reason);
+}
+
+GETTER(get_limit_zone)
+{
+    UNUSED(rest);
+    return ex->limit_zone;
+}
+
+GETTER(get_limit_queue_time)
+{
+    UNUSED(rest);
+    return ex->limit_status ? seconds(ex, ex->limit_queue_ms) : (struct slice){0};
+}
+
 GETTER(get_msec)
 {
     UNUSED(rest);
@@ -350,6 +379,10 @@ static const struct http_variable variables[] = {
     {"host", false, get_host},
     {"hostname", false, get_hostname},
     {"http_", true, get_http},
+    {"limit_concurrency_queue_time", false, get_limit_queue_time},
+    {"limit_concurrency_reason", false, get_limit_reason},
+    {"limit_concurrency_status", false, get_limit_status},
+    {"limit_concurrency_zone", false, get_limit_zone},
     {"msec", false, get_msec},
     {"pid", false, get_pid},
     {"pipe", false, get_pipe},

@@ -111,6 +111,14 @@ bool sockets_from_older_binary(void);
 /* Removes the files of unix sockets. */
 void sockets_remove_files(const struct site *site);
 
+/* --- master/zones.c --- */
+
+/* Finds or makes the zones of a configuration; existing ones keep their rules. False: logged. */
+bool zones_open(struct shm *shm, struct conf *conf, const struct conf *in_force);
+
+/* The configuration is in force: its zones follow its rules. */
+void zones_apply(struct shm *shm, const struct conf *conf);
+
 /* --- master/process.c --- */
 bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid);
 bool process_open_logs(struct site *site);

@@ -270,7 +270,7 @@ static bool set_up(struct master *m)
     m->shm = shm_create();
     if (!m->shm)
         log_errno(LOG_LEVEL_EMERG, errno, "mmap() of the shared memory failed");
-    return m->shm != NULL;
+    return m->shm && zones_open(m->shm, m->conf, NULL);
 }
 
 static void tear_down(struct master *m)

@@ -94,6 +94,7 @@ static void reload_in_place(struct master *m, struct conf *conf, struct site *si
     int sink = 0;
     for (const struct conf_error_log *l = m->conf->error_logs; l; l = l->next)
         log_set_level(sink++, (enum log_level)l->level);
+    zones_apply(m->shm, m->conf);
     conf_free(conf);
     m->live_reload_failed = false;
     m->live_reload_deadline_ms = clock_mono_ms() + ANSWER_WITHIN_MS;
@@ -139,7 +140,8 @@ static void reload_by_respawn(struct master *m, struct conf *conf, struct site *
 {
     uid_t uid;
     gid_t gid;
-    if (!process_find_user(conf, &uid, &gid) || !process_open_logs(site) || !sockets_open(site, m->site)) {
+    if (!process_find_user(conf, &uid, &gid) || !process_open_logs(site) ||
+        !zones_open(m->shm, conf, m->conf) || !sockets_open(site, m->site)) {
         refuse(m, conf, site);
         return;
     }
@@ -168,6 +170,7 @@ static void commit_new(struct master *m)
     m->without_workers = false;
     m->reload = (struct pending_reload){0};
     counter_set(&m->shm->generation, m->generation);
+    zones_apply(m->shm, m->conf);
     site_use_error_logs(m->site);
     if (!slice_eq(old_conf->pid_path, m->conf->pid_path) && process_write_pid(m->conf))
         unlink(old_conf->pid_path.data);

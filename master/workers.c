@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "shm/permit.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -139,6 +140,7 @@ static void on_child_end(struct master *m, int slot, int status)
     workers_read_channels(m);
     close_channel(c);
     shm_slot_clear_gauges(s);
+    permit_reclaim(m->shm, slot);
     for (int i = 0; i < SHM_POOLS; i++)
         pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[i].figures);
     bool replace =

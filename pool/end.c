@@ -32,6 +32,11 @@ void pool_end_all(struct pool *pool, struct pool_task *list)
     }
 }
 
+bool pool_any_ended(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->ended, memory_order_relaxed) != NULL;
+}
+
 struct pool_task *pool_collect(struct pool *pool)
 {
     struct pool_task *newest = atomic_exchange_explicit(&pool->ended, NULL, memory_order_acquire),

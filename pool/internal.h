@@ -19,6 +19,7 @@
 #ifndef WEIR_POOL_INTERNAL_H
 #define WEIR_POOL_INTERNAL_H
 
+#include "base/codel.h"
 #include "pool/pool.h"
 #include "pool/stack.h"
 
@@ -79,12 +80,6 @@ struct pool_thread {
     bool trimmed;  /* since it went idle */
     bool searcher; /* one of pool->searching */
     bool finished; /* left its loop in the ordinary way */
-};
-
-struct codel {
-    uint64_t interval_end_us;
-    uint64_t smallest_delay_us; /* of the current interval */
-    bool overloaded;            /* the last interval's smallest delay exceeded the target */
 };
 
 struct pool {

@@ -140,6 +140,9 @@ void pool_expire(struct pool *pool);
 /* The ended tasks without a done callback, oldest first, linked by next. One thread at a time. */
 struct pool_task *pool_collect(struct pool *pool);
 
+/* Whether pool_collect would return something: a look at one word, from any thread. */
+bool pool_any_ended(const struct pool *pool);
+
 enum pool_shutdown_mode { POOL_DRAIN, POOL_DROP };
 
 /*

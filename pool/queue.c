@@ -1,18 +1,12 @@
 /*
  * pool/queue.c - which waiting task runs next, and which ones have waited too long.
  *
- * codel is the controlled-delay discipline (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012) in the
- * form for servers of "Fail at Scale" (Maurer, ACM Queue 2015): interval 100 ms, target 5 ms; while even the smallest
- * delay of an interval exceeded the target, the newest task goes first and those older than twice the target are shed.
+ * codel: see base/codel.h.
  */
 #include "base/clock.h"
 #include "pool/internal.h"
 
-enum {
-    CODEL_INTERVAL_US = 100000,
-    CODEL_TARGET_US = 5000,
-    PASSED_OVER_MAX = 8 /* takes before a lower priority is let through */
-};
+enum { PASSED_OVER_MAX = 8 /* takes before a lower priority is let through */ };
 
 /* From the highest to the lowest. */
 static const enum pool_priority ranks[POOL_PRIORITIES] = {POOL_HIGH, POOL_NORMAL, POOL_LOW};
@@ -55,17 +49,6 @@ void pool_remove(struct pool *pool, struct pool_task *t, enum pool_outcome outco
     t->fail_reason = NULL;
     counter_add(counter_of(pool->figures, outcome), 1);
     pool_note_room(pool, 1);
-}
-
-static void codel_observe(struct codel *c, uint64_t now_us, uint64_t delay_us)
-{
-    if (now_us >= c->interval_end_us) {
-        c->overloaded = c->interval_end_us != 0 && c->smallest_delay_us > CODEL_TARGET_US;
-        c->interval_end_us = now_us + CODEL_INTERVAL_US;
-        c->smallest_delay_us = delay_us;
-    } else if (delay_us < c->smallest_delay_us) {
-        c->smallest_delay_us = delay_us;
-    }
 }
 
 /* Of all priorities. */
@@ -125,7 +108,7 @@ struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task
         !pool_pull(pool))
         return NULL;
     if (codel) {
-        codel_observe(&pool->codel, now_us, oldest_age(pool, now_us));
+        codel_observe(&pool->codel, now_us, oldest_age(pool, now_us), CODEL_INTERVAL_US, CODEL_TARGET_US);
         newest = pool->codel.overloaded;
     }
     if (codel || pool->config.queue_timeout_ms) {

@@ -4,15 +4,22 @@
 #include "shm/shm.h"
 
 #include "base/clock.h"
+#include "shm/permit.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
+#define PERMITS_AT ((sizeof(struct shm) + 63) / 64 * 64)
+#define TOTAL_BYTES (PERMITS_AT + sizeof(struct permit_region))
+
 struct shm *shm_create(void)
 {
-    struct shm *shm = mmap(NULL, sizeof *shm, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    /* Only what is touched costs memory, and that is little: so none is reserved. */
+    struct shm *shm =
+        mmap(NULL, TOTAL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (shm == MAP_FAILED)
         return NULL;
+    shm->permits = (struct permit_region *)(void *)((char *)shm + PERMITS_AT);
     shm->layout_version = SHM_LAYOUT_VERSION;
     shm->slot_count = SHM_SLOTS;
     shm->start_mono_ms = clock_mono_ms();
@@ -25,7 +32,7 @@ struct shm *shm_create(void)
 void shm_destroy(struct shm *shm)
 {
     if (shm)
-        munmap(shm, sizeof *shm);
+        munmap(shm, TOTAL_BYTES);
 }
 
 int shm_find_free_slot(const struct shm *shm)

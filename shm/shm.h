@@ -17,11 +17,12 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 2,
+    SHM_LAYOUT_VERSION = 3,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
-    SHM_POOL_NAME_BYTES = 32
+    SHM_POOL_NAME_BYTES = 32,
+    SHM_PERMITS_PER_SLOT = 8192 /* requests that one worker may hold permits for, or have waiting */
 };
 
 enum shm_worker_state {
@@ -77,6 +78,8 @@ struct shm_reload {
 
 enum { SHM_RELOAD_NONE, SHM_RELOAD_IN_PLACE, SHM_RELOAD_RESPAWN };
 
+struct permit_region;
+
 struct shm {
     uint32_t layout_version;
     uint32_t slot_count;
@@ -84,6 +87,7 @@ struct shm {
     _Atomic uint64_t generation; /* of the configuration in force, from 1 */
     struct shm_reload reload;
     _Atomic uint64_t restarts_by_exit, restarts_by_signal;
+    struct permit_region *permits; /* behind the slots; shm/permit.h */
     struct shm_slot slots[SHM_SLOTS];
 };
 

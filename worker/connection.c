@@ -105,6 +105,8 @@ void connection_close(struct connection *c)
     c->dead = true;
     if (c->job)
         offload_client_gone(c);
+    if (c->state == CONNECTION_QUEUED)
+        limit_client_gone(c);
     if (c->ex)
         request_gone(c);
     counter_add(&w->slot->connections, (uint64_t)-1);
@@ -157,6 +159,10 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
     (void)worker;
     if (c->state == CONNECTION_HANDLER) {
         offload_timeout(c);
+        return;
+    }
+    if (c->state == CONNECTION_QUEUED) {
+        limit_timeout(c);
         return;
     }
     if (c->state == CONNECTION_BODY) {

@@ -9,6 +9,7 @@
 #include "base/wheel.h"
 #include "handlers/file_cache.h"
 #include "handlers/job.h"
+#include "shm/permit.h"
 #include "worker/worker.h"
 
 #include <ev.h>
@@ -21,11 +22,14 @@ enum {
     LINGER_SILENCE_MS = 5000,     /* a lingering connection is closed once nothing came for so long */
     EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
     POOLS_MAX = SHM_POOLS,
+    URGENT_PRIORITY = 1, /* of libev's: finished and admitted work goes before new requests */
+    URGENT_EVERY = 16    /* connections served between two looks for such work */
 };
 
 enum connection_state {
     CONNECTION_HEAD,    /* between requests, or reading a head */
     CONNECTION_BODY,    /* reading a request's body */
+    CONNECTION_QUEUED,  /* the request waits for a permit */
     CONNECTION_HANDLER, /* a handler has the request */
     CONNECTION_SEND,    /* sending a body that did not go out at once, or streaming */
     CONNECTION_LINGER, /* answered and shut down; reading what the client still sends, so that it sees the answer */
@@ -78,6 +82,13 @@ struct worker_pool {
     const struct conf_pool *conf;
 };
 
+/* Refusals of a zone that have not been logged one by one. */
+struct limit_noise {
+    const struct conf_zone *zone;
+    int level;
+    uint64_t logged_ms, silent;
+};
+
 struct worker {
     struct ev_loop *loop;
     const struct worker_options *options;
@@ -101,6 +112,13 @@ struct worker {
     ev_async pool_wake;
     ev_timer expire;                      /* runs while there are jobs */
     struct weir_request *_Atomic outputs; /* jobs with new output; pushed by threads */
+    struct permit_user permits;
+    struct connection **waiting; /* by permit: who waits for it */
+    unsigned waiters;
+    ev_io limit_socket;
+    ev_timer limit_look; /* runs while there are waiters */
+    struct limit_noise limit_noise[PERMIT_ZONES];
+    unsigned served_since_urgent; /* connections, since worker_do_urgent */
     struct wheel wheel;
     ev_timer wheel_timer;
     uint64_t wheel_armed_ms; /* when wheel_timer fires; 0 when it is stopped */
@@ -124,6 +142,9 @@ struct worker {
 /* --- worker/loop.c --- */
 /* Writes memory, CPU time and heartbeat to the slot. */
 void worker_publish_figures(struct worker *w);
+
+/* What must not wait for the rest of a turn: answers of handlers, and requests that have got their permit. */
+void worker_do_urgent(struct worker *w);
 
 /* --- worker/accept.c --- */
 bool accept_open(struct worker *w);
@@ -218,6 +239,29 @@ void request_done(struct connection *c);
 void request_gone(struct connection *c);
 void request_log(struct connection *c, struct http_exchange *ex);
 
+/* --- worker/limit.c --- */
+bool limit_open(struct worker *w);
+
+/* True when the request may go on; else it waits for a permit, or has been answered. */
+bool limit_pass(struct connection *c);
+
+/* The request's work is done, though its answer has still to go: for policies that measure. */
+void limit_served(struct http_exchange *ex);
+
+/* Gives back what the exchange holds. unserved: the time until now says nothing of the work. */
+void limit_release(struct worker *w, struct http_exchange *ex, bool unserved);
+
+/* Goes on with requests whose permit has come, and answers those whose wait was ended. */
+void limit_settle(struct worker *w);
+void limit_timeout(struct connection *c);
+void limit_client_gone(struct connection *c);
+
+/* The worker stops: who waits is told so. */
+void limit_refuse_waiting(struct worker *w);
+
+/* Logs how many refusals were not logged. */
+void limit_log_silent(struct worker *w);
+
 /* --- worker/body.c --- */
 
 /* Takes body bytes off data. Returns how many; sets *done, or *error to a status. */
@@ -232,6 +276,9 @@ void offload_reconfigure(struct worker *w);
 void offload_start(struct connection *c);
 void offload_timeout(struct connection *c);
 void offload_client_gone(struct connection *c);
+
+/* Takes what threads have finished, if they have. */
+void offload_collect(struct worker *w);
 
 /* Takes what the handler has written into the output. False when there was nothing. */
 bool offload_pull(struct connection *c);

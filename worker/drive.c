@@ -241,7 +241,7 @@ static void read_ahead(struct connection *c)
     ssize_t n = recv(c->io.fd, w->input, READ_AHEAD_BYTES, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n == 0 && c->state != CONNECTION_HANDLER) {
+    if (n == 0 && c->state != CONNECTION_HANDLER && c->state != CONNECTION_QUEUED) {
         c->eof = true; /* it may only have closed its sending side: it still gets its answer */
         c->close_after |= c->state == CONNECTION_HEAD;
         watch(c);
@@ -273,13 +273,17 @@ static void linger(struct connection *c)
 void connection_on_event(struct ev_loop *loop, ev_io *io, int events)
 {
     struct connection *c = (struct connection *)io; /* its first member */
+    struct worker *w = connection_worker(c);
     (void)loop;
     if (events & EV_WRITE)
         connection_drive(c); /* what can be read comes with the next turn */
     else if (c->state == CONNECTION_LINGER)
         linger(c);
-    else if (c->state == CONNECTION_HANDLER || c->state == CONNECTION_SEND || c->out)
+    else if (c->state == CONNECTION_HANDLER || c->state == CONNECTION_QUEUED || c->state == CONNECTION_SEND ||
+             c->out)
         read_ahead(c);
     else
         read_and_drive(c);
+    if (++w->served_since_urgent >= URGENT_EVERY)
+        worker_do_urgent(w);
 }

@@ -93,6 +93,7 @@ void exchange_drop_bodies(struct http_exchange *ex)
 
 void exchange_free(struct worker *w, struct http_exchange *ex)
 {
+    limit_release(w, ex, false);
     exchange_drop_bodies(ex);
     if (ex->body.cap > BODY_KEPT_BYTES)
         buf_free(&ex->body);
@@ -141,6 +142,9 @@ struct http_exchange *exchange_disown(struct connection *c)
     copy->server_name = old->server_name;
     copy->pipelined = old->pipelined;
     copy->in_error_page = old->in_error_page;
+    copy->limit_status = old->limit_status;
+    copy->limit_zone = old->limit_zone;
+    copy->limit_queue_ms = old->limit_queue_ms;
     copy->forced_status = old->forced_status;
     copy->internal_redirects = old->internal_redirects;
     copy->res.close = true;

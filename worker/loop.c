@@ -47,10 +47,18 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     struct worker *w = prepare->data;
     (void)loop;
     (void)events;
+    limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
     logfiles_flush(&w->site->access_files);
     arm_wheel(w);
     if (w->draining && w->connections == 0 && w->jobs == 0)
         ev_break(w->loop, EVBREAK_ALL);
+}
+
+void worker_do_urgent(struct worker *w)
+{
+    w->served_since_urgent = 0;
+    offload_collect(w);
+    limit_settle(w);
 }
 
 static void take_time(struct worker *w)
@@ -104,6 +112,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
         w->busy_since_purge = 0;
     }
     requests_before = requests;
+    limit_log_silent(w);
     worker_publish_figures(w);
 }
 
@@ -131,6 +140,7 @@ static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     log_warn("worker_shutdown_timeout is over with %u connections and %u handlers left", w->connections,
              w->jobs);
+    limit_refuse_waiting(w);
     ev_break(loop, EVBREAK_ALL);
 }
 
@@ -162,6 +172,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
         break;
     default: /* TERM, INT */
         w->draining = true;
+        limit_refuse_waiting(w);
         ev_break(loop, EVBREAK_ALL);
     }
 }
@@ -316,7 +327,7 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     file_cache_init(&w->files);
     take_time(w);
     watch_time(w);
-    return offload_open_pools(w) && accept_open(w);
+    return offload_open_pools(w) && limit_open(w) && accept_open(w);
 }
 
 int worker_run(const struct worker_options *options)

@@ -85,6 +85,7 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
     struct connection *c = job->connection;
     struct http_exchange *ex = job->ex;
     w->jobs--;
+    limit_served(ex);
     if (!c) {
         job_release(job);
         exchange_free(w, ex);
@@ -117,12 +118,14 @@ static void start_stream(struct connection *c, struct weir_request *job)
     request_answer(c, 0);
 }
 
-static void on_wake(struct ev_loop *loop, ev_async *async, int events)
+void offload_collect(struct worker *w)
 {
-    struct worker *w = async->data;
     struct pool_task *ended[POOLS_MAX] = {0};
-    (void)loop;
-    (void)events;
+    bool any = atomic_load_explicit(&w->outputs, memory_order_relaxed) != NULL;
+    for (int i = 0; i < w->pool_count; i++)
+        any |= pool_any_ended(w->pools[i].pool);
+    if (!any)
+        return;
     for (int i = 0; i < w->pool_count; i++)
         ended[i] = pool_collect(w->pools[i].pool);
     /* Jobs that ended have announced their output before: so none in this list is freed before it is looked at. */
@@ -147,6 +150,13 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int events)
     }
 }
 
+static void on_wake(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)loop;
+    (void)events;
+    worker_do_urgent(async->data);
+}
+
 /* A handler whose client has left may end in its time; after that it is given up like any other. */
 static void give_up_orphans(struct worker *w)
 {
@@ -158,6 +168,8 @@ static void give_up_orphans(struct worker *w)
             continue;
         list_remove(n);
         pool_abandon(job->pool, &job->task);
+        limit_release(w, job->ex,
+                      false); /* the thread counts as stuck from now on, and the request is over */
     }
 }
 
@@ -177,6 +189,7 @@ bool offload_open_pools(struct worker *w)
 {
     the_worker = w;
     ev_async_init(&w->pool_wake, on_wake);
+    ev_set_priority(&w->pool_wake, URGENT_PRIORITY);
     w->pool_wake.data = w;
     ev_async_start(w->loop, &w->pool_wake);
     ev_timer_init(&w->expire, on_expire, EXPIRE_EVERY_S, EXPIRE_EVERY_S);
@@ -268,10 +281,12 @@ static void part(struct connection *c, bool give_up)
         job_release(job);
         exchange_free(connection_worker(c), old);
     } else if (!pool_cancel(job->pool, &job->task)) {
-        if (give_up)
+        if (give_up) {
             pool_abandon(job->pool, &job->task);
-        else
+            limit_release(connection_worker(c), old, false);
+        } else {
             list_push_back(&connection_worker(c)->orphans, &job->orphan);
+        }
     }
 }
 

@@ -137,7 +137,8 @@ static int run_status(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     worker_publish_figures(w);
-    struct status_source source = {.shm = w->shm, .site_pools = w->conf->pools, .now_ms = w->now_ms};
+    struct status_source source = {
+        .shm = w->shm, .site_pools = w->conf->pools, .site_zones = w->conf->http->zones, .now_ms = w->now_ms};
     return c->location->content == CONF_CONTENT_STATUS ? status_answer(c->ex, &source)
                                                        : status_answer_stub(c->ex, &source);
 }
@@ -156,6 +157,13 @@ static int run_once(struct connection *c)
     return run_status(c);
 }
 
+/* As in nginx, "return" answers before any limit is asked; the status is never refused. */
+static bool is_limited(const struct connection *c)
+{
+    return !c->location->return_code && c->location->content == CONF_CONTENT_STATIC &&
+           c->ex->req.path.data[0] == '/';
+}
+
 void request_run(struct connection *c)
 {
     int result;
@@ -164,6 +172,8 @@ void request_run(struct connection *c)
             connection_close(c);
             return;
         }
+        if (is_limited(c) && !limit_pass(c))
+            return;
         result = run_once(c);
         if (result != STATIC_ROUTE_AGAIN) {
             request_answer(c, result);
@@ -176,7 +186,8 @@ void request_run(struct connection *c)
         }
         route(c);
     }
-    offload_start(c);
+    if (limit_pass(c))
+        offload_start(c);
 }
 
 static const struct error_target *find_error_target(const struct connection *c, int status)

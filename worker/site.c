@@ -107,6 +107,55 @@ static void init_handler(struct site *site, struct location *l, const struct con
     }
 }
 
+static const struct conf_zone *find_zone(struct site *site, struct conf_limit *c)
+{
+    const struct conf_zone *z = site->conf->http->zones;
+    while (z && !slice_eq(z->name, c->zone))
+        z = z->next;
+    if (!z && !c->reported)
+        conf_error(&site->conf->errors, c->node,
+                   "unknown zone \"%.*s\"; define it in http: limit_concurrency_zone %.*s limit=N;",
+                   SLICE_ARGS(c->zone), SLICE_ARGS(c->zone));
+    c->reported |= !z;
+    return z;
+}
+
+static struct location_limit limit_of(struct site *site, struct conf_limit *c)
+{
+    struct location_limit l = {.zone = find_zone(site, c), .priority = PERMIT_NORMAL};
+    if (slice_eq(c->priority, SLICE("high")))
+        l.priority = PERMIT_HIGH;
+    else if (slice_eq(c->priority, SLICE("low")))
+        l.priority = PERMIT_LOW;
+    else if (c->priority.len && c->priority.data[0] == '$')
+        l.priority_text = compile(site, c->priority, c->node);
+    return l;
+}
+
+static int by_zone_name(const void *a, const void *b)
+{
+    const struct location_limit *x = a, *y = b;
+    return strcmp(x->zone->name.data, y->zone->name.data);
+}
+
+static void build_limits(struct site *site, struct location *l, struct conf_limit *list)
+{
+    int count = 0;
+    for (struct conf_limit *c = list; c; c = c->next)
+        count++;
+    if (count > SITE_LIMITS_MAX)
+        conf_error(&site->conf->errors, list->node, "more than %d \"limit_concurrency\" here; remove some",
+                   SITE_LIMITS_MAX);
+    if (count == 0 || count > SITE_LIMITS_MAX)
+        return;
+    l->limits = must(arena_zalloc(&site->arena, (size_t)count * sizeof *l->limits));
+    for (struct conf_limit *c = list; c; c = c->next) {
+        l->limits[l->limit_count] = limit_of(site, c);
+        l->limit_count += l->limits[l->limit_count].zone != NULL;
+    }
+    qsort(l->limits, (size_t)l->limit_count, sizeof *l->limits, by_zone_name);
+}
+
 static struct location *build_location(struct site *site, const struct conf_location *c,
                                        const struct conf_location *outer)
 {
@@ -117,6 +166,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
     l->content = c->content;
     l->access_logs = build_logs(site, c->settings.access_logs);
     l->error_targets = build_error_targets(site, c->settings.error_pages);
+    build_limits(site, l, c->settings.limits);
     if (ret) {
         l->return_code = ret->code;
         l->return_text = ret->text.data ? compile(site, ret->text, ret->node) : NULL;

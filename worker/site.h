@@ -15,8 +15,9 @@
 #include "http/router.h"
 #include "http/template.h"
 #include "net/listener.h"
+#include "shm/permit.h"
 
-enum { SITE_REUSEPORT_MAX = 64 };
+enum { SITE_REUSEPORT_MAX = 64, SITE_LIMITS_MAX = 8 /* zones of one location */ };
 
 struct access_log {
     struct logfile *file;
@@ -33,6 +34,13 @@ struct error_target {
     struct error_target *next;
 };
 
+/* A permit that requests need. */
+struct location_limit {
+    const struct conf_zone *zone;
+    enum permit_priority priority;
+    const struct http_template *priority_text; /* says it for each request, or NULL */
+};
+
 struct location {
     const struct settings *settings;
     enum conf_content content;
@@ -42,6 +50,9 @@ struct location {
     void *handler_settings;
     const struct http_template *alias; /* in a regex location: the whole path */
     int pool;                          /* index in the order of conf->pools */
+    struct location_limit
+        *limits; /* by name of their zones: in the same order everywhere, so that none waits in a ring */
+    int limit_count;
     struct access_log *access_logs;
     struct error_target *error_targets;
     struct location *next_made; /* all of a site, for freeing handlers' settings */

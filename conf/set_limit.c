@@ -1,0 +1,179 @@
+/*
+ * conf/set_limit.c - limits of concurrency: zones, and where they apply.
+ */
+#include "base/log.h"
+#include "conf/conf.h"
+#include "conf/directive.h"
+
+enum { NAME_MAX_BYTES = 31, LIMIT_MAX = 1000000, QUEUE_MAX = 1000000 };
+
+static bool parse_whole(struct slice text, int64_t least, int64_t most, int64_t *value)
+{
+    int64_t n;
+    if (!conf_parse_number(text, &n) || n < least || n > most)
+        return false;
+    *value = n;
+    return true;
+}
+
+static bool parse_percent(struct slice text, int64_t *value)
+{
+    if (text.len > 0 && text.data[text.len - 1] == '%')
+        text.len--;
+    return parse_whole(text, 0, 1000, value);
+}
+
+static bool parse_duration(struct slice text, int64_t *value_ms)
+{
+    int64_t ms;
+    if (!conf_parse_time(text, &ms) || ms < 1)
+        return false;
+    *value_ms = ms;
+    return true;
+}
+
+static bool parse_policy(struct slice text, int *policy)
+{
+    static const char *const names[] = {"fixed", "codel", "gradient"};
+    for (int i = 0; i < 3; i++) {
+        if (slice_eq(text, slice_of(names[i]))) {
+            *policy = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_parameter(struct conf_zone *z, struct slice key, struct slice value)
+{
+    static const struct {
+        const char *key;
+        size_t offset;
+        int64_t least, most;
+    } numbers[] = {
+        {"limit", offsetof(struct conf_zone, limit), 1, LIMIT_MAX},
+        {"queue", offsetof(struct conf_zone, queue), 0, QUEUE_MAX},
+        {"min", offsetof(struct conf_zone, min), 1, LIMIT_MAX},
+        {"max", offsetof(struct conf_zone, max), 1, LIMIT_MAX},
+        {"probe_requests", offsetof(struct conf_zone, probe_requests), 1, 10000},
+    };
+    static const struct {
+        const char *key;
+        size_t offset;
+    } times[] = {
+        {"queue_timeout", offsetof(struct conf_zone, queue_timeout_ms)},
+        {"target", offsetof(struct conf_zone, target_ms)},
+        {"interval", offsetof(struct conf_zone, interval_ms)},
+        {"window", offsetof(struct conf_zone, window_ms)},
+        {"probe_interval", offsetof(struct conf_zone, probe_interval_ms)},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (slice_eq(key, slice_of(numbers[i].key)))
+            return parse_whole(value, numbers[i].least, numbers[i].most,
+                               (int64_t *)(void *)((char *)z + numbers[i].offset));
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        if (slice_eq(key, slice_of(times[i].key)))
+            return parse_duration(value, (int64_t *)(void *)((char *)z + times[i].offset));
+    if (slice_eq(key, SLICE("policy")))
+        return parse_policy(value, &z->policy);
+    if (slice_eq(key, SLICE("buffer")))
+        return parse_percent(value, &z->buffer_percent);
+    return slice_eq(key, SLICE("jitter")) && parse_percent(value, &z->jitter_percent);
+}
+
+static void set_parameters(struct conf_walk *w, const struct conf_node *n, struct conf_zone *z)
+{
+    for (const struct conf_key_value *kv = conf_key_values(w, n, 1); kv; kv = kv->next)
+        if (!set_parameter(z, kv->key, kv->value))
+            conf_error(
+                &w->conf->errors, n,
+                "invalid parameter \"%.*s=%.*s\" in \"limit_concurrency_zone\" directive; write limit=N (1 to %d), "
+                "queue=N (0 to %d), queue_timeout=TIME, policy=fixed|codel|gradient, for codel target=TIME and "
+                "interval=TIME, for gradient min=N, max=N, window=TIME, probe_interval=TIME, probe_requests=N, "
+                "buffer=PERCENT, jitter=PERCENT",
+                SLICE_ARGS(kv->key), SLICE_ARGS(kv->value), LIMIT_MAX, QUEUE_MAX);
+    if (z->limit == 0)
+        conf_error(&w->conf->errors, n,
+                   "\"limit_concurrency_zone\" needs limit=N, the most requests that run at a time");
+    if (z->min > z->max)
+        conf_error(&w->conf->errors, n,
+                   "min=%lld is above max=%lld in \"limit_concurrency_zone\"; lower min or raise max",
+                   (long long)z->min, (long long)z->max);
+}
+
+void conf_set_limit_zone(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_zone *z = conf_must(arena_zalloc(&w->conf->arena, sizeof *z)), **tail = &w->conf->http->zones;
+    *z = (struct conf_zone){.name = n->args[0],
+                            .queue_timeout_ms = 1000,
+                            .min = 3,
+                            .max = 1000,
+                            .target_ms = 5,
+                            .interval_ms = 100,
+                            .window_ms = 100,
+                            .probe_interval_ms = 60000,
+                            .probe_requests = 50,
+                            .buffer_percent = 25,
+                            .jitter_percent = 15,
+                            .index = -1,
+                            .node = n};
+    if (z->name.len > NAME_MAX_BYTES || z->name.len == 0 ||
+        strspn(z->name.data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") <
+            z->name.len)
+        conf_error(&w->conf->errors, n,
+                   "invalid zone name \"%.*s\"; use 1 to %d letters, digits, \"_\", \"-\", \".\"",
+                   SLICE_ARGS(z->name), NAME_MAX_BYTES);
+    for (; *tail; tail = &(*tail)->next)
+        if (slice_eq((*tail)->name, z->name))
+            conf_error(&w->conf->errors, n,
+                       "duplicate zone \"%.*s\"; the first is in line %d; give it another name",
+                       SLICE_ARGS(z->name), (*tail)->node->line);
+    *tail = z;
+    set_parameters(w, n, z);
+}
+
+static bool valid_priority(struct slice p)
+{
+    return slice_eq(p, SLICE("high")) || slice_eq(p, SLICE("normal")) || slice_eq(p, SLICE("low")) ||
+           (p.len > 1 && p.data[0] == '$');
+}
+
+void conf_set_limit(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_limit *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
+    *l = (struct conf_limit){.zone = n->args[0], .priority = SLICE("normal"), .node = n};
+    if (n->nargs > 1) {
+        struct slice p = n->args[1];
+        l->priority = slice_starts(p, SLICE("priority=")) ? slice_from(p, 9) : (struct slice){0};
+        if (!valid_priority(l->priority))
+            conf_error(
+                &w->conf->errors, n,
+                "invalid parameter \"%.*s\" in \"limit_concurrency\" directive; write priority=high, normal, low or "
+                "a variable that has one of these values",
+                SLICE_ARGS(p));
+    }
+    struct conf_limit **tail = &w->settings->limits;
+    for (; *tail; tail = &(*tail)->next)
+        if (slice_eq((*tail)->zone, l->zone))
+            conf_error(&w->conf->errors, n, "zone \"%.*s\" is duplicate here; remove one of the lines",
+                       SLICE_ARGS(l->zone));
+    *tail = l;
+}
+
+void conf_set_limit_log_level(struct conf_walk *w, const struct conf_node *n)
+{
+    static const enum log_level levels[] = {LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WARN,
+                                            LOG_LEVEL_ERROR};
+    int level = log_level_by_name(n->args[0].data);
+    if (w->settings->limit_log_level != CONF_UNSET)
+        conf_error(&w->conf->errors, n,
+                   "\"limit_concurrency_log_level\" directive is duplicate; remove one of them");
+    for (int i = 0; i < 4; i++)
+        if (level == (int)levels[i])
+            w->settings->limit_log_level = level;
+    if (w->settings->limit_log_level == CONF_UNSET)
+        conf_error(
+            &w->conf->errors, n,
+            "invalid value \"%.*s\" in \"limit_concurrency_log_level\"; it is info, notice, warn or error",
+            SLICE_ARGS(n->args[0]));
+}

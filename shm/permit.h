@@ -1,0 +1,224 @@
+/*
+ * shm/permit.h - limits of concurrency over all processes: a permit for each request that runs, a queue for those that
+ * wait, and nothing of either lost when a process dies at any instruction.
+ *
+ * A permit is an entry in shared memory. Each process takes entries from a part that is its own, so an entry's place says
+ * whose it is; its tag says of which zone it is and whether it is held or waits. The tag is one word, and storing it is
+ * what makes an admission or a release true. All else - counts, queues, the limit's state - is derived from the tags and
+ * can be made anew from them at any time (shm/permit_repair.c). A zone's fields change under the zone's lock, which is a
+ * process id; whoever finds it held by a dead process takes it over and makes the derived state anew.
+ *
+ * A permit that becomes free goes to the waiter of the highest priority that has waited longest, whichever process it
+ * belongs to; that process then finds the entry among its changed ones, and is woken by a datagram.
+ *
+ * Ownership: the region belongs to struct shm. A permit_user is a process's own.
+ * Threads and processes: a permit_user by one thread at a time; the region by all processes at any time.
+ * Times are microseconds of clock_mono_us, the same for all processes.
+ */
+#ifndef WEIR_SHM_PERMIT_H
+#define WEIR_SHM_PERMIT_H
+
+#include "base/codel.h"
+#include "shm/shm.h"
+
+enum { PERMIT_ZONES = 64, PERMIT_NAME_BYTES = 32, PERMIT_URI_BYTES = 64, PERMIT_METHOD_BYTES = 13 };
+
+enum permit_policy { PERMIT_FIXED, PERMIT_CODEL, PERMIT_GRADIENT };
+enum permit_priority { PERMIT_HIGH, PERMIT_NORMAL, PERMIT_LOW, PERMIT_PRIORITIES };
+
+/* Why a request was refused. */
+enum permit_reason {
+    PERMIT_LIMIT,      /* no permit is free, and there is no queue */
+    PERMIT_QUEUE_FULL, /* nor is there room in the queue */
+    PERMIT_QUEUE_TIMEOUT,
+    PERMIT_CODEL_SHED,
+    PERMIT_CLIENT_GONE, /* while it waited */
+    PERMIT_DRAINING,    /* its process stopped while it waited */
+    PERMIT_REASONS
+};
+
+/* As configured. Plain values with units; 0 where a policy has no use for one. */
+struct permit_rules {
+    uint32_t limit; /* fixed, codel: the limit; gradient: what it starts from */
+    uint32_t queue; /* most that may wait */
+    uint64_t queue_timeout_us;
+    enum permit_policy policy;
+    uint32_t min, max;               /* gradient: bounds of the limit */
+    uint64_t target_us, interval_us; /* codel */
+    uint64_t window_us;              /* gradient: how often the limit is set */
+    uint64_t probe_interval_us;      /* gradient: between two measurements of the smallest time */
+    uint32_t probe_requests;         /* gradient: how many requests each of them takes */
+    uint32_t buffer_percent;         /* gradient: tolerated on top of the smallest time */
+    uint32_t jitter_percent;         /* gradient: most that probe_interval is stretched by */
+};
+
+/* The gradient's measurements; see shm/permit_policy.c. */
+enum { GRADIENT_BUCKETS = 128 };
+struct gradient {
+    uint64_t window_end_us;
+    uint64_t min_rtt_us; /* 0: not yet known */
+    uint64_t probe_at_us, probe_since_us;
+    uint64_t random;
+    double exact_limit; /* before rounding */
+    uint32_t samples, at_min;
+    uint32_t counts[GRADIENT_BUCKETS];
+    bool probing;
+};
+
+struct permit_queue {
+    uint32_t oldest, newest; /* references to permits; 0: none */
+};
+
+struct permit_zone {
+    _Alignas(64) _Atomic uint32_t lock; /* the pid of who holds it; 0: nobody */
+    _Atomic uint32_t limit;             /* in force now */
+    _Atomic uint32_t held, queued;
+    _Atomic uint32_t queue_limit;
+    _Atomic uint32_t waiting[PERMIT_PRIORITIES];
+    struct permit_queue queues[PERMIT_PRIORITIES];
+    uint64_t last_ticket;
+    struct codel codel;
+    _Alignas(64) char name[PERMIT_NAME_BYTES]; /* "" when unused */
+    struct permit_rules rules;
+    struct gradient gradient;
+    /* counters */
+    _Alignas(64) _Atomic uint64_t admitted;
+    _Atomic uint64_t reclaimed; /* held by processes that died */
+    _Atomic uint64_t rejected[PERMIT_REASONS];
+    _Atomic uint64_t dry_run_rejected, dry_run_queued;
+};
+
+enum permit_state {
+    PERMIT_FREE,
+    PERMIT_HELD,
+    PERMIT_QUEUED,
+    PERMIT_REFUSED, /* taken out of the queue by another process; its own has not looked yet */
+};
+
+/* What the tag of a permit says. */
+static inline uint32_t permit_tag(enum permit_state state, unsigned zone, enum permit_priority priority,
+                                  enum permit_reason why)
+{
+    return (uint32_t)state | zone << 8 | (uint32_t)priority << 16 | (uint32_t)why << 24;
+}
+static inline enum permit_state permit_tag_state(uint32_t tag)
+{
+    return (enum permit_state)(tag & 255);
+}
+static inline unsigned permit_tag_zone(uint32_t tag)
+{
+    return tag >> 8 & 255;
+}
+static inline enum permit_priority permit_tag_priority(uint32_t tag)
+{
+    return (enum permit_priority)(tag >> 16 & 255);
+}
+static inline enum permit_reason permit_tag_reason(uint32_t tag)
+{
+    return (enum permit_reason)(tag >> 24);
+}
+
+/* What the list of requests in flight shows; written before the tag. */
+struct permit_about {
+    unsigned char client[16]; /* an address of client_len bytes: 4, 16, or 0 for a unix socket */
+    uint8_t client_len, method_len, uri_len;
+    char method[PERMIT_METHOD_BYTES];
+    char uri[PERMIT_URI_BYTES];
+};
+
+struct permit {
+    _Alignas(64) _Atomic uint32_t tag;
+    uint32_t older, newer; /* neighbours in the queue: references */
+    uint64_t ticket;       /* arrivals in its zone before it */
+    uint64_t since_us;     /* in the queue, or admitted */
+    struct permit_about about;
+};
+
+/* A process's part. References count through all parts, from 1. */
+enum { PERMIT_CHANGED_WORDS = SHM_PERMITS_PER_SLOT / 64 };
+struct permit_part {
+    _Alignas(64) _Atomic uint32_t used; /* permits from this one on have never been used */
+    _Atomic uint32_t woken;             /* a datagram is on its way */
+    char address[8];                    /* of the process's socket, in the abstract namespace; "" none */
+    /* One bit for each permit that another process has granted or refused, and one for each word of such bits. */
+    _Atomic uint64_t changed_words[(PERMIT_CHANGED_WORDS + 63) / 64];
+    _Atomic uint64_t changed[PERMIT_CHANGED_WORDS];
+    struct permit permits[SHM_PERMITS_PER_SLOT];
+};
+
+struct permit_region {
+    struct permit_zone zones[PERMIT_ZONES];
+    struct permit_part parts[SHM_SLOTS];
+};
+
+static inline struct permit_region *permit_region(const struct shm *shm)
+{
+    return shm->permits;
+}
+
+/* --- for the master --- */
+
+/*
+ * The zone of that name, made with these rules if there is none; -1 when all 64 are in use. `wanted` (ended by NULL) are
+ * names whose zones must not be taken although nothing is in them.
+ */
+int permit_zone_open(struct shm *shm, const char *name, const struct permit_rules *rules,
+                     const char *const *wanted);
+
+/* New rules for a zone: waiters that may go on now are admitted. */
+void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *rules);
+
+/* Gives back all that the process of this slot held or waited for. It is dead. */
+void permit_reclaim(struct shm *shm, int slot);
+
+/* --- for a worker --- */
+
+struct permit_user {
+    struct shm *shm;
+    int slot;
+    int socket;      /* readable when others have changed permits of this process; see permit_heard */
+    uint32_t *spare; /* free permits: a stack, so that few pages are touched */
+    uint32_t spare_count;
+};
+
+/* Begins to use a slot's part, which is empty. False with errno. */
+bool permit_open(struct permit_user *u, struct shm *shm, int slot);
+void permit_close(struct permit_user *u);
+
+enum permit_result { PERMIT_GO, PERMIT_WAIT, PERMIT_NO };
+
+/*
+ * Asks for a permit. GO: *permit is held; WAIT: *permit waits, and permit_next_changed will name it; NO: *why says why not.
+ * An uncontended call takes the lock of the zone and no system call.
+ */
+struct permit_request {
+    unsigned zone;
+    enum permit_priority priority;
+    uint64_t now_us;
+    bool
+        dry_run; /* instead of waiting or being refused, it is only said and counted: then no permit comes of it */
+};
+enum permit_result permit_acquire(struct permit_user *u, const struct permit_request *request,
+                                  const struct permit_about *about, uint32_t *permit,
+                                  enum permit_reason *why);
+
+/* Gives a held permit back; a waiter of this process may now be among the changed ones. rtt_us is how long the work took, for policies that measure it; 0: it says nothing. */
+void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uint64_t rtt_us);
+
+/* How it stands with one that waited. After NO it is gone. */
+enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why);
+
+/* Stops waiting. GO: it has just been admitted, and is held. NO: it is gone, and counted under `why`. */
+enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t now_us,
+                                enum permit_reason why);
+
+/* A permit whose state others have changed; UINT32_MAX: none. One may be named without need. */
+uint32_t permit_next_changed(struct permit_user *u);
+
+/* Whether permit_next_changed has anything to say: a look at a few words. */
+bool permit_any_changed(const struct permit_user *u);
+
+/* Empties the socket; before permit_next_changed. */
+void permit_heard(struct permit_user *u);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * shm/permit_internal.h - what the files of permits share. Not for others.
+ */
+#ifndef WEIR_SHM_PERMIT_INTERNAL_H
+#define WEIR_SHM_PERMIT_INTERNAL_H
+
+#include "shm/permit.h"
+
+enum { PERMIT_NONE = 0 }; /* the reference to no permit */
+
+static inline uint32_t permit_reference(int slot, uint32_t index)
+{
+    return (uint32_t)slot * SHM_PERMITS_PER_SLOT + index + 1;
+}
+static inline int permit_slot_of(uint32_t reference)
+{
+    return (int)((reference - 1) / SHM_PERMITS_PER_SLOT);
+}
+static inline struct permit *permit_of(struct permit_region *r, uint32_t reference)
+{
+    return &r->parts[permit_slot_of(reference)].permits[(reference - 1) % SHM_PERMITS_PER_SLOT];
+}
+
+/* For fields that are written under the zone's lock, and read by anybody. */
+static inline uint32_t permit_get(const _Atomic uint32_t *field)
+{
+    return atomic_load_explicit(field, memory_order_relaxed);
+}
+static inline void permit_set(_Atomic uint32_t *field, uint32_t value)
+{
+    atomic_store_explicit(field, value, memory_order_relaxed);
+}
+
+/* The commit: what was written before it is seen by whoever sees it. */
+static inline void permit_set_tag(struct permit *p, uint32_t tag)
+{
+    atomic_store_explicit(&p->tag, tag, memory_order_release);
+}
+
+static inline void permit_count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* Processes that have something to look at, to be woken once the lock is given up. */
+enum { PERMIT_CALLS_MAX = 32 };
+struct permit_calls {
+    int self; /* the caller's own slot, which looks by itself; -1: none */
+    int count;
+    int slots[PERMIT_CALLS_MAX];
+};
+
+/* --- permit_lock.c --- */
+
+/* To be called in each process before its first permit_lock. */
+void permit_know_self(void);
+
+/* Takes the lock; makes the zone's derived state anew if its holder had died. */
+void permit_lock(struct permit_region *r, unsigned zone);
+void permit_unlock(struct permit_zone *z);
+
+/* --- permit.c --- */
+
+/* Into the queue behind all others of its priority. Lock held. */
+void permit_enqueue(struct permit_region *r, unsigned zone, uint32_t reference,
+                    enum permit_priority priority);
+
+/* Admits waiters while permits are free. Lock held. False when `calls` is full: wake those, and come again. */
+bool permit_grant(struct permit_region *r, unsigned zone, uint64_t now_us, struct permit_calls *calls);
+
+/* permit_wake.c: wakes the processes, from a socket of this kind; -1: from one made for it. No lock held. */
+void permit_wake(struct permit_region *r, int from, const struct permit_calls *calls);
+
+/* Says that a permit has been changed by somebody else than its owner. Lock held. */
+void permit_mark_changed(struct permit_region *r, uint32_t reference, struct permit_calls *calls);
+
+/* --- permit_repair.c --- */
+
+/* Makes counts and queues anew from the tags. Tags of dead_slot (-1: none) become free first. Lock held. */
+void permit_repair(struct permit_region *r, unsigned zone, int dead_slot);
+
+/* --- permit_policy.c --- */
+
+/* The zone's limit begins anew under its rules. Lock held. */
+void permit_policy_begin(struct permit_zone *z, uint64_t now_us);
+
+/* A request admitted at since_us was served in rtt_us. Lock held. */
+void permit_policy_sample(struct permit_zone *z, uint64_t now_us, uint64_t since_us, uint64_t rtt_us);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * shm/permit_lock.c - the lock of a zone: held for tens of nanoseconds, and never lost with a process that dies.
+ *
+ * The word is the holder's pid. Who waits gives its processor away, as the holder may be waiting for one, and now and
+ * then asks the system whether the holder is still alive. A lock that is taken over from a dead holder protects a state
+ * that may be half changed: it is made anew before the lock counts as taken.
+ */
+#include "shm/permit_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    SPINS = 100,  /* looks before giving the processor away */
+    YIELDS = 200, /* before sleeping between looks */
+    SLEEP_NS = 50000,
+    LOOKS_PER_QUESTION = 20 /* sleeps between two questions whether the holder lives */
+};
+
+static uint32_t self; /* asking the system each time would cost more than the lock */
+
+void permit_know_self(void)
+{
+    self = (uint32_t)getpid();
+}
+
+/* A zombie is dead for us: its parent may be slow to bury it. */
+static bool is_dead(uint32_t pid)
+{
+    char path[32], text[256];
+    if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+        return true;
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *end_of_name = strrchr(text, ')');
+    return end_of_name && strlen(end_of_name) > 2 && strchr("ZX", end_of_name[2]);
+}
+
+static bool try_take(struct permit_zone *z, uint32_t from)
+{
+    return permit_get(&z->lock) == from &&
+           atomic_compare_exchange_strong_explicit(&z->lock, &from, self, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static void spin_once(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+static void pause_between_looks(unsigned looks)
+{
+    static const struct timespec moment = {0, SLEEP_NS};
+    if (looks < SPINS)
+        spin_once();
+    else if (looks < SPINS + YIELDS)
+        sched_yield();
+    else
+        nanosleep(&moment, NULL);
+}
+
+void permit_lock(struct permit_region *r, unsigned zone)
+{
+    struct permit_zone *z = &r->zones[zone];
+    for (unsigned looks = 0; !try_take(z, 0); looks++) {
+        pause_between_looks(looks);
+        if (looks < SPINS + YIELDS || looks % LOOKS_PER_QUESTION)
+            continue;
+        uint32_t holder = permit_get(&z->lock);
+        if (holder && is_dead(holder) && try_take(z, holder)) {
+            permit_repair(r, zone, -1);
+            return;
+        }
+    }
+}
+
+void permit_unlock(struct permit_zone *z)
+{
+    atomic_store_explicit(&z->lock, 0, memory_order_release);
+}

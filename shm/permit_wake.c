@@ -1,0 +1,126 @@
+/*
+ * shm/permit_wake.c - how a process learns that others have changed its permits: a datagram to its socket.
+ *
+ * The socket has a name in the abstract namespace, which stands in the process's part: so a process that was started
+ * later can be reached, and no descriptor has to be handed around. A datagram says nothing but "look"; one that is
+ * lost costs a moment, as whoever has waiters also looks by itself now and then.
+ */
+#include "shm/permit_internal.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { AUTOBIND_BYTES = 6 }; /* a zero and five hexadecimal digits: unix(7), "Autobind feature" */
+
+static int new_socket(void)
+{
+    return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static int open_socket(char address[8])
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof name;
+    int fd = new_socket();
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (struct sockaddr *)&name, sizeof name.sun_family) < 0 ||
+        getsockname(fd, (struct sockaddr *)&name, &len) < 0) {
+        close(fd);
+        return -1;
+    }
+    memset(address, 0, 8);
+    memcpy(address, name.sun_path + 1, AUTOBIND_BYTES - 1);
+    return fd;
+}
+
+/* A process that is woken already is left alone. */
+static void wake_one(struct permit_part *part, int from)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    if (atomic_exchange(&part->woken, 1))
+        return;
+    memcpy(name.sun_path + 1, part->address, AUTOBIND_BYTES - 1);
+    sendto(from, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name,
+           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + AUTOBIND_BYTES));
+}
+
+void permit_wake(struct permit_region *r, int from, const struct permit_calls *calls)
+{
+    if (calls->count == 0)
+        return;
+    int own = from < 0 ? new_socket() : -1, fd = from < 0 ? own : from;
+    for (int i = 0; i < calls->count && fd >= 0; i++)
+        wake_one(&r->parts[calls->slots[i]], fd);
+    if (own >= 0)
+        close(own);
+}
+
+bool permit_open(struct permit_user *u, struct shm *shm, int slot)
+{
+    struct permit_part *part = &permit_region(shm)->parts[slot];
+    permit_know_self();
+    *u = (struct permit_user){.shm = shm, .slot = slot, .socket = -1};
+    u->spare = malloc(SHM_PERMITS_PER_SLOT * sizeof *u->spare);
+    if (!u->spare)
+        return false;
+    u->socket = open_socket(part->address);
+    if (u->socket < 0) {
+        free(u->spare);
+        return false;
+    }
+    for (uint32_t used = permit_get(&part->used); used > 0; used--)
+        u->spare[u->spare_count++] = used - 1; /* an earlier process had them */
+    atomic_store(&part->woken, 0);
+    return true;
+}
+
+void permit_close(struct permit_user *u)
+{
+    close(u->socket);
+    free(u->spare);
+}
+
+void permit_heard(struct permit_user *u)
+{
+    char bytes[8];
+    while (recv(u->socket, bytes, sizeof bytes, 0) >= 0) {
+    }
+    atomic_store(&permit_region(u->shm)->parts[u->slot].woken, 0);
+}
+
+bool permit_any_changed(const struct permit_user *u)
+{
+    const struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    for (size_t i = 0; i < sizeof part->changed_words / sizeof part->changed_words[0]; i++)
+        if (atomic_load_explicit(&part->changed_words[i], memory_order_relaxed))
+            return true;
+    return false;
+}
+
+uint32_t permit_next_changed(struct permit_user *u)
+{
+    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    for (uint32_t i = 0; i < sizeof part->changed_words / sizeof part->changed_words[0]; i++) {
+        uint64_t words;
+        while ((words = atomic_load(&part->changed_words[i]))) {
+            uint32_t word = i * 64 + (uint32_t)__builtin_ctzll(words);
+            uint64_t bits = atomic_load(&part->changed[word]);
+            if (bits) {
+                uint32_t bit = (uint32_t)__builtin_ctzll(bits);
+                atomic_fetch_and(&part->changed[word], ~(1ull << bit));
+                return word * 64 + bit;
+            }
+            /* First the summary, then a second look: who sets a bit does it the other way round. */
+            atomic_fetch_and(&part->changed_words[i], ~(1ull << word % 64));
+            if (atomic_load(&part->changed[word]))
+                atomic_fetch_or(&part->changed_words[i], 1ull << word % 64);
+        }
+    }
+    return UINT32_MAX;
+}

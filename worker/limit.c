@@ -1,0 +1,336 @@
+/*
+ * worker/limit.c - limits of concurrency on the way of a request: it gets its permits and goes on, waits for them, or is
+ * refused.
+ *
+ * A request asks for the permits of its location one after the other, in the order of their zones' names, so that no two
+ * requests wait for each other. It holds them until its answer has gone, or until its handler ends where that runs on
+ * without a client. The exchange carries them; whoever frees it gives them back.
+ */
+#include "worker/core.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+enum { RETRY_AFTER_S = 1, LOG_EVERY_MS = 1000 };
+
+static const double LOOK_EVERY_S = 0.1; /* for changes whose datagram was lost with its sender */
+
+/* What a request holds and waits for. In the exchange's arena. */
+struct permits {
+    uint32_t held[SITE_LIMITS_MAX];
+    int held_count;
+    int next;         /* of its location's limits: the one that it asks for or waits for */
+    uint32_t waiting; /* with CONNECTION_QUEUED */
+    bool all;         /* it has got all: the work has begun */
+    uint64_t since_us, admitted_us, served_us;
+};
+
+static const char *const reasons[PERMIT_REASONS] = {"limit", "queue_full",  "queue_timeout",
+                                                    "codel", "client_gone", "draining"};
+
+static const struct location_limit *current(const struct connection *c)
+{
+    return &c->location->limits[c->ex->permits->next];
+}
+
+static unsigned zone_index(const struct location_limit *l)
+{
+    return (unsigned)l->zone->index;
+}
+
+/* --- what is said of it --- */
+
+static void note(struct connection *c, const char *status, const char *reason)
+{
+    c->ex->limit_status = status;
+    c->ex->limit_reason = reason;
+    c->ex->limit_zone = current(c)->zone->name;
+    c->ex->limit_queue_ms = (clock_fast_us() - c->ex->permits->since_us) / 1000;
+}
+
+/* One line a second for each zone: under overload a line for each refusal would cost more than the refusal. */
+static void log_refusal(struct connection *c, enum permit_reason why, bool dry_run)
+{
+    struct worker *w = connection_worker(c);
+    const struct location_limit *l = current(c);
+    struct limit_noise *noise = &w->limit_noise[zone_index(l)];
+    noise->level = (int)c->location->settings->limit_log_level;
+    noise->zone = l->zone;
+    if (noise->logged_ms && w->now_ms < noise->logged_ms + LOG_EVERY_MS) {
+        noise->silent++;
+        return;
+    }
+    http_log(c->ex, (enum log_level)noise->level, "limiting concurrency%s by zone \"%.*s\": %s",
+             dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name), reasons[why]);
+    noise->logged_ms = w->now_ms;
+}
+
+void limit_log_silent(struct worker *w)
+{
+    for (int i = 0; i < PERMIT_ZONES; i++) {
+        struct limit_noise *noise = &w->limit_noise[i];
+        if (noise->silent == 0 || w->now_ms < noise->logged_ms + LOG_EVERY_MS)
+            continue;
+        log_write((enum log_level)noise->level,
+                  "limiting concurrency by zone \"%.*s\": %llu more requests refused",
+                  SLICE_ARGS(noise->zone->name), (unsigned long long)noise->silent);
+        noise->silent = 0;
+        noise->logged_ms = w->now_ms;
+    }
+}
+
+/* --- asking --- */
+
+static void describe(const struct http_exchange *ex, struct permit_about *about)
+{
+    size_t uri = ex->req.uri.len, method = ex->req.method_name.len;
+    about->client_len = (uint8_t)ex->remote_len;
+    memcpy(about->client, ex->remote, sizeof about->client);
+    about->method_len = (uint8_t)(method < PERMIT_METHOD_BYTES ? method : PERMIT_METHOD_BYTES);
+    memcpy(about->method, ex->req.method_name.data, about->method_len);
+    about->uri_len = (uint8_t)(uri < PERMIT_URI_BYTES ? uri : PERMIT_URI_BYTES);
+    memcpy(about->uri, ex->req.uri.data, about->uri_len);
+}
+
+static enum permit_priority priority_of(const struct location_limit *l, struct http_exchange *ex)
+{
+    if (!l->priority_text)
+        return l->priority;
+    struct slice text = http_template_expand(l->priority_text, ex);
+    return slice_eq(text, SLICE("high"))  ? PERMIT_HIGH
+           : slice_eq(text, SLICE("low")) ? PERMIT_LOW
+                                          : PERMIT_NORMAL;
+}
+
+static void refuse(struct connection *c, enum permit_reason why)
+{
+    struct http_exchange *ex = c->ex;
+    note(c, "REJECTED", reasons[why]);
+    log_refusal(c, why, false);
+    limit_release(connection_worker(c), ex, true);
+    ex->res.retry_after_s = RETRY_AFTER_S;
+    request_answer(c, (int)c->location->settings->limit_status);
+}
+
+static void begin_to_wait(struct connection *c, uint32_t permit)
+{
+    struct worker *w = connection_worker(c);
+    uint64_t waited_ms = (clock_fast_us() - c->ex->permits->since_us) / 1000;
+    int64_t left_ms = current(c)->zone->queue_timeout_ms - (int64_t)waited_ms;
+    c->ex->permits->waiting = permit;
+    c->state = CONNECTION_QUEUED;
+    w->waiting[permit] = c;
+    if (w->waiters++ == 0)
+        ev_timer_start(w->loop, &w->limit_look);
+    connection_set_timer(c, left_ms > 0 ? left_ms : 1);
+}
+
+static void end_wait(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    w->waiting[c->ex->permits->waiting] = NULL;
+    if (--w->waiters == 0)
+        ev_timer_stop(w->loop, &w->limit_look);
+    connection_set_timer(c, 0);
+    c->state = CONNECTION_HEAD;
+}
+
+static void take(struct permits *p, uint32_t permit)
+{
+    p->held[p->held_count++] = permit;
+    p->next++;
+}
+
+/* A request that a dry run lets pass, although there is no permit for it. */
+static void pass_dry(struct connection *c, enum permit_result result, enum permit_reason why)
+{
+    note(c, result == PERMIT_WAIT ? "QUEUED_DRY_RUN" : "REJECTED_DRY_RUN",
+         result == PERMIT_WAIT ? NULL : reasons[why]);
+    if (result == PERMIT_NO)
+        log_refusal(c, why, true);
+    c->ex->permits->next++;
+}
+
+/* Asks for what is still missing. True when the request has all; else it waits, or has been answered. */
+static bool ask(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    struct permits *p = c->ex->permits;
+    struct permit_about about;
+    describe(c->ex, &about);
+    while (p->next < c->location->limit_count) {
+        const struct location_limit *l = current(c);
+        struct permit_request request = {.zone = zone_index(l),
+                                         .priority = priority_of(l, c->ex),
+                                         .now_us = clock_fast_us(),
+                                         .dry_run = c->location->settings->limit_dry_run};
+        enum permit_reason why = PERMIT_LIMIT;
+        uint32_t permit;
+        enum permit_result result = permit_acquire(&w->permits, &request, &about, &permit, &why);
+        if (result == PERMIT_GO) {
+            c->ex->limit_zone = l->zone->name;
+            take(p, permit);
+        } else if (request.dry_run) {
+            pass_dry(c, result, why);
+        } else if (result == PERMIT_WAIT) {
+            begin_to_wait(c, permit);
+            return false;
+        } else {
+            refuse(c, why);
+            return false;
+        }
+    }
+    p->all = true;
+    p->admitted_us = clock_fast_us();
+    if (!c->ex->limit_status)
+        c->ex->limit_status = "PASSED";
+    return true;
+}
+
+bool limit_pass(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    if (c->location->limit_count == 0 || ex->limit_status)
+        return true; /* none, or it has passed: an error page or another URI of the same request */
+    ex->permits = arena_zalloc(&ex->arena, sizeof *ex->permits);
+    if (!ex->permits) {
+        request_answer(c, 500);
+        return false;
+    }
+    ex->permits->since_us = clock_fast_us();
+    return ask(c);
+}
+
+/* --- what becomes of those that wait --- */
+
+static void settle(struct connection *c, enum permit_result result, enum permit_reason why)
+{
+    uint32_t permit = c->ex->permits->waiting;
+    end_wait(c);
+    connection_hold(c);
+    if (result == PERMIT_GO) {
+        note(c, "QUEUED", NULL);
+        take(c->ex->permits, permit);
+        if (ask(c))
+            request_run(c);
+    } else {
+        refuse(c, why);
+    }
+    connection_drive(c);
+}
+
+/* What others have granted and refused. */
+static void settle_changed(struct worker *w)
+{
+    uint32_t permit;
+    while ((permit = permit_next_changed(&w->permits)) != UINT32_MAX) {
+        struct connection *c = w->waiting[permit];
+        enum permit_reason why = PERMIT_LIMIT;
+        enum permit_result result = c ? permit_look(&w->permits, permit, &why) : PERMIT_WAIT;
+        if (result != PERMIT_WAIT)
+            settle(c, result, why);
+    }
+}
+
+void limit_settle(struct worker *w)
+{
+    if (permit_any_changed(&w->permits))
+        settle_changed(w);
+}
+
+void limit_timeout(struct connection *c)
+{
+    uint32_t permit = c->ex->permits->waiting;
+    enum permit_result result =
+        permit_leave(&connection_worker(c)->permits, permit, clock_fast_us(), PERMIT_QUEUE_TIMEOUT);
+    settle(c, result, PERMIT_QUEUE_TIMEOUT);
+}
+
+void limit_client_gone(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    uint32_t permit = c->ex->permits->waiting;
+    note(c, "REJECTED", reasons[PERMIT_CLIENT_GONE]);
+    end_wait(c);
+    if (permit_leave(&w->permits, permit, clock_fast_us(), PERMIT_CLIENT_GONE) == PERMIT_GO)
+        c->ex->permits->held[c->ex->permits->held_count++] =
+            permit; /* it came too late; exchange_free gives it back */
+}
+
+void limit_refuse_waiting(struct worker *w)
+{
+    for (uint32_t i = 0; i < SHM_PERMITS_PER_SLOT && w->waiters > 0; i++) {
+        struct connection *c = w->waiting[i];
+        if (!c)
+            continue;
+        if (permit_leave(&w->permits, i, clock_fast_us(), PERMIT_DRAINING) == PERMIT_GO)
+            c->ex->permits->held[c->ex->permits->held_count++] = i;
+        end_wait(c);
+        connection_hold(c);
+        refuse(c, PERMIT_DRAINING);
+        connection_drive(c);
+    }
+}
+
+/* --- giving back --- */
+
+void limit_served(struct http_exchange *ex)
+{
+    if (ex->permits)
+        ex->permits->served_us = clock_fast_us();
+}
+
+void limit_release(struct worker *w, struct http_exchange *ex, bool unserved)
+{
+    struct permits *p = ex->permits;
+    if (!p)
+        return;
+    uint64_t now_us = clock_fast_us(), end_us = p->served_us ? p->served_us : now_us;
+    uint64_t rtt_us = p->all && !unserved && end_us > p->admitted_us ? end_us - p->admitted_us : 0;
+    ex->permits = NULL;
+    while (p->held_count > 0)
+        permit_release(&w->permits, p->held[--p->held_count], now_us, rtt_us);
+}
+
+/* --- the worker's side --- */
+
+static void on_datagram(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct worker *w = io->data;
+    (void)loop;
+    (void)events;
+    permit_heard(&w->permits);
+    limit_settle(w);
+}
+
+/* A change is seen here even where nobody could say it, because who made it died in between. */
+static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *w = timer->data;
+    (void)loop;
+    (void)events;
+    for (uint32_t i = 0; i < SHM_PERMITS_PER_SLOT && w->waiters > 0; i++) {
+        struct connection *c = w->waiting[i];
+        enum permit_reason why = PERMIT_LIMIT;
+        enum permit_result result = c ? permit_look(&w->permits, i, &why) : PERMIT_WAIT;
+        if (result != PERMIT_WAIT)
+            settle(c, result, why);
+    }
+    permit_heard(&w->permits);
+}
+
+bool limit_open(struct worker *w)
+{
+    w->waiting = calloc(SHM_PERMITS_PER_SLOT, sizeof(struct connection *));
+    if (!w->waiting || !permit_open(&w->permits, w->shm, w->options->slot)) {
+        log_emerg("cannot make the socket or the memory for limits of concurrency");
+        return false;
+    }
+    ev_io_init(&w->limit_socket, on_datagram, w->permits.socket, EV_READ);
+    ev_set_priority(&w->limit_socket, URGENT_PRIORITY);
+    ev_timer_init(&w->limit_look, on_look, LOOK_EVERY_S, LOOK_EVERY_S);
+    w->limit_socket.data = w->limit_look.data = w;
+    ev_io_start(w->loop, &w->limit_socket);
+    return true;
+}
