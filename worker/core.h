@@ -23,7 +23,7 @@ enum {
     EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
     POOLS_MAX = SHM_POOLS,
     URGENT_PRIORITY = 1, /* of libev's: finished and admitted work goes before new requests */
-    URGENT_EVERY = 16    /* connections served between two looks for such work */
+    URGENT_EVERY = 4     /* connections served between two looks for such work */
 };
 
 enum connection_state {
@@ -118,6 +118,7 @@ struct worker {
     ev_io limit_socket;
     ev_timer limit_look; /* runs while there are waiters */
     struct limit_noise limit_noise[PERMIT_ZONES];
+    unsigned refused;             /* requests, since the processor was given away */
     unsigned served_since_urgent; /* connections, since worker_do_urgent */
     struct wheel wheel;
     ev_timer wheel_timer;

@@ -108,6 +108,7 @@ static void refuse(struct connection *c, enum permit_reason why)
     struct http_exchange *ex = c->ex;
     note(c, "REJECTED", reasons[why]);
     log_refusal(c, why, false);
+    connection_worker(c)->refused++;
     limit_release(connection_worker(c), ex, true);
     ex->res.retry_after_s = RETRY_AFTER_S;
     request_answer(c, (int)c->location->settings->limit_status);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -18,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DRAIN_GRACE_MS = 200, PURGE_AFTER_REQUESTS = 1 };
+enum { DRAIN_GRACE_MS = 200, PURGE_AFTER_REQUESTS = 1, REFUSALS_IN_A_ROW = 16 };
 
 /* --- time --- */
 
@@ -54,9 +55,22 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
         ev_break(w->loop, EVBREAK_ALL);
 }
 
+/*
+ * Under overload this thread would use up all of its time slices with refusals, and threads that are to finish what was
+ * admitted would wait for a processor behind it: so it gives its own away now and then.
+ */
+static void let_threads_run(struct worker *w)
+{
+    if (w->refused < REFUSALS_IN_A_ROW || w->jobs == 0)
+        return;
+    w->refused = 0;
+    sched_yield();
+}
+
 void worker_do_urgent(struct worker *w)
 {
     w->served_since_urgent = 0;
+    let_threads_run(w);
     offload_collect(w);
     limit_settle(w);
 }
