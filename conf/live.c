@@ -62,6 +62,8 @@ static void copy_settings(struct settings *to, const struct settings *from)
     to->keepalive_timeout_ms = from->keepalive_timeout_ms;
     to->keepalive_header_s = from->keepalive_header_s;
     to->limit_log_level = from->limit_log_level;
+    to->limit_conn_log_level = from->limit_conn_log_level;
+    to->limit_req_log_level = from->limit_req_log_level;
     to->large_header_buffers = from->large_header_buffers;
     to->large_header_buffer_bytes = from->large_header_buffer_bytes;
 }

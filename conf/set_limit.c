@@ -160,20 +160,23 @@ void conf_set_limit(struct conf_walk *w, const struct conf_node *n)
     *tail = l;
 }
 
+/* limit_concurrency_log_level, limit_conn_log_level, limit_req_log_level */
 void conf_set_limit_log_level(struct conf_walk *w, const struct conf_node *n)
 {
     static const enum log_level levels[] = {LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WARN,
                                             LOG_LEVEL_ERROR};
     int level = log_level_by_name(n->args[0].data);
-    if (w->settings->limit_log_level != CONF_UNSET)
-        conf_error(&w->conf->errors, n,
-                   "\"limit_concurrency_log_level\" directive is duplicate; remove one of them");
+    int64_t *field = slice_eq(n->name, SLICE("limit_conn_log_level"))  ? &w->settings->limit_conn_log_level
+                     : slice_eq(n->name, SLICE("limit_req_log_level")) ? &w->settings->limit_req_log_level
+                                                                       : &w->settings->limit_log_level;
+    if (*field != CONF_UNSET)
+        conf_error(&w->conf->errors, n, "\"%.*s\" directive is duplicate; remove one of them",
+                   SLICE_ARGS(n->name));
     for (int i = 0; i < 4; i++)
         if (level == (int)levels[i])
-            w->settings->limit_log_level = level;
-    if (w->settings->limit_log_level == CONF_UNSET)
-        conf_error(
-            &w->conf->errors, n,
-            "invalid value \"%.*s\" in \"limit_concurrency_log_level\"; it is info, notice, warn or error",
-            SLICE_ARGS(n->args[0]));
+            *field = level;
+    if (*field == CONF_UNSET)
+        conf_error(&w->conf->errors, n,
+                   "invalid value \"%.*s\" in \"%.*s\"; it is info, notice, warn or error",
+                   SLICE_ARGS(n->args[0]), SLICE_ARGS(n->name));
 }

@@ -66,6 +66,27 @@ struct conf_limit {
     bool reported; /* that its zone is unknown: once, though many locations inherit it */
 };
 
+/* limit_conn_zone KEY zone=NAME:SIZE, limit_req_zone KEY zone=NAME:SIZE rate=RATE */
+struct conf_keyed_zone {
+    struct slice name, key;
+    bool requests; /* limit_req's; else limit_conn's */
+    int64_t bytes;
+    int64_t rate; /* thousandths of requests a second */
+    int index;    /* in the shared memory; the master sets it before it forks */
+    const struct conf_node *node;
+    struct conf_keyed_zone *next;
+};
+
+/* limit_conn ZONE NUMBER, limit_req zone=ZONE ...; several lines on one level are a list, in order. */
+struct conf_keyed_limit {
+    struct slice zone;
+    int64_t number;       /* limit_conn: connections */
+    int64_t burst, delay; /* limit_req: thousandths of requests; delay INT64_MAX: never */
+    const struct conf_node *node;
+    struct conf_keyed_limit *next;
+    bool reported;
+};
+
 struct conf_module {
     struct slice path;
     const struct conf_node *node;
@@ -157,6 +178,9 @@ struct settings {
     int64_t handler_timeout_ms;
     struct conf_limit *limits;
     int64_t limit_status, limit_dry_run, limit_log_level;
+    struct conf_keyed_limit *conn_limits, *req_limits;
+    int64_t limit_conn_status, limit_conn_dry_run, limit_conn_log_level;
+    int64_t limit_req_status, limit_req_dry_run, limit_req_log_level;
     int64_t sendfile, tcp_nodelay, tcp_nopush, server_tokens;
 };
 
@@ -202,6 +226,7 @@ struct conf_http {
     struct settings settings;
     struct conf_log_format *formats;
     struct conf_zone *zones;
+    struct conf_keyed_zone *keyed_zones;
     struct conf_server *servers;
     const struct conf_node *node;
 };

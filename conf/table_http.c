@@ -179,6 +179,8 @@ void conf_inherit_custom(struct settings *s, const struct settings *parent, stru
                                              .keepalive_timeout_ms = 75000,
                                              .keepalive_header_s = 0,
                                              .limit_log_level = LOG_LEVEL_ERROR,
+                                             .limit_conn_log_level = LOG_LEVEL_ERROR,
+                                             .limit_req_log_level = LOG_LEVEL_ERROR,
                                              .large_header_buffers = 4,
                                              .large_header_buffer_bytes = 8192};
     const struct settings *from = parent ? parent : &defaults;
@@ -207,8 +209,16 @@ void conf_inherit_custom(struct settings *s, const struct settings *parent, stru
     }
     if (!s->limits)
         s->limits = from->limits;
+    if (!s->conn_limits)
+        s->conn_limits = from->conn_limits;
+    if (!s->req_limits)
+        s->req_limits = from->req_limits;
     if (s->limit_log_level == CONF_UNSET)
         s->limit_log_level = from->limit_log_level;
+    if (s->limit_conn_log_level == CONF_UNSET)
+        s->limit_conn_log_level = from->limit_conn_log_level;
+    if (s->limit_req_log_level == CONF_UNSET)
+        s->limit_req_log_level = from->limit_req_log_level;
     if (s->large_header_buffers == CONF_UNSET) {
         s->large_header_buffers = from->large_header_buffers;
         s->large_header_buffer_bytes = from->large_header_buffer_bytes;
@@ -291,6 +301,26 @@ const struct conf_directive conf_http_directives[] = {
      "on | off", "Refuses and queues nothing, but logs and counts what it would have."},
     {"limit_concurrency_log_level", HTTP_ALL, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, 0, conf_set_limit_log_level,
      "info | notice | warn | error", "The level of the error log for refusals: one line a second for each zone, with their number. Default error."},
+    {"limit_conn_zone", CONF_HTTP, 2, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_keyed_zone,
+     "KEY zone=NAME:SIZE", "Memory for counting the connections of each value of the key; one that is empty is not counted."},
+    {"limit_conn", HTTP_ALL, 2, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_limit_conn,
+     "ZONE NUMBER", "The most connections with a request at work for each value of the zone's key. Inherited where a level has none."},
+    {"limit_conn_status", HTTP_ALL, 1, 1, CONF_NUMBER, FIELD(limit_conn_status), 400, 599, "503", 0, NULL,
+     "CODE", "The answer to requests that limit_conn refuses."},
+    {"limit_conn_dry_run", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(limit_conn_dry_run), 0, 0, "off", 0, NULL,
+     "on | off", "Whether limit_conn refuses nothing and only logs."},
+    {"limit_conn_log_level", HTTP_ALL, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, 0, conf_set_limit_log_level,
+     "info | notice | warn | error", "The level of the error log for what limit_conn refuses. Default error."},
+    {"limit_req_zone", CONF_HTTP, 3, 3, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_keyed_zone,
+     "KEY zone=NAME:SIZE rate=RATE", "Memory for the rate of requests of each value of the key: 10r/s, 30r/m."},
+    {"limit_req", HTTP_ALL, 1, 3, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_limit_req,
+     "zone=NAME [burst=N] [nodelay | delay=N]", "Requests beyond the zone's rate are delayed, and beyond the burst refused. Inherited where a level has none."},
+    {"limit_req_status", HTTP_ALL, 1, 1, CONF_NUMBER, FIELD(limit_req_status), 400, 599, "503", 0, NULL,
+     "CODE", "The answer to requests that limit_req refuses."},
+    {"limit_req_dry_run", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(limit_req_dry_run), 0, 0, "off", 0, NULL,
+     "on | off", "Whether limit_req delays and refuses nothing and only logs."},
+    {"limit_req_log_level", HTTP_ALL, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, 0, conf_set_limit_log_level,
+     "info | notice | warn | error", "The level of the error log for what limit_req refuses; delays are logged one level lower. Default error."},
     {"status", CONF_LOCATION, 0, 0, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_content,
      "", "The status: HTML, JSON or Prometheus text, by Accept or ?format=."},
     {"stub_status", CONF_SERVER | CONF_LOCATION, 0, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_content,

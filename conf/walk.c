@@ -253,7 +253,7 @@ void conf_unset(struct settings *settings)
             *(int64_t *)((char *)settings + d->offset) = CONF_UNSET;
     settings->keepalive_timeout_ms = settings->keepalive_header_s = CONF_UNSET;
     settings->large_header_buffers = settings->large_header_buffer_bytes = CONF_UNSET;
-    settings->limit_log_level = CONF_UNSET;
+    settings->limit_log_level = settings->limit_conn_log_level = settings->limit_req_log_level = CONF_UNSET;
 }
 
 struct conf_key_value *conf_key_values(struct conf_walk *w, const struct conf_node *n, int first)

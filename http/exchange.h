@@ -55,10 +55,13 @@ struct http_exchange {
     const char *limit_status, *limit_reason; /* of the limits of concurrency; NULL where none applies */
     struct slice limit_zone;
     uint64_t limit_queue_ms;
-    struct permits *permits; /* worker/limit.c: what the request holds */
-    int forced_status;       /* of the answer that an error page belongs to; 0: none */
-    bool in_error_page;      /* its own errors are shown plainly */
-    int internal_redirects;  /* bounded, so that error pages cannot go round */
+    struct permits *permits;                          /* worker/limit.c: what the request holds */
+    const char *limit_conn_status, *limit_req_status; /* of nginx's limits; NULL where none applies */
+    uint32_t conn_permits[8];                         /* worker/limit_keyed.c */
+    int conn_permit_count;
+    int forced_status;      /* of the answer that an error page belongs to; 0: none */
+    bool in_error_page;     /* its own errors are shown plainly */
+    int internal_redirects; /* bounded, so that error pages cannot go round */
 };
 
 /* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */

@@ -194,6 +194,18 @@ GETTER(get_limit_status)
     return text_or_none(ex->limit_status);
 }
 
+GETTER(get_limit_conn_status)
+{
+    UNUSED(rest);
+    return text_or_none(ex->limit_conn_status);
+}
+
+GETTER(get_limit_req_status)
+{
+    UNUSED(rest);
+    return text_or_none(ex->limit_req_status);
+}
+
 GETTER(get_limit_reason)
 {
     UNUSED(rest);
@@ -383,6 +395,8 @@ static const struct http_variable variables[] = {
     {"limit_concurrency_reason", false, get_limit_reason},
     {"limit_concurrency_status", false, get_limit_status},
     {"limit_concurrency_zone", false, get_limit_zone},
+    {"limit_conn_status", false, get_limit_conn_status},
+    {"limit_req_status", false, get_limit_req_status},
     {"msec", false, get_msec},
     {"pid", false, get_pid},
     {"pipe", false, get_pipe},

@@ -116,6 +116,9 @@ void sockets_remove_files(const struct site *site);
 /* Finds or makes the zones of a configuration; existing ones keep their rules. False: logged. */
 bool zones_open(struct shm *shm, struct conf *conf, const struct conf *in_force);
 
+/* Frees the memory of keyed zones of earlier configurations. Only while no worker of an earlier one is alive. */
+void zones_prune(struct shm *shm, const struct conf *in_force);
+
 /* The configuration is in force: its zones follow its rules. */
 void zones_apply(struct shm *shm, const struct conf *conf);
 

@@ -136,8 +136,18 @@ static void abandon_new(struct master *m)
     refuse(m, conf, site);
 }
 
+static bool only_current_workers(const struct master *m)
+{
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (m->children[i].state != CHILD_NONE && m->children[i].generation != m->generation)
+            return false;
+    return true;
+}
+
 static void reload_by_respawn(struct master *m, struct conf *conf, struct site *site)
 {
+    if (only_current_workers(m))
+        zones_prune(m->shm, m->conf);
     uid_t uid;
     gid_t gid;
     if (!process_find_user(conf, &uid, &gid) || !process_open_logs(site) ||

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "shm/permit.h"
+#include "shm/keyed.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -140,6 +140,7 @@ static void on_child_end(struct master *m, int slot, int status)
     workers_read_channels(m);
     close_channel(c);
     shm_slot_clear_gauges(s);
+    keyed_reclaim(m->shm, slot);
     permit_reclaim(m->shm, slot);
     for (int i = 0; i < SHM_POOLS; i++)
         pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[i].figures);

@@ -7,7 +7,10 @@
 #include "master/internal.h"
 
 #include "base/log.h"
+#include "shm/keyed.h"
 #include "shm/permit.h"
+
+#include <errno.h>
 
 static struct permit_rules rules_of(const struct conf_zone *z)
 {
@@ -39,6 +42,32 @@ static int add_names(const struct conf *conf, const char **names, int count)
     return count;
 }
 
+static bool open_keyed(struct shm *shm, struct conf_keyed_zone *z)
+{
+    z->index = keyed_zone_open(shm, z->name.data, z->requests ? KEYED_REQUESTS : KEYED_CONNECTIONS,
+                               (size_t)z->bytes, z->key.data);
+    if (z->index >= 0)
+        return true;
+    if (errno == ENFILE)
+        log_emerg(
+            "no room for zone \"%.*s\": there may be %d zones of \"limit_conn_zone\" and \"limit_req_zone\", with "
+            "those that old workers still use; remove some, or wait",
+            SLICE_ARGS(z->name), KEYED_ZONES);
+    else
+        log_errno(LOG_LEVEL_EMERG, errno, "mmap(%lld) of zone \"%.*s\" failed; make it smaller",
+                  (long long)z->bytes, SLICE_ARGS(z->name));
+    return false;
+}
+
+void zones_prune(struct shm *shm, const struct conf *in_force)
+{
+    int kept[KEYED_ZONES], count = 0;
+    for (const struct conf_keyed_zone *z = in_force->http ? in_force->http->keyed_zones : NULL;
+         z && count < KEYED_ZONES; z = z->next)
+        kept[count++] = z->index;
+    keyed_zones_prune(shm, kept, count);
+}
+
 bool zones_open(struct shm *shm, struct conf *conf, const struct conf *in_force)
 {
     const char *wanted[2 * PERMIT_ZONES + 1] = {0};
@@ -53,6 +82,9 @@ bool zones_open(struct shm *shm, struct conf *conf, const struct conf *in_force)
             return false;
         }
     }
+    for (struct conf_keyed_zone *z = conf->http ? conf->http->keyed_zones : NULL; z; z = z->next)
+        if (!open_keyed(shm, z))
+            return false;
     return true;
 }
 

@@ -168,7 +168,7 @@ static bool is_hopeless(const struct permit_zone *z, enum permit_priority priori
     return true;
 }
 
-static uint32_t take_spare(struct permit_user *u)
+uint32_t permit_take_spare(struct permit_user *u)
 {
     struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
     if (u->spare_count > 0)
@@ -226,7 +226,7 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     struct permit_calls calls = {.self = u->slot};
     if (is_hopeless(z, request->priority))
         return refuse(z, request->dry_run, why);
-    uint32_t index = take_spare(u);
+    uint32_t index = permit_take_spare(u);
     if (index >= SHM_PERMITS_PER_SLOT)
         return refuse(z, request->dry_run, why);
     r->parts[u->slot].permits[index].about = *about;
@@ -236,12 +236,11 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     permit_unlock(z);
     permit_wake(r, u->socket, &calls);
     if (result == PERMIT_NO || (result == PERMIT_WAIT && request->dry_run))
-        u->spare[u->spare_count++] = index;
+        permit_put_spare(u, index);
     return result == PERMIT_NO ? refuse(z, request->dry_run, why) : result;
 }
 
-/* The tag is free already. */
-static void put_spare(struct permit_user *u, uint32_t permit)
+void permit_put_spare(struct permit_user *u, uint32_t permit)
 {
     u->spare[u->spare_count++] = permit;
 }
@@ -271,7 +270,7 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
     permit_set(&z->held, permit_get(&z->held) - 1);
     if (rtt_us)
         permit_policy_sample(z, now_us, p->since_us, rtt_us);
-    put_spare(u, permit);
+    permit_put_spare(u, permit);
     grant_and_unlock(r, zone, now_us, u->slot, u->socket);
 }
 
@@ -285,7 +284,7 @@ enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum perm
         return PERMIT_WAIT;
     *why = permit_tag_reason(tag);
     permit_set_tag(p, PERMIT_FREE);
-    put_spare(u, permit);
+    permit_put_spare(u, permit);
     return PERMIT_NO;
 }
 
@@ -305,7 +304,7 @@ enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t
     }
     if (state != PERMIT_HELD) {
         permit_set_tag(p, PERMIT_FREE);
-        put_spare(u, permit);
+        permit_put_spare(u, permit);
     }
     permit_unlock(z);
     return state == PERMIT_HELD ? PERMIT_GO : PERMIT_NO;
@@ -318,7 +317,7 @@ int permit_zone_open(struct shm *shm, const char *name, const struct permit_rule
 {
     struct permit_region *r = permit_region(shm);
     int chosen = -1;
-    permit_know_self();
+    shm_lock_know_self();
     for (int i = 0; i < PERMIT_ZONES; i++) {
         if (strcmp(r->zones[i].name, name) == 0)
             return i;
@@ -346,7 +345,7 @@ void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *
     struct permit_region *r = permit_region(shm);
     struct permit_zone *z = &r->zones[zone];
     uint64_t now_us = clock_mono_us();
-    permit_know_self();
+    shm_lock_know_self();
     permit_lock(r, zone);
     bool same_policy = memcmp(&z->rules, rules, sizeof *rules) == 0 && z->rules.policy == PERMIT_GRADIENT;
     z->rules = *rules;

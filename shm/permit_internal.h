@@ -4,6 +4,7 @@
 #ifndef WEIR_SHM_PERMIT_INTERNAL_H
 #define WEIR_SHM_PERMIT_INTERNAL_H
 
+#include "shm/lock.h"
 #include "shm/permit.h"
 
 enum { PERMIT_NONE = 0 }; /* the reference to no permit */
@@ -50,16 +51,27 @@ struct permit_calls {
     int slots[PERMIT_CALLS_MAX];
 };
 
-/* --- permit_lock.c --- */
+/* --- permit_repair.c --- */
 
-/* To be called in each process before its first permit_lock. */
-void permit_know_self(void);
+/* Makes counts and queues anew from the tags. Tags of dead_slot (-1: none) become free first. Lock held. */
+void permit_repair(struct permit_region *r, unsigned zone, int dead_slot);
 
 /* Takes the lock; makes the zone's derived state anew if its holder had died. */
-void permit_lock(struct permit_region *r, unsigned zone);
-void permit_unlock(struct permit_zone *z);
+static inline void permit_lock(struct permit_region *r, unsigned zone)
+{
+    if (shm_lock(&r->zones[zone].lock))
+        permit_repair(r, zone, -1);
+}
+static inline void permit_unlock(struct permit_zone *z)
+{
+    shm_unlock(&z->lock);
+}
 
 /* --- permit.c --- */
+
+/* A free permit of the user's part; SHM_PERMITS_PER_SLOT: none. And back: its tag is free already. */
+uint32_t permit_take_spare(struct permit_user *u);
+void permit_put_spare(struct permit_user *u, uint32_t permit);
 
 /* Into the queue behind all others of its priority. Lock held. */
 void permit_enqueue(struct permit_region *r, unsigned zone, uint32_t reference,
@@ -73,11 +85,6 @@ void permit_wake(struct permit_region *r, int from, const struct permit_calls *c
 
 /* Says that a permit has been changed by somebody else than its owner. Lock held. */
 void permit_mark_changed(struct permit_region *r, uint32_t reference, struct permit_calls *calls);
-
-/* --- permit_repair.c --- */
-
-/* Makes counts and queues anew from the tags. Tags of dead_slot (-1: none) become free first. Lock held. */
-void permit_repair(struct permit_region *r, unsigned zone, int dead_slot);
 
 /* --- permit_policy.c --- */
 

@@ -99,7 +99,7 @@ void permit_reclaim(struct shm *shm, int slot)
     struct permit_part *part = &r->parts[slot];
     if (permit_get(&part->used) == 0)
         return;
-    permit_know_self();
+    shm_lock_know_self();
     part->address[0] = '\0';
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
         struct permit_zone *z = &r->zones[zone];

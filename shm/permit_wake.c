@@ -64,7 +64,7 @@ void permit_wake(struct permit_region *r, int from, const struct permit_calls *c
 bool permit_open(struct permit_user *u, struct shm *shm, int slot)
 {
     struct permit_part *part = &permit_region(shm)->parts[slot];
-    permit_know_self();
+    shm_lock_know_self();
     *u = (struct permit_user){.shm = shm, .slot = slot, .socket = -1};
     u->spare = malloc(SHM_PERMITS_PER_SLOT * sizeof *u->spare);
     if (!u->spare)

@@ -4,13 +4,15 @@
 #include "shm/shm.h"
 
 #include "base/clock.h"
+#include "shm/keyed.h"
 #include "shm/permit.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
 #define PERMITS_AT ((sizeof(struct shm) + 63) / 64 * 64)
-#define TOTAL_BYTES (PERMITS_AT + sizeof(struct permit_region))
+#define KEYED_AT (PERMITS_AT + (sizeof(struct permit_region) + 63) / 64 * 64)
+#define TOTAL_BYTES (KEYED_AT + sizeof(struct keyed_region))
 
 struct shm *shm_create(void)
 {
@@ -20,6 +22,7 @@ struct shm *shm_create(void)
     if (shm == MAP_FAILED)
         return NULL;
     shm->permits = (struct permit_region *)(void *)((char *)shm + PERMITS_AT);
+    shm->keyed = (struct keyed_region *)(void *)((char *)shm + KEYED_AT);
     shm->layout_version = SHM_LAYOUT_VERSION;
     shm->slot_count = SHM_SLOTS;
     shm->start_mono_ms = clock_mono_ms();

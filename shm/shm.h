@@ -79,6 +79,7 @@ struct shm_reload {
 enum { SHM_RELOAD_NONE, SHM_RELOAD_IN_PLACE, SHM_RELOAD_RESPAWN };
 
 struct permit_region;
+struct keyed_region;
 
 struct shm {
     uint32_t layout_version;
@@ -87,7 +88,8 @@ struct shm {
     _Atomic uint64_t generation; /* of the configuration in force, from 1 */
     struct shm_reload reload;
     _Atomic uint64_t restarts_by_exit, restarts_by_signal;
-    struct permit_region *permits; /* behind the slots; shm/permit.h */
+    struct permit_region *permits; /* behind the slots: shm/permit.h */
+    struct keyed_region *keyed;    /* and behind those: shm/keyed.h */
     struct shm_slot slots[SHM_SLOTS];
 };
 

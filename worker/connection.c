@@ -165,6 +165,10 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
         limit_timeout(c);
         return;
     }
+    if (c->state == CONNECTION_DELAYED) {
+        keyed_delay_over(c);
+        return;
+    }
     if (c->state == CONNECTION_BODY) {
         log_info("client timed out while sending the body of a request");
         connection_hold(c);

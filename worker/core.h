@@ -29,6 +29,7 @@ enum {
 enum connection_state {
     CONNECTION_HEAD,    /* between requests, or reading a head */
     CONNECTION_BODY,    /* reading a request's body */
+    CONNECTION_DELAYED, /* the request waits because limit_req says so */
     CONNECTION_QUEUED,  /* the request waits for a permit */
     CONNECTION_HANDLER, /* a handler has the request */
     CONNECTION_SEND,    /* sending a body that did not go out at once, or streaming */
@@ -262,6 +263,13 @@ void limit_refuse_waiting(struct worker *w);
 
 /* Logs how many refusals were not logged. */
 void limit_log_silent(struct worker *w);
+
+/* --- worker/limit_keyed.c --- */
+
+/* nginx's limits. True when the request may go on; else it is delayed, or has been answered. */
+bool keyed_pass(struct connection *c);
+void keyed_delay_over(struct connection *c);
+void keyed_release(struct worker *w, struct http_exchange *ex);
 
 /* --- worker/body.c --- */
 

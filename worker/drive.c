@@ -234,6 +234,12 @@ void connection_expire(struct connection *c)
         connection_close(c);
 }
 
+/* Read whole and not yet answered. */
+static bool has_request_at_work(const struct connection *c)
+{
+    return c->state == CONNECTION_HANDLER || c->state == CONNECTION_QUEUED || c->state == CONNECTION_DELAYED;
+}
+
 /* While a handler runs or an answer is being sent: later requests are kept, and a client that leaves is noticed. */
 static void read_ahead(struct connection *c)
 {
@@ -241,7 +247,7 @@ static void read_ahead(struct connection *c)
     ssize_t n = recv(c->io.fd, w->input, READ_AHEAD_BYTES, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n == 0 && c->state != CONNECTION_HANDLER && c->state != CONNECTION_QUEUED) {
+    if (n == 0 && !has_request_at_work(c)) {
         c->eof = true; /* it may only have closed its sending side: it still gets its answer */
         c->close_after |= c->state == CONNECTION_HEAD;
         watch(c);
@@ -279,8 +285,7 @@ void connection_on_event(struct ev_loop *loop, ev_io *io, int events)
         connection_drive(c); /* what can be read comes with the next turn */
     else if (c->state == CONNECTION_LINGER)
         linger(c);
-    else if (c->state == CONNECTION_HANDLER || c->state == CONNECTION_QUEUED || c->state == CONNECTION_SEND ||
-             c->out)
+    else if (has_request_at_work(c) || c->state == CONNECTION_SEND || c->out)
         read_ahead(c);
     else
         read_and_drive(c);

@@ -94,6 +94,7 @@ void exchange_drop_bodies(struct http_exchange *ex)
 void exchange_free(struct worker *w, struct http_exchange *ex)
 {
     limit_release(w, ex, false);
+    keyed_release(w, ex);
     exchange_drop_bodies(ex);
     if (ex->body.cap > BODY_KEPT_BYTES)
         buf_free(&ex->body);
@@ -142,6 +143,12 @@ struct http_exchange *exchange_disown(struct connection *c)
     copy->server_name = old->server_name;
     copy->pipelined = old->pipelined;
     copy->in_error_page = old->in_error_page;
+    copy->limit_conn_status = old->limit_conn_status;
+    copy->limit_req_status = old->limit_req_status;
+    memcpy(copy->conn_permits, old->conn_permits,
+           sizeof copy->conn_permits); /* the connection's, not the job's */
+    copy->conn_permit_count = old->conn_permit_count;
+    old->conn_permit_count = 0;
     copy->limit_status = old->limit_status;
     copy->limit_zone = old->limit_zone;
     copy->limit_queue_ms = old->limit_queue_ms;

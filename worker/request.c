@@ -172,7 +172,7 @@ void request_run(struct connection *c)
             connection_close(c);
             return;
         }
-        if (is_limited(c) && !limit_pass(c))
+        if (is_limited(c) && !(keyed_pass(c) && limit_pass(c)))
             return;
         result = run_once(c);
         if (result != STATIC_ROUTE_AGAIN) {
@@ -186,7 +186,7 @@ void request_run(struct connection *c)
         }
         route(c);
     }
-    if (limit_pass(c))
+    if (keyed_pass(c) && limit_pass(c))
         offload_start(c);
 }
 

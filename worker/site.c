@@ -20,7 +20,7 @@ static const char combined[] =
     "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
     "\"$http_referer\" \"$http_user_agent\"";
 
-static const struct http_template *compile(struct site *site, struct slice text, const struct conf_node *node)
+const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node)
 {
     struct slice unknown;
     struct http_template *t = http_template_compile(&site->arena, text, site->capture_names, &unknown);
@@ -35,10 +35,10 @@ static const struct http_template *log_format(struct site *site, const struct co
     for (const struct conf_log_format *f = site->conf->http->formats; f; f = f->next)
         if (slice_eq(f->name, log->format_name)) {
             *escape = (enum http_escape)f->escape;
-            return compile(site, f->text, f->node);
+            return site_compile(site, f->text, f->node);
         }
     if (slice_eq(log->format_name, SLICE("combined")))
-        return compile(site, slice_of(combined), log->node);
+        return site_compile(site, slice_of(combined), log->node);
     conf_error(&site->conf->errors, log->node, "unknown log format \"%.*s\"; define it with log_format",
                SLICE_ARGS(log->format_name));
     return NULL;
@@ -65,7 +65,7 @@ static struct error_target *build_error_targets(struct site *site, const struct 
              list->next) { /* the conf has the last line first: the first line is to win, and comes first */
         struct error_target *t = must(arena_zalloc(&site->arena, sizeof *t));
         *t = (struct error_target){list->codes, list->code_count, list->new_code,
-                                   compile(site, list->uri, list->node), targets};
+                                   site_compile(site, list->uri, list->node), targets};
         targets = t;
     }
     return targets;
@@ -107,55 +107,6 @@ static void init_handler(struct site *site, struct location *l, const struct con
     }
 }
 
-static const struct conf_zone *find_zone(struct site *site, struct conf_limit *c)
-{
-    const struct conf_zone *z = site->conf->http->zones;
-    while (z && !slice_eq(z->name, c->zone))
-        z = z->next;
-    if (!z && !c->reported)
-        conf_error(&site->conf->errors, c->node,
-                   "unknown zone \"%.*s\"; define it in http: limit_concurrency_zone %.*s limit=N;",
-                   SLICE_ARGS(c->zone), SLICE_ARGS(c->zone));
-    c->reported |= !z;
-    return z;
-}
-
-static struct location_limit limit_of(struct site *site, struct conf_limit *c)
-{
-    struct location_limit l = {.zone = find_zone(site, c), .priority = PERMIT_NORMAL};
-    if (slice_eq(c->priority, SLICE("high")))
-        l.priority = PERMIT_HIGH;
-    else if (slice_eq(c->priority, SLICE("low")))
-        l.priority = PERMIT_LOW;
-    else if (c->priority.len && c->priority.data[0] == '$')
-        l.priority_text = compile(site, c->priority, c->node);
-    return l;
-}
-
-static int by_zone_name(const void *a, const void *b)
-{
-    const struct location_limit *x = a, *y = b;
-    return strcmp(x->zone->name.data, y->zone->name.data);
-}
-
-static void build_limits(struct site *site, struct location *l, struct conf_limit *list)
-{
-    int count = 0;
-    for (struct conf_limit *c = list; c; c = c->next)
-        count++;
-    if (count > SITE_LIMITS_MAX)
-        conf_error(&site->conf->errors, list->node, "more than %d \"limit_concurrency\" here; remove some",
-                   SITE_LIMITS_MAX);
-    if (count == 0 || count > SITE_LIMITS_MAX)
-        return;
-    l->limits = must(arena_zalloc(&site->arena, (size_t)count * sizeof *l->limits));
-    for (struct conf_limit *c = list; c; c = c->next) {
-        l->limits[l->limit_count] = limit_of(site, c);
-        l->limit_count += l->limits[l->limit_count].zone != NULL;
-    }
-    qsort(l->limits, (size_t)l->limit_count, sizeof *l->limits, by_zone_name);
-}
-
 static struct location *build_location(struct site *site, const struct conf_location *c,
                                        const struct conf_location *outer)
 {
@@ -166,13 +117,13 @@ static struct location *build_location(struct site *site, const struct conf_loca
     l->content = c->content;
     l->access_logs = build_logs(site, c->settings.access_logs);
     l->error_targets = build_error_targets(site, c->settings.error_pages);
-    build_limits(site, l, c->settings.limits);
+    site_build_limits(site, l);
     if (ret) {
         l->return_code = ret->code;
-        l->return_text = ret->text.data ? compile(site, ret->text, ret->node) : NULL;
+        l->return_text = ret->text.data ? site_compile(site, ret->text, ret->node) : NULL;
     }
     if (c->match >= CONF_MATCH_REGEX && c->settings.alias.data)
-        l->alias = compile(site, c->settings.alias, c->node);
+        l->alias = site_compile(site, c->settings.alias, c->node);
     if (c->handler) {
         find_handler(site, l, c->handler);
         if (l->handler)

@@ -41,6 +41,13 @@ struct location_limit {
     const struct http_template *priority_text; /* says it for each request, or NULL */
 };
 
+/* A limit of nginx's kind, for each value of a key. */
+struct location_keyed {
+    const struct conf_keyed_zone *zone;
+    const struct conf_keyed_limit *limit;
+    const struct http_template *key;
+};
+
 struct location {
     const struct settings *settings;
     enum conf_content content;
@@ -53,6 +60,8 @@ struct location {
     struct location_limit
         *limits; /* by name of their zones: in the same order everywhere, so that none waits in a ring */
     int limit_count;
+    struct location_keyed *conn_limits, *req_limits;
+    int conn_limit_count, req_limit_count;
     struct access_log *access_logs;
     struct error_target *error_targets;
     struct location *next_made; /* all of a site, for freeing handlers' settings */
@@ -95,6 +104,10 @@ struct site {
 
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
 struct site *site_build(struct conf *conf);
+
+/* What the files of site share. */
+const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node);
+void site_build_limits(struct site *site, struct location *l);
 
 /* Sends the error log to this site's files, which must be open. */
 void site_use_error_logs(struct site *site);

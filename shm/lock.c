@@ -1,11 +1,7 @@
 /*
- * shm/permit_lock.c - the lock of a zone: held for tens of nanoseconds, and never lost with a process that dies.
- *
- * The word is the holder's pid. Who waits gives its processor away, as the holder may be waiting for one, and now and
- * then asks the system whether the holder is still alive. A lock that is taken over from a dead holder protects a state
- * that may be half changed: it is made anew before the lock counts as taken.
+ * shm/lock.c - waiting for a lock, and now and then asking the system whether its holder still lives.
  */
-#include "shm/permit_internal.h"
+#include "shm/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +21,7 @@ enum {
 
 static uint32_t self; /* asking the system each time would cost more than the lock */
 
-void permit_know_self(void)
+void shm_lock_know_self(void)
 {
     self = (uint32_t)getpid();
 }
@@ -47,10 +43,10 @@ static bool is_dead(uint32_t pid)
     return end_of_name && strlen(end_of_name) > 2 && strchr("ZX", end_of_name[2]);
 }
 
-static bool try_take(struct permit_zone *z, uint32_t from)
+static bool try_take(_Atomic uint32_t *lock, uint32_t from)
 {
-    return permit_get(&z->lock) == from &&
-           atomic_compare_exchange_strong_explicit(&z->lock, &from, self, memory_order_acquire,
+    return atomic_load_explicit(lock, memory_order_relaxed) == from &&
+           atomic_compare_exchange_strong_explicit(lock, &from, self, memory_order_acquire,
                                                    memory_order_relaxed);
 }
 
@@ -74,22 +70,20 @@ static void pause_between_looks(unsigned looks)
         nanosleep(&moment, NULL);
 }
 
-void permit_lock(struct permit_region *r, unsigned zone)
+bool shm_lock(_Atomic uint32_t *lock)
 {
-    struct permit_zone *z = &r->zones[zone];
-    for (unsigned looks = 0; !try_take(z, 0); looks++) {
+    for (unsigned looks = 0; !try_take(lock, 0); looks++) {
         pause_between_looks(looks);
         if (looks < SPINS + YIELDS || looks % LOOKS_PER_QUESTION)
             continue;
-        uint32_t holder = permit_get(&z->lock);
-        if (holder && is_dead(holder) && try_take(z, holder)) {
-            permit_repair(r, zone, -1);
-            return;
-        }
+        uint32_t holder = atomic_load_explicit(lock, memory_order_relaxed);
+        if (holder && is_dead(holder) && try_take(lock, holder))
+            return true;
     }
+    return false;
 }
 
-void permit_unlock(struct permit_zone *z)
+void shm_unlock(_Atomic uint32_t *lock)
 {
-    atomic_store_explicit(&z->lock, 0, memory_order_release);
+    atomic_store_explicit(lock, 0, memory_order_release);
 }

@@ -1,0 +1,126 @@
+/*
+ * conf/set_keyed.c - nginx's limits by key: limit_conn and limit_req.
+ */
+#include "conf/conf.h"
+#include "conf/directive.h"
+
+enum { THOUSAND = 1000, BYTES_MIN = 32768, NAME_MAX_BYTES = 31, KEY_MAX_BYTES = 127, NUMBER_MAX = 65535 };
+
+/* "zone=NAME:SIZE" */
+static bool parse_zone(struct slice value, struct conf_keyed_zone *z)
+{
+    const char *colon = memchr(value.data, ':', value.len);
+    if (!colon)
+        return false;
+    z->name.len = (size_t)(colon - value.data);
+    z->name.data = value.data;
+    return z->name.len > 0 && z->name.len <= NAME_MAX_BYTES &&
+           conf_parse_size(slice_from(value, z->name.len + 1), &z->bytes) && z->bytes >= BYTES_MIN;
+}
+
+/* "10r/s" or "30r/m" */
+static bool parse_rate(struct slice value, int64_t *rate)
+{
+    int64_t n;
+    if (value.len < 4 || value.data[value.len - 3] != 'r' || value.data[value.len - 2] != '/')
+        return false;
+    char unit = value.data[value.len - 1];
+    if ((unit != 's' && unit != 'm') || !conf_parse_number((struct slice){value.data, value.len - 3}, &n) ||
+        n < 1 || n > INT32_MAX)
+        return false;
+    *rate = n * THOUSAND / (unit == 'm' ? 60 : 1);
+    return true;
+}
+
+static void set_zone_parameters(struct conf_walk *w, const struct conf_node *n, struct conf_keyed_zone *z)
+{
+    for (const struct conf_key_value *kv = conf_key_values(w, n, 1); kv; kv = kv->next) {
+        bool ok = slice_eq(kv->key, SLICE("zone"))
+                      ? parse_zone(kv->value, z)
+                      : z->requests && slice_eq(kv->key, SLICE("rate")) && parse_rate(kv->value, &z->rate);
+        if (!ok)
+            conf_error(
+                &w->conf->errors, n,
+                "invalid parameter \"%.*s=%.*s\" in \"%.*s\" directive; write zone=NAME:SIZE with a size of 32k or more%s",
+                SLICE_ARGS(kv->key), SLICE_ARGS(kv->value), SLICE_ARGS(n->name),
+                z->requests ? ", and rate=Nr/s or rate=Nr/m" : "");
+    }
+}
+
+void conf_set_keyed_zone(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_keyed_zone *z = conf_must(arena_zalloc(&w->conf->arena, sizeof *z)),
+                           **tail = &w->conf->http->keyed_zones;
+    *z = (struct conf_keyed_zone){.key = n->args[0],
+                                  .requests = slice_eq(n->name, SLICE("limit_req_zone")),
+                                  .rate = THOUSAND,
+                                  .index = -1,
+                                  .node = n};
+    set_zone_parameters(w, n, z);
+    z->name = arena_dup(&w->conf->arena, z->name);
+    if (z->name.len == 0)
+        conf_error(&w->conf->errors, n, "\"%.*s\" must have \"zone\" parameter: zone=NAME:SIZE",
+                   SLICE_ARGS(n->name));
+    if (z->key.len > KEY_MAX_BYTES)
+        conf_error(&w->conf->errors, n, "the key of \"%.*s\" is longer than %d bytes; shorten it",
+                   SLICE_ARGS(n->name), KEY_MAX_BYTES);
+    for (; *tail; tail = &(*tail)->next)
+        if (slice_eq((*tail)->name, z->name))
+            conf_error(&w->conf->errors, n,
+                       "duplicate zone \"%.*s\"; the first is in line %d; give it another name",
+                       SLICE_ARGS(z->name), (*tail)->node->line);
+    *tail = z;
+}
+
+static void add_limit(struct conf_walk *w, struct conf_keyed_limit **tail, struct conf_keyed_limit *l)
+{
+    for (; *tail; tail = &(*tail)->next)
+        if (slice_eq((*tail)->zone, l->zone))
+            conf_error(&w->conf->errors, l->node,
+                       "\"%.*s\" directive is duplicate: zone \"%.*s\" has one here already",
+                       SLICE_ARGS(l->node->name), SLICE_ARGS(l->zone));
+    *tail = l;
+}
+
+void conf_set_limit_conn(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_keyed_limit *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
+    *l = (struct conf_keyed_limit){.zone = n->args[0], .node = n};
+    if (!conf_parse_number(n->args[1], &l->number) || l->number < 1 || l->number > NUMBER_MAX)
+        conf_error(&w->conf->errors, n, "invalid number of connections \"%.*s\"; it is from 1 to %d",
+                   SLICE_ARGS(n->args[1]), NUMBER_MAX);
+    add_limit(w, &w->settings->conn_limits, l);
+}
+
+static bool set_req_parameter(struct conf_keyed_limit *l, struct slice arg)
+{
+    int64_t n;
+    if (slice_starts(arg, SLICE("zone="))) {
+        l->zone = slice_from(arg, 5);
+        return l->zone.len > 0;
+    }
+    if (slice_eq(arg, SLICE("nodelay"))) {
+        l->delay = INT64_MAX;
+        return true;
+    }
+    bool burst = slice_starts(arg, SLICE("burst=")), delay = slice_starts(arg, SLICE("delay="));
+    if ((!burst && !delay) || !conf_parse_number(slice_from(arg, 6), &n) || n < 1 || n > INT32_MAX)
+        return false;
+    *(burst ? &l->burst : &l->delay) = n * THOUSAND;
+    return true;
+}
+
+void conf_set_limit_req(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_keyed_limit *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
+    l->node = n;
+    for (int i = 0; i < n->nargs; i++)
+        if (!set_req_parameter(l, n->args[i]))
+            conf_error(
+                &w->conf->errors, n,
+                "invalid parameter \"%.*s\" in \"limit_req\" directive; write zone=NAME [burst=N] [nodelay | delay=N]",
+                SLICE_ARGS(n->args[i]));
+    if (l->zone.len == 0)
+        conf_error(&w->conf->errors, n, "\"limit_req\" must have \"zone\" parameter: zone=NAME");
+    add_limit(w, &w->settings->req_limits, l);
+}

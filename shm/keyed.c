@@ -1,0 +1,237 @@
+/*
+ * shm/keyed.c - counting connections and requests by key.
+ */
+#include "shm/keyed.h"
+
+#include "base/clock.h"
+#include "shm/keyed_table.h"
+#include "shm/permit_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static struct keyed_zone *zone_of(const struct shm *shm, unsigned zone)
+{
+    return &shm->keyed->zones[zone];
+}
+
+/* Permits of keyed zones have numbers behind those of the other zones; their ticket is the cell of the key. */
+static unsigned tag_zone(unsigned zone)
+{
+    return PERMIT_ZONES + zone;
+}
+
+/* --- counts made anew --- */
+
+/* Counts what living processes hold; frees the permits of a dead one. */
+static void recount(struct shm *shm, unsigned zone, int dead_slot)
+{
+    struct permit_region *r = permit_region(shm);
+    for (int slot = 0; slot < SHM_SLOTS; slot++) {
+        struct permit_part *part = &r->parts[slot];
+        uint32_t used = atomic_load_explicit(&part->used, memory_order_acquire);
+        for (uint32_t i = 0; i < used; i++) {
+            struct permit *p = &part->permits[i];
+            uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
+            if (permit_tag_state(tag) != PERMIT_HELD || permit_tag_zone(tag) != tag_zone(zone))
+                continue;
+            if (slot == dead_slot)
+                permit_set_tag(p, PERMIT_FREE);
+            else
+                keyed_cell_of(zone_of(shm, zone), (uint32_t)p->ticket)->count++;
+        }
+    }
+}
+
+static void repair(struct shm *shm, unsigned zone, int dead_slot)
+{
+    struct keyed_zone *z = zone_of(shm, zone);
+    keyed_table_check(z);
+    if (z->kind == KEYED_CONNECTIONS)
+        recount(shm, zone, dead_slot);
+    keyed_table_rebuild(z);
+}
+
+static void lock_zone(struct shm *shm, unsigned zone)
+{
+    if (shm_lock(&zone_of(shm, zone)->lock))
+        repair(shm, zone, -1);
+}
+
+void keyed_reclaim(struct shm *shm, int slot)
+{
+    shm_lock_know_self();
+    for (unsigned zone = 0; zone < KEYED_ZONES; zone++) {
+        if (!zone_of(shm, zone)->name[0])
+            continue;
+        shm_lock(&zone_of(shm, zone)->lock);
+        repair(shm, zone, slot);
+        shm_unlock(&zone_of(shm, zone)->lock);
+    }
+}
+
+/* --- connections --- */
+
+enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice key, uint32_t limit,
+                             uint32_t *permit)
+{
+    struct keyed_zone *z = zone_of(u->shm, zone);
+    uint32_t index = permit_take_spare(u);
+    if (index >= SHM_PERMITS_PER_SLOT)
+        return KEYED_NO_ROOM;
+    struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[index];
+    enum keyed_result result = KEYED_OVER;
+    lock_zone(u->shm, zone);
+    uint32_t cell = keyed_find_or_add(z, key);
+    struct keyed_cell *c = cell ? keyed_cell_of(z, cell) : NULL;
+    if (!c) {
+        result = KEYED_NO_ROOM;
+    } else if (c->count < limit) {
+        p->ticket = cell;
+        permit_set_tag(p, permit_tag(PERMIT_HELD, tag_zone(zone), PERMIT_NORMAL, PERMIT_LIMIT));
+        c->count++;
+        result = KEYED_OK;
+    } else if (c->count == 0) {
+        keyed_remove(z, cell); /* a limit of 0 */
+    }
+    shm_unlock(&z->lock);
+    if (result != KEYED_OK) {
+        permit_put_spare(u, index);
+        permit_count(&z->rejected);
+    }
+    *permit = index;
+    return result;
+}
+
+void keyed_let_go(struct permit_user *u, uint32_t permit)
+{
+    struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
+    unsigned zone = permit_tag_zone(p->tag) - PERMIT_ZONES;
+    struct keyed_zone *z = zone_of(u->shm, zone);
+    lock_zone(u->shm, zone);
+    permit_set_tag(p, PERMIT_FREE);
+    if (--keyed_cell_of(z, (uint32_t)p->ticket)->count == 0)
+        keyed_remove(z, (uint32_t)p->ticket);
+    shm_unlock(&z->lock);
+    permit_put_spare(u, permit);
+}
+
+/* --- requests --- */
+
+enum { REQUEST = 1000, FORGET_AFTER_MS = 60000 };
+
+/* What is left of `excess` after the bucket has leaked since the key's last request. */
+static uint64_t leaked(const struct keyed_cell *c, uint64_t excess, uint64_t rate, uint64_t now_ms)
+{
+    uint64_t passed_ms = now_ms > c->last_ms ? now_ms - c->last_ms : 0;
+    uint64_t gone = passed_ms > UINT32_MAX ? UINT64_MAX : rate * passed_ms / 1000;
+    return excess > gone ? excess - gone : 0;
+}
+
+/* Keys that have been quiet for so long that they mean nothing any more: two of them for each new key. */
+static void forget_quiet(struct keyed_zone *z, uint64_t rate, uint64_t now_ms)
+{
+    for (int i = 0; i < 2 && z->oldest; i++) {
+        const struct keyed_cell *c = keyed_cell_of(z, z->oldest);
+        if (now_ms < c->last_ms + FORGET_AFTER_MS || leaked(c, c->excess, rate, now_ms))
+            return;
+        keyed_remove(z, z->oldest);
+    }
+}
+
+static uint32_t find_or_make_room(struct keyed_zone *z, struct slice key, uint64_t rate, uint64_t now_ms,
+                                  bool *fresh)
+{
+    uint32_t cell = keyed_find(z, key);
+    *fresh = !cell;
+    if (cell)
+        return cell;
+    forget_quiet(z, rate, now_ms);
+    while (!(cell = keyed_find_or_add(z, key)) && z->oldest)
+        keyed_remove(z, z->oldest);
+    return cell;
+}
+
+enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key, uint64_t now_ms,
+                                struct keyed_rate rate, bool account, uint64_t *excess)
+{
+    struct keyed_zone *z = zone_of(shm, zone);
+    enum keyed_result result = KEYED_OK;
+    bool fresh;
+    lock_zone(shm, zone);
+    uint32_t cell = find_or_make_room(z, key, rate.rate, now_ms, &fresh);
+    *excess = 0;
+    if (!cell) {
+        result = KEYED_NO_ROOM;
+    } else {
+        struct keyed_cell *c = keyed_cell_of(z, cell);
+        *excess = fresh ? 0 : leaked(c, c->excess + REQUEST, rate.rate, now_ms);
+        if (*excess > rate.burst) {
+            result = KEYED_OVER;
+        } else if (account || fresh) {
+            c->excess = *excess;
+            c->last_ms = now_ms;
+        }
+        keyed_touch(z, cell);
+    }
+    shm_unlock(&z->lock);
+    if (result != KEYED_OK)
+        permit_count(&z->rejected);
+    return result;
+}
+
+/* --- zones --- */
+
+static bool same_zone(const struct keyed_zone *z, const char *name, enum keyed_kind kind, size_t bytes,
+                      const char *key)
+{
+    return strcmp(z->name, name) == 0 && z->kind == kind && z->bytes == bytes && strcmp(z->key, key) == 0;
+}
+
+int keyed_zone_open(struct shm *shm, const char *name, enum keyed_kind kind, size_t bytes, const char *key)
+{
+    int chosen = -1;
+    for (int i = KEYED_ZONES - 1; i >= 0; i--) {
+        struct keyed_zone *z = zone_of(shm, (unsigned)i);
+        if (z->name[0] && same_zone(z, name, kind, bytes, key))
+            return i;
+        if (!z->name[0])
+            chosen = i;
+    }
+    if (chosen < 0) {
+        errno = ENFILE;
+        return -1;
+    }
+    struct keyed_zone *z = zone_of(shm, (unsigned)chosen);
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return -1;
+    *z = (struct keyed_zone){.kind = kind, .bytes = bytes, .memory = memory, .seed = clock_mono_us()};
+    strncpy(z->key, key, sizeof z->key - 1);
+    keyed_table_begin(z);
+    strncpy(z->name, name, sizeof z->name - 1);
+    return chosen;
+}
+
+static bool is_empty(const struct keyed_zone *z)
+{
+    if (z->kind == KEYED_REQUESTS)
+        return true; /* nobody gives anything back */
+    return z->oldest == 0;
+}
+
+void keyed_zones_prune(struct shm *shm, const int *kept, int count)
+{
+    for (int i = 0; i < KEYED_ZONES; i++) {
+        struct keyed_zone *z = zone_of(shm, (unsigned)i);
+        bool keep = !z->name[0] || !is_empty(z);
+        for (int k = 0; k < count; k++)
+            keep |= kept[k] == i;
+        if (keep)
+            continue;
+        munmap(z->memory, z->bytes);
+        z->name[0] = '\0';
+    }
+}

@@ -1,0 +1,78 @@
+/*
+ * shm/keyed.h - limits for each value of a key over all processes: connections at a time, and requests in time.
+ *
+ * What nginx has as limit_conn and limit_req. A zone is a table of keys in memory of its own, made by the master before
+ * it forks the workers that use it. A connection counts as long as its permit is held (shm/permit.h): so counts are
+ * made anew from the permits whenever a process has died, and none is lost with it.
+ *
+ * Threads and processes: as in shm/permit.h. Keys are at most KEYED_KEY_MAX bytes.
+ * Source of the arithmetic of requests: the leaky bucket, as nginx documents it for ngx_http_limit_req_module.
+ */
+#ifndef WEIR_SHM_KEYED_H
+#define WEIR_SHM_KEYED_H
+
+#include "base/slice.h"
+#include "shm/permit.h"
+
+enum { KEYED_ZONES = 64, KEYED_KEY_MAX = 255, KEYED_BYTES_MIN = 8 * 4096, KEYED_SPEC_BYTES = 128 };
+
+enum keyed_kind { KEYED_CONNECTIONS, KEYED_REQUESTS };
+
+struct keyed_cell;
+
+struct keyed_zone {
+    _Alignas(64) _Atomic uint32_t lock;
+    char name[PERMIT_NAME_BYTES]; /* "" when unused */
+    char key[KEYED_SPEC_BYTES];   /* as configured: a zone with another key is another zone */
+    enum keyed_kind kind;
+    size_t bytes;
+    void *memory; /* at the same address in the master and in all workers forked after it was mapped */
+    uint32_t *buckets;
+    struct keyed_cell *cells; /* counted from 1 in links */
+    uint32_t bucket_count, cell_count;
+    uint64_t seed;
+    uint32_t used; /* cells from this one on have never been used */
+    uint32_t free; /* linked by next */
+    uint32_t oldest, newest;
+    _Atomic uint64_t rejected, delayed;
+};
+
+struct keyed_region {
+    struct keyed_zone zones[KEYED_ZONES];
+};
+
+/* --- for the master --- */
+
+/* The zone of this name, kind, size and key, made if there is none. -1 with errno; ENFILE: all are in use. */
+int keyed_zone_open(struct shm *shm, const char *name, enum keyed_kind kind, size_t bytes, const char *key);
+
+/* Frees zones that are not among the `count` kept ones and in which nothing is held. */
+void keyed_zones_prune(struct shm *shm, const int *kept, int count);
+
+/* Gives back what the process of this slot held. It is dead. */
+void keyed_reclaim(struct shm *shm, int slot);
+
+/* --- for a worker --- */
+
+enum keyed_result {
+    KEYED_OK,
+    KEYED_OVER,   /* the limit */
+    KEYED_NO_ROOM /* for one more key */
+};
+
+/* Counts one more for the key, if it has fewer than limit. OK: *permit is to be given to keyed_let_go. */
+enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice key, uint32_t limit,
+                             uint32_t *permit);
+void keyed_let_go(struct permit_user *u, uint32_t permit);
+
+/*
+ * Whether one more request at now_ms (monotonic) is within rate (thousandths of requests a second) and burst. *excess, in
+ * thousandths of a request, is what it goes beyond the rate. It counts only with `account`.
+ */
+struct keyed_rate {
+    uint64_t rate, burst;
+};
+enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key, uint64_t now_ms,
+                                struct keyed_rate rate, bool account, uint64_t *excess);
+
+#endif

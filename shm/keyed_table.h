@@ -1,0 +1,60 @@
+/*
+ * shm/keyed_table.h - the table of a keyed zone: a hash of keys in cells of one line of cache, which can be put right
+ * after a process has died in the middle of a change. Not for others than shm/keyed.c.
+ *
+ * All calls with the zone's lock held.
+ */
+#ifndef WEIR_SHM_KEYED_TABLE_H
+#define WEIR_SHM_KEYED_TABLE_H
+
+#include "shm/keyed.h"
+
+enum { KEYED_INLINE_BYTES = 24, KEYED_MORE_BYTES = 40 };
+
+/* What a cell is; written last when it becomes something, so that a half-made one can be told. */
+enum keyed_cell_kind {
+    KEYED_FREE,
+    KEYED_KEY,
+    KEYED_MORE,  /* the rest of a long key */
+    KEYED_ORPHAN /* while a table is checked: a KEYED_MORE that no key has claimed yet */
+};
+
+struct keyed_cell {
+    uint32_t next;         /* in its bucket, or among the free ones */
+    uint32_t older, newer; /* by last use */
+    _Atomic uint8_t kind;
+    uint8_t key_len;
+    uint32_t count; /* connections */
+    uint32_t more;  /* the cell where the key goes on; 0: none */
+    union {
+        struct {
+            uint64_t last_ms, excess; /* requests */
+            char key[KEYED_INLINE_BYTES];
+        };
+        char rest[KEYED_MORE_BYTES];
+    };
+};
+
+static inline struct keyed_cell *keyed_cell_of(const struct keyed_zone *z, uint32_t cell)
+{
+    return &z->cells[cell - 1];
+}
+
+/* Divides z->memory, which is zeroed. */
+void keyed_table_begin(struct keyed_zone *z);
+
+/* The key's cell, or 0. */
+uint32_t keyed_find(const struct keyed_zone *z, struct slice key);
+
+/* The key's cell, made if need be; 0: there is no room. */
+uint32_t keyed_find_or_add(struct keyed_zone *z, struct slice key);
+void keyed_remove(struct keyed_zone *z, uint32_t cell);
+
+/* It has been used: it is the newest now. */
+void keyed_touch(struct keyed_zone *z, uint32_t cell);
+
+/* After a death: whole keys are kept, with a count of 0; then, once they are counted, all links are made anew. */
+void keyed_table_check(struct keyed_zone *z);
+void keyed_table_rebuild(struct keyed_zone *z);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * worker/limit_keyed.c - nginx's limits on the way of a request: limit_req first, which may delay it, then limit_conn.
+ *
+ * As in nginx they are asked once for each request, whatever error pages and other URIs follow. A connection counts until
+ * its request is over.
+ */
+#include "worker/core.h"
+
+#include "shm/keyed.h"
+
+enum { THOUSAND = 1000 };
+
+static enum log_level one_lower(int64_t level)
+{
+    return (enum log_level)(level < LOG_LEVEL_DEBUG ? level + 1 : level);
+}
+
+/* The key's value; false when this limit does not count the request. */
+static bool key_of(const struct location_keyed *l, struct http_exchange *ex, struct slice *key)
+{
+    *key = http_template_expand(l->key, ex);
+    if (key->len == 0)
+        return false;
+    if (key->len <= KEYED_KEY_MAX)
+        return true;
+    http_log(ex, LOG_LEVEL_ERROR, "the value of the \"%.*s\" key is more than %d bytes: \"%.*s\"",
+             SLICE_ARGS(l->zone->key), KEYED_KEY_MAX, SLICE_ARGS(*key));
+    return false;
+}
+
+/* --- requests in time --- */
+
+static void log_excess(struct connection *c, enum log_level level, const char *what, const char *comma,
+                       uint64_t excess, const struct location_keyed *l)
+{
+    http_log(c->ex, level, "%s%s, excess: %llu.%03llu%s by zone \"%.*s\"", what,
+             c->location->settings->limit_req_dry_run ? ", dry run" : "",
+             (unsigned long long)(excess / THOUSAND), (unsigned long long)(excess % THOUSAND), comma,
+             SLICE_ARGS(l->zone->name));
+}
+
+/* One zone's say. The longest delay is kept. */
+static enum keyed_result ask_rate(struct connection *c, const struct location_keyed *l, bool account,
+                                  uint64_t *excess, uint64_t *delay_ms)
+{
+    struct worker *w = connection_worker(c);
+    struct keyed_rate rate = {(uint64_t)l->zone->rate, (uint64_t)l->limit->burst};
+    struct slice key;
+    *excess = 0;
+    if (!key_of(l, c->ex, &key))
+        return KEYED_OK;
+    enum keyed_result result =
+        keyed_request(w->shm, (unsigned)l->zone->index, key, w->now_ms, rate, account, excess);
+    uint64_t free = (uint64_t)l->limit->delay;
+    uint64_t ms = *excess > free ? (*excess - free) * THOUSAND / rate.rate : 0;
+    if (result == KEYED_OK && ms > *delay_ms)
+        *delay_ms = ms;
+    return result;
+}
+
+static void reject_request(struct connection *c, const struct location_keyed *l, uint64_t excess)
+{
+    const struct settings *s = c->location->settings;
+    log_excess(c, (enum log_level)s->limit_req_log_level, "limiting requests", "", excess, l);
+    c->ex->limit_req_status = s->limit_req_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
+    if (!s->limit_req_dry_run)
+        request_answer(c, (int)s->limit_req_status);
+}
+
+/* Asks all zones first, and counts the request in them only if none refuses it. False: it was refused. */
+static bool ask_rates(struct connection *c, uint64_t *delay_ms)
+{
+    const struct location *l = c->location;
+    uint64_t excess = 0, most = 0;
+    int slowest = 0;
+    for (int account = l->req_limit_count > 1 ? 0 : 1; account < 2; account++) {
+        *delay_ms = 0;
+        for (int i = 0; i < l->req_limit_count; i++) {
+            uint64_t before = *delay_ms;
+            if (ask_rate(c, &l->req_limits[i], account, &excess, delay_ms) != KEYED_OK) {
+                reject_request(c, &l->req_limits[i], excess);
+                return l->settings->limit_req_dry_run;
+            }
+            if (*delay_ms > before) {
+                slowest = i;
+                most = excess;
+            }
+        }
+    }
+    if (*delay_ms) {
+        log_excess(c, one_lower(l->settings->limit_req_log_level), "delaying request", ",", most,
+                   &l->req_limits[slowest]);
+        c->ex->limit_req_status = l->settings->limit_req_dry_run ? "DELAYED_DRY_RUN" : "DELAYED";
+    }
+    return true;
+}
+
+static bool pass_rates(struct connection *c)
+{
+    uint64_t delay_ms = 0;
+    if (c->location->req_limit_count == 0 || c->ex->limit_req_status)
+        return true;
+    if (!ask_rates(c, &delay_ms))
+        return false;
+    if (!c->ex->limit_req_status)
+        c->ex->limit_req_status = "PASSED";
+    if (delay_ms == 0 || c->location->settings->limit_req_dry_run)
+        return true;
+    c->state = CONNECTION_DELAYED;
+    connection_set_timer(c, (int64_t)delay_ms);
+    return false;
+}
+
+void keyed_delay_over(struct connection *c)
+{
+    connection_hold(c);
+    c->state = CONNECTION_HEAD;
+    request_run(c);
+    connection_drive(c);
+}
+
+/* --- connections at a time --- */
+
+static void reject_connection(struct connection *c, const struct location_keyed *l)
+{
+    const struct settings *s = c->location->settings;
+    http_log(c->ex, (enum log_level)s->limit_conn_log_level, "limiting connections%s by zone \"%.*s\"",
+             s->limit_conn_dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name));
+    keyed_release(connection_worker(c), c->ex);
+    c->ex->limit_conn_status = s->limit_conn_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
+    if (!s->limit_conn_dry_run)
+        request_answer(c, (int)s->limit_conn_status);
+}
+
+static bool pass_connections(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    const struct location *l = c->location;
+    struct http_exchange *ex = c->ex;
+    if (l->conn_limit_count == 0 || ex->limit_conn_status)
+        return true;
+    for (int i = 0; i < l->conn_limit_count; i++) {
+        const struct location_keyed *k = &l->conn_limits[i];
+        struct slice key;
+        uint32_t permit;
+        if (!key_of(k, ex, &key))
+            continue;
+        if (keyed_hold(&w->permits, (unsigned)k->zone->index, key, (uint32_t)k->limit->number, &permit) !=
+            KEYED_OK) {
+            reject_connection(c, k);
+            return l->settings->limit_conn_dry_run;
+        }
+        ex->conn_permits[ex->conn_permit_count++] = permit;
+    }
+    ex->limit_conn_status = "PASSED";
+    return true;
+}
+
+void keyed_release(struct worker *w, struct http_exchange *ex)
+{
+    while (ex->conn_permit_count > 0)
+        keyed_let_go(&w->permits, ex->conn_permits[--ex->conn_permit_count]);
+}
+
+bool keyed_pass(struct connection *c)
+{
+    return pass_rates(c) && pass_connections(c);
+}
