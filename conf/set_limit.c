@@ -5,7 +5,14 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-enum { NAME_MAX_BYTES = 31, LIMIT_MAX = 1000000, QUEUE_MAX = 1000000 };
+enum {
+    NAME_MAX_BYTES = 31,
+    LIMIT_MAX = 1000000,
+    QUEUE_MAX = 1000000,
+    GRADIENT_MIN = 3,
+    GRADIENT_MAX = 1000,
+    ZONES_MAX = 64
+};
 
 static bool parse_whole(struct slice text, int64_t least, int64_t most, int64_t *value)
 {
@@ -83,7 +90,9 @@ static bool set_parameter(struct conf_zone *z, struct slice key, struct slice va
 
 static void set_parameters(struct conf_walk *w, const struct conf_node *n, struct conf_zone *z)
 {
-    for (const struct conf_key_value *kv = conf_key_values(w, n, 1); kv; kv = kv->next)
+    bool has_limit = false;
+    for (const struct conf_key_value *kv = conf_key_values(w, n, 1); kv; kv = kv->next) {
+        has_limit |= slice_eq(kv->key, SLICE("limit"));
         if (!set_parameter(z, kv->key, kv->value))
             conf_error(
                 &w->conf->errors, n,
@@ -92,9 +101,14 @@ static void set_parameters(struct conf_walk *w, const struct conf_node *n, struc
                 "interval=TIME, for gradient min=N, max=N, window=TIME, probe_interval=TIME, probe_requests=N, "
                 "buffer=PERCENT, jitter=PERCENT",
                 SLICE_ARGS(kv->key), SLICE_ARGS(kv->value), LIMIT_MAX, QUEUE_MAX);
-    if (z->limit == 0)
+    }
+    if (!has_limit)
         conf_error(&w->conf->errors, n,
                    "\"limit_concurrency_zone\" needs limit=N, the most requests that run at a time");
+    if (z->min == CONF_UNSET)
+        z->min = z->limit < GRADIENT_MIN ? z->limit : GRADIENT_MIN;
+    if (z->max == CONF_UNSET)
+        z->max = z->limit > GRADIENT_MAX ? z->limit : GRADIENT_MAX;
     if (z->min > z->max)
         conf_error(&w->conf->errors, n,
                    "min=%lld is above max=%lld in \"limit_concurrency_zone\"; lower min or raise max",
@@ -106,8 +120,8 @@ void conf_set_limit_zone(struct conf_walk *w, const struct conf_node *n)
     struct conf_zone *z = conf_must(arena_zalloc(&w->conf->arena, sizeof *z)), **tail = &w->conf->http->zones;
     *z = (struct conf_zone){.name = n->args[0],
                             .queue_timeout_ms = 1000,
-                            .min = 3,
-                            .max = 1000,
+                            .min = CONF_UNSET,
+                            .max = CONF_UNSET,
                             .target_ms = 5,
                             .interval_ms = 100,
                             .window_ms = 100,
@@ -123,11 +137,15 @@ void conf_set_limit_zone(struct conf_walk *w, const struct conf_node *n)
         conf_error(&w->conf->errors, n,
                    "invalid zone name \"%.*s\"; use 1 to %d letters, digits, \"_\", \"-\", \".\"",
                    SLICE_ARGS(z->name), NAME_MAX_BYTES);
-    for (; *tail; tail = &(*tail)->next)
+    int count = 0;
+    for (; *tail; tail = &(*tail)->next, count++)
         if (slice_eq((*tail)->name, z->name))
             conf_error(&w->conf->errors, n,
                        "duplicate zone \"%.*s\"; the first is in line %d; give it another name",
                        SLICE_ARGS(z->name), (*tail)->node->line);
+    if (count == ZONES_MAX)
+        conf_error(&w->conf->errors, n, "more than %d \"limit_concurrency_zone\" directives; remove some",
+                   ZONES_MAX);
     *tail = z;
     set_parameters(w, n, z);
 }

@@ -169,6 +169,13 @@ static void watch(struct connection *c)
         ev_io_start(loop, &c->io);
 }
 
+/* It has a request: it is none of those that are closed first when connections run out or the worker drains. */
+static void become_busy(struct connection *c)
+{
+    list_remove(&c->link);
+    list_push_back(&connection_worker(c)->busy, &c->link);
+}
+
 static void drive_and_settle(struct connection *c, struct input *in)
 {
     c->in_drive = true;
@@ -178,6 +185,8 @@ static void drive_and_settle(struct connection *c, struct input *in)
         connection_close(c);
     if (!c->dead && c->state == CONNECTION_HEAD && !c->out)
         settle_head(c);
+    else if (!c->dead && c->state != CONNECTION_LINGER)
+        become_busy(c);
     if (!c->dead)
         watch(c);
     c->in_drive = false;

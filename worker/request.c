@@ -207,8 +207,10 @@ static bool run_error_page(struct connection *c, int status)
     struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
     if (uri.len == 0)
         return false;
+    unsigned retry_after_s = ex->res.retry_after_s;
     ex->in_error_page = true;
     http_response_reset(&ex->res);
+    ex->res.retry_after_s = retry_after_s; /* it belongs to the status, whatever page is shown */
     exchange_drop_bodies(ex);
     if (uri.data[0] != '/') { /* a URL: sends the client there */
         ex->res.location = uri;
@@ -217,7 +219,9 @@ static bool run_error_page(struct connection *c, int status)
         return true;
     }
     ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
-    ex->req.path = uri;
+    const char *mark = memchr(uri.data, '?', uri.len);
+    ex->req.args = mark ? slice_from(uri, (size_t)(mark - uri.data) + 1) : (struct slice){0};
+    ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
     if (ex->req.method != HTTP_HEAD)
         ex->req.method = HTTP_GET;
     route(c);
