@@ -18,7 +18,8 @@ enum { CODEL_INTERVAL_US = 100000, CODEL_TARGET_US = 5000 };
 struct codel {
     uint64_t interval_end_us;
     uint64_t smallest_delay_us; /* of the current interval */
-    bool overloaded;            /* the last interval's smallest delay exceeded the target */
+    bool shed;                  /* something was, in the current interval */
+    bool overloaded; /* the last interval's smallest delay exceeded the target, or it had to shed */
 };
 
 /* Notes the delay of whatever waits longest now; 0 when nothing waits. */
@@ -26,12 +27,22 @@ static inline void codel_observe(struct codel *c, uint64_t now_us, uint64_t dela
                                  uint64_t target_us)
 {
     if (now_us >= c->interval_end_us) {
-        c->overloaded = c->interval_end_us != 0 && c->smallest_delay_us > target_us;
+        c->overloaded = c->interval_end_us != 0 && (c->smallest_delay_us > target_us || c->shed);
+        c->shed = false;
         c->interval_end_us = now_us + interval_us;
         c->smallest_delay_us = delay_us;
     } else if (delay_us < c->smallest_delay_us) {
         c->smallest_delay_us = delay_us;
     }
+}
+
+/*
+ * Something was shed. What is left is young then, and its delay says nothing: without this the overload would count as
+ * over after each shedding, and the queue would stand again an interval later.
+ */
+static inline void codel_note_shed(struct codel *c)
+{
+    c->shed = true;
 }
 
 #endif

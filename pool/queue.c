@@ -76,6 +76,8 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
             if (!old && !(shed && age_us > 2 * CODEL_TARGET_US && pool->queued > 1))
                 break;
             pool_remove(pool, t, old ? POOL_TASK_EXPIRED : POOL_TASK_SHED);
+            if (!old)
+                codel_note_shed(&pool->codel);
             t->next = *rejects;
             *rejects = t;
         }

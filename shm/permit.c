@@ -86,6 +86,8 @@ static bool drop_old(struct permit_region *r, unsigned zone, uint64_t now_us, st
             if (calls_full(calls))
                 return false;
             refuse_waiter(r, zone, oldest, late ? PERMIT_QUEUE_TIMEOUT : PERMIT_CODEL_SHED, calls);
+            if (!late)
+                codel_note_shed(&z->codel);
         }
     }
     return true;

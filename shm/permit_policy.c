@@ -6,6 +6,8 @@
  *
  *     g = clamp((min_rtt + buffer) / sample_rtt, 0.5, 2)      limit' = clamp(g * limit + sqrt(g * limit), min, max)
  *
+ * It grows only while at least half of it is in use (as in Netflix's gradient limit).
+ *
  * The smallest time is measured anew every probe_interval (stretched by a random part of the jitter, so that many servers
  * do not probe together), with the limit held at `min` for probe_requests requests; and at once where the limit has been
  * at `min` for some windows, as then the old measure is the likeliest error.
@@ -90,7 +92,9 @@ static void end_window(struct permit_zone *z, uint64_t now_us)
     double tolerated_us = (double)g->min_rtt_us * (1 + z->rules.buffer_percent / 100.0);
     double ratio = tolerated_us / median_us(g);
     ratio = ratio < 0.5 ? 0.5 : ratio > 2 ? 2 : ratio;
-    use_limit(z, ratio * g->exact_limit + sqrt(ratio * g->exact_limit));
+    double limit = ratio * g->exact_limit + sqrt(ratio * g->exact_limit);
+    if (limit < g->exact_limit || permit_get(&z->held) + permit_get(&z->queued) >= permit_get(&z->limit) / 2)
+        use_limit(z, limit); /* a limit that is not used is no proof that a higher one would do */
     forget_samples(g, now_us + z->rules.window_us);
     g->at_min = permit_get(&z->limit) == z->rules.min ? g->at_min + 1 : 0;
     if (g->at_min >= WINDOWS_AT_MIN || now_us >= g->probe_at_us)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static const double PAUSE_S = 0.1;
-enum { MULTI_ACCEPT_MAX = 64, COMPLAIN_EVERY_MS = 10000 };
+enum { SERVED_PER_ACCEPT = 16, MULTI_ACCEPT_MAX = 64, COMPLAIN_EVERY_MS = 10000 };
 
 static void on_connection(struct ev_loop *loop, ev_io *io, int events);
 
@@ -141,7 +141,9 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
     struct listener *l = (struct listener *)io; /* its first member */
     (void)loop;
     (void)events;
-    int most = l->worker->conf->multi_accept ? MULTI_ACCEPT_MAX : 1;
+    /* One, so that other workers get some; more in long turns, or clients at the end of the backlog would wait for many. */
+    int most = l->worker->conf->multi_accept ? MULTI_ACCEPT_MAX
+                                             : 1 + (int)(l->worker->served_last_turn / SERVED_PER_ACCEPT);
     while (most-- > 0 && l->worker->accepting && accept_one(l)) {
     }
 }
