@@ -77,6 +77,9 @@ void conf_set_content(struct conf_walk *walk, const struct conf_node *node);
 
 void conf_set_limit_zone(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_upstream(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_proxy_pass(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_proxy_header(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_keyed_zone(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit_conn(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit_req(struct conf_walk *walk, const struct conf_node *node);

@@ -143,9 +143,42 @@ struct conf_types {
     int count;
 };
 
+/* upstream NAME { server ...; keepalive N; } */
+struct conf_upstream_server {
+    struct slice address; /* as written; without a port it is 80 */
+    int64_t weight, max_fails, fail_timeout_ms;
+    bool backup, down;
+    const struct conf_node *node;
+    struct conf_upstream_server *next;
+};
+
+struct conf_upstream {
+    struct slice name;
+    struct conf_upstream_server *servers;
+    int64_t keepalive; /* idle connections that a worker keeps */
+    int64_t keepalive_requests, keepalive_timeout_ms;
+    const struct conf_node *node;
+    struct conf_upstream *next;
+};
+
+/* proxy_pass http://HOST[URI] */
+struct conf_proxy {
+    struct slice host; /* an upstream's name, or an address, as written */
+    struct slice uri;  /* replaces the location's part of the path; data NULL: the client's URI as it is */
+    const struct conf_node *node;
+};
+
+/* proxy_set_header NAME VALUE; several lines on one level are a list, in order. */
+struct conf_proxy_header {
+    struct slice name, value;
+    const struct conf_node *node;
+    struct conf_proxy_header *next;
+};
+
 enum conf_content {
     CONF_CONTENT_STATIC,
     CONF_CONTENT_HANDLER,
+    CONF_CONTENT_PROXY,
     CONF_CONTENT_STATUS,
     CONF_CONTENT_STUB_STATUS
 };
@@ -181,6 +214,9 @@ struct settings {
     struct conf_keyed_limit *conn_limits, *req_limits;
     int64_t limit_conn_status, limit_conn_dry_run, limit_conn_log_level;
     int64_t limit_req_status, limit_req_dry_run, limit_req_log_level;
+    struct conf_proxy_header *proxy_headers, *proxy_hidden; /* hidden: names only */
+    int64_t proxy_connect_timeout_ms, proxy_send_timeout_ms, proxy_read_timeout_ms;
+    int64_t proxy_buffer_bytes, proxy_intercept_errors;
     int64_t sendfile, tcp_nodelay, tcp_nopush, server_tokens;
 };
 
@@ -198,6 +234,7 @@ struct conf_location {
     struct settings settings;
     enum conf_content content;
     const struct conf_handler *handler;
+    const struct conf_proxy *proxy;
     const struct conf_return *ret;
     struct conf_location *locations; /* nested, in order */
     struct conf_location *parent;
@@ -227,6 +264,7 @@ struct conf_http {
     struct conf_log_format *formats;
     struct conf_zone *zones;
     struct conf_keyed_zone *keyed_zones;
+    struct conf_upstream *upstreams;
     struct conf_server *servers;
     const struct conf_node *node;
 };

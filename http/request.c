@@ -234,24 +234,26 @@ static bool take_header(struct http_request *req, const struct http_header *h, s
     }
 }
 
-/* field-line = field-name ":" OWS field-value OWS (RFC 9112 section 5). */
-static bool parse_field(struct http_header *h, const char *p, const char *end, struct http_error *error)
+bool http_parse_field(struct http_header *h, const char *line, const char *end)
 {
-    const char *name = p;
-    if (*p == ' ' || *p == '\t')
-        return refuse(error, 400, "client sent a folded header line");
+    const char *p = line;
     while (p < end && char_is(*p, CHAR_TOKEN))
         p++;
-    if (p == name || p == end || *p != ':')
-        return refuse(error, 400, "client sent invalid header line");
-    h->name = (struct slice){name, (size_t)(p - name)};
+    if (p == line || p == end || *p != ':')
+        return false;
+    h->name = (struct slice){line, (size_t)(p - line)};
     const char *value = ++p;
     while (p < end && char_is(*p, CHAR_FIELD))
         p++;
-    if (p != end)
-        return refuse(error, 400, "client sent invalid header value");
     h->value = slice_trim((struct slice){value, (size_t)(end - value)});
-    return true;
+    return p == end;
+}
+
+static bool parse_field(struct http_header *h, const char *p, const char *end, struct http_error *error)
+{
+    if (*p == ' ' || *p == '\t')
+        return refuse(error, 400, "client sent a folded header line");
+    return http_parse_field(h, p, end) || refuse(error, 400, "client sent invalid header line");
 }
 
 static bool finish(struct http_request *req, const struct framing_headers *f, struct http_error *error)

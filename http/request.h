@@ -96,6 +96,9 @@ const struct slice *http_find_header(const struct http_request *req, struct slic
 /* The value of an argument of the query string, as written; data NULL when absent. */
 struct slice http_find_arg(struct slice args, struct slice name);
 
+/* field-name ":" OWS field-value OWS (RFC 9112 section 5), without its line end. */
+bool http_parse_field(struct http_header *h, const char *line, const char *end);
+
 /* tchar of RFC 9110 section 5.6.2. */
 bool http_is_token(struct slice s);
 

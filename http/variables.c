@@ -248,6 +248,14 @@ GETTER(get_remote_addr)
     return ex->peer(ex)->remote_addr;
 }
 
+GETTER(get_forwarded_for)
+{
+    UNUSED(rest);
+    struct slice before = header(ex, SLICE("X-Forwarded-For")), client = ex->peer(ex)->remote_addr;
+    return before.len ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(before), SLICE_ARGS(client))
+                      : client;
+}
+
 GETTER(get_remote_port)
 {
     UNUSED(rest);
@@ -376,6 +384,7 @@ GETTER(get_version)
 
 static const struct http_variable variables[] = {
     {"args", false, get_args},
+    {"proxy_add_x_forwarded_for", false, get_forwarded_for},
     {"query_string", false, get_args},
     {"arg_", true, get_arg},
     {"is_args", false, get_is_args},

@@ -3,7 +3,7 @@
  *
  * How it moves in between is in worker/drive.c.
  */
-#include "worker/core.h"
+#include "worker/proxy.h"
 
 #include "base/log.h"
 
@@ -105,6 +105,8 @@ void connection_close(struct connection *c)
     c->dead = true;
     if (c->job)
         offload_client_gone(c);
+    if (c->proxy)
+        proxy_abort(c);
     if (c->state == CONNECTION_QUEUED)
         limit_client_gone(c);
     if (c->ex)
@@ -163,6 +165,10 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
     }
     if (c->state == CONNECTION_QUEUED) {
         limit_timeout(c);
+        return;
+    }
+    if (c->state == CONNECTION_PROXY) {
+        proxy_timeout(c);
         return;
     }
     if (c->state == CONNECTION_DELAYED) {

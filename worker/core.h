@@ -32,11 +32,13 @@ enum connection_state {
     CONNECTION_DELAYED, /* the request waits because limit_req says so */
     CONNECTION_QUEUED,  /* the request waits for a permit */
     CONNECTION_HANDLER, /* a handler has the request */
+    CONNECTION_PROXY,   /* an upstream has the request; its answer has not begun */
     CONNECTION_SEND,    /* sending a body that did not go out at once, or streaming */
     CONNECTION_LINGER, /* answered and shut down; reading what the client still sends, so that it sees the answer */
 };
 
 struct worker;
+struct proxy;
 
 /* One of a worker's listening sockets. */
 struct listener {
@@ -60,6 +62,7 @@ struct connection {
     struct listener *listener;
     struct http_exchange *ex; /* the request being read or answered, or NULL */
     const struct location *location;
+    struct proxy *proxy;      /* with CONNECTION_PROXY, and while its answer is passed on */
     struct weir_request *job; /* with CONNECTION_HANDLER, and while streaming */
     struct pending_input *in; /* read and not yet used; NULL when there is none */
     struct buf *out;          /* to be sent; NULL when empty */
@@ -119,8 +122,9 @@ struct worker {
     ev_io limit_socket;
     ev_timer limit_look; /* runs while there are waiters */
     struct limit_noise limit_noise[PERMIT_ZONES];
-    unsigned refused;             /* requests, since the processor was given away */
-    unsigned served_since_urgent; /* connections, since worker_do_urgent */
+    unsigned served_in_turn, served_last_turn; /* connections */
+    unsigned refused;                          /* requests, since the processor was given away */
+    unsigned served_since_urgent;              /* connections, since worker_do_urgent */
     struct wheel wheel;
     ev_timer wheel_timer;
     uint64_t wheel_armed_ms; /* when wheel_timer fires; 0 when it is stopped */
@@ -202,6 +206,9 @@ struct buf *send_buffer(struct connection *c);
 /* Sends what waits. False when the socket takes no more for now, or failed (then the connection is closed). */
 bool send_flush(struct connection *c, bool more_follows);
 
+/* A stretch of a body whose source is a handler or an upstream goes into the output, framed. */
+bool send_stretch(struct connection *c, struct slice stretch);
+
 /* Sends the rest of the body. True when all of it went. */
 bool send_body(struct connection *c);
 
@@ -224,6 +231,9 @@ void request_start(struct connection *c, struct slice head);
 
 /* Whether the answer in the making is to be the connection's last. */
 bool request_is_last(const struct connection *c);
+
+/* Whether error_page has something for this status. */
+bool request_has_error_page(const struct connection *c, int status);
 
 /* The body is there. */
 void request_run(struct connection *c);

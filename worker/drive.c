@@ -5,7 +5,7 @@
  * Input is read into one buffer of the worker, and most answers are built in another; only what has to wait gets
  * memory of its own. So an idle connection holds no buffer, and pipelined requests are answered with one write.
  */
-#include "worker/core.h"
+#include "worker/proxy.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -89,11 +89,11 @@ static bool has_output(const struct connection *c)
 /* Sends what there is. True when all of it went and the connection goes on. */
 static bool send_step(struct connection *c)
 {
-    bool more = c->state == CONNECTION_SEND && !c->job && c->ex->res.body;
+    bool more = c->state == CONNECTION_SEND && !c->job && !c->proxy && c->ex->res.body;
     if (!send_flush(c, more))
         return false;
     if (c->state == CONNECTION_SEND)
-        return c->job ? offload_pull(c) : send_body(c);
+        return c->job ? offload_pull(c) : c->proxy ? proxy_pull(c) : send_body(c);
     if (c->close_after)
         connection_finish(c);
     return !c->dead && c->state != CONNECTION_LINGER;
@@ -158,7 +158,7 @@ static void settle_head(struct connection *c)
 static void watch(struct connection *c)
 {
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && c->state != CONNECTION_BODY;
-    bool want_write = c->out || (c->state == CONNECTION_SEND && (!c->job || c->more_later));
+    bool want_write = c->out || (c->state == CONNECTION_SEND && ((!c->job && !c->proxy) || c->more_later));
     int events = (full || c->eof ? 0 : EV_READ) | (want_write ? EV_WRITE : 0);
     struct ev_loop *loop = connection_worker(c)->loop;
     if ((c->io.events & (EV_READ | EV_WRITE)) == events)
@@ -246,7 +246,8 @@ void connection_expire(struct connection *c)
 /* Read whole and not yet answered. */
 static bool has_request_at_work(const struct connection *c)
 {
-    return c->state == CONNECTION_HANDLER || c->state == CONNECTION_QUEUED || c->state == CONNECTION_DELAYED;
+    return c->state == CONNECTION_HANDLER || c->state == CONNECTION_PROXY || c->state == CONNECTION_QUEUED ||
+           c->state == CONNECTION_DELAYED;
 }
 
 /* While a handler runs or an answer is being sent: later requests are kept, and a client that leaves is noticed. */
@@ -298,6 +299,7 @@ void connection_on_event(struct ev_loop *loop, ev_io *io, int events)
         read_ahead(c);
     else
         read_and_drive(c);
+    w->served_in_turn++;
     if (++w->served_since_urgent >= URGENT_EVERY)
         worker_do_urgent(w);
 }

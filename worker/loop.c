@@ -1,7 +1,7 @@
 /*
  * worker/loop.c - a worker process: becoming one, its loop, its signals, its messages from the master, its end.
  */
-#include "worker/core.h"
+#include "worker/upstream.h"
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -86,9 +86,12 @@ static void take_time(struct worker *w)
 
 static void after_wait(struct ev_loop *loop, ev_check *check, int events)
 {
+    struct worker *w = check->data;
     (void)loop;
     (void)events;
-    take_time(check->data);
+    w->served_last_turn = w->served_in_turn;
+    w->served_in_turn = 0;
+    take_time(w);
 }
 
 static uint64_t cpu_us_of_self(void)
@@ -127,6 +130,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     }
     requests_before = requests;
     limit_log_silent(w);
+    upstream_close_idle(w, w->draining);
     worker_publish_figures(w);
 }
 

@@ -323,21 +323,6 @@ int64_t offload_time_left_ms(const struct connection *c, int64_t at_most_ms)
     return at_most_ms && at_most_ms < left_ms ? at_most_ms : left_ms;
 }
 
-/* One stretch of a chunked or close-delimited answer. */
-static bool append_stretch(struct connection *c, struct buf *stretch)
-{
-    struct buf *out = send_buffer(c);
-    size_t len = buf_len(stretch);
-    if (c->ex->res.no_body)
-        return true;
-    c->ex->body_bytes_sent += len;
-    connection_worker(c)->streamed_bytes += len;
-    if (!c->ex->res.chunked)
-        return buf_append_slice(out, buf_slice(stretch));
-    return buf_printf(out, "%zx\r\n", len) && buf_append_slice(out, buf_slice(stretch)) &&
-           buf_append(out, "\r\n", 2);
-}
-
 static bool end_stream(struct connection *c, struct weir_request *job)
 {
     bool failed = job->task.outcome != POOL_TASK_DONE || job->result != 0;
@@ -365,7 +350,7 @@ bool offload_pull(struct connection *c)
     if (c->more_later)
         return false; /* the others' turn; the socket says when to go on */
     if (job_take_output(job, &stretch)) {
-        bool ok = append_stretch(c, &stretch);
+        bool ok = send_stretch(c, buf_slice(&stretch));
         buf_free(&stretch);
         if (!ok)
             connection_close(c);

@@ -1,7 +1,7 @@
 /*
  * worker/request.c - a request from its head to its log line: routing, running, error pages, answering.
  */
-#include "worker/core.h"
+#include "worker/proxy.h"
 
 #include "base/log.h"
 #include "handlers/return.h"
@@ -157,6 +157,12 @@ static int run_once(struct connection *c)
     return run_status(c);
 }
 
+/* To a thread or an upstream, which answers later. */
+static bool is_passed_on(const struct connection *c)
+{
+    return c->location->content == CONF_CONTENT_HANDLER || c->location->content == CONF_CONTENT_PROXY;
+}
+
 /* As in nginx, "return" answers before any limit is asked; the status is never refused. */
 static bool is_limited(const struct connection *c)
 {
@@ -167,7 +173,7 @@ static bool is_limited(const struct connection *c)
 void request_run(struct connection *c)
 {
     int result;
-    while (c->location->return_code || c->location->content != CONF_CONTENT_HANDLER) {
+    while (c->location->return_code || !is_passed_on(c)) {
         if (c->location->return_code == CLOSE_WITHOUT_ANSWER) {
             connection_close(c);
             return;
@@ -186,7 +192,11 @@ void request_run(struct connection *c)
         }
         route(c);
     }
-    if (keyed_pass(c) && limit_pass(c))
+    if (!keyed_pass(c) || !limit_pass(c))
+        return;
+    if (c->location->content == CONF_CONTENT_PROXY)
+        proxy_start(c);
+    else
         offload_start(c);
 }
 
@@ -197,6 +207,11 @@ static const struct error_target *find_error_target(const struct connection *c, 
             if (t->codes[i] == status)
                 return t;
     return NULL;
+}
+
+bool request_has_error_page(const struct connection *c, int status)
+{
+    return !c->ex->in_error_page && find_error_target(c, status);
 }
 
 /* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
@@ -295,8 +310,8 @@ void request_answer(struct connection *c, int error)
         connection_close(c);
         return;
     }
-    if (c->job)
-        return; /* streams; worker/offload.c goes on */
+    if (c->job || c->proxy)
+        return; /* streams; worker/offload.c or worker/proxy.c goes on */
     if (append_whole_body(c, send_buffer(c)))
         request_done(c);
     else

@@ -79,6 +79,19 @@ bool send_flush(struct connection *c, bool more_follows)
     return false;
 }
 
+bool send_stretch(struct connection *c, struct slice stretch)
+{
+    struct buf *out = send_buffer(c);
+    if (c->ex->res.no_body)
+        return true;
+    c->ex->body_bytes_sent += stretch.len;
+    connection_worker(c)->streamed_bytes += stretch.len;
+    if (!c->ex->res.chunked)
+        return buf_append_slice(out, stretch);
+    return buf_printf(out, "%zx\r\n", stretch.len) && buf_append_slice(out, stretch) &&
+           buf_append(out, "\r\n", 2);
+}
+
 /* A file's bytes by way of memory: for `sendfile off`. */
 static ssize_t copy_file(struct connection *c, const struct http_piece *p)
 {

@@ -129,6 +129,8 @@ static struct location *build_location(struct site *site, const struct conf_loca
         if (l->handler)
             init_handler(site, l, c->handler);
     }
+    if (c->proxy)
+        l->proxy = site_build_proxy(site, c);
     l->next_made = site->made;
     site->made = l;
     return l;
@@ -272,6 +274,7 @@ struct site *site_build(struct conf *conf)
         for (int i = 0; i < c->names.count; i++)
             collect_names(site, c->names.items[i]);
     }
+    site_build_upstreams(site);
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
         build_server(site, s);
     return site;

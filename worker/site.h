@@ -9,6 +9,7 @@
 #ifndef WEIR_WORKER_SITE_H
 #define WEIR_WORKER_SITE_H
 
+#include "base/list.h"
 #include "base/logfile.h"
 #include "conf/conf.h"
 #include "handlers/module.h"
@@ -48,6 +49,42 @@ struct location_keyed {
     const struct http_template *key;
 };
 
+/* A server of an upstream, as one worker sees it. */
+struct peer {
+    struct net_address address;
+    const char *text;
+    int weight, current; /* of smooth weighted round robin */
+    int max_fails, fails;
+    int64_t fail_timeout_ms;
+    uint64_t failed_ms; /* when it failed last */
+    bool backup, down;
+};
+
+struct upstream {
+    struct slice name;
+    struct peer *peers;
+    int peer_count;
+    int64_t keepalive, keepalive_requests, keepalive_timeout_ms;
+    struct list_node idle; /* connections, the one used last at the front */
+    int idle_count;
+    struct upstream *next;
+};
+
+struct proxy_header {
+    struct slice name;
+    const struct http_template *value;
+};
+
+struct location_proxy {
+    struct upstream *upstream;
+    struct slice host; /* $proxy_host */
+    struct slice uri;  /* data NULL: the client's as it is */
+    size_t strip;      /* bytes of the path that `uri` replaces */
+    struct proxy_header *headers;
+    int header_count;
+    bool sets_host; /* a header is Host */
+};
+
 struct location {
     const struct settings *settings;
     enum conf_content content;
@@ -55,6 +92,7 @@ struct location {
     int return_code; /* 0: none */
     const struct weir_handler *handler;
     void *handler_settings;
+    struct location_proxy *proxy;
     const struct http_template *alias; /* in a regex location: the whole path */
     int pool;                          /* index in the order of conf->pools */
     struct location_limit
@@ -99,6 +137,7 @@ struct site {
     struct loaded_module *modules;
     struct location *made;
     struct vserver *servers;
+    struct upstream *upstreams;
     struct http_capture_names *capture_names; /* of all regular expressions */
 };
 
@@ -108,6 +147,8 @@ struct site *site_build(struct conf *conf);
 /* What the files of site share. */
 const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node);
 void site_build_limits(struct site *site, struct location *l);
+void site_build_upstreams(struct site *site);
+struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);
 
 /* Sends the error log to this site's files, which must be open. */
 void site_use_error_logs(struct site *site);

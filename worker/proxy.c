@@ -1,0 +1,519 @@
+/*
+ * worker/proxy.c - a request's way through an upstream: connecting, sending, the answer's head, its body.
+ *
+ * Everything happens on the loop. The request's body has been read whole before; the answer's body is passed on as it comes,
+ * and the upstream is read only as fast as the client takes it: at most PASS_BYTES wait here.
+ */
+#include "worker/proxy.h"
+
+#include "http/answer.h"
+#include "worker/upstream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { PASS_BYTES = 64 << 10, FILE_BYTES = 32 << 10 };
+
+enum proxy_state {
+    PROXY_CONNECT,
+    PROXY_SEND,
+    PROXY_HEAD, /* the request is sent; the answer has not begun */
+    PROXY_BODY, /* the head is with the client's connection */
+    PROXY_END   /* the body is all here */
+};
+
+struct proxy {
+    struct connection *c;
+    const struct location_proxy *to;
+    struct upstream_connection *uc;
+    struct buf request; /* head, and the body where it is in memory */
+    size_t request_sent;
+    uint64_t body_sent; /* of a body in a file */
+    struct buf in;      /* received, and not passed on */
+    struct http_answer answer;
+    struct http_chunked chunked;
+    uint64_t body_left; /* with a length */
+    uint64_t tried;     /* servers: a bit each */
+    enum proxy_state state;
+    int tries;     /* servers asked */
+    bool sent;     /* the whole request */
+    bool reused;   /* the connection has carried a request before */
+    bool any_read; /* of this answer */
+    bool eof;
+};
+
+static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events);
+static void try_next(struct proxy *p, int status);
+
+static struct worker *worker_of(const struct proxy *p)
+{
+    return connection_worker(p->c);
+}
+
+static const struct settings *settings_of(const struct proxy *p)
+{
+    return p->c->location->settings;
+}
+
+static void watch(struct proxy *p, int events)
+{
+    ev_io *io = &p->uc->io;
+    if ((io->events & (EV_READ | EV_WRITE)) == events && ev_is_active(io))
+        return;
+    ev_io_stop(worker_of(p)->loop, io);
+    ev_io_set(io, io->fd, events);
+    if (events)
+        ev_io_start(worker_of(p)->loop, io);
+}
+
+static void log_upstream(struct proxy *p, enum log_level level, const char *what)
+{
+    http_log(p->c->ex, level, "%s, upstream: \"http://%s%.*s\"", what, p->uc ? p->uc->peer->text : "",
+             SLICE_ARGS(p->c->ex->req.uri));
+}
+
+static void log_upstream_errno(struct proxy *p, const char *call, int error)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
+             p->state == PROXY_CONNECT ? "connecting to"
+             : p->state == PROXY_SEND  ? "sending request to"
+                                       : "reading response from");
+    log_upstream(p, LOG_LEVEL_ERROR, text);
+}
+
+/* Lets go of the connection to the upstream. */
+static void drop_upstream(struct proxy *p, bool keep)
+{
+    if (!p->uc)
+        return;
+    if (keep)
+        upstream_keep(p->uc);
+    else
+        upstream_close(p->uc);
+    p->uc = NULL;
+}
+
+static void destroy(struct proxy *p)
+{
+    drop_upstream(p, false);
+    p->c->proxy = NULL;
+    buf_free(&p->request);
+    buf_free(&p->in);
+    free(p);
+}
+
+/* The request ends with this status: no answer of an upstream has begun to go to the client. */
+static void fail(struct proxy *p, int status)
+{
+    struct connection *c = p->c;
+    bool driven = c->in_drive; /* by whoever has called: it goes on itself */
+    destroy(p);
+    connection_hold(c);
+    request_answer(c, status);
+    if (!driven)
+        connection_drive(c);
+}
+
+/* --- connecting and sending --- */
+
+static void set_timer(struct proxy *p, int64_t ms)
+{
+    connection_set_timer(p->c, ms);
+}
+
+static void begin_to_send(struct proxy *p)
+{
+    p->state = PROXY_SEND;
+    p->request_sent = 0;
+    p->body_sent = 0;
+    p->sent = false;
+    set_timer(p, settings_of(p)->proxy_send_timeout_ms);
+}
+
+static void note_failure(struct proxy *p, struct peer *peer)
+{
+    ptrdiff_t index = peer - p->to->upstream->peers;
+    upstream_failed(peer, worker_of(p)->now_ms);
+    p->tried |= index < 64 ? 1ull << index : 0;
+    p->tries++;
+}
+
+/* One server after the other, until one takes a connection or none is left. */
+static void connect_somewhere(struct proxy *p)
+{
+    struct worker *w = worker_of(p);
+    struct upstream *u = p->to->upstream;
+    struct peer *peer;
+    while ((peer = p->tries < u->peer_count ? upstream_choose(u, p->tried, w->now_ms) : NULL)) {
+        p->uc = upstream_connect(w, u, peer, true);
+        if (p->uc)
+            break;
+        p->state = PROXY_CONNECT;
+        log_upstream_errno(p, "connect()", errno);
+        note_failure(p, peer);
+    }
+    if (!peer) {
+        if (p->tries == 0)
+            log_upstream(p, LOG_LEVEL_ERROR, "no live upstreams while connecting to upstream");
+        fail(p, 502);
+        return;
+    }
+    p->reused = p->uc->requests > 0;
+    p->any_read = p->eof = false;
+    p->in.start = p->in.end = 0;
+    p->uc->io.data = p;
+    ev_set_cb(&p->uc->io, on_upstream_event);
+    if (p->reused) {
+        begin_to_send(p);
+    } else {
+        p->state = PROXY_CONNECT;
+        set_timer(p, settings_of(p)->proxy_connect_timeout_ms);
+    }
+    watch(p, EV_WRITE);
+}
+
+/* Sends the piece of a body that is in a file. 1: all, 0: wait, -1: failed. */
+static int send_file(struct proxy *p)
+{
+    static char bytes[FILE_BYTES];
+    const struct http_exchange *ex = p->c->ex;
+    while (ex->body_fd >= 0 && p->body_sent < ex->body_len) {
+        ssize_t n = pread(ex->body_fd, bytes, sizeof bytes, (off_t)p->body_sent);
+        ssize_t sent = n <= 0 ? -1 : send(p->uc->io.fd, bytes, (size_t)n, MSG_NOSIGNAL);
+        if (sent < 0)
+            return n > 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+        p->body_sent += (uint64_t)sent;
+    }
+    return 1;
+}
+
+static void go_on_sending(struct proxy *p)
+{
+    while (p->request_sent < buf_len(&p->request)) {
+        struct slice rest = slice_from(buf_slice(&p->request), p->request_sent);
+        bool more = p->c->ex->body_fd >= 0;
+        ssize_t n = send(p->uc->io.fd, rest.data, rest.len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            watch(p, EV_WRITE | EV_READ);
+            return;
+        }
+        if (n < 0) {
+            log_upstream_errno(p, "send()", errno);
+            try_next(p, 502);
+            return;
+        }
+        p->request_sent += (size_t)n;
+        set_timer(p, settings_of(p)->proxy_send_timeout_ms);
+    }
+    int result = send_file(p);
+    if (result < 0) {
+        log_upstream_errno(p, "send()", errno);
+        try_next(p, 502);
+        return;
+    }
+    if (result > 0) {
+        p->sent = true;
+        p->state = PROXY_HEAD;
+        set_timer(p, settings_of(p)->proxy_read_timeout_ms);
+    }
+    watch(p, result > 0 ? EV_READ : EV_READ | EV_WRITE);
+}
+
+/* Requests that must not be sent twice (RFC 9110 section 9.2.2). */
+static bool may_repeat(const struct proxy *p)
+{
+    enum http_method m = p->c->ex->req.method;
+    return p->request_sent == 0 || (m != HTTP_POST && m != HTTP_PATCH && m != HTTP_OTHER);
+}
+
+/* The server failed before its answer began: another one is asked, where that may be; else the client gets the status. */
+static void try_next(struct proxy *p, int status)
+{
+    struct peer *peer = p->uc->peer;
+    bool stale =
+        p->reused && !p->any_read && status == 502; /* a kept connection that was just being closed */
+    drop_upstream(p, false);
+    if (!stale)
+        note_failure(p, peer);
+    if (may_repeat(p) && (stale || p->to->upstream->peer_count > 1))
+        connect_somewhere(p);
+    else
+        fail(p, status);
+}
+
+static void on_connected(struct proxy *p)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    getsockopt(p->uc->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error) {
+        log_upstream_errno(p, "connect()", error);
+        try_next(p, 502);
+        return;
+    }
+    begin_to_send(p);
+    go_on_sending(p);
+}
+
+/* --- the answer --- */
+
+static bool is_hidden(const struct proxy *p, struct slice name)
+{
+    static const char *const never[] = {
+        "Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length",   "Content-Type",
+        "Date",       "Server",     "Upgrade",           "Proxy-Connection", "Trailer",
+        "Location",   "ETag",       "Last-Modified"};
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
+        if (slice_eq_nocase(name, slice_of(never[i])))
+            return true;
+    if (name.len > 8 && strncasecmp(name.data, "X-Accel-", 8) == 0)
+        return true;
+    for (const struct conf_proxy_header *h = settings_of(p)->proxy_hidden; h; h = h->next)
+        if (slice_eq_nocase(name, h->name))
+            return true;
+    return false;
+}
+
+static struct slice keep_text(struct proxy *p, struct slice text)
+{
+    return text.data ? arena_dup(&p->c->ex->arena, text) : text;
+}
+
+/* From the upstream's head to ours: hop-by-hop headers stay behind (RFC 9110 section 7.6.1). */
+static bool take_over_head(struct proxy *p)
+{
+    struct http_exchange *ex = p->c->ex;
+    const struct http_answer *a = &p->answer;
+    ex->res.status = a->status;
+    ex->res.content_type = keep_text(p, http_answer_header(a, SLICE("Content-Type")));
+    ex->res.location = keep_text(p, http_answer_header(a, SLICE("Location")));
+    ex->res.etag = keep_text(p, http_answer_header(a, SLICE("ETag")));
+    ex->res.last_modified = keep_text(p, http_answer_header(a, SLICE("Last-Modified")));
+    bool ok = true;
+    for (int i = 0; ok && i < a->header_count; i++)
+        if (!is_hidden(p, a->headers[i].name))
+            ok = http_add_header(&ex->res, &ex->arena, keep_text(p, a->headers[i].name),
+                                 keep_text(p, a->headers[i].value));
+    ex->res.content_length = a->has_length                     ? (int64_t)a->content_length
+                             : a->framing == HTTP_ANSWER_EMPTY ? 0
+                                                               : HTTP_LENGTH_UNKNOWN;
+    p->body_left = a->content_length;
+    return ok;
+}
+
+/* The head's texts still lie in p->in. */
+static void answer_client(struct proxy *p, size_t head_len)
+{
+    struct connection *c = p->c;
+    upstream_succeeded(p->uc->peer);
+    limit_served(c->ex);
+    if (settings_of(p)->proxy_intercept_errors && p->answer.status >= 300 &&
+        request_has_error_page(c, p->answer.status)) {
+        fail(p, p->answer.status);
+        return;
+    }
+    if (!take_over_head(p)) {
+        fail(p, 500);
+        return;
+    }
+    bool empty = p->answer.framing == HTTP_ANSWER_EMPTY ||
+                 (p->answer.framing == HTTP_ANSWER_LENGTH && p->body_left == 0);
+    p->state = empty ? PROXY_END : PROXY_BODY;
+    buf_consume(&p->in, head_len);
+    connection_hold(c);
+    request_answer(c, 0);
+    connection_drive(c);
+}
+
+/* A head, and whatever interim answers come before it. */
+static void read_head(struct proxy *p)
+{
+    size_t head_len = 0;
+    const char *why = NULL;
+    for (;;) {
+        struct slice in = buf_slice(&p->in);
+        enum http_answer_result result =
+            in.len ? http_parse_answer(&p->answer, in.data, in.len, p->c->ex->req.method == HTTP_HEAD,
+                                       &head_len, &why)
+                   : HTTP_ANSWER_MORE;
+        if (result == HTTP_ANSWER_DONE && p->answer.status >= 200)
+            break;
+        if (result == HTTP_ANSWER_DONE && p->answer.status == 101)
+            why = "upstream sent 101 without having been asked";
+        else if (result == HTTP_ANSWER_DONE) {
+            buf_consume(&p->in, head_len);
+            continue;
+        }
+        if (result == HTTP_ANSWER_MORE && in.len >= (size_t)settings_of(p)->proxy_buffer_bytes)
+            why = "upstream sent too big header while reading response header from upstream";
+        else if (result == HTTP_ANSWER_MORE && p->eof)
+            why = "upstream prematurely closed connection while reading response header from upstream";
+        else if (result == HTTP_ANSWER_MORE)
+            return;
+        log_upstream(p, LOG_LEVEL_ERROR, why);
+        try_next(p, 502);
+        return;
+    }
+    answer_client(p, head_len);
+}
+
+static void read_upstream(struct proxy *p)
+{
+    size_t room = p->state == PROXY_BODY ? PASS_BYTES : (size_t)settings_of(p)->proxy_buffer_bytes + 4096;
+    if (buf_len(&p->in) >= room || !buf_reserve(&p->in, room - buf_len(&p->in))) {
+        watch(p, 0);
+        return;
+    }
+    ssize_t n = recv(p->uc->io.fd, p->in.data + p->in.end, p->in.cap - p->in.end, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n < 0 && p->state < PROXY_BODY) {
+        log_upstream_errno(p, "recv()", errno);
+        try_next(p, 502);
+        return;
+    }
+    p->eof = n <= 0;
+    p->any_read |= n > 0;
+    p->in.end += n > 0 ? (size_t)n : 0;
+    if (p->eof)
+        watch(p, 0);
+    if (p->state < PROXY_BODY) {
+        read_head(p);
+        return;
+    }
+    connection_hold(p->c);
+    connection_drive(p->c);
+}
+
+static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct proxy *p = io->data;
+    (void)loop;
+    if (p->state == PROXY_CONNECT && events & EV_WRITE)
+        on_connected(p);
+    else if (events & EV_READ)
+        read_upstream(p); /* also while sending: an early answer */
+    else if (p->state == PROXY_SEND)
+        go_on_sending(p);
+}
+
+/* --- passing the body on --- */
+
+static void end_well(struct proxy *p)
+{
+    struct connection *c = p->c;
+    bool keep = p->answer.keepalive && !p->eof && buf_len(&p->in) == 0 && p->sent;
+    drop_upstream(p, keep);
+    destroy(p);
+    request_done(c);
+}
+
+/* The next decoded stretch in p->in. Sets *used to what of p->in it takes up. False: what came is no body. */
+static bool next_stretch(struct proxy *p, struct slice *body, size_t *used)
+{
+    struct slice in = buf_slice(&p->in);
+    *body = in;
+    *used = in.len;
+    if (p->answer.framing == HTTP_ANSWER_LENGTH) {
+        if (in.len > p->body_left)
+            body->len = *used = (size_t)p->body_left;
+        p->body_left -= body->len;
+        if (p->body_left == 0)
+            p->state = PROXY_END;
+    } else if (p->answer.framing == HTTP_ANSWER_CHUNKED) {
+        size_t body_len = 0;
+        enum http_chunked_result result =
+            http_chunked_decode(&p->chunked, p->in.data + p->in.start, in.len, &body_len, used);
+        body->len = body_len;
+        if (result == HTTP_CHUNKED_DONE)
+            p->state = PROXY_END;
+        return result != HTTP_CHUNKED_ERROR;
+    } else if (p->eof) {
+        p->state = PROXY_END;
+    }
+    return true;
+}
+
+/* Cut off, so that the client sees that the answer is not whole. */
+static bool cut(struct proxy *p, const char *why)
+{
+    log_upstream(p, LOG_LEVEL_ERROR, why);
+    connection_close(p->c);
+    return false;
+}
+
+static bool finish_chunks(struct proxy *p)
+{
+    const struct http_response *res = &p->c->ex->res;
+    return !res->chunked || res->no_body || buf_append(send_buffer(p->c), "0\r\n\r\n", 5);
+}
+
+bool proxy_pull(struct connection *c)
+{
+    struct proxy *p = c->proxy;
+    struct slice body = {0};
+    size_t used = 0;
+    if (p->state == PROXY_BODY && (buf_len(&p->in) > 0 || p->eof)) {
+        if (!next_stretch(p, &body, &used))
+            return cut(p, "upstream sent invalid chunked response");
+        if (body.len && !send_stretch(c, body)) {
+            connection_close(c);
+            return false;
+        }
+        buf_consume(&p->in, used);
+    }
+    if (p->state == PROXY_END) {
+        if (!finish_chunks(p)) {
+            connection_close(c);
+            return false;
+        }
+        end_well(p);
+        return true;
+    }
+    if (body.len)
+        return true; /* sent first, then more */
+    if (p->eof)
+        return cut(p, "upstream prematurely closed connection while reading upstream");
+    watch(p, EV_READ);
+    set_timer(p, settings_of(p)->proxy_read_timeout_ms);
+    return false;
+}
+
+/* --- from outside --- */
+
+void proxy_start(struct connection *c)
+{
+    int error = body_finish(c);
+    struct proxy *p = error ? NULL : calloc(1, sizeof *p);
+    if (!p) {
+        request_answer(c, error ? error : 500);
+        return;
+    }
+    p->c = c;
+    p->to = c->location->proxy;
+    c->proxy = p;
+    c->state = CONNECTION_PROXY;
+    if (!proxy_build_request(c->ex, c->location, &p->request)) {
+        fail(p, 500);
+        return;
+    }
+    connect_somewhere(p);
+}
+
+void proxy_timeout(struct connection *c)
+{
+    struct proxy *p = c->proxy;
+    log_upstream(p, LOG_LEVEL_ERROR,
+                 p->state == PROXY_CONNECT ? "upstream timed out while connecting to upstream"
+                 : p->state == PROXY_SEND  ? "upstream timed out while sending request to upstream"
+                                          : "upstream timed out while reading response header from upstream");
+    try_next(p, 504);
+}
+
+void proxy_abort(struct connection *c)
+{
+    destroy(c->proxy);
+}
