@@ -167,7 +167,7 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
         limit_timeout(c);
         return;
     }
-    if (c->state == CONNECTION_PROXY) {
+    if (c->proxy) {
         proxy_timeout(c);
         return;
     }

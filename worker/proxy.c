@@ -2,47 +2,18 @@
  * worker/proxy.c - a request's way through an upstream: connecting, sending, the answer's head, its body.
  *
  * Everything happens on the loop. The request's body has been read whole before; the answer's body is passed on as it comes,
- * and the upstream is read only as fast as the client takes it: at most PASS_BYTES wait here.
+ * and the upstream is read only as fast as the client takes it: at most PROXY_PASS_BYTES wait here.
  */
 #include "worker/proxy.h"
 
-#include "http/answer.h"
-#include "worker/upstream.h"
+#include "worker/proxy_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PASS_BYTES = 64 << 10, FILE_BYTES = 32 << 10 };
-
-enum proxy_state {
-    PROXY_CONNECT,
-    PROXY_SEND,
-    PROXY_HEAD, /* the request is sent; the answer has not begun */
-    PROXY_BODY, /* the head is with the client's connection */
-    PROXY_END   /* the body is all here */
-};
-
-struct proxy {
-    struct connection *c;
-    const struct location_proxy *to;
-    struct upstream_connection *uc;
-    struct buf request; /* head, and the body where it is in memory */
-    size_t request_sent;
-    uint64_t body_sent; /* of a body in a file */
-    struct buf in;      /* received, and not passed on */
-    struct http_answer answer;
-    struct http_chunked chunked;
-    uint64_t body_left; /* with a length */
-    uint64_t tried;     /* servers: a bit each */
-    enum proxy_state state;
-    int tries;     /* servers asked */
-    bool sent;     /* the whole request */
-    bool reused;   /* the connection has carried a request before */
-    bool any_read; /* of this answer */
-    bool eof;
-};
+enum { FILE_BYTES = 32 << 10 };
 
 static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events);
 static void try_next(struct proxy *p, int status);
@@ -52,12 +23,7 @@ static struct worker *worker_of(const struct proxy *p)
     return connection_worker(p->c);
 }
 
-static const struct settings *settings_of(const struct proxy *p)
-{
-    return p->c->location->settings;
-}
-
-static void watch(struct proxy *p, int events)
+void proxy_watch(struct proxy *p, int events)
 {
     ev_io *io = &p->uc->io;
     if ((io->events & (EV_READ | EV_WRITE)) == events && ev_is_active(io))
@@ -68,10 +34,10 @@ static void watch(struct proxy *p, int events)
         ev_io_start(worker_of(p)->loop, io);
 }
 
-static void log_upstream(struct proxy *p, enum log_level level, const char *what)
+void proxy_log(struct proxy *p, const char *what)
 {
-    http_log(p->c->ex, level, "%s, upstream: \"http://%s%.*s\"", what, p->uc ? p->uc->peer->text : "",
-             SLICE_ARGS(p->c->ex->req.uri));
+    http_log(p->c->ex, LOG_LEVEL_ERROR, "%s, upstream: \"http://%s%.*s\"", what,
+             p->uc ? p->uc->peer->text : "", SLICE_ARGS(p->c->ex->req.uri));
 }
 
 static void log_upstream_errno(struct proxy *p, const char *call, int error)
@@ -81,11 +47,11 @@ static void log_upstream_errno(struct proxy *p, const char *call, int error)
              p->state == PROXY_CONNECT ? "connecting to"
              : p->state == PROXY_SEND  ? "sending request to"
                                        : "reading response from");
-    log_upstream(p, LOG_LEVEL_ERROR, text);
+    proxy_log(p, text);
 }
 
 /* Lets go of the connection to the upstream. */
-static void drop_upstream(struct proxy *p, bool keep)
+void proxy_drop_upstream(struct proxy *p, bool keep)
 {
     if (!p->uc)
         return;
@@ -96,9 +62,9 @@ static void drop_upstream(struct proxy *p, bool keep)
     p->uc = NULL;
 }
 
-static void destroy(struct proxy *p)
+void proxy_destroy(struct proxy *p)
 {
-    drop_upstream(p, false);
+    proxy_drop_upstream(p, false);
     p->c->proxy = NULL;
     buf_free(&p->request);
     buf_free(&p->in);
@@ -106,11 +72,11 @@ static void destroy(struct proxy *p)
 }
 
 /* The request ends with this status: no answer of an upstream has begun to go to the client. */
-static void fail(struct proxy *p, int status)
+void proxy_fail(struct proxy *p, int status)
 {
     struct connection *c = p->c;
     bool driven = c->in_drive; /* by whoever has called: it goes on itself */
-    destroy(p);
+    proxy_destroy(p);
     connection_hold(c);
     request_answer(c, status);
     if (!driven)
@@ -119,18 +85,13 @@ static void fail(struct proxy *p, int status)
 
 /* --- connecting and sending --- */
 
-static void set_timer(struct proxy *p, int64_t ms)
-{
-    connection_set_timer(p->c, ms);
-}
-
 static void begin_to_send(struct proxy *p)
 {
     p->state = PROXY_SEND;
     p->request_sent = 0;
     p->body_sent = 0;
     p->sent = false;
-    set_timer(p, settings_of(p)->proxy_send_timeout_ms);
+    connection_set_timer(p->c, proxy_settings(p)->proxy_send_timeout_ms);
 }
 
 static void note_failure(struct proxy *p, struct peer *peer)
@@ -157,8 +118,8 @@ static void connect_somewhere(struct proxy *p)
     }
     if (!peer) {
         if (p->tries == 0)
-            log_upstream(p, LOG_LEVEL_ERROR, "no live upstreams while connecting to upstream");
-        fail(p, 502);
+            proxy_log(p, "no live upstreams while connecting to upstream");
+        proxy_fail(p, 502);
         return;
     }
     p->reused = p->uc->requests > 0;
@@ -170,9 +131,9 @@ static void connect_somewhere(struct proxy *p)
         begin_to_send(p);
     } else {
         p->state = PROXY_CONNECT;
-        set_timer(p, settings_of(p)->proxy_connect_timeout_ms);
+        connection_set_timer(p->c, proxy_settings(p)->proxy_connect_timeout_ms);
     }
-    watch(p, EV_WRITE);
+    proxy_watch(p, EV_WRITE);
 }
 
 /* Sends the piece of a body that is in a file. 1: all, 0: wait, -1: failed. */
@@ -197,7 +158,7 @@ static void go_on_sending(struct proxy *p)
         bool more = p->c->ex->body_fd >= 0;
         ssize_t n = send(p->uc->io.fd, rest.data, rest.len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            watch(p, EV_WRITE | EV_READ);
+            proxy_watch(p, EV_WRITE | EV_READ);
             return;
         }
         if (n < 0) {
@@ -206,7 +167,7 @@ static void go_on_sending(struct proxy *p)
             return;
         }
         p->request_sent += (size_t)n;
-        set_timer(p, settings_of(p)->proxy_send_timeout_ms);
+        connection_set_timer(p->c, proxy_settings(p)->proxy_send_timeout_ms);
     }
     int result = send_file(p);
     if (result < 0) {
@@ -217,9 +178,9 @@ static void go_on_sending(struct proxy *p)
     if (result > 0) {
         p->sent = true;
         p->state = PROXY_HEAD;
-        set_timer(p, settings_of(p)->proxy_read_timeout_ms);
+        connection_set_timer(p->c, proxy_settings(p)->proxy_read_timeout_ms);
     }
-    watch(p, result > 0 ? EV_READ : EV_READ | EV_WRITE);
+    proxy_watch(p, result > 0 ? EV_READ : EV_READ | EV_WRITE);
 }
 
 /* Requests that must not be sent twice (RFC 9110 section 9.2.2). */
@@ -235,13 +196,13 @@ static void try_next(struct proxy *p, int status)
     struct peer *peer = p->uc->peer;
     bool stale =
         p->reused && !p->any_read && status == 502; /* a kept connection that was just being closed */
-    drop_upstream(p, false);
+    proxy_drop_upstream(p, false);
     if (!stale)
         note_failure(p, peer);
     if (may_repeat(p) && (stale || p->to->upstream->peer_count > 1))
         connect_somewhere(p);
     else
-        fail(p, status);
+        proxy_fail(p, status);
 }
 
 static void on_connected(struct proxy *p)
@@ -259,74 +220,6 @@ static void on_connected(struct proxy *p)
 }
 
 /* --- the answer --- */
-
-static bool is_hidden(const struct proxy *p, struct slice name)
-{
-    static const char *const never[] = {
-        "Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length",   "Content-Type",
-        "Date",       "Server",     "Upgrade",           "Proxy-Connection", "Trailer",
-        "Location",   "ETag",       "Last-Modified"};
-    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
-        if (slice_eq_nocase(name, slice_of(never[i])))
-            return true;
-    if (name.len > 8 && strncasecmp(name.data, "X-Accel-", 8) == 0)
-        return true;
-    for (const struct conf_proxy_header *h = settings_of(p)->proxy_hidden; h; h = h->next)
-        if (slice_eq_nocase(name, h->name))
-            return true;
-    return false;
-}
-
-static struct slice keep_text(struct proxy *p, struct slice text)
-{
-    return text.data ? arena_dup(&p->c->ex->arena, text) : text;
-}
-
-/* From the upstream's head to ours: hop-by-hop headers stay behind (RFC 9110 section 7.6.1). */
-static bool take_over_head(struct proxy *p)
-{
-    struct http_exchange *ex = p->c->ex;
-    const struct http_answer *a = &p->answer;
-    ex->res.status = a->status;
-    ex->res.content_type = keep_text(p, http_answer_header(a, SLICE("Content-Type")));
-    ex->res.location = keep_text(p, http_answer_header(a, SLICE("Location")));
-    ex->res.etag = keep_text(p, http_answer_header(a, SLICE("ETag")));
-    ex->res.last_modified = keep_text(p, http_answer_header(a, SLICE("Last-Modified")));
-    bool ok = true;
-    for (int i = 0; ok && i < a->header_count; i++)
-        if (!is_hidden(p, a->headers[i].name))
-            ok = http_add_header(&ex->res, &ex->arena, keep_text(p, a->headers[i].name),
-                                 keep_text(p, a->headers[i].value));
-    ex->res.content_length = a->has_length                     ? (int64_t)a->content_length
-                             : a->framing == HTTP_ANSWER_EMPTY ? 0
-                                                               : HTTP_LENGTH_UNKNOWN;
-    p->body_left = a->content_length;
-    return ok;
-}
-
-/* The head's texts still lie in p->in. */
-static void answer_client(struct proxy *p, size_t head_len)
-{
-    struct connection *c = p->c;
-    upstream_succeeded(p->uc->peer);
-    limit_served(c->ex);
-    if (settings_of(p)->proxy_intercept_errors && p->answer.status >= 300 &&
-        request_has_error_page(c, p->answer.status)) {
-        fail(p, p->answer.status);
-        return;
-    }
-    if (!take_over_head(p)) {
-        fail(p, 500);
-        return;
-    }
-    bool empty = p->answer.framing == HTTP_ANSWER_EMPTY ||
-                 (p->answer.framing == HTTP_ANSWER_LENGTH && p->body_left == 0);
-    p->state = empty ? PROXY_END : PROXY_BODY;
-    buf_consume(&p->in, head_len);
-    connection_hold(c);
-    request_answer(c, 0);
-    connection_drive(c);
-}
 
 /* A head, and whatever interim answers come before it. */
 static void read_head(struct proxy *p)
@@ -347,24 +240,25 @@ static void read_head(struct proxy *p)
             buf_consume(&p->in, head_len);
             continue;
         }
-        if (result == HTTP_ANSWER_MORE && in.len >= (size_t)settings_of(p)->proxy_buffer_bytes)
+        if (result == HTTP_ANSWER_MORE && in.len >= (size_t)proxy_settings(p)->proxy_buffer_bytes)
             why = "upstream sent too big header while reading response header from upstream";
         else if (result == HTTP_ANSWER_MORE && p->eof)
             why = "upstream prematurely closed connection while reading response header from upstream";
         else if (result == HTTP_ANSWER_MORE)
             return;
-        log_upstream(p, LOG_LEVEL_ERROR, why);
+        proxy_log(p, why);
         try_next(p, 502);
         return;
     }
-    answer_client(p, head_len);
+    proxy_answer_client(p, head_len);
 }
 
 static void read_upstream(struct proxy *p)
 {
-    size_t room = p->state == PROXY_BODY ? PASS_BYTES : (size_t)settings_of(p)->proxy_buffer_bytes + 4096;
+    size_t room =
+        p->state == PROXY_BODY ? PROXY_PASS_BYTES : (size_t)proxy_settings(p)->proxy_buffer_bytes + 4096;
     if (buf_len(&p->in) >= room || !buf_reserve(&p->in, room - buf_len(&p->in))) {
-        watch(p, 0);
+        proxy_watch(p, 0);
         return;
     }
     ssize_t n = recv(p->uc->io.fd, p->in.data + p->in.end, p->in.cap - p->in.end, 0);
@@ -379,7 +273,7 @@ static void read_upstream(struct proxy *p)
     p->any_read |= n > 0;
     p->in.end += n > 0 ? (size_t)n : 0;
     if (p->eof)
-        watch(p, 0);
+        proxy_watch(p, 0);
     if (p->state < PROXY_BODY) {
         read_head(p);
         return;
@@ -400,88 +294,6 @@ static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events)
         go_on_sending(p);
 }
 
-/* --- passing the body on --- */
-
-static void end_well(struct proxy *p)
-{
-    struct connection *c = p->c;
-    bool keep = p->answer.keepalive && !p->eof && buf_len(&p->in) == 0 && p->sent;
-    drop_upstream(p, keep);
-    destroy(p);
-    request_done(c);
-}
-
-/* The next decoded stretch in p->in. Sets *used to what of p->in it takes up. False: what came is no body. */
-static bool next_stretch(struct proxy *p, struct slice *body, size_t *used)
-{
-    struct slice in = buf_slice(&p->in);
-    *body = in;
-    *used = in.len;
-    if (p->answer.framing == HTTP_ANSWER_LENGTH) {
-        if (in.len > p->body_left)
-            body->len = *used = (size_t)p->body_left;
-        p->body_left -= body->len;
-        if (p->body_left == 0)
-            p->state = PROXY_END;
-    } else if (p->answer.framing == HTTP_ANSWER_CHUNKED) {
-        size_t body_len = 0;
-        enum http_chunked_result result =
-            http_chunked_decode(&p->chunked, p->in.data + p->in.start, in.len, &body_len, used);
-        body->len = body_len;
-        if (result == HTTP_CHUNKED_DONE)
-            p->state = PROXY_END;
-        return result != HTTP_CHUNKED_ERROR;
-    } else if (p->eof) {
-        p->state = PROXY_END;
-    }
-    return true;
-}
-
-/* Cut off, so that the client sees that the answer is not whole. */
-static bool cut(struct proxy *p, const char *why)
-{
-    log_upstream(p, LOG_LEVEL_ERROR, why);
-    connection_close(p->c);
-    return false;
-}
-
-static bool finish_chunks(struct proxy *p)
-{
-    const struct http_response *res = &p->c->ex->res;
-    return !res->chunked || res->no_body || buf_append(send_buffer(p->c), "0\r\n\r\n", 5);
-}
-
-bool proxy_pull(struct connection *c)
-{
-    struct proxy *p = c->proxy;
-    struct slice body = {0};
-    size_t used = 0;
-    if (p->state == PROXY_BODY && (buf_len(&p->in) > 0 || p->eof)) {
-        if (!next_stretch(p, &body, &used))
-            return cut(p, "upstream sent invalid chunked response");
-        if (body.len && !send_stretch(c, body)) {
-            connection_close(c);
-            return false;
-        }
-        buf_consume(&p->in, used);
-    }
-    if (p->state == PROXY_END) {
-        if (!finish_chunks(p)) {
-            connection_close(c);
-            return false;
-        }
-        end_well(p);
-        return true;
-    }
-    if (body.len)
-        return true; /* sent first, then more */
-    if (p->eof)
-        return cut(p, "upstream prematurely closed connection while reading upstream");
-    watch(p, EV_READ);
-    set_timer(p, settings_of(p)->proxy_read_timeout_ms);
-    return false;
-}
-
 /* --- from outside --- */
 
 void proxy_start(struct connection *c)
@@ -497,7 +309,7 @@ void proxy_start(struct connection *c)
     c->proxy = p;
     c->state = CONNECTION_PROXY;
     if (!proxy_build_request(c->ex, c->location, &p->request)) {
-        fail(p, 500);
+        proxy_fail(p, 500);
         return;
     }
     connect_somewhere(p);
@@ -506,14 +318,23 @@ void proxy_start(struct connection *c)
 void proxy_timeout(struct connection *c)
 {
     struct proxy *p = c->proxy;
-    log_upstream(p, LOG_LEVEL_ERROR,
-                 p->state == PROXY_CONNECT ? "upstream timed out while connecting to upstream"
-                 : p->state == PROXY_SEND  ? "upstream timed out while sending request to upstream"
-                                          : "upstream timed out while reading response header from upstream");
+    if (p->state >= PROXY_BODY) {
+        if (!c->out) /* else it is the client that takes nothing */
+            proxy_log(p, "upstream timed out (110: Connection timed out) while reading upstream");
+        connection_close(c);
+        return;
+    }
+    proxy_log(
+        p,
+        p->state == PROXY_CONNECT
+            ? "upstream timed out (110: Connection timed out) while connecting to upstream"
+        : p->state == PROXY_SEND
+            ? "upstream timed out (110: Connection timed out) while sending request to upstream"
+            : "upstream timed out (110: Connection timed out) while reading response header from upstream");
     try_next(p, 504);
 }
 
 void proxy_abort(struct connection *c)
 {
-    destroy(c->proxy);
+    proxy_destroy(c->proxy);
 }

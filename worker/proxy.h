@@ -14,7 +14,7 @@ void proxy_start(struct connection *c);
 /* Takes what the upstream has sent into the output. False when there was nothing. */
 bool proxy_pull(struct connection *c);
 
-/* The upstream has taken too long, and no answer has begun. */
+/* The upstream, or a client of its answer, has taken too long. */
 void proxy_timeout(struct connection *c);
 
 /* The client is gone. */
