@@ -14,8 +14,7 @@
 
 static struct permit_rules rules_of(const struct conf_zone *z)
 {
-    struct permit_rules r;
-    memset(&r, 0, sizeof r); /* compared byte by byte: no holes */
+    struct permit_rules r = {0};
     r.limit = (uint32_t)z->limit;
     r.queue = (uint32_t)z->queue;
     r.queue_timeout_us = (uint64_t)z->queue_timeout_ms * 1000;

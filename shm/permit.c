@@ -342,6 +342,13 @@ int permit_zone_open(struct shm *shm, const char *name, const struct permit_rule
     return chosen;
 }
 
+/* Whether a gradient may go on under these rules with what it has learned. */
+static bool keeps_gradient(const struct permit_rules *a, const struct permit_rules *b)
+{
+    return a->policy == PERMIT_GRADIENT && b->policy == PERMIT_GRADIENT && a->limit == b->limit &&
+           a->min == b->min && a->max == b->max && a->probe_requests == b->probe_requests;
+}
+
 void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *rules)
 {
     struct permit_region *r = permit_region(shm);
@@ -349,10 +356,10 @@ void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *
     uint64_t now_us = clock_mono_us();
     shm_lock_know_self();
     permit_lock(r, zone);
-    bool same_policy = memcmp(&z->rules, rules, sizeof *rules) == 0 && z->rules.policy == PERMIT_GRADIENT;
+    bool keeps = keeps_gradient(&z->rules, rules);
     z->rules = *rules;
     permit_set(&z->queue_limit, rules->queue);
-    if (!same_policy)
+    if (!keeps)
         permit_policy_begin(z, now_us);
     grant_and_unlock(r, zone, now_us, -1, -1);
 }

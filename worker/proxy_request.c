@@ -80,9 +80,10 @@ bool proxy_build_request(struct http_exchange *ex, const struct location *l, str
 {
     struct slice body = ex->body_fd >= 0 ? (struct slice){0} : buf_slice(&ex->body);
     uint64_t length = ex->body_fd >= 0 ? ex->body_len : body.len;
-    bool ok = buf_append_slice(out, ex->in_error_page && ex->req.method == HTTP_GET ? SLICE("GET")
-                                                                                    : ex->req.method_name) &&
-              buf_append(out, " ", 1) && append_target(ex, l->proxy, out) &&
+    struct slice method = ex->req.method_name;
+    if (ex->in_error_page && ex->req.method == HTTP_GET)
+        method = SLICE("GET"); /* whatever the request was */
+    bool ok = buf_append_slice(out, method) && buf_append(out, " ", 1) && append_target(ex, l->proxy, out) &&
               buf_append(out, " HTTP/1.1\r\n", 11) && append_headers(ex, l->proxy, out);
     if (ok && (length || ex->req.framing != HTTP_BODY_NONE))
         ok = buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)length);

@@ -140,13 +140,15 @@ void upstream_keep(struct upstream_connection *uc)
 void upstream_close_idle(struct worker *w, bool all)
 {
     for (struct upstream *u = w->site->upstreams; u; u = u->next) {
-        while (!list_empty(&u->idle)) {
-            struct upstream_connection *oldest = container_of(u->idle.prev, struct upstream_connection, link);
-            if (!all && w->now_ms < oldest->idle_since_ms + (uint64_t)u->keepalive_timeout_ms)
+        struct list_node *newer;
+        for (struct list_node *n = u->idle.prev; n != &u->idle; n = newer) { /* from the oldest on */
+            struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
+            newer = n->prev;
+            if (!all && w->now_ms < uc->idle_since_ms + (uint64_t)u->keepalive_timeout_ms)
                 break;
-            list_remove(&oldest->link);
+            list_remove(n);
             u->idle_count--;
-            upstream_close(oldest);
+            upstream_close(uc);
         }
     }
 }
