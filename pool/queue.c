@@ -73,7 +73,7 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
         while ((t = pool->queue[p].oldest)) {
             uint64_t age_us = age_of(t, now_us);
             bool old = age_us > bound_us;
-            if (!old && !(shed && age_us > 2 * CODEL_TARGET_US && pool->queued > 1))
+            if (!old && !(shed && age_us > 2 * CODEL_TARGET_US && t != pool->queue[p].newest))
                 break;
             pool_remove(pool, t, old ? POOL_TASK_EXPIRED : POOL_TASK_SHED);
             if (!old)

@@ -3,12 +3,15 @@
  */
 #include "shm/lock.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,7 +19,8 @@ enum {
     SPINS = 100,  /* looks before giving the processor away */
     YIELDS = 200, /* before sleeping between looks */
     SLEEP_NS = 50000,
-    LOOKS_PER_QUESTION = 20 /* sleeps between two questions whether the holder lives */
+    LOOKS_PER_COMPLAINT = 20000, /* about two seconds */
+    LOOKS_PER_QUESTION = 20      /* sleeps between two questions whether the holder lives */
 };
 
 static uint32_t self; /* asking the system each time would cost more than the lock */
@@ -30,6 +34,9 @@ void shm_lock_know_self(void)
 static bool is_dead(uint32_t pid)
 {
     char path[32], text[256];
+    siginfo_t child = {0};
+    if (waitid(P_PID, pid, &child, WEXITED | WNOHANG | WNOWAIT) == 0)
+        return child.si_pid == (pid_t)pid; /* our own child: no need to look further */
     if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
         return true;
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
@@ -79,6 +86,11 @@ bool shm_lock(_Atomic uint32_t *lock)
         uint32_t holder = atomic_load_explicit(lock, memory_order_relaxed);
         if (holder && is_dead(holder) && try_take(lock, holder))
             return true;
+        if (looks % LOOKS_PER_COMPLAINT == 0)
+            log_alert(
+                "process %u holds a lock of the shared memory and does not go on; if it was stopped, continue it "
+                "(kill -CONT) or end it (kill -KILL)",
+                holder);
     }
     return false;
 }

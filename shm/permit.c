@@ -71,7 +71,10 @@ static uint64_t age_us(const struct permit *p, uint64_t now_us)
     return now_us > p->since_us ? now_us - p->since_us : 0;
 }
 
-/* From the oldest on, who has waited longer than the rules allow. False when `calls` is full. */
+/*
+ * From the oldest on, who has waited longer than the rules allow. Of each priority one is spared, or a high one would be shed
+ * while a low one is served. False when `calls` is full.
+ */
 static bool drop_old(struct permit_region *r, unsigned zone, uint64_t now_us, struct permit_calls *calls)
 {
     struct permit_zone *z = &r->zones[zone];
@@ -81,7 +84,7 @@ static bool drop_old(struct permit_region *r, unsigned zone, uint64_t now_us, st
         while ((oldest = z->queues[i].oldest)) {
             uint64_t age = age_us(permit_of(r, oldest), now_us);
             bool late = age >= z->rules.queue_timeout_us;
-            if (!late && !(shed && age > 2 * z->rules.target_us && permit_get(&z->queued) > 1))
+            if (!late && !(shed && age > 2 * z->rules.target_us && oldest != z->queues[i].newest))
                 break;
             if (calls_full(calls))
                 return false;
@@ -114,6 +117,8 @@ static void admit(struct permit_zone *z, unsigned zone, struct permit *p, enum p
     p->since_us = now_us;
     permit_set_tag(p, permit_tag(PERMIT_HELD, zone, priority, PERMIT_LIMIT));
     permit_set(&z->held, permit_get(&z->held) + 1);
+    if (permit_get(&z->held) > z->gradient.peak)
+        z->gradient.peak = permit_get(&z->held);
     permit_count(&z->admitted);
 }
 
@@ -220,6 +225,20 @@ static enum permit_result ask(struct permit_region *r, const struct permit_reque
     return PERMIT_WAIT;
 }
 
+/* Lets waiters in, as often as it takes to tell all of them. The lock is held, and given up. */
+static void grant_and_unlock(struct permit_region *r, unsigned zone, uint64_t now_us, int self, int socket)
+{
+    struct permit_calls calls = {.self = self};
+    while (!permit_grant(r, zone, now_us, &calls)) {
+        permit_unlock(&r->zones[zone]);
+        permit_wake(r, socket, &calls);
+        calls.count = 0;
+        permit_lock(r, zone);
+    }
+    permit_unlock(&r->zones[zone]);
+    permit_wake(r, socket, &calls);
+}
+
 enum permit_result permit_acquire(struct permit_user *u, const struct permit_request *request,
                                   const struct permit_about *about, uint32_t *permit, enum permit_reason *why)
 {
@@ -235,8 +254,13 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     *permit = index;
     permit_lock(r, request->zone);
     enum permit_result result = ask(r, request, permit_reference(u->slot, index), &calls);
+    bool owed = permit_get(&z->queued) && permit_get(&z->held) < permit_get(&z->limit);
     permit_unlock(z);
     permit_wake(r, u->socket, &calls);
+    if (owed) { /* a process died between giving a permit back and passing it on */
+        permit_lock(r, request->zone);
+        grant_and_unlock(r, request->zone, request->now_us, u->slot, u->socket);
+    }
     if (result == PERMIT_NO || (result == PERMIT_WAIT && request->dry_run))
         permit_put_spare(u, index);
     return result == PERMIT_NO ? refuse(z, request->dry_run, why) : result;
@@ -245,20 +269,6 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
 void permit_put_spare(struct permit_user *u, uint32_t permit)
 {
     u->spare[u->spare_count++] = permit;
-}
-
-/* Lets waiters in, as often as it takes to tell all of them. The lock is held, and given up. */
-static void grant_and_unlock(struct permit_region *r, unsigned zone, uint64_t now_us, int self, int socket)
-{
-    struct permit_calls calls = {.self = self};
-    while (!permit_grant(r, zone, now_us, &calls)) {
-        permit_unlock(&r->zones[zone]);
-        permit_wake(r, socket, &calls);
-        calls.count = 0;
-        permit_lock(r, zone);
-    }
-    permit_unlock(&r->zones[zone]);
-    permit_wake(r, socket, &calls);
 }
 
 void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uint64_t rtt_us)
@@ -291,7 +301,7 @@ enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum perm
 }
 
 enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t now_us,
-                                enum permit_reason why)
+                                enum permit_reason *why)
 {
     struct permit_region *r = permit_region(u->shm);
     struct permit *p = &r->parts[u->slot].permits[permit];
@@ -302,8 +312,10 @@ enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t
     if (state == PERMIT_QUEUED) {
         observe_delay(r, z, now_us);
         dequeue(r, zone, permit_reference(u->slot, permit));
-        permit_count(&z->rejected[why]);
+        permit_count(&z->rejected[*why]);
     }
+    if (state == PERMIT_REFUSED)
+        *why = permit_tag_reason(p->tag);
     if (state != PERMIT_HELD) {
         permit_set_tag(p, PERMIT_FREE);
         permit_put_spare(u, permit);
@@ -314,29 +326,42 @@ enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t
 
 /* --- zones --- */
 
+/* Empties a zone in which nothing is held and nobody waits; its lock stays what it is. False: something is. */
+static bool clear_if_unused(struct permit_region *r, unsigned zone)
+{
+    struct permit_zone *z = &r->zones[zone];
+    permit_lock(r, zone);
+    bool unused = permit_get(&z->held) == 0 && permit_get(&z->queued) == 0;
+    if (unused)
+        memset((char *)z + sizeof z->lock, 0, sizeof *z - sizeof z->lock);
+    permit_unlock(z);
+    return unused;
+}
+
+static bool is_among(const char *name, const char *const *names)
+{
+    while (*names && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
 int permit_zone_open(struct shm *shm, const char *name, const struct permit_rules *rules,
                      const char *const *wanted)
 {
     struct permit_region *r = permit_region(shm);
     int chosen = -1;
     shm_lock_know_self();
-    for (int i = 0; i < PERMIT_ZONES; i++) {
+    for (int i = PERMIT_ZONES - 1; i >= 0; i--) {
         if (strcmp(r->zones[i].name, name) == 0)
             return i;
-        if (chosen < 0 && r->zones[i].name[0] == '\0')
+        if (r->zones[i].name[0] == '\0')
             chosen = i;
     }
-    for (int i = 0; i < PERMIT_ZONES && chosen < 0; i++) {
-        struct permit_zone *z = &r->zones[i];
-        const char *const *w = wanted;
-        while (*w && strcmp(*w, z->name) != 0)
-            w++;
-        if (!*w && permit_get(&z->held) == 0 && permit_get(&z->queued) == 0)
+    for (int i = 0; i < PERMIT_ZONES && chosen < 0; i++)
+        if (!is_among(r->zones[i].name, wanted) && clear_if_unused(r, (unsigned)i))
             chosen = i;
-    }
     if (chosen < 0)
         return -1;
-    memset(&r->zones[chosen], 0, sizeof r->zones[chosen]);
     permit_zone_set(shm, (unsigned)chosen, rules);
     strncpy(r->zones[chosen].name, name, PERMIT_NAME_BYTES - 1);
     return chosen;

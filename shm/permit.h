@@ -53,7 +53,7 @@ struct permit_rules {
 };
 
 /* The gradient's measurements; see shm/permit_policy.c. */
-enum { GRADIENT_BUCKETS = 128 };
+enum { GRADIENT_BUCKETS = 192 }; /* up to 268 s */
 struct gradient {
     uint64_t window_end_us;
     uint64_t min_rtt_us; /* 0: not yet known */
@@ -61,6 +61,7 @@ struct gradient {
     uint64_t random;
     double exact_limit; /* before rounding */
     uint32_t samples, at_min;
+    uint32_t peak; /* most that were held at a time in this window */
     uint32_t counts[GRADIENT_BUCKETS];
     bool probing;
 };
@@ -208,9 +209,12 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
 /* How it stands with one that waited. After NO it is gone. */
 enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why);
 
-/* Stops waiting. GO: it has just been admitted, and is held. NO: it is gone, and counted under `why`. */
+/*
+ * Stops waiting, because of *why. GO: it has just been admitted, and is held. NO: it is gone, and counted under *why, which may
+ * have changed: others had just refused it.
+ */
 enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t now_us,
-                                enum permit_reason why);
+                                enum permit_reason *why);
 
 /* A permit whose state others have changed; UINT32_MAX: none. One may be named without need. */
 uint32_t permit_next_changed(struct permit_user *u);

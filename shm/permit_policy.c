@@ -42,10 +42,17 @@ static double median_us(const struct gradient *g)
 
 static void forget_samples(struct gradient *g, uint64_t window_end_us)
 {
-    g->samples = 0;
+    g->samples = g->peak = 0;
     g->window_end_us = window_end_us;
     for (int i = 0; i < GRADIENT_BUCKETS; i++)
         g->counts[i] = 0;
+}
+
+/* A window is no shorter than a request, or the limit would change many times before any effect is seen. */
+static uint64_t next_window_end(const struct permit_zone *z, uint64_t now_us)
+{
+    uint64_t rtt_us = z->gradient.min_rtt_us;
+    return now_us + (rtt_us > z->rules.window_us ? rtt_us : z->rules.window_us);
 }
 
 static void use_limit(struct permit_zone *z, double limit)
@@ -82,20 +89,23 @@ static void end_probe(struct permit_zone *z, uint64_t now_us)
     g->min_rtt_us = (uint64_t)median_us(g);
     g->probing = false;
     g->probe_at_us = now_us + (uint64_t)((double)z->rules.probe_interval_us * stretch);
-    forget_samples(g, now_us + z->rules.window_us);
+    forget_samples(g, next_window_end(z, now_us));
     use_limit(z, g->exact_limit);
 }
 
 static void end_window(struct permit_zone *z, uint64_t now_us)
 {
     struct gradient *g = &z->gradient;
+    double sample_us = median_us(g);
     double tolerated_us = (double)g->min_rtt_us * (1 + z->rules.buffer_percent / 100.0);
-    double ratio = tolerated_us / median_us(g);
+    double ratio = tolerated_us / sample_us;
     ratio = ratio < 0.5 ? 0.5 : ratio > 2 ? 2 : ratio;
+    if (sample_us < (double)g->min_rtt_us)
+        g->min_rtt_us = (uint64_t)sample_us; /* it has become faster since it was measured */
     double limit = ratio * g->exact_limit + sqrt(ratio * g->exact_limit);
-    if (limit < g->exact_limit || permit_get(&z->held) + permit_get(&z->queued) >= permit_get(&z->limit) / 2)
+    if (limit < g->exact_limit || g->peak >= permit_get(&z->limit) / 2)
         use_limit(z, limit); /* a limit that is not used is no proof that a higher one would do */
-    forget_samples(g, now_us + z->rules.window_us);
+    forget_samples(g, next_window_end(z, now_us));
     g->at_min = permit_get(&z->limit) == z->rules.min ? g->at_min + 1 : 0;
     if (g->at_min >= WINDOWS_AT_MIN || now_us >= g->probe_at_us)
         begin_probe(z, now_us);

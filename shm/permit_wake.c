@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { HEARD_MAX = 64 /* at a time: anybody on this machine can send */ };
 enum { AUTOBIND_BYTES = 6 }; /* a zero and five hexadecimal digits: unix(7), "Autobind feature" */
 
 static int new_socket(void)
@@ -46,8 +47,9 @@ static void wake_one(struct permit_part *part, int from)
     if (atomic_exchange(&part->woken, 1))
         return;
     memcpy(name.sun_path + 1, part->address, AUTOBIND_BYTES - 1);
-    sendto(from, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name,
-           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + AUTOBIND_BYTES));
+    if (sendto(from, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + AUTOBIND_BYTES)) < 0)
+        atomic_store(&part->woken, 0);
 }
 
 void permit_wake(struct permit_region *r, int from, const struct permit_calls *calls)
@@ -89,9 +91,10 @@ void permit_close(struct permit_user *u)
 void permit_heard(struct permit_user *u)
 {
     char bytes[8];
-    while (recv(u->socket, bytes, sizeof bytes, 0) >= 0) {
+    for (int i = 0; i < HEARD_MAX && recv(u->socket, bytes, sizeof bytes, 0) >= 0; i++) {
     }
     atomic_store(&permit_region(u->shm)->parts[u->slot].woken, 0);
+    atomic_thread_fence(memory_order_seq_cst); /* before the looks at what has changed */
 }
 
 bool permit_any_changed(const struct permit_user *u)

@@ -240,36 +240,41 @@ void limit_settle(struct worker *w)
         settle_changed(w);
 }
 
+/* Ends the wait in shared memory. What came too late to be refused is held, and given back with the exchange. */
+static enum permit_result leave(struct connection *c, enum permit_reason *why)
+{
+    return permit_leave(&connection_worker(c)->permits, c->ex->permits->waiting, clock_fast_us(), why);
+}
+
 void limit_timeout(struct connection *c)
 {
-    uint32_t permit = c->ex->permits->waiting;
-    enum permit_result result =
-        permit_leave(&connection_worker(c)->permits, permit, clock_fast_us(), PERMIT_QUEUE_TIMEOUT);
-    settle(c, result, PERMIT_QUEUE_TIMEOUT);
+    enum permit_reason why = PERMIT_QUEUE_TIMEOUT;
+    enum permit_result result = leave(c, &why);
+    settle(c, result, why);
 }
 
 void limit_client_gone(struct connection *c)
 {
-    struct worker *w = connection_worker(c);
-    uint32_t permit = c->ex->permits->waiting;
-    note(c, "REJECTED", reasons[PERMIT_CLIENT_GONE]);
+    struct permits *p = c->ex->permits;
+    enum permit_reason why = PERMIT_CLIENT_GONE;
+    if (leave(c, &why) == PERMIT_GO)
+        p->held[p->held_count++] = p->waiting;
+    note(c, "REJECTED", reasons[why]);
     end_wait(c);
-    if (permit_leave(&w->permits, permit, clock_fast_us(), PERMIT_CLIENT_GONE) == PERMIT_GO)
-        c->ex->permits->held[c->ex->permits->held_count++] =
-            permit; /* it came too late; exchange_free gives it back */
 }
 
 void limit_refuse_waiting(struct worker *w)
 {
     for (uint32_t i = 0; i < SHM_PERMITS_PER_SLOT && w->waiters > 0; i++) {
         struct connection *c = w->waiting[i];
+        enum permit_reason why = PERMIT_DRAINING;
         if (!c)
             continue;
-        if (permit_leave(&w->permits, i, clock_fast_us(), PERMIT_DRAINING) == PERMIT_GO)
+        if (leave(c, &why) == PERMIT_GO)
             c->ex->permits->held[c->ex->permits->held_count++] = i;
         end_wait(c);
         connection_hold(c);
-        refuse(c, PERMIT_DRAINING);
+        refuse(c, why);
         connection_drive(c);
     }
 }
