@@ -78,7 +78,9 @@ static bool append_headers(struct http_exchange *ex, const struct location_proxy
 
 bool proxy_build_request(struct http_exchange *ex, const struct location *l, struct buf *out)
 {
-    struct slice body = ex->body_fd >= 0 ? (struct slice){0} : buf_slice(&ex->body);
+    struct slice body = {0}; /* what is in a file is sent from there */
+    if (ex->body_fd < 0)
+        body = buf_slice(&ex->body);
     uint64_t length = ex->body_fd >= 0 ? ex->body_len : body.len;
     struct slice method = ex->req.method_name;
     if (ex->in_error_page && ex->req.method == HTTP_GET)
