@@ -4,7 +4,16 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-enum { THOUSAND = 1000, BYTES_MIN = 32768, NAME_MAX_BYTES = 31, KEY_MAX_BYTES = 127, NUMBER_MAX = 65535 };
+enum {
+    THOUSAND = 1000,
+    ZONES_MAX = 64,
+    BYTES_MIN = 32768,
+    NAME_MAX_BYTES = 31,
+    KEY_MAX_BYTES = 127,
+    NUMBER_MAX = 65535
+};
+
+static const int64_t BYTES_MAX = 64ll << 30;
 
 /* "zone=NAME:SIZE" */
 static bool parse_zone(struct slice value, struct conf_keyed_zone *z)
@@ -15,7 +24,8 @@ static bool parse_zone(struct slice value, struct conf_keyed_zone *z)
     z->name.len = (size_t)(colon - value.data);
     z->name.data = value.data;
     return z->name.len > 0 && z->name.len <= NAME_MAX_BYTES &&
-           conf_parse_size(slice_from(value, z->name.len + 1), &z->bytes) && z->bytes >= BYTES_MIN;
+           conf_parse_size(slice_from(value, z->name.len + 1), &z->bytes) && z->bytes >= BYTES_MIN &&
+           z->bytes <= BYTES_MAX;
 }
 
 /* "10r/s" or "30r/m" */
@@ -41,7 +51,7 @@ static void set_zone_parameters(struct conf_walk *w, const struct conf_node *n, 
         if (!ok)
             conf_error(
                 &w->conf->errors, n,
-                "invalid parameter \"%.*s=%.*s\" in \"%.*s\" directive; write zone=NAME:SIZE with a size of 32k or more%s",
+                "invalid parameter \"%.*s=%.*s\" in \"%.*s\" directive; write zone=NAME:SIZE with a size from 32k to 64g%s",
                 SLICE_ARGS(kv->key), SLICE_ARGS(kv->value), SLICE_ARGS(n->name),
                 z->requests ? ", and rate=Nr/s or rate=Nr/m" : "");
     }
@@ -56,19 +66,25 @@ void conf_set_keyed_zone(struct conf_walk *w, const struct conf_node *n)
                                   .rate = THOUSAND,
                                   .index = -1,
                                   .node = n};
+    int mistakes = w->conf->errors.count;
     set_zone_parameters(w, n, z);
     z->name = arena_dup(&w->conf->arena, z->name);
-    if (z->name.len == 0)
+    if (z->name.len == 0 && w->conf->errors.count == mistakes)
         conf_error(&w->conf->errors, n, "\"%.*s\" must have \"zone\" parameter: zone=NAME:SIZE",
                    SLICE_ARGS(n->name));
     if (z->key.len > KEY_MAX_BYTES)
         conf_error(&w->conf->errors, n, "the key of \"%.*s\" is longer than %d bytes; shorten it",
                    SLICE_ARGS(n->name), KEY_MAX_BYTES);
-    for (; *tail; tail = &(*tail)->next)
-        if (slice_eq((*tail)->name, z->name))
+    int zones = 0;
+    for (; *tail; tail = &(*tail)->next, zones++)
+        if (z->name.len && slice_eq((*tail)->name, z->name))
             conf_error(&w->conf->errors, n,
                        "duplicate zone \"%.*s\"; the first is in line %d; give it another name",
                        SLICE_ARGS(z->name), (*tail)->node->line);
+    if (zones == ZONES_MAX)
+        conf_error(&w->conf->errors, n,
+                   "more than %d \"limit_conn_zone\" and \"limit_req_zone\" directives; remove some",
+                   ZONES_MAX);
     *tail = z;
 }
 
@@ -113,6 +129,7 @@ static bool set_req_parameter(struct conf_keyed_limit *l, struct slice arg)
 void conf_set_limit_req(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_keyed_limit *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
+    int mistakes = w->conf->errors.count;
     l->node = n;
     for (int i = 0; i < n->nargs; i++)
         if (!set_req_parameter(l, n->args[i]))
@@ -120,7 +137,7 @@ void conf_set_limit_req(struct conf_walk *w, const struct conf_node *n)
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"limit_req\" directive; write zone=NAME [burst=N] [nodelay | delay=N]",
                 SLICE_ARGS(n->args[i]));
-    if (l->zone.len == 0)
+    if (l->zone.len == 0 && w->conf->errors.count == mistakes)
         conf_error(&w->conf->errors, n, "\"limit_req\" must have \"zone\" parameter: zone=NAME");
     add_limit(w, &w->settings->req_limits, l);
 }

@@ -63,17 +63,21 @@ static uint64_t oldest_age(const struct pool *pool, uint64_t now_us)
     return most;
 }
 
-/* From the oldest on, what is older than the discipline or the age bound allows. */
+/*
+ * From the oldest on, what is older than the discipline or the age bound allows. The newest of the highest priority is not
+ * shed, or it would go while a lower one is served.
+ */
 static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **rejects)
 {
     uint64_t bound_us = pool->config.queue_timeout_ms ? pool->config.queue_timeout_ms * 1000ull : UINT64_MAX;
-    bool shed = pool->config.discipline == POOL_CODEL && pool->codel.overloaded;
-    for (int p = 0; p < POOL_PRIORITIES; p++) {
+    bool shed = pool->config.discipline == POOL_CODEL && pool->codel.overloaded, spared = false;
+    for (int r = 0; r < POOL_PRIORITIES; r++) {
+        struct task_list *list = &pool->queue[ranks[r]];
         struct pool_task *t;
-        while ((t = pool->queue[p].oldest)) {
+        while ((t = list->oldest)) {
             uint64_t age_us = age_of(t, now_us);
             bool old = age_us > bound_us;
-            if (!old && !(shed && age_us > 2 * CODEL_TARGET_US && t != pool->queue[p].newest))
+            if (!old && !(shed && age_us > 2 * CODEL_TARGET_US && (spared || t != list->newest)))
                 break;
             pool_remove(pool, t, old ? POOL_TASK_EXPIRED : POOL_TASK_SHED);
             if (!old)
@@ -81,6 +85,7 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
             t->next = *rejects;
             *rejects = t;
         }
+        spared |= list->oldest != NULL;
     }
 }
 

@@ -65,8 +65,9 @@ void keyed_reclaim(struct shm *shm, int slot)
     for (unsigned zone = 0; zone < KEYED_ZONES; zone++) {
         if (!zone_of(shm, zone)->name[0])
             continue;
-        shm_lock(&zone_of(shm, zone)->lock);
-        repair(shm, zone, slot);
+        /* Rates hold nothing of anybody's: they need it only where the process died in the middle of a change. */
+        if (shm_lock(&zone_of(shm, zone)->lock) || zone_of(shm, zone)->kind == KEYED_CONNECTIONS)
+            repair(shm, zone, slot);
         shm_unlock(&zone_of(shm, zone)->lock);
     }
 }
@@ -98,7 +99,6 @@ enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice 
     shm_unlock(&z->lock);
     if (result != KEYED_OK) {
         permit_put_spare(u, index);
-        permit_count(&z->rejected);
     }
     *permit = index;
     return result;
@@ -140,17 +140,28 @@ static void forget_quiet(struct keyed_zone *z, uint64_t rate, uint64_t now_ms)
     }
 }
 
-static uint32_t find_or_make_room(struct keyed_zone *z, struct slice key, uint64_t rate, uint64_t now_ms,
-                                  bool *fresh)
+static uint32_t make_room(struct keyed_zone *z, struct slice key, uint64_t rate, uint64_t now_ms)
 {
-    uint32_t cell = keyed_find(z, key);
-    *fresh = !cell;
-    if (cell)
-        return cell;
+    uint32_t cell;
     forget_quiet(z, rate, now_ms);
     while (!(cell = keyed_find_or_add(z, key)) && z->oldest)
         keyed_remove(z, z->oldest);
     return cell;
+}
+
+/* The key has a cell. A worker whose turn began earlier must not set the time back: the bucket would leak twice. */
+static enum keyed_result count_request(struct keyed_zone *z, uint32_t cell, uint64_t now_ms,
+                                       struct keyed_rate rate, bool account, uint64_t *excess)
+{
+    struct keyed_cell *c = keyed_cell_of(z, cell);
+    *excess = leaked(c, c->excess + REQUEST, rate.rate, now_ms);
+    if (*excess <= rate.burst && account) {
+        c->excess = *excess;
+        if (now_ms > c->last_ms)
+            c->last_ms = now_ms;
+    }
+    keyed_touch(z, cell);
+    return *excess > rate.burst ? KEYED_OVER : KEYED_OK;
 }
 
 enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key, uint64_t now_ms,
@@ -158,26 +169,19 @@ enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key
 {
     struct keyed_zone *z = zone_of(shm, zone);
     enum keyed_result result = KEYED_OK;
-    bool fresh;
-    lock_zone(shm, zone);
-    uint32_t cell = find_or_make_room(z, key, rate.rate, now_ms, &fresh);
     *excess = 0;
-    if (!cell) {
-        result = KEYED_NO_ROOM;
-    } else {
-        struct keyed_cell *c = keyed_cell_of(z, cell);
-        *excess = fresh ? 0 : leaked(c, c->excess + REQUEST, rate.rate, now_ms);
-        if (*excess > rate.burst) {
-            result = KEYED_OVER;
-        } else if (account || fresh) {
-            c->excess = *excess;
-            c->last_ms = now_ms;
-        }
-        keyed_touch(z, cell);
+    lock_zone(shm, zone);
+    uint32_t cell = keyed_find(z, key);
+    if (cell) {
+        result = count_request(z, cell, now_ms, rate, account, excess);
+    } else if (account) { /* the first one is free */
+        cell = make_room(z, key, rate.rate, now_ms);
+        if (cell)
+            keyed_cell_of(z, cell)->last_ms = now_ms;
+        else
+            result = KEYED_NO_ROOM;
     }
     shm_unlock(&z->lock);
-    if (result != KEYED_OK)
-        permit_count(&z->rejected);
     return result;
 }
 

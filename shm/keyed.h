@@ -34,7 +34,6 @@ struct keyed_zone {
     uint32_t used; /* cells from this one on have never been used */
     uint32_t free; /* linked by next */
     uint32_t oldest, newest;
-    _Atomic uint64_t rejected, delayed;
 };
 
 struct keyed_region {

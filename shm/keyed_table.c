@@ -3,6 +3,7 @@
  */
 #include "shm/keyed_table.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(sizeof(struct keyed_cell) == 64, "a cell is a line of cache");
@@ -215,6 +216,28 @@ void keyed_table_check(struct keyed_zone *z)
     }
 }
 
+static int by_last_use(const void *a, const void *b, void *zone)
+{
+    uint64_t x = keyed_cell_of(zone, *(const uint32_t *)a)->last_ms,
+             y = keyed_cell_of(zone, *(const uint32_t *)b)->last_ms;
+    return x < y ? -1 : x > y;
+}
+
+/* Without memory for it the order stays that of the cells: then the wrong keys may be forgotten first. */
+static void sort_by_age(struct keyed_zone *z)
+{
+    uint32_t *all = malloc((z->used + 1) * sizeof *all), count = 0;
+    if (!all)
+        return;
+    for (uint32_t cell = z->oldest; cell; cell = keyed_cell_of(z, cell)->newer)
+        all[count++] = cell;
+    qsort_r(all, count, sizeof *all, by_last_use, z);
+    z->oldest = z->newest = 0;
+    for (uint32_t i = 0; i < count; i++)
+        link_newest(z, all[i]);
+    free(all);
+}
+
 void keyed_table_rebuild(struct keyed_zone *z)
 {
     char text[KEYED_KEY_MAX];
@@ -233,6 +256,8 @@ void keyed_table_rebuild(struct keyed_zone *z)
             c->kind = KEYED_ORPHAN;
         }
     }
+    if (z->kind == KEYED_REQUESTS)
+        sort_by_age(z);
     for (uint32_t i = 1; i <= z->used; i++) {
         struct keyed_cell *c = keyed_cell_of(z, i);
         if (c->kind == KEYED_ORPHAN || c->kind == KEYED_FREE) {

@@ -72,19 +72,19 @@ static uint64_t age_us(const struct permit *p, uint64_t now_us)
 }
 
 /*
- * From the oldest on, who has waited longer than the rules allow. Of each priority one is spared, or a high one would be shed
- * while a low one is served. False when `calls` is full.
+ * From the oldest on, who has waited longer than the rules allow. The newest of the highest priority is not shed, or it would go
+ * while a lower one is served. False when `calls` is full.
  */
 static bool drop_old(struct permit_region *r, unsigned zone, uint64_t now_us, struct permit_calls *calls)
 {
     struct permit_zone *z = &r->zones[zone];
-    bool shed = z->rules.policy == PERMIT_CODEL && z->codel.overloaded;
+    bool shed = z->rules.policy == PERMIT_CODEL && z->codel.overloaded, spared = false;
     for (int i = 0; i < PERMIT_PRIORITIES; i++) {
         uint32_t oldest;
         while ((oldest = z->queues[i].oldest)) {
             uint64_t age = age_us(permit_of(r, oldest), now_us);
             bool late = age >= z->rules.queue_timeout_us;
-            if (!late && !(shed && age > 2 * z->rules.target_us && oldest != z->queues[i].newest))
+            if (!late && !(shed && age > 2 * z->rules.target_us && (spared || oldest != z->queues[i].newest)))
                 break;
             if (calls_full(calls))
                 return false;
@@ -92,6 +92,7 @@ static bool drop_old(struct permit_region *r, unsigned zone, uint64_t now_us, st
             if (!late)
                 codel_note_shed(&z->codel);
         }
+        spared |= z->queues[i].oldest != 0;
     }
     return true;
 }

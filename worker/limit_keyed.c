@@ -12,19 +12,20 @@ enum { THOUSAND = 1000 };
 
 static enum log_level one_lower(int64_t level)
 {
-    return (enum log_level)(level < LOG_LEVEL_DEBUG ? level + 1 : level);
+    return (enum log_level)(level < LOG_LEVEL_INFO ? level + 1 : level);
 }
 
 /* The key's value; false when this limit does not count the request. */
-static bool key_of(const struct location_keyed *l, struct http_exchange *ex, struct slice *key)
+static bool key_of(const struct location_keyed *l, struct http_exchange *ex, bool complain, struct slice *key)
 {
     *key = http_template_expand(l->key, ex);
     if (key->len == 0)
         return false;
     if (key->len <= KEYED_KEY_MAX)
         return true;
-    http_log(ex, LOG_LEVEL_ERROR, "the value of the \"%.*s\" key is more than %d bytes: \"%.*s\"",
-             SLICE_ARGS(l->zone->key), KEYED_KEY_MAX, SLICE_ARGS(*key));
+    if (complain)
+        http_log(ex, LOG_LEVEL_ERROR, "the value of the \"%.*s\" key is more than %d bytes: \"%.*s\"",
+                 SLICE_ARGS(l->zone->key), KEYED_KEY_MAX, SLICE_ARGS(*key));
     return false;
 }
 
@@ -47,8 +48,11 @@ static enum keyed_result ask_rate(struct connection *c, const struct location_ke
     struct keyed_rate rate = {(uint64_t)l->zone->rate, (uint64_t)l->limit->burst};
     struct slice key;
     *excess = 0;
-    if (!key_of(l, c->ex, &key))
+    if (!key_of(l, c->ex, account, &key))
         return KEYED_OK;
+    c->ex->limit_req_status = "PASSED";
+    if (account && c->location->req_limit_count > 1)
+        rate.burst = UINT64_MAX; /* it has passed: others that came in between must not undo that */
     enum keyed_result result =
         keyed_request(w->shm, (unsigned)l->zone->index, key, w->now_ms, rate, account, excess);
     uint64_t free = (uint64_t)l->limit->delay;
@@ -102,8 +106,6 @@ static bool pass_rates(struct connection *c)
         return true;
     if (!ask_rates(c, &delay_ms))
         return false;
-    if (!c->ex->limit_req_status)
-        c->ex->limit_req_status = "PASSED";
     if (delay_ms == 0 || c->location->settings->limit_req_dry_run)
         return true;
     c->state = CONNECTION_DELAYED;
@@ -143,8 +145,9 @@ static bool pass_connections(struct connection *c)
         const struct location_keyed *k = &l->conn_limits[i];
         struct slice key;
         uint32_t permit;
-        if (!key_of(k, ex, &key))
+        if (!key_of(k, ex, true, &key))
             continue;
+        ex->limit_conn_status = "PASSED";
         if (keyed_hold(&w->permits, (unsigned)k->zone->index, key, (uint32_t)k->limit->number, &permit) !=
             KEYED_OK) {
             reject_connection(c, k);
@@ -152,7 +155,6 @@ static bool pass_connections(struct connection *c)
         }
         ex->conn_permits[ex->conn_permit_count++] = permit;
     }
-    ex->limit_conn_status = "PASSED";
     return true;
 }
 

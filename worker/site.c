@@ -275,6 +275,7 @@ struct site *site_build(struct conf *conf)
             collect_names(site, c->names.items[i]);
     }
     site_build_upstreams(site);
+    site_build_zones(site);
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
         build_server(site, s);
     return site;

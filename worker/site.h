@@ -138,6 +138,7 @@ struct site {
     struct location *made;
     struct vserver *servers;
     struct upstream *upstreams;
+    const struct http_template **zone_keys;   /* in the order of conf's keyed_zones */
     struct http_capture_names *capture_names; /* of all regular expressions */
 };
 
@@ -146,6 +147,7 @@ struct site *site_build(struct conf *conf);
 
 /* What the files of site share. */
 const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node);
+void site_build_zones(struct site *site);
 void site_build_limits(struct site *site, struct location *l);
 void site_build_upstreams(struct site *site);
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);

@@ -75,6 +75,29 @@ static const struct conf_keyed_zone *find_keyed_zone(struct site *site, struct c
     return z;
 }
 
+/* Once for each zone, used or not, so that a mistake in its key is said, and said once. */
+void site_build_zones(struct site *site)
+{
+    int count = 0;
+    for (const struct conf_keyed_zone *z = site->conf->http ? site->conf->http->keyed_zones : NULL; z;
+         z = z->next)
+        count++;
+    if (count == 0)
+        return;
+    site->zone_keys = array(site, count, sizeof(const struct http_template *));
+    count = 0;
+    for (const struct conf_keyed_zone *z = site->conf->http->keyed_zones; z; z = z->next)
+        site->zone_keys[count++] = site_compile(site, z->key, z->node);
+}
+
+static const struct http_template *key_of_zone(const struct site *site, const struct conf_keyed_zone *zone)
+{
+    int at = 0;
+    for (const struct conf_keyed_zone *z = site->conf->http->keyed_zones; z != zone; z = z->next)
+        at++;
+    return site->zone_keys[at];
+}
+
 static struct location_keyed *build_keyed(struct site *site, struct conf_keyed_limit *list, bool requests,
                                           int *count)
 {
@@ -90,7 +113,7 @@ static struct location_keyed *build_keyed(struct site *site, struct conf_keyed_l
     for (struct conf_keyed_limit *c = list; c; c = c->next) {
         const struct conf_keyed_zone *z = find_keyed_zone(site, c, requests);
         if (z)
-            items[(*count)++] = (struct location_keyed){z, c, site_compile(site, z->key, z->node)};
+            items[(*count)++] = (struct location_keyed){z, c, key_of_zone(site, z)};
     }
     return items;
 }
