@@ -3,6 +3,8 @@
  */
 #include "http/answer.h"
 
+#include "http/chars.h"
+
 static bool bad(const char **why, const char *text)
 {
     *why = text;
@@ -24,6 +26,9 @@ static bool parse_status_line(struct http_answer *a, struct slice line, const ch
         a->status = a->status * 10 + line.data[i] - '0';
     }
     a->reason = line.len > 13 ? slice_from(line, 13) : SLICE("");
+    for (size_t i = 0; i < a->reason.len; i++)
+        if (!char_is(a->reason.data[i], CHAR_FIELD))
+            return bad(why, wrong);
     return (a->status >= 100 && a->status <= 599) || bad(why, wrong);
 }
 
