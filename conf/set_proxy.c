@@ -87,6 +87,12 @@ void conf_set_upstream(struct conf_walk *w, const struct conf_node *n)
     *tail = u;
     for (const struct conf_node *line = n->children; line; line = line->next)
         set_upstream_line(w, u, line);
+    bool only_backups = u->servers != NULL;
+    for (const struct conf_upstream_server *server = u->servers; server; server = server->next)
+        only_backups &= server->backup;
+    if (only_backups)
+        conf_error(&w->conf->errors, n, "upstream \"%.*s\" has only backup servers; take \"backup\" from one",
+                   SLICE_ARGS(u->name));
     if (!u->servers)
         conf_error(&w->conf->errors, n, "no servers are inside upstream \"%.*s\"; add: server HOST:PORT;",
                    SLICE_ARGS(u->name));
@@ -118,6 +124,9 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
            (is_unix ? host_len < 5 || rest.data[host_len] != ':' : rest.data[host_len] != '/'))
         host_len++;
     p->host = (struct slice){rest.data, host_len};
+    if (host_len == 0)
+        conf_error(&w->conf->errors, n, "no host in \"proxy_pass %.*s\"; write http://HOST[:PORT]",
+                   SLICE_ARGS(n->args[0]));
     if (host_len < rest.len)
         p->uri = slice_from(rest, host_len + is_unix);
     if (p->uri.data && (w->location->match >= CONF_MATCH_REGEX))

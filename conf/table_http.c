@@ -86,6 +86,10 @@ static void set_error_page(struct conf_walk *w, const struct conf_node *n)
             codes[count++] = (int)code;
         }
     }
+    if (page->uri.len && page->uri.data[0] == '@')
+        conf_error(&w->conf->errors, n,
+                   "named location \"%.*s\" in \"error_page\"; name a URI, there are no named locations",
+                   SLICE_ARGS(page->uri));
     page->codes = codes;
     page->code_count = count;
     page->next = (struct conf_error_page *)(uintptr_t)w->settings->error_pages;

@@ -70,7 +70,10 @@ static bool take_header(struct http_answer *a, const struct http_header *h, stru
 static bool settle_framing(struct http_answer *a, const struct found *found, bool to_head, const char **why)
 {
     if (found->chunked && (a->has_length || a->minor_version == 0))
-        return bad(why, "upstream sent \"Transfer-Encoding\" beside \"Content-Length\" or with HTTP/1.0");
+        return bad(why,
+                   a->has_length
+                       ? "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"
+                       : "upstream sent \"Transfer-Encoding\" with HTTP/1.0");
     a->keepalive = !found->close && (a->minor_version > 0 || found->keepalive);
     if (to_head || a->status < 200 || a->status == 204 || a->status == 304)
         a->framing = HTTP_ANSWER_EMPTY;

@@ -15,8 +15,9 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     const struct slice *host = http_find_header(&ex->req, SLICE("Host"));
-    log_write(level, "*%llu %s, client: %.*s, server: %.*s, request: \"%.*s\"%s%.*s%s",
+    log_write(level, "*%llu %s, client: %.*s, server: %.*s, request: \"%.*s\"%s%.*s%s%s%.*s%s",
               (unsigned long long)ex->connection_id, text, SLICE_ARGS(ex->peer(ex)->remote_addr),
-              SLICE_ARGS(ex->server_name), SLICE_ARGS(ex->req.line), host ? ", host: \"" : "",
+              SLICE_ARGS(ex->server_name), SLICE_ARGS(ex->req.line), ex->upstream.len ? ", upstream: \"" : "",
+              SLICE_ARGS(ex->upstream), ex->upstream.len ? "\"" : "", host ? ", host: \"" : "",
               host ? (int)host->len : 0, host ? host->data : "", host ? "\"" : "");
 }

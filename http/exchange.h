@@ -59,9 +59,11 @@ struct http_exchange {
     const char *limit_conn_status, *limit_req_status; /* of nginx's limits; NULL where none applies */
     uint32_t conn_permits[8];                         /* worker/limit_keyed.c */
     int conn_permit_count;
-    int forced_status;      /* of the answer that an error page belongs to; 0: none */
-    bool in_error_page;     /* its own errors are shown plainly */
-    int internal_redirects; /* bounded, so that error pages cannot go round */
+    struct slice upstream; /* "http://ADDRESS/URI" of the upstream that has the request: for the error log */
+    struct slice proxy_host; /* $proxy_host, once a proxy has the request */
+    int forced_status;       /* of the answer that an error page belongs to; 0: none */
+    bool in_error_page;      /* its own errors are shown plainly */
+    int internal_redirects;  /* bounded, so that error pages cannot go round */
 };
 
 /* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */

@@ -158,17 +158,17 @@ static void put_number(struct cursor *c, uint64_t n)
     put(c, digits + i, (size_t)(20 - i));
 }
 
-static void put_status_line(struct cursor *c, int status)
+static void put_status_line(struct cursor *c, const struct http_response *res)
 {
-    if (status == 200) {
+    if (res->status == 200 && !res->reason.len) {
         PUT(c, "HTTP/1.1 200 OK\r\n");
         return;
     }
-    const char *reason = http_reason(status);
+    struct slice reason = res->reason.len ? res->reason : slice_of(http_reason(res->status));
     PUT(c, "HTTP/1.1 ");
-    put_number(c, (uint64_t)status);
+    put_number(c, (uint64_t)res->status);
     PUT(c, " ");
-    put(c, reason, strlen(reason));
+    put(c, reason.data, reason.len);
     PUT(c, "\r\n");
 }
 
@@ -236,7 +236,7 @@ bool http_write_head(struct http_response *res, const struct http_request *req,
     if (!buf_reserve(out, FIXED_PART_MAX))
         return false;
     struct cursor c = {out->data + out->end};
-    put_status_line(&c, res->status);
+    put_status_line(&c, res);
     put(&c, options->stamp->text, options->stamp->len);
     put_framing(&c, res, req);
     if (res->accept_ranges)

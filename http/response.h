@@ -28,10 +28,12 @@ struct http_response_header {
     struct http_response_header *next;
 };
 
-enum { HTTP_LENGTH_UNKNOWN = -1 };
+enum { HTTP_LENGTH_UNKNOWN = -1, HTTP_REASON_MAX = 128 };
 
 struct http_response {
     int status; /* 0 until somebody answers */
+    struct slice
+        reason; /* an upstream's own phrase, at most HTTP_REASON_MAX bytes; empty: the standard one */
     struct slice content_type;
     struct slice location;
     struct slice etag;

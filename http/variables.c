@@ -248,12 +248,34 @@ GETTER(get_remote_addr)
     return ex->peer(ex)->remote_addr;
 }
 
+/* All lines of X-Forwarded-For, and the client behind them. */
 GETTER(get_forwarded_for)
 {
     UNUSED(rest);
-    struct slice before = header(ex, SLICE("X-Forwarded-For")), client = ex->peer(ex)->remote_addr;
-    return before.len ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(before), SLICE_ARGS(client))
-                      : client;
+    struct slice all = {0}, client = ex->peer(ex)->remote_addr;
+    for (int i = 0; i < ex->req.header_count; i++) {
+        const struct http_header *h = &ex->req.headers[i];
+        if (slice_eq_nocase(h->name, SLICE("X-Forwarded-For")))
+            all = all.len ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(all), SLICE_ARGS(h->value))
+                          : h->value;
+    }
+    return all.len ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(all), SLICE_ARGS(client)) : client;
+}
+
+GETTER(get_proxy_port)
+{
+    UNUSED(rest);
+    const char *colon = ex->proxy_host.len ? memrchr(ex->proxy_host.data, ':', ex->proxy_host.len) : NULL;
+    size_t at = colon ? (size_t)(colon - ex->proxy_host.data) + 1 : ex->proxy_host.len;
+    struct slice port = slice_from(ex->proxy_host, at);
+    bool has_port = port.len && port.data[port.len - 1] != ']'; /* or an IPv6 address ends here */
+    return has_port ? port : ex->proxy_host.len ? SLICE("80") : port;
+}
+
+GETTER(get_proxy_host)
+{
+    UNUSED(rest);
+    return ex->proxy_host;
 }
 
 GETTER(get_remote_port)
@@ -385,6 +407,8 @@ GETTER(get_version)
 static const struct http_variable variables[] = {
     {"args", false, get_args},
     {"proxy_add_x_forwarded_for", false, get_forwarded_for},
+    {"proxy_host", false, get_proxy_host},
+    {"proxy_port", false, get_proxy_port},
     {"query_string", false, get_args},
     {"arg_", true, get_arg},
     {"is_args", false, get_is_args},

@@ -257,7 +257,7 @@ static void read_ahead(struct connection *c)
     ssize_t n = recv(c->io.fd, w->input, READ_AHEAD_BYTES, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n == 0 && !has_request_at_work(c)) {
+    if (n == 0 && !has_request_at_work(c) && !c->proxy) {
         c->eof = true; /* it may only have closed its sending side: it still gets its answer */
         c->close_after |= c->state == CONNECTION_HEAD;
         watch(c);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum { RETRY_AFTER_S = 1, LOG_EVERY_MS = 1000 };
 
@@ -205,6 +206,13 @@ bool limit_pass(struct connection *c)
 
 /* --- what becomes of those that wait --- */
 
+/* Its leaving may stand among this turn's events, behind the one that has let it in. */
+static bool client_has_left(const struct connection *c)
+{
+    char byte;
+    return recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void settle(struct connection *c, enum permit_result result, enum permit_reason why)
 {
     uint32_t permit = c->ex->permits->waiting;
@@ -213,7 +221,9 @@ static void settle(struct connection *c, enum permit_result result, enum permit_
     if (result == PERMIT_GO) {
         note(c, "QUEUED", NULL);
         take(c->ex->permits, permit);
-        if (ask(c))
+        if (client_has_left(c))
+            connection_close(c); /* the permit goes on to the next one */
+        else if (ask(c))
             request_run(c);
     } else {
         refuse(c, why);

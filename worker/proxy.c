@@ -36,8 +36,18 @@ void proxy_watch(struct proxy *p, int events)
 
 void proxy_log(struct proxy *p, const char *what)
 {
-    http_log(p->c->ex, LOG_LEVEL_ERROR, "%s, upstream: \"http://%s%.*s\"", what,
-             p->uc ? p->uc->peer->text : "", SLICE_ARGS(p->c->ex->req.uri));
+    http_log(p->c->ex, LOG_LEVEL_ERROR, "%s", what);
+}
+
+/* "http://ADDRESS/URI", the URI as the request line has it. */
+static void name_upstream(struct proxy *p, const struct peer *peer)
+{
+    struct slice request = buf_slice(&p->request);
+    const char *blank = memchr(request.data, ' ', request.len), *uri = blank + 1;
+    const char *end = memchr(uri, ' ', (size_t)(request.data + request.len - uri));
+    const char *colon = peer->address.addr.ss_family == AF_UNIX ? ":" : "";
+    p->c->ex->upstream =
+        arena_printf(&p->c->ex->arena, "http://%s%s%.*s", peer->text, colon, (int)(end - uri), uri);
 }
 
 static void log_upstream_errno(struct proxy *p, const char *call, int error)
@@ -46,7 +56,8 @@ static void log_upstream_errno(struct proxy *p, const char *call, int error)
     snprintf(text, sizeof text, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
              p->state == PROXY_CONNECT ? "connecting to"
              : p->state == PROXY_SEND  ? "sending request to"
-                                       : "reading response from");
+             : p->state == PROXY_HEAD  ? "reading response header from"
+                                       : "reading");
     proxy_log(p, text);
 }
 
@@ -96,9 +107,8 @@ static void begin_to_send(struct proxy *p)
 
 static void note_failure(struct proxy *p, struct peer *peer)
 {
-    ptrdiff_t index = peer - p->to->upstream->peers;
     upstream_failed(peer, worker_of(p)->now_ms);
-    p->tried |= index < 64 ? 1ull << index : 0;
+    p->tried[peer - p->to->upstream->peers] = true;
     p->tries++;
 }
 
@@ -109,21 +119,24 @@ static void connect_somewhere(struct proxy *p)
     struct upstream *u = p->to->upstream;
     struct peer *peer;
     while ((peer = p->tries < u->peer_count ? upstream_choose(u, p->tried, w->now_ms) : NULL)) {
+        name_upstream(p, peer);
         p->uc = upstream_connect(w, u, peer, true);
         if (p->uc)
             break;
         p->state = PROXY_CONNECT;
-        log_upstream_errno(p, "connect()", errno);
+        http_log(p->c->ex, LOG_LEVEL_ERROR, "connect() to %s failed (%d: %s) while connecting to upstream",
+                 peer->text, errno, strerror(errno));
         note_failure(p, peer);
     }
     if (!peer) {
         if (p->tries == 0)
             proxy_log(p, "no live upstreams while connecting to upstream");
-        proxy_fail(p, 502);
+        proxy_fail(p, p->status ? p->status : 502);
         return;
     }
     p->reused = p->uc->requests > 0;
     p->any_read = p->eof = false;
+    p->broken = p->send_error = 0;
     p->in.start = p->in.end = 0;
     p->uc->io.data = p;
     ev_set_cb(&p->uc->io, on_upstream_event);
@@ -147,8 +160,17 @@ static int send_file(struct proxy *p)
         if (sent < 0)
             return n > 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
         p->body_sent += (uint64_t)sent;
+        connection_set_timer(p->c, proxy_settings(p)->proxy_send_timeout_ms);
     }
     return 1;
+}
+
+/* Sending failed: the other side may have answered before it closed, so what has come decides. */
+static void stop_sending(struct proxy *p)
+{
+    p->send_error = errno;
+    p->state = PROXY_HEAD; /* not sent: the connection is not kept */
+    proxy_watch(p, EV_READ);
 }
 
 static void go_on_sending(struct proxy *p)
@@ -162,8 +184,7 @@ static void go_on_sending(struct proxy *p)
             return;
         }
         if (n < 0) {
-            log_upstream_errno(p, "send()", errno);
-            try_next(p, 502);
+            stop_sending(p);
             return;
         }
         p->request_sent += (size_t)n;
@@ -171,8 +192,7 @@ static void go_on_sending(struct proxy *p)
     }
     int result = send_file(p);
     if (result < 0) {
-        log_upstream_errno(p, "send()", errno);
-        try_next(p, 502);
+        stop_sending(p);
         return;
     }
     if (result > 0) {
@@ -199,6 +219,7 @@ static void try_next(struct proxy *p, int status)
     proxy_drop_upstream(p, false);
     if (!stale)
         note_failure(p, peer);
+    p->status = status;
     if (may_repeat(p) && (stale || p->to->upstream->peer_count > 1))
         connect_somewhere(p);
     else
@@ -221,36 +242,49 @@ static void on_connected(struct proxy *p)
 
 /* --- the answer --- */
 
-/* A head, and whatever interim answers come before it. */
+/* Looks at what has come. Interim answers are dropped; *interim says that there were some. */
+static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, bool *interim,
+                                            const char **why)
+{
+    size_t most = (size_t)proxy_settings(p)->proxy_buffer_bytes;
+    for (;;) {
+        struct slice in = buf_slice(&p->in);
+        enum http_answer_result result = HTTP_ANSWER_MORE;
+        if (in.len)
+            result = http_parse_answer(&p->answer, in.data, in.len, p->c->ex->req.method == HTTP_HEAD,
+                                       head_len, why);
+        if ((result == HTTP_ANSWER_MORE && in.len >= most) ||
+            (result == HTTP_ANSWER_DONE && *head_len > most)) {
+            *why = "upstream sent too big header";
+            return HTTP_ANSWER_BAD;
+        }
+        if (result != HTTP_ANSWER_DONE || p->answer.status >= 200)
+            return result;
+        if (p->answer.status == 101) {
+            *why = "upstream sent 101 without having been asked";
+            return HTTP_ANSWER_BAD;
+        }
+        buf_consume(&p->in, *head_len);
+        *interim = true;
+    }
+}
+
 static void read_head(struct proxy *p)
 {
     size_t head_len = 0;
     const char *why = NULL;
-    for (;;) {
-        struct slice in = buf_slice(&p->in);
-        enum http_answer_result result =
-            in.len ? http_parse_answer(&p->answer, in.data, in.len, p->c->ex->req.method == HTTP_HEAD,
-                                       &head_len, &why)
-                   : HTTP_ANSWER_MORE;
-        if (result == HTTP_ANSWER_DONE && p->answer.status >= 200)
-            break;
-        if (result == HTTP_ANSWER_DONE && p->answer.status == 101)
-            why = "upstream sent 101 without having been asked";
-        else if (result == HTTP_ANSWER_DONE) {
-            buf_consume(&p->in, head_len);
-            continue;
-        }
-        if (result == HTTP_ANSWER_MORE && in.len >= (size_t)proxy_settings(p)->proxy_buffer_bytes)
-            why = "upstream sent too big header while reading response header from upstream";
-        else if (result == HTTP_ANSWER_MORE && p->eof)
-            why = "upstream prematurely closed connection while reading response header from upstream";
-        else if (result == HTTP_ANSWER_MORE)
-            return;
-        proxy_log(p, why);
+    bool interim = false;
+    enum http_answer_result result = look_at_head(p, &head_len, &interim, &why);
+    if (result == HTTP_ANSWER_DONE) {
+        proxy_answer_client(p, head_len);
+    } else if (result == HTTP_ANSWER_MORE && !p->eof) {
+        if (p->state == PROXY_HEAD && !interim) /* between two reads; interim answers win no time */
+            connection_set_timer(p->c, proxy_settings(p)->proxy_read_timeout_ms);
+    } else {
+        http_log(p->c->ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream",
+                 why ? why : "upstream prematurely closed connection");
         try_next(p, 502);
-        return;
     }
-    proxy_answer_client(p, head_len);
 }
 
 static void read_upstream(struct proxy *p)
@@ -270,6 +304,9 @@ static void read_upstream(struct proxy *p)
         return;
     }
     p->eof = n <= 0;
+    p->broken = n < 0    ? errno
+                : n == 0 ? p->send_error
+                         : 0; /* a reset that send() has been told of reads as an end */
     p->any_read |= n > 0;
     p->in.end += n > 0 ? (size_t)n : 0;
     if (p->eof)
@@ -306,10 +343,13 @@ void proxy_start(struct connection *c)
     }
     p->c = c;
     p->to = c->location->proxy;
+    p->tried = arena_zalloc(&c->ex->arena, (size_t)p->to->upstream->peer_count);
     c->proxy = p;
     c->state = CONNECTION_PROXY;
-    if (!proxy_build_request(c->ex, c->location, &p->request)) {
-        proxy_fail(p, 500);
+    c->ex->proxy_host = p->to->host;
+    error = p->tried ? proxy_build_request(c->ex, c->location, &p->request) : 500;
+    if (error) {
+        proxy_fail(p, error);
         return;
     }
     connect_somewhere(p);

@@ -20,7 +20,7 @@ void proxy_timeout(struct connection *c);
 /* The client is gone. */
 void proxy_abort(struct connection *c);
 
-/* The request as the upstream is to see it: its head, and its body where that is in memory. False: no memory. */
-bool proxy_build_request(struct http_exchange *ex, const struct location *l, struct buf *out);
+/* The request as the upstream is to see it: its head, and its body where that is in memory. 0, or a status for the client. */
+int proxy_build_request(struct http_exchange *ex, const struct location *l, struct buf *out);
 
 #endif

@@ -3,6 +3,31 @@
  */
 #include "worker/proxy_internal.h"
 
+static bool is_configured_away(const struct proxy *p, struct slice name)
+{
+    for (const struct conf_proxy_header *h = proxy_settings(p)->proxy_hidden; h; h = h->next)
+        if (slice_eq_nocase(name, h->name))
+            return true;
+    for (int i = 0; i < p->answer.header_count; i++) {
+        struct slice list = p->answer.headers[i].value, option;
+        if (slice_eq_nocase(p->answer.headers[i].name, SLICE("Connection")))
+            while (slice_next_in_list(&list, &option))
+                if (slice_eq_nocase(option, name))
+                    return true;
+    }
+    return false;
+}
+
+/* A header that has a place of its own in our answers. */
+static struct slice own_header(struct proxy *p, struct slice name)
+{
+    struct slice none = {0};
+    if (is_configured_away(p, name))
+        return none;
+    struct slice text = http_answer_header(&p->answer, name);
+    return text.data ? arena_dup(&p->c->ex->arena, text) : none;
+}
+
 static bool is_hidden(const struct proxy *p, struct slice name)
 {
     static const char *const never[] = {
@@ -14,10 +39,7 @@ static bool is_hidden(const struct proxy *p, struct slice name)
             return true;
     if (name.len > 8 && strncasecmp(name.data, "X-Accel-", 8) == 0)
         return true;
-    for (const struct conf_proxy_header *h = proxy_settings(p)->proxy_hidden; h; h = h->next)
-        if (slice_eq_nocase(name, h->name))
-            return true;
-    return false;
+    return is_configured_away(p, name);
 }
 
 static struct slice keep_text(struct proxy *p, struct slice text)
@@ -31,18 +53,21 @@ static bool take_over_head(struct proxy *p)
     struct http_exchange *ex = p->c->ex;
     const struct http_answer *a = &p->answer;
     ex->res.status = a->status;
-    ex->res.content_type = keep_text(p, http_answer_header(a, SLICE("Content-Type")));
-    ex->res.location = keep_text(p, http_answer_header(a, SLICE("Location")));
-    ex->res.etag = keep_text(p, http_answer_header(a, SLICE("ETag")));
-    ex->res.last_modified = keep_text(p, http_answer_header(a, SLICE("Last-Modified")));
+    if (a->reason.len <= HTTP_REASON_MAX && !slice_eq(a->reason, SLICE("OK")))
+        ex->res.reason = keep_text(p, a->reason);
+    ex->res.content_type = own_header(p, SLICE("Content-Type"));
+    ex->res.location = own_header(p, SLICE("Location"));
+    ex->res.etag = own_header(p, SLICE("ETag"));
+    ex->res.last_modified = own_header(p, SLICE("Last-Modified"));
     bool ok = true;
     for (int i = 0; ok && i < a->header_count; i++)
         if (!is_hidden(p, a->headers[i].name))
             ok = http_add_header(&ex->res, &ex->arena, keep_text(p, a->headers[i].name),
                                  keep_text(p, a->headers[i].value));
-    ex->res.content_length = a->has_length                     ? (int64_t)a->content_length
-                             : a->framing == HTTP_ANSWER_EMPTY ? 0
-                                                               : HTTP_LENGTH_UNKNOWN;
+    ex->res.content_length = a->has_length ? (int64_t)a->content_length
+                             : a->framing == HTTP_ANSWER_EMPTY && ex->req.method != HTTP_HEAD
+                                 ? 0
+                                 : HTTP_LENGTH_UNKNOWN;
     p->body_left = a->content_length;
     return ok;
 }
@@ -102,7 +127,7 @@ static bool next_stretch(struct proxy *p, struct slice *body, size_t *used)
         if (result == HTTP_CHUNKED_DONE)
             p->state = PROXY_END;
         return result != HTTP_CHUNKED_ERROR;
-    } else if (p->eof) {
+    } else if (p->eof && !p->broken) {
         p->state = PROXY_END;
     }
     return true;
@@ -146,6 +171,12 @@ bool proxy_pull(struct connection *c)
     }
     if (body.len)
         return true; /* sent first, then more */
+    if (p->broken) {
+        http_log(c->ex, LOG_LEVEL_ERROR, "recv() failed (%d: %s) while reading upstream", p->broken,
+                 strerror(p->broken));
+        connection_close(c);
+        return false;
+    }
     if (p->eof)
         return cut(p, "upstream prematurely closed connection while reading upstream");
     proxy_watch(p, EV_READ);

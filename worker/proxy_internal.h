@@ -29,13 +29,16 @@ struct proxy {
     struct http_answer answer;
     struct http_chunked chunked;
     uint64_t body_left; /* with a length */
-    uint64_t tried;     /* servers: a bit each */
+    bool *tried;        /* servers, in the order of the upstream's */
     enum proxy_state state;
     int tries;     /* servers asked */
     bool sent;     /* the whole request */
     bool reused;   /* the connection has carried a request before */
     bool any_read; /* of this answer */
     bool eof;
+    int send_error; /* why sending stopped early */
+    int broken;     /* errno with which reading ended: no proper end of an answer */
+    int status;     /* for the client, should no server answer: what the last one did */
 };
 
 static inline const struct settings *proxy_settings(const struct proxy *p)

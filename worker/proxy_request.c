@@ -1,6 +1,7 @@
 /*
  * worker/proxy_request.c - a request as its upstream sees it.
  */
+#include "http/chars.h"
 #include "http/uri.h"
 #include "worker/proxy.h"
 
@@ -60,14 +61,38 @@ static bool append_target(struct http_exchange *ex, const struct location_proxy 
     return ok;
 }
 
-static bool append_headers(struct http_exchange *ex, const struct location_proxy *to, struct buf *out)
+/* A text with variables may hold what a client has made of it: a line end in it would be a header of the client's. */
+static bool is_field_value(struct slice value)
 {
-    bool ok = to->sets_host || append_line(out, SLICE("Host"), to->host);
-    for (int i = 0; ok && i < to->header_count; i++) {
-        struct slice value = http_template_expand(to->headers[i].value, ex);
-        if (value.len)
-            ok = append_line(out, to->headers[i].name, value);
+    for (size_t i = 0; i < value.len; i++)
+        if (!char_is(value.data[i], CHAR_FIELD))
+            return false;
+    return true;
+}
+
+/* 0, or a status for the client. */
+static int append_configured(struct http_exchange *ex, const struct location_proxy *to, struct buf *out)
+{
+    for (int i = 0; i < to->header_count; i++) {
+        struct slice name = to->headers[i].name, value = http_template_expand(to->headers[i].value, ex);
+        if (value.len == 0 || slice_eq_nocase(name, SLICE("Content-Length")) ||
+            slice_eq_nocase(name, SLICE("Transfer-Encoding")))
+            continue; /* the framing is ours to say */
+        if (!is_field_value(value)) {
+            http_log(ex, LOG_LEVEL_ERROR,
+                     "the value of \"proxy_set_header %.*s\" has a control character; request refused",
+                     SLICE_ARGS(name));
+            return 400;
+        }
+        if (!append_line(out, name, value))
+            return 500;
     }
+    return 0;
+}
+
+static bool append_clients(const struct http_exchange *ex, const struct location_proxy *to, struct buf *out)
+{
+    bool ok = true;
     for (int i = 0; ok && i < ex->req.header_count; i++) {
         const struct http_header *h = &ex->req.headers[i];
         if (!is_ours(h->name) && !is_replaced(to, h->name) && !is_named_by_connection(&ex->req, h->name))
@@ -76,7 +101,7 @@ static bool append_headers(struct http_exchange *ex, const struct location_proxy
     return ok;
 }
 
-bool proxy_build_request(struct http_exchange *ex, const struct location *l, struct buf *out)
+int proxy_build_request(struct http_exchange *ex, const struct location *l, struct buf *out)
 {
     struct slice body = {0}; /* what is in a file is sent from there */
     if (ex->body_fd < 0)
@@ -86,8 +111,14 @@ bool proxy_build_request(struct http_exchange *ex, const struct location *l, str
     if (ex->in_error_page && ex->req.method == HTTP_GET)
         method = SLICE("GET"); /* whatever the request was */
     bool ok = buf_append_slice(out, method) && buf_append(out, " ", 1) && append_target(ex, l->proxy, out) &&
-              buf_append(out, " HTTP/1.1\r\n", 11) && append_headers(ex, l->proxy, out);
+              buf_append(out, " HTTP/1.1\r\n", 11) &&
+              (l->proxy->sets_host || append_line(out, SLICE("Host"), l->proxy->host));
+    int status = ok ? append_configured(ex, l->proxy, out) : 500;
+    if (status)
+        return status;
+    ok = append_clients(ex, l->proxy, out);
     if (ok && (length || ex->req.framing != HTTP_BODY_NONE))
         ok = buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)length);
-    return ok && buf_append(out, "\r\n", 2) && (!body.len || buf_append_slice(out, body));
+    ok = ok && buf_append(out, "\r\n", 2) && (!body.len || buf_append_slice(out, body));
+    return ok ? 0 : 500;
 }

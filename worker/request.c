@@ -250,6 +250,7 @@ static bool make_error_page(struct connection *c, int status)
     struct http_response *res = &c->ex->res;
     struct slice page = http_error_page(status, settings(c)->server_tokens);
     res->status = status;
+    res->reason = (struct slice){0};
     res->body = res->last_piece = NULL;
     res->content_length = 0;
     res->last_modified = res->etag = (struct slice){0};
@@ -302,8 +303,10 @@ void request_answer(struct connection *c, int error)
         connection_close(c);
         return;
     }
-    if (ex->forced_status)
+    if (ex->forced_status) {
         ex->res.status = ex->forced_status;
+        ex->res.reason = (struct slice){0};
+    }
     ex->res.close |= connection_worker(c)->draining;
     c->state = CONNECTION_SEND;
     if (!write_head(c)) {

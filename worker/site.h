@@ -56,7 +56,8 @@ struct peer {
     int weight, current; /* of smooth weighted round robin */
     int max_fails, fails;
     int64_t fail_timeout_ms;
-    uint64_t failed_ms; /* when it failed last */
+    uint64_t failed_ms;  /* when it failed last */
+    uint64_t checked_ms; /* when it failed last, or was tried again after fail_timeout */
     bool backup, down;
 };
 

@@ -9,32 +9,39 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static bool is_over(const struct peer *p, uint64_t now_ms)
+{
+    return now_ms > p->checked_ms + (uint64_t)p->fail_timeout_ms;
+}
+
 static bool is_out(const struct peer *p, uint64_t now_ms)
 {
-    return p->down ||
-           (p->max_fails && p->fails >= p->max_fails && now_ms < p->failed_ms + (uint64_t)p->fail_timeout_ms);
+    return p->down || (p->max_fails && p->fails >= p->max_fails && !is_over(p, now_ms));
 }
 
 /* The smooth weighted round robin of nginx: each gains its weight, the richest is chosen and pays the sum. */
-static struct peer *choose_among(struct upstream *u, bool backup, uint64_t tried, uint64_t now_ms)
+static struct peer *choose_among(struct upstream *u, bool backup, const bool *tried, uint64_t now_ms)
 {
     struct peer *best = NULL;
     int total = 0;
     for (int i = 0; i < u->peer_count; i++) {
         struct peer *p = &u->peers[i];
-        if (p->backup != backup || (i < 64 && tried >> i & 1) || is_out(p, now_ms))
+        if (p->backup != backup || tried[i] || is_out(p, now_ms))
             continue;
         p->current += p->weight;
         total += p->weight;
         if (!best || p->current > best->current)
             best = p;
     }
-    if (best)
-        best->current -= total;
+    if (!best)
+        return NULL;
+    best->current -= total;
+    if (is_over(best, now_ms))
+        best->checked_ms = now_ms; /* one trial; the others wait for how it ends */
     return best;
 }
 
-struct peer *upstream_choose(struct upstream *u, uint64_t tried, uint64_t now_ms)
+struct peer *upstream_choose(struct upstream *u, const bool *tried, uint64_t now_ms)
 {
     struct peer *p = choose_among(u, false, tried, now_ms);
     return p ? p : choose_among(u, true, tried, now_ms);
@@ -42,15 +49,15 @@ struct peer *upstream_choose(struct upstream *u, uint64_t tried, uint64_t now_ms
 
 void upstream_failed(struct peer *peer, uint64_t now_ms)
 {
-    if (now_ms >= peer->failed_ms + (uint64_t)peer->fail_timeout_ms)
-        peer->fails = 0; /* failures count together only within fail_timeout */
     peer->fails++;
-    peer->failed_ms = now_ms;
+    peer->failed_ms = peer->checked_ms = now_ms;
 }
 
+/* A success wipes failures out only once fail_timeout has passed since the last of them. */
 void upstream_succeeded(struct peer *peer)
 {
-    peer->fails = 0;
+    if (peer->failed_ms < peer->checked_ms)
+        peer->fails = 0;
 }
 
 /* An idle connection speaks only to close. */

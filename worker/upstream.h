@@ -18,8 +18,10 @@ struct upstream_connection {
     uint32_t requests; /* that it has carried before this one */
 };
 
-/* The next server by smooth weighted round robin, without those of `tried` (a bit for each of the first 64); NULL: none. */
-struct peer *upstream_choose(struct upstream *u, uint64_t tried, uint64_t now_ms);
+/* The next server by smooth weighted round robin, without those that are marked in `tried`; NULL: none. */
+struct peer *upstream_choose(struct upstream *u, const bool *tried, uint64_t now_ms);
+
+/* What became of a request to it. */
 void upstream_failed(struct peer *peer, uint64_t now_ms);
 void upstream_succeeded(struct peer *peer);
 
