@@ -57,7 +57,8 @@ enum { GRADIENT_BUCKETS = 192 }; /* up to 268 s */
 struct gradient {
     uint64_t window_end_us;
     uint64_t min_rtt_us; /* 0: not yet known */
-    uint64_t probe_at_us, probe_since_us;
+    uint64_t probe_at_us;
+    uint64_t since_us; /* requests admitted earlier say nothing of the limit in force */
     uint64_t random;
     double exact_limit; /* before rounding */
     uint32_t samples, at_min;

@@ -40,8 +40,9 @@ static double median_us(const struct gradient *g)
     return FIRST_BUCKET_US * exp2((i + within) / BUCKETS_PER_OCTAVE);
 }
 
-static void forget_samples(struct gradient *g, uint64_t window_end_us)
+static void forget_samples(struct gradient *g, uint64_t now_us, uint64_t window_end_us)
 {
+    g->since_us = now_us;
     g->samples = g->peak = 0;
     g->window_end_us = window_end_us;
     for (int i = 0; i < GRADIENT_BUCKETS; i++)
@@ -67,9 +68,9 @@ static void begin_probe(struct permit_zone *z, uint64_t now_us)
 {
     struct gradient *g = &z->gradient;
     g->probing = true;
-    g->probe_since_us = now_us;
+
     g->at_min = 0;
-    forget_samples(g, 0);
+    forget_samples(g, now_us, 0);
     permit_set(&z->limit, z->rules.min);
 }
 
@@ -89,7 +90,7 @@ static void end_probe(struct permit_zone *z, uint64_t now_us)
     g->min_rtt_us = (uint64_t)median_us(g);
     g->probing = false;
     g->probe_at_us = now_us + (uint64_t)((double)z->rules.probe_interval_us * stretch);
-    forget_samples(g, next_window_end(z, now_us));
+    forget_samples(g, now_us, next_window_end(z, now_us));
     use_limit(z, g->exact_limit);
 }
 
@@ -105,7 +106,7 @@ static void end_window(struct permit_zone *z, uint64_t now_us)
     double limit = ratio * g->exact_limit + sqrt(ratio * g->exact_limit);
     if (limit < g->exact_limit || g->peak >= permit_get(&z->limit) / 2)
         use_limit(z, limit); /* a limit that is not used is no proof that a higher one would do */
-    forget_samples(g, next_window_end(z, now_us));
+    forget_samples(g, now_us, next_window_end(z, now_us));
     g->at_min = permit_get(&z->limit) == z->rules.min ? g->at_min + 1 : 0;
     if (g->at_min >= WINDOWS_AT_MIN || now_us >= g->probe_at_us)
         begin_probe(z, now_us);
@@ -126,7 +127,7 @@ void permit_policy_begin(struct permit_zone *z, uint64_t now_us)
 void permit_policy_sample(struct permit_zone *z, uint64_t now_us, uint64_t since_us, uint64_t rtt_us)
 {
     struct gradient *g = &z->gradient;
-    if (z->rules.policy != PERMIT_GRADIENT || (g->probing && since_us < g->probe_since_us))
+    if (z->rules.policy != PERMIT_GRADIENT || since_us < g->since_us)
         return;
     g->counts[bucket_of(rtt_us)]++;
     g->samples++;

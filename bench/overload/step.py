@@ -52,7 +52,7 @@ def load_phases():
 DEEP = f"limit={PERMITS} queue=1024 queue_timeout=1s"
 STEPS = {
     "step-gradient": Step("overload-step.svg", service_phases(), {
-        "gradient": (f"limit={PERMITS} min=8 max={4 * PERMITS} queue={PERMITS} queue_timeout=20ms policy=gradient",
+        "gradient": (f"limit={PERMITS} min=8 max={4 * PERMITS} queue={PERMITS // 4} queue_timeout=20ms policy=gradient",
                      str(PERMITS)),
     }, plots.gradient_step),
     "step-codel": Step("overload-codel.svg", load_phases(), {
