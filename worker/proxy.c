@@ -42,12 +42,15 @@ void proxy_log(struct proxy *p, const char *what)
 /* "http://ADDRESS/URI", the URI as the request line has it. */
 static void name_upstream(struct proxy *p, const struct peer *peer)
 {
-    struct slice request = buf_slice(&p->request);
-    const char *blank = memchr(request.data, ' ', request.len), *uri = blank + 1;
-    const char *end = memchr(uri, ' ', (size_t)(request.data + request.len - uri));
+    struct slice line = buf_slice(&p->request);
+    size_t start = 0, end;
+    while (start < line.len && line.data[start++] != ' ') {
+    }
+    for (end = start; end < line.len && line.data[end] != ' '; end++) {
+    }
     const char *colon = peer->address.addr.ss_family == AF_UNIX ? ":" : "";
-    p->c->ex->upstream =
-        arena_printf(&p->c->ex->arena, "http://%s%s%.*s", peer->text, colon, (int)(end - uri), uri);
+    p->c->ex->upstream = arena_printf(&p->c->ex->arena, "http://%s%s%.*s", peer->text, colon,
+                                      (int)(end - start), line.data + start);
 }
 
 static void log_upstream_errno(struct proxy *p, const char *call, int error)
