@@ -95,6 +95,7 @@ void *conf_must(void *p);
 bool conf_parse_size(struct slice s, int64_t *value);
 bool conf_parse_time(struct slice s, int64_t *value_ms);
 bool conf_parse_number(struct slice s, int64_t *value);
+bool conf_parse_whole(struct slice s, int64_t least, int64_t most, int64_t *value);
 
 /* A row's value in words for messages and documentation: "a size such as 8k". */
 const char *conf_type_words(enum conf_type_of_value type);

@@ -14,20 +14,11 @@ enum {
     ZONES_MAX = 64
 };
 
-static bool parse_whole(struct slice text, int64_t least, int64_t most, int64_t *value)
-{
-    int64_t n;
-    if (!conf_parse_number(text, &n) || n < least || n > most)
-        return false;
-    *value = n;
-    return true;
-}
-
 static bool parse_percent(struct slice text, int64_t *value)
 {
     if (text.len > 0 && text.data[text.len - 1] == '%')
         text.len--;
-    return parse_whole(text, 0, 1000, value);
+    return conf_parse_whole(text, 0, 1000, value);
 }
 
 static bool parse_duration(struct slice text, int64_t *value_ms)
@@ -76,8 +67,8 @@ static bool set_parameter(struct conf_zone *z, struct slice key, struct slice va
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (slice_eq(key, slice_of(numbers[i].key)))
-            return parse_whole(value, numbers[i].least, numbers[i].most,
-                               (int64_t *)(void *)((char *)z + numbers[i].offset));
+            return conf_parse_whole(value, numbers[i].least, numbers[i].most,
+                                    (int64_t *)(void *)((char *)z + numbers[i].offset));
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
         if (slice_eq(key, slice_of(times[i].key)))
             return parse_duration(value, (int64_t *)(void *)((char *)z + times[i].offset));

@@ -6,11 +6,6 @@
 
 enum { WEIGHT_MAX = 65535, KEEPALIVE_MAX = 100000 };
 
-static bool parse_whole(struct slice text, int64_t least, int64_t most, int64_t *value)
-{
-    return conf_parse_number(text, value) && *value >= least && *value <= most;
-}
-
 static bool set_server_parameter(struct conf_upstream_server *s, struct slice arg)
 {
     if (slice_eq(arg, SLICE("backup")))
@@ -18,9 +13,9 @@ static bool set_server_parameter(struct conf_upstream_server *s, struct slice ar
     if (slice_eq(arg, SLICE("down")))
         return s->down = true;
     if (slice_starts(arg, SLICE("weight=")))
-        return parse_whole(slice_from(arg, 7), 1, WEIGHT_MAX, &s->weight);
+        return conf_parse_whole(slice_from(arg, 7), 1, WEIGHT_MAX, &s->weight);
     if (slice_starts(arg, SLICE("max_fails=")))
-        return parse_whole(slice_from(arg, 10), 0, INT32_MAX, &s->max_fails);
+        return conf_parse_whole(slice_from(arg, 10), 0, INT32_MAX, &s->max_fails);
     if (slice_starts(arg, SLICE("fail_timeout=")))
         return conf_parse_time(slice_from(arg, 13), &s->fail_timeout_ms);
     return false;
@@ -56,9 +51,9 @@ static void set_upstream_line(struct conf_walk *w, struct conf_upstream *u, cons
         return;
     }
     if (slice_eq(n->name, SLICE("keepalive")))
-        ok = ok && parse_whole(n->args[0], 0, KEEPALIVE_MAX, &u->keepalive);
+        ok = ok && conf_parse_whole(n->args[0], 0, KEEPALIVE_MAX, &u->keepalive);
     else if (slice_eq(n->name, SLICE("keepalive_requests")))
-        ok = ok && parse_whole(n->args[0], 1, INT32_MAX, &u->keepalive_requests);
+        ok = ok && conf_parse_whole(n->args[0], 1, INT32_MAX, &u->keepalive_requests);
     else if (slice_eq(n->name, SLICE("keepalive_timeout")))
         ok = ok && conf_parse_time(n->args[0], &u->keepalive_timeout_ms);
     else

@@ -12,6 +12,15 @@ bool conf_parse_number(struct slice s, int64_t *value)
     return true;
 }
 
+bool conf_parse_whole(struct slice s, int64_t least, int64_t most, int64_t *value)
+{
+    int64_t n;
+    if (!conf_parse_number(s, &n) || n < least || n > most)
+        return false;
+    *value = n;
+    return true;
+}
+
 bool conf_parse_size(struct slice s, int64_t *value)
 {
     unsigned shift = 0;

@@ -16,6 +16,11 @@ static void *must(void *p)
     return p;
 }
 
+void *site_array(struct site *site, int count, size_t size)
+{
+    return must(arena_zalloc(&site->arena, (size_t)(count ? count : 1) * size));
+}
+
 static const char combined[] =
     "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
     "\"$http_referer\" \"$http_user_agent\"";

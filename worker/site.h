@@ -146,7 +146,8 @@ struct site {
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
 struct site *site_build(struct conf *conf);
 
-/* What the files of site share. */
+/* What the files of site share. An array of zeroes in the site's arena; without memory for it nothing is left to do. */
+void *site_array(struct site *site, int count, size_t size);
 const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node);
 void site_build_zones(struct site *site);
 void site_build_limits(struct site *site, struct location *l);

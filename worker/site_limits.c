@@ -5,14 +5,6 @@
 
 #include <stdlib.h>
 
-static void *array(struct site *site, int count, size_t size)
-{
-    void *items = arena_zalloc(&site->arena, (size_t)count * size);
-    if (!items)
-        abort(); /* out of memory while reading a configuration */
-    return items;
-}
-
 static const struct conf_zone *find_zone(struct site *site, struct conf_limit *c)
 {
     const struct conf_zone *z = site->conf->http->zones;
@@ -54,7 +46,7 @@ static void build_concurrency(struct site *site, struct location *l, struct conf
                    SITE_LIMITS_MAX);
     if (count == 0 || count > SITE_LIMITS_MAX)
         return;
-    l->limits = array(site, count, sizeof *l->limits);
+    l->limits = site_array(site, count, sizeof *l->limits);
     for (struct conf_limit *c = list; c; c = c->next) {
         l->limits[l->limit_count] = limit_of(site, c);
         l->limit_count += l->limits[l->limit_count].zone != NULL;
@@ -84,7 +76,7 @@ void site_build_zones(struct site *site)
         count++;
     if (count == 0)
         return;
-    site->zone_keys = array(site, count, sizeof(const struct http_template *));
+    site->zone_keys = site_array(site, count, sizeof(const struct http_template *));
     count = 0;
     for (const struct conf_keyed_zone *z = site->conf->http->keyed_zones; z; z = z->next)
         site->zone_keys[count++] = site_compile(site, z->key, z->node);
@@ -109,7 +101,7 @@ static struct location_keyed *build_keyed(struct site *site, struct conf_keyed_l
                    SITE_LIMITS_MAX, SLICE_ARGS(list->node->name));
     if (lines == 0 || lines > SITE_LIMITS_MAX)
         return NULL;
-    struct location_keyed *items = array(site, lines, sizeof *items);
+    struct location_keyed *items = site_array(site, lines, sizeof *items);
     for (struct conf_keyed_limit *c = list; c; c = c->next) {
         const struct conf_keyed_zone *z = find_keyed_zone(site, c, requests);
         if (z)

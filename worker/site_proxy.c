@@ -5,16 +5,6 @@
  */
 #include "worker/site.h"
 
-#include <stdlib.h>
-
-static void *array(struct site *site, int count, size_t size)
-{
-    void *items = arena_zalloc(&site->arena, (size_t)(count ? count : 1) * size);
-    if (!items)
-        abort(); /* out of memory while reading a configuration */
-    return items;
-}
-
 static void set_address(struct site *site, struct peer *peer, struct slice text, const struct conf_node *node)
 {
     const char *wrong = net_address_parse(text, &peer->address);
@@ -28,9 +18,9 @@ static void set_address(struct site *site, struct peer *peer, struct slice text,
 
 static struct upstream *add_upstream(struct site *site, struct slice name, int peers)
 {
-    struct upstream *u = array(site, 1, sizeof *u);
+    struct upstream *u = site_array(site, 1, sizeof *u);
     *u = (struct upstream){.name = name,
-                           .peers = array(site, peers, sizeof *u->peers),
+                           .peers = site_array(site, peers, sizeof *u->peers),
                            .peer_count = peers,
                            .next = site->upstreams};
     list_init(&u->idle);
@@ -80,7 +70,7 @@ static struct upstream *find_upstream(struct site *site, const struct conf_proxy
 
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c)
 {
-    struct location_proxy *p = array(site, 1, sizeof *p);
+    struct location_proxy *p = site_array(site, 1, sizeof *p);
     int count = 0;
     p->upstream = find_upstream(site, c->proxy);
     p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;
@@ -88,7 +78,7 @@ struct location_proxy *site_build_proxy(struct site *site, const struct conf_loc
     p->strip = c->pattern.len;
     for (const struct conf_proxy_header *h = c->settings.proxy_headers; h; h = h->next)
         count++;
-    p->headers = array(site, count, sizeof *p->headers);
+    p->headers = site_array(site, count, sizeof *p->headers);
     for (const struct conf_proxy_header *h = c->settings.proxy_headers; h; h = h->next) {
         p->headers[p->header_count++] = (struct proxy_header){h->name, site_compile(site, h->value, h->node)};
         p->sets_host |= slice_eq_nocase(h->name, SLICE("Host"));
