@@ -7,9 +7,6 @@
 
 const char *const status_worker_states[SHM_STATES] = {"free", "starting", "running", "stopping"};
 
-const char *const status_rejections[PERMIT_REASONS] = {"limit", "queue_full",  "queue_timeout",
-                                                       "codel", "client_gone", "draining"};
-
 static struct status_pool *find_pool(struct status_totals *t, const char *name)
 {
     for (int i = 0; i < t->pool_count; i++)

@@ -57,8 +57,6 @@ static inline const struct permit_zone *status_zone(const struct status_source *
     return z->index >= 0 ? &permit_region(source->shm)->zones[z->index] : NULL;
 }
 
-extern const char *const status_rejections[PERMIT_REASONS]; /* "limit", "queue_full", ... */
-
 /* The members of "concurrency"; in_flight adds the list of requests that hold permits. */
 bool status_write_zones(struct buf *out, const struct status_source *source, bool in_flight);
 

@@ -223,7 +223,7 @@ static void write_zones(struct writer *w, const struct status_source *source)
         const struct permit_zone *z = status_zone(source, c);
         for (int i = 0; z && i < PERMIT_REASONS; i++) {
             snprintf(labels, sizeof labels, "{zone=\"%.*s\",reason=\"%s\"}", SLICE_ARGS(c->name),
-                     status_rejections[i]);
+                     permit_reason_names[i]);
             number(w, "weir_concurrency_rejected_total", labels, z->rejected[i]);
         }
     }

@@ -83,7 +83,7 @@ static bool write_zone(struct buf *out, const struct permit_zone *z)
                    z->name, policies[z->rules.policy], z->limit, z->held, z->queued, z->queue_limit,
                    U(z->admitted), U(z->reclaimed), U(z->dry_run_queued), U(z->dry_run_rejected));
     for (int i = 0; ok && i < PERMIT_REASONS; i++, separator = ",")
-        ok = buf_printf(out, "%s\"%s\":%llu", separator, status_rejections[i], U(z->rejected[i]));
+        ok = buf_printf(out, "%s\"%s\":%llu", separator, permit_reason_names[i], U(z->rejected[i]));
     return ok && buf_append(out, "}", 1);
 }
 

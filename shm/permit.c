@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+const char *const permit_reason_names[PERMIT_REASONS] = {"limit", "queue_full",  "queue_timeout",
+                                                         "codel", "client_gone", "draining"};
+
 /* --- queues. Lock held. --- */
 
 void permit_enqueue(struct permit_region *r, unsigned zone, uint32_t reference, enum permit_priority priority)
@@ -40,7 +43,8 @@ static bool calls_full(const struct permit_calls *calls)
     return calls->count == PERMIT_CALLS_MAX;
 }
 
-void permit_mark_changed(struct permit_region *r, uint32_t reference, struct permit_calls *calls)
+/* Says that a permit has been changed by somebody else than its owner. */
+static void mark_changed(struct permit_region *r, uint32_t reference, struct permit_calls *calls)
 {
     int slot = permit_slot_of(reference);
     bool known = slot == calls->self;
@@ -63,7 +67,7 @@ static void refuse_waiter(struct permit_region *r, unsigned zone, uint32_t refer
     dequeue(r, zone, reference);
     permit_set_tag(p, permit_tag(PERMIT_REFUSED, zone, priority, why));
     permit_count(&r->zones[zone].rejected[why]);
-    permit_mark_changed(r, reference, calls);
+    mark_changed(r, reference, calls);
 }
 
 static uint64_t age_us(const struct permit *p, uint64_t now_us)
@@ -123,7 +127,8 @@ static void admit(struct permit_zone *z, unsigned zone, struct permit *p, enum p
     permit_count(&z->admitted);
 }
 
-bool permit_grant(struct permit_region *r, unsigned zone, uint64_t now_us, struct permit_calls *calls)
+/* Admits waiters while permits are free. False when `calls` is full: wake those, and come again. */
+static bool grant(struct permit_region *r, unsigned zone, uint64_t now_us, struct permit_calls *calls)
 {
     struct permit_zone *z = &r->zones[zone];
     while (permit_get(&z->queued) && permit_get(&z->held) < permit_get(&z->limit)) {
@@ -139,7 +144,7 @@ bool permit_grant(struct permit_region *r, unsigned zone, uint64_t now_us, struc
         uint32_t chosen = newest ? z->queues[first].newest : z->queues[first].oldest;
         dequeue(r, zone, chosen);
         admit(z, zone, permit_of(r, chosen), (enum permit_priority)first, now_us);
-        permit_mark_changed(r, chosen, calls);
+        mark_changed(r, chosen, calls);
     }
     return true;
 }
@@ -226,11 +231,10 @@ static enum permit_result ask(struct permit_region *r, const struct permit_reque
     return PERMIT_WAIT;
 }
 
-/* Lets waiters in, as often as it takes to tell all of them. The lock is held, and given up. */
-static void grant_and_unlock(struct permit_region *r, unsigned zone, uint64_t now_us, int self, int socket)
+void permit_grant_and_unlock(struct permit_region *r, unsigned zone, uint64_t now_us, int self, int socket)
 {
     struct permit_calls calls = {.self = self};
-    while (!permit_grant(r, zone, now_us, &calls)) {
+    while (!grant(r, zone, now_us, &calls)) {
         permit_unlock(&r->zones[zone]);
         permit_wake(r, socket, &calls);
         calls.count = 0;
@@ -260,7 +264,7 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     permit_wake(r, u->socket, &calls);
     if (owed) { /* a process died between giving a permit back and passing it on */
         permit_lock(r, request->zone);
-        grant_and_unlock(r, request->zone, request->now_us, u->slot, u->socket);
+        permit_grant_and_unlock(r, request->zone, request->now_us, u->slot, u->socket);
     }
     if (result == PERMIT_NO || (result == PERMIT_WAIT && request->dry_run))
         permit_put_spare(u, index);
@@ -284,7 +288,7 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
     if (rtt_us)
         permit_policy_sample(z, now_us, p->since_us, rtt_us);
     permit_put_spare(u, permit);
-    grant_and_unlock(r, zone, now_us, u->slot, u->socket);
+    permit_grant_and_unlock(r, zone, now_us, u->slot, u->socket);
 }
 
 enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why)
@@ -387,5 +391,5 @@ void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *
     permit_set(&z->queue_limit, rules->queue);
     if (!keeps)
         permit_policy_begin(z, now_us);
-    grant_and_unlock(r, zone, now_us, -1, -1);
+    permit_grant_and_unlock(r, zone, now_us, -1, -1);
 }

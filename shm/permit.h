@@ -32,10 +32,13 @@ enum permit_reason {
     PERMIT_QUEUE_FULL, /* nor is there room in the queue */
     PERMIT_QUEUE_TIMEOUT,
     PERMIT_CODEL_SHED,
-    PERMIT_CLIENT_GONE, /* while it waited */
+    PERMIT_CLIENT_GONE, /* while it waited, or its process died */
     PERMIT_DRAINING,    /* its process stopped while it waited */
     PERMIT_REASONS
 };
+
+extern const char
+    *const permit_reason_names[PERMIT_REASONS]; /* "limit", "queue_full", ...: of logs, status, metrics */
 
 /* As configured. Plain values with units; 0 where a policy has no use for one. */
 struct permit_rules {

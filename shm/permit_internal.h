@@ -77,14 +77,14 @@ void permit_put_spare(struct permit_user *u, uint32_t permit);
 void permit_enqueue(struct permit_region *r, unsigned zone, uint32_t reference,
                     enum permit_priority priority);
 
-/* Admits waiters while permits are free. Lock held. False when `calls` is full: wake those, and come again. */
-bool permit_grant(struct permit_region *r, unsigned zone, uint64_t now_us, struct permit_calls *calls);
+/*
+ * Admits waiters while permits are free, and wakes their processes; `self` is the caller's own slot, or -1, and `socket` as for
+ * permit_wake. The lock is held, and given up.
+ */
+void permit_grant_and_unlock(struct permit_region *r, unsigned zone, uint64_t now_us, int self, int socket);
 
 /* permit_wake.c: wakes the processes, from a socket of this kind; -1: from one made for it. No lock held. */
 void permit_wake(struct permit_region *r, int from, const struct permit_calls *calls);
-
-/* Says that a permit has been changed by somebody else than its owner. Lock held. */
-void permit_mark_changed(struct permit_region *r, uint32_t reference, struct permit_calls *calls);
 
 /* --- permit_policy.c --- */
 

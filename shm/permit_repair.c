@@ -102,20 +102,10 @@ void permit_reclaim(struct shm *shm, int slot)
     shm_lock_know_self();
     part->address[0] = '\0';
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
-        struct permit_zone *z = &r->zones[zone];
-        struct permit_calls calls = {.self = -1};
-        bool all = false;
-        if (z->name[0] == '\0')
+        if (r->zones[zone].name[0] == '\0')
             continue;
         permit_lock(r, zone);
         permit_repair(r, zone, slot);
-        while (!all) {
-            all = permit_grant(r, zone, clock_mono_us(), &calls);
-            permit_unlock(z);
-            permit_wake(r, -1, &calls);
-            calls.count = 0;
-            if (!all)
-                permit_lock(r, zone);
-        }
+        permit_grant_and_unlock(r, zone, clock_mono_us(), -1, -1);
     }
 }

@@ -27,9 +27,6 @@ struct permits {
     uint64_t since_us, admitted_us, served_us;
 };
 
-static const char *const reasons[PERMIT_REASONS] = {"limit", "queue_full",  "queue_timeout",
-                                                    "codel", "client_gone", "draining"};
-
 static const struct location_limit *current(const struct connection *c)
 {
     return &c->location->limits[c->ex->permits->next];
@@ -63,7 +60,7 @@ static void log_refusal(struct connection *c, enum permit_reason why, bool dry_r
         return;
     }
     http_log(c->ex, (enum log_level)noise->level, "limiting concurrency%s by zone \"%.*s\": %s",
-             dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name), reasons[why]);
+             dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name), permit_reason_names[why]);
     noise->logged_ms = w->now_ms;
 }
 
@@ -107,7 +104,7 @@ static enum permit_priority priority_of(const struct location_limit *l, struct h
 static void refuse(struct connection *c, enum permit_reason why)
 {
     struct http_exchange *ex = c->ex;
-    note(c, "REJECTED", reasons[why]);
+    note(c, "REJECTED", permit_reason_names[why]);
     log_refusal(c, why, false);
     connection_worker(c)->refused++;
     limit_release(connection_worker(c), ex, true);
@@ -148,7 +145,7 @@ static void take(struct permits *p, uint32_t permit)
 static void pass_dry(struct connection *c, enum permit_result result, enum permit_reason why)
 {
     note(c, result == PERMIT_WAIT ? "QUEUED_DRY_RUN" : "REJECTED_DRY_RUN",
-         result == PERMIT_WAIT ? NULL : reasons[why]);
+         result == PERMIT_WAIT ? NULL : permit_reason_names[why]);
     if (result == PERMIT_NO)
         log_refusal(c, why, true);
     c->ex->permits->next++;
@@ -269,7 +266,7 @@ void limit_client_gone(struct connection *c)
     enum permit_reason why = PERMIT_CLIENT_GONE;
     if (leave(c, &why) == PERMIT_GO)
         p->held[p->held_count++] = p->waiting;
-    note(c, "REJECTED", reasons[why]);
+    note(c, "REJECTED", permit_reason_names[why]);
     end_wait(c);
 }
 
