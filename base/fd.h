@@ -35,4 +35,9 @@ int fd_open_append(const char *path);
 /* An anonymous file in memory that holds the content, positioned at its start. */
 int fd_memory_file(const char *name, struct slice content);
 
+/*
+ * A new file without a name in the folder `dir`, which is made if need be; it is gone with its last descriptor. -1 with errno.
+ */
+int fd_open_unnamed(const char *dir);
+
 #endif

@@ -18,6 +18,7 @@ enum { WHEEL_TICK_MS = 16, WHEEL_SLOTS = 1024 };
 struct wheel_entry {
     struct list_node node; /* in a slot's list, or in none */
     uint64_t deadline_ms;  /* 0 when not armed */
+    int kind;              /* the user's, for whoever is called */
 };
 
 struct wheel {
@@ -32,6 +33,7 @@ static inline void wheel_entry_init(struct wheel_entry *e)
 {
     list_init(&e->node);
     e->deadline_ms = 0;
+    e->kind = 0;
 }
 
 /* Arms e, or moves its deadline. deadline_ms is monotonic and not 0. */

@@ -12,6 +12,7 @@ enum conf_context {
     CONF_HTTP = 4,
     CONF_SERVER = 8,
     CONF_LOCATION = 16,
+    CONF_UPSTREAM = 32,
 };
 
 enum conf_type_of_value {
@@ -21,7 +22,11 @@ enum conf_type_of_value {
     CONF_SIZE, /* bytes: k, m, g */
     CONF_TIME, /* milliseconds: ms, s, m, h, d, w, M, y; a bare number is seconds */
     CONF_TEXT,
-    CONF_PATH, /* text; the prefix goes before a relative one */
+    CONF_PATH,    /* text; the prefix goes before a relative one */
+    CONF_CHOICE,  /* one of the words of `syntax`: its index there */
+    CONF_CHOICES, /* several of them: a bit for each */
+    CONF_BUFFERS, /* NUMBER SIZE: the bytes of all */
+    CONF_LINES,   /* the statements of one level as a struct conf_lines, inherited as a whole */
     CONF_BLOCK,
 };
 
@@ -30,6 +35,7 @@ struct conf_walk {
     struct conf *conf;
     enum conf_context context;
     struct settings *settings;
+    struct conf_upstream *upstream; /* in upstream */
     struct conf_server *server;     /* in server and location */
     struct conf_location *location; /* in server (its top) and location */
 };
@@ -39,7 +45,8 @@ struct conf_directive {
     unsigned contexts;      /* enum conf_context, or-ed */
     int min_args, max_args; /* max_args -1: any number */
     enum conf_type_of_value type;
-    size_t offset;    /* of an int64_t or slice: in struct settings for http contexts, else in struct conf */
+    size_t
+        offset; /* of the field: in struct settings for http contexts, in conf_upstream, else in struct conf */
     int64_t min, max; /* for numbers; both 0: no bound */
     const char *default_text;
     int live_after; /* -1: a change needs new workers; else: arguments from this one on can change under way */
@@ -51,9 +58,23 @@ struct conf_directive {
 /* The tables, each ended by a row without a name. */
 extern const struct conf_directive conf_core_directives[];
 extern const struct conf_directive conf_http_directives[];
+extern const struct conf_directive conf_proxy_directives[];
+extern const struct conf_directive conf_upstream_directives[];
 
-/* The row for a name, or NULL. */
-const struct conf_directive *conf_find_directive(struct slice name);
+/* All of them, ended by NULL. */
+extern const struct conf_directive *const conf_tables[];
+
+/* The row for a name in this context; else the name's row for another one; or NULL. */
+const struct conf_directive *conf_find_directive(struct slice name, enum conf_context context);
+
+/* Whether the rows of this context are fields of struct settings. */
+static inline bool conf_is_setting(const struct conf_directive *d)
+{
+    return d->contexts & (CONF_HTTP | CONF_SERVER | CONF_LOCATION);
+}
+
+/* A row whose field is an int64_t. */
+bool conf_is_number(const struct conf_directive *d);
 
 /* Applies every statement of a block in the given context. */
 void conf_walk_block(struct conf_walk *walk, const struct conf_node *children);
@@ -62,6 +83,8 @@ void conf_walk_block(struct conf_walk *walk, const struct conf_node *children);
 void conf_inherit(struct settings *settings, const struct settings *parent, struct conf *conf);
 void conf_fill_core_defaults(struct conf *conf);
 void conf_unset(struct settings *settings);
+void conf_unset_upstream(struct conf_upstream *upstream);
+void conf_fill_upstream_defaults(struct conf_upstream *upstream, struct conf *conf);
 
 /* The part of conf_inherit for fields that have setters of their own. */
 void conf_inherit_custom(struct settings *settings, const struct settings *parent, struct conf *conf);
@@ -79,7 +102,10 @@ void conf_set_limit_zone(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_upstream(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_proxy_pass(struct conf_walk *walk, const struct conf_node *node);
-void conf_set_proxy_header(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_upstream_server(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_balance(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_queue(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_health_check(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_keyed_zone(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit_conn(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit_req(struct conf_walk *walk, const struct conf_node *node);

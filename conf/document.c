@@ -7,11 +7,8 @@
 static const struct {
     unsigned bit;
     const char *name;
-} contexts[] = {{CONF_MAIN, "main"},
-                {CONF_EVENTS, "events"},
-                {CONF_HTTP, "http"},
-                {CONF_SERVER, "server"},
-                {CONF_LOCATION, "location"}};
+} contexts[] = {{CONF_MAIN, "main"},     {CONF_EVENTS, "events"},     {CONF_HTTP, "http"},
+                {CONF_SERVER, "server"}, {CONF_LOCATION, "location"}, {CONF_UPSTREAM, "upstream"}};
 
 static bool print_row(const struct conf_directive *d, struct buf *out)
 {
@@ -37,16 +34,22 @@ static bool print_row(const struct conf_directive *d, struct buf *out)
                                                 : "A change starts new workers on reload");
 }
 
+static bool print_table(const char *title, const struct conf_directive *table, struct buf *out)
+{
+    bool ok = buf_printf(out, "## %s\n\n", title);
+    for (const struct conf_directive *d = table; ok && d->name; d++)
+        ok = print_row(d, out);
+    return ok;
+}
+
 bool conf_document(struct buf *out)
 {
     bool ok = buf_printf(
         out, "# Directives\n\nGenerated from the directive tables in conf/ by `make docs`; do not edit.\n\n"
              "Sizes take k, m and g; times take ms, s, m, h, d, w, M and y, and are seconds without a "
-             "unit. `include FILE|PATTERN;` may stand anywhere.\n\n## Core\n\n");
-    for (const struct conf_directive *d = conf_core_directives; ok && d->name; d++)
-        ok = print_row(d, out);
-    ok = ok && buf_printf(out, "## HTTP\n\n");
-    for (const struct conf_directive *d = conf_http_directives; ok && d->name; d++)
-        ok = print_row(d, out);
-    return ok;
+             "unit. `include FILE|PATTERN;` may stand anywhere.\n\n");
+    return ok && print_table("Core", conf_core_directives, out) &&
+           print_table("HTTP", conf_http_directives, out) &&
+           print_table("Proxy", conf_proxy_directives, out) &&
+           print_table("Upstream", conf_upstream_directives, out);
 }

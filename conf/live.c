@@ -8,57 +8,65 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-static int live_after(const struct conf_node *n)
+/* A name may mean one thing in an upstream and another elsewhere; other contexts share their rows. */
+static int live_after(const struct conf_node *n, enum conf_context context)
 {
-    const struct conf_directive *d = conf_find_directive(n->name);
+    const struct conf_directive *d = conf_find_directive(n->name, context);
     return d ? d->live_after : -1; /* lines of a types block are no directives */
 }
 
-static const struct conf_node *skip_live(const struct conf_node *n)
+static enum conf_context context_in(const struct conf_node *block)
 {
-    while (n && live_after(n) == 0)
+    return slice_eq(block->name, SLICE("upstream")) ? CONF_UPSTREAM : CONF_HTTP;
+}
+
+static const struct conf_node *skip_live(const struct conf_node *n, enum conf_context context)
+{
+    while (n && live_after(n, context) == 0)
         n = n->next;
     return n;
 }
 
-static bool same_tree(const struct conf_node *a, const struct conf_node *b);
+static bool same_tree(const struct conf_node *a, const struct conf_node *b, enum conf_context context);
 
-static bool same_statement(const struct conf_node *a, const struct conf_node *b)
+static bool same_statement(const struct conf_node *a, const struct conf_node *b, enum conf_context context)
 {
     if (!slice_eq(a->name, b->name) || a->has_block != b->has_block)
         return false;
-    int fixed = live_after(a);
+    int fixed = live_after(a, context);
     if (fixed < 0 && a->nargs != b->nargs)
         return false;
     for (int i = 0; i < (fixed < 0 ? a->nargs : fixed); i++)
         if (i >= a->nargs || i >= b->nargs || !slice_eq(a->args[i], b->args[i]))
             return false;
-    return same_tree(a->children, b->children);
+    return same_tree(a->children, b->children, context_in(a));
 }
 
-static bool same_tree(const struct conf_node *a, const struct conf_node *b)
+static bool same_tree(const struct conf_node *a, const struct conf_node *b, enum conf_context context)
 {
-    for (a = skip_live(a), b = skip_live(b); a && b; a = skip_live(a->next), b = skip_live(b->next))
-        if (!same_statement(a, b))
+    for (a = skip_live(a, context), b = skip_live(b, context); a && b;
+         a = skip_live(a->next, context), b = skip_live(b->next, context))
+        if (!same_statement(a, b, context))
             return false;
     return !a && !b;
 }
 
 bool conf_differs_only_live(const struct conf *a, const struct conf *b)
 {
-    return same_tree(a->tree.root, b->tree.root);
+    return same_tree(a->tree.root, b->tree.root, CONF_MAIN);
 }
 
 static void copy_rows(const struct conf_directive *table, void *to, const void *from)
 {
     for (const struct conf_directive *d = table; d->name; d++)
-        if (d->live_after == 0 && d->type != CONF_CUSTOM && d->type != CONF_BLOCK)
+        if (d->live_after == 0 && conf_is_number(d))
             *(int64_t *)((char *)to + d->offset) = *(const int64_t *)((const char *)from + d->offset);
 }
 
 static void copy_settings(struct settings *to, const struct settings *from)
 {
     copy_rows(conf_http_directives, to, from);
+    copy_rows(conf_proxy_directives, to, from);
     to->keepalive_timeout_ms = from->keepalive_timeout_ms;
     to->keepalive_header_s = from->keepalive_header_s;
     to->limit_log_level = from->limit_log_level;

@@ -135,6 +135,8 @@ static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
         l->default_server = true;
     else if (slice_eq(arg, SLICE("reuseport")))
         l->reuseport = true;
+    else if (slice_eq(arg, SLICE("proxy_protocol")))
+        l->proxy_protocol = true;
     else if (slice_eq(arg, SLICE("ipv6only=on")))
         l->ipv6only = true;
     else if (slice_eq(arg, SLICE("ipv6only=off")))

@@ -143,37 +143,92 @@ struct conf_types {
     int count;
 };
 
+/* Statements of one directive on one level, in order. */
+struct conf_lines {
+    const struct conf_node *node;
+    struct conf_lines *next;
+};
+
 /* upstream NAME { server ...; keepalive N; } */
 struct conf_upstream_server {
     struct slice address; /* as written; without a port it is 80 */
     int64_t weight, max_fails, fail_timeout_ms;
+    int64_t max_conns; /* 0: no bound */
+    int64_t slow_start_ms;
     bool backup, down;
     const struct conf_node *node;
     struct conf_upstream_server *next;
 };
 
+enum conf_balance {
+    CONF_BALANCE_ROUND_ROBIN,
+    CONF_BALANCE_LEAST_CONN,
+    CONF_BALANCE_IP_HASH,
+    CONF_BALANCE_HASH,
+    CONF_BALANCE_HASH_CONSISTENT,
+    CONF_BALANCE_RANDOM,
+    CONF_BALANCE_RANDOM_TWO /* the one of two with fewer connections */
+};
+
+enum { CONF_HEALTH_RANGES = 8 };
+
+/* health_check [interval=] ... */
+struct conf_health_check {
+    int64_t interval_ms, timeout_ms;
+    int64_t passes, fails;
+    int64_t port; /* 0: the server's own */
+    struct slice uri;
+    int status_from[CONF_HEALTH_RANGES], status_to[CONF_HEALTH_RANGES]; /* that are well */
+    int status_ranges;
+    bool mandatory; /* a server gets no request before its first check has passed */
+};
+
 struct conf_upstream {
     struct slice name;
     struct conf_upstream_server *servers;
-    int64_t keepalive; /* idle connections that a worker keeps */
-    int64_t keepalive_requests, keepalive_timeout_ms;
+    enum conf_balance balance;
+    const struct conf_node *balance_node;
+    struct slice hash_key; /* a text with variables */
+    int64_t keepalive;     /* idle connections that a worker keeps */
+    int64_t keepalive_requests, keepalive_time_ms, keepalive_timeout_ms;
+    int64_t queue, queue_timeout_ms;  /* requests that may wait in a worker; 0: none */
+    struct conf_health_check *health; /* NULL: none */
+    struct conf_lines *zone;
     const struct conf_node *node;
     struct conf_upstream *next;
 };
 
 /* proxy_pass http://HOST[URI] */
 struct conf_proxy {
+    struct slice text; /* with variables: all of it; else data NULL, and */
     struct slice host; /* an upstream's name, or an address, as written */
     struct slice uri;  /* replaces the location's part of the path; data NULL: the client's URI as it is */
     const struct conf_node *node;
 };
 
-/* proxy_set_header NAME VALUE; several lines on one level are a list, in order. */
-struct conf_proxy_header {
-    struct slice name, value;
-    const struct conf_node *node;
-    struct conf_proxy_header *next;
+/* Bits of proxy_next_upstream and proxy_ignore_headers, in the order of their words in the table. */
+enum conf_next_upstream {
+    CONF_NEXT_ERROR = 1 << 0,
+    CONF_NEXT_TIMEOUT = 1 << 1,
+    CONF_NEXT_INVALID_HEADER = 1 << 2,
+    CONF_NEXT_HTTP_500 = 1 << 3,
+    CONF_NEXT_HTTP_502 = 1 << 4,
+    CONF_NEXT_HTTP_503 = 1 << 5,
+    CONF_NEXT_HTTP_504 = 1 << 6,
+    CONF_NEXT_HTTP_403 = 1 << 7,
+    CONF_NEXT_HTTP_404 = 1 << 8,
+    CONF_NEXT_HTTP_429 = 1 << 9,
+    CONF_NEXT_NON_IDEMPOTENT = 1 << 10,
+    CONF_NEXT_OFF = 1 << 11
 };
+
+enum conf_ignore_header {
+    CONF_IGNORE_REDIRECT = 1 << 0,
+    CONF_IGNORE_LIMIT_RATE = 1 << 1,
+    CONF_IGNORE_BUFFERING = 1 << 2
+};
+
+enum conf_proxy_protocol { CONF_PROXY_PROTOCOL_OFF, CONF_PROXY_PROTOCOL_V1, CONF_PROXY_PROTOCOL_V2 };
 
 enum conf_content {
     CONF_CONTENT_STATIC,
@@ -214,9 +269,31 @@ struct settings {
     struct conf_keyed_limit *conn_limits, *req_limits;
     int64_t limit_conn_status, limit_conn_dry_run, limit_conn_log_level;
     int64_t limit_req_status, limit_req_dry_run, limit_req_log_level;
-    struct conf_proxy_header *proxy_headers, *proxy_hidden; /* hidden: names only */
+    struct conf_lines *proxy_headers, *proxy_hidden, *proxy_passed;
+    struct conf_lines *proxy_redirects, *proxy_cookie_domains, *proxy_cookie_paths, *proxy_cookie_flags;
+    struct slice proxy_method, proxy_body;
+    struct conf_lines *proxy_bind_lines;
     int64_t proxy_connect_timeout_ms, proxy_send_timeout_ms, proxy_read_timeout_ms;
     int64_t proxy_buffer_bytes, proxy_intercept_errors;
+    int64_t proxy_http_version; /* minor */
+    int64_t proxy_pass_headers, proxy_pass_body, proxy_pass_trailers;
+    int64_t proxy_ignore_headers; /* enum conf_ignore_header */
+    int64_t proxy_buffering, proxy_buffers_bytes, proxy_busy_bytes, proxy_max_temp_bytes,
+        proxy_temp_write_bytes;
+    struct slice proxy_temp_path;
+    int64_t proxy_request_buffering;
+    int64_t proxy_next_upstream; /* enum conf_next_upstream */
+    int64_t proxy_next_tries, proxy_next_timeout_ms;
+    int64_t proxy_limit_rate, proxy_socket_keepalive, proxy_ignore_client_abort;
+    int64_t proxy_protocol; /* enum conf_proxy_protocol */
+    int64_t proxy_request_ids;
+    struct slice limit_rate; /* a size with variables */
+    int64_t limit_rate_after;
+    struct conf_lines *real_ip_from;
+    struct slice real_ip_header;
+    int64_t real_ip_recursive;
+    struct conf_lines *resolver;
+    int64_t resolver_timeout_ms;
     int64_t sendfile, tcp_nodelay, tcp_nopush, server_tokens;
 };
 
@@ -245,7 +322,7 @@ struct conf_location {
 struct conf_listen {
     struct slice address; /* as written */
     int64_t backlog;
-    bool reuseport, default_server, ipv6only;
+    bool reuseport, default_server, ipv6only, proxy_protocol;
     const struct conf_node *node;
     struct conf_listen *next;
 };

@@ -213,10 +213,6 @@ void conf_inherit_custom(struct settings *s, const struct settings *parent, stru
     }
     if (!s->limits)
         s->limits = from->limits;
-    if (!s->proxy_headers)
-        s->proxy_headers = from->proxy_headers;
-    if (!s->proxy_hidden)
-        s->proxy_hidden = from->proxy_hidden;
     if (!s->conn_limits)
         s->conn_limits = from->conn_limits;
     if (!s->req_limits)
@@ -298,25 +294,6 @@ const struct conf_directive conf_http_directives[] = {
      "NAME [pool=POOL] [KEY=VALUE ...]", "Answers with a handler of a module, on a thread of the pool."},
     {"handler_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(handler_timeout_ms), 0, 0, "60s", 0, NULL,
      "TIME", "504 when a handler, waiting included, takes longer; its thread counts as stuck until it returns. 0: no bound."},
-    {"upstream", CONF_HTTP, 1, 1, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_upstream,
-     "NAME { server HOST:PORT [weight=N] [max_fails=N] [fail_timeout=TIME] [backup] [down]; ... [keepalive N;] [keepalive_requests N;] [keepalive_timeout TIME;] }",
-     "A group of servers for proxy_pass, by smooth weighted round robin. Default weight=1 max_fails=1 fail_timeout=10s, keepalive 32, keepalive_requests 1000, keepalive_timeout 60s."},
-    {"proxy_pass", CONF_LOCATION, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_proxy_pass,
-     "http://HOST[:PORT][/URI] | http://unix:PATH[:/URI]", "Passes requests on to an upstream or a server; a URI replaces the location's part of the path."},
-    {"proxy_set_header", HTTP_ALL, 2, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_proxy_header,
-     "NAME VALUE", "A header of requests to upstreams; an empty value leaves it out. Default: Host $proxy_host. Inherited where a level has none."},
-    {"proxy_hide_header", HTTP_ALL, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_proxy_header,
-     "NAME", "A header of upstreams' answers that is not passed on; Date, Server and X-Accel-... never are. Inherited where a level has none."},
-    {"proxy_connect_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(proxy_connect_timeout_ms), 0, 0, "60s", 0, NULL,
-     "TIME", "For a connection to an upstream to be made."},
-    {"proxy_send_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(proxy_send_timeout_ms), 0, 0, "60s", 0, NULL,
-     "TIME", "Between two writes to an upstream."},
-    {"proxy_read_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(proxy_read_timeout_ms), 0, 0, "60s", 0, NULL,
-     "TIME", "Between two reads from an upstream."},
-    {"proxy_buffer_size", HTTP_ALL, 1, 1, CONF_SIZE, FIELD(proxy_buffer_bytes), 1024, 1 << 24, "8k", 0, NULL,
-     "SIZE", "The most that the head of an upstream's answer may take."},
-    {"proxy_intercept_errors", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(proxy_intercept_errors), 0, 0, "off", 0, NULL,
-     "on | off", "Whether error_page applies to upstreams' answers from 300 on."},
     {"limit_concurrency_zone", CONF_HTTP, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, 1, conf_set_limit_zone,
      "NAME limit=N [queue=N] [queue_timeout=TIME] [policy=fixed|codel|gradient] [min=N] [max=N] [target=TIME] [interval=TIME] [window=TIME] [probe_interval=TIME] [probe_requests=N] [buffer=PERCENT] [jitter=PERCENT]",
      "A limit of requests that run at a time, over all workers, with a queue for those that wait. Default queue=0 queue_timeout=1s policy=fixed; codel: target=5ms interval=100ms; gradient: min=3 max=1000 (or the limit, where that is lower, or higher) window=100ms probe_interval=60s probe_requests=50 buffer=25% jitter=15%."},

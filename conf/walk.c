@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct conf_directive *const tables[] = {conf_core_directives, conf_http_directives};
+const struct conf_directive *const conf_tables[] = {conf_core_directives, conf_http_directives,
+                                                    conf_proxy_directives, conf_upstream_directives, NULL};
 
 void *conf_must(void *p)
 {
@@ -19,13 +20,19 @@ void *conf_must(void *p)
     return p;
 }
 
-const struct conf_directive *conf_find_directive(struct slice name)
+const struct conf_directive *conf_find_directive(struct slice name, enum conf_context context)
 {
-    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
-        for (const struct conf_directive *d = tables[t]; d->name; d++)
-            if (slice_eq(slice_of(d->name), name))
+    const struct conf_directive *elsewhere = NULL;
+    for (const struct conf_directive *const *t = conf_tables; *t; t++) {
+        for (const struct conf_directive *d = *t; d->name; d++) {
+            if (!slice_eq(slice_of(d->name), name))
+                continue;
+            if (d->contexts & context)
                 return d;
-    return NULL;
+            elsewhere = d;
+        }
+    }
+    return elsewhere;
 }
 
 /* Levenshtein distance, cut off at names longer than 63 bytes: only used to guess what was meant. */
@@ -56,8 +63,8 @@ static void unknown_directive(struct conf_walk *w, const struct conf_node *n)
 {
     const char *guess = NULL;
     size_t best = 4;
-    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
-        for (const struct conf_directive *d = tables[t]; d->name; d++) {
+    for (const struct conf_directive *const *t = conf_tables; *t; t++) {
+        for (const struct conf_directive *d = *t; d->name; d++) {
             size_t far = distance(n->name, d->name);
             if ((d->contexts & w->context) && far < best && far < n->name.len) {
                 best = far;
@@ -85,10 +92,10 @@ static void wrong_arity(struct conf_walk *w, const struct conf_node *n, const st
 
 static void wrong_context(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
-    static const char *const names[] = {"main", "events", "http", "server", "location"};
+    static const char *const names[] = {"main", "events", "http", "server", "location", "upstream"};
     char places[64] = "";
     size_t len = 0;
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         if (d->contexts & 1u << i)
             len += (size_t)snprintf(places + len, sizeof places - len, "%s%s", len ? ", " : "", names[i]);
     conf_error(&w->conf->errors, n, "\"%s\" directive is not allowed here; its place is: %s", d->name,
@@ -119,8 +126,35 @@ static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struc
 
 static void *field_of(struct conf_walk *w, const struct conf_directive *d)
 {
-    bool http = d->contexts & (CONF_HTTP | CONF_SERVER | CONF_LOCATION);
-    return (char *)(http ? (void *)w->settings : (void *)w->conf) + d->offset;
+    void *base = conf_is_setting(d)            ? (void *)w->settings
+                 : d->contexts & CONF_UPSTREAM ? (void *)w->upstream
+                                               : (void *)w->conf;
+    return (char *)base + d->offset;
+}
+
+/* The words of a syntax "one | two | three ...": the index of `text` among them, or -1. */
+static int find_choice(const struct conf_directive *d, struct slice text)
+{
+    struct slice rest = slice_of(d->syntax);
+    for (int i = 0; rest.len; i++) {
+        const char *blank = memchr(rest.data, ' ', rest.len);
+        size_t n = blank ? (size_t)(blank - rest.data) : rest.len;
+        if (slice_eq_nocase((struct slice){rest.data, n}, text))
+            return i;
+        rest = slice_from(rest, n + (sizeof " | " - 1) < rest.len ? n + (sizeof " | " - 1) : rest.len);
+    }
+    return -1;
+}
+
+/* "8 4k" */
+static bool parse_buffers(struct slice count_text, struct slice size_text, int64_t *bytes)
+{
+    int64_t count, size;
+    if (!conf_parse_whole(count_text, 1, 1 << 20, &count) || !conf_parse_size(size_text, &size) || size < 1 ||
+        size > 1 << 30)
+        return false;
+    *bytes = count * size;
+    return true;
 }
 
 /* Reads a number of the row's type. Returns false if the text is not one, or lies outside the row's range. */
@@ -141,9 +175,28 @@ static bool parse_number(const struct conf_directive *d, struct slice text, int6
         return conf_parse_size(text, value);
     case CONF_TIME:
         return conf_parse_time(text, value);
+    case CONF_CHOICE:
+        *value = find_choice(d, text);
+        return *value >= 0;
     default:
         return false;
     }
+}
+
+static bool parse_numbers(const struct conf_directive *d, const struct conf_node *n, int64_t *value)
+{
+    if (d->type == CONF_BUFFERS)
+        return parse_buffers(n->args[0], n->args[1], value);
+    if (d->type != CONF_CHOICES)
+        return parse_number(d, n->args[0], value);
+    *value = 0;
+    for (int i = 0; i < n->nargs; i++) {
+        int choice = find_choice(d, n->args[i]);
+        if (choice < 0)
+            return false;
+        *value |= (int64_t)1 << choice;
+    }
+    return true;
 }
 
 static void set_number(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
@@ -151,9 +204,10 @@ static void set_number(struct conf_walk *w, const struct conf_node *n, const str
     int64_t *field = field_of(w, d), value;
     if (*field != CONF_UNSET) {
         conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
-    } else if (!parse_number(d, n->args[0], &value)) {
+    } else if (!parse_numbers(d, n, &value)) {
+        bool choice = d->type == CONF_CHOICE || d->type == CONF_CHOICES;
         conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\"; it takes %s", d->name,
-                   SLICE_ARGS(n->args[0]), conf_type_words(d->type));
+                   SLICE_ARGS(n->args[n->nargs - 1]), choice ? d->syntax : conf_type_words(d->type));
     } else if ((d->min || d->max) && (value < d->min || value > d->max)) {
         conf_error(&w->conf->errors, n,
                    "\"%s\" directive invalid value \"%.*s\": out of range; it must be from %lld to %lld%s",
@@ -175,10 +229,19 @@ static void set_text(struct conf_walk *w, const struct conf_node *n, const struc
         *field = d->type == CONF_PATH ? conf_full_path(w->conf, n->args[0]) : n->args[0];
 }
 
+static void add_line(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+{
+    struct conf_lines *line = conf_must(arena_zalloc(&w->conf->arena, sizeof *line)), **tail = field_of(w, d);
+    line->node = n;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = line;
+}
+
 void conf_walk_block(struct conf_walk *w, const struct conf_node *children)
 {
     for (const struct conf_node *n = children; n; n = n->next) {
-        const struct conf_directive *d = conf_find_directive(n->name);
+        const struct conf_directive *d = conf_find_directive(n->name, w->context);
         if (!d) {
             unknown_directive(w, n);
             continue;
@@ -187,6 +250,8 @@ void conf_walk_block(struct conf_walk *w, const struct conf_node *children)
             continue;
         if (d->set)
             d->set(w, n);
+        else if (d->type == CONF_LINES)
+            add_line(w, n, d);
         else if (d->type == CONF_TEXT || d->type == CONF_PATH)
             set_text(w, n, d);
         else
@@ -194,17 +259,31 @@ void conf_walk_block(struct conf_walk *w, const struct conf_node *children)
     }
 }
 
-static bool is_number(const struct conf_directive *d)
+bool conf_is_number(const struct conf_directive *d)
 {
-    return d->type == CONF_FLAG || d->type == CONF_NUMBER || d->type == CONF_SIZE || d->type == CONF_TIME;
+    return d->type == CONF_FLAG || d->type == CONF_NUMBER || d->type == CONF_SIZE || d->type == CONF_TIME ||
+           d->type == CONF_CHOICE || d->type == CONF_CHOICES || d->type == CONF_BUFFERS;
+}
+
+/* A default is written as a statement would be. */
+static bool parse_default(const struct conf_directive *d, int64_t *value)
+{
+    struct slice args[8], rest = slice_of(d->default_text);
+    struct conf_node n = {.args = args};
+    for (const char *blank; n.nargs < 7 && (blank = memchr(rest.data, ' ', rest.len)); n.nargs++) {
+        args[n.nargs] = (struct slice){rest.data, (size_t)(blank - rest.data)};
+        rest = slice_from(rest, args[n.nargs].len + 1);
+    }
+    args[n.nargs++] = rest;
+    return parse_numbers(d, &n, value);
 }
 
 static void fill_default(const struct conf_directive *d, void *field, struct conf *conf)
 {
     if (!d->default_text)
         return;
-    if (is_number(d)) {
-        if (!parse_number(d, slice_of(d->default_text), field))
+    if (conf_is_number(d)) {
+        if (!parse_default(d, field))
             abort(); /* a wrong row in a table */
     } else if (d->type == CONF_PATH) {
         *(struct slice *)field = conf_full_path(conf, slice_of(d->default_text));
@@ -215,7 +294,7 @@ static void fill_default(const struct conf_directive *d, void *field, struct con
 
 static void inherit_row(const struct conf_directive *d, void *to, const void *parent, struct conf *conf)
 {
-    if (is_number(d)) {
+    if (conf_is_number(d)) {
         if (*(int64_t *)to != CONF_UNSET)
             return;
         if (parent)
@@ -229,6 +308,8 @@ static void inherit_row(const struct conf_directive *d, void *to, const void *pa
             *(struct slice *)to = *(const struct slice *)parent;
         else
             fill_default(d, to, conf);
+    } else if (d->type == CONF_LINES && parent && !*(struct conf_lines **)to) {
+        *(struct conf_lines **)to = *(struct conf_lines *const *)parent;
     }
 }
 
@@ -240,20 +321,37 @@ void conf_fill_core_defaults(struct conf *conf)
 
 void conf_inherit(struct settings *settings, const struct settings *parent, struct conf *conf)
 {
-    for (const struct conf_directive *d = conf_http_directives; d->name; d++)
-        inherit_row(d, (char *)settings + d->offset, parent ? (const char *)parent + d->offset : NULL, conf);
+    for (const struct conf_directive *const *t = conf_tables; *t; t++)
+        for (const struct conf_directive *d = *t; d->name; d++)
+            if (conf_is_setting(d))
+                inherit_row(d, (char *)settings + d->offset, parent ? (const char *)parent + d->offset : NULL,
+                            conf);
     conf_inherit_custom(settings, parent, conf);
 }
 
 void conf_unset(struct settings *settings)
 {
     memset(settings, 0, sizeof *settings);
-    for (const struct conf_directive *d = conf_http_directives; d->name; d++)
-        if (is_number(d))
-            *(int64_t *)((char *)settings + d->offset) = CONF_UNSET;
+    for (const struct conf_directive *const *t = conf_tables; *t; t++)
+        for (const struct conf_directive *d = *t; d->name; d++)
+            if (conf_is_setting(d) && conf_is_number(d))
+                *(int64_t *)((char *)settings + d->offset) = CONF_UNSET;
     settings->keepalive_timeout_ms = settings->keepalive_header_s = CONF_UNSET;
     settings->large_header_buffers = settings->large_header_buffer_bytes = CONF_UNSET;
     settings->limit_log_level = settings->limit_conn_log_level = settings->limit_req_log_level = CONF_UNSET;
+}
+
+void conf_unset_upstream(struct conf_upstream *upstream)
+{
+    for (const struct conf_directive *d = conf_upstream_directives; d->name; d++)
+        if (conf_is_number(d))
+            *(int64_t *)((char *)upstream + d->offset) = CONF_UNSET;
+}
+
+void conf_fill_upstream_defaults(struct conf_upstream *upstream, struct conf *conf)
+{
+    for (const struct conf_directive *d = conf_upstream_directives; d->name; d++)
+        inherit_row(d, (char *)upstream + d->offset, NULL, conf);
 }
 
 struct conf_key_value *conf_key_values(struct conf_walk *w, const struct conf_node *n, int first)

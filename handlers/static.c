@@ -123,7 +123,8 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
         e->type_source = s;
     }
     res->status = 200;
-    res->content_type = e->type;
+    if (!res->keeps_type)
+        res->content_type = e->type;
     res->last_modified = e->last_modified;
     res->etag = e->etag;
     res->accept_ranges = true;

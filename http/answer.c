@@ -155,3 +155,15 @@ struct slice http_answer_header(const struct http_answer *a, struct slice name)
             return a->headers[i].value;
     return (struct slice){0};
 }
+
+bool http_may_be_trailer(struct slice name)
+{
+    static const char *const never[] = {
+        "Content-Length", "Transfer-Encoding", "Host",         "Connection", "Trailer",    "Content-Type",
+        "Content-Range",  "Content-Encoding",  "Set-Cookie",   "Location",   "Keep-Alive", "Upgrade",
+        "Cache-Control",  "WWW-Authenticate",  "Authorization"};
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
+        if (slice_eq_nocase(name, slice_of(never[i])))
+            return false;
+    return true;
+}

@@ -42,4 +42,7 @@ enum http_answer_result http_parse_answer(struct http_answer *a, const char *dat
 /* The value of the first header of that name; data NULL without one. */
 struct slice http_answer_header(const struct http_answer *a, struct slice name);
 
+/* Whether a field may stand in a trailer section: none that decides on framing, routing or authentication (RFC 9110 section 6.5.1). */
+bool http_may_be_trailer(struct slice name);
+
 #endif

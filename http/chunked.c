@@ -36,16 +36,22 @@ static bool take_size(struct http_chunked *c, char byte)
     return true;
 }
 
+static bool keep_trailer(struct http_chunked *c, char byte)
+{
+    return !c->trailers || buf_append(c->trailers, &byte, 1);
+}
+
 /* field-line of RFC 9112 section 5: a token, a colon at once, a value. */
 static bool take_trailer(struct http_chunked *c, char byte)
 {
     if (byte == '\r') {
         c->state = TRAILER_LF;
-        return c->in_value;
+        return c->in_value && keep_trailer(c, byte);
     }
     bool in_name = !c->in_value;
     c->in_value |= byte == ':';
-    return take_meta(c, byte) && (!in_name || byte == ':' || char_is(byte, CHAR_TOKEN));
+    return take_meta(c, byte) && (!in_name || byte == ':' || char_is(byte, CHAR_TOKEN)) &&
+           keep_trailer(c, byte);
 }
 
 /* Runs the machine for one byte of framing. Returns false on an error. */
@@ -74,12 +80,12 @@ static bool take_framing(struct http_chunked *c, char byte)
         c->line_bytes = 0;
         c->in_value = false;
         c->state = byte == '\r' ? END_LF : TRAILER;
-        return byte == '\r' || (char_is(byte, CHAR_TOKEN) && take_meta(c, byte));
+        return byte == '\r' || (char_is(byte, CHAR_TOKEN) && take_meta(c, byte) && keep_trailer(c, byte));
     case TRAILER:
         return take_trailer(c, byte);
     case TRAILER_LF:
         c->state = TRAILER_START;
-        return byte == '\n';
+        return byte == '\n' && keep_trailer(c, byte);
     default:
         return false;
     }

@@ -20,6 +20,18 @@ struct http_peer {
     int remote_binary_len;
 };
 
+/* A server of an upstream that was asked: for $upstream_addr and its kin. Times count from start_us. */
+#define HTTP_TRY_NEVER UINT64_MAX
+struct http_try {
+    struct http_try *next;
+    struct slice addr;
+    int status; /* of its answer, or what its failure means; 0: none */
+    uint64_t start_us, connect_us, header_us, response_us;
+    uint64_t sent, received; /* bytes */
+    uint64_t body_len;       /* of its answer, decoded */
+    bool new_group;          /* another upstream than the one before: after an internal redirect */
+};
+
 struct permits;
 
 struct http_exchange {
@@ -38,11 +50,15 @@ struct http_exchange {
     struct slice server_name; /* the server block's first name */
     /* the request's body while and after it is read */
     struct http_chunked chunked;
-    uint64_t body_left; /* of a body with a length */
-    struct buf body;    /* what is in memory */
-    int body_fd;        /* its temporary file once it outgrew the memory, or -1 */
-    uint64_t body_len;  /* what is kept: in memory or in the file */
-    uint64_t body_seen; /* what has arrived, kept or not */
+    uint64_t body_left;        /* of a body with a length */
+    struct buf body;           /* what is in memory */
+    int body_fd;               /* its temporary file once it outgrew the memory, or -1 */
+    uint64_t body_len;         /* what is kept: in memory or in the file */
+    uint64_t body_seen;        /* what has arrived, kept or not */
+    bool body_whole;           /* nothing of it is still to come */
+    uint64_t rate, rate_after; /* limit_rate: bytes a second of the answer's body, 0: no bound */
+    uint64_t rate_from_ms;     /* when that began */
+    bool rate_is_set;          /* by the upstream: limit_rate does not count */
     const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the two ends */
     const struct http_peer *known_peer;                        /* what peer made, or NULL */
     unsigned char remote[18];    /* address and port of an IP client, in network order */
@@ -60,11 +76,25 @@ struct http_exchange {
     uint32_t conn_permits[8];                         /* worker/limit_keyed.c */
     int conn_permit_count;
     struct slice upstream; /* "http://ADDRESS/URI" of the upstream that has the request: for the error log */
-    struct slice proxy_host; /* $proxy_host, once a proxy has the request */
-    int forced_status;       /* of the answer that an error page belongs to; 0: none */
-    bool in_error_page;      /* its own errors are shown plainly */
-    int internal_redirects;  /* bounded, so that error pages cannot go round */
+    struct slice request_id, traceparent; /* once something has asked for them */
+    struct slice direct_addr,
+        direct_port; /* of the connection, where real_ip took another address from a header */
+    const struct http_peer *told_peer; /* what the PROXY protocol said; NULL: nothing */
+    struct http_try *tries, *last_try;
+    uint64_t upstream_queue_us;                 /* in upstreams' queues */
+    const struct http_header *upstream_headers; /* of the last answer */
+    int upstream_header_count;
+    struct slice upstream_trailers; /* its lines */
+    int upstream_status;            /* of that answer */
+    struct slice proxy_host;        /* $proxy_host, once a proxy has the request */
+    int forced_status;              /* of the answer that an error page belongs to; 0: none */
+    bool in_error_page;             /* its own errors are shown plainly */
+    int internal_redirects;         /* bounded, so that error pages cannot go round */
 };
+
+/* $request_id: the client's X-Request-ID where that is well-formed, else a random one. $traceparent: likewise. */
+struct slice http_request_id(struct http_exchange *ex);
+struct slice http_traceparent(struct http_exchange *ex);
 
 /* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */
 void http_log(struct http_exchange *ex, enum log_level level, const char *format, ...)

@@ -350,3 +350,11 @@ struct slice http_find_arg(struct slice args, struct slice name)
     }
     return (struct slice){0};
 }
+
+bool http_is_field_value(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!char_is(s.data[i], CHAR_FIELD))
+            return false;
+    return true;
+}

@@ -99,6 +99,9 @@ struct slice http_find_arg(struct slice args, struct slice name);
 /* field-name ":" OWS field-value OWS (RFC 9112 section 5), without its line end. */
 bool http_parse_field(struct http_header *h, const char *line, const char *end);
 
+/* Whether a text may be a field's value: no control character but a tab. */
+bool http_is_field_value(struct slice s);
+
 /* tchar of RFC 9110 section 5.6.2. */
 bool http_is_token(struct slice s);
 

@@ -12,6 +12,8 @@ static const struct {
     int status;
     const char *reason;
 } reasons[] = {
+    {101, "Switching Protocols"},
+    {103, "Early Hints"},
     {200, "OK"},
     {201, "Created"},
     {202, "Accepted"},
@@ -180,7 +182,11 @@ static bool bodyless(int status)
 
 static void put_framing(struct cursor *c, struct http_response *res, const struct http_request *req)
 {
-    res->no_body = bodyless(res->status) || req->method == HTTP_HEAD;
+    res->no_body = (bodyless(res->status) && res->status != 101) || req->method == HTTP_HEAD;
+    if (res->status == 101) {
+        PUT(c, "Connection: upgrade\r\n");
+        return;
+    }
     if (!bodyless(res->status)) {
         if (res->content_length >= 0) {
             PUT(c, "Content-Length: ");
@@ -229,6 +235,20 @@ static bool append_variable_part(struct http_response *res, struct buf *out)
     return ok && buf_append(out, "\r\n", 2);
 }
 
+/* "Server: ...\r\nDate: ...\r\n", without what an upstream's own takes the place of. */
+static void put_stamp(struct cursor *c, const struct http_stamp *stamp, const struct http_response *res)
+{
+    if (!res->without_server && !res->without_date) {
+        put(c, stamp->text, stamp->len);
+        return;
+    }
+    size_t server_len = (size_t)((const char *)memchr(stamp->text, '\n', stamp->len) - stamp->text) + 1;
+    if (!res->without_server)
+        put(c, stamp->text, server_len);
+    if (!res->without_date)
+        put(c, stamp->text + server_len, stamp->len - server_len);
+}
+
 bool http_write_head(struct http_response *res, const struct http_request *req,
                      const struct http_head_options *options, struct buf *out)
 {
@@ -237,7 +257,7 @@ bool http_write_head(struct http_response *res, const struct http_request *req,
         return false;
     struct cursor c = {out->data + out->end};
     put_status_line(&c, res);
-    put(&c, options->stamp->text, options->stamp->len);
+    put_stamp(&c, options->stamp, res);
     put_framing(&c, res, req);
     if (res->accept_ranges)
         PUT(&c, "Accept-Ranges: bytes\r\n");

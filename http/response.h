@@ -42,10 +42,12 @@ struct http_response {
     struct http_piece *body, *last_piece;
     int64_t content_length; /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes */
     bool accept_ranges;
-    bool close;             /* this answer is the connection's last */
-    bool chunked;           /* decided when the head is written */
-    bool no_body;           /* HEAD, 204, 304: the body is not sent */
-    unsigned retry_after_s; /* 0: no Retry-After */
+    bool without_server, without_date; /* the headers hold others */
+    bool keeps_type;                   /* content_type is not to be guessed from a file's name */
+    bool close;                        /* this answer is the connection's last */
+    bool chunked;                      /* decided when the head is written */
+    bool no_body;                      /* HEAD, 204, 304: the body is not sent */
+    unsigned retry_after_s;            /* 0: no Retry-After */
 };
 
 void http_response_init(struct http_response *res);

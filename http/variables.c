@@ -27,8 +27,7 @@ static struct slice header(struct http_exchange *ex, struct slice name)
     return value ? *value : (struct slice){0};
 }
 
-/* Whether a header's name is `rest` with "_" for "-", in any case: $http_user_agent. */
-static bool names_header(struct slice name, struct slice rest)
+bool http_names_header(struct slice name, struct slice rest)
 {
     if (name.len != rest.len)
         return false;
@@ -162,23 +161,23 @@ GETTER(get_hostname)
 GETTER(get_http)
 {
     for (int i = 0; i < ex->req.header_count; i++)
-        if (names_header(ex->req.headers[i].name, rest))
+        if (http_names_header(ex->req.headers[i].name, rest))
             return ex->req.headers[i].value;
     return (struct slice){0};
 }
 
 GETTER(get_sent_http)
 {
-    if (names_header(SLICE("content-type"), rest))
+    if (http_names_header(SLICE("content-type"), rest))
         return ex->res.content_type;
-    if (names_header(SLICE("location"), rest))
+    if (http_names_header(SLICE("location"), rest))
         return ex->res.location;
-    if (names_header(SLICE("etag"), rest))
+    if (http_names_header(SLICE("etag"), rest))
         return ex->res.etag;
-    if (names_header(SLICE("content-length"), rest) && ex->res.content_length >= 0)
+    if (http_names_header(SLICE("content-length"), rest) && ex->res.content_length >= 0)
         return number(ex, (uint64_t)ex->res.content_length);
     for (struct http_response_header *h = ex->res.headers; h; h = h->next)
-        if (names_header(h->header.name, rest))
+        if (http_names_header(h->header.name, rest))
             return h->header.value;
     return (struct slice){0};
 }
@@ -452,26 +451,35 @@ static const struct http_variable variables[] = {
     {"time_local", false, get_time_local},
     {"uri", false, get_uri},
     {"weir_version", false, get_version},
+    {0},
 };
 
-const struct http_variable *http_find_variable(struct slice name, struct slice *rest)
+/* Looks through one table; a longer prefix does not win over an earlier one, as no prefix begins another. */
+static const struct http_variable *find_in(const struct http_variable *table, struct slice name,
+                                           struct slice *rest)
 {
-    static const struct http_variable capture = {"1", true, get_capture};
     const struct http_variable *by_prefix = NULL;
-    if (name.len == 1 && name.data[0] >= '1' && name.data[0] <= '9') {
-        *rest = name;
-        return &capture;
-    }
-    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
-        struct slice known = slice_of(variables[i].name);
-        if (!variables[i].prefix && slice_eq(known, name)) {
+    for (const struct http_variable *v = table; v->name; v++) {
+        struct slice known = slice_of(v->name);
+        if (!v->prefix && slice_eq(known, name)) {
             *rest = (struct slice){0};
-            return &variables[i];
+            return v;
         }
-        if (variables[i].prefix && name.len > known.len && slice_starts(name, known)) {
-            by_prefix = &variables[i];
+        if (v->prefix && name.len > known.len && slice_starts(name, known)) {
+            by_prefix = v;
             *rest = slice_from(name, known.len);
         }
     }
     return by_prefix;
+}
+
+const struct http_variable *http_find_variable(struct slice name, struct slice *rest)
+{
+    static const struct http_variable capture = {"1", true, get_capture};
+    if (name.len == 1 && name.data[0] >= '1' && name.data[0] <= '9') {
+        *rest = name;
+        return &capture;
+    }
+    const struct http_variable *v = find_in(variables, name, rest);
+    return v ? v : find_in(http_upstream_variables, name, rest);
 }

@@ -15,6 +15,12 @@ struct http_variable {
 /* The value of a named group of a regular expression; `rest` is its name. */
 extern const struct http_variable http_named_capture;
 
+/* Of http/variables_upstream.c, ended by one without a name. */
+extern const struct http_variable http_upstream_variables[];
+
+/* Whether a header's name is `rest` with "_" for "-", in any case: $http_user_agent. */
+bool http_names_header(struct slice name, struct slice rest);
+
 /* The variable of that name, or NULL; *rest is what follows a prefix. */
 const struct http_variable *http_find_variable(struct slice name, struct slice *rest);
 

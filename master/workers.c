@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "shm/keyed.h"
+#include "shm/peer.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -142,6 +143,7 @@ static void on_child_end(struct master *m, int slot, int status)
     shm_slot_clear_gauges(s);
     keyed_reclaim(m->shm, slot);
     permit_reclaim(m->shm, slot);
+    peer_reclaim(m->shm, slot);
     for (int i = 0; i < SHM_POOLS; i++)
         pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[i].figures);
     bool replace =

@@ -45,7 +45,7 @@ static const char *resolve(const char *host, unsigned port, struct net_address *
     return NULL;
 }
 
-static const char *parse_host(struct slice host, unsigned port, struct net_address *out)
+static const char *parse_host(struct slice host, unsigned port, bool names, struct net_address *out)
 {
     char text[256];
     struct in_addr v4 = {INADDR_ANY};
@@ -71,10 +71,10 @@ static const char *parse_host(struct slice host, unsigned port, struct net_addre
         set_v4(out, v4, port);
         return NULL;
     }
-    return resolve(text, port, out);
+    return names ? resolve(text, port, out) : "it is no address";
 }
 
-const char *net_address_parse(struct slice text, struct net_address *out)
+static const char *parse(struct slice text, bool names, struct net_address *out)
 {
     unsigned long long port = 80;
     memset(out, 0, sizeof *out);
@@ -102,7 +102,79 @@ const char *net_address_parse(struct slice text, struct net_address *out)
     }
     if (port_text.len && (!slice_to_u64(port_text, 65535, &port) || port == 0))
         return "invalid port; it is a number from 1 to 65535";
-    return parse_host(host, (unsigned)port, out);
+    return parse_host(host, (unsigned)port, names, out);
+}
+
+const char *net_address_parse(struct slice text, struct net_address *out)
+{
+    return parse(text, true, out);
+}
+
+const char *net_address_parse_literal(struct slice text, struct net_address *out)
+{
+    return parse(text, false, out);
+}
+
+/* Whether inet_pton or a path has nothing to say about it. */
+static bool is_name(struct slice host)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in_addr v4;
+    if (host.len == 0 || host.data[0] == '[' || slice_eq(host, SLICE("*")))
+        return false;
+    if (host.len >= sizeof text)
+        return true;
+    memcpy(text, host.data, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, &v4) != 1;
+}
+
+void net_address_set_port(struct net_address *a, unsigned port)
+{
+    if (a->addr.ss_family == AF_INET)
+        ((struct sockaddr_in *)&a->addr)->sin_port = htons((uint16_t)port);
+    else if (a->addr.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&a->addr)->sin6_port = htons((uint16_t)port);
+}
+
+bool net_split_port(struct slice text, struct slice *host, unsigned *port)
+{
+    unsigned long long number = 80;
+    const char *colon = text.len ? memrchr(text.data, ':', text.len) : NULL;
+    *host = (struct slice){text.data, colon ? (size_t)(colon - text.data) : text.len};
+    if (colon && (!slice_to_u64(slice_from(text, host->len + 1), 65535, &number) || number == 0))
+        return false;
+    *port = (unsigned)number;
+    return is_name(*host) && host->len < 254;
+}
+
+const char *net_address_resolve(struct slice text, struct net_address *out, int most, int *count,
+                                struct slice *host, unsigned *port)
+{
+    char name[256];
+    *count = 1;
+    if (slice_starts(text, SLICE("unix:")) || !net_split_port(text, host, port)) {
+        *host = (struct slice){0};
+        return net_address_parse(text, out);
+    }
+    memcpy(name, host->data, host->len);
+    name[host->len] = '\0';
+    *count = 0;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG},
+                    *found = NULL;
+    if (getaddrinfo(name, NULL, &hints, &found) != 0 || !found)
+        return "host not found in upstream; check the name, or write an address";
+    for (struct addrinfo *a = found; a && *count < most; a = a->ai_next) {
+        struct net_address *to = &out[(*count)++];
+        memset(to, 0, sizeof *to);
+        memcpy(&to->addr, a->ai_addr, a->ai_addrlen);
+        to->len = a->ai_addrlen;
+        net_address_set_port(to, *port);
+    }
+    freeaddrinfo(found);
+    if (slice_eq(*host, SLICE("localhost")))
+        *host = (struct slice){0}; /* it stays what it is */
+    return NULL;
 }
 
 bool net_address_eq(const struct net_address *a, const struct net_address *b)

@@ -22,6 +22,22 @@ enum { NET_ADDRESS_TEXT_BYTES = 128 };
  */
 const char *net_address_parse(struct slice text, struct net_address *out);
 
+/* The same without names. */
+const char *net_address_parse_literal(struct slice text, struct net_address *out);
+
+/*
+ * The same for a server: all addresses of a name, at most `most`. Sets *host and *port where the text holds a name; else
+ * host->data is NULL.
+ */
+const char *net_address_resolve(struct slice text, struct net_address *out, int most, int *count,
+                                struct slice *host, unsigned *port);
+
+/* "name" or "name:port", the port 80 by default. False: it is neither. */
+bool net_split_port(struct slice text, struct slice *host, unsigned *port);
+
+/* The same address with another port. */
+void net_address_set_port(struct net_address *a, unsigned port);
+
 bool net_address_eq(const struct net_address *a, const struct net_address *b);
 
 /* "127.0.0.1:80", "[::1]:80", "unix:/path". Returns out. */

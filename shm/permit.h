@@ -226,6 +226,9 @@ uint32_t permit_next_changed(struct permit_user *u);
 /* Whether permit_next_changed has anything to say: a look at a few words. */
 bool permit_any_changed(const struct permit_user *u);
 
+/* Makes the process of another slot look, as if its permits had changed. */
+void permit_poke(struct permit_user *u, int slot);
+
 /* Empties the socket; before permit_next_changed. */
 void permit_heard(struct permit_user *u);
 

@@ -63,6 +63,11 @@ void permit_wake(struct permit_region *r, int from, const struct permit_calls *c
         close(own);
 }
 
+void permit_poke(struct permit_user *u, int slot)
+{
+    wake_one(&permit_region(u->shm)->parts[slot], u->socket);
+}
+
 bool permit_open(struct permit_user *u, struct shm *shm, int slot)
 {
     struct permit_part *part = &permit_region(shm)->parts[slot];

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "shm/keyed.h"
+#include "shm/peer.h"
 #include "shm/permit.h"
 
 #include <string.h>
@@ -12,7 +13,8 @@
 
 #define PERMITS_AT ((sizeof(struct shm) + 63) / 64 * 64)
 #define KEYED_AT (PERMITS_AT + (sizeof(struct permit_region) + 63) / 64 * 64)
-#define TOTAL_BYTES (KEYED_AT + sizeof(struct keyed_region))
+#define PEERS_AT (KEYED_AT + (sizeof(struct keyed_region) + 63) / 64 * 64)
+#define TOTAL_BYTES (PEERS_AT + sizeof(struct peer_region))
 
 struct shm *shm_create(void)
 {
@@ -23,6 +25,7 @@ struct shm *shm_create(void)
         return NULL;
     shm->permits = (struct permit_region *)(void *)((char *)shm + PERMITS_AT);
     shm->keyed = (struct keyed_region *)(void *)((char *)shm + KEYED_AT);
+    shm->peers = (struct peer_region *)(void *)((char *)shm + PEERS_AT);
     shm->layout_version = SHM_LAYOUT_VERSION;
     shm->slot_count = SHM_SLOTS;
     shm->start_mono_ms = clock_mono_ms();

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 3,
+    SHM_LAYOUT_VERSION = 4,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
@@ -80,6 +80,7 @@ enum { SHM_RELOAD_NONE, SHM_RELOAD_IN_PLACE, SHM_RELOAD_RESPAWN };
 
 struct permit_region;
 struct keyed_region;
+struct peer_region;
 
 struct shm {
     uint32_t layout_version;
@@ -90,6 +91,7 @@ struct shm {
     _Atomic uint64_t restarts_by_exit, restarts_by_signal;
     struct permit_region *permits; /* behind the slots: shm/permit.h */
     struct keyed_region *keyed;    /* and behind those: shm/keyed.h */
+    struct peer_region *peers;     /* and last: shm/peer.h */
     struct shm_slot slots[SHM_SLOTS];
 };
 

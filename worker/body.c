@@ -14,29 +14,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int open_named(const char *dir)
-{
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/weir-body-XXXXXX", dir) >= (int)sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    int fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
-    return fd;
-}
-
-static int open_temp(const char *dir)
-{
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == ENOENT && fd_make_dirs(dir, 0700) == 0)
-        fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) /* a file system without O_TMPFILE */
-        return open_named(dir);
-    return fd;
-}
-
 static int temp_failed(struct http_exchange *ex, const struct settings *s, const char *what)
 {
     http_log(ex, LOG_LEVEL_CRIT, "%s() in client_body_temp_path \"%s\" failed (%d: %s)", what,
@@ -48,7 +25,7 @@ static int spill(struct http_exchange *ex, const struct settings *s)
 {
     struct slice part = buf_slice(&ex->body);
     if (ex->body_fd < 0)
-        ex->body_fd = open_temp(s->client_body_temp_path.data);
+        ex->body_fd = fd_open_unnamed(s->client_body_temp_path.data);
     if (ex->body_fd < 0)
         return temp_failed(ex, s, "open");
     if (fd_write_all(ex->body_fd, part.data, part.len) < 0)

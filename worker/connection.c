@@ -167,8 +167,14 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
         limit_timeout(c);
         return;
     }
-    if (c->proxy) {
-        proxy_timeout(c);
+    if (c->throttled) {
+        c->throttled = false;
+        connection_drive(c);
+        return;
+    }
+    if (c->state == CONNECTION_PROXY) { /* a body that is sent on while it comes */
+        log_info("client timed out while sending the body of a request");
+        connection_close(c);
         return;
     }
     if (c->state == CONNECTION_DELAYED) {

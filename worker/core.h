@@ -22,8 +22,9 @@ enum {
     LINGER_SILENCE_MS = 5000,     /* a lingering connection is closed once nothing came for so long */
     EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
     POOLS_MAX = SHM_POOLS,
-    URGENT_PRIORITY = 1, /* of libev's: finished and admitted work goes before new requests */
-    URGENT_EVERY = 4     /* connections served between two looks for such work */
+    WORKER_TIMER_PROXY = 1, /* kinds of wheel entries; 0: a connection's */
+    URGENT_PRIORITY = 1,    /* of libev's: finished and admitted work goes before new requests */
+    URGENT_EVERY = 4        /* connections served between two looks for such work */
 };
 
 enum connection_state {
@@ -34,6 +35,7 @@ enum connection_state {
     CONNECTION_HANDLER, /* a handler has the request */
     CONNECTION_PROXY,   /* an upstream has the request; its answer has not begun */
     CONNECTION_SEND,    /* sending a body that did not go out at once, or streaming */
+    CONNECTION_TUNNEL,  /* another protocol: bytes go both ways (worker/tunnel.c) */
     CONNECTION_LINGER, /* answered and shut down; reading what the client still sends, so that it sees the answer */
 };
 
@@ -75,6 +77,7 @@ struct connection {
     bool linger_after;   /* and linger before that: the client may still be sending */
     bool eof;            /* the client sends nothing more */
     bool more_later;     /* a stream that has had its share of this turn */
+    bool throttled;      /* limit_rate: the timer says when to go on */
     bool in_drive;       /* connection_drive is on the stack */
     bool dead;           /* closed inside connection_drive: freed when it returns */
     uint8_t remote_len;
@@ -209,6 +212,12 @@ bool send_flush(struct connection *c, bool more_follows);
 /* A stretch of a body whose source is a handler or an upstream goes into the output, framed. */
 bool send_stretch(struct connection *c, struct slice stretch);
 
+/*
+ * How much of the body may be sent now by limit_rate; 0: none, and the connection goes on when there is more.
+ * UINT64_MAX: no bound.
+ */
+uint64_t send_allowance(struct connection *c);
+
 /* Sends the rest of the body. True when all of it went. */
 bool send_body(struct connection *c);
 
@@ -235,8 +244,11 @@ bool request_is_last(const struct connection *c);
 /* Whether error_page has something for this status. */
 bool request_has_error_page(const struct connection *c, int status);
 
-/* The body is there. */
+/* The body is there, or goes on to an upstream while it comes. */
 void request_run(struct connection *c);
+
+/* Another URI answers in place of this one: "/path?args". */
+void request_redirect(struct connection *c, struct slice uri);
 
 /* Input that is no request: answers and closes. */
 void request_refuse(struct connection *c, struct slice head, const struct http_error *error);

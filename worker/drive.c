@@ -45,6 +45,28 @@ static bool use_head(struct connection *c, struct input *in)
     return true;
 }
 
+/* A body that is sent on to an upstream while it comes. */
+static bool use_passing_body(struct connection *c, struct input *in)
+{
+    bool done = false;
+    int error = 0;
+    if (proxy_body_waits(c))
+        return false;
+    size_t n = body_take(c, in->data, in->len, &done, &error);
+    in->data += n;
+    in->len -= n;
+    if (error) {
+        in->len = 0;
+        c->ex->res.close = c->linger_after = true;
+        proxy_abort(c);
+        request_answer(c, error);
+        return true;
+    }
+    c->ex->body_whole = done;
+    proxy_body_came(c, done);
+    return in->len > 0;
+}
+
 static bool use_body(struct connection *c, struct input *in)
 {
     bool done = false;
@@ -57,11 +79,18 @@ static bool use_body(struct connection *c, struct input *in)
         c->ex->res.close = c->linger_after = true;
         request_answer(c, error);
     } else if (done) {
+        c->ex->body_whole = true;
         request_run(c);
     } else {
         connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
     }
     return error || done;
+}
+
+/* The request is with its upstream, and its body still comes. */
+static bool passes_body(const struct connection *c)
+{
+    return c->state == CONNECTION_PROXY && c->proxy && !c->ex->body_whole;
 }
 
 /* No more input may be used before output has gone. */
@@ -78,6 +107,8 @@ static bool use_input(struct connection *c, struct input *in)
         return false;
     if (c->state == CONNECTION_HEAD)
         return use_head(c, in);
+    if (passes_body(c))
+        return use_passing_body(c, in);
     return c->state == CONNECTION_BODY && use_body(c, in);
 }
 
@@ -159,7 +190,8 @@ static void watch(struct connection *c)
 {
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && c->state != CONNECTION_BODY;
     bool want_write = c->out || (c->state == CONNECTION_SEND && ((!c->job && !c->proxy) || c->more_later));
-    int events = (full || c->eof ? 0 : EV_READ) | (want_write ? EV_WRITE : 0);
+    full |= passes_body(c) && proxy_body_waits(c);
+    int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled ? EV_WRITE : 0);
     struct ev_loop *loop = connection_worker(c)->loop;
     if ((c->io.events & (EV_READ | EV_WRITE)) == events)
         return;
@@ -187,7 +219,9 @@ static void drive_and_settle(struct connection *c, struct input *in)
         settle_head(c);
     else if (!c->dead && c->state != CONNECTION_LINGER)
         become_busy(c);
-    if (!c->dead)
+    if (!c->dead && c->state == CONNECTION_TUNNEL)
+        tunnel_begin(c);
+    else if (!c->dead)
         watch(c);
     c->in_drive = false;
     if (c->dead)
@@ -257,6 +291,11 @@ static void read_ahead(struct connection *c)
     ssize_t n = recv(c->io.fd, w->input, READ_AHEAD_BYTES, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (n <= 0 && proxy_ignores_abort(c)) {
+        c->eof = true;
+        watch(c);
+        return;
+    }
     if (n == 0 && !has_request_at_work(c) && !c->proxy) {
         c->eof = true; /* it may only have closed its sending side: it still gets its answer */
         c->close_after |= c->state == CONNECTION_HEAD;
@@ -291,11 +330,13 @@ void connection_on_event(struct ev_loop *loop, ev_io *io, int events)
     struct connection *c = (struct connection *)io; /* its first member */
     struct worker *w = connection_worker(c);
     (void)loop;
-    if (events & EV_WRITE)
+    if (c->state == CONNECTION_TUNNEL)
+        tunnel_on_client(c, events);
+    else if (events & EV_WRITE)
         connection_drive(c); /* what can be read comes with the next turn */
     else if (c->state == CONNECTION_LINGER)
         linger(c);
-    else if (has_request_at_work(c) || c->state == CONNECTION_SEND || c->out)
+    else if (!passes_body(c) && (has_request_at_work(c) || c->state == CONNECTION_SEND || c->out))
         read_ahead(c);
     else
         read_and_drive(c);

@@ -6,7 +6,7 @@
  * requests wait for each other. It holds them until its answer has gone, or until its handler ends where that runs on
  * without a client. The exchange carries them; whoever frees it gives them back.
  */
-#include "worker/core.h"
+#include "worker/proxy.h"
 
 #include "base/clock.h"
 
@@ -315,6 +315,7 @@ static void on_datagram(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     permit_heard(&w->permits);
     limit_settle(w);
+    proxy_settle_queues(w);
 }
 
 /* A change is seen here even where nobody could say it, because who made it died in between. */

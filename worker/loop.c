@@ -1,6 +1,7 @@
 /*
  * worker/loop.c - a worker process: becoming one, its loop, its signals, its messages from the master, its end.
  */
+#include "worker/proxy.h"
 #include "worker/upstream.h"
 
 #include "base/clock.h"
@@ -23,13 +24,21 @@ enum { DRAIN_GRACE_MS = 200, PURGE_AFTER_REQUESTS = 1, REFUSALS_IN_A_ROW = 16 };
 
 /* --- time --- */
 
+static void on_deadline(struct wheel_entry *e, void *worker)
+{
+    if (e->kind == WORKER_TIMER_PROXY)
+        proxy_on_timer(e);
+    else
+        connection_on_timer(e, worker);
+}
+
 static void on_wheel(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct worker *w = timer->data;
     (void)loop;
     (void)events;
     w->wheel_armed_ms = 0;
-    wheel_advance(&w->wheel, w->now_ms, connection_on_timer, w);
+    wheel_advance(&w->wheel, w->now_ms, on_deadline, w);
 }
 
 static void arm_wheel(struct worker *w)
@@ -130,7 +139,9 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     }
     requests_before = requests;
     limit_log_silent(w);
-    upstream_close_idle(w, w->draining);
+    upstream_look_after(w);
+    proxy_settle_queues(w);
+    resolve_look_after(w);
     worker_publish_figures(w);
 }
 
@@ -345,7 +356,8 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     file_cache_init(&w->files);
     take_time(w);
     watch_time(w);
-    return offload_open_pools(w) && limit_open(w) && accept_open(w);
+    return offload_open_pools(w) && limit_open(w) && upstream_open_all(w) && resolve_open(w) &&
+           health_open(w) && accept_open(w);
 }
 
 int worker_run(const struct worker_options *options)

@@ -1,95 +1,146 @@
 /*
- * worker/proxy.c - a request's way through an upstream: connecting, sending, the answer's head, its body.
+ * worker/proxy.c - a request's way through an upstream: choosing servers, connecting, trying the next one, the end.
  *
- * Everything happens on the loop. The request's body has been read whole before; the answer's body is passed on as it comes,
- * and the upstream is read only as fast as the client takes it: at most PROXY_PASS_BYTES wait here.
+ * Everything happens on the loop. Sending is in proxy_send.c, the answer's head in proxy_receive.c and proxy_answer.c, its
+ * body in proxy_body.c, protocols that take the connection over in tunnel.c.
  */
-#include "worker/proxy.h"
-
 #include "worker/proxy_internal.h"
+
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-enum { FILE_BYTES = 32 << 10 };
-
-static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events);
-static void try_next(struct proxy *p, int status);
-
-static struct worker *worker_of(const struct proxy *p)
-{
-    return connection_worker(p->c);
-}
 
 void proxy_watch(struct proxy *p, int events)
 {
     ev_io *io = &p->uc->io;
     if ((io->events & (EV_READ | EV_WRITE)) == events && ev_is_active(io))
         return;
-    ev_io_stop(worker_of(p)->loop, io);
+    ev_io_stop(proxy_worker(p)->loop, io);
     ev_io_set(io, io->fd, events);
     if (events)
-        ev_io_start(worker_of(p)->loop, io);
+        ev_io_start(proxy_worker(p)->loop, io);
 }
+
+void proxy_set_timer(struct proxy *p, int64_t after_ms)
+{
+    struct worker *w = proxy_worker(p);
+    if (after_ms <= 0)
+        wheel_clear(&p->timer);
+    else
+        wheel_set(&w->wheel, &p->timer, w->now_ms + (uint64_t)after_ms);
+}
+
+/* --- the log --- */
 
 void proxy_log(struct proxy *p, const char *what)
 {
     http_log(p->c->ex, LOG_LEVEL_ERROR, "%s", what);
 }
 
-/* "http://ADDRESS/URI", the URI as the request line has it. */
-static void name_upstream(struct proxy *p, const struct peer *peer)
+void proxy_log_errno(struct proxy *p, const char *call, int error)
 {
-    struct slice line = buf_slice(&p->request);
-    size_t start = 0, end;
-    while (start < line.len && line.data[start++] != ' ') {
-    }
-    for (end = start; end < line.len && line.data[end] != ' '; end++) {
-    }
-    const char *colon = peer->address.addr.ss_family == AF_UNIX ? ":" : "";
-    p->c->ex->upstream = arena_printf(&p->c->ex->arena, "http://%s%s%.*s", peer->text, colon,
-                                      (int)(end - start), line.data + start);
-}
-
-static void log_upstream_errno(struct proxy *p, const char *call, int error)
-{
-    char text[128];
-    snprintf(text, sizeof text, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
-             p->state == PROXY_CONNECT ? "connecting to"
+    http_log(p->c->ex, LOG_LEVEL_ERROR, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
+             p->state <= PROXY_CONNECT ? "connecting to"
              : p->state == PROXY_SEND  ? "sending request to"
              : p->state == PROXY_HEAD  ? "reading response header from"
                                        : "reading");
-    proxy_log(p, text);
 }
 
-/* Lets go of the connection to the upstream. */
-void proxy_drop_upstream(struct proxy *p, bool keep)
+/* "http://ADDRESS/URI", the URI as the request line has it. */
+static void name_upstream(struct proxy *p, const struct peer *peer)
 {
-    if (!p->uc)
+    struct slice line = slice_from(buf_slice(&p->request), p->prefix_len);
+    const char *first = line.len ? memchr(line.data, ' ', line.len) : NULL;
+    struct slice uri = first ? slice_from(line, (size_t)(first - line.data) + 1) : SLICE("");
+    const char *second = uri.len ? memchr(uri.data, ' ', uri.len) : NULL;
+    if (second)
+        uri.len = (size_t)(second - uri.data);
+    size_t text_len = strlen(peer->text), colon = peer->address.addr.ss_family == AF_UNIX;
+    char *text = arena_alloc(&p->c->ex->arena, 7 + text_len + colon + uri.len);
+    if (!text)
         return;
-    if (keep)
-        upstream_keep(p->uc);
+    memcpy(text, "http://", 7);
+    memcpy(text + 7, peer->text, text_len);
+    if (colon)
+        text[7 + text_len] = ':';
+    memcpy(text + 7 + text_len + colon, uri.data, uri.len);
+    p->c->ex->upstream = (struct slice){text, 7 + text_len + colon + uri.len};
+}
+
+/* --- one try --- */
+
+/* For $upstream_addr and its kin. */
+static bool begin_try(struct proxy *p, struct slice addr)
+{
+    struct http_exchange *ex = p->c->ex;
+    struct http_try *t = arena_zalloc(&ex->arena, sizeof *t);
+    if (!t)
+        return false;
+    *t = (struct http_try){.addr = arena_dup(&ex->arena, addr),
+                           .start_us = clock_mono_us(),
+                           .connect_us = HTTP_TRY_NEVER,
+                           .header_us = HTTP_TRY_NEVER,
+                           .response_us = HTTP_TRY_NEVER,
+                           .new_group = p->tries == 0 && ex->last_try != NULL};
+    if (ex->last_try)
+        ex->last_try->next = t;
     else
+        ex->tries = t;
+    ex->last_try = p->try = t;
+    return true;
+}
+
+void proxy_end_try(struct proxy *p, enum upstream_result result, int status, bool keep)
+{
+    if (p->try) {
+        p->try->status = status;
+        p->try->response_us = clock_mono_us() - p->try->start_us;
+        p->try->body_len = p->body_seen;
+    }
+    if (p->uc && keep)
+        upstream_keep(p->uc);
+    else if (p->uc)
         upstream_close(p->uc);
     p->uc = NULL;
+    if (p->peer) {
+        struct upstream_outcome outcome = {result, status, p->try ? p->try->response_us : 0};
+        balance_done(proxy_worker(p), p->u, p->peer, &outcome);
+        peer_release(p->peer);
+    }
+    p->peer = NULL;
+    p->try = NULL;
+    wheel_clear(&p->timer);
+}
+
+static void mark_tried(struct proxy *p)
+{
+    size_t i = (size_t)(p->peer->shared - proxy_worker(p)->shm->peers->peers);
+    p->tried[i / 64] |= 1ull << i % 64;
+    p->tries++;
 }
 
 void proxy_destroy(struct proxy *p)
 {
-    proxy_drop_upstream(p, false);
+    if (p->state == PROXY_WAIT)
+        proxy_leave_queue(p);
+    list_remove(&p->link); /* of those that wait for a name */
+    proxy_end_try(p, UPSTREAM_LEFT, 0, false);
     p->c->proxy = NULL;
+    if (p->u)
+        p->u->users--;
     buf_free(&p->request);
-    buf_free(&p->in);
+    proxy_free_body(p);
     free(p);
 }
 
-/* The request ends with this status: no answer of an upstream has begun to go to the client. */
 void proxy_fail(struct proxy *p, int status)
 {
     struct connection *c = p->c;
     bool driven = c->in_drive; /* by whoever has called: it goes on itself */
+    if (p->streams && !c->ex->body_whole)
+        c->ex->res.close = c->linger_after = true;
     proxy_destroy(p);
     connection_hold(c);
     request_answer(c, status);
@@ -97,248 +148,280 @@ void proxy_fail(struct proxy *p, int status)
         connection_drive(c);
 }
 
-/* --- connecting and sending --- */
+/* --- connecting --- */
 
-static void begin_to_send(struct proxy *p)
+/* The PROXY protocol names a client, and so does a local address with variables: such connections are not for others. */
+static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net_address *local)
 {
-    p->state = PROXY_SEND;
-    p->request_sent = 0;
-    p->body_sent = 0;
-    p->sent = false;
-    connection_set_timer(p->c, proxy_settings(p)->proxy_send_timeout_ms);
-}
-
-static void note_failure(struct proxy *p, struct peer *peer)
-{
-    upstream_failed(peer, worker_of(p)->now_ms);
-    p->tried[peer - p->to->upstream->peers] = true;
-    p->tries++;
-}
-
-/* One server after the other, until one takes a connection or none is left. */
-static void connect_somewhere(struct proxy *p)
-{
-    struct worker *w = worker_of(p);
-    struct upstream *u = p->to->upstream;
-    struct peer *peer;
-    while ((peer = p->tries < u->peer_count ? upstream_choose(u, p->tried, w->now_ms) : NULL)) {
-        name_upstream(p, peer);
-        p->uc = upstream_connect(w, u, peer, true);
-        if (p->uc)
-            break;
-        p->state = PROXY_CONNECT;
-        http_log(p->c->ex, LOG_LEVEL_ERROR, "connect() to %s failed (%d: %s) while connecting to upstream",
-                 peer->text, errno, strerror(errno));
-        note_failure(p, peer);
-    }
-    if (!peer) {
-        if (p->tries == 0)
-            proxy_log(p, "no live upstreams while connecting to upstream");
-        proxy_fail(p, p->status ? p->status : 502);
+    const struct settings *s = proxy_settings(p);
+    *dial = (struct upstream_dial){.keepalive = s->proxy_socket_keepalive,
+                                   .fresh = s->proxy_protocol != CONF_PROXY_PROTOCOL_OFF};
+    if (!p->to->bind)
+        return;
+    struct slice text = http_template_expand(p->to->bind, p->c->ex);
+    if (text.len == 0)
+        return;
+    bool has_port = memchr(text.data, ':', text.len) != NULL;
+    if (net_address_parse_literal(text, local)) {
+        http_log(p->c->ex, LOG_LEVEL_ERROR, "invalid local address \"%.*s\" in \"proxy_bind\"",
+                 SLICE_ARGS(text));
         return;
     }
+    if (!has_port)
+        net_address_set_port(local, 0);
+    dial->local = local;
+    dial->transparent = p->to->bind_transparent;
+    dial->kind = 1;
+    for (size_t i = 0; i < text.len; i++)
+        dial->kind = dial->kind * 31 + (unsigned char)text.data[i];
+}
+
+static void use_connection(struct proxy *p)
+{
     p->reused = p->uc->requests > 0;
-    p->any_read = p->eof = false;
+    p->any_read = p->eof = p->sent = false;
     p->broken = p->send_error = 0;
     p->in.start = p->in.end = 0;
     p->uc->io.data = p;
-    ev_set_cb(&p->uc->io, on_upstream_event);
+    ev_set_cb(&p->uc->io, proxy_on_upstream_event);
     if (p->reused) {
-        begin_to_send(p);
-    } else {
-        p->state = PROXY_CONNECT;
-        connection_set_timer(p->c, proxy_settings(p)->proxy_connect_timeout_ms);
+        p->try->connect_us = 0;
+        proxy_begin_to_send(p);
+        proxy_go_on_sending(p);
+        return;
     }
+    p->state = PROXY_CONNECT;
+    proxy_set_timer(p, proxy_settings(p)->proxy_connect_timeout_ms);
     proxy_watch(p, EV_WRITE);
 }
 
-/* Sends the piece of a body that is in a file. 1: all, 0: wait, -1: failed. */
-static int send_file(struct proxy *p)
+/* Out of tries, or of time for them. */
+static bool is_exhausted(const struct proxy *p)
 {
-    static char bytes[FILE_BYTES];
-    const struct http_exchange *ex = p->c->ex;
-    while (ex->body_fd >= 0 && p->body_sent < ex->body_len) {
-        ssize_t n = pread(ex->body_fd, bytes, sizeof bytes, (off_t)p->body_sent);
-        ssize_t sent = n <= 0 ? -1 : send(p->uc->io.fd, bytes, (size_t)n, MSG_NOSIGNAL);
-        if (sent < 0)
-            return n > 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
-        p->body_sent += (uint64_t)sent;
-        connection_set_timer(p->c, proxy_settings(p)->proxy_send_timeout_ms);
-    }
-    return 1;
+    const struct settings *s = proxy_settings(p);
+    if (p->tries == 0)
+        return false;
+    uint64_t spent_ms = (clock_mono_us() - p->start_us) / 1000;
+    return p->tries >= p->u->peer_count || (s->proxy_next_tries && p->tries >= s->proxy_next_tries) ||
+           (s->proxy_next_timeout_ms && spent_ms >= (uint64_t)s->proxy_next_timeout_ms);
 }
 
-/* Sending failed: the other side may have answered before it closed, so what has come decides. */
-static void stop_sending(struct proxy *p)
+static enum upstream_choice choose(struct proxy *p)
 {
-    p->send_error = errno;
-    p->state = PROXY_HEAD; /* not sent: the connection is not kept */
-    proxy_watch(p, EV_READ);
+    struct upstream_ask ask = {
+        .ex = p->c->ex, .key = p->hash_key, .tried = p->tried, .waited = p->queued_us != 0};
+    if (is_exhausted(p))
+        return UPSTREAM_NONE;
+    enum upstream_choice choice = balance_choose(proxy_worker(p), p->u, &ask, &p->peer);
+    if (p->peer)
+        p->peer->refs++;
+    return choice;
 }
 
-static void go_on_sending(struct proxy *p)
+static void give_up(struct proxy *p, enum upstream_choice choice)
 {
-    while (p->request_sent < buf_len(&p->request)) {
-        struct slice rest = slice_from(buf_slice(&p->request), p->request_sent);
-        bool more = p->c->ex->body_fd >= 0;
-        ssize_t n = send(p->uc->io.fd, rest.data, rest.len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            proxy_watch(p, EV_WRITE | EV_READ);
-            return;
-        }
-        if (n < 0) {
-            stop_sending(p);
-            return;
-        }
-        p->request_sent += (size_t)n;
-        connection_set_timer(p->c, proxy_settings(p)->proxy_send_timeout_ms);
+    if (p->tries == 0) {
+        proxy_log(p, choice == UPSTREAM_BUSY ? "upstream has no server with a free connection"
+                                             : "no live upstreams while connecting to upstream");
+        if (begin_try(p, p->u->name)) /* as nginx shows it */
+            proxy_end_try(p, UPSTREAM_NOT_ASKED, 502, false);
     }
-    int result = send_file(p);
-    if (result < 0) {
-        stop_sending(p);
+    proxy_fail(p, p->status ? p->status : 502);
+}
+
+/* One server after the other, until one takes a connection or none is left. */
+void proxy_find_server(struct proxy *p)
+{
+    struct worker *w = proxy_worker(p);
+    struct upstream_dial dial;
+    struct net_address local;
+    enum upstream_choice choice;
+    p->state = PROXY_CONNECT;
+    while ((choice = choose(p)) == UPSTREAM_CHOSEN) {
+        if (!begin_try(p, slice_of(p->peer->text))) {
+            proxy_fail(p, 500);
+            return;
+        }
+        name_upstream(p, p->peer);
+        prepare_dial(p, &dial, &local);
+        p->uc = upstream_connect(w, p->u, p->peer, &dial);
+        if (p->uc) {
+            use_connection(p);
+            return;
+        }
+        http_log(p->c->ex, LOG_LEVEL_ERROR, "connect() to %s failed (%d: %s) while connecting to upstream",
+                 p->peer->text, errno, strerror(errno));
+        mark_tried(p);
+        proxy_end_try(p, UPSTREAM_FAILED, 502, false);
+        if (!(proxy_settings(p)->proxy_next_upstream & CONF_NEXT_ERROR)) {
+            choice = UPSTREAM_NONE;
+            break;
+        }
+    }
+    if (choice == UPSTREAM_BUSY && proxy_enqueue(p))
         return;
-    }
-    if (result > 0) {
-        p->sent = true;
-        p->state = PROXY_HEAD;
-        connection_set_timer(p->c, proxy_settings(p)->proxy_read_timeout_ms);
-    }
-    proxy_watch(p, result > 0 ? EV_READ : EV_READ | EV_WRITE);
+    give_up(p, choice);
 }
+
+/* --- the next server --- */
 
 /* Requests that must not be sent twice (RFC 9110 section 9.2.2). */
 static bool may_repeat(const struct proxy *p)
 {
     enum http_method m = p->c->ex->req.method;
-    return p->request_sent == 0 || (m != HTTP_POST && m != HTTP_PATCH && m != HTTP_OTHER);
+    bool idempotent = m != HTTP_POST && m != HTTP_PATCH && m != HTTP_OTHER;
+    return !p->streamed && (p->request_sent == 0 || idempotent ||
+                            proxy_settings(p)->proxy_next_upstream & CONF_NEXT_NON_IDEMPOTENT);
 }
 
-/* The server failed before its answer began: another one is asked, where that may be; else the client gets the status. */
-static void try_next(struct proxy *p, int status)
+bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why)
 {
-    struct peer *peer = p->uc->peer;
-    bool stale =
-        p->reused && !p->any_read && status == 502; /* a kept connection that was just being closed */
-    proxy_drop_upstream(p, false);
-    if (!stale)
-        note_failure(p, peer);
+    const struct settings *s = proxy_settings(p);
+    uint64_t spent_ms = (clock_mono_us() - p->start_us) / 1000;
+    return s->proxy_next_upstream & why && !(s->proxy_next_upstream & CONF_NEXT_OFF) && may_repeat(p) &&
+           p->tries + 1 < p->u->peer_count && (!s->proxy_next_tries || p->tries + 1 < s->proxy_next_tries) &&
+           (!s->proxy_next_timeout_ms || spent_ms < (uint64_t)s->proxy_next_timeout_ms);
+}
+
+void proxy_next(struct proxy *p, enum conf_next_upstream why, int status)
+{
+    /* A kept connection that was just being closed says nothing of its server, which is asked again. */
+    bool stale = p->reused && !p->any_read && why == CONF_NEXT_ERROR;
+    bool go_on = stale ? may_repeat(p) : proxy_may_go_on(p, why);
+    bool blameless = why == CONF_NEXT_HTTP_403 || why == CONF_NEXT_HTTP_404;
     p->status = status;
-    if (may_repeat(p) && (stale || p->to->upstream->peer_count > 1))
-        connect_somewhere(p);
+    if (!stale)
+        mark_tried(p);
+    proxy_end_try(p,
+                  stale       ? UPSTREAM_NOT_ASKED
+                  : blameless ? UPSTREAM_SERVED
+                              : UPSTREAM_FAILED,
+                  status, false);
+    if (go_on)
+        proxy_find_server(p);
     else
         proxy_fail(p, status);
 }
 
-static void on_connected(struct proxy *p)
-{
-    int error = 0;
-    socklen_t len = sizeof error;
-    getsockopt(p->uc->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    if (error) {
-        log_upstream_errno(p, "connect()", error);
-        try_next(p, 502);
-        return;
-    }
-    begin_to_send(p);
-    go_on_sending(p);
-}
+/* --- events --- */
 
-/* --- the answer --- */
-
-/* Looks at what has come. Interim answers are dropped; *interim says that there were some. */
-static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, bool *interim,
-                                            const char **why)
-{
-    size_t most = (size_t)proxy_settings(p)->proxy_buffer_bytes;
-    for (;;) {
-        struct slice in = buf_slice(&p->in);
-        enum http_answer_result result = HTTP_ANSWER_MORE;
-        if (in.len)
-            result = http_parse_answer(&p->answer, in.data, in.len, p->c->ex->req.method == HTTP_HEAD,
-                                       head_len, why);
-        if ((result == HTTP_ANSWER_MORE && in.len >= most) ||
-            (result == HTTP_ANSWER_DONE && *head_len > most)) {
-            *why = "upstream sent too big header";
-            return HTTP_ANSWER_BAD;
-        }
-        if (result != HTTP_ANSWER_DONE || p->answer.status >= 200)
-            return result;
-        if (p->answer.status == 101) {
-            *why = "upstream sent 101 without having been asked";
-            return HTTP_ANSWER_BAD;
-        }
-        buf_consume(&p->in, *head_len);
-        *interim = true;
-    }
-}
-
-static void read_head(struct proxy *p)
-{
-    size_t head_len = 0;
-    const char *why = NULL;
-    bool interim = false;
-    enum http_answer_result result = look_at_head(p, &head_len, &interim, &why);
-    if (result == HTTP_ANSWER_DONE) {
-        proxy_answer_client(p, head_len);
-    } else if (result == HTTP_ANSWER_MORE && !p->eof) {
-        if (p->state == PROXY_HEAD && !interim) /* between two reads; interim answers win no time */
-            connection_set_timer(p->c, proxy_settings(p)->proxy_read_timeout_ms);
-    } else {
-        http_log(p->c->ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream",
-                 why ? why : "upstream prematurely closed connection");
-        try_next(p, 502);
-    }
-}
-
-static void read_upstream(struct proxy *p)
-{
-    size_t room =
-        p->state == PROXY_BODY ? PROXY_PASS_BYTES : (size_t)proxy_settings(p)->proxy_buffer_bytes + 4096;
-    if (buf_len(&p->in) >= room || !buf_reserve(&p->in, room - buf_len(&p->in))) {
-        proxy_watch(p, 0);
-        return;
-    }
-    ssize_t n = recv(p->uc->io.fd, p->in.data + p->in.end, p->in.cap - p->in.end, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n < 0 && p->state < PROXY_BODY) {
-        log_upstream_errno(p, "recv()", errno);
-        try_next(p, 502);
-        return;
-    }
-    p->eof = n <= 0;
-    p->broken = n < 0    ? errno
-                : n == 0 ? p->send_error
-                         : 0; /* a reset that send() has been told of reads as an end */
-    p->any_read |= n > 0;
-    p->in.end += n > 0 ? (size_t)n : 0;
-    if (p->eof)
-        proxy_watch(p, 0);
-    if (p->state < PROXY_BODY) {
-        read_head(p);
-        return;
-    }
-    connection_hold(p->c);
-    connection_drive(p->c);
-}
-
-static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events)
+void proxy_on_upstream_event(struct ev_loop *loop, ev_io *io, int events)
 {
     struct proxy *p = io->data;
     (void)loop;
-    if (p->state == PROXY_CONNECT && events & EV_WRITE)
-        on_connected(p);
+    if (p->state == PROXY_TUNNEL)
+        tunnel_on_upstream(p, events);
+    else if (p->state == PROXY_CONNECT && events & EV_WRITE)
+        proxy_on_connected(p);
+    else if (events & EV_READ && p->state == PROXY_BODY)
+        proxy_read_body(p);
     else if (events & EV_READ)
-        read_upstream(p); /* also while sending: an early answer */
+        proxy_read_head(p); /* also while sending: an early answer */
     else if (p->state == PROXY_SEND)
-        go_on_sending(p);
+        proxy_go_on_sending(p);
+}
+
+static const char *timeout_text(const struct proxy *p)
+{
+    return p->state == PROXY_CONNECT
+               ? "upstream timed out (110: Connection timed out) while connecting to upstream"
+           : p->state == PROXY_SEND
+               ? "upstream timed out (110: Connection timed out) while sending request to upstream"
+           : p->state == PROXY_HEAD
+               ? "upstream timed out (110: Connection timed out) while reading response header from upstream"
+           : p->state == PROXY_TUNNEL
+               ? "upstream timed out (110: Connection timed out) while proxying upgraded connection"
+               : "upstream timed out (110: Connection timed out) while reading upstream";
+}
+
+void proxy_on_timer(struct wheel_entry *e)
+{
+    struct proxy *p = container_of(e, struct proxy, timer);
+    struct connection *c = p->c;
+    if (p->state == PROXY_RESOLVE || p->state == PROXY_WAIT) {
+        proxy_log(p, p->state == PROXY_WAIT ? "upstream queue: no server became free in time"
+                                            : "upstream host could not be resolved in time");
+        proxy_fail(p, 502);
+        return;
+    }
+    if (p->state == PROXY_BODY && p->paused) { /* proxy_limit_rate */
+        p->paused = false;
+        proxy_watch(p, EV_READ);
+        proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+        return;
+    }
+    proxy_log(p, timeout_text(p));
+    if (p->state >= PROXY_BODY) {
+        proxy_end_try(p, UPSTREAM_LEFT, c->ex->upstream_status, false);
+        connection_close(c);
+        return;
+    }
+    proxy_next(p, CONF_NEXT_TIMEOUT, 504);
 }
 
 /* --- from outside --- */
 
+/* "http://HOST[/URI]" of a text with variables. */
+static bool split_target(struct proxy *p, struct slice url)
+{
+    struct slice rest = slice_starts(url, SLICE("http://")) ? slice_from(url, 7) : SLICE("");
+    bool is_unix = slice_starts(rest, SLICE("unix:"));
+    size_t n = is_unix ? 5 : 0;
+    while (n < rest.len && rest.data[n] != (is_unix ? ':' : '/') && (is_unix || rest.data[n] != '?'))
+        n++;
+    p->host = (struct slice){rest.data, n};
+    if (n < rest.len)
+        p->uri = slice_from(rest, n + is_unix);
+    if (n == 0)
+        http_log(p->c->ex, LOG_LEVEL_ERROR,
+                 "invalid URL \"%.*s\" in \"proxy_pass\"; it starts with http://HOST", SLICE_ARGS(url));
+    return n > 0;
+}
+
+/* 0, or a status for the client. */
+static int find_upstream(struct proxy *p)
+{
+    struct worker *w = proxy_worker(p);
+    p->u = p->to->upstream;
+    p->host = p->to->host;
+    p->uri = p->to->uri;
+    if (p->to->target) {
+        if (!split_target(p, http_template_expand(p->to->target, p->c->ex)))
+            return 500;
+        p->u = resolve_upstream(w, p->host);
+        if (!p->u) {
+            http_log(p->c->ex, LOG_LEVEL_ERROR, "upstream \"%.*s\" cannot be used", SLICE_ARGS(p->host));
+            return 502;
+        }
+        if (slice_starts(p->host, SLICE("unix:")))
+            p->host = SLICE("localhost");
+    }
+    p->u->users++;
+    p->c->ex->proxy_host = p->host;
+    if (p->u->hash_key)
+        p->hash_key = http_template_expand(p->u->hash_key, p->c->ex);
+    return 0;
+}
+
+static int prepare(struct proxy *p)
+{
+    struct http_exchange *ex = p->c->ex;
+    int error = find_upstream(p);
+    struct proxy_target target = {.to = p->to,
+                                  .host = p->host,
+                                  .uri = p->uri,
+                                  .chunked = p->streams && ex->req.framing == HTTP_BODY_CHUNKED,
+                                  .upgrade = &p->upgrade};
+    if (!error && !proxy_protocol_write(ex, proxy_settings(p)->proxy_protocol, &p->request))
+        error = 500;
+    p->prefix_len = buf_len(&p->request);
+    return error ? error : proxy_build_request(ex, p->c->location, &target, &p->request);
+}
+
 void proxy_start(struct connection *c)
 {
-    int error = body_finish(c);
+    bool streams = !c->ex->body_whole;
+    int error = streams ? 0 : body_finish(c);
     struct proxy *p = error ? NULL : calloc(1, sizeof *p);
     if (!p) {
         request_answer(c, error ? error : 500);
@@ -346,35 +429,30 @@ void proxy_start(struct connection *c)
     }
     p->c = c;
     p->to = c->location->proxy;
-    p->tried = arena_zalloc(&c->ex->arena, (size_t)p->to->upstream->peer_count);
+    p->streams = streams;
+    p->spool.fd = -1;
+    p->start_us = clock_mono_us();
+    wheel_entry_init(&p->timer);
+    p->timer.kind = WORKER_TIMER_PROXY;
+    list_init(&p->link);
     c->proxy = p;
     c->state = CONNECTION_PROXY;
-    c->ex->proxy_host = p->to->host;
-    error = p->tried ? proxy_build_request(c->ex, c->location, &p->request) : 500;
+    connection_set_timer(c, streams ? connection_settings(c)->client_body_timeout_ms : 0);
+    error = prepare(p);
     if (error) {
         proxy_fail(p, error);
-        return;
+    } else if (p->u->peer_count == 0 && p->u->server_count > 0 && p->u->servers[0].resolving) {
+        p->state = PROXY_RESOLVE;
+        list_push_back(&p->u->queue, &p->link);
+        proxy_set_timer(p, connection_settings(c)->resolver_timeout_ms);
+    } else {
+        proxy_find_server(p);
     }
-    connect_somewhere(p);
 }
 
-void proxy_timeout(struct connection *c)
+bool proxy_ignores_abort(const struct connection *c)
 {
-    struct proxy *p = c->proxy;
-    if (p->state >= PROXY_BODY) {
-        if (!c->out) /* else it is the client that takes nothing */
-            proxy_log(p, "upstream timed out (110: Connection timed out) while reading upstream");
-        connection_close(c);
-        return;
-    }
-    proxy_log(
-        p,
-        p->state == PROXY_CONNECT
-            ? "upstream timed out (110: Connection timed out) while connecting to upstream"
-        : p->state == PROXY_SEND
-            ? "upstream timed out (110: Connection timed out) while sending request to upstream"
-            : "upstream timed out (110: Connection timed out) while reading response header from upstream");
-    try_next(p, 504);
+    return c->state == CONNECTION_PROXY && c->proxy && proxy_settings(c->proxy)->proxy_ignore_client_abort;
 }
 
 void proxy_abort(struct connection *c)

@@ -8,19 +8,49 @@
 
 #include "worker/core.h"
 
-/* The request of c, whose body is there, goes to the location's upstream. */
+/* The request of c goes to the location's upstream: its body is there, or comes while it is sent on. */
 void proxy_start(struct connection *c);
 
-/* Takes what the upstream has sent into the output. False when there was nothing. */
+/* More of a body that is sent on while it comes lies in the exchange; or its end has come. */
+void proxy_body_came(struct connection *c, bool whole);
+
+/* No more of such a body may be read for now. */
+bool proxy_body_waits(const struct connection *c);
+
+/* Puts what has come of the answer into the output, or sends it. False when there was nothing, or the client takes no more. */
 bool proxy_pull(struct connection *c);
 
-/* The upstream, or a client of its answer, has taken too long. */
-void proxy_timeout(struct connection *c);
+/* The upstream has taken too long, or its reading goes on. */
+void proxy_on_timer(struct wheel_entry *e);
 
 /* The client is gone. */
 void proxy_abort(struct connection *c);
 
+/* Whether the request is to go on although its client has gone. */
+bool proxy_ignores_abort(const struct connection *c);
+
+/* Requests that wait for a server of an upstream look again. */
+void proxy_settle_queues(struct worker *w);
+
+/* Names have been resolved: requests that wait for this upstream go on. */
+void proxy_resolved(struct worker *w, struct upstream *u);
+
+/* What a request to an upstream is made of. */
+struct proxy_target {
+    const struct location_proxy *to;
+    struct slice host, uri;
+    bool chunked;  /* the body's length is not known yet */
+    bool *upgrade; /* set when the request asks for another protocol */
+};
+
 /* The request as the upstream is to see it: its head, and its body where that is in memory. 0, or a status for the client. */
-int proxy_build_request(struct http_exchange *ex, const struct location *l, struct buf *out);
+int proxy_build_request(struct http_exchange *ex, const struct location *l, const struct proxy_target *target,
+                        struct buf *out);
+
+/* --- tunnel.c --- */
+
+/* The answer's head has gone to the client, whose connection is a tunnel from now on; it may be closed at once. */
+void tunnel_begin(struct connection *c);
+void tunnel_on_client(struct connection *c, int events);
 
 #endif

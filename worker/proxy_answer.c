@@ -1,16 +1,26 @@
 /*
- * worker/proxy_answer.c - an upstream's answer on its way to the client: the head taken over, the body passed on.
+ * worker/proxy_answer.c - the head of an upstream's answer on its way to the client.
  */
 #include "worker/proxy_internal.h"
 
-static bool is_configured_away(const struct proxy *p, struct slice name)
+#include <stddef.h>
+
+/* --- which headers --- */
+
+static bool is_among(const struct slice *names, int count, struct slice name)
 {
-    for (const struct conf_proxy_header *h = proxy_settings(p)->proxy_hidden; h; h = h->next)
-        if (slice_eq_nocase(name, h->name))
+    for (int i = 0; i < count; i++)
+        if (slice_eq_nocase(names[i], name))
             return true;
-    for (int i = 0; i < p->answer.header_count; i++) {
-        struct slice list = p->answer.headers[i].value, option;
-        if (slice_eq_nocase(p->answer.headers[i].name, SLICE("Connection")))
+    return false;
+}
+
+/* What the answer's Connection header names is between the upstream and us (RFC 9110 section 7.6.1). */
+static bool is_named_by_connection(const struct http_answer *a, struct slice name)
+{
+    for (int i = 0; i < a->header_count; i++) {
+        struct slice list = a->headers[i].value, option;
+        if (a->headers[i].name.len == 10 && slice_eq_nocase(a->headers[i].name, SLICE("Connection")))
             while (slice_next_in_list(&list, &option))
                 if (slice_eq_nocase(option, name))
                     return true;
@@ -18,168 +28,295 @@ static bool is_configured_away(const struct proxy *p, struct slice name)
     return false;
 }
 
-/* A header that has a place of its own in our answers. */
-static struct slice own_header(struct proxy *p, struct slice name)
+enum fate {
+    PASS,
+    DROP,
+    HIDE, /* unless proxy_pass_header names it */
+    CONTENT_TYPE,
+    LOCATION,
+    REFRESH,
+    ETAG,
+    LAST_MODIFIED,
+    SET_COOKIE,
+    UPGRADE,
+    TRAILER,
+    CONTENT_LENGTH
+};
+
+static enum fate fate_of(struct slice name)
 {
-    struct slice none = {0};
-    if (is_configured_away(p, name))
-        return none;
-    struct slice text = http_answer_header(&p->answer, name);
-    return text.data ? arena_dup(&p->c->ex->arena, text) : none;
+    static const struct {
+        struct slice name;
+        enum fate fate;
+    } known[] = {{{"Connection", 10}, DROP},
+                 {{"Keep-Alive", 10}, DROP},
+                 {{"Transfer-Encoding", 17}, DROP},
+                 {{"Proxy-Connection", 16}, DROP},
+                 {{"Content-Length", 14}, CONTENT_LENGTH},
+                 {{"Date", 4}, HIDE},
+                 {{"Server", 6}, HIDE},
+                 {{"X-Pad", 5}, HIDE},
+                 {{"Content-Type", 12}, CONTENT_TYPE},
+                 {{"Location", 8}, LOCATION},
+                 {{"Refresh", 7}, REFRESH},
+                 {{"ETag", 4}, ETAG},
+                 {{"Last-Modified", 13}, LAST_MODIFIED},
+                 {{"Set-Cookie", 10}, SET_COOKIE},
+                 {{"Upgrade", 7}, UPGRADE},
+                 {{"Trailer", 7}, TRAILER}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i].name.len == name.len && slice_eq_nocase(known[i].name, name))
+            return known[i].fate;
+    return name.len > 8 && strncasecmp(name.data, "X-Accel-", 8) == 0 ? HIDE : PASS;
 }
 
-static bool is_hidden(const struct proxy *p, struct slice name)
+/* A default of ours makes room for the upstream's header. */
+static void replace_own(struct http_response *res, struct slice name)
 {
-    static const char *const never[] = {
-        "Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length",   "Content-Type",
-        "Date",       "Server",     "Upgrade",           "Proxy-Connection", "Trailer",
-        "Location",   "ETag",       "Last-Modified"};
-    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
-        if (slice_eq_nocase(name, slice_of(never[i])))
-            return true;
-    if (name.len > 8 && strncasecmp(name.data, "X-Accel-", 8) == 0)
+    res->without_server |= slice_eq_nocase(name, SLICE("Server"));
+    res->without_date |= slice_eq_nocase(name, SLICE("Date"));
+}
+
+static bool is_left_out(const struct proxy *p, const struct http_answer *a, const struct http_header *h,
+                        enum fate fate)
+{
+    const struct location_proxy *to = p->to;
+    if (fate == DROP || fate == CONTENT_LENGTH || (fate == UPGRADE && a->status != 101) ||
+        (fate == TRAILER && !proxy_settings(p)->proxy_pass_trailers))
         return true;
-    return is_configured_away(p, name);
+    if (is_among(to->hidden, to->hidden_count, h->name) ||
+        (fate == HIDE && !is_among(to->passed, to->passed_count, h->name)))
+        return true;
+    return fate != UPGRADE && is_named_by_connection(a, h->name);
 }
 
-static struct slice keep_text(struct proxy *p, struct slice text)
-{
-    return text.data ? arena_dup(&p->c->ex->arena, text) : text;
-}
-
-/* From the upstream's head to ours: hop-by-hop headers stay behind (RFC 9110 section 7.6.1). */
-static bool take_over_head(struct proxy *p)
+static bool take_header(struct proxy *p, const struct http_answer *a, const struct http_header *h)
 {
     struct http_exchange *ex = p->c->ex;
-    const struct http_answer *a = &p->answer;
+    struct http_response *res = &ex->res;
+    struct slice value = h->value;
+    enum fate fate = fate_of(h->name);
+    if (is_left_out(p, a, h, fate))
+        return true;
+    switch (fate) {
+    case CONTENT_TYPE:
+        res->content_type = value;
+        return true;
+    case LOCATION:
+        value = proxy_rewrite_location(p, value);
+        if (http_is_field_value(value))
+            res->location = value;
+        return true;
+    case ETAG:
+        res->etag = value;
+        return true;
+    case LAST_MODIFIED:
+        res->last_modified = value;
+        return true;
+    case REFRESH:
+        value = proxy_rewrite_refresh(p, value);
+        break;
+    case SET_COOKIE:
+        value = proxy_rewrite_cookie(p, value);
+        break;
+    case HIDE:
+        replace_own(res, h->name);
+        break;
+    default:
+        break;
+    }
+    return !http_is_field_value(value) || http_add_header(res, &ex->arena, h->name, value);
+}
+
+/* --- the head as a whole --- */
+
+static void rebase(struct slice *s, ptrdiff_t by)
+{
+    if (s->data)
+        s->data += by;
+}
+
+/* The texts move to the exchange's arena, all at once: what follows, logs included, refers to them there. */
+static bool keep_texts(struct proxy *p, struct http_answer *a, size_t head_len)
+{
+    struct http_exchange *ex = p->c->ex;
+    struct slice old = {buf_slice(&p->in).data, head_len}, text = arena_dup(&ex->arena, old);
+    size_t bytes = (size_t)a->header_count * sizeof *a->headers;
+    struct http_header *headers = arena_alloc(&ex->arena, bytes + 1);
+    if (!text.data || !headers)
+        return false;
+    rebase(&a->reason, text.data - old.data);
+    for (int i = 0; i < a->header_count; i++) {
+        rebase(&a->headers[i].name, text.data - old.data);
+        rebase(&a->headers[i].value, text.data - old.data);
+    }
+    memcpy(headers, a->headers, bytes);
+    ex->upstream_headers = headers;
+    ex->upstream_header_count = a->header_count;
+    ex->upstream_status = a->status;
+    return true;
+}
+
+static bool take_over_head(struct proxy *p, const struct http_answer *a)
+{
+    struct http_exchange *ex = p->c->ex;
+    bool ok = true;
     ex->res.status = a->status;
     if (a->reason.len <= HTTP_REASON_MAX && !slice_eq(a->reason, SLICE("OK")))
-        ex->res.reason = keep_text(p, a->reason);
-    ex->res.content_type = own_header(p, SLICE("Content-Type"));
-    ex->res.location = own_header(p, SLICE("Location"));
-    ex->res.etag = own_header(p, SLICE("ETag"));
-    ex->res.last_modified = own_header(p, SLICE("Last-Modified"));
-    bool ok = true;
+        ex->res.reason = a->reason;
     for (int i = 0; ok && i < a->header_count; i++)
-        if (!is_hidden(p, a->headers[i].name))
-            ok = http_add_header(&ex->res, &ex->arena, keep_text(p, a->headers[i].name),
-                                 keep_text(p, a->headers[i].value));
+        ok = take_header(p, a, &a->headers[i]);
     ex->res.content_length = a->has_length ? (int64_t)a->content_length
                              : a->framing == HTTP_ANSWER_EMPTY && ex->req.method != HTTP_HEAD
                                  ? 0
                                  : HTTP_LENGTH_UNKNOWN;
-    p->body_left = a->content_length;
     return ok;
 }
 
-/* The head's texts still lie in p->in. */
-void proxy_answer_client(struct proxy *p, size_t head_len)
+/* --- what X-Accel-... asks for --- */
+
+static void obey_limits(struct proxy *p, const struct http_answer *a)
 {
+    int64_t ignored = proxy_settings(p)->proxy_ignore_headers;
+    if (ignored == CONF_UNSET)
+        ignored = 0;
+    struct slice buffering = http_answer_header(a, SLICE("X-Accel-Buffering"));
+    struct slice rate = http_answer_header(a, SLICE("X-Accel-Limit-Rate"));
+    unsigned long long bytes;
+    p->buffered = proxy_settings(p)->proxy_buffering;
+    if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("no")))
+        p->buffered = false;
+    if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("yes")))
+        p->buffered = true;
+    if (!(ignored & CONF_IGNORE_LIMIT_RATE) && rate.len && slice_to_u64(rate, INT64_MAX, &bytes)) {
+        p->c->ex->rate = bytes;
+        p->c->ex->rate_is_set = true;
+    }
+}
+
+static struct slice redirect_target(const struct proxy *p, const struct http_answer *a)
+{
+    int64_t ignored = proxy_settings(p)->proxy_ignore_headers;
+    bool obeyed = ignored == CONF_UNSET || !(ignored & CONF_IGNORE_REDIRECT);
+    return obeyed ? http_answer_header(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
+}
+
+/* X-Accel-Redirect: another location answers in place of this body; some headers of the answer stay, as in nginx. */
+static void redirect(struct proxy *p, const struct http_answer *a, struct slice uri)
+{
+    static const struct slice kept[] = {{"Set-Cookie", 10},
+                                        {"Cache-Control", 13},
+                                        {"Expires", 7},
+                                        {"Content-Disposition", 19},
+                                        {"Accept-Ranges", 13}};
     struct connection *c = p->c;
-    upstream_succeeded(p->uc->peer);
-    limit_served(c->ex);
-    if (proxy_settings(p)->proxy_intercept_errors && p->answer.status >= 300 &&
-        request_has_error_page(c, p->answer.status)) {
-        proxy_fail(p, p->answer.status);
-        return;
-    }
-    if (!take_over_head(p)) {
-        proxy_fail(p, 500);
-        return;
-    }
-    bool empty = p->answer.framing == HTTP_ANSWER_EMPTY ||
-                 (p->answer.framing == HTTP_ANSWER_LENGTH && p->body_left == 0);
-    p->state = empty ? PROXY_END : PROXY_BODY;
-    buf_consume(&p->in, head_len);
+    struct http_exchange *ex = c->ex;
+    bool ok = true;
+    for (int i = 0; ok && i < a->header_count; i++)
+        if (is_among(kept, sizeof kept / sizeof kept[0], a->headers[i].name))
+            ok = http_add_header(&ex->res, &ex->arena, a->headers[i].name, a->headers[i].value);
+    ex->res.content_type = http_answer_header(a, SLICE("Content-Type"));
+    ex->res.keeps_type = ex->res.content_type.len > 0;
+    proxy_end_try(p, UPSTREAM_SERVED, a->status, a->framing == HTTP_ANSWER_EMPTY && a->keepalive && p->sent);
+    proxy_destroy(p);
     connection_hold(c);
-    request_answer(c, 0);
+    exchange_drop_bodies(ex);
+    if (ok)
+        request_redirect(c, uri);
+    else
+        request_answer(c, 500);
     connection_drive(c);
 }
 
-/* --- passing the body on --- */
+/* --- to the client --- */
 
-static void end_well(struct proxy *p)
+/* A stretch that is there already goes out together with the head. */
+static void answer(struct proxy *p)
 {
     struct connection *c = p->c;
-    bool keep = p->answer.keepalive && !p->eof && buf_len(&p->in) == 0 && p->sent;
-    proxy_drop_upstream(p, keep);
-    proxy_destroy(p);
-    request_done(c);
-}
-
-/* The next decoded stretch in p->in. Sets *used to what of p->in it takes up. False: what came is no body. */
-static bool next_stretch(struct proxy *p, struct slice *body, size_t *used)
-{
-    struct slice in = buf_slice(&p->in);
-    *body = in;
-    *used = in.len;
-    if (p->answer.framing == HTTP_ANSWER_LENGTH) {
-        if (in.len > p->body_left)
-            body->len = *used = (size_t)p->body_left;
-        p->body_left -= body->len;
-        if (p->body_left == 0)
-            p->state = PROXY_END;
-    } else if (p->answer.framing == HTTP_ANSWER_CHUNKED) {
-        size_t body_len = 0;
-        enum http_chunked_result result =
-            http_chunked_decode(&p->chunked, p->in.data + p->in.start, in.len, &body_len, used);
-        body->len = body_len;
-        if (result == HTTP_CHUNKED_DONE)
-            p->state = PROXY_END;
-        return result != HTTP_CHUNKED_ERROR;
-    } else if (p->eof && !p->broken) {
-        p->state = PROXY_END;
-    }
-    return true;
-}
-
-/* Cut off, so that the client sees that the answer is not whole. */
-static bool cut(struct proxy *p, const char *why)
-{
-    proxy_log(p, why);
-    connection_close(p->c);
-    return false;
-}
-
-static bool finish_chunks(struct proxy *p)
-{
-    const struct http_response *res = &p->c->ex->res;
-    return !res->chunked || res->no_body || buf_append(send_buffer(p->c), "0\r\n\r\n", 5);
-}
-
-bool proxy_pull(struct connection *c)
-{
-    struct proxy *p = c->proxy;
-    struct slice body = {0};
-    size_t used = 0;
-    if (p->state == PROXY_BODY && (buf_len(&p->in) > 0 || p->eof)) {
-        if (!next_stretch(p, &body, &used))
-            return cut(p, "upstream sent invalid chunked response");
-        if (body.len && !send_stretch(c, body)) {
-            connection_close(c);
-            return false;
+    connection_hold(c);
+    request_answer(c, 0);
+    if (!c->dead && c->state == CONNECTION_SEND && buf_len(&p->in) <= PROXY_HEAD_AND_BODY_BYTES)
+        while (!c->dead && c->proxy == p && p->state != PROXY_TUNNEL &&
+               (buf_len(&p->in) > 0 || p->state == PROXY_END) && proxy_pull(c)) {
         }
-        buf_consume(&p->in, used);
+    connection_drive(c);
+}
+
+static bool intercepts(const struct proxy *p, const struct http_answer *a)
+{
+    return proxy_settings(p)->proxy_intercept_errors && a->status >= 300 &&
+           request_has_error_page(p->c, a->status);
+}
+
+static void begin_tunnel(struct proxy *p, const struct http_answer *a, size_t head_len)
+{
+    if (!take_over_head(p, a)) {
+        proxy_fail(p, 500);
+        return;
     }
-    if (p->state == PROXY_END) {
-        if (!finish_chunks(p)) {
-            connection_close(c);
-            return false;
-        }
-        end_well(p);
-        return true;
+    buf_consume(&p->in, head_len);
+    p->state = PROXY_TUNNEL;
+    proxy_watch(p, 0);
+    answer(p);
+}
+
+void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len)
+{
+    struct connection *c = p->c;
+    if (!keep_texts(p, a, head_len)) {
+        proxy_fail(p, 500);
+        return;
     }
-    if (body.len)
-        return true; /* sent first, then more */
-    if (p->broken) {
-        http_log(c->ex, LOG_LEVEL_ERROR, "recv() failed (%d: %s) while reading upstream", p->broken,
-                 strerror(p->broken));
-        connection_close(c);
-        return false;
+    limit_served(c->ex);
+    if (a->status == 101) {
+        begin_tunnel(p, a, head_len);
+        return;
     }
-    if (p->eof)
-        return cut(p, "upstream prematurely closed connection while reading upstream");
-    proxy_watch(p, EV_READ);
-    connection_set_timer(p->c, proxy_settings(p)->proxy_read_timeout_ms);
-    return false;
+    obey_limits(p, a);
+    struct slice target = redirect_target(p, a);
+    if (target.len) {
+        redirect(p, a, target);
+        return;
+    }
+    if (intercepts(p, a)) {
+        proxy_end_try(p, UPSTREAM_SERVED, a->status, false);
+        proxy_fail(p, a->status);
+        return;
+    }
+    p->framing = a->framing;
+    p->body_left = a->content_length;
+    p->keepalive = a->keepalive;
+    if (p->streams && !c->ex->body_whole)
+        c->ex->res.close = c->linger_after =
+            true; /* an early answer: the rest of the request is not wanted */
+    if (!take_over_head(p, a)) {
+        proxy_fail(p, 500);
+        return;
+    }
+    buf_consume(&p->in, head_len);
+    if (!proxy_begin_body(p)) {
+        proxy_log(p, "upstream sent invalid chunked response");
+        proxy_fail(p, 502);
+        return;
+    }
+    if (p->state == PROXY_BODY) {
+        proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+        proxy_watch(p, p->eof ? 0 : EV_READ);
+    }
+    answer(p);
+}
+
+bool proxy_pass_interim(struct proxy *p, const struct http_answer *a)
+{
+    struct buf *out = send_buffer(p->c);
+    bool ok = buf_printf(out, "HTTP/1.1 %d %.*s\r\n", a->status, (int)a->reason.len,
+                         a->reason.len ? a->reason.data : "");
+    for (int i = 0; ok && i < a->header_count; i++) {
+        const struct http_header *h = &a->headers[i];
+        if (!is_left_out(p, a, h, fate_of(h->name)))
+            ok = buf_append_slice(out, h->name) && buf_append(out, ": ", 2) &&
+                 (!h->value.len || buf_append_slice(out, h->value)) && buf_append(out, "\r\n", 2);
+    }
+    return ok && buf_append(out, "\r\n", 2);
 }

@@ -1,7 +1,6 @@
 /*
  * worker/proxy_request.c - a request as its upstream sees it.
  */
-#include "http/chars.h"
 #include "http/uri.h"
 #include "worker/proxy.h"
 
@@ -46,44 +45,51 @@ static bool append_line(struct buf *out, struct slice name, struct slice value)
 }
 
 /* The path by proxy_pass's rules: with a URI it takes the place of the location's part; else the client's stays as it is. */
-static bool append_target(struct http_exchange *ex, const struct location_proxy *to, struct buf *out)
+static bool append_target(struct http_exchange *ex, const struct proxy_target *target, struct buf *out)
 {
-    if (!to->uri.data && ex->internal_redirects == 0 && !ex->in_error_page)
+    const struct location_proxy *to = target->to;
+    bool replace = target->uri.data != NULL;
+    if (to->target && replace) /* variables have made all of it */
+        return buf_append_slice(out, target->uri);
+    if (!replace && ex->internal_redirects == 0 && !ex->in_error_page)
         return buf_append_slice(out, ex->req.uri);
     struct slice rest =
-        to->uri.data ? slice_from(ex->req.path, to->strip < ex->req.path.len ? to->strip : ex->req.path.len)
-                     : ex->req.path;
+        replace ? slice_from(ex->req.path, to->strip < ex->req.path.len ? to->strip : ex->req.path.len)
+                : ex->req.path;
     struct slice path = rest.len ? http_encode_path(&ex->arena, rest) : rest;
-    bool ok = (!to->uri.data || buf_append_slice(out, to->uri)) &&
+    bool ok = (!replace || buf_append_slice(out, target->uri)) &&
               (!rest.len || (path.data && buf_append_slice(out, path)));
     if (ok && ex->req.args.len)
         ok = buf_append(out, "?", 1) && buf_append_slice(out, ex->req.args);
     return ok;
 }
 
-/* A text with variables may hold what a client has made of it: a line end in it would be a header of the client's. */
-static bool is_field_value(struct slice value)
+/* A text with variables may hold what a client has made of it: a blank in it would end the target. */
+static bool is_one_target(struct slice text)
 {
-    for (size_t i = 0; i < value.len; i++)
-        if (!char_is(value.data[i], CHAR_FIELD))
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.data[i] <= ' ' || text.data[i] == 127)
             return false;
     return true;
 }
 
 /* 0, or a status for the client. */
-static int append_configured(struct http_exchange *ex, const struct location_proxy *to, struct buf *out)
+static int append_configured(struct http_exchange *ex, const struct proxy_target *target, struct buf *out)
 {
+    const struct location_proxy *to = target->to;
     for (int i = 0; i < to->header_count; i++) {
         struct slice name = to->headers[i].name, value = http_template_expand(to->headers[i].value, ex);
         if (value.len == 0 || slice_eq_nocase(name, SLICE("Content-Length")) ||
             slice_eq_nocase(name, SLICE("Transfer-Encoding")))
             continue; /* the framing is ours to say */
-        if (!is_field_value(value)) {
+        if (!http_is_field_value(value)) {
+            /* It may hold what a client has made of it: a line end in it would be a header of the client's. */
             http_log(ex, LOG_LEVEL_ERROR,
                      "the value of \"proxy_set_header %.*s\" has a control character; request refused",
                      SLICE_ARGS(name));
             return 400;
         }
+        *target->upgrade |= slice_eq_nocase(name, SLICE("Upgrade"));
         if (!append_line(out, name, value))
             return 500;
     }
@@ -101,24 +107,81 @@ static bool append_clients(const struct http_exchange *ex, const struct location
     return ok;
 }
 
-int proxy_build_request(struct http_exchange *ex, const struct location *l, struct buf *out)
+/* X-Request-ID, and traceparent (W3C Trace Context), for requests that have none yet. */
+static bool append_ids(struct http_exchange *ex, const struct location_proxy *to, struct buf *out)
 {
-    struct slice body = {0}; /* what is in a file is sent from there */
-    if (ex->body_fd < 0)
-        body = buf_slice(&ex->body);
-    uint64_t length = ex->body_fd >= 0 ? ex->body_len : body.len;
-    struct slice method = ex->req.method_name;
+    static const struct slice id_name = {"X-Request-ID", 12}, trace_name = {"traceparent", 11};
+    bool ok = true;
+    if (!http_find_header(&ex->req, id_name) && !is_replaced(to, id_name))
+        ok = append_line(out, id_name, http_request_id(ex));
+    if (ok && !http_find_header(&ex->req, trace_name) && !is_replaced(to, trace_name))
+        ok = append_line(out, trace_name, http_traceparent(ex));
+    return ok;
+}
+
+static bool append_framing(const struct http_exchange *ex, const struct proxy_target *target, bool own_body,
+                           uint64_t length, struct buf *out)
+{
+    if (target->chunked)
+        return buf_append(out, "Transfer-Encoding: chunked\r\n", 28);
+    if (!own_body && !length && ex->req.framing == HTTP_BODY_NONE)
+        return true;
+    return buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)length);
+}
+
+static struct slice method_of(struct http_exchange *ex, const struct location_proxy *to)
+{
+    if (to->method) {
+        struct slice method = http_template_expand(to->method, ex);
+        return http_is_token(method) ? method : ex->req.method_name;
+    }
     if (ex->in_error_page && ex->req.method == HTTP_GET)
-        method = SLICE("GET"); /* whatever the request was */
-    bool ok = buf_append_slice(out, method) && buf_append(out, " ", 1) && append_target(ex, l->proxy, out) &&
-              buf_append(out, " HTTP/1.1\r\n", 11) &&
-              (l->proxy->sets_host || append_line(out, SLICE("Host"), l->proxy->host));
-    int status = ok ? append_configured(ex, l->proxy, out) : 500;
+        return SLICE("GET"); /* whatever the request was */
+    return ex->req.method_name;
+}
+
+static bool append_request_line(struct http_exchange *ex, const struct settings *s,
+                                const struct proxy_target *target, struct buf *out)
+{
+    return buf_append_slice(out, method_of(ex, target->to)) && buf_append(out, " ", 1) &&
+           append_target(ex, target, out) &&
+           buf_append(out, s->proxy_http_version ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n", 11) &&
+           (target->to->sets_host || append_line(out, SLICE("Host"), target->host)) &&
+           (s->proxy_http_version || append_line(out, SLICE("Connection"), SLICE("close")));
+}
+
+int proxy_build_request(struct http_exchange *ex, const struct location *l, const struct proxy_target *target,
+                        struct buf *out)
+{
+    const struct settings *s = l->settings;
+    const struct location_proxy *to = target->to;
+    struct slice body = {0}; /* what is in a file is sent from there, what is still to come when it comes */
+    uint64_t length = 0;
+    if (to->body) {
+        body = http_template_expand(to->body, ex);
+        length = body.len;
+    } else if (s->proxy_pass_body && !ex->body_whole) {
+        length = ex->req.content_length;
+    } else if (s->proxy_pass_body) {
+        if (ex->body_fd < 0)
+            body = buf_slice(&ex->body);
+        length = ex->body_fd >= 0 ? ex->body_len : body.len;
+    }
+    if (to->target && !is_one_target(target->uri)) {
+        http_log(ex, LOG_LEVEL_ERROR,
+                 "\"proxy_pass\" makes \"%.*s\", which is no request target; request refused",
+                 SLICE_ARGS(target->uri));
+        return 400;
+    }
+    if (!append_request_line(ex, s, target, out))
+        return 500;
+    int status = append_configured(ex, target, out);
     if (status)
         return status;
-    ok = append_clients(ex, l->proxy, out);
-    if (ok && (length || ex->req.framing != HTTP_BODY_NONE))
-        ok = buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)length);
-    ok = ok && buf_append(out, "\r\n", 2) && (!body.len || buf_append_slice(out, body));
+    bool ok =
+        (!s->proxy_pass_headers || append_clients(ex, to, out)) &&
+        (!s->proxy_request_ids || append_ids(ex, to, out)) &&
+        append_framing(ex, target, to->body != NULL, s->proxy_pass_body || to->body ? length : 0, out) &&
+        buf_append(out, "\r\n", 2) && (!body.len || buf_append_slice(out, body));
     return ok ? 0 : 500;
 }

@@ -4,9 +4,11 @@
 #include "worker/proxy.h"
 
 #include "base/log.h"
+#include "conf/directive.h"
 #include "handlers/return.h"
 #include "handlers/static.h"
 #include "handlers/status.h"
+#include "http/uri.h"
 
 enum {
     WHOLE_ANSWER_MAX = 32 << 10,
@@ -35,6 +37,7 @@ static struct http_exchange *begin(struct connection *c)
     c->ex = ex;
     c->location = c->listener->listen->default_server->top;
     ex->pipelined = buf_len(&w->output) > 0;
+    ex->body_whole = true;
     counter_add(&w->slot->in_flight, 1);
     connection_show(c, SHM_CONNECTION_WRITING);
     return ex;
@@ -88,6 +91,16 @@ bool request_is_last(const struct connection *c)
            s->keepalive_timeout_ms == 0 || connection_worker(c)->draining;
 }
 
+/* proxy_request_buffering off: the body goes to the upstream while it comes. */
+static bool passes_body_on(const struct connection *c)
+{
+    const struct location *l = c->location;
+    const struct settings *s = l->settings;
+    bool framed = c->ex->req.framing == HTTP_BODY_LENGTH || s->proxy_http_version;
+    return l->content == CONF_CONTENT_PROXY && !l->return_code && !s->proxy_request_buffering &&
+           s->proxy_pass_body && !l->proxy->body && framed;
+}
+
 /* Starts to read the body, or refuses it by its length. */
 static void expect_body(struct connection *c)
 {
@@ -101,10 +114,13 @@ static void expect_body(struct connection *c)
         return;
     }
     ex->body_left = ex->req.content_length;
+    ex->body_whole = false;
     c->state = CONNECTION_BODY;
     connection_set_timer(c, settings(c)->client_body_timeout_ms);
     if (ex->req.expect_continue && !buf_append_slice(send_buffer(c), SLICE("HTTP/1.1 100 Continue\r\n\r\n")))
         connection_close(c);
+    else if (passes_body_on(c))
+        request_run(c);
 }
 
 void request_start(struct connection *c, struct slice head)
@@ -170,6 +186,16 @@ static bool is_limited(const struct connection *c)
            c->ex->req.path.data[0] == '/';
 }
 
+/* False: it has gone round too often, and is answered. */
+static bool count_redirect(struct connection *c)
+{
+    if (++c->ex->internal_redirects <= REDIRECTS_MAX)
+        return true;
+    http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle");
+    request_answer(c, 500);
+    return false;
+}
+
 void request_run(struct connection *c)
 {
     int result;
@@ -185,11 +211,8 @@ void request_run(struct connection *c)
             request_answer(c, result);
             return;
         }
-        if (++c->ex->internal_redirects > REDIRECTS_MAX) {
-            http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle");
-            request_answer(c, 500);
+        if (!count_redirect(c))
             return;
-        }
         route(c);
     }
     if (!keyed_pass(c) || !limit_pass(c))
@@ -214,6 +237,40 @@ bool request_has_error_page(const struct connection *c, int status)
     return !c->ex->in_error_page && find_error_target(c, status);
 }
 
+static void set_uri(struct http_exchange *ex, struct slice uri)
+{
+    const char *mark = memchr(uri.data, '?', uri.len);
+    ex->req.args = mark ? slice_from(uri, (size_t)(mark - uri.data) + 1) : (struct slice){0};
+    ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
+}
+
+void request_redirect(struct connection *c, struct slice uri)
+{
+    struct http_exchange *ex = c->ex;
+    if (!count_redirect(c))
+        return;
+    uri = arena_dup(&ex->arena, uri);
+    char *scratch = arena_alloc(&ex->arena, uri.len + 1);
+    struct slice path;
+    if (!uri.data || !scratch || uri.len == 0 || uri.data[0] != '/') {
+        http_log(ex, LOG_LEVEL_ERROR, "invalid internal redirect to \"%.*s\"; it begins with \"/\"",
+                 SLICE_ARGS(uri));
+        request_answer(c, 500);
+        return;
+    }
+    set_uri(ex, uri);
+    if (!http_normalize_path(ex->req.path, scratch, &path)) {
+        request_answer(c, 500);
+        return;
+    }
+    ex->req.path = path;
+    if (ex->req.method != HTTP_HEAD)
+        ex->req.method = HTTP_GET;
+    ex->body_whole = true;
+    route(c);
+    request_run(c);
+}
+
 /* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
 static bool run_error_page(struct connection *c, int status)
 {
@@ -234,11 +291,9 @@ static bool run_error_page(struct connection *c, int status)
         return true;
     }
     ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
-    const char *mark = memchr(uri.data, '?', uri.len);
-    ex->req.args = mark ? slice_from(uri, (size_t)(mark - uri.data) + 1) : (struct slice){0};
-    ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
     if (ex->req.method != HTTP_HEAD)
         ex->req.method = HTTP_GET;
+    set_uri(ex, uri);
     route(c);
     request_run(c);
     return true;
@@ -267,7 +322,7 @@ static bool append_whole_body(struct connection *c, struct buf *out)
     struct http_response *res = &c->ex->res;
     if (res->no_body || res->content_length == 0)
         return true;
-    if (res->content_length < 0 || res->content_length > WHOLE_ANSWER_MAX)
+    if (res->content_length < 0 || res->content_length > WHOLE_ANSWER_MAX || c->ex->rate)
         return false;
     for (struct http_piece *p = res->body; p; p = p->next)
         if (p->fd >= 0)
@@ -292,6 +347,18 @@ static bool write_head(struct connection *c)
     return true;
 }
 
+/* Of the answer's body, unless its upstream has said. */
+static void set_rate(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    int64_t rate = 0;
+    ex->rate_after = (uint64_t)settings(c)->limit_rate_after;
+    if (ex->rate_is_set || !c->location->rate)
+        return;
+    if (conf_parse_size(http_template_expand(c->location->rate, ex), &rate))
+        ex->rate = (uint64_t)rate;
+}
+
 void request_answer(struct connection *c, int error)
 {
     struct http_exchange *ex = c->ex;
@@ -308,6 +375,9 @@ void request_answer(struct connection *c, int error)
         ex->res.reason = (struct slice){0};
     }
     ex->res.close |= connection_worker(c)->draining;
+    if (!ex->body_whole) /* what is still to come of the request is not wanted, and must not be taken for another one */
+        ex->res.close = c->linger_after = true;
+    set_rate(c);
     c->state = CONNECTION_SEND;
     if (!write_head(c)) {
         connection_close(c);

@@ -13,7 +13,7 @@
 #include <sys/sendfile.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 64 << 10 };
+enum { COPY_BYTES = 64 << 10, RATE_STEP_MS = 100 /* what limit_rate lets go at a time */ };
 
 struct buf *send_buffer(struct connection *c)
 {
@@ -95,23 +95,42 @@ bool send_stretch(struct connection *c, struct slice stretch)
 }
 
 /* A file's bytes by way of memory: for `sendfile off`. */
-static ssize_t copy_file(struct connection *c, const struct http_piece *p)
+static ssize_t copy_file(struct connection *c, const struct http_piece *p, size_t most)
 {
     static char bytes[COPY_BYTES]; /* not the worker's input, where later requests may still stand */
-    size_t most = p->len < COPY_BYTES ? (size_t)p->len : COPY_BYTES;
+    most = most < COPY_BYTES ? most : COPY_BYTES;
     ssize_t n = pread(p->fd, bytes, most, p->offset);
     return n <= 0 ? n : send(c->io.fd, bytes, (size_t)n, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
 }
 
-static ssize_t send_piece(struct connection *c, struct http_piece *p)
+static ssize_t send_piece(struct connection *c, struct http_piece *p, uint64_t allowed)
 {
     size_t most = p->len < SEND_AT_ONCE_BYTES ? (size_t)p->len : SEND_AT_ONCE_BYTES;
+    most = most < allowed ? most : (size_t)allowed;
     if (p->fd < 0)
         return send(c->io.fd, p->data, most, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
     if (!connection_settings(c)->sendfile)
-        return copy_file(c, p);
+        return copy_file(c, p, most);
     off_t offset = p->offset;
     return sendfile(c->io.fd, p->fd, &offset, most);
+}
+
+uint64_t send_allowance(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    if (ex->rate == 0)
+        return UINT64_MAX;
+    uint64_t now_ms = connection_worker(c)->now_ms, step = ex->rate * RATE_STEP_MS / 1000;
+    if (ex->rate_from_ms == 0)
+        ex->rate_from_ms = now_ms;
+    step = step ? step : 1;
+    uint64_t allowed = ex->rate_after + (now_ms - ex->rate_from_ms) * ex->rate / 1000 + step;
+    if (allowed > ex->body_bytes_sent)
+        return allowed - ex->body_bytes_sent;
+    uint64_t wait_ms = (ex->body_bytes_sent - allowed + step) * 1000 / ex->rate + 1;
+    c->throttled = true;
+    connection_set_timer(c, (int64_t)wait_ms);
+    return 0;
 }
 
 bool send_body(struct connection *c)
@@ -120,7 +139,10 @@ bool send_body(struct connection *c)
     uint64_t sent = 0;
     while (ex->res.body) {
         struct http_piece *p = ex->res.body;
-        ssize_t n = sent < SEND_AT_ONCE_BYTES ? send_piece(c, p) : -1;
+        uint64_t allowed = send_allowance(c);
+        if (allowed == 0)
+            return false;
+        ssize_t n = sent < SEND_AT_ONCE_BYTES ? send_piece(c, p, allowed) : -1;
         if (sent >= SEND_AT_ONCE_BYTES || (n < 0 && errno == EAGAIN)) {
             set_send_timer(c);
             return false; /* the others' turn; the socket says when to go on */

@@ -134,6 +134,8 @@ static struct location *build_location(struct site *site, const struct conf_loca
         if (l->handler)
             init_handler(site, l, c->handler);
     }
+    if (!slice_eq(c->settings.limit_rate, SLICE("0")))
+        l->rate = site_compile(site, c->settings.limit_rate, c->node);
     if (c->proxy)
         l->proxy = site_build_proxy(site, c);
     l->next_made = site->made;
@@ -306,6 +308,7 @@ void site_free(struct site *site)
     }
     for (struct vserver *v = site->servers; v; v = v->next)
         http_locations_free(v->locations);
+    site_free_rewrites(site);
     for (struct location *l = site->made; l; l = l->next_made)
         if (l->handler_settings && l->handler->free)
             l->handler->free(l->handler_settings);

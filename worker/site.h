@@ -16,6 +16,7 @@
 #include "http/router.h"
 #include "http/template.h"
 #include "net/listener.h"
+#include "shm/peer.h"
 #include "shm/permit.h"
 
 enum { SITE_REUSEPORT_MAX = 64, SITE_LIMITS_MAX = 8 /* zones of one location */ };
@@ -49,25 +50,53 @@ struct location_keyed {
     const struct http_template *key;
 };
 
-/* A server of an upstream, as one worker sees it. */
+/* An address of an upstream's server, as one worker sees it. */
 struct peer {
     struct net_address address;
     const char *text;
-    int weight, current; /* of smooth weighted round robin */
-    int max_fails, fails;
-    int64_t fail_timeout_ms;
-    uint64_t failed_ms;  /* when it failed last */
-    uint64_t checked_ms; /* when it failed last, or was tried again after fail_timeout */
-    bool backup, down;
+    struct shm_peer *shared;
+    struct upstream_server *server;
+    unsigned refs;       /* connections, and the upstream while it lists the peer */
+    bool gone;           /* its name no longer has this address */
+    struct ev_io *check; /* worker/health.c: the check under way, or NULL */
+};
+
+/* A line of an upstream. */
+struct upstream_server {
+    const struct conf_upstream_server *conf;
+    struct slice host; /* a name that is resolved again and again; data NULL: an address */
+    unsigned port;
+    struct net_address *addresses; /* when the configuration was read */
+    int address_count;
+    uint64_t resolve_at_ms;
+    bool resolving, owns_addresses, complained;
+    struct upstream *upstream;
+};
+
+struct hash_point {
+    uint32_t hash;
+    int peer;
 };
 
 struct upstream {
     struct slice name;
-    struct peer *peers;
+    const struct conf_upstream *conf; /* NULL: of a single server that proxy_pass names */
+    struct upstream_server *servers;
+    int server_count;
+    struct shm_group *group;
+    struct peer **peers; /* worker/upstream.c, from malloc */
     int peer_count;
-    int64_t keepalive, keepalive_requests, keepalive_timeout_ms;
+    const struct http_template *hash_key;
+    struct hash_point *points; /* hash consistent: sorted */
+    int point_count;
+    int64_t keepalive, keepalive_requests, keepalive_time_ms, keepalive_timeout_ms;
     struct list_node idle; /* connections, the one used last at the front */
     int idle_count;
+    struct list_node queue; /* requests that wait for a server */
+    int queue_length;
+    bool named;       /* by variables of a proxy_pass: worker/resolve.c made it */
+    uint64_t used_ms; /* and when it was used last */
+    unsigned users;   /* requests */
     struct upstream *next;
 };
 
@@ -76,14 +105,35 @@ struct proxy_header {
     const struct http_template *value;
 };
 
+/* A line of proxy_redirect, proxy_cookie_domain or proxy_cookie_path; or a cookie's name of proxy_cookie_flags. */
+struct proxy_rewrite {
+    const struct http_template *from; /* a prefix; NULL: */
+    struct http_regex *regex;
+    const struct http_template *to;
+    const struct http_template *flags[6]; /* of proxy_cookie_flags */
+    int flag_count;
+};
+
+struct proxy_rewrites {
+    struct proxy_rewrite *items;
+    int count;
+};
+
 struct location_proxy {
-    struct upstream *upstream;
+    struct upstream *upstream; /* NULL: `target` says */
+    const struct http_template *target;
     struct slice host; /* $proxy_host */
     struct slice uri;  /* data NULL: the client's as it is */
     size_t strip;      /* bytes of the path that `uri` replaces */
     struct proxy_header *headers;
     int header_count;
     bool sets_host; /* a header is Host */
+    const struct http_template *method, *body;
+    const struct http_template *bind; /* NULL: none */
+    bool bind_transparent;
+    struct slice *hidden, *passed;
+    int hidden_count, passed_count;
+    struct proxy_rewrites redirects, cookie_domains, cookie_paths, cookie_flags;
 };
 
 struct location {
@@ -94,6 +144,7 @@ struct location {
     const struct weir_handler *handler;
     void *handler_settings;
     struct location_proxy *proxy;
+    const struct http_template *rate;  /* limit_rate; NULL: none */
     const struct http_template *alias; /* in a regex location: the whole path */
     int pool;                          /* index in the order of conf->pools */
     struct location_limit
@@ -152,6 +203,10 @@ const struct http_template *site_compile(struct site *site, struct slice text, c
 void site_build_zones(struct site *site);
 void site_build_limits(struct site *site, struct location *l);
 void site_build_upstreams(struct site *site);
+
+/* The upstream of that name, or NULL. */
+struct upstream *site_find_upstream(const struct site *site, struct slice name);
+void site_free_rewrites(struct site *site);
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);
 
 /* Sends the error log to this site's files, which must be open. */

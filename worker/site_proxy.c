@@ -1,87 +1,280 @@
 /*
- * worker/site_proxy.c - upstreams with their addresses, and what locations pass on to them.
+ * worker/site_proxy.c - upstreams with their servers, and what locations pass on to them.
  *
- * Names are resolved here, once, by the process that reads the configuration.
+ * Names are resolved here for the first time, by the process that reads the configuration; worker/resolve.c does it again.
  */
 #include "worker/site.h"
 
-static void set_address(struct site *site, struct peer *peer, struct slice text, const struct conf_node *node)
+enum { ADDRESSES_MAX = 64 };
+
+/* --- upstreams --- */
+
+static struct upstream *new_upstream(struct site *site, struct slice name, int servers)
 {
-    const char *wrong = net_address_parse(text, &peer->address);
-    char printed[NET_ADDRESS_TEXT_BYTES];
+    struct upstream *u = site_array(site, 1, sizeof *u);
+    *u = (struct upstream){.name = name,
+                           .servers = site_array(site, servers, sizeof *u->servers),
+                           .server_count = servers,
+                           .keepalive = 32,
+                           .keepalive_requests = 1000,
+                           .keepalive_time_ms = 3600000,
+                           .keepalive_timeout_ms = 60000,
+                           .next = site->upstreams};
+    list_init(&u->idle);
+    list_init(&u->queue);
+    site->upstreams = u;
+    return u;
+}
+
+static void resolve_server(struct site *site, struct upstream_server *s, struct slice text,
+                           const struct conf_node *node)
+{
+    struct net_address found[ADDRESSES_MAX];
+    const char *wrong =
+        net_address_resolve(text, found, ADDRESSES_MAX, &s->address_count, &s->host, &s->port);
     if (wrong) {
         conf_error(&site->conf->errors, node, "invalid upstream \"%.*s\": %s", SLICE_ARGS(text), wrong);
         return;
     }
-    peer->text = arena_dup(&site->arena, slice_of(net_address_text(&peer->address, printed))).data;
+    s->addresses = site_array(site, s->address_count, sizeof *s->addresses);
+    memcpy(s->addresses, found, (size_t)s->address_count * sizeof *found);
 }
 
-static struct upstream *add_upstream(struct site *site, struct slice name, int peers)
+static void build_upstream(struct site *site, const struct conf_upstream *c)
 {
-    struct upstream *u = site_array(site, 1, sizeof *u);
-    *u = (struct upstream){.name = name,
-                           .peers = site_array(site, peers, sizeof *u->peers),
-                           .peer_count = peers,
-                           .next = site->upstreams};
-    list_init(&u->idle);
-    site->upstreams = u;
-    return u;
+    int count = 0;
+    for (const struct conf_upstream_server *s = c->servers; s; s = s->next)
+        count++;
+    struct upstream *u = new_upstream(site, c->name, count);
+    u->conf = c;
+    u->keepalive = c->keepalive;
+    u->keepalive_requests = c->keepalive_requests;
+    u->keepalive_time_ms = c->keepalive_time_ms;
+    u->keepalive_timeout_ms = c->keepalive_timeout_ms;
+    if (c->hash_key.data)
+        u->hash_key = site_compile(site, c->hash_key, c->balance_node);
+    struct upstream_server *to = u->servers;
+    for (const struct conf_upstream_server *s = c->servers; s; s = s->next, to++) {
+        to->conf = s;
+        to->upstream = u;
+        resolve_server(site, to, s->address, s->node);
+    }
 }
 
 void site_build_upstreams(struct site *site)
 {
     for (const struct conf_upstream *c = site->conf->http ? site->conf->http->upstreams : NULL; c;
-         c = c->next) {
-        int count = 0;
-        for (const struct conf_upstream_server *s = c->servers; s; s = s->next)
-            count++;
-        struct upstream *u = add_upstream(site, c->name, count);
-        u->keepalive = c->keepalive;
-        u->keepalive_requests = c->keepalive_requests;
-        u->keepalive_timeout_ms = c->keepalive_timeout_ms;
-        struct peer *p = u->peers;
-        for (const struct conf_upstream_server *s = c->servers; s; s = s->next, p++) {
-            set_address(site, p, s->address, s->node);
-            p->weight = (int)s->weight;
-            p->max_fails = count == 1 ? 0 : (int)s->max_fails; /* there is nobody else to ask */
-            p->fail_timeout_ms = s->fail_timeout_ms;
-            p->backup = s->backup;
-            p->down = s->down;
-        }
-    }
+         c = c->next)
+        build_upstream(site, c);
+}
+
+struct upstream *site_find_upstream(const struct site *site, struct slice name)
+{
+    struct upstream *u = site->upstreams;
+    while (u && !slice_eq(u->name, name))
+        u = u->next;
+    return u;
 }
 
 /* The group of that name, or one of the single server that the name says. */
-static struct upstream *find_upstream(struct site *site, const struct conf_proxy *c)
+static struct upstream *upstream_for(struct site *site, const struct conf_proxy *c)
 {
-    struct upstream *u = site->upstreams;
-    while (u && !slice_eq(u->name, c->host))
-        u = u->next;
+    static const struct conf_upstream_server alone = {.weight = 1, .max_fails = 1, .fail_timeout_ms = 10000};
+    struct upstream *u = site_find_upstream(site, c->host);
     if (u)
         return u;
-    u = add_upstream(site, c->host, 1);
-    u->keepalive = 32;
-    u->keepalive_requests = 1000;
-    u->keepalive_timeout_ms = 60000;
-    u->peers[0] = (struct peer){.weight = 1};
-    set_address(site, &u->peers[0], c->host, c->node);
+    u = new_upstream(site, c->host, 1);
+    u->servers[0].conf = &alone;
+    u->servers[0].upstream = u;
+    resolve_server(site, &u->servers[0], c->host, c->node);
     return u;
+}
+
+/* --- rewriting of answers' headers --- */
+
+static int count_lines(const struct conf_lines *l)
+{
+    int count = 0;
+    for (; l; l = l->next)
+        count++;
+    return count;
+}
+
+/* A prefix with variables, or a regular expression behind "~" or "~*". */
+static void compile_from(struct site *site, struct proxy_rewrite *r, struct slice text,
+                         const struct conf_node *node)
+{
+    struct slice why = {0};
+    if (text.len == 0 || text.data[0] != '~') {
+        r->from = site_compile(site, text, node);
+        return;
+    }
+    bool no_case = text.len > 1 && text.data[1] == '*';
+    r->regex = http_regex_new(&site->arena, slice_from(text, 1 + no_case), no_case, &why);
+    if (!r->regex)
+        conf_error(&site->conf->errors, node, "%.*s", SLICE_ARGS(why));
+}
+
+static bool is_off(const struct conf_lines *l)
+{
+    return l && slice_eq(l->node->args[0], SLICE("off"));
+}
+
+/* FROM TO lines; "off" is none. */
+static struct proxy_rewrites build_rewrites(struct site *site, const struct conf_lines *lines)
+{
+    struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
+    for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
+        struct proxy_rewrite *r = &all.items[all.count++];
+        if (l->node->nargs < 2) {
+            conf_error(&site->conf->errors, l->node,
+                       "invalid parameter \"%.*s\" of \"%.*s\"; write: off, or FROM TO",
+                       SLICE_ARGS(l->node->args[0]), SLICE_ARGS(l->node->name));
+            all.count--;
+            continue;
+        }
+        compile_from(site, r, l->node->args[0], l->node);
+        r->to = site_compile(site, l->node->args[1], l->node);
+    }
+    return all;
+}
+
+/* Answers that redirect to what proxy_pass names are meant for what the location names. */
+static void add_default_redirect(struct site *site, struct proxy_rewrites *all, const struct conf_location *c)
+{
+    const struct conf_proxy *proxy = c->proxy;
+    struct proxy_rewrite *r = &all->items[all->count];
+    if (proxy->text.data || (proxy->uri.data && c->match >= CONF_MATCH_REGEX))
+        return;
+    struct slice uri = proxy->uri.data ? proxy->uri : SLICE("/");
+    bool is_unix = slice_starts(proxy->host, SLICE("unix:"));
+    struct slice url = arena_printf(&site->arena, "http://%.*s%s%.*s", SLICE_ARGS(proxy->host),
+                                    is_unix && proxy->uri.data ? ":" : "", SLICE_ARGS(uri));
+    r->from = site_compile(site, url, c->node);
+    r->to = site_compile(site, proxy->uri.data ? c->pattern : SLICE("/"), c->node);
+    all->count++;
+}
+
+static struct proxy_rewrites build_redirects(struct site *site, const struct conf_location *c)
+{
+    const struct conf_lines *lines = c->settings.proxy_redirects;
+    struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
+    if (!lines)
+        add_default_redirect(site, &all, c);
+    for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
+        const struct conf_node *n = l->node;
+        if (n->nargs == 1 && slice_eq(n->args[0], SLICE("default"))) {
+            if (c->proxy->text.data)
+                conf_error(
+                    &site->conf->errors, n,
+                    "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables");
+            add_default_redirect(site, &all, c);
+            continue;
+        }
+        if (n->nargs == 1) {
+            conf_error(&site->conf->errors, n,
+                       "invalid parameter \"%.*s\" of \"proxy_redirect\"; write: default, off, or FROM TO",
+                       SLICE_ARGS(n->args[0]));
+            continue;
+        }
+        struct proxy_rewrite *r = &all.items[all.count++];
+        compile_from(site, r, n->args[0], n);
+        r->to = site_compile(site, n->args[1], n);
+    }
+    return all;
+}
+
+static struct proxy_rewrites build_cookie_flags(struct site *site, const struct conf_lines *lines)
+{
+    struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
+    for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
+        struct proxy_rewrite *r = &all.items[all.count++];
+        compile_from(site, r, l->node->args[0], l->node);
+        for (int i = 1; i < l->node->nargs && r->flag_count < 6; i++)
+            r->flags[r->flag_count++] = site_compile(site, l->node->args[i], l->node);
+    }
+    return all;
+}
+
+/* --- locations --- */
+
+static struct slice *build_names(struct site *site, const struct conf_lines *lines, int *count)
+{
+    struct slice *names = site_array(site, count_lines(lines), sizeof *names);
+    for (*count = 0; lines; lines = lines->next)
+        names[(*count)++] = lines->node->args[0];
+    return names;
+}
+
+static const struct http_template *compile_if_set(struct site *site, struct slice text,
+                                                  const struct conf_node *node)
+{
+    return text.data ? site_compile(site, text, node) : NULL;
+}
+
+static void build_bind(struct site *site, struct location_proxy *p, const struct conf_lines *lines)
+{
+    if (!lines || is_off(lines))
+        return;
+    p->bind = site_compile(site, lines->node->args[0], lines->node);
+    p->bind_transparent = lines->node->nargs > 1;
+    if (p->bind_transparent && !slice_eq(lines->node->args[1], SLICE("transparent")))
+        conf_error(&site->conf->errors, lines->node,
+                   "invalid parameter \"%.*s\" of \"proxy_bind\"; write: ADDRESS [transparent], or off",
+                   SLICE_ARGS(lines->node->args[1]));
+}
+
+static void build_headers(struct site *site, struct location_proxy *p, const struct conf_lines *lines)
+{
+    p->headers = site_array(site, count_lines(lines), sizeof *p->headers);
+    for (; lines; lines = lines->next) {
+        struct slice name = lines->node->args[0];
+        p->headers[p->header_count++] =
+            (struct proxy_header){name, site_compile(site, lines->node->args[1], lines->node)};
+        p->sets_host |= slice_eq_nocase(name, SLICE("Host"));
+    }
 }
 
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c)
 {
     struct location_proxy *p = site_array(site, 1, sizeof *p);
-    int count = 0;
-    p->upstream = find_upstream(site, c->proxy);
-    p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;
-    p->uri = c->proxy->uri;
-    p->strip = c->pattern.len;
-    for (const struct conf_proxy_header *h = c->settings.proxy_headers; h; h = h->next)
-        count++;
-    p->headers = site_array(site, count, sizeof *p->headers);
-    for (const struct conf_proxy_header *h = c->settings.proxy_headers; h; h = h->next) {
-        p->headers[p->header_count++] = (struct proxy_header){h->name, site_compile(site, h->value, h->node)};
-        p->sets_host |= slice_eq_nocase(h->name, SLICE("Host"));
+    const struct settings *s = &c->settings;
+    if (c->proxy->text.data) {
+        p->target = site_compile(site, c->proxy->text, c->proxy->node);
+    } else {
+        p->upstream = upstream_for(site, c->proxy);
+        p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;
+        p->uri = c->proxy->uri;
     }
+    p->strip = c->pattern.len;
+    build_headers(site, p, s->proxy_headers);
+    p->method = compile_if_set(site, s->proxy_method, c->node);
+    p->body = compile_if_set(site, s->proxy_body, c->node);
+    build_bind(site, p, s->proxy_bind_lines);
+    p->hidden = build_names(site, s->proxy_hidden, &p->hidden_count);
+    p->passed = build_names(site, s->proxy_passed, &p->passed_count);
+    p->redirects = build_redirects(site, c);
+    p->cookie_domains = build_rewrites(site, s->proxy_cookie_domains);
+    p->cookie_paths = build_rewrites(site, s->proxy_cookie_paths);
+    p->cookie_flags = build_cookie_flags(site, s->proxy_cookie_flags);
     return p;
+}
+
+static void free_rewrites(const struct proxy_rewrites *all)
+{
+    for (int i = 0; i < all->count; i++)
+        if (all->items[i].regex)
+            http_regex_free(all->items[i].regex);
+}
+
+void site_free_rewrites(struct site *site)
+{
+    for (struct location *l = site->made; l; l = l->next_made) {
+        if (!l->proxy)
+            continue;
+        free_rewrites(&l->proxy->redirects);
+        free_rewrites(&l->proxy->cookie_domains);
+        free_rewrites(&l->proxy->cookie_paths);
+        free_rewrites(&l->proxy->cookie_flags);
+    }
 }

@@ -1,63 +1,168 @@
 /*
- * worker/upstream.c - choosing servers, and the connections to them.
+ * worker/upstream.c - the servers of upstreams, and the connections to them.
  */
 #include "worker/upstream.h"
+
+#include "base/log.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool is_over(const struct peer *p, uint64_t now_ms)
+/* --- servers --- */
+
+void peer_release(struct peer *peer)
 {
-    return now_ms > p->checked_ms + (uint64_t)p->fail_timeout_ms;
+    if (--peer->refs > 0)
+        return;
+    free((char *)(uintptr_t)peer->text);
+    free(peer);
 }
 
-static bool is_out(const struct peer *p, uint64_t now_ms)
+static struct peer_rules rules_of(const struct upstream *u, const struct upstream_server *s, int addresses)
 {
-    return p->down || (p->max_fails && p->fails >= p->max_fails && !is_over(p, now_ms));
+    const struct conf_upstream_server *c = s->conf;
+    const struct conf_health_check *health = u->conf ? u->conf->health : NULL;
+    return (struct peer_rules){.weight = (int32_t)c->weight,
+                               .max_fails =
+                                   addresses == 1 ? 0 : (int32_t)c->max_fails, /* nobody else to ask */
+                               .max_conns = (uint32_t)c->max_conns,
+                               .fail_timeout_ms = (uint64_t)c->fail_timeout_ms,
+                               .slow_start_ms = (uint64_t)c->slow_start_ms,
+                               .backup = c->backup,
+                               .down = c->down,
+                               .checked = health != NULL,
+                               .mandatory = health && health->mandatory};
 }
 
-/* The smooth weighted round robin of nginx: each gains its weight, the richest is chosen and pays the sum. */
-static struct peer *choose_among(struct upstream *u, bool backup, const bool *tried, uint64_t now_ms)
+static struct peer *find_peer(const struct upstream *u, const struct upstream_server *s,
+                              const struct net_address *address)
 {
-    struct peer *best = NULL;
-    int total = 0;
-    for (int i = 0; i < u->peer_count; i++) {
-        struct peer *p = &u->peers[i];
-        if (p->backup != backup || tried[i] || is_out(p, now_ms))
-            continue;
-        p->current += p->weight;
-        total += p->weight;
-        if (!best || p->current > best->current)
-            best = p;
-    }
-    if (!best)
+    for (int i = 0; i < u->peer_count; i++)
+        if (u->peers[i]->server == s && net_address_eq(&u->peers[i]->address, address))
+            return u->peers[i];
+    return NULL;
+}
+
+static struct peer *new_peer(struct worker *w, struct upstream *u, struct upstream_server *s,
+                             const struct net_address *address, const struct peer_rules *rules, int place)
+{
+    char text[NET_ADDRESS_TEXT_BYTES];
+    struct peer *p = calloc(1, sizeof *p);
+    char *name = p ? strdup(net_address_text(address, text)) : NULL, shared_name[PEER_NAME_BYTES];
+    if (place > 1) /* the same address once more is a server of its own */
+        snprintf(shared_name, sizeof shared_name, "%.100s#%d", text, place);
+    else
+        snprintf(shared_name, sizeof shared_name, "%s", text);
+    struct shm_peer *shared =
+        name ? peer_open(w->shm, u->group, slice_of(shared_name), rules, w->now_ms) : NULL;
+    if (!shared) {
+        log_error("no room for server %s of upstream \"%.*s\": there may be %d addresses in all", text,
+                  SLICE_ARGS(u->name), PEERS);
+        free(name);
+        free(p);
         return NULL;
-    best->current -= total;
-    if (is_over(best, now_ms))
-        best->checked_ms = now_ms; /* one trial; the others wait for how it ends */
-    return best;
+    }
+    *p = (struct peer){.address = *address, .text = name, .shared = shared, .server = s, .refs = 0};
+    return p;
 }
 
-struct peer *upstream_choose(struct upstream *u, const bool *tried, uint64_t now_ms)
+static void let_go(struct peer *p)
 {
-    struct peer *p = choose_among(u, false, tried, now_ms);
-    return p ? p : choose_among(u, true, tried, now_ms);
+    struct list_node *next;
+    struct upstream *u = p->server->upstream;
+    p->gone = true;
+    health_forget(p);
+    for (struct list_node *n = u->idle.next; n != &u->idle; n = next) {
+        struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
+        next = n->next;
+        if (uc->peer != p)
+            continue;
+        list_remove(n);
+        u->idle_count--;
+        atomic_fetch_sub(&p->shared->idle[uc->worker->options->slot], 1);
+        upstream_close(uc);
+    }
+    peer_release(p);
 }
 
-void upstream_failed(struct peer *peer, uint64_t now_ms)
+static int count_address(struct peer *const *peers, int count, const struct net_address *address)
 {
-    peer->fails++;
-    peer->failed_ms = peer->checked_ms = now_ms;
+    int same = 0;
+    for (int i = 0; i < count; i++)
+        same += net_address_eq(&peers[i]->address, address);
+    return same;
 }
 
-/* A success wipes failures out only once fail_timeout has passed since the last of them. */
-void upstream_succeeded(struct peer *peer)
+bool upstream_set_peers(struct worker *w, struct upstream *u)
 {
-    if (peer->failed_ms < peer->checked_ms)
-        peer->fails = 0;
+    int count = 0, had = u->peer_count;
+    bool ok = true;
+    for (int i = 0; i < u->server_count; i++)
+        count += u->servers[i].address_count;
+    struct peer **old = u->peers, **fresh = calloc((size_t)count + 1, sizeof(struct peer *));
+    int made = 0;
+    for (int i = 0; fresh && i < u->server_count; i++) {
+        struct upstream_server *s = &u->servers[i];
+        struct peer_rules rules = rules_of(u, s, count);
+        for (int a = 0; a < s->address_count; a++) {
+            struct peer *p = find_peer(u, s, &s->addresses[a]);
+            if (p)
+                p->shared->rules = rules;
+            else
+                p = new_peer(w, u, s, &s->addresses[a], &rules,
+                             1 + count_address(fresh, made, &s->addresses[a]));
+            ok &= p != NULL;
+            if (p) {
+                p->refs++;
+                fresh[made++] = p;
+            }
+        }
+    }
+    if (!fresh)
+        return false;
+    u->peers = fresh;
+    u->peer_count = made;
+    for (int i = 0; i < had; i++) {
+        if (old[i]->refs > 0 && find_peer(u, old[i]->server, &old[i]->address) == old[i])
+            peer_release(old[i]); /* the old list's; the new one has it too */
+        else
+            let_go(old[i]);
+    }
+    free(old);
+    balance_make_points(u);
+    return ok;
+}
+
+bool upstream_open(struct worker *w, struct upstream *u)
+{
+    u->group = peer_group_open(w->shm, u->name, w->now_ms);
+    if (!u->group)
+        log_emerg(
+            "no room for upstream \"%.*s\": there may be %d upstreams in all, those that old workers still "
+            "use included; remove some, or wait a minute",
+            SLICE_ARGS(u->name), PEER_GROUPS);
+    return u->group && upstream_set_peers(w, u);
+}
+
+bool upstream_open_all(struct worker *w)
+{
+    for (struct upstream *u = w->site->upstreams; u; u = u->next)
+        if (!upstream_open(w, u))
+            return false;
+    return true;
+}
+
+/* --- connections --- */
+
+static void leave_idle(struct upstream_connection *uc)
+{
+    list_remove(&uc->link);
+    uc->upstream->idle_count--;
+    atomic_fetch_sub(&uc->peer->shared->idle[uc->worker->options->slot], 1);
 }
 
 /* An idle connection speaks only to close. */
@@ -66,19 +171,17 @@ static void on_idle_event(struct ev_loop *loop, ev_io *io, int events)
     struct upstream_connection *uc = (struct upstream_connection *)io; /* its first member */
     (void)loop;
     (void)events;
-    list_remove(&uc->link);
-    uc->upstream->idle_count--;
+    leave_idle(uc);
     upstream_close(uc);
 }
 
-static struct upstream_connection *take_idle(struct upstream *u, const struct peer *peer)
+static struct upstream_connection *take_idle(struct upstream *u, const struct peer *peer, uint32_t kind)
 {
     for (struct list_node *n = u->idle.next; n != &u->idle; n = n->next) {
         struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
-        if (uc->peer != peer)
+        if (uc->peer != peer || uc->kind != kind)
             continue;
-        list_remove(n);
-        u->idle_count--;
+        leave_idle(uc);
         ev_io_stop(uc->worker->loop, &uc->io);
         uc->requests++;
         return uc;
@@ -86,11 +189,27 @@ static struct upstream_connection *take_idle(struct upstream *u, const struct pe
     return NULL;
 }
 
-struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
-                                             bool may_reuse)
+/* 0, or -1 with errno. */
+static int set_up_socket(int fd, int family, const struct upstream_dial *dial)
 {
-    struct upstream_connection *uc = may_reuse ? take_idle(u, peer) : NULL;
-    int family = peer->address.addr.ss_family, yes = 1;
+    int yes = 1;
+    if (family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (dial->keepalive)
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    if (!dial->local || family == AF_UNIX)
+        return 0;
+    if (dial->transparent && setsockopt(fd, SOL_IP, IP_TRANSPARENT, &yes, sizeof yes) < 0)
+        return -1;
+    setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
+    return bind(fd, (const struct sockaddr *)&dial->local->addr, dial->local->len);
+}
+
+struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
+                                             const struct upstream_dial *dial)
+{
+    struct upstream_connection *uc = dial->fresh ? NULL : take_idle(u, peer, dial->kind);
+    int family = peer->address.addr.ss_family;
     if (uc)
         return uc;
     uc = calloc(1, sizeof *uc);
@@ -99,17 +218,18 @@ struct upstream_connection *upstream_connect(struct worker *w, struct upstream *
         free(uc);
         return NULL;
     }
-    if (family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    if (connect(fd, (const struct sockaddr *)&peer->address.addr, peer->address.len) < 0 &&
-        errno != EINPROGRESS) {
+    if (set_up_socket(fd, family, dial) < 0 ||
+        (connect(fd, (const struct sockaddr *)&peer->address.addr, peer->address.len) < 0 &&
+         errno != EINPROGRESS)) {
         int error = errno;
         close(fd);
         free(uc);
         errno = error;
         return NULL;
     }
-    *uc = (struct upstream_connection){.worker = w, .upstream = u, .peer = peer};
+    *uc = (struct upstream_connection){
+        .worker = w, .upstream = u, .peer = peer, .made_ms = w->now_ms, .kind = dial->kind};
+    peer->refs++;
     list_init(&uc->link);
     ev_io_init(&uc->io, on_idle_event, fd, EV_READ);
     return uc;
@@ -119,43 +239,58 @@ void upstream_close(struct upstream_connection *uc)
 {
     ev_io_stop(uc->worker->loop, &uc->io);
     close(uc->io.fd);
+    peer_release(uc->peer);
     free(uc);
+}
+
+static bool may_stay(const struct upstream_connection *uc)
+{
+    const struct upstream *u = uc->upstream;
+    return u->keepalive > 0 && uc->requests + 1 < (uint64_t)u->keepalive_requests && !uc->peer->gone &&
+           uc->worker->now_ms < uc->made_ms + (uint64_t)u->keepalive_time_ms && !uc->worker->draining;
 }
 
 void upstream_keep(struct upstream_connection *uc)
 {
     struct upstream *u = uc->upstream;
     ev_io_stop(uc->worker->loop, &uc->io);
-    if (u->keepalive == 0 || uc->requests + 1 >= (uint64_t)u->keepalive_requests || uc->worker->draining) {
+    if (!may_stay(uc)) {
         upstream_close(uc);
         return;
     }
     if (u->idle_count >= u->keepalive) {
         struct upstream_connection *oldest = container_of(u->idle.prev, struct upstream_connection, link);
-        list_remove(&oldest->link);
-        u->idle_count--;
+        leave_idle(oldest);
         upstream_close(oldest);
     }
     uc->idle_since_ms = uc->worker->now_ms;
     list_push_front(&u->idle, &uc->link);
     u->idle_count++;
+    atomic_fetch_add(&uc->peer->shared->idle[uc->worker->options->slot], 1);
     ev_set_cb(&uc->io, on_idle_event);
     ev_io_set(&uc->io, uc->io.fd, EV_READ);
     ev_io_start(uc->worker->loop, &uc->io);
 }
 
-void upstream_close_idle(struct worker *w, bool all)
+static void close_idle(struct worker *w, struct upstream *u)
+{
+    struct list_node *newer;
+    for (struct list_node *n = u->idle.prev; n != &u->idle; n = newer) { /* from the oldest on */
+        struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
+        newer = n->prev;
+        if (!w->draining && w->now_ms < uc->idle_since_ms + (uint64_t)u->keepalive_timeout_ms)
+            break;
+        leave_idle(uc);
+        upstream_close(uc);
+    }
+}
+
+void upstream_look_after(struct worker *w)
 {
     for (struct upstream *u = w->site->upstreams; u; u = u->next) {
-        struct list_node *newer;
-        for (struct list_node *n = u->idle.prev; n != &u->idle; n = newer) { /* from the oldest on */
-            struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
-            newer = n->prev;
-            if (!all && w->now_ms < uc->idle_since_ms + (uint64_t)u->keepalive_timeout_ms)
-                break;
-            list_remove(n);
-            u->idle_count--;
-            upstream_close(uc);
-        }
+        close_idle(w, u);
+        counter_set(&u->group->touched_ms, w->now_ms);
+        for (int i = 0; i < u->peer_count; i++)
+            counter_set(&u->peers[i]->shared->touched_ms, w->now_ms);
     }
 }

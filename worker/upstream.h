@@ -1,5 +1,5 @@
 /*
- * worker/upstream.h - connections to upstreams: choosing a server, connecting, keeping idle connections.
+ * worker/upstream.h - upstreams as a worker has them: their servers, choosing one, connections to them.
  *
  * Everything belongs to the loop's thread.
  */
@@ -8,32 +8,106 @@
 
 #include "worker/core.h"
 
+enum { UPSTREAM_TRIED_WORDS = PEERS / 64 };
+
+/* --- worker/upstream.c --- */
+
+/* Opens the groups and servers of the site in shared memory. False: there is no room for them. */
+bool upstream_open_all(struct worker *w);
+bool upstream_open(struct worker *w, struct upstream *u);
+
+/* Its servers are now those that `servers` lists the addresses of. False: no room. */
+bool upstream_set_peers(struct worker *w, struct upstream *u);
+
+/* Once a second: says that the upstreams are in use, and closes connections that were idle too long. */
+void upstream_look_after(struct worker *w);
+
+void peer_release(struct peer *peer);
+
 struct upstream_connection {
     ev_io io; /* while it is used, its user's; while it is idle it waits for the other side to close */
     struct list_node link;
     struct worker *worker;
     struct upstream *upstream;
     struct peer *peer;
-    uint64_t idle_since_ms;
+    uint64_t made_ms, idle_since_ms;
     uint32_t requests; /* that it has carried before this one */
+    uint32_t kind;     /* of connection: only the same is reused */
 };
 
-/* The next server by smooth weighted round robin, without those that are marked in `tried`; NULL: none. */
-struct peer *upstream_choose(struct upstream *u, const bool *tried, uint64_t now_ms);
-
-/* What became of a request to it. */
-void upstream_failed(struct peer *peer, uint64_t now_ms);
-void upstream_succeeded(struct peer *peer);
+/* How a connection is to be made. */
+struct upstream_dial {
+    const struct net_address *local; /* NULL: any */
+    uint32_t kind;                   /* a number for whatever makes connections differ; 0: nothing does */
+    bool transparent, keepalive;
+    bool fresh; /* not a kept one */
+};
 
 /* A kept connection to this server, or a new one that is being made. NULL with errno. io is not started. */
 struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
-                                             bool may_reuse);
+                                             const struct upstream_dial *dial);
 
 /* Its request is over: keeps it for another, or closes it. */
 void upstream_keep(struct upstream_connection *uc);
 void upstream_close(struct upstream_connection *uc);
 
-/* Closes all that are idle and older than keepalive_timeout; with all: every idle one. */
-void upstream_close_idle(struct worker *w, bool all);
+/* --- worker/balance.c --- */
+
+/* Who asks for a server. */
+struct upstream_ask {
+    const struct http_exchange *ex;
+    struct slice key;      /* the value of the hash key */
+    const uint64_t *tried; /* a bit for each peer of the shared memory */
+    bool waited;           /* it comes out of the queue: others do not go first */
+};
+
+enum upstream_choice {
+    UPSTREAM_CHOSEN, /* *peer counts the request as active until balance_done */
+    UPSTREAM_BUSY,   /* all that are well have max_conns connections */
+    UPSTREAM_NONE
+};
+
+enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const struct upstream_ask *ask,
+                                    struct peer **peer);
+
+enum upstream_result {
+    UPSTREAM_NOT_ASKED, /* nothing can be said of it, as when a kept connection was just being closed */
+    UPSTREAM_LEFT,      /* the client went, or it was not the server's fault */
+    UPSTREAM_SERVED,
+    UPSTREAM_FAILED
+};
+
+struct upstream_outcome {
+    enum upstream_result result;
+    int status; /* of the answer; 0: none came */
+    uint64_t response_us;
+};
+
+void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
+                  const struct upstream_outcome *outcome);
+
+/* The queue of this worker has changed: its length stands in u, its oldest request waits since oldest_us. */
+void balance_wait(struct worker *w, struct upstream *u, uint64_t oldest_us);
+
+/* The ring of `hash ... consistent`, after the servers have changed. */
+void balance_make_points(struct upstream *u);
+
+/* --- worker/resolve.c --- */
+bool resolve_open(struct worker *w);
+
+/* Once a second: asks again for names whose time is over. */
+void resolve_look_after(struct worker *w);
+
+/*
+ * The upstream that a text with variables names: a group, or a server. While its name is being resolved it has no peers and
+ * `resolving` of its server is true. NULL: the text is no address, or there are too many.
+ */
+struct upstream *resolve_upstream(struct worker *w, struct slice host);
+
+/* --- worker/health.c --- */
+bool health_open(struct worker *w);
+
+/* A peer goes: ends the check under way. */
+void health_forget(struct peer *peer);
 
 #endif

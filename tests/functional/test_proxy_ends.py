@@ -88,7 +88,7 @@ def test_client_leaves_while_connecting(weir):
 
 def test_client_leaves_without_reading_a_large_answer(weir, backend):
     up = backend(answer(b"x" * (20 << 20)))
-    passed(weir, up)
+    passed(weir, up, "proxy_max_temp_file_size 0;")
     client = weir.connect()
     client.request("/")
     time.sleep(0.3)
@@ -98,7 +98,7 @@ def test_client_leaves_without_reading_a_large_answer(weir, backend):
 
 def test_client_that_does_not_read_is_given_up(weir, backend):
     up = backend(answer(b"x" * (20 << 20)))
-    passed(weir, up, "send_timeout 300ms;")
+    passed(weir, up, "send_timeout 300ms; proxy_max_temp_file_size 0;")
     client = weir.connect()
     client.request("/")
     assert up.peers[0].gone.wait(limit(4)) if wait_until(lambda: up.peers, 3, "a connection") else False

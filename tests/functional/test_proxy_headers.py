@@ -124,8 +124,8 @@ def test_own_length_wins(weir, backend):
 # ---- headers of the answer ----------------------------------------------------------------------------------
 
 def test_headers_of_the_answer(weir, backend):
-    up = backend(answer(b"x", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "Server: theirs", "X-Accel-Redirect: /secret",
-                        "X-Accel-Limit-Rate: 1", "Keep-Alive: timeout=7", "Proxy-Connection: keep-alive", "X-Kept: 1",
+    up = backend(answer(b"x", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "Server: theirs", "X-Accel-Expires: 5",
+                        "X-Accel-Limit-Rate: 0", "Keep-Alive: timeout=7", "Proxy-Connection: keep-alive", "X-Kept: 1",
                         "Cache-Control: no-store", "Set-Cookie: a=1; Path=/", "Vary: x", "Set-Cookie: b=2",
                         "Set-Cookie: a=3", "ETag: \"e\"", "Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT",
                         "Location: /elsewhere", "Accept-Ranges: bytes", "Retry-After: 9", "X-Empty:"))

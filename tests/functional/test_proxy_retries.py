@@ -103,7 +103,8 @@ def test_next_server(weir, backend, fails):
                          ids=["garbage", "too large", "no colon"])
 def test_next_server_after_a_bad_answer(weir, backend, data):
     bad, good = backend(lambda call: (call.send(data), call.close())[1]), backend(answer(b"good"))
-    passed(weir, "up", http=upstream(f"{bad.address} max_fails=0", good))
+    passed(weir, "up", "proxy_next_upstream error timeout invalid_header;",
+           http=upstream(f"{bad.address} max_fails=0", good))
     assert [weir.get().text for _ in range(4)] == ["good"] * 4
 
 

@@ -217,10 +217,10 @@ static void a_configuration_needs_events(void)
 /* The rows of the tables agree with themselves: each can be documented, and each default can be read. */
 static void tables_are_sound(void)
 {
-    const struct conf_directive *const tables[] = {conf_core_directives, conf_http_directives};
-    for (int t = 0; t < 2; t++) {
-        for (const struct conf_directive *d = tables[t]; d->name; d++) {
-            CHECK_FOR(d->name, conf_find_directive(slice_of(d->name)) == d); /* no name twice */
+    for (int t = 0; conf_tables[t]; t++) {
+        for (const struct conf_directive *d = conf_tables[t]; d->name; d++) {
+            CHECK_FOR(d->name, conf_find_directive(slice_of(d->name), (enum conf_context)d->contexts) ==
+                                   d); /* no name twice */
             CHECK_FOR(d->name, d->contexts != 0 && d->syntax && d->help && d->help[0]);
             CHECK_FOR(d->name, d->max_args < 0 || d->min_args <= d->max_args);
             CHECK_FOR(d->name, (d->type == CONF_CUSTOM || d->type == CONF_BLOCK) == (d->set != NULL));

@@ -82,7 +82,7 @@ static void framing_by_version(void)
 
 static void answers_without_a_body(void)
 {
-    static const int statuses[] = {204, 304, 100, 101};
+    static const int statuses[] = {204, 304, 100, 103};
     for (int i = 0; i < 4; i++) {
         struct fixture f;
         set_up(&f, statuses[i]);

@@ -1,0 +1,278 @@
+/*
+ * http/variables_upstream.c - variables of upstreams, of where a client really is, and ids of requests.
+ *
+ * Where several servers were asked their values stand behind each other: with commas, and with a colon where an internal
+ * redirect led to another upstream, as in nginx.
+ */
+#include "http/variables.h"
+
+#include <sys/random.h>
+
+#define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
+#define UNUSED(x) (void)(x)
+
+enum { ID_BYTES = 16, ID_GIVEN_MAX = 128, RANDOM_BYTES = 4096 };
+
+/* --- servers that were asked --- */
+
+typedef bool append_value(const struct http_try *t, struct buf *out);
+
+static struct slice of_all(struct http_exchange *ex, append_value *append)
+{
+    struct buf text = {0};
+    bool ok = true;
+    for (const struct http_try *t = ex->tries; ok && t; t = t->next) {
+        if (t != ex->tries)
+            ok = t->new_group ? buf_append(&text, " : ", 3) : buf_append(&text, ", ", 2);
+        ok = ok && append(t, &text);
+    }
+    struct slice copy = ok && buf_len(&text) ? arena_dup(&ex->arena, buf_slice(&text)) : (struct slice){0};
+    buf_free(&text);
+    return copy;
+}
+
+static bool append_time(uint64_t us, struct buf *out)
+{
+    if (us == HTTP_TRY_NEVER)
+        return buf_append(out, "-", 1);
+    uint64_t ms = (us + 500) / 1000;
+    return buf_printf(out, "%llu.%03u", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+}
+
+static bool append_number(uint64_t n, struct buf *out)
+{
+    return buf_printf(out, "%llu", (unsigned long long)n);
+}
+
+static bool append_addr(const struct http_try *t, struct buf *out)
+{
+    return buf_append_slice(out, t->addr);
+}
+
+static bool append_status(const struct http_try *t, struct buf *out)
+{
+    return t->status ? append_number((uint64_t)t->status, out) : buf_append(out, "-", 1);
+}
+
+static bool append_connect_time(const struct http_try *t, struct buf *out)
+{
+    return append_time(t->connect_us, out);
+}
+
+static bool append_header_time(const struct http_try *t, struct buf *out)
+{
+    return append_time(t->header_us, out);
+}
+
+static bool append_response_time(const struct http_try *t, struct buf *out)
+{
+    return append_time(t->response_us, out);
+}
+
+static bool append_sent(const struct http_try *t, struct buf *out)
+{
+    return append_number(t->sent, out);
+}
+
+static bool append_received(const struct http_try *t, struct buf *out)
+{
+    return append_number(t->received, out);
+}
+
+static bool append_length(const struct http_try *t, struct buf *out)
+{
+    return append_number(t->body_len, out);
+}
+
+#define OF_ALL(getter, append)     \
+    GETTER(getter)                 \
+    {                              \
+        UNUSED(rest);              \
+        return of_all(ex, append); \
+    }
+
+OF_ALL(get_addr, append_addr)
+OF_ALL(get_status, append_status)
+OF_ALL(get_connect_time, append_connect_time)
+OF_ALL(get_header_time, append_header_time)
+OF_ALL(get_response_time, append_response_time)
+OF_ALL(get_sent, append_sent)
+OF_ALL(get_received, append_received)
+OF_ALL(get_length, append_length)
+
+GETTER(get_queue_time)
+{
+    struct buf text = {0};
+    UNUSED(rest);
+    struct slice copy = {0};
+    if (ex->tries && append_time(ex->upstream_queue_us, &text))
+        copy = arena_dup(&ex->arena, buf_slice(&text));
+    buf_free(&text);
+    return copy;
+}
+
+/* --- its answer --- */
+
+GETTER(get_header)
+{
+    for (int i = 0; i < ex->upstream_header_count; i++)
+        if (http_names_header(ex->upstream_headers[i].name, rest))
+            return ex->upstream_headers[i].value;
+    return (struct slice){0};
+}
+
+GETTER(get_cookie)
+{
+    for (int i = 0; i < ex->upstream_header_count; i++) {
+        const struct http_header *h = &ex->upstream_headers[i];
+        if (!slice_eq_nocase(h->name, SLICE("Set-Cookie")) || h->value.len <= rest.len ||
+            h->value.data[rest.len] != '=' || !slice_starts(h->value, rest))
+            continue;
+        struct slice value = slice_from(h->value, rest.len + 1);
+        const char *semicolon = memchr(value.data, ';', value.len);
+        return semicolon ? (struct slice){value.data, (size_t)(semicolon - value.data)} : value;
+    }
+    return (struct slice){0};
+}
+
+GETTER(get_trailer)
+{
+    struct slice left = ex->upstream_trailers;
+    const char *end;
+    while (left.len && (end = memmem(left.data, left.len, "\r\n", 2))) {
+        struct http_header h;
+        if (http_parse_field(&h, left.data, end) && http_names_header(h.name, rest))
+            return h.value;
+        left = slice_from(left, (size_t)(end - left.data) + 2);
+    }
+    return (struct slice){0};
+}
+
+/* --- ids --- */
+
+static struct slice random_hex(struct http_exchange *ex, size_t bytes)
+{
+    static unsigned char store[RANDOM_BYTES]; /* one system call for many ids */
+    static size_t used = RANDOM_BYTES;
+    static const char digits[] = "0123456789abcdef";
+    char *text = arena_alloc(&ex->arena, 2 * bytes);
+    if (used + bytes > RANDOM_BYTES && getrandom(store, sizeof store, 0) == (ssize_t)sizeof store)
+        used = 0;
+    if (!text || used + bytes > RANDOM_BYTES)
+        return (struct slice){0};
+    for (size_t i = 0; i < bytes; i++) {
+        text[2 * i] = digits[store[used + i] >> 4];
+        text[2 * i + 1] = digits[store[used + i] & 15];
+    }
+    used += bytes;
+    return (struct slice){text, 2 * bytes};
+}
+
+/* One that a client gives is taken over if it can do no harm in logs and headers. */
+static bool is_id(struct slice s)
+{
+    if (s.len == 0 || s.len > ID_GIVEN_MAX)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              strchr("-_.~+/=:", c)))
+            return false;
+    }
+    return true;
+}
+
+struct slice http_request_id(struct http_exchange *ex)
+{
+    const struct slice *given = http_find_header(&ex->req, SLICE("X-Request-ID"));
+    if (!ex->request_id.data)
+        ex->request_id = given && is_id(*given) ? *given : random_hex(ex, ID_BYTES);
+    return ex->request_id;
+}
+
+static bool is_trace_id(struct slice s)
+{
+    bool any = false;
+    for (size_t i = 0; i < s.len; i++) {
+        any |= s.data[i] != '0';
+        if (!((s.data[i] >= '0' && s.data[i] <= '9') || (s.data[i] >= 'a' && s.data[i] <= 'f')))
+            return false;
+    }
+    return s.len == 2 * ID_BYTES && any;
+}
+
+struct slice http_traceparent(struct http_exchange *ex)
+{
+    const struct slice *given = http_find_header(&ex->req, SLICE("traceparent"));
+    if (given)
+        return *given;
+    if (!ex->traceparent.data) {
+        struct slice trace = http_request_id(ex), parent = random_hex(ex, ID_BYTES / 2);
+        if (!is_trace_id(trace))
+            trace = random_hex(ex, ID_BYTES);
+        if (trace.data && parent.data)
+            ex->traceparent =
+                arena_printf(&ex->arena, "00-%.*s-%.*s-01", SLICE_ARGS(trace), SLICE_ARGS(parent));
+    }
+    return ex->traceparent;
+}
+
+GETTER(get_request_id)
+{
+    UNUSED(rest);
+    return http_request_id(ex);
+}
+
+GETTER(get_traceparent)
+{
+    UNUSED(rest);
+    return http_traceparent(ex);
+}
+
+/* --- where the client really is --- */
+
+GETTER(get_realip_addr)
+{
+    UNUSED(rest);
+    return ex->direct_addr.data ? ex->direct_addr : ex->peer(ex)->remote_addr;
+}
+
+GETTER(get_realip_port)
+{
+    UNUSED(rest);
+    return ex->direct_addr.data ? ex->direct_port : ex->peer(ex)->remote_port;
+}
+
+/* addr, port, server_addr, server_port of the PROXY protocol's header */
+GETTER(get_proxy_protocol)
+{
+    const struct http_peer *told = ex->told_peer;
+    if (!told)
+        return (struct slice){0};
+    return slice_eq(rest, SLICE("addr"))          ? told->remote_addr
+           : slice_eq(rest, SLICE("port"))        ? told->remote_port
+           : slice_eq(rest, SLICE("server_addr")) ? told->server_addr
+           : slice_eq(rest, SLICE("server_port")) ? told->server_port
+                                                  : (struct slice){0};
+}
+
+const struct http_variable http_upstream_variables[] = {
+    {"proxy_protocol_", true, get_proxy_protocol},
+    {"realip_remote_addr", false, get_realip_addr},
+    {"realip_remote_port", false, get_realip_port},
+    {"request_id", false, get_request_id},
+    {"traceparent", false, get_traceparent},
+    {"upstream_addr", false, get_addr},
+    {"upstream_bytes_received", false, get_received},
+    {"upstream_bytes_sent", false, get_sent},
+    {"upstream_connect_time", false, get_connect_time},
+    {"upstream_cookie_", true, get_cookie},
+    {"upstream_header_time", false, get_header_time},
+    {"upstream_http_", true, get_header},
+    {"upstream_queue_time", false, get_queue_time},
+    {"upstream_response_length", false, get_length},
+    {"upstream_response_time", false, get_response_time},
+    {"upstream_status", false, get_status},
+    {"upstream_trailer_", true, get_trailer},
+    {0},
+};

@@ -1,0 +1,164 @@
+/*
+ * shm/peer.c - finding and making groups and peers, and putting them right after a death.
+ */
+#include "shm/peer.h"
+
+#include "shm/lock.h"
+
+#include <string.h>
+
+const char *const peer_state_names[PEER_STATES] = {"up", "down", "unavail", "checking", "unhealthy"};
+
+static uint32_t number_of(const struct peer_region *r, const struct shm_group *group)
+{
+    return (uint32_t)(group - r->groups) + 1;
+}
+
+static void set_name(char *to, size_t bytes, struct slice name)
+{
+    size_t n = name.len < bytes ? name.len : bytes - 1;
+    memset(to, 0, bytes);
+    memcpy(to, name.data, n);
+}
+
+/* Names that are too long for their place are told apart by what fits. */
+static bool has_name(const char *have, size_t bytes, struct slice name)
+{
+    size_t n = name.len < bytes ? name.len : bytes - 1;
+    return strlen(have) == n && memcmp(have, name.data, n) == 0;
+}
+
+static bool is_forgotten(uint64_t touched_ms, uint64_t now_ms)
+{
+    return now_ms > touched_ms + PEER_FORGOTTEN_MS;
+}
+
+struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t now_ms)
+{
+    struct peer_region *r = shm->peers;
+    struct shm_group *found = NULL, *room = NULL;
+    shm_lock(&r->lock); /* a dead holder leaves at worst a group or peer without a name, which is unused */
+    for (int i = 0; i < PEER_GROUPS && !found; i++) {
+        struct shm_group *g = &r->groups[i];
+        bool used = g->used && !is_forgotten(g->touched_ms, now_ms);
+        if (used && has_name(g->name, sizeof g->name, name))
+            found = g;
+        if (!used && !room)
+            room = g;
+    }
+    if (!found && room) {
+        for (uint32_t i = 0; i < r->peers_used; i++)
+            if (r->peers[i].group == number_of(r, room))
+                r->peers[i].group = 0; /* of the group that was here before */
+        memset(room, 0, sizeof *room);
+        set_name(room->name, sizeof room->name, name);
+        room->used = 1;
+        found = room;
+    }
+    if (found)
+        found->touched_ms = now_ms;
+    shm_unlock(&r->lock);
+    return found;
+}
+
+struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slice name,
+                           const struct peer_rules *rules, uint64_t now_ms)
+{
+    struct peer_region *r = shm->peers;
+    struct shm_peer *found = NULL, *room = NULL;
+    uint32_t number = number_of(r, group);
+    shm_lock(&r->lock);
+    for (uint32_t i = 0; i < r->peers_used && !found; i++) {
+        struct shm_peer *p = &r->peers[i];
+        if (p->group == number && has_name(p->name, sizeof p->name, name))
+            found = p;
+        else if (!room && (p->group == 0 || (is_forgotten(p->touched_ms, now_ms) && p->active == 0)))
+            room = p;
+    }
+    if (!found && !room && r->peers_used < PEERS)
+        room = &r->peers[r->peers_used++];
+    if (!found && room) {
+        room->group = 0;
+        memset(room, 0, sizeof *room);
+        set_name(room->name, sizeof room->name, name);
+        room->rules = *rules;
+        room->touched_ms = now_ms;
+        room->group = number;
+        found = room;
+    }
+    if (found) {
+        found->rules = *rules;
+        found->touched_ms = now_ms;
+    }
+    shm_unlock(&r->lock);
+    return found;
+}
+
+/* A holder died between two stores: sums are made anew from what each process has, turns start again. */
+static void repair(struct shm *shm, struct shm_group *group)
+{
+    struct peer_region *r = shm->peers;
+    group->waiting = 0;
+    for (int slot = 0; slot < SHM_SLOTS; slot++)
+        group->waiting += group->waiting_in[slot];
+    for (uint32_t i = 0; i < r->peers_used; i++) {
+        struct shm_peer *p = &r->peers[i];
+        if (p->group != number_of(r, group))
+            continue;
+        p->current = 0;
+        p->active = 0;
+        for (int slot = 0; slot < SHM_SLOTS; slot++)
+            p->active += p->held[slot];
+    }
+}
+
+void peer_lock(struct shm *shm, struct shm_group *group)
+{
+    if (shm_lock(&group->lock))
+        repair(shm, group);
+}
+
+void peer_unlock(struct shm_group *group)
+{
+    shm_unlock(&group->lock);
+}
+
+void peer_reclaim(struct shm *shm, int slot)
+{
+    struct peer_region *r = shm->peers;
+    for (int i = 0; i < PEER_GROUPS; i++) {
+        struct shm_group *g = &r->groups[i];
+        if (!g->used)
+            continue;
+        peer_lock(shm, g);
+        g->waiting_in[slot] = 0;
+        for (uint32_t k = 0; k < r->peers_used; k++) {
+            if (r->peers[k].group == number_of(r, g)) {
+                r->peers[k].held[slot] = 0;
+                r->peers[k].idle[slot] = 0;
+            }
+        }
+        repair(shm, g);
+        peer_unlock(g);
+    }
+}
+
+enum peer_state peer_state(const struct shm_peer *p, uint64_t now_ms)
+{
+    if (p->rules.down)
+        return PEER_DOWN;
+    if (p->rules.checked && p->health == PEER_UNHEALTHY)
+        return PEER_SICK;
+    if (p->rules.checked && p->rules.mandatory && p->health == PEER_UNKNOWN)
+        return PEER_CHECKING;
+    bool failed = p->rules.max_fails && p->fails >= p->rules.max_fails;
+    return failed && now_ms <= p->checked_ms + p->rules.fail_timeout_ms ? PEER_UNAVAILABLE : PEER_UP;
+}
+
+uint32_t peer_idle(const struct shm_peer *peer)
+{
+    uint32_t sum = 0;
+    for (int slot = 0; slot < SHM_SLOTS; slot++)
+        sum += atomic_load_explicit(&peer->idle[slot], memory_order_relaxed);
+    return sum;
+}

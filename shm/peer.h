@@ -1,0 +1,101 @@
+/*
+ * shm/peer.h - the servers of upstreams as all workers see them: connections, failures, health, figures.
+ *
+ * A group is an upstream, a peer one address in it; both are found by their names, so that workers of all generations
+ * share them. A group's lock (shm/lock.h) protects its peers. What a process has going on at a peer stands in that
+ * process's own place of `held`; the sum beside it can be made anew from there after a death. The rules are the opinion of
+ * whoever opened the peer last.
+ *
+ * Ownership: the region belongs to struct shm. A peer that nobody has touched for PEER_FORGOTTEN_MS may be given to
+ * another name.
+ * Threads and processes: all processes at any time, with the group's lock where a field says so.
+ */
+#ifndef WEIR_SHM_PEER_H
+#define WEIR_SHM_PEER_H
+
+#include "base/slice.h"
+#include "shm/shm.h"
+
+enum {
+    PEER_GROUPS = 256,
+    PEERS = 1024,
+    PEER_GROUP_NAME_BYTES = 64,
+    PEER_NAME_BYTES = 128,
+    PEER_FRESH_MS = 5000, /* shown while somebody has touched it within this time */
+    PEER_FORGOTTEN_MS = 60000
+};
+
+struct peer_rules {
+    int32_t weight, max_fails;
+    uint32_t max_conns; /* 0: no bound */
+    uint64_t fail_timeout_ms, slow_start_ms;
+    bool backup, down;
+    bool checked;   /* health checks decide */
+    bool mandatory; /* and no request comes before the first has passed */
+};
+
+enum peer_health { PEER_UNKNOWN, PEER_HEALTHY, PEER_UNHEALTHY };
+
+struct shm_peer {
+    _Alignas(64) _Atomic uint32_t group; /* its number from 1; 0: unused. Written last. */
+    _Atomic uint64_t touched_ms;
+    char name[PEER_NAME_BYTES];
+    struct peer_rules rules;
+    /* with the lock */
+    int64_t current; /* of smooth weighted round robin */
+    int32_t fails;
+    uint64_t failed_ms;   /* when it failed last */
+    uint64_t checked_ms;  /* when it failed last, or was tried again after fail_timeout */
+    uint64_t up_since_ms; /* when it recovered: for slow_start; 0: it has always been well */
+    enum peer_health health;
+    int32_t streak; /* of checks with the same result */
+    uint64_t next_check_ms;
+    uint32_t active;
+    uint32_t held[SHM_SLOTS];
+    uint64_t requests, failures;
+    uint64_t codes[SHM_CODES];
+    uint64_t checks, checks_failed;
+    struct hist response; /* from connecting to the end of the answer */
+    /* each written by its own process alone */
+    _Atomic uint32_t idle[SHM_SLOTS];
+};
+
+struct shm_group {
+    _Alignas(64) _Atomic uint32_t lock;
+    _Atomic uint32_t used;
+    _Atomic uint64_t touched_ms;
+    char name[PEER_GROUP_NAME_BYTES];
+    /* with the lock */
+    uint32_t waiting; /* requests in queues, over all processes */
+    uint32_t waiting_in[SHM_SLOTS];
+    uint64_t oldest_us[SHM_SLOTS]; /* since when the oldest of them waits */
+    uint64_t queued, queue_timeouts, queue_full;
+};
+
+struct peer_region {
+    _Alignas(64) _Atomic uint32_t lock; /* for finding and making */
+    _Atomic uint32_t peers_used;        /* peers from here on have never been used */
+    struct shm_group groups[PEER_GROUPS];
+    struct shm_peer peers[PEERS];
+};
+
+/* The group or peer of that name, made if need be; NULL: all are in use. shm_lock_know_self comes first. */
+struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t now_ms);
+struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slice name,
+                           const struct peer_rules *rules, uint64_t now_ms);
+
+/* Takes a group's lock, and puts right what a dead holder has left. */
+void peer_lock(struct shm *shm, struct shm_group *group);
+void peer_unlock(struct shm_group *group);
+
+/* Gives back what the dead process of this slot had going on and waited for. */
+void peer_reclaim(struct shm *shm, int slot);
+
+enum peer_state { PEER_UP, PEER_DOWN, PEER_UNAVAILABLE, PEER_CHECKING, PEER_SICK, PEER_STATES };
+extern const char *const peer_state_names[PEER_STATES]; /* "up", "down", "unavail", "checking", "unhealthy" */
+enum peer_state peer_state(const struct shm_peer *peer, uint64_t now_ms);
+
+/* Idle connections, over all processes. */
+uint32_t peer_idle(const struct shm_peer *peer);
+
+#endif

@@ -1,0 +1,328 @@
+/*
+ * worker/balance.c - choosing a server of an upstream, by what all workers know of the servers.
+ *
+ * Each choice is made under the group's lock: turns, connections and failures are those of all workers. The round robin is
+ * nginx's smooth one: each server gains its weight, the richest is chosen and pays the sum. ip_hash and hash spread keys
+ * as nginx does, and fall back on the round robin where their server cannot be had.
+ */
+#include "worker/upstream.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <zlib.h>
+
+enum {
+    WEIGHT_UNIT = 256 /* so that a weight of 1 can start slowly */,
+    REHASHES_MAX = 20,
+    POINTS_PER_WEIGHT = 160
+};
+enum { WEIGHT_OF_POINTS_MAX = 1000 };
+
+struct choice {
+    struct upstream *u;
+    const struct upstream_ask *ask;
+    const struct shm_peer *first; /* of the region: tried ones are bits by number */
+    uint64_t now_ms;
+    bool busy; /* a server is well, and has max_conns connections */
+};
+
+static bool is_tried(const struct choice *k, const struct peer *p)
+{
+    size_t i = (size_t)(p->shared - k->first);
+    return k->ask->tried[i / 64] >> i % 64 & 1;
+}
+
+static bool is_free(struct choice *k, const struct peer *p, bool backup)
+{
+    const struct shm_peer *s = p->shared;
+    if (s->rules.backup != backup || is_tried(k, p) || peer_state(s, k->now_ms) != PEER_UP)
+        return false;
+    bool full = s->rules.max_conns && s->active >= s->rules.max_conns;
+    k->busy |= full;
+    return !full;
+}
+
+/* A server that has recovered gets its share little by little. */
+static int64_t weight_of(const struct choice *k, const struct shm_peer *s)
+{
+    int64_t weight = (int64_t)s->rules.weight * WEIGHT_UNIT;
+    uint64_t age_ms = k->now_ms - s->up_since_ms;
+    if (s->up_since_ms == 0 || s->rules.slow_start_ms == 0 || age_ms >= s->rules.slow_start_ms)
+        return weight;
+    weight = weight * (int64_t)age_ms / (int64_t)s->rules.slow_start_ms;
+    return weight ? weight : 1;
+}
+
+/* Of those that pass; `least` leaves out servers with more connections for their weight than the best. */
+static struct peer *round_robin(struct choice *k, bool backup, bool least)
+{
+    struct upstream *u = k->u;
+    struct peer *best = NULL, *fewest = NULL;
+    int64_t total = 0;
+    for (int i = 0; least && i < u->peer_count; i++) {
+        struct peer *p = u->peers[i];
+        if (is_free(k, p, backup) && (!fewest || p->shared->active * weight_of(k, fewest->shared) <
+                                                     fewest->shared->active * weight_of(k, p->shared)))
+            fewest = p;
+    }
+    for (int i = 0; i < u->peer_count; i++) {
+        struct peer *p = u->peers[i];
+        if (!is_free(k, p, backup) || (fewest && p->shared->active * weight_of(k, fewest->shared) !=
+                                                     fewest->shared->active * weight_of(k, p->shared)))
+            continue;
+        int64_t weight = weight_of(k, p->shared);
+        p->shared->current += weight;
+        total += weight;
+        if (!best || p->shared->current > best->shared->current)
+            best = p;
+    }
+    if (best)
+        best->shared->current -= total;
+    return best;
+}
+
+/* --- by a key --- */
+
+static struct peer *at_weight(const struct upstream *u, uint32_t hash)
+{
+    int64_t total = 0;
+    for (int i = 0; i < u->peer_count; i++)
+        total += u->peers[i]->shared->rules.weight;
+    int64_t at = total ? hash % total : 0;
+    for (int i = 0; i < u->peer_count; i++)
+        if ((at -= u->peers[i]->shared->rules.weight) < 0)
+            return u->peers[i];
+    return NULL;
+}
+
+/* nginx's ip_hash: of IPv4 the first three bytes. */
+static struct peer *by_address(struct choice *k)
+{
+    const struct http_exchange *ex = k->ask->ex;
+    static const unsigned char nobody[3];
+    const unsigned char *bytes = ex->remote_len ? ex->remote : nobody;
+    int len = ex->remote_len == 16 ? 16 : 3;
+    uint32_t hash = 89;
+    for (int tries = 0; tries <= REHASHES_MAX; tries++) {
+        for (int i = 0; i < len; i++)
+            hash = (hash * 113 + bytes[i]) % 6271;
+        struct peer *p = at_weight(k->u, hash);
+        if (p && is_free(k, p, false))
+            return p;
+    }
+    return round_robin(k, false, false);
+}
+
+static uint32_t crc(uint32_t start, const void *data, size_t len)
+{
+    return (uint32_t)crc32(start, data, (uInt)len);
+}
+
+static struct peer *by_key(struct choice *k)
+{
+    uint32_t hash = 0;
+    for (int tries = 0; tries <= REHASHES_MAX; tries++) {
+        char number[12];
+        uint32_t sum = 0;
+        if (tries)
+            sum = crc(sum, number, (size_t)snprintf(number, sizeof number, "%d", tries));
+        sum = crc(sum, k->ask->key.data, k->ask->key.len);
+        hash += sum >> 16 & 0x7fff;
+        struct peer *p = at_weight(k->u, hash);
+        if (p && is_free(k, p, false))
+            return p;
+    }
+    return round_robin(k, false, false);
+}
+
+static int compare_points(const void *a, const void *b)
+{
+    uint32_t x = ((const struct hash_point *)a)->hash, y = ((const struct hash_point *)b)->hash;
+    return (x > y) - (x < y);
+}
+
+/* The ring of the Ketama scheme as nginx and Cache::Memcached::Fast lay it. */
+void balance_make_points(struct upstream *u)
+{
+    int count = 0;
+    free(u->points);
+    u->points = NULL;
+    u->point_count = 0;
+    if (!u->conf || u->conf->balance != CONF_BALANCE_HASH_CONSISTENT)
+        return;
+    for (int i = 0; i < u->peer_count; i++)
+        count += POINTS_PER_WEIGHT * (int)(u->peers[i]->server->conf->weight < WEIGHT_OF_POINTS_MAX
+                                               ? u->peers[i]->server->conf->weight
+                                               : WEIGHT_OF_POINTS_MAX);
+    u->points = count ? malloc((size_t)count * sizeof *u->points) : NULL;
+    for (int i = 0; u->points && i < u->peer_count; i++) {
+        const char *text = u->peers[i]->text, *colon = strrchr(text, ':');
+        bool has_port = colon && u->peers[i]->address.addr.ss_family != AF_UNIX;
+        size_t host_len = has_port ? (size_t)(colon - text) : strlen(text);
+        uint32_t base = crc(crc(0, text, host_len), "", 1), previous = 0;
+        base = crc(base, has_port ? colon + 1 : "", has_port ? strlen(colon + 1) : 0);
+        for (int64_t n = 0;
+             n < POINTS_PER_WEIGHT * u->peers[i]->server->conf->weight && u->point_count < count; n++) {
+            previous = crc(base, &previous, sizeof previous);
+            u->points[u->point_count++] = (struct hash_point){previous, i};
+        }
+    }
+    if (u->points)
+        qsort(u->points, (size_t)u->point_count, sizeof *u->points, compare_points);
+}
+
+static struct peer *by_ring(struct choice *k)
+{
+    const struct upstream *u = k->u;
+    uint32_t hash = crc(0, k->ask->key.data, k->ask->key.len);
+    int low = 0, high = u->point_count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (u->points[middle].hash < hash)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (int i = 0; i < u->point_count; i++) {
+        struct peer *p = u->peers[u->points[(low + i) % u->point_count].peer];
+        if (is_free(k, p, false))
+            return p;
+    }
+    return NULL;
+}
+
+/* --- by chance --- */
+
+static uint32_t chance(void)
+{
+    static uint64_t state; /* xorshift64, seeded by each process */
+    while (state == 0)
+        if (getrandom(&state, sizeof state, 0) < 0)
+            state = clock_mono_us();
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 32);
+}
+
+static struct peer *by_chance(struct choice *k, const struct peer *other_than)
+{
+    for (int tries = 0; tries < REHASHES_MAX; tries++) {
+        struct peer *p = at_weight(k->u, chance() >> 1);
+        if (p && p != other_than && is_free(k, p, false))
+            return p;
+    }
+    return other_than ? NULL : round_robin(k, false, false);
+}
+
+static struct peer *better_of_two(struct choice *k)
+{
+    struct peer *a = by_chance(k, NULL), *b = a ? by_chance(k, a) : NULL;
+    if (!b)
+        return a;
+    return b->shared->active * weight_of(k, a->shared) < a->shared->active * weight_of(k, b->shared) ? b : a;
+}
+
+/* --- all of them --- */
+
+static struct peer *choose(struct choice *k)
+{
+    switch (k->u->conf ? k->u->conf->balance : CONF_BALANCE_ROUND_ROBIN) {
+    case CONF_BALANCE_LEAST_CONN:
+        return round_robin(k, false, true);
+    case CONF_BALANCE_IP_HASH:
+        return by_address(k);
+    case CONF_BALANCE_HASH:
+        return by_key(k);
+    case CONF_BALANCE_HASH_CONSISTENT:
+        return by_ring(k);
+    case CONF_BALANCE_RANDOM:
+        return by_chance(k, NULL);
+    case CONF_BALANCE_RANDOM_TWO:
+        return better_of_two(k);
+    default:
+        return round_robin(k, false, false);
+    }
+}
+
+enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const struct upstream_ask *ask,
+                                    struct peer **peer)
+{
+    struct choice k = {.u = u, .ask = ask, .first = w->shm->peers->peers, .now_ms = w->now_ms};
+    bool least = u->conf && u->conf->balance == CONF_BALANCE_LEAST_CONN;
+    peer_lock(w->shm, u->group);
+    bool others_first = u->group->waiting > 0 && !ask->waited;
+    struct peer *p = others_first ? NULL : choose(&k);
+    if (!p && !others_first)
+        p = round_robin(&k, true, least);
+    if (p) {
+        struct shm_peer *s = p->shared;
+        if (k.now_ms > s->checked_ms + s->rules.fail_timeout_ms)
+            s->checked_ms = k.now_ms; /* one trial; the others wait for how it ends */
+        s->held[w->options->slot]++;
+        s->active++;
+    }
+    peer_unlock(u->group);
+    *peer = p;
+    return p ? UPSTREAM_CHOSEN : k.busy || others_first ? UPSTREAM_BUSY : UPSTREAM_NONE;
+}
+
+/* A success wipes failures out only once fail_timeout has passed since the last of them. */
+static void note_success(struct shm_peer *s, uint64_t now_ms)
+{
+    if (s->failed_ms >= s->checked_ms)
+        return;
+    if (s->rules.max_fails && s->fails >= s->rules.max_fails)
+        s->up_since_ms = now_ms;
+    s->fails = 0;
+}
+
+/* The slot whose oldest request has waited longest; -1: nobody waits. */
+static int longest_waiting(const struct shm_group *g)
+{
+    int slot = -1;
+    for (int i = 0; g->waiting && i < SHM_SLOTS; i++)
+        if (g->waiting_in[i] && (slot < 0 || g->oldest_us[i] < g->oldest_us[slot]))
+            slot = i;
+    return slot;
+}
+
+void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
+                  const struct upstream_outcome *outcome)
+{
+    struct shm_peer *s = peer->shared;
+    int slot = w->options->slot;
+    peer_lock(w->shm, u->group);
+    s->held[slot]--;
+    s->active--;
+    if (outcome->result != UPSTREAM_NOT_ASKED)
+        s->requests++;
+    if (outcome->result == UPSTREAM_FAILED) {
+        s->fails++;
+        s->failures++;
+        s->failed_ms = s->checked_ms = w->now_ms;
+    } else if (outcome->result == UPSTREAM_SERVED) {
+        note_success(s, w->now_ms);
+        hist_add(&s->response, outcome->response_us);
+    }
+    if (outcome->status > 0 && outcome->status < SHM_CODES)
+        s->codes[outcome->status]++;
+    int wake = longest_waiting(u->group);
+    peer_unlock(u->group);
+    if (wake >= 0)
+        permit_poke(&w->permits, wake);
+}
+
+void balance_wait(struct worker *w, struct upstream *u, uint64_t oldest_us)
+{
+    struct shm_group *g = u->group;
+    int slot = w->options->slot;
+    peer_lock(w->shm, g);
+    g->waiting = g->waiting - g->waiting_in[slot] + (uint32_t)u->queue_length;
+    g->waiting_in[slot] = (uint32_t)u->queue_length;
+    g->oldest_us[slot] = oldest_us;
+    peer_unlock(g);
+}

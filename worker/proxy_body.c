@@ -1,0 +1,404 @@
+/*
+ * worker/proxy_body.c - the body of an upstream's answer: decoded as it comes, kept while the client is slow, passed on.
+ *
+ * What the client has not taken waits in memory up to proxy_buffers, and behind that in a file up to
+ * proxy_max_temp_file_size; when both are full, or with proxy_buffering off, the upstream is not read. The upstream's
+ * connection is free for others as soon as the body is here, however slow the client is.
+ */
+#include "worker/proxy_internal.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+enum {
+    UNBUFFERED_BYTES = 16 << 10,
+    COPIED_BYTES = 4096, /* a stretch this short goes out with what is there, by one system call */
+    AT_ONCE_BYTES = 1 << 20
+};
+
+static uint64_t spooled(const struct proxy *p)
+{
+    return p->spool.end - p->spool.start;
+}
+
+static size_t memory_most(const struct proxy *p)
+{
+    size_t most = (size_t)(p->buffered ? proxy_settings(p)->proxy_buffers_bytes
+                                       : proxy_settings(p)->proxy_buffer_bytes);
+    return most > UNBUFFERED_BYTES ? most : UNBUFFERED_BYTES;
+}
+
+void proxy_free_body(struct proxy *p)
+{
+    buf_free(&p->in);
+    buf_free(&p->trailers);
+    if (p->spool.fd >= 0)
+        close(p->spool.fd);
+    p->spool.fd = -1;
+}
+
+/* --- what comes --- */
+
+/* The body is here: the server is done with, however long the client takes. */
+static void end_upstream(struct proxy *p, bool rest)
+{
+    bool keep = p->keepalive && !p->eof && !rest && p->sent;
+    p->state = PROXY_END;
+    if (p->trailers.data)
+        p->c->ex->upstream_trailers = arena_dup(&p->c->ex->arena, buf_slice(&p->trailers));
+    proxy_end_try(p, UPSTREAM_SERVED, p->c->ex->upstream_status, keep);
+}
+
+/* Decodes what has come, in place: its first *body_len bytes are body then. False: it is none. */
+static bool decode(struct proxy *p, char *data, size_t len, size_t *body_len)
+{
+    size_t used = len;
+    *body_len = len;
+    if (p->framing == HTTP_ANSWER_CHUNKED) {
+        p->chunked.trailers = &p->trailers;
+        enum http_chunked_result result = http_chunked_decode(&p->chunked, data, len, body_len, &used);
+        if (result == HTTP_CHUNKED_DONE)
+            end_upstream(p, used < len);
+        p->body_seen += *body_len;
+        return result != HTTP_CHUNKED_ERROR;
+    }
+    if (p->framing == HTTP_ANSWER_LENGTH) {
+        if (*body_len > p->body_left)
+            *body_len = (size_t)p->body_left;
+        p->body_left -= *body_len;
+        if (p->body_left == 0)
+            end_upstream(p, *body_len < len);
+    }
+    p->body_seen += *body_len;
+    return true;
+}
+
+bool proxy_begin_body(struct proxy *p)
+{
+    size_t body_len = 0;
+    p->state = PROXY_BODY;
+    p->read_from_ms = proxy_worker(p)->now_ms;
+    if (p->framing == HTTP_ANSWER_EMPTY || (p->framing == HTTP_ANSWER_LENGTH && p->body_left == 0)) {
+        bool rest = buf_len(&p->in) > 0;
+        p->in.start = p->in.end = 0;
+        end_upstream(p, rest);
+        return true;
+    }
+    bool ok = buf_len(&p->in) == 0 || decode(p, p->in.data + p->in.start, buf_len(&p->in), &body_len);
+    p->in.end = p->in.start + body_len;
+    if (p->state == PROXY_BODY && p->eof && p->framing == HTTP_ANSWER_UNTIL_CLOSE)
+        end_upstream(p, false);
+    return ok;
+}
+
+/* --- the file --- */
+
+static bool may_spool(const struct proxy *p)
+{
+    uint64_t most = (uint64_t)proxy_settings(p)->proxy_max_temp_bytes;
+    return p->buffered && !p->spool.failed && spooled(p) < most && p->c->ex->res.status != 101;
+}
+
+static void spool_failed(struct proxy *p, const char *what)
+{
+    http_log(p->c->ex, LOG_LEVEL_CRIT,
+             "%s() in proxy_temp_path \"%s\" failed (%d: %s); going on without a file", what,
+             proxy_settings(p)->proxy_temp_path.data, errno, strerror(errno));
+    p->spool.failed = true;
+}
+
+/* Appends to the file. False: it took nothing. */
+static bool spool(struct proxy *p, const char *data, size_t len)
+{
+    if (p->spool.fd < 0) {
+        p->spool.fd = fd_open_unnamed(proxy_settings(p)->proxy_temp_path.data);
+        if (p->spool.fd < 0) {
+            spool_failed(p, "open");
+            return false;
+        }
+        http_log(p->c->ex, LOG_LEVEL_WARN, "an upstream response is buffered to a temporary file");
+    }
+    for (size_t done = 0; done < len;) {
+        ssize_t n = pwrite(p->spool.fd, data + done, len - done, (off_t)(p->spool.end + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            spool_failed(p, "write");
+            return false;
+        }
+        done += (size_t)n;
+    }
+    p->spool.end += len;
+    return true;
+}
+
+/* --- reading --- */
+
+/* Of proxy_limit_rate: how long reading has to stop, in ms. */
+static int64_t pause_ms(const struct proxy *p)
+{
+    int64_t rate = proxy_settings(p)->proxy_limit_rate;
+    if (rate == 0 || !p->buffered)
+        return 0;
+    int64_t due_ms = (int64_t)(p->body_seen * 1000 / (uint64_t)rate);
+    return due_ms - (int64_t)(proxy_worker(p)->now_ms - p->read_from_ms);
+}
+
+static void go_on(struct proxy *p)
+{
+    struct connection *c = p->c;
+    if (c->more_later || c->throttled || c->out)
+        return; /* the client does not keep up; its own events bring us back */
+    connection_hold(c);
+    connection_drive(c);
+}
+
+static void broken_off(struct proxy *p, int error)
+{
+    p->eof = true;
+    p->broken = error;
+    proxy_watch(p, 0);
+    proxy_set_timer(p, 0);
+    if (error == 0 && p->send_error)
+        p->broken = p->send_error; /* a reset that send() has been told of reads as an end */
+    if (p->framing == HTTP_ANSWER_UNTIL_CLOSE && !p->broken)
+        end_upstream(p, false);
+    go_on(p);
+}
+
+static void after_reading(struct proxy *p)
+{
+    int64_t stop_ms = p->state == PROXY_BODY ? pause_ms(p) : 0;
+    if (stop_ms > 0) {
+        p->paused = true;
+        proxy_watch(p, 0);
+        proxy_set_timer(p, stop_ms);
+    } else if (p->state == PROXY_BODY) {
+        proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+    }
+    go_on(p);
+}
+
+/* More comes than the memory may hold. */
+static void read_to_spool(struct proxy *p)
+{
+    static char bytes[PROXY_READ_BYTES];
+    size_t body_len;
+    ssize_t n = recv(p->uc->io.fd, bytes, sizeof bytes, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        broken_off(p, n < 0 ? errno : 0);
+        return;
+    }
+    p->try->received += (uint64_t)n;
+    if (!decode(p, bytes, (size_t)n, &body_len)) {
+        proxy_log(p, "upstream sent invalid chunked response");
+        connection_close(p->c);
+        return;
+    }
+    if (body_len && !spool(p, bytes, body_len) && !buf_append(&p->in, bytes, body_len)) {
+        connection_close(p->c); /* neither disk nor memory */
+        return;
+    }
+    after_reading(p);
+}
+
+void proxy_read_body(struct proxy *p)
+{
+    size_t most = memory_most(p), have = buf_len(&p->in), body_len;
+    if (have >= most || spooled(p) > 0) {
+        if (may_spool(p)) {
+            read_to_spool(p);
+        } else {
+            p->paused = true; /* until the client has taken some */
+            proxy_watch(p, 0);
+            proxy_set_timer(p, 0);
+        }
+        return;
+    }
+    size_t room = most - have < PROXY_READ_BYTES ? most - have : PROXY_READ_BYTES;
+    if (!buf_reserve(&p->in, room)) {
+        connection_close(p->c);
+        return;
+    }
+    ssize_t n = recv(p->uc->io.fd, p->in.data + p->in.end, room, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        broken_off(p, n < 0 ? errno : 0);
+        return;
+    }
+    p->try->received += (uint64_t)n;
+    if (!decode(p, p->in.data + p->in.end, (size_t)n, &body_len)) {
+        proxy_log(p, "upstream sent invalid chunked response");
+        connection_close(p->c);
+        return;
+    }
+    p->in.end += body_len;
+    after_reading(p);
+}
+
+/* --- passing on --- */
+
+/* Cut off, so that the client sees that the answer is not whole. */
+static bool cut(struct proxy *p)
+{
+    if (p->broken)
+        proxy_log_errno(p, "recv()", p->broken);
+    else
+        proxy_log(p, "upstream prematurely closed connection while reading upstream");
+    proxy_end_try(p, UPSTREAM_LEFT, p->c->ex->upstream_status, false);
+    connection_close(p->c);
+    return false;
+}
+
+/* Trailers that would change what an answer is are left out (RFC 9110 section 6.5.1). */
+static bool append_trailers(struct proxy *p, struct buf *out)
+{
+    struct slice rest = buf_slice(&p->trailers);
+    const struct slice *te = http_find_header(&p->c->ex->req, SLICE("TE"));
+    bool ok = true, wanted = te && memmem(te->data, te->len, "trailers", 8);
+    while (ok && wanted && proxy_settings(p)->proxy_pass_trailers && rest.len) {
+        struct http_header h;
+        const char *end = memmem(rest.data, rest.len, "\r\n", 2);
+        if (!end || !http_parse_field(&h, rest.data, end))
+            break;
+        if (http_may_be_trailer(h.name))
+            ok = buf_append(out, rest.data, (size_t)(end - rest.data) + 2);
+        rest = slice_from(rest, (size_t)(end - rest.data) + 2);
+    }
+    return ok;
+}
+
+static bool finish(struct proxy *p)
+{
+    struct connection *c = p->c;
+    const struct http_response *res = &c->ex->res;
+    struct buf *out = send_buffer(c);
+    bool ok = !res->chunked || res->no_body ||
+              (buf_append(out, "0\r\n", 3) && append_trailers(p, out) && buf_append(out, "\r\n", 2));
+    if (!ok) {
+        connection_close(c);
+        return false;
+    }
+    proxy_destroy(p);
+    request_done(c);
+    return true;
+}
+
+static bool client_is_full(struct connection *c)
+{
+    if (errno != EAGAIN && errno != EINTR) {
+        connection_close(c);
+        return false;
+    }
+    c->more_later = true;
+    connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+    return false;
+}
+
+static void count_sent(struct connection *c, size_t n)
+{
+    c->ex->body_bytes_sent += n;
+    connection_worker(c)->streamed_bytes += n;
+}
+
+/* From memory; `most` is what limit_rate allows. True when something went. */
+static bool pass_memory(struct proxy *p, uint64_t most)
+{
+    struct connection *c = p->c;
+    struct slice body = buf_slice(&p->in);
+    if (body.len > most)
+        body.len = (size_t)most;
+    bool direct =
+        !c->ex->res.chunked && !c->ex->res.no_body && body.len > COPIED_BYTES && buf_len(send_buffer(c)) == 0;
+    if (!direct) {
+        if (!send_stretch(c, body)) {
+            connection_close(c);
+            return false;
+        }
+        buf_consume(&p->in, body.len);
+        return true;
+    }
+    ssize_t n = send(c->io.fd, body.data, body.len, MSG_NOSIGNAL);
+    if (n < 0)
+        return client_is_full(c);
+    count_sent(c, (size_t)n);
+    buf_consume(&p->in, (size_t)n);
+    return true;
+}
+
+static bool pass_file(struct proxy *p, uint64_t most)
+{
+    struct connection *c = p->c;
+    uint64_t left = spooled(p);
+    if (left > most)
+        left = most;
+    if (c->ex->res.chunked || c->ex->res.no_body || buf_len(send_buffer(c)) > 0) {
+        if (!buf_reserve(&p->in, PROXY_READ_BYTES)) {
+            connection_close(c);
+            return false;
+        }
+        size_t room = left < PROXY_READ_BYTES ? (size_t)left : PROXY_READ_BYTES;
+        ssize_t n = pread(p->spool.fd, p->in.data + p->in.end, room, (off_t)p->spool.start);
+        p->in.end += n > 0 ? (size_t)n : 0;
+        p->spool.start += n > 0 ? (uint64_t)n : 0;
+        return n > 0 ? pass_memory(p, most) : (connection_close(c), false);
+    }
+    off_t offset = (off_t)p->spool.start;
+    ssize_t n = sendfile(c->io.fd, p->spool.fd, &offset, left < AT_ONCE_BYTES ? (size_t)left : AT_ONCE_BYTES);
+    if (n == 0)
+        errno = EIO;
+    if (n <= 0)
+        return client_is_full(c);
+    p->spool.start += (uint64_t)n;
+    count_sent(c, (size_t)n);
+    return true;
+}
+
+/* The client has taken something: the upstream may be read again. */
+static void resume(struct proxy *p)
+{
+    if (p->state != PROXY_BODY || p->eof || pause_ms(p) > 0)
+        return;
+    p->paused = false;
+    proxy_watch(p, EV_READ);
+    proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+}
+
+bool proxy_pull(struct connection *c)
+{
+    struct proxy *p = c->proxy;
+    bool waits = buf_len(&p->in) > 0 || spooled(p) > 0;
+    c->more_later = false;
+    if (p->state == PROXY_TUNNEL) {
+        c->state = CONNECTION_TUNNEL;
+        return false;
+    }
+    if (waits) {
+        uint64_t most = send_allowance(c);
+        if (most == 0)
+            return false; /* limit_rate: a timer brings us back */
+        if (connection_worker(c)->streamed_bytes >= AT_ONCE_BYTES) {
+            c->more_later = true; /* the others' turn */
+            return false;
+        }
+        bool went = buf_len(&p->in) > 0 ? pass_memory(p, most) : pass_file(p, most);
+        if (went && p->paused)
+            resume(p);
+        return went;
+    }
+    if (p->state == PROXY_END)
+        return finish(p);
+    if (p->eof)
+        return cut(p);
+    if (p->paused)
+        resume(p);
+    connection_set_timer(c, 0); /* it is the upstream that is waited for */
+    return false;
+}

@@ -1,0 +1,165 @@
+/*
+ * worker/proxy_send.c - a request on its way to an upstream: its head, and its body from memory, from a file, or as it
+ * comes from the client.
+ */
+#include "worker/proxy_internal.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+enum { FILE_AT_ONCE_BYTES = 2 << 20, CHUNK_HEAD_BYTES = 20 };
+
+void proxy_begin_to_send(struct proxy *p)
+{
+    p->state = PROXY_SEND;
+    p->request_sent = 0;
+    p->body_sent = 0;
+    p->sent = false;
+    proxy_set_timer(p, proxy_settings(p)->proxy_send_timeout_ms);
+}
+
+void proxy_on_connected(struct proxy *p)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    getsockopt(p->uc->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error) {
+        proxy_log_errno(p, "connect()", error);
+        proxy_next(p, CONF_NEXT_ERROR, 502);
+        return;
+    }
+    p->try->connect_us = clock_mono_us() - p->try->start_us;
+    proxy_begin_to_send(p);
+    proxy_go_on_sending(p);
+}
+
+enum progress { ALL_SENT, SEND_LATER, SEND_FAILED };
+
+static void note_sent(struct proxy *p, size_t n)
+{
+    p->try->sent += n;
+    proxy_set_timer(p, proxy_settings(p)->proxy_send_timeout_ms);
+}
+
+static enum progress send_memory(struct proxy *p, bool more)
+{
+    while (p->request_sent < buf_len(&p->request)) {
+        struct slice rest = slice_from(buf_slice(&p->request), p->request_sent);
+        ssize_t n = send(p->uc->io.fd, rest.data, rest.len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR ? SEND_LATER : SEND_FAILED;
+        p->request_sent += (size_t)n;
+        note_sent(p, (size_t)n);
+    }
+    return ALL_SENT;
+}
+
+/* Of a body in a file; others have their turn after a while. */
+static enum progress send_file(struct proxy *p)
+{
+    const struct http_exchange *ex = p->c->ex;
+    uint64_t now = 0;
+    while (ex->body_fd >= 0 && p->body_sent < ex->body_len) {
+        off_t offset = (off_t)p->body_sent;
+        if (now >= FILE_AT_ONCE_BYTES)
+            return SEND_LATER;
+        uint64_t left = ex->body_len - p->body_sent;
+        ssize_t n = sendfile(p->uc->io.fd, ex->body_fd, &offset,
+                             left < FILE_AT_ONCE_BYTES ? (size_t)left : FILE_AT_ONCE_BYTES);
+        if (n <= 0)
+            return n < 0 && (errno == EAGAIN || errno == EINTR) ? SEND_LATER : SEND_FAILED;
+        p->body_sent += (uint64_t)n;
+        now += (uint64_t)n;
+        note_sent(p, (size_t)n);
+    }
+    return ALL_SENT;
+}
+
+/* What has come of a body that is sent on as it comes takes the place of what has been sent. */
+static bool take_from_client(struct proxy *p)
+{
+    struct http_exchange *ex = p->c->ex;
+    struct slice part = buf_slice(&ex->body);
+    if (!p->streams || p->sent)
+        return false;
+    bool chunked = ex->req.framing == HTTP_BODY_CHUNKED, last = ex->body_whole;
+    if (part.len == 0 && (!last || p->end_taken))
+        return false;
+    p->streamed = true;
+    p->request.start = p->request.end = p->request_sent = 0;
+    bool ok = true;
+    if (chunked && part.len)
+        ok = buf_printf(&p->request, "%zx\r\n", part.len);
+    if (part.len)
+        ok = ok && buf_append_slice(&p->request, part);
+    if (chunked)
+        ok = ok && (!part.len || buf_append(&p->request, "\r\n", 2)) &&
+             (!last || buf_append(&p->request, "0\r\n\r\n", 5));
+    ex->body.start = ex->body.end = 0;
+    p->end_taken = last;
+    return ok && buf_len(&p->request) > 0;
+}
+
+/* Sending failed: the other side may have answered before it closed, so what has come decides. */
+static void stop_sending(struct proxy *p)
+{
+    p->send_error = errno;
+    p->state = PROXY_HEAD; /* not sent: the connection is not kept */
+    proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+    proxy_watch(p, EV_READ);
+}
+
+static void all_is_sent(struct proxy *p)
+{
+    p->sent = true;
+    p->state = PROXY_HEAD;
+    proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+    proxy_watch(p, EV_READ);
+}
+
+void proxy_go_on_sending(struct proxy *p)
+{
+    enum progress progress;
+    do {
+        progress = send_memory(p, p->c->ex->body_fd >= 0);
+    } while (progress == ALL_SENT && take_from_client(p));
+    if (progress == ALL_SENT)
+        progress = send_file(p);
+    if (progress == SEND_FAILED) {
+        stop_sending(p);
+        return;
+    }
+    bool client_is_slow = progress == ALL_SENT && p->streams && !p->c->ex->body_whole;
+    if (client_is_slow) {
+        proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
+        proxy_watch(p, EV_READ);
+    } else if (progress == ALL_SENT) {
+        all_is_sent(p);
+    } else {
+        proxy_watch(p, EV_READ | EV_WRITE);
+    }
+}
+
+/* --- a body that is sent on while it comes --- */
+
+bool proxy_body_waits(const struct connection *c)
+{
+    const struct proxy *p = c->proxy;
+    size_t most = (size_t)connection_settings(c)->client_body_buffer_bytes;
+    return p && p->streams && buf_len(&c->ex->body) >= (most > 4096 ? most : 4096);
+}
+
+void proxy_body_came(struct connection *c, bool whole)
+{
+    struct proxy *p = c->proxy;
+    if (!whole)
+        connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
+    else
+        connection_set_timer(c, 0);
+    if (p->state == PROXY_SEND)
+        proxy_go_on_sending(p);
+}

@@ -1,0 +1,171 @@
+/*
+ * worker/tunnel.c - a connection that has changed to another protocol (101): bytes go both ways as they come.
+ *
+ * Bytes pass through one buffer of the worker; only what the other side does not take at once gets memory, and then its
+ * source is not read until that has gone. A side that ends is told to the other by closing its sending half; when both have
+ * ended, or one breaks, the tunnel is closed.
+ */
+#include "worker/proxy_internal.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum { AT_ONCE_BYTES = 256 << 10 };
+
+/* One direction. */
+struct way {
+    struct proxy *p;
+    int from, to;
+    struct buf *rest; /* taken, and not yet given on */
+    bool *ended;      /* the source has said its last */
+    bool to_client;
+};
+
+static struct way down(struct proxy *p)
+{
+    return (struct way){p, p->uc->io.fd, p->c->io.fd, &p->in, &p->eof, true};
+}
+
+static struct way up(struct proxy *p)
+{
+    return (struct way){p, p->c->io.fd, p->uc->io.fd, &p->request, &p->c->eof, false};
+}
+
+static void count(const struct way *way, size_t n)
+{
+    if (way->to_client)
+        way->p->c->ex->body_bytes_sent += n;
+    else
+        way->p->try->sent += n;
+}
+
+static bool is_later(ssize_t n)
+{
+    return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* False: that side is broken. */
+static bool give(const struct way *way, const char *data, size_t len, size_t *gone)
+{
+    *gone = 0;
+    while (*gone < len) {
+        ssize_t n = send(way->to, data + *gone, len - *gone, MSG_NOSIGNAL);
+        if (is_later(n))
+            return true;
+        if (n < 0)
+            return false;
+        *gone += (size_t)n;
+        count(way, (size_t)n);
+    }
+    return true;
+}
+
+static bool give_rest(const struct way *way)
+{
+    size_t gone;
+    if (buf_len(way->rest) == 0)
+        return true;
+    bool ok = give(way, way->rest->data + way->rest->start, buf_len(way->rest), &gone);
+    buf_consume(way->rest, gone);
+    if (ok && buf_len(way->rest) == 0) {
+        buf_free(way->rest); /* an idle tunnel holds no buffers */
+        if (*way->ended)
+            shutdown(way->to, SHUT_WR);
+    }
+    return ok;
+}
+
+/* Reads until there is nothing, or the other side takes no more. False: broken. */
+static bool pass(const struct way *way)
+{
+    struct worker *w = proxy_worker(way->p);
+    for (size_t total = 0; total < AT_ONCE_BYTES && buf_len(way->rest) == 0 && !*way->ended;) {
+        size_t gone;
+        ssize_t n = recv(way->from, w->input, INPUT_BYTES, 0);
+        if (is_later(n))
+            return true;
+        if (n < 0)
+            return false;
+        if (n == 0) {
+            *way->ended = true;
+            shutdown(way->to, SHUT_WR);
+            return true;
+        }
+        total += (size_t)n;
+        if (way->to_client)
+            way->p->try->received += (uint64_t)n;
+        else
+            way->p->c->ex->request_bytes += (uint64_t)n;
+        if (!give(way, w->input, (size_t)n, &gone) ||
+            (gone < (size_t)n && !buf_append(way->rest, w->input + gone, (size_t)n - gone)))
+            return false;
+        if (n < INPUT_BYTES)
+            return true; /* most likely that was all */
+    }
+    return true;
+}
+
+static void set_client_events(struct connection *c, int events)
+{
+    struct ev_loop *loop = connection_worker(c)->loop;
+    if ((c->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&c->io) == (events != 0))
+        return;
+    ev_io_stop(loop, &c->io);
+    ev_io_set(&c->io, c->io.fd, events);
+    if (events)
+        ev_io_start(loop, &c->io);
+}
+
+static void watch(struct connection *c)
+{
+    struct proxy *p = c->proxy;
+    bool to_client = buf_len(&p->in) > 0, to_upstream = buf_len(&p->request) > 0;
+    set_client_events(c, (c->eof || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
+    proxy_watch(p, (p->eof || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
+    proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy_send_timeout_ms
+                                                : proxy_settings(p)->proxy_read_timeout_ms);
+    connection_set_timer(c, 0);
+}
+
+/* The protocol has just changed: what came early from either side goes first. False: broken. */
+static bool begin(struct proxy *p)
+{
+    struct connection *c = p->c;
+    p->begun = true;
+    p->request.start = p->request.end = 0; /* the request's head: it is sent */
+    if (c->in && !buf_append_slice(&p->request, buf_slice(&c->in->buf)))
+        return false;
+    connection_drop_input(c);
+    return true;
+}
+
+static void go_on(struct proxy *p, bool read_client, bool read_upstream)
+{
+    struct connection *c = p->c;
+    struct way downwards = down(p), upwards = up(p);
+    bool ok = (p->begun || begin(p)) && give_rest(&downwards) && give_rest(&upwards) &&
+              (!read_upstream || pass(&downwards)) && (!read_client || pass(&upwards));
+    bool over = p->eof && c->eof && buf_len(&p->in) == 0 && buf_len(&p->request) == 0;
+    if (ok && !over) {
+        watch(c);
+        return;
+    }
+    proxy_end_try(p, UPSTREAM_SERVED, 101, false);
+    connection_close(c);
+}
+
+void tunnel_on_client(struct connection *c, int events)
+{
+    go_on(c->proxy, events & EV_READ, false);
+}
+
+void tunnel_on_upstream(struct proxy *p, int events)
+{
+    if (p->c->state == CONNECTION_TUNNEL) /* else the answer's head is still on its way */
+        go_on(p, false, events & EV_READ);
+}
+
+void tunnel_begin(struct connection *c)
+{
+    go_on(c->proxy, false, false);
+}
