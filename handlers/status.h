@@ -9,13 +9,24 @@
 #include "conf/settings.h"
 #include "http/exchange.h"
 #include "pool/figures.h"
+#include "shm/peer.h"
 #include "shm/permit.h"
 #include "shm/shm.h"
+
+/* An upstream of the configuration, with its servers as all workers see them. */
+struct status_upstream {
+    struct slice name;
+    const struct shm_group *group;
+    const struct shm_peer *const *peers;
+    int peer_count;
+};
 
 struct status_source {
     const struct shm *shm;
     const struct conf_pool *site_pools; /* shown even before a worker has used them */
     const struct conf_zone *site_zones;
+    const struct status_upstream *upstreams;
+    int upstream_count;
     uint64_t now_ms;
 };
 
@@ -59,6 +70,14 @@ static inline const struct permit_zone *status_zone(const struct status_source *
 
 /* The members of "concurrency"; in_flight adds the list of requests that hold permits. */
 bool status_write_zones(struct buf *out, const struct status_source *source, bool in_flight);
+
+/* The members of "upstreams", and of "upstream_queues". */
+bool status_write_upstreams(struct buf *out, const struct status_source *source);
+bool status_write_queues(struct buf *out, const struct status_source *source);
+bool status_write_upstreams_html(struct buf *out, const struct status_source *source);
+
+/* A text as a JSON string: what is not plain ASCII is written as \u00XX. */
+bool status_write_text(struct buf *out, const char *text, size_t len);
 
 extern const char *const status_worker_states[SHM_STATES]; /* "free", "starting", "running", "stopping" */
 

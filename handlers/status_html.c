@@ -98,7 +98,8 @@ bool status_write_html(struct buf *out, const struct status_source *source, cons
              U(t->connections), U(t->connection_states[SHM_CONNECTION_READING]),
              U(t->connection_states[SHM_CONNECTION_WRITING]), U(t->connection_states[SHM_CONNECTION_WAITING]),
              U(t->accepted));
-    ok = ok && write_workers(out, shm) && write_pools(out, t) && write_zones(out, source);
+    ok = ok && write_workers(out, shm) && write_pools(out, t) && write_zones(out, source) &&
+         status_write_upstreams_html(out, source);
     return ok && buf_printf(
                      out,
                      "<p>Memory of the workers: %.1f MiB allocated, %.1f MiB resident. "

@@ -76,8 +76,10 @@ bool status_write_json(struct buf *out, const struct status_source *source, cons
     for (int i = 0; ok && i < t->pool_count; i++)
         ok = write_pool(out, &t->pools[i], i ? "," : "");
     ok = ok && buf_printf(out, "},\"concurrency\":{") && status_write_zones(out, source, in_flight);
+    ok = ok && buf_printf(out, "},\"upstreams\":{") && status_write_upstreams(out, source) &&
+         buf_printf(out, "},\"upstream_queues\":{") && status_write_queues(out, source);
     return ok && buf_printf(out,
-                            "},\"upstreams\":{},"
+                            "},"
                             "\"memory\":{\"allocated_bytes\":%llu,\"resident_bytes\":%llu}}\n",
                             U(t->memory_allocated_bytes), U(t->memory_resident_bytes));
 }

@@ -236,6 +236,112 @@ static void write_zones(struct writer *w, const struct status_source *source)
     }
 }
 
+/* upstream="...",server="..." with what label values must escape. */
+static void peer_labels(char *out, size_t size, struct slice upstream, const char *server)
+{
+    const struct slice texts[] = {upstream, slice_of(server)};
+    size_t n = 0;
+    for (int t = 0; t < 2; t++) {
+        n += (size_t)snprintf(out + n, size - n, t ? "\",server=\"" : "upstream=\"");
+        for (size_t i = 0; i < texts[t].len && n + 16 < size; i++) {
+            if (strchr("\\\"\n", texts[t].data[i]))
+                out[n++] = '\\';
+            out[n++] = texts[t].data[i] == '\n' ? 'n' : texts[t].data[i];
+        }
+    }
+    snprintf(out + n, size - n, "\"");
+}
+
+enum { PEER_LABELS_BYTES = 512 };
+
+typedef void write_peer(struct writer *w, const char *labels, const struct shm_peer *p, uint64_t now_ms);
+
+static void for_each_peer(struct writer *w, const struct status_source *source, write_peer *write)
+{
+    char labels[PEER_LABELS_BYTES];
+    for (int i = 0; i < source->upstream_count; i++) {
+        const struct status_upstream *u = &source->upstreams[i];
+        for (int k = 0; k < u->peer_count; k++) {
+            peer_labels(labels, sizeof labels, u->name, u->peers[k]->name);
+            write(w, labels, u->peers[k], source->now_ms);
+        }
+    }
+}
+
+static void peer_value(struct writer *w, const char *name, const char *labels, const char *more,
+                       uint64_t value)
+{
+    w->ok = w->ok && buf_printf(w->out, "%s{%s%s} %llu\n", name, labels, more, U(value));
+}
+
+static void write_peer_requests(struct writer *w, const char *labels, const struct shm_peer *p,
+                                uint64_t now_ms)
+{
+    char more[32];
+    (void)now_ms;
+    for (int code = 100; code < SHM_CODES; code++) {
+        snprintf(more, sizeof more, ",code=\"%d\"", code);
+        if (p->codes[code])
+            peer_value(w, "weir_upstream_requests_total", labels, more, p->codes[code]);
+    }
+}
+
+static void write_peer_failures(struct writer *w, const char *labels, const struct shm_peer *p,
+                                uint64_t now_ms)
+{
+    (void)now_ms;
+    peer_value(w, "weir_upstream_failures_total", labels, "", p->failures);
+}
+
+static void write_peer_connections(struct writer *w, const char *labels, const struct shm_peer *p,
+                                   uint64_t now_ms)
+{
+    (void)now_ms;
+    peer_value(w, "weir_upstream_connections", labels, ",state=\"active\"", p->active);
+    peer_value(w, "weir_upstream_connections", labels, ",state=\"idle\"", peer_idle(p));
+}
+
+static void write_peer_up(struct writer *w, const char *labels, const struct shm_peer *p, uint64_t now_ms)
+{
+    peer_value(w, "weir_upstream_server_up", labels, "", peer_state(p, now_ms) == PEER_UP);
+}
+
+static void write_peer_response(struct writer *w, const char *labels, const struct shm_peer *p,
+                                uint64_t now_ms)
+{
+    char with_comma[PEER_LABELS_BYTES + 1];
+    struct hist_sum sum = {0};
+    (void)now_ms;
+    hist_collect(&p->response, &sum);
+    snprintf(with_comma, sizeof with_comma, "%s,", labels);
+    histogram(w, "weir_upstream_response_seconds", with_comma, &sum);
+}
+
+static void write_upstreams(struct writer *w, const struct status_source *source)
+{
+    char labels[PEER_LABELS_BYTES];
+    family(w, "weir_upstream_requests_total", "counter", "Answers of servers of upstreams, by status code.");
+    for_each_peer(w, source, write_peer_requests);
+    family(w, "weir_upstream_failures_total", "counter", "Requests that a server failed to answer.");
+    for_each_peer(w, source, write_peer_failures);
+    family(w, "weir_upstream_connections", "gauge", "Connections to servers of upstreams, by state.");
+    for_each_peer(w, source, write_peer_connections);
+    family(w, "weir_upstream_server_up", "gauge", "1 if a server gets requests.");
+    for_each_peer(w, source, write_peer_up);
+    family(w, "weir_upstream_response_seconds", "histogram",
+           "From connecting to a server to the end of its answer.");
+    for_each_peer(w, source, write_peer_response);
+    family(w, "weir_upstream_queue_length", "gauge", "Requests that wait for a server.");
+    for (int i = 0; i < source->upstream_count; i++) {
+        const struct status_upstream *u = &source->upstreams[i];
+        peer_labels(labels, sizeof labels, u->name, "");
+        char *server = strstr(labels, ",server=");
+        if (server)
+            *server = '\0';
+        peer_value(w, "weir_upstream_queue_length", labels, "", u->group->waiting);
+    }
+}
+
 bool status_write_prometheus(struct buf *out, const struct status_source *source,
                              const struct status_totals *t, bool openmetrics)
 {
@@ -245,6 +351,7 @@ bool status_write_prometheus(struct buf *out, const struct status_source *source
     write_http(&w, t);
     write_pools(&w, t);
     write_zones(&w, source);
+    write_upstreams(&w, source);
     family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");
     number(&w, "weir_memory_bytes", "{kind=\"allocated\"}", t->memory_allocated_bytes);
     number(&w, "weir_memory_bytes", "{kind=\"resident\"}", t->memory_resident_bytes);

@@ -9,8 +9,7 @@
 
 #define U(x) (unsigned long long)(x)
 
-/* A text of a client's making, as a JSON string: what is not plain ASCII is written as \u00XX. */
-static bool write_text(struct buf *out, const char *text, size_t len)
+bool status_write_text(struct buf *out, const char *text, size_t len)
 {
     bool ok = buf_append(out, "\"", 1);
     for (size_t i = 0; ok && i < len; i++) {
@@ -44,8 +43,8 @@ static bool write_request(struct buf *out, int slot, const char *zone, const str
         inet_ntop(about->client_len == 4 ? AF_INET : AF_INET6, about->client, client, sizeof client);
     return buf_printf(out, "{\"slot\":%d,\"age_ms\":%llu,\"zone\":\"%s\",\"client\":\"%s\",\"method\":", slot,
                       U(age_ms), zone, client) &&
-           write_text(out, about->method, about->method_len) && buf_printf(out, ",\"uri\":") &&
-           write_text(out, about->uri, about->uri_len) && buf_append(out, "}", 1);
+           status_write_text(out, about->method, about->method_len) && buf_printf(out, ",\"uri\":") &&
+           status_write_text(out, about->uri, about->uri_len) && buf_append(out, "}", 1);
 }
 
 static bool write_in_flight(struct buf *out, const struct status_source *source, unsigned zone)

@@ -326,3 +326,10 @@ void balance_wait(struct worker *w, struct upstream *u, uint64_t oldest_us)
     g->oldest_us[slot] = oldest_us;
     peer_unlock(g);
 }
+
+void balance_count(struct worker *w, struct upstream *u, uint64_t *counter)
+{
+    peer_lock(w->shm, u->group);
+    (*counter)++;
+    peer_unlock(u->group);
+}

@@ -4,6 +4,8 @@
  * Everything happens on the loop. Sending is in proxy_send.c, the answer's head in proxy_receive.c and proxy_answer.c, its
  * body in proxy_body.c, protocols that take the connection over in tunnel.c.
  */
+#include "worker/proxy.h"
+
 #include "worker/proxy_internal.h"
 
 #include "base/clock.h"
@@ -339,6 +341,8 @@ void proxy_on_timer(struct wheel_entry *e)
     struct proxy *p = container_of(e, struct proxy, timer);
     struct connection *c = p->c;
     if (p->state == PROXY_RESOLVE || p->state == PROXY_WAIT) {
+        if (p->state == PROXY_WAIT)
+            balance_count(proxy_worker(p), p->u, &p->u->group->queue_timeouts);
         proxy_log(p, p->state == PROXY_WAIT ? "upstream queue: no server became free in time"
                                             : "upstream host could not be resolved in time");
         proxy_fail(p, 502);

@@ -25,11 +25,14 @@ bool proxy_enqueue(struct proxy *p)
         return false;
     if (u->queue_length >= conf->queue) {
         proxy_log(p, "upstream queue is full");
+        balance_count(proxy_worker(p), u, &u->group->queue_full);
         return false;
     }
     bool again = p->queued_us != 0; /* woken in vain: it keeps its place */
-    if (!again)
+    if (!again) {
         p->queued_us = clock_mono_us();
+        balance_count(proxy_worker(p), u, &u->group->queued);
+    }
     p->state = PROXY_WAIT;
     if (again)
         list_push_front(&u->queue, &p->link);

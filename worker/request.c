@@ -2,6 +2,7 @@
  * worker/request.c - a request from its head to its log line: routing, running, error pages, answering.
  */
 #include "worker/proxy.h"
+#include "worker/upstream.h"
 
 #include "base/log.h"
 #include "conf/directive.h"
@@ -155,6 +156,8 @@ static int run_status(struct connection *c)
     worker_publish_figures(w);
     struct status_source source = {
         .shm = w->shm, .site_pools = w->conf->pools, .site_zones = w->conf->http->zones, .now_ms = w->now_ms};
+    if (!upstream_list(w, &c->ex->arena, &source))
+        return 500;
     return c->location->content == CONF_CONTENT_STATUS ? status_answer(c->ex, &source)
                                                        : status_answer_stub(c->ex, &source);
 }

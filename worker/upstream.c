@@ -4,6 +4,7 @@
 #include "worker/upstream.h"
 
 #include "base/log.h"
+#include "handlers/status.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -293,4 +294,26 @@ void upstream_look_after(struct worker *w)
         for (int i = 0; i < u->peer_count; i++)
             counter_set(&u->peers[i]->shared->touched_ms, w->now_ms);
     }
+}
+
+bool upstream_list(const struct worker *w, struct arena *arena, struct status_source *source)
+{
+    int count = 0;
+    for (const struct upstream *u = w->site->upstreams; u; u = u->next)
+        count += !u->named;
+    struct status_upstream *list = arena_zalloc(arena, (size_t)(count + 1) * sizeof *list);
+    source->upstreams = list;
+    source->upstream_count = count;
+    for (const struct upstream *u = w->site->upstreams; list && u; u = u->next) {
+        if (u->named)
+            continue;
+        const struct shm_peer **peers = arena_zalloc(arena, (size_t)(u->peer_count + 1) * sizeof *peers);
+        if (!peers)
+            return false;
+        for (int i = 0; i < u->peer_count; i++)
+            peers[i] = u->peers[i]->shared;
+        list[--count] = (struct status_upstream){u->name, u->group, peers,
+                                                 u->peer_count}; /* the list has the last first */
+    }
+    return list != NULL;
 }

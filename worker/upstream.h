@@ -22,6 +22,10 @@ bool upstream_set_peers(struct worker *w, struct upstream *u);
 /* Once a second: says that the upstreams are in use, and closes connections that were idle too long. */
 void upstream_look_after(struct worker *w);
 
+/* The upstreams of the configuration for the status, in this arena. False: out of memory. */
+struct status_source;
+bool upstream_list(const struct worker *w, struct arena *arena, struct status_source *source);
+
 void peer_release(struct peer *peer);
 
 struct upstream_connection {
@@ -85,6 +89,9 @@ struct upstream_outcome {
 
 void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
                   const struct upstream_outcome *outcome);
+
+/* Adds one to a counter of the group. */
+void balance_count(struct worker *w, struct upstream *u, uint64_t *counter);
 
 /* The queue of this worker has changed: its length stands in u, its oldest request waits since oldest_us. */
 void balance_wait(struct worker *w, struct upstream *u, uint64_t oldest_us);
