@@ -158,7 +158,7 @@ void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "
-                "ipv6only=on|off",
+                "ipv6only=on|off, proxy_protocol",
                 SLICE_ARGS(n->args[i]));
     for (; *tail; tail = &(*tail)->next)
         if (slice_eq((*tail)->address, l->address))

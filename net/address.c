@@ -224,3 +224,40 @@ const char *net_address_text(const struct net_address *a, char out[NET_ADDRESS_T
                  host, port);
     return out;
 }
+
+bool net_mask_parse(struct slice text, struct net_mask *out)
+{
+    char host[INET6_ADDRSTRLEN];
+    unsigned long long bits;
+    const char *slash = text.len ? memchr(text.data, '/', text.len) : NULL;
+    size_t n = slash ? (size_t)(slash - text.data) : text.len;
+    if (n == 0 || n >= sizeof host)
+        return false;
+    memcpy(host, text.data, n);
+    host[n] = '\0';
+    memset(out, 0, sizeof *out);
+    out->len = inet_pton(AF_INET, host, out->bytes) == 1    ? 4
+               : inet_pton(AF_INET6, host, out->bytes) == 1 ? 16
+                                                            : 0;
+    bits = (unsigned long long)out->len * 8;
+    if (out->len == 0 || (slash && !slice_to_u64(slice_from(text, n + 1), bits, &bits)))
+        return false;
+    out->bits = (int)bits;
+    for (int i = out->bits; i < out->len * 8; i++)
+        out->bytes[i / 8] &= (unsigned char)~(0x80 >> i % 8);
+    return true;
+}
+
+bool net_mask_has(const struct net_mask *mask, const unsigned char *address, int len)
+{
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (len == 16 && mask->len == 4 && memcmp(address, mapped, sizeof mapped) == 0) {
+        address += sizeof mapped;
+        len = 4;
+    }
+    if (len != mask->len)
+        return false;
+    int whole = mask->bits / 8, rest = mask->bits % 8;
+    return memcmp(address, mask->bytes, (size_t)whole) == 0 &&
+           (rest == 0 || (address[whole] & (0xff00 >> rest & 0xff)) == mask->bytes[whole]);
+}

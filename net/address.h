@@ -38,6 +38,19 @@ bool net_split_port(struct slice text, struct slice *host, unsigned *port);
 /* The same address with another port. */
 void net_address_set_port(struct net_address *a, unsigned port);
 
+/* A network: an address and how many of its bits count. */
+struct net_mask {
+    unsigned char bytes[16];
+    int len; /* 4 or 16 */
+    int bits;
+};
+
+/* Reads "10.0.0.0/8", "::1", "fd00::/8". False: it is none. Bits beyond the mask are cleared. */
+bool net_mask_parse(struct slice text, struct net_mask *out);
+
+/* Whether an address of len bytes lies in the network; an IPv4 address that is mapped to IPv6 counts as what it is. */
+bool net_mask_has(const struct net_mask *mask, const unsigned char *address, int len);
+
 bool net_address_eq(const struct net_address *a, const struct net_address *b);
 
 /* "127.0.0.1:80", "[::1]:80", "unix:/path". Returns out. */

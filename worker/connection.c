@@ -118,6 +118,7 @@ void connection_close(struct connection *c)
     list_remove(&c->link);
     connection_drop_input(c);
     connection_drop_output(c);
+    free(c->told);
     if (c->in_drive)
         w->output.start = w->output.end = 0; /* it was this connection's */
     close(c->io.fd);

@@ -9,6 +9,7 @@
 #include "base/wheel.h"
 #include "handlers/file_cache.h"
 #include "handlers/job.h"
+#include "net/proxy_protocol.h"
 #include "shm/permit.h"
 #include "worker/worker.h"
 
@@ -64,10 +65,11 @@ struct connection {
     struct listener *listener;
     struct http_exchange *ex; /* the request being read or answered, or NULL */
     const struct location *location;
-    struct proxy *proxy;      /* with CONNECTION_PROXY, and while its answer is passed on */
-    struct weir_request *job; /* with CONNECTION_HANDLER, and while streaming */
-    struct pending_input *in; /* read and not yet used; NULL when there is none */
-    struct buf *out;          /* to be sent; NULL when empty */
+    struct proxy *proxy;           /* with CONNECTION_PROXY, and while its answer is passed on */
+    struct weir_request *job;      /* with CONNECTION_HANDLER, and while streaming */
+    struct pending_input *in;      /* read and not yet used; NULL when there is none */
+    struct buf *out;               /* to be sent; NULL when empty */
+    struct net_proxy_header *told; /* what the PROXY protocol said of the client; NULL: nothing yet */
     uint64_t id;
     uint64_t linger_until_ms;
     uint32_t requests;
@@ -262,6 +264,11 @@ void request_done(struct connection *c);
 /* The client went away: logs 499. */
 void request_gone(struct connection *c);
 void request_log(struct connection *c, struct http_exchange *ex);
+
+/* --- worker/realip.c --- */
+
+/* Takes the client's address from where the location's settings say. */
+void realip_apply(struct connection *c);
 
 /* --- worker/limit.c --- */
 bool limit_open(struct worker *w);

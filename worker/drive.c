@@ -7,6 +7,8 @@
  */
 #include "worker/proxy.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -18,6 +20,25 @@ struct input {
     size_t len;
     struct http_scan *scan;
 };
+
+/* listen ... proxy_protocol: a connection begins with its header. False when more is needed. */
+static bool use_proxy_header(struct connection *c, struct input *in)
+{
+    struct net_proxy_header header;
+    size_t used = 0;
+    enum net_proxy_result result = net_proxy_parse(&header, in->data, in->len, &used);
+    if (result == NET_PROXY_MORE)
+        return false;
+    if (result == NET_PROXY_DONE && (c->told = malloc(sizeof *c->told))) {
+        *c->told = header;
+        in->data += used;
+        in->len -= used;
+        return true;
+    }
+    log_error("broken header of the PROXY protocol while reading from a client; closing its connection");
+    connection_close(c);
+    return false;
+}
 
 /* Looks for a head in the input. False when more is needed. */
 static bool use_head(struct connection *c, struct input *in)
@@ -105,6 +126,8 @@ static bool use_input(struct connection *c, struct input *in)
 {
     if (c->dead || in->len == 0 || output_waits(c))
         return false;
+    if (c->state == CONNECTION_HEAD && c->listener->listen->proxy_protocol && !c->told)
+        return use_proxy_header(c, in);
     if (c->state == CONNECTION_HEAD)
         return use_head(c, in);
     if (passes_body(c))

@@ -107,6 +107,21 @@ void exchange_free(struct worker *w, struct http_exchange *ex)
     w->free_exchanges[w->free_exchange_count++] = ex;
 }
 
+/* For $proxy_protocol_addr and its kin. */
+static const struct http_peer *make_told(struct http_exchange *ex, const struct net_proxy_header *h)
+{
+    char text[INET6_ADDRSTRLEN];
+    int family = h->address_len == 16 ? AF_INET6 : AF_INET;
+    struct http_peer *peer = arena_zalloc(&ex->arena, sizeof *peer);
+    if (!peer)
+        return NULL;
+    peer->remote_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->source, text, sizeof text)));
+    peer->server_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->destination, text, sizeof text)));
+    peer->remote_port = arena_printf(&ex->arena, "%u", h->source_port);
+    peer->server_port = arena_printf(&ex->arena, "%u", h->destination_port);
+    return peer;
+}
+
 void exchange_begin(struct connection *c, struct http_exchange *ex)
 {
     struct worker *w = connection_worker(c);
@@ -121,6 +136,8 @@ void exchange_begin(struct connection *c, struct http_exchange *ex)
     ex->listen = c->listener->listen;
     ex->remote_len = c->remote_len;
     memcpy(ex->remote, c->remote, sizeof ex->remote);
+    if (c->told && c->told->address_len)
+        ex->told_peer = make_told(ex, c->told);
 }
 
 struct http_exchange *exchange_disown(struct connection *c)

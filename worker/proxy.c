@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -407,6 +408,27 @@ static int find_upstream(struct proxy *p)
     return 0;
 }
 
+/* The PROXY protocol's header, where the upstream wants one. False: out of memory. */
+static bool name_client(struct proxy *p)
+{
+    struct http_exchange *ex = p->c->ex;
+    struct net_proxy_header h = {.address_len = ex->remote_len};
+    char server[INET6_ADDRSTRLEN] = "";
+    unsigned long long port = 0;
+    int64_t version = proxy_settings(p)->proxy_protocol;
+    if (version == CONF_PROXY_PROTOCOL_OFF)
+        return true;
+    const struct http_peer *peer = ex->peer(ex);
+    memcpy(h.source, ex->remote, sizeof h.source);
+    h.source_port = (uint16_t)(ex->remote[16] << 8 | ex->remote[17]);
+    if (peer->server_addr.len < sizeof server)
+        memcpy(server, peer->server_addr.data, peer->server_addr.len);
+    inet_pton(h.address_len == 16 ? AF_INET6 : AF_INET, server, h.destination);
+    if (slice_to_u64(peer->server_port, 65535, &port))
+        h.destination_port = (uint16_t)port;
+    return net_proxy_write(&h, version == CONF_PROXY_PROTOCOL_V2 ? 2 : 1, &p->request);
+}
+
 static int prepare(struct proxy *p)
 {
     struct http_exchange *ex = p->c->ex;
@@ -416,7 +438,7 @@ static int prepare(struct proxy *p)
                                   .uri = p->uri,
                                   .chunked = p->streams && ex->req.framing == HTTP_BODY_CHUNKED,
                                   .upgrade = &p->upgrade};
-    if (!error && !proxy_protocol_write(ex, proxy_settings(p)->proxy_protocol, &p->request))
+    if (!error && !name_client(p))
         error = 500;
     p->prefix_len = buf_len(&p->request);
     return error ? error : proxy_build_request(ex, p->c->location, &target, &p->request);

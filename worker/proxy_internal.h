@@ -136,11 +136,6 @@ struct slice proxy_rewrite_location(struct proxy *p, struct slice value);
 struct slice proxy_rewrite_refresh(struct proxy *p, struct slice value);
 struct slice proxy_rewrite_cookie(struct proxy *p, struct slice value);
 
-/* --- proxy_protocol.c --- */
-
-/* The PROXY protocol's header for the client of ex (enum conf_proxy_protocol). False: out of memory. */
-bool proxy_protocol_write(struct http_exchange *ex, int64_t version, struct buf *out);
-
 /* --- proxy_queue.c --- */
 
 /* Waits for a server. False: there is no queue, or no room in it. */

@@ -142,6 +142,7 @@ void request_start(struct connection *c, struct slice head)
         return;
     }
     route(c);
+    realip_apply(c);
     ex->res.close = request_is_last(c);
     if (ex->req.framing == HTTP_BODY_NONE ||
         (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0))

@@ -136,6 +136,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
     }
     if (!slice_eq(c->settings.limit_rate, SLICE("0")))
         l->rate = site_compile(site, c->settings.limit_rate, c->node);
+    l->realip = site_build_realip(site, &c->settings);
     if (c->proxy)
         l->proxy = site_build_proxy(site, c);
     l->next_made = site->made;
@@ -195,6 +196,7 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
     if (!l->default_server || c->default_server)
         l->default_server = v;
     l->has_explicit_default |= c->default_server;
+    l->proxy_protocol |= c->proxy_protocol;
     l->options.reuseport |= c->reuseport;
     l->fd_count = l->options.reuseport ? (int)site->conf->worker_processes : 1;
     if (s->names.count == 0) { /* nginx's default is the empty name */

@@ -136,6 +136,14 @@ struct location_proxy {
     struct proxy_rewrites redirects, cookie_domains, cookie_paths, cookie_flags;
 };
 
+/* Whose word about a client's address is believed. */
+struct realip {
+    struct net_mask *masks;
+    int mask_count;
+    bool trusts_unix, recursive;
+    struct slice header; /* or "proxy_protocol" */
+};
+
 struct location {
     const struct settings *settings;
     enum conf_content content;
@@ -144,6 +152,7 @@ struct location {
     const struct weir_handler *handler;
     void *handler_settings;
     struct location_proxy *proxy;
+    struct realip *realip;             /* NULL: nobody's */
     const struct http_template *rate;  /* limit_rate; NULL: none */
     const struct http_template *alias; /* in a regex location: the whole path */
     int pool;                          /* index in the order of conf->pools */
@@ -172,6 +181,7 @@ struct site_listen {
     struct http_names *names;
     struct vserver *default_server;
     bool has_explicit_default;
+    bool proxy_protocol; /* connections begin with its header */
     const struct conf_node *node;
     struct site_listen *next;
 };
@@ -206,6 +216,7 @@ void site_build_upstreams(struct site *site);
 
 /* The upstream of that name, or NULL. */
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
+struct realip *site_build_realip(struct site *site, const struct settings *s);
 void site_free_rewrites(struct site *site);
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);
 

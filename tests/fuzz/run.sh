@@ -11,7 +11,7 @@ seconds=${1:-10}
 shift || true
 flags=(-std=c17 -D_GNU_SOURCE -I. -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all)
 sanitizers=address,undefined
-sources=(base/*.c conf/*.c http/*.c)
+sources=(base/*.c conf/*.c http/*.c net/*.c)
 found=
 
 targets=("$@")

@@ -1,0 +1,140 @@
+/*
+ * worker/realip.c - who the client really is, where a proxy in front of us says so: set_real_ip_from, real_ip_header and
+ * the PROXY protocol.
+ */
+#include "worker/core.h"
+
+#include <netinet/in.h>
+
+static bool is_trusted(const struct realip *r, const unsigned char *address, int len)
+{
+    for (int i = 0; i < r->mask_count; i++)
+        if (net_mask_has(&r->masks[i], address, len))
+            return true;
+    return len == 0 && r->trusts_unix;
+}
+
+/* An address, with or without a port: "1.2.3.4", "1.2.3.4:5", "::1", "[::1]:5". */
+static bool parse(struct slice text, struct net_address *out)
+{
+    char bare[64];
+    size_t colons = 0;
+    for (size_t i = 0; i < text.len; i++)
+        colons += text.data[i] == ':';
+    if (colons < 2 || text.data[0] == '[')
+        return text.len && text.data[0] != ':' && !net_address_parse_literal(text, out) &&
+               out->addr.ss_family != AF_UNIX && (text.data[0] == '[' || memchr(text.data, '.', text.len));
+    if (text.len + 2 >= sizeof bare)
+        return false;
+    bare[0] = '[';
+    memcpy(bare + 1, text.data, text.len);
+    bare[text.len + 1] = ']';
+    return !net_address_parse_literal((struct slice){bare, text.len + 2}, out);
+}
+
+static void take_address(struct http_exchange *ex, const struct net_address *a, bool has_port)
+{
+    uint16_t none = 0;
+    memset(ex->remote, 0, sizeof ex->remote);
+    if (a->addr.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)&a->addr;
+        memcpy(ex->remote, &in->sin_addr, 4);
+        memcpy(ex->remote + 16, has_port ? &in->sin_port : &none, 2);
+        ex->remote_len = 4;
+    } else {
+        const struct sockaddr_in6 *in = (const void *)&a->addr;
+        memcpy(ex->remote, &in->sin6_addr, 16);
+        memcpy(ex->remote + 16, has_port ? &in->sin6_port : &none, 2);
+        ex->remote_len = 16;
+    }
+}
+
+/* The last word of a list with commas, cut off. */
+static struct slice cut_last(struct slice *list)
+{
+    const char *comma = list->len ? memrchr(list->data, ',', list->len) : NULL;
+    size_t start = comma ? (size_t)(comma - list->data) + 1 : 0;
+    struct slice word = slice_trim(slice_from(*list, start));
+    list->len = comma ? start - 1 : 0;
+    return word;
+}
+
+/* From the last address of the last line backwards: the first that is not trusted, or with `recursive` off the last. */
+static bool from_headers(struct http_exchange *ex, const struct realip *r)
+{
+    bool found = false;
+    for (int i = ex->req.header_count - 1; i >= 0; i--) {
+        struct slice list = ex->req.headers[i].value;
+        if (!slice_eq_nocase(ex->req.headers[i].name, r->header))
+            continue;
+        while (list.len) {
+            struct net_address address;
+            struct slice word = cut_last(&list);
+            if (!parse(word, &address))
+                return found;
+            bool has_port = word.data[word.len - 1] != ']' && memchr(word.data, ':', word.len) &&
+                            (memchr(word.data, '.', word.len) || word.data[0] == '[');
+            take_address(ex, &address, has_port);
+            found = true;
+            if (!r->recursive || !is_trusted(r, ex->remote, ex->remote_len))
+                return true;
+        }
+    }
+    return found;
+}
+
+static bool from_proxy_protocol(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    if (!c->told || c->told->address_len == 0)
+        return false;
+    uint16_t port = htons(c->told->source_port);
+    memcpy(ex->remote, c->told->source, 16);
+    memcpy(ex->remote + 16, &port, 2);
+    ex->remote_len = c->told->address_len;
+    return true;
+}
+
+void realip_apply(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    const struct realip *r = c->location->realip;
+    if (!r || !is_trusted(r, ex->remote, ex->remote_len))
+        return;
+    const struct http_peer *direct = ex->peer(ex);
+    bool changed =
+        slice_eq_nocase(r->header, SLICE("proxy_protocol")) ? from_proxy_protocol(c) : from_headers(ex, r);
+    if (!changed)
+        return;
+    ex->direct_addr = direct->remote_addr;
+    ex->direct_port = direct->remote_port;
+    ex->known_peer = NULL;
+}
+
+/* --- from settings --- */
+
+struct realip *site_build_realip(struct site *site, const struct settings *s)
+{
+    int count = 0;
+    for (const struct conf_lines *l = s->real_ip_from; l; l = l->next)
+        count++;
+    if (count == 0)
+        return NULL;
+    struct realip *r = site_array(site, 1, sizeof *r);
+    r->masks = site_array(site, count, sizeof *r->masks);
+    r->header = s->real_ip_header;
+    r->recursive = s->real_ip_recursive;
+    for (const struct conf_lines *l = s->real_ip_from; l; l = l->next) {
+        struct slice text = l->node->args[0];
+        if (slice_eq(text, SLICE("unix:")))
+            r->trusts_unix = true;
+        else if (!net_mask_parse(text, &r->masks[r->mask_count]))
+            conf_error(
+                &site->conf->errors, l->node,
+                "invalid parameter \"%.*s\" of \"set_real_ip_from\"; write ADDRESS, ADDRESS/BITS or unix:",
+                SLICE_ARGS(text));
+        else
+            r->mask_count++;
+    }
+    return r;
+}
