@@ -43,7 +43,7 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
     if (p->uri.data && (w->location->match >= CONF_MATCH_REGEX))
         conf_error(
             &w->conf->errors, n,
-            "\"proxy_pass\" cannot have URI part in location given by regular expression; remove \"%.*s\"",
+            "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location; remove \"%.*s\"",
             SLICE_ARGS(p->uri));
     w->location->content = CONF_CONTENT_PROXY;
     w->location->proxy = p;

@@ -73,7 +73,7 @@ static bool split_match(struct slice *pattern, enum conf_match *match)
 
 static bool is_regex(enum conf_match match)
 {
-    return match == CONF_MATCH_REGEX || match == CONF_MATCH_REGEX_NOCASE;
+    return match >= CONF_MATCH_REGEX; /* a named one is no prefix either */
 }
 
 /* The rules by which nginx refuses a nested location. */
@@ -95,7 +95,9 @@ static void check_duplicate(struct conf_walk *w, const struct conf_node *n, cons
 {
     for (const struct conf_location *o = l->parent->locations; o != l; o = o->next) {
         bool same_class = (o->match == CONF_MATCH_EXACT) == (l->match == CONF_MATCH_EXACT);
-        if (!is_regex(l->match) && !is_regex(o->match) && same_class && slice_eq(o->pattern, l->pattern)) {
+        bool names = l->match == CONF_MATCH_NAMED && o->match == CONF_MATCH_NAMED;
+        if ((names || (!is_regex(l->match) && !is_regex(o->match))) && same_class &&
+            slice_eq(o->pattern, l->pattern)) {
             conf_error(&w->conf->errors, n, "duplicate location \"%.*s\"; the first is in line %d",
                        SLICE_ARGS(l->pattern), o->node->line);
             return;
@@ -107,7 +109,14 @@ void conf_set_location(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_location *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
     *l = (struct conf_location){.pattern = n->args[n->nargs - 1], .parent = w->location, .node = n};
-    bool ok = n->nargs == 2 ? parse_match(n->args[0], &l->match) : split_match(&l->pattern, &l->match);
+    bool named = n->nargs == 1 && l->pattern.len && l->pattern.data[0] == '@';
+    if (named)
+        l->match = CONF_MATCH_NAMED;
+    if (named && w->location != &w->server->top)
+        conf_error(&w->conf->errors, n, "named location \"%.*s\" can be on the server level only",
+                   SLICE_ARGS(l->pattern));
+    bool ok =
+        named || (n->nargs == 2 ? parse_match(n->args[0], &l->match) : split_match(&l->pattern, &l->match));
     if (!ok) {
         conf_error(&w->conf->errors, n,
                    "invalid location modifier \"%.*s\"; it is \"=\", \"^~\", \"~\" or \"~*\"",
@@ -251,4 +260,18 @@ void conf_set_content(struct conf_walk *w, const struct conf_node *n)
         w->location->content =
             slice_eq(n->name, SLICE("status")) ? CONF_CONTENT_STATUS : CONF_CONTENT_STUB_STATUS;
     }
+}
+
+void conf_set_try_files(struct conf_walk *w, const struct conf_node *n)
+{
+    if (w->location->try_files)
+        conf_error(&w->conf->errors, n, "\"try_files\" directive is duplicate; the first is in line %d",
+                   w->location->try_files->line);
+    w->location->try_files = n;
+}
+
+void conf_set_internal(struct conf_walk *w, const struct conf_node *n)
+{
+    (void)n;
+    w->location->internal = true;
 }

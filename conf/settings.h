@@ -289,6 +289,7 @@ struct settings {
     int64_t proxy_request_ids;
     struct slice limit_rate; /* a size with variables */
     int64_t limit_rate_after;
+    struct conf_lines *maps, *add_headers;
     struct conf_lines *real_ip_from;
     struct slice real_ip_header;
     int64_t real_ip_recursive;
@@ -302,7 +303,8 @@ enum conf_match {
     CONF_MATCH_PREFIX_FINAL,
     CONF_MATCH_EXACT,
     CONF_MATCH_REGEX,
-    CONF_MATCH_REGEX_NOCASE
+    CONF_MATCH_REGEX_NOCASE,
+    CONF_MATCH_NAMED /* "@name": for internal redirects only */
 };
 
 struct conf_location {
@@ -313,6 +315,8 @@ struct conf_location {
     const struct conf_handler *handler;
     const struct conf_proxy *proxy;
     const struct conf_return *ret;
+    const struct conf_node *try_files; /* NULL: none */
+    bool internal;
     struct conf_location *locations; /* nested, in order */
     struct conf_location *parent;
     struct conf_location *next;

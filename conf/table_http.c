@@ -86,10 +86,6 @@ static void set_error_page(struct conf_walk *w, const struct conf_node *n)
             codes[count++] = (int)code;
         }
     }
-    if (page->uri.len && page->uri.data[0] == '@')
-        conf_error(&w->conf->errors, n,
-                   "named location \"%.*s\" in \"error_page\"; name a URI, there are no named locations",
-                   SLICE_ARGS(page->uri));
     page->codes = codes;
     page->code_count = count;
     page->next = (struct conf_error_page *)(uintptr_t)w->settings->error_pages;
@@ -256,6 +252,14 @@ const struct conf_directive conf_http_directives[] = {
      "TYPE", "The content type when no extension tells."},
     {"return", CONF_SERVER | CONF_LOCATION, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_return,
      "CODE [TEXT | URL] | URL", "Answers at once; text and URL may contain variables. 444 closes without an answer."},
+    {"try_files", CONF_SERVER | CONF_LOCATION, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_try_files,
+     "FILE ... URI | =CODE | @NAME", "The first file (or, with a slash at its end, folder) that exists answers; else the last argument: another URI, a named location or a status."},
+    {"internal", CONF_LOCATION, 0, 0, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_internal,
+     "", "The location is for internal redirects only; clients get 404."},
+    {"map", CONF_HTTP, 2, 2, CONF_LINES, FIELD(maps), 0, 0, NULL, -1, NULL,
+     "SOURCE $NAME { KEY VALUE; ... }", "A variable whose value depends on another text. Keys: texts, ~REGEX, ~*REGEX, default, hostnames (then also *.HOST and HOST.*)."},
+    {"add_header", HTTP_ALL, 2, 3, CONF_LINES, FIELD(add_headers), 0, 0, NULL, -1, NULL,
+     "NAME VALUE [always]", "A header of answers with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, or always. Inherited where a level has none."},
     {"error_page", HTTP_ALL, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_error_page,
      "CODE ... [=[CODE]] URI", "What to show for these codes."},
     {"access_log", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_access_log,

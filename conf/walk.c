@@ -29,7 +29,8 @@ const struct conf_directive *conf_find_directive(struct slice name, enum conf_co
                 continue;
             if (d->contexts & context)
                 return d;
-            elsewhere = d;
+            if (!elsewhere)
+                elsewhere = d;
         }
     }
     return elsewhere;
@@ -108,11 +109,12 @@ static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struc
         wrong_context(w, n, d);
         return false;
     }
-    if (d->type == CONF_BLOCK && !n->has_block) {
+    bool takes_block = d->type == CONF_BLOCK || (d->type == CONF_LINES && strchr(d->syntax, '{'));
+    if (takes_block && !n->has_block) {
         conf_error(&w->conf->errors, n, "directive \"%s\" has no opening \"{\"", d->name);
         return false;
     }
-    if (d->type != CONF_BLOCK && n->has_block) {
+    if (!takes_block && n->has_block) {
         conf_error(&w->conf->errors, n, "directive \"%s\" is not terminated by \";\"; it takes no block",
                    d->name);
         return false;

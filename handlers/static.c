@@ -12,7 +12,7 @@
 #include <limits.h>
 #include <unistd.h>
 
-static struct slice file_path(struct http_exchange *ex, const struct settings *s, struct slice uri)
+struct slice static_path(struct http_exchange *ex, const struct settings *s, struct slice uri)
 {
     if (s->alias.data)
         return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(s->alias),
@@ -156,7 +156,7 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
         struct slice uri =
             absolute ? name
                      : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
-        struct slice path = file_path(ex, s, uri);
+        struct slice path = static_path(ex, s, uri);
         if (!uri.data || !path.data)
             return 500;
         struct file_entry *e = file_cache_get(cache, path);
@@ -168,7 +168,7 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
         if (errno != ENOENT && errno != ENOTDIR)
             return open_failed(ex, path);
     }
-    struct slice dir = file_path(ex, s, ex->req.path);
+    struct slice dir = static_path(ex, s, ex->req.path);
     if (!dir.data)
         return 500;
     if (access(dir.data, F_OK) < 0)
@@ -197,7 +197,7 @@ int static_answer(struct http_exchange *ex, const struct settings *s, const stru
     struct slice uri = ex->req.path;
     if (!alias && uri.data[uri.len - 1] == '/')
         return find_index(ex, s, cache);
-    struct slice path = alias ? http_template_expand(alias, ex) : file_path(ex, s, uri);
+    struct slice path = alias ? http_template_expand(alias, ex) : static_path(ex, s, uri);
     if (!path.data)
         return 500;
     struct file_entry *e = file_cache_get(cache, path);

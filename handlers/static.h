@@ -20,4 +20,7 @@ enum { STATIC_ROUTE_AGAIN = -1 };
 int static_answer(struct http_exchange *ex, const struct settings *settings,
                   const struct http_template *alias, struct file_cache *cache);
 
+/* Where the file for a URI lies: root and URI, or alias and the rest of it. data NULL: out of memory. */
+struct slice static_path(struct http_exchange *ex, const struct settings *settings, struct slice uri);
+
 #endif

@@ -328,8 +328,9 @@ static void write_upstreams(struct writer *w, const struct status_source *source
     for_each_peer(w, source, write_peer_connections);
     family(w, "weir_upstream_server_up", "gauge", "1 if a server gets requests.");
     for_each_peer(w, source, write_peer_up);
-    family(w, "weir_upstream_response_seconds", "histogram",
-           "From connecting to a server to the end of its answer.");
+    if (source->upstream_count)
+        family(w, "weir_upstream_response_seconds", "histogram",
+               "From connecting to a server to the end of its answer.");
     for_each_peer(w, source, write_peer_response);
     family(w, "weir_upstream_queue_length", "gauge", "Requests that wait for a server.");
     for (int i = 0; i < source->upstream_count; i++) {

@@ -89,6 +89,8 @@ struct http_exchange {
     struct slice proxy_host;        /* $proxy_host, once a proxy has the request */
     int forced_status;              /* of the answer that an error page belongs to; 0: none */
     bool in_error_page;             /* its own errors are shown plainly */
+    int map_depth;                  /* maps being looked up: bounded, so that they cannot go round */
+    const void *server;             /* the server block: for named locations */
     int internal_redirects;         /* bounded, so that error pages cannot go round */
 };
 

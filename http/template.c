@@ -9,8 +9,9 @@
 #include "http/variables.h"
 
 struct part {
-    struct slice literal; /* when variable is NULL */
+    struct slice literal; /* when both are NULL */
     const struct http_variable *variable;
+    const struct http_user_variable *user; /* in its place */
     struct slice name_rest;
     struct part *next;
 };
@@ -40,14 +41,23 @@ static struct slice cut_name(struct slice *rest)
     return name;
 }
 
-static bool is_capture(const struct http_capture_names *names, struct slice name)
+static bool is_capture(const struct http_scope *scope, struct slice name)
 {
+    const struct http_capture_names *names = scope ? scope->captures : NULL;
     while (names && !slice_eq(names->name, name))
         names = names->next;
     return names != NULL;
 }
 
-static struct part *next_part(struct arena *arena, struct slice *rest, const struct http_capture_names *names,
+static const struct http_user_variable *find_user(const struct http_scope *scope, struct slice name)
+{
+    const struct http_user_variable *v = scope ? scope->variables : NULL;
+    while (v && !slice_eq(v->name, name))
+        v = v->next;
+    return v;
+}
+
+static struct part *next_part(struct arena *arena, struct slice *rest, const struct http_scope *scope,
                               struct slice *unknown)
 {
     struct part *p = arena_zalloc(arena, sizeof *p);
@@ -58,13 +68,14 @@ static struct part *next_part(struct arena *arena, struct slice *rest, const str
         if (name.len) {
             p->variable = http_find_variable(name, &p->name_rest);
             *rest = behind;
-            if (!p->variable && is_capture(names, name)) {
+            p->user = p->variable ? NULL : find_user(scope, name);
+            if (!p->variable && !p->user && is_capture(scope, name)) {
                 p->variable = &http_named_capture;
                 p->name_rest = name;
             }
-            if (!p->variable)
+            if (!p->variable && !p->user)
                 *unknown = name;
-            return p->variable ? p : NULL;
+            return p->variable || p->user ? p : NULL;
         }
     }
     const char *dollar = rest->len > 1 ? memchr(rest->data + 1, '$', rest->len - 1) : NULL;
@@ -75,13 +86,13 @@ static struct part *next_part(struct arena *arena, struct slice *rest, const str
 }
 
 struct http_template *http_template_compile(struct arena *arena, struct slice text,
-                                            const struct http_capture_names *names, struct slice *unknown)
+                                            const struct http_scope *scope, struct slice *unknown)
 {
     struct http_template *t = arena_zalloc(arena, sizeof *t);
     struct part **tail = t ? &t->parts : NULL;
     *unknown = (struct slice){0};
     while (t && text.len > 0) {
-        *tail = next_part(arena, &text, names, unknown);
+        *tail = next_part(arena, &text, scope, unknown);
         if (!*tail)
             return NULL;
         tail = &(*tail)->next;
@@ -91,6 +102,8 @@ struct http_template *http_template_compile(struct arena *arena, struct slice te
 
 static struct slice value_of(const struct part *p, struct http_exchange *ex)
 {
+    if (p->user)
+        return p->user->get(ex, p->user->data);
     return p->variable ? p->variable->get(ex, p->name_rest) : p->literal;
 }
 
@@ -99,7 +112,7 @@ struct slice http_template_expand(const struct http_template *t, struct http_exc
     struct buf text = {0};
     if (!t->parts)
         return SLICE("");
-    if (!t->parts->next && !t->parts->variable)
+    if (!t->parts->next && !t->parts->variable && !t->parts->user)
         return t->parts->literal;
     bool ok = true;
     for (const struct part *p = t->parts; ok && p; p = p->next)
@@ -166,7 +179,7 @@ bool http_template_log(const struct http_template *t, enum http_escape escape, s
     bool ok = true;
     for (const struct part *p = t->parts; ok && p; p = p->next) {
         struct slice value = value_of(p, ex);
-        ok = p->variable ? append_value(out, escape, value) : buf_append_slice(out, value);
+        ok = p->variable || p->user ? append_value(out, escape, value) : buf_append_slice(out, value);
     }
     return ok;
 }

@@ -17,12 +17,26 @@ struct http_capture_names {
     struct http_capture_names *next;
 };
 
+/* A variable that the configuration defines. */
+struct http_user_variable {
+    struct slice name;
+    struct slice (*get)(struct http_exchange *ex, const void *data);
+    const void *data;
+    const struct http_user_variable *next;
+};
+
+/* What names can mean beside the variables that are always there. */
+struct http_scope {
+    const struct http_capture_names *captures;
+    const struct http_user_variable *variables;
+};
+
 /*
- * Compiles text; names may be NULL. On an unknown variable returns NULL and sets *unknown to its name; on a memory shortage *unknown is
+ * Compiles text; scope may be NULL. On an unknown variable returns NULL and sets *unknown to its name; on a memory shortage *unknown is
  * left with data NULL.
  */
 struct http_template *http_template_compile(struct arena *arena, struct slice text,
-                                            const struct http_capture_names *names, struct slice *unknown);
+                                            const struct http_scope *scope, struct slice *unknown);
 
 /* The text for this exchange; in its arena unless it is constant. data NULL when memory is out. */
 struct slice http_template_expand(const struct http_template *t, struct http_exchange *ex);

@@ -232,6 +232,7 @@ void exchange_destroy(struct http_exchange *ex);
 void exchange_free(struct worker *w, struct http_exchange *ex);
 
 /* Lets go of the request's body and of what the answer held, for an error page in their place. */
+void exchange_drop_held(struct http_exchange *ex); /* of the answer only */
 void exchange_drop_bodies(struct http_exchange *ex);
 
 /* Takes the connection's exchange away from it, for a job that outlives the request; a copy answers and logs. */
@@ -264,6 +265,11 @@ void request_done(struct connection *c);
 /* The client went away: logs 499. */
 void request_gone(struct connection *c);
 void request_log(struct connection *c, struct http_exchange *ex);
+
+/* --- worker/try_files.c --- */
+
+/* True: the request goes on, with the path of a file that exists. False: it has been redirected or answered. */
+bool try_files_pass(struct connection *c);
 
 /* --- worker/realip.c --- */
 

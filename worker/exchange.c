@@ -79,11 +79,16 @@ void exchange_destroy(struct http_exchange *ex)
     free(ex);
 }
 
-void exchange_drop_bodies(struct http_exchange *ex)
+void exchange_drop_held(struct http_exchange *ex)
 {
     if (ex->release)
         ex->release(ex->held);
     ex->release = NULL;
+}
+
+void exchange_drop_bodies(struct http_exchange *ex)
+{
+    exchange_drop_held(ex);
     if (ex->body_fd >= 0)
         close(ex->body_fd);
     ex->body_fd = -1;

@@ -82,6 +82,7 @@ static void route(struct connection *c)
     const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
     lower_captures(ex);
     ex->server_name = server->name;
+    ex->server = server;
     c->location = site_find_location(server, ex->req.path, &ex->location_captures);
 }
 
@@ -177,17 +178,12 @@ static int run_once(struct connection *c)
     return run_status(c);
 }
 
-/* To a thread or an upstream, which answers later. */
-static bool is_passed_on(const struct connection *c)
-{
-    return c->location->content == CONF_CONTENT_HANDLER || c->location->content == CONF_CONTENT_PROXY;
-}
-
 /* As in nginx, "return" answers before any limit is asked; the status is never refused. */
-static bool is_limited(const struct connection *c)
+static bool is_exempt(const struct connection *c)
 {
-    return !c->location->return_code && c->location->content == CONF_CONTENT_STATIC &&
-           c->ex->req.path.data[0] == '/';
+    enum conf_content content = c->location->content;
+    return c->location->return_code || content == CONF_CONTENT_STATUS ||
+           content == CONF_CONTENT_STUB_STATUS || c->ex->req.path.data[0] != '/';
 }
 
 /* False: it has gone round too often, and is answered. */
@@ -200,17 +196,37 @@ static bool count_redirect(struct connection *c)
     return false;
 }
 
+/* To a thread or an upstream, which answers later. False: neither. */
+static bool pass_on(struct connection *c)
+{
+    if (c->location->content == CONF_CONTENT_PROXY)
+        proxy_start(c);
+    else if (c->location->content == CONF_CONTENT_HANDLER)
+        offload_start(c);
+    else
+        return false;
+    return true;
+}
+
 void request_run(struct connection *c)
 {
-    int result;
-    while (c->location->return_code || !is_passed_on(c)) {
-        if (c->location->return_code == CLOSE_WITHOUT_ANSWER) {
+    for (;;) {
+        const struct location *l = c->location;
+        if (l->return_code == CLOSE_WITHOUT_ANSWER) {
             connection_close(c);
             return;
         }
-        if (is_limited(c) && !(keyed_pass(c) && limit_pass(c)))
+        if (l->internal && c->ex->internal_redirects == 0 && !c->ex->in_error_page) {
+            request_answer(c, 404);
             return;
-        result = run_once(c);
+        }
+        if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
+            return;
+        if (l->try_files && !is_exempt(c) && !try_files_pass(c))
+            return;
+        if (!is_exempt(c) && pass_on(c))
+            return;
+        int result = run_once(c);
         if (result != STATIC_ROUTE_AGAIN) {
             request_answer(c, result);
             return;
@@ -219,12 +235,6 @@ void request_run(struct connection *c)
             return;
         route(c);
     }
-    if (!keyed_pass(c) || !limit_pass(c))
-        return;
-    if (c->location->content == CONF_CONTENT_PROXY)
-        proxy_start(c);
-    else
-        offload_start(c);
 }
 
 static const struct error_target *find_error_target(const struct connection *c, int status)
@@ -248,11 +258,29 @@ static void set_uri(struct http_exchange *ex, struct slice uri)
     ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
 }
 
+/* The URI, the method and the body stay what they are. */
+static void go_to_named(struct connection *c, struct slice name)
+{
+    const struct location *l = site_find_named(c->ex->server, name);
+    if (!l) {
+        http_log(c->ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
+        request_answer(c, 500);
+        return;
+    }
+    c->location = l;
+    c->ex->location_captures.count = 0;
+    request_run(c);
+}
+
 void request_redirect(struct connection *c, struct slice uri)
 {
     struct http_exchange *ex = c->ex;
     if (!count_redirect(c))
         return;
+    if (uri.len && uri.data[0] == '@') {
+        go_to_named(c, uri);
+        return;
+    }
     uri = arena_dup(&ex->arena, uri);
     char *scratch = arena_alloc(&ex->arena, uri.len + 1);
     struct slice path;
@@ -287,6 +315,12 @@ static bool run_error_page(struct connection *c, int status)
     ex->in_error_page = true;
     http_response_reset(&ex->res);
     ex->res.retry_after_s = retry_after_s; /* it belongs to the status, whatever page is shown */
+    exchange_drop_held(ex);
+    if (uri.data[0] == '@') {
+        ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
+        request_redirect(c, uri);
+        return true;
+    }
     exchange_drop_bodies(ex);
     if (uri.data[0] != '/') { /* a URL: sends the client there */
         ex->res.location = uri;
@@ -338,6 +372,28 @@ static bool append_whole_body(struct connection *c, struct buf *out)
     return true;
 }
 
+static bool is_ordinary(int status)
+{
+    return status == 200 || status == 201 || status == 204 || status == 206 || status == 304 ||
+           (http_is_redirect(status));
+}
+
+/* add_header. False: out of memory. */
+static bool add_headers(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    bool ok = true;
+    for (int i = 0; ok && i < c->location->added_count; i++) {
+        const struct added_header *h = &c->location->added[i];
+        if (!h->always && !is_ordinary(ex->res.status))
+            continue;
+        struct slice value = http_template_expand(h->value, ex);
+        if (value.len && http_is_field_value(value))
+            ok = http_add_header(&ex->res, &ex->arena, h->name, value);
+    }
+    return ok;
+}
+
 static bool write_head(struct connection *c)
 {
     struct worker *w = connection_worker(c);
@@ -383,7 +439,7 @@ void request_answer(struct connection *c, int error)
         ex->res.close = c->linger_after = true;
     set_rate(c);
     c->state = CONNECTION_SEND;
-    if (!write_head(c)) {
+    if (!add_headers(c) || !write_head(c)) {
         connection_close(c);
         return;
     }

@@ -28,7 +28,7 @@ static const char combined[] =
 const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node)
 {
     struct slice unknown;
-    struct http_template *t = http_template_compile(&site->arena, text, site->capture_names, &unknown);
+    struct http_template *t = http_template_compile(&site->arena, text, &site->scope, &unknown);
     if (!t)
         conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable", SLICE_ARGS(unknown));
     return t;
@@ -112,6 +112,24 @@ static void init_handler(struct site *site, struct location *l, const struct con
     }
 }
 
+/* add_header NAME VALUE [always] */
+static void build_added_headers(struct site *site, struct location *l, const struct conf_lines *lines)
+{
+    int count = 0;
+    for (const struct conf_lines *c = lines; c; c = c->next)
+        count++;
+    l->added = site_array(site, count, sizeof *l->added);
+    for (const struct conf_lines *c = lines; c; c = c->next) {
+        const struct conf_node *n = c->node;
+        if (n->nargs == 3 && !slice_eq(n->args[2], SLICE("always")))
+            conf_error(&site->conf->errors, n,
+                       "invalid parameter \"%.*s\" of \"add_header\"; write: NAME VALUE [always]",
+                       SLICE_ARGS(n->args[2]));
+        l->added[l->added_count++] =
+            (struct added_header){n->args[0], site_compile(site, n->args[1], n), n->nargs == 3};
+    }
+}
+
 static struct location *build_location(struct site *site, const struct conf_location *c,
                                        const struct conf_location *outer)
 {
@@ -136,6 +154,13 @@ static struct location *build_location(struct site *site, const struct conf_loca
     }
     if (!slice_eq(c->settings.limit_rate, SLICE("0")))
         l->rate = site_compile(site, c->settings.limit_rate, c->node);
+    if (c->settings.add_headers)
+        build_added_headers(site, l, c->settings.add_headers);
+    if (c->try_files)
+        l->try_files = site_build_try_files(site, c->try_files);
+    l->keeps_body = c->content == CONF_CONTENT_HANDLER || c->content == CONF_CONTENT_PROXY || c->try_files ||
+                    c->settings.error_pages;
+    l->internal = c->internal;
     l->realip = site_build_realip(site, &c->settings);
     if (c->proxy)
         l->proxy = site_build_proxy(site, c);
@@ -144,14 +169,22 @@ static struct location *build_location(struct site *site, const struct conf_loca
     return l;
 }
 
-static struct http_locations *build_locations(struct site *site, const struct conf_location *list,
+static struct http_locations *build_locations(struct site *site, struct vserver *v,
+                                              const struct conf_location *list,
                                               const struct conf_location *server_top)
 {
     struct http_locations *locations = must(http_locations_new(&site->arena));
     for (const struct conf_location *c = list; c; c = c->next) {
         struct slice why = {0};
-        struct http_locations *nested = c->locations ? build_locations(site, c->locations, server_top) : NULL;
+        struct http_locations *nested =
+            c->locations ? build_locations(site, v, c->locations, server_top) : NULL;
         struct location *l = build_location(site, c, server_top);
+        if (c->match == CONF_MATCH_NAMED) {
+            l->name = c->pattern;
+            l->next_named = v->named;
+            v->named = l;
+            continue;
+        }
         if (!http_locations_add(locations, (enum http_match)c->match, c->pattern, nested, l, &why))
             conf_error(&site->conf->errors, c->node, "%.*s", SLICE_ARGS(why));
     }
@@ -222,7 +255,7 @@ static void build_server(struct site *site, const struct conf_server *s)
     site->servers = v;
     v->name = s->names.count ? s->names.items[0] : SLICE("");
     v->top = build_location(site, &s->top, NULL);
-    v->locations = build_locations(site, s->top.locations, s->top.ret ? &s->top : NULL);
+    v->locations = build_locations(site, v, s->top.locations, s->top.ret ? &s->top : NULL);
     for (const struct conf_listen *c = s->listens; c; c = c->next)
         attach(site, s, v, c);
 }
@@ -243,7 +276,7 @@ static void load_modules(struct site *site)
 }
 
 /* Named groups may be used before the expression that defines them: so they are collected first, by their syntax. */
-static void collect_names(struct site *site, struct slice pattern)
+void site_collect_groups(struct site *site, struct slice pattern)
 {
     for (size_t i = 0; i + 3 < pattern.len; i++) {
         if (pattern.data[i] != '(' || pattern.data[i + 1] != '?')
@@ -255,16 +288,16 @@ static void collect_names(struct site *site, struct slice pattern)
             end++;
         struct http_capture_names *n = must(arena_zalloc(&site->arena, sizeof *n));
         n->name = (struct slice){pattern.data + start + 1, end - start - 1};
-        n->next = site->capture_names;
+        n->next = (struct http_capture_names *)(uintptr_t)site->scope.captures;
         if (n->name.len) /* none: a look-behind */
-            site->capture_names = n;
+            site->scope.captures = n;
     }
 }
 
 static void collect_names_of(struct site *site, const struct conf_location *list)
 {
     for (const struct conf_location *l = list; l; l = l->next) {
-        collect_names(site, l->pattern);
+        site_collect_groups(site, l->pattern);
         collect_names_of(site, l->locations);
     }
 }
@@ -281,8 +314,10 @@ struct site *site_build(struct conf *conf)
     for (const struct conf_server *c = conf->http ? conf->http->servers : NULL; c; c = c->next) {
         collect_names_of(site, c->top.locations);
         for (int i = 0; i < c->names.count; i++)
-            collect_names(site, c->names.items[i]);
+            site_collect_groups(site, c->names.items[i]);
     }
+    site_name_maps(site);
+    site_build_maps(site);
     site_build_upstreams(site);
     site_build_zones(site);
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
@@ -311,6 +346,7 @@ void site_free(struct site *site)
     for (struct vserver *v = site->servers; v; v = v->next)
         http_locations_free(v->locations);
     site_free_rewrites(site);
+    site_free_maps(site);
     for (struct location *l = site->made; l; l = l->next_made)
         if (l->handler_settings && l->handler->free)
             l->handler->free(l->handler_settings);
@@ -328,6 +364,14 @@ const struct vserver *site_find_server(const struct site_listen *listen, struct 
 {
     const struct vserver *v = http_names_find(listen->names, host, captures);
     return v ? v : listen->default_server;
+}
+
+const struct location *site_find_named(const struct vserver *server, struct slice name)
+{
+    const struct location *l = server->named;
+    while (l && !slice_eq(l->name, name))
+        l = l->next_named;
+    return l;
 }
 
 const struct location *site_find_location(const struct vserver *server, struct slice path,

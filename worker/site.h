@@ -13,8 +13,10 @@
 #include "base/logfile.h"
 #include "conf/conf.h"
 #include "handlers/module.h"
+#include "http/map.h"
 #include "http/router.h"
 #include "http/template.h"
+#include "http/variables.h"
 #include "net/listener.h"
 #include "shm/peer.h"
 #include "shm/permit.h"
@@ -144,6 +146,26 @@ struct realip {
     struct slice header; /* or "proxy_protocol" */
 };
 
+struct added_header {
+    struct slice name;
+    const struct http_template *value;
+    bool always;
+};
+
+struct try_files {
+    const struct http_template **files;
+    int count;
+    const struct http_template *otherwise;
+    int code; /* in its place, unless 0 */
+};
+
+struct site_map {
+    struct http_map *map;
+    struct http_user_variable variable;
+    const struct conf_node *node;
+    struct site_map *next;
+};
+
 struct location {
     const struct settings *settings;
     enum conf_content content;
@@ -161,6 +183,13 @@ struct location {
     int limit_count;
     struct location_keyed *conn_limits, *req_limits;
     int conn_limit_count, req_limit_count;
+    struct added_header *added;
+    int added_count;
+    struct try_files *try_files; /* NULL: none */
+    bool keeps_body;             /* something may read the request's body */
+    bool internal;               /* for other locations only */
+    struct slice name;           /* "@name" of a named one */
+    struct location *next_named;
     struct access_log *access_logs;
     struct error_target *error_targets;
     struct location *next_made; /* all of a site, for freeing handlers' settings */
@@ -170,6 +199,7 @@ struct vserver {
     struct slice name; /* the first one, for $server_name and redirects */
     struct http_locations *locations;
     struct location *top; /* when no location matches */
+    struct location *named;
     struct vserver *next;
 };
 
@@ -200,8 +230,9 @@ struct site {
     struct location *made;
     struct vserver *servers;
     struct upstream *upstreams;
-    const struct http_template **zone_keys;   /* in the order of conf's keyed_zones */
-    struct http_capture_names *capture_names; /* of all regular expressions */
+    const struct http_template **zone_keys; /* in the order of conf's keyed_zones */
+    struct http_scope scope;                /* groups of all regular expressions, and maps */
+    struct site_map *maps;
 };
 
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
@@ -216,6 +247,12 @@ void site_build_upstreams(struct site *site);
 
 /* The upstream of that name, or NULL. */
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
+/* Named groups of a regular expression may be used before it. */
+void site_collect_groups(struct site *site, struct slice pattern);
+void site_name_maps(struct site *site);
+void site_build_maps(struct site *site);
+void site_free_maps(struct site *site);
+struct try_files *site_build_try_files(struct site *site, const struct conf_node *node);
 struct realip *site_build_realip(struct site *site, const struct settings *s);
 void site_free_rewrites(struct site *site);
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);
@@ -229,6 +266,7 @@ void site_free(struct site *site);
 /* Server and location for a host and path. */
 const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
                                        struct http_captures *captures);
+const struct location *site_find_named(const struct vserver *server, struct slice name);
 const struct location *site_find_location(const struct vserver *server, struct slice path,
                                           struct http_captures *captures);
 

@@ -123,12 +123,6 @@ def test_uri_in_a_regex_location(weir):
     assert result.returncode == 1 and '"proxy_pass" cannot have URI part' in result.stderr
 
 
-def test_error_page_with_a_named_location(weir):
-    """There are none yet: said at once, instead of a redirect to "@other"."""
-    result = weir.run("-t", conf=config("location / { error_page 502 = @other; }"))
-    assert result.returncode == 1 and 'named location "@other"' in result.stderr
-
-
 @pytest.mark.parametrize("line", ["proxy_pass https://127.0.0.1:1;", "proxy_pass 127.0.0.1:1;", "proxy_pass http://;",
                                   "proxy_pass http://127.0.0.1:99999;", "proxy_pass http://127.0.0.1:x;",
                                   "proxy_pass http://no.such.name.invalid;",

@@ -12,7 +12,8 @@ static void check_round_trip(const struct net_proxy_header *h, int version)
     struct net_proxy_header again;
     size_t used = 0;
     FUZZ_CHECK(net_proxy_write(h, version, &out));
-    FUZZ_CHECK(net_proxy_parse(&again, out.data, buf_len(&out), &used) == NET_PROXY_DONE && used == buf_len(&out));
+    FUZZ_CHECK(net_proxy_parse(&again, out.data, buf_len(&out), &used) == NET_PROXY_DONE &&
+               used == buf_len(&out));
     FUZZ_CHECK(again.address_len == h->address_len);
     FUZZ_CHECK(memcmp(again.source, h->source, sizeof h->source) == 0);
     FUZZ_CHECK(again.source_port == h->source_port && again.destination_port == h->destination_port);

@@ -158,7 +158,8 @@ static void captures_are_variables(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(regex);
     CU_ASSERT(http_regex_match(regex, f.ex.req.path, &f.ex.location_captures));
     check_expands(&f, "$1|$2|$3|$9", "a| ||");
-    const struct http_capture_names names = {SLICE("first"), NULL};
+    const struct http_capture_names captures = {SLICE("first"), NULL};
+    const struct http_scope names = {&captures, NULL};
     struct http_template *t = http_template_compile(&f.ex.arena, SLICE("<$first>"), &names, &unknown);
     CU_ASSERT_PTR_NOT_NULL_FATAL(t);
     CHECK_SLICE(http_template_expand(t, &f.ex), "<a>");

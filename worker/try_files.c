@@ -1,0 +1,64 @@
+/*
+ * worker/try_files.c - try_files: the first file that exists, else another URI, a named location, or a status.
+ */
+#include "worker/core.h"
+
+#include "conf/directive.h"
+#include "handlers/static.h"
+
+#include <sys/stat.h>
+
+static bool exists(struct slice path, bool folder)
+{
+    struct stat st;
+    return path.data && stat(path.data, &st) == 0 && (folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
+}
+
+/* A regex location's alias is the whole path; else the text goes behind root or alias. */
+static struct slice path_of(struct http_exchange *ex, const struct location *l, struct slice text)
+{
+    const struct settings *s = l->settings;
+    if (s->alias.data && !slice_starts(text, (struct slice){ex->req.path.data, (size_t)s->alias_strip}))
+        return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(s->alias), SLICE_ARGS(text));
+    return static_path(ex, s, text);
+}
+
+bool try_files_pass(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    const struct location *l = c->location;
+    const struct try_files *t = l->try_files;
+    for (int i = 0; i < t->count; i++) {
+        struct slice text = http_template_expand(t->files[i], ex);
+        bool folder = text.len && text.data[text.len - 1] == '/';
+        if (text.len == 0 || memchr(text.data, '\0', text.len) || !exists(path_of(ex, l, text), folder))
+            continue;
+        if (text.data[0] == '/')
+            ex->req.path = text;
+        return true;
+    }
+    if (t->code)
+        request_answer(c, t->code);
+    else
+        request_redirect(c, http_template_expand(t->otherwise, ex));
+    return false;
+}
+
+struct try_files *site_build_try_files(struct site *site, const struct conf_node *n)
+{
+    struct try_files *t = site_array(site, 1, sizeof *t);
+    struct slice last = n->args[n->nargs - 1];
+    int64_t code;
+    t->files = site_array(site, n->nargs, sizeof *t->files);
+    for (; t->count < n->nargs - 1; t->count++)
+        t->files[t->count] = site_compile(site, n->args[t->count], n);
+    t->otherwise = site_compile(site, last, n);
+    if (last.len && last.data[0] == '=') {
+        if (!conf_parse_whole(slice_from(last, 1), 200, 599, &code))
+            conf_error(&site->conf->errors, n, "invalid code \"%.*s\" in \"try_files\"; write =CODE",
+                       SLICE_ARGS(last));
+        else
+            t->code = (int)code;
+    }
+    return t;
+}
