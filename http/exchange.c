@@ -15,9 +15,11 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     const struct slice *host = http_find_header(&ex->req, SLICE("Host"));
-    log_write(level, "*%llu %s, client: %.*s, server: %.*s, request: \"%.*s\"%s%.*s%s%s%.*s%s",
+    struct slice addr = ex->upstream_addr, uri = ex->upstream_uri;
+    const char *colon = slice_starts(addr, SLICE("unix:")) ? ":" : "";
+    log_write(level, "*%llu %s, client: %.*s, server: %.*s, request: \"%.*s\"%s%.*s%s%.*s%s%s%.*s%s",
               (unsigned long long)ex->connection_id, text, SLICE_ARGS(ex->peer(ex)->remote_addr),
-              SLICE_ARGS(ex->server_name), SLICE_ARGS(ex->req.line), ex->upstream.len ? ", upstream: \"" : "",
-              SLICE_ARGS(ex->upstream), ex->upstream.len ? "\"" : "", host ? ", host: \"" : "",
-              host ? (int)host->len : 0, host ? host->data : "", host ? "\"" : "");
+              SLICE_ARGS(ex->server_name), SLICE_ARGS(ex->req.line), addr.len ? ", upstream: \"http://" : "",
+              SLICE_ARGS(addr), addr.len ? colon : "", SLICE_ARGS(uri), addr.len ? "\"" : "",
+              host ? ", host: \"" : "", host ? (int)host->len : 0, host ? host->data : "", host ? "\"" : "");
 }

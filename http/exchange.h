@@ -75,8 +75,8 @@ struct http_exchange {
     const char *limit_conn_status, *limit_req_status; /* of nginx's limits; NULL where none applies */
     uint32_t conn_permits[8];                         /* worker/limit_keyed.c */
     int conn_permit_count;
-    struct slice upstream; /* "http://ADDRESS/URI" of the upstream that has the request: for the error log */
-    struct slice request_id, traceparent; /* once something has asked for them */
+    struct slice upstream_addr, upstream_uri; /* of the server that has the request: for the error log */
+    struct slice request_id, traceparent;     /* once something has asked for them */
     struct slice direct_addr,
         direct_port; /* of the connection, where real_ip took another address from a header */
     const struct http_peer *told_peer; /* what the PROXY protocol said; NULL: nothing */

@@ -51,8 +51,8 @@ void proxy_log_errno(struct proxy *p, const char *call, int error)
                                        : "reading");
 }
 
-/* "http://ADDRESS/URI", the URI as the request line has it. */
-static void name_upstream(struct proxy *p, const struct peer *peer)
+/* For the error log: the URI as the request line has it. */
+static void name_upstream(struct proxy *p)
 {
     struct slice line = slice_from(buf_slice(&p->request), p->prefix_len);
     const char *first = line.len ? memchr(line.data, ' ', line.len) : NULL;
@@ -60,16 +60,8 @@ static void name_upstream(struct proxy *p, const struct peer *peer)
     const char *second = uri.len ? memchr(uri.data, ' ', uri.len) : NULL;
     if (second)
         uri.len = (size_t)(second - uri.data);
-    size_t text_len = strlen(peer->text), colon = peer->address.addr.ss_family == AF_UNIX;
-    char *text = arena_alloc(&p->c->ex->arena, 7 + text_len + colon + uri.len);
-    if (!text)
-        return;
-    memcpy(text, "http://", 7);
-    memcpy(text + 7, peer->text, text_len);
-    if (colon)
-        text[7 + text_len] = ':';
-    memcpy(text + 7 + text_len + colon, uri.data, uri.len);
-    p->c->ex->upstream = (struct slice){text, 7 + text_len + colon + uri.len};
+    p->c->ex->upstream_addr = p->try->addr;
+    p->c->ex->upstream_uri = arena_dup(&p->c->ex->arena, uri);
 }
 
 /* --- one try --- */
@@ -245,7 +237,7 @@ void proxy_find_server(struct proxy *p)
             proxy_fail(p, 500);
             return;
         }
-        name_upstream(p, p->peer);
+        name_upstream(p);
         prepare_dial(p, &dial, &local);
         p->uc = upstream_connect(w, p->u, p->peer, &dial);
         if (p->uc) {

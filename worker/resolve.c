@@ -175,7 +175,7 @@ static void drop_named(struct worker *w, struct upstream *u)
     free(u->peers);
     free(u->points);
     free(u->servers);
-    free((char *)(uintptr_t)u->name.data);
+    free(u->own_name);
     free(u);
     resolver.named--;
 }
@@ -208,7 +208,8 @@ static struct upstream *new_named(struct worker *w, struct slice host)
         return NULL;
     }
     memcpy(name, host.data, host.len);
-    *u = (struct upstream){.name = {name, host.len}, .servers = s, .server_count = 1, .named = true};
+    *u = (struct upstream){
+        .name = {name, host.len}, .servers = s, .server_count = 1, .own_name = name, .named = true};
     u->keepalive = 32;
     u->keepalive_requests = 1000;
     u->keepalive_time_ms = 3600000;

@@ -96,6 +96,7 @@ struct upstream {
     int idle_count;
     struct list_node queue; /* requests that wait for a server */
     int queue_length;
+    char *own_name;   /* from malloc; NULL: the configuration's */
     bool named;       /* by variables of a proxy_pass: worker/resolve.c made it */
     uint64_t used_ms; /* and when it was used last */
     unsigned users;   /* requests */

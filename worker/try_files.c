@@ -49,7 +49,7 @@ struct try_files *site_build_try_files(struct site *site, const struct conf_node
     struct try_files *t = site_array(site, 1, sizeof *t);
     struct slice last = n->args[n->nargs - 1];
     int64_t code;
-    t->files = site_array(site, n->nargs, sizeof *t->files);
+    t->files = site_array(site, n->nargs, sizeof(void *));
     for (; t->count < n->nargs - 1; t->count++)
         t->files[t->count] = site_compile(site, n->args[t->count], n);
     t->otherwise = site_compile(site, last, n);

@@ -307,7 +307,7 @@ bool upstream_list(const struct worker *w, struct arena *arena, struct status_so
     for (const struct upstream *u = w->site->upstreams; list && u; u = u->next) {
         if (u->named)
             continue;
-        const struct shm_peer **peers = arena_zalloc(arena, (size_t)(u->peer_count + 1) * sizeof *peers);
+        const struct shm_peer **peers = arena_zalloc(arena, (size_t)(u->peer_count + 1) * sizeof(void *));
         if (!peers)
             return false;
         for (int i = 0; i < u->peer_count; i++)
