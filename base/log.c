@@ -96,7 +96,9 @@ static size_t scrub(char *text, size_t len)
     return len;
 }
 
-static void emit(enum log_level level, int error, const char *format, va_list args)
+/* list NULL: the usual sinks. */
+static void emit(const struct log_sink *list, int count, enum log_level level, int error, const char *format,
+                 va_list args)
 {
     char line[LOG_LINE_BYTES], date[CLOCK_TEXT_BYTES];
     clock_error_date(time(NULL), date);
@@ -110,20 +112,33 @@ static void emit(enum log_level level, int error, const char *format, va_list ar
         len += (size_t)snprintf(line + len, 128, " (%d: %.100s)", error, strerror(error));
     scrub(line, len);
     line[len++] = '\n';
-    bool on_stderr = false;
-    int count = sink_count;
-    for (int i = 0; i < count; i++) {
-        if (level > sinks[i].level)
-            continue;
-        put_line(sinks[i].fd, line, len);
-        on_stderr |= sinks[i].fd == STDERR_FILENO;
+    bool on_stderr = false, usual = !list;
+    if (usual) {
+        list = sinks;
+        count = sink_count;
     }
-    if (copy_to_stderr && level <= LOG_LEVEL_WARN && !on_stderr) {
+    for (int i = 0; i < count; i++) {
+        if (level > list[i].level)
+            continue;
+        put_line(list[i].fd, line, len);
+        on_stderr |= list[i].fd == STDERR_FILENO;
+    }
+    if (usual && copy_to_stderr && level <= LOG_LEVEL_WARN && !on_stderr) {
         char brief[LOG_LINE_BYTES + 32];
         int n = snprintf(brief, sizeof brief, "weir: [%s] %.*s", level_names[level],
                          (int)(len - (size_t)head), line + head);
         put_line(STDERR_FILENO, brief, (size_t)n);
     }
+}
+
+void log_write_to(const struct log_sink *list, int count, enum log_level level, const char *format, ...)
+{
+    int saved = errno;
+    va_list args;
+    va_start(args, format);
+    emit(list, count, level, 0, format, args);
+    va_end(args);
+    errno = saved;
 }
 
 void log_write(enum log_level level, const char *format, ...)
@@ -133,7 +148,7 @@ void log_write(enum log_level level, const char *format, ...)
     int saved = errno;
     va_list args;
     va_start(args, format);
-    emit(level, 0, format, args);
+    emit(NULL, 0, level, 0, format, args);
     va_end(args);
     errno = saved;
 }
@@ -145,7 +160,7 @@ void log_errno(enum log_level level, int error, const char *format, ...)
     int saved = errno;
     va_list args;
     va_start(args, format);
-    emit(level, error, format, args);
+    emit(NULL, 0, level, error, format, args);
     va_end(args);
     errno = saved;
 }

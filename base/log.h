@@ -48,6 +48,10 @@ bool log_wants(enum log_level level);
 /* printf of one line. errno is preserved. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same to these sinks instead of the usual ones; their levels count. */
+void log_write_to(const struct log_sink *sinks, int count, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* The same, and " (ERRNO: text)" behind it as nginx has it. */
 void log_errno(enum log_level level, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

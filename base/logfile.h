@@ -22,6 +22,13 @@ struct logfile {
     struct logfile *next;
 };
 
+/* A file of the error log of some requests, and from which level on (enum log_level). */
+struct error_file {
+    struct logfile *file;
+    const int *level;
+    struct error_file *next;
+};
+
 struct logfiles {
     struct arena *arena;
     struct logfile *first;

@@ -16,8 +16,10 @@ static struct conf *conf_new(const struct conf_options *options)
     conf->tree.arena = &conf->arena;
     conf->tree.errors = &conf->errors;
     conf->prefix = arena_dup(&conf->arena, slice_of(options->prefix));
-    conf->daemon = conf->master_process = conf->worker_processes = conf->rlimit_nofile = CONF_UNSET;
-    conf->shutdown_timeout_ms = conf->worker_connections = conf->multi_accept = CONF_UNSET;
+    conf->worker_processes = CONF_UNSET;
+    for (const struct conf_directive *d = conf_core_directives; d->name; d++)
+        if (conf_is_number(d))
+            *(int64_t *)((char *)conf + d->offset) = CONF_UNSET;
     return conf;
 }
 

@@ -63,6 +63,12 @@ static void copy_rows(const struct conf_directive *table, void *to, const void *
             *(int64_t *)((char *)to + d->offset) = *(const int64_t *)((const char *)from + d->offset);
 }
 
+static void copy_log_levels(struct conf_error_log *to, const struct conf_error_log *from)
+{
+    for (; to && from; to = to->next, from = from->next)
+        to->level = from->level;
+}
+
 static void copy_settings(struct settings *to, const struct settings *from)
 {
     copy_rows(conf_http_directives, to, from);
@@ -70,6 +76,7 @@ static void copy_settings(struct settings *to, const struct settings *from)
     to->keepalive_timeout_ms = from->keepalive_timeout_ms;
     to->keepalive_header_s = from->keepalive_header_s;
     to->limit_log_level = from->limit_log_level;
+    copy_log_levels(to->error_logs, from->error_logs);
     to->limit_conn_log_level = from->limit_conn_log_level;
     to->limit_req_log_level = from->limit_req_log_level;
     to->large_header_buffers = from->large_header_buffers;
@@ -113,9 +120,7 @@ void conf_copy_live(struct conf *to, const struct conf *from)
 {
     copy_rows(conf_core_directives, to, from);
     copy_pools(to->pools, from->pools);
-    struct conf_error_log *log = to->error_logs;
-    for (const struct conf_error_log *l = from->error_logs; l && log; l = l->next, log = log->next)
-        log->level = l->level;
+    copy_log_levels(to->error_logs, from->error_logs);
     if (!to->http)
         return;
     copy_zones(to->http->zones, from->http->zones);

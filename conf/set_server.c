@@ -144,6 +144,12 @@ static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
         l->default_server = true;
     else if (slice_eq(arg, SLICE("reuseport")))
         l->reuseport = true;
+    else if (slice_eq(arg, SLICE("deferred")))
+        l->deferred = true;
+    else if (slice_eq(arg, SLICE("so_keepalive=on")))
+        l->so_keepalive = true;
+    else if (slice_eq(arg, SLICE("so_keepalive=off")))
+        l->so_keepalive = false;
     else if (slice_eq(arg, SLICE("proxy_protocol")))
         l->proxy_protocol = true;
     else if (slice_eq(arg, SLICE("ipv6only=on")))
@@ -167,7 +173,7 @@ void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "
-                "ipv6only=on|off, proxy_protocol",
+                "ipv6only=on|off, proxy_protocol, deferred, so_keepalive=on|off",
                 SLICE_ARGS(n->args[i]));
     for (; *tail; tail = &(*tail)->next)
         if (slice_eq((*tail)->address, l->address))

@@ -290,6 +290,7 @@ struct settings {
     struct slice limit_rate; /* a size with variables */
     int64_t limit_rate_after;
     struct conf_lines *maps, *add_headers;
+    struct conf_error_log *error_logs; /* of this level and below; NULL: those of the main level */
     struct conf_lines *real_ip_from;
     struct slice real_ip_header;
     int64_t real_ip_recursive;
@@ -326,7 +327,7 @@ struct conf_location {
 struct conf_listen {
     struct slice address; /* as written */
     int64_t backlog;
-    bool reuseport, default_server, ipv6only, proxy_protocol;
+    bool reuseport, default_server, ipv6only, proxy_protocol, deferred, so_keepalive;
     const struct conf_node *node;
     struct conf_listen *next;
 };
@@ -369,7 +370,7 @@ struct conf {
     struct conf_module *modules;
     struct conf_pool *pools; /* "default" is always among them */
     int64_t worker_connections;
-    int64_t multi_accept;
+    int64_t multi_accept, accept_mutex;
     struct conf_http *http; /* NULL without an http block */
 };
 

@@ -52,7 +52,7 @@ static void set_worker_processes(struct conf_walk *w, const struct conf_node *n)
 static void set_error_log(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_error_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log)),
-                          **tail = &w->conf->error_logs;
+                          **tail = w->settings ? &w->settings->error_logs : &w->conf->error_logs;
     log->node = n;
     log->path = slice_eq(n->args[0], SLICE("stderr")) ? n->args[0] : conf_full_path(w->conf, n->args[0]);
     log->level = n->nargs > 1 ? log_level_by_name(n->args[1].data) : LOG_LEVEL_ERROR;
@@ -195,8 +195,8 @@ const struct conf_directive conf_core_directives[] = {
      "USER [GROUP]", "Who the workers run as when the master is root; nobody if not given."},
     {"pid", CONF_MAIN, 1, 1, CONF_PATH, CORE(pid_path), 0, 0, "logs/weir.pid", -1, NULL,
      "FILE", "Where the master writes its process id."},
-    {"error_log", CONF_MAIN, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, 1, set_error_log,
-     "FILE|stderr [LEVEL]", "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg."},
+    {"error_log", CONF_MAIN | CONF_HTTP | CONF_SERVER | CONF_LOCATION, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, 1, set_error_log,
+     "FILE|stderr [LEVEL]", "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg. Inherited where a level has none."},
     {"worker_processes", CONF_MAIN, 1, 1, CONF_CUSTOM, CORE(worker_processes), 0, 0, NULL, -1, set_worker_processes,
      "NUMBER | auto", "How many workers; auto is one for each core. Default 1."},
     {"worker_rlimit_nofile", CONF_MAIN, 1, 1, CONF_NUMBER, CORE(rlimit_nofile), 16, 100000000, NULL, -1, NULL,
@@ -214,6 +214,8 @@ const struct conf_directive conf_core_directives[] = {
      "NUMBER", "The most connections that a worker holds at a time."},
     {"multi_accept", CONF_EVENTS, 1, 1, CONF_FLAG, CORE(multi_accept), 0, 0, "off", 0, NULL,
      "on | off", "Whether a worker takes all waiting connections at once instead of leaving some to the others."},
+    {"accept_mutex", CONF_EVENTS, 1, 1, CONF_FLAG, CORE(accept_mutex), 0, 0, "off", 0, NULL,
+     "on | off", "Accepted: workers take turns by how busy they are, without a lock."},
     {"use", CONF_EVENTS, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_use,
      "epoll", "Accepted for nginx's sake; the method is always epoll."},
     {"http", CONF_MAIN, 0, 0, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_http,

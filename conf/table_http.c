@@ -207,6 +207,8 @@ void conf_inherit_custom(struct settings *s, const struct settings *parent, stru
         s->keepalive_timeout_ms = from->keepalive_timeout_ms;
         s->keepalive_header_s = from->keepalive_header_s;
     }
+    if (!s->error_logs)
+        s->error_logs = from->error_logs;
     if (!s->limits)
         s->limits = from->limits;
     if (!s->conn_limits)
@@ -234,7 +236,7 @@ const struct conf_directive conf_http_directives[] = {
     {"server", CONF_HTTP, 0, 0, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_server,
      "{ ... }", "A virtual server."},
     {"listen", CONF_SERVER, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_listen,
-     "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [backlog=N] [reuseport] [ipv6only=on|off] [proxy_protocol]",
+     "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [backlog=N] [reuseport] [ipv6only=on|off] [proxy_protocol] [deferred] [so_keepalive=on|off]",
      "Where the server is reached. Default *:80."},
     {"server_name", CONF_SERVER, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_server_name,
      "NAME ...", "Names: exact, *.example.org, .example.org, www.example.*, or ~REGEX."},

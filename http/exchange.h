@@ -8,6 +8,7 @@
 #define WEIR_HTTP_EXCHANGE_H
 
 #include "base/log.h"
+#include "base/logfile.h"
 #include "http/chunked.h"
 #include "http/regex.h"
 #include "http/request.h"
@@ -75,6 +76,7 @@ struct http_exchange {
     const char *limit_conn_status, *limit_req_status; /* of nginx's limits; NULL where none applies */
     uint32_t conn_permits[8];                         /* worker/limit_keyed.c */
     int conn_permit_count;
+    const struct error_file *error_files;     /* of its location; NULL: the usual error log */
     struct slice upstream_addr, upstream_uri; /* of the server that has the request: for the error log */
     struct slice request_id, traceparent;     /* once something has asked for them */
     struct slice direct_addr,

@@ -42,6 +42,9 @@ static int prepare(int fd, const struct net_address *address, const struct net_l
         return -1;
     if (address->addr.ss_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->ipv6only) < 0)
         return -1;
+    if ((o->deferred && set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 1) < 0) ||
+        (o->keepalive && set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) < 0))
+        return -1;
     return set_option(fd, IPPROTO_TCP, TCP_NODELAY, o->nodelay);
 }
 

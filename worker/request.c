@@ -84,6 +84,7 @@ static void route(struct connection *c)
     ex->server_name = server->name;
     ex->server = server;
     c->location = site_find_location(server, ex->req.path, &ex->location_captures);
+    ex->error_files = c->location->error_files;
 }
 
 bool request_is_last(const struct connection *c)
@@ -268,6 +269,7 @@ static void go_to_named(struct connection *c, struct slice name)
         return;
     }
     c->location = l;
+    c->ex->error_files = l->error_files;
     c->ex->location_captures.count = 0;
     request_run(c);
 }

@@ -62,6 +62,17 @@ static struct access_log *build_logs(struct site *site, const struct conf_access
     return logs;
 }
 
+static struct error_file *build_error_files(struct site *site, const struct conf_error_log *list)
+{
+    struct error_file *files = NULL, **tail = &files;
+    for (; list; list = list->next) {
+        *tail = must(arena_zalloc(&site->arena, sizeof **tail));
+        **tail = (struct error_file){must(logfiles_add(&site->error_files, list->path)), &list->level, NULL};
+        tail = &(*tail)->next;
+    }
+    return files;
+}
+
 static struct error_target *build_error_targets(struct site *site, const struct conf_error_page *list)
 {
     struct error_target *targets = NULL;
@@ -140,6 +151,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
     l->content = c->content;
     l->access_logs = build_logs(site, c->settings.access_logs);
     l->error_targets = build_error_targets(site, c->settings.error_pages);
+    l->error_files = build_error_files(site, c->settings.error_logs);
     site_build_limits(site, l);
     if (ret) {
         l->return_code = ret->code;
@@ -207,8 +219,11 @@ static struct site_listen *find_listen(struct site *site, const struct conf_list
             return *tail;
     struct site_listen *l = must(arena_zalloc(&site->arena, sizeof *l));
     l->address = address;
-    l->options =
-        (struct net_listen_options){.backlog = (int)c->backlog, .ipv6only = c->ipv6only, .nodelay = nodelay};
+    l->options = (struct net_listen_options){.backlog = (int)c->backlog,
+                                             .ipv6only = c->ipv6only,
+                                             .nodelay = nodelay,
+                                             .deferred = c->deferred,
+                                             .keepalive = c->so_keepalive};
     l->names = must(http_names_new(&site->arena));
     l->node = c->node;
     for (int i = 0; i < SITE_REUSEPORT_MAX; i++)

@@ -193,7 +193,8 @@ struct location {
     struct location *next_named;
     struct access_log *access_logs;
     struct error_target *error_targets;
-    struct location *next_made; /* all of a site, for freeing handlers' settings */
+    struct error_file *error_files; /* NULL: the main level's */
+    struct location *next_made;     /* all of a site, for freeing handlers' settings */
 };
 
 struct vserver {

@@ -129,7 +129,7 @@ class Peer:
 
 
 class Backend:
-    def __init__(self, reply=answer(), *, script=None, path=None, read_body=True, backlog=128, room=None):
+    def __init__(self, reply=answer(), *, script=None, path=None, port=0, read_body=True, backlog=128, room=None):
         self.reply, self.script, self.read_body = reply, script, read_body
         self.calls, self.peers, self.errors = [], [], []
         self.path = path
@@ -137,7 +137,7 @@ class Backend:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if room:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
-        self.listener.bind(str(path) if path else ("127.0.0.1", 0))
+        self.listener.bind(str(path) if path else ("127.0.0.1", port))
         self.listener.listen(backlog)
         self.port = None if path else self.listener.getsockname()[1]
         self.address = f"unix:{path}" if path else f"127.0.0.1:{self.port}"
