@@ -11,7 +11,12 @@
 #define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
 #define UNUSED(x) (void)(x)
 
-enum { ID_BYTES = 16, ID_GIVEN_MAX = 128, RANDOM_BYTES = 4096 };
+enum {
+    TRACEPARENT_BYTES = 55 /* 00-TRACE-PARENT-01 */,
+    ID_BYTES = 16,
+    ID_GIVEN_MAX = 128,
+    RANDOM_BYTES = 4096
+};
 
 /* --- servers that were asked --- */
 
@@ -210,9 +215,15 @@ struct slice http_traceparent(struct http_exchange *ex)
         struct slice trace = http_request_id(ex), parent = random_hex(ex, ID_BYTES / 2);
         if (!is_trace_id(trace))
             trace = random_hex(ex, ID_BYTES);
-        if (trace.data && parent.data)
-            ex->traceparent =
-                arena_printf(&ex->arena, "00-%.*s-%.*s-01", SLICE_ARGS(trace), SLICE_ARGS(parent));
+        char *text = arena_alloc(&ex->arena, TRACEPARENT_BYTES);
+        if (!trace.data || !parent.data || !text)
+            return ex->traceparent;
+        memcpy(text, "00-", 3);
+        memcpy(text + 3, trace.data, trace.len);
+        text[3 + trace.len] = '-';
+        memcpy(text + 4 + trace.len, parent.data, parent.len);
+        memcpy(text + TRACEPARENT_BYTES - 3, "-01", 3);
+        ex->traceparent = (struct slice){text, TRACEPARENT_BYTES};
     }
     return ex->traceparent;
 }

@@ -17,13 +17,7 @@
 
 void proxy_watch(struct proxy *p, int events)
 {
-    ev_io *io = &p->uc->io;
-    if ((io->events & (EV_READ | EV_WRITE)) == events && ev_is_active(io))
-        return;
-    ev_io_stop(proxy_worker(p)->loop, io);
-    ev_io_set(io, io->fd, events);
-    if (events)
-        ev_io_start(proxy_worker(p)->loop, io);
+    upstream_watch(p->uc, events);
 }
 
 void proxy_set_timer(struct proxy *p, int64_t after_ms)

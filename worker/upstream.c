@@ -182,8 +182,7 @@ static struct upstream_connection *take_idle(struct upstream *u, const struct pe
         struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
         if (uc->peer != peer || uc->kind != kind)
             continue;
-        leave_idle(uc);
-        ev_io_stop(uc->worker->loop, &uc->io);
+        leave_idle(uc); /* and watched as before: the next user only hears instead */
         uc->requests++;
         return uc;
     }
@@ -236,6 +235,19 @@ struct upstream_connection *upstream_connect(struct worker *w, struct upstream *
     return uc;
 }
 
+/* ev_io_modify, as ev_io_set would cost a system call even where nothing changes. */
+void upstream_watch(struct upstream_connection *uc, int events)
+{
+    ev_io *io = &uc->io;
+    bool active = ev_is_active(io);
+    if (active ? (io->events & (EV_READ | EV_WRITE)) == events : events == 0)
+        return;
+    ev_io_stop(uc->worker->loop, io);
+    ev_io_modify(io, events);
+    if (events)
+        ev_io_start(uc->worker->loop, io);
+}
+
 void upstream_close(struct upstream_connection *uc)
 {
     ev_io_stop(uc->worker->loop, &uc->io);
@@ -254,7 +266,6 @@ static bool may_stay(const struct upstream_connection *uc)
 void upstream_keep(struct upstream_connection *uc)
 {
     struct upstream *u = uc->upstream;
-    ev_io_stop(uc->worker->loop, &uc->io);
     if (!may_stay(uc)) {
         upstream_close(uc);
         return;
@@ -269,8 +280,7 @@ void upstream_keep(struct upstream_connection *uc)
     u->idle_count++;
     atomic_fetch_add(&uc->peer->shared->idle[uc->worker->options->slot], 1);
     ev_set_cb(&uc->io, on_idle_event);
-    ev_io_set(&uc->io, uc->io.fd, EV_READ);
-    ev_io_start(uc->worker->loop, &uc->io);
+    upstream_watch(uc, EV_READ);
 }
 
 static void close_idle(struct worker *w, struct upstream *u)

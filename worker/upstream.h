@@ -47,9 +47,12 @@ struct upstream_dial {
     bool fresh; /* not a kept one */
 };
 
-/* A kept connection to this server, or a new one that is being made. NULL with errno. io is not started. */
+/* A kept connection to this server, or a new one that is being made. NULL with errno. */
 struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
                                              const struct upstream_dial *dial);
+
+/* What its user wants to hear of: EV_READ, EV_WRITE, both or nothing. */
+void upstream_watch(struct upstream_connection *uc, int events);
 
 /* Its request is over: keeps it for another, or closes it. */
 void upstream_keep(struct upstream_connection *uc);
