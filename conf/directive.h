@@ -22,11 +22,12 @@ enum conf_type_of_value {
     CONF_SIZE, /* bytes: k, m, g */
     CONF_TIME, /* milliseconds: ms, s, m, h, d, w, M, y; a bare number is seconds */
     CONF_TEXT,
-    CONF_PATH,    /* text; the prefix goes before a relative one */
-    CONF_CHOICE,  /* one of the words of `syntax`: its index there */
-    CONF_CHOICES, /* several of them: a bit for each */
-    CONF_BUFFERS, /* NUMBER SIZE: the bytes of all */
-    CONF_LINES,   /* the statements of one level as a struct conf_lines, inherited as a whole */
+    CONF_PATH,     /* text; the prefix goes before a relative one */
+    CONF_CHOICE,   /* one of the words of `syntax`: its index there */
+    CONF_CHOICES,  /* several of them: a bit for each */
+    CONF_BUFFERS,  /* NUMBER SIZE: the bytes of all */
+    CONF_TEMPLATE, /* a text with variables: the statement, compiled where it is used */
+    CONF_LINES,    /* the statements of one level as a struct conf_lines, inherited as a whole */
     CONF_BLOCK,
 };
 

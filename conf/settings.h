@@ -271,7 +271,7 @@ struct settings {
     int64_t limit_req_status, limit_req_dry_run, limit_req_log_level;
     struct conf_lines *proxy_headers, *proxy_hidden, *proxy_passed;
     struct conf_lines *proxy_redirects, *proxy_cookie_domains, *proxy_cookie_paths, *proxy_cookie_flags;
-    struct slice proxy_method, proxy_body;
+    const struct conf_node *proxy_method, *proxy_body;
     struct conf_lines *proxy_bind_lines;
     int64_t proxy_connect_timeout_ms, proxy_send_timeout_ms, proxy_read_timeout_ms;
     int64_t proxy_buffer_bytes, proxy_intercept_errors;
@@ -287,7 +287,7 @@ struct settings {
     int64_t proxy_limit_rate, proxy_socket_keepalive, proxy_ignore_client_abort;
     int64_t proxy_protocol; /* enum conf_proxy_protocol */
     int64_t proxy_request_ids;
-    struct slice limit_rate; /* a size with variables */
+    const struct conf_node *limit_rate;
     int64_t limit_rate_after;
     struct conf_lines *maps, *add_headers;
     struct conf_error_log *error_logs; /* of this level and below; NULL: those of the main level */

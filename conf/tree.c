@@ -44,6 +44,9 @@ void conf_error(struct conf_errors *errors, const struct conf_node *node, const 
     e->message = node ? arena_printf(errors->arena, "%.*s in %.*s:%d", SLICE_ARGS(text),
                                      SLICE_ARGS(node->file), node->line)
                       : text;
+    for (const struct conf_error *known = errors->first; known; known = known->next)
+        if (slice_eq(known->message, e->message))
+            return; /* a line that several locations inherit */
     if (errors->last)
         errors->last->next = e;
     else

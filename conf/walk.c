@@ -231,6 +231,15 @@ static void set_text(struct conf_walk *w, const struct conf_node *n, const struc
         *field = d->type == CONF_PATH ? conf_full_path(w->conf, n->args[0]) : n->args[0];
 }
 
+static void set_template(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+{
+    const struct conf_node **field = field_of(w, d);
+    if (*field)
+        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
+    else
+        *field = n;
+}
+
 static void add_line(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
     struct conf_lines *line = conf_must(arena_zalloc(&w->conf->arena, sizeof *line)), **tail = field_of(w, d);
@@ -254,6 +263,8 @@ void conf_walk_block(struct conf_walk *w, const struct conf_node *children)
             d->set(w, n);
         else if (d->type == CONF_LINES)
             add_line(w, n, d);
+        else if (d->type == CONF_TEMPLATE)
+            set_template(w, n, d);
         else if (d->type == CONF_TEXT || d->type == CONF_PATH)
             set_text(w, n, d);
         else
@@ -310,8 +321,8 @@ static void inherit_row(const struct conf_directive *d, void *to, const void *pa
             *(struct slice *)to = *(const struct slice *)parent;
         else
             fill_default(d, to, conf);
-    } else if (d->type == CONF_LINES && parent && !*(struct conf_lines **)to) {
-        *(struct conf_lines **)to = *(struct conf_lines *const *)parent;
+    } else if ((d->type == CONF_LINES || d->type == CONF_TEMPLATE) && parent && !*(const void **)to) {
+        *(const void **)to = *(const void *const *)parent;
     }
 }
 

@@ -18,8 +18,10 @@ enum { SIZE_DIGITS_MAX = 15 };
 /* A byte of an extension or a trailer line; line ends are handled by the caller. */
 static bool take_meta(struct http_chunked *c, char byte)
 {
+    bool counts = c->state != EXTENSION || !c->any_extensions;
+    c->meta_bytes += counts;
     return char_is(byte, CHAR_FIELD) && ++c->line_bytes <= CHUNK_LINE_MAX &&
-           ++c->meta_bytes <= CHUNK_TRAILERS_MAX;
+           c->meta_bytes <= CHUNK_TRAILERS_MAX;
 }
 
 static bool take_size(struct http_chunked *c, char byte)

@@ -20,6 +20,7 @@ struct http_chunked {
     size_t line_bytes;    /* of the extension or trailer line being read */
     bool in_value;        /* of a trailer line: its colon has come */
     size_t meta_bytes;    /* of all extensions and trailers: bounded, they could go on for ever */
+    bool any_extensions;  /* extensions are bounded line by line only, not over the whole body */
     struct buf *trailers; /* takes the trailer section's lines; NULL: they are dropped */
 };
 

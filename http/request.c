@@ -294,6 +294,15 @@ static bool parse_target(struct http_request *req, char *scratch, struct http_er
         rest = slice_from(rest, n);
     }
     req->uri = rest.len ? rest : SLICE("/");
+    if (rest.len &&
+        rest.data[0] ==
+            '?') { /* an empty path is "/" (RFC 9112 section 3.2.1): its byte is free behind the authority's copy */
+        char *text = scratch;
+        text[0] = '/';
+        memcpy(text + 1, rest.data, rest.len);
+        req->uri = (struct slice){text, rest.len + 1};
+        scratch += rest.len + 1;
+    }
     const char *mark = memchr(rest.data, '?', rest.len);
     struct slice raw_path = {rest.data, mark ? (size_t)(mark - rest.data) : rest.len};
     if (mark)

@@ -71,22 +71,26 @@ bool process_open_logs(struct site *site)
     return open_or_say(&site->error_files) && open_or_say(&site->access_files);
 }
 
-static bool make_temp_dir(const struct settings *s, uid_t uid, gid_t gid)
+/* A folder that is there belongs to the workers from now on, as in nginx. */
+static void make_temp_dir(const char *name, const char *path, uid_t uid, gid_t gid)
 {
     struct stat st;
-    if (stat(s->client_body_temp_path.data, &st) == 0)
-        return true;
-    if (fd_make_dirs(s->client_body_temp_path.data, 0700) < 0 ||
-        (uid != 0 && chown(s->client_body_temp_path.data, uid, gid) < 0))
-        log_errno(LOG_LEVEL_WARN, errno, "cannot make client_body_temp_path \"%s\"; large requests will fail",
-                  s->client_body_temp_path.data);
-    return true;
+    bool ok = stat(path, &st) == 0 || (fd_make_parent_dirs(path, 0755) == 0 && fd_make_dirs(path, 0700) == 0 &&
+                                       stat(path, &st) == 0);
+    if (ok && uid != 0 && st.st_uid != uid)
+        ok = chown(path, uid, gid) == 0;
+    if (!ok)
+        log_errno(LOG_LEVEL_WARN, errno,
+                  "cannot make %s \"%s\" for the workers; what is large will not fit into memory", name,
+                  path);
 }
 
 static void make_temp_dirs_of(const struct conf_location *l, uid_t uid, gid_t gid)
 {
     for (; l; l = l->next) {
-        make_temp_dir(&l->settings, uid, gid);
+        make_temp_dir("client_body_temp_path", l->settings.client_body_temp_path.data, uid, gid);
+        if (l->content == CONF_CONTENT_PROXY)
+            make_temp_dir("proxy_temp_path", l->settings.proxy_temp_path.data, uid, gid);
         make_temp_dirs_of(l->locations, uid, gid);
     }
 }

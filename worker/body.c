@@ -51,7 +51,8 @@ static int keep(struct connection *c, const char *data, size_t len)
     if (!buf_append(&ex->body, data, len))
         return 500;
     ex->body_len += len;
-    return buf_len(&ex->body) > (size_t)s->client_body_buffer_bytes ? spill(ex, s) : 0;
+    bool passing = c->state == CONNECTION_PROXY;
+    return !passing && buf_len(&ex->body) > (size_t)s->client_body_buffer_bytes ? spill(ex, s) : 0;
 }
 
 int body_finish(struct connection *c)

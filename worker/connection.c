@@ -175,7 +175,12 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
     }
     if (c->state == CONNECTION_PROXY) { /* a body that is sent on while it comes */
         log_info("client timed out while sending the body of a request");
-        connection_close(c);
+        connection_hold(c);
+        proxy_abort(c);
+        c->linger_after = true;
+        c->ex->res.close = true;
+        request_answer(c, 408);
+        connection_drive(c);
         return;
     }
     if (c->state == CONNECTION_DELAYED) {

@@ -314,7 +314,7 @@ static void read_ahead(struct connection *c)
     ssize_t n = recv(c->io.fd, w->input, READ_AHEAD_BYTES, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0 && proxy_ignores_abort(c)) {
+    if ((n == 0 || (n < 0 && c->state == CONNECTION_PROXY)) && proxy_ignores_abort(c)) {
         c->eof = true;
         watch(c);
         return;

@@ -88,7 +88,7 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
         p->try->response_us = clock_mono_us() - p->try->start_us;
         p->try->body_len = p->body_seen;
     }
-    if (p->uc && keep)
+    if (p->uc && keep && proxy_settings(p)->proxy_protocol == CONF_PROXY_PROTOCOL_OFF)
         upstream_keep(p->uc);
     else if (p->uc)
         upstream_close(p->uc);
@@ -115,7 +115,7 @@ void proxy_destroy(struct proxy *p)
     if (p->state == PROXY_WAIT)
         proxy_leave_queue(p);
     list_remove(&p->link); /* of those that wait for a name */
-    proxy_end_try(p, UPSTREAM_LEFT, 0, false);
+    proxy_end_try(p, UPSTREAM_LEFT, p->state >= PROXY_BODY ? p->c->ex->upstream_status : 0, false);
     p->c->proxy = NULL;
     if (p->u)
         p->u->users--;
@@ -427,7 +427,10 @@ static int prepare(struct proxy *p)
     if (!error && !name_client(p))
         error = 500;
     p->prefix_len = buf_len(&p->request);
-    return error ? error : proxy_build_request(ex, p->c->location, &target, &p->request);
+    error = error ? error : proxy_build_request(ex, p->c->location, &target, &p->request);
+    p->head_only = buf_len(&p->request) > p->prefix_len + 5 &&
+                   memcmp(p->request.data + p->request.start + p->prefix_len, "HEAD ", 5) == 0;
+    return error;
 }
 
 void proxy_start(struct connection *c)
@@ -464,7 +467,7 @@ void proxy_start(struct connection *c)
 
 bool proxy_ignores_abort(const struct connection *c)
 {
-    return c->state == CONNECTION_PROXY && c->proxy && proxy_settings(c->proxy)->proxy_ignore_client_abort;
+    return c->proxy && proxy_settings(c->proxy)->proxy_ignore_client_abort;
 }
 
 void proxy_abort(struct connection *c)

@@ -84,8 +84,8 @@ static bool is_left_out(const struct proxy *p, const struct http_answer *a, cons
     if (fate == DROP || fate == CONTENT_LENGTH || (fate == UPGRADE && a->status != 101) ||
         (fate == TRAILER && !proxy_settings(p)->proxy_pass_trailers))
         return true;
-    if (is_among(to->hidden, to->hidden_count, h->name) ||
-        (fate == HIDE && !is_among(to->passed, to->passed_count, h->name)))
+    bool hidden = fate == HIDE || is_among(to->hidden, to->hidden_count, h->name);
+    if (hidden && !is_among(to->passed, to->passed_count, h->name))
         return true;
     return fate != UPGRADE && is_named_by_connection(a, h->name);
 }
@@ -166,10 +166,11 @@ static bool take_over_head(struct proxy *p, const struct http_answer *a)
         ex->res.reason = a->reason;
     for (int i = 0; ok && i < a->header_count; i++)
         ok = take_header(p, a, &a->headers[i]);
-    ex->res.content_length = a->has_length ? (int64_t)a->content_length
-                             : a->framing == HTTP_ANSWER_EMPTY && ex->req.method != HTTP_HEAD
-                                 ? 0
-                                 : HTTP_LENGTH_UNKNOWN;
+    bool to_head = ex->req.method == HTTP_HEAD;
+    ex->res.content_length = p->head_only && !to_head                      ? 0
+                             : a->has_length                               ? (int64_t)a->content_length
+                             : a->framing == HTTP_ANSWER_EMPTY && !to_head ? 0
+                                                                           : HTTP_LENGTH_UNKNOWN;
     return ok;
 }
 
@@ -202,7 +203,7 @@ static struct slice redirect_target(const struct proxy *p, const struct http_ans
 }
 
 /* X-Accel-Redirect: another location answers in place of this body; some headers of the answer stay, as in nginx. */
-static void redirect(struct proxy *p, const struct http_answer *a, struct slice uri)
+static void redirect(struct proxy *p, const struct http_answer *a, size_t head_len, struct slice uri)
 {
     static const struct slice kept[] = {{"Set-Cookie", 10},
                                         {"Cache-Control", 13},
@@ -212,12 +213,19 @@ static void redirect(struct proxy *p, const struct http_answer *a, struct slice 
     struct connection *c = p->c;
     struct http_exchange *ex = c->ex;
     bool ok = true;
-    for (int i = 0; ok && i < a->header_count; i++)
-        if (is_among(kept, sizeof kept / sizeof kept[0], a->headers[i].name))
-            ok = http_add_header(&ex->res, &ex->arena, a->headers[i].name, a->headers[i].value);
+    for (int i = 0; ok && i < a->header_count; i++) {
+        struct slice name = a->headers[i].name, value = a->headers[i].value;
+        if (slice_eq_nocase(name, SLICE("Set-Cookie")))
+            value = proxy_rewrite_cookie(p, value);
+        if (is_among(kept, sizeof kept / sizeof kept[0], name) && http_is_field_value(value))
+            ok = http_add_header(&ex->res, &ex->arena, name, value);
+    }
     ex->res.content_type = http_answer_header(a, SLICE("Content-Type"));
     ex->res.keeps_type = ex->res.content_type.len > 0;
-    proxy_end_try(p, UPSTREAM_SERVED, a->status, a->framing == HTTP_ANSWER_EMPTY && a->keepalive && p->sent);
+    bool whole =
+        a->framing == HTTP_ANSWER_EMPTY || (a->framing == HTTP_ANSWER_LENGTH && a->content_length == 0);
+    proxy_end_try(p, UPSTREAM_SERVED, a->status,
+                  whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
     proxy_destroy(p);
     connection_hold(c);
     exchange_drop_bodies(ex);
@@ -276,7 +284,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     obey_limits(p, a);
     struct slice target = redirect_target(p, a);
     if (target.len) {
-        redirect(p, a, target);
+        redirect(p, a, head_len, target);
         return;
     }
     if (intercepts(p, a)) {
@@ -286,10 +294,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     }
     p->framing = a->framing;
     p->body_left = a->content_length;
-    p->keepalive = a->keepalive;
-    if (p->streams && !c->ex->body_whole)
-        c->ex->res.close = c->linger_after =
-            true; /* an early answer: the rest of the request is not wanted */
+    p->keepalive = a->keepalive && proxy_settings(p)->proxy_http_version;
     if (!take_over_head(p, a)) {
         proxy_fail(p, 500);
         return;

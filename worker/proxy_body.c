@@ -35,6 +35,7 @@ static size_t memory_most(const struct proxy *p)
 void proxy_free_body(struct proxy *p)
 {
     buf_free(&p->in);
+    buf_free(&p->spool.behind);
     buf_free(&p->trailers);
     if (p->spool.fd >= 0)
         close(p->spool.fd);
@@ -60,20 +61,21 @@ static bool decode(struct proxy *p, char *data, size_t len, size_t *body_len)
     *body_len = len;
     if (p->framing == HTTP_ANSWER_CHUNKED) {
         p->chunked.trailers = &p->trailers;
+        p->chunked.any_extensions = true; /* ours go no further */
         enum http_chunked_result result = http_chunked_decode(&p->chunked, data, len, body_len, &used);
+        p->body_seen += *body_len;
         if (result == HTTP_CHUNKED_DONE)
             end_upstream(p, used < len);
-        p->body_seen += *body_len;
         return result != HTTP_CHUNKED_ERROR;
     }
     if (p->framing == HTTP_ANSWER_LENGTH) {
         if (*body_len > p->body_left)
             *body_len = (size_t)p->body_left;
         p->body_left -= *body_len;
-        if (p->body_left == 0)
-            end_upstream(p, *body_len < len);
     }
     p->body_seen += *body_len;
+    if (p->framing == HTTP_ANSWER_LENGTH && p->body_left == 0)
+        end_upstream(p, *body_len < len);
     return true;
 }
 
@@ -100,7 +102,7 @@ bool proxy_begin_body(struct proxy *p)
 static bool may_spool(const struct proxy *p)
 {
     uint64_t most = (uint64_t)proxy_settings(p)->proxy_max_temp_bytes;
-    return p->buffered && !p->spool.failed && spooled(p) < most && p->c->ex->res.status != 101;
+    return p->buffered && !p->spool.failed && p->spool.end < most;
 }
 
 static void spool_failed(struct proxy *p, const char *what)
@@ -111,29 +113,53 @@ static void spool_failed(struct proxy *p, const char *what)
     p->spool.failed = true;
 }
 
-/* Appends to the file. False: it took nothing. */
-static bool spool(struct proxy *p, const char *data, size_t len)
+/* Appends to the file. Returns how much it took. */
+static size_t append_to_file(struct proxy *p, const char *data, size_t len)
 {
+    size_t done = 0;
     if (p->spool.fd < 0) {
         p->spool.fd = fd_open_unnamed(proxy_settings(p)->proxy_temp_path.data);
         if (p->spool.fd < 0) {
             spool_failed(p, "open");
-            return false;
+            return 0;
         }
         http_log(p->c->ex, LOG_LEVEL_WARN, "an upstream response is buffered to a temporary file");
     }
-    for (size_t done = 0; done < len;) {
-        ssize_t n = pwrite(p->spool.fd, data + done, len - done, (off_t)(p->spool.end + done));
+    while (done < len) {
+        ssize_t n = pwrite(p->spool.fd, data + done, len - done, (off_t)p->spool.end);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
             spool_failed(p, "write");
-            return false;
+            break;
         }
         done += (size_t)n;
+        p->spool.end += (uint64_t)n;
     }
-    p->spool.end += len;
-    return true;
+    return done;
+}
+
+/* Behind all that has come before, wherever there is room. False: there is none. */
+static bool spool(struct proxy *p, const char *data, size_t len)
+{
+    size_t done = append_to_file(p, data, len);
+    struct buf *rest = spooled(p) > 0 ? &p->spool.behind : &p->in;
+    return done == len || buf_append(rest, data + done, len - done);
+}
+
+/* The client has taken all that was in the file: its room is free again, and what came behind it is next. */
+static void empty_file(struct proxy *p)
+{
+    if (p->spool.start < p->spool.end)
+        return;
+    if (p->spool.end > 0 && ftruncate(p->spool.fd, 0) < 0)
+        spool_failed(p, "truncate");
+    p->spool.start = p->spool.end = 0;
+    if (buf_len(&p->in) == 0 && buf_len(&p->spool.behind) > 0) {
+        struct buf empty = p->in;
+        p->in = p->spool.behind;
+        p->spool.behind = empty;
+    }
 }
 
 /* --- reading --- */
@@ -201,7 +227,7 @@ static void read_to_spool(struct proxy *p)
         connection_close(p->c);
         return;
     }
-    if (body_len && !spool(p, bytes, body_len) && !buf_append(&p->in, bytes, body_len)) {
+    if (body_len && !spool(p, bytes, body_len)) {
         connection_close(p->c); /* neither disk nor memory */
         return;
     }
@@ -211,7 +237,7 @@ static void read_to_spool(struct proxy *p)
 void proxy_read_body(struct proxy *p)
 {
     size_t most = memory_most(p), have = buf_len(&p->in), body_len;
-    if (have >= most || spooled(p) > 0) {
+    if (have >= most || spooled(p) > 0 || buf_len(&p->spool.behind) > 0) {
         if (may_spool(p)) {
             read_to_spool(p);
         } else {
@@ -257,12 +283,28 @@ static bool cut(struct proxy *p)
     return false;
 }
 
+/* TE: trailers (RFC 9110 section 10.1.4) */
+static bool accepts_trailers(const struct http_request *req)
+{
+    for (int i = 0; i < req->header_count; i++) {
+        struct slice list = req->headers[i].value, option;
+        if (!slice_eq_nocase(req->headers[i].name, SLICE("TE")))
+            continue;
+        while (slice_next_in_list(&list, &option)) {
+            const char *semicolon = memchr(option.data, ';', option.len);
+            struct slice name = {option.data, semicolon ? (size_t)(semicolon - option.data) : option.len};
+            if (slice_eq_nocase(slice_trim(name), SLICE("trailers")))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Trailers that would change what an answer is are left out (RFC 9110 section 6.5.1). */
 static bool append_trailers(struct proxy *p, struct buf *out)
 {
     struct slice rest = buf_slice(&p->trailers);
-    const struct slice *te = http_find_header(&p->c->ex->req, SLICE("TE"));
-    bool ok = true, wanted = te && memmem(te->data, te->len, "trailers", 8);
+    bool ok = true, wanted = accepts_trailers(&p->c->ex->req);
     while (ok && wanted && proxy_settings(p)->proxy_pass_trailers && rest.len) {
         struct http_header h;
         const char *end = memmem(rest.data, rest.len, "\r\n", 2);
@@ -374,6 +416,8 @@ static void resume(struct proxy *p)
 bool proxy_pull(struct connection *c)
 {
     struct proxy *p = c->proxy;
+    if (spooled(p) == 0)
+        empty_file(p);
     bool waits = buf_len(&p->in) > 0 || spooled(p) > 0;
     c->more_later = false;
     if (p->state == PROXY_TUNNEL) {

@@ -28,7 +28,8 @@ enum proxy_state {
 struct proxy_spool {
     int fd; /* -1: none */
     uint64_t start, end;
-    bool failed; /* the disk is full, say: no more goes there */
+    struct buf behind; /* what came behind the file when it took no more */
+    bool failed;       /* the disk is full, say: no more goes there */
 };
 
 struct proxy {
@@ -70,7 +71,8 @@ struct proxy {
     bool reused;    /* the connection has carried a request before */
     bool any_read;  /* of this answer */
     bool eof;
-    bool begun; /* of a tunnel */
+    bool head_only; /* the request that was sent is HEAD */
+    bool begun;     /* of a tunnel */
     bool buffered;
     bool paused; /* the upstream is not read: the client takes no more, or proxy_limit_rate */
 };

@@ -27,12 +27,12 @@ static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, b
         struct slice in = buf_slice(&p->in);
         enum http_answer_result result = HTTP_ANSWER_MORE;
         if (in.len)
-            result =
-                http_parse_answer(&answer, in.data, in.len, p->c->ex->req.method == HTTP_HEAD, head_len, why);
+            result = http_parse_answer(&answer, in.data, in.len, p->head_only, head_len, why);
         if ((result == HTTP_ANSWER_MORE && in.len >= most) ||
             (result == HTTP_ANSWER_DONE && *head_len > most))
             return refuse(why, "upstream sent too big header");
-        if (result != HTTP_ANSWER_DONE || answer.status >= 200 || (answer.status == 101 && p->upgrade))
+        if (result != HTTP_ANSWER_DONE || answer.status >= 200 ||
+            (answer.status == 101 && p->upgrade && p->sent))
             return result;
         if (answer.status == 101)
             return refuse(why, "upstream sent 101 without having been asked");

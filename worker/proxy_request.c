@@ -96,11 +96,15 @@ static int append_configured(struct http_exchange *ex, const struct proxy_target
     return 0;
 }
 
-static bool append_clients(const struct http_exchange *ex, const struct location_proxy *to, struct buf *out)
+static bool append_clients(const struct http_exchange *ex, const struct location_proxy *to, bool ids,
+                           struct buf *out)
 {
     bool ok = true;
     for (int i = 0; ok && i < ex->req.header_count; i++) {
         const struct http_header *h = &ex->req.headers[i];
+        if (ids && (slice_eq_nocase(h->name, SLICE("X-Request-ID")) ||
+                    slice_eq_nocase(h->name, SLICE("traceparent"))))
+            continue;
         if (!is_ours(h->name) && !is_replaced(to, h->name) && !is_named_by_connection(&ex->req, h->name))
             ok = append_line(out, h->name, h->value);
     }
@@ -112,9 +116,9 @@ static bool append_ids(struct http_exchange *ex, const struct location_proxy *to
 {
     static const struct slice id_name = {"X-Request-ID", 12}, trace_name = {"traceparent", 11};
     bool ok = true;
-    if (!http_find_header(&ex->req, id_name) && !is_replaced(to, id_name))
+    if (!is_replaced(to, id_name)) /* the client's own, where it can do no harm */
         ok = append_line(out, id_name, http_request_id(ex));
-    if (ok && !http_find_header(&ex->req, trace_name) && !is_replaced(to, trace_name))
+    if (ok && !is_replaced(to, trace_name))
         ok = append_line(out, trace_name, http_traceparent(ex));
     return ok;
 }
@@ -135,8 +139,6 @@ static struct slice method_of(struct http_exchange *ex, const struct location_pr
         struct slice method = http_template_expand(to->method, ex);
         return http_is_token(method) ? method : ex->req.method_name;
     }
-    if (ex->in_error_page && ex->req.method == HTTP_GET)
-        return SLICE("GET"); /* whatever the request was */
     return ex->req.method_name;
 }
 
@@ -179,7 +181,7 @@ int proxy_build_request(struct http_exchange *ex, const struct location *l, cons
     if (status)
         return status;
     bool ok =
-        (!s->proxy_pass_headers || append_clients(ex, to, out)) &&
+        (!s->proxy_pass_headers || append_clients(ex, to, s->proxy_request_ids, out)) &&
         (!s->proxy_request_ids || append_ids(ex, to, out)) &&
         append_framing(ex, target, to->body != NULL, s->proxy_pass_body || to->body ? length : 0, out) &&
         buf_append(out, "\r\n", 2) && (!body.len || buf_append_slice(out, body));

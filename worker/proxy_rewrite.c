@@ -3,6 +3,8 @@
  */
 #include "worker/proxy_internal.h"
 
+#include "handlers/return.h"
+
 /* The replacement of one line, with the captures of its own expression. */
 static struct slice expand_to(struct proxy *p, const struct http_template *to,
                               const struct http_captures *captures)
@@ -23,7 +25,7 @@ static struct slice concat(struct proxy *p, struct slice a, struct slice b, stru
                         b.len ? b.data : "", (int)c.len, c.len ? c.data : "");
 }
 
-/* By one line: a prefix, or what an expression has matched, is replaced. data NULL: the line is not for this text. */
+/* By one line: a prefix is replaced, or, by an expression that matches, the whole. data NULL: the line is not for this text. */
 static struct slice rewrite_prefix(struct proxy *p, const struct proxy_rewrite *r, struct slice text)
 {
     struct http_captures captures;
@@ -31,9 +33,7 @@ static struct slice rewrite_prefix(struct proxy *p, const struct proxy_rewrite *
     if (!r->from) {
         if (!http_regex_match(r->regex, text, &captures))
             return none;
-        struct slice all = captures.groups[0];
-        struct slice before = {text.data, (size_t)(all.data - text.data)};
-        return concat(p, before, expand_to(p, r->to, &captures), slice_from(text, before.len + all.len));
+        return expand_to(p, r->to, &captures); /* in place of all of it, as in nginx */
     }
     struct slice from = http_template_expand(r->from, p->c->ex);
     if (!slice_starts(text, from))
@@ -46,6 +46,8 @@ struct slice proxy_rewrite_location(struct proxy *p, struct slice value)
     const struct proxy_rewrites *all = &p->to->redirects;
     for (int i = 0; i < all->count; i++) {
         struct slice text = rewrite_prefix(p, &all->items[i], value);
+        if (text.len && text.data[0] == '/') /* nginx puts the server's name before it */
+            return return_absolute_url(p->c->ex, text);
         if (text.data)
             return text;
     }
@@ -67,25 +69,19 @@ struct slice proxy_rewrite_refresh(struct proxy *p, struct slice value)
 
 /* --- cookies --- */
 
-/* The attribute of that name in "name=value; Attribute=text; ...": its text, within value; data NULL without one. */
-static struct slice find_attribute(struct slice value, struct slice name)
+/* Cuts the next attribute off "name=value; Attribute=text; ...": its name and its text, blanks around them left out. */
+static bool next_attribute(struct slice *rest, struct slice *name, struct slice *text)
 {
-    struct slice rest = value;
-    const char *semicolon = memchr(rest.data, ';', rest.len);
-    while (semicolon) {
-        rest = slice_from(rest, (size_t)(semicolon - rest.data) + 1);
-        while (rest.len && (rest.data[0] == ' ' || rest.data[0] == '\t'))
-            rest = slice_from(rest, 1);
-        semicolon = rest.len ? memchr(rest.data, ';', rest.len) : NULL;
-        struct slice one = {rest.data, semicolon ? (size_t)(semicolon - rest.data) : rest.len};
-        if (one.len < name.len || strncasecmp(one.data, name.data, name.len) != 0)
-            continue;
-        if (one.len == name.len)
-            return slice_from(one, one.len);
-        if (one.data[name.len] == '=')
-            return slice_from(one, name.len + 1);
-    }
-    return (struct slice){0};
+    const char *start = rest->len ? memchr(rest->data, ';', rest->len) : NULL;
+    if (!start)
+        return false;
+    *rest = slice_from(*rest, (size_t)(start - rest->data) + 1);
+    const char *end = rest->len ? memchr(rest->data, ';', rest->len) : NULL;
+    struct slice one = {rest->data, end ? (size_t)(end - rest->data) : rest->len};
+    const char *equals = one.len ? memchr(one.data, '=', one.len) : NULL;
+    *name = slice_trim((struct slice){one.data, equals ? (size_t)(equals - one.data) : one.len});
+    *text = equals ? slice_trim(slice_from(one, (size_t)(equals - one.data) + 1)) : slice_from(one, one.len);
+    return true;
 }
 
 static struct slice replace_within(struct proxy *p, struct slice value, struct slice part, struct slice by)
@@ -98,39 +94,57 @@ static struct slice replace_within(struct proxy *p, struct slice value, struct s
 static struct slice rewrite_domain(struct proxy *p, const struct proxy_rewrite *r, struct slice domain)
 {
     struct http_captures captures;
-    struct slice none = {0}, bare = slice_from(domain, domain.len && domain.data[0] == '.');
+    struct slice none = {0};
     if (!r->from)
-        return http_regex_match(r->regex, bare, &captures) ? expand_to(p, r->to, &captures) : none;
+        return http_regex_match(r->regex, domain, &captures) ? expand_to(p, r->to, &captures) : none;
     struct slice from = http_template_expand(r->from, p->c->ex);
     from = slice_from(from, from.len && from.data[0] == '.');
-    return slice_eq_nocase(bare, from) ? expand_to(p, r->to, NULL) : none;
+    domain = slice_from(domain, domain.len && domain.data[0] == '.');
+    return slice_eq_nocase(domain, from) ? expand_to(p, r->to, NULL) : none;
 }
 
-static struct slice rewrite_attribute(struct proxy *p, const struct proxy_rewrites *all, struct slice value,
-                                      struct slice name, bool domain)
+static struct slice rewrite_one(struct proxy *p, const struct proxy_rewrites *all, struct slice text,
+                                bool domain)
 {
-    struct slice part = all->count ? find_attribute(value, name) : (struct slice){0};
-    for (int i = 0; part.data && i < all->count; i++) {
-        struct slice text =
-            domain ? rewrite_domain(p, &all->items[i], part) : rewrite_prefix(p, &all->items[i], part);
-        if (text.data)
-            return replace_within(p, value, part, text);
+    struct slice to = {0};
+    for (int i = 0; !to.data && i < all->count; i++)
+        to = domain ? rewrite_domain(p, &all->items[i], text) : rewrite_prefix(p, &all->items[i], text);
+    return to;
+}
+
+/* Each attribute of that name, as browsers go by the last one. */
+static struct slice rewrite_attribute(struct proxy *p, const struct proxy_rewrites *all, struct slice value,
+                                      struct slice wanted, bool domain)
+{
+    struct slice rest = value, name, text;
+    while (all->count && next_attribute(&rest, &name, &text)) {
+        struct slice to =
+            slice_eq_nocase(name, wanted) ? rewrite_one(p, all, text, domain) : (struct slice){0};
+        if (!to.data)
+            continue;
+        size_t behind = value.len - (size_t)(text.data - value.data) - text.len;
+        value = replace_within(p, value, text, to);
+        rest = slice_from(value, value.len - behind);
     }
     return value;
 }
 
-/* Takes away "; Name" or "; Name=text". */
-static struct slice drop_attribute(struct proxy *p, struct slice value, struct slice name)
+/* Takes away each "; Name" and "; Name=text". */
+static struct slice drop_attribute(struct proxy *p, struct slice value, struct slice wanted)
 {
-    struct slice part = find_attribute(value, name);
-    if (!part.data)
-        return value;
-    const char *start = part.data - name.len; /* at its name at the latest */
-    while (start > value.data && *start != ';')
-        start--;
-    struct slice before = {value.data, (size_t)(start - value.data)};
-    size_t end = (size_t)(part.data - value.data) + part.len;
-    return concat(p, before, slice_from(value, end), (struct slice){0});
+    struct slice rest = value, name, text;
+    while (next_attribute(&rest, &name, &text)) {
+        if (!slice_eq_nocase(name, wanted))
+            continue;
+        const char *start = rest.data - 1; /* its semicolon */
+        const char *end = rest.len ? memchr(rest.data, ';', rest.len) : NULL;
+        size_t before_len = (size_t)(start - value.data);
+        size_t end_at = end ? (size_t)(end - value.data) : value.len;
+        value =
+            concat(p, (struct slice){value.data, before_len}, slice_from(value, end_at), (struct slice){0});
+        rest = slice_from(value, before_len);
+    }
+    return value;
 }
 
 static struct slice set_flag(struct proxy *p, struct slice value, struct slice flag)

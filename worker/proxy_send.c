@@ -63,6 +63,8 @@ static enum progress send_file(struct proxy *p)
 {
     const struct http_exchange *ex = p->c->ex;
     uint64_t now = 0;
+    if (p->to->body || !proxy_settings(p)->proxy_pass_body)
+        return ALL_SENT;
     while (ex->body_fd >= 0 && p->body_sent < ex->body_len) {
         off_t offset = (off_t)p->body_sent;
         if (now >= FILE_AT_ONCE_BYTES)
@@ -135,8 +137,14 @@ void proxy_go_on_sending(struct proxy *p)
     }
     bool client_is_slow = progress == ALL_SENT && p->streams && !p->c->ex->body_whole;
     if (client_is_slow) {
+        struct connection *c = p->c;
         proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
         proxy_watch(p, EV_READ);
+        connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
+        if (!c->in_drive) { /* it may have been stopped: it is read again */
+            connection_hold(c);
+            connection_drive(c);
+        }
     } else if (progress == ALL_SENT) {
         all_is_sent(p);
     } else {
@@ -156,10 +164,8 @@ bool proxy_body_waits(const struct connection *c)
 void proxy_body_came(struct connection *c, bool whole)
 {
     struct proxy *p = c->proxy;
-    if (!whole)
-        connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
-    else
-        connection_set_timer(c, 0);
+    connection_set_timer(c,
+                         whole || proxy_body_waits(c) ? 0 : connection_settings(c)->client_body_timeout_ms);
     if (p->state == PROXY_SEND)
         proxy_go_on_sending(p);
 }

@@ -252,6 +252,25 @@ bool request_has_error_page(const struct connection *c, int status)
     return !c->ex->in_error_page && find_error_target(c, status);
 }
 
+/* What is still to come of the request is not wanted, and must not be taken for another one. */
+static void drop_rest(struct connection *c)
+{
+    if (c->ex->body_whole)
+        return;
+    c->ex->res.close = c->linger_after = c->ex->body_whole = true;
+}
+
+/* For another URI in the request's place: a request without a body. */
+static void become_get(struct connection *c)
+{
+    struct http_request *req = &c->ex->req;
+    drop_rest(c);
+    req->framing = HTTP_BODY_NONE;
+    if (req->method != HTTP_HEAD)
+        req->method = HTTP_GET;
+    req->method_name = req->method == HTTP_HEAD ? SLICE("HEAD") : SLICE("GET");
+}
+
 static void set_uri(struct http_exchange *ex, struct slice uri)
 {
     const char *mark = memchr(uri.data, '?', uri.len);
@@ -298,9 +317,7 @@ void request_redirect(struct connection *c, struct slice uri)
         return;
     }
     ex->req.path = path;
-    if (ex->req.method != HTTP_HEAD)
-        ex->req.method = HTTP_GET;
-    ex->body_whole = true;
+    become_get(c);
     route(c);
     request_run(c);
 }
@@ -311,7 +328,8 @@ static bool run_error_page(struct connection *c, int status)
     struct http_exchange *ex = c->ex;
     const struct error_target *t = ex->in_error_page ? NULL : find_error_target(c, status);
     struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
-    if (uri.len == 0)
+    if (uri.len == 0 ||
+        (uri.data[0] == '@' && !ex->body_whole)) /* its request would lack a part of the body */
         return false;
     unsigned retry_after_s = ex->res.retry_after_s;
     ex->in_error_page = true;
@@ -331,8 +349,7 @@ static bool run_error_page(struct connection *c, int status)
         return true;
     }
     ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
-    if (ex->req.method != HTTP_HEAD)
-        ex->req.method = HTTP_GET;
+    become_get(c);
     set_uri(ex, uri);
     route(c);
     request_run(c);
@@ -437,8 +454,7 @@ void request_answer(struct connection *c, int error)
         ex->res.reason = (struct slice){0};
     }
     ex->res.close |= connection_worker(c)->draining;
-    if (!ex->body_whole) /* what is still to come of the request is not wanted, and must not be taken for another one */
-        ex->res.close = c->linger_after = true;
+    drop_rest(c);
     set_rate(c);
     c->state = CONNECTION_SEND;
     if (!add_headers(c) || !write_head(c)) {

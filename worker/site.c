@@ -4,6 +4,7 @@
 #include "worker/site.h"
 
 #include "base/log.h"
+#include "conf/directive.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -141,6 +142,17 @@ static void build_added_headers(struct site *site, struct location *l, const str
     }
 }
 
+/* A size, or a text with variables that becomes one. */
+static const struct http_template *build_rate(struct site *site, const struct conf_node *n)
+{
+    int64_t bytes;
+    struct slice text = n->args[0];
+    if (!memchr(text.data, '$', text.len) && !conf_parse_size(text, &bytes))
+        conf_error(&site->conf->errors, n, "\"limit_rate\" directive invalid value \"%.*s\"; it takes %s",
+                   SLICE_ARGS(text), conf_type_words(CONF_SIZE));
+    return site_compile(site, text, n);
+}
+
 static struct location *build_location(struct site *site, const struct conf_location *c,
                                        const struct conf_location *outer)
 {
@@ -164,8 +176,8 @@ static struct location *build_location(struct site *site, const struct conf_loca
         if (l->handler)
             init_handler(site, l, c->handler);
     }
-    if (!slice_eq(c->settings.limit_rate, SLICE("0")))
-        l->rate = site_compile(site, c->settings.limit_rate, c->node);
+    if (c->settings.limit_rate)
+        l->rate = build_rate(site, c->settings.limit_rate);
     if (c->settings.add_headers)
         build_added_headers(site, l, c->settings.add_headers);
     if (c->try_files)

@@ -101,7 +101,7 @@ static int count_lines(const struct conf_lines *l)
 }
 
 /* A prefix with variables, or a regular expression behind "~" or "~*". */
-static void compile_from(struct site *site, struct proxy_rewrite *r, struct slice text,
+static void compile_from(struct site *site, struct proxy_rewrite *r, struct slice text, bool any_case,
                          const struct conf_node *node)
 {
     struct slice why = {0};
@@ -109,8 +109,9 @@ static void compile_from(struct site *site, struct proxy_rewrite *r, struct slic
         r->from = site_compile(site, text, node);
         return;
     }
-    bool no_case = text.len > 1 && text.data[1] == '*';
-    r->regex = http_regex_new(&site->arena, slice_from(text, 1 + no_case), no_case, &why);
+    bool star = text.len > 1 && text.data[1] == '*';
+    site_collect_groups(site, text);
+    r->regex = http_regex_new(&site->arena, slice_from(text, 1 + star), star || any_case, &why);
     if (!r->regex)
         conf_error(&site->conf->errors, node, "%.*s", SLICE_ARGS(why));
 }
@@ -120,9 +121,22 @@ static bool is_off(const struct conf_lines *l)
     return l && slice_eq(l->node->args[0], SLICE("off"));
 }
 
-/* FROM TO lines; "off" is none. */
-static struct proxy_rewrites build_rewrites(struct site *site, const struct conf_lines *lines)
+/* "off" stands alone on its level. */
+static void check_off(struct site *site, const struct conf_lines *lines)
 {
+    bool any = false;
+    for (const struct conf_lines *l = lines; l; l = l->next)
+        any |= l->node->nargs == 1 && is_off(l);
+    if (any && lines->next)
+        conf_error(&site->conf->errors, lines->next->node,
+                   "\"%.*s\" directive is duplicate: \"off\" stands alone; remove it or the others",
+                   SLICE_ARGS(lines->node->name));
+}
+
+/* FROM TO lines; "off" is none. */
+static struct proxy_rewrites build_rewrites(struct site *site, const struct conf_lines *lines, bool any_case)
+{
+    check_off(site, lines);
     struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
     for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
         struct proxy_rewrite *r = &all.items[all.count++];
@@ -133,7 +147,7 @@ static struct proxy_rewrites build_rewrites(struct site *site, const struct conf
             all.count--;
             continue;
         }
-        compile_from(site, r, l->node->args[0], l->node);
+        compile_from(site, r, l->node->args[0], any_case, l->node);
         r->to = site_compile(site, l->node->args[1], l->node);
     }
     return all;
@@ -158,6 +172,7 @@ static void add_default_redirect(struct site *site, struct proxy_rewrites *all, 
 static struct proxy_rewrites build_redirects(struct site *site, const struct conf_location *c)
 {
     const struct conf_lines *lines = c->settings.proxy_redirects;
+    check_off(site, lines);
     struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
     if (!lines)
         add_default_redirect(site, &all, c);
@@ -178,7 +193,7 @@ static struct proxy_rewrites build_redirects(struct site *site, const struct con
             continue;
         }
         struct proxy_rewrite *r = &all.items[all.count++];
-        compile_from(site, r, n->args[0], n);
+        compile_from(site, r, n->args[0], false, n);
         r->to = site_compile(site, n->args[1], n);
     }
     return all;
@@ -186,10 +201,15 @@ static struct proxy_rewrites build_redirects(struct site *site, const struct con
 
 static struct proxy_rewrites build_cookie_flags(struct site *site, const struct conf_lines *lines)
 {
+    check_off(site, lines);
     struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
     for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
         struct proxy_rewrite *r = &all.items[all.count++];
-        compile_from(site, r, l->node->args[0], l->node);
+        compile_from(site, r, l->node->args[0], true, l->node);
+        if (l->node->nargs < 2)
+            conf_error(&site->conf->errors, l->node,
+                       "invalid parameter \"%.*s\" of \"proxy_cookie_flags\"; write: off, or COOKIE FLAG ...",
+                       SLICE_ARGS(l->node->args[0]));
         for (int i = 1; i < l->node->nargs && r->flag_count < 6; i++)
             r->flags[r->flag_count++] = site_compile(site, l->node->args[i], l->node);
     }
@@ -206,10 +226,9 @@ static struct slice *build_names(struct site *site, const struct conf_lines *lin
     return names;
 }
 
-static const struct http_template *compile_if_set(struct site *site, struct slice text,
-                                                  const struct conf_node *node)
+static const struct http_template *compile_if_set(struct site *site, const struct conf_node *node)
 {
-    return text.data ? site_compile(site, text, node) : NULL;
+    return node ? site_compile(site, node->args[0], node) : NULL;
 }
 
 static void build_bind(struct site *site, struct location_proxy *p, const struct conf_lines *lines)
@@ -248,14 +267,14 @@ struct location_proxy *site_build_proxy(struct site *site, const struct conf_loc
     }
     p->strip = c->pattern.len;
     build_headers(site, p, s->proxy_headers);
-    p->method = compile_if_set(site, s->proxy_method, c->node);
-    p->body = compile_if_set(site, s->proxy_body, c->node);
+    p->method = compile_if_set(site, s->proxy_method);
+    p->body = compile_if_set(site, s->proxy_body);
     build_bind(site, p, s->proxy_bind_lines);
     p->hidden = build_names(site, s->proxy_hidden, &p->hidden_count);
     p->passed = build_names(site, s->proxy_passed, &p->passed_count);
     p->redirects = build_redirects(site, c);
-    p->cookie_domains = build_rewrites(site, s->proxy_cookie_domains);
-    p->cookie_paths = build_rewrites(site, s->proxy_cookie_paths);
+    p->cookie_domains = build_rewrites(site, s->proxy_cookie_domains, true);
+    p->cookie_paths = build_rewrites(site, s->proxy_cookie_paths, false);
     p->cookie_flags = build_cookie_flags(site, s->proxy_cookie_flags);
     return p;
 }

@@ -132,10 +132,14 @@ static bool begin(struct proxy *p)
 {
     struct connection *c = p->c;
     p->begun = true;
-    p->request.start = p->request.end = 0; /* the request's head: it is sent */
+    buf_free(&p->request); /* the request's head: it is sent */
+    if (buf_len(&p->in) == 0)
+        buf_free(&p->in);
     if (c->in && !buf_append_slice(&p->request, buf_slice(&c->in->buf)))
         return false;
     connection_drop_input(c);
+    if (c->eof && buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
+        shutdown(p->uc->io.fd, SHUT_WR);
     return true;
 }
 
