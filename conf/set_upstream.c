@@ -13,7 +13,7 @@ static bool set_server_parameter(struct conf_upstream_server *s, struct slice ar
     if (slice_eq(arg, SLICE("down")))
         return s->down = true;
     if (slice_eq(arg, SLICE("resolve")))
-        return true; /* names always are */
+        return s->resolve = true; /* names always are; this one need not be known at the start */
     if (slice_starts(arg, SLICE("weight=")))
         return conf_parse_whole(slice_from(arg, 7), 1, WEIGHT_MAX, &s->weight);
     if (slice_starts(arg, SLICE("max_fails=")))

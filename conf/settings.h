@@ -156,6 +156,7 @@ struct conf_upstream_server {
     int64_t max_conns; /* 0: no bound */
     int64_t slow_start_ms;
     bool backup, down;
+    bool resolve; /* may be unknown at the start */
     const struct conf_node *node;
     struct conf_upstream_server *next;
 };

@@ -339,7 +339,7 @@ static void write_upstreams(struct writer *w, const struct status_source *source
         char *server = strstr(labels, ",server=");
         if (server)
             *server = '\0';
-        peer_value(w, "weir_upstream_queue_length", labels, "", u->group->waiting);
+        peer_value(w, "weir_upstream_queue_length", labels, "", peer_group_waiting(u->group));
     }
 }
 

@@ -62,7 +62,7 @@ bool status_write_queues(struct buf *out, const struct status_source *source)
         const struct status_upstream *u = &source->upstreams[i];
         ok = (!i || buf_append(out, ",", 1)) && status_write_text(out, u->name.data, u->name.len) &&
              buf_printf(out, ":{\"length\":%u,\"queued\":%llu,\"timeouts\":%llu,\"overflows\":%llu}",
-                        u->group->waiting, U(u->group->queued), U(u->group->queue_timeouts),
+                        peer_group_waiting(u->group), U(u->group->queued), U(u->group->queue_timeouts),
                         U(u->group->queue_full));
     }
     return ok;

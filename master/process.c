@@ -75,8 +75,8 @@ bool process_open_logs(struct site *site)
 static void make_temp_dir(const char *name, const char *path, uid_t uid, gid_t gid)
 {
     struct stat st;
-    bool ok = stat(path, &st) == 0 || (fd_make_parent_dirs(path, 0755) == 0 && fd_make_dirs(path, 0700) == 0 &&
-                                       stat(path, &st) == 0);
+    bool ok = stat(path, &st) == 0 ||
+              (fd_make_parent_dirs(path, 0755) == 0 && fd_make_dirs(path, 0700) == 0 && stat(path, &st) == 0);
     if (ok && uid != 0 && st.st_uid != uid)
         ok = chown(path, uid, gid) == 0;
     if (!ok)

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *parse_unix(struct slice path, struct net_address *out)
 {
@@ -172,9 +173,28 @@ const char *net_address_resolve(struct slice text, struct net_address *out, int 
         net_address_set_port(to, *port);
     }
     freeaddrinfo(found);
+    qsort(out, (size_t)*count, sizeof *out, net_address_compare);
     if (slice_eq(*host, SLICE("localhost")))
         *host = (struct slice){0}; /* it stays what it is */
     return NULL;
+}
+
+int net_address_compare(const void *a, const void *b)
+{
+    const struct net_address *x = a, *y = b;
+    if (x->addr.ss_family != y->addr.ss_family)
+        return x->addr.ss_family < y->addr.ss_family ? -1 : 1;
+    if (x->addr.ss_family == AF_INET) {
+        const struct sockaddr_in *p = (const void *)&x->addr, *q = (const void *)&y->addr;
+        int order = memcmp(&p->sin_addr, &q->sin_addr, sizeof p->sin_addr);
+        return order ? order : ntohs(p->sin_port) - ntohs(q->sin_port);
+    }
+    if (x->addr.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *p = (const void *)&x->addr, *q = (const void *)&y->addr;
+        int order = memcmp(&p->sin6_addr, &q->sin6_addr, sizeof p->sin6_addr);
+        return order ? order : ntohs(p->sin6_port) - ntohs(q->sin6_port);
+    }
+    return memcmp(&x->addr, &y->addr, sizeof(struct sockaddr_un));
 }
 
 bool net_address_eq(const struct net_address *a, const struct net_address *b)

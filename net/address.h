@@ -51,6 +51,9 @@ bool net_mask_parse(struct slice text, struct net_mask *out);
 /* Whether an address of len bytes lies in the network; an IPv4 address that is mapped to IPv6 counts as what it is. */
 bool net_mask_has(const struct net_mask *mask, const unsigned char *address, int len);
 
+/* For qsort: by family, address and port. */
+int net_address_compare(const void *a, const void *b);
+
 bool net_address_eq(const struct net_address *a, const struct net_address *b);
 
 /* "127.0.0.1:80", "[::1]:80", "unix:/path". Returns out. */

@@ -61,21 +61,31 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
     return found;
 }
 
+/* soon: of a group whose peers come and go with what clients name. */
+static bool is_reusable(const struct shm_peer *p, bool soon, uint64_t now_ms)
+{
+    bool forgotten = soon ? now_ms > p->touched_ms + PEER_FRESH_MS : is_forgotten(p->touched_ms, now_ms);
+    return forgotten && p->active == 0;
+}
+
 struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slice name,
-                           const struct peer_rules *rules, uint64_t now_ms)
+                           const struct peer_rules *rules, uint32_t most, uint64_t now_ms)
 {
     struct peer_region *r = shm->peers;
     struct shm_peer *found = NULL, *room = NULL;
-    uint32_t number = number_of(r, group);
+    uint32_t number = number_of(r, group), in_group = 0;
     shm_lock(&r->lock);
     for (uint32_t i = 0; i < r->peers_used && !found; i++) {
         struct shm_peer *p = &r->peers[i];
         if (p->group == number && has_name(p->name, sizeof p->name, name))
             found = p;
-        else if (!room && (p->group == 0 || (is_forgotten(p->touched_ms, now_ms) && p->active == 0)))
+        else if (!room && (p->group == 0 || is_reusable(p, most && p->group == number, now_ms)))
             room = p;
+        in_group += p->group == number && p != room;
     }
-    if (!found && !room && r->peers_used < PEERS)
+    if (most && in_group >= most)
+        room = room && room->group == number ? room : NULL;
+    if (!found && !room && r->peers_used < PEERS && (!most || in_group < most))
         room = &r->peers[r->peers_used++];
     if (!found && room) {
         room->group = 0;
@@ -94,8 +104,8 @@ struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slic
     return found;
 }
 
-/* A holder died between two stores: sums are made anew from what each process has, turns start again. */
-static void repair(struct shm *shm, struct shm_group *group)
+/* Sums are made anew from what each process has. */
+static void recount(struct shm *shm, struct shm_group *group)
 {
     struct peer_region *r = shm->peers;
     group->waiting = 0;
@@ -105,7 +115,6 @@ static void repair(struct shm *shm, struct shm_group *group)
         struct shm_peer *p = &r->peers[i];
         if (p->group != number_of(r, group))
             continue;
-        p->current = 0;
         p->active = 0;
         for (int slot = 0; slot < SHM_SLOTS; slot++)
             p->active += p->held[slot];
@@ -114,8 +123,13 @@ static void repair(struct shm *shm, struct shm_group *group)
 
 void peer_lock(struct shm *shm, struct shm_group *group)
 {
-    if (shm_lock(&group->lock))
-        repair(shm, group);
+    if (!shm_lock(&group->lock))
+        return;
+    struct peer_region *r = shm->peers; /* its holder died between two stores: turns start again */
+    for (uint32_t i = 0; i < r->peers_used; i++)
+        if (r->peers[i].group == number_of(r, group))
+            r->peers[i].current = 0;
+    recount(shm, group);
 }
 
 void peer_unlock(struct shm_group *group)
@@ -131,14 +145,14 @@ void peer_reclaim(struct shm *shm, int slot)
         if (!g->used)
             continue;
         peer_lock(shm, g);
-        g->waiting_in[slot] = 0;
+        g->waiting_in[slot] = g->retrying_in[slot] = 0;
         for (uint32_t k = 0; k < r->peers_used; k++) {
             if (r->peers[k].group == number_of(r, g)) {
                 r->peers[k].held[slot] = 0;
                 r->peers[k].idle[slot] = 0;
             }
         }
-        repair(shm, g);
+        recount(shm, g);
         peer_unlock(g);
     }
 }
@@ -160,5 +174,13 @@ uint32_t peer_idle(const struct shm_peer *peer)
     uint32_t sum = 0;
     for (int slot = 0; slot < SHM_SLOTS; slot++)
         sum += atomic_load_explicit(&peer->idle[slot], memory_order_relaxed);
+    return sum;
+}
+
+uint32_t peer_group_waiting(const struct shm_group *group)
+{
+    uint32_t sum = 0;
+    for (int slot = 0; slot < SHM_SLOTS; slot++)
+        sum += group->waiting_in[slot] + group->retrying_in[slot];
     return sum;
 }

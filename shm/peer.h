@@ -68,7 +68,8 @@ struct shm_group {
     /* with the lock */
     uint32_t waiting; /* requests in queues, over all processes */
     uint32_t waiting_in[SHM_SLOTS];
-    uint64_t oldest_us[SHM_SLOTS]; /* since when the oldest of them waits */
+    uint32_t retrying_in[SHM_SLOTS]; /* those that have tried a server: nobody waits behind them */
+    uint64_t oldest_us[SHM_SLOTS];   /* since when the oldest of them waits */
     uint64_t queued, queue_timeouts, queue_full;
 };
 
@@ -79,10 +80,13 @@ struct peer_region {
     struct shm_peer peers[PEERS];
 };
 
-/* The group or peer of that name, made if need be; NULL: all are in use. shm_lock_know_self comes first. */
+/*
+ * The group or peer of that name, made if need be; NULL: all are in use. `most`: how many peers the group may have at a
+ * time, 0: any number. shm_lock_know_self comes first.
+ */
 struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t now_ms);
 struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slice name,
-                           const struct peer_rules *rules, uint64_t now_ms);
+                           const struct peer_rules *rules, uint32_t most, uint64_t now_ms);
 
 /* Takes a group's lock, and puts right what a dead holder has left. */
 void peer_lock(struct shm *shm, struct shm_group *group);
@@ -94,6 +98,9 @@ void peer_reclaim(struct shm *shm, int slot);
 enum peer_state { PEER_UP, PEER_DOWN, PEER_UNAVAILABLE, PEER_CHECKING, PEER_SICK, PEER_STATES };
 extern const char *const peer_state_names[PEER_STATES]; /* "up", "down", "unavail", "checking", "unhealthy" */
 enum peer_state peer_state(const struct shm_peer *peer, uint64_t now_ms);
+
+/* Requests in queues, over all processes. */
+uint32_t peer_group_waiting(const struct shm_group *group);
 
 /* Idle connections, over all processes. */
 uint32_t peer_idle(const struct shm_peer *peer);

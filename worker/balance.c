@@ -19,7 +19,7 @@ enum {
     REHASHES_MAX = 20,
     POINTS_PER_WEIGHT = 160
 };
-enum { WEIGHT_OF_POINTS_MAX = 1000 };
+enum { WEIGHT_OF_POINTS_MAX = 1000, STALLED_MS = 2500 /* without a heartbeat, which comes every second */ };
 
 struct choice {
     struct upstream *u;
@@ -31,6 +31,8 @@ struct choice {
 
 static bool is_tried(const struct choice *k, const struct peer *p)
 {
+    if (p->own)
+        return false; /* then the number of tries is what bounds them */
     size_t i = (size_t)(p->shared - k->first);
     return k->ask->tried[i / 64] >> i % 64 & 1;
 }
@@ -144,6 +146,18 @@ static int compare_points(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Great weights are scaled down together, so that the ring stays small and their ratios hold. */
+static int points_weight(const struct upstream *u, int peer)
+{
+    int64_t greatest = 1, weight = u->peers[peer]->server->conf->weight;
+    for (int i = 0; i < u->peer_count; i++)
+        if (u->peers[i]->server->conf->weight > greatest)
+            greatest = u->peers[i]->server->conf->weight;
+    if (greatest > WEIGHT_OF_POINTS_MAX)
+        weight = (weight * WEIGHT_OF_POINTS_MAX + greatest - 1) / greatest;
+    return (int)weight;
+}
+
 /* The ring of the Ketama scheme as nginx and Cache::Memcached::Fast lay it. */
 void balance_make_points(struct upstream *u)
 {
@@ -154,9 +168,7 @@ void balance_make_points(struct upstream *u)
     if (!u->conf || u->conf->balance != CONF_BALANCE_HASH_CONSISTENT)
         return;
     for (int i = 0; i < u->peer_count; i++)
-        count += POINTS_PER_WEIGHT * (int)(u->peers[i]->server->conf->weight < WEIGHT_OF_POINTS_MAX
-                                               ? u->peers[i]->server->conf->weight
-                                               : WEIGHT_OF_POINTS_MAX);
+        count += POINTS_PER_WEIGHT * points_weight(u, i);
     u->points = count ? malloc((size_t)count * sizeof *u->points) : NULL;
     for (int i = 0; u->points && i < u->peer_count; i++) {
         const char *text = u->peers[i]->text, *colon = strrchr(text, ':');
@@ -164,8 +176,7 @@ void balance_make_points(struct upstream *u)
         size_t host_len = has_port ? (size_t)(colon - text) : strlen(text);
         uint32_t base = crc(crc(0, text, host_len), "", 1), previous = 0;
         base = crc(base, has_port ? colon + 1 : "", has_port ? strlen(colon + 1) : 0);
-        for (int64_t n = 0;
-             n < POINTS_PER_WEIGHT * u->peers[i]->server->conf->weight && u->point_count < count; n++) {
+        for (int n = 0; n < POINTS_PER_WEIGHT * points_weight(u, i); n++) {
             previous = crc(base, &previous, sizeof previous);
             u->points[u->point_count++] = (struct hash_point){previous, i};
         }
@@ -248,13 +259,21 @@ static struct peer *choose(struct choice *k)
     }
 }
 
+static bool any_is_up(const struct choice *k)
+{
+    for (int i = 0; i < k->u->peer_count; i++)
+        if (peer_state(k->u->peers[i]->shared, k->now_ms) == PEER_UP)
+            return true;
+    return false; /* there is nothing to wait for */
+}
+
 enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const struct upstream_ask *ask,
                                     struct peer **peer)
 {
     struct choice k = {.u = u, .ask = ask, .first = w->shm->peers->peers, .now_ms = w->now_ms};
     bool least = u->conf && u->conf->balance == CONF_BALANCE_LEAST_CONN;
     peer_lock(w->shm, u->group);
-    bool others_first = u->group->waiting > 0 && !ask->waited;
+    bool others_first = u->group->waiting > 0 && !ask->waited && any_is_up(&k);
     struct peer *p = others_first ? NULL : choose(&k);
     if (!p && !others_first)
         p = round_robin(&k, true, least);
@@ -280,12 +299,13 @@ static void note_success(struct shm_peer *s, uint64_t now_ms)
     s->fails = 0;
 }
 
-/* The slot whose oldest request has waited longest; -1: nobody waits. */
-static int longest_waiting(const struct shm_group *g)
+/* The slot whose oldest request has waited longest; -1: nobody waits. A worker that does not run is passed over. */
+static int longest_waiting(const struct worker *w, const struct shm_group *g)
 {
     int slot = -1;
     for (int i = 0; g->waiting && i < SHM_SLOTS; i++)
-        if (g->waiting_in[i] && (slot < 0 || g->oldest_us[i] < g->oldest_us[slot]))
+        if (g->waiting_in[i] && w->now_ms < counter_get(&w->shm->slots[i].heartbeat_ms) + STALLED_MS &&
+            (slot < 0 || g->oldest_us[i] < g->oldest_us[slot]))
             slot = i;
     return slot;
 }
@@ -310,7 +330,7 @@ void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
     }
     if (outcome->status > 0 && outcome->status < SHM_CODES)
         s->codes[outcome->status]++;
-    int wake = longest_waiting(u->group);
+    int wake = longest_waiting(w, u->group);
     peer_unlock(u->group);
     if (wake >= 0)
         permit_poke(&w->permits, wake);
@@ -323,8 +343,18 @@ void balance_wait(struct worker *w, struct upstream *u, uint64_t oldest_us)
     peer_lock(w->shm, g);
     g->waiting = g->waiting - g->waiting_in[slot] + (uint32_t)u->queue_length;
     g->waiting_in[slot] = (uint32_t)u->queue_length;
+    g->retrying_in[slot] = (uint32_t)u->retrying;
     g->oldest_us[slot] = oldest_us;
     peer_unlock(g);
+}
+
+void balance_wake(struct worker *w, struct upstream *u)
+{
+    peer_lock(w->shm, u->group);
+    int wake = longest_waiting(w, u->group);
+    peer_unlock(u->group);
+    if (wake >= 0 && wake != w->options->slot)
+        permit_poke(&w->permits, wake);
 }
 
 void balance_count(struct worker *w, struct upstream *u, uint64_t *counter)

@@ -191,15 +191,22 @@ static void start(struct worker *w, struct peer *peer)
     ev_timer_start(w->loop, &k->timeout);
 }
 
+/* A time that is further away was set with a longer interval. */
+static bool is_due(const struct worker *w, const struct shm_peer *s, uint64_t interval_ms)
+{
+    return w->now_ms >= s->next_check_ms || s->next_check_ms > w->now_ms + interval_ms;
+}
+
 /* Whether this worker is the one to ask now. */
 static bool claim(struct worker *w, struct upstream *u, struct shm_peer *s)
 {
-    if (w->now_ms < s->next_check_ms)
+    uint64_t interval_ms = (uint64_t)u->conf->health->interval_ms;
+    if (!is_due(w, s, interval_ms))
         return false;
     peer_lock(w->shm, u->group);
-    bool mine = w->now_ms >= s->next_check_ms;
+    bool mine = is_due(w, s, interval_ms);
     if (mine)
-        s->next_check_ms = w->now_ms + (uint64_t)u->conf->health->interval_ms;
+        s->next_check_ms = w->now_ms + interval_ms;
     peer_unlock(u->group);
     return mine;
 }

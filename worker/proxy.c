@@ -106,7 +106,8 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
 static void mark_tried(struct proxy *p)
 {
     size_t i = (size_t)(p->peer->shared - proxy_worker(p)->shm->peers->peers);
-    p->tried[i / 64] |= 1ull << i % 64;
+    if (!p->peer->own)
+        p->tried[i / 64] |= 1ull << i % 64;
     p->tries++;
 }
 
@@ -191,7 +192,7 @@ static bool is_exhausted(const struct proxy *p)
     if (p->tries == 0)
         return false;
     uint64_t spent_ms = (clock_mono_us() - p->start_us) / 1000;
-    return p->tries >= p->u->peer_count || (s->proxy_next_tries && p->tries >= s->proxy_next_tries) ||
+    return p->tries >= p->u->usable_count || (s->proxy_next_tries && p->tries >= s->proxy_next_tries) ||
            (s->proxy_next_timeout_ms && spent_ms >= (uint64_t)s->proxy_next_timeout_ms);
 }
 
@@ -268,7 +269,8 @@ bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why)
     const struct settings *s = proxy_settings(p);
     uint64_t spent_ms = (clock_mono_us() - p->start_us) / 1000;
     return s->proxy_next_upstream & why && !(s->proxy_next_upstream & CONF_NEXT_OFF) && may_repeat(p) &&
-           p->tries + 1 < p->u->peer_count && (!s->proxy_next_tries || p->tries + 1 < s->proxy_next_tries) &&
+           p->tries + 1 < p->u->usable_count &&
+           (!s->proxy_next_tries || p->tries + 1 < s->proxy_next_tries) &&
            (!s->proxy_next_timeout_ms || spent_ms < (uint64_t)s->proxy_next_timeout_ms);
 }
 
@@ -327,6 +329,8 @@ void proxy_on_timer(struct wheel_entry *e)
 {
     struct proxy *p = container_of(e, struct proxy, timer);
     struct connection *c = p->c;
+    if (p->state == PROXY_WAIT && proxy_looks_again(p))
+        return;
     if (p->state == PROXY_RESOLVE || p->state == PROXY_WAIT) {
         if (p->state == PROXY_WAIT)
             balance_count(proxy_worker(p), p->u, &p->u->group->queue_timeouts);
@@ -433,6 +437,14 @@ static int prepare(struct proxy *p)
     return error;
 }
 
+static bool is_being_resolved(const struct upstream *u)
+{
+    for (int i = 0; i < u->server_count; i++)
+        if (u->servers[i].resolving)
+            return true;
+    return false;
+}
+
 void proxy_start(struct connection *c)
 {
     bool streams = !c->ex->body_whole;
@@ -456,9 +468,9 @@ void proxy_start(struct connection *c)
     error = prepare(p);
     if (error) {
         proxy_fail(p, error);
-    } else if (p->u->peer_count == 0 && p->u->server_count > 0 && p->u->servers[0].resolving) {
+    } else if (p->u->peer_count == 0 && is_being_resolved(p->u)) {
         p->state = PROXY_RESOLVE;
-        list_push_back(&p->u->queue, &p->link);
+        list_push_back(&p->u->unresolved, &p->link);
         proxy_set_timer(p, connection_settings(c)->resolver_timeout_ms);
     } else {
         proxy_find_server(p);

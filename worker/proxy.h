@@ -33,7 +33,7 @@ bool proxy_ignores_abort(const struct connection *c);
 void proxy_settle_queues(struct worker *w);
 
 /* Names have been resolved: requests that wait for this upstream go on. */
-void proxy_resolved(struct worker *w, struct upstream *u);
+void proxy_resolved(struct upstream *u);
 
 /* What a request to an upstream is made of. */
 struct proxy_target {

@@ -43,7 +43,7 @@ struct proxy {
     struct http_try *try;
     struct wheel_entry timer; /* the upstream's; the client's is the connection's */
     struct list_node link;    /* in the upstream's queue */
-    uint64_t start_us, queued_us, read_from_ms;
+    uint64_t start_us, queued_us, wait_from_us, read_from_ms;
     struct buf
         request;       /* head, and the body where it is in memory; then what a tunnel has for the upstream */
     size_t prefix_len; /* of the PROXY protocol's header at the request's front */
@@ -143,6 +143,9 @@ struct slice proxy_rewrite_cookie(struct proxy *p, struct slice value);
 /* Waits for a server. False: there is no queue, or no room in it. */
 bool proxy_enqueue(struct proxy *p);
 void proxy_leave_queue(struct proxy *p);
+
+/* The timer of one that waits: it looks for a server again, and is answered or waits on. False: its time is over. */
+bool proxy_looks_again(struct proxy *p);
 
 /* --- proxy.c, for proxy_queue.c and resolve.c --- */
 void proxy_find_server(struct proxy *p);

@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 
+enum { RETRY_LOOK_MS = 50 };
+
 static void tell_others(struct worker *w, struct upstream *u)
 {
     uint64_t oldest_us = 0;
@@ -17,53 +19,92 @@ static void tell_others(struct worker *w, struct upstream *u)
     balance_wait(w, u, oldest_us);
 }
 
-bool proxy_enqueue(struct proxy *p)
+static int64_t time_left_ms(const struct proxy *p)
+{
+    int64_t waited_ms = (int64_t)((clock_mono_us() - p->queued_us) / 1000);
+    int64_t left_ms = p->u->conf->queue_timeout_ms - waited_ms;
+    return left_ms > 0 ? left_ms : 1;
+}
+
+static void begin_to_wait(struct proxy *p)
 {
     struct upstream *u = p->u;
-    const struct conf_upstream *conf = u->conf;
-    if (!conf || conf->queue == 0)
-        return false;
-    if (u->queue_length >= conf->queue) {
-        proxy_log(p, "upstream queue is full");
-        balance_count(proxy_worker(p), u, &u->group->queue_full);
-        return false;
-    }
     bool again = p->queued_us != 0; /* woken in vain: it keeps its place */
+    p->wait_from_us = clock_mono_us();
+    p->state = PROXY_WAIT;
     if (!again) {
-        p->queued_us = clock_mono_us();
+        p->queued_us = p->wait_from_us;
         balance_count(proxy_worker(p), u, &u->group->queued);
     }
-    p->state = PROXY_WAIT;
+    if (p->tries > 0) { /* others may take servers that it has tried: it looks by itself, in nobody's way */
+        int64_t left_ms = time_left_ms(p);
+        u->retrying++;
+        tell_others(proxy_worker(p), u);
+        proxy_set_timer(p, left_ms < RETRY_LOOK_MS ? left_ms : RETRY_LOOK_MS);
+        return;
+    }
     if (again)
         list_push_front(&u->queue, &p->link);
     else
         list_push_back(&u->queue, &p->link);
     u->queue_length++;
     tell_others(proxy_worker(p), u);
-    int64_t waited_ms = (int64_t)((clock_mono_us() - p->queued_us) / 1000),
-            left_ms = conf->queue_timeout_ms - waited_ms;
-    proxy_set_timer(p, left_ms > 0 ? left_ms : 1);
+    proxy_set_timer(p, time_left_ms(p));
+}
+
+bool proxy_enqueue(struct proxy *p)
+{
+    struct upstream *u = p->u;
+    if (!u->conf || u->conf->queue == 0)
+        return false;
+    if (u->queue_length + u->retrying >= u->conf->queue) {
+        proxy_log(p, "upstream queue is full");
+        balance_count(proxy_worker(p), u, &u->group->queue_full);
+        return false;
+    }
+    begin_to_wait(p);
     return true;
 }
 
 void proxy_leave_queue(struct proxy *p)
 {
-    p->c->ex->upstream_queue_us += clock_mono_us() - p->queued_us;
-    list_remove(&p->link);
-    p->u->queue_length--;
+    p->c->ex->upstream_queue_us += clock_mono_us() - p->wait_from_us;
     wheel_clear(&p->timer);
     p->state = PROXY_CONNECT;
+    if (p->tries > 0) {
+        p->u->retrying--;
+        tell_others(proxy_worker(p), p->u);
+        return;
+    }
+    list_remove(&p->link);
+    p->u->queue_length--;
     tell_others(proxy_worker(p), p->u);
 }
 
-static bool has_room(struct worker *w, const struct upstream *u)
+bool proxy_looks_again(struct proxy *p)
 {
+    if (p->tries == 0 || clock_mono_us() - p->queued_us >= (uint64_t)p->u->conf->queue_timeout_ms * 1000)
+        return false;
+    struct connection *c = p->c;
+    proxy_leave_queue(p);
+    connection_hold(c);
+    proxy_find_server(p);
+    connection_drive(c);
+    return true;
+}
+
+/* Whether those that wait have something to go for, or nothing to wait for any more. */
+static bool may_go(struct worker *w, const struct upstream *u)
+{
+    bool any_up = false;
     for (int i = 0; i < u->peer_count; i++) {
         const struct shm_peer *s = u->peers[i]->shared;
-        if (peer_state(s, w->now_ms) == PEER_UP && (!s->rules.max_conns || s->active < s->rules.max_conns))
+        bool up = peer_state(s, w->now_ms) == PEER_UP;
+        any_up |= up;
+        if (up && (!s->rules.max_conns || s->active < s->rules.max_conns))
             return true;
     }
-    return false;
+    return !any_up;
 }
 
 /* The oldest goes on; it answers within connection_drive, whatever becomes of it. */
@@ -79,23 +120,27 @@ static void let_one_go(struct upstream *u)
 
 void proxy_settle_queues(struct worker *w)
 {
-    for (struct upstream *u = w->site->upstreams; u; u = u->next)
-        for (int most = u->queue_length; u->queue_length > 0 && most > 0 && has_room(w, u); most--)
+    for (struct upstream *u = w->site->upstreams; u; u = u->next) {
+        if (!u->conf || u->conf->queue == 0)
+            continue;
+        for (int most = u->queue_length; u->queue_length > 0 && most > 0 && may_go(w, u); most--)
             let_one_go(u);
+        if (u->group->waiting > 0 && may_go(w, u))
+            balance_wake(w, u); /* whom this worker was woken for has left */
+    }
 }
 
-void proxy_resolved(struct worker *w, struct upstream *u)
+void proxy_resolved(struct upstream *u)
 {
-    (void)w;
-    while (!list_empty(&u->queue)) {
-        struct proxy *p = container_of(u->queue.next, struct proxy, link);
+    u->users++; /* what is driven here may make room among the named ones */
+    while (!list_empty(&u->unresolved)) {
+        struct proxy *p = container_of(u->unresolved.next, struct proxy, link);
         struct connection *c = p->c;
-        if (p->state != PROXY_RESOLVE)
-            return;
         list_remove(&p->link);
         wheel_clear(&p->timer);
         connection_hold(c);
         proxy_find_server(p);
         connection_drive(c);
     }
+    u->users--;
 }

@@ -102,6 +102,8 @@ static void use_answer(struct upstream_server *s, const struct ares_addrinfo *fo
         free(list);
         return;
     }
+    qsort(list, (size_t)count, sizeof *list,
+          net_address_compare); /* whatever order the name server has today */
     if (s->owns_addresses)
         free(s->addresses);
     s->addresses = list;
@@ -130,7 +132,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     s->complained = status != ARES_SUCCESS;
     if (found)
         ares_freeaddrinfo(found);
-    proxy_resolved(resolver.worker, s->upstream);
+    proxy_resolved(s->upstream);
 }
 
 static void ask(struct upstream_server *s)
@@ -216,6 +218,7 @@ static struct upstream *new_named(struct worker *w, struct slice host)
     u->keepalive_timeout_ms = 60000;
     list_init(&u->idle);
     list_init(&u->queue);
+    list_init(&u->unresolved);
     *s =
         (struct upstream_server){.conf = &alone, .upstream = u, .addresses = address, .owns_addresses = true};
     u->next = w->site->upstreams;
@@ -318,5 +321,6 @@ bool resolve_open(struct worker *w)
         log_error("names of upstreams cannot be resolved again: c-ares does not start");
     else if (servers)
         use_servers(servers->node);
+    resolve_look_after(w);
     return true;
 }

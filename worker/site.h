@@ -58,9 +58,10 @@ struct peer {
     const char *text;
     struct shm_peer *shared;
     struct upstream_server *server;
-    unsigned refs;       /* connections, and the upstream while it lists the peer */
-    bool gone;           /* its name no longer has this address */
-    struct ev_io *check; /* worker/health.c: the check under way, or NULL */
+    struct shm_peer *own; /* with no room in shared memory: it is only this worker's */
+    unsigned refs;        /* connections, and the upstream while it lists the peer */
+    bool gone;            /* its name no longer has this address */
+    struct ev_io *check;  /* worker/health.c: the check under way, or NULL */
 };
 
 /* A line of an upstream. */
@@ -94,7 +95,10 @@ struct upstream {
     int64_t keepalive, keepalive_requests, keepalive_time_ms, keepalive_timeout_ms;
     struct list_node idle; /* connections, the one used last at the front */
     int idle_count;
-    struct list_node queue; /* requests that wait for a server */
+    int usable_count;            /* of the peers, those that are not configured to be down */
+    int retrying;                /* requests that wait for a server other than those they have tried */
+    struct list_node unresolved; /* requests that wait for a name */
+    struct list_node queue;      /* requests that wait for a server */
     int queue_length;
     char *own_name;   /* from malloc; NULL: the configuration's */
     bool named;       /* by variables of a proxy_pass: worker/resolve.c made it */

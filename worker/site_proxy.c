@@ -22,6 +22,7 @@ static struct upstream *new_upstream(struct site *site, struct slice name, int s
                            .next = site->upstreams};
     list_init(&u->idle);
     list_init(&u->queue);
+    list_init(&u->unresolved);
     site->upstreams = u;
     return u;
 }
@@ -32,6 +33,8 @@ static void resolve_server(struct site *site, struct upstream_server *s, struct 
     struct net_address found[ADDRESSES_MAX];
     const char *wrong =
         net_address_resolve(text, found, ADDRESSES_MAX, &s->address_count, &s->host, &s->port);
+    if (wrong && s->host.data && s->conf->resolve)
+        return; /* the workers ask for it */
     if (wrong) {
         conf_error(&site->conf->errors, node, "invalid upstream \"%.*s\": %s", SLICE_ARGS(text), wrong);
         return;

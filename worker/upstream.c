@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { NAMED_PEERS_MAX = 512 /* that clients may name, so that there is room for the configured ones */ };
+
 /* --- servers --- */
 
 void peer_release(struct peer *peer)
@@ -20,6 +22,7 @@ void peer_release(struct peer *peer)
     if (--peer->refs > 0)
         return;
     free((char *)(uintptr_t)peer->text);
+    free(peer->own);
     free(peer);
 }
 
@@ -48,26 +51,62 @@ static struct peer *find_peer(const struct upstream *u, const struct upstream_se
     return NULL;
 }
 
+static bool has_line(const struct upstream *u, const struct net_address *address)
+{
+    for (int i = 0; i < u->server_count; i++)
+        if (!u->servers[i].host.data && u->servers[i].address_count &&
+            net_address_eq(&u->servers[i].addresses[0], address))
+            return true;
+    return false;
+}
+
+/* The same address in several lines is several servers; so is one that a name has and a line too. */
+static void name_shared(char out[PEER_NAME_BYTES], const struct upstream_server *s,
+                        const struct net_address *address, const char *text, int place)
+{
+    if (s->host.data && has_line(s->upstream, address))
+        snprintf(out, PEER_NAME_BYTES, "%.60s (%.*s)", text, s->host.len < 50 ? (int)s->host.len : 50,
+                 s->host.data);
+    else if (place > 1)
+        snprintf(out, PEER_NAME_BYTES, "%.110s#%d", text, place);
+    else
+        snprintf(out, PEER_NAME_BYTES, "%.120s", text);
+}
+
+/* Where clients name the servers there may be too many of them to share: then one is this worker's alone. */
+static struct shm_peer *share(struct worker *w, struct upstream *u, struct peer *p, const char *name,
+                              const struct peer_rules *rules)
+{
+    struct shm_peer *shared =
+        peer_open(w->shm, u->group, slice_of(name), rules, u->named ? NAMED_PEERS_MAX : 0, w->now_ms);
+    if (shared || !u->named)
+        return shared;
+    p->own = calloc(1, sizeof *p->own);
+    if (p->own)
+        p->own->rules = *rules;
+    return p->own;
+}
+
 static struct peer *new_peer(struct worker *w, struct upstream *u, struct upstream_server *s,
                              const struct net_address *address, const struct peer_rules *rules, int place)
 {
-    char text[NET_ADDRESS_TEXT_BYTES];
+    char text[NET_ADDRESS_TEXT_BYTES], name[PEER_NAME_BYTES];
     struct peer *p = calloc(1, sizeof *p);
-    char *name = p ? strdup(net_address_text(address, text)) : NULL, shared_name[PEER_NAME_BYTES];
-    if (place > 1) /* the same address once more is a server of its own */
-        snprintf(shared_name, sizeof shared_name, "%.100s#%d", text, place);
-    else
-        snprintf(shared_name, sizeof shared_name, "%s", text);
-    struct shm_peer *shared =
-        name ? peer_open(w->shm, u->group, slice_of(shared_name), rules, w->now_ms) : NULL;
+    char *own_text = p ? strdup(net_address_text(address, text)) : NULL;
+    if (own_text)
+        name_shared(name, s, address, text, place);
+    struct shm_peer *shared = own_text ? share(w, u, p, name, rules) : NULL;
     if (!shared) {
         log_error("no room for server %s of upstream \"%.*s\": there may be %d addresses in all", text,
                   SLICE_ARGS(u->name), PEERS);
-        free(name);
+        free(own_text);
         free(p);
         return NULL;
     }
-    *p = (struct peer){.address = *address, .text = name, .shared = shared, .server = s, .refs = 0};
+    p->address = *address;
+    p->text = own_text;
+    p->shared = shared;
+    p->server = s;
     return p;
 }
 
@@ -98,44 +137,63 @@ static int count_address(struct peer *const *peers, int count, const struct net_
     return same;
 }
 
-bool upstream_set_peers(struct worker *w, struct upstream *u)
+/* The peers for all addresses, old ones where there are some. Returns how many; -1: there was no room for one. */
+static int gather_peers(struct worker *w, struct upstream *u, struct peer **fresh, int addresses)
 {
-    int count = 0, had = u->peer_count;
-    bool ok = true;
-    for (int i = 0; i < u->server_count; i++)
-        count += u->servers[i].address_count;
-    struct peer **old = u->peers, **fresh = calloc((size_t)count + 1, sizeof(struct peer *));
     int made = 0;
-    for (int i = 0; fresh && i < u->server_count; i++) {
+    bool ok = true;
+    for (int i = 0; i < u->server_count; i++) {
         struct upstream_server *s = &u->servers[i];
-        struct peer_rules rules = rules_of(u, s, count);
-        for (int a = 0; a < s->address_count; a++) {
+        struct peer_rules rules = rules_of(u, s, addresses);
+        for (int a = 0; ok && a < s->address_count; a++) {
             struct peer *p = find_peer(u, s, &s->addresses[a]);
             if (p)
                 p->shared->rules = rules;
             else
                 p = new_peer(w, u, s, &s->addresses[a], &rules,
                              1 + count_address(fresh, made, &s->addresses[a]));
-            ok &= p != NULL;
+            ok = p != NULL;
             if (p) {
                 p->refs++;
                 fresh[made++] = p;
             }
         }
     }
-    if (!fresh)
-        return false;
+    while (!ok && made > 0)
+        peer_release(fresh[--made]);
+    return ok ? made : -1;
+}
+
+static void count_usable(struct upstream *u)
+{
+    u->usable_count = 0;
+    for (int i = 0; i < u->peer_count; i++)
+        u->usable_count += !u->peers[i]->shared->rules.down;
+}
+
+bool upstream_set_peers(struct worker *w, struct upstream *u)
+{
+    int count = 0, had = u->peer_count;
+    for (int i = 0; i < u->server_count; i++)
+        count += u->servers[i].address_count;
+    struct peer **old = u->peers, **fresh = calloc((size_t)count + 1, sizeof(struct peer *));
+    int made = fresh ? gather_peers(w, u, fresh, count) : -1;
+    if (made < 0) {
+        free(fresh);
+        return false; /* what there was stays in use */
+    }
     u->peers = fresh;
     u->peer_count = made;
     for (int i = 0; i < had; i++) {
-        if (old[i]->refs > 0 && find_peer(u, old[i]->server, &old[i]->address) == old[i])
+        if (find_peer(u, old[i]->server, &old[i]->address) == old[i])
             peer_release(old[i]); /* the old list's; the new one has it too */
         else
             let_go(old[i]);
     }
     free(old);
+    count_usable(u);
     balance_make_points(u);
-    return ok;
+    return true;
 }
 
 bool upstream_open(struct worker *w, struct upstream *u)

@@ -93,6 +93,9 @@ struct upstream_outcome {
 void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
                   const struct upstream_outcome *outcome);
 
+/* Room that is of no use here is another worker's turn. */
+void balance_wake(struct worker *w, struct upstream *u);
+
 /* Adds one to a counter of the group. */
 void balance_count(struct worker *w, struct upstream *u, uint64_t *counter);
 

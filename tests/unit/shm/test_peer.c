@@ -28,7 +28,7 @@ static struct shm_group *group_at(struct shm *shm, const char *name, uint64_t no
 
 static struct shm_peer *peer_at(struct shm *shm, struct shm_group *g, const char *name, uint64_t now_ms)
 {
-    return peer_open(shm, g, slice_of(name), &plain, now_ms);
+    return peer_open(shm, g, slice_of(name), &plain, 0, now_ms);
 }
 
 /* --- names --- */
@@ -70,7 +70,7 @@ static void the_last_opener_says_the_rules(void)
     struct peer_rules rules = {.weight = 7, .max_conns = 3, .backup = true};
     struct shm_peer *p = peer_at(shm, g, "1", NOW_MS);
     p->requests = 9;
-    CU_ASSERT_PTR_EQUAL(peer_open(shm, g, SLICE("1"), &rules, NOW_MS), p);
+    CU_ASSERT_PTR_EQUAL(peer_open(shm, g, SLICE("1"), &rules, 0, NOW_MS), p);
     CU_ASSERT(p->rules.weight == 7 && p->rules.max_conns == 3 && p->rules.backup && p->requests == 9);
     shm_destroy(shm);
 }
