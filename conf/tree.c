@@ -45,7 +45,7 @@ void conf_error(struct conf_errors *errors, const struct conf_node *node, const 
                                      SLICE_ARGS(node->file), node->line)
                       : text;
     for (const struct conf_error *known = errors->first; known; known = known->next)
-        if (slice_eq(known->message, e->message))
+        if (e->message.data && slice_eq(known->message, e->message))
             return; /* a line that several locations inherit */
     if (errors->last)
         errors->last->next = e;

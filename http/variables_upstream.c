@@ -218,11 +218,11 @@ struct slice http_traceparent(struct http_exchange *ex)
         char *text = arena_alloc(&ex->arena, TRACEPARENT_BYTES);
         if (!trace.data || !parent.data || !text)
             return ex->traceparent;
-        memcpy(text, "00-", 3);
-        memcpy(text + 3, trace.data, trace.len);
-        text[3 + trace.len] = '-';
-        memcpy(text + 4 + trace.len, parent.data, parent.len);
-        memcpy(text + TRACEPARENT_BYTES - 3, "-01", 3);
+        char *at = mempcpy(text, "00-", 3);
+        at = mempcpy(at, trace.data, trace.len);
+        *at++ = '-';
+        at = mempcpy(at, parent.data, parent.len);
+        mempcpy(at, "-01", 3);
         ex->traceparent = (struct slice){text, TRACEPARENT_BYTES};
     }
     return ex->traceparent;

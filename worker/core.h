@@ -250,6 +250,20 @@ bool request_has_error_page(const struct connection *c, int status);
 /* The body is there, or goes on to an upstream while it comes. */
 void request_run(struct connection *c);
 
+/* --- worker/redirect.c --- */
+
+/* Finds server and location for the exchange's host and path. */
+void request_route(struct connection *c);
+
+/* False: it has gone round too often, and is answered. */
+bool request_count_redirect(struct connection *c);
+
+/* What is still to come of the request is not wanted, and must not be taken for another one. */
+void request_drop_rest(struct connection *c);
+
+/* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
+bool request_error_page(struct connection *c, int status);
+
 /* Another URI answers in place of this one: "/path?args". */
 void request_redirect(struct connection *c, struct slice uri);
 

@@ -138,6 +138,14 @@ void proxy_fail(struct proxy *p, int status)
         connection_drive(c);
 }
 
+/* Whether it may be sent twice (RFC 9110 section 9.2.2). */
+static bool is_repeatable(const struct proxy *p)
+{
+    enum http_method m = p->c->ex->req.method;
+    bool idempotent = m != HTTP_POST && m != HTTP_PATCH && m != HTTP_OTHER;
+    return (idempotent && !p->streams) || proxy_settings(p)->proxy_next_upstream & CONF_NEXT_NON_IDEMPOTENT;
+}
+
 /* --- connecting --- */
 
 /* The PROXY protocol names a client, and so does a local address with variables: such connections are not for others. */
@@ -145,7 +153,8 @@ static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net
 {
     const struct settings *s = proxy_settings(p);
     *dial = (struct upstream_dial){.keepalive = s->proxy_socket_keepalive,
-                                   .fresh = s->proxy_protocol != CONF_PROXY_PROTOCOL_OFF};
+                                   .fresh = s->proxy_protocol != CONF_PROXY_PROTOCOL_OFF,
+                                   .alive = !is_repeatable(p)};
     if (!p->to->bind)
         return;
     struct slice text = http_template_expand(p->to->bind, p->c->ex);
@@ -255,13 +264,9 @@ void proxy_find_server(struct proxy *p)
 
 /* --- the next server --- */
 
-/* Requests that must not be sent twice (RFC 9110 section 9.2.2). */
 static bool may_repeat(const struct proxy *p)
 {
-    enum http_method m = p->c->ex->req.method;
-    bool idempotent = m != HTTP_POST && m != HTTP_PATCH && m != HTTP_OTHER;
-    return !p->streamed && (p->request_sent == 0 || idempotent ||
-                            proxy_settings(p)->proxy_next_upstream & CONF_NEXT_NON_IDEMPOTENT);
+    return !p->streamed && (p->request_sent == 0 || is_repeatable(p));
 }
 
 bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why)

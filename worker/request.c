@@ -9,14 +9,8 @@
 #include "handlers/return.h"
 #include "handlers/static.h"
 #include "handlers/status.h"
-#include "http/uri.h"
 
-enum {
-    WHOLE_ANSWER_MAX = 32 << 10,
-    REDIRECTS_MAX = 10,
-    CLOSE_WITHOUT_ANSWER = 444,
-    CLIENT_CLOSED_REQUEST = 499
-};
+enum { WHOLE_ANSWER_MAX = 32 << 10, CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
 
 static const struct settings *settings(const struct connection *c)
 {
@@ -66,25 +60,6 @@ void request_refuse(struct connection *c, struct slice head, const struct http_e
     ex->req.line = arena_dup(&ex->arena, line);
     ex->request_bytes = head.len;
     refuse(c, error);
-}
-
-/* Host names know no case, so what an expression took from one is lower case. */
-static void lower_captures(struct http_exchange *ex)
-{
-    for (int i = 0; i < ex->server_captures.count; i++)
-        ex->server_captures.groups[i] = arena_dup_lower(&ex->arena, ex->server_captures.groups[i]);
-}
-
-static void route(struct connection *c)
-{
-    struct http_exchange *ex = c->ex;
-    ex->location_captures.count = ex->server_captures.count = 0;
-    const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
-    lower_captures(ex);
-    ex->server_name = server->name;
-    ex->server = server;
-    c->location = site_find_location(server, ex->req.path, &ex->location_captures);
-    ex->error_files = c->location->error_files;
 }
 
 bool request_is_last(const struct connection *c)
@@ -143,7 +118,7 @@ void request_start(struct connection *c, struct slice head)
         refuse(c, &error);
         return;
     }
-    route(c);
+    request_route(c);
     realip_apply(c);
     ex->res.close = request_is_last(c);
     if (ex->req.framing == HTTP_BODY_NONE ||
@@ -187,16 +162,6 @@ static bool is_exempt(const struct connection *c)
            content == CONF_CONTENT_STUB_STATUS || c->ex->req.path.data[0] != '/';
 }
 
-/* False: it has gone round too often, and is answered. */
-static bool count_redirect(struct connection *c)
-{
-    if (++c->ex->internal_redirects <= REDIRECTS_MAX)
-        return true;
-    http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle");
-    request_answer(c, 500);
-    return false;
-}
-
 /* To a thread or an upstream, which answers later. False: neither. */
 static bool pass_on(struct connection *c)
 {
@@ -232,128 +197,10 @@ void request_run(struct connection *c)
             request_answer(c, result);
             return;
         }
-        if (!count_redirect(c))
+        if (!request_count_redirect(c))
             return;
-        route(c);
+        request_route(c);
     }
-}
-
-static const struct error_target *find_error_target(const struct connection *c, int status)
-{
-    for (const struct error_target *t = c->location->error_targets; t; t = t->next)
-        for (int i = 0; i < t->code_count; i++)
-            if (t->codes[i] == status)
-                return t;
-    return NULL;
-}
-
-bool request_has_error_page(const struct connection *c, int status)
-{
-    return !c->ex->in_error_page && find_error_target(c, status);
-}
-
-/* What is still to come of the request is not wanted, and must not be taken for another one. */
-static void drop_rest(struct connection *c)
-{
-    if (c->ex->body_whole)
-        return;
-    c->ex->res.close = c->linger_after = c->ex->body_whole = true;
-}
-
-/* For another URI in the request's place: a request without a body. */
-static void become_get(struct connection *c)
-{
-    struct http_request *req = &c->ex->req;
-    drop_rest(c);
-    req->framing = HTTP_BODY_NONE;
-    if (req->method != HTTP_HEAD)
-        req->method = HTTP_GET;
-    req->method_name = req->method == HTTP_HEAD ? SLICE("HEAD") : SLICE("GET");
-}
-
-static void set_uri(struct http_exchange *ex, struct slice uri)
-{
-    const char *mark = memchr(uri.data, '?', uri.len);
-    ex->req.args = mark ? slice_from(uri, (size_t)(mark - uri.data) + 1) : (struct slice){0};
-    ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
-}
-
-/* The URI, the method and the body stay what they are. */
-static void go_to_named(struct connection *c, struct slice name)
-{
-    const struct location *l = site_find_named(c->ex->server, name);
-    if (!l) {
-        http_log(c->ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
-        request_answer(c, 500);
-        return;
-    }
-    c->location = l;
-    c->ex->error_files = l->error_files;
-    c->ex->location_captures.count = 0;
-    request_run(c);
-}
-
-void request_redirect(struct connection *c, struct slice uri)
-{
-    struct http_exchange *ex = c->ex;
-    if (!count_redirect(c))
-        return;
-    if (uri.len && uri.data[0] == '@') {
-        go_to_named(c, uri);
-        return;
-    }
-    uri = arena_dup(&ex->arena, uri);
-    char *scratch = arena_alloc(&ex->arena, uri.len + 1);
-    struct slice path;
-    if (!uri.data || !scratch || uri.len == 0 || uri.data[0] != '/') {
-        http_log(ex, LOG_LEVEL_ERROR, "invalid internal redirect to \"%.*s\"; it begins with \"/\"",
-                 SLICE_ARGS(uri));
-        request_answer(c, 500);
-        return;
-    }
-    set_uri(ex, uri);
-    if (!http_normalize_path(ex->req.path, scratch, &path)) {
-        request_answer(c, 500);
-        return;
-    }
-    ex->req.path = path;
-    become_get(c);
-    route(c);
-    request_run(c);
-}
-
-/* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
-static bool run_error_page(struct connection *c, int status)
-{
-    struct http_exchange *ex = c->ex;
-    const struct error_target *t = ex->in_error_page ? NULL : find_error_target(c, status);
-    struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
-    if (uri.len == 0 ||
-        (uri.data[0] == '@' && !ex->body_whole)) /* its request would lack a part of the body */
-        return false;
-    unsigned retry_after_s = ex->res.retry_after_s;
-    ex->in_error_page = true;
-    http_response_reset(&ex->res);
-    ex->res.retry_after_s = retry_after_s; /* it belongs to the status, whatever page is shown */
-    exchange_drop_held(ex);
-    if (uri.data[0] == '@') {
-        ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
-        request_redirect(c, uri);
-        return true;
-    }
-    exchange_drop_bodies(ex);
-    if (uri.data[0] != '/') { /* a URL: sends the client there */
-        ex->res.location = uri;
-        ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
-        request_answer(c, ex->res.status);
-        return true;
-    }
-    ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
-    become_get(c);
-    set_uri(ex, uri);
-    route(c);
-    request_run(c);
-    return true;
 }
 
 /* The built-in page takes the place of whatever body there was. Headers that belong to the status stay. */
@@ -441,7 +288,7 @@ static void set_rate(struct connection *c)
 void request_answer(struct connection *c, int error)
 {
     struct http_exchange *ex = c->ex;
-    if (error && run_error_page(c, error))
+    if (error && request_error_page(c, error))
         return;
     if (error && ex->forced_status && ex->in_error_page) /* the page itself failed: show the plain one */
         error = ex->forced_status;
@@ -454,7 +301,7 @@ void request_answer(struct connection *c, int error)
         ex->res.reason = (struct slice){0};
     }
     ex->res.close |= connection_worker(c)->draining;
-    drop_rest(c);
+    request_drop_rest(c);
     set_rate(c);
     c->state = CONNECTION_SEND;
     if (!add_headers(c) || !write_head(c)) {

@@ -234,13 +234,26 @@ static void on_idle_event(struct ev_loop *loop, ev_io *io, int events)
     upstream_close(uc);
 }
 
-static struct upstream_connection *take_idle(struct upstream *u, const struct peer *peer, uint32_t kind)
+static bool is_alive(const struct upstream_connection *uc)
 {
-    for (struct list_node *n = u->idle.next; n != &u->idle; n = n->next) {
+    char byte;
+    return recv(uc->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static struct upstream_connection *take_idle(struct upstream *u, const struct peer *peer,
+                                             const struct upstream_dial *dial)
+{
+    struct list_node *next;
+    for (struct list_node *n = u->idle.next; n != &u->idle; n = next) {
         struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
-        if (uc->peer != peer || uc->kind != kind)
+        next = n->next;
+        if (uc->peer != peer || uc->kind != dial->kind)
             continue;
-        leave_idle(uc); /* and watched as before: the next user only hears instead */
+        leave_idle(uc);
+        if (dial->alive && !is_alive(uc)) {
+            upstream_close(uc);
+            continue;
+        } /* and watched as before: the next user only hears instead */
         uc->requests++;
         return uc;
     }
@@ -266,7 +279,7 @@ static int set_up_socket(int fd, int family, const struct upstream_dial *dial)
 struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
                                              const struct upstream_dial *dial)
 {
-    struct upstream_connection *uc = dial->fresh ? NULL : take_idle(u, peer, dial->kind);
+    struct upstream_connection *uc = dial->fresh ? NULL : take_idle(u, peer, dial);
     int family = peer->address.addr.ss_family;
     if (uc)
         return uc;

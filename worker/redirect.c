@@ -1,0 +1,157 @@
+/*
+ * worker/redirect.c - finding the location for a request, and another URI in its place: error pages, X-Accel-Redirect,
+ * try_files, named locations.
+ */
+#include "worker/core.h"
+
+#include "base/log.h"
+#include "http/uri.h"
+
+enum { REDIRECTS_MAX = 10 };
+
+/* Host names know no case, so what an expression took from one is lower case. */
+static void lower_captures(struct http_exchange *ex)
+{
+    for (int i = 0; i < ex->server_captures.count; i++)
+        ex->server_captures.groups[i] = arena_dup_lower(&ex->arena, ex->server_captures.groups[i]);
+}
+
+void request_route(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    ex->location_captures.count = ex->server_captures.count = 0;
+    const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
+    lower_captures(ex);
+    ex->server_name = server->name;
+    ex->server = server;
+    c->location = site_find_location(server, ex->req.path, &ex->location_captures);
+    ex->error_files = c->location->error_files;
+}
+
+/* False: it has gone round too often, and is answered. */
+bool request_count_redirect(struct connection *c)
+{
+    if (++c->ex->internal_redirects <= REDIRECTS_MAX)
+        return true;
+    http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle");
+    request_answer(c, 500);
+    return false;
+}
+
+static const struct error_target *find_error_target(const struct connection *c, int status)
+{
+    for (const struct error_target *t = c->location->error_targets; t; t = t->next)
+        for (int i = 0; i < t->code_count; i++)
+            if (t->codes[i] == status)
+                return t;
+    return NULL;
+}
+
+bool request_has_error_page(const struct connection *c, int status)
+{
+    return !c->ex->in_error_page && find_error_target(c, status);
+}
+
+/* What is still to come of the request is not wanted, and must not be taken for another one. */
+void request_drop_rest(struct connection *c)
+{
+    if (c->ex->body_whole)
+        return;
+    c->ex->res.close = c->linger_after = c->ex->body_whole = true;
+}
+
+/* For another URI in the request's place: a request without a body. */
+static void become_get(struct connection *c)
+{
+    struct http_request *req = &c->ex->req;
+    request_drop_rest(c);
+    req->framing = HTTP_BODY_NONE;
+    if (req->method != HTTP_HEAD)
+        req->method = HTTP_GET;
+    req->method_name = req->method == HTTP_HEAD ? SLICE("HEAD") : SLICE("GET");
+}
+
+static void set_uri(struct http_exchange *ex, struct slice uri)
+{
+    const char *mark = memchr(uri.data, '?', uri.len);
+    ex->req.args = mark ? slice_from(uri, (size_t)(mark - uri.data) + 1) : (struct slice){0};
+    ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
+}
+
+/* The URI, the method and the body stay what they are. */
+static void go_to_named(struct connection *c, struct slice name)
+{
+    const struct location *l = site_find_named(c->ex->server, name);
+    if (!l) {
+        http_log(c->ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
+        request_answer(c, 500);
+        return;
+    }
+    c->location = l;
+    c->ex->error_files = l->error_files;
+    c->ex->location_captures.count = 0;
+    request_run(c);
+}
+
+void request_redirect(struct connection *c, struct slice uri)
+{
+    struct http_exchange *ex = c->ex;
+    if (!request_count_redirect(c))
+        return;
+    if (uri.len && uri.data[0] == '@') {
+        go_to_named(c, uri);
+        return;
+    }
+    uri = arena_dup(&ex->arena, uri);
+    char *scratch = arena_alloc(&ex->arena, uri.len + 1);
+    struct slice path;
+    if (!uri.data || !scratch || uri.len == 0 || uri.data[0] != '/') {
+        http_log(ex, LOG_LEVEL_ERROR, "invalid internal redirect to \"%.*s\"; it begins with \"/\"",
+                 SLICE_ARGS(uri));
+        request_answer(c, 500);
+        return;
+    }
+    set_uri(ex, uri);
+    if (!http_normalize_path(ex->req.path, scratch, &path)) {
+        request_answer(c, 500);
+        return;
+    }
+    ex->req.path = path;
+    become_get(c);
+    request_route(c);
+    request_run(c);
+}
+
+/* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
+bool request_error_page(struct connection *c, int status)
+{
+    struct http_exchange *ex = c->ex;
+    const struct error_target *t = ex->in_error_page ? NULL : find_error_target(c, status);
+    struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
+    if (uri.len == 0 ||
+        (uri.data[0] == '@' && !ex->body_whole)) /* its request would lack a part of the body */
+        return false;
+    unsigned retry_after_s = ex->res.retry_after_s;
+    ex->in_error_page = true;
+    http_response_reset(&ex->res);
+    ex->res.retry_after_s = retry_after_s; /* it belongs to the status, whatever page is shown */
+    exchange_drop_held(ex);
+    if (uri.data[0] == '@') {
+        ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
+        request_redirect(c, uri);
+        return true;
+    }
+    exchange_drop_bodies(ex);
+    if (uri.data[0] != '/') { /* a URL: sends the client there */
+        ex->res.location = uri;
+        ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
+        request_answer(c, ex->res.status);
+        return true;
+    }
+    ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
+    become_get(c);
+    set_uri(ex, uri);
+    request_route(c);
+    request_run(c);
+    return true;
+}
