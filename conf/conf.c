@@ -35,6 +35,7 @@ static void inherit_locations(struct conf *conf, struct conf_location *list, con
     for (struct conf_location *l = list; l; l = l->next) {
         conf_inherit(&l->settings, parent, conf);
         inherit_locations(conf, l->locations, &l->settings);
+        inherit_locations(conf, l->ifs, &l->settings);
     }
 }
 

@@ -97,6 +97,8 @@ void conf_set_location(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_listen(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_server_name(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_return(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_rewrite(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_if(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_try_files(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_internal(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_content(struct conf_walk *walk, const struct conf_node *node);

@@ -88,6 +88,7 @@ static void copy_locations(struct conf_location *to, const struct conf_location 
     for (; to && from; to = to->next, from = from->next) {
         copy_settings(&to->settings, &from->settings);
         copy_locations(to->locations, from->locations);
+        copy_locations(to->ifs, from->ifs);
     }
 }
 

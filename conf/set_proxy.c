@@ -40,10 +40,10 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
                    SLICE_ARGS(n->args[0]));
     if (host_len < rest.len)
         p->uri = slice_from(rest, host_len + is_unix);
-    if (p->uri.data && (w->location->match >= CONF_MATCH_REGEX))
+    if (p->uri.data && (w->location->match >= CONF_MATCH_REGEX || w->location->is_if))
         conf_error(
             &w->conf->errors, n,
-            "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location; remove \"%.*s\"",
+            "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location, or inside \"if\" statement; remove \"%.*s\"",
             SLICE_ARGS(p->uri));
     w->location->content = CONF_CONTENT_PROXY;
     w->location->proxy = p;

@@ -107,6 +107,10 @@ static void check_duplicate(struct conf_walk *w, const struct conf_node *n, cons
 
 void conf_set_location(struct conf_walk *w, const struct conf_node *n)
 {
+    if (w->location->is_if) {
+        conf_error(&w->conf->errors, n, "\"location\" directive is not allowed inside \"if\"");
+        return;
+    }
     struct conf_location *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
     *l = (struct conf_location){.pattern = n->args[n->nargs - 1], .parent = w->location, .node = n};
     bool named = n->nargs == 1 && l->pattern.len && l->pattern.data[0] == '@';
@@ -192,39 +196,6 @@ void conf_set_server_name(struct conf_walk *w, const struct conf_node *n)
     memcpy(all + names->count, n->args, (size_t)n->nargs * sizeof *all);
     *names = (struct conf_strings){all, names->count + n->nargs};
     w->server->names_node = n;
-}
-
-static bool redirects(int code)
-{
-    return code == 301 || code == 302 || code == 303 || code == 307 || code == 308;
-}
-
-/* return CODE [TEXT] | return CODE URL | return URL */
-void conf_set_return(struct conf_walk *w, const struct conf_node *n)
-{
-    if (w->location->ret)
-        return; /* the first one answers; nginx runs no further either */
-    struct conf_return *r = conf_must(arena_zalloc(&w->conf->arena, sizeof *r));
-    int64_t code;
-    r->node = n;
-    if (conf_parse_number(n->args[0], &code) && code >= 100 && code <= 999) {
-        r->code = (int)code;
-        if (n->nargs == 2)
-            r->text = n->args[1];
-        if (redirects(r->code) && !r->text.data)
-            r->text = SLICE("");
-    } else if (n->nargs == 1 && (slice_starts(n->args[0], SLICE("http://")) ||
-                                 slice_starts(n->args[0], SLICE("https://")) || n->args[0].data[0] == '$')) {
-        r->code = 302;
-        r->text = n->args[0];
-    } else {
-        conf_error(
-            &w->conf->errors, n,
-            "invalid return code \"%.*s\"; it is a number from 100 to 999: return CODE [TEXT | URL]; or return URL;",
-            SLICE_ARGS(n->args[0]));
-        return;
-    }
-    w->location->ret = r;
 }
 
 static void set_handler(struct conf_walk *w, const struct conf_node *n)

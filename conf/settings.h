@@ -290,6 +290,7 @@ struct settings {
     int64_t proxy_request_ids;
     const struct conf_node *limit_rate;
     int64_t limit_rate_after;
+    int64_t rewrite_log;
     struct conf_lines *maps, *add_headers;
     struct conf_error_log *error_logs; /* of this level and below; NULL: those of the main level */
     struct conf_lines *real_ip_from;
@@ -309,6 +310,17 @@ enum conf_match {
     CONF_MATCH_NAMED /* "@name": for internal redirects only */
 };
 
+enum conf_op_kind { CONF_OP_SET, CONF_OP_IF, CONF_OP_REWRITE, CONF_OP_BREAK, CONF_OP_RETURN };
+
+/* A step of the rewrite module, in the order of the file. */
+struct conf_op {
+    enum conf_op_kind kind;
+    const struct conf_node *node;
+    const struct conf_return *ret;
+    struct conf_location *then; /* of "if": its own steps and settings */
+    struct conf_op *next;
+};
+
 struct conf_location {
     enum conf_match match; /* "", "^~", "=", "~", "~*" */
     struct slice pattern;
@@ -317,6 +329,9 @@ struct conf_location {
     const struct conf_handler *handler;
     const struct conf_proxy *proxy;
     const struct conf_return *ret;
+    struct conf_op *ops;
+    struct conf_location *ifs; /* of the ops, linked by next */
+    bool is_if;
     const struct conf_node *try_files; /* NULL: none */
     bool internal;
     struct conf_location *locations; /* nested, in order */

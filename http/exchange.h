@@ -91,7 +91,13 @@ struct http_exchange {
     struct slice proxy_host;        /* $proxy_host, once a proxy has the request */
     int forced_status;              /* of the answer that an error page belongs to; 0: none */
     bool in_error_page;             /* its own errors are shown plainly */
+    bool path_is_final; /* by rewrite ... break: proxy_pass passes it on as it is */
+    bool rewritten; /* the path is no longer that of the request line */
     int map_depth;                  /* maps being looked up: bounded, so that they cannot go round */
+    int return_code;                /* of "return", for this location; 0: none */
+    const void *return_text;        /* a struct http_template, or NULL */
+    const void *location;           /* for variables */
+    struct slice *set_values;       /* of variables that `set` makes; NULL: none is set yet */
     const void *server;             /* the server block: for named locations */
     int internal_redirects;         /* bounded, so that error pages cannot go round */
 };

@@ -100,6 +100,17 @@ struct http_template *http_template_compile(struct arena *arena, struct slice te
     return t;
 }
 
+const struct http_template *http_template_constant(struct arena *arena, struct slice text)
+{
+    struct http_template *t = arena_zalloc(arena, sizeof *t);
+    struct part *p = t ? arena_zalloc(arena, sizeof *p) : NULL;
+    if (!p)
+        return NULL;
+    p->literal = text;
+    t->parts = p;
+    return t;
+}
+
 static struct slice value_of(const struct part *p, struct http_exchange *ex)
 {
     if (p->user)

@@ -38,6 +38,9 @@ struct http_scope {
 struct http_template *http_template_compile(struct arena *arena, struct slice text,
                                             const struct http_scope *scope, struct slice *unknown);
 
+/* A template of this text as it is; data of `text` must live as long. NULL when memory is out. */
+const struct http_template *http_template_constant(struct arena *arena, struct slice text);
+
 /* The text for this exchange; in its arena unless it is constant. data NULL when memory is out. */
 struct slice http_template_expand(const struct http_template *t, struct http_exchange *ex);
 

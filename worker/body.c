@@ -46,7 +46,7 @@ static int keep(struct connection *c, const char *data, size_t len)
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
     }
-    if (!c->location->keeps_body || c->location->return_code)
+    if (!c->location->keeps_body || ex->return_code)
         return 0;
     if (!buf_append(&ex->body, data, len))
         return 500;

@@ -250,7 +250,18 @@ bool request_has_error_page(const struct connection *c, int status);
 /* The body is there, or goes on to an upstream while it comes. */
 void request_run(struct connection *c);
 
+/* --- worker/rewrite.c --- */
+
+/* The server block of ex->server is known: runs its steps, and finds the location with those of the locations. */
+void rewrite_route(struct connection *c);
+
+/* This location, after its steps; they may lead on to another one. */
+void rewrite_in_location(struct connection *c, const struct location *l);
+
 /* --- worker/redirect.c --- */
+
+/* The settings of this location are those of the request from now on. */
+void request_use_location(struct connection *c, const struct location *l);
 
 /* Finds server and location for the exchange's host and path. */
 void request_route(struct connection *c);

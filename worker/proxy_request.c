@@ -48,10 +48,10 @@ static bool append_line(struct buf *out, struct slice name, struct slice value)
 static bool append_target(struct http_exchange *ex, const struct proxy_target *target, struct buf *out)
 {
     const struct location_proxy *to = target->to;
-    bool replace = target->uri.data != NULL;
+    bool replace = target->uri.data && !ex->path_is_final;
     if (to->target && replace) /* variables have made all of it */
         return buf_append_slice(out, target->uri);
-    if (!replace && ex->internal_redirects == 0 && !ex->in_error_page)
+    if (!replace && ex->internal_redirects == 0 && !ex->in_error_page && !ex->rewritten)
         return buf_append_slice(out, ex->req.uri);
     struct slice rest =
         replace ? slice_from(ex->req.path, to->strip < ex->req.path.len ? to->strip : ex->req.path.len)

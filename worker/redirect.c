@@ -24,8 +24,17 @@ void request_route(struct connection *c)
     lower_captures(ex);
     ex->server_name = server->name;
     ex->server = server;
-    c->location = site_find_location(server, ex->req.path, &ex->location_captures);
-    ex->error_files = c->location->error_files;
+    rewrite_route(c);
+}
+
+void request_use_location(struct connection *c, const struct location *l)
+{
+    struct http_exchange *ex = c->ex;
+    c->location = l;
+    ex->location = l;
+    ex->error_files = l->error_files;
+    ex->return_code = l->return_code;
+    ex->return_text = l->return_text;
 }
 
 /* False: it has gone round too often, and is answered. */
@@ -87,9 +96,8 @@ static void go_to_named(struct connection *c, struct slice name)
         request_answer(c, 500);
         return;
     }
-    c->location = l;
-    c->ex->error_files = l->error_files;
     c->ex->location_captures.count = 0;
+    rewrite_in_location(c, l);
     request_run(c);
 }
 

@@ -75,7 +75,7 @@ static bool passes_body_on(const struct connection *c)
     const struct location *l = c->location;
     const struct settings *s = l->settings;
     bool framed = c->ex->req.framing == HTTP_BODY_LENGTH || s->proxy_http_version;
-    return l->content == CONF_CONTENT_PROXY && !l->return_code && !s->proxy_request_buffering &&
+    return l->content == CONF_CONTENT_PROXY && !c->ex->return_code && !s->proxy_request_buffering &&
            s->proxy_pass_body && !l->proxy->body && framed;
 }
 
@@ -145,8 +145,8 @@ static int run_once(struct connection *c)
 {
     const struct location *l = c->location;
     struct http_exchange *ex = c->ex;
-    if (l->return_code)
-        return return_answer(ex, l->return_code, l->return_text, l->settings->default_type);
+    if (ex->return_code)
+        return return_answer(ex, ex->return_code, ex->return_text, l->settings->default_type);
     if (ex->req.path.data[0] != '/') /* OPTIONS * asks about the server itself */
         return return_answer(ex, 200, NULL, l->settings->default_type);
     if (l->content == CONF_CONTENT_STATIC)
@@ -158,8 +158,8 @@ static int run_once(struct connection *c)
 static bool is_exempt(const struct connection *c)
 {
     enum conf_content content = c->location->content;
-    return c->location->return_code || content == CONF_CONTENT_STATUS ||
-           content == CONF_CONTENT_STUB_STATUS || c->ex->req.path.data[0] != '/';
+    return c->ex->return_code || content == CONF_CONTENT_STATUS || content == CONF_CONTENT_STUB_STATUS ||
+           c->ex->req.path.data[0] != '/';
 }
 
 /* To a thread or an upstream, which answers later. False: neither. */
@@ -178,7 +178,7 @@ void request_run(struct connection *c)
 {
     for (;;) {
         const struct location *l = c->location;
-        if (l->return_code == CLOSE_WITHOUT_ANSWER) {
+        if (c->ex->return_code == CLOSE_WITHOUT_ANSWER) {
             connection_close(c);
             return;
         }
@@ -355,6 +355,6 @@ void request_gone(struct connection *c)
 {
     if (c->ex->res.status == 0 || c->ex->head_bytes_sent == 0)
         c->ex->res.status =
-            c->location->return_code == CLOSE_WITHOUT_ANSWER ? CLOSE_WITHOUT_ANSWER : CLIENT_CLOSED_REQUEST;
+            c->ex->return_code == CLOSE_WITHOUT_ANSWER ? CLOSE_WITHOUT_ANSWER : CLIENT_CLOSED_REQUEST;
     conclude(c);
 }

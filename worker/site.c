@@ -185,12 +185,18 @@ static struct location *build_location(struct site *site, const struct conf_loca
     l->keeps_body = c->content == CONF_CONTENT_HANDLER || c->content == CONF_CONTENT_PROXY || c->try_files ||
                     c->settings.error_pages;
     l->internal = c->internal;
+    l->ops = site_build_ops(site, c);
     l->realip = site_build_realip(site, &c->settings);
     if (c->proxy)
         l->proxy = site_build_proxy(site, c);
     l->next_made = site->made;
     site->made = l;
     return l;
+}
+
+struct location *site_build_location(struct site *site, const struct conf_location *c)
+{
+    return build_location(site, c, NULL);
 }
 
 static struct http_locations *build_locations(struct site *site, struct vserver *v,
@@ -343,6 +349,8 @@ struct site *site_build(struct conf *conf)
         for (int i = 0; i < c->names.count; i++)
             site_collect_groups(site, c->names.items[i]);
     }
+    site_name_variables(site);
+    site_name_sets(site);
     site_name_maps(site);
     site_build_maps(site);
     site_build_upstreams(site);
@@ -374,6 +382,7 @@ void site_free(struct site *site)
         http_locations_free(v->locations);
     site_free_rewrites(site);
     site_free_maps(site);
+    site_free_ops(site);
     for (struct location *l = site->made; l; l = l->next_made)
         if (l->handler_settings && l->handler->free)
             l->handler->free(l->handler_settings);

@@ -171,6 +171,29 @@ struct site_map {
     struct site_map *next;
 };
 
+/* What "if" asks. */
+enum rewrite_test { TEST_TRUE, TEST_EQUAL, TEST_MATCH, TEST_FILE, TEST_FOLDER, TEST_EXISTS, TEST_EXECUTABLE };
+
+/* A step of the rewrite module, compiled; `kind` is an enum conf_op_kind. */
+struct rewrite_op {
+    int kind;
+    const struct http_template
+        *value; /* set: the value; if: what is tested; rewrite: the replacement; return: the text */
+    const struct http_template *right; /* if: what it is compared with */
+    struct http_regex *regex;
+    int variable; /* set: which; SITE_SET_... */
+    enum rewrite_test test;
+    bool negated;
+    bool last, stop;           /* rewrite: flags */
+    bool drops_args;           /* rewrite: the replacement ends with "?" */
+    int code;                  /* rewrite: of a redirect, 0 none; return */
+    struct rewrite_op *then;   /* if */
+    struct location *location; /* if: its settings */
+    struct rewrite_op *next;
+};
+
+enum { SITE_SET_ARGS = -1, SITE_SET_LIMIT_RATE = -2 };
+
 struct location {
     const struct settings *settings;
     enum conf_content content;
@@ -190,6 +213,7 @@ struct location {
     int conn_limit_count, req_limit_count;
     struct added_header *added;
     int added_count;
+    struct rewrite_op *ops;      /* NULL: none */
     struct try_files *try_files; /* NULL: none */
     bool keeps_body;             /* something may read the request's body */
     bool internal;               /* for other locations only */
@@ -239,6 +263,9 @@ struct site {
     const struct http_template **zone_keys; /* in the order of conf's keyed_zones */
     struct http_scope scope;                /* groups of all regular expressions, and maps */
     struct site_map *maps;
+    int set_count;                  /* variables that `set` makes */
+    struct http_regex **op_regexes; /* for freeing */
+    int op_regex_count;
 };
 
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
@@ -255,6 +282,11 @@ void site_build_upstreams(struct site *site);
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
 /* Named groups of a regular expression may be used before it. */
 void site_collect_groups(struct site *site, struct slice pattern);
+void site_name_variables(struct site *site);
+void site_name_sets(struct site *site);
+struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);
+void site_free_ops(struct site *site);
+struct location *site_build_location(struct site *site, const struct conf_location *c);
 void site_name_maps(struct site *site);
 void site_build_maps(struct site *site);
 void site_free_maps(struct site *site);

@@ -33,8 +33,10 @@ bool try_files_pass(struct connection *c)
         bool folder = text.len && text.data[text.len - 1] == '/';
         if (text.len == 0 || memchr(text.data, '\0', text.len) || !exists(path_of(ex, l, text), folder))
             continue;
-        if (text.data[0] == '/')
+        if (text.data[0] == '/') {
             ex->req.path = text;
+            ex->rewritten = true;
+        }
         return true;
     }
     if (t->code)

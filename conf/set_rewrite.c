@@ -1,0 +1,93 @@
+/*
+ * conf/set_rewrite.c - the steps of the rewrite module: return, rewrite, set, if, break.
+ */
+#include "conf/conf.h"
+#include "conf/directive.h"
+
+static struct conf_op *add_op(struct conf_walk *w, enum conf_op_kind kind, const struct conf_node *n)
+{
+    struct conf_op *op = conf_must(arena_zalloc(&w->conf->arena, sizeof *op)), **tail = &w->location->ops;
+    *op = (struct conf_op){.kind = kind, .node = n};
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = op;
+    return op;
+}
+
+static bool redirects(int code)
+{
+    return code == 301 || code == 302 || code == 303 || code == 307 || code == 308;
+}
+
+/* return CODE [TEXT] | return CODE URL | return URL */
+void conf_set_return(struct conf_walk *w, const struct conf_node *n)
+{
+    if (w->location->ret)
+        return; /* the first one answers; nginx runs no further either */
+    struct conf_return *r = conf_must(arena_zalloc(&w->conf->arena, sizeof *r));
+    int64_t code;
+    r->node = n;
+    if (conf_parse_number(n->args[0], &code) && code >= 100 && code <= 999) {
+        r->code = (int)code;
+        if (n->nargs == 2)
+            r->text = n->args[1];
+        if (redirects(r->code) && !r->text.data)
+            r->text = SLICE("");
+    } else if (n->nargs == 1 && (slice_starts(n->args[0], SLICE("http://")) ||
+                                 slice_starts(n->args[0], SLICE("https://")) || n->args[0].data[0] == '$')) {
+        r->code = 302;
+        r->text = n->args[0];
+    } else {
+        conf_error(
+            &w->conf->errors, n,
+            "invalid return code \"%.*s\"; it is a number from 100 to 999: return CODE [TEXT | URL]; or return URL;",
+            SLICE_ARGS(n->args[0]));
+        return;
+    }
+    if (w->location->ops || w->location->is_if)
+        add_op(w, CONF_OP_RETURN, n)->ret = r;
+    else
+        w->location->ret = r; /* the first step of all: what follows never runs */
+}
+
+/* rewrite REGEX REPLACEMENT [FLAG]; set $NAME VALUE; break; what they say is checked when they are compiled. */
+void conf_set_rewrite(struct conf_walk *w, const struct conf_node *n)
+{
+    add_op(w,
+           slice_eq(n->name, SLICE("set"))     ? CONF_OP_SET
+           : slice_eq(n->name, SLICE("break")) ? CONF_OP_BREAK
+                                               : CONF_OP_REWRITE,
+           n);
+}
+
+/* if (CONDITION) { ... }: settings of its own, which inherit from the location around it. */
+void conf_set_if(struct conf_walk *w, const struct conf_node *n)
+{
+    if (w->location->is_if) {
+        conf_error(&w->conf->errors, n,
+                   "\"if\" directive is not allowed inside another one; its place is: server, location");
+        return;
+    }
+    struct conf_location *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l)), **tail = &w->location->ifs;
+    *l = (struct conf_location){.match = w->location->match,
+                                .pattern = w->location->pattern,
+                                .parent = w->location,
+                                .is_if = true,
+                                .node = n};
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = l;
+    add_op(w, CONF_OP_IF, n)->then = l;
+    conf_unset(&l->settings);
+    struct conf_walk inner = {.conf = w->conf,
+                              .context = CONF_LOCATION,
+                              .settings = &l->settings,
+                              .server = w->server,
+                              .location = l};
+    conf_walk_block(&inner, n->children);
+    if (l->content == CONF_CONTENT_STATIC) { /* it answers as the location around it does */
+        l->content = w->location->content;
+        l->handler = w->location->handler;
+        l->proxy = w->location->proxy;
+    }
+}

@@ -1,0 +1,141 @@
+"""The rewrite module: rewrite, set, if, break, return, in the order in which nginx runs them."""
+
+import pytest
+from proxylib import answer, backend  # noqa: F401 - a fixture
+from weirlib import config
+from wire import ask, head
+
+
+def get(weir, target="/", *fields, host="localhost"):
+    return ask(weir.port, head(f"GET {target} HTTP/1.1", *fields, host=f"Host: {host}"))
+
+
+def shown(weir, target, *fields, **options):
+    return get(weir, target, *fields, **options).text.strip()
+
+
+SHOW = 'location /show { return 200 "$uri|$args|$request_uri"; }'
+
+
+def test_last_looks_for_another_location(weir):
+    weir.start(config(SHOW + "location /a { rewrite ^/a/(.*)$ /show/$1 last; return 200 no; }"
+                      "location /b { rewrite ^/b/(?<rest>.*)$ /show/$rest?x=1 last; }"
+                      "location /c { rewrite ^ /show/c? last; } location /d { rewrite ^/d /e; rewrite ^/e /show/e; }"))
+    assert shown(weir, "/a/1?q=2") == "/show/1|q=2|/a/1?q=2" and shown(weir, "/b/z?q=2") == "/show/z|x=1&q=2|/b/z?q=2"
+    assert shown(weir, "/c?q=2") == "/show/c||/c?q=2" and shown(weir, "/d") == "/show/e||/d"
+
+
+def test_break_stays(weir):
+    weir.write("text", "html/new.txt")
+    weir.start(config("root {tmp}/html;" + SHOW + "location /a { rewrite ^ /new.txt break; return 200 no; }"
+                      "location /b { break; return 200 no; } location /c { set $x 1; break; set $x 2; }"))
+    weir.expect_log("No such file")
+    assert shown(weir, "/a") == "text" and get(weir, "/b").status == 404
+
+
+def test_redirects(weir):
+    weir.start(config("location /p { rewrite ^/p/(.*) /new/$1 permanent; } location /r { rewrite ^/r /new redirect; }"
+                      "location /h { rewrite ^/h/(.*) http://other.example/$1; } location /s { rewrite ^ $scheme://$host/x; }"
+                      "location /q { rewrite ^ /new? redirect; }"))
+    found = {}
+    for target in ("/p/a?b=c", "/r?x", "/h/y?z", "/s", "/q?gone", "/h/%20%09X"):
+        reply = get(weir, target)
+        found[target] = (reply.status, reply.header("Location"))
+    base = f"http://localhost:{weir.port}"
+    assert found == {"/p/a?b=c": (301, f"{base}/new/a?b=c"), "/r?x": (302, f"{base}/new?x"),
+                     "/h/y?z": (302, "http://other.example/y?z"), "/s": (302, "http://localhost/x"),
+                     "/q?gone": (302, f"{base}/new"), "/h/%20%09X": (302, "http://other.example/%20%09X")}
+
+
+def test_server_steps_come_first(weir):
+    weir.start(config("rewrite ^/old/(.*)$ /show/$1; set $who server; if ($arg_stop) { return 403; }"
+                      "location /show { set $seen $who; return 200 $uri|$seen; } location /old { return 200 no; }"))
+    assert shown(weir, "/old/x") == "/show/x|server" and get(weir, "/old/x?stop=1").status == 403
+
+
+def test_cycle_is_bounded(weir):
+    weir.start(config("location /a { rewrite ^ /b last; } location /b { rewrite ^ /a last; }"))
+    weir.expect_log("redirection cycle")
+    assert get(weir, "/a").status == 500
+
+
+def test_set(weir):
+    weir.start(config('set $outer "o"; location / { set $a 1; set $b "$a-$arg_x"; set $a "$a$a"; return 200 "$a|$b|$outer|$never"; '
+                      "if ($arg_y) { set $never 1; } } location /args { set $args new=1; return 200 $args|$arg_new; }"))
+    assert shown(weir, "/?x=5") == "11|1-5|o|" and shown(weir, "/args?old=1") == "new=1|1"
+
+
+CONDITIONS = [("($arg_a)", "a=1", True), ("($arg_a)", "a=0", False), ("($arg_a)", "", False), ("($arg_a)", "a=00", True),
+              ("($arg_a = x)", "a=x", True), ("($arg_a = x)", "a=X", False), ("($arg_a != x)", "a=y", True),
+              ('($arg_a = "")', "", True), ("($arg_a = $arg_b)", "a=1&b=1", True), ("( $arg_a = x )", "a=x", True),
+              ("($arg_a ~ ^X)", "a=xy", False), ("($arg_a ~* ^X)", "a=xy", True), ("($arg_a !~ ^x)", "a=y", True),
+              ('($arg_a ~* "(one|two)")', "a=TWO", True), ("($arg_a !~* b)", "a=abc", False),
+              ("($request_method = GET)", "", True), ("($http_x ~ \"^(a|b)$\")", "", False),
+              ("(-f {tmp}/html/file)", "", True), ("(-f {tmp}/html)", "", False), ("(-d {tmp}/html)", "", True),
+              ("(!-d {tmp}/html)", "", False), ("(-e {tmp}/html/file)", "", True), ("(!-e {tmp}/none)", "", True),
+              ("(-x {tmp}/html)", "", True), ("(-f $document_root/file)", "", True), ("(!-f $request_filename)", "", True)]
+
+
+@pytest.mark.parametrize("condition,args,holds", CONDITIONS)
+def test_if(weir, condition, args, holds):
+    weir.write("x", "html/file")
+    weir.start(config("root {tmp}/html; location / { if " + condition + " { return 200 yes; } return 200 no; }"))
+    assert shown(weir, "/?" + args) == ("yes" if holds else "no")
+
+
+def test_captures_of_if(weir):
+    weir.start(config("location / { if ($http_cookie ~* \"id=([^;]+)(?:;|$)\") { set $id $1; } return 200 \"[$id]\"; }"))
+    assert shown(weir, "/", "Cookie: a=b; ID=42; c=d") == "[42]" and shown(weir, "/") == "[]"
+
+
+def test_settings_inside_if(weir, backend):
+    up, mobile = backend(answer(b"desktop")), backend(answer(b"mobile"))
+    weir.start(config(f"location / {{ add_header X-Where out; proxy_pass http://{up.address}; if ($http_user_agent ~ Phone) {{ "
+                      f"proxy_pass http://{mobile.address}; add_header X-Where in; }} if ($arg_h) {{ add_header X-H 1; }} }}"))
+    assert shown(weir, "/") == "desktop" and get(weir, "/").header("X-Where") == "out"
+    assert shown(weir, "/", "User-Agent: Phone") == "mobile"
+    assert get(weir, "/", "User-Agent: Phone").header("X-Where") == "in"
+    inside = get(weir, "/?h=1")
+    assert inside.text == "desktop" and inside.header("X-H") == "1" and inside.header("X-Where") is None
+
+
+def test_rewritten_path_goes_to_the_upstream(weir, backend):
+    up = backend()
+    weir.start(config(f"location /api/ {{ rewrite ^/api/(.*)$ /v2/$1 break; proxy_pass http://{up.address}; }}"
+                      f"location /uri/ {{ rewrite ^/uri/(.*)$ /final/$1 break; proxy_pass http://{up.address}/ignored/; }}"
+                      f"location /l/ {{ rewrite ^/l/(.*)$ /uri2/$1 last; }} location /uri2/ {{ proxy_pass http://{up.address}/x/; }}"))
+    seen = {}
+    for target in ("/api/a%20b?c=d", "/uri/z?q", "/l/z?q"):
+        assert get(weir, target).status == 200
+        seen[target] = up.call.target
+    assert seen == {"/api/a%20b?c=d": "/v2/a%20b?c=d", "/uri/z?q": "/final/z?q", "/l/z?q": "/x/z?q"}
+
+
+def test_body_is_bounded_by_the_location_that_answers(weir, backend):
+    up = backend()
+    weir.start(config("client_max_body_size 10; location /a { rewrite ^ /big last; } "
+                      f"location /big {{ client_max_body_size 1m; proxy_pass http://{up.address}; }}"))
+    assert weir.get("/a", method="POST", body=b"x" * 1000).status == 200 and up.call.body == b"x" * 1000
+    assert weir.get("/other", method="POST", body=b"x" * 1000).status == 413
+
+
+def test_return_after_steps(weir):
+    weir.start(config('location / { set $code here; return 200 "$code"; return 201; }'
+                      "location /m { if ($request_method = POST) { return 405; } return 204; }"))
+    assert shown(weir, "/") == "here" and get(weir, "/m").status == 204
+    assert weir.get("/m", method="POST", body=b"").status == 405
+
+
+def test_regex_without_a_match_leaves_the_path(weir):
+    weir.start(config('location / { rewrite ^/nomatch /x last; rewrite "^/a{2}$" /two break; return 200 $uri; }'))
+    assert shown(weir, "/a") == "/a"
+
+
+@pytest.mark.parametrize("wrong", [
+    "rewrite ^(;", "rewrite ( /x;", "rewrite ^ /x sometimes;", "rewrite ^;", "set x 1;", "set $ 1;", "set $uri 1;", "set $x;",
+    "if { }", "if $x { }", "if ($arg_a = ) { }", "if ($arg_a == x) { }", "if ($arg_a ~ \"(\") { }", "if (arg) { }",
+    "if (-q /x) { }", "if ($nosuch) { }", "if ($arg_a) { location /x { } }", "if ($arg_a) { if ($arg_b) { } }",
+    "if ($arg_a) { proxy_pass http://127.0.0.1:1/uri; }", "break now;", "if ($arg_a) { nosuch 1; }", "set $y $nosuch;"])
+def test_wrong_settings(weir, wrong):
+    result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
+    assert result.returncode == 1 and "weir.conf:" in result.stderr

@@ -1,0 +1,238 @@
+/*
+ * worker/rewrite.c - running the steps of the rewrite module: set, if, rewrite, break, return (nginx,
+ * ngx_http_rewrite_module).
+ *
+ * The server's steps run first, then those of the location that the path leads to; a path that has changed leads to
+ * another location, and so on, ten times at most.
+ */
+#include "worker/core.h"
+
+#include "conf/directive.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CYCLES_MAX = 10 };
+
+enum progress {
+    GO_ON,
+    LOOK_AGAIN, /* rewrite ... last: another location */
+    STOP,       /* break */
+    ANSWER      /* return, or a redirect */
+};
+
+static enum progress run(struct connection *c, const struct rewrite_op *ops, bool *changed);
+
+/* --- set --- */
+
+static void set_variable(struct connection *c, const struct rewrite_op *op)
+{
+    struct http_exchange *ex = c->ex;
+    int64_t rate;
+    struct slice value = http_template_expand(op->value, ex);
+    if (op->variable == SITE_SET_ARGS) {
+        ex->req.args = arena_dup(&ex->arena, value);
+        return;
+    }
+    if (op->variable == SITE_SET_LIMIT_RATE) {
+        ex->rate_is_set = conf_parse_size(value, &rate);
+        ex->rate = ex->rate_is_set ? (uint64_t)rate : 0;
+        return;
+    }
+    if (!ex->set_values)
+        ex->set_values =
+            arena_zalloc(&ex->arena, (size_t)connection_worker(c)->site->set_count * sizeof *ex->set_values);
+    if (ex->set_values)
+        ex->set_values[op->variable] = value.len ? arena_dup(&ex->arena, value) : SLICE("");
+}
+
+/* --- if --- */
+
+static bool test_file(const struct rewrite_op *op, struct slice path)
+{
+    struct stat st;
+    if (path.len == 0 || stat(path.data, &st) < 0)
+        return false;
+    switch (op->test) {
+    case TEST_FILE:
+        return S_ISREG(st.st_mode);
+    case TEST_FOLDER:
+        return S_ISDIR(st.st_mode);
+    case TEST_EXECUTABLE:
+        return access(path.data, X_OK) == 0;
+    default:
+        return true;
+    }
+}
+
+static bool holds(struct connection *c, const struct rewrite_op *op)
+{
+    struct http_exchange *ex = c->ex;
+    struct slice left = http_template_expand(op->value, ex);
+    bool result;
+    switch (op->test) {
+    case TEST_TRUE:
+        result = left.len > 0 && !slice_eq(left, SLICE("0"));
+        break;
+    case TEST_EQUAL:
+        result = slice_eq(left, http_template_expand(op->right, ex));
+        break;
+    case TEST_MATCH:
+        result = http_regex_match(op->regex, left, &ex->location_captures);
+        break;
+    default: /* paths end with a zero byte */
+        result = test_file(op, arena_printf(&ex->arena, "%.*s", (int)left.len, left.len ? left.data : ""));
+    }
+    return result != op->negated;
+}
+
+static enum progress run_if(struct connection *c, const struct rewrite_op *op, bool *changed)
+{
+    if (!holds(c, op))
+        return GO_ON;
+    if (op->location)
+        request_use_location(c, op->location);
+    return run(c, op->then, changed);
+}
+
+/* --- rewrite --- */
+
+/* In a Location header: what a path may not hold is encoded; "%" stays, as it may be an encoding already. */
+static struct slice encode_url(struct http_exchange *ex, struct slice url)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = arena_alloc(&ex->arena, 3 * url.len + 1);
+    size_t n = 0;
+    for (size_t i = 0; out && i < url.len; i++) {
+        unsigned char byte = (unsigned char)url.data[i];
+        if (byte > ' ' && byte < 0x7f && byte != '"') {
+            out[n++] = (char)byte;
+            continue;
+        }
+        out[n++] = '%';
+        out[n++] = digits[byte >> 4];
+        out[n++] = digits[byte & 15];
+    }
+    return (struct slice){out, out ? n : 0};
+}
+
+/* The client's arguments behind those of the replacement. */
+static struct slice join_args(struct http_exchange *ex, const struct rewrite_op *op, struct slice own)
+{
+    struct slice old = ex->req.args;
+    if (op->drops_args || old.len == 0)
+        return own;
+    return own.len ? arena_printf(&ex->arena, "%.*s&%.*s", SLICE_ARGS(own), SLICE_ARGS(old)) : old;
+}
+
+static enum progress redirect(struct connection *c, const struct rewrite_op *op, struct slice path,
+                              struct slice args)
+{
+    struct http_exchange *ex = c->ex;
+    struct slice url =
+        args.len ? arena_printf(&ex->arena, "%.*s?%.*s", SLICE_ARGS(path), SLICE_ARGS(args)) : path;
+    ex->return_code = op->code;
+    ex->return_text = http_template_constant(&ex->arena, encode_url(ex, url));
+    return ANSWER;
+}
+
+static enum progress run_rewrite(struct connection *c, const struct rewrite_op *op, bool *changed)
+{
+    struct http_exchange *ex = c->ex;
+    if (!http_regex_match(op->regex, ex->req.path, &ex->location_captures))
+        return GO_ON;
+    struct slice text = arena_dup(&ex->arena, http_template_expand(op->value, ex));
+    const char *mark = text.len ? memchr(text.data, '?', text.len) : NULL;
+    struct slice path = {text.data, mark ? (size_t)(mark - text.data) : text.len};
+    struct slice own = mark ? slice_from(text, path.len + 1) : (struct slice){0};
+    if (c->location && c->location->settings->rewrite_log)
+        http_log(ex, LOG_LEVEL_NOTICE, "rewritten data: \"%.*s\", args: \"%.*s\"", SLICE_ARGS(path),
+                 (int)own.len, own.len ? own.data : "");
+    struct slice args = join_args(ex, op, own);
+    if (op->code)
+        return redirect(c, op, path, args);
+    if (path.len == 0 || path.data[0] != '/') {
+        http_log(ex, LOG_LEVEL_ERROR, "the rewritten URI \"%.*s\" does not begin with \"/\"",
+                 SLICE_ARGS(path));
+        ex->return_code = 500;
+        ex->return_text = NULL;
+        return ANSWER;
+    }
+    ex->req.path = path;
+    ex->req.args = args;
+    ex->rewritten = true;
+    ex->path_is_final = op->stop;
+    *changed = !op->stop;
+    return op->last ? LOOK_AGAIN : op->stop ? STOP : GO_ON;
+}
+
+/* --- all of them --- */
+
+static enum progress run(struct connection *c, const struct rewrite_op *ops, bool *changed)
+{
+    enum progress progress = GO_ON;
+    for (const struct rewrite_op *op = ops; op && progress == GO_ON; op = op->next) {
+        switch (op->kind) {
+        case CONF_OP_SET:
+            set_variable(c, op);
+            break;
+        case CONF_OP_IF:
+            progress = run_if(c, op, changed);
+            break;
+        case CONF_OP_REWRITE:
+            progress = run_rewrite(c, op, changed);
+            break;
+        case CONF_OP_RETURN:
+            c->ex->return_code = op->code;
+            c->ex->return_text = op->value;
+            progress = ANSWER;
+            break;
+        default:
+            progress = STOP;
+        }
+    }
+    return progress;
+}
+
+static const struct location *find(struct connection *c)
+{
+    return site_find_location(c->ex->server, c->ex->req.path, &c->ex->location_captures);
+}
+
+void rewrite_in_location(struct connection *c, const struct location *l)
+{
+    for (int cycles = 0;; cycles++) {
+        bool changed = false;
+        c->ex->path_is_final = false;
+        request_use_location(c, l);
+        if (!l->ops || run(c, l->ops, &changed) == ANSWER || !changed)
+            return;
+        if (cycles >= CYCLES_MAX) {
+            http_log(c->ex, LOG_LEVEL_ERROR,
+                     "rewrite or internal redirection cycle while processing \"%.*s\"",
+                     SLICE_ARGS(c->ex->req.path));
+            c->ex->return_code = 500;
+            c->ex->return_text = NULL;
+            return;
+        }
+        c->ex->location_captures.count = 0;
+        l = find(c);
+    }
+}
+
+void rewrite_route(struct connection *c)
+{
+    const struct vserver *server = c->ex->server;
+    bool changed;
+    if (server->top->ops && c->ex->req.path.data[0] == '/') {
+        request_use_location(c, server->top);
+        if (run(c, server->top->ops, &changed) == ANSWER)
+            return;
+        c->ex->location_captures.count = 0;
+    }
+    const struct location *l = find(c);
+    if (l == server->top)
+        request_use_location(c, l); /* its steps have run */
+    else
+        rewrite_in_location(c, l);
+}

@@ -1,0 +1,68 @@
+/*
+ * worker/variables.c - variables that need to know the location: its files, its limits.
+ */
+#include "worker/core.h"
+
+#include "handlers/static.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#define GETTER(name) static struct slice name(struct http_exchange *ex, const void *data)
+
+static const struct settings *settings_of(const struct http_exchange *ex)
+{
+    const struct location *l = ex->location;
+    return l ? l->settings : NULL;
+}
+
+GETTER(get_document_root)
+{
+    const struct settings *s = settings_of(ex);
+    (void)data;
+    return !s ? SLICE("") : s->alias.data ? s->alias : s->root;
+}
+
+GETTER(get_realpath_root)
+{
+    char path[PATH_MAX];
+    struct slice root = get_document_root(ex, data);
+    return root.len && realpath(root.data, path) ? arena_dup(&ex->arena, slice_of(path)) : SLICE("");
+}
+
+GETTER(get_request_filename)
+{
+    const struct settings *s = settings_of(ex);
+    (void)data;
+    return s && ex->req.path.len ? static_path(ex, s, ex->req.path) : SLICE("");
+}
+
+GETTER(get_limit_rate)
+{
+    (void)data;
+    return arena_printf(&ex->arena, "%llu", (unsigned long long)ex->rate);
+}
+
+/* What is in memory; a body in a file is not read for a variable. */
+GETTER(get_request_body)
+{
+    (void)data;
+    return ex->body_fd < 0 ? buf_slice(&ex->body) : SLICE("");
+}
+
+void site_name_variables(struct site *site)
+{
+    static const struct {
+        const char *name;
+        struct slice (*get)(struct http_exchange *ex, const void *data);
+    } all[] = {{"document_root", get_document_root},
+               {"realpath_root", get_realpath_root},
+               {"request_filename", get_request_filename},
+               {"limit_rate", get_limit_rate},
+               {"request_body", get_request_body}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct http_user_variable *v = site_array(site, 1, sizeof *v);
+        *v = (struct http_user_variable){slice_of(all[i].name), all[i].get, NULL, site->scope.variables};
+        site->scope.variables = v;
+    }
+}
