@@ -59,6 +59,7 @@ struct conf_directive {
 /* The tables, each ended by a row without a name. */
 extern const struct conf_directive conf_core_directives[];
 extern const struct conf_directive conf_http_directives[];
+extern const struct conf_directive conf_header_directives[];
 extern const struct conf_directive conf_proxy_directives[];
 extern const struct conf_directive conf_upstream_directives[];
 

@@ -50,6 +50,7 @@ bool conf_document(struct buf *out)
              "unit. `include FILE|PATTERN;` may stand anywhere.\n\n");
     return ok && print_table("Core", conf_core_directives, out) &&
            print_table("HTTP", conf_http_directives, out) &&
+           print_table("Access, headers, compression", conf_header_directives, out) &&
            print_table("Proxy", conf_proxy_directives, out) &&
            print_table("Upstream", conf_upstream_directives, out);
 }

@@ -72,6 +72,7 @@ static void copy_log_levels(struct conf_error_log *to, const struct conf_error_l
 static void copy_settings(struct settings *to, const struct settings *from)
 {
     copy_rows(conf_http_directives, to, from);
+    copy_rows(conf_header_directives, to, from);
     copy_rows(conf_proxy_directives, to, from);
     to->keepalive_timeout_ms = from->keepalive_timeout_ms;
     to->keepalive_header_s = from->keepalive_header_s;

@@ -229,6 +229,21 @@ enum conf_ignore_header {
     CONF_IGNORE_BUFFERING = 1 << 2
 };
 
+/* Bits of gzip_proxied. */
+enum conf_gzip_proxied {
+    CONF_GZIP_OFF = 1 << 0,
+    CONF_GZIP_EXPIRED = 1 << 1,
+    CONF_GZIP_NO_CACHE = 1 << 2,
+    CONF_GZIP_NO_STORE = 1 << 3,
+    CONF_GZIP_PRIVATE = 1 << 4,
+    CONF_GZIP_NO_LAST_MODIFIED = 1 << 5,
+    CONF_GZIP_NO_ETAG = 1 << 6,
+    CONF_GZIP_AUTH = 1 << 7,
+    CONF_GZIP_ANY = 1 << 8
+};
+
+enum conf_gzip_static { CONF_GZIP_STATIC_OFF, CONF_GZIP_STATIC_ON, CONF_GZIP_STATIC_ALWAYS };
+
 enum conf_proxy_protocol { CONF_PROXY_PROTOCOL_OFF, CONF_PROXY_PROTOCOL_V1, CONF_PROXY_PROTOCOL_V2 };
 
 enum conf_content {
@@ -290,6 +305,12 @@ struct settings {
     int64_t proxy_request_ids;
     const struct conf_node *limit_rate;
     int64_t limit_rate_after;
+    struct conf_lines *access; /* allow, deny */
+    const struct conf_node *expires;
+    int64_t etag;
+    int64_t gzip, gzip_min_length, gzip_comp_level, gzip_http_version, gzip_vary, gzip_proxied, gzip_buffers;
+    int64_t gzip_static; /* enum conf_gzip_static */
+    struct conf_lines *gzip_types, *gzip_disable;
     int64_t rewrite_log;
     struct conf_lines *maps, *add_headers;
     struct conf_error_log *error_logs; /* of this level and below; NULL: those of the main level */

@@ -270,8 +270,6 @@ const struct conf_directive conf_http_directives[] = {
      "", "The location is for internal redirects only; clients get 404."},
     {"map", CONF_HTTP, 2, 2, CONF_LINES, FIELD(maps), 0, 0, NULL, -1, NULL,
      "SOURCE $NAME { KEY VALUE; ... }", "A variable whose value depends on another text. Keys: texts, ~REGEX, ~*REGEX, default, hostnames (then also *.HOST and HOST.*)."},
-    {"add_header", HTTP_ALL, 2, 3, CONF_LINES, FIELD(add_headers), 0, 0, NULL, -1, NULL,
-     "NAME VALUE [always]", "A header of answers with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, or always. Inherited where a level has none."},
     {"error_page", HTTP_ALL, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_error_page,
      "CODE ... [=[CODE]] URI", "What to show for these codes."},
     {"access_log", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_access_log,

@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const struct conf_directive *const conf_tables[] = {conf_core_directives, conf_http_directives,
-                                                    conf_proxy_directives, conf_upstream_directives, NULL};
+const struct conf_directive *const conf_tables[] = {conf_core_directives,     conf_http_directives,
+                                                    conf_header_directives,   conf_proxy_directives,
+                                                    conf_upstream_directives, NULL};
 
 void *conf_must(void *p)
 {

@@ -5,6 +5,7 @@
 #include "handlers/static.h"
 
 #include "handlers/return.h"
+#include "http/encoding.h"
 #include "http/range.h"
 #include "http/uri.h"
 
@@ -115,6 +116,22 @@ static int answer_ranges(struct http_exchange *ex, const struct file_entry *e, s
                : 500;
 }
 
+/* gzip_static: the compressed file beside this one, held; NULL: there is none, or it is not wanted. */
+static struct file_entry *find_compressed(struct http_exchange *ex, const struct settings *s,
+                                          struct slice path, struct file_cache *cache)
+{
+    if (s->gzip_static == CONF_GZIP_STATIC_OFF ||
+        (s->gzip_static == CONF_GZIP_STATIC_ON && !http_accepts_gzip(&ex->req)))
+        return NULL;
+    struct slice name = arena_printf(&ex->arena, "%.*s.gz", SLICE_ARGS(path));
+    struct file_entry *e = name.data ? file_cache_get(cache, name) : NULL;
+    if (e && !S_ISREG(e->st.st_mode)) {
+        file_entry_release(e);
+        e = NULL;
+    }
+    return e;
+}
+
 static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)
 {
     struct http_response *res = &ex->res;
@@ -126,7 +143,7 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
     if (!res->keeps_type)
         res->content_type = e->type;
     res->last_modified = e->last_modified;
-    res->etag = e->etag;
+    res->etag = s->etag ? e->etag : (struct slice){0};
     res->accept_ranges = true;
     switch (http_check_conditions(&ex->req, e->etag, e->st.st_mtim.tv_sec)) {
     case HTTP_NOT_MODIFIED:
@@ -200,7 +217,16 @@ int static_answer(struct http_exchange *ex, const struct settings *s, const stru
     struct slice path = alias ? http_template_expand(alias, ex) : static_path(ex, s, uri);
     if (!path.data)
         return 500;
-    struct file_entry *e = file_cache_get(cache, path);
+    struct file_entry *e = find_compressed(ex, s, path, cache);
+    if (s->gzip_static != CONF_GZIP_STATIC_OFF && s->gzip_vary)
+        http_add_header(&ex->res, &ex->arena, SLICE("Vary"), SLICE("Accept-Encoding"));
+    if (e) {
+        ex->res.content_type = type_of(s, path);
+        ex->res.keeps_type = true;
+        http_add_header(&ex->res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip"));
+    } else {
+        e = file_cache_get(cache, path);
+    }
     if (!e)
         return open_failed(ex, path);
     if (S_ISREG(e->st.st_mode)) {

@@ -34,6 +34,7 @@ struct http_try {
 };
 
 struct permits;
+struct http_gzip;
 
 struct http_exchange {
     struct arena arena;
@@ -72,7 +73,8 @@ struct http_exchange {
     const char *limit_status, *limit_reason; /* of the limits of concurrency; NULL where none applies */
     struct slice limit_zone;
     uint64_t limit_queue_ms;
-    struct permits *permits;                          /* worker/limit.c: what the request holds */
+    struct http_gzip *gzip;  /* worker/gzip.c: compresses the answer's body; NULL: nothing does */
+    struct permits *permits; /* worker/limit.c: what the request holds */
     const char *limit_conn_status, *limit_req_status; /* of nginx's limits; NULL where none applies */
     uint32_t conn_permits[8];                         /* worker/limit_keyed.c */
     int conn_permit_count;
@@ -91,8 +93,8 @@ struct http_exchange {
     struct slice proxy_host;        /* $proxy_host, once a proxy has the request */
     int forced_status;              /* of the answer that an error page belongs to; 0: none */
     bool in_error_page;             /* its own errors are shown plainly */
-    bool path_is_final; /* by rewrite ... break: proxy_pass passes it on as it is */
-    bool rewritten; /* the path is no longer that of the request line */
+    bool path_is_final;             /* by rewrite ... break: proxy_pass passes it on as it is */
+    bool rewritten;                 /* the path is no longer that of the request line */
     int map_depth;                  /* maps being looked up: bounded, so that they cannot go round */
     int return_code;                /* of "return", for this location; 0: none */
     const void *return_text;        /* a struct http_template, or NULL */

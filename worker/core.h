@@ -211,6 +211,12 @@ struct buf *send_buffer(struct connection *c);
 /* Sends what waits. False when the socket takes no more for now, or failed (then the connection is closed). */
 bool send_flush(struct connection *c, bool more_follows);
 
+/* The same as it is, also where the answer is compressed: for worker/gzip.c. */
+bool send_framed(struct connection *c, struct slice stretch);
+
+/* The next step of compressing a body whose pieces are known. True when something came of it, or it has ended. */
+bool send_compressed(struct connection *c);
+
 /* A stretch of a body whose source is a handler or an upstream goes into the output, framed. */
 bool send_stretch(struct connection *c, struct slice stretch);
 
@@ -249,6 +255,16 @@ bool request_has_error_page(const struct connection *c, int status);
 
 /* The body is there, or goes on to an upstream while it comes. */
 void request_run(struct connection *c);
+
+/* --- worker/access.c --- */
+
+/* True: allow and deny let the client in. False: it has been answered. */
+bool access_pass(struct connection *c);
+
+/* --- worker/headers.c --- */
+
+/* Adds what the configuration adds to answers. False: out of memory. */
+bool headers_add(struct connection *c);
 
 /* --- worker/rewrite.c --- */
 

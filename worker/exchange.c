@@ -1,7 +1,7 @@
 /*
  * worker/exchange.c - exchanges: kept for reuse, begun, copied when a job takes one away, freed.
  */
-#include "worker/core.h"
+#include "worker/gzip.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -81,6 +81,7 @@ void exchange_destroy(struct http_exchange *ex)
 
 void exchange_drop_held(struct http_exchange *ex)
 {
+    gzip_free(ex);
     if (ex->release)
         ex->release(ex->held);
     ex->release = NULL;

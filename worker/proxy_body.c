@@ -8,6 +8,7 @@
 #include "worker/proxy_internal.h"
 
 #include "base/fd.h"
+#include "worker/gzip.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -322,8 +323,9 @@ static bool finish(struct proxy *p)
     struct connection *c = p->c;
     const struct http_response *res = &c->ex->res;
     struct buf *out = send_buffer(c);
-    bool ok = !res->chunked || res->no_body ||
-              (buf_append(out, "0\r\n", 3) && append_trailers(p, out) && buf_append(out, "\r\n", 2));
+    bool ok = gzip_finish(c);
+    if (ok && res->chunked && !res->no_body)
+        ok = buf_append(out, "0\r\n", 3) && append_trailers(p, out) && buf_append(out, "\r\n", 2);
     if (!ok) {
         connection_close(c);
         return false;
@@ -357,8 +359,8 @@ static bool pass_memory(struct proxy *p, uint64_t most)
     struct slice body = buf_slice(&p->in);
     if (body.len > most)
         body.len = (size_t)most;
-    bool direct =
-        !c->ex->res.chunked && !c->ex->res.no_body && body.len > COPIED_BYTES && buf_len(send_buffer(c)) == 0;
+    bool direct = !c->ex->gzip && !c->ex->res.chunked && !c->ex->res.no_body && body.len > COPIED_BYTES &&
+                  buf_len(send_buffer(c)) == 0;
     if (!direct) {
         if (!send_stretch(c, body)) {
             connection_close(c);
@@ -381,7 +383,7 @@ static bool pass_file(struct proxy *p, uint64_t most)
     uint64_t left = spooled(p);
     if (left > most)
         left = most;
-    if (c->ex->res.chunked || c->ex->res.no_body || buf_len(send_buffer(c)) > 0) {
+    if (c->ex->gzip || c->ex->res.chunked || c->ex->res.no_body || buf_len(send_buffer(c)) > 0) {
         if (!buf_reserve(&p->in, PROXY_READ_BYTES)) {
             connection_close(c);
             return false;
@@ -441,6 +443,12 @@ bool proxy_pull(struct connection *c)
         return finish(p);
     if (p->eof)
         return cut(p);
+    if (gzip_is_pending(c->ex)) { /* the upstream has nothing more for now: what it has said goes out */
+        bool ok = gzip_flush(c);
+        if (!ok)
+            connection_close(c);
+        return ok;
+    }
     if (p->paused)
         resume(p);
     connection_set_timer(c, 0); /* it is the upstream that is waited for */

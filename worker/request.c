@@ -1,6 +1,7 @@
 /*
  * worker/request.c - a request from its head to its log line: routing, running, error pages, answering.
  */
+#include "worker/gzip.h"
 #include "worker/proxy.h"
 #include "worker/upstream.h"
 
@@ -188,6 +189,9 @@ void request_run(struct connection *c)
         }
         if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
             return;
+        if (l->access && !c->ex->return_code && c->ex->internal_redirects == 0 && !c->ex->in_error_page &&
+            !access_pass(c))
+            return;
         if (l->try_files && !is_exempt(c) && !try_files_pass(c))
             return;
         if (!is_exempt(c) && pass_on(c))
@@ -238,28 +242,6 @@ static bool append_whole_body(struct connection *c, struct buf *out)
     return true;
 }
 
-static bool is_ordinary(int status)
-{
-    return status == 200 || status == 201 || status == 204 || status == 206 || status == 304 ||
-           (http_is_redirect(status));
-}
-
-/* add_header. False: out of memory. */
-static bool add_headers(struct connection *c)
-{
-    struct http_exchange *ex = c->ex;
-    bool ok = true;
-    for (int i = 0; ok && i < c->location->added_count; i++) {
-        const struct added_header *h = &c->location->added[i];
-        if (!h->always && !is_ordinary(ex->res.status))
-            continue;
-        struct slice value = http_template_expand(h->value, ex);
-        if (value.len && http_is_field_value(value))
-            ok = http_add_header(&ex->res, &ex->arena, h->name, value);
-    }
-    return ok;
-}
-
 static bool write_head(struct connection *c)
 {
     struct worker *w = connection_worker(c);
@@ -304,13 +286,20 @@ void request_answer(struct connection *c, int error)
     request_drop_rest(c);
     set_rate(c);
     c->state = CONNECTION_SEND;
-    if (!add_headers(c) || !write_head(c)) {
+    if (!headers_add(c)) {
+        connection_close(c);
+        return;
+    }
+    gzip_decide(c);
+    if (!write_head(c)) {
         connection_close(c);
         return;
     }
     if (c->job || c->proxy)
         return; /* streams; worker/offload.c or worker/proxy.c goes on */
-    if (append_whole_body(c, send_buffer(c)))
+    if (ex->gzip)
+        send_compressed(c);
+    else if (append_whole_body(c, send_buffer(c)))
         request_done(c);
     else
         connection_set_timer(c, settings(c)->send_timeout_ms);

@@ -6,6 +6,8 @@
  */
 #include "worker/core.h"
 
+#include "worker/gzip.h"
+
 #include "base/log.h"
 
 #include <errno.h>
@@ -13,7 +15,11 @@
 #include <sys/sendfile.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 64 << 10, RATE_STEP_MS = 100 /* what limit_rate lets go at a time */ };
+enum {
+    COMPRESSED_AT_ONCE_BYTES = 512 << 10,
+    COPY_BYTES = 64 << 10,
+    RATE_STEP_MS = 100 /* what limit_rate lets go at a time */
+};
 
 struct buf *send_buffer(struct connection *c)
 {
@@ -83,6 +89,11 @@ bool send_flush(struct connection *c, bool more_follows)
 
 bool send_stretch(struct connection *c, struct slice stretch)
 {
+    return c->ex->gzip ? gzip_stretch(c, stretch) : send_framed(c, stretch);
+}
+
+bool send_framed(struct connection *c, struct slice stretch)
+{
     struct buf *out = send_buffer(c);
     if (c->ex->res.no_body)
         return true;
@@ -133,9 +144,50 @@ uint64_t send_allowance(struct connection *c)
     return 0;
 }
 
+/* The next bytes of the body's first piece: at most COPY_BYTES. Empty: the file is shorter than it was. */
+static struct slice take_piece(struct http_exchange *ex)
+{
+    static char bytes[COPY_BYTES];
+    struct http_piece *p = ex->res.body;
+    size_t most = p->len < COPY_BYTES ? (size_t)p->len : COPY_BYTES;
+    struct slice stretch = {p->data, most};
+    if (p->fd >= 0) {
+        ssize_t n = pread(p->fd, bytes, most, p->offset);
+        stretch = (struct slice){bytes, n > 0 ? (size_t)n : 0};
+    } else {
+        p->data += most;
+    }
+    p->offset += (off_t)stretch.len;
+    p->len -= stretch.len;
+    if (p->len == 0)
+        ex->res.body = p->next;
+    return stretch;
+}
+
+bool send_compressed(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    if (connection_worker(c)->streamed_bytes >= COMPRESSED_AT_ONCE_BYTES || send_allowance(c) == 0)
+        return false; /* the others' turn */
+    struct slice stretch = ex->res.body ? take_piece(ex) : (struct slice){0};
+    bool ok = stretch.len ? gzip_stretch(c, stretch) : !ex->res.body;
+    connection_worker(c)->streamed_bytes += stretch.len;
+    if (ok && !ex->res.body) {
+        ok = gzip_finish(c) &&
+             (!ex->res.chunked || ex->res.no_body || buf_append(send_buffer(c), "0\r\n\r\n", 5));
+        if (ok)
+            request_done(c);
+    }
+    if (!ok)
+        connection_close(c);
+    return ok;
+}
+
 bool send_body(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
+    if (ex->gzip)
+        return send_compressed(c);
     uint64_t sent = 0;
     while (ex->res.body) {
         struct http_piece *p = ex->res.body;

@@ -124,24 +124,6 @@ static void init_handler(struct site *site, struct location *l, const struct con
     }
 }
 
-/* add_header NAME VALUE [always] */
-static void build_added_headers(struct site *site, struct location *l, const struct conf_lines *lines)
-{
-    int count = 0;
-    for (const struct conf_lines *c = lines; c; c = c->next)
-        count++;
-    l->added = site_array(site, count, sizeof *l->added);
-    for (const struct conf_lines *c = lines; c; c = c->next) {
-        const struct conf_node *n = c->node;
-        if (n->nargs == 3 && !slice_eq(n->args[2], SLICE("always")))
-            conf_error(&site->conf->errors, n,
-                       "invalid parameter \"%.*s\" of \"add_header\"; write: NAME VALUE [always]",
-                       SLICE_ARGS(n->args[2]));
-        l->added[l->added_count++] =
-            (struct added_header){n->args[0], site_compile(site, n->args[1], n), n->nargs == 3};
-    }
-}
-
 /* A size, or a text with variables that becomes one. */
 static const struct http_template *build_rate(struct site *site, const struct conf_node *n)
 {
@@ -179,7 +161,10 @@ static struct location *build_location(struct site *site, const struct conf_loca
     if (c->settings.limit_rate)
         l->rate = build_rate(site, c->settings.limit_rate);
     if (c->settings.add_headers)
-        build_added_headers(site, l, c->settings.add_headers);
+        site_build_added_headers(site, l, c->settings.add_headers);
+    if (c->settings.expires)
+        l->expires = site_build_expires(site, c->settings.expires);
+    l->access = site_build_access(site, c->settings.access);
     if (c->try_files)
         l->try_files = site_build_try_files(site, c->try_files);
     l->keeps_body = c->content == CONF_CONTENT_HANDLER || c->content == CONF_CONTENT_PROXY || c->try_files ||

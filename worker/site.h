@@ -157,6 +157,24 @@ struct added_header {
     bool always;
 };
 
+/* expires */
+enum expires_kind { EXPIRES_OFF, EXPIRES_EPOCH, EXPIRES_MAX, EXPIRES_TIME };
+struct expires {
+    enum expires_kind kind;
+    bool modified; /* from when the file was changed */
+    int64_t seconds;
+};
+
+/* allow, deny */
+struct access_rule {
+    bool deny, all, is_unix;
+    struct net_mask mask;
+};
+struct access_rules {
+    struct access_rule *items;
+    int count;
+};
+
 struct try_files {
     const struct http_template **files;
     int count;
@@ -211,6 +229,8 @@ struct location {
     int limit_count;
     struct location_keyed *conn_limits, *req_limits;
     int conn_limit_count, req_limit_count;
+    struct access_rules *access; /* NULL: none */
+    struct expires *expires;     /* NULL: none */
     struct added_header *added;
     int added_count;
     struct rewrite_op *ops;      /* NULL: none */
@@ -284,6 +304,9 @@ struct upstream *site_find_upstream(const struct site *site, struct slice name);
 void site_collect_groups(struct site *site, struct slice pattern);
 void site_name_variables(struct site *site);
 void site_name_sets(struct site *site);
+struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
+struct expires *site_build_expires(struct site *site, const struct conf_node *node);
+void site_build_added_headers(struct site *site, struct location *l, const struct conf_lines *lines);
 struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);
 void site_free_ops(struct site *site);
 struct location *site_build_location(struct site *site, const struct conf_location *c);

@@ -1,0 +1,12 @@
+/*
+ * http/encoding.h - which content codings a client takes.
+ */
+#ifndef WEIR_HTTP_ENCODING_H
+#define WEIR_HTTP_ENCODING_H
+
+#include "http/request.h"
+
+/* Whether Accept-Encoding names gzip, or "*", with a weight above 0 (RFC 9110 section 12.5.3). */
+bool http_accepts_gzip(const struct http_request *req);
+
+#endif

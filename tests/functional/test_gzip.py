@@ -1,0 +1,210 @@
+"""gzip and its kin, expires, etag, allow and deny."""
+
+import gzip
+import os
+import time
+import zlib
+from email.utils import parsedate_to_datetime
+
+import pytest
+from proxylib import answer, backend  # noqa: F401 - a fixture
+from weirlib import config, wait_until
+
+TEXT = "".join(f"line {i} of a text that compresses well\n" for i in range(3000))
+ACCEPT = [("Accept-Encoding", "gzip, deflate")]
+
+
+def plain(reply):
+    assert reply.header("Content-Encoding") == "gzip" and reply.header("Accept-Ranges") is None
+    return gzip.decompress(reply.body).decode()
+
+
+# ---- what is compressed ------------------------------------------------------------------------------------
+
+@pytest.fixture
+def files(weir):
+    for name, text in {"t.html": TEXT, "t.txt": TEXT, "t.json": TEXT, "small.html": "tiny", "big.html": TEXT * 40}.items():
+        weir.write(text, "html/" + name)
+    weir.write("types { text/html html; text/plain txt; application/json json; }", "conf/types")
+    return "root {tmp}/html; include types; gzip on;"
+
+
+@pytest.mark.parametrize("more,name,compressed", [
+    ("", "t.html", True), ("", "t.txt", False), ("gzip_types text/plain;", "t.txt", True), ("gzip_types *;", "t.json", True),
+    ("", "small.html", False), ("gzip_min_length 1;", "small.html", True), ("gzip off;", "t.html", False),
+    ("gzip_min_length 1m;", "t.html", False), ("gzip_comp_level 9;", "t.html", True), ("", "big.html", True),
+    ("sendfile on;", "big.html", True), ("gzip_disable msie6; gzip_buffers 16 8k;", "t.html", True)])
+def test_files(weir, files, more, name, compressed):
+    weir.start(config(files.replace("gzip on;", "" if "gzip off" in more else "gzip on;") + more))
+    text = (weir.tmp / "html" / name).read_text()
+    reply = weir.get("/" + name, headers=ACCEPT)
+    assert (plain(reply) if compressed else reply.text) == text
+    assert weir.get("/" + name).text == text and weir.get("/" + name).header("Content-Encoding") is None
+    assert len(reply.body) < len(text) / 5 if compressed and len(text) > 1000 else True
+
+
+@pytest.mark.parametrize("field,compressed", [("gzip", True), ("GZIP;q=0.5", True), ("*", True), ("gzip;q=0", False),
+                                              ("gzip; q=0.000", False), ("deflate, br", False), ("identity;q=1, *;q=0", False),
+                                              ("br, gzip", True), ("xgzip", False), ("gzip;q=0.01", True), ("", False)])
+def test_accept_encoding(weir, files, field, compressed):
+    weir.start(config(files))
+    reply = weir.get("/t.html", headers=[("Accept-Encoding", field)])
+    assert (reply.header("Content-Encoding") == "gzip") == compressed
+
+
+def test_validators_and_vary(weir, files):
+    weir.start(config(files + "gzip_vary on;"))
+    full, small = weir.get("/t.html"), weir.get("/t.html", headers=ACCEPT)
+    assert small.header("ETag") == "W/" + full.header("ETag") and small.header("Vary") == full.header("Vary") == "Accept-Encoding"
+    assert small.header("Content-Length") is None
+    again = weir.get("/t.html", headers=[*ACCEPT, ("If-None-Match", small.header("ETag"))])
+    assert again.status == 304 and not again.body
+    part = weir.get("/t.html", headers=[*ACCEPT, ("Range", "bytes=0-9")])
+    assert part.status == 206 and part.text == TEXT[:10] and part.header("Content-Encoding") is None
+
+
+def test_head_and_old_clients(weir, files):
+    weir.start(config(files))
+    assert weir.get("/t.html", method="HEAD", headers=ACCEPT).header("Content-Encoding") == "gzip"
+    with weir.connect() as c:
+        c.send(b"GET /t.html HTTP/1.0\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+        assert b"Content-Encoding" not in c.until_close()
+
+
+@pytest.mark.parametrize("mask,compressed", [("off", False), ("any", True), ("no-cache no-store", False), ("no_etag", False),
+                                             ("auth", True), ("expired", False)])
+def test_gzip_proxied(weir, files, mask, compressed):
+    weir.start(config(files + f"gzip_proxied {mask};"))
+    reply = weir.get("/t.html", headers=[*ACCEPT, ("Via", "1.1 x"), ("Authorization", "Basic eA==")])
+    assert (reply.header("Content-Encoding") == "gzip") == compressed
+
+
+def test_upstreams_answers(weir, backend):
+    up = backend(lambda call: {"/len": answer(TEXT.encode(), "Content-Type: text/html"),
+                               "/done": answer(gzip.compress(b"x" * 100), "Content-Type: text/html", "Content-Encoding: gzip"),
+                               "/chunks": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                                          b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in [TEXT[i:i + 999].encode() for i in range(0, len(TEXT), 999)]) +
+                                          b"0\r\n\r\n",
+                               "/500": answer(b"e" * 100, "Content-Type: text/html", status="500 No")}[call.target])
+    weir.start(config(f"gzip on; location / {{ proxy_pass http://{up.address}; }}"))
+    assert plain(weir.get("/len", headers=ACCEPT)) == TEXT == plain(weir.get("/chunks", headers=ACCEPT))
+    assert plain(weir.get("/done", headers=ACCEPT)) == "x" * 100  # once only
+    assert weir.get("/500", headers=ACCEPT).header("Content-Encoding") is None
+
+
+def test_a_stream_is_not_held_up(weir, backend):
+    """What the upstream has said is with the client before it says more."""
+    def reply(call):
+        call.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst \r\n")
+        go.wait(10)
+        call.send(b"6\r\nsecond\r\n0\r\n\r\n")
+    import threading
+    go = threading.Event()
+    up = backend(reply)
+    weir.start(config(f"gzip on; location / {{ proxy_pass http://{up.address}; }}"))
+    with weir.connect() as c:
+        c.send(b"GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+        got, unpack, text = b"", zlib.decompressobj(31), b""
+
+        def body():
+            data = got.split(b"\r\n\r\n", 1)[1] if b"\r\n\r\n" in got else b""
+            out, unpack = b"", zlib.decompressobj(31)
+            while b"\r\n" in data:
+                size, data = data.split(b"\r\n", 1)
+                out += unpack.decompress(data[:int(size, 16)])
+                data = data[int(size, 16) + 2:]
+            return out
+        deadline = time.time() + 5
+        while body() != b"first " and time.time() < deadline:
+            got += c.socket.recv(1000)
+        assert body() == b"first "
+        go.set()
+        while not got.endswith(b"0\r\n\r\n"):
+            got += c.socket.recv(1000)
+        assert body() == b"first second"
+
+
+def test_handlers_answers(weir):
+    weir.start(config("gzip on; gzip_types *; location /echo { handler echo; }", pool="threads=2"))
+    reply = weir.get("/echo", method="POST", headers=ACCEPT, body=TEXT.encode())
+    assert plain(reply).endswith(TEXT) if reply.header("Content-Encoding") else False
+
+
+def test_gzip_static(weir):
+    weir.write("plain", "html/a.css")
+    (weir.tmp / "html/a.css.gz").write_bytes(gzip.compress(b"from the file"))
+    weir.write("only", "html/b.css")
+    weir.write("types { text/css css; }", "conf/types")
+    weir.start(config("root {tmp}/html; include types; gzip_static on; gzip_vary on; location /always/ { alias {tmp}/html/; gzip_static always; }"))
+    small = weir.get("/a.css", headers=ACCEPT)
+    assert plain_of(small) == "from the file" and small.header("Content-Type") == "text/css" and small.header("Vary")
+    assert weir.get("/a.css").text == "plain" and weir.get("/b.css", headers=ACCEPT).text == "only"
+    assert plain_of(weir.get("/always/a.css")) == "from the file"
+
+
+def plain_of(reply):
+    assert reply.header("Content-Encoding") == "gzip"
+    return gzip.decompress(reply.body).decode()
+
+
+# ---- expires, etag ------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("value,cache,seconds", [("1h", "max-age=3600", 3600), ("-1", "no-cache", -1), ("30d", "max-age=2592000", 2592000),
+                                                 ("0", "max-age=0", 0)])
+def test_expires(weir, value, cache, seconds):
+    weir.start(config(f'location / {{ expires {value}; return 200 x; }} location /no {{ expires {value}; return 404; }}'))
+    reply = weir.get("/")
+    away = (parsedate_to_datetime(reply.header("Expires")) - parsedate_to_datetime(reply.header("Date"))).total_seconds()
+    assert reply.header("Cache-Control") == cache and abs(away - seconds) <= 1
+    assert weir.get("/no").header("Expires") is None
+
+
+def test_expires_by_words(weir, backend):
+    up = backend(answer(b"x", "Expires: yesterday", "Cache-Control: private"))
+    weir.write("x", "html/f")
+    os.utime(weir.tmp / "html/f", (1e9, 1e9))
+    weir.start(config("root {tmp}/html; location /e { expires epoch; return 200; } location /m { expires max; return 200; }"
+                      f"location /o {{ expires off; return 200; }} location /p {{ expires 60; proxy_pass http://{up.address}; }}"
+                      "location /f { expires modified 1h; }"))
+    assert weir.get("/e").header("Cache-Control") == "no-cache" and "1970" in weir.get("/e").header("Expires")
+    assert weir.get("/m").header("Cache-Control") == "max-age=315360000" and weir.get("/o").header("Expires") is None
+    assert weir.get("/p").header("Cache-Control") == "max-age=60" and "yesterday" not in weir.get("/p").header("Expires")
+    assert weir.get("/f").header("Expires") == "Sun, 09 Sep 2001 02:46:40 GMT"
+
+
+def test_etag_off(weir):
+    weir.write("x", "html/f")
+    weir.start(config("root {tmp}/html; location /f { etag off; }"))
+    assert weir.get("/f").header("ETag") is None and weir.get("/f").header("Last-Modified")
+
+
+# ---- allow, deny -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("rules,status", [
+    ("deny all;", 403), ("allow 127.0.0.1; deny all;", 200), ("deny 127.0.0.1; allow all;", 403), ("allow 10.0.0.0/8; deny all;", 403),
+    ("deny 10.0.0.0/8;", 200), ("allow 127.0.0.0/8; deny all;", 200), ("deny 127.0.0.0/30;", 403), ("allow ::1; deny all;", 403),
+    ("allow unix:; deny all;", 403), ("deny unix:;", 200)])
+def test_access(weir, rules, status):
+    weir.expect_log("access forbidden by rule")
+    weir.write("x", "html/f")
+    weir.start(config("root {tmp}/html; location /f { " + rules + " }"))
+    assert weir.get("/f").status == status
+
+
+def test_access_is_inherited_and_by_real_address(weir):
+    weir.expect_log("access forbidden by rule")
+    weir.write("x", "html/f")
+    weir.write("x", "html/g")
+    weir.start(config("root {tmp}/html; deny 10.1.1.1; set_real_ip_from 127.0.0.1; location /g { allow all; } location /f { }"
+                      "error_page 403 /denied; location = /denied { return 200 sorry; }"))
+    bad = [("X-Real-IP", "10.1.1.1")]
+    assert weir.get("/f", headers=bad).text == "sorry" and weir.get("/f", headers=bad).status == 403
+    assert weir.get("/g", headers=bad).status == 200 and weir.get("/f").status == 200
+
+
+@pytest.mark.parametrize("wrong", ["allow nobody;", "deny 1.2.3.4/40;", "expires soon;", "expires modified max;", "gzip maybe;",
+                                   "gzip_comp_level 10;", "gzip_types;", "gzip_proxied some;", "gzip_static never;", "allow;",
+                                   "gzip_http_version 2;", "etag 1;"])
+def test_wrong_settings(weir, wrong):
+    result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
+    assert result.returncode == 1 and "weir.conf:" in result.stderr

@@ -1,0 +1,47 @@
+/*
+ * worker/access.c - allow and deny: the first rule that is for the client's address decides (nginx, ngx_http_access_module).
+ */
+#include "worker/core.h"
+
+bool access_pass(struct connection *c)
+{
+    const struct http_exchange *ex = c->ex;
+    const struct access_rules *rules = c->location->access;
+    for (int i = 0; rules && i < rules->count; i++) {
+        const struct access_rule *r = &rules->items[i];
+        bool is_for = r->all || (r->is_unix && ex->remote_len == 0) ||
+                      (!r->is_unix && ex->remote_len && net_mask_has(&r->mask, ex->remote, ex->remote_len));
+        if (!is_for)
+            continue;
+        if (!r->deny)
+            return true;
+        http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
+        request_answer(c, 403);
+        return false;
+    }
+    return true;
+}
+
+struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines)
+{
+    int count = 0;
+    for (const struct conf_lines *l = lines; l; l = l->next)
+        count++;
+    if (count == 0)
+        return NULL;
+    struct access_rules *rules = site_array(site, 1, sizeof *rules);
+    rules->items = site_array(site, count, sizeof *rules->items);
+    for (const struct conf_lines *l = lines; l; l = l->next) {
+        struct access_rule *r = &rules->items[rules->count++];
+        struct slice who = l->node->args[0];
+        r->deny = slice_eq(l->node->name, SLICE("deny"));
+        r->all = slice_eq(who, SLICE("all"));
+        r->is_unix = slice_eq(who, SLICE("unix:"));
+        if (!r->all && !r->is_unix && !net_mask_parse(who, &r->mask))
+            conf_error(&site->conf->errors, l->node,
+                       "invalid parameter \"%.*s\" of \"%.*s\"; write ADDRESS, ADDRESS/BITS, "
+                       "unix: or all",
+                       SLICE_ARGS(who), SLICE_ARGS(l->node->name));
+    }
+    return rules;
+}

@@ -1,0 +1,128 @@
+/*
+ * worker/headers.c - headers that the configuration adds to answers: add_header, expires (nginx, ngx_http_headers_module).
+ */
+#include "worker/core.h"
+
+#include "base/clock.h"
+#include "conf/directive.h"
+
+static bool is_ordinary(int status)
+{
+    return status == 200 || status == 201 || status == 204 || status == 206 || status == 304 ||
+           http_is_redirect(status);
+}
+
+static void drop_header(struct http_response *res, struct slice name)
+{
+    struct http_response_header **link = &res->headers;
+    res->last_header = NULL;
+    while (*link) {
+        if (slice_eq_nocase((*link)->header.name, name)) {
+            *link = (*link)->next;
+            continue;
+        }
+        res->last_header = *link;
+        link = &(*link)->next;
+    }
+}
+
+static bool replace(struct http_exchange *ex, struct slice name, struct slice value)
+{
+    drop_header(&ex->res, name);
+    return value.data && http_add_header(&ex->res, &ex->arena, name, value);
+}
+
+/* The time of `expires`, counted from now, or from when the file was changed. */
+static bool add_time(struct http_exchange *ex, const struct expires *e, int64_t now_s)
+{
+    char date[CLOCK_HTTP_DATE_BYTES + 1];
+    time_t modified =
+        e->modified && ex->res.last_modified.len ? clock_parse_http_date(ex->res.last_modified) : -1;
+    int64_t from_s = modified >= 0 ? (int64_t)modified : now_s;
+    int64_t at_s = from_s + e->seconds, age_s = at_s - now_s;
+    clock_http_date((time_t)at_s, date);
+    struct slice cache =
+        age_s < 0 ? SLICE("no-cache") : arena_printf(&ex->arena, "max-age=%lld", (long long)age_s);
+    return replace(ex, SLICE("Expires"), arena_dup(&ex->arena, slice_of(date))) &&
+           replace(ex, SLICE("Cache-Control"), cache);
+}
+
+static bool add_expires(struct http_exchange *ex, const struct expires *e, int64_t now_s)
+{
+    switch (e->kind) {
+    case EXPIRES_OFF:
+        return true;
+    case EXPIRES_EPOCH:
+        return replace(ex, SLICE("Expires"), SLICE("Thu, 01 Jan 1970 00:00:01 GMT")) &&
+               replace(ex, SLICE("Cache-Control"), SLICE("no-cache"));
+    case EXPIRES_MAX:
+        return replace(ex, SLICE("Expires"), SLICE("Thu, 31 Dec 2037 23:55:55 GMT")) &&
+               replace(ex, SLICE("Cache-Control"), SLICE("max-age=315360000"));
+    default:
+        return add_time(ex, e, now_s);
+    }
+}
+
+bool headers_add(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    const struct location *l = c->location;
+    bool ordinary = is_ordinary(ex->res.status), ok = true;
+    if (l->expires && ordinary)
+        ok = add_expires(ex, l->expires, (int64_t)(connection_worker(c)->now_wall_ms / 1000));
+    for (int i = 0; ok && i < l->added_count; i++) {
+        const struct added_header *h = &l->added[i];
+        if (!h->always && !ordinary)
+            continue;
+        struct slice value = http_template_expand(h->value, ex);
+        if (value.len && http_is_field_value(value))
+            ok = http_add_header(&ex->res, &ex->arena, h->name, value);
+    }
+    return ok;
+}
+
+/* --- from settings --- */
+
+/* expires [modified] [-]TIME | epoch | max | off */
+struct expires *site_build_expires(struct site *site, const struct conf_node *n)
+{
+    struct expires *e = site_array(site, 1, sizeof *e);
+    struct slice text = n->args[n->nargs - 1];
+    int64_t ms = 0;
+    e->modified = n->nargs == 2;
+    bool ok = n->nargs == 1 || slice_eq(n->args[0], SLICE("modified"));
+    bool negative = text.len && text.data[0] == '-';
+    if (slice_eq(text, SLICE("off")) || slice_eq(text, SLICE("epoch")) || slice_eq(text, SLICE("max"))) {
+        e->kind = slice_eq(text, SLICE("off"))     ? EXPIRES_OFF
+                  : slice_eq(text, SLICE("epoch")) ? EXPIRES_EPOCH
+                                                   : EXPIRES_MAX;
+        ok = n->nargs == 1;
+    } else {
+        e->kind = EXPIRES_TIME;
+        ok = ok && conf_parse_time(slice_from(text, negative), &ms);
+        e->seconds = negative ? -ms / 1000 : ms / 1000;
+    }
+    if (!ok)
+        conf_error(&site->conf->errors, n,
+                   "invalid value \"%.*s\" in \"expires\"; write: [modified] [-]TIME, epoch, max or off",
+                   SLICE_ARGS(text));
+    return e;
+}
+
+/* add_header NAME VALUE [always] */
+void site_build_added_headers(struct site *site, struct location *l, const struct conf_lines *lines)
+{
+    int count = 0;
+    for (const struct conf_lines *c = lines; c; c = c->next)
+        count++;
+    l->added = site_array(site, count, sizeof *l->added);
+    for (const struct conf_lines *c = lines; c; c = c->next) {
+        const struct conf_node *n = c->node;
+        if (n->nargs == 3 && !slice_eq(n->args[2], SLICE("always")))
+            conf_error(&site->conf->errors, n,
+                       "invalid parameter \"%.*s\" of \"add_header\"; write: NAME VALUE [always]",
+                       SLICE_ARGS(n->args[2]));
+        l->added[l->added_count++] =
+            (struct added_header){n->args[0], site_compile(site, n->args[1], n), n->nargs == 3};
+    }
+}
