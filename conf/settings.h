@@ -244,6 +244,8 @@ enum conf_gzip_proxied {
 
 enum conf_gzip_static { CONF_GZIP_STATIC_OFF, CONF_GZIP_STATIC_ON, CONF_GZIP_STATIC_ALWAYS };
 
+enum conf_satisfy { CONF_SATISFY_ALL, CONF_SATISFY_ANY };
+
 enum conf_proxy_protocol { CONF_PROXY_PROTOCOL_OFF, CONF_PROXY_PROTOCOL_V1, CONF_PROXY_PROTOCOL_V2 };
 
 enum conf_content {
@@ -306,6 +308,8 @@ struct settings {
     const struct conf_node *limit_rate;
     int64_t limit_rate_after;
     struct conf_lines *access; /* allow, deny */
+    const struct conf_node *auth_basic, *auth_basic_user_file;
+    int64_t satisfy; /* enum conf_satisfy */
     const struct conf_node *expires;
     int64_t etag;
     int64_t gzip, gzip_min_length, gzip_comp_level, gzip_http_version, gzip_vary, gzip_proxied, gzip_buffers;

@@ -1,5 +1,8 @@
 /*
- * http/encoding.c - reading Accept-Encoding.
+ * http/encoding.c - reading Accept-Encoding: a list of codings with weights.
+ *
+ * A weight of 0 rules a coding out; "*" stands for those that are not named. Other weights make no difference, as there is
+ * one coding only.
  */
 #include "http/encoding.h"
 

@@ -93,6 +93,8 @@ struct http_exchange {
     struct slice proxy_host;        /* $proxy_host, once a proxy has the request */
     int forced_status;              /* of the answer that an error page belongs to; 0: none */
     bool in_error_page;             /* its own errors are shown plainly */
+    struct slice www_authenticate;  /* of a 401, whatever page is shown */
+    const void *authorized_by;      /* the auth_basic that has let the request pass */
     bool path_is_final;             /* by rewrite ... break: proxy_pass passes it on as it is */
     bool rewritten;                 /* the path is no longer that of the request line */
     int map_depth;                  /* maps being looked up: bounded, so that they cannot go round */

@@ -3,7 +3,7 @@
  */
 #include "worker/core.h"
 
-bool access_pass(struct connection *c)
+enum access_verdict access_look(const struct connection *c)
 {
     const struct http_exchange *ex = c->ex;
     const struct access_rules *rules = c->location->access;
@@ -11,15 +11,16 @@ bool access_pass(struct connection *c)
         const struct access_rule *r = &rules->items[i];
         bool is_for = r->all || (r->is_unix && ex->remote_len == 0) ||
                       (!r->is_unix && ex->remote_len && net_mask_has(&r->mask, ex->remote, ex->remote_len));
-        if (!is_for)
-            continue;
-        if (!r->deny)
-            return true;
-        http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
-        request_answer(c, 403);
-        return false;
+        if (is_for)
+            return r->deny ? ACCESS_DENIED : ACCESS_ALLOWED;
     }
-    return true;
+    return ACCESS_UNKNOWN;
+}
+
+void access_refuse(struct connection *c)
+{
+    http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
+    request_answer(c, 403);
 }
 
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines)

@@ -258,8 +258,18 @@ void request_run(struct connection *c);
 
 /* --- worker/access.c --- */
 
-/* True: allow and deny let the client in. False: it has been answered. */
-bool access_pass(struct connection *c);
+/* What allow and deny say of the client. */
+enum access_verdict { ACCESS_UNKNOWN /* no line is for it */, ACCESS_ALLOWED, ACCESS_DENIED };
+enum access_verdict access_look(const struct connection *c);
+void access_refuse(struct connection *c);
+
+/* --- worker/auth.c --- */
+
+/* True: the request may go on. False: it has been answered, or its password is being checked. */
+bool auth_pass(struct connection *c);
+
+/* A thread has checked it: `result` is 0 or a status; done false: it could not. */
+void auth_answered(struct connection *c, bool done, int result);
 
 /* --- worker/headers.c --- */
 
@@ -359,6 +369,9 @@ int body_finish(struct connection *c);
 bool offload_open_pools(struct worker *w);
 void offload_reconfigure(struct worker *w);
 void offload_start(struct connection *c);
+
+/* The same with a handler of our own, on the pool "default": auth_answered follows. */
+void offload_ask(struct connection *c, const struct weir_handler *handler, void *settings);
 void offload_timeout(struct connection *c);
 void offload_client_gone(struct connection *c);
 

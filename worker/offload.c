@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "handlers/auth_basic.h"
 
 #include <errno.h>
 
@@ -93,7 +94,13 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
     }
     connection_hold(c);
     ex->socket = c->io.fd;
-    if (c->state == CONNECTION_HANDLER) {
+    if (job->handler == &auth_basic_handler) {
+        bool done = job->task.outcome == POOL_TASK_DONE;
+        int result = job->result;
+        c->job = NULL;
+        job_release(job);
+        auth_answered(c, done, result);
+    } else if (c->state == CONNECTION_HANDLER) {
         struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, job->result};
         c->job = NULL;
         buf_free(&ex->body); /* the request's is not needed any more; the answer's takes its place */
@@ -239,22 +246,29 @@ static void refuse(struct connection *c, struct weir_request *job, enum pool_res
     request_answer(c, 503);
 }
 
-void offload_start(struct connection *c)
+static int default_pool(const struct worker *w)
+{
+    int i = 0;
+    while (i < w->pool_count - 1 && !slice_eq(w->pools[i].conf->name, SLICE("default")))
+        i++;
+    return i;
+}
+
+static void submit(struct connection *c, const struct weir_handler *handler, void *settings, int pool)
 {
     struct worker *w = connection_worker(c);
     struct http_exchange *ex = c->ex;
-    const struct location *l = c->location;
-    int64_t timeout_ms = l->settings->handler_timeout_ms;
+    int64_t timeout_ms = c->location->settings->handler_timeout_ms;
     int error = body_finish(c);
     struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
     if (!job) {
         request_answer(c, error ? error : 500);
         return;
     }
-    job_init(job, ex, l->handler, l->handler_settings);
+    job_init(job, ex, handler, settings);
     job->connection = c;
     job->output = on_output;
-    job->pool = w->pools[l->pool].pool;
+    job->pool = w->pools[pool].pool;
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
     ex->socket = -1; /* the thread must not ask a descriptor that may be another's by then */
     enum pool_result result = pool_submit(job->pool, &job->task);
@@ -267,6 +281,16 @@ void offload_start(struct connection *c)
     c->job = job;
     c->state = CONNECTION_HANDLER;
     connection_set_timer(c, timeout_ms);
+}
+
+void offload_start(struct connection *c)
+{
+    submit(c, c->location->handler, c->location->handler_settings, c->location->pool);
+}
+
+void offload_ask(struct connection *c, const struct weir_handler *handler, void *settings)
+{
+    submit(c, handler, settings, default_pool(connection_worker(c)));
 }
 
 /* Lets the job go its own way. */

@@ -288,6 +288,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         return;
     }
     if (intercepts(p, a)) {
+        c->ex->www_authenticate = http_answer_header(a, SLICE("WWW-Authenticate"));
         proxy_end_try(p, UPSTREAM_SERVED, a->status, false);
         proxy_fail(p, a->status);
         return;

@@ -189,8 +189,7 @@ void request_run(struct connection *c)
         }
         if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
             return;
-        if (l->access && !c->ex->return_code && c->ex->internal_redirects == 0 && !c->ex->in_error_page &&
-            !access_pass(c))
+        if (!c->ex->return_code && !auth_pass(c))
             return;
         if (l->try_files && !is_exempt(c) && !try_files_pass(c))
             return;
@@ -286,6 +285,11 @@ void request_answer(struct connection *c, int error)
     request_drop_rest(c);
     set_rate(c);
     c->state = CONNECTION_SEND;
+    if (ex->res.status == 401 && ex->www_authenticate.len &&
+        !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->www_authenticate)) {
+        connection_close(c);
+        return;
+    }
     if (!headers_add(c)) {
         connection_close(c);
         return;

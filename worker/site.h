@@ -175,6 +175,11 @@ struct access_rules {
     int count;
 };
 
+/* auth_basic */
+struct location_auth {
+    const struct http_template *realm, *file;
+};
+
 struct try_files {
     const struct http_template **files;
     int count;
@@ -230,6 +235,7 @@ struct location {
     struct location_keyed *conn_limits, *req_limits;
     int conn_limit_count, req_limit_count;
     struct access_rules *access; /* NULL: none */
+    struct location_auth *auth;  /* NULL: none */
     struct expires *expires;     /* NULL: none */
     struct added_header *added;
     int added_count;
@@ -305,6 +311,7 @@ void site_collect_groups(struct site *site, struct slice pattern);
 void site_name_variables(struct site *site);
 void site_name_sets(struct site *site);
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
+struct location_auth *site_build_auth(struct site *site, const struct settings *s);
 struct expires *site_build_expires(struct site *site, const struct conf_node *node);
 void site_build_added_headers(struct site *site, struct location *l, const struct conf_lines *lines);
 struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);

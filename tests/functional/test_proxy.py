@@ -188,7 +188,6 @@ def test_intercepted_errors(weir, backend):
     assert weir.get("/404").header("X-Theirs") is None
 
 
-@pytest.mark.xfail(strict=True, reason="an intercepted 401 loses its challenge")
 def test_intercepted_401_keeps_its_challenge(weir, backend):
     """As in nginx: without WWW-Authenticate a 401 would say nothing."""
     passed(weir, backend(answer(b"", 'WWW-Authenticate: Basic realm="x"', status="401 No")),

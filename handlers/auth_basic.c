@@ -1,0 +1,75 @@
+/*
+ * handlers/auth_basic.c - the password file: lines "USER:HASH" or "USER:HASH:COMMENT", read anew for each request, so that a
+ * change counts at once.
+ */
+#include "handlers/auth_basic.h"
+
+#include "handlers/password.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool auth_basic_parse(const char *value, size_t len, char *text, const char **user, const char **password)
+{
+    size_t skip = 6, padding = 0;
+    if (len < skip || strncasecmp(value, "Basic ", skip) != 0)
+        return false;
+    while (skip < len && value[skip] == ' ')
+        skip++;
+    len -= skip;
+    while (padding < 2 && padding < len && value[skip + len - 1 - padding] == '=')
+        padding++;
+    int n = len && len % 4 == 0
+                ? EVP_DecodeBlock((unsigned char *)text, (const unsigned char *)value + skip, (int)len)
+                : -1;
+    if (n < (int)padding)
+        return false;
+    text[(size_t)n - padding] = '\0';
+    char *colon = strchr(text, ':');
+    if (!colon || strlen(text) != (size_t)n - padding)
+        return false; /* no colon, or a zero byte */
+    *colon = '\0';
+    *user = text;
+    *password = colon + 1;
+    return text[0] != '\0';
+}
+
+/* The hash in a line of this user, or NULL. */
+static char *hash_of(char *line, const char *user)
+{
+    size_t len = strlen(user);
+    if (line[0] == '#' || strncmp(line, user, len) != 0 || line[len] != ':')
+        return NULL;
+    char *hash = line + len + 1;
+    hash[strcspn(hash, ":\r\n")] = '\0';
+    return hash;
+}
+
+static int run(weir_request *r)
+{
+    const struct auth_question *q = weir_settings(r);
+    FILE *file = fopen(q->file, "re");
+    if (!file) {
+        int error = errno;
+        weir_log(r, WEIR_LOG_ERROR, "open() \"%s\" of \"auth_basic_user_file\" failed (%d: %s)", q->file,
+                 error, strerror(error));
+        return error == ENOENT ? 403 : 500;
+    }
+    char *line = NULL, *hash = NULL;
+    size_t room = 0;
+    while (!hash && getline(&line, &room, file) >= 0)
+        hash = hash_of(line, q->user);
+    bool found = hash != NULL, ok = found && password_matches(q->password, hash);
+    free(line);
+    fclose(file);
+    if (!found)
+        weir_log(r, WEIR_LOG_ERROR, "user \"%s\" was not found in \"%s\"", q->user, q->file);
+    else if (!ok)
+        weir_log(r, WEIR_LOG_ERROR, "user \"%s\": password mismatch", q->user);
+    return ok ? 0 : 401;
+}
+
+const struct weir_handler auth_basic_handler = {.name = "auth_basic", .run = run};
