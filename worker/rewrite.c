@@ -8,6 +8,7 @@
 #include "worker/core.h"
 
 #include "conf/directive.h"
+#include "http/uri.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -220,6 +221,26 @@ void rewrite_in_location(struct connection *c, const struct location *l)
     }
 }
 
+/* As in nginx: "/name" is sent to "/name/", where a location of that name passes requests on and none is for the first. */
+static bool add_slash(struct connection *c, const struct location *found)
+{
+    struct http_exchange *ex = c->ex;
+    const struct vserver *server = ex->server;
+    struct slice path = ex->req.path, args = ex->req.args;
+    const struct location *l = server->slashed;
+    while (l && !(l->name.len == path.len + 1 && slice_starts(l->name, path)))
+        l = l->next_slashed;
+    if (!l || slice_eq(found->name, path))
+        return false;
+    struct slice encoded = http_encode_path(&ex->arena, path);
+    request_use_location(c, l);
+    ex->return_code = 301;
+    ex->return_text = http_template_constant(
+        &ex->arena, arena_printf(&ex->arena, "%.*s/%s%.*s", SLICE_ARGS(encoded), args.len ? "?" : "",
+                                 (int)args.len, args.len ? args.data : ""));
+    return true;
+}
+
 void rewrite_route(struct connection *c)
 {
     const struct vserver *server = c->ex->server;
@@ -231,6 +252,8 @@ void rewrite_route(struct connection *c)
         c->ex->location_captures.count = 0;
     }
     const struct location *l = find(c);
+    if (server->slashed && add_slash(c, l))
+        return;
     if (l == server->top)
         request_use_location(c, l); /* its steps have run */
     else

@@ -195,8 +195,13 @@ static struct http_locations *build_locations(struct site *site, struct vserver 
         struct http_locations *nested =
             c->locations ? build_locations(site, v, c->locations, server_top) : NULL;
         struct location *l = build_location(site, c, server_top);
+        l->name = c->pattern;
+        bool prefix = c->match == CONF_MATCH_PREFIX || c->match == CONF_MATCH_PREFIX_FINAL;
+        if (c->proxy && prefix && c->pattern.len > 1 && c->pattern.data[c->pattern.len - 1] == '/') {
+            l->next_slashed = v->slashed;
+            v->slashed = l;
+        }
         if (c->match == CONF_MATCH_NAMED) {
-            l->name = c->pattern;
             l->next_named = v->named;
             v->named = l;
             continue;

@@ -243,8 +243,9 @@ struct location {
     struct try_files *try_files; /* NULL: none */
     bool keeps_body;             /* something may read the request's body */
     bool internal;               /* for other locations only */
-    struct slice name;           /* "@name" of a named one */
+    struct slice name;           /* the pattern, or "@name" of a named one */
     struct location *next_named;
+    struct location *next_slashed;
     struct access_log *access_logs;
     struct error_target *error_targets;
     struct error_file *error_files; /* NULL: the main level's */
@@ -256,6 +257,8 @@ struct vserver {
     struct http_locations *locations;
     struct location *top; /* when no location matches */
     struct location *named;
+    struct location
+        *slashed; /* that pass on, and whose prefix ends with a slash: the name without it is redirected */
     struct vserver *next;
 };
 

@@ -138,7 +138,6 @@ def test_name_is_resolved(weir, backend):
     assert weir.get().text == "hello" and up.call.header("Host") == f"localhost:{up.port}"
 
 
-@pytest.mark.xfail(strict=True, reason="proxied prefix locations are not redirected to their slash yet")
 def test_slash_is_added(weir, backend):
     """As in nginx: a location that ends in a slash and passes on redirects the name without it."""
     up = backend()
