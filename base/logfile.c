@@ -44,8 +44,29 @@ struct logfile *logfiles_open(struct logfiles *files)
     return NULL;
 }
 
+static void write_pending(struct logfile *f)
+{
+    struct slice lines = buf_slice(&f->pending);
+    if (lines.len == 0)
+        return;
+    if (f->fd < 0 || fd_write_all(f->fd, lines.data, lines.len) < 0) {
+        int error = errno;
+        time_t now = time(NULL);
+        for (size_t i = 0; i < lines.len; i++)
+            f->lost += lines.data[i] == '\n';
+        if (now - f->complained >= COMPLAIN_EVERY_S) {
+            f->complained = now;
+            log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error,
+                      strerror(error));
+        }
+    }
+    f->pending.start = f->pending.end = 0;
+    f->pending_since_ms = 0;
+}
+
 void logfiles_reopen(struct logfiles *files, uid_t owner)
 {
+    logfiles_flush_all(files); /* what belongs to the old files */
     for (struct logfile *f = files->first; f; f = f->next) {
         int fd = open_file(f);
         if (fd < 0) {
@@ -66,34 +87,27 @@ void logfiles_reopen(struct logfiles *files, uid_t owner)
     }
 }
 
-static void write_pending(struct logfile *f)
-{
-    struct slice lines = buf_slice(&f->pending);
-    if (lines.len == 0)
-        return;
-    if (f->fd < 0 || fd_write_all(f->fd, lines.data, lines.len) < 0) {
-        int error = errno;
-        time_t now = time(NULL);
-        for (size_t i = 0; i < lines.len; i++)
-            f->lost += lines.data[i] == '\n';
-        if (now - f->complained >= COMPLAIN_EVERY_S) {
-            f->complained = now;
-            log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error,
-                      strerror(error));
-        }
-    }
-    f->pending.start = f->pending.end = 0;
-}
-
 void logfile_append(struct logfile *f, struct slice line)
 {
     if (!buf_append_slice(&f->pending, line))
         f->lost++;
-    if (buf_len(&f->pending) >= PENDING_MAX)
+    if (buf_len(&f->pending) >= (f->buffer_bytes ? f->buffer_bytes : PENDING_MAX))
         write_pending(f);
 }
 
-void logfiles_flush(struct logfiles *files)
+void logfiles_flush(struct logfiles *files, uint64_t now_ms)
+{
+    for (struct logfile *f = files->first; f; f = f->next) {
+        if (buf_len(&f->pending) == 0)
+            continue;
+        if (f->pending_since_ms == 0)
+            f->pending_since_ms = now_ms;
+        if (f->buffer_bytes == 0 || (f->flush_ms && now_ms >= f->pending_since_ms + (uint64_t)f->flush_ms))
+            write_pending(f);
+    }
+}
+
+void logfiles_flush_all(struct logfiles *files)
 {
     for (struct logfile *f = files->first; f; f = f->next)
         write_pending(f);

@@ -10,13 +10,17 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
 struct logfile {
     struct slice path;
-    int fd;             /* -1 when it could not be opened */
-    struct buf pending; /* lines of this turn of the loop */
+    int fd;              /* -1 when it could not be opened */
+    struct buf pending;  /* lines that are not written yet: of this turn of the loop, or of the buffer */
+    size_t buffer_bytes; /* lines wait until there is so much of them; 0: for the end of the turn */
+    int64_t flush_ms;    /* and no longer than this; 0: for ever */
+    uint64_t pending_since_ms;
     time_t complained;  /* when a failed write was last reported */
     unsigned long lost; /* lines that could not be written */
     struct logfile *next;
@@ -46,8 +50,11 @@ void logfiles_reopen(struct logfiles *files, uid_t owner);
 /* Appends one line, with its newline, to the file's pending lines; full ones are written at once. */
 void logfile_append(struct logfile *file, struct slice line);
 
+/* The end of a turn: writes what need not wait longer. now_ms is monotonic. */
+void logfiles_flush(struct logfiles *files, uint64_t now_ms);
+
 /* Writes all pending lines. */
-void logfiles_flush(struct logfiles *files);
+void logfiles_flush_all(struct logfiles *files);
 
 void logfiles_close(struct logfiles *files);
 

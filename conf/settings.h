@@ -114,6 +114,8 @@ struct conf_log_format {
 struct conf_access_log {
     struct slice path;
     struct slice format_name;
+    struct slice condition; /* a text with variables; data NULL: every request */
+    int64_t buffer_bytes, flush_ms;
     const struct conf_node *node;
     struct conf_access_log *next;
 };
@@ -244,6 +246,8 @@ enum conf_gzip_proxied {
 
 enum conf_gzip_static { CONF_GZIP_STATIC_OFF, CONF_GZIP_STATIC_ON, CONF_GZIP_STATIC_ALWAYS };
 
+enum conf_autoindex { CONF_AUTOINDEX_HTML, CONF_AUTOINDEX_JSON };
+
 enum conf_satisfy { CONF_SATISFY_ALL, CONF_SATISFY_ANY };
 
 enum conf_proxy_protocol { CONF_PROXY_PROTOCOL_OFF, CONF_PROXY_PROTOCOL_V1, CONF_PROXY_PROTOCOL_V2 };
@@ -312,6 +316,8 @@ struct settings {
     int64_t satisfy; /* enum conf_satisfy */
     const struct conf_node *expires;
     int64_t etag;
+    int64_t autoindex, autoindex_exact_size, autoindex_localtime;
+    int64_t autoindex_format; /* enum conf_autoindex */
     int64_t gzip, gzip_min_length, gzip_comp_level, gzip_http_version, gzip_vary, gzip_proxied, gzip_buffers;
     int64_t gzip_static; /* enum conf_gzip_static */
     struct conf_lines *gzip_types, *gzip_disable;

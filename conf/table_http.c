@@ -94,6 +94,21 @@ static void set_error_page(struct conf_walk *w, const struct conf_node *n)
 
 static const struct conf_access_log access_log_off;
 
+enum { LOG_BUFFER_DEFAULT = 64 << 10, LOG_BUFFER_MAX = 64 << 20 };
+
+static bool set_log_parameter(struct conf_access_log *log, struct slice arg)
+{
+    if (slice_starts(arg, SLICE("if="))) {
+        log->condition = slice_from(arg, 3);
+        return true;
+    }
+    if (slice_starts(arg, SLICE("flush=")))
+        return conf_parse_time(slice_from(arg, 6), &log->flush_ms);
+    return slice_starts(arg, SLICE("buffer=")) && conf_parse_size(slice_from(arg, 7), &log->buffer_bytes) &&
+           log->buffer_bytes > 0 && log->buffer_bytes <= LOG_BUFFER_MAX;
+}
+
+/* FILE [FORMAT] [buffer=SIZE] [flush=TIME] [if=TEXT] */
 static void set_access_log(struct conf_walk *w, const struct conf_node *n)
 {
     if (slice_eq(n->args[0], SLICE("off"))) {
@@ -101,10 +116,23 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
         return;
     }
     struct conf_access_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log));
+    bool has_format = n->nargs > 1 && !memchr(n->args[1].data, '=', n->args[1].len);
     *log = (struct conf_access_log){.path = conf_full_path(w->conf, n->args[0]),
-                                    .format_name = n->nargs > 1 ? n->args[1] : SLICE("combined"),
+                                    .format_name = has_format ? n->args[1] : SLICE("combined"),
                                     .node = n,
                                     .next = (struct conf_access_log *)(uintptr_t)w->settings->access_logs};
+    for (int i = 1 + has_format; i < n->nargs; i++)
+        if (!set_log_parameter(log, n->args[i]))
+            conf_error(
+                &w->conf->errors, n,
+                "invalid parameter \"%.*s\" of \"access_log\"; there are buffer=SIZE, flush=TIME and if=TEXT",
+                SLICE_ARGS(n->args[i]));
+    if (slice_starts(n->args[0], SLICE("syslog:")) || memchr(n->args[0].data, '$', n->args[0].len))
+        conf_error(&w->conf->errors, n,
+                   "\"access_log %.*s\": only files are written to, and their names hold no variables",
+                   SLICE_ARGS(n->args[0]));
+    if (log->flush_ms && !log->buffer_bytes)
+        log->buffer_bytes = LOG_BUFFER_DEFAULT;
     w->settings->access_logs = log;
 }
 
@@ -272,8 +300,8 @@ const struct conf_directive conf_http_directives[] = {
      "SOURCE $NAME { KEY VALUE; ... }", "A variable whose value depends on another text. Keys: texts, ~REGEX, ~*REGEX, default, hostnames (then also *.HOST and HOST.*)."},
     {"error_page", HTTP_ALL, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_error_page,
      "CODE ... [=[CODE]] URI", "What to show for these codes."},
-    {"access_log", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_access_log,
-     "FILE [FORMAT] | off", "Where requests are logged. Default logs/access.log combined."},
+    {"access_log", HTTP_ALL, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_access_log,
+     "FILE [FORMAT] [buffer=SIZE] [flush=TIME] [if=TEXT] | off", "Where requests are logged; with buffer= lines wait in memory, with if= only requests are logged whose text is neither empty nor 0. Default logs/access.log combined."},
     {"log_format", CONF_HTTP, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_log_format,
      "NAME [escape=default|json|none] STRING ...", "A format of access logs; combined is always there."},
     {"keepalive_timeout", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_keepalive_timeout,

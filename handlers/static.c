@@ -4,6 +4,7 @@
  */
 #include "handlers/static.h"
 
+#include "handlers/autoindex.h"
 #include "handlers/return.h"
 #include "http/encoding.h"
 #include "http/range.h"
@@ -190,6 +191,8 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
         return 500;
     if (access(dir.data, F_OK) < 0)
         return open_failed(ex, dir);
+    if (s->autoindex)
+        return autoindex_answer(ex, s, dir);
     http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
     return 403;
 }

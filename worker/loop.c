@@ -58,7 +58,7 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     (void)loop;
     (void)events;
     limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
-    logfiles_flush(&w->site->access_files);
+    logfiles_flush(&w->site->access_files, w->now_ms);
     arm_wheel(w);
     if (w->draining && w->connections == 0 && w->jobs == 0)
         ev_break(w->loop, EVBREAK_ALL);
@@ -375,7 +375,7 @@ int worker_run(const struct worker_options *options)
     reply(w, WORKER_READY, counter_get(&w->slot->generation));
     ev_run(w->loop, 0);
     bool quiet = offload_close_pools(w);
-    logfiles_flush(&w->site->access_files);
+    logfiles_flush_all(&w->site->access_files);
     log_notice("exiting");
     worker_publish_figures(w);
     if (!quiet)

@@ -309,11 +309,18 @@ void request_answer(struct connection *c, int error)
         connection_set_timer(c, settings(c)->send_timeout_ms);
 }
 
+static bool is_true(struct slice text)
+{
+    return text.len > 0 && !slice_eq(text, SLICE("0"));
+}
+
 void request_log(struct connection *c, struct http_exchange *ex)
 {
     static struct buf line;
     for (const struct access_log *log = c->location->access_logs; log; log = log->next) {
         line.start = line.end = 0;
+        if (log->condition && !is_true(http_template_expand(log->condition, ex)))
+            continue;
         if (http_template_log(log->format, log->escape, ex, &line) && buf_append(&line, "\n", 1))
             logfile_append(log->file, buf_slice(&line));
     }

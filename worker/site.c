@@ -57,6 +57,10 @@ static struct access_log *build_logs(struct site *site, const struct conf_access
         struct access_log *log = must(arena_zalloc(&site->arena, sizeof *log));
         log->format = log_format(site, list, &log->escape);
         log->file = must(logfiles_add(&site->access_files, list->path));
+        log->condition = list->condition.data ? site_compile(site, list->condition, list->node) : NULL;
+        if ((size_t)list->buffer_bytes > log->file->buffer_bytes)
+            log->file->buffer_bytes = (size_t)list->buffer_bytes;
+        log->file->flush_ms = list->flush_ms ? list->flush_ms : log->file->flush_ms;
         *tail = log;
         tail = &log->next;
     }

@@ -27,6 +27,7 @@ struct access_log {
     struct logfile *file;
     const struct http_template *format;
     enum http_escape escape;
+    const struct http_template *condition; /* NULL: every request */
     struct access_log *next;
 };
 

@@ -66,9 +66,9 @@ static void lines_wait_for_the_flush(void)
     logfile_append(a, SLICE("one\n"));
     logfile_append(a, SLICE("two\n"));
     CHECK_NUMBER(buf_len(&a->pending), 8);
-    logfiles_flush(&f.files);
+    logfiles_flush_all(&f.files);
     CHECK_NUMBER(buf_len(&a->pending), 0);
-    logfiles_flush(&f.files); /* nothing to do */
+    logfiles_flush_all(&f.files); /* nothing to do */
     CHECK_NUMBER(a->lost, 0);
     check_content(a->path, "one\ntwo\n");
     tear_down(&f);
@@ -111,15 +111,15 @@ static void lines_go_to_the_new_file_after_a_rotation(void)
     CU_ASSERT_PTR_NULL(logfiles_open(&f.files));
     int number = a->fd;
     logfile_append(a, SLICE("before\n"));
-    logfiles_flush(&f.files);
+    logfiles_flush_all(&f.files);
     rename(a->path.data, old.data);
     logfile_append(a, SLICE("between\n"));
-    logfiles_flush(&f.files); /* still the old file */
+    logfiles_flush_all(&f.files); /* still the old file */
     logfiles_reopen(&f.files, geteuid());
     CHECK_NUMBER(a->fd, number); /* whoever holds the number writes to the new file */
     CU_ASSERT(fcntl(a->fd, F_GETFD) & FD_CLOEXEC);
     logfile_append(a, SLICE("after\n"));
-    logfiles_flush(&f.files);
+    logfiles_flush_all(&f.files);
     check_content(old, "before\nbetween\n");
     check_content(a->path, "after\n");
     tear_down(&f);
@@ -137,7 +137,7 @@ static void a_failed_reopen_keeps_the_old_file(void)
     logfiles_reopen(&f.files, geteuid());
     CU_ASSERT(a->fd >= 0);
     logfile_append(a, SLICE("kept\n"));
-    logfiles_flush(&f.files);
+    logfiles_flush_all(&f.files);
     check_content(arena_printf(&f.arena, "%s/log", moved.data), "kept\n");
     rmdir(moved.data);
     tear_down(&f);
@@ -152,7 +152,7 @@ static void lines_for_a_full_disk_are_counted_and_dropped(void)
     logfile_append(a, SLICE("one\n"));
     logfile_append(a, SLICE("two\n"));
     logfile_append(a, SLICE("three\n"));
-    logfiles_flush(&f.files);
+    logfiles_flush_all(&f.files);
     CHECK_NUMBER(buf_len(&a->pending), 0); /* they do not pile up */
     CHECK_NUMBER(a->lost, 3);              /* "lines that could not be written" */
     tear_down(&f);

@@ -1,0 +1,212 @@
+/*
+ * handlers/autoindex.c - reading a folder, and writing its list: folders first, then files, each by name.
+ *
+ * Names that begin with a dot are left out. The HTML is the one that clients of nginx know how to read.
+ */
+#include "handlers/autoindex.h"
+
+#include "base/clock.h"
+#include "http/uri.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { NAME_COLUMNS = 50, NAME_SHOWN = NAME_COLUMNS - 3, SIZE_COLUMNS = 19, ENTRIES_MAX = 100000 };
+
+struct entry {
+    struct slice name;
+    bool folder, file;
+    int64_t size;
+    time_t modified;
+};
+
+struct listing {
+    struct entry *items;
+    size_t count, room;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    if (x->folder != y->folder)
+        return x->folder ? -1 : 1;
+    return strcmp(x->name.data, y->name.data);
+}
+
+static bool add(struct http_exchange *ex, struct listing *list, int dir, const char *name)
+{
+    struct stat st;
+    if (name[0] == '.' ||
+        (fstatat(dir, name, &st, 0) < 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0))
+        return true; /* hidden, or gone meanwhile */
+    if (list->count == list->room) {
+        size_t room = list->room ? 2 * list->room : 64;
+        struct entry *more = realloc(list->items, room * sizeof *more);
+        if (!more)
+            return false;
+        list->items = more;
+        list->room = room;
+    }
+    struct slice copy = arena_dup(&ex->arena, slice_of(name));
+    list->items[list->count++] =
+        (struct entry){copy, S_ISDIR(st.st_mode), S_ISREG(st.st_mode), st.st_size, st.st_mtim.tv_sec};
+    return copy.data != NULL;
+}
+
+/* 0, or a status. */
+static int read_folder(struct http_exchange *ex, struct slice path, struct listing *list)
+{
+    DIR *dir = opendir(path.data);
+    if (!dir) {
+        int status = errno == EACCES                                                ? 403
+                     : errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG ? 404
+                                                                                    : 500;
+        http_log(ex, LOG_LEVEL_ERROR, "opendir() \"%.*s\" failed (%d: %s)", SLICE_ARGS(path), errno,
+                 strerror(errno));
+        return status;
+    }
+    bool ok = true;
+    for (struct dirent *d; ok && list->count < ENTRIES_MAX && (d = readdir(dir));)
+        ok = add(ex, list, dirfd(dir), d->d_name);
+    closedir(dir);
+    if (list->count)
+        qsort(list->items, list->count, sizeof *list->items, compare);
+    return ok ? 0 : 500;
+}
+
+/* --- HTML --- */
+
+static bool escape(struct buf *out, struct slice text)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < text.len; i++) {
+        char c = text.data[i];
+        ok = c == '<'   ? buf_append(out, "&lt;", 4)
+             : c == '>' ? buf_append(out, "&gt;", 4)
+             : c == '&' ? buf_append(out, "&amp;", 5)
+             : c == '"' ? buf_append(out, "&quot;", 6)
+                        : buf_append(out, &c, 1);
+    }
+    return ok;
+}
+
+/* Bytes of the first `columns` characters of UTF-8, and how many characters there are in all. */
+static size_t cut(struct slice name, size_t columns, size_t *characters)
+{
+    size_t bytes = name.len;
+    *characters = 0;
+    for (size_t i = 0; i < name.len; i++) {
+        if (((unsigned char)name.data[i] & 0xc0) == 0x80)
+            continue;
+        if (*characters == columns)
+            bytes = i;
+        ++*characters;
+    }
+    return bytes;
+}
+
+static bool append_size(struct buf *out, const struct settings *s, const struct entry *e)
+{
+    static const char units[] = " KMG";
+    if (e->folder)
+        return buf_printf(out, "%*s", SIZE_COLUMNS, "-");
+    if (s->autoindex_exact_size)
+        return buf_printf(out, "%*lld", SIZE_COLUMNS, (long long)e->size);
+    int64_t size = e->size;
+    int unit = 0;
+    for (; size > 9999 && unit < 3; unit++)
+        size = (size + 512) / 1024;
+    return unit ? buf_printf(out, "%*lld%c", SIZE_COLUMNS - 13, (long long)size, units[unit])
+                : buf_printf(out, "%*lld", SIZE_COLUMNS - 12, (long long)size);
+}
+
+static bool append_row(struct http_exchange *ex, const struct settings *s, const struct entry *e,
+                       struct buf *out)
+{
+    char date[32];
+    struct tm tm;
+    struct slice link = http_encode_path(&ex->arena, e->name);
+    struct slice shown = e->folder ? arena_printf(&ex->arena, "%.*s/", SLICE_ARGS(e->name)) : e->name;
+    size_t characters, bytes = cut(shown, NAME_COLUMNS, &characters);
+    bool longer = characters > NAME_COLUMNS;
+    if (longer)
+        bytes = cut(shown, NAME_SHOWN, &characters);
+    if (s->autoindex_localtime)
+        localtime_r(&e->modified, &tm);
+    else
+        gmtime_r(&e->modified, &tm);
+    strftime(date, sizeof date, "%d-%b-%Y %H:%M", &tm);
+    return link.data && buf_append(out, "<a href=\"", 9) && escape(out, link) &&
+           (!e->folder || buf_append(out, "/", 1)) && buf_append(out, "\">", 2) &&
+           escape(out, (struct slice){shown.data, bytes}) &&
+           buf_printf(out, "%s</a>%*s %s ", longer ? "..&gt;" : "",
+                      longer ? 0 : (int)(NAME_COLUMNS - characters), "", date) &&
+           append_size(out, s, e) && buf_append(out, "\r\n", 2);
+}
+
+static bool write_html(struct http_exchange *ex, const struct settings *s, const struct listing *list,
+                       struct buf *out)
+{
+    bool ok = buf_append_slice(out, SLICE("<html>\r\n<head><title>Index of ")) && escape(out, ex->req.path) &&
+              buf_append_slice(out, SLICE("</title></head>\r\n<body>\r\n<h1>Index of ")) &&
+              escape(out, ex->req.path) &&
+              buf_append_slice(out, SLICE("</h1><hr><pre><a href=\"../\">../</a>\r\n"));
+    for (size_t i = 0; ok && i < list->count; i++)
+        ok = append_row(ex, s, &list->items[i], out);
+    return ok && buf_append_slice(out, SLICE("</pre><hr></body>\r\n</html>\r\n"));
+}
+
+/* --- JSON --- */
+
+static bool append_json(struct buf *out, struct slice text)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        ok = c == '"' || c == '\\' ? buf_printf(out, "\\%c", c)
+             : c < 0x20            ? buf_printf(out, "\\u%04x", c)
+                                   : buf_append(out, &text.data[i], 1);
+    }
+    return ok;
+}
+
+static bool write_json(const struct listing *list, struct buf *out)
+{
+    bool ok = buf_append(out, "[", 1);
+    for (size_t i = 0; ok && i < list->count; i++) {
+        const struct entry *e = &list->items[i];
+        char date[CLOCK_HTTP_DATE_BYTES + 1];
+        clock_http_date(e->modified, date);
+        ok = buf_printf(out, "%s\r\n{ \"name\":\"", i ? "," : "") && append_json(out, e->name) &&
+             buf_printf(out, "\", \"type\":\"%s\", \"mtime\":\"%s\"",
+                        e->folder ? "directory"
+                        : e->file ? "file"
+                                  : "other",
+                        date) &&
+             (!e->file || buf_printf(out, ", \"size\":%lld", (long long)e->size)) && buf_append(out, " }", 2);
+    }
+    return ok && buf_append(out, "\r\n]", 3);
+}
+
+int autoindex_answer(struct http_exchange *ex, const struct settings *s, struct slice dir)
+{
+    struct listing list = {0};
+    struct buf out = {0};
+    int status = read_folder(ex, dir, &list);
+    bool json = s->autoindex_format == CONF_AUTOINDEX_JSON;
+    if (status == 0 && !(json ? write_json(&list, &out) : write_html(ex, s, &list, &out)))
+        status = 500;
+    free(list.items);
+    if (status == 0) {
+        struct slice text = arena_dup(&ex->arena, buf_slice(&out));
+        ex->res.status = 200;
+        ex->res.content_type = json ? SLICE("application/json") : SLICE("text/html");
+        status = text.data && http_add_memory(&ex->res, &ex->arena, text.data, text.len) ? 0 : 500;
+    }
+    buf_free(&out);
+    return status;
+}

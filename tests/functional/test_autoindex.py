@@ -1,0 +1,101 @@
+"""autoindex, and where lines of access logs go."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+from weirlib import config, wait_until
+
+
+@pytest.fixture
+def folder(weir):
+    for name, size in {"b.txt": 5, "a b&<c>.txt": 12345, "sub/x": 1, ".hidden": 1, "z" * 60: 20000000 // 1000, "ü.txt": 3}.items():
+        weir.write("x" * size, "html/d/" + name)
+        os.utime(weir.tmp / "html/d" / name, (1e9, 1e9))
+    os.utime(weir.tmp / "html/d/sub", (1e9, 1e9))
+    return weir
+
+
+def test_html(folder):
+    folder.start(config("root {tmp}/html; location /d/ { autoindex on; } location / { }"))
+    reply = folder.get("/d/")
+    assert reply.status == 200 and reply.header("Content-Type") == "text/html"
+    rows = re.findall(r'<a href="([^"]*)">(.*?)</a>( *) (\S+ \S+) +(\S+)\r\n', reply.text)
+    assert [r[0] for r in rows] == ["sub/", "a%20b&amp;%3Cc%3E.txt", "b.txt", "z" * 60, "%C3%BC.txt"]
+    assert rows[2][1] == "b.txt" and len(rows[2][1] + rows[2][2]) == 50 and rows[2][3:] == ("09-Sep-2001 01:46", "5")
+    assert rows[0][4] == "-" and rows[3][1] == "z" * 47 + "..&gt;" and rows[1][1] == "a b&amp;&lt;c&gt;.txt"
+    for link in ("a%20b&%3Cc%3E.txt", "b.txt", "%C3%BC.txt"):
+        assert folder.get("/d/" + link).status == 200
+    folder.expect_log("forbidden")
+    assert folder.get("/").status == 403
+
+
+def test_json_and_rounded_sizes(folder):
+    folder.start(config("root {tmp}/html; location /d/ { autoindex on; autoindex_format json; }"
+                        "location /k/ { alias {tmp}/html/d/; autoindex on; autoindex_exact_size off; }"))
+    found = {each["name"]: each for each in folder.get("/d/").json()}
+    assert found["sub"] == {"name": "sub", "type": "directory", "mtime": "Sun, 09 Sep 2001 01:46:40 GMT"}
+    assert found["a b&<c>.txt"]["size"] == 12345 and found["a b&<c>.txt"]["type"] == "file" and ".hidden" not in found
+    assert re.search(r"12K\r\n", folder.get("/k/").text) and re.search(r" 5\r\n", folder.get("/k/").text)
+
+
+def test_folder_that_may_not_be_read(folder):
+    if os.geteuid() == 0:
+        pytest.skip("root may read all")
+    (folder.tmp / "html/d").chmod(0o300)
+    folder.start(config("root {tmp}/html; location /d/ { autoindex on; }"))
+    folder.expect_log("opendir")
+    assert folder.get("/d/").status == 403
+
+
+# ---- access_log -------------------------------------------------------------------------------------------
+
+def log(weir, name):
+    path = weir.tmp / "logs" / name
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_condition(weir):
+    weir.start(config('location / { access_log {tmp}/logs/c.log f if=$loggable; access_log {tmp}/logs/all.log f; return $arg_code; }'
+                      "location /ok { access_log {tmp}/logs/c.log f if=$loggable; return 200; } location /bad { return 404;"
+                      "access_log {tmp}/logs/c.log f if=$loggable; }",
+                      http="log_format f '$uri $status'; map $status $loggable { ~^[23] 0; default 1; }"))
+    weir.get("/ok")
+    weir.get("/bad")
+    wait_until(lambda: log(weir, "c.log"), 3, "a line")
+    time.sleep(0.1)
+    assert log(weir, "c.log") == ["/bad 404"]
+
+
+def test_buffer(weir):
+    weir.start(config("location /b { access_log {tmp}/logs/b.log f buffer=1k; return 200; }"
+                      "location /f { access_log {tmp}/logs/f.log f flush=200ms; return 200; }", http="log_format f '$uri';"))
+    for _ in range(10):
+        weir.get("/b")
+    weir.get("/f")
+    time.sleep(0.1)
+    assert not log(weir, "b.log") and not log(weir, "f.log")
+    wait_until(lambda: log(weir, "f.log") == ["/f"], 3, "the time of the flush")
+    for _ in range(400):
+        weir.get("/b")
+    assert 300 < len(log(weir, "b.log")) <= 410
+    weir.stop()
+    assert len(log(weir, "b.log")) == 410
+
+
+def test_buffered_lines_belong_to_the_old_file(weir):
+    weir.start(config("location /b { access_log {tmp}/logs/b.log f buffer=64k; return 200; }", http="log_format f '$uri';"))
+    weir.get("/b")
+    os.rename(weir.tmp / "logs/b.log", weir.tmp / "logs/b.old")
+    weir.signal(signal.SIGUSR1)
+    wait_until(lambda: log(weir, "b.old") == ["/b"], 3, "the line in the old file")
+
+
+@pytest.mark.parametrize("wrong", ["access_log x combined buffer=0;", "access_log x combined odd;", "access_log x if=$nosuch;",
+                                   "access_log syslog:server=x;", "access_log logs/$host;", "access_log x flush=soon;",
+                                   "autoindex maybe;", "autoindex_format xml;"])
+def test_wrong_settings(weir, wrong):
+    result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
+    assert result.returncode == 1 and "weir.conf:" in result.stderr
