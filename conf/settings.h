@@ -322,7 +322,7 @@ struct settings {
     int64_t gzip_static; /* enum conf_gzip_static */
     struct conf_lines *gzip_types, *gzip_disable;
     int64_t rewrite_log;
-    struct conf_lines *maps, *add_headers;
+    struct conf_lines *maps, *geos, *splits, *add_headers;
     struct conf_error_log *error_logs; /* of this level and below; NULL: those of the main level */
     struct conf_lines *real_ip_from;
     struct slice real_ip_header;

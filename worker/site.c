@@ -346,6 +346,7 @@ struct site *site_build(struct conf *conf)
     }
     site_name_variables(site);
     site_name_sets(site);
+    site_build_geo(site);
     site_name_maps(site);
     site_build_maps(site);
     site_build_upstreams(site);

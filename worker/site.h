@@ -323,6 +323,7 @@ void site_free_ops(struct site *site);
 struct location *site_build_location(struct site *site, const struct conf_location *c);
 void site_name_maps(struct site *site);
 void site_build_maps(struct site *site);
+void site_build_geo(struct site *site);
 void site_free_maps(struct site *site);
 struct try_files *site_build_try_files(struct site *site, const struct conf_node *node);
 struct realip *site_build_realip(struct site *site, const struct settings *s);

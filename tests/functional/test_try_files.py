@@ -140,3 +140,28 @@ def test_add_header_cannot_be_split(weir):
     weir.start(config("location / { add_header X-Uri $uri; return 200 ok; }"))
     reply = weir.get("/a%0d%0aX-Evil:%201")
     assert reply.status == 200 and reply.header("X-Evil") is None and reply.header("X-Uri") is None
+
+
+# ---- geo, split_clients -------------------------------------------------------------------------------------
+
+def test_geo(weir):
+    weir.start(config('location / { return 200 "$mine|$given"; }', http="geo $mine { default far; 127.0.0.0/8 near; 127.0.0.1 here; ::1 six; }"
+                      "geo $arg_a $given { 10.0.0.0/8 a; 10.1.0.0/16 b; 10.1.2.3/32 c; 0.0.0.0/0 all; 2001:db8::/32 six; }"))
+    found = {a: weir.get("/?a=" + a).text for a in ("10.9.9.9", "10.1.9.9", "10.1.2.3", "9.9.9.9", "2001:db8::7", "::", "x", "")}
+    assert found == {"10.9.9.9": "here|a", "10.1.9.9": "here|b", "10.1.2.3": "here|c", "9.9.9.9": "here|all",
+                     "2001:db8::7": "here|six", "::": "here|", "x": "here|", "": "here|"}
+
+
+def test_split_clients(weir):
+    weir.start(config('location / { return 200 "$variant"; }', http='split_clients "$arg_a" $variant { 0.5% tiny; 50% half; * rest; }'))
+    with weir.connect() as c:
+        found = [c.get(f"/?a=client{i}").text for i in range(400)]
+        assert found == [c.get(f"/?a=client{i}").text for i in range(400)]
+    assert 140 < found.count("half") < 260 and found.count("tiny") < 20 and set(found) <= {"tiny", "half", "rest"}
+
+
+@pytest.mark.parametrize("wrong", ["geo $x { nonsense 1; }", "geo x { }", "geo $uri { }", "split_clients $host $x { 60% a; 60% b; }",
+                                   "split_clients $host $x { a b; }", "split_clients $host x { * b; }", "split_clients $host $x;"])
+def test_wrong_geo(weir, wrong):
+    result = weir.run("-t", conf=config(http=wrong))
+    assert result.returncode == 1 and "weir.conf:" in result.stderr
