@@ -30,11 +30,25 @@ struct slice conf_full_path(struct conf *conf, struct slice path)
                     : arena_printf(&conf->arena, "%.*s%.*s", SLICE_ARGS(conf->prefix), SLICE_ARGS(path));
 }
 
+/* A block inside a location answers as the location does, unless it says otherwise. */
+static void inherit_content(struct conf_location *inner, const struct conf_location *l)
+{
+    if (inner->content != CONF_CONTENT_STATIC)
+        return;
+    inner->content = l->content;
+    inner->handler = l->handler;
+    inner->proxy = l->proxy;
+    if (!inner->try_files)
+        inner->try_files = l->try_files;
+}
+
 static void inherit_locations(struct conf *conf, struct conf_location *list, const struct settings *parent)
 {
     for (struct conf_location *l = list; l; l = l->next) {
         conf_inherit(&l->settings, parent, conf);
         inherit_locations(conf, l->locations, &l->settings);
+        for (struct conf_location *inner = l->ifs; inner; inner = inner->next)
+            inherit_content(inner, l);
         inherit_locations(conf, l->ifs, &l->settings);
     }
 }

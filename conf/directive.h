@@ -99,6 +99,7 @@ void conf_set_listen(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_server_name(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_return(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_rewrite(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_limit_except(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_if(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_try_files(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_internal(struct conf_walk *walk, const struct conf_node *node);

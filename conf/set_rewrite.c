@@ -60,14 +60,9 @@ void conf_set_rewrite(struct conf_walk *w, const struct conf_node *n)
            n);
 }
 
-/* if (CONDITION) { ... }: settings of its own, which inherit from the location around it. */
-void conf_set_if(struct conf_walk *w, const struct conf_node *n)
+/* A block inside a location, with settings of its own, which inherit from the location around it. */
+static struct conf_location *walk_inner(struct conf_walk *w, const struct conf_node *n)
 {
-    if (w->location->is_if) {
-        conf_error(&w->conf->errors, n,
-                   "\"if\" directive is not allowed inside another one; its place is: server, location");
-        return;
-    }
     struct conf_location *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l)), **tail = &w->location->ifs;
     *l = (struct conf_location){.match = w->location->match,
                                 .pattern = w->location->pattern,
@@ -77,7 +72,6 @@ void conf_set_if(struct conf_walk *w, const struct conf_node *n)
     while (*tail)
         tail = &(*tail)->next;
     *tail = l;
-    add_op(w, CONF_OP_IF, n)->then = l;
     conf_unset(&l->settings);
     struct conf_walk inner = {.conf = w->conf,
                               .context = CONF_LOCATION,
@@ -85,9 +79,30 @@ void conf_set_if(struct conf_walk *w, const struct conf_node *n)
                               .server = w->server,
                               .location = l};
     conf_walk_block(&inner, n->children);
-    if (l->content == CONF_CONTENT_STATIC) { /* it answers as the location around it does */
-        l->content = w->location->content;
-        l->handler = w->location->handler;
-        l->proxy = w->location->proxy;
-    }
+    return l;
+}
+
+static bool is_nested(struct conf_walk *w, const struct conf_node *n)
+{
+    if (w->location->is_if)
+        conf_error(&w->conf->errors, n, "\"%.*s\" directive is not allowed inside \"if\" or \"limit_except\"",
+                   SLICE_ARGS(n->name));
+    return w->location->is_if;
+}
+
+void conf_set_if(struct conf_walk *w, const struct conf_node *n)
+{
+    if (is_nested(w, n))
+        return;
+    struct conf_op *op = add_op(w, CONF_OP_IF, n);
+    op->then = walk_inner(w, n);
+}
+
+void conf_set_limit_except(struct conf_walk *w, const struct conf_node *n)
+{
+    if (is_nested(w, n))
+        return;
+    if (w->location->except)
+        conf_error(&w->conf->errors, n, "\"limit_except\" directive is duplicate; remove one of them");
+    w->location->except = walk_inner(w, n);
 }

@@ -361,7 +361,8 @@ struct conf_location {
     const struct conf_proxy *proxy;
     const struct conf_return *ret;
     struct conf_op *ops;
-    struct conf_location *ifs; /* of the ops, linked by next */
+    struct conf_location *except; /* limit_except: its settings; NULL: none */
+    struct conf_location *ifs;    /* of the ops, linked by next */
     bool is_if;
     const struct conf_node *try_files; /* NULL: none */
     bool internal;

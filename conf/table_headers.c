@@ -12,6 +12,8 @@ const struct conf_directive conf_header_directives[] = {
      "ADDRESS | NETWORK/BITS | unix: | all", "Lets clients in; of allow and deny the first line that is for a client decides. Inherited where a level has none of both."},
     {"deny", HTTP_ALL, 1, 1, CONF_LINES, FIELD(access), 0, 0, NULL, -1, NULL,
      "ADDRESS | NETWORK/BITS | unix: | all", "Keeps clients out: 403."},
+    {"limit_except", CONF_LOCATION, 1, -1, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_limit_except,
+     "METHOD ... { ... }", "Settings, such as deny or auth_basic, for requests with other methods than these; GET includes HEAD."},
     {"auth_basic", HTTP_ALL, 1, 1, CONF_TEMPLATE, FIELD(auth_basic), 0, 0, NULL, -1, NULL,
      "REALM | off", "Asks for a user and a password, which are checked on a thread of the pool default; may contain variables."},
     {"auth_basic_user_file", HTTP_ALL, 1, 1, CONF_TEMPLATE, FIELD(auth_basic_user_file), 0, 0, NULL, -1, NULL,

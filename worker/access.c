@@ -17,6 +17,20 @@ enum access_verdict access_look(const struct connection *c)
     return ACCESS_UNKNOWN;
 }
 
+/* limit_except: another method than those that it names has settings of its own. */
+void access_limit_methods(struct connection *c)
+{
+    const struct location *l = c->location;
+    struct slice method = c->ex->req.method == HTTP_HEAD ? SLICE("GET") : c->ex->req.method_name;
+    if (!l->except)
+        return;
+    for (int i = 0; i < l->except_node->nargs; i++)
+        if (slice_eq_nocase(l->except_node->args[i], method) ||
+            slice_eq_nocase(l->except_node->args[i], c->ex->req.method_name))
+            return;
+    request_use_location(c, l->except);
+}
+
 void access_refuse(struct connection *c)
 {
     http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");

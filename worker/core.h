@@ -261,6 +261,7 @@ void request_run(struct connection *c);
 /* What allow and deny say of the client. */
 enum access_verdict { ACCESS_UNKNOWN /* no line is for it */, ACCESS_ALLOWED, ACCESS_DENIED };
 enum access_verdict access_look(const struct connection *c);
+void access_limit_methods(struct connection *c);
 void access_refuse(struct connection *c);
 
 /* --- worker/auth.c --- */

@@ -189,8 +189,12 @@ void request_run(struct connection *c)
         }
         if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
             return;
-        if (!c->ex->return_code && !auth_pass(c))
-            return;
+        if (!c->ex->return_code) {
+            access_limit_methods(c);
+            if (!auth_pass(c))
+                return;
+            l = c->location;
+        }
         if (l->try_files && !is_exempt(c) && !try_files_pass(c))
             return;
         if (!is_exempt(c) && pass_on(c))

@@ -170,6 +170,10 @@ static struct location *build_location(struct site *site, const struct conf_loca
         l->expires = site_build_expires(site, c->settings.expires);
     l->access = site_build_access(site, c->settings.access);
     l->auth = site_build_auth(site, &c->settings);
+    if (c->except) {
+        l->except = site_build_location(site, c->except);
+        l->except_node = c->except->node;
+    }
     if (c->try_files)
         l->try_files = site_build_try_files(site, c->try_files);
     l->keeps_body = c->content == CONF_CONTENT_HANDLER || c->content == CONF_CONTENT_PROXY || c->try_files ||

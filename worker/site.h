@@ -235,9 +235,11 @@ struct location {
     int limit_count;
     struct location_keyed *conn_limits, *req_limits;
     int conn_limit_count, req_limit_count;
-    struct access_rules *access; /* NULL: none */
-    struct location_auth *auth;  /* NULL: none */
-    struct expires *expires;     /* NULL: none */
+    struct location *except;             /* limit_except; NULL: none */
+    const struct conf_node *except_node; /* its methods */
+    struct access_rules *access;         /* NULL: none */
+    struct location_auth *auth;          /* NULL: none */
+    struct expires *expires;             /* NULL: none */
     struct added_header *added;
     int added_count;
     struct rewrite_op *ops;      /* NULL: none */

@@ -146,3 +146,25 @@ def test_error_page_of_a_401(weir):
 def test_wrong_settings(weir, wrong):
     result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
     assert result.returncode == 1 and "weir.conf:" in result.stderr
+
+
+# ---- limit_except -------------------------------------------------------------------------------------------
+
+def test_limit_except(weir, backend):
+    up = backend()
+    weir.expect_log("access forbidden")
+    weir.write("x", "html/f")
+    weir.write("ann:{PLAIN}pw\n", "conf/users")
+    weir.start(config(f"root {{tmp}}/html; location /f {{ limit_except GET {{ deny all; }} }} location /p {{ limit_except GET PUT {{ "
+                      f"auth_basic r; auth_basic_user_file conf/users; }} proxy_pass http://{up.address}; }}"))
+    found = {m: weir.get("/f", method=m).status for m in ("GET", "HEAD", "POST", "DELETE")}
+    assert found == {"GET": 200, "HEAD": 200, "POST": 403, "DELETE": 403}
+    assert [weir.get("/p", method=m).status for m in ("GET", "PUT", "POST")] == [200, 200, 401]
+    assert weir.get("/p", method="POST", body=b"b", headers=basic("ann", "pw")).status == 200 and up.call.body == b"b"
+
+
+@pytest.mark.parametrize("wrong", ["limit_except { }", "limit_except GET;", "limit_except GET { } limit_except PUT { }",
+                                   "limit_except GET { limit_except PUT { } }", "limit_except GET { location /x { } }"])
+def test_wrong_limit_except(weir, wrong):
+    result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
+    assert result.returncode == 1 and "weir.conf:" in result.stderr
