@@ -56,6 +56,11 @@ static bool is_listed(const struct conf_lines *types, struct slice type)
     return false;
 }
 
+static bool says(struct slice text, const char *word)
+{
+    return text.len && memmem(text.data, text.len, word, strlen(word));
+}
+
 /* gzip_proxied: for requests that came through a proxy, which say so with Via. */
 static bool is_allowed_for_proxies(const struct http_exchange *ex, int64_t mask)
 {
@@ -64,9 +69,9 @@ static bool is_allowed_for_proxies(const struct http_exchange *ex, int64_t mask)
     if (!http_find_header(&ex->req, SLICE("Via")) || mask & CONF_GZIP_ANY)
         return true;
     return (mask & CONF_GZIP_EXPIRED && has_header(res, SLICE("Expires"))) ||
-           (mask & CONF_GZIP_NO_CACHE && memmem(cache.data, cache.len, "no-cache", 8)) ||
-           (mask & CONF_GZIP_NO_STORE && memmem(cache.data, cache.len, "no-store", 8)) ||
-           (mask & CONF_GZIP_PRIVATE && memmem(cache.data, cache.len, "private", 7)) ||
+           (mask & CONF_GZIP_NO_CACHE && says(cache, "no-cache")) ||
+           (mask & CONF_GZIP_NO_STORE && says(cache, "no-store")) ||
+           (mask & CONF_GZIP_PRIVATE && says(cache, "private")) ||
            (mask & CONF_GZIP_NO_LAST_MODIFIED && !res->last_modified.len) ||
            (mask & CONF_GZIP_NO_ETAG && !res->etag.len) ||
            (mask & CONF_GZIP_AUTH && http_find_header(&ex->req, SLICE("Authorization")));
