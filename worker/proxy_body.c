@@ -210,29 +210,35 @@ static void after_reading(struct proxy *p)
     go_on(p);
 }
 
+/* Reads and decodes. False: there is nothing for now, or it has ended, or the connection has been closed. */
+static bool receive(struct proxy *p, char *data, size_t room, size_t *body_len)
+{
+    ssize_t n = recv(p->uc->io.fd, data, room, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n <= 0) {
+        broken_off(p, n < 0 ? errno : 0);
+        return false;
+    }
+    p->try->received += (uint64_t)n;
+    if (decode(p, data, (size_t)n, body_len))
+        return true;
+    proxy_log(p, "upstream sent invalid chunked response");
+    connection_close(p->c);
+    return false;
+}
+
 /* More comes than the memory may hold. */
 static void read_to_spool(struct proxy *p)
 {
     static char bytes[PROXY_READ_BYTES];
     size_t body_len;
-    ssize_t n = recv(p->uc->io.fd, bytes, sizeof bytes, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (!receive(p, bytes, sizeof bytes, &body_len))
         return;
-    if (n <= 0) {
-        broken_off(p, n < 0 ? errno : 0);
-        return;
-    }
-    p->try->received += (uint64_t)n;
-    if (!decode(p, bytes, (size_t)n, &body_len)) {
-        proxy_log(p, "upstream sent invalid chunked response");
-        connection_close(p->c);
-        return;
-    }
-    if (body_len && !spool(p, bytes, body_len)) {
+    if (body_len && !spool(p, bytes, body_len))
         connection_close(p->c); /* neither disk nor memory */
-        return;
-    }
-    after_reading(p);
+    else
+        after_reading(p);
 }
 
 void proxy_read_body(struct proxy *p)
@@ -251,23 +257,10 @@ void proxy_read_body(struct proxy *p)
     size_t room = most - have < PROXY_READ_BYTES ? most - have : PROXY_READ_BYTES;
     if (!buf_reserve(&p->in, room)) {
         connection_close(p->c);
-        return;
+    } else if (receive(p, p->in.data + p->in.end, room, &body_len)) {
+        p->in.end += body_len;
+        after_reading(p);
     }
-    ssize_t n = recv(p->uc->io.fd, p->in.data + p->in.end, room, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) {
-        broken_off(p, n < 0 ? errno : 0);
-        return;
-    }
-    p->try->received += (uint64_t)n;
-    if (!decode(p, p->in.data + p->in.end, (size_t)n, &body_len)) {
-        proxy_log(p, "upstream sent invalid chunked response");
-        connection_close(p->c);
-        return;
-    }
-    p->in.end += body_len;
-    after_reading(p);
 }
 
 /* --- passing on --- */
