@@ -133,6 +133,13 @@ static struct file_entry *find_compressed(struct http_exchange *ex, const struct
     return e;
 }
 
+static int add_whole(struct http_exchange *ex, const struct file_entry *e)
+{
+    struct http_range all = {0, (uint64_t)e->st.st_size - 1};
+    ex->res.accept_ranges = false;
+    return e->st.st_size == 0 || add_range(ex, e, &all) ? 0 : 500;
+}
+
 static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)
 {
     struct http_response *res = &ex->res;
@@ -146,6 +153,9 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
     res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
     res->accept_ranges = true;
+    if (ex->forced_status &&
+        ex->forced_status != 200) /* an error page is sent whole (RFC 9110 section 13.2.1) */
+        return add_whole(ex, e);
     switch (http_check_conditions(&ex->req, e->etag, e->st.st_mtim.tv_sec)) {
     case HTTP_NOT_MODIFIED:
         res->status = 304;
@@ -212,11 +222,12 @@ static int redirect_to_folder(struct http_exchange *ex)
 int static_answer(struct http_exchange *ex, const struct settings *s, const struct http_template *alias,
                   struct file_cache *cache)
 {
-    if (ex->req.method != HTTP_GET && ex->req.method != HTTP_HEAD)
-        return 405;
+    bool reads = ex->req.method == HTTP_GET || ex->req.method == HTTP_HEAD;
     struct slice uri = ex->req.path;
-    if (!alias && uri.data[uri.len - 1] == '/')
-        return find_index(ex, s, cache);
+    if (!alias && uri.data[uri.len - 1] == '/' && (reads || ex->req.method == HTTP_POST))
+        return find_index(ex, s, cache); /* an index file may be an application's */
+    if (!reads)
+        return 405;
     struct slice path = alias ? http_template_expand(alias, ex) : static_path(ex, s, uri);
     if (!path.data)
         return 500;

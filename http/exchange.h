@@ -33,6 +33,12 @@ struct http_try {
     bool new_group;          /* another upstream than the one before: after an internal redirect */
 };
 
+/* A named group of a regular expression that has matched: a variable from then on. */
+struct http_named {
+    struct slice name, value;
+    struct http_named *next;
+};
+
 struct permits;
 struct http_gzip;
 
@@ -93,6 +99,9 @@ struct http_exchange {
     struct slice proxy_host;        /* $proxy_host, once a proxy has the request */
     int forced_status;              /* of the answer that an error page belongs to; 0: none */
     bool in_error_page;             /* its own errors are shown plainly */
+    struct http_named *named;       /* groups of expressions that have matched */
+    bool is_internal;               /* no longer the URI that the client has sent: for `internal` */
+    bool escape_captures;           /* while a replacement is expanded: captures become arguments */
     struct slice www_authenticate;  /* of a 401, whatever page is shown */
     const void *authorized_by;      /* the auth_basic that has let the request pass */
     bool path_is_final;             /* by rewrite ... break: proxy_pass passes it on as it is */
@@ -109,6 +118,9 @@ struct http_exchange {
 /* $request_id: the client's X-Request-ID where that is well-formed, else a random one. $traceparent: likewise. */
 struct slice http_request_id(struct http_exchange *ex);
 struct slice http_traceparent(struct http_exchange *ex);
+
+/* Keeps the named groups of a match for the rest of the request. */
+void http_keep_named(struct http_exchange *ex, const struct http_captures *captures);
 
 /* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */
 void http_log(struct http_exchange *ex, enum log_level level, const char *format, ...)

@@ -137,6 +137,7 @@ struct slice http_map_get(struct http_exchange *ex, const void *map)
     ex->map_depth++;
     const struct http_template *value = find(m, http_template_expand(m->source, ex), &captures);
     struct slice text = SLICE("");
+    http_keep_named(ex, &captures);
     if (value && captures.count) {
         struct http_captures saved = ex->location_captures;
         ex->location_captures = captures;

@@ -6,7 +6,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-enum { MATCH_LIMIT = 100000, DEPTH_LIMIT = 1000 };
+enum { MATCH_LIMIT = 100000, DEPTH_LIMIT = 1000, JIT_STACK_LEAST = 32 << 10, JIT_STACK_MOST = 1 << 20 };
 
 /* Opaque: a struct http_regex is a pcre2_code. */
 static pcre2_match_data *match_data;
@@ -22,6 +22,9 @@ static bool prepare_matching(void)
         return false;
     pcre2_set_match_limit(match_context, MATCH_LIMIT);
     pcre2_set_depth_limit(match_context, DEPTH_LIMIT);
+    pcre2_jit_stack *stack = pcre2_jit_stack_create(JIT_STACK_LEAST, JIT_STACK_MOST, NULL);
+    if (stack) /* kept as long as the process, as the context is */
+        pcre2_jit_stack_assign(match_context, NULL, stack);
     return true;
 }
 
@@ -43,12 +46,23 @@ struct http_regex *http_regex_new(struct arena *arena, struct slice pattern, boo
     return (struct http_regex *)code;
 }
 
+static bool failed; /* the last matches: a limit was reached */
+
+bool http_regex_take_failure(void)
+{
+    bool had = failed;
+    failed = false;
+    return had;
+}
+
 bool http_regex_match(const struct http_regex *regex, struct slice subject, struct http_captures *captures)
 {
     int groups = pcre2_match((const pcre2_code *)regex, (PCRE2_SPTR)subject.data, subject.len, 0, 0,
                              match_data, match_context);
-    if (groups < 0)
+    if (groups < 0) {
+        failed |= groups != PCRE2_ERROR_NOMATCH;
         return false;
+    }
     if (groups == 0) /* more groups than there is room for */
         groups = HTTP_GROUPS_MAX;
     if (!captures)
@@ -74,6 +88,23 @@ int http_regex_group(const struct http_regex *regex, struct slice name)
     text[name.len] = '\0';
     int group = pcre2_substring_number_from_name((const pcre2_code *)regex, (PCRE2_SPTR)text);
     return group > 0 ? group : -1;
+}
+
+bool http_regex_name(const struct http_regex *regex, int index, struct slice *name, int *group)
+{
+    uint32_t count = 0, entry_bytes = 0;
+    PCRE2_SPTR table = NULL;
+    const pcre2_code *code = (const pcre2_code *)regex;
+    pcre2_pattern_info(code, PCRE2_INFO_NAMECOUNT, &count);
+    if (index >= (int)count)
+        return false;
+    pcre2_pattern_info(code, PCRE2_INFO_NAMEENTRYSIZE, &entry_bytes);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &table);
+    const unsigned char *entry =
+        table + (size_t)index * entry_bytes; /* the number in two bytes, then the name */
+    *group = entry[0] << 8 | entry[1];
+    *name = slice_of((const char *)entry + 2);
+    return true;
 }
 
 void http_regex_free(struct http_regex *regex)

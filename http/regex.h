@@ -26,8 +26,17 @@ struct http_captures {
 /* Matches; captures may be NULL. */
 bool http_regex_match(const struct http_regex *regex, struct slice subject, struct http_captures *captures);
 
+/*
+ * Whether a match since the last call has failed otherwise than by finding nothing: it took too much stack or too many
+ * steps. What was to be decided by it must not be taken as decided.
+ */
+bool http_regex_take_failure(void);
+
 /* The number of a named group, or -1. */
 int http_regex_group(const struct http_regex *regex, struct slice name);
+
+/* The name and number of its index-th named group. False: there are not so many. */
+bool http_regex_name(const struct http_regex *regex, int index, struct slice *name, int *group);
 void http_regex_free(struct http_regex *regex);
 
 #endif

@@ -98,7 +98,7 @@ struct slice http_decode(struct arena *arena, struct slice s, bool plus)
     return (struct slice){out, n};
 }
 
-struct slice http_encode_path(struct arena *arena, struct slice path)
+static struct slice encode(struct arena *arena, struct slice path, const char *besides)
 {
     static const char digits[] = "0123456789ABCDEF";
     char *out = arena_alloc(arena, path.len * 3 + 1);
@@ -107,7 +107,7 @@ struct slice http_encode_path(struct arena *arena, struct slice path)
         return (struct slice){0};
     for (size_t i = 0; i < path.len; i++) {
         unsigned char c = (unsigned char)path.data[i];
-        if (c <= ' ' || c >= 0x7f || strchr("%?#\"<>\\^`{|}", c)) {
+        if (c <= ' ' || c >= 0x7f || strchr(besides, c)) {
             out[n++] = '%';
             out[n++] = digits[c >> 4];
             out[n++] = digits[c & 15];
@@ -117,4 +117,14 @@ struct slice http_encode_path(struct arena *arena, struct slice path)
     }
     out[n] = '\0';
     return (struct slice){out, n};
+}
+
+struct slice http_encode_path(struct arena *arena, struct slice path)
+{
+    return encode(arena, path, "%?#\"<>\\^`{|}");
+}
+
+struct slice http_encode_args(struct arena *arena, struct slice text)
+{
+    return encode(arena, text, "%?#&+\"<>\\^`{|}");
 }

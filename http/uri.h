@@ -20,4 +20,7 @@ struct slice http_decode(struct arena *arena, struct slice s, bool plus);
 /* Percent-encodes what may not stand in a path. data NULL when memory is out. */
 struct slice http_encode_path(struct arena *arena, struct slice path);
 
+/* The same for a part of a query string. */
+struct slice http_encode_args(struct arena *arena, struct slice text);
+
 #endif

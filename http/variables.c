@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/version.h"
+#include "http/uri.h"
 
 #include <unistd.h>
 
@@ -106,13 +107,36 @@ GETTER(get_cookie)
     return all;
 }
 
+static struct slice as_wanted(struct http_exchange *ex, struct slice capture)
+{
+    return ex->escape_captures && capture.len ? http_encode_args(&ex->arena, capture) : capture;
+}
+
 /* $1 to $9: of the location's expression, or, where it has none, of the server name's. */
 GETTER(get_capture)
 {
     const struct http_captures *c =
         ex->location_captures.count ? &ex->location_captures : &ex->server_captures;
     int group = rest.data[0] - '0';
-    return group < c->count ? c->groups[group] : (struct slice){0};
+    return group < c->count ? as_wanted(ex, c->groups[group]) : (struct slice){0};
+}
+
+void http_keep_named(struct http_exchange *ex, const struct http_captures *c)
+{
+    struct slice name;
+    int group;
+    for (int i = 0; c->count && http_regex_name(c->regex, i, &name, &group); i++) {
+        struct http_named *n = ex->named;
+        while (n && !slice_eq(n->name, name))
+            n = n->next;
+        if (!n && (n = arena_zalloc(&ex->arena, sizeof *n))) {
+            n->name = name;
+            n->next = ex->named;
+            ex->named = n;
+        }
+        if (n)
+            n->value = group < c->count ? c->groups[group] : (struct slice){0};
+    }
 }
 
 GETTER(get_named_capture)
@@ -121,9 +145,12 @@ GETTER(get_named_capture)
     for (int i = 0; i < 2; i++) {
         int group = both[i]->count ? http_regex_group(both[i]->regex, rest) : -1;
         if (group >= 0 && group < both[i]->count)
-            return both[i]->groups[group];
+            return as_wanted(ex, both[i]->groups[group]);
     }
-    return (struct slice){0};
+    const struct http_named *n = ex->named; /* of a match before the last */
+    while (n && !slice_eq(n->name, rest))
+        n = n->next;
+    return n ? as_wanted(ex, n->value) : (struct slice){0};
 }
 
 const struct http_variable http_named_capture = {"", true, get_named_capture};

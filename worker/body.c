@@ -34,7 +34,14 @@ static int spill(struct http_exchange *ex, const struct settings *s)
     return 0;
 }
 
-/* Only handlers read bodies; everything else lets them pass by. */
+/* POST to a folder: its index file may be an application's. */
+static bool may_have_index(const struct connection *c)
+{
+    struct slice path = c->ex->req.path;
+    return c->ex->req.method == HTTP_POST && path.len && path.data[path.len - 1] == '/';
+}
+
+/* Only handlers and upstreams read bodies; everything else lets them pass by. */
 static int keep(struct connection *c, const char *data, size_t len)
 {
     struct http_exchange *ex = c->ex;
@@ -46,7 +53,8 @@ static int keep(struct connection *c, const char *data, size_t len)
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
     }
-    if (!c->location->keeps_body || ex->return_code)
+    if (!(c->location->keeps_body || may_have_index(c)) ||
+        (ex->return_code && !request_error_needs_body(c, ex->return_code)))
         return 0;
     if (!buf_append(&ex->body, data, len))
         return 500;

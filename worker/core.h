@@ -299,11 +299,17 @@ bool request_count_redirect(struct connection *c);
 /* What is still to come of the request is not wanted, and must not be taken for another one. */
 void request_drop_rest(struct connection *c);
 
+/* Whether a named location answers in place of this status. */
+bool request_error_needs_body(const struct connection *c, int status);
+
 /* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
 bool request_error_page(struct connection *c, int status);
 
 /* Another URI answers in place of this one: "/path?args". */
 void request_redirect(struct connection *c, struct slice uri);
+
+/* The same with a URI as an upstream has written it, for a GET without a body. */
+void request_redirect_away(struct connection *c, struct slice uri);
 
 /* Input that is no request: answers and closes. */
 void request_refuse(struct connection *c, struct slice head, const struct http_error *error);

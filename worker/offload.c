@@ -259,7 +259,7 @@ static void submit(struct connection *c, const struct weir_handler *handler, voi
     struct worker *w = connection_worker(c);
     struct http_exchange *ex = c->ex;
     int64_t timeout_ms = c->location->settings->handler_timeout_ms;
-    int error = body_finish(c);
+    int error = !ex->body_whole ? 500 : body_finish(c); /* a handler never sees a part of a body */
     struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
     if (!job) {
         request_answer(c, error ? error : 500);

@@ -230,7 +230,7 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
     connection_hold(c);
     exchange_drop_bodies(ex);
     if (ok)
-        request_redirect(c, uri);
+        request_redirect_away(c, uri);
     else
         request_answer(c, 500);
     connection_drive(c);

@@ -49,7 +49,7 @@ static bool append_target(struct http_exchange *ex, const struct proxy_target *t
 {
     const struct location_proxy *to = target->to;
     bool replace = target->uri.data && !ex->path_is_final;
-    if (to->target && replace) /* variables have made all of it */
+    if (to->target && target->uri.data) /* variables have made all of it */
         return buf_append_slice(out, target->uri);
     if (!replace && ex->internal_redirects == 0 && !ex->in_error_page && !ex->rewritten)
         return buf_append_slice(out, ex->req.uri);
@@ -169,10 +169,9 @@ int proxy_build_request(struct http_exchange *ex, const struct location *l, cons
             body = buf_slice(&ex->body);
         length = ex->body_fd >= 0 ? ex->body_len : body.len;
     }
-    if (to->target && !is_one_target(target->uri)) {
+    if (!is_one_target(target->uri) || !is_one_target(ex->req.args)) {
         http_log(ex, LOG_LEVEL_ERROR,
-                 "\"proxy_pass\" makes \"%.*s\", which is no request target; request refused",
-                 SLICE_ARGS(target->uri));
+                 "the target for the upstream has a blank or a control character; request refused");
         return 400;
     }
     if (!append_request_line(ex, s, target, out))

@@ -14,6 +14,7 @@ static struct slice expand_to(struct proxy *p, const struct http_template *to,
         return http_template_expand(to, ex);
     struct http_captures saved = ex->location_captures;
     ex->location_captures = *captures;
+    http_keep_named(ex, captures);
     struct slice text = http_template_expand(to, ex);
     ex->location_captures = saved;
     return text;

@@ -22,6 +22,7 @@ void request_route(struct connection *c)
     ex->location_captures.count = ex->server_captures.count = 0;
     const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
     lower_captures(ex);
+    http_keep_named(ex, &ex->server_captures);
     ex->server_name = server->name;
     ex->server = server;
     rewrite_route(c);
@@ -54,6 +55,12 @@ static const struct error_target *find_error_target(const struct connection *c, 
             if (t->codes[i] == status)
                 return t;
     return NULL;
+}
+
+bool request_error_needs_body(const struct connection *c, int status)
+{
+    const struct error_target *t = find_error_target(c, status);
+    return t && t->named;
 }
 
 bool request_has_error_page(const struct connection *c, int status)
@@ -110,24 +117,35 @@ void request_redirect(struct connection *c, struct slice uri)
         go_to_named(c, uri);
         return;
     }
+    ex->is_internal = true;
     uri = arena_dup(&ex->arena, uri);
-    char *scratch = arena_alloc(&ex->arena, uri.len + 1);
-    struct slice path;
-    if (!uri.data || !scratch || uri.len == 0 || uri.data[0] != '/') {
+    if (!uri.data || uri.len == 0 || uri.data[0] != '/') {
         http_log(ex, LOG_LEVEL_ERROR, "invalid internal redirect to \"%.*s\"; it begins with \"/\"",
                  SLICE_ARGS(uri));
         request_answer(c, 500);
         return;
     }
     set_uri(ex, uri);
-    if (!http_normalize_path(ex->req.path, scratch, &path)) {
+    ex->rewritten = true;
+    request_route(c);
+    request_run(c);
+}
+
+void request_redirect_away(struct connection *c, struct slice uri)
+{
+    struct http_exchange *ex = c->ex;
+    const char *mark = uri.len ? memchr(uri.data, '?', uri.len) : NULL;
+    struct slice raw = {uri.data, mark ? (size_t)(mark - uri.data) : uri.len}, path = raw;
+    char *scratch = arena_alloc(&ex->arena, uri.len + 1);
+    if (uri.len && uri.data[0] == '/' && (!scratch || !http_normalize_path(raw, scratch, &path))) {
         request_answer(c, 500);
         return;
     }
-    ex->req.path = path;
     become_get(c);
-    request_route(c);
-    request_run(c);
+    if (path.data != raw.data || path.len != raw.len)
+        uri = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(path), mark ? (int)(uri.len - raw.len) : 0,
+                           mark ? mark : "");
+    request_redirect(c, uri);
 }
 
 /* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
@@ -140,7 +158,7 @@ bool request_error_page(struct connection *c, int status)
         (uri.data[0] == '@' && !ex->body_whole)) /* its request would lack a part of the body */
         return false;
     unsigned retry_after_s = ex->res.retry_after_s;
-    ex->in_error_page = true;
+    ex->in_error_page = ex->is_internal = true;
     http_response_reset(&ex->res);
     ex->res.retry_after_s = retry_after_s; /* it belongs to the status, whatever page is shown */
     exchange_drop_held(ex);

@@ -76,8 +76,8 @@ static bool passes_body_on(const struct connection *c)
     const struct location *l = c->location;
     const struct settings *s = l->settings;
     bool framed = c->ex->req.framing == HTTP_BODY_LENGTH || s->proxy_http_version;
-    return l->content == CONF_CONTENT_PROXY && !c->ex->return_code && !s->proxy_request_buffering &&
-           s->proxy_pass_body && !l->proxy->body && framed;
+    return l->content == CONF_CONTENT_PROXY && !l->try_files && !c->ex->return_code &&
+           !s->proxy_request_buffering && s->proxy_pass_body && !l->proxy->body && framed;
 }
 
 /* Starts to read the body, or refuses it by its length. */
@@ -183,8 +183,9 @@ void request_run(struct connection *c)
             connection_close(c);
             return;
         }
-        if (l->internal && c->ex->internal_redirects == 0 && !c->ex->in_error_page) {
-            request_answer(c, 404);
+        if (http_regex_take_failure()) {
+            http_log(c->ex, LOG_LEVEL_ERROR, "a regular expression took too much memory or too many steps");
+            request_answer(c, 500);
             return;
         }
         if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
@@ -206,6 +207,7 @@ void request_run(struct connection *c)
         }
         if (!request_count_redirect(c))
             return;
+        c->ex->is_internal = true;
         request_route(c);
     }
 }
@@ -284,6 +286,14 @@ void request_answer(struct connection *c, int error)
     if (ex->forced_status) {
         ex->res.status = ex->forced_status;
         ex->res.reason = (struct slice){0};
+    }
+    if (ex->res.location.data && !http_is_field_value(ex->res.location)) {
+        http_log(ex, LOG_LEVEL_ERROR, "the redirect has a control character; request refused");
+        ex->res.location = (struct slice){0};
+        if (!make_error_page(c, 400)) {
+            connection_close(c);
+            return;
+        }
     }
     ex->res.close |= connection_worker(c)->draining;
     request_drop_rest(c);

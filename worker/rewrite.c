@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CYCLES_MAX = 10 };
+enum { CYCLES_MAX = 10, REWRITTEN_MAX = 64 << 10 };
 
 enum progress {
     GO_ON,
@@ -33,6 +33,7 @@ static void set_variable(struct connection *c, const struct rewrite_op *op)
     struct slice value = http_template_expand(op->value, ex);
     if (op->variable == SITE_SET_ARGS) {
         ex->req.args = arena_dup(&ex->arena, value);
+        ex->rewritten = true;
         return;
     }
     if (op->variable == SITE_SET_LIMIT_RATE) {
@@ -80,6 +81,8 @@ static bool holds(struct connection *c, const struct rewrite_op *op)
         break;
     case TEST_MATCH:
         result = http_regex_match(op->regex, left, &ex->location_captures);
+        if (result)
+            http_keep_named(ex, &ex->location_captures);
         break;
     default: /* paths end with a zero byte */
         result = test_file(op, arena_printf(&ex->arena, "%.*s", (int)left.len, left.len ? left.data : ""));
@@ -137,31 +140,47 @@ static enum progress redirect(struct connection *c, const struct rewrite_op *op,
     return ANSWER;
 }
 
+/* As in nginx, captures of a path that was written with escapes are escaped again where they become arguments. */
+static struct slice expand(struct connection *c, const struct http_template *t, bool as_args)
+{
+    struct http_exchange *ex = c->ex;
+    if (!t)
+        return (struct slice){0};
+    ex->escape_captures = as_args && (memchr(ex->req.uri.data, '%', ex->req.uri.len) ||
+                                      memchr(ex->req.uri.data, '+', ex->req.uri.len));
+    struct slice text = http_template_expand(t, ex);
+    ex->escape_captures = false;
+    return text.len ? arena_dup(&ex->arena, text) : text;
+}
+
+static enum progress fail(struct connection *c)
+{
+    c->ex->return_code = 500;
+    c->ex->return_text = NULL;
+    return ANSWER;
+}
+
 static enum progress run_rewrite(struct connection *c, const struct rewrite_op *op, bool *changed)
 {
     struct http_exchange *ex = c->ex;
     if (!http_regex_match(op->regex, ex->req.path, &ex->location_captures))
         return GO_ON;
-    struct slice text = arena_dup(&ex->arena, http_template_expand(op->value, ex));
-    const char *mark = text.len ? memchr(text.data, '?', text.len) : NULL;
-    struct slice path = {text.data, mark ? (size_t)(mark - text.data) : text.len};
-    struct slice own = mark ? slice_from(text, path.len + 1) : (struct slice){0};
+    http_keep_named(ex, &ex->location_captures);
+    struct slice path = expand(c, op->value, op->code != 0), own = expand(c, op->right, true);
     if (c->location && c->location->settings->rewrite_log)
         http_log(ex, LOG_LEVEL_NOTICE, "rewritten data: \"%.*s\", args: \"%.*s\"", SLICE_ARGS(path),
                  (int)own.len, own.len ? own.data : "");
     struct slice args = join_args(ex, op, own);
     if (op->code)
         return redirect(c, op, path, args);
-    if (path.len == 0 || path.data[0] != '/') {
-        http_log(ex, LOG_LEVEL_ERROR, "the rewritten URI \"%.*s\" does not begin with \"/\"",
-                 SLICE_ARGS(path));
-        ex->return_code = 500;
-        ex->return_text = NULL;
-        return ANSWER;
+    if (path.len == 0 || path.data[0] != '/' || path.len > REWRITTEN_MAX || args.len > REWRITTEN_MAX) {
+        http_log(ex, LOG_LEVEL_ERROR, "the rewritten URI \"%.*s\" does not begin with \"/\", or is too long",
+                 (int)(path.len < 100 ? path.len : 100), path.len ? path.data : "");
+        return fail(c);
     }
     ex->req.path = path;
     ex->req.args = args;
-    ex->rewritten = true;
+    ex->rewritten = ex->is_internal = true;
     ex->path_is_final = op->stop;
     *changed = !op->stop;
     return op->last ? LOOK_AGAIN : op->stop ? STOP : GO_ON;
@@ -188,7 +207,9 @@ static enum progress run(struct connection *c, const struct rewrite_op *ops, boo
             c->ex->return_text = op->value;
             progress = ANSWER;
             break;
-        default:
+        default: /* break: a path that has changed stays in this location */
+            c->ex->path_is_final |= *changed;
+            *changed = false;
             progress = STOP;
         }
     }
@@ -197,7 +218,9 @@ static enum progress run(struct connection *c, const struct rewrite_op *ops, boo
 
 static const struct location *find(struct connection *c)
 {
-    return site_find_location(c->ex->server, c->ex->req.path, &c->ex->location_captures);
+    const struct location *l = site_find_location(c->ex->server, c->ex->req.path, &c->ex->location_captures);
+    http_keep_named(c->ex, &c->ex->location_captures);
+    return l;
 }
 
 void rewrite_in_location(struct connection *c, const struct location *l)
@@ -206,6 +229,11 @@ void rewrite_in_location(struct connection *c, const struct location *l)
         bool changed = false;
         c->ex->path_is_final = false;
         request_use_location(c, l);
+        if (l->internal && !c->ex->is_internal) {
+            c->ex->return_code = 404;
+            c->ex->return_text = NULL;
+            return;
+        }
         if (!l->ops || run(c, l->ops, &changed) == ANSWER || !changed)
             return;
         if (cycles >= CYCLES_MAX) {
@@ -244,7 +272,7 @@ static bool add_slash(struct connection *c, const struct location *found)
 void rewrite_route(struct connection *c)
 {
     const struct vserver *server = c->ex->server;
-    bool changed;
+    bool changed = false;
     if (server->top->ops && c->ex->req.path.data[0] == '/') {
         request_use_location(c, server->top);
         if (run(c, server->top->ops, &changed) == ANSWER)

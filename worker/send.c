@@ -172,6 +172,7 @@ bool send_compressed(struct connection *c)
     struct slice stretch = ex->res.body ? take_piece(ex) : (struct slice){0};
     bool ok = stretch.len ? gzip_stretch(c, stretch) : !ex->res.body;
     connection_worker(c)->streamed_bytes += stretch.len;
+    set_send_timer(c);
     if (ok && !ex->res.body) {
         ok = gzip_finish(c) &&
              (!ex->res.chunked || ex->res.no_body || buf_append(send_buffer(c), "0\r\n\r\n", 5));

@@ -85,8 +85,12 @@ static struct error_target *build_error_targets(struct site *site, const struct 
          list =
              list->next) { /* the conf has the last line first: the first line is to win, and comes first */
         struct error_target *t = must(arena_zalloc(&site->arena, sizeof *t));
-        *t = (struct error_target){list->codes, list->code_count, list->new_code,
-                                   site_compile(site, list->uri, list->node), targets};
+        *t = (struct error_target){list->codes,
+                                   list->code_count,
+                                   list->new_code,
+                                   site_compile(site, list->uri, list->node),
+                                   list->uri.len && list->uri.data[0] == '@',
+                                   targets};
         targets = t;
     }
     return targets;

@@ -36,6 +36,7 @@ struct error_target {
     int code_count;
     int new_code; /* as in struct conf_error_page */
     const struct http_template *uri;
+    bool named; /* a named location: it gets the request's body */
     struct error_target *next;
 };
 
@@ -203,7 +204,8 @@ struct rewrite_op {
     int kind;
     const struct http_template
         *value; /* set: the value; if: what is tested; rewrite: the replacement; return: the text */
-    const struct http_template *right; /* if: what it is compared with */
+    const struct http_template
+        *right; /* if: what it is compared with; rewrite: the replacement's arguments */
     struct http_regex *regex;
     int variable; /* set: which; SITE_SET_... */
     enum rewrite_test test;

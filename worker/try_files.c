@@ -14,13 +14,14 @@ static bool exists(struct slice path, bool folder)
     return path.data && stat(path.data, &st) == 0 && (folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
 }
 
-/* A regex location's alias is the whole path; else the text goes behind root or alias. */
-static struct slice path_of(struct http_exchange *ex, const struct location *l, struct slice text)
+/* With alias the location's part of the URI stands for the folder, whether a text has it or not. */
+static struct slice uri_of(struct http_exchange *ex, const struct location *l, struct slice text)
 {
     const struct settings *s = l->settings;
-    if (s->alias.data && !slice_starts(text, (struct slice){ex->req.path.data, (size_t)s->alias_strip}))
-        return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(s->alias), SLICE_ARGS(text));
-    return static_path(ex, s, text);
+    struct slice part = {ex->req.path.data, (size_t)s->alias_strip};
+    if (!s->alias.data || l->alias || slice_starts(text, part))
+        return text;
+    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(part), SLICE_ARGS(text));
 }
 
 bool try_files_pass(struct connection *c)
@@ -31,10 +32,12 @@ bool try_files_pass(struct connection *c)
     for (int i = 0; i < t->count; i++) {
         struct slice text = http_template_expand(t->files[i], ex);
         bool folder = text.len && text.data[text.len - 1] == '/';
-        if (text.len == 0 || memchr(text.data, '\0', text.len) || !exists(path_of(ex, l, text), folder))
+        struct slice uri = text.len ? uri_of(ex, l, text) : text;
+        if (uri.len == 0 || memchr(uri.data, '\0', uri.len) ||
+            !exists(static_path(ex, l->settings, uri), folder))
             continue;
-        if (text.data[0] == '/') {
-            ex->req.path = text;
+        if (uri.data[0] == '/') {
+            ex->req.path = uri;
             ex->rewritten = true;
         }
         return true;
