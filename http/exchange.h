@@ -58,12 +58,13 @@ struct http_exchange {
     struct slice server_name; /* the server block's first name */
     /* the request's body while and after it is read */
     struct http_chunked chunked;
-    uint64_t body_left;        /* of a body with a length */
-    struct buf body;           /* what is in memory */
-    int body_fd;               /* its temporary file once it outgrew the memory, or -1 */
-    uint64_t body_len;         /* what is kept: in memory or in the file */
-    uint64_t body_seen;        /* what has arrived, kept or not */
-    bool body_whole;           /* nothing of it is still to come */
+    uint64_t body_left; /* of a body with a length */
+    struct buf body;    /* what is in memory */
+    int body_fd;        /* its temporary file once it outgrew the memory, or -1 */
+    uint64_t body_len;  /* what is kept: in memory or in the file */
+    uint64_t body_seen; /* what has arrived, kept or not */
+    bool body_taken; /* some of it has gone to an upstream, and is not kept: no other location can have it */
+    bool body_whole; /* nothing of it is still to come */
     uint64_t rate, rate_after; /* limit_rate: bytes a second of the answer's body, 0: no bound */
     uint64_t rate_from_ms;     /* when that began */
     bool rate_is_set;          /* by the upstream: limit_rate does not count */

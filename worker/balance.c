@@ -273,7 +273,8 @@ enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const 
     struct choice k = {.u = u, .ask = ask, .first = w->shm->peers->peers, .now_ms = w->now_ms};
     bool least = u->conf && u->conf->balance == CONF_BALANCE_LEAST_CONN;
     peer_lock(w->shm, u->group);
-    bool others_first = u->group->waiting > 0 && !ask->waited && any_is_up(&k);
+    bool queues = u->conf && u->conf->queue;
+    bool others_first = queues && u->group->waiting > 0 && !ask->waited && any_is_up(&k);
     struct peer *p = others_first ? NULL : choose(&k);
     if (!p && !others_first)
         p = round_robin(&k, true, least);

@@ -331,8 +331,8 @@ bool try_files_pass(struct connection *c);
 
 /* --- worker/realip.c --- */
 
-/* Takes the client's address from where the location's settings say. */
-void realip_apply(struct connection *c);
+/* Takes the client's address from where these settings say. */
+void realip_apply(struct connection *c, const struct location *l);
 
 /* --- worker/limit.c --- */
 bool limit_open(struct worker *w);

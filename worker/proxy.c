@@ -88,7 +88,7 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
         p->try->response_us = clock_mono_us() - p->try->start_us;
         p->try->body_len = p->body_seen;
     }
-    if (p->uc && keep && proxy_settings(p)->proxy_protocol == CONF_PROXY_PROTOCOL_OFF)
+    if (p->uc && keep && !p->named_client)
         upstream_keep(p->uc);
     else if (p->uc)
         upstream_close(p->uc);
@@ -152,9 +152,8 @@ static bool is_repeatable(const struct proxy *p)
 static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net_address *local)
 {
     const struct settings *s = proxy_settings(p);
-    *dial = (struct upstream_dial){.keepalive = s->proxy_socket_keepalive,
-                                   .fresh = s->proxy_protocol != CONF_PROXY_PROTOCOL_OFF,
-                                   .alive = !is_repeatable(p)};
+    *dial = (struct upstream_dial){
+        .keepalive = s->proxy_socket_keepalive, .fresh = p->named_client, .alive = !is_repeatable(p)};
     if (!p->to->bind)
         return;
     struct slice text = http_template_expand(p->to->bind, p->c->ex);
@@ -413,6 +412,7 @@ static bool name_client(struct proxy *p)
     int64_t version = proxy_settings(p)->proxy_protocol;
     if (version == CONF_PROXY_PROTOCOL_OFF)
         return true;
+    p->named_client = true;
     const struct http_peer *peer = ex->peer(ex);
     memcpy(h.source, ex->remote, sizeof h.source);
     h.source_port = (uint16_t)(ex->remote[16] << 8 | ex->remote[17]);
@@ -436,6 +436,7 @@ static int prepare(struct proxy *p)
     if (!error && !name_client(p))
         error = 500;
     p->prefix_len = buf_len(&p->request);
+    p->sends_file = ex->body_fd >= 0 && !p->to->body && proxy_settings(p)->proxy_pass_body;
     error = error ? error : proxy_build_request(ex, p->c->location, &target, &p->request);
     p->head_only = buf_len(&p->request) > p->prefix_len + 5 &&
                    memcmp(p->request.data + p->request.start + p->prefix_len, "HEAD ", 5) == 0;

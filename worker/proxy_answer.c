@@ -228,7 +228,7 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
                   whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
     proxy_destroy(p);
     connection_hold(c);
-    exchange_drop_bodies(ex);
+    exchange_drop_held(ex);
     if (ok)
         request_redirect_away(c, uri);
     else
@@ -303,6 +303,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     buf_consume(&p->in, head_len);
     if (!proxy_begin_body(p)) {
         proxy_log(p, "upstream sent invalid chunked response");
+        http_response_reset(&c->ex->res);
         proxy_fail(p, 502);
         return;
     }

@@ -401,8 +401,13 @@ static bool pass_file(struct proxy *p, uint64_t most)
 /* The client has taken something: the upstream may be read again. */
 static void resume(struct proxy *p)
 {
-    if (p->state != PROXY_BODY || p->eof || pause_ms(p) > 0)
+    if (p->state != PROXY_BODY || p->eof)
         return;
+    int64_t stop_ms = pause_ms(p);
+    if (stop_ms > 0) {
+        proxy_set_timer(p, stop_ms);
+        return;
+    }
     p->paused = false;
     proxy_watch(p, EV_READ);
     proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
@@ -425,6 +430,7 @@ bool proxy_pull(struct connection *c)
             return false; /* limit_rate: a timer brings us back */
         if (connection_worker(c)->streamed_bytes >= AT_ONCE_BYTES) {
             c->more_later = true; /* the others' turn */
+            connection_set_timer(c, connection_settings(c)->send_timeout_ms);
             return false;
         }
         bool went = buf_len(&p->in) > 0 ? pass_memory(p, most) : pass_file(p, most);

@@ -71,8 +71,11 @@ struct proxy {
     bool reused;    /* the connection has carried a request before */
     bool any_read;  /* of this answer */
     bool eof;
-    bool head_only; /* the request that was sent is HEAD */
-    bool begun;     /* of a tunnel */
+    bool sends_file;    /* the request's body lies in a file */
+    bool out_of_memory; /* a part of the body is lost */
+    bool named_client;  /* the connection began with the PROXY protocol's header: it is nobody else's */
+    bool head_only;     /* the request that was sent is HEAD */
+    bool begun;         /* of a tunnel */
     bool buffered;
     bool paused; /* the upstream is not read: the client takes no more, or proxy_limit_rate */
 };

@@ -45,6 +45,15 @@ static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, b
     }
 }
 
+/* Interim answers that have been passed on lie in the output: they go out whatever comes next. */
+static void next_server(struct proxy *p, enum conf_next_upstream why, int status)
+{
+    struct connection *c = p->c;
+    connection_hold(c);
+    proxy_next(p, why, status);
+    connection_drive(c);
+}
+
 /* An answer that another server may take the place of. */
 static bool is_to_be_replaced(struct proxy *p)
 {
@@ -57,7 +66,7 @@ static bool is_to_be_replaced(struct proxy *p)
     for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
         if (conditions[i].status != answer.status || !proxy_may_go_on(p, conditions[i].why))
             continue;
-        proxy_next(p, conditions[i].why, answer.status);
+        next_server(p, conditions[i].why, answer.status);
         return true;
     }
     return false;
@@ -79,7 +88,7 @@ static void use_head(struct proxy *p)
     if (result == HTTP_ANSWER_BAD || p->eof) {
         http_log(c->ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream",
                  why ? why : "upstream prematurely closed connection");
-        proxy_next(p, why ? CONF_NEXT_INVALID_HEADER : CONF_NEXT_ERROR, 502);
+        next_server(p, why ? CONF_NEXT_INVALID_HEADER : CONF_NEXT_ERROR, 502);
         return;
     }
     if (p->state == PROXY_HEAD && !interim) /* between two reads; interim answers win no time */

@@ -63,7 +63,7 @@ static enum progress send_file(struct proxy *p)
 {
     const struct http_exchange *ex = p->c->ex;
     uint64_t now = 0;
-    if (p->to->body || !proxy_settings(p)->proxy_pass_body)
+    if (!p->sends_file)
         return ALL_SENT;
     while (ex->body_fd >= 0 && p->body_sent < ex->body_len) {
         off_t offset = (off_t)p->body_sent;
@@ -91,7 +91,7 @@ static bool take_from_client(struct proxy *p)
     bool chunked = ex->req.framing == HTTP_BODY_CHUNKED, last = ex->body_whole;
     if (part.len == 0 && (!last || p->end_taken))
         return false;
-    p->streamed = true;
+    p->streamed = p->c->ex->body_taken = true;
     p->request.start = p->request.end = p->request_sent = 0;
     bool ok = true;
     if (chunked && part.len)
@@ -103,6 +103,7 @@ static bool take_from_client(struct proxy *p)
              (!last || buf_append(&p->request, "0\r\n\r\n", 5));
     ex->body.start = ex->body.end = 0;
     p->end_taken = last;
+    p->out_of_memory |= !ok;
     return ok && buf_len(&p->request) > 0;
 }
 
@@ -127,8 +128,12 @@ void proxy_go_on_sending(struct proxy *p)
 {
     enum progress progress;
     do {
-        progress = send_memory(p, p->c->ex->body_fd >= 0);
+        progress = send_memory(p, p->sends_file);
     } while (progress == ALL_SENT && take_from_client(p));
+    if (p->out_of_memory) { /* the body has a hole: nobody may take it for whole */
+        errno = ENOMEM;
+        progress = SEND_FAILED;
+    }
     if (progress == ALL_SENT)
         progress = send_file(p);
     if (progress == SEND_FAILED) {
@@ -148,6 +153,8 @@ void proxy_go_on_sending(struct proxy *p)
     } else if (progress == ALL_SENT) {
         all_is_sent(p);
     } else {
+        if (p->timer.deadline_ms == 0) /* it was the client that had to go on */
+            proxy_set_timer(p, proxy_settings(p)->proxy_send_timeout_ms);
         proxy_watch(p, EV_READ | EV_WRITE);
     }
 }

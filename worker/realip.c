@@ -95,10 +95,10 @@ static bool from_proxy_protocol(struct connection *c)
     return true;
 }
 
-void realip_apply(struct connection *c)
+void realip_apply(struct connection *c, const struct location *l)
 {
     struct http_exchange *ex = c->ex;
-    const struct realip *r = c->location->realip;
+    const struct realip *r = l->realip;
     if (!r || !is_trusted(r, ex->remote, ex->remote_len))
         return;
     const struct http_peer *direct = ex->peer(ex);

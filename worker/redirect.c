@@ -25,6 +25,8 @@ void request_route(struct connection *c)
     http_keep_named(ex, &ex->server_captures);
     ex->server_name = server->name;
     ex->server = server;
+    if (!ex->direct_addr.data) /* before any step that may ask for the client's address */
+        realip_apply(c, server->top);
     rewrite_route(c);
 }
 
@@ -81,6 +83,7 @@ static void become_get(struct connection *c)
 {
     struct http_request *req = &c->ex->req;
     request_drop_rest(c);
+    exchange_drop_bodies(c->ex);
     req->framing = HTTP_BODY_NONE;
     if (req->method != HTTP_HEAD)
         req->method = HTTP_GET;
@@ -100,6 +103,13 @@ static void go_to_named(struct connection *c, struct slice name)
     const struct location *l = site_find_named(c->ex->server, name);
     if (!l) {
         http_log(c->ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
+        request_answer(c, 500);
+        return;
+    }
+    if (c->ex->body_taken || !c->ex->body_whole) {
+        http_log(c->ex, LOG_LEVEL_ERROR,
+                 "the body of the request cannot go on to named location \"%.*s\", as it was not read whole",
+                 SLICE_ARGS(name));
         request_answer(c, 500);
         return;
     }
@@ -137,6 +147,10 @@ void request_redirect_away(struct connection *c, struct slice uri)
     const char *mark = uri.len ? memchr(uri.data, '?', uri.len) : NULL;
     struct slice raw = {uri.data, mark ? (size_t)(mark - uri.data) : uri.len}, path = raw;
     char *scratch = arena_alloc(&ex->arena, uri.len + 1);
+    if (uri.len && uri.data[0] == '@') {
+        request_redirect(c, uri);
+        return;
+    }
     if (uri.len && uri.data[0] == '/' && (!scratch || !http_normalize_path(raw, scratch, &path))) {
         request_answer(c, 500);
         return;

@@ -120,7 +120,8 @@ void request_start(struct connection *c, struct slice head)
         return;
     }
     request_route(c);
-    realip_apply(c);
+    if (!ex->direct_addr.data)
+        realip_apply(c, c->location);
     ex->res.close = request_is_last(c);
     if (ex->req.framing == HTTP_BODY_NONE ||
         (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0))
@@ -299,6 +300,8 @@ void request_answer(struct connection *c, int error)
     request_drop_rest(c);
     set_rate(c);
     c->state = CONNECTION_SEND;
+    if (c->out) /* of earlier answers: the client has to take it within its time */
+        connection_set_timer(c, settings(c)->send_timeout_ms);
     if (ex->res.status == 401 && ex->www_authenticate.len &&
         !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->www_authenticate)) {
         connection_close(c);

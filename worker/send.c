@@ -62,6 +62,8 @@ static bool keep_output(struct connection *c, struct buf *rest)
 
 static void set_send_timer(struct connection *c)
 {
+    if (c->throttled)
+        return; /* its timer says when to go on */
     if (c->state != CONNECTION_SEND && c->state != CONNECTION_HEAD)
         return; /* it is an earlier answer; the timer is that of the request at work, which came pipelined */
     connection_set_timer(c, offload_time_left_ms(c, connection_settings(c)->send_timeout_ms));
