@@ -1,10 +1,12 @@
 """Names of upstreams: servers that a name server knows, and proxy_pass with variables."""
 
 import contextlib
+import fcntl
 import http.server
 import os
 import socket
 import struct
+import tempfile
 import threading
 import time
 
@@ -58,10 +60,13 @@ class Names:
 
 @pytest.fixture
 def names():
-    made = Names()
-    yield made
-    for each in made.sockets:
-        each.close()
+    """One at a time on this machine: the system's resolver has a fixed address."""
+    with open(os.path.join(tempfile.gettempdir(), "weir-test-names.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = Names()
+        yield made
+        for each in made.sockets:
+            each.close()
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
