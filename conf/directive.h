@@ -99,6 +99,8 @@ void conf_set_listen(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_server_name(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_return(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_rewrite(struct conf_walk *walk, const struct conf_node *node);
+/* Applies the statements of a location's block to l, whose fields are set. */
+void conf_walk_location(struct conf_walk *walk, struct conf_location *l);
 void conf_set_limit_except(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_if(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_try_files(struct conf_walk *walk, const struct conf_node *node);

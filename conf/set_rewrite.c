@@ -72,13 +72,7 @@ static struct conf_location *walk_inner(struct conf_walk *w, const struct conf_n
     while (*tail)
         tail = &(*tail)->next;
     *tail = l;
-    conf_unset(&l->settings);
-    struct conf_walk inner = {.conf = w->conf,
-                              .context = CONF_LOCATION,
-                              .settings = &l->settings,
-                              .server = w->server,
-                              .location = l};
-    conf_walk_block(&inner, n->children);
+    conf_walk_location(w, l);
     return l;
 }
 

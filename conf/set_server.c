@@ -105,6 +105,17 @@ static void check_duplicate(struct conf_walk *w, const struct conf_node *n, cons
     }
 }
 
+void conf_walk_location(struct conf_walk *w, struct conf_location *l)
+{
+    conf_unset(&l->settings);
+    struct conf_walk inner = {.conf = w->conf,
+                              .context = CONF_LOCATION,
+                              .settings = &l->settings,
+                              .server = w->server,
+                              .location = l};
+    conf_walk_block(&inner, l->node->children);
+}
+
 void conf_set_location(struct conf_walk *w, const struct conf_node *n)
 {
     if (w->location->is_if) {
@@ -133,13 +144,7 @@ void conf_set_location(struct conf_walk *w, const struct conf_node *n)
     *tail = l;
     check_nesting(w, n, l);
     check_duplicate(w, n, l);
-    conf_unset(&l->settings);
-    struct conf_walk inner = {.conf = w->conf,
-                              .context = CONF_LOCATION,
-                              .settings = &l->settings,
-                              .server = w->server,
-                              .location = l};
-    conf_walk_block(&inner, n->children);
+    conf_walk_location(w, l);
 }
 
 static bool set_listen_parameter(struct conf_listen *l, struct slice arg)

@@ -39,9 +39,7 @@ void access_refuse(struct connection *c)
 
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines)
 {
-    int count = 0;
-    for (const struct conf_lines *l = lines; l; l = l->next)
-        count++;
+    int count = site_count_lines(lines);
     if (count == 0)
         return NULL;
     struct access_rules *rules = site_array(site, 1, sizeof *rules);

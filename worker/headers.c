@@ -112,9 +112,7 @@ struct expires *site_build_expires(struct site *site, const struct conf_node *n)
 /* add_header NAME VALUE [always] */
 void site_build_added_headers(struct site *site, struct location *l, const struct conf_lines *lines)
 {
-    int count = 0;
-    for (const struct conf_lines *c = lines; c; c = c->next)
-        count++;
+    int count = site_count_lines(lines);
     l->added = site_array(site, count, sizeof *l->added);
     for (const struct conf_lines *c = lines; c; c = c->next) {
         const struct conf_node *n = c->node;

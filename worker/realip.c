@@ -115,9 +115,7 @@ void realip_apply(struct connection *c, const struct location *l)
 
 struct realip *site_build_realip(struct site *site, const struct settings *s)
 {
-    int count = 0;
-    for (const struct conf_lines *l = s->real_ip_from; l; l = l->next)
-        count++;
+    int count = site_count_lines(s->real_ip_from);
     if (count == 0)
         return NULL;
     struct realip *r = site_array(site, 1, sizeof *r);

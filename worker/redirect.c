@@ -16,9 +16,20 @@ static void lower_captures(struct http_exchange *ex)
         ex->server_captures.groups[i] = arena_dup_lower(&ex->arena, ex->server_captures.groups[i]);
 }
 
+/* What an expression was to decide and could not must not be taken as decided. */
+static void refuse_undecided(struct connection *c)
+{
+    if (!http_regex_take_failure())
+        return;
+    http_log(c->ex, LOG_LEVEL_ERROR, "a regular expression took too much memory or too many steps");
+    c->ex->return_code = 500;
+    c->ex->return_text = NULL;
+}
+
 void request_route(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
+    http_regex_take_failure(); /* of a log line or a header: not of this request */
     ex->location_captures.count = ex->server_captures.count = 0;
     const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
     lower_captures(ex);
@@ -28,6 +39,7 @@ void request_route(struct connection *c)
     if (!ex->direct_addr.data) /* before any step that may ask for the client's address */
         realip_apply(c, server->top);
     rewrite_route(c);
+    refuse_undecided(c);
 }
 
 void request_use_location(struct connection *c, const struct location *l)
@@ -114,7 +126,9 @@ static void go_to_named(struct connection *c, struct slice name)
         return;
     }
     c->ex->location_captures.count = 0;
+    http_regex_take_failure();
     rewrite_in_location(c, l);
+    refuse_undecided(c);
     request_run(c);
 }
 
@@ -168,8 +182,8 @@ bool request_error_page(struct connection *c, int status)
     struct http_exchange *ex = c->ex;
     const struct error_target *t = ex->in_error_page ? NULL : find_error_target(c, status);
     struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
-    if (uri.len == 0 ||
-        (uri.data[0] == '@' && !ex->body_whole)) /* its request would lack a part of the body */
+    bool part_is_gone = !ex->body_whole || ex->body_taken;
+    if (uri.len == 0 || (uri.data[0] == '@' && part_is_gone)) /* its request would lack a part of the body */
         return false;
     unsigned retry_after_s = ex->res.retry_after_s;
     ex->in_error_page = ex->is_internal = true;

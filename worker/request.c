@@ -184,11 +184,6 @@ void request_run(struct connection *c)
             connection_close(c);
             return;
         }
-        if (http_regex_take_failure()) {
-            http_log(c->ex, LOG_LEVEL_ERROR, "a regular expression took too much memory or too many steps");
-            request_answer(c, 500);
-            return;
-        }
         if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
             return;
         if (!c->ex->return_code) {

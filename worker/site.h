@@ -308,6 +308,10 @@ struct site *site_build(struct conf *conf);
 /* What the files of site share. An array of zeroes in the site's arena; without memory for it nothing is left to do. */
 void *site_array(struct site *site, int count, size_t size);
 const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node);
+
+/* The name behind the "$"; empty when there is none. */
+struct slice site_variable_name(struct slice text);
+int site_count_lines(const struct conf_lines *lines);
 void site_build_zones(struct site *site);
 void site_build_limits(struct site *site, struct location *l);
 void site_build_upstreams(struct site *site);

@@ -6,15 +6,10 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-static struct slice variable_name(struct slice text)
-{
-    return text.len > 1 && text.data[0] == '$' ? slice_from(text, 1) : SLICE("");
-}
-
 static void define(struct site *site, const struct conf_node *n, struct slice text,
                    struct slice (*get)(struct http_exchange *ex, const void *data), const void *data)
 {
-    struct slice name = variable_name(text), rest;
+    struct slice name = site_variable_name(text), rest;
     struct http_user_variable *v = site_array(site, 1, sizeof *v);
     if (name.len == 0 || http_find_variable(name, &rest))
         conf_error(&site->conf->errors, n,

@@ -7,8 +7,7 @@
 
 #include <stdlib.h>
 
-/* The name behind the "$"; empty when there is none. */
-static struct slice variable_name(struct slice text)
+struct slice site_variable_name(struct slice text)
 {
     return text.len > 1 && text.data[0] == '$' ? slice_from(text, 1) : SLICE("");
 }
@@ -27,7 +26,7 @@ void site_name_maps(struct site *site)
     for (const struct conf_lines *l = site->conf->http ? site->conf->http->settings.maps : NULL; l;
          l = l->next) {
         struct site_map *m = site_array(site, 1, sizeof *m);
-        struct slice name = variable_name(l->node->args[1]), rest;
+        struct slice name = site_variable_name(l->node->args[1]), rest;
         if (name.len == 0)
             conf_error(&site->conf->errors, l->node,
                        "invalid variable name \"%.*s\" in \"map\"; write: map SOURCE $NAME { ... }",

@@ -95,7 +95,7 @@ static struct upstream *upstream_for(struct site *site, const struct conf_proxy 
 
 /* --- rewriting of answers' headers --- */
 
-static int count_lines(const struct conf_lines *l)
+int site_count_lines(const struct conf_lines *l)
 {
     int count = 0;
     for (; l; l = l->next)
@@ -140,7 +140,7 @@ static void check_off(struct site *site, const struct conf_lines *lines)
 static struct proxy_rewrites build_rewrites(struct site *site, const struct conf_lines *lines, bool any_case)
 {
     check_off(site, lines);
-    struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
+    struct proxy_rewrites all = {site_array(site, site_count_lines(lines) + 1, sizeof *all.items), 0};
     for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
         struct proxy_rewrite *r = &all.items[all.count++];
         if (l->node->nargs < 2) {
@@ -176,7 +176,7 @@ static struct proxy_rewrites build_redirects(struct site *site, const struct con
 {
     const struct conf_lines *lines = c->settings.proxy_redirects;
     check_off(site, lines);
-    struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
+    struct proxy_rewrites all = {site_array(site, site_count_lines(lines) + 1, sizeof *all.items), 0};
     if (!lines)
         add_default_redirect(site, &all, c);
     for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
@@ -205,7 +205,7 @@ static struct proxy_rewrites build_redirects(struct site *site, const struct con
 static struct proxy_rewrites build_cookie_flags(struct site *site, const struct conf_lines *lines)
 {
     check_off(site, lines);
-    struct proxy_rewrites all = {site_array(site, count_lines(lines) + 1, sizeof *all.items), 0};
+    struct proxy_rewrites all = {site_array(site, site_count_lines(lines) + 1, sizeof *all.items), 0};
     for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
         struct proxy_rewrite *r = &all.items[all.count++];
         compile_from(site, r, l->node->args[0], true, l->node);
@@ -223,7 +223,7 @@ static struct proxy_rewrites build_cookie_flags(struct site *site, const struct 
 
 static struct slice *build_names(struct site *site, const struct conf_lines *lines, int *count)
 {
-    struct slice *names = site_array(site, count_lines(lines), sizeof *names);
+    struct slice *names = site_array(site, site_count_lines(lines), sizeof *names);
     for (*count = 0; lines; lines = lines->next)
         names[(*count)++] = lines->node->args[0];
     return names;
@@ -248,7 +248,7 @@ static void build_bind(struct site *site, struct location_proxy *p, const struct
 
 static void build_headers(struct site *site, struct location_proxy *p, const struct conf_lines *lines)
 {
-    p->headers = site_array(site, count_lines(lines), sizeof *p->headers);
+    p->headers = site_array(site, site_count_lines(lines), sizeof *p->headers);
     for (; lines; lines = lines->next) {
         struct slice name = lines->node->args[0];
         p->headers[p->header_count++] =

@@ -13,12 +13,6 @@ static struct slice get_set(struct http_exchange *ex, const void *index)
     return ex->set_values ? ex->set_values[(intptr_t)index] : none;
 }
 
-static struct slice name_of(const struct conf_node *n)
-{
-    struct slice text = n->args[0];
-    return text.len > 1 && text.data[0] == '$' ? slice_from(text, 1) : SLICE("");
-}
-
 static const struct http_user_variable *find_user(const struct site *site, struct slice name)
 {
     const struct http_user_variable *v = site->scope.variables;
@@ -29,7 +23,7 @@ static const struct http_user_variable *find_user(const struct site *site, struc
 
 static void name_set(struct site *site, const struct conf_node *n)
 {
-    struct slice name = name_of(n), rest;
+    struct slice name = site_variable_name(n->args[0]), rest;
     if (name.len == 0) {
         conf_error(&site->conf->errors, n,
                    "invalid variable name \"%.*s\" in \"set\"; write: set $NAME VALUE;",
@@ -98,7 +92,7 @@ void site_free_ops(struct site *site)
 
 static void build_set(struct site *site, struct rewrite_op *op, const struct conf_node *n)
 {
-    struct slice name = name_of(n);
+    struct slice name = site_variable_name(n->args[0]);
     const struct http_user_variable *v = find_user(site, name);
     op->value = site_compile(site, n->args[1], n);
     op->variable = slice_eq(name, SLICE("args"))         ? SITE_SET_ARGS
