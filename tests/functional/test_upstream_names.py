@@ -15,6 +15,7 @@ from proxylib import answer, backend, passed, rss_bytes, upstream  # noqa: F401 
 from weirlib import Load, config, wait_until
 
 SYSTEM = "127.77.0.53"  # where the system's resolver is told to ask
+pytestmark = pytest.mark.xdist_group("names")  # they take turns anyway: in one process they do not wait for it
 
 
 class Names:
