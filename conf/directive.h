@@ -29,6 +29,7 @@ enum conf_type_of_value {
     CONF_TEMPLATE, /* a text with variables: the statement, compiled where it is used */
     CONF_LINES,    /* the statements of one level as a struct conf_lines, inherited as a whole */
     CONF_BLOCK,
+    CONF_ACCEPTED, /* of nginx, and without a meaning here: only its place and arity count */
 };
 
 /* Where the table walk stands. `settings` is what http, server and location directives fill. */
@@ -59,8 +60,12 @@ struct conf_directive {
 /* The tables, each ended by a row without a name. */
 extern const struct conf_directive conf_core_directives[];
 extern const struct conf_directive conf_http_directives[];
+extern const struct conf_directive conf_client_directives[];
+extern const struct conf_directive conf_file_directives[];
 extern const struct conf_directive conf_header_directives[];
+extern const struct conf_directive conf_log_directives[];
 extern const struct conf_directive conf_proxy_directives[];
+extern const struct conf_directive conf_accepted_directives[];
 extern const struct conf_directive conf_upstream_directives[];
 
 /* All of them, ended by NULL. */
@@ -88,8 +93,11 @@ void conf_unset(struct settings *settings);
 void conf_unset_upstream(struct conf_upstream *upstream);
 void conf_fill_upstream_defaults(struct conf_upstream *upstream, struct conf *conf);
 
-/* The part of conf_inherit for fields that have setters of their own. */
+/* The part of conf_inherit for fields that have setters of their own; each table's file has its share. */
 void conf_inherit_custom(struct settings *settings, const struct settings *parent, struct conf *conf);
+void conf_inherit_client(struct settings *settings, const struct settings *parent);
+void conf_inherit_files(struct settings *settings, const struct settings *parent, struct conf *conf);
+void conf_inherit_logs(struct settings *settings, const struct settings *parent, struct conf *conf);
 
 /* Setters that one table borrows from another file. */
 void conf_set_http(struct conf_walk *walk, const struct conf_node *node);

@@ -50,7 +50,11 @@ bool conf_document(struct buf *out)
              "unit. `include FILE|PATTERN;` may stand anywhere.\n\n");
     return ok && print_table("Core", conf_core_directives, out) &&
            print_table("HTTP", conf_http_directives, out) &&
-           print_table("Access, headers, compression", conf_header_directives, out) &&
+           print_table("Connections and requests of clients", conf_client_directives, out) &&
+           print_table("Static files", conf_file_directives, out) &&
+           print_table("Access, headers, bodies of answers", conf_header_directives, out) &&
+           print_table("Logs", conf_log_directives, out) &&
            print_table("Proxy", conf_proxy_directives, out) &&
-           print_table("Upstream", conf_upstream_directives, out);
+           print_table("Upstream", conf_upstream_directives, out) &&
+           print_table("Accepted", conf_accepted_directives, out);
 }

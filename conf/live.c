@@ -56,10 +56,11 @@ bool conf_differs_only_live(const struct conf *a, const struct conf *b)
     return same_tree(a->tree.root, b->tree.root, CONF_MAIN);
 }
 
-static void copy_rows(const struct conf_directive *table, void *to, const void *from)
+/* settings: of the table's rows, those that are fields of struct settings; else the others. */
+static void copy_rows(const struct conf_directive *table, bool settings, void *to, const void *from)
 {
     for (const struct conf_directive *d = table; d->name; d++)
-        if (d->live_after == 0 && conf_is_number(d))
+        if (d->live_after == 0 && conf_is_number(d) && conf_is_setting(d) == settings)
             *(int64_t *)((char *)to + d->offset) = *(const int64_t *)((const char *)from + d->offset);
 }
 
@@ -71,9 +72,8 @@ static void copy_log_levels(struct conf_error_log *to, const struct conf_error_l
 
 static void copy_settings(struct settings *to, const struct settings *from)
 {
-    copy_rows(conf_http_directives, to, from);
-    copy_rows(conf_header_directives, to, from);
-    copy_rows(conf_proxy_directives, to, from);
+    for (const struct conf_directive *const *t = conf_tables; *t; t++)
+        copy_rows(*t, true, to, from);
     to->keepalive_timeout_ms = from->keepalive_timeout_ms;
     to->keepalive_header_s = from->keepalive_header_s;
     to->limit_log_level = from->limit_log_level;
@@ -120,7 +120,7 @@ static void copy_zones(struct conf_zone *to, const struct conf_zone *from)
 
 void conf_copy_live(struct conf *to, const struct conf *from)
 {
-    copy_rows(conf_core_directives, to, from);
+    copy_rows(conf_core_directives, false, to, from);
     copy_pools(to->pools, from->pools);
     copy_log_levels(to->error_logs, from->error_logs);
     if (!to->http)

@@ -248,6 +248,16 @@ enum conf_gzip_static { CONF_GZIP_STATIC_OFF, CONF_GZIP_STATIC_ON, CONF_GZIP_STA
 
 enum conf_autoindex { CONF_AUTOINDEX_HTML, CONF_AUTOINDEX_JSON };
 
+enum conf_body_file { CONF_BODY_FILE_OFF, CONF_BODY_FILE_ON, CONF_BODY_FILE_CLEAN };
+
+enum conf_lingering { CONF_LINGERING_OFF, CONF_LINGERING_ON, CONF_LINGERING_ALWAYS };
+
+enum conf_keepalive_disable {
+    CONF_KEEPALIVE_NONE = 1 << 0,
+    CONF_KEEPALIVE_MSIE6 = 1 << 1,
+    CONF_KEEPALIVE_SAFARI = 1 << 2
+};
+
 enum conf_satisfy { CONF_SATISFY_ALL, CONF_SATISFY_ANY };
 
 enum conf_proxy_protocol { CONF_PROXY_PROTOCOL_OFF, CONF_PROXY_PROTOCOL_V1, CONF_PROXY_PROTOCOL_V2 };
@@ -284,6 +294,13 @@ struct settings {
     int64_t client_header_buffer_bytes;
     int64_t large_header_buffers, large_header_buffer_bytes;
     int64_t client_body_buffer_bytes;
+    int64_t client_body_in_file_only; /* enum conf_body_file */
+    int64_t keepalive_time_ms, keepalive_min_timeout_ms;
+    int64_t keepalive_disable; /* enum conf_keepalive_disable */
+    int64_t max_headers, ignore_invalid_headers, underscores_in_headers, merge_slashes;
+    int64_t lingering_close; /* enum conf_lingering */
+    int64_t lingering_time_ms, lingering_timeout_ms, reset_timedout;
+    int64_t absolute_redirect, port_in_redirect, server_name_in_redirect, chunked;
     struct slice client_body_temp_path;
     int64_t handler_timeout_ms;
     struct conf_limit *limits;
@@ -316,6 +333,9 @@ struct settings {
     int64_t satisfy; /* enum conf_satisfy */
     const struct conf_node *expires;
     int64_t etag;
+    int64_t if_modified_since; /* enum http_since */
+    int64_t max_ranges, sendfile_max_chunk;
+    int64_t log_not_found, log_subrequest, recursive_error_pages;
     int64_t autoindex, autoindex_exact_size, autoindex_localtime;
     int64_t autoindex_format; /* enum conf_autoindex */
     int64_t gzip, gzip_min_length, gzip_comp_level, gzip_http_version, gzip_vary, gzip_proxied, gzip_buffers;

@@ -5,65 +5,6 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-/* The types that nginx has without a "types" block. */
-static struct conf_type default_types_items[] = {
-    {{"html", 4}, {"text/html", 9}}, {{"gif", 3}, {"image/gif", 9}}, {{"jpg", 3}, {"image/jpeg", 10}}};
-static const struct conf_types default_types = {default_types_items, 3};
-static const struct slice default_index_items[] = {{"index.html", 10}};
-static const struct conf_strings default_index = {default_index_items, 1};
-
-static void set_types(struct conf_walk *w, const struct conf_node *n)
-{
-    int count = 0;
-    for (const struct conf_node *line = n->children; line; line = line->next)
-        count += line->nargs;
-    const struct conf_types *old = w->settings->types; /* several blocks on one level add up */
-    struct conf_types *types = conf_must(arena_zalloc(&w->conf->arena, sizeof *types));
-    int kept = old ? old->count : 0;
-    types->items = conf_must(arena_alloc(&w->conf->arena, (size_t)(count + kept + 1) * sizeof *types->items));
-    if (kept)
-        memcpy(types->items, old->items, (size_t)kept * sizeof *types->items);
-    types->count = kept;
-    for (const struct conf_node *line = n->children; line; line = line->next) {
-        if (line->nargs == 0 || line->has_block)
-            conf_error(&w->conf->errors, line, "invalid line in \"types\"; write: TYPE EXTENSION...;");
-        for (int i = 0; i < line->nargs; i++)
-            types->items[types->count++] =
-                (struct conf_type){arena_dup_lower(&w->conf->arena, line->args[i]), line->name};
-    }
-    w->settings->types = types;
-}
-
-static void set_root(struct conf_walk *w, const struct conf_node *n)
-{
-    bool alias = slice_eq(n->name, SLICE("alias"));
-    if (w->settings->root.data || w->settings->alias.data) {
-        conf_error(&w->conf->errors, n,
-                   "\"%.*s\" directive is duplicate, or there is \"%s\" beside it; remove one of them",
-                   SLICE_ARGS(n->name), alias ? "root" : "alias");
-        return;
-    }
-    struct slice path = conf_full_path(w->conf, n->args[0]);
-    if (!alias) {
-        while (path.len > 1 && path.data[path.len - 1] == '/')
-            path = arena_dup(&w->conf->arena, (struct slice){path.data, path.len - 1});
-        w->settings->root = path;
-        return;
-    }
-    w->settings->alias = path;
-    w->settings->alias_strip = (int64_t)w->location->pattern.len;
-}
-
-static void set_index(struct conf_walk *w, const struct conf_node *n)
-{
-    struct conf_strings *list = conf_must(arena_zalloc(&w->conf->arena, sizeof *list));
-    for (int i = 0; i < n->nargs; i++)
-        if (n->args[i].len == 0)
-            conf_error(&w->conf->errors, n, "index \"\" in \"index\" directive is invalid; name a file");
-    *list = (struct conf_strings){n->args, n->nargs};
-    w->settings->index = list;
-}
-
 static void set_error_page(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_error_page *page = conf_must(arena_zalloc(&w->conf->arena, sizeof *page));
@@ -92,167 +33,38 @@ static void set_error_page(struct conf_walk *w, const struct conf_node *n)
     w->settings->error_pages = page;
 }
 
-static const struct conf_access_log access_log_off;
-
-enum { LOG_BUFFER_DEFAULT = 64 << 10, LOG_BUFFER_MAX = 64 << 20 };
-
-static bool set_log_parameter(struct conf_access_log *log, struct slice arg)
+static void inherit_number(int64_t *to, const int64_t *parent, int64_t otherwise)
 {
-    if (slice_starts(arg, SLICE("if="))) {
-        log->condition = slice_from(arg, 3);
-        return true;
-    }
-    if (slice_starts(arg, SLICE("flush=")))
-        return conf_parse_time(slice_from(arg, 6), &log->flush_ms);
-    return slice_starts(arg, SLICE("buffer=")) && conf_parse_size(slice_from(arg, 7), &log->buffer_bytes) &&
-           log->buffer_bytes > 0 && log->buffer_bytes <= LOG_BUFFER_MAX;
+    if (*to == CONF_UNSET)
+        *to = parent ? *parent : otherwise;
 }
 
-/* FILE [FORMAT] [buffer=SIZE] [flush=TIME] [if=TEXT] */
-static void set_access_log(struct conf_walk *w, const struct conf_node *n)
+/* Fields with setters of their own, but for those of the other tables. */
+static void inherit_lists(struct settings *s, const struct settings *parent)
 {
-    if (slice_eq(n->args[0], SLICE("off"))) {
-        w->settings->access_logs = &access_log_off;
+    if (!parent)
         return;
-    }
-    struct conf_access_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log));
-    bool has_format = n->nargs > 1 && !memchr(n->args[1].data, '=', n->args[1].len);
-    *log = (struct conf_access_log){.path = conf_full_path(w->conf, n->args[0]),
-                                    .format_name = has_format ? n->args[1] : SLICE("combined"),
-                                    .node = n,
-                                    .next = (struct conf_access_log *)(uintptr_t)w->settings->access_logs};
-    for (int i = 1 + has_format; i < n->nargs; i++)
-        if (!set_log_parameter(log, n->args[i]))
-            conf_error(
-                &w->conf->errors, n,
-                "invalid parameter \"%.*s\" of \"access_log\"; there are buffer=SIZE, flush=TIME and if=TEXT",
-                SLICE_ARGS(n->args[i]));
-    if (slice_starts(n->args[0], SLICE("syslog:")) || memchr(n->args[0].data, '$', n->args[0].len))
-        conf_error(&w->conf->errors, n,
-                   "\"access_log %.*s\": only files are written to, and their names hold no variables",
-                   SLICE_ARGS(n->args[0]));
-    if (log->flush_ms && !log->buffer_bytes)
-        log->buffer_bytes = LOG_BUFFER_DEFAULT;
-    w->settings->access_logs = log;
-}
-
-static bool parse_escape(struct slice text, enum conf_escape *escape)
-{
-    static const char *const names[] = {"escape=default", "escape=json", "escape=none"};
-    for (int i = 0; i < 3; i++) {
-        if (slice_eq(text, slice_of(names[i]))) {
-            *escape = (enum conf_escape)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void set_log_format(struct conf_walk *w, const struct conf_node *n)
-{
-    struct conf_log_format *f = conf_must(arena_zalloc(&w->conf->arena, sizeof *f)),
-                           **tail = &w->conf->http->formats;
-    struct buf text = {0};
-    f->name = n->args[0];
-    f->node = n;
-    bool has_escape = parse_escape(n->args[1], &f->escape);
-    for (int i = has_escape ? 2 : 1; i < n->nargs; i++)
-        buf_append_slice(&text, n->args[i]);
-    f->text = arena_dup(&w->conf->arena, buf_slice(&text));
-    buf_free(&text);
-    for (; *tail; tail = &(*tail)->next)
-        if (slice_eq((*tail)->name, f->name))
-            conf_error(&w->conf->errors, n, "duplicate \"log_format\" name \"%.*s\"; choose another",
-                       SLICE_ARGS(f->name));
-    *tail = f;
-}
-
-static void set_keepalive_timeout(struct conf_walk *w, const struct conf_node *n)
-{
-    int64_t header_ms = 0;
-    if (w->settings->keepalive_timeout_ms != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"keepalive_timeout\" directive is duplicate; remove one of them");
-        return;
-    }
-    if (!conf_parse_time(n->args[0], &w->settings->keepalive_timeout_ms) ||
-        (n->nargs > 1 && !conf_parse_time(n->args[1], &header_ms)))
-        conf_error(&w->conf->errors, n, "\"keepalive_timeout\" directive invalid value; it takes %s",
-                   conf_type_words(CONF_TIME));
-    w->settings->keepalive_header_s = header_ms / 1000;
-}
-
-static void set_large_buffers(struct conf_walk *w, const struct conf_node *n)
-{
-    int64_t count, bytes;
-    if (w->settings->large_header_buffers != CONF_UNSET) {
-        conf_error(&w->conf->errors, n,
-                   "\"large_client_header_buffers\" directive is duplicate; remove one of them");
-        return;
-    }
-    if (!conf_parse_number(n->args[0], &count) || !conf_parse_size(n->args[1], &bytes) || count < 1 ||
-        count > 1024 || bytes < 256 || bytes > 1 << 20) {
-        conf_error(
-            &w->conf->errors, n,
-            "invalid value in \"large_client_header_buffers\"; write: NUMBER SIZE, with a size from 256 to 1m");
-        return;
-    }
-    w->settings->large_header_buffers = count;
-    w->settings->large_header_buffer_bytes = bytes;
+    if (!s->error_pages)
+        s->error_pages = parent->error_pages;
+    if (!s->error_logs)
+        s->error_logs = parent->error_logs;
+    if (!s->limits)
+        s->limits = parent->limits;
+    if (!s->conn_limits)
+        s->conn_limits = parent->conn_limits;
+    if (!s->req_limits)
+        s->req_limits = parent->req_limits;
 }
 
 void conf_inherit_custom(struct settings *s, const struct settings *parent, struct conf *conf)
 {
-    static const struct settings defaults = {.index = &default_index,
-                                             .types = &default_types,
-                                             .keepalive_timeout_ms = 75000,
-                                             .keepalive_header_s = 0,
-                                             .limit_log_level = LOG_LEVEL_ERROR,
-                                             .limit_conn_log_level = LOG_LEVEL_ERROR,
-                                             .limit_req_log_level = LOG_LEVEL_ERROR,
-                                             .large_header_buffers = 4,
-                                             .large_header_buffer_bytes = 8192};
-    const struct settings *from = parent ? parent : &defaults;
-    if (!s->root.data && !s->alias.data) {
-        s->root = parent ? parent->root : conf_full_path(conf, SLICE("html"));
-        s->alias = from->alias;
-        s->alias_strip = from->alias_strip;
-    }
-    if (!s->index)
-        s->index = from->index;
-    if (!s->types)
-        s->types = from->types;
-    if (!s->error_pages)
-        s->error_pages = from->error_pages;
-    if (!s->access_logs && parent)
-        s->access_logs = parent->access_logs;
-    if (!s->access_logs) {
-        struct conf_access_log *log = conf_must(arena_zalloc(&conf->arena, sizeof *log));
-        log->path = conf_full_path(conf, SLICE("logs/access.log"));
-        log->format_name = SLICE("combined");
-        s->access_logs = log;
-    }
-    if (s->keepalive_timeout_ms == CONF_UNSET) {
-        s->keepalive_timeout_ms = from->keepalive_timeout_ms;
-        s->keepalive_header_s = from->keepalive_header_s;
-    }
-    if (!s->error_logs)
-        s->error_logs = from->error_logs;
-    if (!s->limits)
-        s->limits = from->limits;
-    if (!s->conn_limits)
-        s->conn_limits = from->conn_limits;
-    if (!s->req_limits)
-        s->req_limits = from->req_limits;
-    if (s->limit_log_level == CONF_UNSET)
-        s->limit_log_level = from->limit_log_level;
-    if (s->limit_conn_log_level == CONF_UNSET)
-        s->limit_conn_log_level = from->limit_conn_log_level;
-    if (s->limit_req_log_level == CONF_UNSET)
-        s->limit_req_log_level = from->limit_req_log_level;
-    if (s->large_header_buffers == CONF_UNSET) {
-        s->large_header_buffers = from->large_header_buffers;
-        s->large_header_buffer_bytes = from->large_header_buffer_bytes;
-    }
+    inherit_lists(s, parent);
+    inherit_number(&s->limit_log_level, parent ? &parent->limit_log_level : NULL, LOG_LEVEL_ERROR);
+    inherit_number(&s->limit_conn_log_level, parent ? &parent->limit_conn_log_level : NULL, LOG_LEVEL_ERROR);
+    inherit_number(&s->limit_req_log_level, parent ? &parent->limit_req_log_level : NULL, LOG_LEVEL_ERROR);
+    conf_inherit_client(s, parent);
+    conf_inherit_files(s, parent, conf);
+    conf_inherit_logs(s, parent, conf);
 }
 
 #define FIELD(field) offsetof(struct settings, field)
@@ -270,16 +82,6 @@ const struct conf_directive conf_http_directives[] = {
      "NAME ...", "Names: exact, *.example.org, .example.org, www.example.*, or ~REGEX."},
     {"location", CONF_SERVER | CONF_LOCATION, 1, 2, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_location,
      "[= | ^~ | ~ | ~*] URI { ... }", "Settings for some URIs: exact, final prefix, regex, regex without case; else prefix."},
-    {"root", HTTP_ALL, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_root,
-     "PATH", "The folder of the files; the URI goes behind it. Default html."},
-    {"alias", CONF_LOCATION, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_root,
-     "PATH", "Replaces the location's part of the URI by this path."},
-    {"index", HTTP_ALL, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_index,
-     "FILE ...", "Files that stand for a folder, the first that exists. Default index.html."},
-    {"types", HTTP_ALL, 0, 0, CONF_BLOCK, 0, 0, 0, NULL, -1, set_types,
-     "{ TYPE EXTENSION ...; }", "Content types by file extension."},
-    {"default_type", HTTP_ALL, 1, 1, CONF_TEXT, FIELD(default_type), 0, 0, "text/plain", -1, NULL,
-     "TYPE", "The content type when no extension tells."},
     {"return", CONF_SERVER | CONF_LOCATION, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_return,
      "CODE [TEXT | URL] | URL", "Answers at once; text and URL may contain variables. 444 closes without an answer."},
     {"rewrite", CONF_SERVER | CONF_LOCATION, 2, 3, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_rewrite,
@@ -290,8 +92,6 @@ const struct conf_directive conf_http_directives[] = {
      "", "Ends the steps of rewrite, set, if and return."},
     {"if", CONF_SERVER | CONF_LOCATION, 1, -1, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_if,
      "(CONDITION) { ... }", "Steps and settings for requests that meet a condition: $variable, = and !=, ~ ~* !~ !~*, -f -d -e -x and their negations."},
-    {"rewrite_log", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(rewrite_log), 0, 0, "off", 0, NULL,
-     "on | off", "Whether rewrite logs what it does, at level notice."},
     {"geo", CONF_HTTP, 1, 2, CONF_LINES, FIELD(geos), 0, 0, NULL, -1, NULL,
      "[ADDRESS] $NAME { NETWORK VALUE; default VALUE; ... }", "A variable by the client's address, or the one that the text ADDRESS gives: the longest prefix that fits decides."},
     {"split_clients", CONF_HTTP, 2, 2, CONF_LINES, FIELD(splits), 0, 0, NULL, -1, NULL,
@@ -304,38 +104,8 @@ const struct conf_directive conf_http_directives[] = {
      "SOURCE $NAME { KEY VALUE; ... }", "A variable whose value depends on another text. Keys: texts, ~REGEX, ~*REGEX, default, hostnames (then also *.HOST and HOST.*)."},
     {"error_page", HTTP_ALL, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_error_page,
      "CODE ... [=[CODE]] URI", "What to show for these codes."},
-    {"access_log", HTTP_ALL, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_access_log,
-     "FILE [FORMAT] [buffer=SIZE] [flush=TIME] [if=TEXT] | off", "Where requests are logged; with buffer= lines wait in memory, with if= only requests are logged whose text is neither empty nor 0. Default logs/access.log combined."},
-    {"log_format", CONF_HTTP, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_log_format,
-     "NAME [escape=default|json|none] STRING ...", "A format of access logs; combined is always there."},
-    {"keepalive_timeout", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_keepalive_timeout,
-     "TIME [HEADER-TIME]", "How long an idle connection is kept; 0 closes after each answer. Default 75s."},
-    {"keepalive_requests", HTTP_ALL, 1, 1, CONF_NUMBER, FIELD(keepalive_requests), 0, 0, "1000", 0, NULL,
-     "NUMBER", "How many requests one connection may carry."},
-    {"client_header_timeout", HTTP_SERVER, 1, 1, CONF_TIME, FIELD(client_header_timeout_ms), 0, 0, "60s", 0, NULL,
-     "TIME", "For a request's whole header to arrive."},
-    {"client_body_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(client_body_timeout_ms), 0, 0, "60s", 0, NULL,
-     "TIME", "Between two reads of a request's body."},
-    {"send_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(send_timeout_ms), 0, 0, "60s", 0, NULL,
-     "TIME", "Between two writes of an answer."},
-    {"client_max_body_size", HTTP_ALL, 1, 1, CONF_SIZE, FIELD(client_max_body_bytes), 0, 0, "1m", 0, NULL,
-     "SIZE", "The largest request body; 413 above it; 0 is no limit."},
-    {"client_header_buffer_size", HTTP_SERVER, 1, 1, CONF_SIZE, FIELD(client_header_buffer_bytes), 128, 1 << 20, "1k", 0, NULL,
-     "SIZE", "The first buffer for a request's header that does not arrive at once."},
-    {"large_client_header_buffers", HTTP_SERVER, 2, 2, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_large_buffers,
-     "NUMBER SIZE", "Bounds of a request's header: a line within SIZE, all within NUMBER times SIZE. Default 4 8k."},
-    {"client_body_buffer_size", HTTP_ALL, 1, 1, CONF_SIZE, FIELD(client_body_buffer_bytes), 0, 1 << 30, "16k", 0, NULL,
-     "SIZE", "A request body larger than this goes to a temporary file."},
-    {"client_body_temp_path", HTTP_ALL, 1, 4, CONF_PATH, FIELD(client_body_temp_path), 0, 0, "client_body_temp", -1, NULL,
-     "PATH", "The folder of those files; level arguments are accepted and not needed, as the files have no names."},
-    {"sendfile", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(sendfile), 0, 0, "off", -1, NULL,
-     "on | off", "Whether files go out by sendfile(2)."},
-    {"tcp_nodelay", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(tcp_nodelay), 0, 0, "on", -1, NULL,
-     "on | off", "TCP_NODELAY; the server's own setting is the one that counts."},
-    {"tcp_nopush", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(tcp_nopush), 0, 0, "off", -1, NULL,
-     "on | off", "Accepted; an answer's head always leaves in one packet with the start of its file."},
-    {"server_tokens", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(server_tokens), 0, 0, "on", -1, NULL,
-     "on | off", "Whether the version is shown in the Server header and on error pages."},
+    {"recursive_error_pages", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(recursive_error_pages), 0, 0, "off", 0, NULL,
+     "on | off", "Whether an error of an error page has a page again."},
     {"handler", CONF_LOCATION, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_content,
      "NAME [pool=POOL] [KEY=VALUE ...]", "Answers with a handler of a module, on a thread of the pool."},
     {"handler_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(handler_timeout_ms), 0, 0, "60s", 0, NULL,

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 
 const struct conf_directive *const conf_tables[] = {conf_core_directives,     conf_http_directives,
-                                                    conf_header_directives,   conf_proxy_directives,
-                                                    conf_upstream_directives, NULL};
+                                                    conf_client_directives,   conf_file_directives,
+                                                    conf_header_directives,   conf_log_directives,
+                                                    conf_proxy_directives,    conf_upstream_directives,
+                                                    conf_accepted_directives, NULL};
 
 void *conf_must(void *p)
 {
@@ -264,6 +266,8 @@ void conf_walk_block(struct conf_walk *w, const struct conf_node *children)
             d->set(w, n);
         else if (d->type == CONF_LINES)
             add_line(w, n, d);
+        else if (d->type == CONF_ACCEPTED)
+            continue;
         else if (d->type == CONF_TEMPLATE)
             set_template(w, n, d);
         else if (d->type == CONF_TEXT || d->type == CONF_PATH)

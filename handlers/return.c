@@ -3,13 +3,15 @@
  */
 #include "handlers/return.h"
 
-struct slice return_absolute_url(struct http_exchange *ex, struct slice path)
+struct slice return_absolute_url(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
+    if (!s->absolute_redirect)
+        return path;
     const struct http_peer *peer = ex->peer(ex);
-    struct slice host = ex->req.host.len      ? ex->req.host
-                        : ex->server_name.len ? ex->server_name
-                                              : peer->server_addr;
-    bool default_port = slice_eq(peer->server_port, SLICE("80")) || slice_eq(peer->server_port, SLICE("0"));
+    bool as_asked = ex->req.host.len && !s->server_name_in_redirect;
+    struct slice host = as_asked ? ex->req.host : ex->server_name.len ? ex->server_name : peer->server_addr;
+    bool default_port = !s->port_in_redirect || slice_eq(peer->server_port, SLICE("80")) ||
+                        slice_eq(peer->server_port, SLICE("0"));
     return arena_printf(&ex->arena, "http://%.*s%s%.*s%.*s", SLICE_ARGS(host), default_port ? "" : ":",
                         default_port ? 0 : (int)peer->server_port.len, peer->server_port.data,
                         SLICE_ARGS(path));
@@ -25,7 +27,7 @@ static bool is_header_safe(struct slice s)
 }
 
 int return_answer(struct http_exchange *ex, int code, const struct http_template *text,
-                  struct slice default_type)
+                  const struct settings *s)
 {
     ex->res.status = code;
     if (!text)
@@ -34,11 +36,11 @@ int return_answer(struct http_exchange *ex, int code, const struct http_template
     if (!body.data)
         return 500;
     if (!http_is_redirect(code)) {
-        ex->res.content_type = default_type;
+        ex->res.content_type = s->default_type;
         return http_add_memory(&ex->res, &ex->arena, body.data, body.len) ? 0 : 500;
     }
     if (!is_header_safe(body))
         return 500;
-    ex->res.location = body.len && body.data[0] == '/' ? return_absolute_url(ex, body) : body;
+    ex->res.location = body.len && body.data[0] == '/' ? return_absolute_url(ex, s, body) : body;
     return ex->res.location.data ? code : 500;
 }

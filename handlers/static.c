@@ -23,12 +23,14 @@ struct slice static_path(struct http_exchange *ex, const struct settings *s, str
 }
 
 /* errno of a failed open to a status; the log says which file, as nginx does. */
-static int open_failed(struct http_exchange *ex, struct slice path)
+static int open_failed(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
     int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP
                                     ? 404
                                 : error == EACCES || error == EPERM ? 403
                                                                     : 500;
+    if (status == 404 && !s->log_not_found)
+        return status;
     http_log(ex, status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, "open() \"%.*s\" failed (%d: %s)",
              SLICE_ARGS(path), error, strerror(error));
     return status;
@@ -89,15 +91,32 @@ static bool add_multipart(struct http_exchange *ex, const struct file_entry *e,
            http_add_memory(&ex->res, &ex->arena, tail.data, tail.len);
 }
 
-static int answer_ranges(struct http_exchange *ex, const struct file_entry *e, struct slice value)
+static int add_all(struct http_exchange *ex, const struct file_entry *e)
 {
-    struct http_range ranges[HTTP_RANGES_MAX];
-    int count;
+    struct http_range all = {0, (uint64_t)e->st.st_size - 1};
+    return e->st.st_size == 0 || add_range(ex, e, &all) ? 0 : 500;
+}
+
+/* How many ranges a client may have asked for, within the bound. */
+static int count_ranges(struct slice value, int64_t most)
+{
+    int64_t commas = 0;
+    for (size_t i = 0; i < value.len; i++)
+        commas += value.data[i] == ',';
+    return (int)(commas + 1 < most ? commas + 1 : most);
+}
+
+static int answer_ranges(struct http_exchange *ex, const struct settings *s, const struct file_entry *e,
+                         struct slice value)
+{
+    int count, most = count_ranges(value, s->max_ranges);
     uint64_t size = (uint64_t)e->st.st_size;
-    switch (http_parse_ranges(value, size, ranges, &count)) {
+    struct http_range *ranges = arena_alloc(&ex->arena, (size_t)most * sizeof *ranges);
+    if (!ranges)
+        return 500;
+    switch (http_parse_ranges(value, size, ranges, most, &count)) {
     case HTTP_RANGES_IGNORE:
-        ranges[0] = (struct http_range){0, size - 1};
-        return size == 0 || add_range(ex, e, &ranges[0]) ? 0 : 500;
+        return add_all(ex, e);
     case HTTP_RANGES_UNSATISFIABLE: {
         struct slice all = arena_printf(&ex->arena, "bytes */%llu", (unsigned long long)size);
         http_response_reset(&ex->res);
@@ -135,9 +154,8 @@ static struct file_entry *find_compressed(struct http_exchange *ex, const struct
 
 static int add_whole(struct http_exchange *ex, const struct file_entry *e)
 {
-    struct http_range all = {0, (uint64_t)e->st.st_size - 1};
     ex->res.accept_ranges = false;
-    return e->st.st_size == 0 || add_range(ex, e, &all) ? 0 : 500;
+    return add_all(ex, e);
 }
 
 static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)
@@ -152,11 +170,12 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
         res->content_type = e->type;
     res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
-    res->accept_ranges = true;
+    res->accept_ranges = s->max_ranges > 0;
     if (ex->forced_status &&
         ex->forced_status != 200) /* an error page is sent whole (RFC 9110 section 13.2.1) */
         return add_whole(ex, e);
-    switch (http_check_conditions(&ex->req, e->etag, e->st.st_mtim.tv_sec)) {
+    switch (http_check_conditions(&ex->req, e->etag, e->st.st_mtim.tv_sec,
+                                  (enum http_since)s->if_modified_since)) {
     case HTTP_NOT_MODIFIED:
         res->status = 304;
         res->accept_ranges = false;
@@ -169,10 +188,10 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
         break;
     }
     const struct slice *range = http_find_header(&ex->req, SLICE("Range"));
-    if (range && ex->req.method == HTTP_GET && http_if_range_matches(&ex->req, e->etag, e->st.st_mtim.tv_sec))
-        return answer_ranges(ex, e, *range);
-    struct http_range all = {0, (uint64_t)e->st.st_size - 1};
-    return e->st.st_size == 0 || add_range(ex, e, &all) ? 0 : 500;
+    if (range && res->accept_ranges && ex->req.method == HTTP_GET &&
+        http_if_range_matches(&ex->req, e->etag, e->st.st_mtim.tv_sec))
+        return answer_ranges(ex, s, e, *range);
+    return add_all(ex, e);
 }
 
 /* The first index file that exists becomes the path. */
@@ -194,20 +213,20 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
             return STATIC_ROUTE_AGAIN;
         }
         if (errno != ENOENT && errno != ENOTDIR)
-            return open_failed(ex, path);
+            return open_failed(ex, s, path);
     }
     struct slice dir = static_path(ex, s, ex->req.path);
     if (!dir.data)
         return 500;
     if (access(dir.data, F_OK) < 0)
-        return open_failed(ex, dir);
+        return open_failed(ex, s, dir);
     if (s->autoindex)
         return autoindex_answer(ex, s, dir);
     http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
     return 403;
 }
 
-static int redirect_to_folder(struct http_exchange *ex)
+static int redirect_to_folder(struct http_exchange *ex, const struct settings *s)
 {
     struct slice encoded = http_encode_path(&ex->arena, ex->req.path);
     struct slice args = ex->req.args;
@@ -215,7 +234,7 @@ static int redirect_to_folder(struct http_exchange *ex)
         arena_printf(&ex->arena, "%.*s/%s%.*s", SLICE_ARGS(encoded), args.len ? "?" : "", SLICE_ARGS(args));
     if (!encoded.data || !target.data)
         return 500;
-    ex->res.location = return_absolute_url(ex, target);
+    ex->res.location = return_absolute_url(ex, s, target);
     return ex->res.location.data ? 301 : 500;
 }
 
@@ -242,13 +261,13 @@ int static_answer(struct http_exchange *ex, const struct settings *s, const stru
         e = file_cache_get(cache, path);
     }
     if (!e)
-        return open_failed(ex, path);
+        return open_failed(ex, s, path);
     if (S_ISREG(e->st.st_mode)) {
         ex->held = e;
         ex->release = release_entry;
         return answer_file(ex, s, e);
     }
-    int status = S_ISDIR(e->st.st_mode) ? redirect_to_folder(ex) : 404;
+    int status = S_ISDIR(e->st.st_mode) ? redirect_to_folder(ex, s) : 404;
     file_entry_release(e);
     return status;
 }

@@ -99,7 +99,7 @@ static bool parse_lines(struct http_answer *a, const char *data, const char *end
             if (!parse_status_line(a, (struct slice){p, (size_t)(eol - p)}, why))
                 return false;
         } else {
-            if (a->header_count == HTTP_HEADERS_MAX)
+            if (a->header_count == HTTP_ANSWER_HEADERS_MAX)
                 return bad(why, "upstream sent too many header lines");
             struct http_header *h = &a->headers[a->header_count++];
             if (!http_parse_field(h, p, eol))

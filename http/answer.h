@@ -11,6 +11,8 @@
 
 #include "http/request.h"
 
+enum { HTTP_ANSWER_HEADERS_MAX = 128 };
+
 enum http_answer_framing {
     HTTP_ANSWER_EMPTY, /* to HEAD, and 1xx, 204, 304 */
     HTTP_ANSWER_LENGTH,
@@ -26,7 +28,7 @@ struct http_answer {
     enum http_answer_framing framing;
     uint64_t content_length; /* as announced, also without a body; with has_length */
     bool has_length;
-    struct http_header headers[HTTP_HEADERS_MAX];
+    struct http_header headers[HTTP_ANSWER_HEADERS_MAX];
     int header_count;
 };
 

@@ -35,8 +35,8 @@ static enum spec parse_spec(struct slice s, uint64_t size, struct http_range *r)
     return SPEC_OK;
 }
 
-enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size,
-                                          struct http_range ranges[HTTP_RANGES_MAX], int *count)
+enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size, struct http_range *ranges,
+                                          int most, int *count)
 {
     struct slice spec;
     uint64_t total = 0;
@@ -49,7 +49,7 @@ enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size,
         struct http_range r;
         enum spec kind = parse_spec(spec, size, &r);
         any = true;
-        if (kind == SPEC_BAD || (kind == SPEC_OK && *count == HTTP_RANGES_MAX))
+        if (kind == SPEC_BAD || (kind == SPEC_OK && *count == most))
             return kind == SPEC_BAD ? HTTP_RANGES_UNSATISFIABLE : HTTP_RANGES_IGNORE;
         if (kind == SPEC_OUTSIDE)
             continue;
@@ -82,8 +82,9 @@ static bool has_tag(struct slice list, struct slice etag, bool weak)
     return false;
 }
 
-/* In the order of RFC 9110 section 13.2.2. If-Modified-Since must equal, as nginx has it by default ("exact"). */
-enum http_condition http_check_conditions(const struct http_request *req, struct slice etag, time_t modified)
+/* In the order of RFC 9110 section 13.2.2. */
+enum http_condition http_check_conditions(const struct http_request *req, struct slice etag, time_t modified,
+                                          enum http_since since)
 {
     const struct slice *value = http_find_header(req, SLICE("If-Match"));
     if (value) {
@@ -98,9 +99,9 @@ enum http_condition http_check_conditions(const struct http_request *req, struct
     if (value)
         return has_tag(*value, etag, true) ? HTTP_NOT_MODIFIED : HTTP_CONDITION_NONE;
     value = http_find_header(req, SLICE("If-Modified-Since"));
-    if (value && clock_parse_http_date(*value) == modified)
-        return HTTP_NOT_MODIFIED;
-    return HTTP_CONDITION_NONE;
+    time_t t = value && since != HTTP_SINCE_OFF ? clock_parse_http_date(*value) : -1;
+    bool fresh = since == HTTP_SINCE_BEFORE ? t >= modified : t == modified;
+    return t >= 0 && fresh ? HTTP_NOT_MODIFIED : HTTP_CONDITION_NONE;
 }
 
 bool http_if_range_matches(const struct http_request *req, struct slice etag, time_t modified)

@@ -9,6 +9,11 @@
 #include "http/chars.h"
 #include "http/uri.h"
 
+const struct http_parse_options http_parse_defaults = {
+    .merge_slashes = true, .ignore_invalid_headers = true, .max_headers = 1000};
+
+enum { HEADERS_FIRST = 24 /* room for what most requests have */ };
+
 static bool refuse(struct http_error *error, int status, const char *text)
 {
     *error = (struct http_error){status, text};
@@ -270,7 +275,7 @@ static bool finish(struct http_request *req, const struct framing_headers *f, st
 }
 
 /* The four forms of RFC 9112 section 3.2. An absolute target's authority overrides Host (section 3.2.2). */
-static bool parse_target(struct http_request *req, char *scratch, struct http_error *error)
+static bool parse_target(struct http_request *req, struct arena *arena, bool merge, struct http_error *error)
 {
     struct slice rest = req->target;
     if (rest.data[0] == '*' && rest.len == 1 && req->method == HTTP_OPTIONS) {
@@ -294,27 +299,69 @@ static bool parse_target(struct http_request *req, char *scratch, struct http_er
         rest = slice_from(rest, n);
     }
     req->uri = rest.len ? rest : SLICE("/");
-    if (rest.len &&
-        rest.data[0] ==
-            '?') { /* an empty path is "/" (RFC 9112 section 3.2.1): its byte is free behind the authority's copy */
-        char *text = scratch;
-        text[0] = '/';
-        memcpy(text + 1, rest.data, rest.len);
-        req->uri = (struct slice){text, rest.len + 1};
-        scratch += rest.len + 1;
-    }
+    if (rest.len && rest.data[0] == '?') /* an empty path is "/" (RFC 9112 section 3.2.1) */
+        req->uri = arena_printf(arena, "/%.*s", SLICE_ARGS(rest));
     const char *mark = memchr(rest.data, '?', rest.len);
     struct slice raw_path = {rest.data, mark ? (size_t)(mark - rest.data) : rest.len};
     if (mark)
         req->args = slice_from(rest, raw_path.len + 1);
     if (raw_path.len == 0)
         raw_path = SLICE("/");
-    return http_normalize_path(raw_path, scratch, &req->path) ||
+    bool normal = http_is_normal_path(raw_path, merge);
+    char *scratch = normal ? NULL : arena_alloc(arena, raw_path.len);
+    if (!req->uri.data || (!normal && !scratch))
+        return refuse(error, 500, "out of memory");
+    return http_normalize_path(raw_path, merge, scratch, &req->path) ||
            refuse(error, 400, "client sent invalid URI");
 }
 
-bool http_parse_head(struct http_request *req, const char *head, size_t head_len, char *scratch,
-                     struct http_error *error)
+/* Whether a name has only letters, digits and "-" (and "_" where that is wanted). */
+static bool is_ordinary_name(struct slice name, bool underscores)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (!char_is(name.data[i], CHAR_NAME) && !(underscores && name.data[i] == '_'))
+            return false;
+    return true;
+}
+
+/* Room for one more header; NULL: out of memory. */
+static struct http_header *next_header(struct http_request *req, struct arena *arena)
+{
+    if (req->header_count == req->header_room) {
+        int room = req->header_room ? 2 * req->header_room : HEADERS_FIRST;
+        struct http_header *more = arena_alloc(arena, (size_t)room * sizeof *more);
+        if (!more)
+            return NULL;
+        if (req->header_count)
+            memcpy(more, req->headers, (size_t)req->header_count * sizeof *more);
+        req->headers = more;
+        req->header_room = room;
+    }
+    return &req->headers[req->header_count];
+}
+
+/* A line of the head; it counts as a header unless its name is one to be ignored. */
+static bool add_header(struct http_request *req, struct arena *arena, const char *line, const char *end,
+                       const struct http_parse_options *options, struct http_error *error)
+{
+    struct http_header *h = next_header(req, arena);
+    if (!h)
+        return refuse(error, 500, "out of memory");
+    if (!parse_field(h, line, end, error))
+        return false;
+    if (options->ignore_invalid_headers && !is_ordinary_name(h->name, options->underscores_in_headers)) {
+        req->ignored_headers++;
+        req->ignored_header = h->name;
+    } else {
+        req->header_count++;
+    }
+    if (req->header_count + req->ignored_headers > options->max_headers)
+        return refuse(error, 400, "client sent too many header lines");
+    return true;
+}
+
+bool http_parse_head(struct http_request *req, struct arena *arena, const char *head, size_t head_len,
+                     const struct http_parse_options *options, struct http_error *error)
 {
     struct framing_headers found = {0};
     const char *end = head + head_len - 2;                            /* the empty line */
@@ -323,19 +370,19 @@ bool http_parse_head(struct http_request *req, const char *head, size_t head_len
     req->expect_continue = false;
     req->framing = HTTP_BODY_NONE;
     req->content_length = 0;
-    req->header_count = 0;
+    req->headers = NULL;
+    req->header_count = req->header_room = req->ignored_headers = 0;
     if (!parse_line(req, (struct slice){head, (size_t)(eol - head)}, error))
         return false;
     for (const char *p = eol + 2; p < end; p = eol + 2) {
         eol = memchr(p, '\n', (size_t)(end - p));
         eol = eol ? eol - 1 : end - 2;
-        if (req->header_count == HTTP_HEADERS_MAX)
-            return refuse(error, 400, "client sent too many header lines");
-        struct http_header *h = &req->headers[req->header_count++];
-        if (!parse_field(h, p, eol, error) || !take_header(req, h, &found, error))
+        int before = req->header_count;
+        if (!add_header(req, arena, p, eol, options, error) ||
+            (req->header_count > before && !take_header(req, &req->headers[before], &found, error)))
             return false;
     }
-    return finish(req, &found, error) && parse_target(req, scratch, error);
+    return finish(req, &found, error) && parse_target(req, arena, options->merge_slashes, error);
 }
 
 const struct slice *http_find_header(const struct http_request *req, struct slice name)

@@ -1,19 +1,18 @@
 /*
  * http/request.h - one HTTP/1 request's head, parsed into slices of the caller's bytes.
  *
- * The parser does no I/O and allocates nothing. It is strict: whatever two readers could understand in two ways is an
+ * The parser does no I/O. It is strict: whatever two readers could understand in two ways is an
  * error (RFC 9112 sections 2.2, 5.1, 6.3 and 11.2), and every error closes the connection.
- * Ownership: slices point into the head that was given to http_parse_head; `path` may point into the scratch.
+ * Ownership: slices point into the head that was given to http_parse_head; decoded paths and the list of headers lie in
+ *            the arena that was.
  * Threads:   plain functions over the caller's memory.
  */
 #ifndef WEIR_HTTP_REQUEST_H
 #define WEIR_HTTP_REQUEST_H
 
-#include "base/slice.h"
+#include "base/arena.h"
 
 #include <stdint.h>
-
-enum { HTTP_HEADERS_MAX = 128 };
 
 enum http_method {
     HTTP_GET,
@@ -49,13 +48,27 @@ struct http_request {
     bool expect_continue;
     enum http_framing framing;
     uint64_t content_length; /* with HTTP_BODY_LENGTH */
-    struct http_header headers[HTTP_HEADERS_MAX];
-    int header_count; /* <= HTTP_HEADERS_MAX */
+    struct http_header *headers;
+    int header_count, header_room;
+    int ignored_headers;         /* left out for their names */
+    struct slice ignored_header; /* the name of one of them */
 };
+
+/* What an operator chooses of the parser, by nginx's directives of these names. */
+struct http_parse_options {
+    bool merge_slashes;
+    bool underscores_in_headers; /* else such a name is invalid */
+    bool
+        ignore_invalid_headers; /* whose names have other characters than letters, digits and "-"; else they count */
+    int max_headers;
+};
+
+/* nginx's defaults. */
+extern const struct http_parse_options http_parse_defaults;
 
 /* Status and sentence of a refusal; the sentence is for the error log. */
 struct http_error {
-    int status; /* 400, 414, 501, 505 */
+    int status; /* 400, 405, 414, 500, 501, 505 */
     const char *text;
 };
 
@@ -84,11 +97,11 @@ enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_h
                                      struct http_error *error);
 
 /*
- * Parses a complete head of head_len bytes, its empty line included. scratch takes the decoded path and must hold
- * head_len bytes; it is not touched when the target needs no decoding.
+ * Parses a complete head of head_len bytes, its empty line included. What needs memory takes it from the arena; 500 when
+ * there is none.
  */
-bool http_parse_head(struct http_request *req, const char *head, size_t head_len, char *scratch,
-                     struct http_error *error);
+bool http_parse_head(struct http_request *req, struct arena *arena, const char *head, size_t head_len,
+                     const struct http_parse_options *options, struct http_error *error);
 
 /* The first header of that name, or NULL. */
 const struct slice *http_find_header(const struct http_request *req, struct slice name);

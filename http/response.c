@@ -180,7 +180,8 @@ static bool bodyless(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
-static void put_framing(struct cursor *c, struct http_response *res, const struct http_request *req)
+static void put_framing(struct cursor *c, struct http_response *res, const struct http_request *req,
+                        bool without_chunks)
 {
     res->no_body = (bodyless(res->status) && res->status != 101) || req->method == HTTP_HEAD;
     if (res->status == 101) {
@@ -192,7 +193,7 @@ static void put_framing(struct cursor *c, struct http_response *res, const struc
             PUT(c, "Content-Length: ");
             put_number(c, (uint64_t)res->content_length);
             PUT(c, "\r\n");
-        } else if (req->minor_version >= 1) {
+        } else if (req->minor_version >= 1 && !without_chunks) {
             PUT(c, "Transfer-Encoding: chunked\r\n");
             res->chunked = true;
         } else {
@@ -258,7 +259,7 @@ bool http_write_head(struct http_response *res, const struct http_request *req,
     struct cursor c = {out->data + out->end};
     put_status_line(&c, res);
     put_stamp(&c, options->stamp, res);
-    put_framing(&c, res, req);
+    put_framing(&c, res, req, options->without_chunks);
     if (res->accept_ranges)
         PUT(&c, "Accept-Ranges: bytes\r\n");
     if (options->keepalive_header_s > 0 && !res->close) {

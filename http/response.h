@@ -78,6 +78,7 @@ void http_stamp_update(struct http_stamp *stamp, const char *server, time_t now)
 struct http_head_options {
     const struct http_stamp *stamp;
     int64_t keepalive_header_s; /* 0: no Keep-Alive header */
+    bool without_chunks;        /* the end of the connection ends a body of unknown length */
 };
 
 /*

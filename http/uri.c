@@ -5,15 +5,16 @@
 
 #include "http/chars.h"
 
-/* Whether nothing has to change: no escape, no empty segment, none that starts with a dot. */
-static bool is_normal(struct slice raw)
+/* No escape, no empty segment, none that starts with a dot. */
+bool http_is_normal_path(struct slice raw, bool merge)
 {
     for (size_t i = 0; i < raw.len; i++) {
         if (char_is(raw.data[i], CHAR_PLAIN))
             continue;
         if (raw.data[i] == '%')
             return false;
-        if (raw.data[i] == '/' && i + 1 < raw.len && (raw.data[i + 1] == '/' || raw.data[i + 1] == '.'))
+        if (raw.data[i] == '/' && i + 1 < raw.len &&
+            ((merge && raw.data[i + 1] == '/') || raw.data[i + 1] == '.'))
             return false;
     }
     return true;
@@ -47,9 +48,9 @@ static long close_segment(char *out, size_t start, size_t n)
     return (long)back;
 }
 
-bool http_normalize_path(struct slice raw, char *scratch, struct slice *path)
+bool http_normalize_path(struct slice raw, bool merge, char *scratch, struct slice *path)
 {
-    if (is_normal(raw)) {
+    if (http_is_normal_path(raw, merge)) {
         *path = raw;
         return true;
     }
@@ -63,11 +64,12 @@ bool http_normalize_path(struct slice raw, char *scratch, struct slice *path)
             scratch[n++] = (char)c;
             continue;
         }
+        bool keep_empty = !merge && n == start;
         long closed = close_segment(scratch, start, n);
         if (closed < 0)
             return false;
         n = (size_t)closed;
-        if (scratch[n - 1] != '/')
+        if (scratch[n - 1] != '/' || keep_empty)
             scratch[n++] = '/';
         start = n;
     }

@@ -10,9 +10,13 @@
  * Decodes %XX, merges slashes and resolves "." and ".." (RFC 3986 sections 2.1 and 5.2.4), decoding first, so that an
  * encoded traversal is seen. raw starts with "/" and holds only bytes that
  * may stand in a request target; scratch holds raw.len bytes. *path is raw itself when nothing had to
- * change. Returns false for a path that leaves the root, a bad escape, or a zero byte.
+ * change. merge false keeps empty segments (nginx, merge_slashes off). Returns false for a path that leaves the root, a
+ * bad escape, or a zero byte.
  */
-bool http_normalize_path(struct slice raw, char *scratch, struct slice *path);
+bool http_normalize_path(struct slice raw, bool merge, char *scratch, struct slice *path);
+
+/* Whether a path is normal already: then http_normalize_path needs no scratch. */
+bool http_is_normal_path(struct slice raw, bool merge);
 
 /* Decodes %XX and, when plus is set, "+" as a blank. Bad escapes stay as they are. data NULL when memory is out. */
 struct slice http_decode(struct arena *arena, struct slice s, bool plus);

@@ -7,11 +7,12 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LINGER_TOTAL_MS = 30000 };
+enum { IDLE_LOOKED_AT = 64 };
 
 void connection_show(struct connection *c, enum shm_connection_state state)
 {
@@ -63,6 +64,7 @@ void connection_new(struct listener *l, int fd, const struct sockaddr_storage *p
     }
     c->listener = l;
     c->id = ++w->next_connection_id;
+    c->since_ms = w->now_ms;
     remember_peer(c, peer);
     wheel_entry_init(&c->timer);
     list_init(&c->link);
@@ -127,12 +129,26 @@ void connection_close(struct connection *c)
         free(c);
 }
 
+void connection_reset(struct connection *c)
+{
+    struct linger none = {.l_onoff = 1};
+    if (connection_settings(c)->reset_timedout &&
+        setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "setsockopt(SO_LINGER) failed");
+}
+
 bool connection_close_oldest_idle(struct worker *w)
 {
-    if (list_empty(&w->idle))
-        return false;
-    connection_close(container_of(w->idle.next, struct connection, link));
-    return true;
+    int looked_at = 0;
+    for (struct list_node *n = w->idle.next; n != &w->idle && looked_at < IDLE_LOOKED_AT; n = n->next) {
+        struct connection *c = container_of(n, struct connection, link);
+        looked_at++;
+        if (c->state == CONNECTION_HEAD && c->until_ms > w->now_ms)
+            continue; /* keepalive_min_timeout */
+        connection_close(c);
+        return true;
+    }
+    return false;
 }
 
 /*
@@ -142,7 +158,10 @@ bool connection_close_oldest_idle(struct worker *w)
 void connection_finish(struct connection *c)
 {
     struct worker *w = connection_worker(c);
-    if (!c->linger_after || c->eof) {
+    const struct settings *s = connection_settings(c);
+    bool wanted = s->lingering_close == CONF_LINGERING_ALWAYS ||
+                  (s->lingering_close == CONF_LINGERING_ON && c->linger_after);
+    if (!wanted || c->eof) {
         connection_close(c);
         return;
     }
@@ -152,8 +171,15 @@ void connection_finish(struct connection *c)
     connection_drop_input(c);
     list_remove(&c->link);
     list_push_back(&w->idle, &c->link); /* it makes room first when connections run out */
-    c->linger_until_ms = w->now_ms + LINGER_TOTAL_MS;
-    connection_set_timer(c, LINGER_SILENCE_MS);
+    c->until_ms = w->now_ms + (uint64_t)s->lingering_time_ms;
+    connection_set_timer(c, s->lingering_timeout_ms);
+}
+
+/* Its time is over: reset_timedout_connection. */
+static void close_late(struct connection *c)
+{
+    connection_reset(c);
+    connection_close(c);
 }
 
 void connection_on_timer(struct wheel_entry *e, void *worker)
@@ -202,5 +228,5 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
     }
     if (c->state == CONNECTION_HEAD && c->in)
         log_info("client timed out while sending the head of a request");
-    connection_close(c);
+    close_late(c);
 }

@@ -20,7 +20,6 @@ enum {
     OUTPUT_FLUSH_BYTES =
         64 << 10, /* more waiting output than this is sent before the next request is looked at */
     SEND_AT_ONCE_BYTES = 2 << 20, /* more of one body waits for the next turn */
-    LINGER_SILENCE_MS = 5000,     /* a lingering connection is closed once nothing came for so long */
     EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
     POOLS_MAX = SHM_POOLS,
     WORKER_TIMER_PROXY = 1, /* kinds of wheel entries; 0: a connection's */
@@ -71,7 +70,8 @@ struct connection {
     struct buf *out;               /* to be sent; NULL when empty */
     struct net_proxy_header *told; /* what the PROXY protocol said of the client; NULL: nothing yet */
     uint64_t id;
-    uint64_t linger_until_ms;
+    uint64_t since_ms; /* when it was accepted */
+    uint64_t until_ms; /* lingering: the end of that; idle: it is not closed to make room for others before */
     uint32_t requests;
     uint8_t state;       /* enum connection_state */
     uint8_t shown_state; /* enum shm_connection_state: which gauge counts it */
@@ -181,6 +181,9 @@ void connection_expire(struct connection *c);
 void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer);
 void connection_close(struct connection *c);
 
+/* Its close will be a reset, where reset_timedout_connection says so. */
+void connection_reset(struct connection *c);
+
 /* Answered and all sent: closes, or lingers first. */
 void connection_finish(struct connection *c);
 const struct settings *connection_settings(const struct connection *c);
@@ -231,6 +234,9 @@ bool send_body(struct connection *c);
 
 /* --- worker/request.c --- */
 struct http_exchange *exchange_new(struct worker *w);
+
+/* Parses ex->head as the connection's default server wants it. */
+bool exchange_parse(const struct connection *c, struct http_exchange *ex, struct http_error *error);
 
 /* Fills in where the exchange comes from. */
 void exchange_begin(struct connection *c, struct http_exchange *ex);

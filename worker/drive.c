@@ -206,6 +206,7 @@ static void settle_head(struct connection *c)
     }
     list_push_back(&w->idle, &c->link);
     connection_show(c, SHM_CONNECTION_WAITING);
+    c->until_ms = w->now_ms + (uint64_t)connection_settings(c)->keepalive_min_timeout_ms;
     connection_set_timer(c, connection_settings(c)->keepalive_timeout_ms);
 }
 
@@ -340,10 +341,10 @@ static void linger(struct connection *c)
     int reads = LINGER_READS_AT_ONCE;
     while ((n = recv(c->io.fd, w->input, INPUT_BYTES, 0)) > 0 && --reads > 0) {
     }
-    if (n > 0 && w->now_ms < c->linger_until_ms)
+    if (n > 0 && w->now_ms < c->until_ms)
         return; /* the others' turn */
-    if (n < 0 && (errno == EAGAIN || errno == EINTR) && w->now_ms < c->linger_until_ms)
-        connection_set_timer(c, LINGER_SILENCE_MS);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && w->now_ms < c->until_ms)
+        connection_set_timer(c, connection_settings(c)->lingering_timeout_ms);
     else
         connection_close(c);
 }

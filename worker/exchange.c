@@ -57,13 +57,12 @@ struct http_exchange *exchange_new(struct worker *w)
     return ex;
 }
 
-/* All but the headers' array, the arena's first chunk and the body's buffer starts anew. */
+/* All but the captures, the arena's first chunk and the body's buffer starts anew. */
 static void reset(struct http_exchange *ex)
 {
     struct arena arena = ex->arena;
     struct buf body = ex->body;
-    memset(&ex->req, 0, offsetof(struct http_request, headers));
-    ex->req.header_count = 0;
+    ex->req = (struct http_request){0};
     memset((char *)ex + offsetof(struct http_exchange, res), 0,
            sizeof *ex - offsetof(struct http_exchange, res));
     ex->arena = arena;
@@ -146,6 +145,14 @@ void exchange_begin(struct connection *c, struct http_exchange *ex)
         ex->told_peer = make_told(ex, c->told);
 }
 
+bool exchange_parse(const struct connection *c, struct http_exchange *ex, struct http_error *error)
+{
+    const struct settings *s = c->listener->listen->default_server->top->settings;
+    struct http_parse_options options = {s->merge_slashes != 0, s->underscores_in_headers != 0,
+                                         s->ignore_invalid_headers != 0, (int)s->max_headers};
+    return http_parse_head(&ex->req, &ex->arena, ex->head.data, ex->head.len, &options, error);
+}
+
 struct http_exchange *exchange_disown(struct connection *c)
 {
     struct http_exchange *old = c->ex, *copy = exchange_new(connection_worker(c));
@@ -155,9 +162,8 @@ struct http_exchange *exchange_disown(struct connection *c)
         return old;
     exchange_begin(c, copy);
     copy->head = arena_dup(&copy->arena, old->head);
-    char *scratch = arena_alloc(&copy->arena, old->head.len);
-    if (copy->head.data && scratch)
-        http_parse_head(&copy->req, copy->head.data, copy->head.len, scratch, &error);
+    if (copy->head.data)
+        exchange_parse(c, copy, &error);
     copy->start_ms = old->start_ms;
     copy->start_wall_ms = old->start_wall_ms;
     copy->request_bytes = old->request_bytes;

@@ -154,8 +154,11 @@ static void begin_drain(struct worker *w)
     w->draining = true;
     w->slot->state = SHM_STOPPING;
     accept_close(w);
-    for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next)
-        connection_set_timer(container_of(n, struct connection, link), DRAIN_GRACE_MS);
+    for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next) {
+        struct connection *c = container_of(n, struct connection, link);
+        bool kept = c->state == CONNECTION_HEAD && c->until_ms > w->now_ms + DRAIN_GRACE_MS;
+        connection_set_timer(c, kept ? (int64_t)(c->until_ms - w->now_ms) : DRAIN_GRACE_MS);
+    }
     for (struct list_node *n = w->busy.next; n != &w->busy; n = n->next) {
         struct connection *c = container_of(n, struct connection, link);
         if (c->state == CONNECTION_HEAD && c->requests == 0 && !c->in)

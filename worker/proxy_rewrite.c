@@ -48,7 +48,7 @@ struct slice proxy_rewrite_location(struct proxy *p, struct slice value)
     for (int i = 0; i < all->count; i++) {
         struct slice text = rewrite_prefix(p, &all->items[i], value);
         if (text.len && text.data[0] == '/') /* nginx puts the server's name before it */
-            return return_absolute_url(p->c->ex, text);
+            return return_absolute_url(p->c->ex, proxy_settings(p), text);
         if (text.data)
             return text;
     }

@@ -79,7 +79,8 @@ bool request_error_needs_body(const struct connection *c, int status)
 
 bool request_has_error_page(const struct connection *c, int status)
 {
-    return !c->ex->in_error_page && find_error_target(c, status);
+    return (!c->ex->in_error_page || c->location->settings->recursive_error_pages) &&
+           find_error_target(c, status);
 }
 
 /* What is still to come of the request is not wanted, and must not be taken for another one. */
@@ -165,7 +166,8 @@ void request_redirect_away(struct connection *c, struct slice uri)
         request_redirect(c, uri);
         return;
     }
-    if (uri.len && uri.data[0] == '/' && (!scratch || !http_normalize_path(raw, scratch, &path))) {
+    if (uri.len && uri.data[0] == '/' &&
+        (!scratch || !http_normalize_path(raw, c->location->settings->merge_slashes != 0, scratch, &path))) {
         request_answer(c, 500);
         return;
     }
@@ -180,7 +182,9 @@ void request_redirect_away(struct connection *c, struct slice uri)
 bool request_error_page(struct connection *c, int status)
 {
     struct http_exchange *ex = c->ex;
-    const struct error_target *t = ex->in_error_page ? NULL : find_error_target(c, status);
+    bool ends_here = (ex->in_error_page && !c->location->settings->recursive_error_pages) ||
+                     ex->internal_redirects > REDIRECTS_MAX;
+    const struct error_target *t = ends_here ? NULL : find_error_target(c, status);
     struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
     bool part_is_gone = !ex->body_whole || ex->body_taken;
     if (uri.len == 0 || (uri.data[0] == '@' && part_is_gone)) /* its request would lack a part of the body */
@@ -204,6 +208,8 @@ bool request_error_page(struct connection *c, int status)
     }
     ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
     become_get(c);
+    if (!request_count_redirect(c))
+        return true;
     set_uri(ex, uri);
     request_route(c);
     request_run(c);

@@ -63,11 +63,30 @@ void request_refuse(struct connection *c, struct slice head, const struct http_e
     refuse(c, error);
 }
 
+/* keepalive_disable: browsers that are known to go wrong on a kept connection. */
+static bool is_disabled_browser(const struct http_request *req, int64_t disabled)
+{
+    const struct slice *agent =
+        disabled == CONF_KEEPALIVE_NONE ? NULL : http_find_header(req, SLICE("User-Agent"));
+    if (!agent)
+        return false;
+    const char *msie = memmem(agent->data, agent->len, "MSIE ", 5);
+    size_t at = msie ? (size_t)(msie - agent->data) + 5 : 0;
+    if (disabled & CONF_KEEPALIVE_MSIE6 && msie && req->method == HTTP_POST && at + 1 < agent->len &&
+        agent->data[at] >= '1' && agent->data[at] <= '6' && agent->data[at + 1] == '.')
+        return true;
+    return disabled & CONF_KEEPALIVE_SAFARI && memmem(agent->data, agent->len, "Safari/", 7) &&
+           memmem(agent->data, agent->len, "Mac OS X", 8) && !memmem(agent->data, agent->len, "Chrome", 6);
+}
+
 bool request_is_last(const struct connection *c)
 {
     const struct settings *s = settings(c);
+    const struct worker *w = connection_worker(c);
     return !c->ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests ||
-           s->keepalive_timeout_ms == 0 || connection_worker(c)->draining;
+           s->keepalive_timeout_ms == 0 || w->draining ||
+           w->now_ms - c->since_ms > (uint64_t)s->keepalive_time_ms ||
+           is_disabled_browser(&c->ex->req, s->keepalive_disable);
 }
 
 /* proxy_request_buffering off: the body goes to the upstream while it comes. */
@@ -109,17 +128,19 @@ void request_start(struct connection *c, struct slice head)
     if (!ex)
         return;
     ex->head = arena_dup(&ex->arena, head);
-    char *scratch = arena_alloc(&ex->arena, head.len);
-    if (!ex->head.data || !scratch) {
+    if (!ex->head.data) {
         connection_close(c);
         return;
     }
     ex->request_bytes = head.len;
-    if (!http_parse_head(&ex->req, ex->head.data, head.len, scratch, &error)) {
+    if (!exchange_parse(c, ex, &error)) {
         refuse(c, &error);
         return;
     }
     request_route(c);
+    if (ex->req.ignored_headers)
+        http_log(ex, LOG_LEVEL_INFO, "client sent invalid header \"%.*s\", which is ignored",
+                 SLICE_ARGS(ex->req.ignored_header));
     if (!ex->direct_addr.data)
         realip_apply(c, c->location);
     ex->res.close = request_is_last(c);
@@ -148,9 +169,9 @@ static int run_once(struct connection *c)
     const struct location *l = c->location;
     struct http_exchange *ex = c->ex;
     if (ex->return_code)
-        return return_answer(ex, ex->return_code, ex->return_text, l->settings->default_type);
+        return return_answer(ex, ex->return_code, ex->return_text, l->settings);
     if (ex->req.path.data[0] != '/') /* OPTIONS * asks about the server itself */
-        return return_answer(ex, 200, NULL, l->settings->default_type);
+        return return_answer(ex, 200, NULL, l->settings);
     if (l->content == CONF_CONTENT_STATIC)
         return static_answer(ex, l->settings, l->alias, &connection_worker(c)->files);
     return run_status(c);
@@ -181,6 +202,7 @@ void request_run(struct connection *c)
     for (;;) {
         const struct location *l = c->location;
         if (c->ex->return_code == CLOSE_WITHOUT_ANSWER) {
+            connection_reset(c);
             connection_close(c);
             return;
         }
@@ -249,7 +271,7 @@ static bool write_head(struct connection *c)
     struct buf *out = send_buffer(c);
     size_t before = buf_len(out);
     struct http_head_options options = {&w->stamps[settings(c)->server_tokens != 0],
-                                        settings(c)->keepalive_header_s};
+                                        settings(c)->keepalive_header_s, settings(c)->chunked == 0};
     if (!http_write_head(&c->ex->res, &c->ex->req, &options, out))
         return false;
     c->ex->head_bytes_sent = buf_len(out) - before;

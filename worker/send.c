@@ -116,9 +116,16 @@ static ssize_t copy_file(struct connection *c, const struct http_piece *p, size_
     return n <= 0 ? n : send(c->io.fd, bytes, (size_t)n, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
 }
 
+/* sendfile_max_chunk: what a client gets of a body before it is the others' turn. */
+static uint64_t send_share(const struct connection *c)
+{
+    uint64_t chunk = (uint64_t)connection_settings(c)->sendfile_max_chunk;
+    return chunk && chunk < SEND_AT_ONCE_BYTES ? chunk : SEND_AT_ONCE_BYTES;
+}
+
 static ssize_t send_piece(struct connection *c, struct http_piece *p, uint64_t allowed)
 {
-    size_t most = p->len < SEND_AT_ONCE_BYTES ? (size_t)p->len : SEND_AT_ONCE_BYTES;
+    size_t most = p->len < send_share(c) ? (size_t)p->len : send_share(c);
     most = most < allowed ? most : (size_t)allowed;
     if (p->fd < 0)
         return send(c->io.fd, p->data, most, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
@@ -197,8 +204,8 @@ bool send_body(struct connection *c)
         uint64_t allowed = send_allowance(c);
         if (allowed == 0)
             return false;
-        ssize_t n = sent < SEND_AT_ONCE_BYTES ? send_piece(c, p, allowed) : -1;
-        if (sent >= SEND_AT_ONCE_BYTES || (n < 0 && errno == EAGAIN)) {
+        ssize_t n = sent < send_share(c) ? send_piece(c, p, allowed) : -1;
+        if (sent >= send_share(c) || (n < 0 && errno == EAGAIN)) {
             set_send_timer(c);
             return false; /* the others' turn; the socket says when to go on */
         }

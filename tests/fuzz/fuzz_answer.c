@@ -32,7 +32,7 @@ static void check_answer(const struct http_answer *a, const char *head, size_t h
     int lengths = 0, codings = 0;
     FUZZ_CHECK(a->status >= 100 && a->status <= 599 && inside(a->reason, head, head_len));
     FUZZ_CHECK(a->minor_version >= 0 && a->minor_version <= 9);
-    FUZZ_CHECK(a->header_count >= 0 && a->header_count <= HTTP_HEADERS_MAX);
+    FUZZ_CHECK(a->header_count >= 0 && a->header_count <= HTTP_ANSWER_HEADERS_MAX);
     for (int i = 0; i < a->header_count; i++) {
         check_field(&a->headers[i], head, head_len);
         lengths += slice_eq_nocase(a->headers[i].name, SLICE("Content-Length"));

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t length = body_size(data);
     char *copy = fuzz_copy(data + 2, size - 2);
     enum http_ranges_result result =
-        http_parse_ranges((struct slice){copy, size - 2}, length, ranges, &count);
+        http_parse_ranges((struct slice){copy, size - 2}, length, ranges, HTTP_RANGES_MAX, &count);
     free(copy);
     if (result != HTTP_RANGES_OK)
         return 0;

@@ -21,10 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct http_exchange ex;
     struct slice unknown;
     struct http_error error;
-    char scratch[sizeof head];
     struct buf out = {0};
     arena_init(&ex.arena, 4096);
-    FUZZ_CHECK(http_parse_head(&ex.req, head, sizeof head - 1, scratch, &error));
+    FUZZ_CHECK(http_parse_head(&ex.req, &ex.arena, head, sizeof head - 1, &http_parse_defaults, &error));
     ex.peer = peer;
     ex.now_ms = &now_ms;
     struct http_template *t =

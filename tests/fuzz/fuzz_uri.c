@@ -27,13 +27,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     raw[0] = '/';
     if (size)
         memcpy(raw + 1, data, size);
-    if (http_normalize_path((struct slice){raw, size + 1}, scratch, &path)) {
+    if (http_normalize_path((struct slice){raw, size + 1}, true, scratch, &path)) {
         check_normal(path);
         FUZZ_CHECK(path.len <= size + 1);
         arena_init(&arena, 1024);
         struct slice encoded = http_encode_path(&arena, path);
         char *more = malloc(encoded.len);
-        FUZZ_CHECK(http_normalize_path(encoded, more, &again));
+        FUZZ_CHECK(http_normalize_path(encoded, true, more, &again));
         FUZZ_CHECK(slice_eq(path, again));
         free(more);
         arena_free(&arena);

@@ -14,7 +14,7 @@ struct verdict {
     int status;
     size_t head_len;
     struct http_request req;
-    char scratch[HEAD_BYTES_MAX]; /* req.path may point here */
+    struct arena arena; /* what req points to beside the head; until the next call */
 };
 
 static const struct http_head_limits head_limits = {8192, 32768};
@@ -25,7 +25,10 @@ static inline void read_head(struct verdict *v, const char *data, size_t len, si
     struct http_scan scan = {0};
     struct http_error error = {0};
     enum http_scan_result result = HTTP_SCAN_MORE;
+    if (v->arena.chunk_bytes)
+        arena_free(&v->arena);
     *v = (struct verdict){.status = -1};
+    arena_init(&v->arena, 1024);
     for (size_t end = first < len ? first : len;; end = step && end + step < len ? end + step : len) {
         result = http_scan_head(&scan, &head_limits, data, end, &v->head_len, &error);
         if (result != HTTP_SCAN_MORE || end == len)
@@ -33,7 +36,8 @@ static inline void read_head(struct verdict *v, const char *data, size_t len, si
     }
     if (result == HTTP_SCAN_MORE)
         return;
-    bool ok = result == HTTP_SCAN_DONE && http_parse_head(&v->req, data, v->head_len, v->scratch, &error);
+    bool ok = result == HTTP_SCAN_DONE &&
+              http_parse_head(&v->req, &v->arena, data, v->head_len, &http_parse_defaults, &error);
     v->status = ok ? 0 : error.status;
     if (!ok)
         CU_ASSERT_PTR_NOT_NULL(error.text); /* each refusal says why */

@@ -290,13 +290,13 @@ static void number_of_headers(void)
     static char text[HEAD_BYTES_MAX];
     for (int extra = 0; extra <= 1; extra++) {
         size_t n = (size_t)snprintf(text, sizeof text, OK_LINE);
-        for (int i = 0; i < HTTP_HEADERS_MAX + extra; i++)
+        for (int i = 0; i < HTTP_ANSWER_HEADERS_MAX + extra; i++)
             n += (size_t)snprintf(text + n, sizeof text - n, "X-%d: %d\r\n", i, i);
         snprintf(text + n, sizeof text - n, "\r\n");
         if (extra)
             check_bad(text);
         else
-            CHECK_NUMBER(check_good(text)->a.header_count, HTTP_HEADERS_MAX);
+            CHECK_NUMBER(check_good(text)->a.header_count, HTTP_ANSWER_HEADERS_MAX);
     }
 }
 

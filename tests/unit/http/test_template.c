@@ -34,7 +34,8 @@ static void set_up(struct fixture *f)
     struct http_error error;
     memset(f, 0, sizeof *f);
     arena_init(&f->ex.arena, 4096);
-    CU_ASSERT_FATAL(http_parse_head(&f->ex.req, head, sizeof head - 1, f->scratch, &error));
+    CU_ASSERT_FATAL(
+        http_parse_head(&f->ex.req, &f->ex.arena, head, sizeof head - 1, &http_parse_defaults, &error));
     f->ex.peer = peer_of;
     f->ex.now_ms = &now_ms;
     f->ex.start_ms = 4000;

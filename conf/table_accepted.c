@@ -1,0 +1,50 @@
+/*
+ * conf/table_accepted.c - directives of nginx that have no meaning here, as data: a configuration with them works all the same.
+ *
+ * They are about how nginx works inside: sizes of its hashes and pools, ways of its own to wait and to write.
+ */
+#include "conf/directive.h"
+
+#define HTTP_ALL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
+#define HTTP_SERVER (CONF_HTTP | CONF_SERVER)
+#define ACCEPTED(name, contexts, min, max, syntax, why)                                           \
+    {                                                                                             \
+        name, contexts, min, max, CONF_ACCEPTED, 0, 0, 0, NULL, 0, NULL, syntax, "Accepted: " why \
+    }
+
+const struct conf_directive conf_accepted_directives[] = {
+    // clang-format off
+    ACCEPTED("pcre_jit", CONF_MAIN, 1, 1, "on | off", "expressions are always compiled where the machine allows it."),
+    ACCEPTED("lock_file", CONF_MAIN, 1, 1, "FILE", "nothing needs a lock file."),
+    ACCEPTED("timer_resolution", CONF_MAIN, 1, 1, "TIME", "the time is read once in each turn of the loop."),
+    ACCEPTED("accept_mutex_delay", CONF_EVENTS, 1, 1, "TIME", "workers take turns by how busy they are, without a lock."),
+    ACCEPTED("worker_aio_requests", CONF_EVENTS, 1, 1, "NUMBER", "thread_pool bounds what threads do."),
+    ACCEPTED("client_body_in_single_buffer", HTTP_ALL, 1, 1, "on | off", "a body in memory always is in one piece."),
+    ACCEPTED("postpone_output", HTTP_ALL, 1, 1, "SIZE", "what a turn of the loop has for a client goes out with one call."),
+    ACCEPTED("send_lowat", HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
+    ACCEPTED("output_buffers", HTTP_ALL, 2, 2, "NUMBER SIZE", "files go out by sendfile, or through one buffer of the worker."),
+    ACCEPTED("read_ahead", HTTP_ALL, 1, 1, "SIZE", "the kernel reads ahead by itself."),
+    ACCEPTED("aio_write", HTTP_ALL, 1, 1, "on | off", "temporary files are written by the loop, into the page cache."),
+    ACCEPTED("connection_pool_size", HTTP_SERVER, 1, 1, "SIZE", "a connection has no pool of memory."),
+    ACCEPTED("request_pool_size", HTTP_SERVER, 1, 1, "SIZE", "a request's memory grows by 4k."),
+    ACCEPTED("server_names_hash_max_size", CONF_HTTP, 1, 1, "SIZE", "the table of names is as large as it has to be."),
+    ACCEPTED("server_names_hash_bucket_size", CONF_HTTP, 1, 1, "SIZE", "see server_names_hash_max_size."),
+    ACCEPTED("types_hash_max_size", HTTP_ALL, 1, 1, "SIZE", "the table of types is as large as it has to be."),
+    ACCEPTED("types_hash_bucket_size", HTTP_ALL, 1, 1, "SIZE", "see types_hash_max_size."),
+    ACCEPTED("variables_hash_max_size", CONF_HTTP, 1, 1, "SIZE", "names of variables are looked up when the configuration is read."),
+    ACCEPTED("variables_hash_bucket_size", CONF_HTTP, 1, 1, "SIZE", "see variables_hash_max_size."),
+    ACCEPTED("map_hash_max_size", CONF_HTTP, 1, 1, "SIZE", "a map's table is as large as it has to be."),
+    ACCEPTED("map_hash_bucket_size", CONF_HTTP, 1, 1, "SIZE", "see map_hash_max_size."),
+    ACCEPTED("proxy_headers_hash_max_size", HTTP_ALL, 1, 1, "SIZE", "headers are compared one by one."),
+    ACCEPTED("proxy_headers_hash_bucket_size", HTTP_ALL, 1, 1, "SIZE", "see proxy_headers_hash_max_size."),
+    ACCEPTED("msie_padding", HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
+    ACCEPTED("msie_refresh", HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
+    ACCEPTED("ssl_protocols", HTTP_SERVER, 1, -1, "VERSION ...", "there is no \"listen ... ssl\" that it could be about."),
+    ACCEPTED("ssl_prefer_server_ciphers", HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
+    ACCEPTED("ssl_ciphers", HTTP_SERVER, 1, 1, "LIST", "see ssl_protocols."),
+    ACCEPTED("ssl_session_cache", HTTP_SERVER, 1, 2, "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", "see ssl_protocols."),
+    ACCEPTED("ssl_session_timeout", HTTP_SERVER, 1, 1, "TIME", "see ssl_protocols."),
+    ACCEPTED("ssl_session_tickets", HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
+    {0},
+    // clang-format on
+};
