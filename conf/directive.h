@@ -131,6 +131,12 @@ void conf_set_limit_log_level(struct conf_walk *walk, const struct conf_node *no
 /* Adds the pool "default" unless the configuration defines it. */
 void conf_add_default_pool(struct conf *conf);
 
+/*
+ * Whether a content type, with or without parameters, is among those of the lines ("*" is all), or of `always`, which are
+ * separated by blanks.
+ */
+bool conf_lists_type(const struct conf_lines *lines, const char *always, struct slice type);
+
 /* Out of memory while reading a configuration: nothing sensible is left to do, so it aborts. */
 void *conf_must(void *p);
 

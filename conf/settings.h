@@ -342,7 +342,10 @@ struct settings {
     int64_t gzip_static; /* enum conf_gzip_static */
     struct conf_lines *gzip_types, *gzip_disable;
     int64_t rewrite_log;
-    struct conf_lines *maps, *geos, *splits, *add_headers;
+    struct conf_lines *maps, *geos, *splits, *add_headers, *add_trailers;
+    struct conf_lines *sub_filters, *sub_filter_types, *charset_types;
+    int64_t sub_filter_once, sub_filter_last_modified, override_charset;
+    const struct conf_node *charset, *source_charset;
     struct conf_error_log *error_logs; /* of this level and below; NULL: those of the main level */
     struct conf_lines *real_ip_from;
     struct slice real_ip_header;

@@ -39,6 +39,7 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("proxy_headers_hash_bucket_size", HTTP_ALL, 1, 1, "SIZE", "see proxy_headers_hash_max_size."),
     ACCEPTED("msie_padding", HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
     ACCEPTED("msie_refresh", HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
+    ACCEPTED("charset_map", CONF_HTTP, 2, 2, "CHARSET CHARSET { ... }", "iconv(3) converts, and knows them."),
     ACCEPTED("ssl_protocols", HTTP_SERVER, 1, -1, "VERSION ...", "there is no \"listen ... ssl\" that it could be about."),
     ACCEPTED("ssl_prefer_server_ciphers", HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
     ACCEPTED("ssl_ciphers", HTTP_SERVER, 1, 1, "LIST", "see ssl_protocols."),

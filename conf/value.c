@@ -117,3 +117,23 @@ const char *conf_type_words(enum conf_type_of_value type)
         return "text";
     }
 }
+
+bool conf_lists_type(const struct conf_lines *lines, const char *always, struct slice type)
+{
+    const char *semicolon = type.len ? memchr(type.data, ';', type.len) : NULL;
+    struct slice bare =
+        slice_trim((struct slice){type.data, semicolon ? (size_t)(semicolon - type.data) : type.len});
+    struct slice rest = slice_of(always);
+    while (rest.len) {
+        const char *blank = memchr(rest.data, ' ', rest.len);
+        size_t n = blank ? (size_t)(blank - rest.data) : rest.len;
+        if (slice_eq_nocase((struct slice){rest.data, n}, bare))
+            return true;
+        rest = slice_from(rest, n + 1);
+    }
+    for (; lines; lines = lines->next)
+        for (int i = 0; i < lines->node->nargs; i++)
+            if (slice_eq(lines->node->args[i], SLICE("*")) || slice_eq_nocase(lines->node->args[i], bare))
+                return true;
+    return false;
+}

@@ -112,7 +112,8 @@ static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struc
         wrong_context(w, n, d);
         return false;
     }
-    bool takes_block = d->type == CONF_BLOCK || (d->type == CONF_LINES && strchr(d->syntax, '{'));
+    bool takes_block = d->type == CONF_BLOCK ||
+                       ((d->type == CONF_LINES || d->type == CONF_ACCEPTED) && strchr(d->syntax, '{'));
     if (takes_block && !n->has_block) {
         conf_error(&w->conf->errors, n, "directive \"%s\" has no opening \"{\"", d->name);
         return false;

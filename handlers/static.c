@@ -4,6 +4,7 @@
  */
 #include "handlers/static.h"
 
+#include "conf/directive.h"
 #include "handlers/autoindex.h"
 #include "handlers/return.h"
 #include "http/encoding.h"
@@ -158,6 +159,12 @@ static int add_whole(struct http_exchange *ex, const struct file_entry *e)
     return add_all(ex, e);
 }
 
+/* What is sent is not what the file has: ranges of it mean nothing. */
+static bool is_rewritten(const struct settings *s, struct slice type)
+{
+    return s->sub_filters && conf_lists_type(s->sub_filter_types, "text/html", type);
+}
+
 static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)
 {
     struct http_response *res = &ex->res;
@@ -170,7 +177,7 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
         res->content_type = e->type;
     res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
-    res->accept_ranges = s->max_ranges > 0;
+    res->accept_ranges = s->max_ranges > 0 && !is_rewritten(s, res->content_type);
     if (ex->forced_status &&
         ex->forced_status != 200) /* an error page is sent whole (RFC 9110 section 13.2.1) */
         return add_whole(ex, e);

@@ -40,7 +40,7 @@ struct http_named {
 };
 
 struct permits;
-struct http_gzip;
+struct body_filter;
 
 struct http_exchange {
     struct arena arena;
@@ -80,8 +80,9 @@ struct http_exchange {
     const char *limit_status, *limit_reason; /* of the limits of concurrency; NULL where none applies */
     struct slice limit_zone;
     uint64_t limit_queue_ms;
-    struct http_gzip *gzip;  /* worker/gzip.c: compresses the answer's body; NULL: nothing does */
-    struct permits *permits; /* worker/limit.c: what the request holds */
+    struct body_filter *filters; /* worker/filter.c: what the answer's body goes through; NULL: nothing */
+    uint64_t gzip_in, gzip_out;  /* bytes, for $gzip_ratio */
+    struct permits *permits;     /* worker/limit.c: what the request holds */
     const char *limit_conn_status, *limit_req_status; /* of nginx's limits; NULL where none applies */
     uint32_t conn_permits[8];                         /* worker/limit_keyed.c */
     int conn_permit_count;

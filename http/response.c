@@ -100,6 +100,15 @@ bool http_add_header(struct http_response *res, struct arena *arena, struct slic
     return true;
 }
 
+bool http_add_trailer(struct http_response *res, struct arena *arena, struct slice name, struct slice value)
+{
+    struct http_response_header *h = arena_alloc(arena, sizeof *h);
+    if (h)
+        *h = (struct http_response_header){{name, value}, res->trailers};
+    res->trailers = h ? h : res->trailers;
+    return h != NULL;
+}
+
 static bool add_piece(struct http_response *res, struct arena *arena, struct http_piece piece)
 {
     struct http_piece *p = arena_alloc(arena, sizeof *p);

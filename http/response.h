@@ -39,6 +39,7 @@ struct http_response {
     struct slice etag;
     struct slice last_modified; /* an IMF-fixdate; data NULL: none */
     struct http_response_header *headers, *last_header;
+    struct http_response_header *trailers; /* as sent, for variables */
     struct http_piece *body, *last_piece;
     int64_t content_length; /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes */
     bool accept_ranges;
@@ -54,6 +55,9 @@ void http_response_init(struct http_response *res);
 
 /* Appends a header; name and value must live as long as the exchange. False when memory is out. */
 bool http_add_header(struct http_response *res, struct arena *arena, struct slice name, struct slice value);
+
+/* Remembers a trailer that has been sent. False when memory is out. */
+bool http_add_trailer(struct http_response *res, struct arena *arena, struct slice name, struct slice value);
 
 /* Appends a piece of memory or file, and adds it to content_length. False when memory is out. */
 bool http_add_memory(struct http_response *res, struct arena *arena, const void *data, size_t len);

@@ -214,11 +214,14 @@ struct buf *send_buffer(struct connection *c);
 /* Sends what waits. False when the socket takes no more for now, or failed (then the connection is closed). */
 bool send_flush(struct connection *c, bool more_follows);
 
-/* The same as it is, also where the answer is compressed: for worker/gzip.c. */
+/* The same as it is, also where the answer is filtered: for the end of worker/filter.c's chain. */
 bool send_framed(struct connection *c, struct slice stretch);
 
-/* The next step of compressing a body whose pieces are known. True when something came of it, or it has ended. */
-bool send_compressed(struct connection *c);
+/* The next step of a body whose pieces are known, and which filters or chunks change. True when something came of it, or it has ended. */
+bool send_pieces(struct connection *c);
+
+/* The body's end: what filters still hold, and, in chunks, trailers: those of an upstream, and add_trailer's. False: out of memory. */
+bool send_end(struct connection *c, struct slice passed_on);
 
 /* A stretch of a body whose source is a handler or an upstream goes into the output, framed. */
 bool send_stretch(struct connection *c, struct slice stretch);
@@ -282,6 +285,12 @@ void auth_answered(struct connection *c, bool done, int result);
 
 /* Adds what the configuration adds to answers. False: out of memory. */
 bool headers_add(struct connection *c);
+
+/* Whether add_trailer has something for this answer: then it goes out in chunks. */
+bool headers_want_trailers(const struct connection *c);
+
+/* Appends the lines of add_trailer. */
+bool headers_add_trailers(struct connection *c, struct buf *out);
 
 /* --- worker/rewrite.c --- */
 

@@ -1,7 +1,7 @@
 /*
  * worker/exchange.c - exchanges: kept for reuse, begun, copied when a job takes one away, freed.
  */
-#include "worker/gzip.h"
+#include "worker/filter.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -80,7 +80,7 @@ void exchange_destroy(struct http_exchange *ex)
 
 void exchange_drop_held(struct http_exchange *ex)
 {
-    gzip_free(ex);
+    filter_free(ex);
     if (ex->release)
         ex->release(ex->held);
     ex->release = NULL;

@@ -1,11 +1,11 @@
 /*
  * worker/gzip.c - compressing answers on their way: gzip and its kin (nginx, ngx_http_gzip_module), by zlib.
  *
- * Whatever makes the body goes through send_stretch; with gzip on it is compressed there, and goes out in chunks, as its
- * length is not known beforehand. What has been compressed is flushed whenever the source has nothing more for now, so that
- * a stream is not held up.
+ * What has been compressed is flushed whenever the source has nothing more for now, so that a stream is not held up.
  */
-#include "worker/gzip.h"
+#include "worker/filter.h"
+
+#include "conf/directive.h"
 
 #include "http/encoding.h"
 
@@ -19,9 +19,10 @@ enum {
     MEMORY_LEVEL = 8
 };
 
-struct http_gzip {
+struct gzip_filter {
+    struct body_filter filter; /* first */
     z_stream z;
-    bool pending; /* something has been taken that has not come out */
+    struct buf out; /* what comes out of one call */
 };
 
 /* --- whether --- */
@@ -40,20 +41,6 @@ static struct slice response_header(const struct http_response *res, struct slic
         if (slice_eq_nocase(h->header.name, name))
             return h->header.value;
     return (struct slice){0};
-}
-
-static bool is_listed(const struct conf_lines *types, struct slice type)
-{
-    const char *semicolon = type.len ? memchr(type.data, ';', type.len) : NULL;
-    struct slice bare =
-        slice_trim((struct slice){type.data, semicolon ? (size_t)(semicolon - type.data) : type.len});
-    if (slice_eq_nocase(bare, SLICE("text/html")))
-        return true;
-    for (; types; types = types->next)
-        for (int i = 0; i < types->node->nargs; i++)
-            if (slice_eq(types->node->args[i], SLICE("*")) || slice_eq_nocase(types->node->args[i], bare))
-                return true;
-    return false;
 }
 
 static bool says(struct slice text, const char *word)
@@ -82,29 +69,67 @@ static bool is_worth_it(const struct http_exchange *ex, const struct settings *s
     const struct http_response *res = &ex->res;
     bool status = res->status == 200 || res->status == 403 || res->status == 404;
     return s->gzip && status && (res->content_length < 0 || res->content_length >= s->gzip_min_length) &&
-           !has_header(res, SLICE("Content-Encoding")) && is_listed(s->gzip_types, res->content_type);
+           !has_header(res, SLICE("Content-Encoding")) &&
+           conf_lists_type(s->gzip_types, "text/html", res->content_type);
+}
+
+/* --- the body --- */
+
+/* False: out of memory. */
+static bool deflate_into(struct gzip_filter *g, struct slice in, int flush)
+{
+    struct buf *out = &g->out;
+    g->z.next_in = (Bytef *)(uintptr_t)in.data;
+    g->z.avail_in = (uInt)in.len;
+    do {
+        if (!buf_reserve(out, STEP_BYTES))
+            return false;
+        g->z.next_out = (Bytef *)out->data + out->end;
+        g->z.avail_out = (uInt)(out->cap - out->end);
+        uInt room = g->z.avail_out;
+        if (deflate(&g->z, flush) == Z_STREAM_ERROR)
+            return false;
+        out->end += room - g->z.avail_out;
+    } while (g->z.avail_out == 0 || g->z.avail_in > 0);
+    return true;
+}
+
+static bool pass(struct connection *c, struct body_filter *f, struct slice in, enum filter_mode mode)
+{
+    struct gzip_filter *g = (struct gzip_filter *)f;
+    int flush = mode == FILTER_MORE ? Z_NO_FLUSH : mode == FILTER_FLUSH ? Z_SYNC_FLUSH : Z_FINISH;
+    g->out.start = g->out.end = 0;
+    if (mode == FILTER_FLUSH && in.len == 0 && !f->pending)
+        return true;
+    f->pending = mode == FILTER_MORE;
+    if (!deflate_into(g, in, flush))
+        return false;
+    c->ex->gzip_in = g->z.total_in;
+    c->ex->gzip_out = g->z.total_out;
+    return filter_next(c, f, buf_slice(&g->out), mode);
+}
+
+static void free_filter(struct body_filter *f)
+{
+    struct gzip_filter *g = (struct gzip_filter *)f;
+    deflateEnd(&g->z);
+    buf_free(&g->out);
+    free(g);
 }
 
 /* --- the answer's head --- */
 
 static bool start_stream(struct http_exchange *ex, int level)
 {
-    struct http_gzip *g = calloc(1, sizeof *g);
+    struct gzip_filter *g = calloc(1, sizeof *g);
     if (!g || deflateInit2(&g->z, level, Z_DEFLATED, GZIP_WINDOW + WINDOW_BITS, MEMORY_LEVEL,
                            Z_DEFAULT_STRATEGY) != Z_OK) {
         free(g);
         return false;
     }
-    ex->gzip = g;
+    g->filter = (struct body_filter){.pass = pass, .free = free_filter};
+    filter_add(ex, &g->filter);
     return true;
-}
-
-/* What is compressed is another representation: its validator is weak (RFC 9110 section 8.8.1). */
-static void weaken_etag(struct http_exchange *ex)
-{
-    struct http_response *res = &ex->res;
-    if (res->etag.len && !slice_starts(res->etag, SLICE("W/")))
-        res->etag = arena_printf(&ex->arena, "W/%.*s", SLICE_ARGS(res->etag));
 }
 
 void gzip_decide(struct connection *c)
@@ -123,68 +148,5 @@ void gzip_decide(struct connection *c)
         return; /* then it goes out as it is */
     if (!http_add_header(res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip")))
         return;
-    res->content_length = HTTP_LENGTH_UNKNOWN;
-    res->accept_ranges = false;
-    weaken_etag(ex);
-}
-
-/* --- the body --- */
-
-/* Compresses into out. `mode` is one of zlib's flushes. False: out of memory. */
-static bool deflate_into(struct http_gzip *g, struct slice in, int mode, struct buf *out)
-{
-    g->z.next_in = (Bytef *)(uintptr_t)in.data;
-    g->z.avail_in = (uInt)in.len;
-    do {
-        if (!buf_reserve(out, STEP_BYTES))
-            return false;
-        g->z.next_out = (Bytef *)out->data + out->end;
-        g->z.avail_out = (uInt)(out->cap - out->end);
-        uInt room = g->z.avail_out;
-        if (deflate(&g->z, mode) == Z_STREAM_ERROR)
-            return false;
-        out->end += room - g->z.avail_out;
-    } while (g->z.avail_out == 0 || g->z.avail_in > 0);
-    g->pending = mode == Z_NO_FLUSH;
-    return true;
-}
-
-static struct buf step; /* what comes out of one call; the loop's */
-
-static bool pass(struct connection *c, struct slice in, int mode)
-{
-    struct http_gzip *g = c->ex->gzip;
-    step.start = step.end = 0;
-    return deflate_into(g, in, mode, &step) && (buf_len(&step) == 0 || send_framed(c, buf_slice(&step)));
-}
-
-bool gzip_stretch(struct connection *c, struct slice stretch)
-{
-    return pass(c, stretch, Z_NO_FLUSH);
-}
-
-bool gzip_is_pending(const struct http_exchange *ex)
-{
-    return ex->gzip && ex->gzip->pending;
-}
-
-bool gzip_flush(struct connection *c)
-{
-    return !gzip_is_pending(c->ex) || pass(c, (struct slice){0}, Z_SYNC_FLUSH);
-}
-
-bool gzip_finish(struct connection *c)
-{
-    bool ok = !c->ex->gzip || pass(c, (struct slice){0}, Z_FINISH);
-    gzip_free(c->ex);
-    return ok;
-}
-
-void gzip_free(struct http_exchange *ex)
-{
-    if (!ex->gzip)
-        return;
-    deflateEnd(&ex->gzip->z);
-    free(ex->gzip);
-    ex->gzip = NULL;
+    filter_changes_body(ex);
 }

@@ -81,6 +81,36 @@ bool headers_add(struct connection *c)
     return ok;
 }
 
+bool headers_want_trailers(const struct connection *c)
+{
+    const struct http_exchange *ex = c->ex;
+    int status = ex->res.status;
+    bool has_body = ex->req.method != HTTP_HEAD && status >= 200 && status != 204 && status != 304;
+    if (!has_body || ex->req.minor_version == 0 || !c->location->settings->chunked)
+        return false;
+    for (int i = 0; i < c->location->trailer_count; i++)
+        if (c->location->trailers[i].always || is_ordinary(status))
+            return true;
+    return false;
+}
+
+bool headers_add_trailers(struct connection *c, struct buf *out)
+{
+    struct http_exchange *ex = c->ex;
+    const struct location *l = c->location;
+    bool ok = true;
+    for (int i = 0; ok && i < l->trailer_count; i++) {
+        const struct added_header *h = &l->trailers[i];
+        if (!h->always && !is_ordinary(ex->res.status))
+            continue;
+        struct slice value = http_template_expand(h->value, ex);
+        if (value.len && http_is_field_value(value))
+            ok = buf_printf(out, "%.*s: %.*s\r\n", SLICE_ARGS(h->name), SLICE_ARGS(value)) &&
+                 http_add_trailer(&ex->res, &ex->arena, h->name, value);
+    }
+    return ok;
+}
+
 /* --- from settings --- */
 
 /* expires [modified] [-]TIME | epoch | max | off */
@@ -109,18 +139,19 @@ struct expires *site_build_expires(struct site *site, const struct conf_node *n)
     return e;
 }
 
-/* add_header NAME VALUE [always] */
-void site_build_added_headers(struct site *site, struct location *l, const struct conf_lines *lines)
+/* add_header, add_trailer: NAME VALUE [always] */
+struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count)
 {
-    int count = site_count_lines(lines);
-    l->added = site_array(site, count, sizeof *l->added);
+    struct added_header *added = site_array(site, site_count_lines(lines), sizeof *added);
+    *count = 0;
     for (const struct conf_lines *c = lines; c; c = c->next) {
         const struct conf_node *n = c->node;
         if (n->nargs == 3 && !slice_eq(n->args[2], SLICE("always")))
             conf_error(&site->conf->errors, n,
-                       "invalid parameter \"%.*s\" of \"add_header\"; write: NAME VALUE [always]",
-                       SLICE_ARGS(n->args[2]));
-        l->added[l->added_count++] =
+                       "invalid parameter \"%.*s\" of \"%.*s\"; write: NAME VALUE [always]",
+                       SLICE_ARGS(n->args[2]), SLICE_ARGS(n->name));
+        added[(*count)++] =
             (struct added_header){n->args[0], site_compile(site, n->args[1], n), n->nargs == 3};
     }
+    return added;
 }

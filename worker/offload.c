@@ -6,7 +6,7 @@
  * client left), the job keeps the exchange, the connection gets a copy to answer and log with, and the rest is freed
  * when the task ends at last.
  */
-#include "worker/gzip.h"
+#include "worker/filter.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -354,8 +354,7 @@ static bool end_stream(struct connection *c, struct weir_request *job)
         http_log(c->ex, LOG_LEVEL_ERROR,
                  "handler \"%s\" failed after it had begun to answer; closing the connection",
                  job->handler->name);
-    if (failed || !gzip_finish(c) ||
-        (c->ex->res.chunked && !c->ex->res.no_body && !buf_append(send_buffer(c), "0\r\n\r\n", 5))) {
+    if (failed || !send_end(c, (struct slice){0})) {
         connection_close(c); /* cut off, so that the client knows */
         return false;
     }
@@ -382,8 +381,8 @@ bool offload_pull(struct connection *c)
     }
     if (ended)
         return end_stream(c, job);
-    if (gzip_is_pending(c->ex)) {
-        bool ok = gzip_flush(c);
+    if (filter_is_pending(c->ex)) {
+        bool ok = filter_flush(c);
         if (!ok)
             connection_close(c);
         return ok;

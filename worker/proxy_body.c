@@ -8,7 +8,7 @@
 #include "worker/proxy_internal.h"
 
 #include "base/fd.h"
-#include "worker/gzip.h"
+#include "worker/filter.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -314,11 +314,9 @@ static bool append_trailers(struct proxy *p, struct buf *out)
 static bool finish(struct proxy *p)
 {
     struct connection *c = p->c;
-    const struct http_response *res = &c->ex->res;
-    struct buf *out = send_buffer(c);
-    bool ok = gzip_finish(c);
-    if (ok && res->chunked && !res->no_body)
-        ok = buf_append(out, "0\r\n", 3) && append_trailers(p, out) && buf_append(out, "\r\n", 2);
+    struct buf trailers = {0};
+    bool ok = append_trailers(p, &trailers) && send_end(c, buf_slice(&trailers));
+    buf_free(&trailers);
     if (!ok) {
         connection_close(c);
         return false;
@@ -352,7 +350,7 @@ static bool pass_memory(struct proxy *p, uint64_t most)
     struct slice body = buf_slice(&p->in);
     if (body.len > most)
         body.len = (size_t)most;
-    bool direct = !c->ex->gzip && !c->ex->res.chunked && !c->ex->res.no_body && body.len > COPIED_BYTES &&
+    bool direct = !c->ex->filters && !c->ex->res.chunked && !c->ex->res.no_body && body.len > COPIED_BYTES &&
                   buf_len(send_buffer(c)) == 0;
     if (!direct) {
         if (!send_stretch(c, body)) {
@@ -376,7 +374,7 @@ static bool pass_file(struct proxy *p, uint64_t most)
     uint64_t left = spooled(p);
     if (left > most)
         left = most;
-    if (c->ex->gzip || c->ex->res.chunked || c->ex->res.no_body || buf_len(send_buffer(c)) > 0) {
+    if (c->ex->filters || c->ex->res.chunked || c->ex->res.no_body || buf_len(send_buffer(c)) > 0) {
         if (!buf_reserve(&p->in, PROXY_READ_BYTES)) {
             connection_close(c);
             return false;
@@ -442,8 +440,8 @@ bool proxy_pull(struct connection *c)
         return finish(p);
     if (p->eof)
         return cut(p);
-    if (gzip_is_pending(c->ex)) { /* the upstream has nothing more for now: what it has said goes out */
-        bool ok = gzip_flush(c);
+    if (filter_is_pending(c->ex)) { /* the upstream has nothing more for now: what it has said goes out */
+        bool ok = filter_flush(c);
         if (!ok)
             connection_close(c);
         return ok;

@@ -1,7 +1,7 @@
 /*
  * worker/request.c - a request from its head to its log line: routing, running, error pages, answering.
  */
-#include "worker/gzip.h"
+#include "worker/filter.h"
 #include "worker/proxy.h"
 #include "worker/upstream.h"
 
@@ -328,15 +328,17 @@ void request_answer(struct connection *c, int error)
         connection_close(c);
         return;
     }
-    gzip_decide(c);
+    filter_decide(c);
+    if (headers_want_trailers(c))
+        ex->res.content_length = HTTP_LENGTH_UNKNOWN;
     if (!write_head(c)) {
         connection_close(c);
         return;
     }
     if (c->job || c->proxy)
         return; /* streams; worker/offload.c or worker/proxy.c goes on */
-    if (ex->gzip)
-        send_compressed(c);
+    if (ex->filters || ex->res.chunked)
+        send_pieces(c);
     else if (append_whole_body(c, send_buffer(c)))
         request_done(c);
     else

@@ -6,7 +6,7 @@
  */
 #include "worker/core.h"
 
-#include "worker/gzip.h"
+#include "worker/filter.h"
 
 #include "base/log.h"
 
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-    COMPRESSED_AT_ONCE_BYTES = 512 << 10,
+    FILTERED_AT_ONCE_BYTES = 512 << 10,
     COPY_BYTES = 64 << 10,
     RATE_STEP_MS = 100 /* what limit_rate lets go at a time */
 };
@@ -91,7 +91,7 @@ bool send_flush(struct connection *c, bool more_follows)
 
 bool send_stretch(struct connection *c, struct slice stretch)
 {
-    return c->ex->gzip ? gzip_stretch(c, stretch) : send_framed(c, stretch);
+    return c->ex->filters ? filter_stretch(c, stretch) : send_framed(c, stretch);
 }
 
 bool send_framed(struct connection *c, struct slice stretch)
@@ -173,18 +173,28 @@ static struct slice take_piece(struct http_exchange *ex)
     return stretch;
 }
 
-bool send_compressed(struct connection *c)
+bool send_end(struct connection *c, struct slice passed_on)
+{
+    struct buf *out = send_buffer(c);
+    if (!filter_finish(c))
+        return false;
+    if (!c->ex->res.chunked || c->ex->res.no_body)
+        return true;
+    return buf_append(out, "0\r\n", 3) && buf_append_slice(out, passed_on) && headers_add_trailers(c, out) &&
+           buf_append(out, "\r\n", 2);
+}
+
+bool send_pieces(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    if (connection_worker(c)->streamed_bytes >= COMPRESSED_AT_ONCE_BYTES || send_allowance(c) == 0)
+    if (connection_worker(c)->streamed_bytes >= FILTERED_AT_ONCE_BYTES || send_allowance(c) == 0)
         return false; /* the others' turn */
     struct slice stretch = ex->res.body ? take_piece(ex) : (struct slice){0};
-    bool ok = stretch.len ? gzip_stretch(c, stretch) : !ex->res.body;
+    bool ok = stretch.len ? send_stretch(c, stretch) : !ex->res.body;
     connection_worker(c)->streamed_bytes += stretch.len;
     set_send_timer(c);
     if (ok && !ex->res.body) {
-        ok = gzip_finish(c) &&
-             (!ex->res.chunked || ex->res.no_body || buf_append(send_buffer(c), "0\r\n\r\n", 5));
+        ok = send_end(c, (struct slice){0});
         if (ok)
             request_done(c);
     }
@@ -196,8 +206,8 @@ bool send_compressed(struct connection *c)
 bool send_body(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    if (ex->gzip)
-        return send_compressed(c);
+    if (ex->filters || ex->res.chunked)
+        return send_pieces(c);
     uint64_t sent = 0;
     while (ex->res.body) {
         struct http_piece *p = ex->res.body;

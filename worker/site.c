@@ -169,7 +169,12 @@ static struct location *build_location(struct site *site, const struct conf_loca
     if (c->settings.limit_rate)
         l->rate = build_rate(site, c->settings.limit_rate);
     if (c->settings.add_headers)
-        site_build_added_headers(site, l, c->settings.add_headers);
+        l->added = site_build_added_headers(site, c->settings.add_headers, &l->added_count);
+    if (c->settings.add_trailers)
+        l->trailers = site_build_added_headers(site, c->settings.add_trailers, &l->trailer_count);
+    if (c->settings.sub_filters)
+        site_build_subs(site, l, c->settings.sub_filters);
+    site_build_charset(site, l);
     if (c->settings.expires)
         l->expires = site_build_expires(site, c->settings.expires);
     l->access = site_build_access(site, c->settings.access);

@@ -159,6 +159,11 @@ struct added_header {
     bool always;
 };
 
+/* sub_filter */
+struct substitution {
+    const struct http_template *text, *by;
+};
+
 /* expires */
 enum expires_kind { EXPIRES_OFF, EXPIRES_EPOCH, EXPIRES_MAX, EXPIRES_TIME };
 struct expires {
@@ -242,13 +247,16 @@ struct location {
     struct access_rules *access;         /* NULL: none */
     struct location_auth *auth;          /* NULL: none */
     struct expires *expires;             /* NULL: none */
-    struct added_header *added;
-    int added_count;
-    struct rewrite_op *ops;      /* NULL: none */
-    struct try_files *try_files; /* NULL: none */
-    bool keeps_body;             /* something may read the request's body */
-    bool internal;               /* for other locations only */
-    struct slice name;           /* the pattern, or "@name" of a named one */
+    struct added_header *added, *trailers;
+    int added_count, trailer_count;
+    struct substitution *subs; /* sub_filter */
+    int sub_count;
+    const struct http_template *charset, *source_charset; /* NULL: none */
+    struct rewrite_op *ops;                               /* NULL: none */
+    struct try_files *try_files;                          /* NULL: none */
+    bool keeps_body;                                      /* something may read the request's body */
+    bool internal;                                        /* for other locations only */
+    struct slice name;                                    /* the pattern, or "@name" of a named one */
     struct location *next_named;
     struct location *next_slashed;
     struct access_log *access_logs;
@@ -325,7 +333,9 @@ void site_name_sets(struct site *site);
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
 struct location_auth *site_build_auth(struct site *site, const struct settings *s);
 struct expires *site_build_expires(struct site *site, const struct conf_node *node);
-void site_build_added_headers(struct site *site, struct location *l, const struct conf_lines *lines);
+struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
+void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines);
+void site_build_charset(struct site *site, struct location *l);
 struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);
 void site_free_ops(struct site *site);
 struct location *site_build_location(struct site *site, const struct conf_location *c);

@@ -1,0 +1,80 @@
+/*
+ * worker/filter.c - the chain of filters of an answer's body; the filters are in worker/sub_filter.c, charset.c and gzip.c.
+ *
+ * In nginx's order: texts are replaced, then characters are converted, then the whole is compressed.
+ */
+#include "worker/filter.h"
+
+void filter_decide(struct connection *c)
+{
+    sub_filter_decide(c);
+    charset_decide(c);
+    gzip_decide(c);
+}
+
+void filter_add(struct http_exchange *ex, struct body_filter *f)
+{
+    struct body_filter **tail = &ex->filters;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = f;
+}
+
+/* RFC 9110 section 8.8.1: what was made of a representation is equivalent to it, and not the same bytes. */
+static void weaken_etag(struct http_exchange *ex)
+{
+    struct http_response *res = &ex->res;
+    if (res->etag.len && !slice_starts(res->etag, SLICE("W/")))
+        res->etag = arena_printf(&ex->arena, "W/%.*s", SLICE_ARGS(res->etag));
+}
+
+void filter_changes_body(struct http_exchange *ex)
+{
+    ex->res.content_length = HTTP_LENGTH_UNKNOWN;
+    ex->res.accept_ranges = false;
+    weaken_etag(ex);
+}
+
+bool filter_next(struct connection *c, struct body_filter *f, struct slice out, enum filter_mode mode)
+{
+    if (f->next)
+        return out.len == 0 && mode == FILTER_MORE ? true : f->next->pass(c, f->next, out, mode);
+    return out.len == 0 || send_framed(c, out);
+}
+
+bool filter_stretch(struct connection *c, struct slice stretch)
+{
+    struct body_filter *first = c->ex->filters;
+    return first->pass(c, first, stretch, FILTER_MORE);
+}
+
+bool filter_is_pending(const struct http_exchange *ex)
+{
+    for (const struct body_filter *f = ex->filters; f; f = f->next)
+        if (f->pending)
+            return true;
+    return false;
+}
+
+bool filter_flush(struct connection *c)
+{
+    struct body_filter *first = c->ex->filters;
+    return !filter_is_pending(c->ex) || first->pass(c, first, (struct slice){0}, FILTER_FLUSH);
+}
+
+bool filter_finish(struct connection *c)
+{
+    struct body_filter *first = c->ex->filters;
+    bool ok = !first || first->pass(c, first, (struct slice){0}, FILTER_END);
+    filter_free(c->ex);
+    return ok;
+}
+
+void filter_free(struct http_exchange *ex)
+{
+    while (ex->filters) {
+        struct body_filter *f = ex->filters;
+        ex->filters = f->next;
+        f->free(f);
+    }
+}
