@@ -43,9 +43,11 @@ static inline bool slice_starts(struct slice s, struct slice prefix)
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
 
-/* The rest of s after its first n bytes; empty if s is shorter. */
+/* The rest of s after its first n bytes; empty if s is shorter, absent if it is absent. */
 static inline struct slice slice_from(struct slice s, size_t n)
 {
+    if (!s.data) /* to which nothing may be added, not even zero */
+        return s;
     return n >= s.len ? (struct slice){s.data + s.len, 0} : (struct slice){s.data + n, s.len - n};
 }
 

@@ -6,11 +6,21 @@
 
 #include "handlers/password.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* EVP_DecodeBlock passes over more than that: blanks and "-" around the text, "=" inside of it. */
+static bool is_base64(const char *digits, size_t len)
+{
+    size_t n = 0;
+    while (n < len && (isalnum((unsigned char)digits[n]) || digits[n] == '+' || digits[n] == '/'))
+        n++;
+    return n == len;
+}
 
 bool auth_basic_parse(const char *value, size_t len, char *text, const char **user, const char **password)
 {
@@ -22,7 +32,7 @@ bool auth_basic_parse(const char *value, size_t len, char *text, const char **us
     len -= skip;
     while (padding < 2 && padding < len && value[skip + len - 1 - padding] == '=')
         padding++;
-    int n = len && len % 4 == 0
+    int n = len && len % 4 == 0 && is_base64(value + skip, len - padding)
                 ? EVP_DecodeBlock((unsigned char *)text, (const unsigned char *)value + skip, (int)len)
                 : -1;
     if (n < (int)padding)
@@ -62,14 +72,18 @@ static int run(weir_request *r)
     size_t room = 0;
     while (!hash && getline(&line, &room, file) >= 0)
         hash = hash_of(line, q->user);
+    int failed = !hash && ferror(file) ? errno : 0;
     bool found = hash != NULL, ok = found && password_matches(q->password, hash);
     free(line);
     fclose(file);
-    if (!found)
+    if (failed)
+        weir_log(r, WEIR_LOG_ERROR, "read() \"%s\" of \"auth_basic_user_file\" failed (%d: %s)", q->file,
+                 failed, strerror(failed));
+    else if (!found)
         weir_log(r, WEIR_LOG_ERROR, "user \"%s\" was not found in \"%s\"", q->user, q->file);
     else if (!ok)
         weir_log(r, WEIR_LOG_ERROR, "user \"%s\": password mismatch", q->user);
-    return ok ? 0 : 401;
+    return failed ? 500 : ok ? 0 : 401;
 }
 
 const struct weir_handler auth_basic_handler = {.name = "auth_basic", .run = run};

@@ -73,8 +73,9 @@ bool http_regex_match(const struct http_regex *regex, struct slice subject, stru
     for (int i = 0; i < groups; i++) {
         struct slice *group = &captures->groups[i];
         *group = (struct slice){0};
-        if (at[2 * i] != PCRE2_UNSET)
-            *group = (struct slice){subject.data + at[2 * i], at[2 * i + 1] - at[2 * i]};
+        PCRE2_SIZE from = at[2 * i], to = at[2 * i + 1];
+        if (from != PCRE2_UNSET) /* "\K" in a group that a lookahead calls: the end before the start */
+            *group = (struct slice){subject.data + from, to > from ? to - from : 0};
     }
     return true;
 }

@@ -107,20 +107,20 @@ struct http_names *http_names_new(struct arena *arena)
 
 static bool add_wildcard(struct http_names *names, struct slice name, void *server, struct slice *why)
 {
-    struct slice bare = name.data[0] == '.' ? slice_from(name, 1) : name;
-    if (slice_starts(name, SLICE("*.")))
-        return table_insert(&names->leading, (struct entry){.key = slice_from(name, 2), .value = server},
-                            why);
-    if (name.data[0] == '.')
-        return table_insert(&names->leading, (struct entry){.key = bare, .value = server}, why) &&
-               table_insert(&names->exact, (struct entry){.key = bare, .value = server}, why);
-    if (name.len > 2 && name.data[name.len - 1] == '*' && name.data[name.len - 2] == '.') {
-        struct slice key = {name.data, name.len - 2};
-        return table_insert(&names->trailing, (struct entry){.key = key, .value = server}, why);
+    bool dotted = name.data[0] == '.', leading = dotted || slice_starts(name, SLICE("*."));
+    bool trailing = !leading && name.len > 2 && memcmp(name.data + name.len - 2, ".*", 2) == 0;
+    struct slice key = leading    ? slice_from(name, dotted ? 1 : 2)
+                       : trailing ? (struct slice){name.data, name.len - 2}
+                                  : name;
+    if ((!leading && !trailing) || key.len == 0 || memchr(key.data, '*', key.len)) {
+        *why = SLICE(
+            "a wildcard stands only as a whole label at one end, such as *.example.org or www.example.*");
+        return false;
     }
-    *why =
-        SLICE("a wildcard stands only as a whole label at one end, such as *.example.org or www.example.*");
-    return false;
+    struct entry e = {.key = key, .value = server};
+    if (trailing)
+        return table_insert(&names->trailing, e, why);
+    return table_insert(&names->leading, e, why) && (!dotted || table_insert(&names->exact, e, why));
 }
 
 bool http_names_add(struct http_names *names, struct slice name, void *server, struct slice *why)
@@ -167,6 +167,8 @@ static void *find_trailing(const struct table *t, struct slice host)
 
 void *http_names_find(const struct http_names *names, struct slice host, struct http_captures *captures)
 {
+    if (!host.data) /* no host: captures point into what was sent, so there must be something */
+        host = SLICE("");
     struct slice as_sent = host;
     char lower[256];
     if (host.len > sizeof lower)

@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice unknown;
     struct http_error error;
     struct buf out = {0};
+    memset(&ex, 0, sizeof ex); /* what it remembers is in the last input's arena */
     arena_init(&ex.arena, 4096);
     FUZZ_CHECK(http_parse_head(&ex.req, &ex.arena, head, sizeof head - 1, &http_parse_defaults, &error));
     ex.peer = peer;
