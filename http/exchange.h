@@ -53,14 +53,18 @@ struct http_exchange {
     uint64_t head_bytes_sent;
     uint64_t start_ms, start_wall_ms; /* when the head's first byte was read */
     uint64_t connection_id;
+    uint64_t connection_since_ms; /* when it was accepted */
     uint64_t connection_requests;
     bool pipelined;
+    bool complete;            /* the answer has gone out whole: $request_completion */
     struct slice server_name; /* the server block's first name */
     /* the request's body while and after it is read */
     struct http_chunked chunked;
-    uint64_t body_left; /* of a body with a length */
-    struct buf body;    /* what is in memory */
-    int body_fd;        /* its temporary file once it outgrew the memory, or -1 */
+    uint64_t body_left;     /* of a body with a length */
+    struct buf body;        /* what is in memory */
+    int body_fd;            /* its temporary file once it outgrew the memory, or -1 */
+    struct slice body_file; /* its path where it has one: client_body_in_file_only */
+    bool body_file_stays;
     uint64_t body_len;  /* what is kept: in memory or in the file */
     uint64_t body_seen; /* what has arrived, kept or not */
     bool body_taken; /* some of it has gone to an upstream, and is not kept: no other location can have it */

@@ -159,6 +159,7 @@ static bool parse_host(struct http_request *req, struct slice value, struct http
     if (n == 0)
         return refuse(error, 400, "client sent invalid host");
     req->host = (struct slice){value.data, n};
+    req->port = n < value.len ? slice_from(value, n + 1) : (struct slice){0};
     if (n > 1 && value.data[n - 1] == '.')
         req->host.len--;
     return true;
@@ -366,7 +367,7 @@ bool http_parse_head(struct http_request *req, struct arena *arena, const char *
     struct framing_headers found = {0};
     const char *end = head + head_len - 2;                            /* the empty line */
     const char *eol = (const char *)memchr(head, '\n', head_len) - 1; /* the scan made sure of each CRLF */
-    req->args = req->host = (struct slice){0};
+    req->args = req->host = req->port = (struct slice){0};
     req->expect_continue = false;
     req->framing = HTTP_BODY_NONE;
     req->content_length = 0;

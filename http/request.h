@@ -42,6 +42,7 @@ struct http_request {
     struct slice uri;    /* path and query as received, without scheme and host of an absolute target */
     struct slice path;   /* decoded and normalised, starts with "/" (or is "*") */
     struct slice args;   /* behind the "?", data NULL without one */
+    struct slice port;   /* that the client asked for; empty without one */
     struct slice host;   /* lower case not applied; without port; empty for HTTP/1.0 without Host */
     int minor_version;   /* 0 or 1 */
     bool keepalive;      /* what version and Connection ask for */

@@ -3,24 +3,10 @@
  */
 #include "http/variables.h"
 
-#include "base/clock.h"
-#include "base/version.h"
 #include "http/uri.h"
-
-#include <unistd.h>
 
 #define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
 #define UNUSED(x) (void)(x)
-
-static struct slice number(struct http_exchange *ex, uint64_t n)
-{
-    return arena_printf(&ex->arena, "%llu", (unsigned long long)n);
-}
-
-static struct slice seconds(struct http_exchange *ex, uint64_t ms)
-{
-    return arena_printf(&ex->arena, "%llu.%03u", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
-}
 
 static struct slice header(struct http_exchange *ex, struct slice name)
 {
@@ -55,30 +41,6 @@ GETTER(get_is_args)
 {
     UNUSED(rest);
     return ex->req.args.len ? SLICE("?") : SLICE("");
-}
-
-GETTER(get_body_bytes_sent)
-{
-    UNUSED(rest);
-    return number(ex, ex->body_bytes_sent);
-}
-
-GETTER(get_bytes_sent)
-{
-    UNUSED(rest);
-    return number(ex, ex->head_bytes_sent + ex->body_bytes_sent);
-}
-
-GETTER(get_connection)
-{
-    UNUSED(rest);
-    return number(ex, ex->connection_id);
-}
-
-GETTER(get_connection_requests)
-{
-    UNUSED(rest);
-    return number(ex, ex->connection_requests);
 }
 
 GETTER(get_content_length)
@@ -175,22 +137,19 @@ GETTER(get_host)
     return arena_dup_lower(&ex->arena, ex->req.host);
 }
 
-GETTER(get_hostname)
-{
-    static char name[256];
-    UNUSED(rest);
-    UNUSED(ex);
-    if (!name[0] && gethostname(name, sizeof name - 1) < 0)
-        return (struct slice){0};
-    return slice_of(name);
-}
-
 GETTER(get_http)
 {
     for (int i = 0; i < ex->req.header_count; i++)
         if (http_names_header(ex->req.headers[i].name, rest))
             return ex->req.headers[i].value;
     return (struct slice){0};
+}
+
+static struct slice find_sent(const struct http_response_header *h, struct slice rest)
+{
+    while (h && !http_names_header(h->header.name, rest))
+        h = h->next;
+    return h ? h->header.value : (struct slice){0};
 }
 
 GETTER(get_sent_http)
@@ -202,11 +161,13 @@ GETTER(get_sent_http)
     if (http_names_header(SLICE("etag"), rest))
         return ex->res.etag;
     if (http_names_header(SLICE("content-length"), rest) && ex->res.content_length >= 0)
-        return number(ex, (uint64_t)ex->res.content_length);
-    for (struct http_response_header *h = ex->res.headers; h; h = h->next)
-        if (http_names_header(h->header.name, rest))
-            return h->header.value;
-    return (struct slice){0};
+        return http_number_text(ex, (uint64_t)ex->res.content_length);
+    return find_sent(ex->res.headers, rest);
+}
+
+GETTER(get_sent_trailer)
+{
+    return find_sent(ex->res.trailers, rest);
 }
 
 static struct slice text_or_none(const char *text)
@@ -247,31 +208,7 @@ GETTER(get_limit_zone)
 GETTER(get_limit_queue_time)
 {
     UNUSED(rest);
-    return ex->limit_status ? seconds(ex, ex->limit_queue_ms) : (struct slice){0};
-}
-
-GETTER(get_msec)
-{
-    UNUSED(rest);
-    return seconds(ex, clock_wall_ms());
-}
-
-GETTER(get_pid)
-{
-    UNUSED(rest);
-    return number(ex, (uint64_t)getpid());
-}
-
-GETTER(get_pipe)
-{
-    UNUSED(rest);
-    return ex->pipelined ? SLICE("p") : SLICE(".");
-}
-
-GETTER(get_remote_addr)
-{
-    UNUSED(rest);
-    return ex->peer(ex)->remote_addr;
+    return ex->limit_status ? http_seconds_text(ex, ex->limit_queue_ms) : (struct slice){0};
 }
 
 /* All lines of X-Forwarded-For, and the client behind them. */
@@ -302,31 +239,6 @@ GETTER(get_proxy_host)
 {
     UNUSED(rest);
     return ex->proxy_host;
-}
-
-GETTER(get_remote_port)
-{
-    UNUSED(rest);
-    return ex->peer(ex)->remote_port;
-}
-
-GETTER(get_binary_remote_addr)
-{
-    UNUSED(rest);
-    const struct http_peer *peer = ex->peer(ex);
-    return (struct slice){(const char *)peer->remote_binary, (size_t)peer->remote_binary_len};
-}
-
-GETTER(get_server_addr)
-{
-    UNUSED(rest);
-    return ex->peer(ex)->server_addr;
-}
-
-GETTER(get_server_port)
-{
-    UNUSED(rest);
-    return ex->peer(ex)->server_port;
 }
 
 static int base64_digit(char c)
@@ -364,70 +276,28 @@ GETTER(get_request)
     return ex->req.line;
 }
 
-GETTER(get_request_length)
+GETTER(get_request_port)
 {
     UNUSED(rest);
-    return number(ex, ex->request_bytes);
+    return ex->req.port;
+}
+
+GETTER(get_is_request_port)
+{
+    UNUSED(rest);
+    return ex->req.port.len ? SLICE(":") : SLICE("");
+}
+
+GETTER(get_request_body_file)
+{
+    UNUSED(rest);
+    return ex->body_file;
 }
 
 GETTER(get_request_method)
 {
     UNUSED(rest);
     return ex->req.method_name;
-}
-
-GETTER(get_request_time)
-{
-    UNUSED(rest);
-    return seconds(ex, *ex->now_ms - ex->start_ms);
-}
-
-GETTER(get_scheme)
-{
-    UNUSED(rest);
-    UNUSED(ex);
-    return SLICE("http");
-}
-
-GETTER(get_server_name)
-{
-    UNUSED(rest);
-    return ex->server_name;
-}
-
-GETTER(get_server_protocol)
-{
-    UNUSED(rest);
-    return ex->req.minor_version ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
-}
-
-GETTER(get_status)
-{
-    UNUSED(rest);
-    return arena_printf(&ex->arena, "%03d", ex->res.status);
-}
-
-GETTER(get_time_local)
-{
-    char text[CLOCK_TEXT_BYTES];
-    UNUSED(rest);
-    size_t n = clock_log_date((time_t)(clock_wall_ms() / 1000), text);
-    return arena_dup(&ex->arena, (struct slice){text, n});
-}
-
-GETTER(get_time_iso8601)
-{
-    char text[CLOCK_TEXT_BYTES];
-    UNUSED(rest);
-    size_t n = clock_iso8601((time_t)(clock_wall_ms() / 1000), text);
-    return arena_dup(&ex->arena, (struct slice){text, n});
-}
-
-GETTER(get_version)
-{
-    UNUSED(rest);
-    UNUSED(ex);
-    return SLICE(WEIR_VERSION);
 }
 
 static const struct http_variable variables[] = {
@@ -438,17 +308,11 @@ static const struct http_variable variables[] = {
     {"query_string", false, get_args},
     {"arg_", true, get_arg},
     {"is_args", false, get_is_args},
-    {"binary_remote_addr", false, get_binary_remote_addr},
-    {"body_bytes_sent", false, get_body_bytes_sent},
-    {"bytes_sent", false, get_bytes_sent},
-    {"connection", false, get_connection},
-    {"connection_requests", false, get_connection_requests},
     {"content_length", false, get_content_length},
     {"content_type", false, get_content_type},
     {"cookie_", true, get_cookie},
     {"document_uri", false, get_uri},
     {"host", false, get_host},
-    {"hostname", false, get_hostname},
     {"http_", true, get_http},
     {"limit_concurrency_queue_time", false, get_limit_queue_time},
     {"limit_concurrency_reason", false, get_limit_reason},
@@ -456,28 +320,16 @@ static const struct http_variable variables[] = {
     {"limit_concurrency_zone", false, get_limit_zone},
     {"limit_conn_status", false, get_limit_conn_status},
     {"limit_req_status", false, get_limit_req_status},
-    {"msec", false, get_msec},
-    {"pid", false, get_pid},
-    {"pipe", false, get_pipe},
-    {"remote_addr", false, get_remote_addr},
-    {"remote_port", false, get_remote_port},
     {"remote_user", false, get_remote_user},
     {"request", false, get_request},
-    {"request_length", false, get_request_length},
+    {"is_request_port", false, get_is_request_port},
+    {"request_body_file", false, get_request_body_file},
     {"request_method", false, get_request_method},
-    {"request_time", false, get_request_time},
+    {"request_port", false, get_request_port},
     {"request_uri", false, get_request_uri},
-    {"scheme", false, get_scheme},
     {"sent_http_", true, get_sent_http},
-    {"server_addr", false, get_server_addr},
-    {"server_name", false, get_server_name},
-    {"server_port", false, get_server_port},
-    {"server_protocol", false, get_server_protocol},
-    {"status", false, get_status},
-    {"time_iso8601", false, get_time_iso8601},
-    {"time_local", false, get_time_local},
+    {"sent_trailer_", true, get_sent_trailer},
     {"uri", false, get_uri},
-    {"weir_version", false, get_version},
     {0},
 };
 
@@ -508,5 +360,7 @@ const struct http_variable *http_find_variable(struct slice name, struct slice *
         return &capture;
     }
     const struct http_variable *v = find_in(variables, name, rest);
+    if (!v)
+        v = find_in(http_connection_variables, name, rest);
     return v ? v : find_in(http_upstream_variables, name, rest);
 }

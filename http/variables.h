@@ -15,8 +15,13 @@ struct http_variable {
 /* The value of a named group of a regular expression; `rest` is its name. */
 extern const struct http_variable http_named_capture;
 
-/* Of http/variables_upstream.c, ended by one without a name. */
+/* Of http/variables_connection.c and http/variables_upstream.c, each ended by one without a name. */
+extern const struct http_variable http_connection_variables[];
 extern const struct http_variable http_upstream_variables[];
+
+/* "12", and "0.012" of 12 ms. */
+struct slice http_number_text(struct http_exchange *ex, uint64_t n);
+struct slice http_seconds_text(struct http_exchange *ex, uint64_t ms);
 
 /* Whether a header's name is `rest` with "_" for "-", in any case: $http_user_agent. */
 bool http_names_header(struct slice name, struct slice rest);

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { NAMES_TRIED = 100 };
+
 static int temp_failed(struct http_exchange *ex, const struct settings *s, const char *what)
 {
     http_log(ex, LOG_LEVEL_CRIT, "%s() in client_body_temp_path \"%s\" failed (%d: %s)", what,
@@ -21,11 +23,34 @@ static int temp_failed(struct http_exchange *ex, const struct settings *s, const
     return 500;
 }
 
+/* client_body_in_file_only: others may read it by its name, which is a number of ten digits, as nginx has it. */
+static int open_named(struct http_exchange *ex, const struct settings *s)
+{
+    static uint32_t number;
+    for (int i = 0; i < NAMES_TRIED; i++) {
+        if (number == 0)
+            number = (uint32_t)getpid() << 12; /* workers do not begin with the same */
+        ex->body_file =
+            arena_printf(&ex->arena, "%.*s/%010u", SLICE_ARGS(s->client_body_temp_path), ++number);
+        int fd =
+            ex->body_file.data ? open(ex->body_file.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+        if (fd < 0 && errno == ENOENT && fd_make_dirs(s->client_body_temp_path.data, 0700) == 0)
+            continue;
+        ex->body_file_stays = s->client_body_in_file_only == CONF_BODY_FILE_ON;
+        if (fd >= 0 || errno != EEXIST) {
+            ex->body_file = fd >= 0 ? ex->body_file : (struct slice){0};
+            return fd;
+        }
+    }
+    return -1;
+}
+
 static int spill(struct http_exchange *ex, const struct settings *s)
 {
     struct slice part = buf_slice(&ex->body);
     if (ex->body_fd < 0)
-        ex->body_fd = fd_open_unnamed(s->client_body_temp_path.data);
+        ex->body_fd =
+            s->client_body_in_file_only ? open_named(ex, s) : fd_open_unnamed(s->client_body_temp_path.data);
     if (ex->body_fd < 0)
         return temp_failed(ex, s, "open");
     if (fd_write_all(ex->body_fd, part.data, part.len) < 0)
@@ -65,7 +90,9 @@ static int keep(struct connection *c, const char *data, size_t len)
 
 int body_finish(struct connection *c)
 {
-    return c->ex->body_fd >= 0 && buf_len(&c->ex->body) > 0 ? spill(c->ex, c->location->settings) : 0;
+    const struct settings *s = c->location->settings;
+    bool to_file = c->ex->body_fd >= 0 || (s->client_body_in_file_only && c->ex->body_whole);
+    return to_file && buf_len(&c->ex->body) > 0 ? spill(c->ex, s) : 0;
 }
 
 size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error)

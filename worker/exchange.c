@@ -91,6 +91,9 @@ void exchange_drop_bodies(struct http_exchange *ex)
     exchange_drop_held(ex);
     if (ex->body_fd >= 0)
         close(ex->body_fd);
+    if (ex->body_file.data && !ex->body_file_stays)
+        unlink(ex->body_file.data);
+    ex->body_file = (struct slice){0};
     ex->body_fd = -1;
     ex->body.start = ex->body.end = 0;
     ex->body_len = 0;
@@ -133,6 +136,7 @@ void exchange_begin(struct connection *c, struct http_exchange *ex)
     ex->start_ms = c->in && c->in->since_ms ? c->in->since_ms : w->now_ms;
     ex->start_wall_ms = w->now_wall_ms;
     ex->connection_id = c->id;
+    ex->connection_since_ms = c->since_ms;
     ex->connection_requests = c->requests;
     ex->server_captures.count = ex->location_captures.count = 0;
     ex->peer = make_peer;

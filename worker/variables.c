@@ -6,6 +6,8 @@
 #include "handlers/static.h"
 
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 
 #define GETTER(name) static struct slice name(struct http_exchange *ex, const void *data)
@@ -50,16 +52,36 @@ GETTER(get_request_body)
     return ex->body_fd < 0 ? buf_slice(&ex->body) : SLICE("");
 }
 
+/* Of the client's connection, by the kernel. */
+static bool tcp_info(const struct http_exchange *ex, struct tcp_info *info)
+{
+    socklen_t len = sizeof *info;
+    return ex->socket >= 0 && getsockopt(ex->socket, IPPROTO_TCP, TCP_INFO, info, &len) == 0;
+}
+
+#define TCP_GETTER(field)                                                                         \
+    GETTER(get_tcpinfo_##field)                                                                   \
+    {                                                                                             \
+        struct tcp_info info;                                                                     \
+        (void)data;                                                                               \
+        return tcp_info(ex, &info) ? http_number_text(ex, info.tcpi_##field) : (struct slice){0}; \
+    }
+
+TCP_GETTER(rtt)
+TCP_GETTER(rttvar)
+TCP_GETTER(snd_cwnd)
+TCP_GETTER(rcv_space)
+
 void site_name_variables(struct site *site)
 {
     static const struct {
         const char *name;
         struct slice (*get)(struct http_exchange *ex, const void *data);
-    } all[] = {{"document_root", get_document_root},
-               {"realpath_root", get_realpath_root},
-               {"request_filename", get_request_filename},
-               {"limit_rate", get_limit_rate},
-               {"request_body", get_request_body}};
+    } all[] = {{"document_root", get_document_root},        {"realpath_root", get_realpath_root},
+               {"request_filename", get_request_filename},  {"limit_rate", get_limit_rate},
+               {"request_body", get_request_body},          {"tcpinfo_rtt", get_tcpinfo_rtt},
+               {"tcpinfo_rttvar", get_tcpinfo_rttvar},      {"tcpinfo_snd_cwnd", get_tcpinfo_snd_cwnd},
+               {"tcpinfo_rcv_space", get_tcpinfo_rcv_space}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         struct http_user_variable *v = site_array(site, 1, sizeof *v);
         *v = (struct http_user_variable){slice_of(all[i].name), all[i].get, NULL, site->scope.variables};

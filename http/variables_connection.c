@@ -1,0 +1,250 @@
+/*
+ * http/variables_connection.c - variables of the two ends of a connection, of times, and of what has been counted.
+ *
+ * Names and meanings are nginx's. $nginx_version is this server's version, for configurations that send it on.
+ */
+#include "http/variables.h"
+
+#include "base/clock.h"
+#include "base/version.h"
+
+#include <unistd.h>
+
+#define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
+#define UNUSED(x) (void)(x)
+
+struct slice http_number_text(struct http_exchange *ex, uint64_t n)
+{
+    return arena_printf(&ex->arena, "%llu", (unsigned long long)n);
+}
+
+struct slice http_seconds_text(struct http_exchange *ex, uint64_t ms)
+{
+    return arena_printf(&ex->arena, "%llu.%03u", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+}
+
+GETTER(get_body_bytes_sent)
+{
+    UNUSED(rest);
+    return http_number_text(ex, ex->body_bytes_sent);
+}
+
+GETTER(get_bytes_sent)
+{
+    UNUSED(rest);
+    return http_number_text(ex, ex->head_bytes_sent + ex->body_bytes_sent);
+}
+
+GETTER(get_connection)
+{
+    UNUSED(rest);
+    return http_number_text(ex, ex->connection_id);
+}
+
+GETTER(get_connection_requests)
+{
+    UNUSED(rest);
+    return http_number_text(ex, ex->connection_requests);
+}
+
+GETTER(get_hostname)
+{
+    static char name[256];
+    UNUSED(rest);
+    UNUSED(ex);
+    if (!name[0] && gethostname(name, sizeof name - 1) < 0)
+        return (struct slice){0};
+    return slice_of(name);
+}
+
+GETTER(get_msec)
+{
+    UNUSED(rest);
+    return http_seconds_text(ex, clock_wall_ms());
+}
+
+GETTER(get_pid)
+{
+    UNUSED(rest);
+    return http_number_text(ex, (uint64_t)getpid());
+}
+
+GETTER(get_pipe)
+{
+    UNUSED(rest);
+    return ex->pipelined ? SLICE("p") : SLICE(".");
+}
+
+GETTER(get_remote_addr)
+{
+    UNUSED(rest);
+    return ex->peer(ex)->remote_addr;
+}
+
+GETTER(get_remote_port)
+{
+    UNUSED(rest);
+    return ex->peer(ex)->remote_port;
+}
+
+GETTER(get_binary_remote_addr)
+{
+    UNUSED(rest);
+    const struct http_peer *peer = ex->peer(ex);
+    return (struct slice){(const char *)peer->remote_binary, (size_t)peer->remote_binary_len};
+}
+
+GETTER(get_server_addr)
+{
+    UNUSED(rest);
+    return ex->peer(ex)->server_addr;
+}
+
+GETTER(get_server_port)
+{
+    UNUSED(rest);
+    return ex->peer(ex)->server_port;
+}
+
+GETTER(get_request_length)
+{
+    UNUSED(rest);
+    return http_number_text(ex, ex->request_bytes);
+}
+
+GETTER(get_request_time)
+{
+    UNUSED(rest);
+    return http_seconds_text(ex, *ex->now_ms - ex->start_ms);
+}
+
+GETTER(get_scheme)
+{
+    UNUSED(rest);
+    UNUSED(ex);
+    return SLICE("http");
+}
+
+GETTER(get_server_name)
+{
+    UNUSED(rest);
+    return ex->server_name;
+}
+
+GETTER(get_server_protocol)
+{
+    UNUSED(rest);
+    return ex->req.minor_version ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
+}
+
+GETTER(get_status)
+{
+    UNUSED(rest);
+    return arena_printf(&ex->arena, "%03d", ex->res.status);
+}
+
+GETTER(get_time_local)
+{
+    char text[CLOCK_TEXT_BYTES];
+    UNUSED(rest);
+    size_t n = clock_log_date((time_t)(clock_wall_ms() / 1000), text);
+    return arena_dup(&ex->arena, (struct slice){text, n});
+}
+
+GETTER(get_time_iso8601)
+{
+    char text[CLOCK_TEXT_BYTES];
+    UNUSED(rest);
+    size_t n = clock_iso8601((time_t)(clock_wall_ms() / 1000), text);
+    return arena_dup(&ex->arena, (struct slice){text, n});
+}
+
+GETTER(get_version)
+{
+    UNUSED(rest);
+    UNUSED(ex);
+    return SLICE(WEIR_VERSION);
+}
+
+GETTER(get_connection_time)
+{
+    UNUSED(rest);
+    return http_seconds_text(ex, *ex->now_ms - ex->connection_since_ms);
+}
+
+GETTER(get_https)
+{
+    UNUSED(rest);
+    UNUSED(ex);
+    return SLICE(""); /* "on" for TLS */
+}
+
+GETTER(get_request_completion)
+{
+    UNUSED(rest);
+    return ex->complete ? SLICE("OK") : SLICE("");
+}
+
+/* How much smaller gzip has made the body. */
+GETTER(get_gzip_ratio)
+{
+    UNUSED(rest);
+    uint64_t hundredths = ex->gzip_out ? ex->gzip_in * 100 / ex->gzip_out : 0;
+    return ex->gzip_out ? arena_printf(&ex->arena, "%llu.%02u", (unsigned long long)(hundredths / 100),
+                                       (unsigned)(hundredths % 100))
+                        : (struct slice){0};
+}
+
+/* As nginx's server-side includes have them, in their default form. */
+GETTER(get_date_local)
+{
+    char text[64];
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    struct tm tm;
+    UNUSED(rest);
+    return arena_dup(&ex->arena, (struct slice){text, strftime(text, sizeof text, "%A, %d-%b-%Y %H:%M:%S %Z",
+                                                               localtime_r(&now, &tm))});
+}
+
+GETTER(get_date_gmt)
+{
+    char text[64];
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    struct tm tm;
+    UNUSED(rest);
+    return arena_dup(&ex->arena, (struct slice){text, strftime(text, sizeof text, "%A, %d-%b-%Y %H:%M:%S GMT",
+                                                               gmtime_r(&now, &tm))});
+}
+
+const struct http_variable http_connection_variables[] = {
+    {"binary_remote_addr", false, get_binary_remote_addr},
+    {"body_bytes_sent", false, get_body_bytes_sent},
+    {"bytes_sent", false, get_bytes_sent},
+    {"connection", false, get_connection},
+    {"connection_requests", false, get_connection_requests},
+    {"connection_time", false, get_connection_time},
+    {"date_gmt", false, get_date_gmt},
+    {"date_local", false, get_date_local},
+    {"gzip_ratio", false, get_gzip_ratio},
+    {"hostname", false, get_hostname},
+    {"https", false, get_https},
+    {"msec", false, get_msec},
+    {"nginx_version", false, get_version},
+    {"pid", false, get_pid},
+    {"pipe", false, get_pipe},
+    {"remote_addr", false, get_remote_addr},
+    {"remote_port", false, get_remote_port},
+    {"request_completion", false, get_request_completion},
+    {"request_length", false, get_request_length},
+    {"request_time", false, get_request_time},
+    {"scheme", false, get_scheme},
+    {"server_addr", false, get_server_addr},
+    {"server_name", false, get_server_name},
+    {"server_port", false, get_server_port},
+    {"server_protocol", false, get_server_protocol},
+    {"status", false, get_status},
+    {"time_iso8601", false, get_time_iso8601},
+    {"time_local", false, get_time_local},
+    {"weir_version", false, get_version},
+    {0},
+};
