@@ -71,6 +71,8 @@ void *arena_zalloc(struct arena *a, size_t size)
     return p;
 }
 
+enum { NUMBER_BYTES = 20 /* of 2^64 */ };
+
 struct slice arena_dup(struct arena *a, struct slice s)
 {
     char *p = arena_alloc(a, s.len + 1);
@@ -80,6 +82,17 @@ struct slice arena_dup(struct arena *a, struct slice s)
         memcpy(p, s.data, s.len);
     p[s.len] = '\0';
     return (struct slice){p, s.len};
+}
+
+struct slice arena_number(struct arena *a, unsigned long long n)
+{
+    char *out = arena_alloc(a, NUMBER_BYTES), *at = out + NUMBER_BYTES;
+    if (!out)
+        return (struct slice){0};
+    do
+        *--at = (char)('0' + n % 10);
+    while (n /= 10);
+    return (struct slice){at, (size_t)(out + NUMBER_BYTES - at)};
 }
 
 struct slice arena_dup_lower(struct arena *a, struct slice s)

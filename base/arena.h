@@ -37,6 +37,9 @@ struct slice arena_dup(struct arena *a, struct slice s);
 /* The same in lower case, for names that know no case (ASCII letters only). */
 struct slice arena_dup_lower(struct arena *a, struct slice s);
 
+/* In decimal digits; not zero-terminated. data is NULL when memory is out. */
+struct slice arena_number(struct arena *a, unsigned long long n);
+
 /* printf into the arena. data is NULL when memory is out. */
 struct slice arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct slice arena_vprintf(struct arena *a, const char *format, va_list args);

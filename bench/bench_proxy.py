@@ -21,7 +21,6 @@ import pathlib
 import platform
 import resource
 import signal
-import statistics
 import sys
 import time
 from dataclasses import dataclass
@@ -30,9 +29,9 @@ import proxies
 from bench_http import positive
 from clients import require_wrk, run_wrk
 from proxies import BIG_BYTES, TOP, BodyClient, PeakRss, Proxy, System, WebSockets
+from rounds import Metric, Pair, report
 from servers import MAX_FILES, BenchError
 
-RESULTS = proxies.BUILD / "proxy.txt"
 CLIENTS = 64
 WARM_UP_S = 1
 TRANSFERS = 4
@@ -53,14 +52,6 @@ SYSTEMS = {system.name: system for system in (
     System("no-ids", "weir", "weir, proxy_request_ids off", http="proxy_request_ids off;"),
 )}
 THREE = ("weir", "nginx", "haproxy")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a figure is shown; better is "less" or "more"."""
-    unit: str
-    decimals: int
-    better: str
 
 
 METRICS = {
@@ -85,6 +76,11 @@ class Workload:
     clients: int = CLIENTS
     systems: tuple = THREE
     base: str = "nginx"
+
+    @property
+    def pairs(self):
+        return [Pair(name, self.base, BEHIND if name == "weir" else None)
+                for name in self.systems if name != self.base]
 
 
 def measure_requests(proxy, workload, options):
@@ -189,66 +185,6 @@ def run_workload(workload, systems, options):
     return {name: rounds for name, rounds in samples.items() if name not in failed}, len(failed)
 
 
-def median(rounds, metric):
-    return statistics.median(sample[metric] for sample in rounds)
-
-
-def ratios(samples, name, base, metric):
-    """One system's value over the base's, round by round."""
-    pairs = zip(samples.get(name, []), samples.get(base, []))
-    return [ours[metric] / theirs[metric] for ours, theirs in pairs if theirs[metric]]
-
-
-def machine_lines(results):
-    """One line for each median: proxy, workload.metric, system, value, unit. Ratios have the system NAME/BASE."""
-    lines = []
-    for workload, samples in results:
-        for metric in next(iter(samples.values()))[0]:
-            figure = f"proxy\t{workload.name}.{metric}"
-            lines += [f"{figure}\t{name}\t{median(rounds, metric):.6g}\t{METRICS[metric].unit}"
-                      for name, rounds in samples.items()]
-            for name in samples:
-                if name != workload.base and (each := ratios(samples, name, workload.base, metric)):
-                    lines.append(f"{figure}\t{name}/{workload.base}\t{statistics.median(each):.4g}\tratio")
-    return lines
-
-
-def row(workload, samples, metric):
-    """Each system's median, and its ratio to the base with the range over the rounds."""
-    shown = METRICS[metric]
-    line = f"  {metric + ', ' + shown.unit:<24}"
-    for name in workload.systems:
-        line += f"{f'{median(samples[name], metric):,.{shown.decimals}f}' if name in samples else '-':>11}"
-    behind = ""
-    for name in workload.systems:
-        if name == workload.base:
-            continue
-        each = ratios(samples, name, workload.base, metric)
-        line += f"{f'{statistics.median(each):.2f} ({min(each):.2f}-{max(each):.2f})' if each else '-':>20}"
-        worse = each and (statistics.median(each) if shown.better == "less" else 1 / statistics.median(each))
-        if name == "weir" and each and worse > BEHIND:
-            behind = "  behind"
-    return line + behind
-
-
-def block(workload, samples):
-    """A workload's table: a row for each metric."""
-    heads = "".join(f"{name:>11}" for name in workload.systems)
-    heads += "".join(f"{name + ' / ' + workload.base:>20}" for name in workload.systems if name != workload.base)
-    return ["", f"{workload.name}: {workload.about}", f"  {'median':<24}{heads}",
-            *(row(workload, samples, metric) for metric in next(iter(samples.values()))[0]),
-            *(f"  note: {name} failed" for name in workload.systems if name not in samples)]
-
-
-def report(head, results):
-    """Machine-readable lines to the result file and to stdout, then the tables."""
-    text = "\n".join([*head, *machine_lines(results)]) + "\n"
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(text, encoding="utf-8")
-    lines = [line for workload, samples in results for line in block(workload, samples)]
-    print(text + "\n".join(lines), flush=True)
-
-
 def header(workloads, options):
     """What the figures were taken with."""
     names = dict.fromkeys(name for workload in workloads for name in workload.systems)
@@ -319,7 +255,7 @@ def main():
         if samples:
             results.append((workload, samples))
     if results:
-        report(head, results)
+        report("proxy", head, results, METRICS)
     if failures:
         raise BenchError(f"{failures} measurements failed, see above")
 

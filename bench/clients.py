@@ -18,9 +18,11 @@ def require_wrk():
         raise BenchError("wrk not found: apt-get install wrk")
 
 
-def run_wrk(port, path, connections, seconds, depth=1, close=False):
+def run_wrk(port, path, connections, seconds, depth=1, close=False, headers=None):
     """Loads path for so many seconds. Returns wrk's totals by name (see wrk.lua) as integers."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT]
+    for name, value in (headers or {}).items():
+        command += ["-H", f"{name}: {value}"]
     if close:
         command += ["-H", "Connection: close"]
     command += [f"http://127.0.0.1:{port}{path}", "--", str(depth)]

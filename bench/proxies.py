@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from servers import NGINX_HTTP, START_TIMEOUT_S, STOP_TIMEOUT_S, BenchError, Server, free_port, process_tree
+from servers import NGINX_HTTP, START_TIMEOUT_S, STOP_TIMEOUT_S, BenchError, Server, free_port
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 BUILD = TOP / "build" / "bench"
@@ -138,7 +138,7 @@ class Proxy(Server):
     """A running proxy. sockets: for how many WebSockets it must have room, and ports to the backend."""
 
     def __init__(self, system, program, max_files, sockets=0):
-        super().__init__(system.name, program, {})
+        super().__init__(system.name, program, {}, kind=system.kind)
         self.setup = system
         self.max_files = max_files
         self.backend = None
@@ -173,17 +173,8 @@ class Proxy(Server):
             self.backend.stop()
 
     def workers(self):
-        """The processes that do the work: HAProxy's only one, and the master's children."""
-        tree = process_tree(self.process.pid)
-        return tree if self.setup.kind == "haproxy" else tree[1:]
-
-    def cpu(self):
-        """Seconds that the workers' threads have been on a CPU."""
-        spent = 0
-        for pid in self.workers():
-            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-                spent += int((task / "schedstat").read_text(encoding="ascii").split()[0])
-        return spent / 1e9
+        """HAProxy has one process, which is both master and worker."""
+        return super().workers() or [self.process.pid]
 
     def rss(self):
         """Bytes of the workers' resident pages, files' included, counted page by page (VmRSS is an estimate)."""
@@ -193,9 +184,6 @@ class Proxy(Server):
                 if line.startswith("Rss:"):
                     total_kib += int(line.split()[1])
         return total_kib * 1024
-
-    def fail(self, problem):
-        return BenchError(f"{self.system}: {problem}\n{self.log_tail()}")
 
 
 class PeakRss:

@@ -100,13 +100,20 @@ def process_tree(root):
 
 
 class Server:
-    """One running server. system is "weir" or "nginx"; files maps names below the document root to contents."""
+    """One running server.
 
-    def __init__(self, system, program, files, with_sleep=False):
+    system is what it is called, kind "weir" or "nginx" if that is not its name; files maps names below the document
+    root to contents; http and server are more directives for these blocks, in which "{dir}" and "{port}" are replaced.
+    """
+
+    def __init__(self, system, program, files, with_sleep=False, kind=None, http="", server=""):
         self.system = system
+        self.kind = kind or system
         self.program = pathlib.Path(program)
         self.files = files
         self.with_sleep = with_sleep
+        self.http = http
+        self.server = server
         self.port = free_port()
         self.dir = None
         self.process = None
@@ -131,16 +138,19 @@ class Server:
         (self.dir / "www").mkdir()
         for name, content in self.files.items():
             (self.dir / "www" / name).write_bytes(content)
-        extra = {"main": "", "http": "", "server": ""}
-        if self.system == "nginx":
-            extra["http"] = NGINX_HTTP.format(dir=self.dir)
+        extra = {"main": "", "http": self._fill(self.http), "server": self._fill(self.server)}
+        if self.kind == "nginx":
+            extra["http"] = self._fill(NGINX_HTTP) + extra["http"]
         if self.with_sleep:
             extra["main"] = SLEEP_MAIN.format(modules=self.program.parent / "modules")
-            extra["server"] = SLEEP_SERVER
+            extra["server"] += SLEEP_SERVER
         # As root a worker would give up its rights and could not read the temporary folder.
         user = "user root;" if os.geteuid() == 0 else ""
         conf = CONF.format(user=user, dir=self.dir, port=self.port, max_files=MAX_FILES, **extra)
         (self.dir / "conf").write_text(conf, encoding="ascii")
+
+    def _fill(self, directives):
+        return directives.replace("{dir}", str(self.dir)).replace("{port}", str(self.port))
 
     def _start(self):
         with open(self.dir / "output", "wb") as output:
@@ -176,11 +186,14 @@ class Server:
                        for name in ("output", "error.log") if (self.dir / name).exists())
         return "\n".join(text.splitlines()[-10:]) or "(it logged nothing)"
 
-    def check(self, path, body):
-        """One request whose answer must be right: a fast wrong answer is not worth measuring."""
+    def check(self, path, body, headers=None):
+        """One request whose answer must be right: a fast wrong answer is not worth measuring.
+
+        Returns the answer's headers and content, for what body (None: any) does not say.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -190,6 +203,22 @@ class Server:
         if answer.status != 200 or (body is not None and content != body):
             raise BenchError(f"{self.system}: GET {path}: status {answer.status}, {len(content)} bytes, "
                              f"not the answer expected\n{self.log_tail()}")
+        return answer.headers, content
+
+    def workers(self):
+        """The processes that do the work: the master's children."""
+        return process_tree(self.process.pid)[1:]
+
+    def cpu(self):
+        """Seconds that the workers' threads have been on a CPU, by the scheduler's count in nanoseconds."""
+        spent = 0
+        for pid in self.workers():
+            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                spent += int((task / "schedstat").read_text(encoding="ascii").split()[0])
+        return spent / 1e9
+
+    def fail(self, problem):
+        return BenchError(f"{self.system}: {problem}\n{self.log_tail()}")
 
     def cpu_seconds(self):
         """(user, system) seconds so far, of all processes; reaped children count in their parent's fields."""

@@ -23,7 +23,7 @@ const struct conf_directive conf_header_directives[] = {
     {"add_header", HTTP_ALL, 2, 3, CONF_LINES, FIELD(add_headers), 0, 0, NULL, -1, NULL,
      "NAME VALUE [always]", "A header of answers with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, or always. Inherited where a level has none."},
     {"expires", HTTP_ALL, 1, 2, CONF_TEMPLATE, FIELD(expires), 0, 0, NULL, -1, NULL,
-     "[modified] [-]TIME | epoch | max | off", "Expires and Cache-Control of such answers."},
+     "[modified] [-|+]TIME | epoch | max | off", "Expires and Cache-Control of such answers; may contain variables."},
     {"gzip", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(gzip), 0, 0, "off", 0, NULL,
      "on | off", "Whether answers with status 200, 403 and 404 are compressed for clients that take it."},
     {"gzip_types", HTTP_ALL, 1, -1, CONF_LINES, FIELD(gzip_types), 0, 0, NULL, -1, NULL,

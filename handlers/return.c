@@ -3,11 +3,13 @@
  */
 #include "handlers/return.h"
 
+#include "handlers/static.h"
+
 struct slice return_absolute_url(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
     if (!s->absolute_redirect)
         return path;
-    const struct http_peer *peer = ex->peer(ex);
+    const struct http_peer *peer = ex->own(ex);
     bool as_asked = ex->req.host.len && !s->server_name_in_redirect;
     struct slice host = as_asked ? ex->req.host : ex->server_name.len ? ex->server_name : peer->server_addr;
     bool default_port = !s->port_in_redirect || slice_eq(peer->server_port, SLICE("80")) ||
@@ -36,7 +38,7 @@ int return_answer(struct http_exchange *ex, int code, const struct http_template
     if (!body.data)
         return 500;
     if (!http_is_redirect(code)) {
-        ex->res.content_type = s->default_type;
+        ex->res.content_type = static_type_of(s, ex->req.path);
         return http_add_memory(&ex->res, &ex->arena, body.data, body.len) ? 0 : 500;
     }
     if (!is_header_safe(body))

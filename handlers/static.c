@@ -37,7 +37,7 @@ static int open_failed(struct http_exchange *ex, const struct settings *s, struc
     return status;
 }
 
-static struct slice type_of(const struct settings *s, struct slice path)
+struct slice static_type_of(const struct settings *s, struct slice path)
 {
     char extension[32];
     const char *dot = memrchr(path.data, '.', path.len);
@@ -141,12 +141,14 @@ static int answer_ranges(struct http_exchange *ex, const struct settings *s, con
 static struct file_entry *find_compressed(struct http_exchange *ex, const struct settings *s,
                                           struct slice path, struct file_cache *cache)
 {
-    if (s->gzip_static == CONF_GZIP_STATIC_OFF ||
-        (s->gzip_static == CONF_GZIP_STATIC_ON && !http_accepts_gzip(&ex->req)))
+    bool wanted = s->gzip_static == CONF_GZIP_STATIC_ALWAYS || http_accepts_gzip(&ex->req);
+    if (s->gzip_static == CONF_GZIP_STATIC_OFF || (!wanted && !s->gzip_vary))
         return NULL;
     struct slice name = arena_printf(&ex->arena, "%.*s.gz", SLICE_ARGS(path));
     struct file_entry *e = name.data ? file_cache_get(cache, name) : NULL;
-    if (e && !S_ISREG(e->st.st_mode)) {
+    bool there = e && S_ISREG(e->st.st_mode);
+    ex->res.varies_encoding |= there && s->gzip_static == CONF_GZIP_STATIC_ON && s->gzip_vary;
+    if (e && !(there && wanted)) {
         file_entry_release(e);
         e = NULL;
     }
@@ -169,13 +171,14 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
 {
     struct http_response *res = &ex->res;
     if (e->type_source != s) {
-        e->type = type_of(s, e->path);
+        e->type = static_type_of(s, e->path);
         e->type_source = s;
     }
     res->status = 200;
     if (!res->keeps_type)
         res->content_type = e->type;
-    res->last_modified = e->last_modified;
+    if (!ex->forced_status || ex->forced_status == 200)
+        res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
     res->accept_ranges = s->max_ranges > 0 && !is_rewritten(s, res->content_type);
     if (ex->forced_status &&
@@ -217,6 +220,7 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
         if (e) {
             file_entry_release(e);
             ex->req.path = uri;
+            ex->rewritten = true;
             return STATIC_ROUTE_AGAIN;
         }
         if (errno != ENOENT && errno != ENOTDIR)
@@ -252,16 +256,14 @@ int static_answer(struct http_exchange *ex, const struct settings *s, const stru
     struct slice uri = ex->req.path;
     if (!alias && uri.data[uri.len - 1] == '/' && (reads || ex->req.method == HTTP_POST))
         return find_index(ex, s, cache); /* an index file may be an application's */
-    if (!reads)
+    if (!reads && ex->req.method != HTTP_POST)
         return 405;
     struct slice path = alias ? http_template_expand(alias, ex) : static_path(ex, s, uri);
     if (!path.data)
         return 500;
     struct file_entry *e = find_compressed(ex, s, path, cache);
-    if (s->gzip_static != CONF_GZIP_STATIC_OFF && s->gzip_vary)
-        http_add_header(&ex->res, &ex->arena, SLICE("Vary"), SLICE("Accept-Encoding"));
     if (e) {
-        ex->res.content_type = type_of(s, path);
+        ex->res.content_type = static_type_of(s, path);
         ex->res.keeps_type = true;
         http_add_header(&ex->res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip"));
     } else {
@@ -269,6 +271,10 @@ int static_answer(struct http_exchange *ex, const struct settings *s, const stru
     }
     if (!e)
         return open_failed(ex, s, path);
+    if (S_ISREG(e->st.st_mode) && !reads) {
+        file_entry_release(e);
+        return 405;
+    }
     if (S_ISREG(e->st.st_mode)) {
         ex->held = e;
         ex->release = release_entry;

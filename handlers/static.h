@@ -23,4 +23,7 @@ int static_answer(struct http_exchange *ex, const struct settings *settings,
 /* Where the file for a URI lies: root and URI, or alias and the rest of it. data NULL: out of memory. */
 struct slice static_path(struct http_exchange *ex, const struct settings *settings, struct slice uri);
 
+/* The content type by the extension of a path. */
+struct slice static_type_of(const struct settings *settings, struct slice path);
+
 #endif

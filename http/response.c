@@ -11,50 +11,51 @@
 static const struct {
     int status;
     const char *reason;
+    const char *title; /* of the page, where nginx has another one there */
 } reasons[] = {
-    {101, "Switching Protocols"},
-    {103, "Early Hints"},
-    {200, "OK"},
-    {201, "Created"},
-    {202, "Accepted"},
-    {204, "No Content"},
-    {206, "Partial Content"},
-    {301, "Moved Permanently"},
-    {302, "Moved Temporarily"},
-    {303, "See Other"},
-    {304, "Not Modified"},
-    {307, "Temporary Redirect"},
-    {308, "Permanent Redirect"},
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {402, "Payment Required"},
-    {403, "Forbidden"},
-    {404, "Not Found"},
-    {405, "Not Allowed"},
-    {406, "Not Acceptable"},
-    {408, "Request Time-out"},
-    {409, "Conflict"},
-    {410, "Gone"},
-    {411, "Length Required"},
-    {412, "Precondition Failed"},
-    {413, "Request Entity Too Large"},
-    {414, "Request-URI Too Large"},
-    {415, "Unsupported Media Type"},
-    {416, "Requested Range Not Satisfiable"},
-    {417, "Expectation Failed"},
-    {418, "I'm a teapot"},
-    {421, "Misdirected Request"},
-    {422, "Unprocessable Content"},
-    {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"},
-    {451, "Unavailable For Legal Reasons"},
-    {500, "Internal Server Error"},
-    {501, "Not Implemented"},
-    {502, "Bad Gateway"},
-    {503, "Service Temporarily Unavailable"},
-    {504, "Gateway Time-out"},
-    {505, "HTTP Version Not Supported"},
-    {507, "Insufficient Storage"},
+    {101, "Switching Protocols", NULL},
+    {103, "Early Hints", NULL},
+    {200, "OK", NULL},
+    {201, "Created", NULL},
+    {202, "Accepted", NULL},
+    {204, "No Content", NULL},
+    {206, "Partial Content", NULL},
+    {301, "Moved Permanently", NULL},
+    {302, "Moved Temporarily", "Found"},
+    {303, "See Other", NULL},
+    {304, "Not Modified", NULL},
+    {307, "Temporary Redirect", NULL},
+    {308, "Permanent Redirect", NULL},
+    {400, "Bad Request", NULL},
+    {401, "Unauthorized", "Authorization Required"},
+    {402, "Payment Required", NULL},
+    {403, "Forbidden", NULL},
+    {404, "Not Found", NULL},
+    {405, "Not Allowed", NULL},
+    {406, "Not Acceptable", NULL},
+    {408, "Request Time-out", NULL},
+    {409, "Conflict", NULL},
+    {410, "Gone", NULL},
+    {411, "Length Required", NULL},
+    {412, "Precondition Failed", NULL},
+    {413, "Request Entity Too Large", NULL},
+    {414, "Request-URI Too Large", NULL},
+    {415, "Unsupported Media Type", NULL},
+    {416, "Requested Range Not Satisfiable", NULL},
+    {417, "Expectation Failed", NULL},
+    {418, "I'm a teapot", NULL},
+    {421, "Misdirected Request", NULL},
+    {422, "Unprocessable Content", NULL},
+    {429, "Too Many Requests", NULL},
+    {431, "Request Header Fields Too Large", NULL},
+    {451, "Unavailable For Legal Reasons", NULL},
+    {500, "Internal Server Error", NULL},
+    {501, "Not Implemented", NULL},
+    {502, "Bad Gateway", NULL},
+    {503, "Service Temporarily Unavailable", NULL},
+    {504, "Gateway Time-out", NULL},
+    {505, "HTTP Version Not Supported", NULL},
+    {507, "Insufficient Storage", NULL},
 };
 
 enum { REASONS = sizeof reasons / sizeof reasons[0] };
@@ -271,6 +272,8 @@ bool http_write_head(struct http_response *res, const struct http_request *req,
     put_framing(&c, res, req, options->without_chunks);
     if (res->accept_ranges)
         PUT(&c, "Accept-Ranges: bytes\r\n");
+    if (res->varies_encoding)
+        PUT(&c, "Vary: Accept-Encoding\r\n");
     if (options->keepalive_header_s > 0 && !res->close) {
         PUT(&c, "Keep-Alive: timeout=");
         put_number(&c, (uint64_t)options->keepalive_header_s);
@@ -295,12 +298,13 @@ struct slice http_error_page(int status, bool with_version)
     for (int i = 0; i < REASONS; i++) {
         if (reasons[i].status != status)
             continue;
+        const char *title = reasons[i].title ? reasons[i].title : reasons[i].reason;
         if (lengths[with_version][i] == 0)
             lengths[with_version][i] = (size_t)snprintf(
                 pages[with_version][i], sizeof pages[0][0],
                 "<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n"
                 "<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
-                status, reasons[i].reason, status, reasons[i].reason,
+                status, title, status, title,
                 with_version ? WEIR_NAME "/" WEIR_VERSION : WEIR_NAME);
         return (struct slice){pages[with_version][i], lengths[with_version][i]};
     }

@@ -43,6 +43,7 @@ struct http_response {
     struct http_piece *body, *last_piece;
     int64_t content_length; /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes */
     bool accept_ranges;
+    bool varies_encoding; /* Vary: Accept-Encoding */
     bool without_server, without_date; /* the headers hold others */
     bool keeps_type;                   /* content_type is not to be guessed from a file's name */
     bool close;                        /* this answer is the connection's last */

@@ -55,9 +55,23 @@ GETTER(get_content_type)
     return header(ex, SLICE("Content-Type"));
 }
 
+/* Several lines of one name count as one (RFC 9110 section 5.3); those of cookies are put together by semicolons. */
+GETTER(get_http)
+{
+    struct slice all = {0};
+    const char *between = slice_eq_nocase(rest, SLICE("cookie")) ? "; " : ", ";
+    for (int i = 0; i < ex->req.header_count; i++) {
+        const struct http_header *h = &ex->req.headers[i];
+        if (http_names_header(h->name, rest))
+            all = all.data ? arena_printf(&ex->arena, "%.*s%s%.*s", SLICE_ARGS(all), between, SLICE_ARGS(h->value))
+                           : h->value;
+    }
+    return all;
+}
+
 GETTER(get_cookie)
 {
-    struct slice all = header(ex, SLICE("Cookie"));
+    struct slice all = get_http(ex, SLICE("cookie"));
     while (all.len > 0) {
         const char *semicolon = memchr(all.data, ';', all.len);
         size_t n = semicolon ? (size_t)(semicolon - all.data) : all.len;
@@ -135,14 +149,6 @@ GETTER(get_host)
     if (!ex->req.host.len)
         return ex->server_name;
     return arena_dup_lower(&ex->arena, ex->req.host);
-}
-
-GETTER(get_http)
-{
-    for (int i = 0; i < ex->req.header_count; i++)
-        if (http_names_header(ex->req.headers[i].name, rest))
-            return ex->req.headers[i].value;
-    return (struct slice){0};
 }
 
 static struct slice find_sent(const struct http_response_header *h, struct slice rest)

@@ -15,12 +15,22 @@
 
 struct slice http_number_text(struct http_exchange *ex, uint64_t n)
 {
-    return arena_printf(&ex->arena, "%llu", (unsigned long long)n);
+    return arena_number(&ex->arena, n);
 }
 
 struct slice http_seconds_text(struct http_exchange *ex, uint64_t ms)
 {
-    return arena_printf(&ex->arena, "%llu.%03u", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+    enum { BYTES = 24 };
+    char *out = arena_alloc(&ex->arena, BYTES), *at = out + BYTES;
+    if (!out)
+        return (struct slice){0};
+    for (int i = 0; i < 3; i++, ms /= 10)
+        *--at = (char)('0' + ms % 10);
+    *--at = '.';
+    do
+        *--at = (char)('0' + ms % 10);
+    while (ms /= 10);
+    return (struct slice){at, (size_t)(out + BYTES - at)};
 }
 
 GETTER(get_body_bytes_sent)
@@ -97,13 +107,13 @@ GETTER(get_binary_remote_addr)
 GETTER(get_server_addr)
 {
     UNUSED(rest);
-    return ex->peer(ex)->server_addr;
+    return ex->own(ex)->server_addr;
 }
 
 GETTER(get_server_port)
 {
     UNUSED(rest);
-    return ex->peer(ex)->server_port;
+    return ex->own(ex)->server_port;
 }
 
 GETTER(get_request_length)
@@ -140,22 +150,30 @@ GETTER(get_server_protocol)
 GETTER(get_status)
 {
     UNUSED(rest);
-    return arena_printf(&ex->arena, "%03d", ex->res.status);
+    return ex->res.status > 99 ? arena_number(&ex->arena, (unsigned long long)ex->res.status) : SLICE("000");
 }
 
 GETTER(get_time_local)
 {
-    char text[CLOCK_TEXT_BYTES];
+    static char text[CLOCK_TEXT_BYTES]; /* it is the same for a whole second; the loop's */
+    static time_t second;
+    static size_t n;
+    time_t now = (time_t)(clock_wall_ms() / 1000);
     UNUSED(rest);
-    size_t n = clock_log_date((time_t)(clock_wall_ms() / 1000), text);
+    if (now != second || !n)
+        n = clock_log_date(second = now, text);
     return arena_dup(&ex->arena, (struct slice){text, n});
 }
 
 GETTER(get_time_iso8601)
 {
-    char text[CLOCK_TEXT_BYTES];
+    static char text[CLOCK_TEXT_BYTES];
+    static time_t second;
+    static size_t n;
+    time_t now = (time_t)(clock_wall_ms() / 1000);
     UNUSED(rest);
-    size_t n = clock_iso8601((time_t)(clock_wall_ms() / 1000), text);
+    if (now != second || !n)
+        n = clock_iso8601(second = now, text);
     return arena_dup(&ex->arena, (struct slice){text, n});
 }
 

@@ -219,7 +219,16 @@ size_t net_address_host(const struct net_address *a, char out[NET_ADDRESS_TEXT_B
     out[0] = '\0';
     if (a->addr.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const void *)&a->addr;
-        inet_ntop(AF_INET, &in->sin_addr, out, NET_ADDRESS_TEXT_BYTES);
+        const unsigned char *bytes = (const void *)&in->sin_addr;
+        char *at = out;
+        for (int i = 0; i < 4; i++) {
+            if (bytes[i] >= 100)
+                *at++ = (char)('0' + bytes[i] / 100);
+            if (bytes[i] >= 10)
+                *at++ = (char)('0' + bytes[i] / 10 % 10);
+            *at++ = (char)('0' + bytes[i] % 10);
+            *at++ = i < 3 ? '.' : '\0';
+        }
         *port = ntohs(in->sin_port);
     } else if (a->addr.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in = (const void *)&a->addr;

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -34,13 +35,24 @@ static const struct http_peer *make_peer(struct http_exchange *ex)
     peer->remote_binary_len = ex->remote_len;
     size_t n = net_address_host(&address, text, &port);
     peer->remote_addr = arena_dup(&ex->arena, (struct slice){text, n});
-    peer->remote_port = arena_printf(&ex->arena, "%u", port);
+    peer->remote_port = arena_number(&ex->arena, port);
+    ex->known_peer = peer;
+    return peer;
+}
+
+static const struct http_peer *make_own(struct http_exchange *ex)
+{
+    struct net_address address = {0};
+    char text[NET_ADDRESS_TEXT_BYTES];
+    unsigned port;
+    struct http_peer *peer = (struct http_peer *)(uintptr_t)ex->peer(ex);
+    if (peer->server_addr.data)
+        return peer;
     if (ex->socket < 0 || net_bound_address(ex->socket, &address) < 0)
         address = ((const struct site_listen *)ex->listen)->address;
-    n = net_address_host(&address, text, &port);
+    size_t n = net_address_host(&address, text, &port);
     peer->server_addr = arena_dup(&ex->arena, (struct slice){text, n});
-    peer->server_port = arena_printf(&ex->arena, "%u", port);
-    ex->known_peer = peer;
+    peer->server_port = arena_number(&ex->arena, port);
     return peer;
 }
 
@@ -140,6 +152,7 @@ void exchange_begin(struct connection *c, struct http_exchange *ex)
     ex->connection_requests = c->requests;
     ex->server_captures.count = ex->location_captures.count = 0;
     ex->peer = make_peer;
+    ex->own = make_own;
     ex->now_ms = &w->now_ms;
     ex->socket = c->io.fd;
     ex->listen = c->listener->listen;

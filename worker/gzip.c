@@ -139,8 +139,7 @@ void gzip_decide(struct connection *c)
     struct http_response *res = &ex->res;
     if (!is_worth_it(ex, s))
         return;
-    if (s->gzip_vary)
-        http_add_header(res, &ex->arena, SLICE("Vary"), SLICE("Accept-Encoding"));
+    res->varies_encoding |= s->gzip_vary != 0;
     if (ex->req.minor_version < s->gzip_http_version || !http_accepts_gzip(&ex->req) ||
         !is_allowed_for_proxies(ex, s->gzip_proxied))
         return;

@@ -47,8 +47,33 @@ static bool add_time(struct http_exchange *ex, const struct expires *e, int64_t 
            replace(ex, SLICE("Cache-Control"), cache);
 }
 
+/* [-|+]TIME | epoch | max | off */
+static bool parse_expires(struct slice text, struct expires *e)
+{
+    static const char *const words[] = {"off", "epoch", "max"};
+    int64_t ms = 0;
+    for (int i = 0; i < 3; i++) {
+        if (slice_eq(text, slice_of(words[i]))) {
+            e->kind = (enum expires_kind)i;
+            return !e->modified;
+        }
+    }
+    bool negative = text.len && text.data[0] == '-', has_sign = negative || (text.len && text.data[0] == '+');
+    if (!conf_parse_time(slice_from(text, has_sign), &ms))
+        return false;
+    e->kind = EXPIRES_TIME;
+    e->seconds = negative ? -ms / 1000 : ms / 1000;
+    return true;
+}
+
 static bool add_expires(struct http_exchange *ex, const struct expires *e, int64_t now_s)
 {
+    struct expires said = *e;
+    if (e->text) {
+        if (!parse_expires(http_template_expand(e->text, ex), &said))
+            return true; /* as in nginx, what cannot be read adds nothing */
+        e = &said;
+    }
     switch (e->kind) {
     case EXPIRES_OFF:
         return true;
@@ -113,28 +138,20 @@ bool headers_add_trailers(struct connection *c, struct buf *out)
 
 /* --- from settings --- */
 
-/* expires [modified] [-]TIME | epoch | max | off */
+/* expires [modified] [-|+]TIME | epoch | max | off | a text with variables */
 struct expires *site_build_expires(struct site *site, const struct conf_node *n)
 {
     struct expires *e = site_array(site, 1, sizeof *e);
     struct slice text = n->args[n->nargs - 1];
-    int64_t ms = 0;
     e->modified = n->nargs == 2;
     bool ok = n->nargs == 1 || slice_eq(n->args[0], SLICE("modified"));
-    bool negative = text.len && text.data[0] == '-';
-    if (slice_eq(text, SLICE("off")) || slice_eq(text, SLICE("epoch")) || slice_eq(text, SLICE("max"))) {
-        e->kind = slice_eq(text, SLICE("off"))     ? EXPIRES_OFF
-                  : slice_eq(text, SLICE("epoch")) ? EXPIRES_EPOCH
-                                                   : EXPIRES_MAX;
-        ok = n->nargs == 1;
-    } else {
-        e->kind = EXPIRES_TIME;
-        ok = ok && conf_parse_time(slice_from(text, negative), &ms);
-        e->seconds = negative ? -ms / 1000 : ms / 1000;
-    }
+    if (memchr(text.data, '$', text.len))
+        e->text = site_compile(site, text, n);
+    else
+        ok = ok && parse_expires(text, e);
     if (!ok)
         conf_error(&site->conf->errors, n,
-                   "invalid value \"%.*s\" in \"expires\"; write: [modified] [-]TIME, epoch, max or off",
+                   "invalid value \"%.*s\" in \"expires\"; write: [modified] [-|+]TIME, epoch, max or off",
                    SLICE_ARGS(text));
     return e;
 }

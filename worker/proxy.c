@@ -413,7 +413,7 @@ static bool name_client(struct proxy *p)
     if (version == CONF_PROXY_PROTOCOL_OFF)
         return true;
     p->named_client = true;
-    const struct http_peer *peer = ex->peer(ex);
+    const struct http_peer *peer = ex->own(ex);
     memcpy(h.source, ex->remote, sizeof h.source);
     h.source_port = (uint16_t)(ex->remote[16] << 8 | ex->remote[17]);
     if (peer->server_addr.len < sizeof server)

@@ -51,7 +51,7 @@ static bool append_target(struct http_exchange *ex, const struct proxy_target *t
     bool replace = target->uri.data && !ex->path_is_final;
     if (to->target && target->uri.data) /* variables have made all of it */
         return buf_append_slice(out, target->uri);
-    if (!replace && ex->internal_redirects == 0 && !ex->in_error_page && !ex->rewritten)
+    if (!replace && !ex->rewritten)
         return buf_append_slice(out, ex->req.uri);
     struct slice rest =
         replace ? slice_from(ex->req.path, to->strip < ex->req.path.len ? to->strip : ex->req.path.len)

@@ -211,6 +211,7 @@ bool request_error_page(struct connection *c, int status)
     if (!request_count_redirect(c))
         return true;
     set_uri(ex, uri);
+    ex->rewritten = true;
     request_route(c);
     request_run(c);
     return true;

@@ -42,6 +42,10 @@ static struct http_exchange *begin(struct connection *c)
 static void refuse(struct connection *c, const struct http_error *error)
 {
     struct http_exchange *ex = c->ex;
+    const struct vserver *server = c->listener->listen->default_server;
+    ex->server = server; /* nobody knows which one the client has meant */
+    ex->server_name = server->name;
+    request_use_location(c, server->top);
     http_log(ex, LOG_LEVEL_INFO, "%s while reading client request", error->text);
     ex->req.keepalive = false;
     ex->req.minor_version = 1;

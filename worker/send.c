@@ -99,12 +99,13 @@ bool send_framed(struct connection *c, struct slice stretch)
     struct buf *out = send_buffer(c);
     if (c->ex->res.no_body)
         return true;
-    c->ex->body_bytes_sent += stretch.len;
+    size_t before = buf_len(out);
     connection_worker(c)->streamed_bytes += stretch.len;
-    if (!c->ex->res.chunked)
-        return buf_append_slice(out, stretch);
-    return buf_printf(out, "%zx\r\n", stretch.len) && buf_append_slice(out, stretch) &&
-           buf_append(out, "\r\n", 2);
+    bool ok = c->ex->res.chunked ? buf_printf(out, "%zx\r\n", stretch.len) && buf_append_slice(out, stretch) &&
+                                       buf_append(out, "\r\n", 2)
+                                 : buf_append_slice(out, stretch);
+    c->ex->body_bytes_sent += buf_len(out) - before;
+    return ok;
 }
 
 /* A file's bytes by way of memory: for `sendfile off`. */
@@ -180,8 +181,11 @@ bool send_end(struct connection *c, struct slice passed_on)
         return false;
     if (!c->ex->res.chunked || c->ex->res.no_body)
         return true;
-    return buf_append(out, "0\r\n", 3) && buf_append_slice(out, passed_on) && headers_add_trailers(c, out) &&
-           buf_append(out, "\r\n", 2);
+    size_t before = buf_len(out);
+    bool ok = buf_append(out, "0\r\n", 3) && buf_append_slice(out, passed_on) &&
+              headers_add_trailers(c, out) && buf_append(out, "\r\n", 2);
+    c->ex->body_bytes_sent += buf_len(out) - before;
+    return ok;
 }
 
 bool send_pieces(struct connection *c)

@@ -169,6 +169,7 @@ enum expires_kind { EXPIRES_OFF, EXPIRES_EPOCH, EXPIRES_MAX, EXPIRES_TIME };
 struct expires {
     enum expires_kind kind;
     bool modified; /* from when the file was changed */
+    const struct http_template *text; /* says it for each answer; NULL: what follows */
     int64_t seconds;
 };
 
@@ -189,6 +190,7 @@ struct location_auth {
 
 struct try_files {
     const struct http_template **files;
+    bool *folders; /* whether each is written with "/" at its end */
     int count;
     const struct http_template *otherwise;
     int code; /* in its place, unless 0 */

@@ -31,15 +31,15 @@ bool try_files_pass(struct connection *c)
     const struct try_files *t = l->try_files;
     for (int i = 0; i < t->count; i++) {
         struct slice text = http_template_expand(t->files[i], ex);
-        bool folder = text.len && text.data[text.len - 1] == '/';
+        bool folder = t->folders[i];
+        if (folder && text.len)
+            text.len--; /* the static handler sends a client that left "/" out to the folder */
         struct slice uri = text.len ? uri_of(ex, l, text) : text;
         if (uri.len == 0 || memchr(uri.data, '\0', uri.len) ||
             !exists(static_path(ex, l->settings, uri), folder))
             continue;
-        if (uri.data[0] == '/') {
+        if (uri.data[0] == '/')
             ex->req.path = uri;
-            ex->rewritten = true;
-        }
         return true;
     }
     if (t->code)
@@ -55,8 +55,12 @@ struct try_files *site_build_try_files(struct site *site, const struct conf_node
     struct slice last = n->args[n->nargs - 1];
     int64_t code;
     t->files = site_array(site, n->nargs, sizeof(void *));
-    for (; t->count < n->nargs - 1; t->count++)
-        t->files[t->count] = site_compile(site, n->args[t->count], n);
+    t->folders = site_array(site, n->nargs, sizeof(bool));
+    for (; t->count < n->nargs - 1; t->count++) {
+        struct slice text = n->args[t->count];
+        t->folders[t->count] = text.len && text.data[text.len - 1] == '/';
+        t->files[t->count] = site_compile(site, text, n);
+    }
     t->otherwise = site_compile(site, last, n);
     if (last.len && last.data[0] == '=') {
         if (!conf_parse_whole(slice_from(last, 1), 200, 599, &code))

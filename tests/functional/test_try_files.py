@@ -43,7 +43,9 @@ def test_last_argument_is_a_uri_or_a_code(weir, site):
 
 def test_folder_needs_a_slash(weir, site):
     start(weir, site, "location = /dir { try_files /dir =404; } location /d2 { try_files /dir/ =404; }")
-    assert weir.get("/dir").status == 404 and weir.get("/d2").text == "dir"
+    assert weir.get("/dir").status == 404
+    sent_on = weir.get("/d2")  # as a folder whose "/" the client has left out
+    assert sent_on.status == 301 and sent_on.header("location").endswith("/dir/")
 
 
 def test_alias_and_server_level(weir, site):

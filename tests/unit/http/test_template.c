@@ -37,6 +37,7 @@ static void set_up(struct fixture *f)
     CU_ASSERT_FATAL(
         http_parse_head(&f->ex.req, &f->ex.arena, head, sizeof head - 1, &http_parse_defaults, &error));
     f->ex.peer = peer_of;
+    f->ex.own = peer_of;
     f->ex.now_ms = &now_ms;
     f->ex.start_ms = 4000;
     f->ex.res.status = 404;
