@@ -86,9 +86,10 @@ struct slice arena_dup(struct arena *a, struct slice s)
 
 struct slice arena_number(struct arena *a, unsigned long long n)
 {
-    char *out = arena_alloc(a, NUMBER_BYTES), *at = out + NUMBER_BYTES;
+    char *out = arena_alloc(a, NUMBER_BYTES);
     if (!out)
         return (struct slice){0};
+    char *at = out + NUMBER_BYTES;
     do
         *--at = (char)('0' + n % 10);
     while (n /= 10);

@@ -246,7 +246,9 @@ enum conf_gzip_proxied {
 
 enum conf_gzip_static { CONF_GZIP_STATIC_OFF, CONF_GZIP_STATIC_ON, CONF_GZIP_STATIC_ALWAYS };
 
-enum conf_autoindex { CONF_AUTOINDEX_HTML, CONF_AUTOINDEX_JSON };
+enum conf_autoindex { CONF_AUTOINDEX_HTML, CONF_AUTOINDEX_XML, CONF_AUTOINDEX_JSON, CONF_AUTOINDEX_JSONP };
+
+enum conf_symlinks { CONF_SYMLINKS_FOLLOW, CONF_SYMLINKS_NONE, CONF_SYMLINKS_IF_NOT_OWNER };
 
 enum conf_body_file { CONF_BODY_FILE_OFF, CONF_BODY_FILE_ON, CONF_BODY_FILE_CLEAN };
 
@@ -335,6 +337,12 @@ struct settings {
     int64_t etag;
     int64_t if_modified_since; /* enum http_since */
     int64_t max_ranges, sendfile_max_chunk;
+    int64_t open_files_max, open_files_inactive_ms, open_files_valid_ms, open_files_min_uses,
+        open_files_errors;
+    int64_t directio;            /* 0: off */
+    const struct conf_node *aio; /* off, on, threads, threads=POOL; NULL: off */
+    const struct conf_node *disable_symlinks;
+    int64_t random_index;
     int64_t log_not_found, log_subrequest, recursive_error_pages;
     int64_t autoindex, autoindex_exact_size, autoindex_localtime;
     int64_t autoindex_format; /* enum conf_autoindex */

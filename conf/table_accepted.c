@@ -24,6 +24,7 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("send_lowat", HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
     ACCEPTED("output_buffers", HTTP_ALL, 2, 2, "NUMBER SIZE", "files go out by sendfile, or through one buffer of the worker."),
     ACCEPTED("read_ahead", HTTP_ALL, 1, 1, "SIZE", "the kernel reads ahead by itself."),
+    ACCEPTED("directio_alignment", HTTP_ALL, 1, 1, "SIZE", "see directio."),
     ACCEPTED("aio_write", HTTP_ALL, 1, 1, "on | off", "temporary files are written by the loop, into the page cache."),
     ACCEPTED("connection_pool_size", HTTP_SERVER, 1, 1, "SIZE", "a connection has no pool of memory."),
     ACCEPTED("request_pool_size", HTTP_SERVER, 1, 1, "SIZE", "a request's memory grows by 4k."),

@@ -63,6 +63,27 @@ static void set_index(struct conf_walk *w, const struct conf_node *n)
     w->settings->index = list;
 }
 
+/* off | max=N [inactive=TIME] */
+static void set_open_file_cache(struct conf_walk *w, const struct conf_node *n)
+{
+    struct settings *s = w->settings;
+    bool ok = true, off = slice_eq(n->args[0], SLICE("off"));
+    if (s->open_files_max != CONF_UNSET) {
+        conf_error(&w->conf->errors, n, "\"open_file_cache\" directive is duplicate; remove one of them");
+        return;
+    }
+    s->open_files_max = 0;
+    s->open_files_inactive_ms = 60000;
+    for (int i = off; ok && i < n->nargs; i++)
+        ok = slice_starts(n->args[i], SLICE("max="))
+                 ? conf_parse_whole(slice_from(n->args[i], 4), 1, 1000000, &s->open_files_max)
+             : slice_starts(n->args[i], SLICE("inactive="))
+                 ? conf_parse_time(slice_from(n->args[i], 9), &s->open_files_inactive_ms)
+                 : false;
+    if (!ok || (!off && s->open_files_max == 0))
+        conf_error(&w->conf->errors, n, "invalid \"open_file_cache\"; write: off, or max=N [inactive=TIME]");
+}
+
 void conf_inherit_files(struct settings *s, const struct settings *parent, struct conf *conf)
 {
     if (!s->root.data && !s->alias.data) {
@@ -72,6 +93,10 @@ void conf_inherit_files(struct settings *s, const struct settings *parent, struc
     }
     if (!s->index)
         s->index = parent ? parent->index : &default_index;
+    if (s->open_files_max == CONF_UNSET) {
+        s->open_files_max = parent ? parent->open_files_max : 0;
+        s->open_files_inactive_ms = parent ? parent->open_files_inactive_ms : 0;
+    }
     if (!s->types)
         s->types = parent ? parent->types : &default_types;
 }
@@ -100,7 +125,7 @@ const struct conf_directive conf_file_directives[] = {
     {"autoindex_localtime", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(autoindex_localtime), 0, 0, "off", 0, NULL,
      "on | off", "Times of that list in the local time zone, or in UTC."},
     {"autoindex_format", HTTP_ALL, 1, 1, CONF_CHOICE, FIELD(autoindex_format), 0, 0, "html", 0, NULL,
-     "html | json", "The form of that list."},
+     "html | xml | json | jsonp", "The form of that list; jsonp takes the name of the function from the argument callback."},
     {"etag", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(etag), 0, 0, "on", 0, NULL,
      "on | off", "Whether files have an ETag."},
     {"gzip_static", HTTP_ALL, 1, 1, CONF_CHOICE, FIELD(gzip_static), 0, 0, "off", 0, NULL,
@@ -111,6 +136,22 @@ const struct conf_directive conf_file_directives[] = {
      "NUMBER", "The most byte ranges of one request; with more of them it gets the whole file. 0: ranges are not offered."},
     {"sendfile_max_chunk", HTTP_ALL, 1, 1, CONF_SIZE, FIELD(sendfile_max_chunk), 0, 0, "2m", 0, NULL,
      "SIZE", "How much of a file one client gets before it is the others' turn, at most 2m; 0 is that."},
+    {"open_file_cache", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_open_file_cache,
+     "off | max=N [inactive=TIME]", "For how many files what is known of them is used for a while without a look at the disk. inactive=60s: what is not used for so long is forgotten. All locations share one cache, of at most 1024 files with their metadata and small contents, which are kept in any case and looked at once for each turn of the loop."},
+    {"open_file_cache_valid", HTTP_ALL, 1, 1, CONF_TIME, FIELD(open_files_valid_ms), 0, 0, "60s", -1, NULL,
+     "TIME", "For how long that is."},
+    {"open_file_cache_min_uses", HTTP_ALL, 1, 1, CONF_NUMBER, FIELD(open_files_min_uses), 1, 1000000, "1", -1, NULL,
+     "NUMBER", "From which use of a file on."},
+    {"open_file_cache_errors", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(open_files_errors), 0, 0, "off", -1, NULL,
+     "on | off", "Whether it is remembered, too, that a file is not there."},
+    {"aio", HTTP_ALL, 1, 1, CONF_TEMPLATE, FIELD(aio), 0, 0, NULL, -1, NULL,
+     "off | on | threads[=POOL]", "Whether content that is not in memory is read by a thread of this pool, so that the loop never waits for a disk; on is threads=default."},
+    {"directio", HTTP_ALL, 1, 1, CONF_SIZE, FIELD(directio), 0, 0, "off", 0, NULL,
+     "SIZE | off", "Files of this size and more leave nothing in the page cache: what has been sent is dropped from it."},
+    {"disable_symlinks", HTTP_ALL, 1, 2, CONF_TEMPLATE, FIELD(disable_symlinks), 0, 0, NULL, -1, NULL,
+     "off | on | if_not_owner [from=PART]", "Whether symbolic links in a file's path are refused (403), or those whose owner is not that of what they point to. Links within PART, with which the path begins, are right; it may contain variables. Such files are not cached."},
+    {"random_index", CONF_LOCATION, 1, 1, CONF_FLAG, FIELD(random_index), 0, 0, "off", 0, NULL,
+     "on | off", "Whether a folder is answered with any one of its files."},
     {0},
     // clang-format on
 };

@@ -178,6 +178,10 @@ static bool parse_number(const struct conf_directive *d, struct slice text, int6
     case CONF_NUMBER:
         return conf_parse_number(text, value);
     case CONF_SIZE:
+        if (slice_eq(text, SLICE("off")) && strstr(d->syntax, "| off")) {
+            *value = 0;
+            return true;
+        }
         return conf_parse_size(text, value);
     case CONF_TIME:
         return conf_parse_time(text, value);
@@ -355,7 +359,7 @@ void conf_unset(struct settings *settings)
         for (const struct conf_directive *d = *t; d->name; d++)
             if (conf_is_setting(d) && conf_is_number(d))
                 *(int64_t *)((char *)settings + d->offset) = CONF_UNSET;
-    settings->keepalive_timeout_ms = settings->keepalive_header_s = CONF_UNSET;
+    settings->keepalive_timeout_ms = settings->keepalive_header_s = settings->open_files_max = CONF_UNSET;
     settings->large_header_buffers = settings->large_header_buffer_bytes = CONF_UNSET;
     settings->limit_log_level = settings->limit_conn_log_level = settings->limit_req_log_level = CONF_UNSET;
 }

@@ -8,10 +8,12 @@
 #include "base/clock.h"
 #include "http/uri.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -192,19 +194,100 @@ static bool write_json(const struct listing *list, struct buf *out)
     return ok && buf_append(out, "\r\n]", 3);
 }
 
+/* --- XML --- */
+
+static bool write_xml(const struct listing *list, struct buf *out)
+{
+    bool ok = buf_append_slice(out, SLICE("<?xml version=\"1.0\"?>\r\n<list>\r\n"));
+    for (size_t i = 0; ok && i < list->count; i++) {
+        const struct entry *e = &list->items[i];
+        const char *kind = e->folder ? "directory" : e->file ? "file" : "other";
+        char date[32];
+        struct tm tm;
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&e->modified, &tm));
+        ok = buf_printf(out, "<%s mtime=\"%s\"", kind, date) &&
+             (!e->file || buf_printf(out, " size=\"%lld\"", (long long)e->size)) && buf_append(out, ">", 1) &&
+             escape(out, e->name) && buf_printf(out, "</%s>\r\n", kind);
+    }
+    return ok && buf_append_slice(out, SLICE("</list>\r\n"));
+}
+
+/* --- JSONP --- */
+
+/* A client's name of a function must not bring statements of its own. */
+static bool is_function_name(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (!isalnum((unsigned char)name.data[i]) && !memchr("_$.", name.data[i], 3))
+            return false;
+    return name.len > 0 && !isdigit((unsigned char)name.data[0]);
+}
+
+/* Without a callback it is JSON. */
+static bool write_jsonp(const struct listing *list, struct slice callback, struct buf *out)
+{
+    if (!callback.len)
+        return write_json(list, out);
+    return buf_printf(out, "/* callback */\r\n%.*s(", SLICE_ARGS(callback)) && write_json(list, out) &&
+           buf_append(out, ");", 2);
+}
+
+/* --- */
+
+bool autoindex_pick(struct http_exchange *ex, struct slice dir, struct slice *name)
+{
+    struct listing list = {0};
+    unsigned draw;
+    size_t files = 0;
+    if (read_folder(ex, dir, &list) != 0 || getrandom(&draw, sizeof draw, 0) != sizeof draw) {
+        free(list.items);
+        return false;
+    }
+    for (size_t i = 0; i < list.count; i++)
+        if (list.items[i].file)
+            list.items[files++] = list.items[i];
+    if (files)
+        *name = list.items[draw % files].name;
+    free(list.items);
+    return files > 0;
+}
+
+static const char *const types[] = {[CONF_AUTOINDEX_HTML] = "text/html",
+                                    [CONF_AUTOINDEX_XML] = "text/xml",
+                                    [CONF_AUTOINDEX_JSON] = "application/json",
+                                    [CONF_AUTOINDEX_JSONP] = "application/javascript"};
+
+static bool write_list(struct http_exchange *ex, const struct settings *s, const struct listing *list,
+                       enum conf_autoindex *form, struct buf *out)
+{
+    struct slice callback = http_find_arg(ex->req.args, SLICE("callback"));
+    switch (*form) {
+    case CONF_AUTOINDEX_XML:
+        return write_xml(list, out);
+    case CONF_AUTOINDEX_JSONP:
+        if (!is_function_name(callback))
+            *form = CONF_AUTOINDEX_JSON;
+        return write_jsonp(list, *form == CONF_AUTOINDEX_JSONP ? callback : (struct slice){0}, out);
+    case CONF_AUTOINDEX_JSON:
+        return write_json(list, out);
+    default:
+        return write_html(ex, s, list, out);
+    }
+}
+
 int autoindex_answer(struct http_exchange *ex, const struct settings *s, struct slice dir)
 {
     struct listing list = {0};
     struct buf out = {0};
     int status = read_folder(ex, dir, &list);
-    bool json = s->autoindex_format == CONF_AUTOINDEX_JSON;
-    if (status == 0 && !(json ? write_json(&list, &out) : write_html(ex, s, &list, &out)))
+    enum conf_autoindex form = (enum conf_autoindex)s->autoindex_format;
+    if (status == 0 && !write_list(ex, s, &list, &form, &out))
         status = 500;
     free(list.items);
     if (status == 0) {
         struct slice text = arena_dup(&ex->arena, buf_slice(&out));
         ex->res.status = 200;
-        ex->res.content_type = json ? SLICE("application/json") : SLICE("text/html");
+        ex->res.content_type = slice_of(types[form]);
         status = text.data && http_add_memory(&ex->res, &ex->arena, text.data, text.len) ? 0 : 500;
     }
     buf_free(&out);

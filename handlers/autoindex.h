@@ -1,5 +1,5 @@
 /*
- * handlers/autoindex.h - the list of a folder's files, as HTML or JSON (nginx, ngx_http_autoindex_module).
+ * handlers/autoindex.h - the list of a folder's files, as HTML, XML, JSON or JSONP (nginx, ngx_http_autoindex_module).
  *
  * Threads: the loop's.
  */
@@ -11,5 +11,8 @@
 
 /* Answers with the folder `dir` (a zero behind it), which the exchange's path names. 0, or the status of an error page. */
 int autoindex_answer(struct http_exchange *ex, const struct settings *settings, struct slice dir);
+
+/* The name of any one of the folder's files (random_index), none that begins with a dot. False: there is none. */
+bool autoindex_pick(struct http_exchange *ex, struct slice dir, struct slice *name);
 
 #endif

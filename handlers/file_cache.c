@@ -3,11 +3,16 @@
  */
 #include "handlers/file_cache.h"
 
+#include "handlers/symlinks.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+enum { FORGOTTEN_AT_ONCE = 4 };
 
 void file_cache_init(struct file_cache *c)
 {
@@ -18,6 +23,7 @@ void file_cache_init(struct file_cache *c)
     c->open_files = 0;
     c->bytes = 0;
     c->turn = 1;
+    c->now_ms = 0;
 }
 
 /* FNV-1a (Fowler, Noll, Vo). */
@@ -83,31 +89,41 @@ static bool times_too_fresh(const struct stat *st)
     return age_ms < 20;
 }
 
-static bool read_content(struct file_entry *e)
+static ssize_t read_part(int fd, char *into, size_t len, off_t at, bool without_waiting)
+{
+    struct iovec part = {into, len};
+    return without_waiting ? preadv2(fd, &part, 1, at, RWF_NOWAIT) : pread(fd, into, len, at);
+}
+
+/* Without waiting: content stays NULL when it is not in memory, or when the file system cannot say. */
+static bool read_content(struct file_entry *e, bool without_waiting)
 {
     size_t size = (size_t)e->st.st_size, done = 0;
     e->content = malloc(size ? size : 1);
-    while (e->content && done < size) {
-        ssize_t n = pread(e->fd, e->content + done, size - done, (off_t)done);
+    if (!e->content)
+        return false;
+    while (done < size) {
+        ssize_t n = read_part(e->fd, e->content + done, size - done, (off_t)done, without_waiting);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
         done += (size_t)n;
     }
-    if (!e->content || done == size)
-        return e->content != NULL;
+    if (done == size)
+        return true;
     free(e->content);
     e->content = NULL;
     errno = EIO; /* it shrank under our hands */
-    return false;
+    return without_waiting;
 }
 
-static bool fill(struct file_entry *e)
+static bool fill(struct file_entry *e, bool without_waiting)
 {
     if (fstat(e->fd, &e->st) < 0)
         return false;
-    if (S_ISREG(e->st.st_mode) && e->st.st_size <= FILE_CACHE_CONTENT_MAX && !read_content(e))
+    if (S_ISREG(e->st.st_mode) && e->st.st_size <= FILE_CACHE_CONTENT_MAX &&
+        !read_content(e, without_waiting))
         return false;
     if (!S_ISREG(e->st.st_mode) || e->content) {
         close(e->fd);
@@ -122,7 +138,8 @@ static bool fill(struct file_entry *e)
     return true;
 }
 
-static struct file_entry *open_entry(struct slice path)
+/* Of a file that could not be opened an entry has the error, for open_file_cache_errors. NULL: out of memory. */
+static struct file_entry *open_entry(struct slice path, const struct file_rules *rules)
 {
     struct file_entry *e = calloc(1, sizeof *e + path.len + 1);
     if (!e)
@@ -132,20 +149,23 @@ static struct file_entry *open_entry(struct slice path)
     e->holders = 1;
     list_init(&e->bucket);
     list_init(&e->use);
-    e->fd = open(e->path_text, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold the loop */
-    if (e->fd >= 0 && fill(e))
+    e->fd = rules && rules->symlinks
+                ? symlinks_open(e->path_text, rules->symlinks, rules->symlinks_from)
+                : open(e->path_text, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold the loop */
+    if (e->fd >= 0 && fill(e, rules && rules->without_waiting))
         return e;
-    int saved = errno;
-    file_entry_release(e);
-    errno = saved;
-    return NULL;
+    e->error = errno;
+    if (e->fd >= 0)
+        close(e->fd);
+    e->fd = -1;
+    return e;
 }
 
-static void insert(struct file_cache *c, struct file_entry *e, unsigned bucket)
+static void insert(struct file_cache *c, struct file_entry *e, unsigned bucket, unsigned open_max)
 {
     size_t content = e->content ? (size_t)e->st.st_size : 0;
     while (c->entries > 0 && (c->entries >= FILE_CACHE_ENTRIES || c->bytes + content > FILE_CACHE_BYTES ||
-                              c->open_files >= FILE_CACHE_OPEN_MAX)) /* descriptors are for clients first */
+                              c->open_files >= open_max)) /* descriptors are for clients first */
         drop(c, container_of(c->by_use.next, struct file_entry, use));
     list_push_front(&c->buckets[bucket], &e->bucket);
     list_push_back(&c->by_use, &e->use);
@@ -155,30 +175,75 @@ static void insert(struct file_cache *c, struct file_entry *e, unsigned bucket)
     c->bytes += content;
 }
 
-struct file_entry *file_cache_get(struct file_cache *c, struct slice path)
+/* What has not been used for long holds a descriptor, or memory, for nothing. */
+static void forget_inactive(struct file_cache *c, uint64_t inactive_ms)
+{
+    for (int i = 0; i < FORGOTTEN_AT_ONCE && !list_empty(&c->by_use); i++) {
+        struct file_entry *e = container_of(c->by_use.next, struct file_entry, use);
+        if (c->now_ms - e->used_ms <= inactive_ms)
+            return;
+        drop(c, e);
+    }
+}
+
+static bool is_fresh(const struct file_cache *c, struct file_entry *e, const struct file_rules *rules)
 {
     struct stat now;
-    unsigned bucket = hash(path);
+    bool cached = rules && rules->valid_ms && e->uses >= rules->min_uses;
+    if (cached && (!e->error || rules->errors) && c->now_ms - e->checked_ms < rules->valid_ms)
+        return true;
+    if (e->error) /* somebody else wanted it to be remembered */
+        return false;
+    if (e->checked_turn == c->turn)
+        return true;
+    if (stat(e->path_text, &now) < 0 || !same_file(&now, &e->st))
+        return false;
+    e->checked_turn = c->turn;
+    e->checked_ms = c->now_ms;
+    return true;
+}
+
+static struct file_entry *find_fresh(struct file_cache *c, struct slice path, unsigned bucket,
+                                     const struct file_rules *rules)
+{
     struct file_entry *e = find(c, path, bucket);
-    if (e && e->checked_turn != c->turn) {
-        if (stat(path.data, &now) == 0 && same_file(&now, &e->st)) {
-            e->checked_turn = c->turn;
-            list_remove(&e->use);
-            list_push_back(&c->by_use, &e->use);
-        } else {
-            drop(c, e);
-            e = NULL;
-        }
+    if (e && !is_fresh(c, e, rules)) {
+        drop(c, e);
+        e = NULL;
     }
-    if (e) {
-        e->holders++;
-        return e;
-    }
-    e = open_entry(path);
     if (!e)
         return NULL;
-    e->checked_turn = c->turn;
-    if (!times_too_fresh(&e->st))
-        insert(c, e, bucket);
+    e->used_ms = c->now_ms;
+    e->uses++;
+    list_remove(&e->use);
+    list_push_back(&c->by_use, &e->use);
     return e;
+}
+
+struct file_entry *file_cache_get(struct file_cache *c, struct slice path, const struct file_rules *rules)
+{
+    unsigned bucket = hash(path), open_max = rules && rules->open_max ? rules->open_max : FILE_CACHE_OPEN_MAX;
+    bool cached = !rules || rules->symlinks == 0; /* a link may be made at any time */
+    if (rules && rules->inactive_ms)
+        forget_inactive(c, rules->inactive_ms);
+    struct file_entry *e = cached ? find_fresh(c, path, bucket, rules) : NULL;
+    if (!e) {
+        e = open_entry(path, rules);
+        if (!e)
+            return NULL;
+        e->checked_turn = c->turn;
+        e->checked_ms = e->used_ms = c->now_ms;
+        e->uses = 1;
+        bool wanted = e->error ? rules && rules->errors && rules->valid_ms : !times_too_fresh(&e->st);
+        if (cached && wanted)
+            insert(c, e, bucket, open_max);
+        e->holders--; /* the one below */
+    }
+    e->holders++;
+    if (!e->error)
+        return e;
+    int error = e->error;
+    file_entry_release(e);
+    errno = error;
+    return NULL;
 }

@@ -2,7 +2,8 @@
  * handlers/file_cache.h - open files, their metadata, and the content of small ones, in a bounded cache.
  *
  * An entry is checked against the disk with one stat(2) before it is used, at most once in each turn of the event
- * loop, so a changed file is seen by the next request and a hot one costs no open.
+ * loop, so a changed file is seen by the next request and a hot one costs no open. open_file_cache lets it be used unchecked
+ * for a while, and remembers files that are not there.
  * Ownership: an entry that was got is held until it is released; the cache may drop it before, its memory then waits.
  * Threads:   the loop's.
  */
@@ -21,11 +22,26 @@ enum {
     FILE_CACHE_CONTENT_MAX = 64 << 10
 };
 
+/* How a location wants its files to be looked at. */
+struct file_rules {
+    uint64_t valid_ms; /* an entry is used for so long without a look at the disk; 0: each turn has a look */
+    uint64_t inactive_ms; /* and forgotten after so long without a use */
+    unsigned min_uses;    /* from this use on */
+    bool errors;          /* that a file is not there is remembered, too */
+    unsigned open_max;    /* files that may be kept open; 0: FILE_CACHE_OPEN_MAX */
+    bool without_waiting; /* content that is not in memory stays on the disk: the caller reads it elsewhere */
+    int symlinks; /* enum conf_symlinks: what is wrong with links in a path; such files are not cached */
+    struct slice symlinks_from; /* the part of paths in which links are right */
+};
+
 struct file_entry {
     struct list_node bucket; /* in the hash table */
     struct list_node use;    /* least recently used first */
     unsigned holders;        /* the cache itself is one while the entry is in it */
     uint64_t checked_turn;   /* of the loop, when stat last agreed */
+    uint64_t checked_ms, used_ms;
+    unsigned uses;
+    int error; /* errno of the open; 0: it is there */
     struct stat st;
     int fd;        /* open unless content is there */
     char *content; /* NULL when the file is large */
@@ -44,15 +60,16 @@ struct file_cache {
     unsigned open_files; /* entries with a descriptor */
     size_t bytes;        /* of contents */
     uint64_t turn;       /* raised by the owner once in each turn of its loop */
+    uint64_t now_ms;     /* set by the owner at the same time; monotonic */
 };
 
 void file_cache_init(struct file_cache *c);
 
 /*
  * The entry for a path (with a zero behind it), held. Folders are entries too, without fd. NULL with errno when it
- * cannot be opened.
+ * cannot be opened. rules NULL: each turn has a look.
  */
-struct file_entry *file_cache_get(struct file_cache *c, struct slice path);
+struct file_entry *file_cache_get(struct file_cache *c, struct slice path, const struct file_rules *rules);
 void file_entry_release(struct file_entry *e);
 void file_cache_free(struct file_cache *c);
 

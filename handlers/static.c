@@ -26,10 +26,10 @@ struct slice static_path(struct http_exchange *ex, const struct settings *s, str
 /* errno of a failed open to a status; the log says which file, as nginx does. */
 static int open_failed(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
-    int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP
-                                    ? 404
-                                : error == EACCES || error == EPERM ? 403
-                                                                    : 500;
+    int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG ? 404
+                                : error == EACCES || error == EPERM || error == ELOOP || error == EMLINK
+                                    ? 403
+                                    : 500;
     if (status == 404 && !s->log_not_found)
         return status;
     http_log(ex, status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, "open() \"%.*s\" failed (%d: %s)",
@@ -57,11 +57,16 @@ static void release_entry(void *held)
     file_entry_release(held);
 }
 
-static bool add_range(struct http_exchange *ex, const struct file_entry *e, const struct http_range *r)
+static bool add_range(struct http_exchange *ex, const struct settings *s, const struct file_entry *e,
+                      const struct http_range *r)
 {
     uint64_t len = r->last - r->first + 1;
-    return e->content ? http_add_memory(&ex->res, &ex->arena, e->content + r->first, (size_t)len)
-                      : http_add_file(&ex->res, &ex->arena, e->fd, (off_t)r->first, len);
+    if (e->content)
+        return http_add_memory(&ex->res, &ex->arena, e->content + r->first, (size_t)len);
+    if (!http_add_file(&ex->res, &ex->arena, e->fd, (off_t)r->first, len))
+        return false;
+    ex->res.last_piece->leaves_cache = s->directio && e->st.st_size >= s->directio;
+    return true;
 }
 
 static struct slice content_range(struct http_exchange *ex, const struct http_range *r, uint64_t size)
@@ -71,7 +76,7 @@ static struct slice content_range(struct http_exchange *ex, const struct http_ra
 }
 
 /* multipart/byteranges (RFC 9110 section 14.6). */
-static bool add_multipart(struct http_exchange *ex, const struct file_entry *e,
+static bool add_multipart(struct http_exchange *ex, const struct settings *s, const struct file_entry *e,
                           const struct http_range *ranges, int count)
 {
     static unsigned serial;
@@ -84,7 +89,7 @@ static bool add_multipart(struct http_exchange *ex, const struct file_entry *e,
             &ex->arena, "\r\n--%s\r\nContent-Type: %.*s\r\nContent-Range: %s\r\n\r\n", boundary.data,
             SLICE_ARGS(type), content_range(ex, &ranges[i], (uint64_t)e->st.st_size).data);
         ok = head.data && http_add_memory(&ex->res, &ex->arena, head.data, head.len) &&
-             add_range(ex, e, &ranges[i]);
+             add_range(ex, s, e, &ranges[i]);
     }
     struct slice tail = arena_printf(&ex->arena, "\r\n--%s--\r\n", boundary.data);
     ex->res.content_type = arena_printf(&ex->arena, "multipart/byteranges; boundary=%s", boundary.data);
@@ -92,10 +97,10 @@ static bool add_multipart(struct http_exchange *ex, const struct file_entry *e,
            http_add_memory(&ex->res, &ex->arena, tail.data, tail.len);
 }
 
-static int add_all(struct http_exchange *ex, const struct file_entry *e)
+static int add_all(struct http_exchange *ex, const struct settings *s, const struct file_entry *e)
 {
     struct http_range all = {0, (uint64_t)e->st.st_size - 1};
-    return e->st.st_size == 0 || add_range(ex, e, &all) ? 0 : 500;
+    return e->st.st_size == 0 || add_range(ex, s, e, &all) ? 0 : 500;
 }
 
 /* How many ranges a client may have asked for, within the bound. */
@@ -117,7 +122,7 @@ static int answer_ranges(struct http_exchange *ex, const struct settings *s, con
         return 500;
     switch (http_parse_ranges(value, size, ranges, most, &count)) {
     case HTTP_RANGES_IGNORE:
-        return add_all(ex, e);
+        return add_all(ex, s, e);
     case HTTP_RANGES_UNSATISFIABLE: {
         struct slice all = arena_printf(&ex->arena, "bytes */%llu", (unsigned long long)size);
         http_response_reset(&ex->res);
@@ -129,23 +134,33 @@ static int answer_ranges(struct http_exchange *ex, const struct settings *s, con
     ex->res.status = 206;
     ex->res.accept_ranges = false;
     if (count > 1)
-        return add_multipart(ex, e, ranges, count) ? 0 : 500;
+        return add_multipart(ex, s, e, ranges, count) ? 0 : 500;
     return http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"),
                            content_range(ex, &ranges[0], size)) &&
-                   add_range(ex, e, &ranges[0])
+                   add_range(ex, s, e, &ranges[0])
                ? 0
                : 500;
 }
 
+static struct file_entry *get_entry(struct http_exchange *ex, const struct static_source *from,
+                                    struct file_cache *cache, struct slice path)
+{
+    struct file_rules rules = from->rules;
+    if (from->symlinks_from)
+        rules.symlinks_from = http_template_expand(from->symlinks_from, ex);
+    return file_cache_get(cache, path, &rules);
+}
+
 /* gzip_static: the compressed file beside this one, held; NULL: there is none, or it is not wanted. */
-static struct file_entry *find_compressed(struct http_exchange *ex, const struct settings *s,
+static struct file_entry *find_compressed(struct http_exchange *ex, const struct static_source *from,
                                           struct slice path, struct file_cache *cache)
 {
+    const struct settings *s = from->settings;
     bool wanted = s->gzip_static == CONF_GZIP_STATIC_ALWAYS || http_accepts_gzip(&ex->req);
     if (s->gzip_static == CONF_GZIP_STATIC_OFF || (!wanted && !s->gzip_vary))
         return NULL;
     struct slice name = arena_printf(&ex->arena, "%.*s.gz", SLICE_ARGS(path));
-    struct file_entry *e = name.data ? file_cache_get(cache, name) : NULL;
+    struct file_entry *e = name.data ? get_entry(ex, from, cache, name) : NULL;
     bool there = e && S_ISREG(e->st.st_mode);
     ex->res.varies_encoding |= there && s->gzip_static == CONF_GZIP_STATIC_ON && s->gzip_vary;
     if (e && !(there && wanted)) {
@@ -155,10 +170,10 @@ static struct file_entry *find_compressed(struct http_exchange *ex, const struct
     return e;
 }
 
-static int add_whole(struct http_exchange *ex, const struct file_entry *e)
+static int add_whole(struct http_exchange *ex, const struct settings *s, const struct file_entry *e)
 {
     ex->res.accept_ranges = false;
-    return add_all(ex, e);
+    return add_all(ex, s, e);
 }
 
 /* What is sent is not what the file has: ranges of it mean nothing. */
@@ -183,7 +198,7 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
     res->accept_ranges = s->max_ranges > 0 && !is_rewritten(s, res->content_type);
     if (ex->forced_status &&
         ex->forced_status != 200) /* an error page is sent whole (RFC 9110 section 13.2.1) */
-        return add_whole(ex, e);
+        return add_whole(ex, s, e);
     switch (http_check_conditions(&ex->req, e->etag, e->st.st_mtim.tv_sec,
                                   (enum http_since)s->if_modified_since)) {
     case HTTP_NOT_MODIFIED:
@@ -201,12 +216,32 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
     if (range && res->accept_ranges && ex->req.method == HTTP_GET &&
         http_if_range_matches(&ex->req, e->etag, e->st.st_mtim.tv_sec))
         return answer_ranges(ex, s, e, *range);
-    return add_all(ex, e);
+    return add_all(ex, s, e);
+}
+
+/* random_index */
+static bool pick_any(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
+{
+    struct slice dir = static_path(ex, from->settings, ex->req.path), name;
+    struct file_entry *folder = dir.data ? get_entry(ex, from, cache, dir) : NULL;
+    if (!folder)
+        return false;
+    file_entry_release(folder);
+    if (!autoindex_pick(ex, dir, &name))
+        return false;
+    struct slice uri = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
+    if (uri.data)
+        ex->req.path = uri;
+    ex->rewritten = true;
+    return uri.data != NULL;
 }
 
 /* The first index file that exists becomes the path. */
-static int find_index(struct http_exchange *ex, const struct settings *s, struct file_cache *cache)
+static int find_index(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
+    const struct settings *s = from->settings;
+    if (s->random_index && pick_any(ex, from, cache))
+        return STATIC_ROUTE_AGAIN;
     for (int i = 0; i < s->index->count; i++) {
         struct slice name = s->index->items[i];
         bool absolute = name.data[0] == '/';
@@ -216,7 +251,7 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
         struct slice path = static_path(ex, s, uri);
         if (!uri.data || !path.data)
             return 500;
-        struct file_entry *e = file_cache_get(cache, path);
+        struct file_entry *e = get_entry(ex, from, cache, path);
         if (e) {
             file_entry_release(e);
             ex->req.path = uri;
@@ -229,8 +264,10 @@ static int find_index(struct http_exchange *ex, const struct settings *s, struct
     struct slice dir = static_path(ex, s, ex->req.path);
     if (!dir.data)
         return 500;
-    if (access(dir.data, F_OK) < 0)
+    struct file_entry *folder = get_entry(ex, from, cache, dir);
+    if (!folder)
         return open_failed(ex, s, dir);
+    file_entry_release(folder);
     if (s->autoindex)
         return autoindex_answer(ex, s, dir);
     http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
@@ -249,25 +286,40 @@ static int redirect_to_folder(struct http_exchange *ex, const struct settings *s
     return ex->res.location.data ? 301 : 500;
 }
 
-int static_answer(struct http_exchange *ex, const struct settings *s, const struct http_template *alias,
-                  struct file_cache *cache)
+bool static_exists(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache,
+                   struct slice path, bool folder)
 {
+    struct stat st;
+    struct file_entry *e = get_entry(ex, from, cache, path);
+    if (e) {
+        st = e->st;
+        file_entry_release(e);
+    } else if (errno == ENOENT || errno == ENOTDIR || from->rules.symlinks || stat(path.data, &st) < 0) {
+        return false; /* else it is there, and may not be read */
+    }
+    return folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
+}
+
+int static_answer(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
+{
+    const struct settings *s = from->settings;
+    const struct http_template *alias = from->alias;
     bool reads = ex->req.method == HTTP_GET || ex->req.method == HTTP_HEAD;
     struct slice uri = ex->req.path;
     if (!alias && uri.data[uri.len - 1] == '/' && (reads || ex->req.method == HTTP_POST))
-        return find_index(ex, s, cache); /* an index file may be an application's */
+        return find_index(ex, from, cache); /* an index file may be an application's */
     if (!reads && ex->req.method != HTTP_POST)
         return 405;
     struct slice path = alias ? http_template_expand(alias, ex) : static_path(ex, s, uri);
     if (!path.data)
         return 500;
-    struct file_entry *e = find_compressed(ex, s, path, cache);
+    struct file_entry *e = find_compressed(ex, from, path, cache);
     if (e) {
         ex->res.content_type = static_type_of(s, path);
         ex->res.keeps_type = true;
         http_add_header(&ex->res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip"));
     } else {
-        e = file_cache_get(cache, path);
+        e = get_entry(ex, from, cache, path);
     }
     if (!e)
         return open_failed(ex, s, path);

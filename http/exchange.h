@@ -80,6 +80,7 @@ struct http_exchange {
     int socket;                  /* for the server's own address, or -1 */
     const void *listen;          /* where the connection was accepted: for peer */
     const uint64_t *now_ms;      /* the owner's clock */
+    off_t aio_from, aio_until;   /* worker/aio.c: of the body's file, what is in memory */
     void (*release)(void *held); /* called with held when the answer has been sent, unless NULL */
     void *held;
     const char *limit_status, *limit_reason; /* of the limits of concurrency; NULL where none applies */

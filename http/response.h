@@ -21,6 +21,7 @@ struct http_piece {
     off_t offset; /* in the file */
     uint64_t len; /* bytes left to send */
     int fd;
+    bool leaves_cache; /* directio: what has been sent is dropped from the page cache */
 };
 
 struct http_response_header {
@@ -43,7 +44,7 @@ struct http_response {
     struct http_piece *body, *last_piece;
     int64_t content_length; /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes */
     bool accept_ranges;
-    bool varies_encoding; /* Vary: Accept-Encoding */
+    bool varies_encoding;              /* Vary: Accept-Encoding */
     bool without_server, without_date; /* the headers hold others */
     bool keeps_type;                   /* content_type is not to be guessed from a file's name */
     bool close;                        /* this answer is the connection's last */

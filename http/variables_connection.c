@@ -21,9 +21,10 @@ struct slice http_number_text(struct http_exchange *ex, uint64_t n)
 struct slice http_seconds_text(struct http_exchange *ex, uint64_t ms)
 {
     enum { BYTES = 24 };
-    char *out = arena_alloc(&ex->arena, BYTES), *at = out + BYTES;
+    char *out = arena_alloc(&ex->arena, BYTES);
     if (!out)
         return (struct slice){0};
+    char *at = out + BYTES;
     for (int i = 0; i < 3; i++, ms /= 10)
         *--at = (char)('0' + ms % 10);
     *--at = '.';
@@ -213,25 +214,28 @@ GETTER(get_gzip_ratio)
                         : (struct slice){0};
 }
 
-/* As nginx's server-side includes have them, in their default form. */
+/* As nginx's server-side includes have dates, in their default form. */
+static struct slice date(struct http_exchange *ex, const struct tm *tm, const char *format)
+{
+    char text[64] = "";
+    size_t n = strftime(text, sizeof text, format, tm);
+    return arena_dup(&ex->arena, (struct slice){text, n});
+}
+
 GETTER(get_date_local)
 {
-    char text[64];
     time_t now = (time_t)(clock_wall_ms() / 1000);
     struct tm tm;
     UNUSED(rest);
-    return arena_dup(&ex->arena, (struct slice){text, strftime(text, sizeof text, "%A, %d-%b-%Y %H:%M:%S %Z",
-                                                               localtime_r(&now, &tm))});
+    return date(ex, localtime_r(&now, &tm), "%A, %d-%b-%Y %H:%M:%S %Z");
 }
 
 GETTER(get_date_gmt)
 {
-    char text[64];
     time_t now = (time_t)(clock_wall_ms() / 1000);
     struct tm tm;
     UNUSED(rest);
-    return arena_dup(&ex->arena, (struct slice){text, strftime(text, sizeof text, "%A, %d-%b-%Y %H:%M:%S GMT",
-                                                               gmtime_r(&now, &tm))});
+    return date(ex, gmtime_r(&now, &tm), "%A, %d-%b-%Y %H:%M:%S GMT");
 }
 
 const struct http_variable http_connection_variables[] = {

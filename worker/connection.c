@@ -107,6 +107,8 @@ void connection_close(struct connection *c)
     c->dead = true;
     if (c->job)
         offload_client_gone(c);
+    if (c->reading)
+        aio_client_gone(c);
     if (c->proxy)
         proxy_abort(c);
     if (c->state == CONNECTION_QUEUED)

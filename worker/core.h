@@ -41,6 +41,7 @@ enum connection_state {
 
 struct worker;
 struct proxy;
+struct file_read;
 
 /* One of a worker's listening sockets. */
 struct listener {
@@ -64,10 +65,11 @@ struct connection {
     struct listener *listener;
     struct http_exchange *ex; /* the request being read or answered, or NULL */
     const struct location *location;
-    struct proxy *proxy;           /* with CONNECTION_PROXY, and while its answer is passed on */
-    struct weir_request *job;      /* with CONNECTION_HANDLER, and while streaming */
-    struct pending_input *in;      /* read and not yet used; NULL when there is none */
-    struct buf *out;               /* to be sent; NULL when empty */
+    struct proxy *proxy;       /* with CONNECTION_PROXY, and while its answer is passed on */
+    struct weir_request *job;  /* with CONNECTION_HANDLER, and while streaming */
+    struct pending_input *in;  /* read and not yet used; NULL when there is none */
+    struct file_read *reading; /* worker/aio.c: a part of the body's file that is being read; NULL: none */
+    struct buf *out;           /* to be sent; NULL when empty */
     struct net_proxy_header *told; /* what the PROXY protocol said of the client; NULL: nothing yet */
     uint64_t id;
     uint64_t since_ms; /* when it was accepted */
@@ -387,7 +389,21 @@ size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *
 /* The body is complete: what belongs into its file goes there. Returns 0 or a status. */
 int body_finish(struct connection *c);
 
+/* --- worker/aio.c --- */
+
+/* Whether sending from this piece does not wait for a disk. False: it is being read, and the connection goes on then. */
+bool aio_ready(struct connection *c, struct http_piece *p);
+
+/* How much of it that is true for, of `most` bytes. */
+size_t aio_limit(const struct connection *c, const struct http_piece *p, size_t most);
+void aio_run(struct pool_task *task);
+void aio_ended(struct pool_task *task);
+void aio_client_gone(struct connection *c);
+
 /* --- worker/offload.c --- */
+
+/* A task more is with a pool; offload_collect counts its end. */
+void offload_count_job(struct worker *w);
 bool offload_open_pools(struct worker *w);
 void offload_reconfigure(struct worker *w);
 void offload_start(struct connection *c);

@@ -215,7 +215,7 @@ static void watch(struct connection *c)
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && c->state != CONNECTION_BODY;
     bool want_write = c->out || (c->state == CONNECTION_SEND && ((!c->job && !c->proxy) || c->more_later));
     full |= passes_body(c) && proxy_body_waits(c);
-    int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled ? EV_WRITE : 0);
+    int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled && !c->reading ? EV_WRITE : 0);
     struct ev_loop *loop = connection_worker(c)->loop;
     if ((c->io.events & (EV_READ | EV_WRITE)) == events)
         return;

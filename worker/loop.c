@@ -89,6 +89,7 @@ static void take_time(struct worker *w)
     w->now_ms = clock_mono_ms();
     w->now_wall_ms = clock_wall_ms();
     w->files.turn++;
+    w->files.now_ms = w->now_ms;
     http_stamp_update(&w->stamps[0], WEIR_NAME, (time_t)(w->now_wall_ms / 1000));
     http_stamp_update(&w->stamps[1], WEIR_NAME "/" WEIR_VERSION, (time_t)(w->now_wall_ms / 1000));
 }

@@ -85,7 +85,6 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
 {
     struct connection *c = job->connection;
     struct http_exchange *ex = job->ex;
-    w->jobs--;
     limit_served(ex);
     if (!c) {
         job_release(job);
@@ -152,7 +151,11 @@ void offload_collect(struct worker *w)
     for (int i = 0; i < w->pool_count; i++) {
         for (struct pool_task *t = ended[i], *next; t; t = next) {
             next = t->next;
-            on_job_ended(w, (struct weir_request *)t); /* its first member */
+            w->jobs--;
+            if (t->run == aio_run)
+                aio_ended(t);
+            else
+                on_job_ended(w, (struct weir_request *)t); /* its first member */
         }
     }
 }
@@ -246,6 +249,12 @@ static void refuse(struct connection *c, struct weir_request *job, enum pool_res
     request_answer(c, 503);
 }
 
+void offload_count_job(struct worker *w)
+{
+    if (w->jobs++ == 0)
+        ev_timer_start(w->loop, &w->expire);
+}
+
 static int default_pool(const struct worker *w)
 {
     int i = 0;
@@ -276,8 +285,7 @@ static void submit(struct connection *c, const struct weir_handler *handler, voi
         refuse(c, job, result);
         return;
     }
-    if (w->jobs++ == 0)
-        ev_timer_start(w->loop, &w->expire);
+    offload_count_job(w);
     c->job = job;
     c->state = CONNECTION_HANDLER;
     connection_set_timer(c, timeout_ms);

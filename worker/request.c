@@ -177,7 +177,7 @@ static int run_once(struct connection *c)
     if (ex->req.path.data[0] != '/') /* OPTIONS * asks about the server itself */
         return return_answer(ex, 200, NULL, l->settings);
     if (l->content == CONF_CONTENT_STATIC)
-        return static_answer(ex, l->settings, l->alias, &connection_worker(c)->files);
+        return static_answer(ex, &l->files, &connection_worker(c)->files);
     return run_status(c);
 }
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
@@ -101,8 +102,8 @@ bool send_framed(struct connection *c, struct slice stretch)
         return true;
     size_t before = buf_len(out);
     connection_worker(c)->streamed_bytes += stretch.len;
-    bool ok = c->ex->res.chunked ? buf_printf(out, "%zx\r\n", stretch.len) && buf_append_slice(out, stretch) &&
-                                       buf_append(out, "\r\n", 2)
+    bool ok = c->ex->res.chunked ? buf_printf(out, "%zx\r\n", stretch.len) &&
+                                       buf_append_slice(out, stretch) && buf_append(out, "\r\n", 2)
                                  : buf_append_slice(out, stretch);
     c->ex->body_bytes_sent += buf_len(out) - before;
     return ok;
@@ -130,6 +131,7 @@ static ssize_t send_piece(struct connection *c, struct http_piece *p, uint64_t a
     most = most < allowed ? most : (size_t)allowed;
     if (p->fd < 0)
         return send(c->io.fd, p->data, most, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
+    most = aio_limit(c, p, most);
     if (!connection_settings(c)->sendfile)
         return copy_file(c, p, most);
     off_t offset = p->offset;
@@ -155,14 +157,15 @@ uint64_t send_allowance(struct connection *c)
 }
 
 /* The next bytes of the body's first piece: at most COPY_BYTES. Empty: the file is shorter than it was. */
-static struct slice take_piece(struct http_exchange *ex)
+static struct slice take_piece(struct connection *c)
 {
+    struct http_exchange *ex = c->ex;
     static char bytes[COPY_BYTES];
     struct http_piece *p = ex->res.body;
     size_t most = p->len < COPY_BYTES ? (size_t)p->len : COPY_BYTES;
     struct slice stretch = {p->data, most};
     if (p->fd >= 0) {
-        ssize_t n = pread(p->fd, bytes, most, p->offset);
+        ssize_t n = pread(p->fd, bytes, aio_limit(c, p, most), p->offset);
         stretch = (struct slice){bytes, n > 0 ? (size_t)n : 0};
     } else {
         p->data += most;
@@ -193,7 +196,9 @@ bool send_pieces(struct connection *c)
     struct http_exchange *ex = c->ex;
     if (connection_worker(c)->streamed_bytes >= FILTERED_AT_ONCE_BYTES || send_allowance(c) == 0)
         return false; /* the others' turn */
-    struct slice stretch = ex->res.body ? take_piece(ex) : (struct slice){0};
+    if (ex->res.body && !aio_ready(c, ex->res.body))
+        return false;
+    struct slice stretch = ex->res.body ? take_piece(c) : (struct slice){0};
     bool ok = stretch.len ? send_stretch(c, stretch) : !ex->res.body;
     connection_worker(c)->streamed_bytes += stretch.len;
     set_send_timer(c);
@@ -207,6 +212,16 @@ bool send_pieces(struct connection *c)
     return ok;
 }
 
+/* directio: but for what the socket may still hold. */
+static void leave_cache(const struct http_piece *p, size_t sent)
+{
+    off_t end = p->offset + (off_t)sent - SEND_AT_ONCE_BYTES;
+    if (sent == p->len)
+        posix_fadvise(p->fd, 0, 0, POSIX_FADV_DONTNEED);
+    else if (end > 0)
+        posix_fadvise(p->fd, 0, end, POSIX_FADV_DONTNEED);
+}
+
 bool send_body(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
@@ -216,7 +231,7 @@ bool send_body(struct connection *c)
     while (ex->res.body) {
         struct http_piece *p = ex->res.body;
         uint64_t allowed = send_allowance(c);
-        if (allowed == 0)
+        if (allowed == 0 || !aio_ready(c, p))
             return false;
         ssize_t n = sent < send_share(c) ? send_piece(c, p, allowed) : -1;
         if (sent >= send_share(c) || (n < 0 && errno == EAGAIN)) {
@@ -232,6 +247,8 @@ bool send_body(struct connection *c)
             return errno == EINTR ? send_body(c) : send_failed(c);
         if (p->fd < 0)
             p->data += n;
+        else if (p->leaves_cache)
+            leave_cache(p, (size_t)n);
         p->offset += n;
         p->len -= (uint64_t)n;
         sent += (uint64_t)n;

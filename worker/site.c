@@ -159,8 +159,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
         l->return_code = ret->code;
         l->return_text = ret->text.data ? site_compile(site, ret->text, ret->node) : NULL;
     }
-    if (c->match >= CONF_MATCH_REGEX && c->settings.alias.data)
-        l->alias = site_compile(site, c->settings.alias, c->node);
+    site_build_files(site, l, c);
     if (c->handler) {
         find_handler(site, l, c->handler);
         if (l->handler)

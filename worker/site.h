@@ -13,6 +13,7 @@
 #include "base/logfile.h"
 #include "conf/conf.h"
 #include "handlers/module.h"
+#include "handlers/static.h"
 #include "http/map.h"
 #include "http/router.h"
 #include "http/template.h"
@@ -168,7 +169,7 @@ struct substitution {
 enum expires_kind { EXPIRES_OFF, EXPIRES_EPOCH, EXPIRES_MAX, EXPIRES_TIME };
 struct expires {
     enum expires_kind kind;
-    bool modified; /* from when the file was changed */
+    bool modified;                    /* from when the file was changed */
     const struct http_template *text; /* says it for each answer; NULL: what follows */
     int64_t seconds;
 };
@@ -235,10 +236,11 @@ struct location {
     const struct weir_handler *handler;
     void *handler_settings;
     struct location_proxy *proxy;
-    struct realip *realip;             /* NULL: nobody's */
-    const struct http_template *rate;  /* limit_rate; NULL: none */
-    const struct http_template *alias; /* in a regex location: the whole path */
-    int pool;                          /* index in the order of conf->pools */
+    struct realip *realip;            /* NULL: nobody's */
+    const struct http_template *rate; /* limit_rate; NULL: none */
+    struct static_source files;
+    int aio_pool; /* index in the order of conf->pools, or -1 */
+    int pool;     /* index in the order of conf->pools */
     struct location_limit
         *limits; /* by name of their zones: in the same order everywhere, so that none waits in a ring */
     int limit_count;
@@ -338,6 +340,7 @@ struct expires *site_build_expires(struct site *site, const struct conf_node *no
 struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
 void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines);
 void site_build_charset(struct site *site, struct location *l);
+void site_build_files(struct site *site, struct location *l, const struct conf_location *c);
 struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);
 void site_free_ops(struct site *site);
 struct location *site_build_location(struct site *site, const struct conf_location *c);

@@ -6,12 +6,9 @@
 #include "conf/directive.h"
 #include "handlers/static.h"
 
-#include <sys/stat.h>
-
-static bool exists(struct slice path, bool folder)
+static bool exists(struct connection *c, struct slice path, bool folder)
 {
-    struct stat st;
-    return path.data && stat(path.data, &st) == 0 && (folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
+    return path.data && static_exists(c->ex, &c->location->files, &connection_worker(c)->files, path, folder);
 }
 
 /* With alias the location's part of the URI stands for the folder, whether a text has it or not. */
@@ -19,7 +16,7 @@ static struct slice uri_of(struct http_exchange *ex, const struct location *l, s
 {
     const struct settings *s = l->settings;
     struct slice part = {ex->req.path.data, (size_t)s->alias_strip};
-    if (!s->alias.data || l->alias || slice_starts(text, part))
+    if (!s->alias.data || l->files.alias || slice_starts(text, part))
         return text;
     return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(part), SLICE_ARGS(text));
 }
@@ -36,7 +33,7 @@ bool try_files_pass(struct connection *c)
             text.len--; /* the static handler sends a client that left "/" out to the folder */
         struct slice uri = text.len ? uri_of(ex, l, text) : text;
         if (uri.len == 0 || memchr(uri.data, '\0', uri.len) ||
-            !exists(static_path(ex, l->settings, uri), folder))
+            !exists(c, static_path(ex, l->settings, uri), folder))
             continue;
         if (uri.data[0] == '/')
             ex->req.path = uri;

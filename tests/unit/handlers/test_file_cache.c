@@ -52,7 +52,7 @@ static void wait_until_settled(const char *path)
 static struct file_entry *get(const char *path)
 {
     cache.turn++;
-    return file_cache_get(&cache, slice_of(path));
+    return file_cache_get(&cache, slice_of(path), NULL);
 }
 
 static void small_files_are_kept_in_memory(void)
@@ -111,7 +111,7 @@ static void changes_are_seen_in_the_next_turn(void)
     char old_tag[48];
     snprintf(old_tag, sizeof old_tag, "%s", old->etag_text);
     write_file(path, "new!", 4);
-    struct file_entry *same_turn = file_cache_get(&cache, slice_of(path));
+    struct file_entry *same_turn = file_cache_get(&cache, slice_of(path), NULL);
     CU_ASSERT_PTR_EQUAL(same_turn, old); /* one look at the disk for each turn of the loop */
     struct file_entry *new = get(path);
     CU_ASSERT_PTR_NOT_NULL_FATAL(new);

@@ -1,0 +1,153 @@
+/*
+ * worker/aio.c - aio threads: a part of a file that is not in memory is read by a thread of a pool, so that the loop never
+ * waits for a disk.
+ *
+ * The thread only brings the part into the page cache; the loop then sends it as any other, by sendfile where that is on. So
+ * a client that goes away leaves no buffer behind, and a part that is in memory already costs one look and no thread.
+ */
+#include "worker/core.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { PART_BYTES = 512 << 10, STEP_BYTES = 32 << 10 };
+
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 /* Linux 6.5; the same number on every machine */
+#endif
+
+struct file_read {
+    struct pool_task task;    /* first */
+    struct connection *c;     /* NULL once it has gone */
+    struct file_entry *entry; /* keeps the file open */
+    int fd;
+    off_t offset;
+    size_t len;
+};
+
+static uint64_t page_of(uint64_t byte)
+{
+    static uint64_t page_bytes;
+    if (!page_bytes)
+        page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    return byte / page_bytes;
+}
+
+/* By cachestat(2). -1: the kernel or the file system does not know. */
+static int ask_kernel(int fd, off_t offset, size_t len)
+{
+    struct {
+        uint64_t off, len;
+    } range = {(uint64_t)offset, len};
+    struct {
+        uint64_t cache, dirty, writeback, evicted, recently_evicted;
+    } found;
+    static bool is_missing;
+    if (is_missing || syscall(SYS_cachestat, fd, &range, &found, 0) < 0) {
+        is_missing |= errno == ENOSYS;
+        return -1;
+    }
+    uint64_t pages = page_of((uint64_t)offset + len - 1) - page_of((uint64_t)offset) + 1;
+    return found.cache >= pages;
+}
+
+/* By reading what can be read without waiting: for older kernels, and costs a copy. */
+static bool read_in_vain(int fd, off_t offset, size_t len)
+{
+    static char bytes[PART_BYTES];
+    struct iovec part = {bytes, len};
+    return preadv2(fd, &part, 1, offset, RWF_NOWAIT) == (ssize_t)len;
+}
+
+static bool is_in_memory(int fd, off_t offset, size_t len)
+{
+    int said = ask_kernel(fd, offset, len);
+    return said < 0 ? read_in_vain(fd, offset, len) : said;
+}
+
+void aio_run(struct pool_task *task)
+{
+    struct file_read *r = (struct file_read *)task;
+    char bytes[STEP_BYTES];
+    posix_fadvise(r->fd, r->offset, (off_t)r->len, POSIX_FADV_WILLNEED);
+    for (size_t done = 0; done < r->len;) {
+        ssize_t n = pread(r->fd, bytes, sizeof bytes, r->offset + (off_t)done);
+        if (n <= 0)
+            return; /* the loop will see it */
+        done += (size_t)n;
+    }
+}
+
+/* Takes it to the pool. False: the pool takes nothing now. */
+static bool submit(struct connection *c, struct http_piece *p, size_t len)
+{
+    struct worker *w = connection_worker(c);
+    struct file_read *r = calloc(1, sizeof *r);
+    if (!r)
+        return false;
+    r->task.run = aio_run;
+    r->c = c;
+    r->entry = c->ex->held;
+    r->fd = p->fd;
+    r->offset = p->offset;
+    r->len = len;
+    if (pool_submit(w->pools[c->location->aio_pool].pool, &r->task) != POOL_OK) {
+        free(r);
+        return false;
+    }
+    r->entry->holders++;
+    offload_count_job(w);
+    c->reading = r;
+    connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+    return true;
+}
+
+static bool is_wanted(const struct connection *c, const struct http_piece *p)
+{
+    return p->fd >= 0 && c->location->aio_pool >= 0 && c->ex->held;
+}
+
+size_t aio_limit(const struct connection *c, const struct http_piece *p, size_t most)
+{
+    off_t left = c->ex->aio_until - p->offset;
+    return is_wanted(c, p) && left < (off_t)most ? (size_t)left : most;
+}
+
+bool aio_ready(struct connection *c, struct http_piece *p)
+{
+    struct http_exchange *ex = c->ex;
+    if (!is_wanted(c, p))
+        return true;
+    if (c->reading)
+        return false;
+    if (p->offset >= ex->aio_from && p->offset < ex->aio_until)
+        return true;
+    size_t len = p->len < PART_BYTES ? (size_t)p->len : PART_BYTES;
+    ex->aio_from = p->offset;
+    ex->aio_until = p->offset + (off_t)len;
+    return is_in_memory(p->fd, p->offset, len) || !submit(c, p, len);
+}
+
+void aio_ended(struct pool_task *task)
+{
+    struct file_read *r = (struct file_read *)task;
+    struct connection *c = r->c;
+    file_entry_release(r->entry);
+    free(r);
+    if (!c)
+        return;
+    c->reading = NULL;
+    connection_drive(c);
+}
+
+void aio_client_gone(struct connection *c)
+{
+    c->reading->c = NULL;
+    c->reading = NULL;
+}

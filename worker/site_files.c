@@ -1,0 +1,64 @@
+/*
+ * worker/site_files.c - from settings to where a location's files come from: alias, open_file_cache, aio, disable_symlinks.
+ */
+#include "worker/site.h"
+
+#include "conf/directive.h"
+
+/* off | on | if_not_owner [from=PART] */
+static void build_symlinks(struct site *site, struct static_source *files, const struct conf_node *n)
+{
+    static const char *const modes[] = {"off", "on", "if_not_owner"};
+    int mode = 0;
+    while (mode < 3 && !slice_eq(n->args[0], slice_of(modes[mode])))
+        mode++;
+    bool has_from = n->nargs == 2 && slice_starts(n->args[1], SLICE("from="));
+    if (mode == 3 || (n->nargs == 2 && !has_from)) {
+        conf_error(&site->conf->errors, n,
+                   "invalid \"disable_symlinks\"; write: off, or on | if_not_owner [from=PART]");
+        return;
+    }
+    files->rules.symlinks = mode;
+    if (has_from && mode)
+        files->symlinks_from = site_compile(site, slice_from(n->args[1], 5), n);
+}
+
+/* off | on | threads[=POOL]: the pool's index, or -1 */
+static int find_aio_pool(struct site *site, const struct conf_node *n)
+{
+    struct slice text = n ? n->args[0] : SLICE("off"), name = SLICE("default");
+    int index = 0;
+    if (slice_eq(text, SLICE("off")))
+        return -1;
+    if (slice_starts(text, SLICE("threads=")))
+        name = slice_from(text, 8);
+    else if (!slice_eq(text, SLICE("on")) && !slice_eq(text, SLICE("threads")))
+        conf_error(&site->conf->errors, n,
+                   "invalid value \"%.*s\" of \"aio\"; write: off, on, or threads[=POOL]", SLICE_ARGS(text));
+    for (const struct conf_pool *p = site->conf->pools; p; p = p->next, index++)
+        if (slice_eq(p->name, name))
+            return index;
+    conf_error(&site->conf->errors, n, "unknown thread pool \"%.*s\" of \"aio\"; define it with thread_pool",
+               SLICE_ARGS(name));
+    return -1;
+}
+
+void site_build_files(struct site *site, struct location *l, const struct conf_location *c)
+{
+    const struct settings *s = l->settings;
+    struct static_source *files = &l->files;
+    files->settings = s;
+    if (c->match >= CONF_MATCH_REGEX && s->alias.data)
+        files->alias = site_compile(site, s->alias, c->node);
+    l->aio_pool = find_aio_pool(site, s->aio);
+    files->rules.without_waiting = l->aio_pool >= 0;
+    if (s->open_files_max)
+        files->rules = (struct file_rules){.valid_ms = (uint64_t)s->open_files_valid_ms,
+                                           .inactive_ms = (uint64_t)s->open_files_inactive_ms,
+                                           .min_uses = (unsigned)s->open_files_min_uses,
+                                           .errors = s->open_files_errors != 0,
+                                           .open_max = (unsigned)s->open_files_max,
+                                           .without_waiting = files->rules.without_waiting};
+    if (s->disable_symlinks)
+        build_symlinks(site, files, s->disable_symlinks);
+}
