@@ -304,8 +304,7 @@ struct slice http_error_page(int status, bool with_version)
                 pages[with_version][i], sizeof pages[0][0],
                 "<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n"
                 "<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
-                status, title, status, title,
-                with_version ? WEIR_NAME "/" WEIR_VERSION : WEIR_NAME);
+                status, title, status, title, with_version ? WEIR_NAME "/" WEIR_VERSION : WEIR_NAME);
         return (struct slice){pages[with_version][i], lengths[with_version][i]};
     }
     return (struct slice){0};

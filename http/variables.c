@@ -63,8 +63,9 @@ GETTER(get_http)
     for (int i = 0; i < ex->req.header_count; i++) {
         const struct http_header *h = &ex->req.headers[i];
         if (http_names_header(h->name, rest))
-            all = all.data ? arena_printf(&ex->arena, "%.*s%s%.*s", SLICE_ARGS(all), between, SLICE_ARGS(h->value))
-                           : h->value;
+            all = all.data
+                      ? arena_printf(&ex->arena, "%.*s%s%.*s", SLICE_ARGS(all), between, SLICE_ARGS(h->value))
+                      : h->value;
     }
     return all;
 }
