@@ -331,7 +331,9 @@ struct settings {
     const struct conf_node *limit_rate;
     int64_t limit_rate_after;
     struct conf_lines *access; /* allow, deny */
-    const struct conf_node *auth_basic, *auth_basic_user_file;
+    const struct conf_node *auth_basic, *auth_basic_user_file, *auth_request;
+    struct conf_lines *auth_request_sets;
+    int64_t auth_delay_ms;
     int64_t satisfy; /* enum conf_satisfy */
     const struct conf_node *expires;
     int64_t etag;

@@ -41,6 +41,7 @@ struct http_named {
 
 struct permits;
 struct body_filter;
+struct auth_detour;
 
 struct http_exchange {
     struct arena arena;
@@ -102,25 +103,30 @@ struct http_exchange {
     uint64_t upstream_queue_us;                 /* in upstreams' queues */
     const struct http_header *upstream_headers; /* of the last answer */
     int upstream_header_count;
-    struct slice upstream_trailers; /* its lines */
-    int upstream_status;            /* of that answer */
-    struct slice proxy_host;        /* $proxy_host, once a proxy has the request */
-    int forced_status;              /* of the answer that an error page belongs to; 0: none */
-    bool in_error_page;             /* its own errors are shown plainly */
-    struct http_named *named;       /* groups of expressions that have matched */
-    bool is_internal;               /* no longer the URI that the client has sent: for `internal` */
-    bool escape_captures;           /* while a replacement is expanded: captures become arguments */
-    struct slice www_authenticate;  /* of a 401, whatever page is shown */
-    const void *authorized_by;      /* the auth_basic that has let the request pass */
-    bool path_is_final;             /* by rewrite ... break: proxy_pass passes it on as it is */
-    bool rewritten;                 /* the path is no longer that of the request line */
-    int map_depth;                  /* maps being looked up: bounded, so that they cannot go round */
-    int return_code;                /* of "return", for this location; 0: none */
-    const void *return_text;        /* a struct http_template, or NULL */
-    const void *location;           /* for variables */
-    struct slice *set_values;       /* of variables that `set` makes; NULL: none is set yet */
-    const void *server;             /* the server block: for named locations */
-    int internal_redirects;         /* bounded, so that error pages cannot go round */
+    struct slice upstream_trailers;         /* its lines */
+    int upstream_status;                    /* of that answer */
+    struct slice proxy_host;                /* $proxy_host, once a proxy has the request */
+    int forced_status;                      /* of the answer that an error page belongs to; 0: none */
+    bool in_error_page;                     /* its own errors are shown plainly */
+    struct http_named *named;               /* groups of expressions that have matched */
+    bool is_internal;                       /* no longer the URI that the client has sent: for `internal` */
+    bool escape_captures;                   /* while a replacement is expanded: captures become arguments */
+    struct slice www_authenticate;          /* of a 401, whatever page is shown */
+    const void *authorized_by, *refused_by; /* the auth_basic that has let the request pass, or not */
+    const void *auth_asked_by;              /* the location whose auth_request has been answered, */
+    int auth_status;                        /* and how */
+    struct auth_detour
+        *detour; /* worker/auth_request.c: the request, while another one stands in its place; or NULL */
+    int delayed_status;       /* auth_delay: the answer, once its time has come */
+    bool path_is_final;       /* by rewrite ... break: proxy_pass passes it on as it is */
+    bool rewritten;           /* the path is no longer that of the request line */
+    int map_depth;            /* maps being looked up: bounded, so that they cannot go round */
+    int return_code;          /* of "return", for this location; 0: none */
+    const void *return_text;  /* a struct http_template, or NULL */
+    const void *location;     /* for variables */
+    struct slice *set_values; /* of variables that `set` makes; NULL: none is set yet */
+    const void *server;       /* the server block: for named locations */
+    int internal_redirects;   /* bounded, so that error pages cannot go round */
 };
 
 /* $request_id: the client's X-Request-ID where that is well-formed, else a random one. $traceparent: likewise. */

@@ -31,12 +31,6 @@ void access_limit_methods(struct connection *c)
     request_use_location(c, l->except);
 }
 
-void access_refuse(struct connection *c)
-{
-    http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
-    request_answer(c, 403);
-}
-
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines)
 {
     int count = site_count_lines(lines);

@@ -1,21 +1,22 @@
 /*
- * worker/auth.c - auth_basic and satisfy: who may see a location, by address, by password, or by either.
+ * worker/auth.c - who may see a location: allow and deny, auth_basic, auth_request, and satisfy over them.
  *
- * A password is checked on a thread of the pool "default": reading its file and hashing both block. The request waits like
- * one of a handler, and goes on from here.
+ * A password is checked on a thread of the pool "default": reading its file and hashing both block. Another location is asked
+ * by worker/auth_request.c. In both cases the request waits, and comes through here again with what was found out.
  */
 #include "worker/core.h"
 
 #include "handlers/auth_basic.h"
 
-static bool deny(struct connection *c)
+/* What one of them says. */
+enum say { SAYS_NOTHING, SAYS_YES, SAYS_NO, SAYS_WAIT /* the request goes on later, or has been answered */ };
+
+static void ask_for_password(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     struct slice realm = http_template_expand(c->location->auth->realm, ex);
     ex->www_authenticate =
         arena_printf(&ex->arena, "Basic realm=\"%.*s\"", (int)realm.len, realm.len ? realm.data : "");
-    request_answer(c, 401);
-    return false;
 }
 
 /* The file's path, by the prefix unless it is absolute; a zero behind it. */
@@ -28,52 +29,101 @@ static const char *file_path(struct connection *c)
         .data;
 }
 
-static bool password_pass(struct connection *c)
+static enum say by_password(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     const struct location_auth *auth = c->location->auth;
-    if (!auth || ex->authorized_by == auth || slice_eq(http_template_expand(auth->realm, ex), SLICE("off")))
-        return true;
+    if (!auth || slice_eq(http_template_expand(auth->realm, ex), SLICE("off")))
+        return SAYS_NOTHING;
+    if (ex->authorized_by == auth)
+        return SAYS_YES;
+    if (ex->refused_by == auth)
+        return SAYS_NO;
     const struct slice *value = http_find_header(&ex->req, SLICE("Authorization"));
     struct auth_question *q = arena_zalloc(&ex->arena, sizeof *q);
     char *text = value ? arena_alloc(&ex->arena, value->len + 4) : NULL;
     if (!value || !q || !text || !auth_basic_parse(value->data, value->len, text, &q->user, &q->password)) {
         http_log(ex, LOG_LEVEL_INFO, "no user/password was provided for basic authentication");
-        return deny(c);
+        ask_for_password(c);
+        ex->refused_by = auth;
+        return SAYS_NO;
     }
     q->file = file_path(c);
     offload_ask(c, &auth_basic_handler, q);
-    return false;
+    return SAYS_WAIT;
 }
 
 void auth_answered(struct connection *c, bool done, int result)
 {
+    struct http_exchange *ex = c->ex;
     c->state = CONNECTION_HEAD;
     connection_set_timer(c, 0);
-    if (done && result == 0) {
-        c->ex->authorized_by = c->location->auth;
-        request_run(c);
-    } else if (done && result == 401) {
-        deny(c);
-    } else {
+    if (!done || (result != 0 && result != 401)) {
         request_answer(c, done ? result : 503);
+        return;
     }
+    if (result == 401)
+        ask_for_password(c);
+    *(result == 0 ? &ex->authorized_by : &ex->refused_by) = c->location->auth;
+    request_run(c);
 }
 
+static enum say by_request(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    if (!c->location->auth_request)
+        return SAYS_NOTHING;
+    if (ex->auth_asked_by == c->location)
+        return ex->auth_status < 300 ? SAYS_YES : SAYS_NO;
+    auth_request_ask(c);
+    return SAYS_WAIT;
+}
+
+static enum say by_address(struct connection *c)
+{
+    enum access_verdict verdict = access_look(c);
+    return verdict == ACCESS_ALLOWED ? SAYS_YES : verdict == ACCESS_DENIED ? SAYS_NO : SAYS_NOTHING;
+}
+
+/* auth_delay: a wrong password takes its time, so that guessing does. */
+static void refuse(struct connection *c, int status)
+{
+    int64_t delay_ms = c->location->settings->auth_delay_ms;
+    if (status == 403)
+        http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
+    if (status != 401 || delay_ms == 0) {
+        request_answer(c, status);
+        return;
+    }
+    c->ex->delayed_status = status;
+    c->state = CONNECTION_DELAYED;
+    connection_set_timer(c, delay_ms);
+}
+
+/* In nginx's order. The first refusal ends it, or, with "satisfy any", the first consent. */
 bool auth_pass(struct connection *c)
 {
+    static enum say (*const checks[])(struct connection * c) = {by_address, by_password, by_request};
     const struct location *l = c->location;
-    if (!l->access && !l->auth)
+    bool any = l->settings->satisfy == CONF_SATISFY_ANY;
+    int refusal = 0;
+    if (!l->access && !l->auth && !l->auth_request)
         return true;
-    enum access_verdict verdict = access_look(c);
-    bool any = l->settings->satisfy == CONF_SATISFY_ANY && l->auth;
-    if (verdict == ACCESS_DENIED && !any) {
-        access_refuse(c);
-        return false;
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        enum say said = checks[i](c);
+        bool wants_login = checks[i] == by_password || (checks[i] == by_request && c->ex->auth_status == 401);
+        if (said == SAYS_WAIT)
+            return false;
+        if (said == SAYS_YES && any)
+            return true;
+        if (said == SAYS_NO)
+            refusal = wants_login || refusal == 401 ? 401 : 403;
+        if (said == SAYS_NO && !any)
+            break;
     }
-    if (verdict == ACCESS_ALLOWED && any)
-        return true;
-    return password_pass(c);
+    if (refusal)
+        refuse(c, refusal);
+    return refusal == 0;
 }
 
 /* auth_basic REALM | off; auth_basic_user_file FILE */

@@ -273,7 +273,6 @@ void request_run(struct connection *c);
 enum access_verdict { ACCESS_UNKNOWN /* no line is for it */, ACCESS_ALLOWED, ACCESS_DENIED };
 enum access_verdict access_look(const struct connection *c);
 void access_limit_methods(struct connection *c);
-void access_refuse(struct connection *c);
 
 /* --- worker/auth.c --- */
 
@@ -282,6 +281,19 @@ bool auth_pass(struct connection *c);
 
 /* A thread has checked it: `result` is 0 or a status; done false: it could not. */
 void auth_answered(struct connection *c, bool done, int result);
+
+/* --- worker/auth_request.c --- */
+
+/* Asks the location of auth_request; auth_pass comes again then. */
+void auth_request_ask(struct connection *c);
+
+/* With ex->detour: it has answered. The request goes on. */
+void auth_request_ended(struct connection *c, int status, struct slice www_authenticate);
+
+/* With ex->detour: the exchange is the request's again, or only its body. */
+const struct location *auth_request_origin(const struct http_exchange *ex);
+void auth_request_restore(struct connection *c);
+void auth_request_restore_body(struct http_exchange *ex);
 
 /* --- worker/headers.c --- */
 
@@ -295,6 +307,9 @@ bool headers_want_trailers(const struct connection *c);
 bool headers_add_trailers(struct connection *c, struct buf *out);
 
 /* --- worker/rewrite.c --- */
+
+/* Gives a variable of `set` its value; a number of SITE_SET_... or the site's. */
+void rewrite_set(struct connection *c, int variable, struct slice value);
 
 /* The server block of ex->server is known: runs its steps, and finds the location with those of the locations. */
 void rewrite_route(struct connection *c);

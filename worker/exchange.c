@@ -115,6 +115,8 @@ void exchange_free(struct worker *w, struct http_exchange *ex)
 {
     limit_release(w, ex, false);
     keyed_release(w, ex);
+    if (ex->detour)
+        auth_request_restore_body(ex);
     exchange_drop_bodies(ex);
     if (ex->body.cap > BODY_KEPT_BYTES)
         buf_free(&ex->body);

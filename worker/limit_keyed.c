@@ -117,7 +117,10 @@ void keyed_delay_over(struct connection *c)
 {
     connection_hold(c);
     c->state = CONNECTION_HEAD;
-    request_run(c);
+    if (c->ex->delayed_status)
+        request_answer(c, c->ex->delayed_status);
+    else
+        request_run(c);
     connection_drive(c);
 }
 

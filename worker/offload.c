@@ -85,7 +85,8 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
 {
     struct connection *c = job->connection;
     struct http_exchange *ex = job->ex;
-    limit_served(ex);
+    if (job->handler != &auth_basic_handler && !ex->detour)
+        limit_served(ex);
     if (!c) {
         job_release(job);
         exchange_free(w, ex);
@@ -142,8 +143,13 @@ void offload_collect(struct worker *w)
         job_heard(job);
         if (c) {
             connection_hold(c);
-            if (!job->head_sent)
+            if (c->ex->detour) { /* only its status is of interest */
+                struct buf unwanted;
+                job_take_output(job, &unwanted);
+                buf_free(&unwanted);
+            } else if (!job->head_sent) {
                 start_stream(c, job);
+            }
             connection_drive(c);
         }
         job = next;
@@ -263,12 +269,12 @@ static int default_pool(const struct worker *w)
     return i;
 }
 
-static void submit(struct connection *c, const struct weir_handler *handler, void *settings, int pool)
+static void submit(struct connection *c, const struct weir_handler *handler, void *settings, int pool,
+                   int error)
 {
     struct worker *w = connection_worker(c);
     struct http_exchange *ex = c->ex;
     int64_t timeout_ms = c->location->settings->handler_timeout_ms;
-    int error = !ex->body_whole ? 500 : body_finish(c); /* a handler never sees a part of a body */
     struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
     if (!job) {
         request_answer(c, error ? error : 500);
@@ -293,12 +299,13 @@ static void submit(struct connection *c, const struct weir_handler *handler, voi
 
 void offload_start(struct connection *c)
 {
-    submit(c, c->location->handler, c->location->handler_settings, c->location->pool);
+    int error = !c->ex->body_whole ? 500 : body_finish(c); /* a handler never sees a part of a body */
+    submit(c, c->location->handler, c->location->handler_settings, c->location->pool, error);
 }
 
 void offload_ask(struct connection *c, const struct weir_handler *handler, void *settings)
 {
-    submit(c, handler, settings, default_pool(connection_worker(c)));
+    submit(c, handler, settings, default_pool(connection_worker(c)), 0);
 }
 
 /* Lets the job go its own way. */
@@ -308,6 +315,8 @@ static void part(struct connection *c, bool give_up)
     bool ended = job->pool == NULL;
     struct http_exchange *old = exchange_disown(c);
     c->job = NULL;
+    if (old->detour)
+        c->location = auth_request_origin(old);
     job_orphan(job);
     if (ended) {
         job_release(job);

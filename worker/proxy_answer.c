@@ -236,6 +236,22 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
     connection_drive(c);
 }
 
+/* auth_request: the status is all that is wanted of it. */
+static void end_detour(struct proxy *p, const struct http_answer *a, size_t head_len)
+{
+    struct connection *c = p->c;
+    struct slice wanted = http_answer_header(a, SLICE("WWW-Authenticate"));
+    uint64_t came = buf_len(&p->in) - head_len;
+    bool whole = (a->framing == HTTP_ANSWER_EMPTY && a->status != 101 && came == 0) ||
+                 (a->framing == HTTP_ANSWER_LENGTH && came == a->content_length);
+    proxy_end_try(p, UPSTREAM_SERVED, a->status,
+                  whole && a->keepalive && p->sent && proxy_settings(p)->proxy_http_version);
+    proxy_destroy(p);
+    connection_hold(c);
+    auth_request_ended(c, a->status, wanted);
+    connection_drive(c);
+}
+
 /* --- to the client --- */
 
 /* A stretch that is there already goes out together with the head. */
@@ -274,6 +290,10 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     struct connection *c = p->c;
     if (!keep_texts(p, a, head_len)) {
         proxy_fail(p, 500);
+        return;
+    }
+    if (c->ex->detour) {
+        end_detour(p, a, head_len);
         return;
     }
     limit_served(c->ex);
@@ -317,6 +337,8 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
 bool proxy_pass_interim(struct proxy *p, const struct http_answer *a)
 {
     struct buf *out = send_buffer(p->c);
+    if (p->c->ex->detour) /* it is about another request */
+        return true;
     bool ok = buf_printf(out, "HTTP/1.1 %d %.*s\r\n", a->status, (int)a->reason.len,
                          a->reason.len ? a->reason.data : "");
     for (int i = 0; ok && i < a->header_count; i++) {

@@ -210,9 +210,9 @@ void request_run(struct connection *c)
             connection_close(c);
             return;
         }
-        if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
+        if (!c->ex->detour && !is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
             return;
-        if (!c->ex->return_code) {
+        if (!c->ex->detour && !c->ex->return_code) {
             access_limit_methods(c);
             if (!auth_pass(c))
                 return;
@@ -297,6 +297,10 @@ static void set_rate(struct connection *c)
 void request_answer(struct connection *c, int error)
 {
     struct http_exchange *ex = c->ex;
+    if (ex->detour) {
+        auth_request_ended(c, error ? error : ex->res.status, ex->www_authenticate);
+        return;
+    }
     if (error && request_error_page(c, error))
         return;
     if (error && ex->forced_status && ex->in_error_page) /* the page itself failed: show the plain one */
@@ -394,6 +398,8 @@ void request_done(struct connection *c)
 
 void request_gone(struct connection *c)
 {
+    if (c->ex->detour)
+        auth_request_restore(c);
     if (c->ex->res.status == 0 || c->ex->head_bytes_sent == 0)
         c->ex->res.status =
             c->ex->return_code == CLOSE_WITHOUT_ANSWER ? CLOSE_WITHOUT_ANSWER : CLIENT_CLOSED_REQUEST;

@@ -26,17 +26,16 @@ static enum progress run(struct connection *c, const struct rewrite_op *ops, boo
 
 /* --- set --- */
 
-static void set_variable(struct connection *c, const struct rewrite_op *op)
+void rewrite_set(struct connection *c, int variable, struct slice value)
 {
     struct http_exchange *ex = c->ex;
     int64_t rate;
-    struct slice value = http_template_expand(op->value, ex);
-    if (op->variable == SITE_SET_ARGS) {
+    if (variable == SITE_SET_ARGS) {
         ex->req.args = arena_dup(&ex->arena, value);
         ex->rewritten = true;
         return;
     }
-    if (op->variable == SITE_SET_LIMIT_RATE) {
+    if (variable == SITE_SET_LIMIT_RATE) {
         ex->rate_is_set = conf_parse_size(value, &rate);
         ex->rate = ex->rate_is_set ? (uint64_t)rate : 0;
         return;
@@ -45,7 +44,7 @@ static void set_variable(struct connection *c, const struct rewrite_op *op)
         ex->set_values =
             arena_zalloc(&ex->arena, (size_t)connection_worker(c)->site->set_count * sizeof *ex->set_values);
     if (ex->set_values)
-        ex->set_values[op->variable] = value.len ? arena_dup(&ex->arena, value) : SLICE("");
+        ex->set_values[variable] = value.len ? arena_dup(&ex->arena, value) : SLICE("");
 }
 
 /* --- if --- */
@@ -194,7 +193,7 @@ static enum progress run(struct connection *c, const struct rewrite_op *ops, boo
     for (const struct rewrite_op *op = ops; op && progress == GO_ON; op = op->next) {
         switch (op->kind) {
         case CONF_OP_SET:
-            set_variable(c, op);
+            rewrite_set(c, op->variable, http_template_expand(op->value, c->ex));
             break;
         case CONF_OP_IF:
             progress = run_if(c, op, changed);

@@ -178,6 +178,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
         l->expires = site_build_expires(site, c->settings.expires);
     l->access = site_build_access(site, c->settings.access);
     l->auth = site_build_auth(site, &c->settings);
+    site_build_auth_request(site, l);
     if (c->except) {
         l->except = site_build_location(site, c->except);
         l->except_node = c->except->node;

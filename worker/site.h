@@ -189,6 +189,12 @@ struct location_auth {
     const struct http_template *realm, *file;
 };
 
+/* auth_request_set */
+struct auth_set {
+    int variable; /* SITE_SET_... */
+    const struct http_template *value;
+};
+
 struct try_files {
     const struct http_template **files;
     bool *folders; /* whether each is written with "/" at its end */
@@ -246,11 +252,14 @@ struct location {
     int limit_count;
     struct location_keyed *conn_limits, *req_limits;
     int conn_limit_count, req_limit_count;
-    struct location *except;             /* limit_except; NULL: none */
-    const struct conf_node *except_node; /* its methods */
-    struct access_rules *access;         /* NULL: none */
-    struct location_auth *auth;          /* NULL: none */
-    struct expires *expires;             /* NULL: none */
+    struct location *except;                  /* limit_except; NULL: none */
+    const struct conf_node *except_node;      /* its methods */
+    struct access_rules *access;              /* NULL: none */
+    struct location_auth *auth;               /* NULL: none */
+    const struct http_template *auth_request; /* NULL: none */
+    struct auth_set *auth_sets;
+    int auth_set_count;
+    struct expires *expires; /* NULL: none */
     struct added_header *added, *trailers;
     int added_count, trailer_count;
     struct substitution *subs; /* sub_filter */
@@ -336,6 +345,10 @@ void site_name_variables(struct site *site);
 void site_name_sets(struct site *site);
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
 struct location_auth *site_build_auth(struct site *site, const struct settings *s);
+void site_build_auth_request(struct site *site, struct location *l);
+
+/* The variable that `set` or its kin gives a value to: a number, or SITE_SET_... */
+int site_set_variable(struct site *site, const struct conf_node *n);
 struct expires *site_build_expires(struct site *site, const struct conf_node *node);
 struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
 void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines);

@@ -26,8 +26,8 @@ static void name_set(struct site *site, const struct conf_node *n)
     struct slice name = site_variable_name(n->args[0]), rest;
     if (name.len == 0) {
         conf_error(&site->conf->errors, n,
-                   "invalid variable name \"%.*s\" in \"set\"; write: set $NAME VALUE;",
-                   SLICE_ARGS(n->args[0]));
+                   "invalid variable name \"%.*s\" in \"%.*s\"; write: %.*s $NAME VALUE;",
+                   SLICE_ARGS(n->args[0]), SLICE_ARGS(n->name), SLICE_ARGS(n->name));
         return;
     }
     if (slice_eq(name, SLICE("args")) || slice_eq(name, SLICE("limit_rate")) || find_user(site, name))
@@ -54,6 +54,8 @@ static void name_sets_of(struct site *site, const struct conf_location *list)
             for (int i = 0; op->kind == CONF_OP_IF && i < op->node->nargs; i++)
                 site_collect_groups(site, op->node->args[i]);
         }
+        for (const struct conf_lines *line = l->settings.auth_request_sets; line; line = line->next)
+            name_set(site, line->node);
         name_sets_of(site, l->ifs);
         name_sets_of(site, l->locations);
     }
@@ -90,18 +92,26 @@ void site_free_ops(struct site *site)
     free(site->op_regexes);
 }
 
-static void build_set(struct site *site, struct rewrite_op *op, const struct conf_node *n)
+int site_set_variable(struct site *site, const struct conf_node *n)
 {
     struct slice name = site_variable_name(n->args[0]);
     const struct http_user_variable *v = find_user(site, name);
-    op->value = site_compile(site, n->args[1], n);
-    op->variable = slice_eq(name, SLICE("args"))         ? SITE_SET_ARGS
-                   : slice_eq(name, SLICE("limit_rate")) ? SITE_SET_LIMIT_RATE
-                   : v && v->get == get_set              ? (int)(intptr_t)v->data
-                                                         : 0;
-    if (v && v->get != get_set && op->variable >= 0)
+    if (slice_eq(name, SLICE("args")))
+        return SITE_SET_ARGS;
+    if (slice_eq(name, SLICE("limit_rate")))
+        return SITE_SET_LIMIT_RATE;
+    if (v && v->get == get_set)
+        return (int)(intptr_t)v->data;
+    if (v)
         conf_error(&site->conf->errors, n, "the variable \"%.*s\" is a map's; choose another name",
                    SLICE_ARGS(name));
+    return 0;
+}
+
+static void build_set(struct site *site, struct rewrite_op *op, const struct conf_node *n)
+{
+    op->value = site_compile(site, n->args[1], n);
+    op->variable = site_set_variable(site, n);
 }
 
 static void build_rewrite(struct site *site, struct rewrite_op *op, const struct conf_node *n)

@@ -1,0 +1,164 @@
+/*
+ * worker/auth_request.c - auth_request: another location is asked whether a request may pass (nginx,
+ * ngx_http_auth_request_module).
+ *
+ * The exchange itself goes there: what makes the request is put aside, a GET for the other URI takes its place and runs like
+ * any request, but for limits and access, which were the first one's. Where it would be answered its status is taken, and the
+ * request comes back.
+ */
+#include "worker/core.h"
+
+#include "base/log.h"
+
+struct auth_detour {
+    const struct location *location;
+    struct http_request req;
+    struct http_captures location_captures;
+    struct slice error_www_authenticate;
+    struct buf body;
+    struct slice body_file;
+    uint64_t body_len;
+    int body_fd, forced_status, internal_redirects, return_code;
+    const void *return_text;
+    bool body_file_stays, body_whole, is_internal, in_error_page, path_is_final, rewritten;
+};
+
+static void put_aside(struct connection *c, struct auth_detour *d)
+{
+    struct http_exchange *ex = c->ex;
+    *d = (struct auth_detour){.location = c->location,
+                              .req = ex->req,
+                              .location_captures = ex->location_captures,
+                              .body = ex->body,
+                              .body_file = ex->body_file,
+                              .body_len = ex->body_len,
+                              .body_fd = ex->body_fd,
+                              .forced_status = ex->forced_status,
+                              .internal_redirects = ex->internal_redirects,
+                              .return_code = ex->return_code,
+                              .return_text = ex->return_text,
+                              .body_file_stays = ex->body_file_stays,
+                              .body_whole = ex->body_whole,
+                              .is_internal = ex->is_internal,
+                              .in_error_page = ex->in_error_page,
+                              .path_is_final = ex->path_is_final,
+                              .rewritten = ex->rewritten};
+    ex->body = (struct buf){0};
+    ex->body_file = (struct slice){0};
+    ex->body_len = 0;
+    ex->body_fd = -1;
+    ex->body_whole = true; /* of the GET; what is still to come of the request waits */
+    ex->detour = d;
+}
+
+const struct location *auth_request_origin(const struct http_exchange *ex)
+{
+    return ex->detour->location;
+}
+
+void auth_request_restore_body(struct http_exchange *ex)
+{
+    const struct auth_detour *d = ex->detour;
+    exchange_drop_bodies(ex);
+    buf_free(&ex->body);
+    ex->body = d->body;
+    ex->body_file = d->body_file;
+    ex->body_file_stays = d->body_file_stays;
+    ex->body_len = d->body_len;
+    ex->body_fd = d->body_fd;
+    ex->body_whole = d->body_whole;
+    ex->detour = NULL;
+}
+
+void auth_request_restore(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    const struct auth_detour *d = ex->detour;
+    auth_request_restore_body(ex);
+    ex->req = d->req;
+    ex->location_captures = d->location_captures;
+    ex->forced_status = d->forced_status;
+    ex->internal_redirects = d->internal_redirects;
+    ex->is_internal = d->is_internal;
+    ex->in_error_page = d->in_error_page;
+    ex->path_is_final = d->path_is_final;
+    ex->rewritten = d->rewritten;
+    request_use_location(c, d->location);
+    ex->return_code = d->return_code;
+    ex->return_text = d->return_text;
+    http_response_init(&ex->res);
+    ex->res.close = request_is_last(c);
+    ex->tries = ex->last_try = NULL;
+    ex->upstream_headers = NULL;
+    ex->upstream_header_count = ex->upstream_status = 0;
+    ex->upstream_addr = ex->upstream_uri = ex->upstream_trailers = ex->proxy_host = (struct slice){0};
+}
+
+void auth_request_ask(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    struct auth_detour *d = arena_alloc(&ex->arena, sizeof *d);
+    struct slice uri = http_template_expand(c->location->auth_request, ex);
+    const char *mark = uri.len ? memchr(uri.data, '?', uri.len) : NULL;
+    if (!d || uri.len == 0 || uri.data[0] != '/') {
+        http_log(ex, LOG_LEVEL_ERROR, "invalid URI \"%.*s\" in \"auth_request\"; it begins with \"/\"",
+                 SLICE_ARGS(uri));
+        request_answer(c, 500);
+        return;
+    }
+    put_aside(c, d);
+    ex->req.method = HTTP_GET;
+    ex->req.method_name = SLICE("GET");
+    ex->req.framing = HTTP_BODY_NONE;
+    ex->req.content_length = 0;
+    ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
+    ex->req.args = mark ? slice_from(uri, ex->req.path.len + 1) : (struct slice){0};
+    ex->is_internal = ex->rewritten = true;
+    ex->in_error_page = false;
+    ex->forced_status = 0;
+    request_route(c);
+    request_run(c);
+}
+
+/* auth_request_set: from the answer, while it is there. */
+static void set_variables(struct connection *c, const struct location *asked)
+{
+    for (int i = 0; i < asked->auth_set_count; i++)
+        rewrite_set(c, asked->auth_sets[i].variable, http_template_expand(asked->auth_sets[i].value, c->ex));
+}
+
+void auth_request_ended(struct connection *c, int status, struct slice www_authenticate)
+{
+    struct http_exchange *ex = c->ex;
+    const struct location *asked = ex->detour->location;
+    ex->res.status = status;
+    set_variables(c, asked);
+    if (c->location->settings->log_subrequest)
+        request_log(c, ex);
+    auth_request_restore(c);
+    c->state = CONNECTION_HEAD;
+    connection_set_timer(c, 0);
+    if (status == 401)
+        ex->www_authenticate = www_authenticate.len ? arena_dup(&ex->arena, www_authenticate) : SLICE("");
+    if (status != 401 && status != 403 && (status < 200 || status > 299)) {
+        http_log(ex, LOG_LEVEL_ERROR, "auth request unexpected status: %d", status);
+        request_answer(c, 500);
+        return;
+    }
+    ex->auth_asked_by = asked;
+    ex->auth_status = status;
+    request_run(c);
+}
+
+/* auth_request URI | off; auth_request_set $NAME VALUE */
+void site_build_auth_request(struct site *site, struct location *l)
+{
+    const struct conf_node *n = l->settings->auth_request;
+    if (!n || slice_eq(n->args[0], SLICE("off")))
+        return;
+    l->auth_request = site_compile(site, n->args[0], n);
+    l->auth_sets = site_array(site, site_count_lines(l->settings->auth_request_sets), sizeof *l->auth_sets);
+    for (const struct conf_lines *line = l->settings->auth_request_sets; line; line = line->next)
+        l->auth_sets[l->auth_set_count++] = (struct auth_set){
+            site_set_variable(site, line->node), site_compile(site, line->node->args[1], line->node)};
+}
