@@ -93,7 +93,7 @@ const struct conf_directive conf_http_directives[] = {
     {"if", CONF_SERVER | CONF_LOCATION, 1, -1, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_if,
      "(CONDITION) { ... }", "Steps and settings for requests that meet a condition: $variable, = and !=, ~ ~* !~ !~*, -f -d -e -x and their negations."},
     {"geo", CONF_HTTP, 1, 2, CONF_LINES, FIELD(geos), 0, 0, NULL, -1, NULL,
-     "[ADDRESS] $NAME { NETWORK VALUE; default VALUE; ... }", "A variable by the client's address, or the one that the text ADDRESS gives: the longest prefix that fits decides."},
+     "[ADDRESS] $NAME { NETWORK VALUE; default VALUE; delete NETWORK; proxy NETWORK; proxy_recursive; ranges; ... }", "A variable by the client's address, or the one that the text ADDRESS gives: the longest prefix that fits decides. Behind a proxy of these it is X-Forwarded-For that tells. After ranges, lines are for FIRST-LAST."},
     {"split_clients", CONF_HTTP, 2, 2, CONF_LINES, FIELD(splits), 0, 0, NULL, -1, NULL,
      "TEXT $NAME { PERCENT% VALUE; ... * VALUE; }", "A variable that has each value for a share of the texts, always the same for the same text."},
     {"try_files", CONF_SERVER | CONF_LOCATION, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_try_files,

@@ -11,7 +11,10 @@ struct slice return_absolute_url(struct http_exchange *ex, const struct settings
         return path;
     const struct http_peer *peer = ex->own(ex);
     bool as_asked = ex->req.host.len && !s->server_name_in_redirect;
-    struct slice host = as_asked ? ex->req.host : ex->server_name.len ? ex->server_name : peer->server_addr;
+    bool by_name = s->server_name_in_redirect && ex->server_name.len;
+    struct slice host = as_asked ? ex->req.host : by_name ? ex->server_name : peer->server_addr;
+    if (!as_asked && !by_name && memchr(host.data, ':', host.len) && !slice_starts(host, SLICE("unix:")))
+        host = arena_printf(&ex->arena, "[%.*s]", SLICE_ARGS(host)); /* RFC 3986 section 3.2.2 */
     bool default_port = !s->port_in_redirect || slice_eq(peer->server_port, SLICE("80")) ||
                         slice_eq(peer->server_port, SLICE("0"));
     return arena_printf(&ex->arena, "http://%.*s%s%.*s%.*s", SLICE_ARGS(host), default_port ? "" : ":",

@@ -153,6 +153,14 @@ bool connection_close_oldest_idle(struct worker *w)
     return false;
 }
 
+/* lingering_timeout, within what is left of lingering_time. */
+void connection_set_linger_timer(struct connection *c)
+{
+    int64_t left = (int64_t)(c->until_ms - connection_worker(c)->now_ms);
+    int64_t silence = connection_settings(c)->lingering_timeout_ms;
+    connection_set_timer(c, silence < left ? silence : left);
+}
+
 /*
  * A connection that is closed while the client still sends would be reset, and the reset would take the answer away
  * from the client (RFC 9112 section 9.6): so the sending side is closed and what arrives is thrown away for a while.
@@ -163,7 +171,7 @@ void connection_finish(struct connection *c)
     const struct settings *s = connection_settings(c);
     bool wanted = s->lingering_close == CONF_LINGERING_ALWAYS ||
                   (s->lingering_close == CONF_LINGERING_ON && c->linger_after);
-    if (!wanted || c->eof) {
+    if (!wanted || c->eof || s->lingering_time_ms == 0 || s->lingering_timeout_ms == 0) {
         connection_close(c);
         return;
     }
@@ -174,7 +182,7 @@ void connection_finish(struct connection *c)
     list_remove(&c->link);
     list_push_back(&w->idle, &c->link); /* it makes room first when connections run out */
     c->until_ms = w->now_ms + (uint64_t)s->lingering_time_ms;
-    connection_set_timer(c, s->lingering_timeout_ms);
+    connection_set_linger_timer(c);
 }
 
 /* Its time is over: reset_timedout_connection. */

@@ -186,6 +186,9 @@ void connection_close(struct connection *c);
 /* Its close will be a reset, where reset_timedout_connection says so. */
 void connection_reset(struct connection *c);
 
+/* Of a lingering connection: until when the next bytes must have come. */
+void connection_set_linger_timer(struct connection *c);
+
 /* Answered and all sent: closes, or lingers first. */
 void connection_finish(struct connection *c);
 const struct settings *connection_settings(const struct connection *c);
@@ -365,6 +368,13 @@ bool try_files_pass(struct connection *c);
 
 /* Takes the client's address from where these settings say. */
 void realip_apply(struct connection *c, const struct location *l);
+
+/*
+ * Whose request it is by r's header, if `address` of *len bytes is trusted: true sets *len and found, which is like the
+ * remote of an exchange.
+ */
+bool realip_find(const struct realip *r, const struct http_exchange *ex, const unsigned char *address, int *len,
+                 unsigned char found[18]);
 
 /* --- worker/limit.c --- */
 bool limit_open(struct worker *w);

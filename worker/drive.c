@@ -60,6 +60,8 @@ static bool use_head(struct connection *c, struct input *in)
     }
     if (head_len > 2)
         request_start(c, (struct slice){in->data, head_len});
+    if (c->dead) /* and with it its input */
+        return false;
     *in->scan = (struct http_scan){0};
     in->data += head_len;
     in->len -= head_len;
@@ -206,13 +208,18 @@ static void settle_head(struct connection *c)
     }
     list_push_back(&w->idle, &c->link);
     connection_show(c, SHM_CONNECTION_WAITING);
-    c->until_ms = w->now_ms + (uint64_t)connection_settings(c)->keepalive_min_timeout_ms;
-    connection_set_timer(c, connection_settings(c)->keepalive_timeout_ms);
+    const struct settings *s = connection_settings(c);
+    c->until_ms = w->now_ms + (uint64_t)(s->keepalive_min_timeout_ms < s->keepalive_timeout_ms
+                                             ? s->keepalive_min_timeout_ms
+                                             : s->keepalive_timeout_ms);
+    connection_set_timer(c, s->keepalive_timeout_ms);
 }
 
 static void watch(struct connection *c)
 {
-    bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && c->state != CONNECTION_BODY;
+    bool bounded =
+        c->state == CONNECTION_BODY || (c->state == CONNECTION_HEAD && !c->out); /* by limits of their own */
+    bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && !bounded;
     bool want_write = c->out || (c->state == CONNECTION_SEND && ((!c->job && !c->proxy) || c->more_later));
     full |= passes_body(c) && proxy_body_waits(c);
     int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled && !c->reading ? EV_WRITE : 0);
@@ -344,7 +351,7 @@ static void linger(struct connection *c)
     if (n > 0 && w->now_ms < c->until_ms)
         return; /* the others' turn */
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && w->now_ms < c->until_ms)
-        connection_set_timer(c, connection_settings(c)->lingering_timeout_ms);
+        connection_set_linger_timer(c);
     else
         connection_close(c);
 }

@@ -32,21 +32,21 @@ static bool parse(struct slice text, struct net_address *out)
     return !net_address_parse_literal((struct slice){bare, text.len + 2}, out);
 }
 
-static void take_address(struct http_exchange *ex, const struct net_address *a, bool has_port)
+/* As an exchange has it: address and port in network order. */
+static int pack(const struct net_address *a, bool has_port, unsigned char out[18])
 {
     uint16_t none = 0;
-    memset(ex->remote, 0, sizeof ex->remote);
+    memset(out, 0, 18);
     if (a->addr.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const void *)&a->addr;
-        memcpy(ex->remote, &in->sin_addr, 4);
-        memcpy(ex->remote + 16, has_port ? &in->sin_port : &none, 2);
-        ex->remote_len = 4;
-    } else {
-        const struct sockaddr_in6 *in = (const void *)&a->addr;
-        memcpy(ex->remote, &in->sin6_addr, 16);
-        memcpy(ex->remote + 16, has_port ? &in->sin6_port : &none, 2);
-        ex->remote_len = 16;
+        memcpy(out, &in->sin_addr, 4);
+        memcpy(out + 16, has_port ? &in->sin_port : &none, 2);
+        return 4;
     }
+    const struct sockaddr_in6 *in = (const void *)&a->addr;
+    memcpy(out, &in->sin6_addr, 16);
+    memcpy(out + 16, has_port ? &in->sin6_port : &none, 2);
+    return 16;
 }
 
 /* The last word of a list with commas, cut off. */
@@ -60,7 +60,7 @@ static struct slice cut_last(struct slice *list)
 }
 
 /* From the last address of the last line backwards: the first that is not trusted, or with `recursive` off the last. */
-static bool from_headers(struct http_exchange *ex, const struct realip *r)
+static bool from_headers(const struct http_exchange *ex, const struct realip *r, unsigned char out[18], int *len)
 {
     bool found = false;
     for (int i = ex->req.header_count - 1; i >= 0; i--) {
@@ -74,13 +74,19 @@ static bool from_headers(struct http_exchange *ex, const struct realip *r)
                 return found;
             bool has_port = word.data[word.len - 1] != ']' && memchr(word.data, ':', word.len) &&
                             (memchr(word.data, '.', word.len) || word.data[0] == '[');
-            take_address(ex, &address, has_port);
+            *len = pack(&address, has_port, out);
             found = true;
-            if (!r->recursive || !is_trusted(r, ex->remote, ex->remote_len))
+            if (!r->recursive || !is_trusted(r, out, *len))
                 return true;
         }
     }
     return found;
+}
+
+bool realip_find(const struct realip *r, const struct http_exchange *ex, const unsigned char *address, int *len,
+                 unsigned char found[18])
+{
+    return is_trusted(r, address, *len) && from_headers(ex, r, found, len);
 }
 
 static bool from_proxy_protocol(struct connection *c)
@@ -103,7 +109,7 @@ void realip_apply(struct connection *c, const struct location *l)
         return;
     const struct http_peer *direct = ex->peer(ex);
     bool changed =
-        slice_eq_nocase(r->header, SLICE("proxy_protocol")) ? from_proxy_protocol(c) : from_headers(ex, r);
+        slice_eq_nocase(r->header, SLICE("proxy_protocol")) ? from_proxy_protocol(c) : from_headers(ex, r, ex->remote, &ex->remote_len);
     if (!changed)
         return;
     ex->direct_addr = direct->remote_addr;

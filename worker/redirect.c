@@ -190,9 +190,12 @@ bool request_error_page(struct connection *c, int status)
     if (uri.len == 0 || (uri.data[0] == '@' && part_is_gone)) /* its request would lack a part of the body */
         return false;
     unsigned retry_after_s = ex->res.retry_after_s;
+    int shown = t->new_code > 0 ? t->new_code : status;
+    struct slice location = http_is_redirect(shown) ? ex->res.location : (struct slice){0};
     ex->in_error_page = ex->is_internal = true;
     http_response_reset(&ex->res);
-    ex->res.retry_after_s = retry_after_s; /* it belongs to the status, whatever page is shown */
+    ex->res.retry_after_s = retry_after_s; /* they belong to the status, whatever page is shown */
+    ex->res.location = location;
     exchange_drop_held(ex);
     if (uri.data[0] == '@') {
         ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
@@ -203,6 +206,9 @@ bool request_error_page(struct connection *c, int status)
     if (uri.data[0] != '/') { /* a URL: sends the client there */
         ex->res.location = uri;
         ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
+        ex->forced_status = 0;
+        ex->internal_redirects =
+            REDIRECTS_MAX + 1; /* a page for this redirect would be one again, for ever */
         request_answer(c, ex->res.status);
         return true;
     }

@@ -206,7 +206,9 @@ void request_run(struct connection *c)
     for (;;) {
         const struct location *l = c->location;
         if (c->ex->return_code == CLOSE_WITHOUT_ANSWER) {
-            connection_reset(c);
+            send_flush(c, false); /* earlier answers */
+            if (!c->dead)
+                connection_reset(c);
             connection_close(c);
             return;
         }
@@ -303,8 +305,9 @@ void request_answer(struct connection *c, int error)
     }
     if (error && request_error_page(c, error))
         return;
-    if (error && ex->forced_status && ex->in_error_page) /* the page itself failed: show the plain one */
-        error = ex->forced_status;
+    if (error && !(http_is_redirect(error) && http_is_redirect(ex->forced_status)))
+        ex->forced_status =
+            0; /* the page itself failed, or is a redirect: its own status counts, as in nginx */
     if (error && !make_error_page(c, error)) {
         connection_close(c);
         return;

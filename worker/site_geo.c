@@ -24,10 +24,15 @@ static void define(struct site *site, const struct conf_node *n, struct slice te
 struct geo_entry {
     struct net_mask mask;
     struct slice value;
+    int line; /* of two for the same network the later counts */
+    bool deleted;
 };
 
 struct geo {
     const struct http_template *source; /* NULL: the client's address */
+    struct realip proxies;              /* whose X-Forwarded-For is believed */
+    bool ranges;                        /* lines are for ranges of addresses */
+    int room;                           /* for entries, while they are read */
     struct geo_entry *entries;          /* by address family, length of the prefix, and address */
     int count;
     struct slice otherwise;
@@ -42,6 +47,28 @@ static int compare_entries(const void *a, const void *b)
     if (x->bits != y->bits)
         return y->bits - x->bits; /* the longest first */
     return memcmp(x->bytes, y->bytes, sizeof x->bytes);
+}
+
+/* The same network: the last line comes first. */
+static int compare_lines(const void *a, const void *b)
+{
+    const struct geo_entry *x = a, *y = b;
+    int order = compare_entries(a, b);
+    return order ? order : y->line - x->line;
+}
+
+/* One entry for each network, and none for those that are deleted. */
+static void keep_last_lines(struct geo *g)
+{
+    int kept = 0;
+    for (int i = 0; i < g->count; i++) {
+        if (i > 0 && compare_entries(&g->entries[i], &g->entries[i - 1]) == 0)
+            g->entries[i].line = -1; /* an earlier line for what comes before */
+    }
+    for (int i = 0; i < g->count; i++)
+        if (g->entries[i].line >= 0 && !g->entries[i].deleted)
+            g->entries[kept++] = g->entries[i];
+    g->count = kept;
 }
 
 /* Behind the entries of the same prefix length from `start` on. */
@@ -83,6 +110,7 @@ static struct slice get_geo(struct http_exchange *ex, const void *data)
 {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     const struct geo *g = data;
+    unsigned char forwarded[18];
     const unsigned char *address = ex->remote;
     int len = ex->remote_len;
     struct net_mask given;
@@ -92,6 +120,8 @@ static struct slice get_geo(struct http_exchange *ex, const void *data)
         address = given.bytes;
         len = given.len;
     }
+    if (g->proxies.mask_count && realip_find(&g->proxies, ex, address, &len, forwarded))
+        address = forwarded;
     if (len == 16 && memcmp(address, mapped, sizeof mapped) == 0) {
         address += sizeof mapped;
         len = 4;
@@ -100,35 +130,107 @@ static struct slice get_geo(struct http_exchange *ex, const void *data)
     return e ? e->value : g->otherwise;
 }
 
-static void add_geo_line(struct site *site, struct geo *g, const struct conf_node *line)
+static void add_entry(struct geo *g, struct geo_entry e)
 {
-    struct geo_entry *e = &g->entries[g->count];
-    if (line->nargs != 1 || line->has_block)
-        conf_error(&site->conf->errors, line,
-                   "invalid line in \"geo\"; write: NETWORK VALUE; or default VALUE;");
-    else if (slice_eq(line->name, SLICE("default")))
-        g->otherwise = line->args[0];
-    else if (!net_mask_parse(line->name, &e->mask))
-        conf_error(&site->conf->errors, line,
-                   "invalid network \"%.*s\" in \"geo\"; write ADDRESS or ADDRESS/BITS",
-                   SLICE_ARGS(line->name));
-    else {
-        e->value = line->args[0];
-        g->count++;
+    if (g->count == g->room) {
+        g->room = g->room ? 2 * g->room : 64;
+        g->entries = realloc(g->entries, (size_t)g->room * sizeof *g->entries);
+        if (!g->entries)
+            abort(); /* out of memory while reading a configuration */
     }
+    g->entries[g->count++] = e;
+}
+
+/* "10.0.0.1-10.0.3.255", as the networks that it is made of. */
+static bool add_range(struct geo *g, struct slice text, struct geo_entry e)
+{
+    struct net_mask first, last;
+    const char *dash = memchr(text.data, '-', text.len);
+    size_t n = dash ? (size_t)(dash - text.data) : text.len;
+    if (!dash || !net_mask_parse((struct slice){text.data, n}, &first) ||
+        !net_mask_parse(slice_from(text, n + 1), &last) || first.len != 4 || last.len != 4)
+        return false;
+    uint64_t from = ntohl(*(const uint32_t *)(const void *)first.bytes),
+             to = ntohl(*(const uint32_t *)(const void *)last.bytes);
+    if (from > to)
+        return false;
+    while (from <= to) {
+        int bits = 32;
+        while (bits > 0 && (from & ((uint64_t)1 << (32 - bits))) == 0 &&
+               from + ((uint64_t)2 << (32 - bits)) - 1 <= to)
+            bits--;
+        uint32_t network = htonl((uint32_t)from);
+        e.mask = (struct net_mask){.len = 4, .bits = bits};
+        memcpy(e.mask.bytes, &network, 4);
+        add_entry(g, e);
+        from += (uint64_t)1 << (32 - bits);
+    }
+    return true;
+}
+
+static void add_proxy(struct site *site, struct geo *g, const struct conf_node *line)
+{
+    struct net_mask *masks = site_array(site, g->proxies.mask_count + 1, sizeof *masks);
+    if (g->proxies.mask_count)
+        memcpy(masks, g->proxies.masks, (size_t)g->proxies.mask_count * sizeof *masks);
+    g->proxies.masks = masks;
+    if (net_mask_parse(line->args[0], &masks[g->proxies.mask_count]))
+        g->proxies.mask_count++;
+    else
+        conf_error(&site->conf->errors, line, "invalid network \"%.*s\" in \"geo\"; write ADDRESS or ADDRESS/BITS",
+                   SLICE_ARGS(line->args[0]));
+}
+
+/* ranges; proxy_recursive; */
+static bool take_flag(struct geo *g, const struct conf_node *line)
+{
+    bool ranges = slice_eq(line->name, SLICE("ranges")), recursive = slice_eq(line->name, SLICE("proxy_recursive"));
+    g->ranges |= ranges;
+    g->proxies.recursive |= recursive;
+    return line->nargs == 0 && (ranges || recursive);
+}
+
+static void add_geo_line(struct site *site, struct geo *g, const struct conf_node *line, int number)
+{
+    struct geo_entry e = {.line = number};
+    if (take_flag(g, line))
+        return;
+    if (line->nargs != 1 || line->has_block) {
+        conf_error(&site->conf->errors, line,
+                   "invalid line in \"geo\"; write: NETWORK VALUE; default VALUE; delete NETWORK; proxy NETWORK; "
+                   "proxy_recursive; or ranges;");
+        return;
+    }
+    e.deleted = slice_eq(line->name, SLICE("delete"));
+    struct slice network = e.deleted ? line->args[0] : line->name;
+    e.value = line->args[0];
+    if (slice_eq(line->name, SLICE("default")))
+        g->otherwise = line->args[0];
+    else if (slice_eq(line->name, SLICE("proxy")))
+        add_proxy(site, g, line);
+    else if (g->ranges ? !add_range(g, network, e) : !net_mask_parse(network, &e.mask))
+        conf_error(&site->conf->errors, line, "invalid network \"%.*s\" in \"geo\"; write %s", SLICE_ARGS(network),
+                   g->ranges ? "FIRST-LAST, two addresses of IPv4" : "ADDRESS or ADDRESS/BITS");
+    else if (!g->ranges)
+        add_entry(g, e);
 }
 
 static void build_geo(struct site *site, const struct conf_node *n)
 {
     struct geo *g = site_array(site, 1, sizeof *g);
-    int count = 0;
-    for (const struct conf_node *line = n->children; line; line = line->next)
-        count++;
+    int number = 0;
     g->otherwise = SLICE("");
-    g->entries = site_array(site, count, sizeof *g->entries);
+    g->proxies.header = SLICE("X-Forwarded-For");
     for (const struct conf_node *line = n->children; line; line = line->next)
-        add_geo_line(site, g, line);
-    qsort(g->entries, (size_t)g->count, sizeof *g->entries, compare_entries);
+        add_geo_line(site, g, line, number++);
+    if (g->count)
+        qsort(g->entries, (size_t)g->count, sizeof *g->entries, compare_lines);
+    keep_last_lines(g);
+    struct geo_entry *kept = site_array(site, g->count, sizeof *kept);
+    if (g->count)
+        memcpy(kept, g->entries, (size_t)g->count * sizeof *kept);
+    free(g->entries);
+    g->entries = kept;
     if (n->nargs == 2)
         g->source = site_compile(site, n->args[0], n);
     define(site, n, n->args[n->nargs - 1], get_geo, g);

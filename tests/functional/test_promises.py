@@ -80,9 +80,9 @@ def test_sendfile_off_keeps_later_requests(weir, pour):
 @pytest.mark.parametrize("framing", ["length", "chunked", "file"])
 def test_error_page_without_the_body(weir, pour, framing):
     """A handler that serves as error page sees no part of a body that was not kept for it."""
-    weir.expect_log("too large|asked to")
+    weir.expect_log("too large|asked to|No such file")
     serve(weir, pour, """location /page { handler count_body; }
-        location /static { root html; error_page 405 = /page; }
+        location /static { root html; error_page 404 405 = /page; }
         location /small { handler count_body; client_max_body_size 10; error_page 413 = /page; }
         location /fails { handler give_up; client_body_buffer_size 1k; error_page 500 = /page; }""")
     body = os.urandom(9000 if framing == "file" else 900)
