@@ -334,6 +334,9 @@ struct settings {
     const struct conf_node *auth_basic, *auth_basic_user_file, *auth_request;
     struct conf_lines *auth_request_sets;
     int64_t auth_delay_ms;
+    struct conf_lines *valid_referers;
+    const struct conf_node *secure_link, *secure_link_md5;
+    struct slice secure_link_secret;
     int64_t satisfy; /* enum conf_satisfy */
     const struct conf_node *expires;
     int64_t etag;

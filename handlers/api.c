@@ -13,7 +13,7 @@
 
 static const char *text_of(weir_request *r, struct slice s)
 {
-    struct slice copy = arena_dup(&r->ex->arena, s);
+    struct slice copy = arena_dup(job_arena(r), s);
     if (!copy.data)
         weir_fail(r, "out of memory");
     return copy.data;
@@ -42,12 +42,12 @@ const char *weir_arg(weir_request *r, const char *name)
         size_t n = amp ? (size_t)(amp - args.data) : args.len;
         const char *equals = memchr(args.data, '=', n);
         size_t key_len = equals ? (size_t)(equals - args.data) : n;
-        struct slice key = http_decode(&r->ex->arena, (struct slice){args.data, key_len}, true);
+        struct slice key = http_decode(job_arena(r), (struct slice){args.data, key_len}, true);
         if (!key.data)
             weir_fail(r, "out of memory");
         if (slice_eq(key, wanted)) {
             struct slice raw = equals ? (struct slice){equals + 1, n - key_len - 1} : SLICE("");
-            return text_of(r, http_decode(&r->ex->arena, raw, true));
+            return text_of(r, http_decode(job_arena(r), raw, true));
         }
         args = slice_from(args, amp ? n + 1 : n);
     }
@@ -100,7 +100,7 @@ int weir_client_gone(weir_request *r)
 
 void *weir_alloc(weir_request *r, size_t bytes)
 {
-    void *p = arena_alloc(&r->ex->arena, bytes);
+    void *p = arena_alloc(job_arena(r), bytes);
     if (!p)
         weir_fail(r, "out of memory");
     return p;
@@ -136,7 +136,7 @@ int weir_set_header(weir_request *r, const char *name, const char *value)
     v = slice_of(text_of(r, v));
     if (slice_eq_nocase(n, SLICE("Content-Type")))
         r->ex->res.content_type = v;
-    else if (!http_add_header(&r->ex->res, &r->ex->arena, n, v))
+    else if (!http_add_header(&r->ex->res, job_arena(r), n, v))
         weir_fail(r, "out of memory");
     return 0;
 }

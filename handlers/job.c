@@ -7,6 +7,8 @@
 
 #include <sys/mman.h>
 
+enum { LATE_ARENA_BYTES = 1024 };
+
 void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler,
               void *settings)
 {
@@ -16,6 +18,12 @@ void job_init(struct weir_request *job, struct http_exchange *ex, const struct w
     job->task.run = job_run;
     gate_init(&job->gate);
     list_init(&job->orphan);
+    arena_init(&job->late, LATE_ARENA_BYTES);
+}
+
+struct arena *job_arena(struct weir_request *job)
+{
+    return job->streaming ? &job->late : &job->ex->arena;
 }
 
 void job_run(struct pool_task *task)
@@ -33,6 +41,7 @@ void job_release(struct weir_request *job)
         munmap(job->mapped_body, job->mapped_bytes);
     buf_free(&job->body);
     buf_free(&job->pending);
+    arena_free(&job->late);
     gate_destroy(&job->gate);
 }
 
@@ -65,6 +74,8 @@ bool job_take_output(struct weir_request *job, struct buf *out)
 /* Moves what was written to the loop's side; waits while the loop is too far behind. */
 static int hand_over(weir_request *r)
 {
+    if (!r->streaming)
+        r->ex->peer(r->ex); /* for weir_log, which must not make it any more */
     r->streaming = true;
     gate_lock(&r->gate);
     while (!r->gone && buf_len(&r->pending) > JOB_AHEAD_MAX)

@@ -27,8 +27,9 @@ struct weir_request {
     struct buf body;      /* the thread's: written and not yet handed over */
     void *mapped_body;
     size_t mapped_bytes;
-    bool streaming;                           /* the thread's: the head has been handed over */
-    _Atomic bool gone;                        /* set by the loop: nobody waits for the answer any more */
+    bool streaming;    /* the thread's: the head has been handed over, and the exchange's arena with it */
+    struct arena late; /* the thread's from then on */
+    _Atomic bool gone; /* set by the loop: nobody waits for the answer any more */
     void (*output)(struct weir_request *job); /* tells the loop of new pending output; from the thread */
     /* under the gate */
     struct gate gate;
@@ -48,6 +49,9 @@ void job_init(struct weir_request *job, struct http_exchange *ex, const struct w
 
 /* The pool task's run: calls the handler. */
 void job_run(struct pool_task *task);
+
+/* What the handler's thread may allocate from. */
+struct arena *job_arena(struct weir_request *job);
 
 /* Frees what is outside the arena. After the task has ended. */
 void job_release(struct weir_request *job);

@@ -176,10 +176,18 @@ static int add_whole(struct http_exchange *ex, const struct settings *s, const s
     return add_all(ex, s, e);
 }
 
+static bool names(const struct conf_node *charset)
+{
+    return charset && !slice_eq(charset->args[0], SLICE("off"));
+}
+
 /* What is sent is not what the file has: ranges of it mean nothing. */
 static bool is_rewritten(const struct settings *s, struct slice type)
 {
-    return s->sub_filters && conf_lists_type(s->sub_filter_types, "text/html", type);
+    bool subs = s->sub_filters && conf_lists_type(s->sub_filter_types, "text/html", type);
+    return subs || (names(s->charset) && names(s->source_charset) &&
+                    !slice_eq_nocase(s->charset->args[0], s->source_charset->args[0]) &&
+                    conf_lists_charset_type(s, type));
 }
 
 static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)

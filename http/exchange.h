@@ -117,16 +117,17 @@ struct http_exchange {
     int auth_status;                        /* and how */
     struct auth_detour
         *detour; /* worker/auth_request.c: the request, while another one stands in its place; or NULL */
-    int delayed_status;       /* auth_delay: the answer, once its time has come */
-    bool path_is_final;       /* by rewrite ... break: proxy_pass passes it on as it is */
-    bool rewritten;           /* the path is no longer that of the request line */
-    int map_depth;            /* maps being looked up: bounded, so that they cannot go round */
-    int return_code;          /* of "return", for this location; 0: none */
-    const void *return_text;  /* a struct http_template, or NULL */
-    const void *location;     /* for variables */
-    struct slice *set_values; /* of variables that `set` makes; NULL: none is set yet */
-    const void *server;       /* the server block: for named locations */
-    int internal_redirects;   /* bounded, so that error pages cannot go round */
+    struct slice secure_link_expires; /* once $secure_link has been asked for */
+    int delayed_status;               /* auth_delay: the answer, once its time has come */
+    bool path_is_final;               /* by rewrite ... break: proxy_pass passes it on as it is */
+    bool rewritten;                   /* the path is no longer that of the request line */
+    int map_depth;                    /* maps being looked up: bounded, so that they cannot go round */
+    int return_code;                  /* of "return", for this location; 0: none */
+    const void *return_text;          /* a struct http_template, or NULL */
+    const void *location;             /* for variables */
+    struct slice *set_values;         /* of variables that `set` makes; NULL: none is set yet */
+    const void *server;               /* the server block: for named locations */
+    int internal_redirects;           /* bounded, so that error pages cannot go round */
 };
 
 /* $request_id: the client's X-Request-ID where that is well-formed, else a random one. $traceparent: likewise. */

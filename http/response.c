@@ -101,6 +101,20 @@ bool http_add_header(struct http_response *res, struct arena *arena, struct slic
     return true;
 }
 
+void http_drop_header(struct http_response *res, struct slice name)
+{
+    struct http_response_header **link = &res->headers;
+    res->last_header = NULL;
+    while (*link) {
+        if (slice_eq_nocase((*link)->header.name, name)) {
+            *link = (*link)->next;
+            continue;
+        }
+        res->last_header = *link;
+        link = &(*link)->next;
+    }
+}
+
 bool http_add_trailer(struct http_response *res, struct arena *arena, struct slice name, struct slice value)
 {
     struct http_response_header *h = arena_alloc(arena, sizeof *h);

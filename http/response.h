@@ -58,6 +58,9 @@ void http_response_init(struct http_response *res);
 /* Appends a header; name and value must live as long as the exchange. False when memory is out. */
 bool http_add_header(struct http_response *res, struct arena *arena, struct slice name, struct slice value);
 
+/* Takes every header of that name away. */
+void http_drop_header(struct http_response *res, struct slice name);
+
 /* Remembers a trailer that has been sent. False when memory is out. */
 bool http_add_trailer(struct http_response *res, struct arena *arena, struct slice name, struct slice value);
 

@@ -10,42 +10,94 @@
 
 #include <errno.h>
 #include <iconv.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { CHARACTER_BYTES = 16, STEP_BYTES = 16 << 10 };
 
+/* Between the two it is UTF-32, so that a character that one of them has not is known as one, whatever state they are in. */
+static const char between[] = "UTF-32LE";
+
 struct charset_filter {
     struct body_filter filter; /* first */
-    iconv_t how;
-    struct buf held; /* the beginning of a character */
+    iconv_t decode, encode;
+    struct buf held;  /* the beginning of a character */
+    struct buf chars; /* UTF-32 */
     struct buf out;
 };
 
-/* Converts s->held; what is left there is the beginning of a character. */
+/* As much of `from` as goes, behind `to`. Returns 0, or why it stopped: EILSEQ, EINVAL or ENOMEM. */
+static int step(iconv_t how, struct buf *from, struct buf *to)
+{
+    while (buf_len(from) > 0) {
+        if (!buf_reserve(to, STEP_BYTES))
+            return ENOMEM;
+        char *in = from->data + from->start, *out = to->data + to->end;
+        size_t in_left = buf_len(from), out_left = to->cap - to->end;
+        size_t before_in = in_left, before_out = out_left;
+        int why = iconv(how, &in, &in_left, &out, &out_left) == (size_t)-1 ? errno : 0;
+        to->end += before_out - out_left;
+        buf_consume(from, before_in - in_left);
+        if (why && why != E2BIG)
+            return why;
+    }
+    return 0;
+}
+
+static bool append_char(struct buf *chars, unsigned char c)
+{
+    return buf_append(chars, (const char[]){(char)c, 0, 0, 0}, 4);
+}
+
+/* What is no character becomes a question mark. What is left in s->held is the beginning of one. */
+static bool decode(struct charset_filter *s, bool at_end)
+{
+    int why;
+    while ((why = step(s->decode, &s->held, &s->chars)) != 0) {
+        if (why == ENOMEM)
+            return false;
+        if (why == EINVAL && !at_end && buf_len(&s->held) < CHARACTER_BYTES)
+            return true;
+        buf_consume(&s->held, 1);
+        if (!append_char(&s->chars, '?'))
+            return false;
+    }
+    return true;
+}
+
+/* What the character set has not is written as HTML has it, as in nginx. */
+static bool encode_number(struct charset_filter *s)
+{
+    const unsigned char *c = (const unsigned char *)s->chars.data + s->chars.start;
+    char text[16];
+    struct buf chars = {0};
+    int n = snprintf(text, sizeof text, "&#%lu;",
+                     c[0] | (unsigned long)c[1] << 8 | (unsigned long)c[2] << 16 | (unsigned long)c[3] << 24);
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++)
+        ok = append_char(&chars, (unsigned char)text[i]);
+    ok = ok && step(s->encode, &chars, &s->out) != ENOMEM;
+    buf_free(&chars);
+    buf_consume(&s->chars, 4);
+    return ok;
+}
+
 static bool convert(struct charset_filter *s, bool at_end)
 {
+    int why;
     s->out.start = s->out.end = 0;
-    while (buf_len(&s->held) > 0) {
-        if (!buf_reserve(&s->out, STEP_BYTES))
+    if (!decode(s, at_end))
+        return false;
+    while ((why = step(s->encode, &s->chars, &s->out)) != 0)
+        if (why == ENOMEM || !encode_number(s))
             return false;
-        char *in = s->held.data + s->held.start, *out = s->out.data + s->out.end;
-        size_t in_left = buf_len(&s->held), out_left = s->out.cap - s->out.end - CHARACTER_BYTES;
-        size_t before_in = in_left, before_out = out_left;
-        size_t result = iconv(s->how, &in, &in_left, &out, &out_left);
-        s->out.end += before_out - out_left;
-        buf_consume(&s->held, before_in - in_left);
-        if (result != (size_t)-1 || errno == E2BIG)
-            continue;
-        if (errno == EINVAL && !at_end && buf_len(&s->held) < CHARACTER_BYTES)
-            return true;
-        buf_consume(&s->held, 1); /* no character of the one set, or not to be had in the other */
-        s->out.data[s->out.end++] = '?';
-    }
+    if (!at_end)
+        return true;
+    if (!buf_reserve(&s->out, CHARACTER_BYTES))
+        return false;
     char *out = s->out.data + s->out.end; /* some character sets have to be left at the end */
-    size_t out_left = at_end && buf_reserve(&s->out, CHARACTER_BYTES) ? CHARACTER_BYTES : 0,
-           before = out_left;
-    if (out_left)
-        iconv(s->how, NULL, NULL, (out = s->out.data + s->out.end, &out), &out_left);
+    size_t out_left = s->out.cap - s->out.end, before = out_left;
+    iconv(s->encode, NULL, NULL, &out, &out_left);
     s->out.end += before - out_left;
     return true;
 }
@@ -60,37 +112,40 @@ static bool pass(struct connection *c, struct body_filter *f, struct slice in, e
 static void free_filter(struct body_filter *f)
 {
     struct charset_filter *s = (struct charset_filter *)f;
-    iconv_close(s->how);
+    if (s->decode != (iconv_t)-1)
+        iconv_close(s->decode);
+    if (s->encode != (iconv_t)-1)
+        iconv_close(s->encode);
     buf_free(&s->held);
+    buf_free(&s->chars);
     buf_free(&s->out);
     free(s);
 }
 
-static void add_conversion(struct connection *c, struct slice from, struct slice to)
+/* NULL: one of them is not known, or out of memory. */
+static struct body_filter *new_filter(struct http_exchange *ex, struct slice from, struct slice to)
 {
-    struct http_exchange *ex = c->ex;
     struct slice f = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(from)),
                  t = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(to));
-    iconv_t how = f.data && t.data ? iconv_open(t.data, f.data) : (iconv_t)-1;
-    struct charset_filter *s = how == (iconv_t)-1 ? NULL : calloc(1, sizeof *s);
-    if (!s) {
-        http_log(ex, LOG_LEVEL_ERROR, "cannot convert from charset \"%.*s\" to \"%.*s\"", SLICE_ARGS(from),
-                 SLICE_ARGS(to));
-        if (how != (iconv_t)-1)
-            iconv_close(how);
-        return;
-    }
+    struct charset_filter *s = f.data && t.data ? calloc(1, sizeof *s) : NULL;
+    if (!s)
+        return NULL;
     s->filter = (struct body_filter){.pass = pass, .free = free_filter};
-    s->how = how;
-    filter_add(ex, &s->filter);
+    s->decode = iconv_open(between, f.data);
+    s->encode = iconv_open(t.data, between);
+    if (s->decode != (iconv_t)-1 && s->encode != (iconv_t)-1)
+        return &s->filter;
+    http_log(ex, LOG_LEVEL_ERROR, "cannot convert from charset \"%.*s\" to \"%.*s\"", SLICE_ARGS(from),
+             SLICE_ARGS(to));
+    free_filter(&s->filter);
+    return NULL;
 }
 
-/* The value of Content-Type's charset; *bare becomes the type without its parameters. data NULL: it names none. */
-static struct slice named_charset(struct slice type, struct slice *bare)
+/* The value of Content-Type's charset. data NULL: it names none. */
+static struct slice named_charset(struct slice type)
 {
-    const char *semicolon = type.len ? memchr(type.data, ';', type.len) : NULL;
-    *bare = slice_trim((struct slice){type.data, semicolon ? (size_t)(semicolon - type.data) : type.len});
-    for (size_t i = bare->len; i + 8 < type.len; i++) {
+    const char *semicolon = memchr(type.data, ';', type.len);
+    for (size_t i = semicolon ? (size_t)(semicolon - type.data) : type.len; i + 8 < type.len; i++) {
         struct slice rest = slice_from(type, i);
         if (strncasecmp(rest.data, "charset=", 8) != 0)
             continue;
@@ -113,8 +168,18 @@ static bool has_encoding(const struct http_response *res)
     return false;
 }
 
-static const char usual_types[] =
-    "text/html text/xml text/plain text/vnd.wap.wml application/javascript application/rss+xml";
+/* The type with its parameters, but for the charset that it named. */
+static struct slice with_charset(struct arena *arena, struct slice type, struct slice named, struct slice to)
+{
+    if (!named.data)
+        return arena_printf(arena, "%.*s; charset=%.*s", SLICE_ARGS(type), SLICE_ARGS(to));
+    bool quoted = named.data[-1] == '"';
+    size_t before = (size_t)(named.data - type.data) - quoted;
+    struct slice rest = slice_from(named, named.len);
+    rest.len = (size_t)(type.data + type.len - rest.data);
+    rest = slice_from(rest, quoted && rest.len);
+    return arena_printf(arena, "%.*s%.*s%.*s", (int)before, type.data, SLICE_ARGS(to), SLICE_ARGS(rest));
+}
 
 /* What there is already stays, but for an upstream's with override_charset. */
 void charset_decide(struct connection *c)
@@ -123,26 +188,35 @@ void charset_decide(struct connection *c)
     struct http_response *res = &ex->res;
     const struct location *l = c->location;
     const struct settings *s = l->settings;
-    struct slice bare, from;
-    if (!l->charset || has_encoding(res) || res->content_type.len == 0 || res->status == 204)
+    struct slice type = res->content_type;
+    if (!l->charset || has_encoding(res) || type.len == 0 || res->status == 204 ||
+        (type.len > 10 && strncasecmp(type.data, "multipart/", 10) == 0))
         return;
-    struct slice to = http_template_expand(l->charset, ex), named = named_charset(res->content_type, &bare);
+    struct slice to = http_template_expand(l->charset, ex), named = named_charset(type);
     bool overrides = named.data && c->proxy && s->override_charset;
-    const char *always = s->charset_types ? "text/html" : usual_types;
     if (to.len == 0 || slice_eq(to, SLICE("off")) || (named.data && !overrides) || !http_is_token(to) ||
-        !conf_lists_type(s->charset_types, always, res->content_type))
+        !conf_lists_charset_type(s, type))
         return;
-    from = named.data ? named : l->source_charset ? http_template_expand(l->source_charset, ex) : named;
-    struct slice type = arena_printf(&ex->arena, "%.*s; charset=%.*s", SLICE_ARGS(bare), SLICE_ARGS(to));
-    if (!type.data)
-        return;
+    struct slice from = named;
+    if (!named.data && l->source_charset)
+        from = http_template_expand(l->source_charset, ex);
+    bool converts =
+        from.len && !slice_eq(from, SLICE("off")) && !slice_eq_nocase(from, to) && res->content_length != 0;
+    struct body_filter *f = converts ? new_filter(ex, from, to) : NULL;
+    type = with_charset(&ex->arena, type, named, to);
+    if ((converts && !f) || !type.data) {
+        if (f)
+            f->free(f);
+        return; /* it stays what it is, and is not said to be anything else */
+    }
     res->content_type = type;
-    if (from.len == 0 || slice_eq(from, SLICE("off")) || slice_eq_nocase(from, to) ||
-        res->content_length == 0)
+    if (!f)
         return;
-    if (ex->req.method != HTTP_HEAD && res->status != 304)
-        add_conversion(c, from, to);
-    if (ex->filters || ex->req.method == HTTP_HEAD)
+    if (ex->req.method == HTTP_HEAD || res->status == 304)
+        f->free(f);
+    else
+        filter_add(ex, f);
+    if (res->status != 304)
         filter_changes_body(ex);
 }
 

@@ -32,6 +32,7 @@ void filter_changes_body(struct http_exchange *ex)
 {
     ex->res.content_length = HTTP_LENGTH_UNKNOWN;
     ex->res.accept_ranges = false;
+    http_drop_header(&ex->res, SLICE("Accept-Ranges")); /* an upstream's */
     weaken_etag(ex);
 }
 
@@ -54,6 +55,19 @@ bool filter_is_pending(const struct http_exchange *ex)
         if (f->pending)
             return true;
     return false;
+}
+
+bool filter_is_full(const struct http_exchange *ex)
+{
+    for (const struct body_filter *f = ex->filters; f; f = f->next)
+        if (f->full)
+            return true;
+    return false;
+}
+
+bool filter_go_on(struct connection *c)
+{
+    return filter_stretch(c, (struct slice){0});
 }
 
 bool filter_flush(struct connection *c)

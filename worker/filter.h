@@ -22,6 +22,7 @@ struct body_filter {
     bool (*pass)(struct connection *c, struct body_filter *f, struct slice in, enum filter_mode mode);
     void (*free)(struct body_filter *f);
     bool pending; /* something has come in that FILTER_FLUSH would bring out */
+    bool full;    /* it has put off some of what came in: filter_go_on is to be called before more comes */
     struct body_filter *next;
 };
 
@@ -48,6 +49,11 @@ bool filter_flush(struct connection *c);
 bool filter_finish(struct connection *c);
 
 bool filter_is_pending(const struct http_exchange *ex);
+
+/* One step of what was put off. False: out of memory. */
+bool filter_is_full(const struct http_exchange *ex);
+bool filter_go_on(struct connection *c);
+
 void filter_free(struct http_exchange *ex);
 
 #endif

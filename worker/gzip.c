@@ -14,6 +14,7 @@
 
 enum {
     STEP_BYTES = 32 << 10,
+    CHUNK_BYTES = 4 << 10, /* less waits for more, or for a flush */
     GZIP_WINDOW = 16 /* zlib: a gzip header instead of its own */,
     WINDOW_BITS = 15,
     MEMORY_LEVEL = 8
@@ -98,7 +99,6 @@ static bool pass(struct connection *c, struct body_filter *f, struct slice in, e
 {
     struct gzip_filter *g = (struct gzip_filter *)f;
     int flush = mode == FILTER_MORE ? Z_NO_FLUSH : mode == FILTER_FLUSH ? Z_SYNC_FLUSH : Z_FINISH;
-    g->out.start = g->out.end = 0;
     if (mode == FILTER_FLUSH && in.len == 0 && !f->pending)
         return true;
     f->pending = mode == FILTER_MORE;
@@ -106,7 +106,11 @@ static bool pass(struct connection *c, struct body_filter *f, struct slice in, e
         return false;
     c->ex->gzip_in = g->z.total_in;
     c->ex->gzip_out = g->z.total_out;
-    return filter_next(c, f, buf_slice(&g->out), mode);
+    if (mode == FILTER_MORE && buf_len(&g->out) < CHUNK_BYTES)
+        return true; /* as zlib's own header of ten bytes */
+    bool ok = filter_next(c, f, buf_slice(&g->out), mode);
+    g->out.start = g->out.end = 0;
+    return ok;
 }
 
 static void free_filter(struct body_filter *f)

@@ -12,23 +12,9 @@ static bool is_ordinary(int status)
            http_is_redirect(status);
 }
 
-static void drop_header(struct http_response *res, struct slice name)
-{
-    struct http_response_header **link = &res->headers;
-    res->last_header = NULL;
-    while (*link) {
-        if (slice_eq_nocase((*link)->header.name, name)) {
-            *link = (*link)->next;
-            continue;
-        }
-        res->last_header = *link;
-        link = &(*link)->next;
-    }
-}
-
 static bool replace(struct http_exchange *ex, struct slice name, struct slice value)
 {
-    drop_header(&ex->res, name);
+    http_drop_header(&ex->res, name);
     return value.data && http_add_header(&ex->res, &ex->arena, name, value);
 }
 

@@ -389,6 +389,14 @@ bool offload_pull(struct connection *c)
     c->more_later = connection_worker(c)->streamed_bytes >= SEND_AT_ONCE_BYTES;
     if (c->more_later)
         return false; /* the others' turn; the socket says when to go on */
+    if (send_allowance(c) == 0)
+        return false; /* limit_rate: a timer brings us back */
+    if (filter_is_full(c->ex)) {
+        bool ok = filter_go_on(c);
+        if (!ok)
+            connection_close(c);
+        return ok;
+    }
     if (job_take_output(job, &stretch)) {
         bool ok = send_stretch(c, buf_slice(&stretch));
         buf_free(&stretch);

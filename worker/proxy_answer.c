@@ -3,6 +3,8 @@
  */
 #include "worker/proxy_internal.h"
 
+#include "worker/filter.h"
+
 #include <stddef.h>
 
 /* --- which headers --- */
@@ -262,7 +264,7 @@ static void answer(struct proxy *p)
     request_answer(c, 0);
     if (!c->dead && c->state == CONNECTION_SEND && buf_len(&p->in) <= PROXY_HEAD_AND_BODY_BYTES)
         while (!c->dead && c->proxy == p && p->state != PROXY_TUNNEL &&
-               (buf_len(&p->in) > 0 || p->state == PROXY_END) && proxy_pull(c)) {
+               (buf_len(&p->in) > 0 || p->state == PROXY_END) && !filter_is_full(c->ex) && proxy_pull(c)) {
         }
     connection_drive(c);
 }

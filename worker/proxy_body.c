@@ -396,6 +396,15 @@ static bool pass_file(struct proxy *p, uint64_t most)
     return true;
 }
 
+/* What a filter has not got to yet. */
+static bool pass_put_off(struct connection *c)
+{
+    bool ok = filter_go_on(c);
+    if (!ok)
+        connection_close(c);
+    return ok;
+}
+
 /* The client has taken something: the upstream may be read again. */
 static void resume(struct proxy *p)
 {
@@ -416,7 +425,7 @@ bool proxy_pull(struct connection *c)
     struct proxy *p = c->proxy;
     if (spooled(p) == 0)
         empty_file(p);
-    bool waits = buf_len(&p->in) > 0 || spooled(p) > 0;
+    bool full = filter_is_full(c->ex), waits = full || buf_len(&p->in) > 0 || spooled(p) > 0;
     c->more_later = false;
     if (p->state == PROXY_TUNNEL) {
         c->state = CONNECTION_TUNNEL;
@@ -431,7 +440,7 @@ bool proxy_pull(struct connection *c)
             connection_set_timer(c, connection_settings(c)->send_timeout_ms);
             return false;
         }
-        bool went = buf_len(&p->in) > 0 ? pass_memory(p, most) : pass_file(p, most);
+        bool went = full ? pass_put_off(c) : buf_len(&p->in) > 0 ? pass_memory(p, most) : pass_file(p, most);
         if (went && p->paused)
             resume(p);
         return went;

@@ -348,7 +348,7 @@ void request_answer(struct connection *c, int error)
     }
     if (c->job || c->proxy)
         return; /* streams; worker/offload.c or worker/proxy.c goes on */
-    if (ex->filters || ex->res.chunked)
+    if (!ex->res.no_body && (ex->filters || ex->res.chunked))
         send_pieces(c);
     else if (append_whole_body(c, send_buffer(c)))
         request_done(c);

@@ -156,13 +156,14 @@ uint64_t send_allowance(struct connection *c)
     return 0;
 }
 
-/* The next bytes of the body's first piece: at most COPY_BYTES. Empty: the file is shorter than it was. */
-static struct slice take_piece(struct connection *c)
+/* The next bytes of the body's first piece: at most COPY_BYTES, and what limit_rate allows. Empty: the file is shorter than it was. */
+static struct slice take_piece(struct connection *c, uint64_t allowed)
 {
     struct http_exchange *ex = c->ex;
     static char bytes[COPY_BYTES];
     struct http_piece *p = ex->res.body;
     size_t most = p->len < COPY_BYTES ? (size_t)p->len : COPY_BYTES;
+    most = most < allowed ? most : (size_t)allowed;
     struct slice stretch = {p->data, most};
     if (p->fd >= 0) {
         ssize_t n = pread(p->fd, bytes, aio_limit(c, p, most), p->offset);
@@ -194,15 +195,17 @@ bool send_end(struct connection *c, struct slice passed_on)
 bool send_pieces(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    if (connection_worker(c)->streamed_bytes >= FILTERED_AT_ONCE_BYTES || send_allowance(c) == 0)
+    uint64_t allowed = 0;
+    if (connection_worker(c)->streamed_bytes >= FILTERED_AT_ONCE_BYTES || (allowed = send_allowance(c)) == 0)
         return false; /* the others' turn */
-    if (ex->res.body && !aio_ready(c, ex->res.body))
+    bool full = filter_is_full(ex);
+    if (ex->res.body && !full && !aio_ready(c, ex->res.body))
         return false;
-    struct slice stretch = ex->res.body ? take_piece(c) : (struct slice){0};
-    bool ok = stretch.len ? send_stretch(c, stretch) : !ex->res.body;
+    struct slice stretch = ex->res.body && !full ? take_piece(c, allowed) : (struct slice){0};
+    bool ok = full ? filter_go_on(c) : stretch.len ? send_stretch(c, stretch) : !ex->res.body;
     connection_worker(c)->streamed_bytes += stretch.len;
     set_send_timer(c);
-    if (ok && !ex->res.body) {
+    if (ok && !ex->res.body && !filter_is_full(ex)) {
         ok = send_end(c, (struct slice){0});
         if (ok)
             request_done(c);

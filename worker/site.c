@@ -174,6 +174,13 @@ static struct location *build_location(struct site *site, const struct conf_loca
     if (c->settings.sub_filters)
         site_build_subs(site, l, c->settings.sub_filters);
     site_build_charset(site, l);
+    if (c->settings.valid_referers)
+        site_build_referers(site, l, c->settings.valid_referers);
+    if (c->settings.secure_link)
+        l->secure_link = site_compile(site, c->settings.secure_link->args[0], c->settings.secure_link);
+    if (c->settings.secure_link_md5)
+        l->secure_link_md5 =
+            site_compile(site, c->settings.secure_link_md5->args[0], c->settings.secure_link_md5);
     if (c->settings.expires)
         l->expires = site_build_expires(site, c->settings.expires);
     l->access = site_build_access(site, c->settings.access);
@@ -392,6 +399,8 @@ void site_free(struct site *site)
     site_free_rewrites(site);
     site_free_maps(site);
     site_free_ops(site);
+    for (struct location *l = site->made; l; l = l->next_made)
+        site_free_referers(l);
     for (struct location *l = site->made; l; l = l->next_made)
         if (l->handler_settings && l->handler->free)
             l->handler->free(l->handler_settings);

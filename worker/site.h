@@ -264,12 +264,14 @@ struct location {
     int added_count, trailer_count;
     struct substitution *subs; /* sub_filter */
     int sub_count;
-    const struct http_template *charset, *source_charset; /* NULL: none */
-    struct rewrite_op *ops;                               /* NULL: none */
-    struct try_files *try_files;                          /* NULL: none */
-    bool keeps_body;                                      /* something may read the request's body */
-    bool internal;                                        /* for other locations only */
-    struct slice name;                                    /* the pattern, or "@name" of a named one */
+    const struct http_template *charset, *source_charset;      /* NULL: none */
+    struct referers *referers;                                 /* valid_referers; NULL: none */
+    const struct http_template *secure_link, *secure_link_md5; /* NULL: none */
+    struct rewrite_op *ops;                                    /* NULL: none */
+    struct try_files *try_files;                               /* NULL: none */
+    bool keeps_body;                                           /* something may read the request's body */
+    bool internal;                                             /* for other locations only */
+    struct slice name;                                         /* the pattern, or "@name" of a named one */
     struct location *next_named;
     struct location *next_slashed;
     struct access_log *access_logs;
@@ -342,6 +344,16 @@ struct upstream *site_find_upstream(const struct site *site, struct slice name);
 /* Named groups of a regular expression may be used before it. */
 void site_collect_groups(struct site *site, struct slice pattern);
 void site_name_variables(struct site *site);
+void site_name_referers(struct site *site);
+void site_name_secure_links(struct site *site);
+
+/* A variable of the server's own that has to know the location. */
+void site_define(struct site *site, const char *name,
+                 struct slice (*get)(struct http_exchange *ex, const void *data));
+struct http_regex *site_compile_regex(struct site *site, struct slice text, bool no_case,
+                                      const struct conf_node *n);
+void site_build_referers(struct site *site, struct location *l, const struct conf_lines *lines);
+void site_free_referers(struct location *l);
 void site_name_sets(struct site *site);
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
 struct location_auth *site_build_auth(struct site *site, const struct settings *s);

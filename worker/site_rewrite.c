@@ -69,8 +69,8 @@ void site_name_sets(struct site *site)
 
 /* --- steps --- */
 
-static struct http_regex *compile_regex(struct site *site, struct slice text, bool no_case,
-                                        const struct conf_node *n)
+struct http_regex *site_compile_regex(struct site *site, struct slice text, bool no_case,
+                                      const struct conf_node *n)
 {
     struct slice why = {0};
     struct http_regex *regex = http_regex_new(&site->arena, text, no_case, &why);
@@ -117,7 +117,7 @@ static void build_set(struct site *site, struct rewrite_op *op, const struct con
 static void build_rewrite(struct site *site, struct rewrite_op *op, const struct conf_node *n)
 {
     struct slice to = n->args[1], flag = n->nargs > 2 ? n->args[2] : SLICE("");
-    op->regex = compile_regex(site, n->args[0], false, n);
+    op->regex = site_compile_regex(site, n->args[0], false, n);
     op->last = slice_eq(flag, SLICE("last"));
     op->stop = slice_eq(flag, SLICE("break"));
     bool away = slice_starts(to, SLICE("http://")) || slice_starts(to, SLICE("https://")) ||
@@ -191,7 +191,7 @@ static bool build_binary(struct site *site, struct rewrite_op *op, const struct 
     op->test = TEST_MATCH;
     if (!slice_eq(test, SLICE("~")) && !slice_eq(test, SLICE("~*")))
         return false;
-    op->regex = compile_regex(site, words[2], test.len == 2, n);
+    op->regex = site_compile_regex(site, words[2], test.len == 2, n);
     return true;
 }
 

@@ -10,10 +10,13 @@
 
 #include <stdlib.h>
 
+enum { OUT_BYTES_AT_ONCE = 128 << 10 }; /* replacements may be much longer than what they replace */
+
 struct replacement {
     struct slice text; /* never empty; in lower case */
     const struct http_template *by;
-    bool done; /* sub_filter_once */
+    struct slice value; /* of by, once it has been needed */
+    bool known, done;   /* sub_filter_once */
 };
 
 struct sub_filter {
@@ -65,26 +68,32 @@ static bool replace(struct connection *c, struct sub_filter *s, bool at_end)
 {
     struct slice in = buf_slice(&s->held);
     size_t from = 0, at = 0;
-    bool ok = true;
+    bool ok = true, perhaps = false;
     s->out.start = s->out.end = 0;
-    while (ok && at < in.len) {
+    while (ok && at < in.len && buf_len(&s->out) < OUT_BYTES_AT_ONCE) {
         int which = 0;
         enum found found =
             s->begins[(unsigned char)in.data[at]] ? look(s, slice_from(in, at), at_end, &which) : NOTHING;
-        if (found == PERHAPS)
+        if (found == PERHAPS) {
+            perhaps = true;
             break;
+        }
         if (found == NOTHING) {
             at++;
             continue;
         }
         struct replacement *r = &s->items[which];
-        struct slice by = http_template_expand(r->by, c->ex);
-        ok = buf_append(&s->out, in.data + from, at - from) && buf_append_slice(&s->out, by);
+        if (!r->known)
+            r->value = http_template_expand(r->by, c->ex);
+        r->known = true;
+        ok = buf_append(&s->out, in.data + from, at - from) && buf_append_slice(&s->out, r->value);
         at += r->text.len;
         from = at;
         r->done = s->once;
     }
-    ok = ok && buf_append(&s->out, in.data + from, at - from);
+    if (ok && at > from)
+        ok = buf_append(&s->out, in.data + from, at - from);
+    s->filter.full = at < in.len && !perhaps;
     buf_consume(&s->held, at);
     return ok;
 }
@@ -92,8 +101,12 @@ static bool replace(struct connection *c, struct sub_filter *s, bool at_end)
 static bool pass(struct connection *c, struct body_filter *f, struct slice in, enum filter_mode mode)
 {
     struct sub_filter *s = (struct sub_filter *)f;
-    return (in.len == 0 || buf_append_slice(&s->held, in)) && replace(c, s, mode == FILTER_END) &&
-           filter_next(c, f, buf_slice(&s->out), mode);
+    bool ok = in.len == 0 || buf_append_slice(&s->held, in);
+    do {
+        ok = ok && replace(c, s, mode == FILTER_END) &&
+             filter_next(c, f, buf_slice(&s->out), f->full ? FILTER_MORE : mode);
+    } while (ok && f->full && mode == FILTER_END);
+    return ok;
 }
 
 static void free_filter(struct body_filter *f)
@@ -120,7 +133,7 @@ static struct sub_filter *new_filter(struct http_exchange *ex, const struct loca
         struct slice text = arena_dup_lower(&ex->arena, http_template_expand(l->subs[i].text, ex));
         if (text.len == 0)
             continue;
-        items[s->count++] = (struct replacement){text, l->subs[i].by, false};
+        items[s->count++] = (struct replacement){.text = text, .by = l->subs[i].by};
         unsigned char first = (unsigned char)text.data[0];
         s->begins[first] = true;
         if (first >= 'a' && first <= 'z')

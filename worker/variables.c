@@ -72,6 +72,14 @@ TCP_GETTER(rttvar)
 TCP_GETTER(snd_cwnd)
 TCP_GETTER(rcv_space)
 
+void site_define(struct site *site, const char *name,
+                 struct slice (*get)(struct http_exchange *ex, const void *data))
+{
+    struct http_user_variable *v = site_array(site, 1, sizeof *v);
+    *v = (struct http_user_variable){slice_of(name), get, NULL, site->scope.variables};
+    site->scope.variables = v;
+}
+
 void site_name_variables(struct site *site)
 {
     static const struct {
@@ -82,9 +90,8 @@ void site_name_variables(struct site *site)
                {"request_body", get_request_body},          {"tcpinfo_rtt", get_tcpinfo_rtt},
                {"tcpinfo_rttvar", get_tcpinfo_rttvar},      {"tcpinfo_snd_cwnd", get_tcpinfo_snd_cwnd},
                {"tcpinfo_rcv_space", get_tcpinfo_rcv_space}};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        struct http_user_variable *v = site_array(site, 1, sizeof *v);
-        *v = (struct http_user_variable){slice_of(all[i].name), all[i].get, NULL, site->scope.variables};
-        site->scope.variables = v;
-    }
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        site_define(site, all[i].name, all[i].get);
+    site_name_referers(site);
+    site_name_secure_links(site);
 }
