@@ -137,7 +137,7 @@ static bool print_errors(const struct conf *conf, const struct arguments *a, con
         return true;
     if (snprintf(path, sizeof path, "%s%s", name[0] == '/' ? "" : prefix, name) < (int)sizeof path)
         fd = fd_open_append(path);
-    log_set_sinks(&(struct log_sink){fd, LOG_LEVEL_EMERG}, fd >= 0 ? 1 : 0);
+    log_set_sinks(&(struct log_sink){.fd = fd, .level = LOG_LEVEL_EMERG}, fd >= 0 ? 1 : 0);
     for (const struct conf_error *e = conf->errors.first; e; e = e->next)
         log_emerg("%.*s", SLICE_ARGS(e->message));
     return false;

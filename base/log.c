@@ -7,6 +7,8 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/log_memory.h"
+#include "base/syslog.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +18,8 @@
 
 static const char *const level_names[] = {"stderr", "emerg",  "alert", "crit", "error",
                                           "warn",   "notice", "info",  "debug"};
+
+enum { JSON_LINE_BYTES = 4096, ERROR_ROOM = 160 /* for what stands behind a long text */ };
 
 static struct log_sink sinks[LOG_SINKS_MAX];
 static _Atomic int sink_count;
@@ -96,48 +100,158 @@ static size_t scrub(char *text, size_t len)
     return len;
 }
 
-/* list NULL: the usual sinks. */
-static void emit(const struct log_sink *list, int count, enum log_level level, int error, const char *format,
-                 va_list args)
+/* A line in the making: the same for all sinks. */
+struct line {
+    enum log_level level;
+    const char *text;
+    const struct log_context *about; /* NULL: the server itself */
+    int error;                       /* errno, or 0 */
+};
+
+/* snprintf that stops at the end. */
+static size_t add(char *out, size_t room, size_t len, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static size_t add(char *out, size_t room, size_t len, const char *format, ...)
 {
-    char line[LOG_LINE_BYTES], date[CLOCK_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(out + len, room - len, format, args);
+    va_end(args);
+    return n < 0 ? len : len + (size_t)n < room ? len + (size_t)n : room - 1;
+}
+
+static size_t add_quoted(char *out, size_t room, size_t len, const char *name, struct slice value)
+{
+    return value.data ? add(out, room, len, ", %s: \"%.*s\"", name, SLICE_ARGS(value)) : len;
+}
+
+/* As nginx has it; without the time and what else stands before it, which *head gets. */
+static size_t make_text(const struct line *l, char *out, size_t *head)
+{
+    char date[CLOCK_TEXT_BYTES];
+    const size_t room = LOG_LINE_BYTES - 1; /* and a line end */
+    const struct log_context *a = l->about;
     clock_error_date(time(NULL), date);
-    int head = snprintf(line, sizeof line, "%s [%s] %d#%ld: ", date, level_names[level], (int)getpid(),
-                        syscall(SYS_gettid));
-    int body = vsnprintf(line + head, sizeof line - (size_t)head, format, args);
-    size_t len = (size_t)head + (size_t)(body < 0 ? 0 : body);
-    if (len > sizeof line - 160)
-        len = sizeof line - 160; /* keep room for the errno text and the newline */
-    if (error)
-        len += (size_t)snprintf(line + len, 128, " (%d: %.100s)", error, strerror(error));
-    scrub(line, len);
-    line[len++] = '\n';
+    size_t n = add(out, room, 0, "%s [%s] %d#%ld: ", date, level_names[l->level], (int)getpid(),
+                   syscall(SYS_gettid));
+    *head = n;
+    if (a)
+        n = add(out, room, n, "*%llu ", a->connection);
+    n = add(out, room, n, "%.*s", (int)(room - n > ERROR_ROOM ? room - n - ERROR_ROOM : 0), l->text);
+    if (l->error)
+        n = add(out, room, n, " (%d: %.100s)", l->error, strerror(l->error));
+    if (a) {
+        n = add(out, room, n, ", client: %.*s, server: %.*s", SLICE_ARGS(a->client), SLICE_ARGS(a->server));
+        n = add_quoted(out, room, n, "request", a->request);
+        n = add_quoted(out, room, n, "upstream", a->upstream);
+        n = add_quoted(out, room, n, "host", a->host);
+    }
+    scrub(out, n);
+    out[n++] = '\n';
+    return n;
+}
+
+/* A member of a JSON object; a value that does not fit is cut. */
+static size_t add_member(char *out, size_t room, size_t len, const char *name, struct slice value)
+{
+    if (!value.data || len + strlen(name) + sizeof ",\"\":\"\"" > room)
+        return len;
+    len = add(out, room, len, "%s\"%s\":\"", len > 1 ? "," : "", name);
+    for (size_t i = 0; i < value.len && len + sizeof "\\u0000\"" < room; i++) {
+        unsigned char c = (unsigned char)value.data[i];
+        if (c == '"' || c == '\\')
+            len = add(out, room, len, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            len = add(out, room, len, "\\u%04x", c);
+        else
+            out[len++] = (char)c;
+    }
+    return add(out, room, len, "\"");
+}
+
+static size_t make_json(const struct line *l, char *out)
+{
+    char date[CLOCK_TEXT_BYTES];
+    const size_t room = JSON_LINE_BYTES - 3; /* and its end */
+    const struct log_context *a = l->about;
+    size_t n = add(out, room, 0, "{"), len = clock_iso8601(time(NULL), date);
+    n = add_member(out, room, n, "time", (struct slice){date, len});
+    n = add_member(out, room, n, "level", slice_of(level_names[l->level]));
+    n = add(out, room, n, ",\"pid\":%d,\"tid\":%ld", (int)getpid(), syscall(SYS_gettid));
+    if (a)
+        n = add(out, room, n, ",\"connection\":%llu", a->connection);
+    n = add_member(out, room, n, "message", slice_of(l->text));
+    if (l->error)
+        n = add_member(out, room, add(out, room, n, ",\"errno\":%d", l->error), "error",
+                       slice_of(strerror(l->error)));
+    if (a) {
+        n = add_member(out, room, n, "client", a->client);
+        n = add_member(out, room, n, "server", a->server);
+        n = add_member(out, room, n, "request", a->request);
+        n = add_member(out, room, n, "upstream", a->upstream);
+        n = add_member(out, room, n, "host", a->host);
+    }
+    memcpy(out + n, "}\n", 2);
+    return n + 2;
+}
+
+static void put(const struct log_sink *sink, enum log_level level, const char *line, size_t len)
+{
+    struct slice bare = {line, len - 1};
+    if (sink->memory)
+        log_memory_write(sink->memory, (struct slice){line, len});
+    else if (!sink->syslog)
+        put_line(sink->fd, line, len);
+    else if (!syslog_send(sink->syslog, (int)level - 1, bare))
+        atomic_fetch_add(&lost_lines, 1);
+}
+
+static void put_json(const struct log_sink *sink, const struct line *l)
+{
+    char json[JSON_LINE_BYTES];
+    put(sink, l->level, json, make_json(l, json));
+}
+
+/* list NULL: the usual sinks. */
+static void emit(const struct log_sink *list, int count, const struct line *l)
+{
+    char text[LOG_LINE_BYTES];
+    size_t head, len = make_text(l, text, &head);
     bool on_stderr = false, usual = !list;
     if (usual) {
         list = sinks;
         count = sink_count;
     }
     for (int i = 0; i < count; i++) {
-        if (level > list[i].level)
+        if (l->level > list[i].level)
             continue;
-        put_line(list[i].fd, line, len);
-        on_stderr |= list[i].fd == STDERR_FILENO;
+        if (list[i].json)
+            put_json(&list[i], l);
+        else
+            put(&list[i], l->level, text, len);
+        on_stderr |= list[i].fd == STDERR_FILENO && !list[i].syslog && !list[i].memory;
     }
-    if (usual && copy_to_stderr && level <= LOG_LEVEL_WARN && !on_stderr) {
+    if (usual && copy_to_stderr && l->level <= LOG_LEVEL_WARN && !on_stderr) {
         char brief[LOG_LINE_BYTES + 32];
-        int n = snprintf(brief, sizeof brief, "weir: [%s] %.*s", level_names[level],
-                         (int)(len - (size_t)head), line + head);
+        int n = snprintf(brief, sizeof brief, "weir: [%s] %.*s", level_names[l->level], (int)(len - head),
+                         text + head);
         put_line(STDERR_FILENO, brief, (size_t)n);
     }
 }
 
-void log_write_to(const struct log_sink *list, int count, enum log_level level, const char *format, ...)
+static void emit_formatted(enum log_level level, int error, const char *format, va_list args)
+{
+    char text[LOG_LINE_BYTES];
+    vsnprintf(text, sizeof text, format, args);
+    emit(NULL, 0, &(struct line){level, text, NULL, error});
+}
+
+void log_write_about(const struct log_sink *list, int count, enum log_level level,
+                     const struct log_context *about, const char *text)
 {
     int saved = errno;
-    va_list args;
-    va_start(args, format);
-    emit(list, count, level, 0, format, args);
-    va_end(args);
+    if (count || log_wants(level))
+        emit(count ? list : NULL, count, &(struct line){level, text, about, 0});
     errno = saved;
 }
 
@@ -148,7 +262,7 @@ void log_write(enum log_level level, const char *format, ...)
     int saved = errno;
     va_list args;
     va_start(args, format);
-    emit(NULL, 0, level, 0, format, args);
+    emit_formatted(level, 0, format, args);
     va_end(args);
     errno = saved;
 }
@@ -160,7 +274,7 @@ void log_errno(enum log_level level, int error, const char *format, ...)
     int saved = errno;
     va_list args;
     va_start(args, format);
-    emit(NULL, 0, level, error, format, args);
+    emit_formatted(level, error, format, args);
     va_end(args);
     errno = saved;
 }

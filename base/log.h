@@ -10,6 +10,8 @@
 #ifndef WEIR_BASE_LOG_H
 #define WEIR_BASE_LOG_H
 
+#include "base/slice.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,9 +30,22 @@ enum log_level {
 
 enum { LOG_LINE_BYTES = 2048, LOG_SINKS_MAX = 8 };
 
+struct syslog;
+struct log_memory;
+
+/* Where lines of a level and above go; to a descriptor unless one of the others is set. */
 struct log_sink {
     int fd;
     enum log_level level;
+    bool json; /* an object for each line */
+    struct syslog *syslog;
+    struct log_memory *memory;
+};
+
+/* What a line is about; absent where it is about nothing of the kind. */
+struct log_context {
+    unsigned long long connection;
+    struct slice client, server, request, upstream, host;
 };
 
 /* Where lines go. Before the first call only log_also_stderr counts. */
@@ -48,9 +63,9 @@ bool log_wants(enum log_level level);
 /* printf of one line. errno is preserved. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same to these sinks instead of the usual ones; their levels count. */
-void log_write_to(const struct log_sink *sinks, int count, enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* A line about a request, to these sinks instead of the usual ones unless there are none; their levels count. */
+void log_write_about(const struct log_sink *sinks, int count, enum log_level level,
+                     const struct log_context *about, const char *text);
 
 /* The same, and " (ERRNO: text)" behind it as nginx has it. */
 void log_errno(enum log_level level, int error, const char *format, ...)

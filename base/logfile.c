@@ -9,9 +9,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
+#include <zlib.h>
 
-enum { PENDING_MAX = 64 << 10, COMPLAIN_EVERY_S = 60 };
+enum {
+    PENDING_MAX = 64 << 10,
+    COMPLAIN_EVERY_S = 60,
+    GZIP_WINDOW = 15 + 16 /* zlib: with a header of gzip */,
+    Z_MEMORY = 8
+};
 
 struct logfile *logfiles_add(struct logfiles *files, struct slice path)
 {
@@ -23,9 +30,27 @@ struct logfile *logfiles_add(struct logfiles *files, struct slice path)
         return NULL;
     f->path = path;
     f->fd = -1;
+    if (slice_starts(path, SLICE("syslog:"))) {
+        f->syslog = arena_zalloc(files->arena, sizeof *f->syslog);
+        if (!f->syslog)
+            return NULL;
+        syslog_parse(slice_from(path, 7), f->syslog); /* the configuration has looked at it */
+    }
     f->next = files->first;
     files->first = f;
     return f;
+}
+
+enum { MEMORY_LEN = sizeof "memory:" - 1 };
+
+static bool is_memory(const struct logfile *f)
+{
+    return slice_starts(f->path, SLICE("memory:"));
+}
+
+struct log_sink logfile_sink(const struct logfile *f, int level, bool json)
+{
+    return (struct log_sink){f->fd, (enum log_level)level, json, f->syslog, f->memory};
 }
 
 static int open_file(const struct logfile *f)
@@ -36,6 +61,14 @@ static int open_file(const struct logfile *f)
 struct logfile *logfiles_open(struct logfiles *files)
 {
     for (struct logfile *f = files->first; f; f = f->next) {
+        if (f->syslog)
+            continue; /* connects when there is something to say */
+        if (is_memory(f)) {
+            if (!f->memory &&
+                !(f->memory = log_memory_open((size_t)strtoull(f->path.data + MEMORY_LEN, NULL, 10))))
+                return f;
+            continue;
+        }
         if (f->fd < 0)
             f->fd = open_file(f);
         if (f->fd < 0)
@@ -44,16 +77,70 @@ struct logfile *logfiles_open(struct logfiles *files)
     return NULL;
 }
 
+static unsigned long count_lines(struct slice lines)
+{
+    unsigned long count = 0;
+    for (size_t i = 0; i < lines.len; i++)
+        count += lines.data[i] == '\n';
+    return count;
+}
+
+/* Each line is a message. Returns how many are lost. */
+static unsigned long send_lines(struct syslog *s, struct slice lines)
+{
+    unsigned long lost = 0;
+    while (lines.len) {
+        const char *end = memchr(lines.data, '\n', lines.len);
+        size_t n = end ? (size_t)(end - lines.data) : lines.len;
+        lost += !syslog_send(s, -1, (struct slice){lines.data, n});
+        lines = slice_from(lines, n + 1);
+    }
+    return lost;
+}
+
+/* -1 with errno. */
+static int write_compressed(const struct logfile *f, struct slice lines)
+{
+    struct buf out = {0};
+    z_stream z = {0};
+    int result = -1;
+    errno = ENOMEM;
+    if (deflateInit2(&z, f->gzip, Z_DEFLATED, GZIP_WINDOW, Z_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
+        return -1;
+    if (buf_reserve(&out, deflateBound(&z, lines.len))) {
+        z.next_in = (Bytef *)(uintptr_t)lines.data;
+        z.avail_in = (uInt)lines.len;
+        z.next_out = (Bytef *)out.data;
+        z.avail_out = (uInt)out.cap;
+        if (deflate(&z, Z_FINISH) == Z_STREAM_END)
+            result = fd_write_all(f->fd, out.data, z.total_out);
+    }
+    int saved = errno;
+    deflateEnd(&z);
+    buf_free(&out);
+    errno = saved;
+    return result;
+}
+
+static unsigned long write_lines(const struct logfile *f, struct slice lines)
+{
+    if (f->syslog)
+        return send_lines(f->syslog, lines);
+    bool ok = f->fd >= 0 &&
+              (f->gzip ? write_compressed(f, lines) : fd_write_all(f->fd, lines.data, lines.len)) == 0;
+    return ok ? 0 : count_lines(lines);
+}
+
 static void write_pending(struct logfile *f)
 {
     struct slice lines = buf_slice(&f->pending);
     if (lines.len == 0)
         return;
-    if (f->fd < 0 || fd_write_all(f->fd, lines.data, lines.len) < 0) {
+    unsigned long lost = write_lines(f, lines);
+    if (lost) {
         int error = errno;
         time_t now = time(NULL);
-        for (size_t i = 0; i < lines.len; i++)
-            f->lost += lines.data[i] == '\n';
+        f->lost += lost;
         if (now - f->complained >= COMPLAIN_EVERY_S) {
             f->complained = now;
             log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error,
@@ -68,6 +155,8 @@ void logfiles_reopen(struct logfiles *files, uid_t owner)
 {
     logfiles_flush_all(files); /* what belongs to the old files */
     for (struct logfile *f = files->first; f; f = f->next) {
+        if (f->syslog || is_memory(f))
+            continue;
         int fd = open_file(f);
         if (fd < 0) {
             log_crit("open() \"%s\" failed (%d: %s); still writing to the old file", f->path.data, errno,
@@ -119,6 +208,11 @@ void logfiles_close(struct logfiles *files)
         if (f->fd > STDERR_FILENO)
             close(f->fd);
         f->fd = -1;
+        if (f->syslog)
+            syslog_close(f->syslog);
+        if (f->memory)
+            log_memory_close(f->memory);
+        f->memory = NULL;
         buf_free(&f->pending);
     }
 }

@@ -1,5 +1,6 @@
 /*
- * base/logfile.h - files that logs are appended to, opened once per path and opened anew after a rotation.
+ * base/logfile.h - files that logs are appended to, opened once per path and opened anew after a rotation; also servers of
+ * syslog and memory, by paths as the configuration has them.
  *
  * Ownership: a registry owns its files; a struct logfile lives as long as it.
  * Threads:   the process's main thread.
@@ -9,6 +10,9 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/log.h"
+#include "base/log_memory.h"
+#include "base/syslog.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,7 +20,11 @@
 
 struct logfile {
     struct slice path;
-    int fd;              /* -1 when it could not be opened */
+    int fd;                    /* -1 when it could not be opened */
+    struct syslog *syslog;     /* "syslog:..." */
+    struct log_memory *memory; /* "memory:..." */
+    bool has_users;
+    int gzip;            /* level; 0: as it is. What is written at a time is a member of its own (RFC 1952) */
     struct buf pending;  /* lines that are not written yet: of this turn of the loop, or of the buffer */
     size_t buffer_bytes; /* lines wait until there is so much of them; 0: for the end of the turn */
     int64_t flush_ms;    /* and no longer than this; 0: for ever */
@@ -30,6 +38,7 @@ struct logfile {
 struct error_file {
     struct logfile *file;
     const int *level;
+    const bool *json;
     struct error_file *next;
 };
 
@@ -38,7 +47,13 @@ struct logfiles {
     struct logfile *first;
 };
 
-/* The file of that path, registered but not opened. "stderr" stands for standard error. NULL when memory is out. */
+/* The sink of the error log that the file is, once it is open. */
+struct log_sink logfile_sink(const struct logfile *file, int level, bool json);
+
+/*
+ * The file of that path, registered but not opened. "stderr" stands for standard error, "memory:BYTES" for memory,
+ * "syslog:..." for a server (base/syslog.h). NULL when memory is out.
+ */
 struct logfile *logfiles_add(struct logfiles *files, struct slice path);
 
 /* Opens what is not open. Returns NULL, or the file that could not be opened, with errno. */

@@ -66,8 +66,10 @@ static void copy_rows(const struct conf_directive *table, bool settings, void *t
 
 static void copy_log_levels(struct conf_error_log *to, const struct conf_error_log *from)
 {
-    for (; to && from; to = to->next, from = from->next)
+    for (; to && from; to = to->next, from = from->next) {
         to->level = from->level;
+        to->json = from->json;
+    }
 }
 
 static void copy_settings(struct settings *to, const struct settings *from)

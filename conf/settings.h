@@ -94,8 +94,9 @@ struct conf_module {
 };
 
 struct conf_error_log {
-    struct slice path; /* "stderr", or a file */
+    struct slice path; /* "stderr", "syslog:...", "memory:BYTES", or a file */
     int level;         /* enum log_level */
+    bool json;
     const struct conf_node *node;
     struct conf_error_log *next;
 };
@@ -116,8 +117,16 @@ struct conf_access_log {
     struct slice format_name;
     struct slice condition; /* a text with variables; data NULL: every request */
     int64_t buffer_bytes, flush_ms;
+    int64_t gzip; /* level; 0: none */
     const struct conf_node *node;
     struct conf_access_log *next;
+};
+
+/* open_log_file_cache */
+struct conf_open_logs {
+    int64_t max; /* 0: none is kept open */
+    int64_t inactive_ms, valid_ms;
+    int64_t min_uses; /* accepted: a file is kept from its first line on */
 };
 
 struct conf_return {
@@ -288,6 +297,7 @@ struct settings {
     struct slice default_type;
     const struct conf_error_page *error_pages;
     const struct conf_access_log *access_logs;
+    struct conf_open_logs open_logs;
     int64_t keepalive_timeout_ms;
     int64_t keepalive_header_s; /* 0: no Keep-Alive header */
     int64_t keepalive_requests;

@@ -3,7 +3,6 @@
  */
 #include "conf/directive.h"
 
-#include "base/log.h"
 #include "conf/conf.h"
 
 #include <unistd.h>
@@ -47,25 +46,6 @@ static void set_worker_processes(struct conf_walk *w, const struct conf_node *n)
     } else {
         w->conf->worker_processes = value;
     }
-}
-
-static void set_error_log(struct conf_walk *w, const struct conf_node *n)
-{
-    struct conf_error_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log)),
-                          **tail = w->settings ? &w->settings->error_logs : &w->conf->error_logs;
-    log->node = n;
-    log->path = slice_eq(n->args[0], SLICE("stderr")) ? n->args[0] : conf_full_path(w->conf, n->args[0]);
-    log->level = n->nargs > 1 ? log_level_by_name(n->args[1].data) : LOG_LEVEL_ERROR;
-    if (log->level < 0)
-        conf_error(&w->conf->errors, n,
-                   "invalid log level \"%.*s\"; it is debug, info, notice, warn, error, crit, alert or emerg",
-                   SLICE_ARGS(n->args[1]));
-    int count = 0;
-    for (; *tail; tail = &(*tail)->next)
-        count++;
-    if (count >= LOG_SINKS_MAX)
-        conf_error(&w->conf->errors, n, "more than %d \"error_log\" directives; remove some", LOG_SINKS_MAX);
-    *tail = log;
 }
 
 static void set_load_module(struct conf_walk *w, const struct conf_node *n)
@@ -195,8 +175,6 @@ const struct conf_directive conf_core_directives[] = {
      "USER [GROUP]", "Who the workers run as when the master is root; nobody if not given."},
     {"pid", CONF_MAIN, 1, 1, CONF_PATH, CORE(pid_path), 0, 0, "logs/weir.pid", -1, NULL,
      "FILE", "Where the master writes its process id."},
-    {"error_log", CONF_MAIN | CONF_HTTP | CONF_SERVER | CONF_LOCATION, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, 1, set_error_log,
-     "FILE|stderr [LEVEL]", "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg. Inherited where a level has none."},
     {"worker_processes", CONF_MAIN, 1, 1, CONF_CUSTOM, CORE(worker_processes), 0, 0, NULL, -1, set_worker_processes,
      "NUMBER | auto", "How many workers; auto is one for each core. Default 1."},
     {"worker_rlimit_nofile", CONF_MAIN, 1, 1, CONF_NUMBER, CORE(rlimit_nofile), 16, 100000000, NULL, -1, NULL,

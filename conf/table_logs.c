@@ -1,8 +1,72 @@
 /*
  * conf/table_logs.c - the directives of logs, as data, and their setters.
  */
+#include "base/log.h"
+#include "base/syslog.h"
 #include "conf/conf.h"
 #include "conf/directive.h"
+
+enum { MEMORY_LOG_MIN = 4 << 10, MEMORY_LOG_MAX = 1 << 30 };
+
+/* A server of syslog stays as it is written, once that is known to be right. */
+static struct slice syslog_path(struct conf_walk *w, const struct conf_node *n)
+{
+    struct syslog unused;
+    const char *wrong = syslog_parse(slice_from(n->args[0], sizeof "syslog:" - 1), &unused);
+    if (wrong)
+        conf_error(
+            &w->conf->errors, n,
+            "invalid \"%.*s\": %s; write syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG]"
+            "[,severity=NAME][,nohostname]",
+            SLICE_ARGS(n->args[0]), wrong);
+    return n->args[0];
+}
+
+static struct slice error_log_path(struct conf_walk *w, const struct conf_node *n)
+{
+    struct slice text = n->args[0];
+    int64_t bytes;
+    if (slice_eq(text, SLICE("stderr")))
+        return text;
+    if (slice_starts(text, SLICE("syslog:")))
+        return syslog_path(w, n);
+    if (!slice_starts(text, SLICE("memory:")))
+        return conf_full_path(w->conf, text);
+    if (!conf_parse_size(slice_from(text, 7), &bytes) || bytes < MEMORY_LOG_MIN || bytes > MEMORY_LOG_MAX) {
+        conf_error(&w->conf->errors, n, "invalid \"%.*s\"; write memory:SIZE, from 4k to 1g",
+                   SLICE_ARGS(text));
+        bytes = MEMORY_LOG_MIN;
+    }
+    return arena_printf(&w->conf->arena, "memory:%lld", (long long)bytes);
+}
+
+/* TARGET [LEVEL] [format=text|json] */
+static void set_error_log(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_error_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log)),
+                          **tail = w->settings ? &w->settings->error_logs : &w->conf->error_logs;
+    log->node = n;
+    log->path = error_log_path(w, n);
+    log->level = LOG_LEVEL_ERROR;
+    for (int i = 1; i < n->nargs; i++) {
+        int level = log_level_by_name(n->args[i].data);
+        log->json |= slice_eq(n->args[i], SLICE("format=json"));
+        if (level >= 0)
+            log->level = level;
+        else if (!slice_eq(n->args[i], SLICE("format=json")) && !slice_eq(n->args[i], SLICE("format=text")))
+            conf_error(
+                &w->conf->errors, n,
+                "invalid log level \"%.*s\"; it is debug, info, notice, warn, error, crit, alert or emerg; "
+                "a format is format=text or format=json",
+                SLICE_ARGS(n->args[i]));
+    }
+    int count = 0;
+    for (; *tail; tail = &(*tail)->next)
+        count++;
+    if (count >= LOG_SINKS_MAX)
+        conf_error(&w->conf->errors, n, "more than %d \"error_log\" directives; remove some", LOG_SINKS_MAX);
+    *tail = log;
+}
 
 static const struct conf_access_log access_log_off;
 
@@ -16,11 +80,17 @@ static bool set_log_parameter(struct conf_access_log *log, struct slice arg)
     }
     if (slice_starts(arg, SLICE("flush=")))
         return conf_parse_time(slice_from(arg, 6), &log->flush_ms);
+    if (slice_eq(arg, SLICE("gzip"))) {
+        log->gzip = 1;
+        return true;
+    }
+    if (slice_starts(arg, SLICE("gzip=")))
+        return conf_parse_whole(slice_from(arg, 5), 1, 9, &log->gzip);
     return slice_starts(arg, SLICE("buffer=")) && conf_parse_size(slice_from(arg, 7), &log->buffer_bytes) &&
            log->buffer_bytes > 0 && log->buffer_bytes <= LOG_BUFFER_MAX;
 }
 
-/* FILE [FORMAT] [buffer=SIZE] [flush=TIME] [if=TEXT] */
+/* TARGET [FORMAT] [buffer=SIZE] [flush=TIME] [gzip[=LEVEL]] [if=TEXT] */
 static void set_access_log(struct conf_walk *w, const struct conf_node *n)
 {
     if (slice_eq(n->args[0], SLICE("off"))) {
@@ -29,21 +99,27 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
     }
     struct conf_access_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log));
     bool has_format = n->nargs > 1 && !memchr(n->args[1].data, '=', n->args[1].len);
-    *log = (struct conf_access_log){.path = conf_full_path(w->conf, n->args[0]),
-                                    .format_name = has_format ? n->args[1] : SLICE("combined"),
-                                    .node = n,
-                                    .next = (struct conf_access_log *)(uintptr_t)w->settings->access_logs};
+    bool to_syslog = slice_starts(n->args[0], SLICE("syslog:"));
+    bool varies = memchr(n->args[0].data, '$', n->args[0].len) != NULL;
+    *log =
+        (struct conf_access_log){.path = to_syslog ? syslog_path(w, n) : conf_full_path(w->conf, n->args[0]),
+                                 .format_name = has_format ? n->args[1] : SLICE("combined"),
+                                 .node = n,
+                                 .next = (struct conf_access_log *)(uintptr_t)w->settings->access_logs};
     for (int i = 1 + has_format; i < n->nargs; i++)
         if (!set_log_parameter(log, n->args[i]))
             conf_error(
                 &w->conf->errors, n,
-                "invalid parameter \"%.*s\" of \"access_log\"; there are buffer=SIZE, flush=TIME and if=TEXT",
+                "invalid parameter \"%.*s\" of \"access_log\"; there are buffer=SIZE, flush=TIME, gzip[=1..9] "
+                "and if=TEXT",
                 SLICE_ARGS(n->args[i]));
-    if (slice_starts(n->args[0], SLICE("syslog:")) || memchr(n->args[0].data, '$', n->args[0].len))
-        conf_error(&w->conf->errors, n,
-                   "\"access_log %.*s\": only files are written to, and their names hold no variables",
-                   SLICE_ARGS(n->args[0]));
-    if (log->flush_ms && !log->buffer_bytes)
+    if ((to_syslog || varies) && (log->buffer_bytes || log->flush_ms || log->gzip))
+        conf_error(
+            &w->conf->errors, n,
+            "\"access_log %.*s\": a server of syslog, or a file whose name has variables, has no buffer; "
+            "remove buffer=, flush= and gzip",
+            SLICE_ARGS(n->args[0]));
+    if ((log->flush_ms || log->gzip) && !log->buffer_bytes)
         log->buffer_bytes = LOG_BUFFER_DEFAULT;
     w->settings->access_logs = log;
 }
@@ -79,8 +155,34 @@ static void set_log_format(struct conf_walk *w, const struct conf_node *n)
     *tail = f;
 }
 
+/* off | max=N [inactive=TIME] [min_uses=N] [valid=TIME] */
+static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node *n)
+{
+    struct settings *s = w->settings;
+    bool ok = true, off = slice_eq(n->args[0], SLICE("off"));
+    s->open_logs = (struct conf_open_logs){.max = 0, .inactive_ms = 10000, .min_uses = 1, .valid_ms = 60000};
+    for (int i = off; ok && i < n->nargs; i++) {
+        struct slice arg = n->args[i];
+        ok = slice_starts(arg, SLICE("max="))
+                 ? conf_parse_whole(slice_from(arg, 4), 1, 100000, &s->open_logs.max)
+             : slice_starts(arg, SLICE("inactive="))
+                 ? conf_parse_time(slice_from(arg, 9), &s->open_logs.inactive_ms)
+             : slice_starts(arg, SLICE("valid="))
+                 ? conf_parse_time(slice_from(arg, 6), &s->open_logs.valid_ms)
+             : slice_starts(arg, SLICE("min_uses="))
+                 ? conf_parse_whole(slice_from(arg, 9), 1, 1000000, &s->open_logs.min_uses)
+                 : false;
+    }
+    if (!ok || (!off && s->open_logs.max == 0))
+        conf_error(
+            &w->conf->errors, n,
+            "invalid \"open_log_file_cache\"; write: off, or max=N [inactive=TIME] [min_uses=N] [valid=TIME]");
+}
+
 void conf_inherit_logs(struct settings *s, const struct settings *parent, struct conf *conf)
 {
+    if (s->open_logs.valid_ms == 0 && parent)
+        s->open_logs = parent->open_logs;
     if (!s->access_logs && parent)
         s->access_logs = parent->access_logs;
     if (!s->access_logs) {
@@ -97,7 +199,11 @@ void conf_inherit_logs(struct settings *s, const struct settings *parent, struct
 const struct conf_directive conf_log_directives[] = {
     // clang-format off
     {"access_log", HTTP_ALL, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_access_log,
-     "FILE [FORMAT] [buffer=SIZE] [flush=TIME] [if=TEXT] | off", "Where requests are logged; with buffer= lines wait in memory, with if= only requests are logged whose text is neither empty nor 0. Default logs/access.log combined."},
+     "FILE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,severity=NAME][,nohostname] [FORMAT] [buffer=SIZE] [flush=TIME] [gzip[=LEVEL]] [if=TEXT] | off", "Where requests are logged; the file's name may contain variables. With buffer= lines wait in memory, with gzip what is written is compressed (level 1 by default), with if= only requests are logged whose text is neither empty nor 0. Default logs/access.log combined."},
+    {"error_log", CONF_MAIN | CONF_HTTP | CONF_SERVER | CONF_LOCATION, 1, 3, CONF_CUSTOM, 0, 0, 0, NULL, 1, set_error_log,
+     "FILE | stderr | memory:SIZE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,nohostname] [LEVEL] [format=text|json]", "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg; error by default. memory: keeps the last lines of all processes in a file without a name, which is weir-log under /proc/PID/fd. Inherited where a level has none."},
+    {"open_log_file_cache", HTTP_ALL, 1, 4, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_open_log_file_cache,
+     "off | max=N [inactive=TIME] [min_uses=N] [valid=TIME]", "How many access logs whose names have variables are kept open; inactive=10s min_uses=1 valid=60s. Without it each line opens and closes its file."},
     {"log_format", CONF_HTTP, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_log_format,
      "NAME [escape=default|json|none] STRING ...", "A format of access logs; combined is always there."},
     {"rewrite_log", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(rewrite_log), 0, 0, "off", 0, NULL,

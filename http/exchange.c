@@ -11,7 +11,7 @@ static int find_sinks(const struct http_exchange *ex, enum log_level level, stru
     int count = 0;
     *wanted = false;
     for (const struct error_file *f = ex->error_files; f && count < LOG_SINKS_MAX; f = f->next) {
-        sinks[count++] = (struct log_sink){f->file->fd, (enum log_level) * f->level};
+        sinks[count++] = logfile_sink(f->file, *f->level, *f->json);
         *wanted |= (int)level <= *f->level;
     }
     return count;
@@ -19,7 +19,7 @@ static int find_sinks(const struct http_exchange *ex, enum log_level level, stru
 
 void http_log(struct http_exchange *ex, enum log_level level, const char *format, ...)
 {
-    char text[1024], line[LOG_LINE_BYTES];
+    char text[1024], upstream[1024];
     va_list args;
     struct log_sink sinks[LOG_SINKS_MAX];
     bool wanted;
@@ -30,16 +30,18 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     const struct slice *host = http_find_header(&ex->req, SLICE("Host"));
-    struct slice addr = ex->upstream_addr, uri = ex->upstream_uri;
-    const char *colon = slice_starts(addr, SLICE("unix:")) ? ":" : "";
-    snprintf(line, sizeof line,
-             "*%llu %s, client: %.*s, server: %.*s, request: \"%.*s\"%s%.*s%s%.*s%s%s%.*s%s",
-             (unsigned long long)ex->connection_id, text, SLICE_ARGS(ex->peer(ex)->remote_addr),
-             SLICE_ARGS(ex->server_name), SLICE_ARGS(ex->req.line), addr.len ? ", upstream: \"http://" : "",
-             SLICE_ARGS(addr), addr.len ? colon : "", SLICE_ARGS(uri), addr.len ? "\"" : "",
-             host ? ", host: \"" : "", host ? (int)host->len : 0, host ? host->data : "", host ? "\"" : "");
-    if (count)
-        log_write_to(sinks, count, level, "%s", line);
-    else
-        log_write(level, "%s", line);
+    struct slice addr = ex->upstream_addr;
+    struct log_context about = {.connection = ex->connection_id,
+                                .client = ex->peer(ex)->remote_addr,
+                                .server = ex->server_name,
+                                .request = ex->req.line,
+                                .host = host ? *host : (struct slice){0}};
+    if (addr.len) {
+        snprintf(upstream, sizeof upstream, "http://%.*s%s%.*s", SLICE_ARGS(addr),
+                 slice_starts(addr, SLICE("unix:")) ? ":" : "", SLICE_ARGS(ex->upstream_uri));
+        about.upstream = slice_of(upstream);
+    }
+    if (!about.request.data)
+        about.request = SLICE("");
+    log_write_about(sinks, count, level, &about, text);
 }

@@ -144,6 +144,8 @@ struct worker {
     uint64_t now_wall_ms;        /* of this turn */
     struct http_stamp stamps[2]; /* without and with the version */
     struct file_cache files;
+    struct open_log *open_logs; /* worker/open_logs.c */
+    int open_log_count;
     struct buf
         output;  /* what the connection at hand has to send: most answers never get a buffer of their own */
     char *input; /* INPUT_BYTES */
@@ -359,6 +361,17 @@ void request_done(struct connection *c);
 void request_gone(struct connection *c);
 void request_log(struct connection *c, struct http_exchange *ex);
 
+/* --- worker/open_logs.c --- */
+
+/* Appends to the access log that the log's path names for this exchange. */
+void open_logs_append(struct connection *c, const struct access_log *log, struct slice line);
+
+/* The end of a turn: writes, and closes what is not to be kept. */
+void open_logs_flush(struct worker *w);
+
+/* Closes all, as after a rotation. */
+void open_logs_close(struct worker *w);
+
 /* --- worker/try_files.c --- */
 
 /* True: the request goes on, with the path of a file that exists. False: it has been redirected or answered. */
@@ -373,8 +386,8 @@ void realip_apply(struct connection *c, const struct location *l);
  * Whose request it is by r's header, if `address` of *len bytes is trusted: true sets *len and found, which is like the
  * remote of an exchange.
  */
-bool realip_find(const struct realip *r, const struct http_exchange *ex, const unsigned char *address, int *len,
-                 unsigned char found[18]);
+bool realip_find(const struct realip *r, const struct http_exchange *ex, const unsigned char *address,
+                 int *len, unsigned char found[18]);
 
 /* --- worker/limit.c --- */
 bool limit_open(struct worker *w);

@@ -59,6 +59,8 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     (void)events;
     limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
     logfiles_flush(&w->site->access_files, w->now_ms);
+    if (w->open_logs)
+        open_logs_flush(w);
     arm_wheel(w);
     if (w->draining && w->connections == 0 && w->jobs == 0)
         ev_break(w->loop, EVBREAK_ALL);
@@ -202,6 +204,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     case SIGUSR1:
         logfiles_reopen(&w->site->error_files, geteuid());
         logfiles_reopen(&w->site->access_files, geteuid());
+        open_logs_close(w);
         break;
     default: /* TERM, INT */
         w->draining = true;
@@ -380,6 +383,7 @@ int worker_run(const struct worker_options *options)
     ev_run(w->loop, 0);
     bool quiet = offload_close_pools(w);
     logfiles_flush_all(&w->site->access_files);
+    open_logs_close(w);
     log_notice("exiting");
     worker_publish_figures(w);
     if (!quiet)

@@ -368,8 +368,12 @@ void request_log(struct connection *c, struct http_exchange *ex)
         line.start = line.end = 0;
         if (log->condition && !is_true(http_template_expand(log->condition, ex)))
             continue;
-        if (http_template_log(log->format, log->escape, ex, &line) && buf_append(&line, "\n", 1))
+        if (!http_template_log(log->format, log->escape, ex, &line) || !buf_append(&line, "\n", 1))
+            continue;
+        if (log->file)
             logfile_append(log->file, buf_slice(&line));
+        else
+            open_logs_append(c, log, buf_slice(&line));
     }
 }
 

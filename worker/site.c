@@ -56,13 +56,23 @@ static struct access_log *build_logs(struct site *site, const struct conf_access
     for (; list && list->path.data; list = list->next) {
         struct access_log *log = must(arena_zalloc(&site->arena, sizeof *log));
         log->format = log_format(site, list, &log->escape);
-        log->file = must(logfiles_add(&site->access_files, list->path));
         log->condition = list->condition.data ? site_compile(site, list->condition, list->node) : NULL;
+        *tail = log;
+        tail = &log->next;
+        if (memchr(list->path.data, '$', list->path.len) && !slice_starts(list->path, SLICE("syslog:"))) {
+            log->path = site_compile(site, list->path, list->node);
+            continue;
+        }
+        log->file = must(logfiles_add(&site->access_files, list->path));
+        if (log->file->has_users && log->file->gzip != (int)list->gzip)
+            conf_error(&site->conf->errors, list->node,
+                       "\"%.*s\" is written with gzip and without; write it in one way",
+                       SLICE_ARGS(list->path));
+        log->file->has_users = true;
+        log->file->gzip = (int)list->gzip;
         if ((size_t)list->buffer_bytes > log->file->buffer_bytes)
             log->file->buffer_bytes = (size_t)list->buffer_bytes;
         log->file->flush_ms = list->flush_ms ? list->flush_ms : log->file->flush_ms;
-        *tail = log;
-        tail = &log->next;
     }
     return logs;
 }
@@ -72,7 +82,8 @@ static struct error_file *build_error_files(struct site *site, const struct conf
     struct error_file *files = NULL, **tail = &files;
     for (; list; list = list->next) {
         *tail = must(arena_zalloc(&site->arena, sizeof **tail));
-        **tail = (struct error_file){must(logfiles_add(&site->error_files, list->path)), &list->level, NULL};
+        **tail = (struct error_file){must(logfiles_add(&site->error_files, list->path)), &list->level,
+                                     &list->json, NULL};
         tail = &(*tail)->next;
     }
     return files;
@@ -381,8 +392,7 @@ void site_use_error_logs(struct site *site)
     struct log_sink sinks[LOG_SINKS_MAX];
     int count = 0;
     for (const struct conf_error_log *l = site->conf->error_logs; l && count < LOG_SINKS_MAX; l = l->next)
-        sinks[count++] =
-            (struct log_sink){logfiles_add(&site->error_files, l->path)->fd, (enum log_level)l->level};
+        sinks[count++] = logfile_sink(logfiles_add(&site->error_files, l->path), l->level, l->json);
     log_set_sinks(sinks, count);
 }
 

@@ -25,7 +25,8 @@
 enum { SITE_REUSEPORT_MAX = 64, SITE_LIMITS_MAX = 8 /* zones of one location */ };
 
 struct access_log {
-    struct logfile *file;
+    struct logfile *file;             /* or NULL: */
+    const struct http_template *path; /* says it for each request */
     const struct http_template *format;
     enum http_escape escape;
     const struct http_template *condition; /* NULL: every request */

@@ -14,7 +14,8 @@ static int sink_fds[2];
 
 static void set_sinks(enum log_level first, enum log_level second)
 {
-    const struct log_sink sinks[] = {{sink_fds[0], first}, {sink_fds[1], second}};
+    const struct log_sink sinks[] = {{.fd = sink_fds[0], .level = first},
+                                     {.fd = sink_fds[1], .level = second}};
     for (int i = 0; i < 2; i++)
         if (ftruncate(sink_fds[i], 0) < 0)
             abort();
@@ -102,7 +103,7 @@ static void long_lines_are_cut(void)
 static void lost_lines_are_counted(void)
 {
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
-    const struct log_sink sink = {full, LOG_LEVEL_ERROR};
+    const struct log_sink sink = {.fd = full, .level = LOG_LEVEL_ERROR};
     log_set_sinks(&sink, 1);
     unsigned long before = log_lost_lines();
     log_error("nowhere to go");

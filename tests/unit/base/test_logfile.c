@@ -170,7 +170,8 @@ static const struct check_case cases[] = {
 
 int main(void)
 {
-    static const struct log_sink nowhere = {-1, LOG_LEVEL_EMERG}; /* the failures above are meant */
+    static const struct log_sink nowhere = {.fd = -1,
+                                            .level = LOG_LEVEL_EMERG}; /* the failures above are meant */
     if (!mkdtemp(dir))
         return 2;
     log_set_sinks(&nowhere, 1);
