@@ -60,7 +60,8 @@ static struct slice cut_last(struct slice *list)
 }
 
 /* From the last address of the last line backwards: the first that is not trusted, or with `recursive` off the last. */
-static bool from_headers(const struct http_exchange *ex, const struct realip *r, unsigned char out[18], int *len)
+static bool from_headers(const struct http_exchange *ex, const struct realip *r, unsigned char out[18],
+                         int *len)
 {
     bool found = false;
     for (int i = ex->req.header_count - 1; i >= 0; i--) {
@@ -83,8 +84,8 @@ static bool from_headers(const struct http_exchange *ex, const struct realip *r,
     return found;
 }
 
-bool realip_find(const struct realip *r, const struct http_exchange *ex, const unsigned char *address, int *len,
-                 unsigned char found[18])
+bool realip_find(const struct realip *r, const struct http_exchange *ex, const unsigned char *address,
+                 int *len, unsigned char found[18])
 {
     return is_trusted(r, address, *len) && from_headers(ex, r, found, len);
 }
@@ -108,8 +109,9 @@ void realip_apply(struct connection *c, const struct location *l)
     if (!r || !is_trusted(r, ex->remote, ex->remote_len))
         return;
     const struct http_peer *direct = ex->peer(ex);
-    bool changed =
-        slice_eq_nocase(r->header, SLICE("proxy_protocol")) ? from_proxy_protocol(c) : from_headers(ex, r, ex->remote, &ex->remote_len);
+    bool changed = slice_eq_nocase(r->header, SLICE("proxy_protocol"))
+                       ? from_proxy_protocol(c)
+                       : from_headers(ex, r, ex->remote, &ex->remote_len);
     if (!changed)
         return;
     ex->direct_addr = direct->remote_addr;

@@ -177,14 +177,16 @@ static void add_proxy(struct site *site, struct geo *g, const struct conf_node *
     if (net_mask_parse(line->args[0], &masks[g->proxies.mask_count]))
         g->proxies.mask_count++;
     else
-        conf_error(&site->conf->errors, line, "invalid network \"%.*s\" in \"geo\"; write ADDRESS or ADDRESS/BITS",
+        conf_error(&site->conf->errors, line,
+                   "invalid network \"%.*s\" in \"geo\"; write ADDRESS or ADDRESS/BITS",
                    SLICE_ARGS(line->args[0]));
 }
 
 /* ranges; proxy_recursive; */
 static bool take_flag(struct geo *g, const struct conf_node *line)
 {
-    bool ranges = slice_eq(line->name, SLICE("ranges")), recursive = slice_eq(line->name, SLICE("proxy_recursive"));
+    bool ranges = slice_eq(line->name, SLICE("ranges")),
+         recursive = slice_eq(line->name, SLICE("proxy_recursive"));
     g->ranges |= ranges;
     g->proxies.recursive |= recursive;
     return line->nargs == 0 && (ranges || recursive);
@@ -196,9 +198,10 @@ static void add_geo_line(struct site *site, struct geo *g, const struct conf_nod
     if (take_flag(g, line))
         return;
     if (line->nargs != 1 || line->has_block) {
-        conf_error(&site->conf->errors, line,
-                   "invalid line in \"geo\"; write: NETWORK VALUE; default VALUE; delete NETWORK; proxy NETWORK; "
-                   "proxy_recursive; or ranges;");
+        conf_error(
+            &site->conf->errors, line,
+            "invalid line in \"geo\"; write: NETWORK VALUE; default VALUE; delete NETWORK; proxy NETWORK; "
+            "proxy_recursive; or ranges;");
         return;
     }
     e.deleted = slice_eq(line->name, SLICE("delete"));
@@ -209,7 +212,8 @@ static void add_geo_line(struct site *site, struct geo *g, const struct conf_nod
     else if (slice_eq(line->name, SLICE("proxy")))
         add_proxy(site, g, line);
     else if (g->ranges ? !add_range(g, network, e) : !net_mask_parse(network, &e.mask))
-        conf_error(&site->conf->errors, line, "invalid network \"%.*s\" in \"geo\"; write %s", SLICE_ARGS(network),
+        conf_error(&site->conf->errors, line, "invalid network \"%.*s\" in \"geo\"; write %s",
+                   SLICE_ARGS(network),
                    g->ranges ? "FIRST-LAST, two addresses of IPv4" : "ADDRESS or ADDRESS/BITS");
     else if (!g->ranges)
         add_entry(g, e);
