@@ -67,7 +67,7 @@ static void set_index(struct conf_walk *w, const struct conf_node *n)
 static void set_open_file_cache(struct conf_walk *w, const struct conf_node *n)
 {
     struct settings *s = w->settings;
-    bool ok = true, off = slice_eq(n->args[0], SLICE("off"));
+    bool off = slice_eq(n->args[0], SLICE("off")), ok = !off || n->nargs == 1;
     if (s->open_files_max != CONF_UNSET) {
         conf_error(&w->conf->errors, n, "\"open_file_cache\" directive is duplicate; remove one of them");
         return;

@@ -6,6 +6,7 @@
 #include "handlers/autoindex.h"
 
 #include "base/clock.h"
+#include "handlers/symlinks.h"
 #include "http/uri.h"
 
 #include <ctype.h>
@@ -16,6 +17,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { NAME_COLUMNS = 50, NAME_SHOWN = NAME_COLUMNS - 3, SIZE_COLUMNS = 19, ENTRIES_MAX = 100000 };
 
@@ -59,12 +61,25 @@ static bool add(struct http_exchange *ex, struct listing *list, int dir, const c
     return copy.data != NULL;
 }
 
-/* 0, or a status. */
-static int read_folder(struct http_exchange *ex, struct slice path, struct listing *list)
+/* As the location wants links to be looked at: between a check and an open by name the folder could be replaced. */
+static DIR *open_folder(struct slice path, const struct file_rules *rules)
 {
-    DIR *dir = opendir(path.data);
+    if (!rules->symlinks)
+        return opendir(path.data);
+    int fd = symlinks_open(path.data, rules->symlinks, rules->symlinks_from);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !dir)
+        close(fd);
+    return dir;
+}
+
+/* 0, or a status. */
+static int read_folder(struct http_exchange *ex, struct slice path, const struct file_rules *rules,
+                       struct listing *list)
+{
+    DIR *dir = open_folder(path, rules);
     if (!dir) {
-        int status = errno == EACCES                                                ? 403
+        int status = errno == EACCES || errno == ELOOP                              ? 403
                      : errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG ? 404
                                                                                     : 500;
         http_log(ex, LOG_LEVEL_ERROR, "opendir() \"%.*s\" failed (%d: %s)", SLICE_ARGS(path), errno,
@@ -115,13 +130,15 @@ static bool append_size(struct buf *out, const struct settings *s, const struct 
 {
     static const char units[] = " KMG";
     if (e->folder)
-        return buf_printf(out, "%*s", SIZE_COLUMNS, "-");
+        return buf_printf(out, "%*s", s->autoindex_exact_size ? SIZE_COLUMNS : SIZE_COLUMNS - 12, "-");
     if (s->autoindex_exact_size)
         return buf_printf(out, "%*lld", SIZE_COLUMNS, (long long)e->size);
     int64_t size = e->size;
     int unit = 0;
-    for (; size > 9999 && unit < 3; unit++)
-        size = (size + 512) / 1024;
+    for (int64_t least = 9999; size > least && unit < 3; unit++, least = 1023)
+        size /= 1024;
+    if (unit)
+        size = (e->size + (1ll << (10 * unit - 1))) >> 10 * unit;
     return unit ? buf_printf(out, "%*lld%c", SIZE_COLUMNS - 13, (long long)size, units[unit])
                 : buf_printf(out, "%*lld", SIZE_COLUMNS - 12, (long long)size);
 }
@@ -234,12 +251,13 @@ static bool write_jsonp(const struct listing *list, struct slice callback, struc
 
 /* --- */
 
-bool autoindex_pick(struct http_exchange *ex, struct slice dir, struct slice *name)
+bool autoindex_pick(struct http_exchange *ex, const struct file_rules *rules, struct slice dir,
+                    struct slice *name)
 {
     struct listing list = {0};
     unsigned draw;
     size_t files = 0;
-    if (read_folder(ex, dir, &list) != 0 || getrandom(&draw, sizeof draw, 0) != sizeof draw) {
+    if (read_folder(ex, dir, rules, &list) != 0 || getrandom(&draw, sizeof draw, 0) != sizeof draw) {
         free(list.items);
         return false;
     }
@@ -275,11 +293,12 @@ static bool write_list(struct http_exchange *ex, const struct settings *s, const
     }
 }
 
-int autoindex_answer(struct http_exchange *ex, const struct settings *s, struct slice dir)
+int autoindex_answer(struct http_exchange *ex, const struct settings *s, const struct file_rules *rules,
+                     struct slice dir)
 {
     struct listing list = {0};
     struct buf out = {0};
-    int status = read_folder(ex, dir, &list);
+    int status = read_folder(ex, dir, rules, &list);
     enum conf_autoindex form = (enum conf_autoindex)s->autoindex_format;
     if (status == 0 && !write_list(ex, s, &list, &form, &out))
         status = 500;

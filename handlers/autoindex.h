@@ -7,12 +7,15 @@
 #define WEIR_HANDLERS_AUTOINDEX_H
 
 #include "conf/settings.h"
+#include "handlers/file_cache.h"
 #include "http/exchange.h"
 
 /* Answers with the folder `dir` (a zero behind it), which the exchange's path names. 0, or the status of an error page. */
-int autoindex_answer(struct http_exchange *ex, const struct settings *settings, struct slice dir);
+int autoindex_answer(struct http_exchange *ex, const struct settings *s, const struct file_rules *rules,
+                     struct slice dir);
 
 /* The name of any one of the folder's files (random_index), none that begins with a dot. False: there is none. */
-bool autoindex_pick(struct http_exchange *ex, struct slice dir, struct slice *name);
+bool autoindex_pick(struct http_exchange *ex, const struct file_rules *rules, struct slice dir,
+                    struct slice *name);
 
 #endif

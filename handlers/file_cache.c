@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -19,6 +21,9 @@ void file_cache_init(struct file_cache *c)
     for (int i = 0; i < FILE_CACHE_ENTRIES; i++)
         list_init(&c->buckets[i]);
     list_init(&c->by_use);
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    c->open_max = limit.rlim_cur / 4 < INT_MAX ? (unsigned)(limit.rlim_cur / 4) : INT_MAX;
     c->entries = 0;
     c->open_files = 0;
     c->bytes = 0;
@@ -161,12 +166,23 @@ static struct file_entry *open_entry(struct slice path, const struct file_rules 
     return e;
 }
 
+/* There must be an open file. */
+static void drop_oldest_open(struct file_cache *c)
+{
+    struct list_node *n = c->by_use.next;
+    while (container_of(n, struct file_entry, use)->fd < 0)
+        n = n->next;
+    drop(c, container_of(n, struct file_entry, use));
+}
+
 static void insert(struct file_cache *c, struct file_entry *e, unsigned bucket, unsigned open_max)
 {
     size_t content = e->content ? (size_t)e->st.st_size : 0;
-    while (c->entries > 0 && (c->entries >= FILE_CACHE_ENTRIES || c->bytes + content > FILE_CACHE_BYTES ||
-                              c->open_files >= open_max)) /* descriptors are for clients first */
+    while (c->entries > 0 && (c->entries >= FILE_CACHE_ENTRIES || c->bytes + content > FILE_CACHE_BYTES))
         drop(c, container_of(c->by_use.next, struct file_entry, use));
+    while (e->fd >= 0 && c->open_files > 0 &&
+           c->open_files >= open_max) /* descriptors are for clients first */
+        drop_oldest_open(c);
     list_push_front(&c->buckets[bucket], &e->bucket);
     list_push_back(&c->by_use, &e->use);
     e->holders++;
@@ -189,8 +205,8 @@ static void forget_inactive(struct file_cache *c, uint64_t inactive_ms)
 static bool is_fresh(const struct file_cache *c, struct file_entry *e, const struct file_rules *rules)
 {
     struct stat now;
-    bool cached = rules && rules->valid_ms && e->uses >= rules->min_uses;
-    if (cached && (!e->error || rules->errors) && c->now_ms - e->checked_ms < rules->valid_ms)
+    bool cached = rules && rules->valid_ms && (e->error ? rules->errors : e->uses >= rules->min_uses);
+    if (cached && c->now_ms - e->checked_ms < rules->valid_ms)
         return true;
     if (e->error) /* somebody else wanted it to be remembered */
         return false;
@@ -220,9 +236,16 @@ static struct file_entry *find_fresh(struct file_cache *c, struct slice path, un
     return e;
 }
 
+/* Of the file itself, not of a shortage that may be over with the next request. */
+static bool is_lasting(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == ENAMETOOLONG;
+}
+
 struct file_entry *file_cache_get(struct file_cache *c, struct slice path, const struct file_rules *rules)
 {
     unsigned bucket = hash(path), open_max = rules && rules->open_max ? rules->open_max : FILE_CACHE_OPEN_MAX;
+    open_max = open_max < c->open_max ? open_max : c->open_max;
     bool cached = !rules || rules->symlinks == 0; /* a link may be made at any time */
     if (rules && rules->inactive_ms)
         forget_inactive(c, rules->inactive_ms);
@@ -234,7 +257,8 @@ struct file_entry *file_cache_get(struct file_cache *c, struct slice path, const
         e->checked_turn = c->turn;
         e->checked_ms = e->used_ms = c->now_ms;
         e->uses = 1;
-        bool wanted = e->error ? rules && rules->errors && rules->valid_ms : !times_too_fresh(&e->st);
+        bool wanted = e->error ? rules && rules->errors && rules->valid_ms && is_lasting(e->error)
+                               : !times_too_fresh(&e->st);
         if (cached && wanted)
             insert(c, e, bucket, open_max);
         e->holders--; /* the one below */

@@ -58,6 +58,7 @@ struct file_cache {
     struct list_node by_use;
     unsigned entries;
     unsigned open_files; /* entries with a descriptor */
+    unsigned open_max;   /* a quarter of the descriptors that this process may have */
     size_t bytes;        /* of contents */
     uint64_t turn;       /* raised by the owner once in each turn of its loop */
     uint64_t now_ms;     /* set by the owner at the same time; monotonic */

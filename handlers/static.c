@@ -142,12 +142,18 @@ static int answer_ranges(struct http_exchange *ex, const struct settings *s, con
                : 500;
 }
 
-static struct file_entry *get_entry(struct http_exchange *ex, const struct static_source *from,
-                                    struct file_cache *cache, struct slice path)
+static struct file_rules rules_of(struct http_exchange *ex, const struct static_source *from)
 {
     struct file_rules rules = from->rules;
     if (from->symlinks_from)
         rules.symlinks_from = http_template_expand(from->symlinks_from, ex);
+    return rules;
+}
+
+static struct file_entry *get_entry(struct http_exchange *ex, const struct static_source *from,
+                                    struct file_cache *cache, struct slice path)
+{
+    struct file_rules rules = rules_of(ex, from);
     return file_cache_get(cache, path, &rules);
 }
 
@@ -235,7 +241,8 @@ static bool pick_any(struct http_exchange *ex, const struct static_source *from,
     if (!folder)
         return false;
     file_entry_release(folder);
-    if (!autoindex_pick(ex, dir, &name))
+    struct file_rules rules = rules_of(ex, from);
+    if (!autoindex_pick(ex, &rules, dir, &name))
         return false;
     struct slice uri = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
     if (uri.data)
@@ -276,8 +283,9 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
     if (!folder)
         return open_failed(ex, s, dir);
     file_entry_release(folder);
+    struct file_rules rules = rules_of(ex, from);
     if (s->autoindex)
-        return autoindex_answer(ex, s, dir);
+        return autoindex_answer(ex, s, &rules, dir);
     http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
     return 403;
 }

@@ -37,9 +37,10 @@ static bool is_link(int dir, const char *name)
 }
 
 /* One part of the path. -1 with errno. */
-static int open_part(int dir, const char *name, bool last, int mode)
+static int open_part(int dir, const char *name, bool folder, bool last, int mode)
 {
-    int flags = (last ? O_RDONLY | O_NONBLOCK : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC, opened;
+    int flags = (last ? O_RDONLY | O_NONBLOCK : O_PATH) | (folder ? O_DIRECTORY : 0) | O_NOFOLLOW | O_CLOEXEC;
+    int opened;
     int fd = openat(dir, name, flags);
     if (fd >= 0 || (errno != ELOOP && errno != ENOTDIR && errno != EMLINK))
         return fd;
@@ -70,6 +71,8 @@ int symlinks_open(const char *path, int mode, struct slice from)
 {
     char part[NAME_MAX + 1];
     size_t at;
+    if (slice_eq(slice_of(path), from))
+        return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     int dir = open_start(path, from, &at);
     while (dir >= 0) {
         at += strspn(path + at, "/");
@@ -82,7 +85,7 @@ int symlinks_open(const char *path, int mode, struct slice from)
         }
         memcpy(part, n ? path + at : ".", n ? n : 1);
         part[n ? n : 1] = '\0';
-        int fd = open_part(dir, part, last, mode), saved = errno;
+        int fd = open_part(dir, part, path[at + n] == '/', last, mode), saved = errno;
         close(dir);
         errno = saved;
         if (last || fd < 0)

@@ -193,6 +193,10 @@ static bool keep_input(struct connection *c, const struct input *in)
 static void settle_head(struct connection *c)
 {
     struct worker *w = connection_worker(c);
+    if (c->eof) { /* all that came before it has been answered */
+        connection_close(c);
+        return;
+    }
     list_remove(&c->link);
     if (c->in || c->requests == 0) {
         list_push_back(&w->busy, &c->link);
@@ -246,6 +250,8 @@ static void drive_and_settle(struct connection *c, struct input *in)
     drive(c, in);
     if (!c->dead && c->state != CONNECTION_LINGER && !keep_input(c, in))
         connection_close(c);
+    if (!c->dead && c->eof && c->state == CONNECTION_BODY)
+        connection_close(c); /* what is missing of the body will not come */
     if (!c->dead && c->state == CONNECTION_HEAD && !c->out)
         settle_head(c);
     else if (!c->dead && c->state != CONNECTION_LINGER)
@@ -329,7 +335,6 @@ static void read_ahead(struct connection *c)
     }
     if (n == 0 && !has_request_at_work(c) && !c->proxy) {
         c->eof = true; /* it may only have closed its sending side: it still gets its answer */
-        c->close_after |= c->state == CONNECTION_HEAD;
         watch(c);
         return;
     }

@@ -398,7 +398,7 @@ static void conclude(struct connection *c)
 void request_done(struct connection *c)
 {
     c->ex->complete = true;
-    c->close_after |= c->ex->res.close || c->eof;
+    c->close_after |= c->ex->res.close;
     c->state = CONNECTION_HEAD;
     conclude(c);
 }

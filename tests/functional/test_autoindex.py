@@ -94,7 +94,7 @@ def test_buffered_lines_belong_to_the_old_file(weir):
 
 
 @pytest.mark.parametrize("wrong", ["access_log x combined buffer=0;", "access_log x combined odd;", "access_log x if=$nosuch;",
-                                   "access_log syslog:server=x;", "access_log logs/$host;", "access_log x flush=soon;",
+                                   "access_log syslog:server=x;", "access_log logs/$host combined gzip;", "access_log x flush=soon;",
                                    "autoindex maybe;", "autoindex_format yaml;"])
 def test_wrong_settings(weir, wrong):
     result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
