@@ -291,7 +291,8 @@ struct conf_handler {
 /* What http, server and location share; inherited inwards field by field. */
 struct settings {
     struct slice root, alias;
-    int64_t alias_strip; /* bytes of the URI that `alias` replaces */
+    int64_t alias_strip;                 /* bytes of the URI that `alias` replaces; -1: all of it */
+    const struct conf_node *folder_node; /* root or alias; NULL: the default */
     const struct conf_strings *index;
     const struct conf_types *types;
     struct slice default_type;

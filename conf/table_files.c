@@ -42,7 +42,9 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
                    SLICE_ARGS(n->name), alias ? "root" : "alias");
         return;
     }
-    struct slice path = conf_full_path(w->conf, n->args[0]);
+    bool varies = n->args[0].len && n->args[0].data[0] == '$'; /* what comes of it may be absolute */
+    struct slice path = varies ? n->args[0] : conf_full_path(w->conf, n->args[0]);
+    w->settings->folder_node = n;
     if (!alias) {
         while (path.len > 1 && path.data[path.len - 1] == '/')
             path = arena_dup(&w->conf->arena, (struct slice){path.data, path.len - 1});
@@ -50,7 +52,8 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
         return;
     }
     w->settings->alias = path;
-    w->settings->alias_strip = (int64_t)w->location->pattern.len;
+    w->settings->alias_strip =
+        w->location->match >= CONF_MATCH_REGEX ? -1 : (int64_t)w->location->pattern.len;
 }
 
 static void set_index(struct conf_walk *w, const struct conf_node *n)
@@ -90,6 +93,7 @@ void conf_inherit_files(struct settings *s, const struct settings *parent, struc
         s->root = parent ? parent->root : conf_full_path(conf, SLICE("html"));
         s->alias = parent ? parent->alias : (struct slice){0};
         s->alias_strip = parent ? parent->alias_strip : 0;
+        s->folder_node = parent ? parent->folder_node : NULL;
     }
     if (!s->index)
         s->index = parent ? parent->index : &default_index;
@@ -107,9 +111,9 @@ void conf_inherit_files(struct settings *s, const struct settings *parent, struc
 const struct conf_directive conf_file_directives[] = {
     // clang-format off
     {"root", HTTP_ALL, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_root,
-     "PATH", "The folder of the files; the URI goes behind it. Default html."},
+     "PATH", "The folder of the files; the URI goes behind it. May contain variables. Default html."},
     {"alias", CONF_LOCATION, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_root,
-     "PATH", "Replaces the location's part of the URI by this path."},
+     "PATH", "Replaces the location's part of the URI by this path, in a regex location all of it. May contain variables."},
     {"index", HTTP_ALL, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_index,
      "FILE ...", "Files that stand for a folder, the first that exists. Default index.html."},
     {"types", HTTP_ALL, 0, 0, CONF_BLOCK, 0, 0, 0, NULL, -1, set_types,

@@ -15,12 +15,26 @@
 #include <limits.h>
 #include <unistd.h>
 
-struct slice static_path(struct http_exchange *ex, const struct settings *s, struct slice uri)
+struct slice static_folder(struct http_exchange *ex, const struct static_source *from)
 {
-    if (s->alias.data)
-        return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(s->alias),
-                            SLICE_ARGS(slice_from(uri, (size_t)s->alias_strip)));
-    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(s->root), SLICE_ARGS(uri));
+    const struct settings *s = from->settings;
+    if (!from->folder)
+        return s->alias.data ? s->alias : s->root;
+    struct slice text = http_template_expand(from->folder, ex);
+    while (!s->alias.data && text.len > 1 && text.data[text.len - 1] == '/')
+        text.len--;
+    struct slice prefix = text.len && text.data[0] == '/' ? SLICE("") : from->prefix;
+    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(prefix), SLICE_ARGS(text));
+}
+
+struct slice static_path(struct http_exchange *ex, const struct static_source *from, struct slice uri)
+{
+    const struct settings *s = from->settings;
+    struct slice folder = static_folder(ex, from);
+    if (!folder.data || from->is_whole_path)
+        return folder;
+    struct slice rest = s->alias.data ? slice_from(uri, (size_t)s->alias_strip) : uri;
+    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(folder), SLICE_ARGS(rest));
 }
 
 /* errno of a failed open to a status; the log says which file, as nginx does. */
@@ -236,7 +250,7 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
 /* random_index */
 static bool pick_any(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
-    struct slice dir = static_path(ex, from->settings, ex->req.path), name;
+    struct slice dir = static_path(ex, from, ex->req.path), name;
     struct file_entry *folder = dir.data ? get_entry(ex, from, cache, dir) : NULL;
     if (!folder)
         return false;
@@ -263,7 +277,7 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
         struct slice uri =
             absolute ? name
                      : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
-        struct slice path = static_path(ex, s, uri);
+        struct slice path = static_path(ex, from, uri);
         if (!uri.data || !path.data)
             return 500;
         struct file_entry *e = get_entry(ex, from, cache, path);
@@ -276,7 +290,7 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
         if (errno != ENOENT && errno != ENOTDIR)
             return open_failed(ex, s, path);
     }
-    struct slice dir = static_path(ex, s, ex->req.path);
+    struct slice dir = static_path(ex, from, ex->req.path);
     if (!dir.data)
         return 500;
     struct file_entry *folder = get_entry(ex, from, cache, dir);
@@ -319,14 +333,13 @@ bool static_exists(struct http_exchange *ex, const struct static_source *from, s
 int static_answer(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
     const struct settings *s = from->settings;
-    const struct http_template *alias = from->alias;
     bool reads = ex->req.method == HTTP_GET || ex->req.method == HTTP_HEAD;
     struct slice uri = ex->req.path;
-    if (!alias && uri.data[uri.len - 1] == '/' && (reads || ex->req.method == HTTP_POST))
+    if (!from->is_whole_path && uri.data[uri.len - 1] == '/' && (reads || ex->req.method == HTTP_POST))
         return find_index(ex, from, cache); /* an index file may be an application's */
     if (!reads && ex->req.method != HTTP_POST)
         return 405;
-    struct slice path = alias ? http_template_expand(alias, ex) : static_path(ex, s, uri);
+    struct slice path = static_path(ex, from, uri);
     if (!path.data)
         return 500;
     struct file_entry *e = find_compressed(ex, from, path, cache);

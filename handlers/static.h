@@ -16,7 +16,9 @@ enum { STATIC_ROUTE_AGAIN = -1 };
 /* Where a location's files come from. */
 struct static_source {
     const struct settings *settings;
-    const struct http_template *alias;         /* NULL, or gives the whole path, as in a regex location */
+    const struct http_template *folder;        /* root or alias with variables; NULL: the settings' own */
+    bool is_whole_path;                        /* alias of a regex location: the URI does not go behind it */
+    struct slice prefix;                       /* of the server, for what variables leave relative */
     const struct http_template *symlinks_from; /* disable_symlinks ... from=; NULL: none */
     struct file_rules rules;
 };
@@ -29,7 +31,10 @@ bool static_exists(struct http_exchange *ex, const struct static_source *from, s
                    struct slice path, bool folder);
 
 /* Where the file for a URI lies: root and URI, or alias and the rest of it. data NULL: out of memory. */
-struct slice static_path(struct http_exchange *ex, const struct settings *settings, struct slice uri);
+struct slice static_path(struct http_exchange *ex, const struct static_source *from, struct slice uri);
+
+/* The folder alone, with a zero behind it: $document_root. */
+struct slice static_folder(struct http_exchange *ex, const struct static_source *from);
 
 /* The content type by the extension of a path. */
 struct slice static_type_of(const struct settings *settings, struct slice path);

@@ -109,9 +109,8 @@ static struct open_log *open_log(struct worker *w, struct slice path, const stru
 static bool has_root(struct connection *c)
 {
     struct stat st;
-    const struct settings *s = connection_settings(c);
-    struct slice root = s->alias.data ? s->alias : s->root;
-    return memchr(root.data, '$', root.len) || (stat(root.data, &st) == 0 && S_ISDIR(st.st_mode));
+    struct slice root = static_folder(c->ex, &c->location->files);
+    return root.data && stat(root.data, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 void open_logs_append(struct connection *c, const struct access_log *log, struct slice line)

@@ -48,8 +48,11 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
     const struct settings *s = l->settings;
     struct static_source *files = &l->files;
     files->settings = s;
-    if (c->match >= CONF_MATCH_REGEX && s->alias.data)
-        files->alias = site_compile(site, s->alias, c->node);
+    struct slice folder = s->alias.data ? s->alias : s->root;
+    files->is_whole_path = s->alias.data && s->alias_strip < 0;
+    files->prefix = site->conf->prefix;
+    if (memchr(folder.data, '$', folder.len))
+        files->folder = site_compile(site, folder, s->folder_node ? s->folder_node : c->node);
     l->aio_pool = find_aio_pool(site, s->aio);
     files->rules.without_waiting = l->aio_pool >= 0;
     if (s->open_files_max)

@@ -15,8 +15,10 @@ static bool exists(struct connection *c, struct slice path, bool folder)
 static struct slice uri_of(struct http_exchange *ex, const struct location *l, struct slice text)
 {
     const struct settings *s = l->settings;
+    if (!s->alias.data || l->files.is_whole_path)
+        return text;
     struct slice part = {ex->req.path.data, (size_t)s->alias_strip};
-    if (!s->alias.data || l->files.alias || slice_starts(text, part))
+    if (slice_starts(text, part))
         return text;
     return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(part), SLICE_ARGS(text));
 }
@@ -33,7 +35,7 @@ bool try_files_pass(struct connection *c)
             text.len--; /* the static handler sends a client that left "/" out to the folder */
         struct slice uri = text.len ? uri_of(ex, l, text) : text;
         if (uri.len == 0 || memchr(uri.data, '\0', uri.len) ||
-            !exists(c, static_path(ex, l->settings, uri), folder))
+            !exists(c, static_path(ex, &l->files, uri), folder))
             continue;
         if (uri.data[0] == '/')
             ex->req.path = uri;

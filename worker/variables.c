@@ -12,17 +12,17 @@
 
 #define GETTER(name) static struct slice name(struct http_exchange *ex, const void *data)
 
-static const struct settings *settings_of(const struct http_exchange *ex)
+static const struct static_source *files_of(const struct http_exchange *ex)
 {
     const struct location *l = ex->location;
-    return l ? l->settings : NULL;
+    return l ? &l->files : NULL;
 }
 
 GETTER(get_document_root)
 {
-    const struct settings *s = settings_of(ex);
+    const struct static_source *files = files_of(ex);
     (void)data;
-    return !s ? SLICE("") : s->alias.data ? s->alias : s->root;
+    return files ? static_folder(ex, files) : SLICE("");
 }
 
 GETTER(get_realpath_root)
@@ -34,9 +34,9 @@ GETTER(get_realpath_root)
 
 GETTER(get_request_filename)
 {
-    const struct settings *s = settings_of(ex);
+    const struct static_source *files = files_of(ex);
     (void)data;
-    return s && ex->req.path.len ? static_path(ex, s, ex->req.path) : SLICE("");
+    return files && ex->req.path.len ? static_path(ex, files, ex->req.path) : SLICE("");
 }
 
 GETTER(get_limit_rate)
