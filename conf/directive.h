@@ -68,6 +68,21 @@ extern const struct conf_directive conf_proxy_directives[];
 extern const struct conf_directive conf_accepted_directives[];
 extern const struct conf_directive conf_upstream_directives[];
 
+/* What a directive is to nginx's of that name. */
+enum conf_mark_kind { CONF_DIFFERS, CONF_OWN, CONF_ABSENT /* nginx has it, and there is none here */ };
+
+struct conf_mark {
+    const char *name; /* a whole name, or with "*" at its end the beginning of some */
+    enum conf_mark_kind kind;
+    const char *text; /* how it differs; or why it is absent, and what to do */
+};
+
+/* conf/nginx.c, ended by one without a name. */
+extern const struct conf_mark conf_marks[];
+
+/* NULL: it is as in nginx, or in neither. */
+const struct conf_mark *conf_find_mark(struct slice name);
+
 /* All of them, ended by NULL. */
 extern const struct conf_directive *const conf_tables[];
 

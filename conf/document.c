@@ -10,6 +10,29 @@ static const struct {
 } contexts[] = {{CONF_MAIN, "main"},     {CONF_EVENTS, "events"},     {CONF_HTTP, "http"},
                 {CONF_SERVER, "server"}, {CONF_LOCATION, "location"}, {CONF_UPSTREAM, "upstream"}};
 
+/* What an operator who knows nginx has to know. */
+static bool print_mark(const struct conf_directive *d, struct buf *out)
+{
+    const struct conf_mark *m = conf_find_mark(slice_of(d->name));
+    if (d->type == CONF_ACCEPTED)
+        return buf_printf(out, "nginx: different; it is accepted and changes nothing.\n\n");
+    if (!m)
+        return buf_printf(out, "nginx: supported.\n\n");
+    return m->kind == CONF_OWN ? buf_printf(out, "nginx: has none.\n\n")
+                               : buf_printf(out, "nginx: different; %s\n\n", m->text);
+}
+
+static bool print_absent(struct buf *out)
+{
+    bool ok = buf_printf(
+        out, "## Not supported\n\nDirectives of nginx that are not here; a configuration with one of them is "
+             "refused, and `weir -t` lists all of them.\n\n| directive | why, and what to do |\n|---|---|\n");
+    for (const struct conf_mark *m = conf_marks; ok && m->name; m++)
+        if (m->kind == CONF_ABSENT)
+            ok = buf_printf(out, "| `%s` | %s |\n", m->name, m->text);
+    return ok;
+}
+
 static bool print_row(const struct conf_directive *d, struct buf *out)
 {
     const char *separator = "";
@@ -28,10 +51,12 @@ static bool print_row(const struct conf_directive *d, struct buf *out)
                         d->type == CONF_TIME   ? " ms"
                         : d->type == CONF_SIZE ? " bytes"
                                                : "");
-    return ok && buf_printf(out, ". %s.\n\n",
-                            d->live_after == 0  ? "Changes in place on reload"
-                            : d->live_after > 0 ? "What follows the first argument changes in place on reload"
-                                                : "A change starts new workers on reload");
+    return ok &&
+           buf_printf(out, ". %s.\n\n",
+                      d->live_after == 0  ? "Changes in place on reload"
+                      : d->live_after > 0 ? "What follows the first argument changes in place on reload"
+                                          : "A change starts new workers on reload") &&
+           print_mark(d, out);
 }
 
 static bool print_table(const char *title, const struct conf_directive *table, struct buf *out)
@@ -45,9 +70,12 @@ static bool print_table(const char *title, const struct conf_directive *table, s
 bool conf_document(struct buf *out)
 {
     bool ok = buf_printf(
-        out, "# Directives\n\nGenerated from the directive tables in conf/ by `make docs`; do not edit.\n\n"
-             "Sizes take k, m and g; times take ms, s, m, h, d, w, M and y, and are seconds without a "
-             "unit. `include FILE|PATTERN;` may stand anywhere.\n\n");
+        out,
+        "# Directives\n\nGenerated from the directive tables in conf/ by `make docs`; do not edit.\n\n"
+        "Each directive says what it is to nginx's of that name: supported, that is the same by name, contexts, "
+        "defaults and meaning; different, and how; or none of nginx's.\n\n"
+        "Sizes take k, m and g; times take ms, s, m, h, d, w, M and y, and are seconds without a "
+        "unit. `include FILE|PATTERN;` may stand anywhere.\n\n");
     return ok && print_table("Core", conf_core_directives, out) &&
            print_table("HTTP", conf_http_directives, out) &&
            print_table("Connections and requests of clients", conf_client_directives, out) &&
@@ -56,5 +84,5 @@ bool conf_document(struct buf *out)
            print_table("Logs", conf_log_directives, out) &&
            print_table("Proxy", conf_proxy_directives, out) &&
            print_table("Upstream", conf_upstream_directives, out) &&
-           print_table("Accepted", conf_accepted_directives, out);
+           print_table("Accepted", conf_accepted_directives, out) && print_absent(out);
 }

@@ -63,10 +63,24 @@ static size_t distance(struct slice a, const char *b)
     return row[len];
 }
 
+/* A sentence as the part of another one. */
+static const char *without_stop(struct conf_walk *w, const char *text)
+{
+    struct slice s = slice_of(text);
+    s.len -= s.len && s.data[s.len - 1] == '.';
+    return arena_printf(&w->conf->arena, "%.*s", SLICE_ARGS(s)).data;
+}
+
 static void unknown_directive(struct conf_walk *w, const struct conf_node *n)
 {
+    const struct conf_mark *mark = conf_find_mark(n->name);
     const char *guess = NULL;
     size_t best = 4;
+    if (mark && mark->kind == CONF_ABSENT) {
+        conf_error(&w->conf->errors, n, "unknown directive \"%.*s\"; nginx's is not supported: %s",
+                   SLICE_ARGS(n->name), without_stop(w, mark->text));
+        return;
+    }
     for (const struct conf_directive *const *t = conf_tables; *t; t++) {
         for (const struct conf_directive *d = *t; d->name; d++) {
             size_t far = distance(n->name, d->name);
