@@ -224,8 +224,9 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
         res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
     res->accept_ranges = s->max_ranges > 0 && !is_rewritten(s, res->content_type);
-    if (ex->forced_status &&
-        ex->forced_status != 200) /* an error page is sent whole (RFC 9110 section 13.2.1) */
+    if (ex->detour || /* conditions and ranges are about the request that asks */
+        (ex->forced_status &&
+         ex->forced_status != 200)) /* an error page is sent whole (RFC 9110 section 13.2.1) */
         return add_whole(ex, s, e);
     switch (http_check_conditions(&ex->req, e->etag, e->st.st_mtim.tv_sec,
                                   (enum http_since)s->if_modified_since)) {

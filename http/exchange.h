@@ -117,6 +117,7 @@ struct http_exchange {
     int auth_status;                        /* and how */
     struct auth_detour
         *detour; /* worker/auth_request.c: the request, while another one stands in its place; or NULL */
+    struct slice first_method;        /* with detour: of the request that asks */
     struct slice secure_link_expires; /* once $secure_link has been asked for */
     int delayed_status;               /* auth_delay: the answer, once its time has come */
     bool path_is_final;               /* by rewrite ... break: proxy_pass passes it on as it is */

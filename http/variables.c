@@ -304,7 +304,7 @@ GETTER(get_request_body_file)
 GETTER(get_request_method)
 {
     UNUSED(rest);
-    return ex->req.method_name;
+    return ex->first_method.len ? ex->first_method : ex->req.method_name;
 }
 
 static const struct http_variable variables[] = {

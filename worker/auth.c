@@ -111,11 +111,13 @@ bool auth_pass(struct connection *c)
         return true;
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         enum say said = checks[i](c);
-        bool wants_login = checks[i] == by_password || (checks[i] == by_request && c->ex->auth_status == 401);
-        if (said == SAYS_WAIT)
+        if (said == SAYS_WAIT) /* it may be answered already, and its exchange gone */
             return false;
-        if (said == SAYS_YES && any)
+        bool wants_login = checks[i] == by_password || (checks[i] == by_request && c->ex->auth_status == 401);
+        if (said == SAYS_YES && any) {
+            c->ex->www_authenticate = (struct slice){0}; /* of a password that was not needed */
             return true;
+        }
         if (said == SAYS_NO)
             refusal = wants_login || refusal == 401 ? 401 : 403;
         if (said == SAYS_NO && !any)

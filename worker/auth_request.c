@@ -14,7 +14,13 @@ struct auth_detour {
     const struct location *location;
     struct http_request req;
     struct http_captures location_captures;
-    struct slice error_www_authenticate;
+    struct http_response res;
+    struct slice www_authenticate;
+    struct http_try *tries, *last_try;
+    const struct http_header *upstream_headers;
+    int upstream_header_count, upstream_status;
+    struct slice upstream_addr, upstream_uri, upstream_trailers, proxy_host;
+    uint64_t upstream_queue_us;
     struct buf body;
     struct slice body_file;
     uint64_t body_len;
@@ -23,12 +29,33 @@ struct auth_detour {
     bool body_file_stays, body_whole, is_internal, in_error_page, path_is_final, rewritten;
 };
 
+static void forget_upstream(struct http_exchange *ex)
+{
+    ex->tries = ex->last_try = NULL;
+    ex->upstream_headers = NULL;
+    ex->upstream_header_count = ex->upstream_status = 0;
+    ex->upstream_queue_us = 0;
+    ex->upstream_addr = ex->upstream_uri = ex->upstream_trailers = ex->proxy_host = (struct slice){0};
+}
+
 static void put_aside(struct connection *c, struct auth_detour *d)
 {
     struct http_exchange *ex = c->ex;
     *d = (struct auth_detour){.location = c->location,
                               .req = ex->req,
                               .location_captures = ex->location_captures,
+                              .res = ex->res,
+                              .www_authenticate = ex->www_authenticate,
+                              .tries = ex->tries,
+                              .last_try = ex->last_try,
+                              .upstream_headers = ex->upstream_headers,
+                              .upstream_header_count = ex->upstream_header_count,
+                              .upstream_status = ex->upstream_status,
+                              .upstream_addr = ex->upstream_addr,
+                              .upstream_uri = ex->upstream_uri,
+                              .upstream_trailers = ex->upstream_trailers,
+                              .proxy_host = ex->proxy_host,
+                              .upstream_queue_us = ex->upstream_queue_us,
                               .body = ex->body,
                               .body_file = ex->body_file,
                               .body_len = ex->body_len,
@@ -43,6 +70,9 @@ static void put_aside(struct connection *c, struct auth_detour *d)
                               .in_error_page = ex->in_error_page,
                               .path_is_final = ex->path_is_final,
                               .rewritten = ex->rewritten};
+    http_response_init(&ex->res);
+    ex->www_authenticate = (struct slice){0};
+    forget_upstream(ex);
     ex->body = (struct buf){0};
     ex->body_file = (struct slice){0};
     ex->body_len = 0;
@@ -54,6 +84,14 @@ static void put_aside(struct connection *c, struct auth_detour *d)
 const struct location *auth_request_origin(const struct http_exchange *ex)
 {
     return ex->detour->location;
+}
+
+void auth_request_hand_over(struct http_exchange *copy, const struct http_exchange *old)
+{
+    const struct auth_detour *d = old->detour;
+    copy->forced_status = d->forced_status;
+    copy->internal_redirects = d->internal_redirects;
+    copy->in_error_page = d->in_error_page;
 }
 
 void auth_request_restore_body(struct http_exchange *ex)
@@ -86,12 +124,19 @@ void auth_request_restore(struct connection *c)
     request_use_location(c, d->location);
     ex->return_code = d->return_code;
     ex->return_text = d->return_text;
-    http_response_init(&ex->res);
-    ex->res.close = request_is_last(c);
-    ex->tries = ex->last_try = NULL;
-    ex->upstream_headers = NULL;
-    ex->upstream_header_count = ex->upstream_status = 0;
-    ex->upstream_addr = ex->upstream_uri = ex->upstream_trailers = ex->proxy_host = (struct slice){0};
+    ex->res = d->res;
+    ex->www_authenticate = d->www_authenticate;
+    ex->first_method = (struct slice){0};
+    ex->tries = d->tries;
+    ex->last_try = d->last_try;
+    ex->upstream_headers = d->upstream_headers;
+    ex->upstream_header_count = d->upstream_header_count;
+    ex->upstream_status = d->upstream_status;
+    ex->upstream_addr = d->upstream_addr;
+    ex->upstream_uri = d->upstream_uri;
+    ex->upstream_trailers = d->upstream_trailers;
+    ex->proxy_host = d->proxy_host;
+    ex->upstream_queue_us = d->upstream_queue_us;
 }
 
 void auth_request_ask(struct connection *c)
@@ -107,6 +152,7 @@ void auth_request_ask(struct connection *c)
         return;
     }
     put_aside(c, d);
+    ex->first_method = ex->req.method_name; /* $request_method is the first one's, as in nginx */
     ex->req.method = HTTP_GET;
     ex->req.method_name = SLICE("GET");
     ex->req.framing = HTTP_BODY_NONE;
@@ -138,8 +184,11 @@ void auth_request_ended(struct connection *c, int status, struct slice www_authe
     auth_request_restore(c);
     c->state = CONNECTION_HEAD;
     connection_set_timer(c, 0);
-    if (status == 401)
-        ex->www_authenticate = www_authenticate.len ? arena_dup(&ex->arena, www_authenticate) : SLICE("");
+    if (status == 401 && www_authenticate.len) /* auth_basic's may be there already: either would do */
+        ex->www_authenticate = ex->www_authenticate.len
+                                   ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(ex->www_authenticate),
+                                                  SLICE_ARGS(www_authenticate))
+                                   : arena_dup(&ex->arena, www_authenticate);
     if (status != 401 && status != 403 && (status < 200 || status > 299)) {
         http_log(ex, LOG_LEVEL_ERROR, "auth request unexpected status: %d", status);
         request_answer(c, 500);

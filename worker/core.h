@@ -300,6 +300,9 @@ const struct location *auth_request_origin(const struct http_exchange *ex);
 void auth_request_restore(struct connection *c);
 void auth_request_restore_body(struct http_exchange *ex);
 
+/* The old exchange stays with a job; what its copy has to know of the request. */
+void auth_request_hand_over(struct http_exchange *copy, const struct http_exchange *old);
+
 /* --- worker/headers.c --- */
 
 /* Adds what the configuration adds to answers. False: out of memory. */

@@ -248,6 +248,8 @@ static void drive_and_settle(struct connection *c, struct input *in)
     c->in_drive = true;
     connection_worker(c)->streamed_bytes = 0;
     drive(c, in);
+    if (!c->dead && c->eof && in->len == 0 && passes_body(c))
+        connection_close(c); /* its leaving was ignored before: the body's rest will never come */
     if (!c->dead && c->state != CONNECTION_LINGER && !keep_input(c, in))
         connection_close(c);
     if (!c->dead && c->eof && c->state == CONNECTION_BODY)

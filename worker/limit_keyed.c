@@ -117,8 +117,10 @@ void keyed_delay_over(struct connection *c)
 {
     connection_hold(c);
     c->state = CONNECTION_HEAD;
-    if (c->ex->delayed_status)
-        request_answer(c, c->ex->delayed_status);
+    int status = c->ex->delayed_status;
+    c->ex->delayed_status = 0;
+    if (status)
+        request_answer(c, status);
     else
         request_run(c);
     connection_drive(c);

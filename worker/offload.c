@@ -315,8 +315,11 @@ static void part(struct connection *c, bool give_up)
     bool ended = job->pool == NULL;
     struct http_exchange *old = exchange_disown(c);
     c->job = NULL;
-    if (old->detour)
+    if (old->detour) {
         c->location = auth_request_origin(old);
+        if (c->ex)
+            auth_request_hand_over(c->ex, old);
+    }
     job_orphan(job);
     if (ended) {
         job_release(job);
@@ -335,12 +338,15 @@ void offload_timeout(struct connection *c)
 {
     connection_hold(c);
     const char *name = c->job->handler->name;
+    bool asked = c->ex->detour != NULL;
     part(c, true);
     if (c->ex)
         http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
     if (c->ex) {
         c->ex->res.close = request_is_last(c);
-        request_answer(c, 504);
+        if (asked)
+            http_log(c->ex, LOG_LEVEL_ERROR, "auth request unexpected status: 504");
+        request_answer(c, asked ? 500 : 504);
     } else {
         connection_close(c);
     }

@@ -155,7 +155,7 @@ static bool keep_texts(struct proxy *p, struct http_answer *a, size_t head_len)
     memcpy(headers, a->headers, bytes);
     ex->upstream_headers = headers;
     ex->upstream_header_count = a->header_count;
-    ex->upstream_status = a->status;
+    ex->upstream_status = p->try->status = a->status;
     return true;
 }
 
@@ -238,12 +238,26 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
     connection_drive(c);
 }
 
+/* In one list (RFC 9110 section 11.6.1). */
+static struct slice all_challenges(struct http_exchange *ex, const struct http_answer *a)
+{
+    struct slice all = {0};
+    for (int i = 0; i < a->header_count; i++) {
+        struct slice value = a->headers[i].value;
+        if (value.len && slice_eq_nocase(a->headers[i].name, SLICE("WWW-Authenticate")))
+            all =
+                all.len ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(all), SLICE_ARGS(value)) : value;
+    }
+    return all;
+}
+
 /* auth_request: the status is all that is wanted of it. */
 static void end_detour(struct proxy *p, const struct http_answer *a, size_t head_len)
 {
     struct connection *c = p->c;
-    struct slice wanted = http_answer_header(a, SLICE("WWW-Authenticate"));
+    struct slice wanted = all_challenges(c->ex, a);
     uint64_t came = buf_len(&p->in) - head_len;
+    take_over_head(p, a); /* for $sent_http_... */
     bool whole = (a->framing == HTTP_ANSWER_EMPTY && a->status != 101 && came == 0) ||
                  (a->framing == HTTP_ANSWER_LENGTH && came == a->content_length);
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
@@ -294,17 +308,18 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         proxy_fail(p, 500);
         return;
     }
-    if (c->ex->detour) {
+    struct slice target = redirect_target(p, a);
+    if (c->ex->detour && (!target.len || a->status == 101)) {
         end_detour(p, a, head_len);
         return;
     }
-    limit_served(c->ex);
+    if (!c->ex->detour)
+        limit_served(c->ex);
     if (a->status == 101) {
         begin_tunnel(p, a, head_len);
         return;
     }
     obey_limits(p, a);
-    struct slice target = redirect_target(p, a);
     if (target.len) {
         redirect(p, a, head_len, target);
         return;

@@ -212,7 +212,7 @@ void request_run(struct connection *c)
             connection_close(c);
             return;
         }
-        if (!c->ex->detour && !is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
+        if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
             return;
         if (!c->ex->detour && !c->ex->return_code) {
             access_limit_methods(c);
@@ -405,10 +405,10 @@ void request_done(struct connection *c)
 
 void request_gone(struct connection *c)
 {
+    bool cut = c->ex->return_code == CLOSE_WITHOUT_ANSWER;
     if (c->ex->detour)
         auth_request_restore(c);
     if (c->ex->res.status == 0 || c->ex->head_bytes_sent == 0)
-        c->ex->res.status =
-            c->ex->return_code == CLOSE_WITHOUT_ANSWER ? CLOSE_WITHOUT_ANSWER : CLIENT_CLOSED_REQUEST;
+        c->ex->res.status = cut ? CLOSE_WITHOUT_ANSWER : CLIENT_CLOSED_REQUEST;
     conclude(c);
 }
