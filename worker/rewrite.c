@@ -47,6 +47,23 @@ void rewrite_set(struct connection *c, int variable, struct slice value)
         ex->set_values[variable] = value.len ? arena_dup(&ex->arena, value) : SLICE("");
 }
 
+/* --- expressions --- */
+
+static bool is_logged(const struct connection *c)
+{
+    return c->location && c->location->settings->rewrite_log;
+}
+
+static bool match(struct connection *c, const struct rewrite_op *op, struct slice text)
+{
+    bool found = http_regex_match(op->regex, text, &c->ex->location_captures);
+    if (is_logged(c))
+        http_log(c->ex, LOG_LEVEL_NOTICE,
+                 found ? "\"%.*s\" matches \"%.*s\"" : "\"%.*s\" does not match \"%.*s\"",
+                 SLICE_ARGS(op->pattern), SLICE_ARGS(text));
+    return found;
+}
+
 /* --- if --- */
 
 static bool test_file(const struct rewrite_op *op, struct slice path)
@@ -79,7 +96,7 @@ static bool holds(struct connection *c, const struct rewrite_op *op)
         result = slice_eq(left, http_template_expand(op->right, ex));
         break;
     case TEST_MATCH:
-        result = http_regex_match(op->regex, left, &ex->location_captures);
+        result = match(c, op, left);
         if (result)
             http_keep_named(ex, &ex->location_captures);
         break;
@@ -134,6 +151,8 @@ static enum progress redirect(struct connection *c, const struct rewrite_op *op,
     struct http_exchange *ex = c->ex;
     struct slice url =
         args.len ? arena_printf(&ex->arena, "%.*s?%.*s", SLICE_ARGS(path), SLICE_ARGS(args)) : path;
+    if (is_logged(c))
+        http_log(ex, LOG_LEVEL_NOTICE, "rewritten redirect: \"%.*s\"", SLICE_ARGS(url));
     ex->return_code = op->code;
     ex->return_text = http_template_constant(&ex->arena, encode_url(ex, url));
     return ANSWER;
@@ -162,11 +181,11 @@ static enum progress fail(struct connection *c)
 static enum progress run_rewrite(struct connection *c, const struct rewrite_op *op, bool *changed)
 {
     struct http_exchange *ex = c->ex;
-    if (!http_regex_match(op->regex, ex->req.path, &ex->location_captures))
+    if (!match(c, op, ex->req.path))
         return GO_ON;
     http_keep_named(ex, &ex->location_captures);
     struct slice path = expand(c, op->value, op->code != 0), own = expand(c, op->right, true);
-    if (c->location && c->location->settings->rewrite_log)
+    if (!op->code && is_logged(c))
         http_log(ex, LOG_LEVEL_NOTICE, "rewritten data: \"%.*s\", args: \"%.*s\"", SLICE_ARGS(path),
                  (int)own.len, own.len ? own.data : "");
     struct slice args = join_args(ex, op, own);

@@ -222,7 +222,8 @@ struct rewrite_op {
     const struct http_template
         *right; /* if: what it is compared with; rewrite: the replacement's arguments */
     struct http_regex *regex;
-    int variable; /* set: which; SITE_SET_... */
+    struct slice pattern; /* its text, for the log */
+    int variable;         /* set: which; SITE_SET_... */
     enum rewrite_test test;
     bool negated;
     bool last, stop;           /* rewrite: flags */

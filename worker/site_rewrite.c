@@ -117,7 +117,8 @@ static void build_set(struct site *site, struct rewrite_op *op, const struct con
 static void build_rewrite(struct site *site, struct rewrite_op *op, const struct conf_node *n)
 {
     struct slice to = n->args[1], flag = n->nargs > 2 ? n->args[2] : SLICE("");
-    op->regex = site_compile_regex(site, n->args[0], false, n);
+    op->pattern = n->args[0];
+    op->regex = site_compile_regex(site, op->pattern, false, n);
     op->last = slice_eq(flag, SLICE("last"));
     op->stop = slice_eq(flag, SLICE("break"));
     bool away = slice_starts(to, SLICE("http://")) || slice_starts(to, SLICE("https://")) ||
@@ -191,6 +192,7 @@ static bool build_binary(struct site *site, struct rewrite_op *op, const struct 
     op->test = TEST_MATCH;
     if (!slice_eq(test, SLICE("~")) && !slice_eq(test, SLICE("~*")))
         return false;
+    op->pattern = words[2];
     op->regex = site_compile_regex(site, words[2], test.len == 2, n);
     return true;
 }

@@ -99,3 +99,10 @@ def test_buffered_lines_belong_to_the_old_file(weir):
 def test_wrong_settings(weir, wrong):
     result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
     assert result.returncode == 1 and "weir.conf:" in result.stderr
+
+
+def test_local_time(folder, monkeypatch):
+    monkeypatch.setenv("TZ", "<+05>-5")
+    folder.start(config("root {tmp}/html; location /d/ { autoindex on; autoindex_localtime on; }"
+                        "location /u/ { alias {tmp}/html/d/; autoindex on; }"))
+    assert "09-Sep-2001 06:46" in folder.get("/d/").text and "09-Sep-2001 01:46" in folder.get("/u/").text

@@ -181,3 +181,31 @@ def test_no_splitting_by_the_reason(weir, backend, reason):
     passed(weir, backend(b"HTTP/1.1 200 " + reason + b"\r\nContent-Length: 1\r\n\r\nx"))
     raw = raw_answer(weir.port, get())
     assert b"\r" not in raw.partition(b"\r\n\r\n")[0].replace(b"\r\n", b"") and b"\0" not in raw
+
+
+# ---- ids --------------------------------------------------------------------------------------------------------
+
+def test_ids_of_requests_can_be_left_away(weir, backend):
+    up = backend()
+    weir.start(config(f"location /on {{ proxy_pass http://{up.address}; }}"
+                      f"location /off {{ proxy_pass http://{up.address}; proxy_request_ids off; }}"))
+    weir.get("/on")
+    assert up.call.header("X-Request-ID") and up.call.header("traceparent")
+    weir.get("/off")
+    assert not up.call.all("X-Request-ID") and not up.call.all("traceparent")
+    weir.get("/off", headers=[("X-Request-ID", "mine")])
+    assert up.call.all("X-Request-ID") == ["mine"]
+
+
+# ---- the connection ---------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("keepalive", ["on", "off"])
+def test_socket_keepalive(weir, backend, keepalive):
+    """The kernel has a keepalive timer (2 in /proc/net/tcp) for the connection that is kept, or none."""
+    up = backend()
+    weir.start(config(f"location / {{ proxy_pass http://{up.address}; proxy_socket_keepalive {keepalive}; }}"))
+    assert weir.get("/").status == 200
+    wanted = f"0100007F:{up.port:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        timers = [row.split()[5][:2] for row in table if row.split()[2] == wanted and row.split()[3] == "01"]
+    assert timers and all((timer == "02") == (keepalive == "on") for timer in timers)

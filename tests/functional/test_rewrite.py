@@ -139,3 +139,16 @@ def test_regex_without_a_match_leaves_the_path(weir):
 def test_wrong_settings(weir, wrong):
     result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
     assert result.returncode == 1 and "weir.conf:" in result.stderr
+
+
+def test_log(weir):
+    weir.start(config("rewrite_log on; location /a { rewrite ^/a(.*) /b$1 last; } location /b { return 200 b; }"
+                      "location /q { rewrite_log off; rewrite ^ /b last; }"))
+
+    def lines():
+        return [line for line in (weir.tmp / "logs/error.log").read_text().splitlines() if "/b" in line or "/a" in line]
+
+    assert shown(weir, "/q") == "b" and lines() == []
+    assert shown(weir, "/a1") == "b"
+    for each in ('"^/a(.*)" matches "/a1"', 'rewritten data: "/b1", args: ""'):
+        assert any("[notice]" in line and each in line for line in lines()), each
