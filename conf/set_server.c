@@ -147,6 +147,27 @@ void conf_set_location(struct conf_walk *w, const struct conf_node *n)
     conf_walk_location(w, l);
 }
 
+/* on | off | [IDLE]:[INTERVAL]:[COUNT] */
+static bool set_keepalive(struct conf_listen *l, struct slice text)
+{
+    struct slice parts[3];
+    int64_t *const times[] = {&l->keepalive_idle_ms, &l->keepalive_interval_ms};
+    l->so_keepalive = !slice_eq(text, SLICE("off"));
+    if (!l->so_keepalive || slice_eq(text, SLICE("on")))
+        return true;
+    for (int i = 0; i < 3; i++) {
+        const char *colon = i < 2 ? memchr(text.data, ':', text.len) : text.data + text.len;
+        if (!colon)
+            return false;
+        parts[i] = (struct slice){text.data, (size_t)(colon - text.data)};
+        text = slice_from(text, parts[i].len + (i < 2));
+    }
+    for (int i = 0; i < 2; i++)
+        if (parts[i].len && (!conf_parse_time(parts[i], times[i]) || *times[i] < 1000))
+            return false;
+    return parts[2].len == 0 || conf_parse_whole(parts[2], 1, 127, &l->keepalive_count);
+}
+
 static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
 {
     if (slice_eq(arg, SLICE("default_server")) || slice_eq(arg, SLICE("default")))
@@ -155,10 +176,10 @@ static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
         l->reuseport = true;
     else if (slice_eq(arg, SLICE("deferred")))
         l->deferred = true;
-    else if (slice_eq(arg, SLICE("so_keepalive=on")))
-        l->so_keepalive = true;
-    else if (slice_eq(arg, SLICE("so_keepalive=off")))
-        l->so_keepalive = false;
+    else if (slice_starts(arg, SLICE("so_keepalive=")))
+        return set_keepalive(l, slice_from(arg, 13));
+    else if (slice_eq(arg, SLICE("bind")))
+        return true; /* each address has a socket of its own anyway */
     else if (slice_eq(arg, SLICE("proxy_protocol")))
         l->proxy_protocol = true;
     else if (slice_eq(arg, SLICE("ipv6only=on")))
@@ -168,6 +189,12 @@ static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
     else if (slice_starts(arg, SLICE("backlog=")))
         return conf_parse_number(slice_from(arg, 8), &l->backlog) && l->backlog >= 1 &&
                l->backlog <= INT32_MAX;
+    else if (slice_starts(arg, SLICE("fastopen=")))
+        return conf_parse_whole(slice_from(arg, 9), 1, INT32_MAX, &l->fastopen);
+    else if (slice_starts(arg, SLICE("rcvbuf=")))
+        return conf_parse_size(slice_from(arg, 7), &l->rcvbuf) && l->rcvbuf > 0 && l->rcvbuf <= INT32_MAX;
+    else if (slice_starts(arg, SLICE("sndbuf=")))
+        return conf_parse_size(slice_from(arg, 7), &l->sndbuf) && l->sndbuf > 0 && l->sndbuf <= INT32_MAX;
     else
         return false;
     return true;
@@ -182,7 +209,8 @@ void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "
-                "ipv6only=on|off, proxy_protocol, deferred, so_keepalive=on|off",
+                "ipv6only=on|off, proxy_protocol, deferred, so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT], fastopen=N, "
+                "rcvbuf=SIZE, sndbuf=SIZE, bind",
                 SLICE_ARGS(n->args[i]));
     for (; *tail; tail = &(*tail)->next)
         if (slice_eq((*tail)->address, l->address))

@@ -422,6 +422,8 @@ struct conf_location {
 struct conf_listen {
     struct slice address; /* as written */
     int64_t backlog;
+    int64_t fastopen, rcvbuf, sndbuf;                                  /* 0: the system's */
+    int64_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count; /* likewise */
     bool reuseport, default_server, ipv6only, proxy_protocol, deferred, so_keepalive;
     const struct conf_node *node;
     struct conf_listen *next;
@@ -458,8 +460,12 @@ struct conf {
     const struct conf_node *user_node;
     bool has_events;
     struct slice pid_path;
-    int64_t worker_processes; /* "auto" already resolved */
-    int64_t rlimit_nofile;    /* CONF_UNSET: leave as it is */
+    int64_t worker_processes;           /* "auto" already resolved */
+    int64_t rlimit_nofile, rlimit_core; /* CONF_UNSET: leave as it is */
+    int64_t worker_priority;
+    const struct conf_node *cpu_affinity; /* NULL: none */
+    struct slice working_directory;
+    struct conf_lines *env;
     int64_t shutdown_timeout_ms;
     struct conf_error_log *error_logs;
     struct conf_module *modules;

@@ -48,6 +48,34 @@ static void set_worker_processes(struct conf_walk *w, const struct conf_node *n)
     }
 }
 
+static void set_worker_priority(struct conf_walk *w, const struct conf_node *n)
+{
+    struct slice text = n->args[0];
+    bool negative = text.len && text.data[0] == '-';
+    int64_t value;
+    if (!conf_parse_whole(slice_from(text, negative), 0, 20, &value))
+        conf_error(&w->conf->errors, n,
+                   "\"worker_priority\" directive invalid value \"%.*s\"; it takes a number from -20 to 20",
+                   SLICE_ARGS(text));
+    else
+        w->conf->worker_priority = negative ? -value : value;
+}
+
+static void set_cpu_affinity(struct conf_walk *w, const struct conf_node *n)
+{
+    bool automatic = slice_eq(n->args[0], SLICE("auto"));
+    bool ok = !automatic || n->nargs <= 2;
+    for (int i = automatic; i < n->nargs; i++)
+        ok = ok && n->args[i].len && strspn(n->args[i].data, "01") == n->args[i].len &&
+             memchr(n->args[i].data, '1', n->args[i].len);
+    if (!ok)
+        conf_error(
+            &w->conf->errors, n,
+            "invalid \"worker_cpu_affinity\"; write: auto [MASK], or a MASK of 0 and 1 for each worker");
+    else
+        w->conf->cpu_affinity = n;
+}
+
 static void set_load_module(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_module *m = conf_must(arena_zalloc(&w->conf->arena, sizeof *m)), **tail = &w->conf->modules;
@@ -179,6 +207,16 @@ const struct conf_directive conf_core_directives[] = {
      "NUMBER | auto", "How many workers; auto is one for each core. Default 1."},
     {"worker_rlimit_nofile", CONF_MAIN, 1, 1, CONF_NUMBER, CORE(rlimit_nofile), 16, 100000000, NULL, -1, NULL,
      "NUMBER", "The limit of open files of a worker (RLIMIT_NOFILE)."},
+    {"worker_rlimit_core", CONF_MAIN, 1, 1, CONF_SIZE, CORE(rlimit_core), 0, 0, NULL, -1, NULL,
+     "SIZE", "The largest core of a worker (RLIMIT_CORE)."},
+    {"working_directory", CONF_MAIN, 1, 1, CONF_PATH, CORE(working_directory), 0, 0, NULL, -1, NULL,
+     "FOLDER", "Where workers are: a core goes there, where kernel.core_pattern is relative."},
+    {"worker_priority", CONF_MAIN, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_worker_priority,
+     "NUMBER", "The scheduling priority of workers, from -20 (first) to 20."},
+    {"worker_cpu_affinity", CONF_MAIN, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_cpu_affinity,
+     "auto [MASK] | MASK ...", "The processors of each worker: a mask of binary digits, the last one for processor 0; auto gives each worker one in turn."},
+    {"env", CONF_MAIN, 1, 1, CONF_LINES, CORE(env), 0, 0, NULL, -1, NULL,
+     "NAME[=VALUE]", "Sets a variable of the workers' environment; what is there already goes on to them as it is."},
     {"worker_shutdown_timeout", CONF_MAIN, 1, 1, CONF_TIME, CORE(shutdown_timeout_ms), 0, 0, "30s", 0, NULL,
      "TIME", "The longest that a worker may take to finish once it has been told to."},
     {"load_module", CONF_MAIN, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_load_module,

@@ -76,7 +76,7 @@ const struct conf_directive conf_http_directives[] = {
     {"server", CONF_HTTP, 0, 0, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_server,
      "{ ... }", "A virtual server."},
     {"listen", CONF_SERVER, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_listen,
-     "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [backlog=N] [reuseport] [ipv6only=on|off] [proxy_protocol] [deferred] [so_keepalive=on|off]",
+     "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [backlog=N] [reuseport] [ipv6only=on|off] [proxy_protocol] [deferred] [so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT]] [fastopen=N] [rcvbuf=SIZE] [sndbuf=SIZE] [bind]",
      "Where the server is reached. Default *:80."},
     {"server_name", CONF_SERVER, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_server_name,
      "NAME ...", "Names: exact, *.example.org, .example.org, www.example.*, or ~REGEX."},

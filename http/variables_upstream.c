@@ -267,7 +267,7 @@ GETTER(get_proxy_protocol)
                                                   : (struct slice){0};
 }
 
-/* Of what there is not: answers from a cache, and TLS. */
+/* Of what there is not: answers from a cache, TLS, HTTP/2. */
 GETTER(get_nothing)
 {
     UNUSED(ex);
@@ -278,6 +278,8 @@ GETTER(get_nothing)
 const struct http_variable http_upstream_variables[] = {
     {"upstream_cache_status", false, get_nothing},
     {"ssl_", true, get_nothing},
+    {"http2", false, get_nothing},
+    {"http3", false, get_nothing},
     {"proxy_protocol_", true, get_proxy_protocol},
     {"realip_remote_addr", false, get_realip_addr},
     {"realip_remote_port", false, get_realip_port},

@@ -15,6 +15,11 @@ static int set_option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value);
 }
 
+static int set_wanted(int fd, int level, int name, int value)
+{
+    return value ? set_option(fd, level, name, value) : 0;
+}
+
 /* A socket file that nobody answers on is left over from a crash; one that answers is somebody's. */
 static void remove_stale_socket(const struct net_address *address)
 {
@@ -41,6 +46,13 @@ static int prepare(int fd, const struct net_address *address, const struct net_l
     if (o->reuseport && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
         return -1;
     if (address->addr.ss_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->ipv6only) < 0)
+        return -1;
+    if (set_wanted(fd, SOL_SOCKET, SO_RCVBUF, o->receive_bytes) < 0 ||
+        set_wanted(fd, SOL_SOCKET, SO_SNDBUF, o->send_bytes) < 0 ||
+        set_wanted(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen) < 0 ||
+        set_wanted(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepalive_idle_s) < 0 ||
+        set_wanted(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepalive_interval_s) < 0 ||
+        set_wanted(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepalive_count) < 0)
         return -1;
     if ((o->deferred && set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 1) < 0) ||
         (o->keepalive && set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) < 0))

@@ -12,6 +12,8 @@ struct net_listen_options {
     int backlog;
     bool reuseport;
     bool ipv6only;
+    int fastopen, receive_bytes, send_bytes;                     /* 0: the system's */
+    int keepalive_idle_s, keepalive_interval_s, keepalive_count; /* likewise */
     bool deferred;  /* a connection is accepted once it has sent something */
     bool keepalive; /* SO_KEEPALIVE, likewise */
     bool nodelay; /* set on the listener: Linux hands it on to what is accepted, at no cost per connection */

@@ -161,6 +161,11 @@ void worker_publish_figures(struct worker *w);
 /* What must not wait for the rest of a turn: answers of handlers, and requests that have got their permit. */
 void worker_do_urgent(struct worker *w);
 
+/* --- worker/become.c --- */
+
+/* Takes on what the configuration says of workers. False: it must not run. */
+bool become_worker(const struct worker_options *options);
+
 /* --- worker/accept.c --- */
 bool accept_open(struct worker *w);
 void accept_start(struct worker *w);

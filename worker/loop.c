@@ -275,32 +275,6 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
 
 /* --- the beginning --- */
 
-static bool become_user(const struct worker_options *o)
-{
-    if (o->uid == 0 || geteuid() != 0)
-        return true;
-    const char *failed = setgid(o->gid) < 0                ? "setgid"
-                         : initgroups(o->user, o->gid) < 0 ? "initgroups"
-                         : setuid(o->uid) < 0              ? "setuid"
-                                                           : NULL;
-    if (failed) {
-        log_errno(LOG_LEVEL_EMERG, errno, "%s() for user \"%s\" failed", failed, o->user);
-        return false;
-    }
-    prctl(PR_SET_DUMPABLE, 1); /* setuid took it away; a crash is to leave a core where cores are wanted */
-    return true;
-}
-
-static void raise_file_limit(const struct conf *conf)
-{
-    if (conf->rlimit_nofile == CONF_UNSET)
-        return;
-    struct rlimit limit = {(rlim_t)conf->rlimit_nofile, (rlim_t)conf->rlimit_nofile};
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        log_errno(LOG_LEVEL_ALERT, errno, "setrlimit(RLIMIT_NOFILE, %lld) failed",
-                  (long long)conf->rlimit_nofile);
-}
-
 static void watch_time(struct worker *w)
 {
     wheel_init(&w->wheel, w->now_ms);
@@ -351,8 +325,7 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     list_init(&w->busy);
     list_init(&w->idle);
     list_init(&w->orphans);
-    raise_file_limit(w->conf);
-    if (!become_user(o))
+    if (!become_worker(o))
         return false;
     w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     w->input = malloc(INPUT_BYTES);

@@ -267,6 +267,12 @@ static struct site_listen *find_listen(struct site *site, const struct conf_list
                                              .ipv6only = c->ipv6only,
                                              .nodelay = nodelay,
                                              .deferred = c->deferred,
+                                             .fastopen = (int)c->fastopen,
+                                             .receive_bytes = (int)c->rcvbuf,
+                                             .send_bytes = (int)c->sndbuf,
+                                             .keepalive_idle_s = (int)(c->keepalive_idle_ms / 1000),
+                                             .keepalive_interval_s = (int)(c->keepalive_interval_ms / 1000),
+                                             .keepalive_count = (int)c->keepalive_count,
                                              .keepalive = c->so_keepalive};
     l->names = must(http_names_new(&site->arena));
     l->node = c->node;

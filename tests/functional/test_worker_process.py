@@ -1,0 +1,67 @@
+"""What a worker is before it serves: processors, priority, limits, folder, environment; and its sockets' options."""
+
+import os
+import pathlib
+
+import pytest
+from weirlib import IS_ROOT, config, proc_field
+
+
+def workers(weir):
+    return sorted((w["slot"], w["pid"]) for w in weir.status()["workers"])
+
+
+def test_processors(weir):
+    allowed = sorted(os.sched_getaffinity(0))
+    weir.start(config(main="worker_cpu_affinity auto;", workers=2))
+    for slot, pid in workers(weir):
+        assert os.sched_getaffinity(pid) == {allowed[slot % len(allowed)]}
+
+
+def test_masks_of_processors(weir):
+    first = min(os.sched_getaffinity(0))
+    weir.start(config(main=f"worker_cpu_affinity 1{'0' * first};", workers=2))
+    assert all(os.sched_getaffinity(pid) == {first} for _, pid in workers(weir))
+
+
+def test_priority_limits_and_folder(weir):
+    (weir.tmp / "cores").mkdir()
+    weir.start(config(main="worker_priority 5; worker_rlimit_core 1m; working_directory {tmp}/cores;"
+                           "env WEIR_TEST=value; env PATH;"))
+    (_, pid), = workers(weir)
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+    assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0) + 5 or os.getpriority(os.PRIO_PROCESS, pid) == 5
+    assert any(line.split()[4:6] == ["1048576", "1048576"] for line in limits.splitlines() if line.startswith("Max core"))
+    assert os.readlink(f"/proc/{pid}/cwd") == str(weir.tmp / "cores") and proc_field(pid, "State")
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root may raise a priority")
+def test_raised_priority(weir):
+    weir.start(config(main="worker_priority -3;"))
+    (_, pid), = workers(weir)
+    assert os.getpriority(os.PRIO_PROCESS, pid) == -3
+
+
+@pytest.mark.parametrize("wrong", ["worker_priority 21;", "worker_priority fast;", "worker_cpu_affinity 12;", "worker_cpu_affinity 00;",
+                                   "worker_cpu_affinity auto 1 1;", "worker_rlimit_core big;", "env;"])
+def test_wrong_settings(weir, wrong):
+    result = weir.run("-t", conf=config(main=wrong))
+    assert result.returncode == 1 and "weir.conf:" in result.stderr
+
+
+def test_options_of_sockets(weir):
+    weir.start(config(listen="127.0.0.1:{port} rcvbuf=64k sndbuf=96k so_keepalive=30s::5 fastopen=16 bind"))
+    assert weir.get("/").status == 200
+    with weir.connect() as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        connection.response()
+        wanted = f"0100007F:{weir.port:04X}"
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            timers = [row.split()[5][:2] for row in table if row.split()[1] == wanted and row.split()[3] == "01"]
+        assert "02" in timers
+
+
+@pytest.mark.parametrize("wrong", ["so_keepalive=1:2", "so_keepalive=::500", "rcvbuf=0", "sndbuf=x", "fastopen=0", "ssl"])
+def test_wrong_options_of_sockets(weir, wrong):
+    result = weir.run("-t", conf=config(listen="127.0.0.1:{port} " + wrong))
+    assert result.returncode == 1 and f'invalid parameter "{wrong}"' in result.stderr
