@@ -19,7 +19,11 @@
 static const char *const level_names[] = {"stderr", "emerg",  "alert", "crit", "error",
                                           "warn",   "notice", "info",  "debug"};
 
-enum { JSON_LINE_BYTES = 4096, ERROR_ROOM = 160 /* for what stands behind a long text */ };
+enum {
+    JSON_LINE_BYTES = 4096,
+    JSON_BEHIND = 1024 /* for what stands behind the message */,
+    ERROR_ROOM = 160 /* for what stands behind a long text */
+};
 
 static struct log_sink sinks[LOG_SINKS_MAX];
 static _Atomic int sink_count;
@@ -46,10 +50,12 @@ void log_set_sinks(const struct log_sink *list, int count)
     find_most_verbose();
 }
 
-void log_set_level(int sink, enum log_level level)
+void log_set_level(int sink, enum log_level level, bool json)
 {
-    if (sink < sink_count)
-        sinks[sink].level = level;
+    if (sink < sink_count) {
+        __atomic_store_n(&sinks[sink].level, level, __ATOMIC_RELAXED);
+        __atomic_store_n(&sinks[sink].json, json, __ATOMIC_RELAXED);
+    }
     find_most_verbose();
 }
 
@@ -163,8 +169,11 @@ static size_t add_member(char *out, size_t room, size_t len, const char *name, s
             len = add(out, room, len, "\\%c", c);
         else if (c < 0x20 || c == 0x7f)
             len = add(out, room, len, "\\u%04x", c);
-        else
-            out[len++] = (char)c;
+        else {
+            size_t n = slice_utf8(slice_from(value, i));
+            len = add(out, room, len, "%.*s", n ? (int)n : 6, n ? value.data + i : "\\ufffd");
+            i += n ? n - 1 : 0;
+        }
     }
     return add(out, room, len, "\"");
 }
@@ -180,7 +189,7 @@ static size_t make_json(const struct line *l, char *out)
     n = add(out, room, n, ",\"pid\":%d,\"tid\":%ld", (int)getpid(), syscall(SYS_gettid));
     if (a)
         n = add(out, room, n, ",\"connection\":%llu", a->connection);
-    n = add_member(out, room, n, "message", slice_of(l->text));
+    n = add_member(out, room - JSON_BEHIND, n, "message", slice_of(l->text));
     if (l->error)
         n = add_member(out, room, add(out, room, n, ",\"errno\":%d", l->error), "error",
                        slice_of(strerror(l->error)));
@@ -223,9 +232,9 @@ static void emit(const struct log_sink *list, int count, const struct line *l)
         count = sink_count;
     }
     for (int i = 0; i < count; i++) {
-        if (l->level > list[i].level)
+        if (l->level > __atomic_load_n(&list[i].level, __ATOMIC_RELAXED))
             continue;
-        if (list[i].json)
+        if (__atomic_load_n(&list[i].json, __ATOMIC_RELAXED))
             put_json(&list[i], l);
         else
             put(&list[i], l->level, text, len);

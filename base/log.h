@@ -51,8 +51,8 @@ struct log_context {
 /* Where lines go. Before the first call only log_also_stderr counts. */
 void log_set_sinks(const struct log_sink *sinks, int count);
 
-/* Changes the level of one sink, numbered as given to log_set_sinks. */
-void log_set_level(int sink, enum log_level level);
+/* Changes the level and the form of one sink, numbered as given to log_set_sinks; other threads may be logging. */
+void log_set_level(int sink, enum log_level level, bool json);
 
 /* Also writes lines of level emerg..warn to stderr, as "weir: [LEVEL] MESSAGE"; on at first, as long as somebody looks. */
 void log_also_stderr(bool on);

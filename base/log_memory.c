@@ -7,6 +7,7 @@
 #include "base/log_memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -26,8 +27,9 @@ struct log_memory *log_memory_open(size_t bytes)
     if (!m)
         return NULL;
     m->bytes = bytes;
-    m->fd = memfd_create("weir-log", MFD_CLOEXEC);
-    m->ring = m->fd >= 0 && ftruncate(m->fd, (off_t)bytes) == 0
+    m->fd = memfd_create("weir-log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    m->ring = m->fd >= 0 && ftruncate(m->fd, (off_t)bytes) == 0 &&
+                      fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0
                   ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0)
                   : MAP_FAILED;
     void *page = mmap(NULL, sizeof *m->position, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -34,7 +35,7 @@ struct logfile *logfiles_add(struct logfiles *files, struct slice path)
         f->syslog = arena_zalloc(files->arena, sizeof *f->syslog);
         if (!f->syslog)
             return NULL;
-        syslog_parse(slice_from(path, 7), f->syslog); /* the configuration has looked at it */
+        f->wrong = syslog_parse(slice_from(path, 7), true, f->syslog);
     }
     f->next = files->first;
     files->first = f;
@@ -85,17 +86,22 @@ static unsigned long count_lines(struct slice lines)
     return count;
 }
 
-/* Each line is a message. Returns how many are lost. */
-static unsigned long send_lines(struct syslog *s, struct slice lines)
+/*
+ * All or nothing: half a member would hide whatever follows it from those who read the file. Only who has the lock cuts it
+ * off again, as another worker's may stand behind it; nobody waits for the lock.
+ */
+static int write_whole(int fd, struct slice member)
 {
-    unsigned long lost = 0;
-    while (lines.len) {
-        const char *end = memchr(lines.data, '\n', lines.len);
-        size_t n = end ? (size_t)(end - lines.data) : lines.len;
-        lost += !syslog_send(s, -1, (struct slice){lines.data, n});
-        lines = slice_from(lines, n + 1);
-    }
-    return lost;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat before;
+    bool locked = fcntl(fd, F_SETLK, &lock) == 0 && fstat(fd, &before) == 0;
+    int result = fd_write_all(fd, member.data, member.len), saved = errno;
+    if (result < 0 && locked && ftruncate(fd, before.st_size) < 0)
+        errno = saved; /* a pipe or a device cannot be cut */
+    lock.l_type = F_UNLCK;
+    fcntl(fd, F_SETLK, &lock);
+    errno = saved;
+    return result;
 }
 
 /* -1 with errno. */
@@ -113,7 +119,7 @@ static int write_compressed(const struct logfile *f, struct slice lines)
         z.next_out = (Bytef *)out.data;
         z.avail_out = (uInt)out.cap;
         if (deflate(&z, Z_FINISH) == Z_STREAM_END)
-            result = fd_write_all(f->fd, out.data, z.total_out);
+            result = write_whole(f->fd, (struct slice){out.data, z.total_out});
     }
     int saved = errno;
     deflateEnd(&z);
@@ -124,11 +130,20 @@ static int write_compressed(const struct logfile *f, struct slice lines)
 
 static unsigned long write_lines(const struct logfile *f, struct slice lines)
 {
-    if (f->syslog)
-        return send_lines(f->syslog, lines);
     bool ok = f->fd >= 0 &&
               (f->gzip ? write_compressed(f, lines) : fd_write_all(f->fd, lines.data, lines.len)) == 0;
     return ok ? 0 : count_lines(lines);
+}
+
+static void note_lost(struct logfile *f, unsigned long lost, int error)
+{
+    time_t now = time(NULL);
+    f->lost += lost;
+    if (now - f->complained < COMPLAIN_EVERY_S)
+        return;
+    f->complained = now;
+    log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error,
+              strerror(error));
 }
 
 static void write_pending(struct logfile *f)
@@ -137,16 +152,8 @@ static void write_pending(struct logfile *f)
     if (lines.len == 0)
         return;
     unsigned long lost = write_lines(f, lines);
-    if (lost) {
-        int error = errno;
-        time_t now = time(NULL);
-        f->lost += lost;
-        if (now - f->complained >= COMPLAIN_EVERY_S) {
-            f->complained = now;
-            log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error,
-                      strerror(error));
-        }
-    }
+    if (lost)
+        note_lost(f, lost, errno);
     f->pending.start = f->pending.end = 0;
     f->pending_since_ms = 0;
 }
@@ -165,7 +172,8 @@ void logfiles_reopen(struct logfiles *files, uid_t owner)
         }
         if (fd == STDERR_FILENO)
             continue;
-        if (geteuid() == 0 && fchown(fd, owner, (gid_t)-1) < 0)
+        struct stat st; /* devices and pipes stay whose they are */
+        if (geteuid() == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fchown(fd, owner, (gid_t)-1) < 0)
             log_errno(LOG_LEVEL_ERROR, errno, "fchown() \"%s\" failed", f->path.data);
         if (f->fd < 0) {
             f->fd = fd;
@@ -178,6 +186,11 @@ void logfiles_reopen(struct logfiles *files, uid_t owner)
 
 void logfile_append(struct logfile *f, struct slice line)
 {
+    if (f->syslog) { /* a message each, whatever bytes are in it */
+        if (!syslog_send(f->syslog, -1, (struct slice){line.data, line.len - 1}))
+            note_lost(f, 1, errno);
+        return;
+    }
     if (!buf_append_slice(&f->pending, line))
         f->lost++;
     if (buf_len(&f->pending) >= (f->buffer_bytes ? f->buffer_bytes : PENDING_MAX))
@@ -194,6 +207,19 @@ void logfiles_flush(struct logfiles *files, uint64_t now_ms)
         if (f->buffer_bytes == 0 || (f->flush_ms && now_ms >= f->pending_since_ms + (uint64_t)f->flush_ms))
             write_pending(f);
     }
+}
+
+int64_t logfiles_next_flush_ms(const struct logfiles *files, uint64_t now_ms)
+{
+    int64_t next = -1;
+    for (const struct logfile *f = files->first; f; f = f->next) {
+        if (buf_len(&f->pending) == 0 || f->flush_ms == 0)
+            continue;
+        uint64_t due_ms = f->pending_since_ms + (uint64_t)f->flush_ms;
+        int64_t left = due_ms > now_ms ? (int64_t)(due_ms - now_ms) : 0;
+        next = next < 0 || left < next ? left : next;
+    }
+    return next;
 }
 
 void logfiles_flush_all(struct logfiles *files)

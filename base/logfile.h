@@ -21,6 +21,7 @@
 struct logfile {
     struct slice path;
     int fd;                    /* -1 when it could not be opened */
+    const char *wrong;         /* with the server of "syslog:...": it cannot be found */
     struct syslog *syslog;     /* "syslog:..." */
     struct log_memory *memory; /* "memory:..." */
     bool has_users;
@@ -67,6 +68,9 @@ void logfile_append(struct logfile *file, struct slice line);
 
 /* The end of a turn: writes what need not wait longer. now_ms is monotonic. */
 void logfiles_flush(struct logfiles *files, uint64_t now_ms);
+
+/* After logfiles_flush: when it has to come again at the latest; -1: whenever it likes. */
+int64_t logfiles_next_flush_ms(const struct logfiles *files, uint64_t now_ms);
 
 /* Writes all pending lines. */
 void logfiles_flush_all(struct logfiles *files);

@@ -30,3 +30,19 @@ bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *va
     *value = v;
     return true;
 }
+
+size_t slice_utf8(struct slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.data;
+    if (s.len == 0)
+        return 0;
+    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    if (n == 0 || n > s.len)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool outside = (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90);
+    return n > 1 && (overlong || outside) ? 0 : n;
+}

@@ -69,6 +69,9 @@ static inline struct slice slice_trim(struct slice s)
  */
 bool slice_next_in_list(struct slice *list, struct slice *element);
 
+/* The bytes of the character of UTF-8 that s begins with (RFC 3629 section 4); 0 if it begins with none. */
+size_t slice_utf8(struct slice s);
+
 /* Reads a whole slice of decimal digits. Returns false on anything else, or above `max`. */
 bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *value);
 

@@ -22,6 +22,8 @@ static const char *const facilities[] = {"kern",   "user",   "mail",   "daemon",
 static const char *const severities[] = {"emerg", "alert",  "crit", "error",
                                          "warn",  "notice", "info", "debug"};
 
+static char own_host[HOST_BYTES]; /* set by the first syslog_parse, before there are threads */
+
 static int find_word(const char *const *words, int count, struct slice word)
 {
     for (int i = 0; i < count; i++)
@@ -42,7 +44,7 @@ static const char *take_unix(struct slice path, struct syslog *s)
 }
 
 /* "host", "host:port", "[v6]:port"; the port is 514 by default. */
-static const char *take_host(struct slice text, struct syslog *s)
+static const char *take_host(struct slice text, bool look_up, struct syslog *s)
 {
     char copy[HOST_BYTES], *host = copy, *port = NULL;
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found;
@@ -56,10 +58,18 @@ static const char *take_host(struct slice text, struct syslog *s)
             return "an IPv6 address ends with \"]\"";
         *end = '\0';
         host = copy + 1;
-        port = end[1] == ':' ? end + 2 : NULL;
+        if (end[1] && end[1] != ':')
+            return "an IPv6 address ends with \"]\", or with \"]:PORT\"";
+        port = end[1] ? end + 2 : NULL;
     } else if ((port = strchr(copy, ':'))) {
         *port++ = '\0';
     }
+    unsigned long long number = 1;
+    if (port && (!slice_to_u64(slice_of(port), 65535, &number) || number == 0))
+        return "a port is a number from 1 to 65535";
+    s->server_len = 1; /* until it is looked up */
+    if (!look_up)
+        return NULL;
     if (getaddrinfo(host, port ? port : "514", &hints, &found) != 0)
         return "the server's name or port cannot be resolved";
     memcpy(&s->server, found->ai_addr, found->ai_addrlen);
@@ -80,12 +90,20 @@ static const char *take_tag(struct slice tag, struct syslog *s)
     return NULL;
 }
 
-static const char *take_parameter(struct slice p, struct syslog *s)
+static const char *take_parameter(struct slice p, bool look_up, unsigned *seen, struct syslog *s)
 {
+    static const char *const names[] = {"server=", "facility=", "severity=", "tag=", "nohostname"};
+    for (int i = 0; i < 5; i++) {
+        if (!slice_starts(p, slice_of(names[i])))
+            continue;
+        if (*seen & 1u << i)
+            return "a parameter is there twice";
+        *seen |= 1u << i;
+    }
     if (slice_starts(p, SLICE("server=unix:")))
         return take_unix(slice_from(p, 12), s);
     if (slice_starts(p, SLICE("server=")))
-        return take_host(slice_from(p, 7), s);
+        return take_host(slice_from(p, 7), look_up, s);
     if (slice_starts(p, SLICE("facility="))) {
         s->facility = find_word(facilities, sizeof facilities / sizeof facilities[0], slice_from(p, 9));
         return s->facility < 0 ? "the facility is unknown" : NULL;
@@ -104,45 +122,57 @@ static const char *take_parameter(struct slice p, struct syslog *s)
     return NULL;
 }
 
-const char *syslog_parse(struct slice text, struct syslog *s)
+const char *syslog_parse(struct slice text, bool look_up, struct syslog *s)
 {
+    unsigned seen = 0;
+    if (!own_host[0] && gethostname(own_host, sizeof own_host - 1) < 0)
+        own_host[0] = '-';
     *s = (struct syslog){.facility = LOCAL7, .severity = SYSLOG_INFO, .tag = "weir", .fd = -1};
     while (text.len) {
         const char *comma = memchr(text.data, ',', text.len);
         size_t n = comma ? (size_t)(comma - text.data) : text.len;
-        const char *wrong = take_parameter((struct slice){text.data, n}, s);
+        const char *wrong = take_parameter((struct slice){text.data, n}, look_up, &seen, s);
         if (wrong)
             return wrong;
+        if (comma && n + 1 == text.len)
+            return "there is nothing behind the last comma";
         text = slice_from(text, n + (comma != NULL));
     }
     return s->server_len ? NULL : "it needs server=ADDRESS";
 }
 
-/* One thread at most tries, and once a second. The socket is never closed, as others may be about to use it. */
+/* Not within the second of a failure. The socket is never closed, as others may be about to use it. */
 static bool connect_again(struct syslog *s)
 {
-    long now = (long)time(NULL), before = s->tried_s;
-    if (before == now || !atomic_compare_exchange_strong(&s->tried_s, &before, now))
+    long now = (long)time(NULL);
+    int fd = s->fd, none = -1;
+    if (s->failed_s == now) {
+        errno = ENOTCONN;
         return false;
-    if (s->fd < 0)
-        s->fd = socket(s->server.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    s->connected = s->fd >= 0 && connect(s->fd, (struct sockaddr *)&s->server, s->server_len) == 0;
+    }
+    if (fd < 0) {
+        fd = socket(s->server.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && !atomic_compare_exchange_strong(&s->fd, &none, fd)) {
+            close(fd); /* another thread was faster */
+            fd = none;
+        }
+    }
+    s->connected = fd >= 0 && connect(fd, (struct sockaddr *)&s->server, s->server_len) == 0;
+    if (!s->connected)
+        s->failed_s = now;
     return s->connected;
 }
 
 static size_t write_head(const struct syslog *s, int severity, char *out, size_t room)
 {
-    static char host[HOST_BYTES];
     static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     time_t now = time(NULL);
     struct tm tm;
-    if (!host[0] && gethostname(host, sizeof host - 1) < 0)
-        host[0] = '-';
     localtime_r(&now, &tm);
     int n = snprintf(out, room, "<%d>%s %2d %02d:%02d:%02d %s%s%s: ", s->facility * 8 + severity,
                      months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                     s->without_host ? "" : host, s->without_host ? "" : " ", s->tag);
+                     s->without_host ? "" : own_host, s->without_host ? "" : " ", s->tag);
     return n < 0 ? 0 : (size_t)n;
 }
 
@@ -156,9 +186,15 @@ bool syslog_send(struct syslog *s, int severity, struct slice message)
     memcpy(text + n, message.data, part);
     if (send(s->fd, text, n + part, MSG_NOSIGNAL) >= 0)
         return true;
-    if (s->server.ss_family == AF_UNIX && errno != EAGAIN)
-        s->connected = false; /* a server that has gone and come back is another socket */
-    return false;
+    if (errno == ECONNREFUSED && s->server.ss_family != AF_UNIX) { /* that was the answer to a line before */
+        send(s->fd, text, n + part, MSG_NOSIGNAL);
+        errno = ECONNREFUSED;
+        return false;
+    }
+    if (s->server.ss_family != AF_UNIX || errno == EAGAIN)
+        return false;
+    s->connected = false; /* a server that has gone and come back is another socket */
+    return connect_again(s) && send(s->fd, text, n + part, MSG_NOSIGNAL) >= 0;
 }
 
 void syslog_close(struct syslog *s)

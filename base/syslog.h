@@ -24,16 +24,17 @@ struct syslog {
     char tag[SYSLOG_TAG_MAX + 1];
     _Atomic int fd;
     _Atomic bool connected; /* else that is tried with each line, once a second */
-    _Atomic long tried_s;
+    _Atomic long failed_s;
 };
 
 /*
- * Reads "server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,severity=NAME][,tag=TAG][,nohostname]"; names of hosts are looked
- * up now. Returns NULL, or what is wrong.
+ * Reads "server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,severity=NAME][,tag=TAG][,nohostname]"; with look_up
+ * names of hosts are looked up now, which may take its time; without, only the text is checked, and nothing can be sent.
+ * Returns NULL, or what is wrong.
  */
-const char *syslog_parse(struct slice text, struct syslog *out);
+const char *syslog_parse(struct slice text, bool look_up, struct syslog *out);
 
-/* One message, without a line end. severity -1: that of the text. False: it is lost. */
+/* One message, without a line end. severity -1: that of the text. False: it, or one before it, is lost. */
 bool syslog_send(struct syslog *s, int severity, struct slice message);
 void syslog_close(struct syslog *s);
 

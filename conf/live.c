@@ -67,8 +67,8 @@ static void copy_rows(const struct conf_directive *table, bool settings, void *t
 static void copy_log_levels(struct conf_error_log *to, const struct conf_error_log *from)
 {
     for (; to && from; to = to->next, from = from->next) {
-        to->level = from->level;
-        to->json = from->json;
+        __atomic_store_n(&to->level, from->level, __ATOMIC_RELAXED); /* handlers' threads read them */
+        __atomic_store_n(&to->json, from->json, __ATOMIC_RELAXED);
     }
 }
 

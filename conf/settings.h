@@ -124,6 +124,7 @@ struct conf_access_log {
 
 /* open_log_file_cache */
 struct conf_open_logs {
+    bool given;
     int64_t max; /* 0: none is kept open */
     int64_t inactive_ms, valid_ms;
     int64_t min_uses; /* accepted: a file is kept from its first line on */

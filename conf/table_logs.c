@@ -12,7 +12,7 @@ enum { MEMORY_LOG_MIN = 4 << 10, MEMORY_LOG_MAX = 1 << 30 };
 static struct slice syslog_path(struct conf_walk *w, const struct conf_node *n)
 {
     struct syslog unused;
-    const char *wrong = syslog_parse(slice_from(n->args[0], sizeof "syslog:" - 1), &unused);
+    const char *wrong = syslog_parse(slice_from(n->args[0], sizeof "syslog:" - 1), false, &unused);
     if (wrong)
         conf_error(
             &w->conf->errors, n,
@@ -48,9 +48,16 @@ static void set_error_log(struct conf_walk *w, const struct conf_node *n)
     log->node = n;
     log->path = error_log_path(w, n);
     log->level = LOG_LEVEL_ERROR;
+    bool has_level = false, has_format = false;
     for (int i = 1; i < n->nargs; i++) {
         int level = log_level_by_name(n->args[i].data);
         log->json |= slice_eq(n->args[i], SLICE("format=json"));
+        bool is_format = slice_starts(n->args[i], SLICE("format="));
+        if (is_format ? has_format : has_level && level >= 0)
+            conf_error(&w->conf->errors, n, "a second %s \"%.*s\"; remove one",
+                       is_format ? "format" : "level", SLICE_ARGS(n->args[i]));
+        has_format |= is_format;
+        has_level |= level >= 0;
         if (level >= 0)
             log->level = level;
         else if (!slice_eq(n->args[i], SLICE("format=json")) && !slice_eq(n->args[i], SLICE("format=text")))
@@ -94,6 +101,9 @@ static bool set_log_parameter(struct conf_access_log *log, struct slice arg)
 static void set_access_log(struct conf_walk *w, const struct conf_node *n)
 {
     if (slice_eq(n->args[0], SLICE("off"))) {
+        if (n->nargs > 1)
+            conf_error(&w->conf->errors, n, "\"access_log off\" takes nothing else; remove \"%.*s\"",
+                       SLICE_ARGS(n->args[1]));
         w->settings->access_logs = &access_log_off;
         return;
     }
@@ -121,6 +131,8 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
             SLICE_ARGS(n->args[0]));
     if ((log->flush_ms || log->gzip) && !log->buffer_bytes)
         log->buffer_bytes = LOG_BUFFER_DEFAULT;
+    if (w->settings->access_logs == &access_log_off)
+        return; /* off is for all of its level */
     w->settings->access_logs = log;
 }
 
@@ -144,6 +156,9 @@ static void set_log_format(struct conf_walk *w, const struct conf_node *n)
     f->name = n->args[0];
     f->node = n;
     bool has_escape = parse_escape(n->args[1], &f->escape);
+    if (!has_escape && slice_starts(n->args[1], SLICE("escape=")))
+        conf_error(&w->conf->errors, n, "unknown \"%.*s\"; it is escape=default, json or none",
+                   SLICE_ARGS(n->args[1]));
     for (int i = has_escape ? 2 : 1; i < n->nargs; i++)
         buf_append_slice(&text, n->args[i]);
     f->text = arena_dup(&w->conf->arena, buf_slice(&text));
@@ -160,7 +175,8 @@ static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node 
 {
     struct settings *s = w->settings;
     bool ok = true, off = slice_eq(n->args[0], SLICE("off"));
-    s->open_logs = (struct conf_open_logs){.max = 0, .inactive_ms = 10000, .min_uses = 1, .valid_ms = 60000};
+    s->open_logs = (struct conf_open_logs){
+        .given = true, .max = 0, .inactive_ms = 10000, .min_uses = 1, .valid_ms = 60000};
     for (int i = off; ok && i < n->nargs; i++) {
         struct slice arg = n->args[i];
         ok = slice_starts(arg, SLICE("max="))
@@ -181,7 +197,7 @@ static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node 
 
 void conf_inherit_logs(struct settings *s, const struct settings *parent, struct conf *conf)
 {
-    if (s->open_logs.valid_ms == 0 && parent)
+    if (!s->open_logs.given && parent)
         s->open_logs = parent->open_logs;
     if (!s->access_logs && parent)
         s->access_logs = parent->access_logs;

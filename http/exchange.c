@@ -11,8 +11,9 @@ static int find_sinks(const struct http_exchange *ex, enum log_level level, stru
     int count = 0;
     *wanted = false;
     for (const struct error_file *f = ex->error_files; f && count < LOG_SINKS_MAX; f = f->next) {
-        sinks[count++] = logfile_sink(f->file, *f->level, *f->json);
-        *wanted |= (int)level <= *f->level;
+        int from = __atomic_load_n(f->level, __ATOMIC_RELAXED);
+        sinks[count++] = logfile_sink(f->file, from, __atomic_load_n(f->json, __ATOMIC_RELAXED));
+        *wanted |= (int)level <= from;
     }
     return count;
 }

@@ -139,6 +139,10 @@ static void obey(struct master *m)
         log_notice("reopening logs");
         logfiles_reopen(&m->site->error_files, m->uid);
         logfiles_reopen(&m->site->access_files, m->uid);
+        if (m->reload.site) {
+            logfiles_reopen(&m->reload.site->error_files, m->reload.uid);
+            logfiles_reopen(&m->reload.site->access_files, m->reload.uid);
+        }
         workers_signal(m, SIGUSR1, 0);
     }
     if (m->stopping)

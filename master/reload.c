@@ -93,7 +93,7 @@ static void reload_in_place(struct master *m, struct conf *conf, struct site *si
     conf_copy_live(m->conf, conf); /* for workers that start later */
     int sink = 0;
     for (const struct conf_error_log *l = m->conf->error_logs; l; l = l->next)
-        log_set_level(sink++, (enum log_level)l->level);
+        log_set_level(sink++, (enum log_level)l->level, l->json);
     zones_apply(m->shm, m->conf);
     conf_free(conf);
     m->live_reload_failed = false;

@@ -36,10 +36,13 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
 {
     for (int i = 0; i < SHM_SLOTS; i++)
         close_channel(&m->children[i]);
-    if (m->site != site)
-        sockets_close_others(m->site, site);
-    else if (m->reload.site)
-        sockets_close_others(m->reload.site, site);
+    struct site *other = m->site != site ? m->site : m->reload.site;
+    site_use_error_logs(site);
+    if (other) {
+        sockets_close_others(other, site);
+        logfiles_close(&other->error_files);
+        logfiles_close(&other->access_files);
+    }
     signal(SIGCHLD, SIG_DFL);
     log_also_stderr(false);
     struct worker_options o = {.site = site,

@@ -134,6 +134,7 @@ struct worker {
     unsigned served_since_urgent;              /* connections, since worker_do_urgent */
     struct wheel wheel;
     ev_timer wheel_timer;
+    ev_timer log_flush;      /* runs while lines wait for the flush= of their log */
     uint64_t wheel_armed_ms; /* when wheel_timer fires; 0 when it is stopped */
     ev_prepare before_wait;
     ev_check after_wait;

@@ -52,6 +52,24 @@ static void arm_wheel(struct worker *w)
     w->wheel_armed_ms = next_ms;
 }
 
+/* Lines that wait for flush= go out also when nothing else happens. */
+static void on_log_flush(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)timer;
+    (void)events; /* before_wait comes anyway */
+}
+
+static void arm_log_flush(struct worker *w)
+{
+    int64_t next_ms =
+        ev_is_active(&w->log_flush) ? -1 : logfiles_next_flush_ms(&w->site->access_files, w->now_ms);
+    if (next_ms < 0)
+        return;
+    ev_timer_set(&w->log_flush, (double)next_ms / 1000, 0);
+    ev_timer_start(w->loop, &w->log_flush);
+}
+
 static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     struct worker *w = prepare->data;
@@ -59,6 +77,7 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     (void)events;
     limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
     logfiles_flush(&w->site->access_files, w->now_ms);
+    arm_log_flush(w);
     if (w->open_logs)
         open_logs_flush(w);
     arm_wheel(w);
@@ -231,7 +250,7 @@ static bool take_over(struct worker *w, int fd)
         conf_copy_live(w->conf, fresh);
         int index = 0;
         for (const struct conf_error_log *l = w->conf->error_logs; l; l = l->next)
-            log_set_level(index++, (enum log_level)l->level);
+            log_set_level(index++, (enum log_level)l->level, l->json);
         offload_reconfigure(w);
     } else if (fresh && fresh->errors.first) {
         log_error("%.*s", SLICE_ARGS(fresh->errors.first->message));
@@ -279,6 +298,7 @@ static void watch_time(struct worker *w)
 {
     wheel_init(&w->wheel, w->now_ms);
     ev_timer_init(&w->wheel_timer, on_wheel, 0, 0);
+    ev_timer_init(&w->log_flush, on_log_flush, 0, 0);
     const char *watchdog_us = getenv("WATCHDOG_USEC"); /* a service manager wants to hear more often */
     double every_s =
         watchdog_us && atof(watchdog_us) > 0 && atof(watchdog_us) < 4e6 ? atof(watchdog_us) / 4e6 : 1;

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPEN_AT_ONCE_MAX = 64 /* names in one turn, where none is kept */ };
+enum { OPEN_AT_ONCE_MAX = 64 /* names in one turn, where none is kept */, COMPLAIN_EVERY_S = 60 };
 
 struct open_log {
     struct open_log *next; /* the one used last at the front */
@@ -30,9 +30,13 @@ struct open_log {
 
 static void write_pending(struct open_log *l)
 {
+    static time_t complained;
     struct slice lines = buf_slice(&l->pending);
-    if (lines.len && fd_write_all(l->fd, lines.data, lines.len) < 0)
+    if (lines.len && fd_write_all(l->fd, lines.data, lines.len) < 0 &&
+        time(NULL) - complained >= COMPLAIN_EVERY_S) {
+        complained = time(NULL);
         log_errno(LOG_LEVEL_ERROR, errno, "write() to \"%s\" failed; lines are lost", l->path);
+    }
     l->pending.start = l->pending.end = 0;
 }
 
@@ -101,7 +105,7 @@ static struct open_log *open_log(struct worker *w, struct slice path, const stru
     l->checked_ms = w->now_ms;
     l->next = w->open_logs;
     w->open_logs = l;
-    if (++w->open_log_count > (rules->max > OPEN_AT_ONCE_MAX ? rules->max : OPEN_AT_ONCE_MAX))
+    if (++w->open_log_count > (rules->max ? rules->max : OPEN_AT_ONCE_MAX))
         drop_oldest(w);
     return l;
 }

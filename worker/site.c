@@ -50,6 +50,15 @@ static const struct http_template *log_format(struct site *site, const struct co
     return NULL;
 }
 
+static struct logfile *add_file(struct site *site, struct logfiles *files, struct slice path,
+                                const struct conf_node *n)
+{
+    struct logfile *f = must(logfiles_add(files, path));
+    if (f->wrong)
+        conf_error(&site->conf->errors, n, "invalid \"%.*s\": %s", SLICE_ARGS(path), f->wrong);
+    return f;
+}
+
 static struct access_log *build_logs(struct site *site, const struct conf_access_log *list)
 {
     struct access_log *logs = NULL, **tail = &logs;
@@ -63,7 +72,7 @@ static struct access_log *build_logs(struct site *site, const struct conf_access
             log->path = site_compile(site, list->path, list->node);
             continue;
         }
-        log->file = must(logfiles_add(&site->access_files, list->path));
+        log->file = add_file(site, &site->access_files, list->path, list->node);
         if (log->file->has_users && log->file->gzip != (int)list->gzip)
             conf_error(&site->conf->errors, list->node,
                        "\"%.*s\" is written with gzip and without; write it in one way",
@@ -82,7 +91,7 @@ static struct error_file *build_error_files(struct site *site, const struct conf
     struct error_file *files = NULL, **tail = &files;
     for (; list; list = list->next) {
         *tail = must(arena_zalloc(&site->arena, sizeof **tail));
-        **tail = (struct error_file){must(logfiles_add(&site->error_files, list->path)), &list->level,
+        **tail = (struct error_file){add_file(site, &site->error_files, list->path, list->node), &list->level,
                                      &list->json, NULL};
         tail = &(*tail)->next;
     }
@@ -374,7 +383,7 @@ struct site *site_build(struct conf *conf)
     site->conf = conf;
     site->access_files.arena = site->error_files.arena = &site->arena;
     for (const struct conf_error_log *l = conf->error_logs; l; l = l->next)
-        must(logfiles_add(&site->error_files, l->path));
+        add_file(site, &site->error_files, l->path, l->node);
     load_modules(site);
     for (const struct conf_server *c = conf->http ? conf->http->servers : NULL; c; c = c->next) {
         collect_names_of(site, c->top.locations);

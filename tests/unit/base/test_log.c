@@ -69,9 +69,9 @@ static void each_sink_has_its_level(void)
     CU_ASSERT_STRING_EQUAL(written(0), "");
     CU_ASSERT(strstr(written(1), "for the second") != NULL);
     CU_ASSERT(strstr(written(1), "for nobody") == NULL);
-    log_set_level(1, LOG_LEVEL_ERROR);
+    log_set_level(1, LOG_LEVEL_ERROR, false);
     CU_ASSERT(!log_wants(LOG_LEVEL_WARN));
-    log_set_level(0, LOG_LEVEL_DEBUG);
+    log_set_level(0, LOG_LEVEL_DEBUG, false);
     log_debug("for the first");
     CU_ASSERT(strstr(written(0), "for the first") != NULL);
     CU_ASSERT(strstr(written(1), "for the first") == NULL);
