@@ -14,7 +14,7 @@ const struct conf_mark conf_marks[] = {
     {"worker_processes", CONF_DIFFERS, "at most 64."},
     {"error_log", CONF_DIFFERS, "format= is our own; memory: is one for all processes, and a location's log takes the place of the main one for what concerns a request."},
     {"access_log", CONF_DIFFERS, "lines are written at the end of each turn of the loop, not one by one; a file's name that a client makes leave its folder by \"..\" is refused."},
-    {"open_log_file_cache", CONF_DIFFERS, "min_uses is accepted: a file is kept from its first line on."},
+    {"open_log_file_cache", CONF_DIFFERS, "min_uses is accepted: a file is kept from its first line on. At most 1024 are."},
     {"listen", CONF_DIFFERS, "there are no ssl, http2, quic, setfib and accept_filter."},
     {"server_tokens", CONF_DIFFERS, "no texts of one's own."},
     {"if", CONF_DIFFERS, "anything that a location takes may stand in it, but locations and other ifs."},

@@ -16,7 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPEN_AT_ONCE_MAX = 64 /* names in one turn, where none is kept */, COMPLAIN_EVERY_S = 60 };
+enum {
+    OPEN_AT_ONCE_MAX = 64, /* names in one turn, where none is kept */
+    KEPT_MAX = 1024,       /* they are looked for one by one */
+    COMPLAIN_EVERY_S = 60
+};
 
 struct open_log {
     struct open_log *next; /* the one used last at the front */
@@ -105,7 +109,8 @@ static struct open_log *open_log(struct worker *w, struct slice path, const stru
     l->checked_ms = w->now_ms;
     l->next = w->open_logs;
     w->open_logs = l;
-    if (++w->open_log_count > (rules->max ? rules->max : OPEN_AT_ONCE_MAX))
+    int64_t most = rules->max == 0 ? OPEN_AT_ONCE_MAX : rules->max < KEPT_MAX ? rules->max : KEPT_MAX;
+    if (++w->open_log_count > most)
         drop_oldest(w);
     return l;
 }

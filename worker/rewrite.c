@@ -262,7 +262,6 @@ void rewrite_in_location(struct connection *c, const struct location *l)
             c->ex->return_text = NULL;
             return;
         }
-        c->ex->location_captures.count = 0;
         l = find(c);
     }
 }
@@ -295,7 +294,6 @@ void rewrite_route(struct connection *c)
         request_use_location(c, server->top);
         if (run(c, server->top->ops, &changed) == ANSWER)
             return;
-        c->ex->location_captures.count = 0;
     }
     const struct location *l = find(c);
     if (server->slashed && add_slash(c, l))

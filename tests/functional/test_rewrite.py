@@ -152,3 +152,11 @@ def test_log(weir):
     assert shown(weir, "/a1") == "b"
     for each in ('"^/a(.*)" matches "/a1"', 'rewritten data: "/b1", args: ""'):
         assert any("[notice]" in line and each in line for line in lines()), each
+
+
+def test_groups_of_an_expression_that_has_led_to_another_location(weir):
+    """As long as no other expression matches, they are there."""
+    weir.start(config("location /a { rewrite ^/a/(.*)$ /b last; } location /b { return 200 \"[$1]\"; }"
+                      "location /d { rewrite ^/d/(.*)$ /cxy last; } location ~ ^/c(.)(.) { return 200 \"[$1$2]\"; }",
+                      server="rewrite ^/s/(.*)$ /b;"))
+    assert [shown(weir, target) for target in ("/a/q", "/s/z", "/d/o")] == ["[q]", "[z]", "[xy]"]
