@@ -34,6 +34,9 @@ void sub_filter_decide(struct connection *c);
 void charset_decide(struct connection *c);
 void gzip_decide(struct connection *c);
 
+/* Memory is given back while nothing happens. */
+void gzip_free_spares(void);
+
 /* Puts f at the end of the chain. */
 void filter_add(struct http_exchange *ex, struct body_filter *f);
 

@@ -13,6 +13,7 @@
 #include <zlib.h>
 
 enum {
+    SPARES = 4,
     STEP_BYTES = 32 << 10,
     CHUNK_BYTES = 4 << 10, /* less waits for more, or for a flush */
     GZIP_WINDOW = 16 /* zlib: a gzip header instead of its own */,
@@ -23,7 +24,8 @@ enum {
 struct gzip_filter {
     struct body_filter filter; /* first */
     z_stream z;
-    struct buf out; /* what comes out of one call */
+    int level;
+    struct buf out; /* what comes out, until it is enough for a chunk */
 };
 
 /* --- whether --- */
@@ -113,24 +115,70 @@ static bool pass(struct connection *c, struct body_filter *f, struct slice in, e
     return ok;
 }
 
-static void free_filter(struct body_filter *f)
+/* A stream is a quarter of a megabyte, which is dear to make anew for each answer. */
+static struct gzip_filter *spare[SPARES];
+
+static void destroy(struct gzip_filter *g)
 {
-    struct gzip_filter *g = (struct gzip_filter *)f;
     deflateEnd(&g->z);
     buf_free(&g->out);
     free(g);
+}
+
+static void free_filter(struct body_filter *f)
+{
+    struct gzip_filter *g = (struct gzip_filter *)f;
+    for (int i = 0; i < SPARES; i++) {
+        if (!spare[i]) {
+            spare[i] = g;
+            return;
+        }
+    }
+    destroy(g);
+}
+
+void gzip_free_spares(void)
+{
+    for (int i = 0; i < SPARES; i++) {
+        if (spare[i])
+            destroy(spare[i]);
+        spare[i] = NULL;
+    }
+}
+
+static struct gzip_filter *take_spare(int level)
+{
+    for (int i = 0; i < SPARES; i++) {
+        struct gzip_filter *g = spare[i];
+        if (!g || g->level != level || deflateReset(&g->z) != Z_OK)
+            continue;
+        spare[i] = NULL;
+        g->out.start = g->out.end = 0;
+        return g;
+    }
+    return NULL;
+}
+
+static struct gzip_filter *make(int level)
+{
+    struct gzip_filter *g = calloc(1, sizeof *g);
+    if (!g || deflateInit2(&g->z, level, Z_DEFLATED, GZIP_WINDOW + WINDOW_BITS, MEMORY_LEVEL,
+                           Z_DEFAULT_STRATEGY) != Z_OK) {
+        free(g);
+        return NULL;
+    }
+    g->level = level;
+    return g;
 }
 
 /* --- the answer's head --- */
 
 static bool start_stream(struct http_exchange *ex, int level)
 {
-    struct gzip_filter *g = calloc(1, sizeof *g);
-    if (!g || deflateInit2(&g->z, level, Z_DEFLATED, GZIP_WINDOW + WINDOW_BITS, MEMORY_LEVEL,
-                           Z_DEFAULT_STRATEGY) != Z_OK) {
-        free(g);
+    struct gzip_filter *g = take_spare(level);
+    g = g ? g : make(level);
+    if (!g)
         return false;
-    }
     g->filter = (struct body_filter){.pass = pass, .free = free_filter};
     filter_add(ex, &g->filter);
     return true;

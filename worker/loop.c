@@ -1,6 +1,7 @@
 /*
  * worker/loop.c - a worker process: becoming one, its loop, its signals, its messages from the master, its end.
  */
+#include "worker/filter.h"
 #include "worker/proxy.h"
 #include "worker/upstream.h"
 
@@ -153,6 +154,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     uint64_t requests = counter_get(&w->slot->requests);
     if (requests == requests_before && w->busy_since_purge >= PURGE_AFTER_REQUESTS) {
+        gzip_free_spares();
         while (w->free_exchange_count > 0)
             exchange_destroy(w->free_exchanges[--w->free_exchange_count]);
         buf_free(&w->output);
