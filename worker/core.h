@@ -162,6 +162,11 @@ void worker_publish_figures(struct worker *w);
 /* What must not wait for the rest of a turn: answers of handlers, and requests that have got their permit. */
 void worker_do_urgent(struct worker *w);
 
+/* --- worker/variables.c --- */
+
+/* Where $connections_active and its kin count. */
+void variables_open(const struct shm *shm);
+
 /* --- worker/become.c --- */
 
 /* Takes on what the configuration says of workers. False: it must not run. */

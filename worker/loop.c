@@ -356,6 +356,7 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
         return false;
     }
     file_cache_init(&w->files);
+    variables_open(w->shm);
     take_time(w);
     watch_time(w);
     return offload_open_pools(w) && limit_open(w) && upstream_open_all(w) && resolve_open(w) &&

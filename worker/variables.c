@@ -72,6 +72,48 @@ TCP_GETTER(rttvar)
 TCP_GETTER(snd_cwnd)
 TCP_GETTER(rcv_space)
 
+/* --- of all workers: stub_status --- */
+
+static const struct shm *shared;
+
+void variables_open(const struct shm *shm)
+{
+    shared = shm;
+}
+
+static struct slice sum(struct http_exchange *ex, enum shm_connection_state state)
+{
+    uint64_t all = 0;
+    for (int i = 0; shared && i < SHM_SLOTS; i++)
+        all += counter_get(state == SHM_CONNECTION_STATES ? &shared->slots[i].connections
+                                                          : &shared->slots[i].connection_states[state]);
+    return http_number_text(ex, all);
+}
+
+GETTER(get_connections_active)
+{
+    (void)data;
+    return sum(ex, SHM_CONNECTION_STATES);
+}
+
+GETTER(get_connections_reading)
+{
+    (void)data;
+    return sum(ex, SHM_CONNECTION_READING);
+}
+
+GETTER(get_connections_writing)
+{
+    (void)data;
+    return sum(ex, SHM_CONNECTION_WRITING);
+}
+
+GETTER(get_connections_waiting)
+{
+    (void)data;
+    return sum(ex, SHM_CONNECTION_WAITING);
+}
+
 void site_define(struct site *site, const char *name,
                  struct slice (*get)(struct http_exchange *ex, const void *data))
 {
@@ -85,11 +127,19 @@ void site_name_variables(struct site *site)
     static const struct {
         const char *name;
         struct slice (*get)(struct http_exchange *ex, const void *data);
-    } all[] = {{"document_root", get_document_root},        {"realpath_root", get_realpath_root},
-               {"request_filename", get_request_filename},  {"limit_rate", get_limit_rate},
-               {"request_body", get_request_body},          {"tcpinfo_rtt", get_tcpinfo_rtt},
-               {"tcpinfo_rttvar", get_tcpinfo_rttvar},      {"tcpinfo_snd_cwnd", get_tcpinfo_snd_cwnd},
-               {"tcpinfo_rcv_space", get_tcpinfo_rcv_space}};
+    } all[] = {{"document_root", get_document_root},
+               {"realpath_root", get_realpath_root},
+               {"request_filename", get_request_filename},
+               {"limit_rate", get_limit_rate},
+               {"request_body", get_request_body},
+               {"tcpinfo_rtt", get_tcpinfo_rtt},
+               {"tcpinfo_rttvar", get_tcpinfo_rttvar},
+               {"tcpinfo_snd_cwnd", get_tcpinfo_snd_cwnd},
+               {"tcpinfo_rcv_space", get_tcpinfo_rcv_space},
+               {"connections_active", get_connections_active},
+               {"connections_reading", get_connections_reading},
+               {"connections_writing", get_connections_writing},
+               {"connections_waiting", get_connections_waiting}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         site_define(site, all[i].name, all[i].get);
     site_name_referers(site);

@@ -430,3 +430,12 @@ def test_promtool_finds_nothing(weir):
     text = weir.get("/status?format=prometheus").body
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=30)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_connections_as_variables(weir):
+    weir.start(config('location / { return 200 "$connections_active $connections_reading $connections_writing $connections_waiting"; }',
+                      workers=2))
+    with weir.connect() as idle:
+        idle.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert idle.response().status == 200
+        assert weir.get("/").text == "2 0 1 1"
