@@ -149,8 +149,10 @@ static size_t make_text(const struct line *l, char *out, size_t *head)
     if (a) {
         n = add(out, room, n, ", client: %.*s, server: %.*s", SLICE_ARGS(a->client), SLICE_ARGS(a->server));
         n = add_quoted(out, room, n, "request", a->request);
+        n = add_quoted(out, room, n, "subrequest", a->subrequest);
         n = add_quoted(out, room, n, "upstream", a->upstream);
         n = add_quoted(out, room, n, "host", a->host);
+        n = add_quoted(out, room, n, "referrer", a->referrer);
     }
     scrub(out, n);
     out[n++] = '\n';
@@ -197,8 +199,10 @@ static size_t make_json(const struct line *l, char *out)
         n = add_member(out, room, n, "client", a->client);
         n = add_member(out, room, n, "server", a->server);
         n = add_member(out, room, n, "request", a->request);
+        n = add_member(out, room, n, "subrequest", a->subrequest);
         n = add_member(out, room, n, "upstream", a->upstream);
         n = add_member(out, room, n, "host", a->host);
+        n = add_member(out, room, n, "referrer", a->referrer);
     }
     memcpy(out + n, "}\n", 2);
     return n + 2;

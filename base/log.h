@@ -45,7 +45,7 @@ struct log_sink {
 /* What a line is about; absent where it is about nothing of the kind. */
 struct log_context {
     unsigned long long connection;
-    struct slice client, server, request, upstream, host;
+    struct slice client, server, request, subrequest, upstream, host, referrer;
 };
 
 /* Where lines go. Before the first call only log_also_stderr counts. */

@@ -30,13 +30,16 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    const struct slice *host = http_find_header(&ex->req, SLICE("Host"));
+    const struct slice *host = http_find_header(&ex->req, SLICE("Host")),
+                       *referrer = http_find_header(&ex->req, SLICE("Referer"));
     struct slice addr = ex->upstream_addr;
     struct log_context about = {.connection = ex->connection_id,
                                 .client = ex->peer(ex)->remote_addr,
                                 .server = ex->server_name,
                                 .request = ex->req.line,
-                                .host = host ? *host : (struct slice){0}};
+                                .subrequest = ex->detour ? ex->req.path : (struct slice){0},
+                                .host = host ? *host : (struct slice){0},
+                                .referrer = referrer ? *referrer : (struct slice){0}};
     if (addr.len) {
         snprintf(upstream, sizeof upstream, "http://%.*s%s%.*s", SLICE_ARGS(addr),
                  slice_starts(addr, SLICE("unix:")) ? ":" : "", SLICE_ARGS(ex->upstream_uri));

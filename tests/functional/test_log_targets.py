@@ -910,3 +910,17 @@ def test_a_failed_reload_keeps_the_logs(weir):
         assert not weir.reload(bad)["last_ok"]
     weir.get("/none")
     assert b"GET /none" in in_memory(weir.pid) and any(b"GET /none" in line for line in content(weir, "own.log").splitlines())
+
+
+def test_what_an_error_is_about(weir):
+    """In nginx's words and order."""
+    weir.start(config("location /files { root {tmp}/none; } location /asks { auth_request /asked; }"
+                      "location = /asked { root {tmp}/none; }"))
+    weir.expect_log("No such file|unexpected status")
+    weir.get("/files/x?a", headers=[("Referer", "http://from.example/page")])
+    weir.get("/asks")
+    lines = (weir.tmp / "logs/error.log").read_text().splitlines()
+    host = f'host: "127.0.0.1:{weir.port}"'
+    assert any(line.endswith(f'client: 127.0.0.1, server: , request: "GET /files/x?a HTTP/1.1", {host}, '
+                             'referrer: "http://from.example/page"') for line in lines)
+    assert any(f'request: "GET /asks HTTP/1.1", subrequest: "/asked", {host}' in line for line in lines)
