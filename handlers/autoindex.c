@@ -148,7 +148,7 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
 {
     char date[32];
     struct tm tm;
-    struct slice link = http_encode_path(&ex->arena, e->name);
+    struct slice link = http_encode_segment(&ex->arena, e->name);
     struct slice shown = e->folder ? arena_printf(&ex->arena, "%.*s/", SLICE_ARGS(e->name)) : e->name;
     size_t characters, bytes = cut(shown, NAME_COLUMNS, &characters);
     bool longer = characters > NAME_COLUMNS;
@@ -186,9 +186,12 @@ static bool append_json(struct buf *out, struct slice text)
     bool ok = true;
     for (size_t i = 0; ok && i < text.len; i++) {
         unsigned char c = (unsigned char)text.data[i];
+        size_t n = slice_utf8(slice_from(text, i)); /* JSON is UTF-8 (RFC 8259 section 8.1) */
         ok = c == '"' || c == '\\' ? buf_printf(out, "\\%c", c)
              : c < 0x20            ? buf_printf(out, "\\u%04x", c)
-                                   : buf_append(out, &text.data[i], 1);
+             : n                   ? buf_append(out, &text.data[i], n)
+                                   : buf_append(out, "\\ufffd", 6);
+        i += n ? n - 1 : 0;
     }
     return ok;
 }

@@ -20,7 +20,11 @@ struct slice static_folder(struct http_exchange *ex, const struct static_source 
     const struct settings *s = from->settings;
     if (!from->folder)
         return s->alias.data ? s->alias : s->root;
+    if (ex->in_folder) /* by way of $request_filename, or of a map */
+        return (struct slice){0};
+    ex->in_folder = true;
     struct slice text = http_template_expand(from->folder, ex);
+    ex->in_folder = false;
     while (!s->alias.data && text.len > 1 && text.data[text.len - 1] == '/')
         text.len--;
     struct slice prefix = text.len && text.data[0] == '/' ? SLICE("") : from->prefix;

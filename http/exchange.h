@@ -122,6 +122,7 @@ struct http_exchange {
     int delayed_status;               /* auth_delay: the answer, once its time has come */
     bool path_is_final;               /* by rewrite ... break: proxy_pass passes it on as it is */
     bool rewritten;                   /* the path is no longer that of the request line */
+    bool in_folder;                   /* while a folder's name is expanded: it must not ask for itself */
     int map_depth;                    /* maps being looked up: bounded, so that they cannot go round */
     int return_code;                  /* of "return", for this location; 0: none */
     const void *return_text;          /* a struct http_template, or NULL */

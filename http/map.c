@@ -97,17 +97,24 @@ static int compare(const void *a, const void *b)
     return order ? order : (x.len > y.len) - (x.len < y.len);
 }
 
-void http_map_finish(struct http_map *m)
+bool http_map_finish(struct http_map *m, struct slice *twice)
 {
     size_t i = m->count;
     m->sorted = arena_alloc(m->arena, (m->count + 1) * sizeof *m->sorted);
     if (!m->sorted) {
         m->count = 0;
-        return;
+        return true;
     }
     for (struct entry *e = m->list; e; e = e->next)
         m->sorted[--i] = *e;
     qsort(m->sorted, m->count, sizeof *m->sorted, compare);
+    for (i = 1; i < m->count; i++) {
+        if (compare(&m->sorted[i - 1], &m->sorted[i]) == 0) {
+            *twice = m->sorted[i].key;
+            return false;
+        }
+    }
+    return true;
 }
 
 static const struct http_template *find(const struct http_map *m, struct slice text,

@@ -21,8 +21,8 @@ void http_map_set_default(struct http_map *map, const struct http_template *valu
 bool http_map_add(struct http_map *map, struct slice key, const struct http_template *value,
                   struct slice *why);
 
-/* To be called once, after the last add. */
-void http_map_finish(struct http_map *map);
+/* To be called once, after the last add. False: *twice is a key that was added twice. */
+bool http_map_finish(struct http_map *map, struct slice *twice);
 
 /* The value for this exchange: a getter for struct http_user_variable, whose data is the map. */
 struct slice http_map_get(struct http_exchange *ex, const void *map);

@@ -118,9 +118,12 @@ void http_drop_header(struct http_response *res, struct slice name)
 bool http_add_trailer(struct http_response *res, struct arena *arena, struct slice name, struct slice value)
 {
     struct http_response_header *h = arena_alloc(arena, sizeof *h);
+    struct http_response_header **tail = &res->trailers;
+    while (*tail)
+        tail = &(*tail)->next;
     if (h)
-        *h = (struct http_response_header){{name, value}, res->trailers};
-    res->trailers = h ? h : res->trailers;
+        *h = (struct http_response_header){{name, value}, NULL};
+    *tail = h;
     return h != NULL;
 }
 

@@ -31,6 +31,8 @@ static struct slice cut_name(struct slice *rest)
     bool braces = rest->len > 0 && rest->data[0] == '{';
     struct slice name = slice_from(*rest, braces);
     size_t n = 0;
+    if (!braces && name.len && name.data[0] >= '1' && name.data[0] <= '9')
+        n = name.len = 1; /* of a capture: what follows is text, as in nginx */
     while (n < name.len && is_name_char(name.data[n]))
         n++;
     if (braces && (n == name.len || name.data[n] != '}'))
@@ -44,7 +46,7 @@ static struct slice cut_name(struct slice *rest)
 static bool is_capture(const struct http_scope *scope, struct slice name)
 {
     const struct http_capture_names *names = scope ? scope->captures : NULL;
-    while (names && !slice_eq(names->name, name))
+    while (names && !slice_eq_nocase(names->name, name))
         names = names->next;
     return names != NULL;
 }
@@ -52,7 +54,7 @@ static bool is_capture(const struct http_scope *scope, struct slice name)
 static const struct http_user_variable *find_user(const struct http_scope *scope, struct slice name)
 {
     const struct http_user_variable *v = scope ? scope->variables : NULL;
-    while (v && !slice_eq(v->name, name))
+    while (v && !slice_eq_nocase(v->name, name))
         v = v->next;
     return v;
 }
@@ -186,7 +188,7 @@ static bool append_value(struct buf *out, enum http_escape escape, struct slice 
         return append_json(out, value);
     if (escape == HTTP_ESCAPE_NONE)
         return buf_append_slice(out, value);
-    return value.len ? append_escaped(out, value) : buf_append(out, "-", 1);
+    return value.data ? append_escaped(out, value) : buf_append(out, "-", 1);
 }
 
 bool http_template_log(const struct http_template *t, enum http_escape escape, struct http_exchange *ex,

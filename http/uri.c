@@ -126,6 +126,11 @@ struct slice http_encode_path(struct arena *arena, struct slice path)
     return encode(arena, path, "%?#\"<>\\^`{|}");
 }
 
+struct slice http_encode_segment(struct arena *arena, struct slice name)
+{
+    return encode(arena, name, "%?#\"<>\\^`{|}:'");
+}
+
 struct slice http_encode_args(struct arena *arena, struct slice text)
 {
     return encode(arena, text, "%?#&+\"<>\\^`{|}");

@@ -24,6 +24,9 @@ struct slice http_decode(struct arena *arena, struct slice s, bool plus);
 /* Percent-encodes what may not stand in a path. data NULL when memory is out. */
 struct slice http_encode_path(struct arena *arena, struct slice path);
 
+/* The same for one name in a relative reference: neither a scheme (RFC 3986 section 4.2) nor a quote of markup. */
+struct slice http_encode_segment(struct arena *arena, struct slice name);
+
 /* The same for a part of a query string. */
 struct slice http_encode_args(struct arena *arena, struct slice text);
 

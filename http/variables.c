@@ -26,10 +26,15 @@ bool http_names_header(struct slice name, struct slice rest)
     return true;
 }
 
+struct slice http_join(struct http_exchange *ex, struct slice all, struct slice value)
+{
+    return all.data ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(all), SLICE_ARGS(value)) : value;
+}
+
 GETTER(get_args)
 {
     UNUSED(rest);
-    return ex->req.args;
+    return ex->req.args.len ? ex->req.args : (struct slice){0};
 }
 
 GETTER(get_arg)
@@ -70,18 +75,22 @@ GETTER(get_http)
     return all;
 }
 
+/* As nginx reads them: the case of names does not count, a comma ends a cookie before the one that is looked for. */
 GETTER(get_cookie)
 {
-    struct slice all = get_http(ex, SLICE("cookie"));
+    struct slice all = slice_trim(get_http(ex, SLICE("cookie")));
     while (all.len > 0) {
         const char *semicolon = memchr(all.data, ';', all.len);
-        size_t n = semicolon ? (size_t)(semicolon - all.data) : all.len;
-        struct slice pair = slice_trim((struct slice){all.data, n});
-        if (pair.len > rest.len && pair.data[rest.len] == '=' && slice_starts(pair, rest))
-            return slice_from(pair, rest.len + 1);
-        all = slice_from(all, semicolon ? n + 1 : n);
+        struct slice pair = {all.data, semicolon ? (size_t)(semicolon - all.data) : all.len};
+        if (pair.len > rest.len && strncasecmp(pair.data, rest.data, rest.len) == 0) {
+            struct slice value = slice_trim(slice_from(pair, rest.len));
+            if (value.len && value.data[0] == '=')
+                return slice_trim(slice_from(value, 1));
+        }
+        const char *comma = memchr(pair.data, ',', pair.len);
+        all = slice_trim(slice_from(all, (comma ? (size_t)(comma - all.data) : pair.len) + 1));
     }
-    return all;
+    return (struct slice){0};
 }
 
 static struct slice as_wanted(struct http_exchange *ex, struct slice capture)
@@ -104,7 +113,7 @@ void http_keep_named(struct http_exchange *ex, const struct http_captures *c)
     int group;
     for (int i = 0; c->count && http_regex_name(c->regex, i, &name, &group); i++) {
         struct http_named *n = ex->named;
-        while (n && !slice_eq(n->name, name))
+        while (n && !slice_eq_nocase(n->name, name))
             n = n->next;
         if (!n && (n = arena_zalloc(&ex->arena, sizeof *n))) {
             n->name = name;
@@ -125,7 +134,7 @@ GETTER(get_named_capture)
             return as_wanted(ex, both[i]->groups[group]);
     }
     const struct http_named *n = ex->named; /* of a match before the last */
-    while (n && !slice_eq(n->name, rest))
+    while (n && !slice_eq_nocase(n->name, rest))
         n = n->next;
     return n ? as_wanted(ex, n->value) : (struct slice){0};
 }
@@ -152,29 +161,54 @@ GETTER(get_host)
     return arena_dup_lower(&ex->arena, ex->req.host);
 }
 
-static struct slice find_sent(const struct http_response_header *h, struct slice rest)
+/* All lines of one name. */
+static struct slice find_sent(struct http_exchange *ex, const struct http_response_header *h,
+                              struct slice rest)
 {
-    while (h && !http_names_header(h->header.name, rest))
-        h = h->next;
-    return h ? h->header.value : (struct slice){0};
+    struct slice all = {0};
+    for (; h; h = h->next)
+        if (http_names_header(h->header.name, rest))
+            all = http_join(ex, all, h->header.value);
+    return all;
+}
+
+static struct slice sent_connection(const struct http_exchange *ex)
+{
+    return ex->res.status == 101        ? SLICE("upgrade")
+           : ex->res.close              ? SLICE("close")
+           : ex->req.minor_version == 0 ? SLICE("keep-alive")
+                                        : (struct slice){0};
+}
+
+static struct slice sent_length(struct http_exchange *ex)
+{
+    int status = ex->res.status;
+    bool is_said = ex->res.content_length >= 0 && status >= 200 && status != 204 && status != 304;
+    return is_said ? http_number_text(ex, (uint64_t)ex->res.content_length) : (struct slice){0};
 }
 
 GETTER(get_sent_http)
 {
-    if (http_names_header(SLICE("content-type"), rest))
-        return ex->res.content_type;
-    if (http_names_header(SLICE("location"), rest))
-        return ex->res.location;
-    if (http_names_header(SLICE("etag"), rest))
-        return ex->res.etag;
-    if (http_names_header(SLICE("content-length"), rest) && ex->res.content_length >= 0)
-        return http_number_text(ex, (uint64_t)ex->res.content_length);
-    return find_sent(ex->res.headers, rest);
+    const struct http_response *res = &ex->res;
+    const struct {
+        struct slice name, value;
+    } own[] = {{SLICE("content_type"), res->content_type},
+               {SLICE("location"), res->location},
+               {SLICE("etag"), res->etag},
+               {SLICE("last_modified"), res->last_modified},
+               {SLICE("connection"), sent_connection(ex)},
+               {SLICE("accept_ranges"), res->accept_ranges ? SLICE("bytes") : (struct slice){0}},
+               {SLICE("transfer_encoding"), res->chunked ? SLICE("chunked") : (struct slice){0}}};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (slice_eq_nocase(own[i].name, rest) && own[i].value.data)
+            return own[i].value;
+    struct slice added = find_sent(ex, res->headers, rest);
+    return !added.data && slice_eq_nocase(rest, SLICE("content_length")) ? sent_length(ex) : added;
 }
 
 GETTER(get_sent_trailer)
 {
-    return find_sent(ex->res.trailers, rest);
+    return find_sent(ex, ex->res.trailers, rest);
 }
 
 static struct slice text_or_none(const char *text)
@@ -260,21 +294,26 @@ GETTER(get_remote_user)
 {
     UNUSED(rest);
     struct slice auth = header(ex, SLICE("Authorization"));
-    char *out =
-        auth.len > 6 && strncasecmp(auth.data, "Basic ", 6) == 0 ? arena_alloc(&ex->arena, auth.len) : NULL;
+    if (auth.len <= 6 || strncasecmp(auth.data, "Basic ", 6) != 0)
+        return (struct slice){0};
+    auth = slice_trim(slice_from(auth, 6));
+    while (auth.len && auth.data[auth.len - 1] == '=')
+        auth.len--;
+    char *out = auth.len % 4 == 1 ? NULL : arena_alloc(&ex->arena, auth.len + 1);
     size_t n = 0;
     unsigned bits = 0, have = 0;
-    for (size_t i = 6; out && i < auth.len && base64_digit(auth.data[i]) >= 0; i++) {
+    for (size_t i = 0; out && i < auth.len; i++) {
+        if (base64_digit(auth.data[i]) < 0)
+            return (struct slice){0};
         bits = bits << 6 | (unsigned)base64_digit(auth.data[i]);
         have += 6;
         if (have < 8)
             continue;
         have -= 8;
         out[n++] = (char)(bits >> have);
-        if (out[n - 1] == ':')
-            return (struct slice){out, n - 1};
     }
-    return (struct slice){0};
+    const char *colon = n ? memchr(out, ':', n) : NULL;
+    return colon ? (struct slice){out, (size_t)(colon - out)} : (struct slice){0};
 }
 
 GETTER(get_request)
@@ -340,18 +379,18 @@ static const struct http_variable variables[] = {
     {0},
 };
 
-/* Looks through one table; a longer prefix does not win over an earlier one, as no prefix begins another. */
+/* Looks through one table, in any case of letters, as nginx does; a longer prefix does not win over an earlier one, as no prefix begins another. */
 static const struct http_variable *find_in(const struct http_variable *table, struct slice name,
                                            struct slice *rest)
 {
     const struct http_variable *by_prefix = NULL;
     for (const struct http_variable *v = table; v->name; v++) {
         struct slice known = slice_of(v->name);
-        if (!v->prefix && slice_eq(known, name)) {
+        if (!v->prefix && slice_eq_nocase(known, name)) {
             *rest = (struct slice){0};
             return v;
         }
-        if (v->prefix && name.len > known.len && slice_starts(name, known)) {
+        if (v->prefix && name.len > known.len && strncasecmp(name.data, known.data, known.len) == 0) {
             by_prefix = v;
             *rest = slice_from(name, known.len);
         }

@@ -23,6 +23,9 @@ extern const struct http_variable http_upstream_variables[];
 struct slice http_number_text(struct http_exchange *ex, uint64_t n);
 struct slice http_seconds_text(struct http_exchange *ex, uint64_t ms);
 
+/* All lines of a header so far and one more, as one (RFC 9110 section 5.3). */
+struct slice http_join(struct http_exchange *ex, struct slice all, struct slice value);
+
 /* Whether a header's name is `rest` with "_" for "-", in any case: $http_user_agent. */
 bool http_names_header(struct slice name, struct slice rest);
 

@@ -204,11 +204,11 @@ GETTER(get_request_completion)
     return ex->complete ? SLICE("OK") : SLICE("");
 }
 
-/* How much smaller gzip has made the body. */
+/* How much smaller gzip has made the body, rounded. */
 GETTER(get_gzip_ratio)
 {
     UNUSED(rest);
-    uint64_t hundredths = ex->gzip_out ? ex->gzip_in * 100 / ex->gzip_out : 0;
+    uint64_t hundredths = ex->gzip_out ? (ex->gzip_in * 1000 / ex->gzip_out + 5) / 10 : 0;
     return ex->gzip_out ? arena_printf(&ex->arena, "%llu.%02u", (unsigned long long)(hundredths / 100),
                                        (unsigned)(hundredths % 100))
                         : (struct slice){0};

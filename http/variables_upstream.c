@@ -120,10 +120,11 @@ GETTER(get_queue_time)
 
 GETTER(get_header)
 {
+    struct slice all = {0};
     for (int i = 0; i < ex->upstream_header_count; i++)
         if (http_names_header(ex->upstream_headers[i].name, rest))
-            return ex->upstream_headers[i].value;
-    return (struct slice){0};
+            all = http_join(ex, all, ex->upstream_headers[i].value);
+    return all;
 }
 
 GETTER(get_cookie)
@@ -131,7 +132,7 @@ GETTER(get_cookie)
     for (int i = 0; i < ex->upstream_header_count; i++) {
         const struct http_header *h = &ex->upstream_headers[i];
         if (!slice_eq_nocase(h->name, SLICE("Set-Cookie")) || h->value.len <= rest.len ||
-            h->value.data[rest.len] != '=' || !slice_starts(h->value, rest))
+            h->value.data[rest.len] != '=' || strncasecmp(h->value.data, rest.data, rest.len) != 0)
             continue;
         struct slice value = slice_from(h->value, rest.len + 1);
         const char *semicolon = memchr(value.data, ';', value.len);
@@ -142,15 +143,15 @@ GETTER(get_cookie)
 
 GETTER(get_trailer)
 {
-    struct slice left = ex->upstream_trailers;
+    struct slice left = ex->upstream_trailers, all = {0};
     const char *end;
     while (left.len && (end = memmem(left.data, left.len, "\r\n", 2))) {
         struct http_header h;
         if (http_parse_field(&h, left.data, end) && http_names_header(h.name, rest))
-            return h.value;
+            all = http_join(ex, all, h.value);
         left = slice_from(left, (size_t)(end - left.data) + 2);
     }
-    return (struct slice){0};
+    return all;
 }
 
 /* --- ids --- */

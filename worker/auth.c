@@ -15,6 +15,10 @@ static void ask_for_password(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     struct slice realm = http_template_expand(c->location->auth->realm, ex);
+    if (!http_is_field_value(realm)) { /* it may hold what a client has made of it */
+        http_log(ex, LOG_LEVEL_ERROR, "the realm of \"auth_basic\" has a control character; it is left out");
+        realm = SLICE("");
+    }
     ex->www_authenticate =
         arena_printf(&ex->arena, "Basic realm=\"%.*s\"", (int)realm.len, realm.len ? realm.data : "");
 }

@@ -29,8 +29,10 @@ static bool is_valid_url(const struct http_exchange *ex, const struct referers *
         n++;
     struct slice host = {text.data, n}, rest = slice_from(text, n);
     const struct referer_uri *uri = host.len ? http_names_find(r->names, host, &ignored) : NULL;
-    if (uri && slice_starts(rest, uri->prefix))
-        return true;
+    const char *path = uri && rest.len ? memchr(rest.data, '/', rest.len) : NULL; /* behind a port */
+    if (uri)
+        return uri->prefix.len == 0 ||
+               (path && slice_starts(slice_from(rest, (size_t)(path - rest.data)), uri->prefix));
     const struct site_listen *listen = ex->listen;
     if (r->server_names && host.len && http_names_find(listen->names, host, &ignored) == ex->server)
         return true;

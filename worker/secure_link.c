@@ -9,7 +9,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-enum { MD5_BYTES = 16, MD5_BASE64 = 22 };
+enum { MD5_BYTES = 16, MD5_BASE64 = 22, MD5_PADDED = 24 };
 
 static bool md5(struct slice a, struct slice b, unsigned char out[MD5_BYTES])
 {
@@ -25,6 +25,8 @@ static bool md5(struct slice a, struct slice b, unsigned char out[MD5_BYTES])
 static bool decode(struct slice text, unsigned char out[MD5_BYTES])
 {
     unsigned char digits[MD5_BASE64 + 2], bytes[MD5_BYTES + 2];
+    if (text.len > MD5_PADDED)
+        return false;
     while (text.len > MD5_BASE64 && text.data[text.len - 1] == '=')
         text.len--;
     if (text.len != MD5_BASE64)
@@ -47,10 +49,11 @@ static struct slice check_text(struct http_exchange *ex, const struct location *
     unsigned long long expires = 0;
     ex->secure_link_expires = none;
     if (comma) {
-        ex->secure_link_expires = slice_from(text, (size_t)(comma - text.data) + 1);
+        struct slice end = slice_from(text, (size_t)(comma - text.data) + 1);
         text.len = (size_t)(comma - text.data);
-        if (!slice_to_u64(ex->secure_link_expires, INT64_MAX, &expires) || expires == 0)
+        if (!slice_to_u64(end, INT64_MAX, &expires) || expires == 0)
             return none;
+        ex->secure_link_expires = end;
     }
     if (!decode(text, given) || !md5(http_template_expand(l->secure_link_md5, ex), none, made) ||
         CRYPTO_memcmp(given, made, MD5_BYTES) != 0)
@@ -58,11 +61,14 @@ static struct slice check_text(struct http_exchange *ex, const struct location *
     return expires && expires < clock_wall_ms() / 1000 ? SLICE("0") : SLICE("1");
 }
 
-/* secure_link_secret WORD: of /PREFIX/HASH/LINK the link, where the hash is that of link and word. */
+/*
+ * secure_link_secret WORD: of /PREFIX/HASH/LINK the link, where the hash is that of link and word. As in nginx the link is
+ * what the client has written, with escapes and arguments.
+ */
 static struct slice check_path(struct http_exchange *ex, struct slice secret)
 {
     unsigned char made[MD5_BYTES];
-    struct slice none = {0}, rest = slice_from(ex->req.path, 1);
+    struct slice none = {0}, rest = slice_from(ex->req.uri, 1);
     const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
     rest = slash ? slice_from(rest, (size_t)(slash - rest.data) + 1) : none;
     slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;

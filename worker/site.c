@@ -196,6 +196,10 @@ static struct location *build_location(struct site *site, const struct conf_loca
     site_build_charset(site, l);
     if (c->settings.valid_referers)
         site_build_referers(site, l, c->settings.valid_referers);
+    if (c->settings.secure_link_secret.data && (c->settings.secure_link || c->settings.secure_link_md5))
+        conf_error(
+            &site->conf->errors, c->node,
+            "\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\"; remove one of them");
     if (c->settings.secure_link)
         l->secure_link = site_compile(site, c->settings.secure_link->args[0], c->settings.secure_link);
     if (c->settings.secure_link_md5)
@@ -376,6 +380,14 @@ static void collect_names_of(struct site *site, const struct conf_location *list
     }
 }
 
+/* Also of those that no log uses. */
+static void check_log_formats(struct site *site)
+{
+    for (const struct conf_log_format *f = site->conf->http ? site->conf->http->formats : NULL; f;
+         f = f->next)
+        site_compile(site, f->text, f->node);
+}
+
 struct site *site_build(struct conf *conf)
 {
     struct site *site = must(calloc(1, sizeof *site));
@@ -395,6 +407,7 @@ struct site *site_build(struct conf *conf)
     site_build_geo(site);
     site_name_maps(site);
     site_build_maps(site);
+    check_log_formats(site);
     site_build_upstreams(site);
     site_build_zones(site);
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)

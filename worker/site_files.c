@@ -5,6 +5,8 @@
 
 #include "conf/directive.h"
 
+#include <ctype.h>
+
 /* off | on | if_not_owner [from=PART] */
 static void build_symlinks(struct site *site, struct static_source *files, const struct conf_node *n)
 {
@@ -43,6 +45,21 @@ static int find_aio_pool(struct site *site, const struct conf_node *n)
     return -1;
 }
 
+/* Whether a text has "$NAME" or "${NAME}". */
+static bool asks_for(struct slice text, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = text.data; at && (at = memchr(at, '$', (size_t)(text.data + text.len - at)));
+         at++) {
+        struct slice rest = slice_from(text, (size_t)(at - text.data) + 1);
+        rest = slice_from(rest, rest.len && rest.data[0] == '{');
+        if (rest.len >= len && memcmp(rest.data, name, len) == 0 &&
+            (rest.len == len || !(isalnum((unsigned char)rest.data[len]) || rest.data[len] == '_')))
+            return true;
+    }
+    return false;
+}
+
 void site_build_files(struct site *site, struct location *l, const struct conf_location *c)
 {
     const struct settings *s = l->settings;
@@ -51,7 +68,12 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
     struct slice folder = s->alias.data ? s->alias : s->root;
     files->is_whole_path = s->alias.data && s->alias_strip < 0;
     files->prefix = site->conf->prefix;
-    if (memchr(folder.data, '$', folder.len))
+    if (asks_for(folder, "document_root") || asks_for(folder, "realpath_root"))
+        conf_error(
+            &site->conf->errors, s->folder_node ? s->folder_node : c->node,
+            "the $document_root and $realpath_root variables cannot be used in \"%s\"; write the folder",
+            s->alias.data ? "alias" : "root");
+    else if (memchr(folder.data, '$', folder.len))
         files->folder = site_compile(site, folder, s->folder_node ? s->folder_node : c->node);
     l->aio_pool = find_aio_pool(site, s->aio);
     files->rules.without_waiting = l->aio_pool >= 0;

@@ -115,7 +115,7 @@ static struct slice get_geo(struct http_exchange *ex, const void *data)
     int len = ex->remote_len;
     struct net_mask given;
     if (g->source) {
-        if (!net_mask_parse(http_template_expand(g->source, ex), &given))
+        if (!net_mask_parse(http_template_expand(g->source, ex), &given) || given.bits != 8 * given.len)
             return g->otherwise;
         address = given.bytes;
         len = given.len;
@@ -317,7 +317,8 @@ static void build_split(struct site *site, const struct conf_node *n)
     s->source = site_compile(site, n->args[0], n);
     for (const struct conf_node *line = n->children; line; line = line->next) {
         bool rest = slice_eq(line->name, SLICE("*"));
-        bool ok = line->nargs == 1 && (rest || parse_percent(line->name, &share));
+        bool is_after_rest = s->count && s->shares[s->count - 1].rest && total < 10000;
+        bool ok = line->nargs == 1 && (rest || (!is_after_rest && parse_percent(line->name, &share)));
         if (ok && !rest)
             ok = (total += share) <= 10000;
         if (!ok) {

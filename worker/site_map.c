@@ -68,10 +68,18 @@ static void add_line(struct site *site, struct http_map *map, const struct conf_
 void site_build_maps(struct site *site)
 {
     for (struct site_map *m = site->maps; m; m = m->next) {
+        struct slice twice;
+        int defaults = 0;
         http_map_set_source(m->map, site_compile(site, m->node->args[0], m->node));
-        for (const struct conf_node *line = m->node->children; line; line = line->next)
+        for (const struct conf_node *line = m->node->children; line; line = line->next) {
             add_line(site, m->map, line);
-        http_map_finish(m->map);
+            defaults += line->nargs == 1 && slice_eq(line->name, SLICE("default"));
+            if (defaults == 2)
+                conf_error(&site->conf->errors, line, "duplicate default map parameter; remove one of them");
+        }
+        if (!http_map_finish(m->map, &twice))
+            conf_error(&site->conf->errors, m->node,
+                       "conflicting parameter \"%.*s\" in \"map\"; it is there twice", SLICE_ARGS(twice));
     }
 }
 

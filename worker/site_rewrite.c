@@ -16,7 +16,7 @@ static struct slice get_set(struct http_exchange *ex, const void *index)
 static const struct http_user_variable *find_user(const struct site *site, struct slice name)
 {
     const struct http_user_variable *v = site->scope.variables;
-    while (v && !slice_eq(v->name, name))
+    while (v && !slice_eq_nocase(v->name, name))
         v = v->next;
     return v;
 }
@@ -30,7 +30,8 @@ static void name_set(struct site *site, const struct conf_node *n)
                    SLICE_ARGS(n->args[0]), SLICE_ARGS(n->name), SLICE_ARGS(n->name));
         return;
     }
-    if (slice_eq(name, SLICE("args")) || slice_eq(name, SLICE("limit_rate")) || find_user(site, name))
+    if (slice_eq_nocase(name, SLICE("args")) || slice_eq_nocase(name, SLICE("limit_rate")) ||
+        find_user(site, name))
         return;
     if (http_find_variable(name, &rest)) {
         conf_error(&site->conf->errors, n, "the variable \"%.*s\" cannot be set; choose another name",
@@ -96,9 +97,9 @@ int site_set_variable(struct site *site, const struct conf_node *n)
 {
     struct slice name = site_variable_name(n->args[0]);
     const struct http_user_variable *v = find_user(site, name);
-    if (slice_eq(name, SLICE("args")))
+    if (slice_eq_nocase(name, SLICE("args")))
         return SITE_SET_ARGS;
-    if (slice_eq(name, SLICE("limit_rate")))
+    if (slice_eq_nocase(name, SLICE("limit_rate")))
         return SITE_SET_LIMIT_RATE;
     if (v && v->get == get_set)
         return (int)(intptr_t)v->data;

@@ -29,7 +29,7 @@ GETTER(get_realpath_root)
 {
     char path[PATH_MAX];
     struct slice root = get_document_root(ex, data);
-    return root.len && realpath(root.data, path) ? arena_dup(&ex->arena, slice_of(path)) : SLICE("");
+    return root.len && realpath(root.data, path) ? arena_dup(&ex->arena, slice_of(path)) : (struct slice){0};
 }
 
 GETTER(get_request_filename)
@@ -49,7 +49,8 @@ GETTER(get_limit_rate)
 GETTER(get_request_body)
 {
     (void)data;
-    return ex->body_fd < 0 ? buf_slice(&ex->body) : SLICE("");
+    struct slice none = {0}, body = ex->body_fd < 0 ? buf_slice(&ex->body) : none;
+    return body.len ? body : none;
 }
 
 /* Of the client's connection, by the kernel. */

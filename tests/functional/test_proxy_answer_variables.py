@@ -41,7 +41,7 @@ def test_one_server(weir, backend):
     request = len(up.call.head) + 4 + 3
     assert (line["addr"], line["status"], line["sent"]) == (up.address, "200", str(request))
     assert (line["received"], line["length"]) == (str(len(data)), "5")
-    assert (line["http"], line["cookie"], line["trailer"]) == ("some value", "b=c", "")
+    assert (line["http"], line["cookie"], line["trailer"]) == ("some value, other", "b=c", "")
     assert 0 <= float(line["connect"]) < 0.1 and 0.2 <= float(line["header"]) < 0.39 <= float(line["time"]) < 0.7
 
 

@@ -30,7 +30,8 @@ static size_t descriptors(void)
     DIR *d = opendir("/proc/self/fd");
     while (d && readdir(d))
         n++;
-    closedir(d);
+    if (d)
+        closedir(d);
     return n;
 }
 

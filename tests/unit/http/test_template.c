@@ -138,7 +138,7 @@ static void unknown_variables_are_named(void)
 {
     static const struct {
         const char *text, *name;
-    } cases[] = {{"$nope", "nope"},   {"a ${nope}b", "nope"}, {"$statusx", "statusx"}, {"$Status", "Status"},
+    } cases[] = {{"$nope", "nope"},   {"a ${nope}b", "nope"}, {"$statusx", "statusx"}, {"$Statu", "Statu"},
                  {"$http_", "http_"}, {"$arg_", "arg_"},      {"$status $x-y", "x"}};
     struct fixture f;
     set_up(&f);
