@@ -195,6 +195,7 @@ def test_failure_after_a_permit_has_come(weir, backend):
     clients = [weir.connect() for _ in range(9)]
     for client, target in zip(clients, ["/hold", "/none", "/bad"] * 3):
         client.request(target)
+        wait_until(lambda: weir.status()["concurrency"]["z"]["in_flight"] == 1, 3, "one that is held")
     wait_until(lambda: weir.status()["concurrency"]["z"]["queued"] == 8, 3, "eight that wait")
     gate.set()
     assert [client.response().status for client in clients] == [200, 502, 502] * 3
