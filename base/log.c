@@ -204,8 +204,9 @@ static size_t make_json(const struct line *l, char *out)
         n = add_member(out, room, n, "host", a->host);
         n = add_member(out, room, n, "referrer", a->referrer);
     }
-    memcpy(out + n, "}\n", 2);
-    return n + 2;
+    out[n++] = '}';
+    out[n++] = '\n';
+    return n;
 }
 
 static void put(const struct log_sink *sink, enum log_level level, const char *line, size_t len)

@@ -238,7 +238,8 @@ static bool write_xml(const struct listing *list, struct buf *out)
 static bool is_function_name(struct slice name)
 {
     for (size_t i = 0; i < name.len; i++)
-        if (!isalnum((unsigned char)name.data[i]) && !memchr("_$.", name.data[i], 3))
+        if (!isalnum((unsigned char)name.data[i]) && name.data[i] != '_' && name.data[i] != '$' &&
+            name.data[i] != '.')
             return false;
     return name.len > 0 && !isdigit((unsigned char)name.data[0]);
 }

@@ -91,8 +91,17 @@ static void drop_oldest(struct worker *w)
     drop(w, link);
 }
 
+/* Room for one more. */
+static void make_room(struct worker *w, const struct conf_open_logs *rules)
+{
+    int64_t most = rules->max == 0 ? OPEN_AT_ONCE_MAX : rules->max < KEPT_MAX ? rules->max : KEPT_MAX;
+    while (w->open_logs && w->open_log_count >= most)
+        drop_oldest(w);
+}
+
 static struct open_log *open_log(struct worker *w, struct slice path, const struct conf_open_logs *rules)
 {
+    make_room(w, rules);
     struct open_log *l = calloc(1, sizeof *l + path.len + 1);
     if (!l)
         return NULL;
@@ -109,9 +118,7 @@ static struct open_log *open_log(struct worker *w, struct slice path, const stru
     l->checked_ms = w->now_ms;
     l->next = w->open_logs;
     w->open_logs = l;
-    int64_t most = rules->max == 0 ? OPEN_AT_ONCE_MAX : rules->max < KEPT_MAX ? rules->max : KEPT_MAX;
-    if (++w->open_log_count > most)
-        drop_oldest(w);
+    w->open_log_count++;
     return l;
 }
 

@@ -87,7 +87,7 @@ void site_build_referers(struct site *site, struct location *l, const struct con
     for (const struct conf_lines *line = lines; line; line = line->next)
         words += line->node->nargs;
     r->names = http_names_new(&site->arena);
-    r->regexes = site_array(site, words, sizeof *r->regexes);
+    r->regexes = site_array(site, words, sizeof(void *));
     for (; lines; lines = lines->next) {
         for (int i = 0; i < lines->node->nargs; i++) {
             struct slice word = lines->node->args[i];

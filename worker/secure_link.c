@@ -107,3 +107,17 @@ void site_name_secure_links(struct site *site)
     site_define(site, "secure_link", get_secure_link);
     site_define(site, "secure_link_expires", get_expires);
 }
+
+void site_build_secure_link(struct site *site, struct location *l, const struct conf_node *n)
+{
+    const struct conf_node *link = l->settings->secure_link, *hash = l->settings->secure_link_md5;
+    if (l->settings->secure_link_secret.data && (link || hash))
+        conf_error(
+            &site->conf->errors, n,
+            "\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\"; remove one "
+            "of them");
+    if (link)
+        l->secure_link = site_compile(site, link->args[0], link);
+    if (hash)
+        l->secure_link_md5 = site_compile(site, hash->args[0], hash);
+}

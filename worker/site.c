@@ -196,15 +196,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
     site_build_charset(site, l);
     if (c->settings.valid_referers)
         site_build_referers(site, l, c->settings.valid_referers);
-    if (c->settings.secure_link_secret.data && (c->settings.secure_link || c->settings.secure_link_md5))
-        conf_error(
-            &site->conf->errors, c->node,
-            "\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\"; remove one of them");
-    if (c->settings.secure_link)
-        l->secure_link = site_compile(site, c->settings.secure_link->args[0], c->settings.secure_link);
-    if (c->settings.secure_link_md5)
-        l->secure_link_md5 =
-            site_compile(site, c->settings.secure_link_md5->args[0], c->settings.secure_link_md5);
+    site_build_secure_link(site, l, c->node);
     if (c->settings.expires)
         l->expires = site_build_expires(site, c->settings.expires);
     l->access = site_build_access(site, c->settings.access);

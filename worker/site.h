@@ -356,6 +356,7 @@ struct http_regex *site_compile_regex(struct site *site, struct slice text, bool
                                       const struct conf_node *n);
 void site_build_referers(struct site *site, struct location *l, const struct conf_lines *lines);
 void site_free_referers(struct location *l);
+void site_build_secure_link(struct site *site, struct location *l, const struct conf_node *n);
 void site_name_sets(struct site *site);
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
 struct location_auth *site_build_auth(struct site *site, const struct settings *s);

@@ -9,7 +9,6 @@
 #include "conf/settings.h"
 #include "tests/unit/check.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -279,10 +278,8 @@ static char first_byte(const char *path, const struct file_rules *rules)
 static size_t descriptors(void)
 {
     size_t n = 0;
-    DIR *d = opendir("/proc/self/fd");
-    while (d && readdir(d))
-        n++;
-    closedir(d);
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
     return n;
 }
 
@@ -546,7 +543,7 @@ static void a_file_may_stay_on_the_disk(void)
 {
     struct file_rules rules = {.without_waiting = true};
     const char *path = path_of("cold");
-    char byte;
+    char byte = 0;
     write_file(path, "cold", 10000);
     wait_until_settled(path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
