@@ -56,6 +56,19 @@ static void slashes_are_merged(void)
     check_path("/%2f", "/");
 }
 
+/* merge_slashes off: an empty segment is one, which ".." takes back like any other. */
+static void slashes_can_stay(void)
+{
+    static const char *const cases[][2] = {{"/a//b", "/a//b"},     {"//", "//"},         {"/a//../b", "/a/b"},
+                                           {"/a/%2f/b", "/a///b"}, {"/a//./b", "/a//b"}, {"///..", "//"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char scratch[64];
+        struct slice path = {0};
+        CHECK_FOR(cases[i][0], http_normalize_path(slice_of(cases[i][0]), false, scratch, &path));
+        check_slice(path, slice_of(cases[i][1]), cases[i][0], __FILE__, __LINE__);
+    }
+}
+
 static void dots_are_resolved(void)
 {
     check_path("/.", "/");
@@ -177,6 +190,7 @@ static const struct check_case cases[] = {
     {"normal paths stay", normal_paths_stay},
     {"escapes are decoded", escapes_are_decoded},
     {"slashes are merged", slashes_are_merged},
+    {"slashes can stay", slashes_can_stay},
     {"dots are resolved", dots_are_resolved},
     {"the root is never left", the_root_is_never_left},
     {"all short paths come out clean", all_short_paths_come_out_clean},
