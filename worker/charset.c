@@ -200,8 +200,8 @@ void charset_decide(struct connection *c)
     struct slice from = named;
     if (!named.data && l->source_charset)
         from = http_template_expand(l->source_charset, ex);
-    bool converts =
-        from.len && !slice_eq(from, SLICE("off")) && !slice_eq_nocase(from, to) && res->content_length != 0;
+    bool converts = from.data && from.len && !slice_eq(from, SLICE("off")) && !slice_eq_nocase(from, to) &&
+                    res->content_length != 0;
     struct body_filter *f = converts ? new_filter(ex, from, to) : NULL;
     type = with_charset(&ex->arena, type, named, to);
     if ((converts && !f) || !type.data) {
