@@ -19,6 +19,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.get_closest_marker("xdist_group"))  # a long turn goes first, beside all others
     for item in items:
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(weirlib.limit(SECONDS_PER_TEST)))
