@@ -115,6 +115,14 @@ void http_drop_header(struct http_response *res, struct slice name)
     }
 }
 
+struct slice http_added_header(const struct http_response *res, struct slice name)
+{
+    for (const struct http_response_header *h = res->headers; h; h = h->next)
+        if (slice_eq_nocase(h->header.name, name))
+            return h->header.value;
+    return (struct slice){0};
+}
+
 bool http_add_trailer(struct http_response *res, struct arena *arena, struct slice name, struct slice value)
 {
     struct http_response_header *h = arena_alloc(arena, sizeof *h);

@@ -64,6 +64,9 @@ void http_drop_header(struct http_response *res, struct slice name);
 /* Remembers a trailer that has been sent. False when memory is out. */
 bool http_add_trailer(struct http_response *res, struct arena *arena, struct slice name, struct slice value);
 
+/* The value of the first header of that name that was added; data NULL without one. */
+struct slice http_added_header(const struct http_response *res, struct slice name);
+
 /* Appends a piece of memory or file, and adds it to content_length. False when memory is out. */
 bool http_add_memory(struct http_response *res, struct arena *arena, const void *data, size_t len);
 bool http_add_file(struct http_response *res, struct arena *arena, int fd, off_t offset, uint64_t len);

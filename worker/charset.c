@@ -160,14 +160,6 @@ static struct slice named_charset(struct slice type)
     return (struct slice){0};
 }
 
-static bool has_encoding(const struct http_response *res)
-{
-    for (const struct http_response_header *h = res->headers; h; h = h->next)
-        if (slice_eq_nocase(h->header.name, SLICE("Content-Encoding")))
-            return true;
-    return false;
-}
-
 /* The type with its parameters, but for the charset that it named. */
 static struct slice with_charset(struct arena *arena, struct slice type, struct slice named, struct slice to)
 {
@@ -189,8 +181,8 @@ void charset_decide(struct connection *c)
     const struct location *l = c->location;
     const struct settings *s = l->settings;
     struct slice type = res->content_type;
-    if (!l->charset || has_encoding(res) || type.len == 0 || res->status == 204 ||
-        (type.len > 10 && strncasecmp(type.data, "multipart/", 10) == 0))
+    if (!l->charset || http_added_header(res, SLICE("Content-Encoding")).data || type.len == 0 ||
+        res->status == 204 || (type.len > 10 && strncasecmp(type.data, "multipart/", 10) == 0))
         return;
     struct slice to = http_template_expand(l->charset, ex), named = named_charset(type);
     bool overrides = named.data && c->proxy && s->override_charset;

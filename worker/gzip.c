@@ -30,22 +30,6 @@ struct gzip_filter {
 
 /* --- whether --- */
 
-static bool has_header(const struct http_response *res, struct slice name)
-{
-    for (const struct http_response_header *h = res->headers; h; h = h->next)
-        if (slice_eq_nocase(h->header.name, name))
-            return true;
-    return false;
-}
-
-static struct slice response_header(const struct http_response *res, struct slice name)
-{
-    for (const struct http_response_header *h = res->headers; h; h = h->next)
-        if (slice_eq_nocase(h->header.name, name))
-            return h->header.value;
-    return (struct slice){0};
-}
-
 static bool says(struct slice text, const char *word)
 {
     return text.len && memmem(text.data, text.len, word, strlen(word));
@@ -55,10 +39,10 @@ static bool says(struct slice text, const char *word)
 static bool is_allowed_for_proxies(const struct http_exchange *ex, int64_t mask)
 {
     const struct http_response *res = &ex->res;
-    struct slice cache = response_header(res, SLICE("Cache-Control"));
+    struct slice cache = http_added_header(res, SLICE("Cache-Control"));
     if (!http_find_header(&ex->req, SLICE("Via")) || mask & CONF_GZIP_ANY)
         return true;
-    return (mask & CONF_GZIP_EXPIRED && has_header(res, SLICE("Expires"))) ||
+    return (mask & CONF_GZIP_EXPIRED && http_added_header(res, SLICE("Expires")).data) ||
            (mask & CONF_GZIP_NO_CACHE && says(cache, "no-cache")) ||
            (mask & CONF_GZIP_NO_STORE && says(cache, "no-store")) ||
            (mask & CONF_GZIP_PRIVATE && says(cache, "private")) ||
@@ -72,7 +56,7 @@ static bool is_worth_it(const struct http_exchange *ex, const struct settings *s
     const struct http_response *res = &ex->res;
     bool status = res->status == 200 || res->status == 403 || res->status == 404;
     return s->gzip && status && (res->content_length < 0 || res->content_length >= s->gzip_min_length) &&
-           !has_header(res, SLICE("Content-Encoding")) &&
+           !http_added_header(res, SLICE("Content-Encoding")).data &&
            conf_lists_type(s->gzip_types, "text/html", res->content_type);
 }
 
