@@ -438,4 +438,4 @@ def test_connections_as_variables(weir):
     with weir.connect() as idle:
         idle.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert idle.response().status == 200
-        assert weir.get("/").text == "2 0 1 1"
+        wait_until(lambda: weir.get("/").text == "2 0 1 1", 3, "one that waits, and the one that asks")
