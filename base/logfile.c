@@ -197,29 +197,21 @@ void logfile_append(struct logfile *f, struct slice line)
         write_pending(f);
 }
 
-void logfiles_flush(struct logfiles *files, uint64_t now_ms)
+int64_t logfiles_flush(struct logfiles *files, uint64_t now_ms)
 {
+    int64_t next_ms = -1;
     for (struct logfile *f = files->first; f; f = f->next) {
         if (buf_len(&f->pending) == 0)
             continue;
         if (f->pending_since_ms == 0)
             f->pending_since_ms = now_ms;
-        if (f->buffer_bytes == 0 || (f->flush_ms && now_ms >= f->pending_since_ms + (uint64_t)f->flush_ms))
-            write_pending(f);
-    }
-}
-
-int64_t logfiles_next_flush_ms(const struct logfiles *files, uint64_t now_ms)
-{
-    int64_t next = -1;
-    for (const struct logfile *f = files->first; f; f = f->next) {
-        if (buf_len(&f->pending) == 0 || f->flush_ms == 0)
-            continue;
         uint64_t due_ms = f->pending_since_ms + (uint64_t)f->flush_ms;
-        int64_t left = due_ms > now_ms ? (int64_t)(due_ms - now_ms) : 0;
-        next = next < 0 || left < next ? left : next;
+        if (f->buffer_bytes == 0 || (f->flush_ms && now_ms >= due_ms))
+            write_pending(f);
+        else if (f->flush_ms && (next_ms < 0 || (int64_t)(due_ms - now_ms) < next_ms))
+            next_ms = (int64_t)(due_ms - now_ms);
     }
-    return next;
+    return next_ms;
 }
 
 void logfiles_flush_all(struct logfiles *files)

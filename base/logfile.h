@@ -66,11 +66,11 @@ void logfiles_reopen(struct logfiles *files, uid_t owner);
 /* Appends one line, with its newline, to the file's pending lines; full ones are written at once. */
 void logfile_append(struct logfile *file, struct slice line);
 
-/* The end of a turn: writes what need not wait longer. now_ms is monotonic. */
-void logfiles_flush(struct logfiles *files, uint64_t now_ms);
-
-/* After logfiles_flush: when it has to come again at the latest; -1: whenever it likes. */
-int64_t logfiles_next_flush_ms(const struct logfiles *files, uint64_t now_ms);
+/*
+ * The end of a turn: writes what need not wait longer. now_ms is monotonic. Returns in how many milliseconds it has to come
+ * again at the latest; -1: whenever it likes.
+ */
+int64_t logfiles_flush(struct logfiles *files, uint64_t now_ms);
 
 /* Writes all pending lines. */
 void logfiles_flush_all(struct logfiles *files);

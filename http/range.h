@@ -8,8 +8,6 @@
 
 #include <time.h>
 
-enum { HTTP_RANGES_MAX = 64 /* by default */ };
-
 struct http_range {
     uint64_t first, last; /* first <= last < size */
 };

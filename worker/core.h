@@ -368,6 +368,9 @@ void request_refuse(struct connection *c, struct slice head, const struct http_e
 /* The answer in c->ex->res is complete (status 0: make the error page of `error`), or its head is. */
 void request_answer(struct connection *c, int error);
 
+/* The same without a look at error_page. */
+void request_answer_itself(struct connection *c, int error);
+
 /* The answer's last byte is with the kernel or in the output: logs and counts it. */
 void request_done(struct connection *c);
 

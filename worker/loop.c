@@ -61,11 +61,12 @@ static void on_log_flush(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events; /* before_wait comes anyway */
 }
 
-static void arm_log_flush(struct worker *w)
+static void flush_logs(struct worker *w)
 {
-    int64_t next_ms =
-        ev_is_active(&w->log_flush) ? -1 : logfiles_next_flush_ms(&w->site->access_files, w->now_ms);
-    if (next_ms < 0)
+    int64_t next_ms = logfiles_flush(&w->site->access_files, w->now_ms);
+    if (w->open_logs)
+        open_logs_flush(w);
+    if (next_ms < 0 || ev_is_active(&w->log_flush))
         return;
     ev_timer_set(&w->log_flush, (double)next_ms / 1000, 0);
     ev_timer_start(w->loop, &w->log_flush);
@@ -77,10 +78,7 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     (void)loop;
     (void)events;
     limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
-    logfiles_flush(&w->site->access_files, w->now_ms);
-    arm_log_flush(w);
-    if (w->open_logs)
-        open_logs_flush(w);
+    flush_logs(w);
     arm_wheel(w);
     if (w->draining && w->connections == 0 && w->jobs == 0)
         ev_break(w->loop, EVBREAK_ALL);

@@ -207,9 +207,7 @@ bool request_error_page(struct connection *c, int status)
         ex->res.location = uri;
         ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
         ex->forced_status = 0;
-        ex->internal_redirects =
-            REDIRECTS_MAX + 1; /* a page for this redirect would be one again, for ever */
-        request_answer(c, ex->res.status);
+        request_answer_itself(c, ex->res.status); /* a page for this redirect would be one again, for ever */
         return true;
     }
     ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;

@@ -70,8 +70,9 @@ void request_refuse(struct connection *c, struct slice head, const struct http_e
 /* keepalive_disable: browsers that are known to go wrong on a kept connection. */
 static bool is_disabled_browser(const struct http_request *req, int64_t disabled)
 {
-    const struct slice *agent =
-        disabled == CONF_KEEPALIVE_NONE ? NULL : http_find_header(req, SLICE("User-Agent"));
+    bool matters =
+        disabled & CONF_KEEPALIVE_SAFARI || (disabled & CONF_KEEPALIVE_MSIE6 && req->method == HTTP_POST);
+    const struct slice *agent = matters ? http_find_header(req, SLICE("User-Agent")) : NULL;
     if (!agent)
         return false;
     const char *msie = memmem(agent->data, agent->len, "MSIE ", 5);
@@ -305,6 +306,12 @@ void request_answer(struct connection *c, int error)
     }
     if (error && request_error_page(c, error))
         return;
+    request_answer_itself(c, error);
+}
+
+void request_answer_itself(struct connection *c, int error)
+{
+    struct http_exchange *ex = c->ex;
     if (error && !(http_is_redirect(error) && http_is_redirect(ex->forced_status)))
         ex->forced_status =
             0; /* the page itself failed, or is a redirect: its own status counts, as in nginx */

@@ -251,3 +251,14 @@ def test_handlers_small_answers_stay_as_they_are(start):
     with Connection(weir.port) as c:
         c.send(head("GET /sleep?ms=100 HTTP/1.1", "Accept-Encoding: gzip") * 3)
         assert [c.response().text for _ in range(3)] == ["slept 100 ms\n"] * 3  # shorter than gzip_min_length
+
+
+def test_after_a_rest(weir):
+    """A worker that has given memory back while nothing happened compresses as before."""
+    weir.start(config("gzip on; gzip_min_length 0; default_type text/html; location / { return 200 aaaaaaaaaaaaaaaaaaaa; }"))
+    with weir.connect() as client:
+        for _ in range(2):
+            for _ in range(6):
+                reply = client.get("/", headers=[("Accept-Encoding", "gzip")])
+                assert gzip.decompress(reply.body) == b"a" * 20
+            time.sleep(2.3)  # two heartbeats

@@ -5,6 +5,8 @@
 
 #include "tests/unit/check.h"
 
+enum { RANGES_MAX = 64 /* the default of max_ranges */ };
+
 static const char etag_text[] = "\"5f-a\"";
 static const time_t modified = 784111777; /* Sun, 06 Nov 1994 08:49:37 GMT */
 
@@ -12,9 +14,9 @@ static const time_t modified = 784111777; /* Sun, 06 Nov 1994 08:49:37 GMT */
 static const char *ranges_of(const char *value, uint64_t size)
 {
     static char text[2000];
-    struct http_range ranges[HTTP_RANGES_MAX];
+    struct http_range ranges[RANGES_MAX];
     int count = 0;
-    switch (http_parse_ranges(slice_of(value), size, ranges, HTTP_RANGES_MAX, &count)) {
+    switch (http_parse_ranges(slice_of(value), size, ranges, RANGES_MAX, &count)) {
     case HTTP_RANGES_IGNORE:
         return "ignore";
     case HTTP_RANGES_UNSATISFIABLE:
@@ -101,7 +103,7 @@ static void greedy_headers_are_ignored(void)
 {
     char value[1000];
     size_t n = (size_t)snprintf(value, sizeof value, "bytes=");
-    for (int i = 0; i < HTTP_RANGES_MAX + 1; i++)
+    for (int i = 0; i < RANGES_MAX + 1; i++)
         n += (size_t)snprintf(value + n, sizeof value - n, "%d-%d,", i, i);
     CU_ASSERT_STRING_EQUAL(ranges_of(value, 100), "ignore");
     CU_ASSERT_STRING_EQUAL(ranges_of("bytes=0-99,0-99", 100), "ignore"); /* together more than there is */
