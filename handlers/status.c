@@ -7,6 +7,21 @@
 
 const char *const status_worker_states[SHM_STATES] = {"free", "starting", "running", "stopping"};
 
+const char *status_worker_state(int state)
+{
+    return state >= 0 && state < SHM_STATES ? status_worker_states[state] : "unknown";
+}
+
+/* A name in shared memory may be anything; one that the configuration has is of such letters. */
+static bool is_pool_name(const char *name)
+{
+    size_t len = strnlen(name, SHM_POOL_NAME_BYTES);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)name[i] <= ' ' || (unsigned char)name[i] > '~' || strchr("\"\\<>&{}", name[i]))
+            return false;
+    return len > 0 && len < SHM_POOL_NAME_BYTES;
+}
+
 static struct status_pool *find_pool(struct status_totals *t, const char *name)
 {
     for (int i = 0; i < t->pool_count; i++)
@@ -45,7 +60,9 @@ static void add_pool(struct status_pool *p, const struct pool_figures *f)
 
 static void add_slot(struct status_totals *t, const struct shm_slot *slot)
 {
-    t->workers[slot->state]++;
+    int state = slot->state;
+    if (state >= 0 && state < SHM_STATES)
+        t->workers[state]++;
     t->connections += counter_get(&slot->connections);
     t->accepted += counter_get(&slot->accepted);
     t->handled += counter_get(&slot->handled);
@@ -62,7 +79,7 @@ static void add_slot(struct status_totals *t, const struct shm_slot *slot)
     t->memory_allocated_bytes += counter_get(&slot->memory_allocated_bytes);
     t->memory_resident_bytes += counter_get(&slot->memory_resident_bytes);
     for (int i = 0; i < SHM_POOLS; i++) {
-        struct status_pool *p = slot->pools[i].name[0] ? find_pool(t, slot->pools[i].name) : NULL;
+        struct status_pool *p = is_pool_name(slot->pools[i].name) ? find_pool(t, slot->pools[i].name) : NULL;
         if (p)
             add_pool(p, (const struct pool_figures *)(const void *)slot->pools[i].figures);
     }
@@ -76,7 +93,7 @@ static void collect(const struct status_source *source, struct status_totals *t)
         memcpy(name, p->name.data, p->name.len < sizeof name ? p->name.len : sizeof name - 1);
         find_pool(t, name);
     }
-    for (int i = 0; i < SHM_SLOTS; i++)
+    for (int i = 0; i < shm_slots_used(source->shm); i++)
         if (source->shm->slots[i].state != SHM_SLOT_FREE || source->shm->slots[i].generation != 0)
             add_slot(t, &source->shm->slots[i]);
     t->workers[SHM_SLOT_FREE] = 0;

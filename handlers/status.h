@@ -61,6 +61,9 @@ struct status_totals {
     int pool_count;
 };
 
+/* The name of a state that stands in shared memory; "unknown" for what is none. */
+const char *status_worker_state(int state);
+
 /* A zone of the site, or NULL where shared memory has none of it. */
 static inline const struct permit_zone *status_zone(const struct status_source *source,
                                                     const struct conf_zone *z)
@@ -79,7 +82,7 @@ bool status_write_upstreams_html(struct buf *out, const struct status_source *so
 /* A text as a JSON string: what is not plain ASCII is written as \u00XX. */
 bool status_write_text(struct buf *out, const char *text, size_t len);
 
-extern const char *const status_worker_states[SHM_STATES]; /* "free", "starting", "running", "stopping" */
+extern const char *const status_worker_states[SHM_STATES];
 
 bool status_write_json(struct buf *out, const struct status_source *source,
                        const struct status_totals *totals, bool in_flight);

@@ -20,14 +20,14 @@ static bool write_workers(struct buf *out, const struct shm *shm)
     bool ok = buf_printf(
         out, "<h2>Workers</h2><table><tr><th>slot</th><th>pid</th><th>state</th><th>connections</th>"
              "<th>in flight</th><th>requests</th><th>restarts</th></tr>\n");
-    for (int i = 0; ok && i < SHM_SLOTS; i++) {
+    for (int i = 0; ok && i < shm_slots_used(shm); i++) {
         const struct shm_slot *s = &shm->slots[i];
         if (s->state != SHM_SLOT_FREE)
             ok = buf_printf(
                 out,
                 "<tr><td>%d</td><td>%d</td><td>%s</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td>"
                 "</tr>\n",
-                i, s->pid, status_worker_states[s->state], U(s->connections), U(s->in_flight), U(s->requests),
+                i, s->pid, status_worker_state(s->state), U(s->connections), U(s->in_flight), U(s->requests),
                 U(s->restarts));
     }
     return ok && buf_printf(out, "</table>\n");
@@ -68,7 +68,7 @@ static bool write_zones(struct buf *out, const struct status_source *source)
             ok = buf_printf(
                 out,
                 "<tr><td>%s</td><td>%u</td><td>%u</td><td>%u</td><td>%llu</td><td%s>%llu</td><td>%llu</td></tr>\n",
-                z->name, z->limit, z->held, z->queued, U(z->admitted), refused ? " class=\"bad\"" : "",
+                c->name.data, z->limit, z->held, z->queued, U(z->admitted), refused ? " class=\"bad\"" : "",
                 U(refused), U(z->reclaimed));
     }
     return ok && (!source->site_zones || buf_printf(out, "</table>\n"));
@@ -85,8 +85,8 @@ bool status_write_html(struct buf *out, const struct status_source *source, cons
             "<h1>weir %s</h1><p>Up %.0f s, configuration %llu%s</p>\n<h2>Requests</h2><table><tr>"
             "<th>total</th><th>in flight</th><th>2xx</th><th>3xx</th><th>4xx</th><th>5xx</th></tr>\n"
             "<tr><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td></tr></table>",
-            WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000, U(shm->generation),
-            shm->reload.last_ok ? "" : ", <span class=\"bad\">the last reload was refused</span>",
+            WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000, U(shm->head->generation),
+            shm->head->reload.last_ok ? "" : ", <span class=\"bad\">the last reload was refused</span>",
             U(t->requests), U(t->in_flight), U(t->classes[2]), U(t->classes[3]), U(t->classes[4]),
             U(t->classes[5]));
     ok = ok &&

@@ -11,14 +11,14 @@ static bool write_workers(struct buf *out, const struct shm *shm)
 {
     const char *separator = "";
     bool ok = buf_printf(out, "\"workers\":[");
-    for (int i = 0; ok && i < SHM_SLOTS; i++) {
+    for (int i = 0; ok && i < shm_slots_used(shm); i++) {
         const struct shm_slot *s = &shm->slots[i];
         if (s->state == SHM_SLOT_FREE)
             continue;
         ok = buf_printf(out,
                         "%s{\"slot\":%d,\"pid\":%d,\"state\":\"%s\",\"generation\":%llu,\"connections\":%llu,"
                         "\"requests\":%llu,\"in_flight\":%llu,\"restarts\":%llu}",
-                        separator, i, s->pid, status_worker_states[s->state], U(s->generation),
+                        separator, i, s->pid, status_worker_state(s->state), U(s->generation),
                         U(s->connections), U(s->requests), U(s->in_flight), U(s->restarts));
         separator = ",";
     }
@@ -52,12 +52,13 @@ bool status_write_json(struct buf *out, const struct status_source *source, cons
                        bool in_flight)
 {
     const struct shm *shm = source->shm;
-    bool ok = buf_printf(out,
-                         "{\"version\":\"%s\",\"uptime_seconds\":%.3f,\"generation\":%llu,"
-                         "\"reload\":{\"last_ok\":%s,\"last_kind\":%s,\"count\":%llu,\"failed\":%llu},",
-                         WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000,
-                         U(shm->generation), shm->reload.last_ok ? "true" : "false", kind_of(&shm->reload),
-                         U(shm->reload.count), U(shm->reload.failed));
+    bool ok =
+        buf_printf(out,
+                   "{\"version\":\"%s\",\"uptime_seconds\":%.3f,\"generation\":%llu,"
+                   "\"reload\":{\"last_ok\":%s,\"last_kind\":%s,\"count\":%llu,\"failed\":%llu},",
+                   WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000,
+                   U(shm->head->generation), shm->head->reload.last_ok ? "true" : "false",
+                   kind_of(&shm->head->reload), U(shm->head->reload.count), U(shm->head->reload.failed));
     ok = ok && write_workers(out, shm);
     ok = ok &&
          buf_printf(out,

@@ -64,9 +64,9 @@ static void write_server(struct writer *w, const struct status_source *source)
     family(w, "weir_start_time_seconds", "gauge", "When the master started, in seconds since the epoch.");
     w->ok = w->ok && buf_printf(w->out, "weir_start_time_seconds %.3f\n", (double)shm->start_wall_ms / 1000);
     single(w, "weir_config_generation", "gauge", "Number of the configuration in force, from 1.",
-           shm->generation);
+           shm->head->generation);
     single(w, "weir_config_last_reload_successful", "gauge",
-           "1 if the last reload took effect, 0 if it was refused.", (uint64_t)shm->reload.last_ok);
+           "1 if the last reload took effect, 0 if it was refused.", (uint64_t)shm->head->reload.last_ok);
 }
 
 static void write_workers(struct writer *w, const struct shm *shm, const struct status_totals *t)
@@ -78,8 +78,8 @@ static void write_workers(struct writer *w, const struct shm *shm, const struct 
         number(w, "weir_workers", labels, t->workers[s]);
     }
     family(w, "weir_worker_restarts_total", "counter", "Workers that died and were replaced, by reason.");
-    number(w, "weir_worker_restarts_total", "{reason=\"exit\"}", shm->restarts_by_exit);
-    number(w, "weir_worker_restarts_total", "{reason=\"signal\"}", shm->restarts_by_signal);
+    number(w, "weir_worker_restarts_total", "{reason=\"exit\"}", shm->head->restarts_by_exit);
+    number(w, "weir_worker_restarts_total", "{reason=\"signal\"}", shm->head->restarts_by_signal);
     family(w, "weir_worker_cpu_seconds_total", "counter",
            "CPU time of the workers of a slot, user and system.");
     for (int i = 0; i < SHM_SLOTS; i++) {
@@ -254,15 +254,24 @@ static void peer_labels(char *out, size_t size, struct slice upstream, const cha
 
 enum { PEER_LABELS_BYTES = 512 };
 
+/* A copy that ends: what stands in shared memory need not. */
+static const char *peer_name(const struct shm_peer *p, char name[PEER_NAME_BYTES])
+{
+    size_t len = strnlen(p->name, PEER_NAME_BYTES - 1);
+    memcpy(name, p->name, len);
+    name[len] = '\0';
+    return name;
+}
+
 typedef void write_peer(struct writer *w, const char *labels, const struct shm_peer *p, uint64_t now_ms);
 
 static void for_each_peer(struct writer *w, const struct status_source *source, write_peer *write)
 {
-    char labels[PEER_LABELS_BYTES];
+    char labels[PEER_LABELS_BYTES], name[PEER_NAME_BYTES];
     for (int i = 0; i < source->upstream_count; i++) {
         const struct status_upstream *u = &source->upstreams[i];
         for (int k = 0; k < u->peer_count; k++) {
-            peer_labels(labels, sizeof labels, u->name, u->peers[k]->name);
+            peer_labels(labels, sizeof labels, u->name, peer_name(u->peers[k], name));
             write(w, labels, u->peers[k], source->now_ms);
         }
     }

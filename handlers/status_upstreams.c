@@ -28,7 +28,8 @@ static bool write_server(struct buf *out, const struct shm_peer *p, uint64_t now
     uint64_t classes[6] = {0};
     for (int code = 100; code < SHM_CODES; code++)
         classes[code / 100] += p->codes[code];
-    return buf_printf(out, "{\"server\":") && status_write_text(out, p->name, strlen(p->name)) &&
+    return buf_printf(out, "{\"server\":") &&
+           status_write_text(out, p->name, strnlen(p->name, sizeof p->name)) &&
            buf_printf(out,
                       ",\"state\":\"%s\",\"active\":%u,\"idle\":%u,\"requests\":%llu,\"failures\":%llu,"
                       "\"backup\":%s,\"weight\":%d,\"max_conns\":%u,\"fails\":%d,"
@@ -89,7 +90,8 @@ bool status_write_upstreams_html(struct buf *out, const struct status_source *so
             const struct shm_peer *p = u->peers[k];
             enum peer_state state = peer_state(p, source->now_ms);
             ok = buf_printf(out, "<tr><td>") && write_html_text(out, u->name.data, u->name.len) &&
-                 buf_printf(out, "</td><td>") && write_html_text(out, p->name, strlen(p->name)) &&
+                 buf_printf(out, "</td><td>") &&
+                 write_html_text(out, p->name, strnlen(p->name, sizeof p->name)) &&
                  buf_printf(out, "</td><td%s>%s</td><td>%u</td><td>%u</td><td>%llu</td><td>%llu</td></tr>\n",
                             state == PEER_UP ? "" : " class=\"bad\"", peer_state_names[state], p->active,
                             peer_idle(p), U(p->requests), U(p->failures));

@@ -26,12 +26,13 @@ bool status_write_text(struct buf *out, const char *text, size_t len)
 static bool copy_permit(const struct permit *p, unsigned zone, struct permit_about *about, uint64_t *since_us)
 {
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
-    if (permit_tag_state(tag) != PERMIT_HELD || permit_tag_zone(tag) != zone)
+    if (!permit_tag_is_held(tag) || permit_tag_zone(tag) != zone)
         return false;
     *about = p->about;
     *since_us = p->since_us;
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&p->tag, memory_order_relaxed) == tag &&
+           (about->client_len == 0 || about->client_len == 4 || about->client_len == 16) &&
            about->method_len <= sizeof about->method && about->uri_len <= sizeof about->uri;
 }
 
@@ -47,22 +48,22 @@ static bool write_request(struct buf *out, int slot, const char *zone, const str
            status_write_text(out, about->uri, about->uri_len) && buf_append(out, "}", 1);
 }
 
-static bool write_in_flight(struct buf *out, const struct status_source *source, unsigned zone)
+static bool write_in_flight(struct buf *out, const struct status_source *source, const struct conf_zone *c)
 {
     const struct permit_region *r = permit_region(source->shm);
     const char *separator = "";
     bool ok = buf_printf(out, ",\"requests\":[");
-    for (int slot = 0; slot < SHM_SLOTS; slot++) {
+    for (int slot = 0; slot < shm_slots_used(source->shm); slot++) {
         const struct permit_part *part = &r->parts[slot];
-        uint32_t used = atomic_load_explicit(&part->used, memory_order_acquire);
+        uint32_t used = permit_part_used(part);
         for (uint32_t i = 0; ok && i < used; i++) {
             struct permit_about about;
             uint64_t since_us;
-            if (!copy_permit(&part->permits[i], zone, &about, &since_us))
+            if (!copy_permit(&part->permits[i], (unsigned)c->index, &about, &since_us))
                 continue;
             uint64_t since_ms = since_us / 1000;
             ok = buf_printf(out, "%s", separator) &&
-                 write_request(out, slot, r->zones[zone].name, &about,
+                 write_request(out, slot, c->name.data, &about,
                                source->now_ms > since_ms ? source->now_ms - since_ms : 0);
             separator = ",";
         }
@@ -70,17 +71,17 @@ static bool write_in_flight(struct buf *out, const struct status_source *source,
     return ok && buf_append(out, "]", 1);
 }
 
-static bool write_zone(struct buf *out, const struct permit_zone *z)
+static bool write_zone(struct buf *out, const struct permit_zone *z, const struct conf_zone *c)
 {
     static const char *const policies[] = {"fixed", "codel", "gradient"};
     const char *separator = "";
-    bool ok =
-        buf_printf(out,
-                   "\"%s\":{\"policy\":\"%s\",\"limit\":%u,\"in_flight\":%u,\"queued\":%u,\"queue_limit\":%u,"
-                   "\"admitted\":%llu,\"reclaimed\":%llu,\"dry_run\":{\"queued\":%llu,\"rejected\":%llu},"
-                   "\"rejected\":{",
-                   z->name, policies[z->rules.policy], z->limit, z->held, z->queued, z->queue_limit,
-                   U(z->admitted), U(z->reclaimed), U(z->dry_run_queued), U(z->dry_run_rejected));
+    bool ok = buf_printf(
+        out,
+        "\"%s\":{\"policy\":\"%s\",\"limit\":%u,\"in_flight\":%u,\"queued\":%u,\"queue_limit\":%u,"
+        "\"admitted\":%llu,\"reclaimed\":%llu,\"dry_run\":{\"queued\":%llu,\"rejected\":%llu},"
+        "\"rejected\":{",
+        c->name.data, policies[(unsigned)z->rules.policy % 3], z->limit, z->held, z->queued, z->queue_limit,
+        U(z->admitted), U(z->reclaimed), U(z->dry_run_queued), U(z->dry_run_rejected));
     for (int i = 0; ok && i < PERMIT_REASONS; i++, separator = ",")
         ok = buf_printf(out, "%s\"%s\":%llu", separator, permit_reason_names[i], U(z->rejected[i]));
     return ok && buf_append(out, "}", 1);
@@ -94,8 +95,8 @@ bool status_write_zones(struct buf *out, const struct status_source *source, boo
         const struct permit_zone *z = status_zone(source, c);
         if (!z)
             continue;
-        ok = buf_printf(out, "%s", separator) && write_zone(out, z) &&
-             (!in_flight || write_in_flight(out, source, (unsigned)c->index)) && buf_append(out, "}", 1);
+        ok = buf_printf(out, "%s", separator) && write_zone(out, z, c) &&
+             (!in_flight || write_in_flight(out, source, c)) && buf_append(out, "}", 1);
         separator = ",";
     }
     return ok;

@@ -111,6 +111,17 @@ bool sockets_from_older_binary(void);
 /* Removes the files of unix sockets. */
 void sockets_remove_files(const struct site *site);
 
+/* --- master/shared.c --- */
+
+/* Makes the shared memory, and sees to its locks. False: logged. */
+bool shared_open(struct master *m);
+
+/* What the dead worker of this slot held is given back; tables that somebody has overwritten are made anew. */
+void shared_reclaim(struct master *m, int slot);
+
+/* Ends the worker of this pid, which holds a lock and does not go on. If it is none of ours, nobody has the lock. */
+void shared_end_holder(struct master *m, uint32_t pid);
+
 /* --- master/zones.c --- */
 
 /* Finds or makes the zones of a configuration; existing ones keep their rules. False: logged. */

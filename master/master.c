@@ -271,10 +271,7 @@ static bool set_up(struct master *m)
     for (const struct conf_error *e = m->conf->warnings.first; e; e = e->next)
         log_warn("%.*s", SLICE_ARGS(e->message));
     process_make_temp_dirs(m->conf, m->uid, m->gid);
-    m->shm = shm_create();
-    if (!m->shm)
-        log_errno(LOG_LEVEL_EMERG, errno, "mmap() of the shared memory failed");
-    return m->shm && zones_open(m->shm, m->conf, NULL);
+    return shared_open(m) && zones_open(m->shm, m->conf, NULL);
 }
 
 static void tear_down(struct master *m)

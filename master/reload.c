@@ -21,7 +21,7 @@ enum { READY_WITHIN_MS = 30000, ANSWER_WITHIN_MS = 10000 };
 
 static void finish(struct master *m, bool ok, int kind)
 {
-    struct shm_reload *r = &m->shm->reload;
+    struct shm_reload *r = &m->shm->head->reload;
     r->last_ok = ok;
     if (ok) {
         r->last_kind = kind;
@@ -49,7 +49,7 @@ static void refuse(struct master *m, struct conf *conf, struct site *site)
 
 static bool send_text(const struct child *c, int fd, uint64_t generation)
 {
-    struct worker_message m = {WORKER_RELOAD, generation};
+    struct worker_message m = {.kind = WORKER_RELOAD, .generation = generation};
     char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec data = {&m, sizeof m};
     struct msghdr msg = {
@@ -114,7 +114,7 @@ static void continue_in_place(struct master *m, uint64_t now_ms)
     }
     m->live_reload_deadline_ms = 0;
     m->generation++;
-    counter_set(&m->shm->generation, m->generation);
+    counter_set(&m->shm->head->generation, m->generation);
     for (int i = 0; i < SHM_SLOTS; i++) {
         if (m->children[i].generation != m->generation - 1 || m->children[i].state == CHILD_NONE)
             continue;
@@ -179,7 +179,7 @@ static void commit_new(struct master *m)
     m->gid = m->reload.gid;
     m->without_workers = false;
     m->reload = (struct pending_reload){0};
-    counter_set(&m->shm->generation, m->generation);
+    counter_set(&m->shm->head->generation, m->generation);
     zones_apply(m->shm, m->conf);
     site_use_error_logs(m->site);
     if (!slice_eq(old_conf->pid_path, m->conf->pid_path) && process_write_pid(m->conf))

@@ -5,8 +5,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "shm/keyed.h"
-#include "shm/peer.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -66,6 +64,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
         log_errno(LOG_LEVEL_ALERT, errno, "socketpair() failed");
         return false;
     }
+    shm_note_slot(m->shm, slot);
     s->state = SHM_STARTING;
     counter_set(&s->generation, generation);
     counter_set(&s->heartbeat_ms, clock_mono_ms());
@@ -93,10 +92,19 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     return true;
 }
 
+/* Used ones first, so that few pages are touched. By our own records: what the slots say is the workers' to write. */
+static int find_free_slot(const struct master *m)
+{
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (m->children[i].state == CHILD_NONE)
+            return i;
+    return -1;
+}
+
 bool workers_start(struct master *m, struct site *site, uint64_t generation, int count, int first)
 {
     for (int i = 0; i < count; i++) {
-        int slot = shm_find_free_slot(m->shm);
+        int slot = find_free_slot(m);
         if (slot < 0) {
             log_alert("no free worker slot: %d workers are still finishing; wait for them, or shorten "
                       "worker_shutdown_timeout",
@@ -143,12 +151,7 @@ static void on_child_end(struct master *m, int slot, int status)
         log_end(c, status);
     workers_read_channels(m);
     close_channel(c);
-    shm_slot_clear_gauges(s);
-    keyed_reclaim(m->shm, slot);
-    permit_reclaim(m->shm, slot);
-    peer_reclaim(m->shm, slot);
-    for (int i = 0; i < SHM_POOLS; i++)
-        pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[i].figures);
+    shared_reclaim(m, slot);
     bool replace =
         c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;
     if (!replace) {
@@ -156,7 +159,7 @@ static void on_child_end(struct master *m, int slot, int status)
         *c = (struct child){.channel = -1};
         return;
     }
-    counter_add(WIFSIGNALED(status) ? &m->shm->restarts_by_signal : &m->shm->restarts_by_exit, 1);
+    counter_add(WIFSIGNALED(status) ? &m->shm->head->restarts_by_signal : &m->shm->head->restarts_by_exit, 1);
     counter_add(&s->restarts, 1);
     s->state = SHM_STARTING;
     wait_with_pause(c, now_ms, started_well, c->state == CHILD_READY ? PAUSE_MAX_READY_MS : PAUSE_MAX_MS);
@@ -228,14 +231,16 @@ void workers_do_timers(struct master *m, uint64_t now_ms)
     }
 }
 
-static void on_message(struct child *c, const struct worker_message *m, uint64_t generation,
-                       bool *reload_failed)
+static void on_message(struct master *master, struct child *c, const struct worker_message *m)
 {
+    if (m->kind == WORKER_LOCK_STUCK)
+        shared_end_holder(master, (uint32_t)m->pid);
     if (m->kind == WORKER_READY && c->state == CHILD_STARTING)
         c->state = CHILD_READY;
-    if ((m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) && m->generation == generation) {
+    if ((m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) &&
+        m->generation == master->generation) {
         c->owes_reload = false;
-        *reload_failed |= m->kind == WORKER_RELOAD_FAILED;
+        master->live_reload_failed |= m->kind == WORKER_RELOAD_FAILED;
     }
 }
 
@@ -247,7 +252,7 @@ void workers_read_channels(struct master *m)
         ssize_t n = -1;
         while (c->channel >= 0 &&
                (n = recv(c->channel, &message, sizeof message, MSG_DONTWAIT)) == (ssize_t)sizeof message)
-            on_message(c, &message, m->generation, &m->live_reload_failed);
+            on_message(m, c, &message);
         if (n == 0)
             close_channel(c); /* it has ended; SIGCHLD says how */
     }

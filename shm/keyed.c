@@ -13,7 +13,7 @@
 
 static struct keyed_zone *zone_of(const struct shm *shm, unsigned zone)
 {
-    return &shm->keyed->zones[zone];
+    return &shm->keyed[zone];
 }
 
 /* Permits of keyed zones have numbers behind those of the other zones; their ticket is the cell of the key. */
@@ -25,26 +25,27 @@ static unsigned tag_zone(unsigned zone)
 /* --- counts made anew --- */
 
 /* Counts what living processes hold; frees the permits of a dead one. */
-static void recount(struct shm *shm, unsigned zone, int dead_slot)
+static void recount(const struct shm *shm, unsigned zone, int dead_slot)
 {
     struct permit_region *r = permit_region(shm);
-    for (int slot = 0; slot < SHM_SLOTS; slot++) {
+    for (int slot = 0; slot < shm_slots_used(shm); slot++) {
         struct permit_part *part = &r->parts[slot];
-        uint32_t used = atomic_load_explicit(&part->used, memory_order_acquire);
+        uint32_t used = permit_part_used(part);
         for (uint32_t i = 0; i < used; i++) {
             struct permit *p = &part->permits[i];
             uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
             if (permit_tag_state(tag) != PERMIT_HELD || permit_tag_zone(tag) != tag_zone(zone))
                 continue;
-            if (slot == dead_slot)
+            struct keyed_cell *c = keyed_cell_of(zone_of(shm, zone), (uint32_t)p->ticket);
+            if (slot == dead_slot || !c || c->kind != KEYED_KEY)
                 permit_set_tag(p, PERMIT_FREE);
             else
-                keyed_cell_of(zone_of(shm, zone), (uint32_t)p->ticket)->count++;
+                c->count++;
         }
     }
 }
 
-static void repair(struct shm *shm, unsigned zone, int dead_slot)
+static void repair(const struct shm *shm, unsigned zone, int dead_slot)
 {
     struct keyed_zone *z = zone_of(shm, zone);
     keyed_table_check(z);
@@ -53,9 +54,20 @@ static void repair(struct shm *shm, unsigned zone, int dead_slot)
     keyed_table_rebuild(z);
 }
 
-static void lock_zone(struct shm *shm, unsigned zone)
+static void lock_zone(const struct shm *shm, unsigned zone)
 {
-    if (shm_lock(&zone_of(shm, zone)->lock))
+    if (shm_lock(&zone_of(shm, zone)->links->lock))
+        repair(shm, zone, -1);
+}
+
+static void unlock_zone(const struct keyed_zone *z)
+{
+    shm_unlock(&z->links->lock);
+}
+
+static void remove_key(const struct shm *shm, unsigned zone, uint32_t cell)
+{
+    if (!keyed_remove(zone_of(shm, zone), cell))
         repair(shm, zone, -1);
 }
 
@@ -63,12 +75,47 @@ void keyed_reclaim(struct shm *shm, int slot)
 {
     shm_lock_know_self();
     for (unsigned zone = 0; zone < KEYED_ZONES; zone++) {
-        if (!zone_of(shm, zone)->name[0])
+        const struct keyed_zone *z = zone_of(shm, zone);
+        if (!z->name[0])
             continue;
         /* Rates hold nothing of anybody's: they need it only where the process died in the middle of a change. */
-        if (shm_lock(&zone_of(shm, zone)->lock) || zone_of(shm, zone)->kind == KEYED_CONNECTIONS)
+        if (shm_lock(&z->links->lock) || z->kind == KEYED_CONNECTIONS)
             repair(shm, zone, slot);
-        shm_unlock(&zone_of(shm, zone)->lock);
+        unlock_zone(z);
+    }
+}
+
+void keyed_recount(struct shm *shm, unsigned zone)
+{
+    if (zone_of(shm, zone)->kind != KEYED_CONNECTIONS)
+        return;
+    lock_zone(shm, zone);
+    repair(shm, zone, -1);
+    unlock_zone(zone_of(shm, zone));
+}
+
+bool keyed_is_sane(const struct shm *shm)
+{
+    for (unsigned zone = 0; zone < KEYED_ZONES; zone++) {
+        const struct keyed_zone *z = zone_of(shm, zone);
+        if (z->name[0] && (z->links->used > z->cell_count || z->links->free > z->cell_count ||
+                           z->links->oldest > z->cell_count || z->links->newest > z->cell_count))
+            return false;
+    }
+    return true;
+}
+
+void keyed_begin_anew(struct shm *shm)
+{
+    shm_lock_know_self();
+    for (unsigned zone = 0; zone < KEYED_ZONES; zone++) {
+        const struct keyed_zone *z = zone_of(shm, zone);
+        if (!z->name[0])
+            continue;
+        shm_lock(&z->links->lock);
+        keyed_table_clear(z);
+        recount(shm, zone, -1); /* what is held finds no key, and is free */
+        unlock_zone(z);
     }
 }
 
@@ -85,7 +132,7 @@ enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice 
     enum keyed_result result = KEYED_OVER;
     lock_zone(u->shm, zone);
     uint32_t cell = keyed_find_or_add(z, key);
-    struct keyed_cell *c = cell ? keyed_cell_of(z, cell) : NULL;
+    struct keyed_cell *c = keyed_cell_of(z, cell);
     if (!c) {
         result = KEYED_NO_ROOM;
     } else if (c->count < limit) {
@@ -94,12 +141,11 @@ enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice 
         c->count++;
         result = KEYED_OK;
     } else if (c->count == 0) {
-        keyed_remove(z, cell); /* a limit of 0 */
+        remove_key(u->shm, zone, cell); /* a limit of 0 */
     }
-    shm_unlock(&z->lock);
-    if (result != KEYED_OK) {
+    unlock_zone(z);
+    if (result != KEYED_OK)
         permit_put_spare(u, index);
-    }
     *permit = index;
     return result;
 }
@@ -108,13 +154,22 @@ void keyed_let_go(struct permit_user *u, uint32_t permit)
 {
     struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
     unsigned zone = permit_tag_zone(p->tag) - PERMIT_ZONES;
+    permit_put_spare(u, permit);
+    if (zone >= KEYED_ZONES ||
+        !zone_of(u->shm, zone)->name[0]) { /* the region was damaged and made anew under it */
+        permit_set_tag(p, PERMIT_FREE);
+        return;
+    }
     struct keyed_zone *z = zone_of(u->shm, zone);
     lock_zone(u->shm, zone);
+    uint32_t cell = (uint32_t)p->ticket;
+    struct keyed_cell *c = keyed_cell_of(z, cell);
     permit_set_tag(p, PERMIT_FREE);
-    if (--keyed_cell_of(z, (uint32_t)p->ticket)->count == 0)
-        keyed_remove(z, (uint32_t)p->ticket);
-    shm_unlock(&z->lock);
-    permit_put_spare(u, permit);
+    if (!c || c->kind != KEYED_KEY || c->count == 0)
+        repair(u->shm, zone, -1);
+    else if (--c->count == 0)
+        remove_key(u->shm, zone, cell);
+    unlock_zone(z);
 }
 
 /* --- requests --- */
@@ -130,29 +185,37 @@ static uint64_t leaked(const struct keyed_cell *c, uint64_t excess, uint64_t rat
 }
 
 /* Keys that have been quiet for so long that they mean nothing any more: two of them for each new key. */
-static void forget_quiet(struct keyed_zone *z, uint64_t rate, uint64_t now_ms)
+static void forget_quiet(const struct shm *shm, unsigned zone, uint64_t rate, uint64_t now_ms)
 {
-    for (int i = 0; i < 2 && z->oldest; i++) {
-        const struct keyed_cell *c = keyed_cell_of(z, z->oldest);
-        if (now_ms < c->last_ms + FORGET_AFTER_MS || leaked(c, c->excess, rate, now_ms))
+    const struct keyed_zone *z = zone_of(shm, zone);
+    for (int i = 0; i < 2; i++) {
+        const struct keyed_cell *c = keyed_cell_of(z, z->links->oldest);
+        if (!c || now_ms < c->last_ms + FORGET_AFTER_MS || leaked(c, c->excess, rate, now_ms))
             return;
-        keyed_remove(z, z->oldest);
+        remove_key(shm, zone, z->links->oldest);
     }
 }
 
-static uint32_t make_room(struct keyed_zone *z, struct slice key, uint64_t rate, uint64_t now_ms)
+/* A key has several cells, so several others may have to go. */
+enum { KEYS_FOR_ONE = 8 };
+
+static uint32_t make_room(const struct shm *shm, unsigned zone, struct slice key, uint64_t rate,
+                          uint64_t now_ms)
 {
+    const struct keyed_zone *z = zone_of(shm, zone);
     uint32_t cell;
-    forget_quiet(z, rate, now_ms);
-    while (!(cell = keyed_find_or_add(z, key)) && z->oldest)
-        keyed_remove(z, z->oldest);
+    forget_quiet(shm, zone, rate, now_ms);
+    for (int i = 0;
+         !(cell = keyed_find_or_add(z, key)) && keyed_cell_of(z, z->links->oldest) && i < KEYS_FOR_ONE; i++)
+        remove_key(shm, zone, z->links->oldest);
     return cell;
 }
 
 /* The key has a cell. A worker whose turn began earlier must not set the time back: the bucket would leak twice. */
-static enum keyed_result count_request(struct keyed_zone *z, uint32_t cell, uint64_t now_ms,
+static enum keyed_result count_request(const struct shm *shm, unsigned zone, uint32_t cell, uint64_t now_ms,
                                        struct keyed_rate rate, bool account, uint64_t *excess)
 {
+    const struct keyed_zone *z = zone_of(shm, zone);
     struct keyed_cell *c = keyed_cell_of(z, cell);
     *excess = leaked(c, c->excess + REQUEST, rate.rate, now_ms);
     if (*excess <= rate.burst && account) {
@@ -160,7 +223,8 @@ static enum keyed_result count_request(struct keyed_zone *z, uint32_t cell, uint
         if (now_ms > c->last_ms)
             c->last_ms = now_ms;
     }
-    keyed_touch(z, cell);
+    if (!keyed_touch(z, cell))
+        repair(shm, zone, -1);
     return *excess > rate.burst ? KEYED_OVER : KEYED_OK;
 }
 
@@ -173,15 +237,15 @@ enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key
     lock_zone(shm, zone);
     uint32_t cell = keyed_find(z, key);
     if (cell) {
-        result = count_request(z, cell, now_ms, rate, account, excess);
+        result = count_request(shm, zone, cell, now_ms, rate, account, excess);
     } else if (account) { /* the first one is free */
-        cell = make_room(z, key, rate.rate, now_ms);
+        cell = make_room(shm, zone, key, rate.rate, now_ms);
         if (cell)
             keyed_cell_of(z, cell)->last_ms = now_ms;
         else
             result = KEYED_NO_ROOM;
     }
-    shm_unlock(&z->lock);
+    unlock_zone(z);
     return result;
 }
 
@@ -212,7 +276,7 @@ int keyed_zone_open(struct shm *shm, const char *name, enum keyed_kind kind, siz
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return -1;
-    *z = (struct keyed_zone){.kind = kind, .bytes = bytes, .memory = memory, .seed = clock_mono_us()};
+    *z = (struct keyed_zone){.kind = kind, .bytes = bytes, .links = memory, .seed = clock_mono_us()};
     strncpy(z->key, key, sizeof z->key - 1);
     keyed_table_begin(z);
     strncpy(z->name, name, sizeof z->name - 1);
@@ -223,7 +287,7 @@ static bool is_empty(const struct keyed_zone *z)
 {
     if (z->kind == KEYED_REQUESTS)
         return true; /* nobody gives anything back */
-    return z->oldest == 0;
+    return z->links->oldest == 0;
 }
 
 void keyed_zones_prune(struct shm *shm, const int *kept, int count)
@@ -235,7 +299,7 @@ void keyed_zones_prune(struct shm *shm, const int *kept, int count)
             keep |= kept[k] == i;
         if (keep)
             continue;
-        munmap(z->memory, z->bytes);
+        munmap(z->links, z->bytes);
         z->name[0] = '\0';
     }
 }

@@ -14,30 +14,31 @@
 #include "base/slice.h"
 #include "shm/permit.h"
 
-enum { KEYED_ZONES = 64, KEYED_KEY_MAX = 255, KEYED_BYTES_MIN = 8 * 4096, KEYED_SPEC_BYTES = 128 };
+enum { KEYED_ZONES = SHM_ZONES, KEYED_KEY_MAX = 255, KEYED_BYTES_MIN = 8 * 4096, KEYED_SPEC_BYTES = 128 };
 
 enum keyed_kind { KEYED_CONNECTIONS, KEYED_REQUESTS };
 
 struct keyed_cell;
 
-struct keyed_zone {
+/* At the beginning of a zone's mapping: what all processes change, with the lock. */
+struct keyed_links {
     _Alignas(64) _Atomic uint32_t lock;
-    char name[PERMIT_NAME_BYTES]; /* "" when unused */
-    char key[KEYED_SPEC_BYTES];   /* as configured: a zone with another key is another zone */
-    enum keyed_kind kind;
-    size_t bytes;
-    void *memory; /* at the same address in the master and in all workers forked after it was mapped */
-    uint32_t *buckets;
-    struct keyed_cell *cells; /* counted from 1 in links */
-    uint32_t bucket_count, cell_count;
-    uint64_t seed;
     uint32_t used; /* cells from this one on have never been used */
     uint32_t free; /* linked by next */
     uint32_t oldest, newest;
 };
 
-struct keyed_region {
-    struct keyed_zone zones[KEYED_ZONES];
+/* Where a zone is, and what it is: private memory of each process, as the master had it when it forked. */
+struct keyed_zone {
+    char name[PERMIT_NAME_BYTES]; /* "" when unused */
+    char key[KEYED_SPEC_BYTES];   /* as configured: a zone with another key is another zone */
+    enum keyed_kind kind;
+    size_t bytes;
+    struct keyed_links *links; /* the mapping; behind it the buckets, then the cells */
+    uint32_t *buckets;
+    struct keyed_cell *cells; /* counted from 1 in links */
+    uint32_t bucket_count, cell_count;
+    uint64_t seed;
 };
 
 /* --- for the master --- */
@@ -50,6 +51,13 @@ void keyed_zones_prune(struct shm *shm, const int *kept, int count);
 
 /* Gives back what the process of this slot held. It is dead. */
 void keyed_reclaim(struct shm *shm, int slot);
+
+/* Counts what is held anew. */
+void keyed_recount(struct shm *shm, unsigned zone);
+
+/* Whether no zone has more cells in use than there are. And all keys forgotten, and what was held for them. */
+bool keyed_is_sane(const struct shm *shm);
+void keyed_begin_anew(struct shm *shm);
 
 /* --- for a worker --- */
 

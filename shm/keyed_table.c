@@ -10,14 +10,28 @@ _Static_assert(sizeof(struct keyed_cell) == 64, "a cell is a line of cache");
 
 void keyed_table_begin(struct keyed_zone *z)
 {
-    size_t cells = z->bytes / sizeof(struct keyed_cell);
+    char *memory = (char *)z->links + sizeof *z->links;
+    size_t bytes = z->bytes - sizeof *z->links, cells = bytes / sizeof(struct keyed_cell);
     z->bucket_count = 64;
     while (z->bucket_count * 2 < cells)
         z->bucket_count *= 2;
     size_t index_bytes = (z->bucket_count * sizeof(uint32_t) + 63) / 64 * 64;
-    z->buckets = z->memory;
-    z->cells = (struct keyed_cell *)(void *)((char *)z->memory + index_bytes);
-    z->cell_count = (uint32_t)((z->bytes - index_bytes) / sizeof(struct keyed_cell));
+    z->buckets = (uint32_t *)(void *)memory;
+    z->cells = (struct keyed_cell *)(void *)(memory + index_bytes);
+    z->cell_count = (uint32_t)((bytes - index_bytes) / sizeof(struct keyed_cell));
+}
+
+static uint32_t used_cells(const struct keyed_zone *z)
+{
+    return z->links->used < z->cell_count ? z->links->used : z->cell_count;
+}
+
+void keyed_table_clear(const struct keyed_zone *z)
+{
+    for (uint32_t i = 1; i <= used_cells(z); i++)
+        keyed_cell_of(z, i)->kind = KEYED_FREE;
+    memset(z->buckets, 0, z->bucket_count * sizeof *z->buckets);
+    z->links->used = z->links->free = z->links->oldest = z->links->newest = 0;
 }
 
 /* Mixes as SplitMix64 does (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014). */
@@ -51,56 +65,71 @@ static char *piece(struct keyed_cell *c, size_t at)
     return at == 0 ? c->key : c->rest;
 }
 
-static bool has_key(const struct keyed_zone *z, uint32_t cell, struct slice key)
+static bool has_key(const struct keyed_zone *z, struct keyed_cell *c, struct slice key)
 {
-    struct keyed_cell *c = keyed_cell_of(z, cell);
     if (c->key_len != key.len)
         return false;
     for (size_t at = 0, n; at < key.len; at += n) {
         n = piece_len(at, key.len);
         if (memcmp(piece(c, at), key.data + at, n) != 0)
             return false;
-        if (at + n < key.len)
-            c = keyed_cell_of(z, c->more);
+        if (at + n < key.len && !(c = keyed_cell_of(z, c->more)))
+            return false;
     }
     return true;
 }
 
 uint32_t keyed_find(const struct keyed_zone *z, struct slice key)
 {
-    uint32_t cell = *bucket_of(z, key);
-    while (cell && !has_key(z, cell, key))
-        cell = keyed_cell_of(z, cell)->next;
-    return cell;
+    uint32_t cell = *bucket_of(z, key), steps = 0;
+    struct keyed_cell *c;
+    for (; (c = keyed_cell_of(z, cell)) && steps < z->cell_count; cell = c->next, steps++)
+        if (has_key(z, c, key))
+            return cell;
+    return 0;
 }
 
-static uint32_t take_cell(struct keyed_zone *z)
+static uint32_t take_cell(const struct keyed_zone *z)
 {
-    uint32_t cell = z->free;
-    if (cell)
-        z->free = keyed_cell_of(z, cell)->next;
-    else if (z->used < z->cell_count)
-        cell = ++z->used;
-    return cell;
+    uint32_t cell = z->links->free;
+    const struct keyed_cell *c = keyed_cell_of(z, cell);
+    if (c && c->kind == KEYED_FREE) {
+        z->links->free = c->next;
+        return cell;
+    }
+    z->links->free = 0; /* none, or a link to what is in use: then it is lost until the table is rebuilt */
+    return used_cells(z) < z->cell_count ? ++z->links->used : 0;
 }
 
-static void free_cells(struct keyed_zone *z, uint32_t cell)
+static void free_cell(const struct keyed_zone *z, uint32_t cell)
 {
-    while (cell) {
-        struct keyed_cell *c = keyed_cell_of(z, cell);
+    struct keyed_cell *c = keyed_cell_of(z, cell);
+    if (!c)
+        return;
+    c->kind = KEYED_FREE;
+    c->more = 0;
+    c->next = z->links->free;
+    z->links->free = cell;
+}
+
+/* A key's cells: no more than the longest key has. */
+enum { PIECES_MAX = 1 + (KEYED_KEY_MAX - KEYED_INLINE_BYTES + KEYED_MORE_BYTES - 1) / KEYED_MORE_BYTES };
+
+static void free_cells(const struct keyed_zone *z, uint32_t cell)
+{
+    const struct keyed_cell *c;
+    for (int i = 0; (c = keyed_cell_of(z, cell)) && i < PIECES_MAX; i++) {
         uint32_t more = c->more;
-        c->kind = KEYED_FREE;
-        c->more = 0;
-        c->next = z->free;
-        z->free = cell;
+        free_cell(z, cell);
         cell = more;
     }
 }
 
 /* Cells for a key, filled and linked to each other only. 0: not enough are free. */
-static uint32_t make_key(struct keyed_zone *z, struct slice key)
+static uint32_t make_key(const struct keyed_zone *z, struct slice key)
 {
     uint32_t first = 0, *link = &first;
+    struct keyed_cell *head = NULL;
     size_t n;
     for (size_t at = 0; at < key.len || at == 0; at += n) {
         uint32_t cell = take_cell(z);
@@ -114,36 +143,45 @@ static uint32_t make_key(struct keyed_zone *z, struct slice key)
         c->key_len = (uint8_t)key.len;
         n = piece_len(at, key.len);
         memcpy(piece(c, at), key.data + at, n);
-        if (at == 0)
+        if (at == 0) {
+            head = c;
             c->last_ms = c->excess = 0;
-        else
+        } else {
             c->kind = KEYED_MORE;
+        }
         *link = cell;
         link = &c->more;
         if (n == 0)
             break; /* the empty key */
     }
-    atomic_store_explicit(&keyed_cell_of(z, first)->kind, KEYED_KEY, memory_order_release);
+    atomic_store_explicit(&head->kind, KEYED_KEY, memory_order_release);
     return first;
 }
 
-static void link_newest(struct keyed_zone *z, uint32_t cell)
+static void link_newest(const struct keyed_zone *z, uint32_t cell)
 {
-    struct keyed_cell *c = keyed_cell_of(z, cell);
+    struct keyed_cell *c = keyed_cell_of(z, cell), *newest = keyed_cell_of(z, z->links->newest);
     c->newer = 0;
-    c->older = z->newest;
-    *(z->newest ? &keyed_cell_of(z, z->newest)->newer : &z->oldest) = cell;
-    z->newest = cell;
+    c->older = z->links->newest;
+    *(newest ? &newest->newer : &z->links->oldest) = cell;
+    z->links->newest = cell;
 }
 
-static void unlink_by_age(struct keyed_zone *z, uint32_t cell)
+/* Only where its neighbours agree. */
+static bool unlink_by_age(const struct keyed_zone *z, uint32_t cell)
 {
-    struct keyed_cell *c = keyed_cell_of(z, cell);
-    *(c->older ? &keyed_cell_of(z, c->older)->newer : &z->oldest) = c->newer;
-    *(c->newer ? &keyed_cell_of(z, c->newer)->older : &z->newest) = c->older;
+    struct keyed_cell *c = keyed_cell_of(z, cell), *older = keyed_cell_of(z, c->older),
+                      *newer = keyed_cell_of(z, c->newer);
+    uint32_t *to_newer = older ? &older->newer : &z->links->oldest,
+             *to_older = newer ? &newer->older : &z->links->newest;
+    if ((c->older && !older) || (c->newer && !newer) || *to_newer != cell || *to_older != cell)
+        return false;
+    *to_newer = c->newer;
+    *to_older = c->older;
+    return true;
 }
 
-uint32_t keyed_find_or_add(struct keyed_zone *z, struct slice key)
+uint32_t keyed_find_or_add(const struct keyed_zone *z, struct slice key)
 {
     uint32_t cell = keyed_find(z, key), *bucket = bucket_of(z, key);
     if (cell)
@@ -157,58 +195,66 @@ uint32_t keyed_find_or_add(struct keyed_zone *z, struct slice key)
     return cell;
 }
 
-/* The key as one text. */
+/* The key as one text. Pieces that are missing leave it short. */
 static struct slice key_of(const struct keyed_zone *z, uint32_t cell, char text[KEYED_KEY_MAX])
 {
     struct keyed_cell *c = keyed_cell_of(z, cell);
-    size_t len = c->key_len;
-    for (size_t at = 0, n; at < len; at += n) {
+    size_t len = c->key_len, at = 0, n;
+    for (; c && at < len; at += n) {
         n = piece_len(at, len);
         memcpy(text + at, piece(c, at), n);
         if (at + n < len)
             c = keyed_cell_of(z, c->more);
     }
-    return (struct slice){text, len};
+    return (struct slice){text, at};
 }
 
-void keyed_remove(struct keyed_zone *z, uint32_t cell)
+bool keyed_remove(const struct keyed_zone *z, uint32_t cell)
 {
     char text[KEYED_KEY_MAX];
-    uint32_t *link = bucket_of(z, key_of(z, cell, text));
-    while (*link != cell)
-        link = &keyed_cell_of(z, *link)->next;
+    uint32_t *link = bucket_of(z, key_of(z, cell, text)), steps = 0;
+    struct keyed_cell *c;
+    while (*link != cell && (c = keyed_cell_of(z, *link)) && steps++ < z->cell_count)
+        link = &c->next;
+    if (*link != cell || !unlink_by_age(z, cell))
+        return false;
     *link = keyed_cell_of(z, cell)->next;
-    unlink_by_age(z, cell);
     free_cells(z, cell);
+    return true;
 }
 
-void keyed_touch(struct keyed_zone *z, uint32_t cell)
+bool keyed_touch(const struct keyed_zone *z, uint32_t cell)
 {
-    if (z->newest == cell)
-        return;
-    unlink_by_age(z, cell);
+    if (z->links->newest == cell)
+        return true;
+    if (!unlink_by_age(z, cell))
+        return false;
     link_newest(z, cell);
+    return true;
 }
 
 /* Whether the rest of the key is all there; then it is claimed. */
-static bool claim_rest(struct keyed_zone *z, const struct keyed_cell *c)
+static bool claim_rest(const struct keyed_zone *z, const struct keyed_cell *c)
 {
-    size_t have = KEYED_INLINE_BYTES;
-    for (uint32_t more = c->more; have < c->key_len; have += KEYED_MORE_BYTES) {
-        if (more == 0 || more > z->used || keyed_cell_of(z, more)->kind != KEYED_ORPHAN)
+    size_t have = KEYED_INLINE_BYTES, len = c->key_len;
+    for (uint32_t more = c->more; have < len; have += KEYED_MORE_BYTES) {
+        struct keyed_cell *rest = more <= used_cells(z) ? keyed_cell_of(z, more) : NULL;
+        if (!rest || rest->kind != KEYED_ORPHAN)
             return false;
-        keyed_cell_of(z, more)->kind = KEYED_MORE;
-        more = keyed_cell_of(z, more)->more;
+        rest->kind = KEYED_MORE;
+        more = rest->more;
     }
     return true;
 }
 
-void keyed_table_check(struct keyed_zone *z)
+void keyed_table_check(const struct keyed_zone *z)
 {
-    for (uint32_t i = 1; i <= z->used; i++)
+    uint32_t used = used_cells(z);
+    z->links->used = used;
+    for (uint32_t i = 1; i <= used; i++)
         if (keyed_cell_of(z, i)->kind == KEYED_MORE)
             keyed_cell_of(z, i)->kind = KEYED_ORPHAN;
-    for (uint32_t i = 1; i <= z->used; i++) {
+    for (uint32_t i = 1; i <= used; i++) {
         struct keyed_cell *c = keyed_cell_of(z, i);
         c->count = 0;
         if (c->kind == KEYED_KEY && !claim_rest(z, c))
@@ -216,53 +262,67 @@ void keyed_table_check(struct keyed_zone *z)
     }
 }
 
-static int by_last_use(const void *a, const void *b, void *zone)
+/* --- rebuilding --- */
+
+struct aged {
+    uint64_t last_ms;
+    uint32_t cell;
+};
+
+static int by_last_use(const void *a, const void *b)
 {
-    uint64_t x = keyed_cell_of(zone, *(const uint32_t *)a)->last_ms,
-             y = keyed_cell_of(zone, *(const uint32_t *)b)->last_ms;
-    return x < y ? -1 : x > y;
+    const struct aged *x = a, *y = b;
+    return x->last_ms < y->last_ms ? -1 : x->last_ms > y->last_ms;
 }
 
-/* Without memory for it the order stays that of the cells: then the wrong keys may be forgotten first. */
-static void sort_by_age(struct keyed_zone *z)
+/* Links all keys by age. Without memory for sorting the order is that of the cells: then the wrong keys may be forgotten first. */
+static void link_by_age(const struct keyed_zone *z, uint32_t used)
 {
-    uint32_t *all = malloc((z->used + 1) * sizeof *all), count = 0;
-    if (!all)
-        return;
-    for (uint32_t cell = z->oldest; cell; cell = keyed_cell_of(z, cell)->newer)
-        all[count++] = cell;
-    qsort_r(all, count, sizeof *all, by_last_use, z);
-    z->oldest = z->newest = 0;
+    struct aged *all = z->kind == KEYED_REQUESTS ? malloc(((size_t)used + 1) * sizeof *all) : NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= used; i++) {
+        const struct keyed_cell *c = keyed_cell_of(z, i);
+        if (c->kind != KEYED_KEY)
+            continue;
+        if (all)
+            all[count++] = (struct aged){c->last_ms, i};
+        else
+            link_newest(z, i);
+    }
+    if (count)
+        qsort(all, count, sizeof *all, by_last_use);
     for (uint32_t i = 0; i < count; i++)
-        link_newest(z, all[i]);
+        link_newest(z, all[i].cell);
     free(all);
 }
 
-void keyed_table_rebuild(struct keyed_zone *z)
+static void orphan(const struct keyed_zone *z, struct keyed_cell *c)
+{
+    c->kind = KEYED_ORPHAN;
+    for (int i = 1; (c = keyed_cell_of(z, c->more)) && c->kind == KEYED_MORE && i < PIECES_MAX; i++)
+        c->kind = KEYED_ORPHAN;
+}
+
+void keyed_table_rebuild(const struct keyed_zone *z)
 {
     char text[KEYED_KEY_MAX];
+    uint32_t used = used_cells(z);
     memset(z->buckets, 0, z->bucket_count * sizeof *z->buckets);
-    z->free = z->oldest = z->newest = 0;
-    for (uint32_t i = 1; i <= z->used; i++) {
+    z->links->free = z->links->oldest = z->links->newest = 0;
+    for (uint32_t i = 1; i <= used; i++) {
         struct keyed_cell *c = keyed_cell_of(z, i);
         if (c->kind == KEYED_KEY && (z->kind == KEYED_REQUESTS || c->count > 0)) {
             uint32_t *bucket = bucket_of(z, key_of(z, i, text));
             c->next = *bucket;
             *bucket = i;
-            link_newest(z, i);
         } else if (c->kind == KEYED_KEY) {
-            for (uint32_t more = c->more; more; more = keyed_cell_of(z, more)->more)
-                keyed_cell_of(z, more)->kind = KEYED_ORPHAN;
+            orphan(z, c);
+        } else if (c->kind != KEYED_MORE) {
             c->kind = KEYED_ORPHAN;
         }
     }
-    if (z->kind == KEYED_REQUESTS)
-        sort_by_age(z);
-    for (uint32_t i = 1; i <= z->used; i++) {
-        struct keyed_cell *c = keyed_cell_of(z, i);
-        if (c->kind == KEYED_ORPHAN || c->kind == KEYED_FREE) {
-            c->more = 0;
-            free_cells(z, i);
-        }
-    }
+    link_by_age(z, used);
+    for (uint32_t i = 1; i <= used; i++)
+        if (keyed_cell_of(z, i)->kind == KEYED_ORPHAN)
+            free_cell(z, i);
 }

@@ -2,6 +2,9 @@
  * shm/keyed_table.h - the table of a keyed zone: a hash of keys in cells of one line of cache, which can be put right
  * after a process has died in the middle of a change. Not for others than shm/keyed.c.
  *
+ * Links, lengths and counts are any process's to write: a link is followed only to a cell that there is, a walk takes no
+ * more steps than there are cells, and where something does not fit, the table is made anew.
+ *
  * All calls with the zone's lock held.
  */
 #ifndef WEIR_SHM_KEYED_TABLE_H
@@ -35,26 +38,32 @@ struct keyed_cell {
     };
 };
 
+/* NULL: a link to nothing, or one that cannot be. */
 static inline struct keyed_cell *keyed_cell_of(const struct keyed_zone *z, uint32_t cell)
 {
-    return &z->cells[cell - 1];
+    return cell - 1 < z->cell_count ? &z->cells[cell - 1] : NULL;
 }
 
-/* Divides z->memory, which is zeroed. */
+/* Divides the zone's mapping, which is zeroed. */
 void keyed_table_begin(struct keyed_zone *z);
 
 /* The key's cell, or 0. */
 uint32_t keyed_find(const struct keyed_zone *z, struct slice key);
 
 /* The key's cell, made if need be; 0: there is no room. */
-uint32_t keyed_find_or_add(struct keyed_zone *z, struct slice key);
-void keyed_remove(struct keyed_zone *z, uint32_t cell);
+uint32_t keyed_find_or_add(const struct keyed_zone *z, struct slice key);
 
-/* It has been used: it is the newest now. */
-void keyed_touch(struct keyed_zone *z, uint32_t cell);
+/* False: its links are not what they should be, and keyed_table_check and _rebuild have to come. */
+bool keyed_remove(const struct keyed_zone *z, uint32_t cell);
+
+/* It has been used: it is the newest now. False as with keyed_remove. */
+bool keyed_touch(const struct keyed_zone *z, uint32_t cell);
 
 /* After a death: whole keys are kept, with a count of 0; then, once they are counted, all links are made anew. */
-void keyed_table_check(struct keyed_zone *z);
-void keyed_table_rebuild(struct keyed_zone *z);
+void keyed_table_check(const struct keyed_zone *z);
+void keyed_table_rebuild(const struct keyed_zone *z);
+
+/* Forgets all. */
+void keyed_table_clear(const struct keyed_zone *z);
 
 #endif

@@ -1,17 +1,18 @@
 /*
- * shm/lock.c - waiting for a lock, and now and then asking the system whether its holder still lives.
+ * shm/lock.c - waiting for a lock, and telling the kernel which one is held.
+ *
+ * The kernel learns of a lock by one word of this thread's own memory: the "pending" entry of its robust list, which is
+ * meant for a lock that is just being taken or given up. As a thread holds one lock at a time, that is all the list there
+ * has to be, and nothing of it lies in shared memory, where others could bend it.
  */
 #include "shm/lock.h"
 
-#include "base/log.h"
+#include "base/clock.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
+#include <stddef.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,42 +20,40 @@ enum {
     SPINS = 100,  /* looks before giving the processor away */
     YIELDS = 200, /* before sleeping between looks */
     SLEEP_NS = 50000,
-    LOOKS_PER_COMPLAINT = 20000, /* about two seconds */
-    LOOKS_PER_QUESTION = 20      /* sleeps between two questions whether the holder lives */
+    LOOKS_PER_CLOCK = 20, /* sleeps between two looks at the clock */
+    CLOCKS_MIN =
+        100 /* looks at the clock before patience is over: a machine that stood still as a whole is no proof */
 };
 
-static uint32_t self; /* asking the system each time would cost more than the lock */
+static _Thread_local uint32_t self; /* asking the system each time would cost more than the lock */
+static _Thread_local struct robust_list_head held;
+static shm_lock_report *on_stuck;
 
 void shm_lock_know_self(void)
 {
-    self = (uint32_t)getpid();
+    self = (uint32_t)gettid();
+    held.list.next = &held.list; /* empty: a ring of nothing but its head */
+    held.futex_offset = 0;
+    held.list_op_pending = NULL;
+    /* Where this fails, locks of the dead are broken by on_stuck's call: later, but all the same. */
+    syscall(SYS_set_robust_list, &held, sizeof held);
 }
 
-/* A zombie is dead for us: its parent may be slow to bury it. */
-static bool is_dead(uint32_t pid)
+void shm_lock_on_stuck(shm_lock_report *report)
 {
-    char path[32], text[256];
-    siginfo_t child = {0};
-    if (waitid(P_PID, pid, &child, WEXITED | WNOHANG | WNOWAIT) == 0)
-        return child.si_pid == (pid_t)pid; /* our own child: no need to look further */
-    if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
-        return true;
-    snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false; /* nobody lets us see (hidepid): then its parent's burying it is what tells */
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *end_of_name = strrchr(text, ')');
-    return end_of_name && strlen(end_of_name) > 2 && strchr("ZX", end_of_name[2]);
+    on_stuck = report;
 }
 
-static bool try_take(_Atomic uint32_t *lock, uint32_t from)
+/* The kernel looks at our word only if it has our id: so it may be named before the lock is ours. */
+static void name_to_kernel(_Atomic uint32_t *lock)
 {
-    return atomic_load_explicit(lock, memory_order_relaxed) == from &&
-           atomic_compare_exchange_strong_explicit(lock, &from, self, memory_order_acquire,
-                                                   memory_order_relaxed);
+    held.list_op_pending = (struct robust_list *)(void *)lock;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static bool is_free(uint32_t word)
+{
+    return word == 0 || word & FUTEX_OWNER_DIED;
 }
 
 static void spin_once(void)
@@ -77,25 +76,52 @@ static void pause_between_looks(unsigned looks)
         nanosleep(&moment, NULL);
 }
 
+/* Whom we wait for, and since when: a lock that goes from hand to hand is not stuck. */
+struct patience {
+    uint32_t holder;
+    uint64_t since_ms;
+    int looks;
+};
+
+static void look_at_clock(struct patience *p, uint32_t word)
+{
+    uint64_t now_ms = clock_mono_ms();
+    if (word != p->holder)
+        *p = (struct patience){word, now_ms, 0};
+    if (++p->looks < CLOCKS_MIN || now_ms < p->since_ms + SHM_LOCK_PATIENCE_MS)
+        return;
+    if (on_stuck)
+        on_stuck(word);
+    *p = (struct patience){word, now_ms, 0};
+}
+
 bool shm_lock(_Atomic uint32_t *lock)
 {
-    for (unsigned looks = 0; !try_take(lock, 0); looks++) {
+    struct patience patience = {0};
+    if (self == 0)
+        shm_lock_know_self(); /* a thread's first one */
+    name_to_kernel(lock);
+    for (unsigned looks = 0;; looks++) {
+        uint32_t word = atomic_load_explicit(lock, memory_order_relaxed);
+        if (is_free(word) && atomic_compare_exchange_strong_explicit(lock, &word, self, memory_order_acquire,
+                                                                     memory_order_relaxed))
+            return word != 0;
         pause_between_looks(looks);
-        if (looks < SPINS + YIELDS || looks % LOOKS_PER_QUESTION)
-            continue;
-        uint32_t holder = atomic_load_explicit(lock, memory_order_relaxed);
-        if (holder && is_dead(holder) && try_take(lock, holder))
-            return true;
-        if (looks % LOOKS_PER_COMPLAINT == 0)
-            log_alert(
-                "process %u holds a lock of the shared memory and does not go on; if it was stopped, continue it "
-                "(kill -CONT) or end it (kill -KILL)",
-                holder);
+        if (looks >= SPINS + YIELDS && looks % LOOKS_PER_CLOCK == 0 && !is_free(word))
+            look_at_clock(&patience, word);
     }
-    return false;
 }
 
 void shm_unlock(_Atomic uint32_t *lock)
 {
     atomic_store_explicit(lock, 0, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+    held.list_op_pending = NULL;
+}
+
+void shm_lock_break(_Atomic uint32_t *lock, uint32_t holder)
+{
+    if (atomic_load_explicit(lock, memory_order_relaxed) ==
+        holder) /* most are not: they are left unwritten */
+        atomic_compare_exchange_strong(lock, &holder, FUTEX_OWNER_DIED);
 }

@@ -25,7 +25,13 @@ static void set_name(char *to, size_t bytes, struct slice name)
 static bool has_name(const char *have, size_t bytes, struct slice name)
 {
     size_t n = name.len < bytes ? name.len : bytes - 1;
-    return strlen(have) == n && memcmp(have, name.data, n) == 0;
+    return strnlen(have, bytes) == n && memcmp(have, name.data, n) == 0;
+}
+
+static uint32_t peers_used(const struct peer_region *r)
+{
+    uint32_t used = atomic_load_explicit(&r->peers_used, memory_order_relaxed);
+    return used < PEERS ? used : PEERS;
 }
 
 static bool is_forgotten(uint64_t touched_ms, uint64_t now_ms)
@@ -47,7 +53,7 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
             room = g;
     }
     if (!found && room) {
-        for (uint32_t i = 0; i < r->peers_used; i++)
+        for (uint32_t i = 0; i < peers_used(r); i++)
             if (r->peers[i].group == number_of(r, room))
                 r->peers[i].group = 0; /* of the group that was here before */
         memset(room, 0, sizeof *room);
@@ -59,6 +65,15 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
         found->touched_ms = now_ms;
     shm_unlock(&r->lock);
     return found;
+}
+
+static void write_peer(struct shm_peer *p, uint32_t group, struct slice name, const struct peer_rules *rules)
+{
+    p->group = 0;
+    memset(p, 0, sizeof *p);
+    set_name(p->name, sizeof p->name, name);
+    p->rules = *rules;
+    p->group = group;
 }
 
 /* soon: of a group whose peers come and go with what clients name. */
@@ -75,7 +90,7 @@ struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slic
     struct shm_peer *found = NULL, *room = NULL;
     uint32_t number = number_of(r, group), in_group = 0;
     shm_lock(&r->lock);
-    for (uint32_t i = 0; i < r->peers_used && !found; i++) {
+    for (uint32_t i = 0; i < peers_used(r) && !found; i++) {
         struct shm_peer *p = &r->peers[i];
         if (p->group == number && has_name(p->name, sizeof p->name, name))
             found = p;
@@ -85,15 +100,10 @@ struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slic
     }
     if (most && in_group >= most)
         room = room && room->group == number ? room : NULL;
-    if (!found && !room && r->peers_used < PEERS && (!most || in_group < most))
-        room = &r->peers[r->peers_used++];
+    if (!found && !room && peers_used(r) < PEERS && (!most || in_group < most))
+        room = &r->peers[atomic_fetch_add(&r->peers_used, 1)];
     if (!found && room) {
-        room->group = 0;
-        memset(room, 0, sizeof *room);
-        set_name(room->name, sizeof room->name, name);
-        room->rules = *rules;
-        room->touched_ms = now_ms;
-        room->group = number;
+        write_peer(room, number, name, rules);
         found = room;
     }
     if (found) {
@@ -104,6 +114,25 @@ struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slic
     return found;
 }
 
+void peer_assert(struct shm *shm, struct shm_group *group, struct slice group_name, struct shm_peer *peer,
+                 struct slice name, const struct peer_rules *rules)
+{
+    struct peer_region *r = shm->peers;
+    uint32_t number = number_of(r, group), place = (uint32_t)(peer - r->peers);
+    if (group->used == 1 && peer->group == number && has_name(peer->name, sizeof peer->name, name))
+        return;
+    shm_lock(&r->lock);
+    if (group->used != 1 || !has_name(group->name, sizeof group->name, group_name)) {
+        memset((char *)group + sizeof group->lock, 0, sizeof *group - sizeof group->lock);
+        set_name(group->name, sizeof group->name, group_name);
+        group->used = 1;
+    }
+    if (place >= peers_used(r))
+        r->peers_used = place + 1;
+    write_peer(peer, number, name, rules);
+    shm_unlock(&r->lock);
+}
+
 /* Sums are made anew from what each process has. */
 static void recount(struct shm *shm, struct shm_group *group)
 {
@@ -111,7 +140,7 @@ static void recount(struct shm *shm, struct shm_group *group)
     group->waiting = 0;
     for (int slot = 0; slot < SHM_SLOTS; slot++)
         group->waiting += group->waiting_in[slot];
-    for (uint32_t i = 0; i < r->peers_used; i++) {
+    for (uint32_t i = 0; i < peers_used(r); i++) {
         struct shm_peer *p = &r->peers[i];
         if (p->group != number_of(r, group))
             continue;
@@ -126,7 +155,7 @@ void peer_lock(struct shm *shm, struct shm_group *group)
     if (!shm_lock(&group->lock))
         return;
     struct peer_region *r = shm->peers; /* its holder died between two stores: turns start again */
-    for (uint32_t i = 0; i < r->peers_used; i++)
+    for (uint32_t i = 0; i < peers_used(r); i++)
         if (r->peers[i].group == number_of(r, group))
             r->peers[i].current = 0;
     recount(shm, group);
@@ -146,7 +175,7 @@ void peer_reclaim(struct shm *shm, int slot)
             continue;
         peer_lock(shm, g);
         g->waiting_in[slot] = g->retrying_in[slot] = 0;
-        for (uint32_t k = 0; k < r->peers_used; k++) {
+        for (uint32_t k = 0; k < peers_used(r); k++) {
             if (r->peers[k].group == number_of(r, g)) {
                 r->peers[k].held[slot] = 0;
                 r->peers[k].idle[slot] = 0;
@@ -183,4 +212,65 @@ uint32_t peer_group_waiting(const struct shm_group *group)
     for (int slot = 0; slot < SHM_SLOTS; slot++)
         sum += group->waiting_in[slot] + group->retrying_in[slot];
     return sum;
+}
+
+/* --- what somebody has overwritten --- */
+
+enum { RULES_MAX = 1 << 20, AHEAD_MS = 3600000 };
+
+static bool is_flag(const bool *flag)
+{
+    unsigned char byte;
+    memcpy(&byte, flag, 1);
+    return byte <= 1;
+}
+
+static bool is_time(uint64_t at_ms, uint64_t now_ms)
+{
+    return at_ms <= now_ms + AHEAD_MS;
+}
+
+static bool is_sane_peer(const struct shm_peer *p, uint64_t now_ms)
+{
+    const struct peer_rules *rules = &p->rules;
+    return p->group <= PEER_GROUPS && strnlen(p->name, sizeof p->name) < sizeof p->name && p->name[0] &&
+           rules->weight > 0 && rules->weight < RULES_MAX && rules->max_fails >= 0 && p->fails >= 0 &&
+           is_flag(&rules->backup) && is_flag(&rules->down) && is_flag(&rules->checked) &&
+           is_flag(&rules->mandatory) && (unsigned)p->health <= PEER_UNHEALTHY &&
+           is_time(p->touched_ms, now_ms) && is_time(p->failed_ms, now_ms) &&
+           is_time(p->checked_ms, now_ms) && is_time(p->up_since_ms, now_ms) && p->current < INT32_MAX &&
+           p->current > INT32_MIN;
+}
+
+static bool is_sane_group(const struct shm_group *g, uint64_t now_ms)
+{
+    return g->used <= 1 && strnlen(g->name, sizeof g->name) < sizeof g->name &&
+           is_time(g->touched_ms, now_ms) && (!g->used || g->name[0]);
+}
+
+bool peer_is_sane(const struct shm *shm, uint64_t now_ms)
+{
+    const struct peer_region *r = shm->peers;
+    if (r->peers_used > PEERS)
+        return false;
+    for (int i = 0; i < PEER_GROUPS; i++)
+        if (!is_sane_group(&r->groups[i], now_ms))
+            return false;
+    for (uint32_t i = 0; i < peers_used(r); i++)
+        if (r->peers[i].group && !is_sane_peer(&r->peers[i], now_ms))
+            return false;
+    return true;
+}
+
+void peer_begin_anew(struct shm *shm)
+{
+    struct peer_region *r = shm->peers;
+    uint32_t used = peers_used(r);
+    shm_lock_know_self();
+    for (int i = 0; i < PEER_GROUPS; i++)
+        memset((char *)&r->groups[i] + sizeof r->groups[i].lock, 0,
+               sizeof r->groups[i] - sizeof r->groups[i].lock);
+    for (uint32_t i = 0; i < used; i++)
+        memset(&r->peers[i], 0, sizeof r->peers[i]);
+    r->peers_used = used;
 }

@@ -88,12 +88,23 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
 struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slice name,
                            const struct peer_rules *rules, uint32_t most, uint64_t now_ms);
 
+/* Puts the names of a group and of one of its peers right again, should they have been overwritten. For who opened them. */
+void peer_assert(struct shm *shm, struct shm_group *group, struct slice group_name, struct shm_peer *peer,
+                 struct slice name, const struct peer_rules *rules);
+
 /* Takes a group's lock, and puts right what a dead holder has left. */
 void peer_lock(struct shm *shm, struct shm_group *group);
 void peer_unlock(struct shm_group *group);
 
 /* Gives back what the dead process of this slot had going on and waited for. */
 void peer_reclaim(struct shm *shm, int slot);
+
+/*
+ * Whether what can be checked without their names is as it should be. And all made anew, empty; whoever uses a group or a peer
+ * says so with peer_assert.
+ */
+bool peer_is_sane(const struct shm *shm, uint64_t now_ms);
+void peer_begin_anew(struct shm *shm);
 
 enum peer_state { PEER_UP, PEER_DOWN, PEER_UNAVAILABLE, PEER_CHECKING, PEER_SICK, PEER_STATES };
 extern const char *const peer_state_names[PEER_STATES]; /* "up", "down", "unavail", "checking", "unhealthy" */

@@ -9,7 +9,8 @@
  * process id; whoever finds it held by a dead process takes it over and makes the derived state anew.
  *
  * A permit that becomes free goes to the waiter of the highest priority that has waited longest, whichever process it
- * belongs to; that process then finds the entry among its changed ones, and is woken by a datagram.
+ * belongs to; that process then finds the entry among its changed ones, and is woken by a datagram. One that does not
+ * take it up in time loses its turn (permit_tend).
  *
  * Ownership: the region belongs to struct shm. A permit_user is a process's own.
  * Threads and processes: a permit_user by one thread at a time; the region by all processes at any time.
@@ -21,7 +22,12 @@
 #include "base/codel.h"
 #include "shm/shm.h"
 
-enum { PERMIT_ZONES = 64, PERMIT_NAME_BYTES = 32, PERMIT_URI_BYTES = 64, PERMIT_METHOD_BYTES = 13 };
+enum {
+    PERMIT_ZONES = SHM_ZONES,
+    PERMIT_NAME_BYTES = SHM_ZONE_NAME_BYTES,
+    PERMIT_URI_BYTES = 64,
+    PERMIT_METHOD_BYTES = 13
+};
 
 enum permit_policy { PERMIT_FIXED, PERMIT_CODEL, PERMIT_GRADIENT };
 enum permit_priority { PERMIT_HIGH, PERMIT_NORMAL, PERMIT_LOW, PERMIT_PRIORITIES };
@@ -83,8 +89,7 @@ struct permit_zone {
     struct permit_queue queues[PERMIT_PRIORITIES];
     uint64_t last_ticket;
     struct codel codel;
-    _Alignas(64) char name[PERMIT_NAME_BYTES]; /* "" when unused */
-    struct permit_rules rules;
+    _Alignas(64) struct permit_rules rules;
     struct gradient gradient;
     /* counters */
     _Alignas(64) _Atomic uint64_t admitted;
@@ -98,6 +103,7 @@ enum permit_state {
     PERMIT_HELD,
     PERMIT_QUEUED,
     PERMIT_REFUSED, /* taken out of the queue by another process; its own has not looked yet */
+    PERMIT_GRANTED, /* held, by the doing of another process; its own has not looked yet */
 };
 
 /* What the tag of a permit says. */
@@ -110,17 +116,22 @@ static inline enum permit_state permit_tag_state(uint32_t tag)
 {
     return (enum permit_state)(tag & 255);
 }
+static inline bool permit_tag_is_held(uint32_t tag)
+{
+    return permit_tag_state(tag) == PERMIT_HELD || permit_tag_state(tag) == PERMIT_GRANTED;
+}
 static inline unsigned permit_tag_zone(uint32_t tag)
 {
     return tag >> 8 & 255;
 }
 static inline enum permit_priority permit_tag_priority(uint32_t tag)
 {
-    return (enum permit_priority)(tag >> 16 & 255);
+    uint32_t priority = tag >> 16 & 255;
+    return priority < PERMIT_PRIORITIES ? (enum permit_priority)priority : PERMIT_LOW;
 }
 static inline enum permit_reason permit_tag_reason(uint32_t tag)
 {
-    return (enum permit_reason)(tag >> 24);
+    return tag >> 24 < PERMIT_REASONS ? (enum permit_reason)(tag >> 24) : PERMIT_LIMIT;
 }
 
 /* What the list of requests in flight shows; written before the tag. */
@@ -145,6 +156,7 @@ struct permit_part {
     _Alignas(64) _Atomic uint32_t used; /* permits from this one on have never been used */
     _Atomic uint32_t woken;             /* a datagram is on its way */
     char address[8];                    /* of the process's socket, in the abstract namespace; "" none */
+    _Atomic uint64_t granted_us;        /* since when grants wait for the process to look; 0: none do */
     /* One bit for each permit that another process has granted or refused, and one for each word of such bits. */
     _Atomic uint64_t changed_words[(PERMIT_CHANGED_WORDS + 63) / 64];
     _Atomic uint64_t changed[PERMIT_CHANGED_WORDS];
@@ -159,6 +171,13 @@ struct permit_region {
 static inline struct permit_region *permit_region(const struct shm *shm)
 {
     return shm->permits;
+}
+
+/* How many permits of a part may be in use: a count in the region, so at most what there are. */
+static inline uint32_t permit_part_used(const struct permit_part *part)
+{
+    uint32_t used = atomic_load_explicit(&part->used, memory_order_acquire);
+    return used < SHM_PERMITS_PER_SLOT ? used : SHM_PERMITS_PER_SLOT;
 }
 
 /* --- for the master --- */
@@ -176,11 +195,19 @@ void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *
 /* Gives back all that the process of this slot held or waited for. It is dead. */
 void permit_reclaim(struct shm *shm, int slot);
 
+/*
+ * Whether the zones are under the rules that they were given, with limits that these allow: what no worker changes unless it
+ * writes where it must not. And all zones made anew, empty; those of living processes who held or waited find that out.
+ */
+bool permit_is_sane(const struct shm *shm);
+void permit_begin_anew(struct shm *shm);
+
 /* --- for a worker --- */
 
 struct permit_user {
     struct shm *shm;
     int slot;
+    char address[8]; /* of the socket */
     int socket;      /* readable when others have changed permits of this process; see permit_heard */
     uint32_t *spare; /* free permits: a stack, so that few pages are touched */
     uint32_t spare_count;
@@ -188,6 +215,9 @@ struct permit_user {
 
 /* Begins to use a slot's part, which is empty. False with errno. */
 bool permit_open(struct permit_user *u, struct shm *shm, int slot);
+
+/* The address of the user's socket stands in its part again, should it have been overwritten. */
+void permit_show_address(const struct permit_user *u);
 void permit_close(struct permit_user *u);
 
 enum permit_result { PERMIT_GO, PERMIT_WAIT, PERMIT_NO };
@@ -228,6 +258,14 @@ bool permit_any_changed(const struct permit_user *u);
 
 /* Makes the process of another slot look, as if its permits had changed. */
 void permit_poke(struct permit_user *u, int slot);
+
+/*
+ * For a process that waits in the zone, every now and then: permits that were given to a process which has not taken them up
+ * for PERMIT_UPTAKE_US (it is stopped, or its loop hangs) go to the next in line, and so do those that are free. Waiters of
+ * such a process are passed over until it looks again.
+ */
+enum { PERMIT_UPTAKE_US = 100000 };
+void permit_tend(struct permit_user *u, unsigned zone, uint64_t now_us);
 
 /* Empties the socket; before permit_next_changed. */
 void permit_heard(struct permit_user *u);

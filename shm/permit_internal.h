@@ -7,6 +7,8 @@
 #include "shm/lock.h"
 #include "shm/permit.h"
 
+#include <stddef.h>
+
 enum { PERMIT_NONE = 0 }; /* the reference to no permit */
 
 static inline uint32_t permit_reference(int slot, uint32_t index)
@@ -17,8 +19,11 @@ static inline int permit_slot_of(uint32_t reference)
 {
     return (int)((reference - 1) / SHM_PERMITS_PER_SLOT);
 }
+/* NULL: a reference to nothing, or one that cannot be. */
 static inline struct permit *permit_of(struct permit_region *r, uint32_t reference)
 {
+    if (reference - 1 >= (uint32_t)SHM_SLOTS * SHM_PERMITS_PER_SLOT)
+        return NULL;
     return &r->parts[permit_slot_of(reference)].permits[(reference - 1) % SHM_PERMITS_PER_SLOT];
 }
 
@@ -43,10 +48,14 @@ static inline void permit_count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* Processes that have something to look at, to be woken once the lock is given up. */
-enum { PERMIT_CALLS_MAX = 32 };
+/*
+ * Processes that have something to look at, to be woken once the lock is given up; and what one call may still do, so that
+ * links that somebody has bent do not keep it for ever.
+ */
+enum { PERMIT_CALLS_MAX = 32, PERMIT_STEPS_MAX = SHM_SLOTS * SHM_PERMITS_PER_SLOT };
 struct permit_calls {
     int self; /* the caller's own slot, which looks by itself; -1: none */
+    int steps;
     int count;
     int slots[PERMIT_CALLS_MAX];
 };
@@ -54,13 +63,13 @@ struct permit_calls {
 /* --- permit_repair.c --- */
 
 /* Makes counts and queues anew from the tags. Tags of dead_slot (-1: none) become free first. Lock held. */
-void permit_repair(struct permit_region *r, unsigned zone, int dead_slot);
+void permit_repair(const struct shm *shm, unsigned zone, int dead_slot);
 
 /* Takes the lock; makes the zone's derived state anew if its holder had died. */
-static inline void permit_lock(struct permit_region *r, unsigned zone)
+static inline void permit_lock(const struct shm *shm, unsigned zone)
 {
-    if (shm_lock(&r->zones[zone].lock))
-        permit_repair(r, zone, -1);
+    if (shm_lock(&shm->permits->zones[zone].lock))
+        permit_repair(shm, zone, -1);
 }
 static inline void permit_unlock(struct permit_zone *z)
 {
@@ -73,18 +82,45 @@ static inline void permit_unlock(struct permit_zone *z)
 uint32_t permit_take_spare(struct permit_user *u);
 void permit_put_spare(struct permit_user *u, uint32_t permit);
 
-/* Into the queue behind all others of its priority. Lock held. */
+/* --- permit_queue.c. Lock held. --- */
+
+/* Into the queue behind all others of its priority; or in front of them. */
 void permit_enqueue(struct permit_region *r, unsigned zone, uint32_t reference,
                     enum permit_priority priority);
+void permit_enqueue_first(struct permit_region *r, unsigned zone, uint32_t reference,
+                          enum permit_priority priority);
+
+/* Out of it. False: the links are not what they should be; nothing is changed, and permit_repair has to come. */
+bool permit_dequeue(struct permit_region *r, unsigned zone, uint32_t reference);
+
+/* The waiter that this reference names, if it is one of this zone and priority; else NULL. */
+struct permit *permit_waiter(struct permit_region *r, unsigned zone, uint32_t reference,
+                             enum permit_priority priority);
+
+/* --- permit_grant.c --- */
+
+/* Says that a permit has been changed by somebody else than its owner. Lock held; `calls` has room for one more. */
+void permit_mark_changed(struct permit_region *r, uint32_t reference, uint64_t now_us,
+                         struct permit_calls *calls);
+
+/* It is held from now on. Lock held. */
+void permit_admit(struct permit_zone *z, struct permit *p, uint32_t tag, uint64_t now_us);
+
+/* Whether the queue takes one more of this priority: if it is full, by refusing the newest of the lowest one below. Lock held. */
+bool permit_make_room(const struct shm *shm, unsigned zone, enum permit_priority priority, uint64_t now_us,
+                      struct permit_calls *calls);
+
+/* codel: the delay of the oldest waiter is looked at. Lock held. */
+void permit_observe_delay(struct permit_region *r, unsigned zone, uint64_t now_us);
 
 /*
  * Admits waiters while permits are free, and wakes their processes; `self` is the caller's own slot, or -1, and `socket` as for
  * permit_wake. The lock is held, and given up.
  */
-void permit_grant_and_unlock(struct permit_region *r, unsigned zone, uint64_t now_us, int self, int socket);
+void permit_grant_and_unlock(const struct shm *shm, unsigned zone, uint64_t now_us, int self, int socket);
 
 /* permit_wake.c: wakes the processes, from a socket of this kind; -1: from one made for it. No lock held. */
-void permit_wake(struct permit_region *r, int from, const struct permit_calls *calls);
+void permit_wake(const struct shm *shm, int from, const struct permit_calls *calls);
 
 /* --- permit_policy.c --- */
 

@@ -37,6 +37,9 @@ static double median_us(const struct gradient *g)
     while (i < GRADIENT_BUCKETS - 1 && before + g->counts[i] < half)
         before += g->counts[i++];
     double within = g->counts[i] ? (half - before) / g->counts[i] : 0;
+    within = within < 0   ? 0
+             : within > 1 ? 1
+                          : within; /* the counts are shared memory's, and may not add up */
     return FIRST_BUCKET_US * exp2((i + within) / BUCKETS_PER_OCTAVE);
 }
 
@@ -59,7 +62,9 @@ static uint64_t next_window_end(const struct permit_zone *z, uint64_t now_us)
 static void use_limit(struct permit_zone *z, double limit)
 {
     const struct permit_rules *rules = &z->rules;
-    limit = limit < rules->min ? rules->min : limit > rules->max ? rules->max : limit;
+    limit = !(limit >= rules->min) ? rules->min
+            : limit > rules->max   ? rules->max
+                                   : limit; /* not a number: min */
     z->gradient.exact_limit = limit;
     permit_set(&z->limit, (uint32_t)limit);
 }

@@ -1,51 +1,51 @@
 /*
  * shm/permit_repair.c - making a zone's counts and queues anew from the tags of its permits, and taking back what a dead
  * process held.
+ *
+ * The tags are any process's to write, so each is read once and checked; the order of waiters is found in private memory.
  */
 #include "shm/permit_internal.h"
 
 #include "base/clock.h"
 
-/* Waiters linked by `newer`, in the order of their tickets. Merges two such lists. */
-static uint32_t merge(struct permit_region *r, uint32_t a, uint32_t b)
+#include <stdlib.h>
+#include <string.h>
+
+struct waiter {
+    uint64_t ticket;
+    uint32_t reference;
+    enum permit_priority priority;
+};
+
+struct waiters {
+    struct waiter *items;
+    size_t count, room;
+};
+
+static bool add_waiter(struct waiters *w, struct waiter waiter)
 {
-    uint32_t first = PERMIT_NONE, *end = &first;
-    while (a && b) {
-        uint32_t *lesser = permit_of(r, a)->ticket < permit_of(r, b)->ticket ? &a : &b;
-        *end = *lesser;
-        end = &permit_of(r, *lesser)->newer;
-        *lesser = *end;
+    if (w->count == w->room) {
+        size_t room = w->room ? w->room * 2 : 64;
+        struct waiter *items = reallocarray(w->items, room, sizeof *items);
+        if (!items)
+            return false;
+        w->items = items;
+        w->room = room;
     }
-    *end = a ? a : b;
-    return first;
+    w->items[w->count++] = waiter;
+    return true;
 }
 
-/* A merge sort without memory of its own: runs[i] is empty or holds 2^i waiters. */
-enum { RUNS = 32 };
-
-static void add_to_runs(struct permit_region *r, uint32_t runs[RUNS], uint32_t reference)
+static int by_ticket(const void *a, const void *b)
 {
-    int i = 0;
-    permit_of(r, reference)->newer = PERMIT_NONE;
-    for (; runs[i]; i++) {
-        reference = merge(r, runs[i], reference);
-        runs[i] = PERMIT_NONE;
-    }
-    runs[i] = reference;
-}
-
-static uint32_t sorted(struct permit_region *r, const uint32_t runs[RUNS])
-{
-    uint32_t all = PERMIT_NONE;
-    for (int i = 0; i < RUNS; i++)
-        all = merge(r, all, runs[i]);
-    return all;
+    const struct waiter *x = a, *y = b;
+    return x->ticket < y->ticket ? -1 : x->ticket > y->ticket;
 }
 
 /* What a dead process leaves behind. Returns the tag that the permit has now. */
 static uint32_t take_back(struct permit_zone *z, struct permit *p, uint32_t tag)
 {
-    if (permit_tag_state(tag) == PERMIT_HELD)
+    if (permit_tag_is_held(tag))
         permit_count(&z->reclaimed);
     else if (permit_tag_state(tag) == PERMIT_QUEUED)
         permit_count(&z->rejected[PERMIT_CLIENT_GONE]);
@@ -53,11 +53,24 @@ static uint32_t take_back(struct permit_zone *z, struct permit *p, uint32_t tag)
     return PERMIT_FREE;
 }
 
-/* Returns how many permits of this part are held; adds its waiters to `runs`. */
-static uint32_t scan_part(struct permit_region *r, unsigned zone, int slot, bool dead, uint32_t runs[RUNS])
+/* Without memory for one more waiter it is refused, as by a queue that is full. */
+static void note_waiter(struct permit_region *r, unsigned zone, uint32_t reference, uint32_t tag,
+                        struct waiters *waiters)
+{
+    struct permit *p = permit_of(r, reference);
+    struct waiter waiter = {p->ticket, reference, permit_tag_priority(tag)};
+    if (add_waiter(waiters, waiter))
+        return;
+    permit_set_tag(p, permit_tag(PERMIT_REFUSED, zone, waiter.priority, PERMIT_QUEUE_FULL));
+    permit_count(&r->zones[zone].rejected[PERMIT_QUEUE_FULL]);
+}
+
+/* Returns how many permits of this part are held; adds its waiters. */
+static uint32_t scan_part(struct permit_region *r, unsigned zone, int slot, bool dead,
+                          struct waiters *waiters)
 {
     struct permit_part *part = &r->parts[slot];
-    uint32_t held = 0, used = atomic_load_explicit(&part->used, memory_order_acquire);
+    uint32_t held = 0, used = permit_part_used(part);
     for (uint32_t i = 0; i < used; i++) {
         struct permit *p = &part->permits[i];
         uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
@@ -65,47 +78,98 @@ static uint32_t scan_part(struct permit_region *r, unsigned zone, int slot, bool
             continue;
         if (dead)
             tag = take_back(&r->zones[zone], p, tag);
-        held += permit_tag_state(tag) == PERMIT_HELD;
+        held += permit_tag_is_held(tag);
         if (permit_tag_state(tag) == PERMIT_QUEUED)
-            add_to_runs(r, runs, permit_reference(slot, i));
+            note_waiter(r, zone, permit_reference(slot, i), tag, waiters);
     }
     return held;
 }
 
-void permit_repair(struct permit_region *r, unsigned zone, int dead_slot)
+void permit_repair(const struct shm *shm, unsigned zone, int dead_slot)
 {
+    struct permit_region *r = shm->permits;
     struct permit_zone *z = &r->zones[zone];
-    uint32_t runs[RUNS] = {0}, held = 0;
-    for (int slot = 0; slot < SHM_SLOTS; slot++)
-        held += scan_part(r, zone, slot, slot == dead_slot, runs);
+    struct waiters waiters = {0};
+    uint32_t held = 0;
+    for (int slot = 0; slot < shm_slots_used(shm); slot++)
+        held += scan_part(r, zone, slot, slot == dead_slot, &waiters);
     permit_set(&z->held, held);
     permit_set(&z->queued, 0);
     for (int i = 0; i < PERMIT_PRIORITIES; i++) {
         z->queues[i] = (struct permit_queue){0};
         permit_set(&z->waiting[i], 0);
     }
-    for (uint32_t waiter = sorted(r, runs), next; waiter; waiter = next) {
-        struct permit *p = permit_of(r, waiter);
-        next = p->newer;
-        if (p->ticket > z->last_ticket)
-            z->last_ticket = p->ticket;
-        permit_enqueue(r, zone, waiter, permit_tag_priority(p->tag));
+    if (waiters.count)
+        qsort(waiters.items, waiters.count, sizeof *waiters.items, by_ticket);
+    for (size_t i = 0; i < waiters.count; i++) {
+        if (waiters.items[i].ticket > z->last_ticket)
+            z->last_ticket = waiters.items[i].ticket;
+        permit_enqueue(r, zone, waiters.items[i].reference, waiters.items[i].priority);
     }
+    free(waiters.items);
 }
 
 void permit_reclaim(struct shm *shm, int slot)
 {
-    struct permit_region *r = permit_region(shm);
+    struct permit_region *r = shm->permits;
     struct permit_part *part = &r->parts[slot];
-    if (permit_get(&part->used) == 0)
-        return;
     shm_lock_know_self();
     part->address[0] = '\0';
+    atomic_store(&part->granted_us, 0);
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
-        if (r->zones[zone].name[0] == '\0')
+        if (shm->permit_names[zone][0] == '\0')
             continue;
-        permit_lock(r, zone);
-        permit_repair(r, zone, slot);
-        permit_grant_and_unlock(r, zone, clock_mono_us(), -1, -1);
+        permit_lock(shm, zone);
+        permit_repair(shm, zone, slot);
+        permit_grant_and_unlock(shm, zone, clock_mono_us(), -1, -1);
+    }
+    /* What is left has no zone: nobody but the dead process can have written it. */
+    for (uint32_t i = 0; i < permit_part_used(part); i++)
+        permit_set_tag(&part->permits[i], PERMIT_FREE);
+}
+
+/* --- what somebody has overwritten --- */
+
+static bool zone_is_sane(const struct permit_zone *z, const struct permit_rules *rules)
+{
+    uint32_t limit = permit_get(&z->limit);
+    bool follows = rules->policy == PERMIT_GRADIENT;
+    return memcmp(&z->rules, rules, sizeof *rules) == 0 && permit_get(&z->queue_limit) == rules->queue &&
+           (follows ? limit >= rules->min && limit <= rules->max : limit == rules->limit);
+}
+
+bool permit_is_sane(const struct shm *shm)
+{
+    for (int slot = 0; slot < shm_slots_used(shm); slot++)
+        if (permit_get(&shm->permits->parts[slot].used) > SHM_PERMITS_PER_SLOT)
+            return false;
+    for (unsigned zone = 0; zone < PERMIT_ZONES; zone++)
+        if (shm->permit_names[zone][0] && !zone_is_sane(&shm->permits->zones[zone], &shm->permit_rules[zone]))
+            return false;
+    return true;
+}
+
+static void empty_part(struct permit_part *part)
+{
+    uint32_t used = permit_part_used(part);
+    for (uint32_t i = 0; i < used; i++)
+        permit_set_tag(&part->permits[i], PERMIT_FREE);
+    permit_set(&part->used, used);
+    permit_set(&part->woken, 0);
+    atomic_store(&part->granted_us, 0);
+    memset(part->changed_words, 0, sizeof part->changed_words);
+    memset(part->changed, 0, sizeof part->changed);
+}
+
+void permit_begin_anew(struct shm *shm)
+{
+    shm_lock_know_self();
+    for (int slot = 0; slot < shm_slots_used(shm); slot++)
+        empty_part(&shm->permits->parts[slot]);
+    for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
+        struct permit_zone *z = &shm->permits->zones[zone];
+        memset((char *)z + sizeof z->lock, 0, sizeof *z - sizeof z->lock);
+        if (shm->permit_names[zone][0])
+            permit_zone_set(shm, zone, &shm->permit_rules[zone]);
     }
 }

@@ -52,13 +52,17 @@ static void wake_one(struct permit_part *part, int from)
         atomic_store(&part->woken, 0);
 }
 
-void permit_wake(struct permit_region *r, int from, const struct permit_calls *calls)
+void permit_wake(const struct shm *shm, int from, const struct permit_calls *calls)
 {
     if (calls->count == 0)
         return;
+    for (int i = 0; shm->wake && i < calls->count; i++)
+        shm->wake(shm->wake_with, calls->slots[i]);
+    if (shm->wake)
+        return; /* the addresses are the workers' to write: the master sends nothing there */
     int own = from < 0 ? new_socket() : -1, fd = from < 0 ? own : from;
     for (int i = 0; i < calls->count && fd >= 0; i++)
-        wake_one(&r->parts[calls->slots[i]], fd);
+        wake_one(&shm->permits->parts[calls->slots[i]], fd);
     if (own >= 0)
         close(own);
 }
@@ -68,20 +72,31 @@ void permit_poke(struct permit_user *u, int slot)
     wake_one(&permit_region(u->shm)->parts[slot], u->socket);
 }
 
+void permit_show_address(const struct permit_user *u)
+{
+    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    if (memcmp(part->address, u->address, sizeof part->address) != 0)
+        memcpy(part->address, u->address, sizeof part->address);
+}
+
 bool permit_open(struct permit_user *u, struct shm *shm, int slot)
 {
     struct permit_part *part = &permit_region(shm)->parts[slot];
     shm_lock_know_self();
+    shm->slots_known = 0;
+    shm->wake = NULL;
+    shm_note_slot(shm, slot);
     *u = (struct permit_user){.shm = shm, .slot = slot, .socket = -1};
     u->spare = malloc(SHM_PERMITS_PER_SLOT * sizeof *u->spare);
     if (!u->spare)
         return false;
-    u->socket = open_socket(part->address);
+    u->socket = open_socket(u->address);
     if (u->socket < 0) {
         free(u->spare);
         return false;
     }
-    for (uint32_t used = permit_get(&part->used); used > 0; used--)
+    permit_show_address(u);
+    for (uint32_t used = permit_part_used(part); used > 0; used--)
         u->spare[u->spare_count++] = used - 1; /* an earlier process had them */
     atomic_store(&part->woken, 0);
     return true;
@@ -99,6 +114,7 @@ void permit_heard(struct permit_user *u)
     for (int i = 0; i < HEARD_MAX && recv(u->socket, bytes, sizeof bytes, 0) >= 0; i++) {
     }
     atomic_store(&permit_region(u->shm)->parts[u->slot].woken, 0);
+    atomic_store(&permit_region(u->shm)->parts[u->slot].granted_us, 0);
     atomic_thread_fence(memory_order_seq_cst); /* before the looks at what has changed */
 }
 

@@ -8,45 +8,73 @@
 #include "shm/peer.h"
 #include "shm/permit.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define PERMITS_AT ((sizeof(struct shm) + 63) / 64 * 64)
-#define KEYED_AT (PERMITS_AT + (sizeof(struct permit_region) + 63) / 64 * 64)
-#define PEERS_AT (KEYED_AT + (sizeof(struct keyed_region) + 63) / 64 * 64)
+#define ALIGNED(bytes) (((bytes) + 63) / 64 * 64)
+#define SLOTS_AT ALIGNED(sizeof(struct shm_head))
+#define PERMITS_AT (SLOTS_AT + SHM_SLOTS * sizeof(struct shm_slot))
+#define PEERS_AT (PERMITS_AT + ALIGNED(sizeof(struct permit_region)))
 #define TOTAL_BYTES (PEERS_AT + sizeof(struct peer_region))
 
 struct shm *shm_create(void)
 {
+    struct shm *shm = calloc(1, sizeof *shm);
+    struct keyed_zone *keyed = calloc(SHM_ZONES, sizeof *keyed);
+    struct permit_rules *rules = calloc(SHM_ZONES, sizeof *rules);
     /* Only what is touched costs memory, and that is little: so none is reserved. */
-    struct shm *shm =
+    char *at =
         mmap(NULL, TOTAL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (shm == MAP_FAILED)
+    if (!shm || !keyed || !rules || at == MAP_FAILED) {
+        free(shm);
+        free(keyed);
+        free(rules);
+        if (at != MAP_FAILED)
+            munmap(at, TOTAL_BYTES);
+        errno = ENOMEM;
         return NULL;
-    shm->permits = (struct permit_region *)(void *)((char *)shm + PERMITS_AT);
-    shm->keyed = (struct keyed_region *)(void *)((char *)shm + KEYED_AT);
-    shm->peers = (struct peer_region *)(void *)((char *)shm + PEERS_AT);
-    shm->layout_version = SHM_LAYOUT_VERSION;
-    shm->slot_count = SHM_SLOTS;
+    }
+    shm->head = (struct shm_head *)(void *)at;
+    shm->slots = (struct shm_slot *)(void *)(at + SLOTS_AT);
+    shm->permits = (struct permit_region *)(void *)(at + PERMITS_AT);
+    shm->peers = (struct peer_region *)(void *)(at + PEERS_AT);
+    shm->keyed = keyed;
+    shm->permit_rules = rules;
+    shm->head->layout_version = SHM_LAYOUT_VERSION;
     shm->start_mono_ms = clock_mono_ms();
     shm->start_wall_ms = clock_wall_ms();
-    shm->generation = 1;
-    shm->reload.last_ok = 1;
+    shm->head->generation = 1;
+    shm->head->reload.last_ok = 1;
     return shm;
 }
 
 void shm_destroy(struct shm *shm)
 {
-    if (shm)
-        munmap(shm, TOTAL_BYTES);
+    if (!shm)
+        return;
+    munmap(shm->head, TOTAL_BYTES);
+    free(shm->keyed);
+    free(shm->permit_rules);
+    free(shm);
 }
 
-int shm_find_free_slot(const struct shm *shm)
+void shm_note_slot(struct shm *shm, int slot)
 {
-    for (int i = 0; i < SHM_SLOTS; i++)
-        if (shm->slots[i].state == SHM_SLOT_FREE)
-            return i;
-    return -1;
+    uint32_t wanted = (uint32_t)slot + 1, used = atomic_load(&shm->head->slots_used);
+    while (used < wanted && !atomic_compare_exchange_weak(&shm->head->slots_used, &used, wanted)) {
+    }
+    if (shm->slots_known && shm->slots_known <= slot)
+        shm->slots_known = slot + 1;
+}
+
+int shm_slots_used(const struct shm *shm)
+{
+    if (shm->slots_known)
+        return shm->slots_known;
+    uint32_t used = atomic_load_explicit(&shm->head->slots_used, memory_order_relaxed);
+    return used < SHM_SLOTS ? (int)used : SHM_SLOTS;
 }
 
 void shm_slot_clear_gauges(struct shm_slot *slot)

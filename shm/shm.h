@@ -3,6 +3,10 @@
  * counters for each worker.
  *
  * Layout: docs/shared-memory.md draws it; SHM_LAYOUT_VERSION changes with it.
+ * Trust: workers can write all of the region, and one that has been taken over may write anything. So the region holds
+ *            counts, tags, links and texts only. Pointers, sizes and the tables of zones are in struct shm, which is private
+ *            to each process (the master's, as it was at the fork). Who reads an index or a length in the region
+ *            checks it against that before using it; loops over links have a bound of their own.
  * Ownership: mapped by the master before the first fork, inherited by the workers, gone with the last process.
  * Threads and processes: the header is written by the master alone, a slot's counters by its worker alone (and, once
  *            that is dead, by the master, which sets the gauges to zero). Everything is atomic; readers take no lock.
@@ -17,7 +21,7 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 4,
+    SHM_LAYOUT_VERSION = 5,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
@@ -78,29 +82,46 @@ struct shm_reload {
 
 enum { SHM_RELOAD_NONE, SHM_RELOAD_IN_PLACE, SHM_RELOAD_RESPAWN };
 
-struct permit_region;
-struct keyed_region;
-struct peer_region;
-
-struct shm {
+/* In front of the slots. */
+struct shm_head {
     uint32_t layout_version;
-    uint32_t slot_count;
-    uint64_t start_mono_ms, start_wall_ms;
+    _Atomic uint32_t slots_used; /* slots from this one on have never been used */
     _Atomic uint64_t generation; /* of the configuration in force, from 1 */
     struct shm_reload reload;
     _Atomic uint64_t restarts_by_exit, restarts_by_signal;
-    struct permit_region *permits; /* behind the slots: shm/permit.h */
-    struct keyed_region *keyed;    /* and behind those: shm/keyed.h */
-    struct peer_region *peers;     /* and last: shm/peer.h */
-    struct shm_slot slots[SHM_SLOTS];
+};
+
+struct permit_region;
+struct permit_rules;
+struct keyed_zone;
+struct peer_region;
+
+enum { SHM_ZONES = 64, SHM_ZONE_NAME_BYTES = 32 };
+
+/* Where everything is: private memory. */
+struct shm {
+    uint64_t start_mono_ms, start_wall_ms;
+    struct shm_head *head;
+    struct shm_slot *slots;                            /* SHM_SLOTS of them */
+    struct permit_region *permits;                     /* shm/permit.h */
+    struct peer_region *peers;                         /* shm/peer.h */
+    char permit_names[SHM_ZONES][SHM_ZONE_NAME_BYTES]; /* of the zones of permits; "" when unused */
+    struct permit_rules *permit_rules;                 /* as the zones were given them last: SHM_ZONES */
+    struct keyed_zone *keyed;           /* SHM_ZONES of them, each with a mapping of its own: shm/keyed.h */
+    int slots_known;                    /* the master's own count of used slots; 0: in a worker */
+    void (*wake)(void *with, int slot); /* the master's way to make a worker look; NULL: a datagram */
+    void *wake_with;
 };
 
 /* Maps a zeroed region. NULL with errno when there is no memory. */
 struct shm *shm_create(void);
 void shm_destroy(struct shm *shm);
 
-/* A free slot's index, used ones first so that few pages are touched; -1 when all are taken. Master only. */
-int shm_find_free_slot(const struct shm *shm);
+/* A worker is about to use this slot. By the master, or by the worker itself. */
+void shm_note_slot(struct shm *shm, int slot);
+
+/* Slots that any worker may have used: all from here on are empty. At most SHM_SLOTS. */
+int shm_slots_used(const struct shm *shm);
 
 /* What the master does about a dead worker's slot: gauges to zero, CPU time kept. */
 void shm_slot_clear_gauges(struct shm_slot *slot);

@@ -14,13 +14,20 @@
 
 enum { IDLE_LOOKED_AT = 64 };
 
+/* The worker's own number is the true one: what stands in shared memory others can write. */
+static void show_count(struct worker *w, unsigned state, int by)
+{
+    w->shown[state] += (unsigned)by;
+    counter_set(&w->slot->connection_states[state], w->shown[state]);
+}
+
 void connection_show(struct connection *c, enum shm_connection_state state)
 {
-    struct shm_slot *slot = connection_worker(c)->slot;
+    struct worker *w = connection_worker(c);
     if (c->shown_state == state)
         return;
-    counter_add(&slot->connection_states[c->shown_state], (uint64_t)-1);
-    counter_add(&slot->connection_states[state], 1);
+    show_count(w, c->shown_state, -1);
+    show_count(w, state, 1);
     c->shown_state = (uint8_t)state;
 }
 
@@ -71,9 +78,9 @@ void connection_new(struct listener *l, int fd, const struct sockaddr_storage *p
     list_push_back(&w->busy, &c->link);
     w->connections++;
     counter_add(&w->slot->handled, 1);
-    counter_add(&w->slot->connections, 1);
+    counter_set(&w->slot->connections, w->connections);
     c->shown_state = SHM_CONNECTION_READING;
-    counter_add(&w->slot->connection_states[SHM_CONNECTION_READING], 1);
+    show_count(w, SHM_CONNECTION_READING, 1);
     ev_io_init(&c->io, connection_on_event, fd, EV_READ);
     ev_io_start(w->loop, &c->io);
     connection_set_timer(c, connection_settings(c)->client_header_timeout_ms);
@@ -115,8 +122,7 @@ void connection_close(struct connection *c)
         limit_client_gone(c);
     if (c->ex)
         request_gone(c);
-    counter_add(&w->slot->connections, (uint64_t)-1);
-    counter_add(&w->slot->connection_states[c->shown_state], (uint64_t)-1);
+    show_count(w, c->shown_state, -1);
     ev_io_stop(w->loop, &c->io);
     wheel_clear(&c->timer);
     list_remove(&c->link);
@@ -126,7 +132,7 @@ void connection_close(struct connection *c)
     if (c->in_drive)
         w->output.start = w->output.end = 0; /* it was this connection's */
     close(c->io.fd);
-    w->connections--;
+    counter_set(&w->slot->connections, --w->connections);
     if (!c->in_drive)
         free(c);
 }

@@ -116,6 +116,8 @@ struct worker {
     struct list_node orphans;    /* jobs that run on though nobody waits for them */
     uint64_t streamed_bytes;     /* of the connection being driven, in this turn */
     unsigned connections;
+    unsigned shown[SHM_CONNECTION_STATES]; /* connections by state: as the slot shows them */
+    unsigned in_flight;                    /* requests */
     uint64_t next_connection_id;
     unsigned jobs; /* given to a pool and not yet ended */
     struct worker_pool pools[POOLS_MAX];

@@ -318,20 +318,30 @@ static void on_datagram(struct ev_loop *loop, ev_io *io, int events)
     proxy_settle_queues(w);
 }
 
-/* A change is seen here even where nobody could say it, because who made it died in between. */
+/*
+ * A change is seen here even where nobody could say it, because who made it died in between; and what was given to a process
+ * that does not take it up goes on to others.
+ */
 static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct worker *w = timer->data;
     (void)loop;
     (void)events;
+    uint64_t zones = 0;
     for (uint32_t i = 0; i < SHM_PERMITS_PER_SLOT && w->waiters > 0; i++) {
         struct connection *c = w->waiting[i];
         enum permit_reason why = PERMIT_LIMIT;
         enum permit_result result = c ? permit_look(&w->permits, i, &why) : PERMIT_WAIT;
-        if (result != PERMIT_WAIT)
+        if (c && result == PERMIT_WAIT)
+            zones |= 1ull << zone_index(current(c));
+        else if (c)
             settle(c, result, why);
     }
     permit_heard(&w->permits);
+    for (unsigned zone = 0; zones; zone++, zones >>= 1)
+        if (zones & 1)
+            permit_tend(&w->permits, zone, clock_fast_us());
+    limit_settle(w);
 }
 
 bool limit_open(struct worker *w)

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/version.h"
+#include "shm/lock.h"
+#include "shm/reclaim.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -141,6 +143,10 @@ void worker_publish_figures(struct worker *w)
     counter_set(&w->slot->memory_resident_bytes, memory.resident_bytes);
     counter_set(&w->slot->cpu_us, cpu_us_of_self());
     counter_set(&w->slot->heartbeat_ms, w->now_ms);
+    counter_set(&w->slot->connections, w->connections);
+    counter_set(&w->slot->in_flight, w->in_flight);
+    for (int i = 0; i < SHM_CONNECTION_STATES; i++)
+        counter_set(&w->slot->connection_states[i], w->shown[i]);
 }
 
 /* Once a second. A worker that has become quiet after a burst gives the burst's memory back. */
@@ -160,6 +166,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
         w->busy_since_purge = 0;
     }
     requests_before = requests;
+    shm_look_after(&w->permits);
     limit_log_silent(w);
     upstream_look_after(w);
     proxy_settle_queues(w);
@@ -234,7 +241,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
 
 static void reply(struct worker *w, int kind, uint64_t generation)
 {
-    struct worker_message m = {kind, generation};
+    struct worker_message m = {.kind = kind, .generation = generation};
     if (w->options->channel >= 0 && send(w->options->channel, &m, sizeof m, MSG_NOSIGNAL) < 0)
         log_errno(LOG_LEVEL_ALERT, errno, "send() to the master failed");
 }
@@ -286,10 +293,33 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
         take_time(w);
         start_drain(w);
     }
-    if (n != (int)sizeof m || m.kind != WORKER_RELOAD || fd < 0)
+    if (n == (int)sizeof m && m.kind == WORKER_LOOK)
+        limit_settle(w);
+    if (n != (int)sizeof m || m.kind != WORKER_RELOAD || fd < 0) {
+        if (fd >= 0)
+            close(fd);
         return;
+    }
     reply(w, take_over(w, fd) ? WORKER_RELOADED : WORKER_RELOAD_FAILED, m.generation);
     close(fd);
+}
+
+/* --- locks that somebody does not give up --- */
+
+static int master_channel = -1;
+
+/* The master ends the holder, if it is a worker of its own; else nobody has the lock. */
+static void on_lock_stuck(uint32_t holder)
+{
+    struct worker_message m = {.kind = WORKER_LOCK_STUCK, .pid = holder};
+    if (send(master_channel, &m, sizeof m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "send() to the master failed");
+}
+
+static void watch_locks(const struct worker *w)
+{
+    master_channel = w->options->channel;
+    shm_lock_on_stuck(master_channel >= 0 ? on_lock_stuck : NULL);
 }
 
 /* --- the beginning --- */
@@ -355,6 +385,7 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     }
     file_cache_init(&w->files);
     variables_open(w->shm);
+    watch_locks(w);
     take_time(w);
     watch_time(w);
     return offload_open_pools(w) && limit_open(w) && upstream_open_all(w) && resolve_open(w) &&

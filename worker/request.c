@@ -34,7 +34,7 @@ static struct http_exchange *begin(struct connection *c)
     c->location = c->listener->listen->default_server->top;
     ex->pipelined = buf_len(&w->output) > 0;
     ex->body_whole = true;
-    counter_add(&w->slot->in_flight, 1);
+    counter_set(&w->slot->in_flight, ++w->in_flight);
     connection_show(c, SHM_CONNECTION_WRITING);
     return ex;
 }
@@ -390,7 +390,7 @@ static void conclude(struct connection *c)
     struct worker *w = connection_worker(c);
     struct http_exchange *ex = c->ex;
     unsigned status = (unsigned)ex->res.status;
-    counter_add(&w->slot->in_flight, (uint64_t)-1);
+    counter_set(&w->slot->in_flight, --w->in_flight);
     counter_add(&w->slot->requests, 1);
     if (status < SHM_CODES)
         counter_add(&w->slot->codes[status], 1);

@@ -224,7 +224,8 @@ static struct upstream *new_named(struct worker *w, struct slice host)
     u->next = w->site->upstreams;
     w->site->upstreams = u;
     resolver.named++;
-    u->group = peer_group_open(w->shm, named_group, w->now_ms);
+    u->group_name = named_group;
+    u->group = peer_group_open(w->shm, u->group_name, w->now_ms);
     return u;
 }
 

@@ -61,6 +61,7 @@ struct peer {
     struct net_address address;
     const char *text;
     struct shm_peer *shared;
+    char *name; /* among all peers of the group */
     struct upstream_server *server;
     struct shm_peer *own; /* with no room in shared memory: it is only this worker's */
     unsigned refs;        /* connections, and the upstream while it lists the peer */
@@ -91,6 +92,7 @@ struct upstream {
     struct upstream_server *servers;
     int server_count;
     struct shm_group *group;
+    struct slice group_name;
     struct peer **peers; /* worker/upstream.c, from malloc */
     int peer_count;
     const struct http_template *hash_key;

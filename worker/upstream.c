@@ -22,6 +22,7 @@ void peer_release(struct peer *peer)
     if (--peer->refs > 0)
         return;
     free((char *)(uintptr_t)peer->text);
+    free(peer->name);
     free(peer->own);
     free(peer);
 }
@@ -96,7 +97,9 @@ static struct peer *new_peer(struct worker *w, struct upstream *u, struct upstre
     if (own_text)
         name_shared(name, s, address, text, place);
     struct shm_peer *shared = own_text ? share(w, u, p, name, rules) : NULL;
-    if (!shared) {
+    if (shared)
+        p->name = strdup(name);
+    if (!shared || !p->name) {
         log_error("no room for server %s of upstream \"%.*s\": there may be %d addresses in all", text,
                   SLICE_ARGS(u->name), PEERS);
         free(own_text);
@@ -198,7 +201,8 @@ bool upstream_set_peers(struct worker *w, struct upstream *u)
 
 bool upstream_open(struct worker *w, struct upstream *u)
 {
-    u->group = peer_group_open(w->shm, u->name, w->now_ms);
+    u->group_name = u->name;
+    u->group = peer_group_open(w->shm, u->group_name, w->now_ms);
     if (!u->group)
         log_emerg(
             "no room for upstream \"%.*s\": there may be %d upstreams in all, those that old workers still "
@@ -372,8 +376,13 @@ void upstream_look_after(struct worker *w)
     for (struct upstream *u = w->site->upstreams; u; u = u->next) {
         close_idle(w, u);
         counter_set(&u->group->touched_ms, w->now_ms);
-        for (int i = 0; i < u->peer_count; i++)
-            counter_set(&u->peers[i]->shared->touched_ms, w->now_ms);
+        for (int i = 0; i < u->peer_count; i++) {
+            struct peer *p = u->peers[i];
+            struct peer_rules rules = rules_of(u, p->server, u->peer_count);
+            if (!p->own)
+                peer_assert(w->shm, u->group, u->group_name, p->shared, slice_of(p->name), &rules);
+            counter_set(&p->shared->touched_ms, w->now_ms);
+        }
     }
 }
 

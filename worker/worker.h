@@ -16,12 +16,17 @@ enum worker_message_kind {
     WORKER_READY,    /* worker to master: it accepts connections */
     WORKER_RELOAD,   /* master to worker: take over the live values of the configuration in the descriptor */
     WORKER_RELOADED, /* worker to master: done */
-    WORKER_RELOAD_FAILED /* worker to master: it could not */
+    WORKER_RELOAD_FAILED, /* worker to master: it could not */
+    WORKER_LOOK,          /* master to worker: permits of its own have changed */
+    WORKER_LOCK_STUCK /* worker to master: process `pid` holds a lock of the shared memory and does not go on */
 };
 
 struct worker_message {
     int kind;
-    uint64_t generation;
+    union {
+        uint64_t generation;
+        uint64_t pid;
+    };
 };
 
 struct worker_options {

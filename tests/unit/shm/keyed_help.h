@@ -20,17 +20,20 @@ struct survey {
 static inline bool survey_key(struct survey *s, uint32_t cell, char text[KEYED_KEY_MAX])
 {
     const struct keyed_cell *c = keyed_cell_of(s->zone, cell);
+    if (!c)
+        return false;
     size_t len = c->key_len, have = len < KEYED_INLINE_BYTES ? len : KEYED_INLINE_BYTES;
     memcpy(text, c->key, have);
     uint32_t more = c->more;
     while (have < len) {
-        if (more == 0 || more > s->zone->used || keyed_cell_of(s->zone, more)->kind != KEYED_MORE)
+        const struct keyed_cell *rest = more <= s->zone->links->used ? keyed_cell_of(s->zone, more) : NULL;
+        if (!rest || rest->kind != KEYED_MORE)
             return false;
         s->met[more]++;
         size_t n = len - have < KEYED_MORE_BYTES ? len - have : KEYED_MORE_BYTES;
-        memcpy(text + have, keyed_cell_of(s->zone, more)->rest, n);
+        memcpy(text + have, rest->rest, n);
         have += n;
-        more = keyed_cell_of(s->zone, more)->more;
+        more = rest->more;
     }
     return more == 0;
 }
@@ -39,7 +42,7 @@ static inline const char *bucket_fault(struct survey *s, uint32_t cell)
 {
     char text[KEYED_KEY_MAX];
     for (; cell; cell = keyed_cell_of(s->zone, cell)->next) {
-        if (cell > s->zone->used || keyed_cell_of(s->zone, cell)->kind != KEYED_KEY)
+        if (cell > s->zone->links->used || keyed_cell_of(s->zone, cell)->kind != KEYED_KEY)
             return "a bucket leads to what is no key";
         if (s->met[cell]++)
             return "a bucket has no end, or a key is in two";
@@ -59,30 +62,30 @@ static inline const char *bucket_fault(struct survey *s, uint32_t cell)
 static inline const char *age_fault(const struct survey *s)
 {
     uint32_t before = 0, count = 0;
-    for (uint32_t at = s->zone->oldest; at; before = at, at = keyed_cell_of(s->zone, at)->newer) {
-        if (at > s->zone->used || ++count > s->keys)
+    for (uint32_t at = s->zone->links->oldest; at; before = at, at = keyed_cell_of(s->zone, at)->newer) {
+        if (at > s->zone->links->used || ++count > s->keys)
             return "the list by age has no end";
         if (keyed_cell_of(s->zone, at)->kind != KEYED_KEY)
             return "the list by age leads to what is no key";
         if (keyed_cell_of(s->zone, at)->older != before)
             return "the list by age is not the same both ways";
     }
-    if (s->zone->newest != before)
+    if (s->zone->links->newest != before)
         return "the list by age ends elsewhere than at its newest";
     return count == s->keys ? NULL : "a key is missing in the list by age";
 }
 
 static inline const char *cells_fault(struct survey *s)
 {
-    for (uint32_t at = s->zone->free; at; at = keyed_cell_of(s->zone, at)->next) {
-        if (at > s->zone->used || keyed_cell_of(s->zone, at)->kind != KEYED_FREE)
+    for (uint32_t at = s->zone->links->free; at; at = keyed_cell_of(s->zone, at)->next) {
+        if (at > s->zone->links->used || keyed_cell_of(s->zone, at)->kind != KEYED_FREE)
             return "a cell among the free ones is not free";
         if (s->met[at]++)
             return "a free cell is used, or is free twice";
     }
-    if (s->zone->used > s->zone->cell_count)
+    if (s->zone->links->used > s->zone->cell_count)
         return "more cells are used than there are";
-    for (uint32_t i = 1; i <= s->zone->used; i++)
+    for (uint32_t i = 1; i <= s->zone->links->used; i++)
         if (s->met[i] != 1)
             return s->met[i] ? "a cell is used twice" : "a cell is lost";
     return NULL;
@@ -105,7 +108,7 @@ static inline const char *table_fault(const struct keyed_zone *z, uint32_t *held
 
 static inline struct keyed_zone *keyed_at(struct shm *shm, unsigned zone)
 {
-    return &shm->keyed->zones[zone];
+    return &shm->keyed[zone];
 }
 
 /* The same for a zone of connections, with counts; its lock is held, or nobody uses it. */
@@ -122,7 +125,7 @@ static inline const char *keyed_fault(struct shm *shm, unsigned zone)
             const struct permit *p = &r->parts[slot].permits[i];
             if (permit_tag_state(p->tag) != PERMIT_HELD || permit_tag_zone(p->tag) != PERMIT_ZONES + zone)
                 continue;
-            bool known = p->ticket > 0 && p->ticket <= z->used &&
+            bool known = p->ticket > 0 && p->ticket <= z->links->used &&
                          keyed_cell_of(z, (uint32_t)p->ticket)->kind == KEYED_KEY;
             held[known ? p->ticket : 0]++;
         }

@@ -40,6 +40,14 @@ static inline bool child_ended_well(pid_t pid)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* Stops it; it has stopped, or ended, when this returns. */
+static inline void child_stop(pid_t pid)
+{
+    siginfo_t info;
+    kill(pid, SIGSTOP);
+    waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+}
+
 /* Kills it, and leaves it unburied: it is a zombie when this returns. */
 static inline void child_kill(pid_t pid)
 {

@@ -9,6 +9,7 @@
 #include "shm/permit_internal.h"
 #include "tests/unit/check.h"
 
+#include <linux/futex.h>
 #include <poll.h>
 
 enum { LONG_US = 1000000000 }; /* no waiter's time is over in any test with this one */
@@ -109,7 +110,8 @@ static inline uint32_t tags_of(struct shm *shm, unsigned zone, enum permit_state
         uint32_t used = permit_get(&r->parts[slot].used);
         for (uint32_t i = 0; i < used; i++) {
             uint32_t tag = atomic_load(&r->parts[slot].permits[i].tag);
-            count += permit_tag_state(tag) == state && permit_tag_zone(tag) == zone;
+            bool is = state == PERMIT_HELD ? permit_tag_is_held(tag) : permit_tag_state(tag) == state;
+            count += is && permit_tag_zone(tag) == zone;
         }
     }
     return count;

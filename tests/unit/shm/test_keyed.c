@@ -35,10 +35,10 @@ static struct two two_with(enum keyed_kind kind)
 static void end_two(struct two *t)
 {
     CHECK_WHOLE(keyed_fault(t->shm, t->zone));
-    CHECK_NUMBER(keyed_at(t->shm, t->zone)->lock, 0);
+    CHECK_NUMBER(keyed_at(t->shm, t->zone)->links->lock, 0);
     permit_close(&t->a);
     permit_close(&t->b);
-    munmap(keyed_at(t->shm, t->zone)->memory, BYTES);
+    munmap(keyed_at(t->shm, t->zone)->links, BYTES);
     shm_destroy(t->shm);
 }
 
@@ -89,7 +89,7 @@ static void keys_that_nobody_holds_are_forgotten(void)
         for (unsigned i = 0; i < 64; i++)
             keyed_let_go(&t.a, permits[i * 37 % 64]);
     }
-    CHECK_NUMBER(keyed_at(t.shm, t.zone)->oldest, 0);
+    CHECK_NUMBER(keyed_at(t.shm, t.zone)->links->oldest, 0);
     CHECK_NUMBER(t.a.spare_count, permit_get(&permit_region(t.shm)->parts[0].used));
     end_two(&t);
 }
@@ -266,7 +266,7 @@ static void asking_does_not_count(void)
 static uint32_t keys_in(struct two *t)
 {
     uint32_t count = 0;
-    for (uint32_t at = keyed_at(t->shm, t->zone)->oldest; at; count++)
+    for (uint32_t at = keyed_at(t->shm, t->zone)->links->oldest; at; count++)
         at = keyed_cell_of(keyed_at(t->shm, t->zone), at)->newer;
     return count;
 }
@@ -328,10 +328,10 @@ static void a_death_changes_nothing_for_requests(void)
         request(&t, key_number(i, text), NOW_MS, rate, &excess);
     for (unsigned i = 0; i < 20; i++) /* each is used again, the last one first */
         CHECK_NUMBER(request(&t, key_number(19 - i, text), NOW_MS, rate, &excess), KEYED_OVER);
-    uint32_t oldest = keyed_at(t.shm, t.zone)->oldest;
+    uint32_t oldest = keyed_at(t.shm, t.zone)->links->oldest;
     keyed_reclaim(t.shm, 0);
     CHECK_NUMBER(keys_in(&t), 20);
-    CHECK_NUMBER(keyed_at(t.shm, t.zone)->oldest, oldest); /* else the wrong ones are forgotten next */
+    CHECK_NUMBER(keyed_at(t.shm, t.zone)->links->oldest, oldest); /* else the wrong ones are forgotten next */
     for (unsigned i = 0; i < 20; i++)
         CHECK_NUMBER(request(&t, key_number(i, text), NOW_MS, rate, &excess), KEYED_OVER);
     end_two(&t);

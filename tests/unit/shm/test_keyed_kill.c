@@ -120,21 +120,21 @@ static const char *fault_now(struct scene *s)
     unsigned zones[] = {s->own.connections, s->own.requests};
     for (int i = 0; i < 2 && !fault; i++) {
         struct keyed_zone *z = keyed_at(s->own.shm, zones[i]);
-        if (shm_lock(&z->lock))
+        if (shm_lock(&z->links->lock))
             fault = "the lock was still a dead process's";
         if (!fault)
             fault = keyed_fault(s->own.shm, zones[i]);
         if (!fault && i == 0)
             fault = counts_fault(s);
-        shm_unlock(&z->lock);
+        shm_unlock(&z->links->lock);
     }
     return fault;
 }
 
 static bool has_lock(const struct scene *s, pid_t pid)
 {
-    return keyed_at(s->own.shm, s->own.connections)->lock == (uint32_t)pid ||
-           keyed_at(s->own.shm, s->own.requests)->lock == (uint32_t)pid;
+    return keyed_at(s->own.shm, s->own.connections)->links->lock == (uint32_t)pid ||
+           keyed_at(s->own.shm, s->own.requests)->links->lock == (uint32_t)pid;
 }
 
 static const char *kill_one(struct scene *s)
@@ -144,8 +144,9 @@ static const char *kill_one(struct scene *s)
     for (uint64_t i = check_random(&s->own.random) % 4; i > 0; i--)
         check_pause();
     live_some(&s->own, (int)(check_random(&s->own.random) % 20));
-    child_kill(s->pids[child]);
+    child_stop(s->pids[child]); /* what it has now it has when it dies */
     s->died_with_lock += has_lock(s, s->pids[child]);
+    child_kill(s->pids[child]);
     live_some(&s->own, (int)(check_random(&s->own.random) % 20)); /* before anybody has put things right */
     if (!WIFSIGNALED(child_wait(s->pids[child])))
         fault = "a child ended by itself";
@@ -180,7 +181,7 @@ static void end_scene(struct scene *s)
         CU_ASSERT(child_ended_well(s->pids[i]));
     let_all_go(&s->own);
     CHECK_WHOLE(fault_now(s));
-    CHECK_NUMBER(keyed_at(s->own.shm, s->own.connections)->oldest, 0);
+    CHECK_NUMBER(keyed_at(s->own.shm, s->own.connections)->links->oldest, 0);
     for (int i = 0; i < SLOTS; i++)
         CU_ASSERT(permit_get(&permit_region(s->own.shm)->parts[i].used) <= ITEMS + 1);
     permit_close(&s->own.user);

@@ -113,15 +113,15 @@ static void prepare(struct play *p, const struct scenario *s)
     for (unsigned i = 0; i < 5; i++)
         request_key(p, i);
     if (s->full)
-        keyed_at(p->shm, p->requests)->cell_count = keyed_at(p->shm, p->requests)->used;
+        keyed_at(p->shm, p->requests)->cell_count = keyed_at(p->shm, p->requests)->links->used;
 }
 
 static void clear(struct play *p)
 {
     permit_close(&p->me);
     permit_close(&p->child);
-    munmap(keyed_at(p->shm, p->connections)->memory, KEYED_BYTES_MIN);
-    munmap(keyed_at(p->shm, p->requests)->memory, KEYED_BYTES_MIN);
+    munmap(keyed_at(p->shm, p->connections)->links, KEYED_BYTES_MIN);
+    munmap(keyed_at(p->shm, p->requests)->links, KEYED_BYTES_MIN);
     munmap(p->done, sizeof *p->done);
     shm_destroy(p->shm);
 }
@@ -162,7 +162,7 @@ static bool step(pid_t pid)
 
 /* All that calls write to. */
 struct picture {
-    struct keyed_zone zones[2];
+    struct keyed_links links[2];
     struct permit permits[PERMITS_SEEN];
     struct keyed_cell cells[2][64];
     uint32_t buckets[2][2], used;
@@ -174,7 +174,7 @@ static void take_picture(const struct play *p, struct picture *picture)
     unsigned zones[] = {p->connections, p->requests};
     for (int i = 0; i < 2; i++) {
         const struct keyed_zone *z = keyed_at(p->shm, zones[i]);
-        memcpy(&picture->zones[i], z, sizeof *z);
+        memcpy(&picture->links[i], z->links, sizeof *z->links);
         memcpy(picture->cells[i], z->cells, sizeof picture->cells[i]);
         memcpy(picture->buckets[i], z->buckets, sizeof picture->buckets[i]);
     }
@@ -197,7 +197,8 @@ static const char *zones_fault(const struct play *p)
     const char *fault = keyed_fault(p->shm, p->connections);
     if (!fault)
         fault = keyed_fault(p->shm, p->requests);
-    if (!fault && (keyed_at(p->shm, p->connections)->lock || keyed_at(p->shm, p->requests)->lock))
+    if (!fault &&
+        (keyed_at(p->shm, p->connections)->links->lock || keyed_at(p->shm, p->requests)->links->lock))
         fault = "a lock is held still";
     return fault;
 }
@@ -227,17 +228,17 @@ static const char *end_fault(struct play *p)
     for (int i = 0; i < MINE; i++)
         keyed_let_go(&p->me, p->mine[i]);
     request_key(p, NEW_KEY);
-    return keyed_at(p->shm, p->connections)->oldest ? "a key is left" : zones_fault(p);
+    return keyed_at(p->shm, p->connections)->links->oldest ? "a key is left" : zones_fault(p);
 }
 
 /* The child is dead as far as anybody can see; pass_by: others come by before the master knows. */
-static const char *death_fault(struct play *p, pid_t child, pid_t dead, bool pass_by)
+static const char *death_fault(struct play *p, pid_t child, bool pass_by)
 {
     const char *fault = NULL;
     unsigned zones[] = {p->connections, p->requests};
     for (int i = 0; i < 2; i++)
-        if (keyed_at(p->shm, zones[i])->lock == (uint32_t)child)
-            keyed_at(p->shm, zones[i])->lock = (uint32_t)dead;
+        if (keyed_at(p->shm, zones[i])->links->lock == (uint32_t)child)
+            keyed_at(p->shm, zones[i])->links->lock = FUTEX_OWNER_DIED;
     if (pass_by) {
         keyed_let_go(&p->me, p->mine[0]);
         hold_key(&p->me, p->connections, SHARED_KEY, &p->mine[0]);
@@ -269,7 +270,7 @@ static void save(const struct play *p, struct saved *saved)
     memcpy(saved->spare, p->me.spare, sizeof saved->spare);
     for (int i = 0; i < 2; i++) {
         memcpy(&saved->zones[i], keyed_at(p->shm, zones[i]), sizeof saved->zones[i]);
-        memcpy(saved->memory[i], saved->zones[i].memory, KEYED_BYTES_MIN);
+        memcpy(saved->memory[i], saved->zones[i].links, KEYED_BYTES_MIN);
         memcpy(saved->permits[i], r->parts[i].permits, sizeof saved->permits[i]);
         saved->used[i] = r->parts[i].used;
     }
@@ -283,7 +284,7 @@ static void restore(struct play *p, const struct saved *saved)
     memcpy(p->me.spare, saved->spare, sizeof saved->spare);
     for (int i = 0; i < 2; i++) {
         memcpy(keyed_at(p->shm, zones[i]), &saved->zones[i], sizeof saved->zones[i]);
-        memcpy(saved->zones[i].memory, saved->memory[i], KEYED_BYTES_MIN);
+        memcpy(saved->zones[i].links, saved->memory[i], KEYED_BYTES_MIN);
         memcpy(r->parts[i].permits, saved->permits[i], sizeof saved->permits[i]);
         r->parts[i].used = saved->used[i];
     }
@@ -298,16 +299,6 @@ static void check_death(const struct scenario *s, const char *fault, int steps)
         check_report(!fault, text, __FILE__, __LINE__);
 }
 
-/* The pid of a process that has ended. */
-static pid_t dead_pid(void)
-{
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(0);
-    child_wait(pid);
-    return pid;
-}
-
 static void killed_after_each_instruction(const struct scenario *s)
 {
     static struct picture before, now;
@@ -315,7 +306,7 @@ static void killed_after_each_instruction(const struct scenario *s)
     struct play p;
     int steps = 0, deaths = 0;
     prepare(&p, s);
-    pid_t child = start_child(&p, s), dead = dead_pid();
+    pid_t child = start_child(&p, s);
     take_picture(&p, &before);
     while (steps < STEPS_MAX && !atomic_load(p.done) && step(child)) {
         steps++;
@@ -325,7 +316,7 @@ static void killed_after_each_instruction(const struct scenario *s)
         before = now;
         save(&p, &saved);
         for (int pass_by = 0; pass_by < 2; pass_by++, deaths++) {
-            check_death(s, death_fault(&p, child, dead, pass_by), steps);
+            check_death(s, death_fault(&p, child, pass_by), steps);
             restore(&p, &saved);
         }
     }

@@ -9,9 +9,9 @@ enum { SMALL_BYTES = KEYED_BYTES_MIN, KEYS = 200 };
 static struct keyed_zone table_with(size_t bytes, uint32_t buckets)
 {
     struct keyed_zone z = {.kind = KEYED_REQUESTS, .bytes = bytes, .seed = 4711};
-    z.memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(z.memory);
-    memset(z.memory, 0, bytes);
+    z.links = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(z.links);
+    memset(z.links, 0, bytes);
     keyed_table_begin(&z);
     if (buckets)
         z.bucket_count = buckets;
@@ -21,7 +21,7 @@ static struct keyed_zone table_with(size_t bytes, uint32_t buckets)
 static void end_table(struct keyed_zone *z)
 {
     CHECK_WHOLE(table_fault(z, NULL));
-    free(z->memory);
+    free(z->links);
 }
 
 static void memory_is_divided(void)
@@ -33,7 +33,7 @@ static void memory_is_divided(void)
         CU_ASSERT((z.bucket_count & (z.bucket_count - 1)) == 0);
         CU_ASSERT(first >= (const char *)(z.buckets + z.bucket_count));
         CU_ASSERT((uintptr_t)first % 64 == 0);
-        CU_ASSERT(end <= (const char *)z.memory + z.bytes);
+        CU_ASSERT(end <= (const char *)z.links + z.bytes);
         CU_ASSERT(z.cell_count >= sizes[i] / 64 * 9 / 10); /* the index takes a small part only */
         end_table(&z);
     }
@@ -66,7 +66,7 @@ static void keys_of_each_length(void)
         CHECK_NUMBER(keyed_find(&z, key), 0);
         CHECK_WHOLE(table_fault(&z, NULL));
     }
-    CHECK_NUMBER(z.oldest, 0);
+    CHECK_NUMBER(z.links->oldest, 0);
     check_guarded_free(&room);
     end_table(&z);
 }
@@ -131,18 +131,18 @@ static void cells_are_used_up_and_used_again(void)
     CHECK_NUMBER(keyed_find_or_add(&z, long_key), 0);
     CHECK_WHOLE(table_fault(&z, NULL));
     for (int i = 0; i < 6; i++)
-        keyed_remove(&z, z.oldest);
+        keyed_remove(&z, z.links->oldest);
     CHECK_NUMBER(keyed_find_or_add(&z, long_key), 0); /* it needs seven */
     CHECK_WHOLE(table_fault(&z, NULL));
-    keyed_remove(&z, z.oldest);
+    keyed_remove(&z, z.links->oldest);
     CU_ASSERT(keyed_find_or_add(&z, long_key) != 0);
     CHECK_NUMBER(fill(&z, 100000), 0);
     keyed_remove(&z, keyed_find(&z, long_key));
     CHECK_NUMBER(fill(&z, 100000), 7);
-    while (z.oldest)
-        keyed_remove(&z, z.oldest);
+    while (z.links->oldest)
+        keyed_remove(&z, z.links->oldest);
     CHECK_NUMBER(fill(&z, 200000), z.cell_count);
-    CHECK_NUMBER(z.used, z.cell_count);
+    CHECK_NUMBER(z.links->used, z.cell_count);
     end_table(&z);
 }
 
@@ -175,7 +175,7 @@ static void at_random(void)
 static void check_order(const struct keyed_zone *z, const unsigned *order, int count)
 {
     char text[KEYED_KEY_MAX];
-    uint32_t at = z->oldest;
+    uint32_t at = z->links->oldest;
     int i = 0;
     for (; i < count && at && at == keyed_find(z, key_number(order[i], text)); i++)
         at = keyed_cell_of(z, at)->newer;
@@ -198,8 +198,8 @@ static void the_order_of_use(void)
     keyed_find_or_add(&z, key_number(3, text)); /* finding is no use */
     check_order(&z, (unsigned[]){1, 3, 4, 2, 0}, 5);
     keyed_remove(&z, keyed_find(&z, key_number(4, text)));
-    keyed_remove(&z, z.oldest);
-    keyed_remove(&z, z.newest);
+    keyed_remove(&z, z.links->oldest);
+    keyed_remove(&z, z.links->newest);
     check_order(&z, (unsigned[]){3, 2}, 2);
     end_table(&z);
 }
@@ -229,7 +229,7 @@ static void all_keys_outlive_a_rebuild(void)
     use_in_another_order(&z, order);
     keyed_remove(&z, keyed_find(&z, key_number(7, text)));
     memset(z.buckets, 0xff, z.bucket_count * sizeof *z.buckets);
-    z.free = z.oldest = z.newest = UINT32_MAX; /* nothing of this is believed */
+    z.links->free = z.links->oldest = z.links->newest = UINT32_MAX; /* nothing of this is believed */
     keyed_table_check(&z);
     keyed_table_rebuild(&z);
     CHECK_WHOLE(table_fault(&z, NULL));
@@ -283,15 +283,15 @@ static void half_made_keys_are_freed(void)
     keyed_cell_of(&z, made)->kind = KEYED_FREE;
     keyed_cell_of(&z, going)->kind = KEYED_FREE;
     keyed_cell_of(&z, going)->more = 0;
-    z.used += 3; /* taken, and nothing written yet */
+    z.links->used += 3; /* taken, and nothing written yet */
     keyed_table_check(&z);
     keyed_table_rebuild(&z);
     CHECK_WHOLE(table_fault(&z, NULL));
     CHECK_NUMBER(keyed_find(&z, key_number(15, text)), 0);
     CHECK_NUMBER(keyed_find(&z, key_number(7, text)), 0);
     CU_ASSERT(keyed_find(&z, key_number(23, text)) != 0);
-    while (z.oldest)
-        keyed_remove(&z, z.oldest);
+    while (z.links->oldest)
+        keyed_remove(&z, z.links->oldest);
     CHECK_NUMBER(fill(&z, 0), z.cell_count);
     end_table(&z);
 }

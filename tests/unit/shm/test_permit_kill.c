@@ -130,7 +130,7 @@ static const char *fault_now(struct scene *s, unsigned zone, bool settled)
 {
     struct permit_zone *z = zone_at(s->shm, zone);
     uint32_t believed = 0;
-    permit_lock(permit_region(s->shm), zone);
+    permit_lock(s->shm, zone);
     const char *fault = zone_fault(s->shm, zone);
     for (int i = 0; i < CHILDREN; i++)
         believed += atomic_load(&s->shared->of[i].believed[zone]);

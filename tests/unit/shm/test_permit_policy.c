@@ -127,9 +127,8 @@ static void after_a_quiet_interval_the_oldest_goes_first_again(void)
     uint32_t old[6], holder = stand(&t, old);
     permit_release(&t.u, holder, t.now_us + 130 * MS, 0);
     CU_ASSERT(t.z->codel.overloaded);
-    uint32_t last = permit_tag_state(permit_region(t.shm)->parts[0].permits[old[5]].tag) == PERMIT_HELD
-                        ? old[5]
-                        : UINT32_MAX;
+    uint32_t last =
+        permit_tag_is_held(permit_region(t.shm)->parts[0].permits[old[5]].tag) ? old[5] : UINT32_MAX;
     CU_ASSERT_FATAL(last != UINT32_MAX);
     permit_release(&t.u, last, t.now_us + 140 * MS, 0);
     for (uint64_t at_us = t.now_us + 150 * MS; at_us < t.now_us + 400 * MS; at_us += 10 * MS) {

@@ -210,6 +210,14 @@ static bool model_step(struct model *m)
     return look(u, r->permit) == (was == MODEL_WAITS ? PERMIT_WAIT : PERMIT_NO);
 }
 
+/* No process stands still. */
+static void model_look(struct model *m)
+{
+    for (int i = 0; i < USERS; i++)
+        while (permit_next_changed(&m->users[i]) != UINT32_MAX) {
+        }
+}
+
 static bool model_agrees(const struct model *m)
 {
     for (int i = 0; i < USERS * REQUESTS; i++) {
@@ -217,7 +225,8 @@ static bool model_agrees(const struct model *m)
         if (r->state == MODEL_NONE)
             continue;
         const struct permit *p = &permit_region(m->shm)->parts[i / REQUESTS].permits[r->permit];
-        if (permit_tag_state(p->tag) != (enum permit_state)r->state)
+        enum permit_state state = permit_tag_is_held(p->tag) ? PERMIT_HELD : permit_tag_state(p->tag);
+        if (state != (enum permit_state)r->state)
             return false;
     }
     return true;
@@ -267,6 +276,7 @@ static void all_goes_as_in_the_model(void)
     for (int i = 0; i < USERS; i++)
         m.users[i] = user_in(m.shm, i);
     for (int i = 0; i < STEPS; i++) {
+        model_look(&m);
         if (!model_step(&m) || !model_agrees(&m)) {
             CHECK_NUMBER(i, STEPS); /* the step at which they part */
             break;

@@ -12,11 +12,10 @@ static void starts_empty(void)
 {
     struct shm *shm = shm_create();
     CU_ASSERT_PTR_NOT_NULL_FATAL(shm);
-    CHECK_NUMBER(shm->layout_version, SHM_LAYOUT_VERSION);
-    CHECK_NUMBER(shm->slot_count, SHM_SLOTS);
-    CHECK_NUMBER(shm->generation, 1);
-    CHECK_NUMBER(shm->reload.last_ok, 1);
-    CHECK_NUMBER(shm->reload.last_kind, SHM_RELOAD_NONE);
+    CHECK_NUMBER(shm->head->layout_version, SHM_LAYOUT_VERSION);
+    CHECK_NUMBER(shm->head->generation, 1);
+    CHECK_NUMBER(shm->head->reload.last_ok, 1);
+    CHECK_NUMBER(shm->head->reload.last_kind, SHM_RELOAD_NONE);
     CU_ASSERT(shm->start_mono_ms <= clock_mono_ms());
     CU_ASSERT(shm->start_wall_ms <= clock_wall_ms());
     for (int i = 0; i < SHM_SLOTS; i++)
@@ -28,23 +27,24 @@ static void starts_empty(void)
 static void each_worker_has_its_own_lines(void)
 {
     CHECK_NUMBER(sizeof(struct shm_slot) % 64, 0);
-    CHECK_NUMBER(offsetof(struct shm, slots) % 64, 0);
     CHECK_NUMBER(offsetof(struct shm_slot, connections) % 64, 0);
     CHECK_NUMBER(offsetof(struct shm_slot, accepted) % 64, 0);
     CU_ASSERT(sizeof(struct pool_figures) <= sizeof((struct shm_pool *)NULL)->figures);
 }
 
-static void free_slots_are_found_from_the_front(void)
+static void used_slots_are_counted(void)
 {
     struct shm *shm = shm_create();
-    for (int i = 0; i < SHM_SLOTS; i++) {
-        CHECK_NUMBER(shm_find_free_slot(shm), i);
-        shm->slots[i].state = SHM_STARTING + i % 3;
-    }
-    CHECK_NUMBER(shm_find_free_slot(shm), -1);
-    shm->slots[200].state = SHM_SLOT_FREE;
-    shm->slots[7].state = SHM_SLOT_FREE;
-    CHECK_NUMBER(shm_find_free_slot(shm), 7);
+    CHECK_NUMBER(shm_slots_used(shm), 0);
+    shm_note_slot(shm, 3);
+    shm_note_slot(shm, 1);
+    CHECK_NUMBER(shm_slots_used(shm), 4);
+    atomic_store(&shm->head->slots_used, UINT32_MAX); /* somebody has overwritten it */
+    CHECK_NUMBER(shm_slots_used(shm), SHM_SLOTS);
+    shm->slots_known = 1; /* the master */
+    CHECK_NUMBER(shm_slots_used(shm), 1);
+    shm_note_slot(shm, 6);
+    CHECK_NUMBER(shm_slots_used(shm), 7);
     shm_destroy(shm);
 }
 
@@ -162,7 +162,7 @@ static void children_write_what_parents_read(void)
 static const struct check_case cases[] = {
     {"starts empty", starts_empty},
     {"each worker has its own lines", each_worker_has_its_own_lines},
-    {"free slots are found from the front", free_slots_are_found_from_the_front},
+    {"used slots are counted", used_slots_are_counted},
     {"pools are found by name", pools_are_found_by_name},
     {"a pool that nobody wants gives its place", a_pool_that_nobody_wants_gives_its_place},
     {"the longest name fits", the_longest_name_fits},

@@ -1,0 +1,127 @@
+/*
+ * master/shared.c - the shared memory as the master looks after it: what the dead held, what somebody has overwritten, locks
+ * that are not given up.
+ *
+ * The master is root and workers are not trusted. It follows nothing in the region that it has not checked; which slots,
+ * processes and zones there are it knows from memory of its own.
+ */
+#include "master/internal.h"
+
+#include "base/log.h"
+#include "shm/lock.h"
+#include "shm/reclaim.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static struct master *self; /* for the calls that know of no master */
+
+/* Instead of a datagram to an address in the region: its worker's own channel. */
+static void make_look(void *master, int slot)
+{
+    struct master *m = master;
+    struct worker_message message = {.kind = WORKER_LOOK};
+    if (m->children[slot].channel >= 0)
+        send(m->children[slot].channel, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The worker of this pid is dead when this returns; its end is seen to later. False: there is none. */
+static bool kill_worker(const struct master *m, uint32_t pid)
+{
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        const struct child *c = &m->children[i];
+        siginfo_t info;
+        if (c->state == CHILD_NONE || c->state == CHILD_WAITING || (uint32_t)c->pid != pid)
+            continue;
+        log_alert(
+            "worker process %d (worker %d) holds a lock of the shared memory and has not gone on for %d ms; killing it",
+            (int)c->pid, i, SHM_LOCK_PATIENCE_MS);
+        kill(c->pid, SIGKILL);
+        waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT);
+        return true;
+    }
+    return false;
+}
+
+void shared_end_holder(struct master *m, uint32_t pid)
+{
+    if (!kill_worker(m, pid))
+        log_alert(
+            "a lock of the shared memory is held by process %u, which is no worker of ours; taking it over",
+            pid);
+    shm_break_locks(m->shm, pid);
+}
+
+/* While the master itself waits for a lock. */
+static void on_lock_stuck(uint32_t holder)
+{
+    shared_end_holder(self, holder);
+}
+
+bool shared_open(struct master *m)
+{
+    m->shm = shm_create();
+    if (!m->shm) {
+        log_errno(LOG_LEVEL_EMERG, errno, "mmap() of the shared memory failed");
+        return false;
+    }
+    m->shm->slots_known = 1;
+    m->shm->wake = make_look;
+    m->shm->wake_with = m;
+    self = m;
+    shm_lock_on_stuck(on_lock_stuck);
+    return true;
+}
+
+static void write_slots_anew(struct master *m)
+{
+    struct shm *shm = m->shm;
+    shm->head->layout_version = SHM_LAYOUT_VERSION;
+    counter_set(&shm->head->generation, m->generation);
+    memset(shm->slots, 0,
+           (size_t)shm->slots_known * sizeof shm->slots[0]); /* gauges come back with the heartbeats */
+    for (int i = 0; i < shm->slots_known; i++) {
+        const struct child *c = &m->children[i];
+        if (c->state == CHILD_NONE)
+            continue;
+        shm->slots[i].pid = c->pid;
+        shm->slots[i].state = c->state == CHILD_READY      ? SHM_RUNNING
+                              : c->state == CHILD_RETIRING ? SHM_STOPPING
+                                                           : SHM_STARTING;
+        counter_set(&shm->slots[i].generation, c->generation);
+    }
+}
+
+/* Whether the fields of living workers' slots that the master wrote are still there. */
+static bool slots_are_sane(const struct master *m)
+{
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        const struct child *c = &m->children[i];
+        const struct shm_slot *s = &m->shm->slots[i];
+        if (c->state == CHILD_NONE || c->state == CHILD_WAITING)
+            continue;
+        if (s->pid != c->pid || counter_get(&s->generation) != c->generation || s->state < 0 ||
+            s->state >= SHM_STATES)
+            return false;
+    }
+    return m->shm->head->layout_version == SHM_LAYOUT_VERSION;
+}
+
+void shared_reclaim(struct master *m, int slot)
+{
+    struct shm_slot *s = &m->shm->slots[slot];
+    shm_break_locks(m->shm,
+                    (uint32_t)m->children[slot].pid); /* the kernel has done so, but for those it never had */
+    if (!shm_reclaim(m->shm, slot, !slots_are_sane(m))) {
+        log_alert(
+            "the shared memory was overwritten, likely by worker process %d (worker %d); its tables are made anew, "
+            "and limits count from zero",
+            (int)m->children[slot].pid, slot);
+        write_slots_anew(m);
+    }
+    shm_slot_clear_gauges(s);
+    for (int i = 0; i < SHM_POOLS; i++)
+        pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[i].figures);
+}
