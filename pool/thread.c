@@ -338,6 +338,8 @@ static struct pool_task *serve(struct pool_thread *th)
     uint64_t now_us = clock_fast_us();
     pthread_mutex_lock(&pool->lock);
     list_thread(th);
+    /* By the thread, before its first task: the one who started it may be long in coming back. */
+    counter_add(&pool->figures->spawned, 1);
     while (!over_max(pool)) {
         if (step(th, &ended, &now_us))
             continue;
@@ -412,7 +414,6 @@ bool pool_spawn(struct pool *pool)
     pthread_mutex_lock(&pool->lock);
     if (started) {
         pool->spawn_failed_us = 0;
-        counter_add(&pool->figures->spawned, 1);
         return true;
     }
     pool->threads--;

@@ -38,6 +38,27 @@ static struct pool *pool_with_timeout(unsigned min, unsigned max, unsigned idle_
     return pool;
 }
 
+static void run_note_spawned(struct pool_task *t)
+{
+    struct job *j = job_of(t);
+    atomic_store(&j->result, (int)FIGURE(j->pool, spawned));
+}
+
+/* Whoever sees that a task runs sees a thread that was started. */
+static void a_thread_counts_before_its_first_task(void)
+{
+    for (int i = 0; i < 500; i++) {
+        struct pool *pool = pool_of(0, 1, 1);
+        struct job j = job_with(NULL);
+        j.task.run = run_note_spawned;
+        j.pool = pool;
+        CHECK_NUMBER(pool_submit(pool, &j.task), POOL_OK);
+        job_check_end(&j, POOL_TASK_DONE);
+        CHECK_NUMBER(atomic_load(&j.result), 1);
+        pool_destroy(pool);
+    }
+}
+
 static void start_on_demand_up_to_max(void)
 {
     struct pool *pool = pool_of(2, 3, 10);
@@ -268,6 +289,7 @@ static void threads_have_a_name_and_take_no_signals(void)
 
 static const struct check_case cases[] = {
     {"start on demand up to max", start_on_demand_up_to_max},
+    {"a thread counts before its first task", a_thread_counts_before_its_first_task},
     {"the newest idle thread is reused", the_newest_idle_thread_is_reused},
     {"idle threads retire", idle_threads_retire},
     {"min threads stay", min_threads_stay},

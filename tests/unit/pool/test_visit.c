@@ -152,8 +152,8 @@ static void prestarting_starts_min_threads(void)
         struct pool *pool = pool_of(min, 5, 10);
         CHECK_NUMBER(FIGURE(pool, spawned), 0);
         CHECK_NUMBER(pool_prestart(pool), POOL_OK);
-        CHECK_NUMBER(FIGURE(pool, spawned), min);
         pool_settle(pool, min);
+        CHECK_NUMBER(FIGURE(pool, spawned), min);
         CHECK_NUMBER(pool_prestart(pool), POOL_OK); /* they are there */
         CHECK_NUMBER(FIGURE(pool, spawned), min);
         CHECK_STAYS(FIGURE(pool, idle) == min, 5);
