@@ -33,7 +33,7 @@ struct http_try {
     bool new_group;          /* another upstream than the one before: after an internal redirect */
 };
 
-/* A named group of a regular expression that has matched: a variable from then on. */
+/* A variable that `set`, its kin or a named group of an expression that has matched gave a value: one name is one variable. */
 struct http_named {
     struct slice name, value;
     struct http_named *next;
@@ -108,7 +108,7 @@ struct http_exchange {
     struct slice proxy_host;                /* $proxy_host, once a proxy has the request */
     int forced_status;                      /* of the answer that an error page belongs to; 0: none */
     bool in_error_page;                     /* its own errors are shown plainly */
-    struct http_named *named;               /* groups of expressions that have matched */
+    struct http_named *named;               /* variables of `set` and of groups that have matched */
     bool is_internal;                       /* no longer the URI that the client has sent: for `internal` */
     bool escape_captures;                   /* while a replacement is expanded: captures become arguments */
     struct slice www_authenticate;          /* of a 401, whatever page is shown */
@@ -127,7 +127,6 @@ struct http_exchange {
     int return_code;                  /* of "return", for this location; 0: none */
     const void *return_text;          /* a struct http_template, or NULL */
     const void *location;             /* for variables */
-    struct slice *set_values;         /* of variables that `set` makes; NULL: none is set yet */
     const void *server;               /* the server block: for named locations */
     int internal_redirects;           /* bounded, so that error pages cannot go round */
 };
@@ -136,7 +135,13 @@ struct http_exchange {
 struct slice http_request_id(struct http_exchange *ex);
 struct slice http_traceparent(struct http_exchange *ex);
 
-/* Keeps the named groups of a match for the rest of the request. */
+/* The variable of that name gets this value, which must live as long as the exchange; the last one counts. */
+void http_set_named(struct http_exchange *ex, struct slice name, struct slice value);
+
+/* The variable of that name; NULL: it has no value yet. */
+const struct http_named *http_find_named(const struct http_exchange *ex, struct slice name);
+
+/* The named groups of a match become variables. */
 void http_keep_named(struct http_exchange *ex, const struct http_captures *captures);
 
 /* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */

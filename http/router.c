@@ -245,6 +245,8 @@ static const struct entry *longest_prefix(const struct table *t, struct slice pa
 struct found {
     void *location; /* the best so far */
     bool settled;   /* no regular expression may replace it: it is exact, or one itself */
+    http_captures_fn on_match;
+    void *arg;
 };
 
 static void find_in(const struct http_locations *l, struct slice path, struct found *found,
@@ -252,7 +254,8 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
 {
     const struct entry *e = table_find(&l->exact, path);
     if (e) {
-        *found = (struct found){e->value, true};
+        found->location = e->value;
+        found->settled = true;
         return;
     }
     e = longest_prefix(&l->prefixes, path);
@@ -267,7 +270,10 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
         const struct entry *r = &l->regexes.items[i];
         if (!http_regex_match(r->regex, path, captures))
             continue;
-        *found = (struct found){r->value, false};
+        found->location = r->value;
+        found->settled = false;
+        if (found->on_match)
+            found->on_match(found->arg, captures);
         if (r->nested)
             find_in(r->nested, path, found, captures);
         found->settled = true;
@@ -275,9 +281,10 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
     }
 }
 
-void *http_locations_find(const struct http_locations *l, struct slice path, struct http_captures *captures)
+void *http_locations_find(const struct http_locations *l, struct slice path, struct http_captures *captures,
+                          http_captures_fn on_match, void *arg)
 {
-    struct found found = {0};
+    struct found found = {.on_match = on_match, .arg = arg};
     find_in(l, path, &found, captures);
     return found.location;
 }

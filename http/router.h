@@ -46,9 +46,14 @@ bool http_locations_add(struct http_locations *locations, enum http_match match,
 /* To be called once, after the last add. */
 void http_locations_finish(struct http_locations *locations);
 
-/* The location for a normalised path, or NULL when none matches. */
+typedef void (*http_captures_fn)(void *arg, const struct http_captures *captures);
+
+/*
+ * The location for a normalised path, or NULL when none matches. on_match (NULL: nothing) is called for each regular expression
+ * that led there, the outermost first; captures are the last one's.
+ */
 void *http_locations_find(const struct http_locations *locations, struct slice path,
-                          struct http_captures *captures);
+                          struct http_captures *captures, http_captures_fn on_match, void *arg);
 void http_locations_free(struct http_locations *locations);
 
 #endif

@@ -107,36 +107,45 @@ GETTER(get_capture)
     return group < c->count ? as_wanted(ex, c->groups[group]) : (struct slice){0};
 }
 
+static struct http_named *find_named(const struct http_exchange *ex, struct slice name)
+{
+    struct http_named *n = ex->named;
+    while (n && !slice_eq_nocase(n->name, name))
+        n = n->next;
+    return n;
+}
+
+const struct http_named *http_find_named(const struct http_exchange *ex, struct slice name)
+{
+    return find_named(ex, name);
+}
+
+void http_set_named(struct http_exchange *ex, struct slice name, struct slice value)
+{
+    struct http_named *n = find_named(ex, name);
+    if (!n && (n = arena_zalloc(&ex->arena, sizeof *n))) {
+        n->name = name;
+        n->next = ex->named;
+        ex->named = n;
+    }
+    if (n)
+        n->value = value;
+}
+
 void http_keep_named(struct http_exchange *ex, const struct http_captures *c)
 {
     struct slice name;
     int group;
     for (int i = 0; c->count && http_regex_name(c->regex, i, &name, &group); i++) {
-        struct http_named *n = ex->named;
-        while (n && !slice_eq_nocase(n->name, name))
-            n = n->next;
-        if (!n && (n = arena_zalloc(&ex->arena, sizeof *n))) {
-            n->name = name;
-            n->next = ex->named;
-            ex->named = n;
-        }
-        if (n)
-            n->value = group < c->count ? c->groups[group] : (struct slice){0};
+        bool took_part = group < c->count && c->groups[group].data;
+        http_set_named(ex, name, took_part ? c->groups[group] : SLICE(""));
     }
 }
 
 GETTER(get_named_capture)
 {
-    const struct http_captures *both[] = {&ex->location_captures, &ex->server_captures};
-    for (int i = 0; i < 2; i++) {
-        int group = both[i]->count ? http_regex_group(both[i]->regex, rest) : -1;
-        if (group >= 0 && group < both[i]->count)
-            return as_wanted(ex, both[i]->groups[group]);
-    }
-    const struct http_named *n = ex->named; /* of a match before the last */
-    while (n && !slice_eq_nocase(n->name, rest))
-        n = n->next;
-    return n ? as_wanted(ex, n->value) : (struct slice){0};
+    const struct http_named *n = find_named(ex, rest);
+    return n ? n->value : (struct slice){0};
 }
 
 const struct http_variable http_named_capture = {"", true, get_named_capture};

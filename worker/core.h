@@ -329,8 +329,8 @@ bool headers_add_trailers(struct connection *c, struct buf *out);
 
 /* --- worker/rewrite.c --- */
 
-/* Gives a variable of `set` its value; a number of SITE_SET_... or the site's. */
-void rewrite_set(struct connection *c, int variable, struct slice value);
+/* Gives a variable of `set` its value. */
+void rewrite_set(struct connection *c, struct slice name, struct slice value);
 
 /* The server block of ex->server is known: runs its steps, and finds the location with those of the locations. */
 void rewrite_route(struct connection *c);

@@ -202,6 +202,8 @@ struct http_exchange *exchange_disown(struct connection *c)
     copy->limit_queue_ms = old->limit_queue_ms;
     copy->forced_status = old->forced_status;
     copy->internal_redirects = old->internal_redirects;
+    for (const struct http_named *n = old->named; n; n = n->next)
+        http_set_named(copy, n->name, arena_dup(&copy->arena, n->value));
     copy->res.close = true;
     return old;
 }

@@ -152,8 +152,7 @@ static bool is_repeatable(const struct proxy *p)
 static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net_address *local)
 {
     const struct settings *s = proxy_settings(p);
-    *dial = (struct upstream_dial){
-        .keepalive = s->proxy_socket_keepalive, .fresh = p->named_client, .alive = !is_repeatable(p)};
+    *dial = (struct upstream_dial){.keepalive = s->proxy_socket_keepalive, .fresh = p->named_client};
     if (!p->to->bind)
         return;
     struct slice text = http_template_expand(p->to->bind, p->c->ex);

@@ -26,25 +26,21 @@ static enum progress run(struct connection *c, const struct rewrite_op *ops, boo
 
 /* --- set --- */
 
-void rewrite_set(struct connection *c, int variable, struct slice value)
+void rewrite_set(struct connection *c, struct slice name, struct slice value)
 {
     struct http_exchange *ex = c->ex;
     int64_t rate;
-    if (variable == SITE_SET_ARGS) {
+    if (slice_eq_nocase(name, SLICE("args"))) {
         ex->req.args = arena_dup(&ex->arena, value);
         ex->rewritten = true;
         return;
     }
-    if (variable == SITE_SET_LIMIT_RATE) {
+    if (slice_eq_nocase(name, SLICE("limit_rate"))) {
         ex->rate_is_set = conf_parse_size(value, &rate);
         ex->rate = ex->rate_is_set ? (uint64_t)rate : 0;
         return;
     }
-    if (!ex->set_values)
-        ex->set_values =
-            arena_zalloc(&ex->arena, (size_t)connection_worker(c)->site->set_count * sizeof *ex->set_values);
-    if (ex->set_values)
-        ex->set_values[variable] = value.len ? arena_dup(&ex->arena, value) : SLICE("");
+    http_set_named(ex, name, value.len ? arena_dup(&ex->arena, value) : SLICE(""));
 }
 
 /* --- expressions --- */
@@ -234,11 +230,18 @@ static enum progress run(struct connection *c, const struct rewrite_op *ops, boo
     return progress;
 }
 
+static void keep_named(void *ex, const struct http_captures *captures)
+{
+    http_keep_named(ex, captures);
+}
+
 static const struct location *find(struct connection *c)
 {
-    const struct location *l = site_find_location(c->ex->server, c->ex->req.path, &c->ex->location_captures);
-    http_keep_named(c->ex, &c->ex->location_captures);
-    return l;
+    struct http_exchange *ex = c->ex;
+    const struct vserver *server = ex->server;
+    const struct location *l =
+        http_locations_find(server->locations, ex->req.path, &ex->location_captures, keep_named, ex);
+    return l ? l : server->top;
 }
 
 void rewrite_in_location(struct connection *c, const struct location *l)

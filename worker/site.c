@@ -457,10 +457,3 @@ const struct location *site_find_named(const struct vserver *server, struct slic
         l = l->next_named;
     return l;
 }
-
-const struct location *site_find_location(const struct vserver *server, struct slice path,
-                                          struct http_captures *captures)
-{
-    const struct location *l = http_locations_find(server->locations, path, captures);
-    return l ? l : server->top;
-}

@@ -194,7 +194,7 @@ struct location_auth {
 
 /* auth_request_set */
 struct auth_set {
-    int variable; /* SITE_SET_... */
+    struct slice variable;
     const struct http_template *value;
 };
 
@@ -224,8 +224,8 @@ struct rewrite_op {
     const struct http_template
         *right; /* if: what it is compared with; rewrite: the replacement's arguments */
     struct http_regex *regex;
-    struct slice pattern; /* its text, for the log */
-    int variable;         /* set: which; SITE_SET_... */
+    struct slice pattern;  /* its text, for the log */
+    struct slice variable; /* set: which */
     enum rewrite_test test;
     bool negated;
     bool last, stop;           /* rewrite: flags */
@@ -235,8 +235,6 @@ struct rewrite_op {
     struct location *location; /* if: its settings */
     struct rewrite_op *next;
 };
-
-enum { SITE_SET_ARGS = -1, SITE_SET_LIMIT_RATE = -2 };
 
 struct location {
     const struct settings *settings;
@@ -324,7 +322,6 @@ struct site {
     const struct http_template **zone_keys; /* in the order of conf's keyed_zones */
     struct http_scope scope;                /* groups of all regular expressions, and maps */
     struct site_map *maps;
-    int set_count;                  /* variables that `set` makes */
     struct http_regex **op_regexes; /* for freeing */
     int op_regex_count;
 };
@@ -364,8 +361,8 @@ struct access_rules *site_build_access(struct site *site, const struct conf_line
 struct location_auth *site_build_auth(struct site *site, const struct settings *s);
 void site_build_auth_request(struct site *site, struct location *l);
 
-/* The variable that `set` or its kin gives a value to: a number, or SITE_SET_... */
-int site_set_variable(struct site *site, const struct conf_node *n);
+/* The name of the variable that `set` or its kin gives a value to. */
+struct slice site_set_variable(struct site *site, const struct conf_node *n);
 struct expires *site_build_expires(struct site *site, const struct conf_node *node);
 struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
 void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines);
@@ -393,7 +390,4 @@ void site_free(struct site *site);
 const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
                                        struct http_captures *captures);
 const struct location *site_find_named(const struct vserver *server, struct slice name);
-const struct location *site_find_location(const struct vserver *server, struct slice path,
-                                          struct http_captures *captures);
-
 #endif

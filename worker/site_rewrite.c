@@ -7,10 +7,11 @@
 
 /* --- variables of set --- */
 
-static struct slice get_set(struct http_exchange *ex, const void *index)
+/* Before it has got a value it is empty, as in nginx. */
+static struct slice get_set(struct http_exchange *ex, const void *variable)
 {
-    struct slice none = SLICE("");
-    return ex->set_values ? ex->set_values[(intptr_t)index] : none;
+    const struct http_named *n = http_find_named(ex, ((const struct http_user_variable *)variable)->name);
+    return n ? n->value : SLICE("");
 }
 
 static const struct http_user_variable *find_user(const struct site *site, struct slice name)
@@ -39,8 +40,7 @@ static void name_set(struct site *site, const struct conf_node *n)
         return;
     }
     struct http_user_variable *v = site_array(site, 1, sizeof *v);
-    *v = (struct http_user_variable){name, get_set, (const void *)(intptr_t)site->set_count++,
-                                     site->scope.variables};
+    *v = (struct http_user_variable){name, get_set, v, site->scope.variables};
     site->scope.variables = v;
 }
 
@@ -93,20 +93,14 @@ void site_free_ops(struct site *site)
     free(site->op_regexes);
 }
 
-int site_set_variable(struct site *site, const struct conf_node *n)
+struct slice site_set_variable(struct site *site, const struct conf_node *n)
 {
     struct slice name = site_variable_name(n->args[0]);
     const struct http_user_variable *v = find_user(site, name);
-    if (slice_eq_nocase(name, SLICE("args")))
-        return SITE_SET_ARGS;
-    if (slice_eq_nocase(name, SLICE("limit_rate")))
-        return SITE_SET_LIMIT_RATE;
-    if (v && v->get == get_set)
-        return (int)(intptr_t)v->data;
-    if (v)
+    if (v && v->get != get_set && !slice_eq_nocase(name, SLICE("limit_rate")))
         conf_error(&site->conf->errors, n, "the variable \"%.*s\" is a map's; choose another name",
                    SLICE_ARGS(name));
-    return 0;
+    return name;
 }
 
 static void build_set(struct site *site, struct rewrite_op *op, const struct conf_node *n)

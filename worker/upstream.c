@@ -238,7 +238,8 @@ static void on_idle_event(struct ev_loop *loop, ev_io *io, int events)
     upstream_close(uc);
 }
 
-static bool is_alive(const struct upstream_connection *uc)
+/* Neither closed nor with bytes that came while nothing had been asked: those would be taken for the next request's answer (RFC 9112 section 6.3). */
+static bool is_quiet(const struct upstream_connection *uc)
 {
     char byte;
     return recv(uc->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
@@ -254,7 +255,7 @@ static struct upstream_connection *take_idle(struct upstream *u, const struct pe
         if (uc->peer != peer || uc->kind != dial->kind)
             continue;
         leave_idle(uc);
-        if (dial->alive && !is_alive(uc)) {
+        if (!is_quiet(uc)) {
             upstream_close(uc);
             continue;
         } /* and watched as before: the next user only hears instead */

@@ -45,8 +45,6 @@ struct upstream_dial {
     uint32_t kind;                   /* a number for whatever makes connections differ; 0: nothing does */
     bool transparent, keepalive;
     bool fresh; /* not a kept one */
-    bool
-        alive; /* a kept one only after a look whether the other side has closed it: the request cannot be sent twice */
 };
 
 /* A kept connection to this server, or a new one that is being made. NULL with errno. */

@@ -272,11 +272,11 @@ static void check_path(const struct routes *all, struct slice path)
 {
     bool settled = false;
     struct http_captures captures = {0}, again = {0};
-    const void *found = http_locations_find(all->top, path, &captures);
+    const void *found = http_locations_find(all->top, path, &captures, NULL, NULL);
     bool failed = http_regex_take_failure();
     FUZZ_CHECK(found == plain_location(all, TOP, path, &settled));
     FUZZ_CHECK(failed == http_regex_take_failure());
-    FUZZ_CHECK(found == http_locations_find(all->top, path, &again));
+    FUZZ_CHECK(found == http_locations_find(all->top, path, &again, NULL, NULL));
     FUZZ_CHECK(failed == http_regex_take_failure() && captures.count == again.count);
     check_captures(&captures, path);
 }

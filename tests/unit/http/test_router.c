@@ -139,7 +139,7 @@ static void tear_down(struct fixture *f)
 static void check_location(const struct fixture *f, const char *path, const char *wanted)
 {
     struct http_captures captures = {0};
-    const char *found = http_locations_find(f->top, slice_of(path), &captures);
+    const char *found = http_locations_find(f->top, slice_of(path), &captures, NULL, NULL);
     char seen[200];
     snprintf(seen, sizeof seen, "%s\" found \"%s", path, found ? found : "(none)");
     CHECK_FOR(seen, wanted ? found && strcmp(found, wanted) == 0 : found == NULL);
@@ -227,7 +227,7 @@ static void expressions_capture_and_are_checked(void)
     add(&f, f.top, HTTP_MATCH_REGEX, "^/u/(\\w+)/(.*)$", NULL, "~ u");
     http_locations_finish(f.top);
     struct http_captures captures = {0};
-    CU_ASSERT_PTR_NOT_NULL(http_locations_find(f.top, SLICE("/u/bob/x/y"), &captures));
+    CU_ASSERT_PTR_NOT_NULL(http_locations_find(f.top, SLICE("/u/bob/x/y"), &captures, NULL, NULL));
     CHECK_SLICE(captures.groups[0], "/u/bob/x/y");
     CHECK_SLICE(captures.groups[1], "bob");
     CHECK_SLICE(captures.groups[2], "x/y");
