@@ -147,6 +147,8 @@ static int test(struct conf *conf, const struct arguments *a, const char *file, 
 {
     bool syntax_ok = conf->errors.count == 0;
     bool ok = syntax_ok && master_test(conf);
+    for (const struct conf_error *e = conf->warnings.first; e && !a->quiet; e = e->next)
+        log_warn("%.*s", SLICE_ARGS(e->message));
     print_errors(conf, a, prefix);
     if (ok && !a->quiet)
         fprintf(

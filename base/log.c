@@ -97,13 +97,20 @@ static void put_line(int fd, const char *line, size_t len)
         atomic_fetch_add(&lost_lines, 1);
 }
 
-/* A message may carry a client's bytes: control characters must not forge lines. */
+/* A message may carry a client's bytes: they must not forge lines, nor reach a terminal as anything but text. Returns the new length. */
 static size_t scrub(char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = '?';
-    return len;
+    size_t kept = 0;
+    for (size_t i = 0, n; i < len; i += n ? n : 1) {
+        n = slice_utf8((struct slice){text + i, len - i});
+        if (n == 0 || text[i] == '\0' || slice_control((struct slice){text + i, n})) {
+            text[kept++] = '?';
+        } else {
+            memmove(text + kept, text + i, n);
+            kept += n;
+        }
+    }
+    return kept;
 }
 
 /* A line in the making: the same for all sinks. */
@@ -154,7 +161,7 @@ static size_t make_text(const struct line *l, char *out, size_t *head)
         n = add_quoted(out, room, n, "host", a->host);
         n = add_quoted(out, room, n, "referrer", a->referrer);
     }
-    scrub(out, n);
+    n = scrub(out, n);
     out[n++] = '\n';
     return n;
 }
@@ -169,11 +176,12 @@ static size_t add_member(char *out, size_t room, size_t len, const char *name, s
         unsigned char c = (unsigned char)value.data[i];
         if (c == '"' || c == '\\')
             len = add(out, room, len, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            len = add(out, room, len, "\\u%04x", c);
         else {
             size_t n = slice_utf8(slice_from(value, i));
-            len = add(out, room, len, "%.*s", n ? (int)n : 6, n ? value.data + i : "\\ufffd");
+            unsigned code = slice_control((struct slice){value.data + i, n});
+            len = code || c == 0
+                      ? add(out, room, len, "\\u%04x", code)
+                      : add(out, room, len, "%.*s", n ? (int)n : 6, n ? value.data + i : "\\ufffd");
             i += n ? n - 1 : 0;
         }
     }

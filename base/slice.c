@@ -46,3 +46,16 @@ size_t slice_utf8(struct slice s)
     bool outside = (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90);
     return n > 1 && (overlong || outside) ? 0 : n;
 }
+
+unsigned slice_control(struct slice character)
+{
+    const unsigned char *p = (const unsigned char *)character.data;
+    unsigned code = character.len == 1   ? p[0]
+                    : character.len == 2 ? (p[0] & 31u) << 6 | (p[1] & 63u)
+                    : character.len == 3 ? (p[0] & 15u) << 12 | (p[1] & 63u) << 6 | (p[2] & 63u)
+                                         : 0;
+    bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    bool turns = code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
+                 (code >= 0x2066 && code <= 0x2069);
+    return control || turns || code == 0x2028 || code == 0x2029 ? code : 0;
+}

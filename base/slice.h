@@ -72,6 +72,12 @@ bool slice_next_in_list(struct slice *list, struct slice *element);
 /* The bytes of the character of UTF-8 that s begins with (RFC 3629 section 4); 0 if it begins with none. */
 size_t slice_utf8(struct slice s);
 
+/*
+ * The number of that character if a terminal would act on it and not show it: controls (C0, DEL, C1), ends of lines, and what
+ * turns the direction of writing (Unicode UAX #9). 0: it is harmless, or NUL.
+ */
+unsigned slice_control(struct slice character);
+
 /* Reads a whole slice of decimal digits. Returns false on anything else, or above `max`. */
 bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *value);
 

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,15 +48,42 @@ bool auth_basic_parse(const char *value, size_t len, char *text, const char **us
     return text[0] != '\0';
 }
 
-/* The hash in a line of this user, or NULL. */
-static char *hash_of(char *line, const char *user)
+/* The hash in a line, or NULL; *is_users: the line is this user's. */
+static char *hash_of(char *line, const char *user, bool *is_users)
 {
     size_t len = strlen(user);
-    if (line[0] == '#' || strncmp(line, user, len) != 0 || line[len] != ':')
+    char *colon = strchr(line, ':');
+    if (line[0] == '#' || !colon)
         return NULL;
-    char *hash = line + len + 1;
+    *is_users = (size_t)(colon - line) == len && memcmp(line, user, len) == 0;
+    char *hash = colon + 1;
     hash[strcspn(hash, ":\r\n")] = '\0';
     return hash;
+}
+
+/*
+ * The user's line is looked for. An unknown user's password is tried against a hash of somebody else, and refused: else the time
+ * of a refusal would tell who exists. Which one hangs on the name, so that a user's time is always the same where the kinds of
+ * hashes differ. Returns whether the user exists; *hash is the caller's to free, NULL: there is none.
+ */
+static bool find_hash(FILE *file, const char *user, char **hash)
+{
+    char *line = NULL;
+    size_t room = 0;
+    uint32_t mixed = 2166136261u, seen = 0; /* FNV-1a */
+    bool found = false;
+    for (const char *at = user; *at; at++)
+        mixed = (mixed ^ (unsigned char)*at) * 16777619u;
+    *hash = NULL;
+    while (!found && getline(&line, &room, file) >= 0) {
+        const char *text = hash_of(line, user, &found);
+        if (text && (found || (mixed = mixed * 1664525u + 1013904223u) / 65536 % ++seen == 0)) {
+            free(*hash);
+            *hash = strdup(text);
+        }
+    }
+    free(line);
+    return found;
 }
 
 static int run(weir_request *r)
@@ -68,13 +96,11 @@ static int run(weir_request *r)
                  error, strerror(error));
         return error == ENOENT ? 403 : 500;
     }
-    char *line = NULL, *hash = NULL;
-    size_t room = 0;
-    while (!hash && getline(&line, &room, file) >= 0)
-        hash = hash_of(line, q->user);
-    int failed = !hash && ferror(file) ? errno : 0;
-    bool found = hash != NULL, ok = found && password_matches(q->password, hash);
-    free(line);
+    char *hash;
+    bool found = find_hash(file, q->user, &hash);
+    int failed = !found && ferror(file) ? errno : 0;
+    bool ok = hash && password_matches(q->password, hash) && found;
+    free(hash);
     fclose(file);
     if (failed)
         weir_log(r, WEIR_LOG_ERROR, "read() \"%s\" of \"auth_basic_user_file\" failed (%d: %s)", q->file,

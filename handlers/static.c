@@ -31,14 +31,41 @@ struct slice static_folder(struct http_exchange *ex, const struct static_source 
     return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(prefix), SLICE_ARGS(text));
 }
 
+/* How many segments of a path are "..". */
+static unsigned climbs(struct slice path)
+{
+    unsigned count = 0;
+    for (size_t at = 0, end; at < path.len; at = end + 1) {
+        const char *slash = memchr(path.data + at, '/', path.len - at);
+        end = slash ? (size_t)(slash - path.data) : path.len;
+        count += end - at == 2 && path.data[at] == '.' && path.data[at + 1] == '.';
+    }
+    return count;
+}
+
+/* The path, if no more of its segments are ".." than of the configured text. */
+static struct slice within_folder(struct http_exchange *ex, const struct settings *s, struct slice path)
+{
+    if (!path.data || climbs(path) <= climbs(s->alias.data ? s->alias : s->root))
+        return path;
+    http_log(ex, LOG_LEVEL_ERROR, "\"%.*s\" leaves its folder by \"..\"", SLICE_ARGS(path));
+    errno = ENOENT;
+    return (struct slice){0};
+}
+
 struct slice static_path(struct http_exchange *ex, const struct static_source *from, struct slice uri)
 {
     const struct settings *s = from->settings;
     struct slice folder = static_folder(ex, from);
     if (!folder.data || from->is_whole_path)
-        return folder;
+        return within_folder(ex, s, folder);
     struct slice rest = s->alias.data ? slice_from(uri, (size_t)s->alias_strip) : uri;
-    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(folder), SLICE_ARGS(rest));
+    return within_folder(ex, s, arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(folder), SLICE_ARGS(rest)));
+}
+
+static int no_path(void)
+{
+    return errno == ENOENT ? 404 : 500;
 }
 
 /* errno of a failed open to a status; the log says which file, as nginx does. */
@@ -284,7 +311,7 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
                      : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
         struct slice path = static_path(ex, from, uri);
         if (!uri.data || !path.data)
-            return 500;
+            return no_path();
         struct file_entry *e = get_entry(ex, from, cache, path);
         if (e) {
             file_entry_release(e);
@@ -297,7 +324,7 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
     }
     struct slice dir = static_path(ex, from, ex->req.path);
     if (!dir.data)
-        return 500;
+        return no_path();
     struct file_entry *folder = get_entry(ex, from, cache, dir);
     if (!folder)
         return open_failed(ex, s, dir);
@@ -346,7 +373,7 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
         return 405;
     struct slice path = static_path(ex, from, uri);
     if (!path.data)
-        return 500;
+        return no_path();
     struct file_entry *e = find_compressed(ex, from, path, cache);
     if (e) {
         ex->res.content_type = static_type_of(s, path);

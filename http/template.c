@@ -171,11 +171,11 @@ static bool append_json(struct buf *out, struct slice s)
             ok = buf_append(out, short_form, 2);
         else if (c == '"' || c == '\\')
             ok = buf_append(out, "\\", 1) && buf_append(out, &s.data[i], 1);
-        else if (c < 0x20)
-            ok = buf_printf(out, "\\u%04X", c);
         else {
             size_t n = slice_utf8(slice_from(s, i)); /* RFC 8259 section 8.1: JSON is UTF-8 */
-            ok = buf_append(out, n ? &s.data[i] : "\\uFFFD", n ? n : 6);
+            unsigned code = slice_control((struct slice){s.data + i, n});
+            ok = (code && code != 0x7f) || c == '\0' ? buf_printf(out, "\\u%04X", code)
+                                                     : buf_append(out, n ? &s.data[i] : "\\uFFFD", n ? n : 6);
             i += n ? n - 1 : 0;
         }
     }

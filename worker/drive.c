@@ -189,6 +189,16 @@ static bool keep_input(struct connection *c, const struct input *in)
            buf_append(&c->in->buf, in->data, in->len);
 }
 
+/* Of a head; empty lines before it are nothing (RFC 9112 section 2.2). */
+static bool has_begun(const struct connection *c)
+{
+    struct slice in = c->in ? buf_slice(&c->in->buf) : (struct slice){0};
+    size_t i = 0;
+    while (i < in.len && (in.data[i] == '\r' || in.data[i] == '\n'))
+        i++;
+    return i < in.len;
+}
+
 /* A head has begun to arrive, or the connection has become idle: list, gauge and timer follow. */
 static void settle_head(struct connection *c)
 {
@@ -197,8 +207,17 @@ static void settle_head(struct connection *c)
         connection_close(c);
         return;
     }
+    bool begun = has_begun(c);
+    bool as_before = begun || c->requests == 0 ? c->shown_state == SHM_CONNECTION_READING
+                                               : c->shown_state == SHM_CONNECTION_WAITING;
+    if (as_before && c->timer.deadline_ms == 0) { /* its time was over, and what came late was not enough */
+        connection_close(c);
+        return;
+    }
+    if (as_before && c->shown_state == SHM_CONNECTION_WAITING && !w->draining)
+        return; /* idle as it was: empty lines win no time, and no place */
     list_remove(&c->link);
-    if (c->in || c->requests == 0) {
+    if (begun || c->requests == 0) {
         list_push_back(&w->busy, &c->link);
         if (c->shown_state !=
             SHM_CONNECTION_READING) /* from its first byte on; a first head's clock runs from accept */

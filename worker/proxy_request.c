@@ -73,12 +73,15 @@ static bool is_one_target(struct slice text)
     return true;
 }
 
-/* 0, or a status for the client. */
-static int append_configured(struct http_exchange *ex, const struct proxy_target *target, struct buf *out)
+/* 0, or a status for the client. An empty value leaves the field out, but for what HTTP/1.1 cannot do without. */
+static int append_configured(struct http_exchange *ex, const struct settings *s,
+                             const struct proxy_target *target, struct buf *out)
 {
     const struct location_proxy *to = target->to;
     for (int i = 0; i < to->header_count; i++) {
         struct slice name = to->headers[i].name, value = http_template_expand(to->headers[i].value, ex);
+        if (value.len == 0 && s->proxy_http_version && slice_eq_nocase(name, SLICE("Host")))
+            value = target->host; /* RFC 9112 section 3.2 */
         if (value.len == 0 || slice_eq_nocase(name, SLICE("Content-Length")) ||
             slice_eq_nocase(name, SLICE("Transfer-Encoding")))
             continue; /* the framing is ours to say */
@@ -176,7 +179,7 @@ int proxy_build_request(struct http_exchange *ex, const struct location *l, cons
     }
     if (!append_request_line(ex, s, target, out))
         return 500;
-    int status = append_configured(ex, target, out);
+    int status = append_configured(ex, s, target, out);
     if (status)
         return status;
     bool ok =

@@ -60,6 +60,14 @@ static bool asks_for(struct slice text, const char *name)
     return false;
 }
 
+/* "location /a" with "alias /x/": in "/a../y" the folder's slash makes a segment of the dots. */
+static bool may_be_left_upwards(const struct settings *s, const struct conf_location *c)
+{
+    struct slice pattern = c->pattern, folder = s->alias;
+    return folder.len && folder.data[folder.len - 1] == '/' && s->alias_strip == (int64_t)pattern.len &&
+           c->match < CONF_MATCH_EXACT && pattern.len && pattern.data[pattern.len - 1] != '/';
+}
+
 void site_build_files(struct site *site, struct location *l, const struct conf_location *c)
 {
     const struct settings *s = l->settings;
@@ -68,6 +76,12 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
     struct slice folder = s->alias.data ? s->alias : s->root;
     files->is_whole_path = s->alias.data && s->alias_strip < 0;
     files->prefix = site->conf->prefix;
+    if (may_be_left_upwards(s, c))
+        conf_error(
+            &site->conf->warnings, s->folder_node,
+            "\"alias\" ends with a slash and its location \"%.*s\" does not: \"%.*sX\" is the file \"X\" of the "
+            "folder; end both with one",
+            SLICE_ARGS(c->pattern), SLICE_ARGS(c->pattern));
     if (asks_for(folder, "document_root") || asks_for(folder, "realpath_root"))
         conf_error(
             &site->conf->errors, s->folder_node ? s->folder_node : c->node,

@@ -164,9 +164,11 @@ static void captures_are_variables(void)
     const struct http_scope names = {&captures, NULL};
     struct http_template *t = http_template_compile(&f.ex.arena, SLICE("<$first>"), &names, &unknown);
     CU_ASSERT_PTR_NOT_NULL_FATAL(t);
-    CHECK_SLICE(http_template_expand(t, &f.ex), "<a>");
-    f.ex.location_captures.count = 0;
     CHECK_SLICE(http_template_expand(t, &f.ex), "<>");
+    http_keep_named(&f.ex, &f.ex.location_captures);
+    CHECK_SLICE(http_template_expand(t, &f.ex), "<a>");
+    http_set_named(&f.ex, SLICE("FIRST"), SLICE("z")); /* the last writer counts, whatever has matched */
+    CHECK_SLICE(http_template_expand(t, &f.ex), "<z>");
     http_regex_free(regex);
     arena_free(&f.ex.arena);
 }

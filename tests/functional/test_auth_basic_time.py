@@ -1,0 +1,54 @@
+"""auth_basic tells nobody by its time whether a user exists."""
+
+import base64
+import statistics
+import time
+
+import pytest
+from weirlib import config
+
+SLOW = "$6$rounds=40000$saltsalt$1vOXvhjORLxiQEHa9mZ9KMiatbkCnYuD83r" \
+       "okJ0mW.opnC49Uv4HVyCz/jvaOpq1dZ91Yu5ru/yLRUjqAYnYQ1"  # of "right": tens of milliseconds
+TRIES = 7
+
+
+def serve(weir, *lines):
+    weir.write("".join(line + "\n" for line in lines), "conf/users")
+    weir.write("secret", "html/index.html")
+    return weir.start(config("location / { root {tmp}/html; auth_basic x; auth_basic_user_file {tmp}/conf/users; }"))
+
+
+def seconds(weir, user, password, status=401):
+    credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+    begun = time.monotonic()
+    assert weir.get("/", headers=[("Authorization", f"Basic {credentials}")]).status == status
+    return time.monotonic() - begun
+
+
+def medians(weir, *users):
+    """The median time of a refusal for each user, taken in turns."""
+    times = [[seconds(weir, user, f"wrong{i}") for user in users] for i in range(TRIES)]
+    return [statistics.median(column) for column in zip(*times)]
+
+
+@pytest.mark.parametrize("lines", [[f"known:{SLOW}"], ["# people", "", f"known:{SLOW}", f"other:{SLOW}"],
+                                   [f"other:{SLOW}", f"known:{SLOW}:comment"]])
+def test_unknown_users_take_as_long(weir, lines):
+    """A refusal takes as long for a user that does not exist as for one that does."""
+    serve(weir, *lines)
+    known, unknown, prefix = medians(weir, "known", "nobody", "know")
+    assert 0.5 < unknown / known < 2 and 0.5 < prefix / known < 2, (known, unknown, prefix)
+
+
+def test_answers_stay_right(weir):
+    """The hash that an unknown user's password is tried against lets nobody in."""
+    serve(weir, f"known:{SLOW}", "plain:{PLAIN}right")
+    for user, password, status in [("known", "right", 200), ("plain", "right", 200), ("nobody", "right", 401), ("", "right", 401),
+                                   ("known", "wrong", 401), ("plain", "wrong", 401)]:
+        seconds(weir, user, password, status)
+
+
+def test_no_users_at_all(weir):
+    """A file without users refuses everybody."""
+    serve(weir, "# nobody")
+    seconds(weir, "known", "right")
