@@ -33,7 +33,9 @@ struct weir_handler {
 
     /*
      * Answers one request. Returns 0 when it has answered (200 if it set no status), or an HTTP status from 400 to
-     * 599 to have the server's error page sent instead of what it wrote so far.
+     * 599 to have the server's error page sent instead of what it wrote so far. Anything else (-1, 1, 200) is a mistake:
+     * the client gets 500, and the error log says what was returned. Once an answer is streamed (weir_flush, or more
+     * than 64 KiB), anything but 0 cuts it off.
      */
     int (*run)(weir_request *r);
 

@@ -11,8 +11,14 @@
 
 struct module;
 
-/* Loads the object. NULL on an error; *why says what is wrong and what to do. */
+/*
+ * Loads the object as the file is now, also where an older one of the same name is in use. NULL on an error; *why says what
+ * is wrong and what to do.
+ */
 struct module *module_load(struct arena *arena, struct slice path, struct slice *why);
+
+/* Whether both came from files that were the same. */
+bool module_same(const struct module *a, const struct module *b);
 
 /* Its handler of that name, or NULL. */
 const struct weir_handler *module_find(const struct module *module, struct slice name);

@@ -58,12 +58,12 @@ struct master {
     struct pending_reload reload;
     uint64_t live_reload_deadline_ms; /* workers owe answers until then; 0: none */
     bool live_reload_failed;
-    pid_t parent_pid;   /* who started us: with USR2 the older master */
     pid_t upgraded_pid; /* the new binary's master, or 0 */
     bool handed_over;   /* sockets and pid file belong to the new binary */
     uid_t uid;
     gid_t gid;
     char binary[PATH_MAX];
+    char pid_path[PATH_MAX]; /* where our pid stands, or will stand again after a newer binary's end */
     uint64_t watchdog_every_ms, next_watchdog_ms;
 };
 
@@ -108,8 +108,14 @@ void sockets_close_unused(void);
 /* Whether this binary was started by USR2: then the daemon is one already. */
 bool sockets_from_older_binary(void);
 
-/* Removes the files of unix sockets. */
-void sockets_remove_files(const struct site *site);
+/* That binary's master while it lives; 0: there is none. */
+pid_t sockets_older_master(void);
+
+/* Removes the files of a site's unix sockets, but for those that `kept` (or NULL) has as well, and those of others. */
+void sockets_remove_files(const struct site *site, const struct site *kept);
+
+/* Only those on which nobody listens any more: the sockets of this process and its workers are closed. */
+void sockets_remove_stale_files(const struct site *site);
 
 /* --- master/shared.c --- */
 

@@ -277,13 +277,14 @@ static bool set_up(struct master *m)
 static void tear_down(struct master *m)
 {
     if (!m->handed_over) {
-        unlink(m->conf->pid_path.data);
-        if (!sockets_from_older_binary() ||
-            getppid() != m->parent_pid) /* else the older master serves on with them */
-            sockets_remove_files(m->site);
+        unlink(m->pid_path);
+        sockets_remove_files(m->site, NULL);
+        if (m->reload.site)
+            sockets_remove_files(m->reload.site, m->site);
     } else {
+        sockets_remove_stale_files(m->site); /* the newer binary may have left some out */
         char path[PATH_MAX];
-        if (snprintf(path, sizeof path, "%s.oldbin", m->conf->pid_path.data) < (int)sizeof path)
+        if (snprintf(path, sizeof path, "%s.oldbin", m->pid_path) < (int)sizeof path)
             unlink(path);
     }
     log_notice("exit");
@@ -315,7 +316,6 @@ int master_run(const struct master_options *options, struct conf *conf)
         .options = options, .conf = conf, .generation = 1, .target = (int)conf->worker_processes};
     for (int i = 0; i < SHM_SLOTS; i++)
         m->children[i].channel = -1;
-    m->parent_pid = getppid();
     find_binary(m);
     if (!set_up(m))
         return 1;
@@ -325,6 +325,7 @@ int master_run(const struct master_options *options, struct conf *conf)
     }
     if (!process_write_pid(conf))
         return 1;
+    snprintf(m->pid_path, sizeof m->pid_path, "%s", conf->pid_path.data);
     process_daemon_ready();
     if (conf->daemon)
         log_also_stderr(false);

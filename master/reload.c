@@ -1,8 +1,8 @@
 /*
  * master/reload.c - SIGHUP: a new configuration, in place or by new workers, or none at all.
  *
- * The new file is read and built whole before anything changes. If it differs only in live values, the workers are
- * sent the text and take the values over. Else new workers start beside the old ones, which are let go once all the
+ * The new file is read and built whole before anything changes. If it differs only in live values and no module was built
+ * anew, the workers are sent the text and take the values over. Else new workers start beside the old ones, which are let go once all the
  * new ones have said that they are ready; if one of these does not come up, the new ones go and the old ones stay.
  */
 #include "master/internal.h"
@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -129,6 +130,7 @@ static void continue_in_place(struct master *m, uint64_t now_ms)
 static void abandon_new(struct master *m)
 {
     workers_signal(m, SIGTERM, m->reload.generation);
+    sockets_remove_files(m->reload.site, m->site);
     sockets_disown(m->reload.site, m->site);
     struct conf *conf = m->reload.conf;
     struct site *site = m->reload.site;
@@ -164,12 +166,24 @@ static void reload_by_respawn(struct master *m, struct conf *conf, struct site *
         abandon_new(m);
 }
 
+/* While a newer binary runs, the pid file is its own, and .oldbin stays where it is. */
+static void move_pid(struct master *m)
+{
+    const char *path = m->conf->pid_path.data;
+    if (m->handed_over || strcmp(path, m->pid_path) == 0 || !process_write_pid(m->conf))
+        return;
+    unlink(m->pid_path);
+    snprintf(m->pid_path, sizeof m->pid_path, "%s", path);
+}
+
 static void commit_new(struct master *m)
 {
     struct conf *old_conf = m->conf;
     struct site *old_site = m->site;
     uint64_t old_generation = m->generation;
     workers_signal(m, SIGQUIT, old_generation); /* patience is the old configuration's */
+    if (!m->handed_over)
+        sockets_remove_files(old_site, m->reload.site);
     sockets_disown(old_site, m->reload.site);
     m->conf = m->reload.conf;
     m->site = m->reload.site;
@@ -182,8 +196,7 @@ static void commit_new(struct master *m)
     counter_set(&m->shm->head->generation, m->generation);
     zones_apply(m->shm, m->conf);
     site_use_error_logs(m->site);
-    if (!slice_eq(old_conf->pid_path, m->conf->pid_path) && process_write_pid(m->conf))
-        unlink(old_conf->pid_path.data);
+    move_pid(m);
     site_free(old_site);
     conf_free(old_conf);
     finish(m, true, SHM_RELOAD_RESPAWN);
@@ -225,7 +238,7 @@ void reload_begin(struct master *m)
     conf_require_events(conf);
     if (conf->errors.count)
         refuse(m, conf, site);
-    else if (!m->without_workers && conf_differs_only_live(m->conf, conf))
+    else if (!m->without_workers && conf_differs_only_live(m->conf, conf) && site_same_modules(m->site, site))
         reload_in_place(m, conf, site);
     else
         reload_by_respawn(m, conf, site);

@@ -15,17 +15,22 @@
 
 enum { INHERITED_MAX = 256, SYSTEMD_FIRST_FD = 3 };
 
-static int inherited[INHERITED_MAX];
+static struct {
+    int fd;
+    bool is_managers;
+} inherited[INHERITED_MAX];
 static int inherited_count;
 static bool from_older_binary;
+static pid_t older_pid; /* its master, which started this one */
 
-static void inherit(int fd)
+static void inherit(int fd, bool is_managers)
 {
     if (inherited_count == INHERITED_MAX || !net_is_listening(fd))
         return;
     fd_set_cloexec(fd, true);
     fd_set_nonblocking(fd);
-    inherited[inherited_count++] = fd;
+    inherited[inherited_count].fd = fd;
+    inherited[inherited_count++].is_managers = is_managers;
 }
 
 void sockets_read_environment(void)
@@ -33,14 +38,15 @@ void sockets_read_environment(void)
     const char *fds = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *own = getenv("WEIR_FDS");
     if (fds && pid && atol(pid) == (long)getpid())
         for (int i = 0; i < atoi(fds); i++)
-            inherit(SYSTEMD_FIRST_FD + i);
+            inherit(SYSTEMD_FIRST_FD + i, true);
     from_older_binary = own != NULL;
+    older_pid = own ? getppid() : 0;
     while (own && *own) {
         char *end;
         long fd = strtol(own, &end, 10);
         if (end == own || *end != ';')
             break;
-        inherit((int)fd);
+        inherit((int)fd, false);
         own = end + 1;
     }
     unsetenv("LISTEN_FDS");
@@ -54,19 +60,26 @@ bool sockets_from_older_binary(void)
     return from_older_binary;
 }
 
+pid_t sockets_older_master(void)
+{
+    return older_pid && getppid() == older_pid ? older_pid : 0;
+}
+
 void sockets_close_unused(void)
 {
     for (int i = 0; i < inherited_count; i++)
-        close(inherited[i]);
+        close(inherited[i].fd);
     inherited_count = 0;
 }
 
-static int take_inherited(const struct net_address *address)
+static int take_inherited(struct site_listen *l)
 {
     for (int i = 0; i < inherited_count; i++) {
         struct net_address bound;
-        if (net_bound_address(inherited[i], &bound) == 0 && net_address_eq(&bound, address)) {
-            int fd = inherited[i];
+        if (net_bound_address(inherited[i].fd, &bound) == 0 && net_address_eq(&bound, &l->address)) {
+            int fd = inherited[i].fd;
+            l->is_managers = inherited[i].is_managers;
+            l->is_older_binarys = !l->is_managers;
             inherited[i] = inherited[--inherited_count];
             return fd;
         }
@@ -93,7 +106,11 @@ static bool is_in(const int *fds, int count, int fd)
 static bool open_one(struct site_listen *l, int index, const struct site_listen *old)
 {
     char text[NET_ADDRESS_TEXT_BYTES];
-    int fd = old && index < old->fd_count ? old->fds[index] : take_inherited(&l->address);
+    int fd = old && index < old->fd_count ? old->fds[index] : take_inherited(l);
+    if (old) {
+        l->is_managers = old->is_managers;
+        l->is_older_binarys = old->is_older_binarys;
+    }
     if (fd >= 0 && net_listen_again(fd, &l->options) < 0)
         log_errno(LOG_LEVEL_WARN, errno, "listen() again on %s failed; keeping its old settings",
                   net_address_text(&l->address, text));
@@ -110,11 +127,26 @@ static bool open_one(struct site_listen *l, int index, const struct site_listen 
     return false;
 }
 
+/* Not a service manager's, nor one that an older binary still serves on: its end removes that. */
+static bool has_own_file(const struct site_listen *l)
+{
+    return l->address.addr.ss_family == AF_UNIX && !l->is_managers &&
+           !(l->is_older_binarys && sockets_older_master());
+}
+
+static void remove_file(const struct site_listen *l)
+{
+    if (has_own_file(l))
+        unlink(((const struct sockaddr_un *)(const void *)&l->address.addr)->sun_path);
+}
+
 /* Closes what was opened for a site that will not be used. */
 static void give_up(struct site *site, struct site *old)
 {
     for (struct site_listen *l = site->listens; l; l = l->next) {
         const struct site_listen *before = find_in(old, &l->address);
+        if (l->fds[0] >= 0 && !before)
+            remove_file(l);
         for (int i = 0; i < l->fd_count; i++) {
             if (l->fds[i] >= 0 && !(before && is_in(before->fds, before->fd_count, l->fds[i])))
                 close(l->fds[i]);
@@ -164,9 +196,16 @@ void sockets_close(struct site *site)
     }
 }
 
-void sockets_remove_files(const struct site *site)
+void sockets_remove_files(const struct site *site, const struct site *kept)
 {
     for (const struct site_listen *l = site->listens; l; l = l->next)
-        if (l->address.addr.ss_family == AF_UNIX)
-            unlink(((const struct sockaddr_un *)(const void *)&l->address.addr)->sun_path);
+        if (!find_in((struct site *)(uintptr_t)kept, &l->address))
+            remove_file(l);
+}
+
+void sockets_remove_stale_files(const struct site *site)
+{
+    for (const struct site_listen *l = site->listens; l; l = l->next)
+        if (has_own_file(l))
+            net_remove_stale_socket(&l->address);
 }

@@ -18,7 +18,7 @@
 
 static bool old_pid_path(const struct master *m, char path[PATH_MAX])
 {
-    return snprintf(path, PATH_MAX, "%s.oldbin", m->conf->pid_path.data) < PATH_MAX;
+    return snprintf(path, PATH_MAX, "%s.oldbin", m->pid_path) < PATH_MAX;
 }
 
 static _Noreturn void run_new_binary(struct master *m)
@@ -47,9 +47,14 @@ void upgrade_begin(struct master *m)
         log_notice("the new binary, %d, is running already", (int)m->upgraded_pid);
         return;
     }
-    if (!old_pid_path(m, path) || rename(m->conf->pid_path.data, path) < 0) {
-        log_errno(LOG_LEVEL_ALERT, errno, "cannot rename \"%s\" to .oldbin; not upgrading",
-                  m->conf->pid_path.data);
+    if (sockets_older_master()) {
+        log_notice(
+            "USR2 is ignored: the older binary, %d, still runs, and .oldbin is its; end it or this one first",
+            (int)sockets_older_master());
+        return;
+    }
+    if (!old_pid_path(m, path) || rename(m->pid_path, path) < 0) {
+        log_errno(LOG_LEVEL_ALERT, errno, "cannot rename \"%s\" to .oldbin; not upgrading", m->pid_path);
         return;
     }
     log_notice("changing binary");
@@ -58,7 +63,7 @@ void upgrade_begin(struct master *m)
         run_new_binary(m);
     if (pid < 0) {
         log_errno(LOG_LEVEL_ALERT, errno, "fork() failed; not upgrading");
-        rename(path, m->conf->pid_path.data);
+        rename(path, m->pid_path);
         return;
     }
     m->upgraded_pid = pid;
@@ -74,6 +79,6 @@ void upgrade_ended(struct master *m, int status)
               (int)m->upgraded_pid);
     m->upgraded_pid = 0;
     m->handed_over = false;
-    if (!old_pid_path(m, path) || rename(path, m->conf->pid_path.data) < 0)
+    if (!old_pid_path(m, path) || rename(path, m->pid_path) < 0)
         log_errno(LOG_LEVEL_ALERT, errno, "cannot rename the pid file back");
 }

@@ -20,8 +20,7 @@ static int set_wanted(int fd, int level, int name, int value)
     return value ? set_option(fd, level, name, value) : 0;
 }
 
-/* A socket file that nobody answers on is left over from a crash; one that answers is somebody's. */
-static void remove_stale_socket(const struct net_address *address)
+void net_remove_stale_socket(const struct net_address *address)
 {
     const struct sockaddr_un *un = (const void *)&address->addr;
     struct stat st;
@@ -38,7 +37,7 @@ static void remove_stale_socket(const struct net_address *address)
 static int prepare(int fd, const struct net_address *address, const struct net_listen_options *o)
 {
     if (address->addr.ss_family == AF_UNIX) {
-        remove_stale_socket(address);
+        net_remove_stale_socket(address);
         return 0;
     }
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0)

@@ -25,6 +25,9 @@ int net_listen(const struct net_address *address, const struct net_listen_option
 /* Applies what can change on a socket that listens already (backlog, nodelay). 0 or -1 with errno. */
 int net_listen_again(int fd, const struct net_listen_options *options);
 
+/* Removes the file of a unix socket on which nobody listens: left over from a crash, or the last one has just closed it. */
+void net_remove_stale_socket(const struct net_address *address);
+
 /* The address that a socket is bound to. 0, or -1 with errno. */
 int net_bound_address(int fd, struct net_address *out);
 

@@ -57,13 +57,32 @@ struct ending {
     int result;
 };
 
+static bool is_error_status(int result)
+{
+    return result >= 400 && result <= 599;
+}
+
+/* What run returned, where that is nothing that <weir/handler.h> gives a meaning to: 500. */
+static int checked_result(struct http_exchange *ex, const struct ending *end)
+{
+    if (end->result == 0 || is_error_status(end->result))
+        return end->result;
+    http_log(
+        ex, LOG_LEVEL_ERROR,
+        "handler \"%s\" returned %d, which means nothing; it may return 0 when it has answered, or 400 to 599 "
+        "for an error page",
+        end->handler, end->result);
+    return 500;
+}
+
 /* The answer of a job that did not stream. */
 static void answer_job(struct connection *c, const struct ending *end)
 {
     struct http_exchange *ex = c->ex;
+    int result = end->outcome == POOL_TASK_DONE ? checked_result(ex, end) : 0;
     if (end->outcome == POOL_TASK_FAILED)
         http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" failed: %s", end->handler, end->fail_reason);
-    if (end->outcome == POOL_TASK_DONE && (end->result < 400 || end->result > 599)) {
+    if (end->outcome == POOL_TASK_DONE && result == 0) {
         if (ex->res.status == 0)
             ex->res.status = 200;
         bool ok = http_add_memory(&ex->res, &ex->arena, buf_slice(&ex->body).data, buf_len(&ex->body));
@@ -72,7 +91,7 @@ static void answer_job(struct connection *c, const struct ending *end)
     }
     http_response_reset(&ex->res);
     if (end->outcome == POOL_TASK_DONE) {
-        request_answer(c, end->result);
+        request_answer(c, result);
     } else if (end->outcome == POOL_TASK_FAILED) {
         request_answer(c, 500);
     } else { /* it never ran */
@@ -372,11 +391,15 @@ int64_t offload_time_left_ms(const struct connection *c, int64_t at_most_ms)
 
 static bool end_stream(struct connection *c, struct weir_request *job)
 {
-    bool failed = job->task.outcome != POOL_TASK_DONE || job->result != 0;
-    if (failed)
+    bool done = job->task.outcome == POOL_TASK_DONE, failed = !done || job->result != 0;
+    if (failed && done)
         http_log(c->ex, LOG_LEVEL_ERROR,
-                 "handler \"%s\" failed after it had begun to answer; closing the connection",
-                 job->handler->name);
+                 "handler \"%s\" returned %d after it had begun to answer; closing the connection",
+                 job->handler->name, job->result);
+    else if (failed)
+        http_log(c->ex, LOG_LEVEL_ERROR,
+                 "handler \"%s\" failed after it had begun to answer: %s; closing the connection",
+                 job->handler->name, job->task.fail_reason ? job->task.fail_reason : "it was given up");
     if (failed || !send_end(c, (struct slice){0})) {
         connection_close(c); /* cut off, so that the client knows */
         return false;

@@ -416,6 +416,14 @@ void site_use_error_logs(struct site *site)
     log_set_sinks(sinks, count);
 }
 
+bool site_same_modules(const struct site *a, const struct site *b)
+{
+    const struct loaded_module *m = a->modules, *n = b->modules;
+    for (; m && n && module_same(m->module, n->module); m = m->next)
+        n = n->next;
+    return !m && !n;
+}
+
 void site_free(struct site *site)
 {
     for (struct site_listen *l = site->listens; l; l = l->next) {

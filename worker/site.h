@@ -301,6 +301,8 @@ struct site_listen {
     struct vserver *default_server;
     bool has_explicit_default;
     bool proxy_protocol; /* connections begin with its header */
+    bool is_managers;    /* a service manager handed it over: the file of a unix socket is its, too */
+    bool is_older_binarys;
     const struct conf_node *node;
     struct site_listen *next;
 };
@@ -385,6 +387,9 @@ void site_use_error_logs(struct site *site);
 
 /* Closes sockets and files of this process, frees handlers' settings. The conf is the caller's. */
 void site_free(struct site *site);
+
+/* Whether two sites whose configurations name the same modules have loaded the same ones. */
+bool site_same_modules(const struct site *a, const struct site *b);
 
 /* Server and location for a host and path. */
 const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
