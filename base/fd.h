@@ -29,8 +29,15 @@ int fd_make_dirs(const char *path, mode_t mode);
 /* The same for the folder that `path` lies in. */
 int fd_make_parent_dirs(const char *path, mode_t mode);
 
-/* Opens path for appending, creating it with mode 0644. */
+/* Opens path for appending, creating it with mode 0644; a file also for reading, where that is permitted. */
 int fd_open_append(const char *path);
+
+/*
+ * Appends to what fd_open_append opened, beside other writers. What a full disk has cut off is taken away again, so that nothing
+ * runs into it: with by_line whole lines stay, else all or nothing. Returns how many bytes stand; with fewer than data.len
+ * errno says why. A pipe or a device keeps what it has taken.
+ */
+size_t fd_append_whole(int fd, struct slice data, bool by_line);
 
 /* An anonymous file in memory that holds the content, positioned at its start. */
 int fd_memory_file(const char *name, struct slice content);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log_memory.h"
 #include "base/syslog.h"
 
@@ -22,7 +23,8 @@ static const char *const level_names[] = {"stderr", "emerg",  "alert", "crit", "
 enum {
     JSON_LINE_BYTES = 4096,
     JSON_BEHIND = 1024 /* for what stands behind the message */,
-    ERROR_ROOM = 160 /* for what stands behind a long text */
+    ERROR_ROOM = 160, /* for what stands behind a long text */
+    LOSSES = 64       /* descriptors that are counted apart */
 };
 
 static struct log_sink sinks[LOG_SINKS_MAX];
@@ -30,6 +32,12 @@ static _Atomic int sink_count;
 static _Atomic int most_verbose;
 static _Atomic bool copy_to_stderr = true;
 static atomic_ulong lost_lines;
+
+/* What a descriptor has lost and not told, by its number modulo LOSSES. */
+static struct loss {
+    atomic_ulong lines;
+    _Atomic bool json; /* the form of its lines */
+} losses[LOSSES];
 
 static void find_most_verbose(void)
 {
@@ -87,14 +95,18 @@ unsigned long log_lost_lines(void)
     return lost_lines;
 }
 
+void log_count_lost(unsigned long lines)
+{
+    atomic_fetch_add(&lost_lines, lines);
+}
+
 static void put_line(int fd, const char *line, size_t len)
 {
-    ssize_t n;
-    do
-        n = write(fd, line, len);
-    while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)len)
-        atomic_fetch_add(&lost_lines, 1);
+    if (fd < 0 || fd_append_whole(fd, (struct slice){line, len}, false) == len)
+        return;
+    log_count_lost(1);
+    losses[fd % LOSSES].json = line[0] == '{';
+    atomic_fetch_add(&losses[fd % LOSSES].lines, 1);
 }
 
 /* A message may carry a client's bytes: they must not forge lines, nor reach a terminal as anything but text. Returns the new length. */
@@ -225,13 +237,29 @@ static void put(const struct log_sink *sink, enum log_level level, const char *l
     else if (!sink->syslog)
         put_line(sink->fd, line, len);
     else if (!syslog_send(sink->syslog, (int)level - 1, bare))
-        atomic_fetch_add(&lost_lines, 1);
+        log_count_lost(1);
 }
 
 static void put_json(const struct log_sink *sink, const struct line *l)
 {
     char json[JSON_LINE_BYTES];
     put(sink, l->level, json, make_json(l, json));
+}
+
+void log_tell_lost(int fd)
+{
+    char text[LOG_LINE_BYTES], line[JSON_LINE_BYTES];
+    struct loss *loss = fd < 0 ? NULL : &losses[fd % LOSSES];
+    unsigned long lines = loss ? loss->lines : 0;
+    size_t head;
+    if (!lines)
+        return;
+    snprintf(text, sizeof text, "%lu line%s lost, as this log could not be written", lines,
+             lines == 1 ? " was" : "s were");
+    const struct line l = {LOG_LEVEL_WARN, text, NULL, 0};
+    size_t len = loss->json ? make_json(&l, line) : make_text(&l, line, &head);
+    if (fd_append_whole(fd, (struct slice){line, len}, false) == len)
+        atomic_fetch_sub(&loss->lines, lines);
 }
 
 /* list NULL: the usual sinks. */

@@ -77,8 +77,14 @@ const char *log_level_name(enum log_level level);
 /* The level of that name, or -1. */
 int log_level_by_name(const char *name);
 
-/* Lines lost in this process because a sink could not take them. */
+/* Lines of this process's logs, access logs included, that were lost because they could not be written. */
 unsigned long log_lost_lines(void);
+
+/* Counts lines that somebody else has lost. */
+void log_count_lost(unsigned long lines);
+
+/* Says in the log behind fd how many lines it has lost since this was last said, once it takes lines again. */
+void log_tell_lost(int fd);
 
 #define log_emerg(...) log_write(LOG_LEVEL_EMERG, __VA_ARGS__)
 #define log_alert(...) log_write(LOG_LEVEL_ALERT, __VA_ARGS__)

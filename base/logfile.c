@@ -86,24 +86,6 @@ static unsigned long count_lines(struct slice lines)
     return count;
 }
 
-/*
- * All or nothing: half a member would hide whatever follows it from those who read the file. Only who has the lock cuts it
- * off again, as another worker's may stand behind it; nobody waits for the lock.
- */
-static int write_whole(int fd, struct slice member)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    struct stat before;
-    bool locked = fcntl(fd, F_SETLK, &lock) == 0 && fstat(fd, &before) == 0;
-    int result = fd_write_all(fd, member.data, member.len), saved = errno;
-    if (result < 0 && locked && ftruncate(fd, before.st_size) < 0)
-        errno = saved; /* a pipe or a device cannot be cut */
-    lock.l_type = F_UNLCK;
-    fcntl(fd, F_SETLK, &lock);
-    errno = saved;
-    return result;
-}
-
 /* -1 with errno. */
 static int write_compressed(const struct logfile *f, struct slice lines)
 {
@@ -119,7 +101,9 @@ static int write_compressed(const struct logfile *f, struct slice lines)
         z.next_out = (Bytef *)out.data;
         z.avail_out = (uInt)out.cap;
         if (deflate(&z, Z_FINISH) == Z_STREAM_END)
-            result = write_whole(f->fd, (struct slice){out.data, z.total_out});
+            result =
+                fd_append_whole(f->fd, (struct slice){out.data, z.total_out}, false) == z.total_out ? 0 : -1;
+        /* half a member would hide whatever follows it from those who read the file */
     }
     int saved = errno;
     deflateEnd(&z);
@@ -130,20 +114,37 @@ static int write_compressed(const struct logfile *f, struct slice lines)
 
 static unsigned long write_lines(const struct logfile *f, struct slice lines)
 {
-    bool ok = f->fd >= 0 &&
-              (f->gzip ? write_compressed(f, lines) : fd_write_all(f->fd, lines.data, lines.len)) == 0;
-    return ok ? 0 : count_lines(lines);
+    if (f->fd < 0)
+        return count_lines(lines);
+    if (f->gzip)
+        return write_compressed(f, lines) == 0 ? 0 : count_lines(lines);
+    return count_lines(slice_from(lines, fd_append_whole(f->fd, lines, true)));
 }
 
 static void note_lost(struct logfile *f, unsigned long lost, int error)
 {
     time_t now = time(NULL);
     f->lost += lost;
+    f->untold += lost;
+    f->goes_on = false;
+    log_count_lost(lost);
     if (now - f->complained < COMPLAIN_EVERY_S)
         return;
     f->complained = now;
     log_error("write() to \"%s\" failed (%d: %s); lines are being lost", f->path.data, error,
               strerror(error));
+}
+
+void logfiles_tell_lost(struct logfiles *files)
+{
+    for (struct logfile *f = files->first; f; f = f->next) {
+        log_tell_lost(f->fd);
+        if (!f->untold || !f->goes_on)
+            continue;
+        log_warn("\"%s\" can be written again; %lu line%s lost", f->path.data, f->untold,
+                 f->untold == 1 ? " was" : "s were");
+        f->untold = 0;
+    }
 }
 
 static void write_pending(struct logfile *f)
@@ -152,6 +153,7 @@ static void write_pending(struct logfile *f)
     if (lines.len == 0)
         return;
     unsigned long lost = write_lines(f, lines);
+    f->goes_on = true;
     if (lost)
         note_lost(f, lost, errno);
     f->pending.start = f->pending.end = 0;
@@ -189,10 +191,12 @@ void logfile_append(struct logfile *f, struct slice line)
     if (f->syslog) { /* a message each, whatever bytes are in it */
         if (!syslog_send(f->syslog, -1, (struct slice){line.data, line.len - 1}))
             note_lost(f, 1, errno);
+        else
+            f->goes_on = true;
         return;
     }
     if (!buf_append_slice(&f->pending, line))
-        f->lost++;
+        note_lost(f, 1, ENOMEM);
     if (buf_len(&f->pending) >= (f->buffer_bytes ? f->buffer_bytes : PENDING_MAX))
         write_pending(f);
 }

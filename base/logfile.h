@@ -30,8 +30,10 @@ struct logfile {
     size_t buffer_bytes; /* lines wait until there is so much of them; 0: for the end of the turn */
     int64_t flush_ms;    /* and no longer than this; 0: for ever */
     uint64_t pending_since_ms;
-    time_t complained;  /* when a failed write was last reported */
-    unsigned long lost; /* lines that could not be written */
+    time_t complained;    /* when a failed write was last reported */
+    unsigned long lost;   /* lines that could not be written */
+    unsigned long untold; /* of those: not yet reported by their number */
+    bool goes_on;         /* the last write went well */
     struct logfile *next;
 };
 
@@ -74,6 +76,9 @@ int64_t logfiles_flush(struct logfiles *files, uint64_t now_ms);
 
 /* Writes all pending lines. */
 void logfiles_flush_all(struct logfiles *files);
+
+/* Once a second: reports how many lines were lost, in the log itself where it is one of errors, as soon as it can be written again. */
+void logfiles_tell_lost(struct logfiles *files);
 
 void logfiles_close(struct logfiles *files);
 

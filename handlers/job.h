@@ -39,6 +39,7 @@ struct weir_request {
     void *connection;        /* NULL once orphaned */
     struct pool *pool;       /* that has the task; NULL once it has ended */
     struct list_node orphan; /* in the worker's list of orphans, or in none */
+    bool given_up;           /* counted in the worker's given_up until the task ends */
     struct weir_request *next_output;
     bool head_sent;
 };

@@ -69,6 +69,7 @@ static void add_slot(struct status_totals *t, const struct shm_slot *slot)
     for (int i = 0; i < SHM_CONNECTION_STATES; i++)
         t->connection_states[i] += counter_get(&slot->connection_states[i]);
     t->requests += counter_get(&slot->requests);
+    t->log_lines_lost += counter_get(&slot->log_lines_lost);
     t->in_flight += counter_get(&slot->in_flight);
     for (int i = 100; i < SHM_CODES; i++) {
         uint64_t n = counter_get(&slot->codes[i]);
@@ -85,6 +86,21 @@ static void add_slot(struct status_totals *t, const struct shm_slot *slot)
     }
 }
 
+static void add_to_generation(struct status_totals *t, const struct shm_slot *slot, uint64_t now_ms)
+{
+    uint64_t generation = counter_get(&slot->generation), since_ms = counter_get(&slot->stopping_since_ms);
+    int i = 0;
+    while (i < t->old_count && t->old[i].generation != generation && i < STATUS_GENERATIONS - 1)
+        i++;
+    if (i == t->old_count)
+        t->old[t->old_count++] = (struct status_generation){.generation = generation};
+    struct status_generation *g = &t->old[i];
+    g->workers++;
+    g->connections += counter_get(&slot->connections);
+    if (since_ms && now_ms > since_ms + g->age_ms)
+        g->age_ms = now_ms - since_ms;
+}
+
 /* A slot that no worker ever had is not touched, so that its pages stay unused. */
 static void collect(const struct status_source *source, struct status_totals *t)
 {
@@ -96,7 +112,13 @@ static void collect(const struct status_source *source, struct status_totals *t)
     for (int i = 0; i < shm_slots_used(source->shm); i++)
         if (source->shm->slots[i].state != SHM_SLOT_FREE || source->shm->slots[i].generation != 0)
             add_slot(t, &source->shm->slots[i]);
+    uint64_t current = counter_get(&source->shm->head->generation);
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (source->shm->slots[i].state != SHM_SLOT_FREE &&
+            counter_get(&source->shm->slots[i].generation) < current)
+            add_to_generation(t, &source->shm->slots[i], source->now_ms);
     t->workers[SHM_SLOT_FREE] = 0;
+    t->log_lines_lost += counter_get(&source->shm->head->log_lines_lost);
 }
 
 enum form { FORM_HTML, FORM_JSON, FORM_PROMETHEUS, FORM_OPENMETRICS };

@@ -47,6 +47,14 @@ struct status_pool {
     struct hist_sum queue_wait, run_time;
 };
 
+/* An earlier configuration, some workers of which still finish. */
+struct status_generation {
+    uint64_t generation, workers, connections;
+    uint64_t age_ms; /* since the first of them was told to end */
+};
+
+enum { STATUS_GENERATIONS = 64 };
+
 /* All slots added up. Free ones keep counting what their workers did. */
 struct status_totals {
     uint64_t connections, accepted, handled;
@@ -56,9 +64,13 @@ struct status_totals {
     uint64_t classes[6]; /* [1] is 1xx */
     struct hist_sum duration;
     uint64_t memory_allocated_bytes, memory_resident_bytes;
+    uint64_t log_lines_lost;
     uint64_t workers[SHM_STATES];
     struct status_pool pools[SHM_POOLS];
     int pool_count;
+    struct status_generation
+        old[STATUS_GENERATIONS]; /* beyond, the workers of others are added to the last */
+    int old_count;
 };
 
 /* The name of a state that stands in shared memory; "unknown" for what is none. */

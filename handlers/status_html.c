@@ -98,6 +98,12 @@ bool status_write_html(struct buf *out, const struct status_source *source, cons
              U(t->connections), U(t->connection_states[SHM_CONNECTION_READING]),
              U(t->connection_states[SHM_CONNECTION_WRITING]), U(t->connection_states[SHM_CONNECTION_WAITING]),
              U(t->accepted));
+    for (int i = 0; ok && i < t->old_count; i++)
+        ok = buf_printf(
+            out,
+            "<p>%llu workers of configuration %llu still finish, for %.0f s now: %llu connections.</p>\n",
+            U(t->old[i].workers), U(t->old[i].generation), (double)t->old[i].age_ms / 1000,
+            U(t->old[i].connections));
     ok = ok && write_workers(out, shm) && write_pools(out, t) && write_zones(out, source) &&
          status_write_upstreams_html(out, source);
     return ok && buf_printf(

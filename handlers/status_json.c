@@ -25,6 +25,18 @@ static bool write_workers(struct buf *out, const struct shm *shm)
     return ok && buf_printf(out, "],");
 }
 
+/* Of reloads whose old workers still finish. */
+static bool write_old_generations(struct buf *out, const struct status_totals *t)
+{
+    bool ok = buf_printf(out, "\"old_generations\":[");
+    for (int i = 0; ok && i < t->old_count; i++)
+        ok = buf_printf(out,
+                        "%s{\"generation\":%llu,\"workers\":%llu,\"connections\":%llu,\"age_seconds\":%.3f}",
+                        i ? "," : "", U(t->old[i].generation), U(t->old[i].workers), U(t->old[i].connections),
+                        (double)t->old[i].age_ms / 1000);
+    return ok && buf_printf(out, "],");
+}
+
 static bool write_pool(struct buf *out, const struct status_pool *p, const char *separator)
 {
     return buf_printf(
@@ -59,7 +71,7 @@ bool status_write_json(struct buf *out, const struct status_source *source, cons
                    WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000,
                    U(shm->head->generation), shm->head->reload.last_ok ? "true" : "false",
                    kind_of(&shm->head->reload), U(shm->head->reload.count), U(shm->head->reload.failed));
-    ok = ok && write_workers(out, shm);
+    ok = ok && write_workers(out, shm) && write_old_generations(out, t);
     ok = ok &&
          buf_printf(out,
                     "\"connections\":{\"accepted\":%llu,\"handled\":%llu,\"active\":%llu,\"reading\":%llu,"

@@ -56,6 +56,19 @@ static void histogram(struct writer *w, const char *name, const char *labels, co
                        name, open, bare, labels, close, U(h->total));
 }
 
+static void write_old_generations(struct writer *w, const struct status_totals *t)
+{
+    uint64_t oldest_ms = 0;
+    for (int i = 0; i < t->old_count; i++)
+        oldest_ms = t->old[i].age_ms > oldest_ms ? t->old[i].age_ms : oldest_ms;
+    single(w, "weir_config_old_generations", "gauge", "Earlier configurations whose workers still finish.",
+           (uint64_t)t->old_count);
+    family(w, "weir_config_oldest_generation_age_seconds", "gauge",
+           "How long the workers of the oldest of them have been finishing; 0 without any.");
+    w->ok = w->ok &&
+            buf_printf(w->out, "weir_config_oldest_generation_age_seconds %.3f\n", (double)oldest_ms / 1000);
+}
+
 static void write_server(struct writer *w, const struct status_source *source)
 {
     const struct shm *shm = source->shm;
@@ -357,11 +370,14 @@ bool status_write_prometheus(struct buf *out, const struct status_source *source
 {
     struct writer w = {out, openmetrics, true};
     write_server(&w, source);
+    write_old_generations(&w, t);
     write_workers(&w, source->shm, t);
     write_http(&w, t);
     write_pools(&w, t);
     write_zones(&w, source);
     write_upstreams(&w, source);
+    single(&w, "weir_log_lines_lost_total", "counter", "Lines of logs that could not be written.",
+           t->log_lines_lost);
     family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");
     number(&w, "weir_memory_bytes", "{kind=\"allocated\"}", t->memory_allocated_bytes);
     number(&w, "weir_memory_bytes", "{kind=\"resident\"}", t->memory_resident_bytes);

@@ -228,6 +228,8 @@ static void loop(struct master *m, const sigset_t *while_waiting)
             reload_continue(m, now_ms);
         announce(m);
         feed_watchdog(m, now_ms);
+        logfiles_tell_lost(&m->site->error_files);
+        counter_set(&m->shm->head->log_lines_lost, log_lost_lines());
     }
 }
 

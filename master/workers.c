@@ -68,6 +68,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     s->state = SHM_STARTING;
     counter_set(&s->generation, generation);
     counter_set(&s->heartbeat_ms, clock_mono_ms());
+    counter_set(&s->stopping_since_ms, 0);
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
@@ -184,11 +185,22 @@ void workers_reap(struct master *m)
     }
 }
 
-static uint64_t patience_ms(const struct master *m, int signal)
+/* When a worker that is told to end now is killed; 0: never. */
+static uint64_t kill_at_ms(const struct master *m, int signal, uint64_t now_ms)
 {
     if (signal == SIGTERM)
-        return STOP_PATIENCE_MS;
-    return (uint64_t)m->conf->shutdown_timeout_ms + KILL_GRACE_MS;
+        return now_ms + STOP_PATIENCE_MS;
+    int64_t timeout_ms = m->conf->shutdown_timeout_ms;
+    return timeout_ms ? now_ms + (uint64_t)timeout_ms + KILL_GRACE_MS : 0;
+}
+
+static void set_retiring(struct master *m, int slot, uint64_t now_ms)
+{
+    struct shm_slot *s = &m->shm->slots[slot];
+    if (m->children[slot].state != CHILD_RETIRING)
+        counter_set(&s->stopping_since_ms, now_ms);
+    m->children[slot].state = CHILD_RETIRING;
+    s->state = SHM_STOPPING;
 }
 
 void workers_signal(struct master *m, int signal, uint64_t generation)
@@ -208,11 +220,10 @@ void workers_signal(struct master *m, int signal, uint64_t generation)
         kill(c->pid, signal);
         if (signal == SIGUSR1)
             continue;
-        uint64_t kill_at = now_ms + patience_ms(m, signal);
-        if (c->state != CHILD_RETIRING || c->kill_at_ms == 0 || kill_at < c->kill_at_ms)
+        uint64_t kill_at = kill_at_ms(m, signal, now_ms);
+        if (kill_at && (c->kill_at_ms == 0 || kill_at < c->kill_at_ms))
             c->kill_at_ms = kill_at;
-        c->state = CHILD_RETIRING;
-        m->shm->slots[i].state = SHM_STOPPING;
+        set_retiring(m, i, now_ms);
     }
 }
 
@@ -279,13 +290,13 @@ void workers_change_count(struct master *m, int by)
             c->index != m->target - 1)
             continue;
         m->target--;
-        c->kill_at_ms = clock_mono_ms() + patience_ms(m, SIGQUIT);
         if (c->state == CHILD_WAITING) {
             m->shm->slots[i].state = SHM_SLOT_FREE;
             *c = (struct child){.channel = -1};
         } else {
-            c->state = CHILD_RETIRING;
-            m->shm->slots[i].state = SHM_STOPPING;
+            uint64_t now_ms = clock_mono_ms();
+            c->kill_at_ms = kill_at_ms(m, SIGQUIT, now_ms);
+            set_retiring(m, i, now_ms);
             kill(c->pid, SIGQUIT);
         }
         return;

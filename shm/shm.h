@@ -55,10 +55,11 @@ struct shm_pool {
 struct shm_slot {
     /* written by the master */
     _Alignas(64) _Atomic int pid;
-    _Atomic int state;             /* enum shm_worker_state; the worker sets RUNNING and STOPPING */
-    _Atomic uint64_t generation;   /* of the configuration that its worker started with */
-    _Atomic uint64_t restarts;     /* how often a successor took this slot over after a death */
-    _Atomic uint64_t heartbeat_ms; /* monotonic; the worker's loop was alive then */
+    _Atomic int state;                  /* enum shm_worker_state; the worker sets RUNNING and STOPPING */
+    _Atomic uint64_t generation;        /* of the configuration that its worker started with */
+    _Atomic uint64_t restarts;          /* how often a successor took this slot over after a death */
+    _Atomic uint64_t heartbeat_ms;      /* monotonic; the worker's loop was alive then */
+    _Atomic uint64_t stopping_since_ms; /* monotonic; when it was told to end, or 0 */
     /* gauges: zero without a worker */
     _Alignas(64) _Atomic uint64_t connections;
     _Atomic uint64_t connection_states[SHM_CONNECTION_STATES];
@@ -68,7 +69,8 @@ struct shm_slot {
     /* counters */
     _Alignas(64) _Atomic uint64_t accepted, handled;
     _Atomic uint64_t requests;
-    _Atomic uint64_t cpu_us_before; /* of earlier workers in this slot */
+    _Atomic uint64_t cpu_us_before;  /* of earlier workers in this slot */
+    _Atomic uint64_t log_lines_lost; /* of all its logs */
     struct hist duration;
     _Atomic uint64_t codes[SHM_CODES];
     struct shm_pool pools[SHM_POOLS];
@@ -89,6 +91,7 @@ struct shm_head {
     _Atomic uint64_t generation; /* of the configuration in force, from 1 */
     struct shm_reload reload;
     _Atomic uint64_t restarts_by_exit, restarts_by_signal;
+    _Atomic uint64_t log_lines_lost; /* by the master itself */
 };
 
 struct permit_region;

@@ -91,6 +91,8 @@ struct connection {
 struct worker_pool {
     struct pool *pool;
     const struct conf_pool *conf;
+    uint64_t logged_ms; /* when a refusal was last logged; 0: never */
+    uint64_t silent;    /* refusals since, which have not been */
 };
 
 /* Refusals of a zone that have not been logged one by one. */
@@ -119,7 +121,8 @@ struct worker {
     unsigned shown[SHM_CONNECTION_STATES]; /* connections by state: as the slot shows them */
     unsigned in_flight;                    /* requests */
     uint64_t next_connection_id;
-    unsigned jobs; /* given to a pool and not yet ended */
+    unsigned jobs;     /* given to a pool and not yet ended */
+    unsigned given_up; /* of those: nobody waits for them any more, nor does the worker's end */
     struct worker_pool pools[POOLS_MAX];
     int pool_count;
     ev_async pool_wake;
@@ -430,6 +433,9 @@ void limit_refuse_waiting(struct worker *w);
 
 /* Logs how many refusals were not logged. */
 void limit_log_silent(struct worker *w);
+
+/* Once a second: how many more requests the pools have refused than the log has lines. */
+void offload_log_silent(struct worker *w);
 
 /* --- worker/limit_keyed.c --- */
 

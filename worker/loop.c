@@ -13,6 +13,7 @@
 #include "shm/lock.h"
 #include "shm/reclaim.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <sched.h>
@@ -82,7 +83,8 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
     flush_logs(w);
     arm_wheel(w);
-    if (w->draining && w->connections == 0 && w->jobs == 0)
+    assert(w->given_up <= w->jobs);
+    if (w->draining && w->connections == 0 && w->jobs == w->given_up)
         ev_break(w->loop, EVBREAK_ALL);
 }
 
@@ -147,6 +149,10 @@ void worker_publish_figures(struct worker *w)
     counter_set(&w->slot->in_flight, w->in_flight);
     for (int i = 0; i < SHM_CONNECTION_STATES; i++)
         counter_set(&w->slot->connection_states[i], w->shown[i]);
+    static unsigned long lost_before;
+    unsigned long lost = log_lost_lines();
+    counter_add(&w->slot->log_lines_lost, lost - lost_before);
+    lost_before = lost;
 }
 
 /* Once a second. A worker that has become quiet after a burst gives the burst's memory back. */
@@ -167,7 +173,10 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     }
     requests_before = requests;
     shm_look_after(&w->permits);
+    logfiles_tell_lost(&w->site->access_files);
+    logfiles_tell_lost(&w->site->error_files);
     limit_log_silent(w);
+    offload_log_silent(w);
     upstream_look_after(w);
     proxy_settle_queues(w);
     resolve_look_after(w);
@@ -210,9 +219,11 @@ static void start_drain(struct worker *w)
     static ev_timer deadline;
     if (w->draining)
         return;
-    ev_timer_init(&deadline, on_drain_over, (double)w->conf->shutdown_timeout_ms / 1000, 0);
-    deadline.data = w;
-    ev_timer_start(w->loop, &deadline);
+    if (w->conf->shutdown_timeout_ms > 0) {
+        ev_timer_init(&deadline, on_drain_over, (double)w->conf->shutdown_timeout_ms / 1000, 0);
+        deadline.data = w;
+        ev_timer_start(w->loop, &deadline);
+    }
     begin_drain(w);
 }
 
@@ -406,7 +417,10 @@ int worker_run(const struct worker_options *options)
     worker_publish_figures(w);
     reply(w, WORKER_READY, counter_get(&w->slot->generation));
     ev_run(w->loop, 0);
+    if (w->given_up)
+        log_warn("%u handlers that are past their handler_timeout are left behind", w->given_up);
     bool quiet = offload_close_pools(w);
+    offload_log_silent(w);
     logfiles_flush_all(&w->site->access_files);
     open_logs_close(w);
     log_notice("exiting");

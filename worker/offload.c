@@ -12,9 +12,11 @@
 #include "base/log.h"
 #include "handlers/auth_basic.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 
-enum { RETRY_AFTER_S = 1, THREADS_END_WITHIN_US = 500000 };
+enum { RETRY_AFTER_S = 1, THREADS_END_WITHIN_US = 500000, LOG_EVERY_MS = 1000 };
 
 static const double EXPIRE_EVERY_S = 0.05;
 
@@ -50,10 +52,52 @@ static struct pool_config config_of(const struct conf_pool *p)
                                 .discipline = (enum pool_discipline)p->discipline};
 }
 
+/* One line a second for each pool; the others are counted. */
+static void log_refusal(struct connection *c, struct worker_pool *p, const char *why)
+{
+    struct worker *w = connection_worker(c);
+    if (p->logged_ms && w->now_ms < p->logged_ms + LOG_EVERY_MS) {
+        p->silent++;
+        return;
+    }
+    http_log(c->ex, LOG_LEVEL_ERROR, "thread pool \"%s\" %s; request refused", p->conf->name.data, why);
+    p->logged_ms = w->now_ms;
+}
+
+void offload_log_silent(struct worker *w)
+{
+    for (int i = 0; i < w->pool_count; i++) {
+        struct worker_pool *p = &w->pools[i];
+        if (p->silent == 0 || (!w->draining && w->now_ms < p->logged_ms + LOG_EVERY_MS))
+            continue;
+        log_error("thread pool \"%s\": %llu more requests refused", p->conf->name.data,
+                  (unsigned long long)p->silent);
+        p->silent = 0;
+        p->logged_ms = w->now_ms;
+    }
+}
+
+static struct worker_pool *pool_of(struct worker *w, const struct pool *pool)
+{
+    struct worker_pool *p = w->pools;
+    while (p->pool != pool)
+        p++;
+    return p;
+}
+
+/* Why a task that nobody cancelled has never run. */
+static const char *why_not_run(enum pool_outcome outcome)
+{
+    return outcome == POOL_TASK_EXPIRED ? "has kept a request waiting for its whole queue_timeout"
+           : outcome == POOL_TASK_SHED  ? "has a standing queue, and the request is among the oldest"
+                                        : "is being closed";
+}
+
 /* How a job ended; taken from it before its memory goes away with the exchange. */
 struct ending {
     enum pool_outcome outcome;
     const char *fail_reason, *handler;
+    struct worker_pool *pool;
     int result;
 };
 
@@ -75,13 +119,21 @@ static int checked_result(struct http_exchange *ex, const struct ending *end)
     return 500;
 }
 
+/* A job that did not come to its return. */
+static void log_failure(struct connection *c, const struct ending *end)
+{
+    if (end->outcome == POOL_TASK_FAILED)
+        http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" failed: %s", end->handler, end->fail_reason);
+    else if (end->outcome != POOL_TASK_DONE)
+        log_refusal(c, end->pool, why_not_run(end->outcome));
+}
+
 /* The answer of a job that did not stream. */
 static void answer_job(struct connection *c, const struct ending *end)
 {
     struct http_exchange *ex = c->ex;
     int result = end->outcome == POOL_TASK_DONE ? checked_result(ex, end) : 0;
-    if (end->outcome == POOL_TASK_FAILED)
-        http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" failed: %s", end->handler, end->fail_reason);
+    log_failure(c, end);
     if (end->outcome == POOL_TASK_DONE && result == 0) {
         if (ex->res.status == 0)
             ex->res.status = 200;
@@ -100,10 +152,21 @@ static void answer_job(struct connection *c, const struct ending *end)
     }
 }
 
+/* Its thread counts as stuck from now on, and nobody waits for it. */
+static void give_up(struct worker *w, struct weir_request *job)
+{
+    pool_abandon(job->pool, &job->task);
+    job->given_up = true;
+    w->given_up++;
+    limit_release(w, job->ex, false);
+}
+
 static void on_job_ended(struct worker *w, struct weir_request *job)
 {
     struct connection *c = job->connection;
     struct http_exchange *ex = job->ex;
+    assert(!job->given_up || w->given_up > 0);
+    w->given_up -= job->given_up;
     if (job->handler != &auth_basic_handler && !ex->detour)
         limit_served(ex);
     if (!c) {
@@ -113,14 +176,14 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
     }
     connection_hold(c);
     ex->socket = c->io.fd;
+    struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, pool_of(w, job->pool),
+                         job->result};
     if (job->handler == &auth_basic_handler) {
-        bool done = job->task.outcome == POOL_TASK_DONE;
-        int result = job->result;
         c->job = NULL;
         job_release(job);
-        auth_answered(c, done, result);
+        log_failure(c, &end);
+        auth_answered(c, end.outcome == POOL_TASK_DONE, end.result);
     } else if (c->state == CONNECTION_HANDLER) {
-        struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, job->result};
         c->job = NULL;
         buf_free(&ex->body); /* the request's is not needed any more; the answer's takes its place */
         ex->body = job->body;
@@ -202,9 +265,7 @@ static void give_up_orphans(struct worker *w)
         if (job->deadline_ms == 0 || w->now_ms < job->deadline_ms)
             continue;
         list_remove(n);
-        pool_abandon(job->pool, &job->task);
-        limit_release(w, job->ex,
-                      false); /* the thread counts as stuck from now on, and the request is over */
+        give_up(w, job);
     }
 }
 
@@ -244,7 +305,7 @@ bool offload_open_pools(struct worker *w)
         config.figures = (struct pool_figures *)place->figures;
         config.notify = wake_loop;
         config.notify_arg = w;
-        w->pools[w->pool_count] = (struct worker_pool){pool_create(&config), p};
+        w->pools[w->pool_count] = (struct worker_pool){.pool = pool_create(&config), .conf = p};
         if (!w->pools[w->pool_count].pool) {
             log_errno(LOG_LEVEL_EMERG, errno, "cannot create thread pool \"%s\"", p->name.data);
             return false;
@@ -264,10 +325,11 @@ void offload_reconfigure(struct worker *w)
 
 static void refuse(struct connection *c, struct weir_request *job, enum pool_result result)
 {
+    struct worker_pool *p = pool_of(connection_worker(c), job->pool);
+    char why[64] = "is being closed";
     if (result == POOL_EOVERLOAD)
-        http_log(c->ex, LOG_LEVEL_WARN, "thread pool \"%s\" is full: %lld waiting; request refused",
-                 connection_worker(c)->pools[c->location->pool].conf->name.data,
-                 (long long)connection_worker(c)->pools[c->location->pool].conf->max_queue);
+        snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
+    log_refusal(c, p, why);
     job_release(job);
     c->ex->socket = c->io.fd;
     c->ex->res.retry_after_s = RETRY_AFTER_S;
@@ -328,7 +390,7 @@ void offload_ask(struct connection *c, const struct weir_handler *handler, void 
 }
 
 /* Lets the job go its own way. */
-static void part(struct connection *c, bool give_up)
+static void part(struct connection *c, bool at_once)
 {
     struct weir_request *job = c->job;
     bool ended = job->pool == NULL;
@@ -344,12 +406,10 @@ static void part(struct connection *c, bool give_up)
         job_release(job);
         exchange_free(connection_worker(c), old);
     } else if (!pool_cancel(job->pool, &job->task)) {
-        if (give_up) {
-            pool_abandon(job->pool, &job->task);
-            limit_release(connection_worker(c), old, false);
-        } else {
+        if (at_once)
+            give_up(connection_worker(c), job);
+        else
             list_push_back(&connection_worker(c)->orphans, &job->orphan);
-        }
     }
 }
 

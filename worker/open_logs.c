@@ -36,10 +36,13 @@ static void write_pending(struct open_log *l)
 {
     static time_t complained;
     struct slice lines = buf_slice(&l->pending);
-    if (lines.len && fd_write_all(l->fd, lines.data, lines.len) < 0 &&
-        time(NULL) - complained >= COMPLAIN_EVERY_S) {
+    struct slice rest = slice_from(lines, lines.len ? fd_append_whole(l->fd, lines, true) : 0);
+    int error = errno;
+    for (size_t i = 0; i < rest.len; i++)
+        log_count_lost(rest.data[i] == '\n');
+    if (rest.len && time(NULL) - complained >= COMPLAIN_EVERY_S) {
         complained = time(NULL);
-        log_errno(LOG_LEVEL_ERROR, errno, "write() to \"%s\" failed; lines are lost", l->path);
+        log_errno(LOG_LEVEL_ERROR, error, "write() to \"%s\" failed; lines are lost", l->path);
     }
     l->pending.start = l->pending.end = 0;
 }
@@ -108,6 +111,7 @@ static struct open_log *open_log(struct worker *w, struct slice path, const stru
     memcpy(l->path, path.data, path.len);
     l->fd = fd_open_append(l->path);
     if (l->fd < 0 || fstat(l->fd, &l->st) < 0) {
+        log_count_lost(1);
         log_errno(LOG_LEVEL_CRIT, errno, "open() \"%s\" failed; a line of the access log is lost", l->path);
         if (l->fd >= 0)
             close(l->fd);
