@@ -47,6 +47,20 @@ struct found {
     bool chunked, close, keepalive;
 };
 
+/* Of several the shortest. */
+static void take_idle_time(struct http_answer *a, struct slice list)
+{
+    struct slice option;
+    unsigned long long seconds;
+    while (slice_next_in_list(&list, &option)) {
+        if (option.len <= 8 || strncasecmp(option.data, "timeout=", 8) != 0 ||
+            !slice_to_u64(slice_from(option, 8), INT32_MAX, &seconds))
+            continue;
+        if (a->idle_s < 0 || (int64_t)seconds < a->idle_s)
+            a->idle_s = (int64_t)seconds;
+    }
+}
+
 static bool take_header(struct http_answer *a, const struct http_header *h, struct found *found,
                         const char **why)
 {
@@ -57,6 +71,8 @@ static bool take_header(struct http_answer *a, const struct http_header *h, stru
             return bad(why, "upstream sent unknown \"Transfer-Encoding\"");
         found->chunked = true;
     }
+    if (slice_eq_nocase(h->name, SLICE("Keep-Alive")))
+        take_idle_time(a, h->value);
     if (slice_eq_nocase(h->name, SLICE("Connection"))) {
         struct slice list = h->value, option;
         while (slice_next_in_list(&list, &option)) {
@@ -137,6 +153,7 @@ enum http_answer_result http_parse_answer(struct http_answer *a, const char *dat
     a->header_count = 0;
     a->has_length = false;
     a->content_length = 0;
+    a->idle_s = -1;
     size_t start = len < 7 ? len : 7;
     if (memcmp(data, "HTTP/1.", start) != 0) { /* known before the head is complete */
         *why = "upstream sent no valid HTTP/1.x header";

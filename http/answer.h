@@ -25,6 +25,8 @@ struct http_answer {
     int minor_version;
     struct slice reason;
     bool keepalive; /* the connection may be used again once the body has been read */
+    int64_t
+        idle_s; /* "Keep-Alive: timeout=N": for as long as the upstream keeps it while it is idle; -1: it has not said */
     enum http_answer_framing framing;
     uint64_t content_length; /* as announced, also without a body; with has_length */
     bool has_length;

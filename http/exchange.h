@@ -69,6 +69,7 @@ struct http_exchange {
     uint64_t body_len;  /* what is kept: in memory or in the file */
     uint64_t body_seen; /* what has arrived, kept or not */
     bool body_taken; /* some of it has gone to an upstream, and is not kept: no other location can have it */
+    bool body_begun; /* some of it was read, or the client was told to send it */
     bool body_whole; /* nothing of it is still to come */
     uint64_t rate, rate_after; /* limit_rate: bytes a second of the answer's body, 0: no bound */
     uint64_t rate_from_ms;     /* when that began */
@@ -120,6 +121,7 @@ struct http_exchange {
     struct slice first_method;        /* with detour: of the request that asks */
     struct slice secure_link_expires; /* once $secure_link has been asked for */
     int delayed_status;               /* auth_delay: the answer, once its time has come */
+    bool files_tried;                 /* try_files of its location has chosen */
     bool path_is_final;               /* by rewrite ... break: proxy_pass passes it on as it is */
     bool rewritten;                   /* the path is no longer that of the request line */
     bool in_folder;                   /* while a folder's name is expanded: it must not ask for itself */

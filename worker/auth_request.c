@@ -86,6 +86,11 @@ const struct location *auth_request_origin(const struct http_exchange *ex)
     return ex->detour->location;
 }
 
+bool auth_request_has_whole_body(const struct http_exchange *ex)
+{
+    return ex->detour ? ex->detour->body_whole : ex->body_whole;
+}
+
 void auth_request_hand_over(struct http_exchange *copy, const struct http_exchange *old)
 {
     const struct auth_detour *d = old->detour;

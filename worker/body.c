@@ -1,11 +1,14 @@
 /*
  * worker/body.c - reading a request's body: to memory up to client_body_buffer_size, then to a temporary file.
  *
+ * It is read once something wants it: a handler, an upstream, or a limit of concurrency before them. What the head decides is
+ * answered without it; the rest is skipped then.
  * The file has no name (O_TMPFILE, or unlinked at once), so nothing is left behind whatever dies.
  */
 #include "worker/core.h"
 
 #include "base/fd.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,14 +62,6 @@ static int spill(struct http_exchange *ex, const struct settings *s)
     return 0;
 }
 
-/* POST to a folder: its index file may be an application's. */
-static bool may_have_index(const struct connection *c)
-{
-    struct slice path = c->ex->req.path;
-    return c->ex->req.method == HTTP_POST && path.len && path.data[path.len - 1] == '/';
-}
-
-/* Only handlers and upstreams read bodies; everything else lets them pass by. */
 static int keep(struct connection *c, const char *data, size_t len)
 {
     struct http_exchange *ex = c->ex;
@@ -78,9 +73,6 @@ static int keep(struct connection *c, const char *data, size_t len)
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
     }
-    if (!(c->location->keeps_body || may_have_index(c)) ||
-        (ex->return_code && !request_error_needs_body(c, ex->return_code)))
-        return 0;
     if (!buf_append(&ex->body, data, len))
         return 500;
     ex->body_len += len;
@@ -95,9 +87,93 @@ int body_finish(struct connection *c)
     return to_file && buf_len(&c->ex->body) > 0 ? spill(c->ex, s) : 0;
 }
 
+/* Tells a client that waits for it to send the body. False: out of memory, and the connection is closed. */
+static bool ask_for(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    bool ok = !ex->req.expect_continue || ex->body_begun ||
+              buf_append_slice(send_buffer(c), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+    ex->body_begun = true;
+    if (!ok)
+        connection_close(c);
+    return ok;
+}
+
+bool body_is_too_large(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    uint64_t max = (uint64_t)c->location->settings->client_max_body_bytes;
+    if (!max || ex->body_whole || ex->req.framing != HTTP_BODY_LENGTH || ex->req.content_length <= max)
+        return false;
+    http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
+             (unsigned long long)ex->req.content_length);
+    ex->res.close = c->linger_after = true;
+    request_answer(c, 413);
+    return true;
+}
+
+bool body_begin(struct connection *c)
+{
+    return !body_is_too_large(c) && ask_for(c);
+}
+
+void body_read(struct connection *c)
+{
+    if (!body_begin(c))
+        return;
+    c->state = CONNECTION_BODY;
+    connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
+}
+
+/*
+ * What nobody wants of a body is thrown away as it comes, so that the next request is found behind it. Not where the client waits for
+ * "100 Continue", which it does not get: whether it sends the body then is not known (RFC 9110 section 10.1.1).
+ */
+void body_drop(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    if (ex->body_whole)
+        return;
+    bool follows = !ex->body_begun && !ex->req.expect_continue;
+    ex->body_whole = true;
+    c->rest = follows ? calloc(1, sizeof *c->rest) : NULL;
+    if (!c->rest) {
+        ex->res.close = c->linger_after = true;
+        return;
+    }
+    c->rest->is_chunked = ex->req.framing == HTTP_BODY_CHUNKED;
+    c->rest->left = ex->body_left;
+    c->rest->until_ms = connection_worker(c)->now_ms + (uint64_t)connection_settings(c)->lingering_time_ms;
+}
+
+size_t body_skip(struct connection *c, char *data, size_t len)
+{
+    struct body_rest *rest = c->rest;
+    enum http_chunked_result result = HTTP_CHUNKED_MORE;
+    size_t body_len, used = rest->left < len ? (size_t)rest->left : len;
+    if (rest->is_chunked) {
+        result = http_chunked_decode(&rest->chunked, data, len, &body_len, &used);
+    } else {
+        rest->left -= used;
+        result = rest->left == 0 ? HTTP_CHUNKED_DONE : HTTP_CHUNKED_MORE;
+    }
+    if (result == HTTP_CHUNKED_MORE)
+        return used;
+    free(rest);
+    c->rest = NULL;
+    if (c->state == CONNECTION_HEAD)
+        connection_show(c, SHM_CONNECTION_WAITING); /* the next head has its own time */
+    if (result == HTTP_CHUNKED_DONE)
+        return used;
+    log_info("client sent invalid chunked body, which nobody wanted; closing its connection");
+    *(c->ex ? &c->ex->res.close : &c->close_after) = c->linger_after = true;
+    return len;
+}
+
 size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error)
 {
     struct http_exchange *ex = c->ex;
+    ex->body_begun = true;
     if (ex->req.framing == HTTP_BODY_LENGTH) {
         size_t n = ex->body_left < len ? (size_t)ex->body_left : len;
         ex->body_left -= n;

@@ -128,6 +128,7 @@ void connection_close(struct connection *c)
     list_remove(&c->link);
     connection_drop_input(c);
     connection_drop_output(c);
+    free(c->rest);
     free(c->told);
     if (c->in_drive)
         w->output.start = w->output.end = 0; /* it was this connection's */
@@ -176,7 +177,7 @@ void connection_finish(struct connection *c)
     struct worker *w = connection_worker(c);
     const struct settings *s = connection_settings(c);
     bool wanted = s->lingering_close == CONF_LINGERING_ALWAYS ||
-                  (s->lingering_close == CONF_LINGERING_ON && c->linger_after);
+                  (s->lingering_close == CONF_LINGERING_ON && (c->linger_after || c->rest));
     if (!wanted || c->eof || s->lingering_time_ms == 0 || s->lingering_timeout_ms == 0) {
         connection_close(c);
         return;
@@ -236,6 +237,10 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
         c->ex->res.close = true;
         request_answer(c, 408);
         connection_drive(c);
+        return;
+    }
+    if (c->state == CONNECTION_HEAD && c->rest && !c->out) {
+        connection_close(c);
         return;
     }
     if (c->state == CONNECTION_HEAD && !c->in && !c->out) {

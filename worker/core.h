@@ -22,9 +22,10 @@ enum {
     SEND_AT_ONCE_BYTES = 2 << 20, /* more of one body waits for the next turn */
     EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
     POOLS_MAX = SHM_POOLS,
-    WORKER_TIMER_PROXY = 1, /* kinds of wheel entries; 0: a connection's */
-    URGENT_PRIORITY = 1,    /* of libev's: finished and admitted work goes before new requests */
-    URGENT_EVERY = 4        /* connections served between two looks for such work */
+    WORKER_TIMER_PROXY = 1,    /* kinds of wheel entries; 0: a connection's */
+    WORKER_TIMER_UPSTREAM = 2, /* an idle connection to an upstream */
+    URGENT_PRIORITY = 1,       /* of libev's: finished and admitted work goes before new requests */
+    URGENT_EVERY = 4           /* connections served between two looks for such work */
 };
 
 enum connection_state {
@@ -57,6 +58,14 @@ struct pending_input {
     uint64_t since_ms;     /* when its first byte came */
 };
 
+/* Of a request's body that nobody wants: what is still to come. */
+struct body_rest {
+    struct http_chunked chunked;
+    uint64_t left;     /* of a body with a length */
+    uint64_t until_ms; /* lingering_time */
+    bool is_chunked;
+};
+
 /* As small as can be: an idle client costs this and an entry of libev's table, nothing else. */
 struct connection {
     ev_io io;                 /* reads always; writes while output waits */
@@ -68,6 +77,7 @@ struct connection {
     struct proxy *proxy;       /* with CONNECTION_PROXY, and while its answer is passed on */
     struct weir_request *job;  /* with CONNECTION_HANDLER, and while streaming */
     struct pending_input *in;  /* read and not yet used; NULL when there is none */
+    struct body_rest *rest;    /* comes before any other input; NULL: none */
     struct file_read *reading; /* worker/aio.c: a part of the body's file that is being read; NULL: none */
     struct buf *out;           /* to be sent; NULL when empty */
     struct net_proxy_header *told; /* what the PROXY protocol said of the client; NULL: nothing yet */
@@ -80,10 +90,11 @@ struct connection {
     bool close_after;    /* close once the output is sent */
     bool linger_after;   /* and linger before that: the client may still be sending */
     bool eof;            /* the client sends nothing more */
-    bool more_later;     /* a stream that has had its share of this turn */
-    bool throttled;      /* limit_rate: the timer says when to go on */
-    bool in_drive;       /* connection_drive is on the stack */
-    bool dead;           /* closed inside connection_drive: freed when it returns */
+    bool deaf; /* so much input waits for a request at work that no more is read: its leaving is looked for */
+    bool more_later; /* a stream that has had its share of this turn */
+    bool throttled;  /* limit_rate: the timer says when to go on */
+    bool in_drive;   /* connection_drive is on the stack */
+    bool dead;       /* closed inside connection_drive: freed when it returns */
     uint8_t remote_len;
     unsigned char remote[18]; /* address and port of an IP peer, in network order */
 };
@@ -191,6 +202,9 @@ void connection_drive(struct connection *c);
 /* The event callback of a connection. */
 void connection_on_event(struct ev_loop *loop, ev_io *io, int events);
 
+/* Once a second: closes those of clients that have left while more input waits than is read ahead. */
+void connection_look_for_leavers(struct worker *w);
+
 /* Looks whether a request is there already, as it often is on a new connection. */
 void connection_try_read(struct connection *c);
 
@@ -285,7 +299,7 @@ bool request_is_last(const struct connection *c);
 /* Whether error_page has something for this status. */
 bool request_has_error_page(const struct connection *c, int status);
 
-/* The body is there, or goes on to an upstream while it comes. */
+/* Goes on with a request: what its head decides, then its body if that is wanted, limits, and what answers. */
 void request_run(struct connection *c);
 
 /* --- worker/access.c --- */
@@ -315,6 +329,9 @@ void auth_request_ended(struct connection *c, int status, struct slice www_authe
 const struct location *auth_request_origin(const struct http_exchange *ex);
 void auth_request_restore(struct connection *c);
 void auth_request_restore_body(struct http_exchange *ex);
+
+/* Whether nothing of the body of the client's own request is still to come. */
+bool auth_request_has_whole_body(const struct http_exchange *ex);
 
 /* The old exchange stays with a job; what its copy has to know of the request. */
 void auth_request_hand_over(struct http_exchange *copy, const struct http_exchange *old);
@@ -351,12 +368,6 @@ void request_route(struct connection *c);
 
 /* False: it has gone round too often, and is answered. */
 bool request_count_redirect(struct connection *c);
-
-/* What is still to come of the request is not wanted, and must not be taken for another one. */
-void request_drop_rest(struct connection *c);
-
-/* Whether a named location answers in place of this status. */
-bool request_error_needs_body(const struct connection *c, int status);
 
 /* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
 bool request_error_page(struct connection *c, int status);
@@ -445,6 +456,21 @@ void keyed_delay_over(struct connection *c);
 void keyed_release(struct worker *w, struct http_exchange *ex);
 
 /* --- worker/body.c --- */
+
+/* client_max_body_size by the location's settings and the head. True: it has been answered. */
+bool body_is_too_large(struct connection *c);
+
+/* The body is wanted, and goes on while it comes: the client is told so. False: the request has been answered, or the connection closed. */
+bool body_begin(struct connection *c);
+
+/* The body is wanted whole: reads it, and request_run comes then. */
+void body_read(struct connection *c);
+
+/* What is still to come of the body is not wanted, and must not be taken for another request. */
+void body_drop(struct connection *c);
+
+/* With c->rest: takes bytes of it off data. Returns how many. */
+size_t body_skip(struct connection *c, char *data, size_t len);
 
 /* Takes body bytes off data. Returns how many; sets *done, or *error to a status. */
 size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 enum { PIPELINE_MAX_BYTES = 64 << 10, READ_AHEAD_BYTES = 4096, LINGER_READS_AT_ONCE = 4 };
@@ -126,7 +127,15 @@ static bool output_waits(const struct connection *c)
 /* One step of using input. False when there is none, or it has to wait for a handler or for the socket. */
 static bool use_input(struct connection *c, struct input *in)
 {
-    if (c->dead || in->len == 0 || output_waits(c))
+    if (c->dead || in->len == 0)
+        return false;
+    if (c->rest) {
+        size_t n = body_skip(c, in->data, in->len);
+        in->data += n;
+        in->len -= n;
+        return in->len > 0;
+    }
+    if (output_waits(c))
         return false;
     if (c->state == CONNECTION_HEAD && c->listener->listen->proxy_protocol && !c->told)
         return use_proxy_header(c, in);
@@ -199,12 +208,28 @@ static bool has_begun(const struct connection *c)
     return i < in.len;
 }
 
+/* Answered, while a body that nobody wants still comes: for as long as a lingering close would wait. */
+static void settle_rest(struct connection *c)
+{
+    uint64_t now_ms = connection_worker(c)->now_ms;
+    int64_t silence = connection_settings(c)->lingering_timeout_ms;
+    int64_t left = c->rest->until_ms > now_ms ? (int64_t)(c->rest->until_ms - now_ms) : 1;
+    connection_show(c, SHM_CONNECTION_READING);
+    connection_set_timer(c, silence && silence < left ? silence : left);
+}
+
 /* A head has begun to arrive, or the connection has become idle: list, gauge and timer follow. */
 static void settle_head(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     if (c->eof) { /* all that came before it has been answered */
         connection_close(c);
+        return;
+    }
+    if (c->rest) {
+        list_remove(&c->link);
+        list_push_back(&w->busy, &c->link);
+        settle_rest(c);
         return;
     }
     bool begun = has_begun(c);
@@ -238,6 +263,13 @@ static void settle_head(struct connection *c)
     connection_set_timer(c, s->keepalive_timeout_ms);
 }
 
+/* Read as far as it has to be, and not yet answered. */
+static bool has_request_at_work(const struct connection *c)
+{
+    return c->state == CONNECTION_HANDLER || c->state == CONNECTION_PROXY || c->state == CONNECTION_QUEUED ||
+           c->state == CONNECTION_DELAYED;
+}
+
 static void watch(struct connection *c)
 {
     bool bounded =
@@ -245,6 +277,7 @@ static void watch(struct connection *c)
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && !bounded;
     bool want_write = c->out || (c->state == CONNECTION_SEND && ((!c->job && !c->proxy) || c->more_later));
     full |= passes_body(c) && proxy_body_waits(c);
+    c->deaf = full && has_request_at_work(c);
     int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled && !c->reading ? EV_WRITE : 0);
     struct ev_loop *loop = connection_worker(c)->loop;
     if ((c->io.events & (EV_READ | EV_WRITE)) == events)
@@ -335,20 +368,21 @@ void connection_expire(struct connection *c)
         connection_close(c);
 }
 
-/* Read whole and not yet answered. */
-static bool has_request_at_work(const struct connection *c)
-{
-    return c->state == CONNECTION_HANDLER || c->state == CONNECTION_PROXY || c->state == CONNECTION_QUEUED ||
-           c->state == CONNECTION_DELAYED;
-}
-
 /* While a handler runs or an answer is being sent: later requests are kept, and a client that leaves is noticed. */
 static void read_ahead(struct connection *c)
 {
     struct worker *w = connection_worker(c);
-    ssize_t n = recv(c->io.fd, w->input, READ_AHEAD_BYTES, 0);
+    char *data = w->input;
+    ssize_t n = recv(c->io.fd, data, c->rest ? INPUT_BYTES : READ_AHEAD_BYTES, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (n > 0 && c->rest) {
+        size_t skipped = body_skip(c, data, (size_t)n);
+        data += skipped;
+        n -= (ssize_t)skipped;
+        if (n == 0)
+            return;
+    }
     if ((n == 0 || (n < 0 && c->state == CONNECTION_PROXY)) && proxy_ignores_abort(c)) {
         c->eof = true;
         watch(c);
@@ -361,10 +395,22 @@ static void read_ahead(struct connection *c)
     }
     if (n > 0 && !c->in)
         c->in = calloc(1, sizeof *c->in);
-    if (n <= 0 || !c->in || !buf_append(&c->in->buf, w->input, (size_t)n))
+    if (n <= 0 || !c->in || !buf_append(&c->in->buf, data, (size_t)n))
         connection_close(c);
     else
         watch(c);
+}
+
+void connection_look_for_leavers(struct worker *w)
+{
+    struct list_node *next;
+    for (struct list_node *n = w->busy.next; n != &w->busy; n = next) {
+        struct connection *c = container_of(n, struct connection, link);
+        struct pollfd end = {c->io.fd, POLLRDHUP, 0};
+        next = n->next;
+        if (c->deaf && !proxy_ignores_abort(c) && poll(&end, 1, 0) == 1)
+            connection_close(c);
+    }
 }
 
 static void linger(struct connection *c)

@@ -189,6 +189,9 @@ struct http_exchange *exchange_disown(struct connection *c)
     copy->head_bytes_sent = old->head_bytes_sent;
     copy->body_bytes_sent = old->body_bytes_sent;
     copy->server_name = old->server_name;
+    copy->body_left = old->body_left;
+    copy->body_begun = old->body_begun;
+    copy->body_whole = auth_request_has_whole_body(old);
     copy->pipelined = old->pipelined;
     copy->in_error_page = old->in_error_page;
     copy->limit_conn_status = old->limit_conn_status;

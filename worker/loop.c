@@ -32,6 +32,8 @@ static void on_deadline(struct wheel_entry *e, void *worker)
 {
     if (e->kind == WORKER_TIMER_PROXY)
         proxy_on_timer(e);
+    else if (e->kind == WORKER_TIMER_UPSTREAM)
+        upstream_on_timer(e);
     else
         connection_on_timer(e, worker);
 }
@@ -177,6 +179,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     logfiles_tell_lost(&w->site->error_files);
     limit_log_silent(w);
     offload_log_silent(w);
+    connection_look_for_leavers(w);
     upstream_look_after(w);
     proxy_settle_queues(w);
     resolve_look_after(w);

@@ -89,7 +89,7 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
         p->try->body_len = p->body_seen;
     }
     if (p->uc && keep && !p->named_client)
-        upstream_keep(p->uc);
+        upstream_keep(p->uc, p->idle_s);
     else if (p->uc)
         upstream_close(p->uc);
     p->uc = NULL;
@@ -453,6 +453,8 @@ static bool is_being_resolved(const struct upstream *u)
 void proxy_start(struct connection *c)
 {
     bool streams = !c->ex->body_whole;
+    if (streams && !body_begin(c))
+        return;
     int error = streams ? 0 : body_finish(c);
     struct proxy *p = error ? NULL : calloc(1, sizeof *p);
     if (!p) {

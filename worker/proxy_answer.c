@@ -309,6 +309,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         return;
     }
     struct slice target = redirect_target(p, a);
+    p->idle_s = a->idle_s;
     if (c->ex->detour && (!target.len || a->status == 101)) {
         end_detour(p, a, head_len);
         return;

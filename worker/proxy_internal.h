@@ -62,6 +62,7 @@ struct proxy {
     int status;     /* for the client, should no server answer: what the last one did */
     int send_error; /* why sending stopped early */
     int broken;     /* errno with which reading ended: no proper end of an answer */
+    int64_t idle_s; /* of struct http_answer */
     bool keepalive; /* the answer lets the connection be used again */
     bool upgrade;   /* was asked for */
     bool streams;   /* the request's body goes on while it comes */

@@ -50,6 +50,7 @@ void request_use_location(struct connection *c, const struct location *l)
     ex->error_files = l->error_files;
     ex->return_code = l->return_code;
     ex->return_text = l->return_text;
+    ex->files_tried = false;
 }
 
 /* False: it has gone round too often, and is answered. */
@@ -71,31 +72,17 @@ static const struct error_target *find_error_target(const struct connection *c, 
     return NULL;
 }
 
-bool request_error_needs_body(const struct connection *c, int status)
-{
-    const struct error_target *t = find_error_target(c, status);
-    return t && t->named;
-}
-
 bool request_has_error_page(const struct connection *c, int status)
 {
     return (!c->ex->in_error_page || c->location->settings->recursive_error_pages) &&
            find_error_target(c, status);
 }
 
-/* What is still to come of the request is not wanted, and must not be taken for another one. */
-void request_drop_rest(struct connection *c)
-{
-    if (c->ex->body_whole)
-        return;
-    c->ex->res.close = c->linger_after = c->ex->body_whole = true;
-}
-
 /* For another URI in the request's place: a request without a body. */
 static void become_get(struct connection *c)
 {
     struct http_request *req = &c->ex->req;
-    request_drop_rest(c);
+    body_drop(c);
     exchange_drop_bodies(c->ex);
     req->framing = HTTP_BODY_NONE;
     if (req->method != HTTP_HEAD)
@@ -110,6 +97,12 @@ static void set_uri(struct http_exchange *ex, struct slice uri)
     ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
 }
 
+/* Of the request's body: another location cannot have it whole. */
+static bool is_partly_gone(const struct http_exchange *ex)
+{
+    return ex->body_taken || (ex->body_begun && !ex->body_whole);
+}
+
 /* The URI, the method and the body stay what they are. */
 static void go_to_named(struct connection *c, struct slice name)
 {
@@ -119,7 +112,7 @@ static void go_to_named(struct connection *c, struct slice name)
         request_answer(c, 500);
         return;
     }
-    if (c->ex->body_taken || !c->ex->body_whole) {
+    if (is_partly_gone(c->ex)) {
         http_log(c->ex, LOG_LEVEL_ERROR,
                  "the body of the request cannot go on to named location \"%.*s\", as it was not read whole",
                  SLICE_ARGS(name));
@@ -186,8 +179,8 @@ bool request_error_page(struct connection *c, int status)
                      ex->internal_redirects > REDIRECTS_MAX;
     const struct error_target *t = ends_here ? NULL : find_error_target(c, status);
     struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
-    bool part_is_gone = !ex->body_whole || ex->body_taken;
-    if (uri.len == 0 || (uri.data[0] == '@' && part_is_gone)) /* its request would lack a part of the body */
+    if (uri.len == 0 ||
+        (uri.data[0] == '@' && is_partly_gone(ex))) /* its request would lack a part of the body */
         return false;
     unsigned retry_after_s = ex->res.retry_after_s;
     int shown = t->new_code > 0 ? t->new_code : status;

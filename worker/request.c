@@ -100,30 +100,8 @@ static bool passes_body_on(const struct connection *c)
     const struct location *l = c->location;
     const struct settings *s = l->settings;
     bool framed = c->ex->req.framing == HTTP_BODY_LENGTH || s->proxy_http_version;
-    return l->content == CONF_CONTENT_PROXY && !l->try_files && !c->ex->return_code &&
-           !s->proxy_request_buffering && s->proxy_pass_body && !l->proxy->body && framed;
-}
-
-/* Starts to read the body, or refuses it by its length. */
-static void expect_body(struct connection *c)
-{
-    struct http_exchange *ex = c->ex;
-    uint64_t max = (uint64_t)settings(c)->client_max_body_bytes;
-    if (max && ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length > max) {
-        http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
-                 (unsigned long long)ex->req.content_length);
-        ex->res.close = c->linger_after = true;
-        request_answer(c, 413);
-        return;
-    }
-    ex->body_left = ex->req.content_length;
-    ex->body_whole = false;
-    c->state = CONNECTION_BODY;
-    connection_set_timer(c, settings(c)->client_body_timeout_ms);
-    if (ex->req.expect_continue && !buf_append_slice(send_buffer(c), SLICE("HTTP/1.1 100 Continue\r\n\r\n")))
-        connection_close(c);
-    else if (passes_body_on(c))
-        request_run(c);
+    return l->content == CONF_CONTENT_PROXY && !l->try_files && !s->proxy_request_buffering &&
+           s->proxy_pass_body && !l->proxy->body && framed;
 }
 
 void request_start(struct connection *c, struct slice head)
@@ -149,11 +127,11 @@ void request_start(struct connection *c, struct slice head)
     if (!ex->direct_addr.data)
         realip_apply(c, c->location);
     ex->res.close = request_is_last(c);
-    if (ex->req.framing == HTTP_BODY_NONE ||
-        (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0))
+    ex->body_left = ex->req.content_length;
+    ex->body_whole = ex->req.framing == HTTP_BODY_NONE ||
+                     (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0);
+    if (!body_is_too_large(c))
         request_run(c);
-    else
-        expect_body(c);
 }
 
 static int run_status(struct connection *c)
@@ -202,10 +180,49 @@ static bool pass_on(struct connection *c)
     return true;
 }
 
+/* allow, deny, auth_basic, auth_request. False: answered, or asking. It may be asked again. */
+static bool let_in(struct connection *c)
+{
+    if (c->ex->detour || c->ex->return_code)
+        return true;
+    access_limit_methods(c);
+    return auth_pass(c);
+}
+
+static bool try_files_once(struct connection *c)
+{
+    if (!c->location->try_files || c->ex->files_tried || is_exempt(c))
+        return true;
+    c->ex->files_tried = true;
+    return try_files_pass(c);
+}
+
+/*
+ * What the head decides does not wait for the body, which is read where a handler or an upstream will have it. False: that is so now, or
+ * the request has been answered. Limits of concurrency wait for the body, so that no slow client holds a permit.
+ */
+static bool head_pass(struct connection *c)
+{
+    const struct location *l;
+    if (c->ex->body_whole || is_exempt(c))
+        return true;
+    if (!let_in(c))
+        return false;
+    l = c->location;
+    bool limited = l->limit_count > 0 && !c->ex->limit_status;
+    if (!limited && !try_files_once(c))
+        return false;
+    bool wanted =
+        l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER || (l->try_files && limited);
+    if (!wanted || passes_body_on(c))
+        return true;
+    body_read(c);
+    return false;
+}
+
 void request_run(struct connection *c)
 {
     for (;;) {
-        const struct location *l = c->location;
         if (c->ex->return_code == CLOSE_WITHOUT_ANSWER) {
             send_flush(c, false); /* earlier answers */
             if (!c->dead)
@@ -213,15 +230,9 @@ void request_run(struct connection *c)
             connection_close(c);
             return;
         }
-        if (!is_exempt(c) && !(keyed_pass(c) && limit_pass(c)))
+        if (!is_exempt(c) && !keyed_pass(c))
             return;
-        if (!c->ex->detour && !c->ex->return_code) {
-            access_limit_methods(c);
-            if (!auth_pass(c))
-                return;
-            l = c->location;
-        }
-        if (l->try_files && !is_exempt(c) && !try_files_pass(c))
+        if (!head_pass(c) || (!is_exempt(c) && !limit_pass(c)) || !let_in(c) || !try_files_once(c))
             return;
         if (!is_exempt(c) && pass_on(c))
             return;
@@ -332,7 +343,7 @@ void request_answer_itself(struct connection *c, int error)
         }
     }
     ex->res.close |= connection_worker(c)->draining;
-    request_drop_rest(c);
+    body_drop(c);
     set_rate(c);
     c->state = CONNECTION_SEND;
     if (c->out) /* of earlier answers: the client has to take it within its time */

@@ -208,8 +208,6 @@ static struct location *build_location(struct site *site, const struct conf_loca
     }
     if (c->try_files)
         l->try_files = site_build_try_files(site, c->try_files);
-    l->keeps_body = c->content == CONF_CONTENT_HANDLER || c->content == CONF_CONTENT_PROXY || c->try_files ||
-                    c->settings.error_pages;
     l->internal = c->internal;
     l->ops = site_build_ops(site, c);
     l->realip = site_build_realip(site, &c->settings);

@@ -271,7 +271,6 @@ struct location {
     const struct http_template *secure_link, *secure_link_md5; /* NULL: none */
     struct rewrite_op *ops;                                    /* NULL: none */
     struct try_files *try_files;                               /* NULL: none */
-    bool keeps_body;                                           /* something may read the request's body */
     bool internal;                                             /* for other locations only */
     struct slice name;                                         /* the pattern, or "@name" of a named one */
     struct location *next_named;

@@ -224,8 +224,16 @@ bool upstream_open_all(struct worker *w)
 static void leave_idle(struct upstream_connection *uc)
 {
     list_remove(&uc->link);
+    wheel_clear(&uc->timer);
     uc->upstream->idle_count--;
     atomic_fetch_sub(&uc->peer->shared->idle[uc->worker->options->slot], 1);
+}
+
+void upstream_on_timer(struct wheel_entry *e)
+{
+    struct upstream_connection *uc = container_of(e, struct upstream_connection, timer);
+    leave_idle(uc);
+    upstream_close(uc);
 }
 
 /* An idle connection speaks only to close. */
@@ -245,8 +253,8 @@ static bool is_quiet(const struct upstream_connection *uc)
     return recv(uc->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-static struct upstream_connection *take_idle(struct upstream *u, const struct peer *peer,
-                                             const struct upstream_dial *dial)
+static struct upstream_connection *take_idle(const struct worker *w, struct upstream *u,
+                                             const struct peer *peer, const struct upstream_dial *dial)
 {
     struct list_node *next;
     for (struct list_node *n = u->idle.next; n != &u->idle; n = next) {
@@ -254,8 +262,9 @@ static struct upstream_connection *take_idle(struct upstream *u, const struct pe
         next = n->next;
         if (uc->peer != peer || uc->kind != dial->kind)
             continue;
+        bool over = w->now_ms >= uc->timer.deadline_ms; /* and the wheel has not come round yet */
         leave_idle(uc);
-        if (!is_quiet(uc)) {
+        if (over || !is_quiet(uc)) {
             upstream_close(uc);
             continue;
         } /* and watched as before: the next user only hears instead */
@@ -284,7 +293,7 @@ static int set_up_socket(int fd, int family, const struct upstream_dial *dial)
 struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
                                              const struct upstream_dial *dial)
 {
-    struct upstream_connection *uc = dial->fresh ? NULL : take_idle(u, peer, dial);
+    struct upstream_connection *uc = dial->fresh ? NULL : take_idle(w, u, peer, dial);
     int family = peer->address.addr.ss_family;
     if (uc)
         return uc;
@@ -307,6 +316,8 @@ struct upstream_connection *upstream_connect(struct worker *w, struct upstream *
         .worker = w, .upstream = u, .peer = peer, .made_ms = w->now_ms, .kind = dial->kind};
     peer->refs++;
     list_init(&uc->link);
+    wheel_entry_init(&uc->timer);
+    uc->timer.kind = WORKER_TIMER_UPSTREAM;
     ev_io_init(&uc->io, on_idle_event, fd, EV_READ);
     return uc;
 }
@@ -327,6 +338,7 @@ void upstream_watch(struct upstream_connection *uc, int events)
 void upstream_close(struct upstream_connection *uc)
 {
     ev_io_stop(uc->worker->loop, &uc->io);
+    wheel_clear(&uc->timer);
     close(uc->io.fd);
     peer_release(uc->peer);
     free(uc);
@@ -339,10 +351,18 @@ static bool may_stay(const struct upstream_connection *uc)
            uc->worker->now_ms < uc->made_ms + (uint64_t)u->keepalive_time_ms && !uc->worker->draining;
 }
 
-void upstream_keep(struct upstream_connection *uc)
+/* keepalive_timeout, or less where the upstream keeps it for less: a second earlier, so that no request crosses its end. */
+static int64_t idle_time_ms(const struct upstream *u, int64_t idle_s)
+{
+    int64_t said_ms = (idle_s - 1) * 1000;
+    return idle_s >= 0 && said_ms < u->keepalive_timeout_ms ? said_ms : u->keepalive_timeout_ms;
+}
+
+void upstream_keep(struct upstream_connection *uc, int64_t idle_s)
 {
     struct upstream *u = uc->upstream;
-    if (!may_stay(uc)) {
+    int64_t idle_ms = idle_time_ms(u, idle_s);
+    if (!may_stay(uc) || idle_ms <= 0) {
         upstream_close(uc);
         return;
     }
@@ -351,7 +371,7 @@ void upstream_keep(struct upstream_connection *uc)
         leave_idle(oldest);
         upstream_close(oldest);
     }
-    uc->idle_since_ms = uc->worker->now_ms;
+    wheel_set(&uc->worker->wheel, &uc->timer, uc->worker->now_ms + (uint64_t)idle_ms);
     list_push_front(&u->idle, &uc->link);
     u->idle_count++;
     atomic_fetch_add(&uc->peer->shared->idle[uc->worker->options->slot], 1);
@@ -359,14 +379,12 @@ void upstream_keep(struct upstream_connection *uc)
     upstream_watch(uc, EV_READ);
 }
 
-static void close_idle(struct worker *w, struct upstream *u)
+static void close_idle(struct upstream *u)
 {
-    struct list_node *newer;
-    for (struct list_node *n = u->idle.prev; n != &u->idle; n = newer) { /* from the oldest on */
+    struct list_node *next;
+    for (struct list_node *n = u->idle.next; n != &u->idle; n = next) {
         struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
-        newer = n->prev;
-        if (!w->draining && w->now_ms < uc->idle_since_ms + (uint64_t)u->keepalive_timeout_ms)
-            break;
+        next = n->next;
         leave_idle(uc);
         upstream_close(uc);
     }
@@ -375,7 +393,8 @@ static void close_idle(struct worker *w, struct upstream *u)
 void upstream_look_after(struct worker *w)
 {
     for (struct upstream *u = w->site->upstreams; u; u = u->next) {
-        close_idle(w, u);
+        if (w->draining)
+            close_idle(u);
         counter_set(&u->group->touched_ms, w->now_ms);
         for (int i = 0; i < u->peer_count; i++) {
             struct peer *p = u->peers[i];

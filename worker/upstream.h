@@ -19,7 +19,7 @@ bool upstream_open(struct worker *w, struct upstream *u);
 /* Its servers are now those that `servers` lists the addresses of. False: no room. */
 bool upstream_set_peers(struct worker *w, struct upstream *u);
 
-/* Once a second: says that the upstreams are in use, and closes connections that were idle too long. */
+/* Once a second: says that the upstreams are in use; while the worker drains it closes idle connections. */
 void upstream_look_after(struct worker *w);
 
 /* The upstreams of the configuration for the status, in this arena. False: out of memory. */
@@ -34,7 +34,8 @@ struct upstream_connection {
     struct worker *worker;
     struct upstream *upstream;
     struct peer *peer;
-    uint64_t made_ms, idle_since_ms;
+    struct wheel_entry timer; /* while it is idle: the end of that */
+    uint64_t made_ms;
     uint32_t requests; /* that it has carried before this one */
     uint32_t kind;     /* of connection: only the same is reused */
 };
@@ -55,7 +56,8 @@ struct upstream_connection *upstream_connect(struct worker *w, struct upstream *
 void upstream_watch(struct upstream_connection *uc, int events);
 
 /* Its request is over: keeps it for another, or closes it. */
-void upstream_keep(struct upstream_connection *uc);
+void upstream_keep(struct upstream_connection *uc, int64_t idle_s);
+void upstream_on_timer(struct wheel_entry *e);
 void upstream_close(struct upstream_connection *uc);
 
 /* --- worker/balance.c --- */

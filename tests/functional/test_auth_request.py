@@ -504,6 +504,8 @@ def test_refused_while_the_body_comes(weir, backend, more):
             time.sleep(0.03)
             assert client.response().status in (200, int(want[:3]))
             client.send(evil * 5)
+            client.send(b"x" * (1000 - len(evil) * 5) + head("GET /page HTTP/1.1", "Connection: close"))
+            assert client.response().text == "page", want
             assert rest_of(client) == b"", want
 
 
@@ -703,12 +705,12 @@ def test_client_that_leaves(weir, backend, kind):
         "location = /auth { handler sleep; access_log logs/other.log; }"
     start(weir, place + "location / { auth_request /auth?ms=60000; handler echo; client_body_buffer_size 1k; }"
           "location /z { auth_request /auth?ms=60000; limit_concurrency z; handler echo; }", http="limit_concurrency_zone z limit=9;")
-    for target, body in {"/a": b"", "/b": b"x" * 500, "/c": b"x" * 300000, "/z": b"x" * 500}.items():
+    for target, body in {"/a": b"", "/b": b"x" * 500, "/c": b"x" * 100000, "/z": b"x" * 500}.items():
         client = weir.connect()
         client.request(target, "POST", body=body)
         time.sleep(0.05)
         client.close()
-    assert logged(weir, 4) == [f"POST /{n} /{n} 499" for n in "abcz"]
+    assert sorted(logged(weir, 4)) == [f"POST /{n} /{n} 499" for n in "abcz"]  # with much input unread it is seen later
     assert is_calm(weir) and not (weir.tmp / "logs/other.log").read_text()
     wait_until(lambda: weir.status()["concurrency"]["z"]["in_flight"] == 0, 3, "no permit held")
 

@@ -75,7 +75,6 @@ def test_counts_until_the_answer_has_gone(weir):
         eventually(weir, "/file?k=a")
 
 
-@pytest.mark.xfail(strict=True, reason="limits are asked once the body is there; nginx asks before it reads it")
 def test_counts_from_the_end_of_the_head_on(weir):
     """A connection counts once the whole head has been read, while its body is still on the way."""
     serve(weir, ZONE, HELD)
