@@ -4,6 +4,8 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
+#include <unistd.h>
+
 void conf_set_http(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf *conf = w->conf;
@@ -219,6 +221,15 @@ void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
     *tail = l;
 }
 
+/* The machine's. */
+static struct slice own_name(struct conf_walk *w)
+{
+    char name[256] = "";
+    if (gethostname(name, sizeof name - 1) < 0)
+        name[0] = '\0';
+    return arena_dup_lower(&w->conf->arena, slice_of(name));
+}
+
 void conf_set_server_name(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_strings *names = &w->server->names;
@@ -227,6 +238,9 @@ void conf_set_server_name(struct conf_walk *w, const struct conf_node *n)
     if (names->count)
         memcpy(all, names->items, (size_t)names->count * sizeof *all);
     memcpy(all + names->count, n->args, (size_t)n->nargs * sizeof *all);
+    for (int i = names->count; i < names->count + n->nargs; i++)
+        if (slice_eq(all[i], SLICE("$hostname")))
+            all[i] = own_name(w);
     *names = (struct conf_strings){all, names->count + n->nargs};
     w->server->names_node = n;
 }

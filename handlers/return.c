@@ -36,12 +36,13 @@ int return_answer(struct http_exchange *ex, int code, const struct http_template
 {
     ex->res.status = code;
     if (!text)
-        return code >= 300 && code != 304 && http_error_page(code, false).len ? code : 0;
+        return code >= 300 && code != 304 ? code : 0;
     struct slice body = http_template_expand(text, ex);
     if (!body.data)
         return 500;
     if (!http_is_redirect(code)) {
-        ex->res.content_type = static_type_of(s, ex->req.path);
+        if (!ex->res.keeps_type)
+            ex->res.content_type = static_type_of(s, ex->req.path);
         return http_add_memory(&ex->res, &ex->arena, body.data, body.len) ? 0 : 500;
     }
     if (!is_header_safe(body))

@@ -53,12 +53,22 @@ static struct slice within_folder(struct http_exchange *ex, const struct setting
     return (struct slice){0};
 }
 
+struct slice static_beside(struct http_exchange *ex, const struct static_source *from, struct slice text)
+{
+    struct slice folder = static_folder(ex, from);
+    if (folder.data && text.len)
+        folder = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(folder), SLICE_ARGS(text));
+    return within_folder(ex, from->settings, folder);
+}
+
 struct slice static_path(struct http_exchange *ex, const struct static_source *from, struct slice uri)
 {
     const struct settings *s = from->settings;
     struct slice folder = static_folder(ex, from);
-    if (!folder.data || from->is_whole_path)
-        return within_folder(ex, s, folder);
+    if (!folder.data)
+        return folder;
+    if (from->is_whole_path)
+        return static_beside(ex, from, ex->alias_rest);
     struct slice rest = s->alias.data ? slice_from(uri, (size_t)s->alias_strip) : uri;
     return within_folder(ex, s, arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(folder), SLICE_ARGS(rest)));
 }
@@ -178,6 +188,8 @@ static int answer_ranges(struct http_exchange *ex, const struct settings *s, con
     }
     ex->res.status = 206;
     ex->res.accept_ranges = false;
+    ex->res.whole_type = ex->res.content_type;
+    ex->res.whole_length = (int64_t)size;
     if (count > 1)
         return add_multipart(ex, s, e, ranges, count) ? 0 : 500;
     return http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"),
@@ -241,16 +253,24 @@ static bool is_rewritten(const struct settings *s, struct slice type)
                     conf_lists_charset_type(s, type));
 }
 
-static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)
+/* By the URI's extension, which is the file's unless an alias names the file itself. */
+static struct slice type_of(const struct http_exchange *ex, const struct settings *s, struct file_entry *e)
 {
-    struct http_response *res = &ex->res;
+    if (s->alias.data)
+        return static_type_of(s, ex->alias_rest.len ? ex->alias_rest : ex->req.path);
     if (e->type_source != s) {
         e->type = static_type_of(s, e->path);
         e->type_source = s;
     }
+    return e->type;
+}
+
+static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)
+{
+    struct http_response *res = &ex->res;
     res->status = 200;
     if (!res->keeps_type)
-        res->content_type = e->type;
+        res->content_type = type_of(ex, s, e);
     if (!ex->forced_status || ex->forced_status == 200)
         res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
@@ -309,7 +329,8 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
         struct slice uri =
             absolute ? name
                      : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
-        struct slice path = static_path(ex, from, uri);
+        struct slice path =
+            from->is_whole_path && !absolute ? static_beside(ex, from, name) : static_path(ex, from, uri);
         if (!uri.data || !path.data)
             return no_path();
         struct file_entry *e = get_entry(ex, from, cache, path);
@@ -348,18 +369,24 @@ static int redirect_to_folder(struct http_exchange *ex, const struct settings *s
     return ex->res.location.data ? 301 : 500;
 }
 
+bool static_stat(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache,
+                 struct slice path, struct stat *st)
+{
+    struct file_entry *e = get_entry(ex, from, cache, path);
+    if (e) {
+        *st = e->st;
+        file_entry_release(e);
+        return true;
+    }
+    /* else it is there, and may not be read */
+    return errno != ENOENT && errno != ENOTDIR && !from->rules.symlinks && stat(path.data, st) == 0;
+}
+
 bool static_exists(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache,
                    struct slice path, bool folder)
 {
     struct stat st;
-    struct file_entry *e = get_entry(ex, from, cache, path);
-    if (e) {
-        st = e->st;
-        file_entry_release(e);
-    } else if (errno == ENOENT || errno == ENOTDIR || from->rules.symlinks || stat(path.data, &st) < 0) {
-        return false; /* else it is there, and may not be read */
-    }
-    return folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
+    return static_stat(ex, from, cache, path, &st) && (folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
 }
 
 int static_answer(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
@@ -367,16 +394,22 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
     const struct settings *s = from->settings;
     bool reads = ex->req.method == HTTP_GET || ex->req.method == HTTP_HEAD;
     struct slice uri = ex->req.path;
-    if (!from->is_whole_path && uri.data[uri.len - 1] == '/' && (reads || ex->req.method == HTTP_POST))
+    if (uri.data[uri.len - 1] == '/' && !ex->alias_rest.len && (reads || ex->req.method == HTTP_POST))
         return find_index(ex, from, cache); /* an index file may be an application's */
     if (!reads && ex->req.method != HTTP_POST)
         return 405;
+    if (uri.data[0] != '/') {
+        http_log(ex, LOG_LEVEL_ERROR, "no location serves \"%.*s\", which does not begin with \"/\"",
+                 SLICE_ARGS(uri));
+        return 404;
+    }
     struct slice path = static_path(ex, from, uri);
     if (!path.data)
         return no_path();
     struct file_entry *e = find_compressed(ex, from, path, cache);
     if (e) {
-        ex->res.content_type = static_type_of(s, path);
+        if (!ex->res.keeps_type)
+            ex->res.content_type = static_type_of(s, ex->req.path);
         ex->res.keeps_type = true;
         http_add_header(&ex->res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip"));
     } else {

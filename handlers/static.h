@@ -26,12 +26,19 @@ struct static_source {
 /* Answers from the disk. Returns 0, STATIC_ROUTE_AGAIN, or the status of the error page to send. */
 int static_answer(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache);
 
+/* What there is of this path (with a zero behind it), as disable_symlinks lets it be seen. False: nothing. */
+bool static_stat(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache,
+                 struct slice path, struct stat *st);
+
 /* Whether there is a file, or a folder, of this path (with a zero behind it). */
 bool static_exists(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache,
                    struct slice path, bool folder);
 
 /* Where the file for a URI lies: root and URI, or alias and the rest of it. data NULL: out of memory. */
 struct slice static_path(struct http_exchange *ex, const struct static_source *from, struct slice uri);
+
+/* A text directly behind the folder: of an alias that stands for the whole path. data NULL: out of memory. */
+struct slice static_beside(struct http_exchange *ex, const struct static_source *from, struct slice text);
 
 /* The folder alone, with a zero behind it: $document_root. */
 struct slice static_folder(struct http_exchange *ex, const struct static_source *from);

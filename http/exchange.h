@@ -124,13 +124,14 @@ struct http_exchange {
     bool files_tried;                 /* try_files of its location has chosen */
     bool path_is_final;               /* by rewrite ... break: proxy_pass passes it on as it is */
     bool rewritten;                   /* the path is no longer that of the request line */
-    bool in_folder;                   /* while a folder's name is expanded: it must not ask for itself */
-    int map_depth;                    /* maps being looked up: bounded, so that they cannot go round */
-    int return_code;                  /* of "return", for this location; 0: none */
-    const void *return_text;          /* a struct http_template, or NULL */
-    const void *location;             /* for variables */
-    const void *server;               /* the server block: for named locations */
-    int internal_redirects;           /* bounded, so that error pages cannot go round */
+    struct slice alias_rest; /* what try_files has found behind the alias of an expression's location */
+    bool in_folder;          /* while a folder's name is expanded: it must not ask for itself */
+    int map_depth;           /* maps being looked up: bounded, so that they cannot go round */
+    int return_code;         /* of "return", for this location; 0: none */
+    const void *return_text; /* a struct http_template, or NULL */
+    const void *location;    /* for variables */
+    const void *server;      /* the server block: for named locations */
+    int internal_redirects;  /* bounded, so that error pages cannot go round */
 };
 
 /* $request_id: the client's X-Request-ID where that is well-formed, else a random one. $traceparent: likewise. */

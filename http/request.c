@@ -81,19 +81,25 @@ static bool within_limits(const struct http_scan *scan, const struct http_head_l
                           struct http_error *error)
 {
     if (end - scan->line_start > limits->line_bytes)
-        return scan->line_checked ? refuse(error, 400, "client sent too long header line")
+        return scan->line_checked ? refuse(error, 494, "client sent too long header line")
                                   : refuse(error, 414, "client sent too long URI");
-    return end <= limits->head_bytes || refuse(error, 400, "client sent too large header");
+    return end <= limits->head_bytes || refuse(error, 494, "client sent too large header");
 }
 
-/* A complete line data[line_start..at), with its CR still behind it. */
+/* Where the line before this line feed ends: a CR there belongs to its end, and may be missing (RFC 9112 section 2.2). */
+static const char *line_end(const char *start, const char *lf)
+{
+    return lf > start && lf[-1] == '\r' ? lf - 1 : lf;
+}
+
+/* A complete line data[line_start..at), without its end. */
 static bool scan_line(struct http_scan *scan, const char *data, size_t at, struct http_error *error)
 {
     struct http_request line_only;
     if (scan->line_checked)
         return true;
     scan->line_checked = true;
-    return parse_line(&line_only, (struct slice){data, at - 1}, error);
+    return parse_line(&line_only, (struct slice){data, at}, error);
 }
 
 enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits,
@@ -102,6 +108,10 @@ enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_h
     /* A server should ignore at least one empty line before a request (RFC 9112 section 2.2). */
     if (len >= 2 && data[0] == '\r' && data[1] == '\n') {
         *head_len = 2;
+        return HTTP_SCAN_DONE;
+    }
+    if (len >= 1 && data[0] == '\n') {
+        *head_len = 1;
         return HTTP_SCAN_DONE;
     }
     if (len > 0 && !char_is(data[0], CHAR_TOKEN) && data[0] != '\r') {
@@ -116,15 +126,12 @@ enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_h
         scan->seen = lf ? at + 1 : len;
         if (!lf)
             break;
-        if (at == 0 || data[at - 1] != '\r') {
-            refuse(error, 400, "client sent a bare line feed");
-            return HTTP_SCAN_ERROR;
-        }
-        if (at - 1 == scan->line_start) {
+        size_t end = (size_t)(line_end(data + scan->line_start, lf) - data);
+        if (end == scan->line_start) {
             *head_len = at + 1;
             return HTTP_SCAN_DONE;
         }
-        if (!scan_line(scan, data, at, error))
+        if (!scan_line(scan, data, end, error))
             return HTTP_SCAN_ERROR;
         scan->line_start = at + 1;
     }
@@ -168,7 +175,48 @@ static bool parse_host(struct http_request *req, struct slice value, struct http
 /* What the framing headers said, gathered over all of them. */
 struct framing_headers {
     bool has_host, has_length, has_encoding, close, keepalive;
+    bool host_is_said; /* by an absolute target: Host is only checked then */
+    unsigned seen;     /* a bit for each of `single` */
+    struct http_error
+        late; /* of framing: told when all fields are read, so that Host's server tells it; status 0: none */
 };
+
+/* Fields of one value: of two, one reader takes the first and another the last. */
+static const struct {
+    struct slice name;
+    const char *text;
+} single[] = {{{"Authorization", 13}, "client sent duplicate \"Authorization\" header"},
+              {{"Content-Range", 13}, "client sent duplicate \"Content-Range\" header"},
+              {{"Expect", 6}, "client sent duplicate \"Expect\" header"},
+              {{"If-Match", 8}, "client sent duplicate \"If-Match\" header"},
+              {{"If-Modified-Since", 17}, "client sent duplicate \"If-Modified-Since\" header"},
+              {{"If-None-Match", 13}, "client sent duplicate \"If-None-Match\" header"},
+              {{"If-Range", 8}, "client sent duplicate \"If-Range\" header"},
+              {{"If-Unmodified-Since", 19}, "client sent duplicate \"If-Unmodified-Since\" header"}};
+
+/* Most fields are of another length than all of these. */
+enum { SINGLE_LENGTHS = 1 << 6 | 1 << 8 | 1 << 13 | 1 << 17 | 1 << 19 };
+
+static bool check_single(struct slice name, struct framing_headers *f, struct http_error *error)
+{
+    if (name.len > 19 || !(SINGLE_LENGTHS >> name.len & 1))
+        return true;
+    for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) {
+        if (single[i].name.len != name.len || !slice_eq_nocase(single[i].name, name))
+            continue;
+        if (f->seen & 1U << i)
+            return refuse(error, 400, single[i].text);
+        f->seen |= 1U << i;
+    }
+    return true;
+}
+
+static bool put_off(struct framing_headers *f, int status, const char *text)
+{
+    if (!f->late.status)
+        f->late = (struct http_error){status, text};
+    return true;
+}
 
 static bool take_length(struct http_request *req, struct slice value, struct framing_headers *f,
                         struct http_error *error)
@@ -176,9 +224,9 @@ static bool take_length(struct http_request *req, struct slice value, struct fra
     unsigned long long length;
     if (f->has_length) /* even an equal one: RFC 9110 section 8.6 allows refusing it */
         return refuse(error, 400, "client sent duplicate \"Content-Length\" header");
-    if (!slice_to_u64(value, INT64_MAX, &length))
-        return refuse(error, 400, "client sent invalid \"Content-Length\" header");
     f->has_length = true;
+    if (!slice_to_u64(value, INT64_MAX, &length))
+        return put_off(f, 400, "client sent invalid \"Content-Length\" header");
     req->content_length = length;
     req->framing = HTTP_BODY_LENGTH;
     return true;
@@ -189,14 +237,14 @@ static bool take_encoding(struct http_request *req, struct slice value, struct f
 {
     if (f->has_encoding)
         return refuse(error, 400, "client sent duplicate \"Transfer-Encoding\" header");
+    f->has_encoding = true;
     if (req->minor_version == 0) /* RFC 9112 section 6.1: its framing is to be taken as faulty */
-        return refuse(error, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
+        return put_off(f, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
     if (!slice_eq_nocase(value, SLICE("chunked"))) {
         bool ends_chunked =
             value.len > 7 && slice_eq_nocase(slice_from(value, value.len - 7), SLICE("chunked"));
-        return refuse(error, ends_chunked ? 501 : 400, "client sent unknown \"Transfer-Encoding\"");
+        return put_off(f, ends_chunked ? 501 : 400, "client sent unknown \"Transfer-Encoding\"");
     }
-    f->has_encoding = true;
     return true;
 }
 
@@ -209,10 +257,25 @@ static void take_connection(struct slice value, struct framing_headers *f)
     }
 }
 
+static bool take_host(struct http_request *req, struct slice value, const struct framing_headers *f,
+                      struct http_error *error)
+{
+    struct slice host = req->host, port = req->port;
+    if (!parse_host(req, value, error))
+        return false;
+    if (f->host_is_said) {
+        req->host = host;
+        req->port = port;
+    }
+    return true;
+}
+
 /* Only headers that decide framing and connection are looked at here; the length tells most others apart. */
 static bool take_header(struct http_request *req, const struct http_header *h, struct framing_headers *f,
                         struct http_error *error)
 {
+    if (!check_single(h->name, f, error))
+        return false;
     switch (h->name.len) {
     case 4:
         if (!slice_eq_nocase(h->name, SLICE("Host")))
@@ -220,7 +283,7 @@ static bool take_header(struct http_request *req, const struct http_header *h, s
         if (f->has_host)
             return refuse(error, 400, "client sent duplicate host header");
         f->has_host = true;
-        return parse_host(req, h->value, error);
+        return take_host(req, h->value, f, error);
     case 6:
         if (slice_eq_nocase(h->name, SLICE("Expect")))
             req->expect_continue =
@@ -264,6 +327,10 @@ static bool parse_field(struct http_header *h, const char *p, const char *end, s
 
 static bool finish(struct http_request *req, const struct framing_headers *f, struct http_error *error)
 {
+    if (f->late.status)
+        return refuse(error, f->late.status, f->late.text);
+    if (req->method == HTTP_CONNECT || req->method == HTTP_TRACE)
+        return refuse(error, 405, "client sent CONNECT or TRACE method");
     if (req->minor_version == 1 && !f->has_host) /* RFC 9112 section 3.2 */
         return refuse(error, 400, "client sent HTTP/1.1 request without \"Host\" header");
     if (f->has_length && f->has_encoding) /* RFC 9112 section 6.3, item 3: possible smuggling */
@@ -283,8 +350,10 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
         req->path = req->uri = rest;
         return true;
     }
-    if (req->method == HTTP_CONNECT || req->method == HTTP_TRACE)
-        return refuse(error, 405, "client sent CONNECT or TRACE method");
+    if (req->method == HTTP_CONNECT || req->method == HTTP_TRACE) {
+        req->path = req->uri = SLICE("/"); /* refused in the end */
+        return true;
+    }
     if (rest.data[0] != '/') {
         size_t scheme = rest.len >= 7 && strncasecmp(rest.data, "http://", 7) == 0    ? 7
                         : rest.len >= 8 && strncasecmp(rest.data, "https://", 8) == 0 ? 8
@@ -312,8 +381,10 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
     char *scratch = normal ? NULL : arena_alloc(arena, raw_path.len);
     if (!req->uri.data || (!normal && !scratch))
         return refuse(error, 500, "out of memory");
-    return http_normalize_path(raw_path, merge, scratch, &req->path) ||
-           refuse(error, 400, "client sent invalid URI");
+    if (http_normalize_path(raw_path, merge, scratch, &req->path))
+        return true;
+    req->host = req->port = (struct slice){0};
+    return refuse(error, 400, "client sent invalid URI");
 }
 
 /* Whether a name has only letters, digits and "-" (and "_" where that is wanted). */
@@ -365,25 +436,27 @@ bool http_parse_head(struct http_request *req, struct arena *arena, const char *
                      const struct http_parse_options *options, struct http_error *error)
 {
     struct framing_headers found = {0};
-    const char *end = head + head_len - 2;                            /* the empty line */
-    const char *eol = (const char *)memchr(head, '\n', head_len) - 1; /* the scan made sure of each CRLF */
+    const char *end = line_end(head, head + head_len - 1); /* the empty line */
+    const char *lf = memchr(head, '\n', head_len);
     req->args = req->host = req->port = (struct slice){0};
     req->expect_continue = false;
     req->framing = HTTP_BODY_NONE;
     req->content_length = 0;
     req->headers = NULL;
     req->header_count = req->header_room = req->ignored_headers = 0;
-    if (!parse_line(req, (struct slice){head, (size_t)(eol - head)}, error))
+    if (!parse_line(req, (struct slice){head, (size_t)(line_end(head, lf) - head)}, error))
         return false;
-    for (const char *p = eol + 2; p < end; p = eol + 2) {
-        eol = memchr(p, '\n', (size_t)(end - p));
-        eol = eol ? eol - 1 : end - 2;
+    if (!parse_target(req, arena, options->merge_slashes, error))
+        return false;
+    found.host_is_said = req->host.len > 0;
+    for (const char *p = lf + 1; p < end; p = lf + 1) {
         int before = req->header_count;
-        if (!add_header(req, arena, p, eol, options, error) ||
+        lf = memchr(p, '\n', (size_t)(end - p)); /* the scan made sure of it */
+        if (!add_header(req, arena, p, line_end(p, lf), options, error) ||
             (req->header_count > before && !take_header(req, &req->headers[before], &found, error)))
             return false;
     }
-    return finish(req, &found, error) && parse_target(req, arena, options->merge_slashes, error);
+    return finish(req, &found, error);
 }
 
 const struct slice *http_find_header(const struct http_request *req, struct slice name)

@@ -69,7 +69,7 @@ extern const struct http_parse_options http_parse_defaults;
 
 /* Status and sentence of a refusal; the sentence is for the error log. */
 struct http_error {
-    int status; /* 400, 405, 414, 500, 501, 505 */
+    int status; /* 400, 405, 414, 494, 500, 501, 505; 494 is nginx's for a head that is too large, and shown as 400 */
     const char *text;
 };
 

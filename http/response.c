@@ -11,51 +11,57 @@
 static const struct {
     int status;
     const char *reason;
-    const char *title; /* of the page, where nginx has another one there */
+    const char *title;  /* of the page, where nginx has another one there */
+    const char *detail; /* a line more of it: of a kind of 400 */
 } reasons[] = {
-    {101, "Switching Protocols", NULL},
-    {103, "Early Hints", NULL},
-    {200, "OK", NULL},
-    {201, "Created", NULL},
-    {202, "Accepted", NULL},
-    {204, "No Content", NULL},
-    {206, "Partial Content", NULL},
-    {301, "Moved Permanently", NULL},
-    {302, "Moved Temporarily", "Found"},
-    {303, "See Other", NULL},
-    {304, "Not Modified", NULL},
-    {307, "Temporary Redirect", NULL},
-    {308, "Permanent Redirect", NULL},
-    {400, "Bad Request", NULL},
-    {401, "Unauthorized", "Authorization Required"},
-    {402, "Payment Required", NULL},
-    {403, "Forbidden", NULL},
-    {404, "Not Found", NULL},
-    {405, "Not Allowed", NULL},
-    {406, "Not Acceptable", NULL},
-    {408, "Request Time-out", NULL},
-    {409, "Conflict", NULL},
-    {410, "Gone", NULL},
-    {411, "Length Required", NULL},
-    {412, "Precondition Failed", NULL},
-    {413, "Request Entity Too Large", NULL},
-    {414, "Request-URI Too Large", NULL},
-    {415, "Unsupported Media Type", NULL},
-    {416, "Requested Range Not Satisfiable", NULL},
-    {417, "Expectation Failed", NULL},
-    {418, "I'm a teapot", NULL},
-    {421, "Misdirected Request", NULL},
-    {422, "Unprocessable Content", NULL},
-    {429, "Too Many Requests", NULL},
-    {431, "Request Header Fields Too Large", NULL},
-    {451, "Unavailable For Legal Reasons", NULL},
-    {500, "Internal Server Error", NULL},
-    {501, "Not Implemented", NULL},
-    {502, "Bad Gateway", NULL},
-    {503, "Service Temporarily Unavailable", NULL},
-    {504, "Gateway Time-out", NULL},
-    {505, "HTTP Version Not Supported", NULL},
-    {507, "Insufficient Storage", NULL},
+    {101, "Switching Protocols", NULL, NULL},
+    {103, "Early Hints", NULL, NULL},
+    {200, "OK", NULL, NULL},
+    {201, "Created", NULL, NULL},
+    {202, "Accepted", NULL, NULL},
+    {204, "No Content", NULL, NULL},
+    {206, "Partial Content", NULL, NULL},
+    {301, "Moved Permanently", NULL, NULL},
+    {302, "Moved Temporarily", "Found", NULL},
+    {303, "See Other", NULL, NULL},
+    {304, "Not Modified", NULL, NULL},
+    {307, "Temporary Redirect", NULL, NULL},
+    {308, "Permanent Redirect", NULL, NULL},
+    {400, "Bad Request", NULL, NULL},
+    {401, "Unauthorized", "Authorization Required", NULL},
+    {402, "Payment Required", NULL, NULL},
+    {403, "Forbidden", NULL, NULL},
+    {404, "Not Found", NULL, NULL},
+    {405, "Not Allowed", NULL, NULL},
+    {406, "Not Acceptable", NULL, NULL},
+    {408, "Request Time-out", NULL, NULL},
+    {409, "Conflict", NULL, NULL},
+    {410, "Gone", NULL, NULL},
+    {411, "Length Required", NULL, NULL},
+    {412, "Precondition Failed", NULL, NULL},
+    {413, "Request Entity Too Large", NULL, NULL},
+    {414, "Request-URI Too Large", NULL, NULL},
+    {415, "Unsupported Media Type", NULL, NULL},
+    {416, "Requested Range Not Satisfiable", NULL, NULL},
+    {417, "Expectation Failed", NULL, NULL},
+    {418, "I'm a teapot", NULL, NULL},
+    {421, "Misdirected Request", NULL, NULL},
+    {422, "Unprocessable Content", NULL, NULL},
+    {429, "Too Many Requests", NULL, NULL},
+    {431, "Request Header Fields Too Large", NULL, NULL},
+    {451, "Unavailable For Legal Reasons", NULL, NULL},
+    {494, "Bad Request", "Request Header Or Cookie Too Large", "Request Header Or Cookie Too Large"},
+    {495, "Bad Request", "The SSL certificate error", "The SSL certificate error"},
+    {496, "Bad Request", "No required SSL certificate was sent", "No required SSL certificate was sent"},
+    {497, "Bad Request", "The plain HTTP request was sent to HTTPS port",
+     "The plain HTTP request was sent to HTTPS port"},
+    {500, "Internal Server Error", NULL, NULL},
+    {501, "Not Implemented", NULL, NULL},
+    {502, "Bad Gateway", NULL, NULL},
+    {503, "Service Temporarily Unavailable", NULL, NULL},
+    {504, "Gateway Time-out", NULL, NULL},
+    {505, "HTTP Version Not Supported", NULL, NULL},
+    {507, "Insufficient Storage", NULL, NULL},
 };
 
 enum { REASONS = sizeof reasons / sizeof reasons[0] };
@@ -65,7 +71,7 @@ const char *http_reason(int status)
     for (int i = 0; i < REASONS; i++)
         if (reasons[i].status == status)
             return reasons[i].reason;
-    return "Unknown";
+    return "";
 }
 
 bool http_is_redirect(int status)
@@ -215,30 +221,49 @@ static bool bodyless(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
-static void put_framing(struct cursor *c, struct http_response *res, const struct http_request *req,
-                        bool without_chunks)
+/* Sets what becomes of the body: its length is said, or it goes in chunks, or until the connection's end. */
+static void decide_framing(struct http_response *res, const struct http_request *req, bool without_chunks)
 {
     res->no_body = (bodyless(res->status) && res->status != 101) || req->method == HTTP_HEAD;
-    if (res->status == 101) {
-        PUT(c, "Connection: upgrade\r\n");
+    if (bodyless(res->status) || res->content_length >= 0)
         return;
-    }
-    if (!bodyless(res->status)) {
-        if (res->content_length >= 0) {
-            PUT(c, "Content-Length: ");
-            put_number(c, (uint64_t)res->content_length);
-            PUT(c, "\r\n");
-        } else if (req->minor_version >= 1 && !without_chunks) {
-            PUT(c, "Transfer-Encoding: chunked\r\n");
-            res->chunked = true;
-        } else {
-            res->close = true;
-        }
-    }
-    if (res->close)
+    if (req->minor_version >= 1 && !without_chunks)
+        res->chunked = true;
+    else
+        res->close = true;
+}
+
+static void put_line(struct cursor *c, const char *name, struct slice value)
+{
+    put(c, name, strlen(name));
+    put(c, value.data, value.len);
+    PUT(c, "\r\n");
+}
+
+static void put_length(struct cursor *c, const struct http_response *res)
+{
+    if (bodyless(res->status) || res->content_length < 0)
+        return;
+    PUT(c, "Content-Length: ");
+    put_number(c, (uint64_t)res->content_length);
+    PUT(c, "\r\n");
+}
+
+static void put_connection(struct cursor *c, const struct http_response *res, int64_t keepalive_header_s)
+{
+    if (res->chunked)
+        PUT(c, "Transfer-Encoding: chunked\r\n");
+    if (res->status == 101)
+        PUT(c, "Connection: upgrade\r\n");
+    else if (res->close)
         PUT(c, "Connection: close\r\n");
-    else if (req->minor_version == 0)
-        PUT(c, "Connection: keep-alive\r\n"); /* HTTP/1.1 means it without being told */
+    else
+        PUT(c, "Connection: keep-alive\r\n");
+    if (keepalive_header_s > 0 && !res->close) {
+        PUT(c, "Keep-Alive: timeout=");
+        put_number(c, (uint64_t)keepalive_header_s);
+        PUT(c, "\r\n");
+    }
 }
 
 static bool append_line(struct buf *out, struct slice name, struct slice value)
@@ -255,19 +280,12 @@ static bool append_line(struct buf *out, struct slice name, struct slice value)
     return true;
 }
 
-static bool append_variable_part(struct http_response *res, struct buf *out)
+static bool append_list(const struct http_response *res, struct buf *out)
 {
-    bool ok = true;
-    if (res->content_type.len)
-        ok = append_line(out, SLICE("Content-Type"), res->content_type);
-    if (ok && res->last_modified.len)
-        ok = append_line(out, SLICE("Last-Modified"), res->last_modified);
-    if (ok && res->etag.len)
-        ok = append_line(out, SLICE("ETag"), res->etag);
-    if (ok && res->location.data)
-        ok = append_line(out, SLICE("Location"), res->location);
+    bool ok = !res->etag.len || append_line(out, SLICE("ETag"), res->etag);
     for (struct http_response_header *h = res->headers; ok && h; h = h->next)
         ok = append_line(out, h->header.name, h->header.value);
+    ok = ok && (!res->accept_ranges || append_line(out, SLICE("Accept-Ranges"), SLICE("bytes")));
     return ok && buf_append(out, "\r\n", 2);
 }
 
@@ -285,32 +303,35 @@ static void put_stamp(struct cursor *c, const struct http_stamp *stamp, const st
         put(c, stamp->text + server_len, stamp->len - server_len);
 }
 
+/* In nginx's order: what has a place of its own, then the list. */
 bool http_write_head(struct http_response *res, const struct http_request *req,
                      const struct http_head_options *options, struct buf *out)
 {
     enum { FIXED_PART_MAX = 512 };
-    if (!buf_reserve(out, FIXED_PART_MAX))
+    if (!buf_reserve(out, FIXED_PART_MAX + res->reason.len + res->content_type.len + res->last_modified.len +
+                              res->location.len))
         return false;
     struct cursor c = {out->data + out->end};
+    decide_framing(res, req, options->without_chunks);
     put_status_line(&c, res);
     put_stamp(&c, options->stamp, res);
-    put_framing(&c, res, req, options->without_chunks);
-    if (res->accept_ranges)
-        PUT(&c, "Accept-Ranges: bytes\r\n");
+    if (res->content_type.len)
+        put_line(&c, "Content-Type: ", res->content_type);
+    put_length(&c, res);
+    if (res->last_modified.len)
+        put_line(&c, "Last-Modified: ", res->last_modified);
+    if (res->location.data)
+        put_line(&c, "Location: ", res->location);
+    put_connection(&c, res, options->keepalive_header_s);
     if (res->varies_encoding)
         PUT(&c, "Vary: Accept-Encoding\r\n");
-    if (options->keepalive_header_s > 0 && !res->close) {
-        PUT(&c, "Keep-Alive: timeout=");
-        put_number(&c, (uint64_t)options->keepalive_header_s);
-        PUT(&c, "\r\n");
-    }
     if (res->retry_after_s) {
         PUT(&c, "Retry-After: ");
         put_number(&c, res->retry_after_s);
         PUT(&c, "\r\n");
     }
     out->end += (size_t)(c.at - (out->data + out->end));
-    return append_variable_part(res, out);
+    return append_list(res, out);
 }
 
 /* Pages are rendered on first use, and both kinds kept: with the version, and without. */
@@ -323,13 +344,17 @@ struct slice http_error_page(int status, bool with_version)
     for (int i = 0; i < REASONS; i++) {
         if (reasons[i].status != status)
             continue;
-        const char *title = reasons[i].title ? reasons[i].title : reasons[i].reason;
+        const char *title = reasons[i].title ? reasons[i].title : reasons[i].reason,
+                   *detail = reasons[i].detail;
+        int shown = detail ? 400 : status;
         if (lengths[with_version][i] == 0)
             lengths[with_version][i] = (size_t)snprintf(
                 pages[with_version][i], sizeof pages[0][0],
                 "<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n"
-                "<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
-                status, title, status, title, with_version ? WEIR_NAME "/" WEIR_VERSION : WEIR_NAME);
+                "%s%s%s<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
+                shown, title, shown, detail ? reasons[i].reason : title, detail ? "<center>" : "",
+                detail ? detail : "", detail ? "</center>\r\n" : "",
+                with_version ? WEIR_NAME "/" WEIR_VERSION : WEIR_NAME);
         return (struct slice){pages[with_version][i], lengths[with_version][i]};
     }
     return (struct slice){0};

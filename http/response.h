@@ -35,6 +35,8 @@ struct http_response {
     int status; /* 0 until somebody answers */
     struct slice
         reason; /* an upstream's own phrase, at most HTTP_REASON_MAX bytes; empty: the standard one */
+    struct slice whole_type; /* of what ranges were cut from, and its length; data NULL: nothing was cut */
+    int64_t whole_length;
     struct slice content_type;
     struct slice location;
     struct slice etag;

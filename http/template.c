@@ -59,6 +59,17 @@ static const struct http_user_variable *find_user(const struct http_scope *scope
     return v;
 }
 
+static bool find_variable(struct part *p, struct slice name, const struct http_scope *scope)
+{
+    p->variable = http_find_variable(name, &p->name_rest);
+    p->user = p->variable ? NULL : find_user(scope, name);
+    if (!p->variable && !p->user && is_capture(scope, name)) {
+        p->variable = &http_named_capture;
+        p->name_rest = name;
+    }
+    return p->variable || p->user;
+}
+
 static struct part *next_part(struct arena *arena, struct slice *rest, const struct http_scope *scope,
                               struct slice *unknown)
 {
@@ -68,16 +79,11 @@ static struct part *next_part(struct arena *arena, struct slice *rest, const str
     if (rest->data[0] == '$') {
         struct slice behind = slice_from(*rest, 1), name = cut_name(&behind);
         if (name.len) {
-            p->variable = http_find_variable(name, &p->name_rest);
             *rest = behind;
-            p->user = p->variable ? NULL : find_user(scope, name);
-            if (!p->variable && !p->user && is_capture(scope, name)) {
-                p->variable = &http_named_capture;
-                p->name_rest = name;
-            }
-            if (!p->variable && !p->user)
-                *unknown = name;
-            return p->variable || p->user ? p : NULL;
+            if (find_variable(p, name, scope))
+                return p;
+            *unknown = name;
+            return NULL;
         }
     }
     const char *dollar = rest->len > 1 ? memchr(rest->data + 1, '$', rest->len - 1) : NULL;
@@ -99,6 +105,17 @@ struct http_template *http_template_compile(struct arena *arena, struct slice te
             return NULL;
         tail = &(*tail)->next;
     }
+    return t;
+}
+
+struct http_template *http_template_variable(struct arena *arena, struct slice name,
+                                             const struct http_scope *scope)
+{
+    struct http_template *t = arena_zalloc(arena, sizeof *t);
+    struct part *p = t ? arena_zalloc(arena, sizeof *p) : NULL;
+    if (!p || !find_variable(p, name, scope))
+        return NULL;
+    t->parts = p;
     return t;
 }
 

@@ -38,6 +38,10 @@ struct http_scope {
 struct http_template *http_template_compile(struct arena *arena, struct slice text,
                                             const struct http_scope *scope, struct slice *unknown);
 
+/* The variable of exactly this name, without its "$". NULL: there is none, or no memory. */
+struct http_template *http_template_variable(struct arena *arena, struct slice name,
+                                             const struct http_scope *scope);
+
 /* A template of this text as it is; data of `text` must live as long. NULL when memory is out. */
 const struct http_template *http_template_constant(struct arena *arena, struct slice text);
 

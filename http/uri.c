@@ -131,7 +131,36 @@ struct slice http_encode_segment(struct arena *arena, struct slice name)
     return encode(arena, name, "%?#\"<>\\^`{|}:'");
 }
 
+/* Whether ".." is one of the segments. */
+static bool climbs(struct slice path)
+{
+    while (path.len) {
+        const char *slash = memchr(path.data, '/', path.len);
+        size_t n = slash ? (size_t)(slash - path.data) : path.len;
+        if (n == 2 && path.data[0] == '.' && path.data[1] == '.')
+            return true;
+        path = slice_from(path, slash ? n + 1 : n);
+    }
+    return false;
+}
+
+bool http_parse_trusted(struct slice uri, char *scratch, struct slice *path, struct slice *args)
+{
+    const char *mark = uri.len ? memchr(uri.data, '?', uri.len) : NULL;
+    struct slice raw = {uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
+    size_t n = 0;
+    *args = mark ? slice_from(uri, raw.len + 1) : (struct slice){0};
+    for (size_t i = 0; i < raw.len; i++) {
+        int high = raw.data[i] == '%' && i + 2 < raw.len ? hex_value(raw.data[i + 1]) : -1;
+        int low = high >= 0 ? hex_value(raw.data[i + 2]) : -1;
+        scratch[n++] = (char)(low >= 0 ? high * 16 + low : raw.data[i]);
+        i += low >= 0 ? 2 : 0;
+    }
+    *path = (struct slice){scratch, n};
+    return n && scratch[0] == '/' && !memchr(scratch, '\0', n) && !climbs(raw) && !climbs(*path);
+}
+
 struct slice http_encode_args(struct arena *arena, struct slice text)
 {
-    return encode(arena, text, "%?#&+\"<>\\^`{|}");
+    return encode(arena, text, "%?#&+;\"<>\\^`{|}");
 }

@@ -30,4 +30,10 @@ struct slice http_encode_segment(struct arena *arena, struct slice name);
 /* The same for a part of a query string. */
 struct slice http_encode_args(struct arena *arena, struct slice text);
 
+/*
+ * A URI that a program has written: its path, decoded into scratch (of uri.len bytes) and otherwise as it is, and what stands
+ * behind its first "?". False when there is none, or when it climbs up, or has a zero byte.
+ */
+bool http_parse_trusted(struct slice uri, char *scratch, struct slice *path, struct slice *args);
+
 #endif

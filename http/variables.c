@@ -183,10 +183,7 @@ static struct slice find_sent(struct http_exchange *ex, const struct http_respon
 
 static struct slice sent_connection(const struct http_exchange *ex)
 {
-    return ex->res.status == 101        ? SLICE("upgrade")
-           : ex->res.close              ? SLICE("close")
-           : ex->req.minor_version == 0 ? SLICE("keep-alive")
-                                        : (struct slice){0};
+    return ex->res.status == 101 ? SLICE("upgrade") : ex->res.close ? SLICE("close") : SLICE("keep-alive");
 }
 
 static struct slice sent_length(struct http_exchange *ex)
@@ -199,9 +196,15 @@ static struct slice sent_length(struct http_exchange *ex)
 GETTER(get_sent_http)
 {
     const struct http_response *res = &ex->res;
+    bool cut =
+        res->whole_type.data && !ex->head_bytes_sent; /* as in nginx: add_header comes before the ranges */
+    if (cut && slice_eq_nocase(rest, SLICE("content_length")))
+        return http_number_text(ex, (uint64_t)res->whole_length);
+    if (cut && slice_eq_nocase(rest, SLICE("content_range")))
+        return (struct slice){0};
     const struct {
         struct slice name, value;
-    } own[] = {{SLICE("content_type"), res->content_type},
+    } own[] = {{SLICE("content_type"), cut ? res->whole_type : res->content_type},
                {SLICE("location"), res->location},
                {SLICE("etag"), res->etag},
                {SLICE("last_modified"), res->last_modified},

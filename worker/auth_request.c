@@ -171,11 +171,14 @@ void auth_request_ask(struct connection *c)
     request_run(c);
 }
 
-/* auth_request_set: from the answer, while it is there. */
-static void set_variables(struct connection *c, const struct location *asked)
+/* auth_request_set: the values, from the answer while it is there. NULL: none. */
+static struct slice *expand_sets(struct http_exchange *ex, const struct location *asked)
 {
-    for (int i = 0; i < asked->auth_set_count; i++)
-        rewrite_set(c, asked->auth_sets[i].variable, http_template_expand(asked->auth_sets[i].value, c->ex));
+    size_t count = (size_t)asked->auth_set_count;
+    struct slice *values = count ? arena_alloc(&ex->arena, count * sizeof *values) : NULL;
+    for (size_t i = 0; values && i < count; i++)
+        values[i] = http_template_expand(asked->auth_sets[i].value, ex);
+    return values;
 }
 
 void auth_request_ended(struct connection *c, int status, struct slice www_authenticate)
@@ -183,10 +186,12 @@ void auth_request_ended(struct connection *c, int status, struct slice www_authe
     struct http_exchange *ex = c->ex;
     const struct location *asked = ex->detour->location;
     ex->res.status = status;
-    set_variables(c, asked);
+    struct slice *values = expand_sets(ex, asked);
     if (c->location->settings->log_subrequest)
         request_log(c, ex);
     auth_request_restore(c);
+    for (int i = 0; values && i < asked->auth_set_count; i++)
+        rewrite_set(c, asked->auth_sets[i].variable, values[i]);
     c->state = CONNECTION_HEAD;
     connection_set_timer(c, 0);
     if (status == 401 && www_authenticate.len) /* auth_basic's may be there already: either would do */

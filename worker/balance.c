@@ -126,6 +126,8 @@ static uint32_t crc(uint32_t start, const void *data, size_t len)
 static struct peer *by_key(struct choice *k)
 {
     uint32_t hash = 0;
+    if (k->ask->key.len == 0) /* of nobody: it must not be one server's */
+        return round_robin(k, false, false);
     for (int tries = 0; tries <= REHASHES_MAX; tries++) {
         char number[12];
         uint32_t sum = 0;
@@ -190,6 +192,8 @@ static struct peer *by_ring(struct choice *k)
     const struct upstream *u = k->u;
     uint32_t hash = crc(0, k->ask->key.data, k->ask->key.len);
     int low = 0, high = u->point_count;
+    if (k->ask->key.len == 0)
+        return round_robin(k, false, false);
     while (low < high) {
         int middle = low + (high - low) / 2;
         if (u->points[middle].hash < hash)

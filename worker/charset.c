@@ -181,8 +181,8 @@ void charset_decide(struct connection *c)
     const struct location *l = c->location;
     const struct settings *s = l->settings;
     struct slice type = res->content_type;
-    if (!l->charset || http_added_header(res, SLICE("Content-Encoding")).data || type.len == 0 ||
-        res->status == 204 || (type.len > 10 && strncasecmp(type.data, "multipart/", 10) == 0))
+    if (!l->charset || type.len == 0 || res->status == 204 || res->status == 301 || res->status == 302 ||
+        (type.len > 10 && strncasecmp(type.data, "multipart/", 10) == 0))
         return;
     struct slice to = http_template_expand(l->charset, ex), named = named_charset(type);
     bool overrides = named.data && c->proxy && s->override_charset;
@@ -194,6 +194,8 @@ void charset_decide(struct connection *c)
         from = http_template_expand(l->source_charset, ex);
     bool converts = from.data && from.len && !slice_eq(from, SLICE("off")) && !slice_eq_nocase(from, to) &&
                     res->content_length != 0;
+    if (converts && http_added_header(res, SLICE("Content-Encoding")).data)
+        return;
     struct body_filter *f = converts ? new_filter(ex, from, to) : NULL;
     type = with_charset(&ex->arena, type, named, to);
     if ((converts && !f) || !type.data) {

@@ -366,6 +366,9 @@ void request_use_location(struct connection *c, const struct location *l);
 /* Finds server and location for the exchange's host and path. */
 void request_route(struct connection *c);
 
+/* The server block for the request's host, which becomes the exchange's. */
+const struct vserver *request_find_server(struct connection *c);
+
 /* False: it has gone round too often, and is answered. */
 bool request_count_redirect(struct connection *c);
 
@@ -379,7 +382,8 @@ void request_redirect(struct connection *c, struct slice uri);
 void request_redirect_away(struct connection *c, struct slice uri);
 
 /* Input that is no request: answers and closes. */
-void request_refuse(struct connection *c, struct slice head, const struct http_error *error);
+void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
+                    const struct http_error *error);
 
 /* The answer in c->ex->res is complete (status 0: make the error page of `error`), or its head is. */
 void request_answer(struct connection *c, int error);

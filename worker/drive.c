@@ -51,7 +51,7 @@ static bool use_head(struct connection *c, struct input *in)
     size_t head_len = 0;
     switch (http_scan_head(in->scan, &limits, in->data, in->len, &head_len, &error)) {
     case HTTP_SCAN_ERROR:
-        request_refuse(c, (struct slice){in->data, in->len}, &error);
+        request_refuse(c, (struct slice){in->data, in->len}, in->scan->line_start, &error);
         in->len = 0;
         return true;
     case HTTP_SCAN_MORE:

@@ -74,6 +74,14 @@ static bool add_expires(struct http_exchange *ex, const struct expires *e, int64
     }
 }
 
+/* The answer's own field of that name, of which there is one: a line replaces it, and an empty one takes it away. */
+static struct slice *own_field(struct http_response *res, struct slice name)
+{
+    return slice_eq_nocase(name, SLICE("Last-Modified")) ? &res->last_modified
+           : slice_eq_nocase(name, SLICE("ETag"))        ? &res->etag
+                                                         : NULL;
+}
+
 bool headers_add(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
@@ -85,9 +93,14 @@ bool headers_add(struct connection *c)
         const struct added_header *h = &l->added[i];
         if (!h->always && !ordinary)
             continue;
-        struct slice value = http_template_expand(h->value, ex);
-        if (value.len && http_is_field_value(value))
+        struct slice value = http_template_expand(h->value, ex), *own = own_field(&ex->res, h->name);
+        bool usable = value.len && http_is_field_value(value);
+        if (own) {
+            http_drop_header(&ex->res, h->name);
+            *own = usable ? value : (struct slice){0};
+        } else if (usable) {
             ok = http_add_header(&ex->res, &ex->arena, h->name, value);
+        }
     }
     return ok;
 }

@@ -201,7 +201,8 @@ static struct slice redirect_target(const struct proxy *p, const struct http_ans
 {
     int64_t ignored = proxy_settings(p)->proxy_ignore_headers;
     bool obeyed = ignored == CONF_UNSET || !(ignored & CONF_IGNORE_REDIRECT);
-    return obeyed ? http_answer_header(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
+    struct slice target = obeyed ? http_answer_header(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
+    return target; /* an empty one is one as well, and wrong */
 }
 
 /* X-Accel-Redirect: another location answers in place of this body; some headers of the answer stay, as in nginx. */
@@ -310,7 +311,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     }
     struct slice target = redirect_target(p, a);
     p->idle_s = a->idle_s;
-    if (c->ex->detour && (!target.len || a->status == 101)) {
+    if (c->ex->detour && (!target.data || a->status == 101)) {
         end_detour(p, a, head_len);
         return;
     }
@@ -321,12 +322,12 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         return;
     }
     obey_limits(p, a);
-    if (target.len) {
+    if (target.data) {
         redirect(p, a, head_len, target);
         return;
     }
     if (intercepts(p, a)) {
-        c->ex->www_authenticate = http_answer_header(a, SLICE("WWW-Authenticate"));
+        c->ex->www_authenticate = all_challenges(c->ex, a);
         proxy_end_try(p, UPSTREAM_SERVED, a->status, false);
         proxy_fail(p, a->status);
         return;

@@ -91,25 +91,29 @@ static struct slice replace_within(struct proxy *p, struct slice value, struct s
     return concat(p, before, by, slice_from(value, before.len + part.len));
 }
 
-/* A domain is compared as a whole, without regard to case and a first dot. */
-static struct slice rewrite_domain(struct proxy *p, const struct proxy_rewrite *r, struct slice domain)
+/* A domain is compared as a whole, without regard to case and a first dot, which stays where it is. */
+static struct slice rewrite_domain(struct proxy *p, const struct proxy_rewrite *r, struct slice *text)
 {
+    struct slice domain = *text;
     struct http_captures captures;
     struct slice none = {0};
     if (!r->from)
         return http_regex_match(r->regex, domain, &captures) ? expand_to(p, r->to, &captures) : none;
     struct slice from = http_template_expand(r->from, p->c->ex);
-    from = slice_from(from, from.len && from.data[0] == '.');
     domain = slice_from(domain, domain.len && domain.data[0] == '.');
-    return slice_eq_nocase(domain, from) ? expand_to(p, r->to, NULL) : none;
+    if (!slice_eq_nocase(domain, from))
+        return none;
+    *text = domain;
+    return expand_to(p, r->to, NULL);
 }
 
-static struct slice rewrite_one(struct proxy *p, const struct proxy_rewrites *all, struct slice text,
+/* What comes in place of *text, which becomes the part that is replaced. */
+static struct slice rewrite_one(struct proxy *p, const struct proxy_rewrites *all, struct slice *text,
                                 bool domain)
 {
     struct slice to = {0};
     for (int i = 0; !to.data && i < all->count; i++)
-        to = domain ? rewrite_domain(p, &all->items[i], text) : rewrite_prefix(p, &all->items[i], text);
+        to = domain ? rewrite_domain(p, &all->items[i], text) : rewrite_prefix(p, &all->items[i], *text);
     return to;
 }
 
@@ -120,7 +124,7 @@ static struct slice rewrite_attribute(struct proxy *p, const struct proxy_rewrit
     struct slice rest = value, name, text;
     while (all->count && next_attribute(&rest, &name, &text)) {
         struct slice to =
-            slice_eq_nocase(name, wanted) ? rewrite_one(p, all, text, domain) : (struct slice){0};
+            slice_eq_nocase(name, wanted) ? rewrite_one(p, all, &text, domain) : (struct slice){0};
         if (!to.data)
             continue;
         size_t behind = value.len - (size_t)(text.data - value.data) - text.len;

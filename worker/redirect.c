@@ -26,16 +26,23 @@ static void refuse_undecided(struct connection *c)
     c->ex->return_text = NULL;
 }
 
-void request_route(struct connection *c)
+const struct vserver *request_find_server(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    http_regex_take_failure(); /* of a log line or a header: not of this request */
     ex->location_captures.count = ex->server_captures.count = 0;
     const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
     lower_captures(ex);
     http_keep_named(ex, &ex->server_captures);
     ex->server_name = server->name;
     ex->server = server;
+    return server;
+}
+
+void request_route(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    http_regex_take_failure(); /* of a log line or a header: not of this request */
+    const struct vserver *server = request_find_server(c);
     if (!ex->direct_addr.data) /* before any step that may ask for the client's address */
         realip_apply(c, server->top);
     rewrite_route(c);
@@ -48,6 +55,7 @@ void request_use_location(struct connection *c, const struct location *l)
     c->location = l;
     ex->location = l;
     ex->error_files = l->error_files;
+    ex->alias_rest = (struct slice){0};
     ex->return_code = l->return_code;
     ex->return_text = l->return_text;
     ex->files_tried = false;
@@ -126,6 +134,17 @@ static void go_to_named(struct connection *c, struct slice name)
     request_run(c);
 }
 
+/* With another path and other arguments. */
+static void run_again(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    if (ex->req.path.len == 0)
+        ex->req.path = SLICE("/");
+    ex->is_internal = ex->rewritten = true;
+    request_route(c);
+    request_run(c);
+}
+
 void request_redirect(struct connection *c, struct slice uri)
 {
     struct http_exchange *ex = c->ex;
@@ -135,40 +154,44 @@ void request_redirect(struct connection *c, struct slice uri)
         go_to_named(c, uri);
         return;
     }
-    ex->is_internal = true;
     uri = arena_dup(&ex->arena, uri);
-    if (!uri.data || uri.len == 0 || uri.data[0] != '/') {
-        http_log(ex, LOG_LEVEL_ERROR, "invalid internal redirect to \"%.*s\"; it begins with \"/\"",
-                 SLICE_ARGS(uri));
+    if (!uri.data) {
         request_answer(c, 500);
         return;
     }
     set_uri(ex, uri);
-    ex->rewritten = true;
-    request_route(c);
-    request_run(c);
+    run_again(c);
 }
 
 void request_redirect_away(struct connection *c, struct slice uri)
 {
     struct http_exchange *ex = c->ex;
-    const char *mark = uri.len ? memchr(uri.data, '?', uri.len) : NULL;
-    struct slice raw = {uri.data, mark ? (size_t)(mark - uri.data) : uri.len}, path = raw;
+    struct slice path, args;
     char *scratch = arena_alloc(&ex->arena, uri.len + 1);
     if (uri.len && uri.data[0] == '@') {
         request_redirect(c, uri);
         return;
     }
-    if (uri.len && uri.data[0] == '/' &&
-        (!scratch || !http_normalize_path(raw, c->location->settings->merge_slashes != 0, scratch, &path))) {
-        request_answer(c, 500);
+    if (!scratch || !http_parse_trusted(uri, scratch, &path, &args)) {
+        http_log(ex, LOG_LEVEL_ERROR, "unsafe URI \"%.*s\" in \"X-Accel-Redirect\"", SLICE_ARGS(uri));
+        request_answer(c, scratch ? 404 : 500);
         return;
     }
     become_get(c);
-    if (path.data != raw.data || path.len != raw.len)
-        uri = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(path), mark ? (int)(uri.len - raw.len) : 0,
-                           mark ? mark : "");
-    request_redirect(c, uri);
+    if (!request_count_redirect(c))
+        return;
+    ex->req.path = path;
+    ex->req.args = args;
+    run_again(c);
+}
+
+/* The status that a page gets; 0: its own. */
+static int forced(const struct error_target *t, int status)
+{
+    return t->new_code > 0                  ? t->new_code
+           : t->new_code == 0               ? 0
+           : status >= 494 && status <= 497 ? 400
+                                            : status;
 }
 
 /* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
@@ -183,15 +206,14 @@ bool request_error_page(struct connection *c, int status)
         (uri.data[0] == '@' && is_partly_gone(ex))) /* its request would lack a part of the body */
         return false;
     unsigned retry_after_s = ex->res.retry_after_s;
-    int shown = t->new_code > 0 ? t->new_code : status;
-    struct slice location = http_is_redirect(shown) ? ex->res.location : (struct slice){0};
+    struct slice location = ex->res.location;
     ex->in_error_page = ex->is_internal = true;
     http_response_reset(&ex->res);
     ex->res.retry_after_s = retry_after_s; /* they belong to the status, whatever page is shown */
     ex->res.location = location;
     exchange_drop_held(ex);
     if (uri.data[0] == '@') {
-        ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
+        ex->forced_status = forced(t, status);
         request_redirect(c, uri);
         return true;
     }
@@ -203,7 +225,7 @@ bool request_error_page(struct connection *c, int status)
         request_answer_itself(c, ex->res.status); /* a page for this redirect would be one again, for ever */
         return true;
     }
-    ex->forced_status = t->new_code > 0 ? t->new_code : t->new_code < 0 ? status : 0;
+    ex->forced_status = forced(t, status);
     become_get(c);
     if (!request_count_redirect(c))
         return true;

@@ -42,9 +42,7 @@ static struct http_exchange *begin(struct connection *c)
 static void refuse(struct connection *c, const struct http_error *error)
 {
     struct http_exchange *ex = c->ex;
-    const struct vserver *server = c->listener->listen->default_server;
-    ex->server = server; /* nobody knows which one the client has meant */
-    ex->server_name = server->name;
+    const struct vserver *server = request_find_server(c); /* as far as Host has been read */
     request_use_location(c, server->top);
     http_log(ex, LOG_LEVEL_INFO, "%s while reading client request", error->text);
     ex->req.keepalive = false;
@@ -53,11 +51,23 @@ static void refuse(struct connection *c, const struct http_error *error)
     request_answer(c, error->status);
 }
 
-void request_refuse(struct connection *c, struct slice head, const struct http_error *error)
+/* What has come of a head that is refused before its end: its whole lines may name the host. */
+static void read_whole_lines(struct connection *c, struct slice lines)
+{
+    struct http_exchange *ex = c->ex;
+    struct http_error unused;
+    ex->head = arena_printf(&ex->arena, "%.*s\r\n", SLICE_ARGS(lines));
+    if (lines.len && ex->head.data)
+        exchange_parse(c, ex, &unused);
+}
+
+void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
+                    const struct http_error *error)
 {
     struct http_exchange *ex = begin(c);
     if (!ex)
         return;
+    read_whole_lines(c, (struct slice){head.data, whole_lines});
     const char *eol = memchr(head.data, '\n', head.len);
     struct slice line = {head.data, eol ? (size_t)(eol - head.data) : head.len};
     if (line.len && line.data[line.len - 1] == '\r')
@@ -137,6 +147,8 @@ void request_start(struct connection *c, struct slice head)
 static int run_status(struct connection *c)
 {
     struct worker *w = connection_worker(c);
+    if (c->ex->req.method != HTTP_GET && c->ex->req.method != HTTP_HEAD)
+        return 405;
     worker_publish_figures(w);
     struct status_source source = {
         .shm = w->shm, .site_pools = w->conf->pools, .site_zones = w->conf->http->zones, .now_ms = w->now_ms};
@@ -146,6 +158,12 @@ static int run_status(struct connection *c)
                                                        : status_answer_stub(c->ex, &source);
 }
 
+/* OPTIONS * */
+static bool is_about_server(const struct http_request *req)
+{
+    return slice_eq(req->path, SLICE("*"));
+}
+
 /* Runs what the location says. Returns 0, an error status, or STATIC_ROUTE_AGAIN. */
 static int run_once(struct connection *c)
 {
@@ -153,7 +171,7 @@ static int run_once(struct connection *c)
     struct http_exchange *ex = c->ex;
     if (ex->return_code)
         return return_answer(ex, ex->return_code, ex->return_text, l->settings);
-    if (ex->req.path.data[0] != '/') /* OPTIONS * asks about the server itself */
+    if (is_about_server(&ex->req))
         return return_answer(ex, 200, NULL, l->settings);
     if (l->content == CONF_CONTENT_STATIC)
         return static_answer(ex, &l->files, &connection_worker(c)->files);
@@ -165,7 +183,7 @@ static bool is_exempt(const struct connection *c)
 {
     enum conf_content content = c->location->content;
     return c->ex->return_code || content == CONF_CONTENT_STATUS || content == CONF_CONTENT_STUB_STATUS ||
-           c->ex->req.path.data[0] != '/';
+           is_about_server(&c->ex->req);
 }
 
 /* To a thread or an upstream, which answers later. False: neither. */
@@ -248,19 +266,25 @@ void request_run(struct connection *c)
     }
 }
 
+/* nginx's own codes for kinds of 400: error_page and return know them, clients do not. */
+static int shown_status(int status)
+{
+    return status >= 494 && status <= 497 ? 400 : status;
+}
+
 /* The built-in page takes the place of whatever body there was. Headers that belong to the status stay. */
 static bool make_error_page(struct connection *c, int status)
 {
     struct http_response *res = &c->ex->res;
     struct slice page = http_error_page(status, settings(c)->server_tokens);
-    res->status = status;
+    res->status = shown_status(status);
     res->reason = (struct slice){0};
     res->body = res->last_piece = NULL;
     res->content_length = 0;
     res->last_modified = res->etag = (struct slice){0};
     res->accept_ranges = false;
     res->content_type = page.len ? SLICE("text/html") : (struct slice){0};
-    if (status == 400 || status == 413 || status == 414 || status == 501)
+    if (res->status == 400 || status == 413 || status == 414 || status == 501)
         res->close = true;
     return http_add_memory(res, &c->ex->arena, page.data, page.len);
 }
@@ -323,7 +347,7 @@ void request_answer(struct connection *c, int error)
 void request_answer_itself(struct connection *c, int error)
 {
     struct http_exchange *ex = c->ex;
-    if (error && !(http_is_redirect(error) && http_is_redirect(ex->forced_status)))
+    if (error)
         ex->forced_status =
             0; /* the page itself failed, or is a redirect: its own status counts, as in nginx */
     if (error && !make_error_page(c, error)) {

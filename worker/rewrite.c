@@ -8,6 +8,7 @@
 #include "worker/core.h"
 
 #include "conf/directive.h"
+#include "handlers/static.h"
 #include "http/uri.h"
 
 #include <sys/stat.h>
@@ -62,10 +63,10 @@ static bool match(struct connection *c, const struct rewrite_op *op, struct slic
 
 /* --- if --- */
 
-static bool test_file(const struct rewrite_op *op, struct slice path)
+static bool test_file(struct connection *c, const struct rewrite_op *op, struct slice path)
 {
     struct stat st;
-    if (path.len == 0 || stat(path.data, &st) < 0)
+    if (path.len == 0 || !static_stat(c->ex, &c->location->files, &connection_worker(c)->files, path, &st))
         return false;
     switch (op->test) {
     case TEST_FILE:
@@ -97,7 +98,7 @@ static bool holds(struct connection *c, const struct rewrite_op *op)
             http_keep_named(ex, &ex->location_captures);
         break;
     default: /* paths end with a zero byte */
-        result = test_file(op, arena_printf(&ex->arena, "%.*s", (int)left.len, left.len ? left.data : ""));
+        result = test_file(c, op, arena_printf(&ex->arena, "%.*s", (int)left.len, left.len ? left.data : ""));
     }
     return result != op->negated;
 }

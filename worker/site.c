@@ -316,12 +316,21 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
     }
 }
 
+/* $server_name: host names know no case, and ".name" stands for the name itself as well. */
+static struct slice shown_name(struct site *site, const struct conf_server *s)
+{
+    struct slice name = s->names.count ? s->names.items[0] : SLICE("");
+    if (name.len == 0 || name.data[0] == '~')
+        return name;
+    return arena_dup_lower(&site->arena, slice_from(name, name.data[0] == '.'));
+}
+
 static void build_server(struct site *site, const struct conf_server *s)
 {
     struct vserver *v = must(arena_zalloc(&site->arena, sizeof *v));
     v->next = site->servers;
     site->servers = v;
-    v->name = s->names.count ? s->names.items[0] : SLICE("");
+    v->name = shown_name(site, s);
     v->top = build_location(site, &s->top, NULL);
     v->locations = build_locations(site, v, s->top.locations, s->top.ret ? &s->top : NULL);
     for (const struct conf_listen *c = s->listens; c; c = c->next)

@@ -137,7 +137,7 @@ static void check_off(struct site *site, const struct conf_lines *lines)
 }
 
 /* FROM TO lines; "off" is none. */
-static struct proxy_rewrites build_rewrites(struct site *site, const struct conf_lines *lines, bool any_case)
+static struct proxy_rewrites build_rewrites(struct site *site, const struct conf_lines *lines, bool domains)
 {
     check_off(site, lines);
     struct proxy_rewrites all = {site_array(site, site_count_lines(lines) + 1, sizeof *all.items), 0};
@@ -150,8 +150,14 @@ static struct proxy_rewrites build_rewrites(struct site *site, const struct conf
             all.count--;
             continue;
         }
-        compile_from(site, r, l->node->args[0], any_case, l->node);
-        r->to = site_compile(site, l->node->args[1], l->node);
+        struct slice from = l->node->args[0], to = l->node->args[1];
+        if (domains && from.len &&
+            from.data[0] != '~') { /* a cookie's own first dot stays: these do not count */
+            from = slice_from(from, from.data[0] == '.');
+            to = slice_from(to, to.len && to.data[0] == '.');
+        }
+        compile_from(site, r, from, domains, l->node);
+        r->to = site_compile(site, to, l->node);
     }
     return all;
 }

@@ -172,13 +172,24 @@ static bool build_unary(struct site *site, struct rewrite_op *op, const struct s
     return op->test != TEST_TRUE;
 }
 
+/* The first word of a condition is a name whole: "$arg_a-b" asks for the argument "a-b". */
+static const struct http_template *compile_word(struct site *site, struct slice word,
+                                                const struct conf_node *n)
+{
+    struct slice name = slice_from(word, 1);
+    const struct http_template *t = http_template_variable(&site->arena, name, &site->scope);
+    if (!t)
+        conf_error(&site->conf->errors, n, "unknown \"%.*s\" variable", SLICE_ARGS(name));
+    return t;
+}
+
 static bool build_binary(struct site *site, struct rewrite_op *op, const struct slice *words,
                          const struct conf_node *n)
 {
     struct slice test = words[1];
     op->negated = test.len > 1 && test.data[0] == '!';
     test = slice_from(test, op->negated);
-    op->value = site_compile(site, words[0], n);
+    op->value = compile_word(site, words[0], n);
     if (slice_eq(test, SLICE("="))) {
         op->test = TEST_EQUAL;
         op->right = site_compile(site, words[2], n);
@@ -202,7 +213,7 @@ static void build_if(struct site *site, struct rewrite_op *op, const struct conf
                   ? words[0].len > 1 && words[0].data[0] == '$' && build_binary(site, op, words, c->node)
                   : false;
     if (count == 1 && ok)
-        op->value = site_compile(site, words[0], c->node);
+        op->value = compile_word(site, words[0], c->node);
     if (!ok)
         conf_error(&site->conf->errors, c->node,
                    "invalid condition in \"if\"; write ($VARIABLE), ($VARIABLE = TEXT), "

@@ -11,6 +11,15 @@ static bool exists(struct connection *c, struct slice path, bool folder)
     return path.data && static_exists(c->ex, &c->location->files, &connection_worker(c)->files, path, folder);
 }
 
+/* Where a name lies: behind an expression's alias just as it is written, else where the URI that it makes leads. */
+static struct slice place_of(struct http_exchange *ex, const struct location *l, struct slice text,
+                             struct slice uri)
+{
+    if (l->files.is_whole_path)
+        return static_beside(ex, &l->files, text);
+    return uri.len ? static_path(ex, &l->files, uri) : (struct slice){0};
+}
+
 /* With alias the location's part of the URI stands for the folder, whether a text has it or not. */
 static struct slice uri_of(struct http_exchange *ex, const struct location *l, struct slice text)
 {
@@ -34,10 +43,11 @@ bool try_files_pass(struct connection *c)
         if (folder && text.len)
             text.len--; /* the static handler sends a client that left "/" out to the folder */
         struct slice uri = text.len ? uri_of(ex, l, text) : text;
-        if (uri.len == 0 || memchr(uri.data, '\0', uri.len) ||
-            !exists(c, static_path(ex, &l->files, uri), folder))
+        if ((uri.len && memchr(uri.data, '\0', uri.len)) || !exists(c, place_of(ex, l, text, uri), folder))
             continue;
-        if (uri.data[0] == '/')
+        if (l->files.is_whole_path && !folder)
+            ex->alias_rest = text;
+        else if (!l->files.is_whole_path && uri.data[0] == '/')
             ex->req.path = uri;
         return true;
     }

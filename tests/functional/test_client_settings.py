@@ -193,10 +193,10 @@ def test_keepalive_time(weir):
     """A connection older than that is closed after its next answer, and not while it is idle."""
     weir.start(config("location / { return 200 x; } location /long { keepalive_time 1m; return 200 x; }", http="keepalive_time 300ms;"))
     with weir.connect() as client:
-        assert client.get("/").header("connection") is None
+        assert client.get("/").header("connection") == "keep-alive"
         assert client.closed_within(0.5) is None
         client.socket.settimeout(limit(5))
-        assert client.get("/long").header("connection") is None
+        assert client.get("/long").header("connection") == "keep-alive"
         assert client.get("/").header("connection") == "close"
         assert end_of(client) == (b"", "FIN")
 
@@ -647,7 +647,7 @@ def test_chunked_transfer_encoding_off(weir, backend):
     with weir.connect() as client:
         for target in ("/on/chunks", "/up/length"):
             reply = client.get(target)
-            assert (reply.body, reply.header("connection")) == (text, None)
+            assert (reply.body, reply.header("connection")) == (text, "keep-alive")
     for target, fields, unpack in (("/up/chunks", (), bytes), ("/gz/f.txt", [("Accept-Encoding", "gzip")], gzip.decompress)):
         with weir.connect() as client:
             client.request(target, headers=fields)

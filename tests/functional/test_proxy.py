@@ -33,7 +33,7 @@ def test_kept_client_connection(weir, backend):
     with weir.connect() as client:
         for i in range(20):
             reply = client.get(f"/{i}")
-            assert reply.text == f"/{i}" and reply.header("Connection") is None
+            assert reply.text == f"/{i}" and reply.header("Connection") == "keep-alive"
 
 
 def test_pipelined(weir, backend):

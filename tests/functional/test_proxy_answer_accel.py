@@ -25,7 +25,7 @@ def before_files(weir, up, **parts):
 
 # ---- X-Accel-Redirect ---------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("target", ["/files/a.txt", "/files/x/../a.txt", "/files//a.txt", "/files/a%2Etxt",
+@pytest.mark.parametrize("target", ["/files/a.txt", "/files//a.txt", "/files/a%2Etxt",
                                     "/files/a.txt?b=c"])
 def test_to_a_file(weir, backend, target):
     before_files(weir, backend(accel(target)))

@@ -5,7 +5,7 @@ from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
 from weirlib import config
 
 DATE = "Thu, 01 Jan 1970 00:00:00 GMT"
-HIDDEN = {"Server": "theirs", "Date": DATE, "X-Pad": "1", "X-Accel-Expires": "5", "X-Accel-Redirect": "",
+HIDDEN = {"Server": "theirs", "Date": DATE, "X-Pad": "1", "X-Accel-Expires": "5",
           "X-Accel-Limit-Rate": "0", "X-Accel-Buffering": "yes", "X-Accel-Charset": "utf-8"}
 
 

@@ -25,7 +25,7 @@ static void scan_copy(struct verdict *v, struct http_scan *scan, const uint8_t *
     char *copy = fuzz_copy(data, size);
     v->scan = http_scan_head(scan, &limits, copy, size, &v->head_len, &error);
     v->status = v->scan == HTTP_SCAN_ERROR ? error.status : 0;
-    FUZZ_CHECK(v->scan != HTTP_SCAN_DONE || (v->head_len >= 2 && v->head_len <= size));
+    FUZZ_CHECK(v->scan != HTTP_SCAN_DONE || (v->head_len >= 1 && v->head_len <= size));
     FUZZ_CHECK(v->scan != HTTP_SCAN_ERROR || (error.status >= 400 && error.status <= 505 && error.text));
     free(copy);
 }

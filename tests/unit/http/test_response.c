@@ -54,10 +54,9 @@ static void a_whole_head(void)
     http_add_header(&f.res, &f.arena, SLICE("X-One"), SLICE("1"));
     http_add_header(&f.res, &f.arena, SLICE("X-Two"), SLICE(""));
     CU_ASSERT_STRING_EQUAL(written(&f),
-                           "HTTP/1.1 200 OK\r\n" STAMP
-                           "Content-Length: 5\r\nAccept-Ranges: bytes\r\nContent-Type: text/plain\r\n"
-                           "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nETag: \"x\"\r\n"
-                           "X-One: 1\r\nX-Two: \r\n\r\n");
+                           "HTTP/1.1 200 OK\r\n" STAMP "Content-Type: text/plain\r\nContent-Length: 5\r\n"
+                           "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: keep-alive\r\n"
+                           "ETag: \"x\"\r\nX-One: 1\r\nX-Two: \r\nAccept-Ranges: bytes\r\n\r\n");
     CU_ASSERT(!f.res.no_body && !f.res.chunked && !f.res.close);
     tear_down(&f);
 }
@@ -67,7 +66,8 @@ static void framing_by_version(void)
     struct fixture f;
     set_up(&f, 200);
     f.res.content_length = HTTP_LENGTH_UNKNOWN;
-    CU_ASSERT_STRING_EQUAL(written(&f), "HTTP/1.1 200 OK\r\n" STAMP "Transfer-Encoding: chunked\r\n\r\n");
+    CU_ASSERT_STRING_EQUAL(written(&f), "HTTP/1.1 200 OK\r\n" STAMP
+                                        "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n");
     CU_ASSERT(f.res.chunked && !f.res.close);
     f.res.chunked = false;
     f.req.minor_version = 0;
@@ -151,7 +151,7 @@ static void every_status_fits(void)
         tear_down(&f);
     }
     CU_ASSERT_STRING_EQUAL(http_reason(404), "Not Found");
-    CU_ASSERT_STRING_EQUAL(http_reason(299), "Unknown");
+    CU_ASSERT_STRING_EQUAL(http_reason(299), "");
 }
 
 static void pieces_add_up(void)
@@ -192,12 +192,13 @@ static void error_pages(void)
     for (int status = 100; status <= 999; status++) {
         for (int version = 0; version <= 1; version++) {
             struct slice page = http_error_page(status, version);
-            bool has_one = status >= 300 && status != 304 && strcmp(http_reason(status), "Unknown") != 0;
+            bool has_one = status >= 300 && status != 304 && http_reason(status)[0];
             CU_ASSERT((page.len > 0) == has_one);
             if (!has_one)
                 continue;
             char code[16];
-            snprintf(code, sizeof code, "<h1>%d ", status);
+            snprintf(code, sizeof code, "<h1>%d ",
+                     status >= 494 && status <= 497 ? 400 : status); /* kinds of 400 */
             CU_ASSERT(memmem(page.data, page.len, code, strlen(code)) != NULL);
             CU_ASSERT(page.len > 9 &&
                       memcmp(page.data + page.len - 9, "</html>\r\n", 9) == 0); /* not cut short */

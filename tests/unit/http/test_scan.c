@@ -155,7 +155,7 @@ static void limits_hold_however_it_is_cut(void)
         int len = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\nX: %0*d\r\n\r\n", value, 0);
         int slowly = scan_slowly(text, (size_t)len, 1, &limits);
         CHECK_NUMBER(slowly, scan_slowly(text, (size_t)len, (size_t)len, &limits));
-        CHECK_NUMBER(slowly, value + 4 > 100 ? 400 : 0);
+        CHECK_NUMBER(slowly, value + 4 > 100 ? 494 : 0);
     }
     for (int lines = 1; lines < 40; lines++) {
         int len = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n");
@@ -164,7 +164,7 @@ static void limits_hold_however_it_is_cut(void)
         len += snprintf(text + len, sizeof text - (size_t)len, "\r\n");
         int slowly = scan_slowly(text, (size_t)len, 1, &limits);
         CHECK_NUMBER(slowly, scan_slowly(text, (size_t)len, (size_t)len, &limits));
-        CHECK_NUMBER(slowly, len - 1 > 250 ? 400 : 0);
+        CHECK_NUMBER(slowly, len - 1 > 250 ? 494 : 0);
     }
 }
 
@@ -175,7 +175,7 @@ static void an_endless_line_is_refused_before_it_ends(void)
     memcpy(text, "GET /", 5);
     CHECK_NUMBER(scan_slowly(text, sizeof text, 7, &head_limits), 414);
     memcpy(text, "GET / HTTP/1.1\r\nX: ", 19);
-    CHECK_NUMBER(scan_slowly(text, sizeof text, 7, &head_limits), 400);
+    CHECK_NUMBER(scan_slowly(text, sizeof text, 7, &head_limits), 494);
 }
 
 static const struct check_case cases[] = {

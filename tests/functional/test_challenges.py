@@ -1,0 +1,26 @@
+"""Challenges of an upstream's 401 that a page of ours takes the place of; and what auth_request_set may set."""
+
+from proxylib import answer, backend  # noqa: F401
+from wire import ask, head
+from weirlib import config
+
+DENIED = answer(b"no", "WWW-Authenticate: Basic realm=a", "WWW-Authenticate: Bearer", status="401 No")
+
+
+def test_all_challenges_of_an_intercepted_answer(weir, backend):  # noqa: F811
+    """Each of them goes on with the page, whatever it is."""
+    up = backend(DENIED).address
+    weir.start(config(f"proxy_intercept_errors on; error_page 401 /page; location = /page {{ return 200 page; }} location / {{ proxy_pass http://{up}; }}"
+                      f"location /named {{ error_page 401 @n; proxy_pass http://{up}; }} location @n {{ return 200 named; }}"))
+    for target, body in ("/", "page"), ("/named", "named"):
+        got = ask(weir.port, head(f"GET {target} HTTP/1.1"))
+        lines = [value for name, value in got.headers if name == "www-authenticate"]
+        assert (got.status, got.text, ", ".join(lines)) == (401, body, "Basic realm=a, Bearer")
+
+
+def test_auth_request_set_of_args(weir, backend):  # noqa: F811
+    """$args that it sets are those of the request that goes on."""
+    allowed, up = backend(answer(b"", "X-User: joe")), backend(lambda call: answer(call.target.encode()))
+    weir.start(config(f"location / {{ auth_request /auth; auth_request_set $args user=$upstream_http_x_user; proxy_pass http://{up.address}; }}"
+                      f"location = /auth {{ internal; proxy_pass http://{allowed.address}; }}"))
+    assert ask(weir.port, head("GET /a?b=c HTTP/1.1")).text == "/a?user=joe"
