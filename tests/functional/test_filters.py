@@ -506,7 +506,7 @@ def test_the_charset_that_is_named(start):
     assert type_of("/koi/a.txt") == "text/plain; charset=koi8-r" and type_of("/not/a.html") == "text/html"
     assert type_of("/var/a.html?c=x-mine") == "text/html; charset=x-mine" and type_of("/var/a.html") == "text/html"
     assert type_of("/var/a.html?c=a;b") == type_of("/var/a.html?c=a/b") == "text/html"
-    assert type_of("/gone") == "text/html; charset=utf-8" and type_of("/r") == "text/html"  # a redirect is left bare, as in nginx
+    assert type_of("/gone") == "text/html; charset=utf-8" and type_of("/r") == "text/html; charset=utf-8"
     assert type_of(asked("page", type="text/html; charset=x")) == "text/html; charset=x"
     assert two(weir, asked("page", "/keep", type="text/html; charset=x")).body == b"\xc3\xa9"
     for quoted in "utf-8", '"utf-8"':
