@@ -110,6 +110,7 @@ struct pool {
     unsigned leaving;   /* on their way out, still among `threads` */
     unsigned searching; /* threads: see the note on waking */
     bool closed;
+    uint64_t restarts; /* who waits for quiet may wake only after another has opened the pool again */
     bool rushing;      /* RUSH_TASKS have just ended within RUSH_US */
     unsigned rush_run; /* tasks that have ended since rush_since_us */
     uint64_t rush_since_us;

@@ -166,10 +166,11 @@ static void search_at_once(struct pool *pool)
  * Until nobody is inside any more; then the threads that have left are its caller's to bury. Where tasks wait and the
  * system refuses even one thread, it is asked again and again. Lock held.
  */
-static bool wait_until_quiet(struct pool *pool, uint64_t deadline_us, struct pool_thread **dead)
+static bool wait_until_quiet(struct pool *pool, uint64_t restarts, uint64_t deadline_us,
+                             struct pool_thread **dead)
 {
     bool late = false;
-    while (!pool_is_quiet(pool) && !late) {
+    while (!pool_is_quiet(pool) && pool->restarts == restarts && !late) {
         uint64_t until_us = deadline_us;
         if (pool->threads == 0 && pool->queued > 0) {
             search_at_once(pool);
@@ -182,6 +183,8 @@ static bool wait_until_quiet(struct pool *pool, uint64_t deadline_us, struct poo
         else if (pthread_cond_timedwait(&pool->quiet, &pool->lock, &until) == ETIMEDOUT)
             late = until_us == deadline_us;
     }
+    if (pool->restarts != restarts)
+        return true; /* it has been quiet; its threads were another's to bury */
     if (!pool_is_quiet(pool))
         return false;
     *dead = pool->dead;
@@ -195,13 +198,14 @@ enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, 
     struct pool_thread *dead = NULL;
     pthread_mutex_lock(&pool->lock);
     pool_set_closed(pool, true);
+    uint64_t restarts = pool->restarts;
     struct pool_task *dropped = mode == POOL_DROP ? drop_queue(pool) : NULL;
     pool_wake_all_idle(pool);
     pool_unlock(pool);
     pool_end_all(pool, dropped);
     pthread_mutex_lock(&pool->lock);
     search_at_once(pool);
-    bool quiet = wait_until_quiet(pool, deadline_us, &dead);
+    bool quiet = wait_until_quiet(pool, restarts, deadline_us, &dead);
     pool_unlock(pool);
     pool_bury(dead);
     return quiet ? POOL_OK : POOL_ETIMEDOUT;
@@ -213,6 +217,7 @@ enum pool_result pool_restart(struct pool *pool)
     pthread_mutex_lock(&pool->lock);
     if (pool->closed && pool_is_quiet(pool)) {
         pool_set_closed(pool, false);
+        pool->restarts++;
         pool_pull_or_call(pool);
         result = POOL_OK;
     }

@@ -147,7 +147,8 @@ enum pool_shutdown_mode { POOL_DRAIN, POOL_DROP };
 
 /*
  * Takes no more tasks; runs or drops those that wait; waits until all have ended or the monotonic deadline in
- * microseconds has passed (then POOL_ETIMEDOUT: call again). Not from a thread of the pool.
+ * microseconds has passed (then POOL_ETIMEDOUT: call again). Not from a thread of the pool. Several may call it: each
+ * gets POOL_OK, though by then one of them may have opened the pool again.
  */
 enum pool_result pool_shutdown(struct pool *pool, enum pool_shutdown_mode mode, uint64_t deadline_us);
 

@@ -174,23 +174,25 @@ void keyed_let_go(struct permit_user *u, uint32_t permit)
 
 /* --- requests --- */
 
-enum { REQUEST = 1000, FORGET_AFTER_MS = 60000 };
+enum { REQUEST = 1000, FORGET_AFTER_US = 60000000, SECOND_US = 1000000 };
 
 /* What is left of `excess` after the bucket has leaked since the key's last request. */
-static uint64_t leaked(const struct keyed_cell *c, uint64_t excess, uint64_t rate, uint64_t now_ms)
+static uint64_t leaked(const struct keyed_cell *c, uint64_t excess, uint64_t rate, uint64_t now_us)
 {
-    uint64_t passed_ms = now_ms > c->last_ms ? now_ms - c->last_ms : 0;
-    uint64_t gone = passed_ms > UINT32_MAX ? UINT64_MAX : rate * passed_ms / 1000;
+    uint64_t passed_us = now_us > c->last_us ? now_us - c->last_us : 0, gone;
+    if (__builtin_mul_overflow(rate, passed_us, &gone))
+        gone = UINT64_MAX;
+    gone /= SECOND_US;
     return excess > gone ? excess - gone : 0;
 }
 
 /* Keys that have been quiet for so long that they mean nothing any more: two of them for each new key. */
-static void forget_quiet(const struct shm *shm, unsigned zone, uint64_t rate, uint64_t now_ms)
+static void forget_quiet(const struct shm *shm, unsigned zone, uint64_t rate, uint64_t now_us)
 {
     const struct keyed_zone *z = zone_of(shm, zone);
     for (int i = 0; i < 2; i++) {
         const struct keyed_cell *c = keyed_cell_of(z, z->links->oldest);
-        if (!c || now_ms < c->last_ms + FORGET_AFTER_MS || leaked(c, c->excess, rate, now_ms))
+        if (!c || now_us < c->last_us + FORGET_AFTER_US || leaked(c, c->excess, rate, now_us))
             return;
         remove_key(shm, zone, z->links->oldest);
     }
@@ -200,11 +202,11 @@ static void forget_quiet(const struct shm *shm, unsigned zone, uint64_t rate, ui
 enum { KEYS_FOR_ONE = 8 };
 
 static uint32_t make_room(const struct shm *shm, unsigned zone, struct slice key, uint64_t rate,
-                          uint64_t now_ms)
+                          uint64_t now_us)
 {
     const struct keyed_zone *z = zone_of(shm, zone);
     uint32_t cell;
-    forget_quiet(shm, zone, rate, now_ms);
+    forget_quiet(shm, zone, rate, now_us);
     for (int i = 0;
          !(cell = keyed_find_or_add(z, key)) && keyed_cell_of(z, z->links->oldest) && i < KEYS_FOR_ONE; i++)
         remove_key(shm, zone, z->links->oldest);
@@ -212,23 +214,23 @@ static uint32_t make_room(const struct shm *shm, unsigned zone, struct slice key
 }
 
 /* The key has a cell. A worker whose turn began earlier must not set the time back: the bucket would leak twice. */
-static enum keyed_result count_request(const struct shm *shm, unsigned zone, uint32_t cell, uint64_t now_ms,
+static enum keyed_result count_request(const struct shm *shm, unsigned zone, uint32_t cell, uint64_t now_us,
                                        struct keyed_rate rate, bool account, uint64_t *excess)
 {
     const struct keyed_zone *z = zone_of(shm, zone);
     struct keyed_cell *c = keyed_cell_of(z, cell);
-    *excess = leaked(c, c->excess + REQUEST, rate.rate, now_ms);
+    *excess = leaked(c, c->excess + REQUEST, rate.rate, now_us);
     if (*excess <= rate.burst && account) {
         c->excess = *excess;
-        if (now_ms > c->last_ms)
-            c->last_ms = now_ms;
+        if (now_us > c->last_us)
+            c->last_us = now_us;
     }
     if (!keyed_touch(z, cell))
         repair(shm, zone, -1);
     return *excess > rate.burst ? KEYED_OVER : KEYED_OK;
 }
 
-enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key, uint64_t now_ms,
+enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key, uint64_t now_us,
                                 struct keyed_rate rate, bool account, uint64_t *excess)
 {
     struct keyed_zone *z = zone_of(shm, zone);
@@ -237,11 +239,11 @@ enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key
     lock_zone(shm, zone);
     uint32_t cell = keyed_find(z, key);
     if (cell) {
-        result = count_request(shm, zone, cell, now_ms, rate, account, excess);
+        result = count_request(shm, zone, cell, now_us, rate, account, excess);
     } else if (account) { /* the first one is free */
-        cell = make_room(shm, zone, key, rate.rate, now_ms);
+        cell = make_room(shm, zone, key, rate.rate, now_us);
         if (cell)
-            keyed_cell_of(z, cell)->last_ms = now_ms;
+            keyed_cell_of(z, cell)->last_us = now_us;
         else
             result = KEYED_NO_ROOM;
     }
@@ -276,6 +278,7 @@ int keyed_zone_open(struct shm *shm, const char *name, enum keyed_kind kind, siz
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return -1;
+    madvise(memory, bytes, MADV_DONTDUMP);
     *z = (struct keyed_zone){.kind = kind, .bytes = bytes, .links = memory, .seed = clock_mono_us()};
     strncpy(z->key, key, sizeof z->key - 1);
     keyed_table_begin(z);

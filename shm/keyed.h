@@ -73,13 +73,13 @@ enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice 
 void keyed_let_go(struct permit_user *u, uint32_t permit);
 
 /*
- * Whether one more request at now_ms (monotonic) is within rate (thousandths of requests a second) and burst. *excess, in
+ * Whether one more request at now_us (monotonic) is within rate (thousandths of requests a second) and burst. *excess, in
  * thousandths of a request, is what it goes beyond the rate. It counts only with `account`.
  */
 struct keyed_rate {
     uint64_t rate, burst;
 };
-enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key, uint64_t now_ms,
+enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key, uint64_t now_us,
                                 struct keyed_rate rate, bool account, uint64_t *excess);
 
 #endif

@@ -145,7 +145,7 @@ static uint32_t make_key(const struct keyed_zone *z, struct slice key)
         memcpy(piece(c, at), key.data + at, n);
         if (at == 0) {
             head = c;
-            c->last_ms = c->excess = 0;
+            c->last_us = c->excess = 0;
         } else {
             c->kind = KEYED_MORE;
         }
@@ -265,14 +265,14 @@ void keyed_table_check(const struct keyed_zone *z)
 /* --- rebuilding --- */
 
 struct aged {
-    uint64_t last_ms;
+    uint64_t last_us;
     uint32_t cell;
 };
 
 static int by_last_use(const void *a, const void *b)
 {
     const struct aged *x = a, *y = b;
-    return x->last_ms < y->last_ms ? -1 : x->last_ms > y->last_ms;
+    return x->last_us < y->last_us ? -1 : x->last_us > y->last_us;
 }
 
 /* Links all keys by age. Without memory for sorting the order is that of the cells: then the wrong keys may be forgotten first. */
@@ -285,7 +285,7 @@ static void link_by_age(const struct keyed_zone *z, uint32_t used)
         if (c->kind != KEYED_KEY)
             continue;
         if (all)
-            all[count++] = (struct aged){c->last_ms, i};
+            all[count++] = (struct aged){c->last_us, i};
         else
             link_newest(z, i);
     }

@@ -31,7 +31,7 @@ struct keyed_cell {
     uint32_t more;  /* the cell where the key goes on; 0: none */
     union {
         struct {
-            uint64_t last_ms, excess; /* requests */
+            uint64_t last_us, excess; /* requests */
             char key[KEYED_INLINE_BYTES];
         };
         char rest[KEYED_MORE_BYTES];

@@ -126,8 +126,16 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
     permit_set_tag(p, PERMIT_FREE);
     permit_set(&z->held, permit_get(&z->held) - (permit_get(&z->held) > 0));
     if (rtt_us)
-        permit_policy_sample(z, now_us, p->since_us, rtt_us);
+        permit_policy_sample(u->shm, zone, now_us, p->since_us, rtt_us);
     permit_grant_and_unlock(u->shm, zone, now_us, u->slot, u->socket);
+}
+
+void permit_note_served(struct permit_user *u, uint32_t permit)
+{
+    struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
+    uint32_t tag = atomic_load_explicit(&p->tag, memory_order_relaxed);
+    if (permit_tag_state(tag) == PERMIT_HELD) /* its owner alone changes it then */
+        permit_set_tag(p, tag | PERMIT_SERVED);
 }
 
 enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why)

@@ -116,6 +116,9 @@ static inline enum permit_state permit_tag_state(uint32_t tag)
 {
     return (enum permit_state)(tag & 255);
 }
+/* In the place of the reason, of a held one: see permit_note_served. */
+enum { PERMIT_SERVED = 1 << 24 };
+
 static inline bool permit_tag_is_held(uint32_t tag)
 {
     return permit_tag_state(tag) == PERMIT_HELD || permit_tag_state(tag) == PERMIT_GRANTED;
@@ -239,6 +242,9 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
 
 /* Gives a held permit back; a waiter of this process may now be among the changed ones. rtt_us is how long the work took, for policies that measure it; 0: it says nothing. */
 void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uint64_t rtt_us);
+
+/* The work of a held permit is done, though its client has not taken all of the answer: its age says nothing from now on. */
+void permit_note_served(struct permit_user *u, uint32_t permit);
 
 /* How it stands with one that waited. After NO it is gone. */
 enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why);

@@ -128,6 +128,7 @@ void permit_wake(const struct shm *shm, int from, const struct permit_calls *cal
 void permit_policy_begin(struct permit_zone *z, uint64_t now_us);
 
 /* A request admitted at since_us was served in rtt_us. Lock held. */
-void permit_policy_sample(struct permit_zone *z, uint64_t now_us, uint64_t since_us, uint64_t rtt_us);
+void permit_policy_sample(const struct shm *shm, unsigned zone, uint64_t now_us, uint64_t since_us,
+                          uint64_t rtt_us);
 
 #endif

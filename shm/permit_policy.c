@@ -6,6 +6,8 @@
  *
  *     g = clamp((min_rtt + buffer) / sample_rtt, 0.5, 2)      limit' = clamp(g * limit + sqrt(g * limit), min, max)
  *
+ * Requests that have not ended count with their age where that is above the median of those that have.
+ *
  * It grows only while at least half of it is in use (as in Netflix's gradient limit).
  *
  * The smallest time is measured anew every probe_interval (stretched by a random part of the jitter, so that many servers
@@ -99,9 +101,35 @@ static void end_probe(struct permit_zone *z, uint64_t now_us)
     use_limit(z, g->exact_limit);
 }
 
-static void end_window(struct permit_zone *z, uint64_t now_us)
+/*
+ * Those that are under way still and have been for longer than half of the finished ones took: a service that does not serve in
+ * order has its slow ones there, and what ends within a window are the quick ones. How long they will take nobody knows: at least
+ * their age.
+ */
+static void count_unfinished(const struct shm *shm, unsigned zone, uint64_t now_us)
 {
+    struct gradient *g = &shm->permits->zones[zone].gradient;
+    double half_us = median_us(g);
+    for (int slot = 0; slot < shm_slots_used(shm); slot++) {
+        const struct permit_part *part = &shm->permits->parts[slot];
+        for (uint32_t i = 0, used = permit_part_used(part); i < used; i++) {
+            const struct permit *p = &part->permits[i];
+            uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
+            uint64_t age_us = now_us > p->since_us ? now_us - p->since_us : 0;
+            if (!permit_tag_is_held(tag) || tag & PERMIT_SERVED || permit_tag_zone(tag) != zone ||
+                (double)age_us <= half_us)
+                continue;
+            g->counts[bucket_of(age_us)]++;
+            g->samples++;
+        }
+    }
+}
+
+static void end_window(const struct shm *shm, unsigned zone, uint64_t now_us)
+{
+    struct permit_zone *z = &shm->permits->zones[zone];
     struct gradient *g = &z->gradient;
+    count_unfinished(shm, zone, now_us);
     double sample_us = median_us(g);
     double tolerated_us = (double)g->min_rtt_us * (1 + z->rules.buffer_percent / 100.0);
     double ratio = tolerated_us / sample_us;
@@ -129,8 +157,10 @@ void permit_policy_begin(struct permit_zone *z, uint64_t now_us)
     begin_probe(z, now_us);
 }
 
-void permit_policy_sample(struct permit_zone *z, uint64_t now_us, uint64_t since_us, uint64_t rtt_us)
+void permit_policy_sample(const struct shm *shm, unsigned zone, uint64_t now_us, uint64_t since_us,
+                          uint64_t rtt_us)
 {
+    struct permit_zone *z = &shm->permits->zones[zone];
     struct gradient *g = &z->gradient;
     if (z->rules.policy != PERMIT_GRADIENT || since_us < g->since_us)
         return;
@@ -139,5 +169,5 @@ void permit_policy_sample(struct permit_zone *z, uint64_t now_us, uint64_t since
     if (g->probing && g->samples >= z->rules.probe_requests)
         end_probe(z, now_us);
     else if (!g->probing && now_us >= g->window_end_us)
-        end_window(z, now_us);
+        end_window(shm, zone, now_us);
 }

@@ -36,6 +36,7 @@ struct shm *shm_create(void)
         errno = ENOMEM;
         return NULL;
     }
+    madvise(at, TOTAL_BYTES, MADV_DONTDUMP); /* what clients of all workers have asked for */
     shm->head = (struct shm_head *)(void *)at;
     shm->slots = (struct shm_slot *)(void *)(at + SLOTS_AT);
     shm->permits = (struct permit_region *)(void *)(at + PERMITS_AT);

@@ -72,17 +72,38 @@ void accept_close(struct worker *w)
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)loop;
+    struct worker *w = timer->data;
     (void)events;
-    accept_start(timer->data);
+    accept_start(w);
+    for (int i = 0; i < w->listener_count && w->accepting; i++)
+        ev_io_start(loop, &w->listeners[i].io); /* those that paused alone */
+}
+
+static void end_pause_later(struct worker *w)
+{
+    if (ev_is_active(&w->accept_pause))
+        return;
+    ev_timer_init(&w->accept_pause, on_pause_over, PAUSE_S, 0);
+    w->accept_pause.data = w;
+    ev_timer_start(w->loop, &w->accept_pause);
 }
 
 static void pause_accepting(struct worker *w)
 {
     accept_stop(w);
-    ev_timer_init(&w->accept_pause, on_pause_over, PAUSE_S, 0);
-    w->accept_pause.data = w;
-    ev_timer_start(w->loop, &w->accept_pause);
+    end_pause_later(w);
+}
+
+/* Something is wrong with this socket, and may stay so. The others go on. */
+static void on_trouble(struct listener *l, int error)
+{
+    struct worker *w = l->worker;
+    if (w->now_ms >= l->next_complaint_ms) {
+        l->next_complaint_ms = w->now_ms + COMPLAIN_EVERY_MS;
+        log_errno(LOG_LEVEL_ALERT, error, "accept4() failed");
+    }
+    ev_io_stop(w->loop, &l->io);
+    end_pause_later(w);
 }
 
 /* Out of descriptors or memory. Said once in a while, not for each client that waits. */
@@ -132,7 +153,7 @@ static bool accept_one(struct listener *l)
     else if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
         return true; /* that one left already; the next may wait */
     else if (errno != EAGAIN)
-        log_errno(LOG_LEVEL_ALERT, errno, "accept4() failed");
+        on_trouble(l, errno);
     return false;
 }
 

@@ -27,7 +27,9 @@ static bool become_user(const struct worker_options *o)
         log_errno(LOG_LEVEL_EMERG, errno, "%s() for user \"%s\" failed", failed, o->user);
         return false;
     }
-    prctl(PR_SET_DUMPABLE, 1); /* setuid took it away; a crash is to leave a core where cores are wanted */
+    if (o->site->conf->rlimit_core > 0)
+        prctl(PR_SET_DUMPABLE,
+              1); /* setuid took it away: from then on others of this user may look into it */
     return true;
 }
 

@@ -49,6 +49,7 @@ struct listener {
     ev_io io;
     struct worker *worker;
     struct site_listen *listen;
+    uint64_t next_complaint_ms; /* of errors of its own */
 };
 
 /* The start of a request whose rest has not arrived, or requests that wait for their turn. */
@@ -433,7 +434,7 @@ bool limit_open(struct worker *w);
 bool limit_pass(struct connection *c);
 
 /* The request's work is done, though its answer has still to go: for policies that measure. */
-void limit_served(struct http_exchange *ex);
+void limit_served(struct worker *w, struct http_exchange *ex);
 
 /* Gives back what the exchange holds. unserved: the time until now says nothing of the work. */
 void limit_release(struct worker *w, struct http_exchange *ex, bool unserved);

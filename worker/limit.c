@@ -288,10 +288,14 @@ void limit_refuse_waiting(struct worker *w)
 
 /* --- giving back --- */
 
-void limit_served(struct http_exchange *ex)
+void limit_served(struct worker *w, struct http_exchange *ex)
 {
-    if (ex->permits)
-        ex->permits->served_us = clock_fast_us();
+    struct permits *p = ex->permits;
+    if (!p)
+        return;
+    p->served_us = clock_fast_us();
+    for (int i = 0; i < p->held_count; i++)
+        permit_note_served(&w->permits, p->held[i]);
 }
 
 void limit_release(struct worker *w, struct http_exchange *ex, bool unserved)

@@ -6,6 +6,7 @@
  */
 #include "worker/core.h"
 
+#include "base/clock.h"
 #include "shm/keyed.h"
 
 enum { THOUSAND = 1000 };
@@ -54,7 +55,7 @@ static enum keyed_result ask_rate(struct connection *c, const struct location_ke
     if (account && c->location->req_limit_count > 1)
         rate.burst = UINT64_MAX; /* it has passed: others that came in between must not undo that */
     enum keyed_result result =
-        keyed_request(w->shm, (unsigned)l->zone->index, key, w->now_ms, rate, account, excess);
+        keyed_request(w->shm, (unsigned)l->zone->index, key, clock_fast_us(), rate, account, excess);
     uint64_t free = (uint64_t)l->limit->delay;
     uint64_t ms = *excess > free ? (*excess - free) * THOUSAND / rate.rate : 0;
     if (result == KEYED_OK && ms > *delay_ms)

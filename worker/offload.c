@@ -168,7 +168,7 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
     assert(!job->given_up || w->given_up > 0);
     w->given_up -= job->given_up;
     if (job->handler != &auth_basic_handler && !ex->detour)
-        limit_served(ex);
+        limit_served(w, ex);
     if (!c) {
         job_release(job);
         exchange_free(w, ex);

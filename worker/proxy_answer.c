@@ -316,7 +316,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         return;
     }
     if (!c->ex->detour)
-        limit_served(c->ex);
+        limit_served(proxy_worker(p), c->ex);
     if (a->status == 101) {
         begin_tunnel(p, a, head_len);
         return;

@@ -58,7 +58,7 @@ static void use(struct world *w)
     }
     for (unsigned i = 0; i < KEYS; i++) {
         keyed_hold(&u, (unsigned)w->connections, key_of(i, text), LIMIT, &permit);
-        keyed_request(w->shm, (unsigned)w->requests, key_of(i, text), clock_mono_ms(), rate, true, &excess);
+        keyed_request(w->shm, (unsigned)w->requests, key_of(i, text), clock_mono_us(), rate, true, &excess);
         peer_open(w->shm, w->group, key_of(i, text), &peer_rules, 0, clock_mono_ms());
     }
     permit_close(&u);

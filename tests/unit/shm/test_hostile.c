@@ -60,7 +60,7 @@ static bool begin(struct world *w)
         ask_at(&w->user, w->limited, (enum permit_priority)(i % PERMIT_PRIORITIES), clock_mono_us());
     for (unsigned i = 0; i < KEYS; i++) {
         keyed_hold(&w->user, w->connections, key_of(i, text), LIMIT, &permit);
-        keyed_request(w->shm, w->requests, key_of(i, text), clock_mono_ms(), rate, true, &excess);
+        keyed_request(w->shm, w->requests, key_of(i, text), clock_mono_us(), rate, true, &excess);
     }
     for (unsigned i = 0; i < 10; i++)
         if (!peer_open(w->shm, w->group, key_of(i, text), &peer_rules, 0, clock_mono_ms()))
@@ -103,7 +103,7 @@ static bool works(struct world *w)
     for (int i = 0; i < LIMIT + 1; i++)
         held += keyed_hold(&u, w->connections, slice_of("new"), LIMIT, &permit) == KEYED_OK;
     bool passes =
-        keyed_request(w->shm, w->requests, slice_of("new"), now_ms, rate, true, &excess) == KEYED_OK;
+        keyed_request(w->shm, w->requests, slice_of("new"), clock_mono_us(), rate, true, &excess) == KEYED_OK;
     struct shm_peer *peer = peer_open(w->shm, w->group, slice_of("new"), &peer_rules, 0, now_ms);
     return went == LIMIT && held == LIMIT && passes && peer && peer_state(peer, now_ms) == PEER_UP;
 }

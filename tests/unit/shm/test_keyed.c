@@ -177,7 +177,7 @@ static enum keyed_result refer(struct reference *r, uint64_t now_ms, struct keye
 static enum keyed_result request(struct two *t, struct slice key, uint64_t now_ms, struct keyed_rate rate,
                                  uint64_t *excess)
 {
-    return keyed_request(t->shm, t->zone, key, now_ms, rate, true, excess);
+    return keyed_request(t->shm, t->zone, key, now_ms * 1000, rate, true, excess);
 }
 
 /* Compares for some keys at random times, which go back by at most back_ms. */
@@ -250,15 +250,17 @@ static void asking_does_not_count(void)
     uint64_t excess = 99;
     struct slice key = SLICE("x");
     for (int i = 0; i < 5; i++) { /* a new key */
-        CHECK_NUMBER(keyed_request(t.shm, t.zone, key, NOW_MS, rate, false, &excess), KEYED_OK);
+        CHECK_NUMBER(keyed_request(t.shm, t.zone, key, NOW_MS * 1000ull, rate, false, &excess), KEYED_OK);
         CHECK_NUMBER(excess, 0);
     }
     CHECK_NUMBER(request(&t, key, NOW_MS, rate, &excess), KEYED_OK);
     CHECK_NUMBER(excess, 0);
     for (int i = 0; i < 5; i++) /* one that is known */
-        CHECK_NUMBER(keyed_request(t.shm, t.zone, key, NOW_MS + 1000, rate, false, &excess), KEYED_OK);
+        CHECK_NUMBER(keyed_request(t.shm, t.zone, key, (NOW_MS + 1000) * 1000ull, rate, false, &excess),
+                     KEYED_OK);
     CHECK_NUMBER(request(&t, key, NOW_MS + 1000, rate, &excess), KEYED_OK);
-    CHECK_NUMBER(keyed_request(t.shm, t.zone, key, NOW_MS + 1500, rate, false, &excess), KEYED_OVER);
+    CHECK_NUMBER(keyed_request(t.shm, t.zone, key, (NOW_MS + 1500) * 1000ull, rate, false, &excess),
+                 KEYED_OVER);
     CHECK_NUMBER(excess, 500);
     end_two(&t);
 }

@@ -44,7 +44,7 @@ static void request_step(struct life *l)
     static const struct keyed_rate rate = {10000, 5000};
     char text[KEYED_KEY_MAX];
     uint64_t excess, random = check_random(&l->random);
-    keyed_request(l->shm, l->requests, key_number((unsigned)(random % REQUEST_KEYS), text), clock_mono_ms(),
+    keyed_request(l->shm, l->requests, key_number((unsigned)(random % REQUEST_KEYS), text), clock_mono_us(),
                   rate, random / REQUEST_KEYS % 4 != 0, &excess);
 }
 

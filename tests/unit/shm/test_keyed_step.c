@@ -11,7 +11,7 @@
 
 #include <sys/ptrace.h>
 
-enum { CHILD_SLOT = 1, STEPS_MAX = 100000, SKIP = 60, NOW_MS = 50000000, MINE = 3, PERMITS_SEEN = 8 };
+enum { CHILD_SLOT = 1, STEPS_MAX = 100000, SKIP = 60, NOW_US = 50000000, MINE = 3, PERMITS_SEEN = 8 };
 
 /* Numbers of keys: the first three are 255 bytes long. */
 enum { SHARED_KEY = 7, NEW_KEY = 15, OLD_KEY = 23, SHORT_KEY = 8 };
@@ -44,7 +44,7 @@ static void request_key(struct play *p, unsigned number)
     static const struct keyed_rate rate = {1000, 1000000};
     char text[KEYED_KEY_MAX];
     uint64_t excess;
-    keyed_request(p->shm, p->requests, key_number(number, text), NOW_MS, rate, true, &excess);
+    keyed_request(p->shm, p->requests, key_number(number, text), NOW_US, rate, true, &excess);
 }
 
 static void call_hold_known(struct play *p)
@@ -212,7 +212,7 @@ static const char *others_fault(const struct play *p)
         uint32_t cell = keyed_find(z, key_number(i, text));
         if (!cell)
             return "a key was forgotten without need";
-        if (i != 1 && (keyed_cell_of(z, cell)->last_ms != NOW_MS || keyed_cell_of(z, cell)->excess))
+        if (i != 1 && (keyed_cell_of(z, cell)->last_us != NOW_US || keyed_cell_of(z, cell)->excess))
             return "a key has lost what it was";
     }
     return NULL;

@@ -215,7 +215,7 @@ static void use_in_another_order(struct keyed_zone *z, unsigned order[32])
     for (unsigned i = 0; i < 32; i++) {
         order[i] = i * 13 % 32;
         uint32_t cell = keyed_find(z, key_number(order[i], text));
-        keyed_cell_of(z, cell)->last_ms = 1000 + i;
+        keyed_cell_of(z, cell)->last_us = 1000 + i;
         keyed_cell_of(z, cell)->excess = order[i];
         keyed_touch(z, cell);
     }

@@ -174,9 +174,9 @@ static void serve_one(struct one *t, uint64_t rtt_us, bool alone)
     while (!alone && (a = ask_at(&t->u, t->zone, PERMIT_NORMAL, t->now_us)).result == PERMIT_GO)
         others[count++] = a.permit;
     t->now_us += rtt_us;
-    permit_release(&t->u, measured.permit, t->now_us, rtt_us);
     while (count > 0)
         permit_release(&t->u, others[--count], t->now_us, 0);
+    permit_release(&t->u, measured.permit, t->now_us, rtt_us); /* nothing is under way when it counts */
 }
 
 static void serve(struct one *t, int count, uint64_t rtt_us)
