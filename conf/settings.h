@@ -468,6 +468,7 @@ struct conf {
     struct slice working_directory;
     struct conf_lines *env;
     int64_t shutdown_timeout_ms;
+    int64_t stall_timeout_ms; /* 0: never */
     struct conf_error_log *error_logs;
     struct conf_module *modules;
     struct conf_pool *pools; /* "default" is always among them */

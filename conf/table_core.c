@@ -219,6 +219,8 @@ const struct conf_directive conf_core_directives[] = {
      "NAME[=VALUE]", "Sets a variable of the workers' environment; what is there already goes on to them as it is."},
     {"worker_shutdown_timeout", CONF_MAIN, 1, 1, CONF_TIME, CORE(shutdown_timeout_ms), 0, 0, "0", 0, NULL,
      "TIME", "The longest that a worker may take to finish once it has been told to; what is left then is cut off. 0: as long as its connections need; a handler that is past its handler_timeout does not hold it up."},
+    {"worker_stall_timeout", CONF_MAIN, 1, 1, CONF_TIME, CORE(stall_timeout_ms), 0, 0, "10s", 0, NULL,
+     "TIME", "A worker whose loop has not turned for so long is ended and replaced, whatever it waits for; 0: never, for debuggers. At least 2s count."},
     {"load_module", CONF_MAIN, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_load_module,
      "FILE", "Loads a shared object that brings handlers."},
     {"thread_pool", CONF_MAIN, 2, 7, CONF_CUSTOM, 0, 0, 0, NULL, 1, set_thread_pool,

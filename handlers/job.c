@@ -3,6 +3,7 @@
  */
 #include "handlers/job.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <sys/mman.h>
@@ -26,10 +27,42 @@ struct arena *job_arena(struct weir_request *job)
     return job->streaming ? &job->late : &job->ex->arena;
 }
 
+static _Thread_local struct running *current_record;
+
+struct running *job_current_record(void)
+{
+    return current_record;
+}
+
+void job_describe(struct running *r, const struct http_exchange *ex)
+{
+    const struct slice *given =
+        ex->request_id.data ? &ex->request_id : http_find_header(&ex->req, SLICE("X-Request-ID"));
+    r->connection = ex->connection_id;
+    r->remote_len = (uint8_t)ex->remote_len;
+    memcpy(r->remote, ex->remote, sizeof r->remote);
+    running_set(r->method, sizeof r->method, ex->req.method_name);
+    running_set(r->uri, sizeof r->uri, ex->req.uri);
+    if (given)
+        running_set(r->id, sizeof r->id, *given);
+}
+
+static void record(struct weir_request *job)
+{
+    job->record = job->running ? running_begin(job->running, clock_mono_ms()) : NULL;
+    if (!job->record)
+        return;
+    running_set(job->record->handler, sizeof job->record->handler, slice_of(job->handler->name));
+    job_describe(job->record, job->ex);
+}
+
 void job_run(struct pool_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
+    record(job);
+    current_record = job->record;
     job->result = job->gone ? 0 : job->handler->run(job);
+    current_record = NULL;
     if (job->streaming && job->body.end > job->body.start)
         weir_flush(job);
 }
@@ -37,6 +70,9 @@ void job_run(struct pool_task *task)
 void job_release(struct weir_request *job)
 {
     list_remove(&job->orphan);
+    if (job->record)
+        running_end(job->running, job->record);
+    job->record = NULL;
     if (job->mapped_body)
         munmap(job->mapped_body, job->mapped_bytes);
     buf_free(&job->body);

@@ -14,6 +14,7 @@
 #include "http/exchange.h"
 #include "pool/gate.h"
 #include "pool/pool.h"
+#include "shm/running.h"
 
 enum { JOB_WHOLE_BODY_MAX = 64 << 10, JOB_AHEAD_MAX = 1 << 20 };
 
@@ -22,9 +23,11 @@ struct weir_request {
     struct http_exchange *ex;
     const struct weir_handler *handler;
     void *settings;
-    uint64_t deadline_ms; /* monotonic, 0: none */
-    int result;           /* what run returned */
-    struct buf body;      /* the thread's: written and not yet handed over */
+    uint64_t deadline_ms;          /* monotonic, 0: none */
+    int result;                    /* what run returned */
+    struct running_table *running; /* where what runs is recorded; NULL: nowhere */
+    struct running *record;        /* there, from its start to its release, or NULL */
+    struct buf body;               /* the thread's: written and not yet handed over */
     void *mapped_body;
     size_t mapped_bytes;
     bool streaming;    /* the thread's: the head has been handed over, and the exchange's arena with it */
@@ -53,6 +56,12 @@ void job_run(struct pool_task *task);
 
 /* What the handler's thread may allocate from. */
 struct arena *job_arena(struct weir_request *job);
+
+/* What the calling thread runs, or NULL. Safe in a signal handler. */
+struct running *job_current_record(void);
+
+/* Fills in what the request says of itself. Safe in a signal handler. */
+void job_describe(struct running *record, const struct http_exchange *ex);
 
 /* Frees what is outside the arena. After the task has ended. */
 void job_release(struct weir_request *job);

@@ -31,6 +31,8 @@ struct child {
     uint64_t start_at_ms; /* with CHILD_WAITING */
     uint64_t pause_ms;    /* before the next start; doubled each time, back to 0 by success */
     uint64_t kill_at_ms;  /* with CHILD_RETIRING: when patience ends; 0 never */
+    uint64_t beat_ms;     /* its heartbeat when it was last looked at, */
+    int silent_looks;     /* and at how many looks it has been that one */
     bool owes_reload;     /* has been sent live values and not answered */
 };
 
@@ -65,6 +67,7 @@ struct master {
     char binary[PATH_MAX];
     char pid_path[PATH_MAX]; /* where our pid stands, or will stand again after a newer binary's end */
     uint64_t watchdog_every_ms, next_watchdog_ms;
+    uint64_t next_look_ms; /* at the workers' heartbeats */
 };
 
 /* --- master/workers.c --- */
@@ -80,6 +83,17 @@ void workers_read_channels(struct master *m);
 void workers_change_count(struct master *m, int by);
 int workers_alive(const struct master *m);
 bool workers_all_ready(const struct master *m, uint64_t generation);
+
+/* --- master/stalled.c --- */
+
+/* Ends workers whose loops stand still. Returns when to come again, in monotonic time; 0: never. */
+uint64_t stalled_look(struct master *m, uint64_t now_ms);
+
+/* Whether some worker's loop has turned lately, or none has to. */
+bool stalled_not_all(const struct master *m, uint64_t now_ms);
+
+/* Says what a worker that has died was running, and forgets it. */
+void stalled_log_running(struct master *m, int slot, bool say);
 
 /* --- master/reload.c --- */
 void reload_begin(struct master *m);

@@ -161,17 +161,14 @@ static void obey(struct master *m)
         reload_begin(m);
 }
 
-/* A worker whose loop hangs stops the watchdog's food, so that the service manager restarts us. */
+/* While no worker turns the service manager is to restart us; a single one that stands still is replaced by ourselves. */
 static void feed_watchdog(struct master *m, uint64_t now_ms)
 {
     if (!m->watchdog_every_ms || now_ms < m->next_watchdog_ms)
         return;
     m->next_watchdog_ms = now_ms + m->watchdog_every_ms;
-    for (int i = 0; i < SHM_SLOTS; i++)
-        if (m->children[i].state == CHILD_READY &&
-            now_ms > counter_get(&m->shm->slots[i].heartbeat_ms) + 2 * m->watchdog_every_ms)
-            return;
-    notify_state("WATCHDOG=1");
+    if (stalled_not_all(m, now_ms))
+        notify_state("WATCHDOG=1");
 }
 
 static void announce(struct master *m)
@@ -200,6 +197,8 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
         next = m->live_reload_deadline_ms;
     if (m->watchdog_every_ms && m->next_watchdog_ms < next)
         next = m->next_watchdog_ms;
+    if (m->next_look_ms && m->next_look_ms < next)
+        next = m->next_look_ms;
     return next > now_ms ? (int)(next - now_ms) : 1;
 }
 
@@ -224,6 +223,7 @@ static void loop(struct master *m, const sigset_t *while_waiting)
         obey(m);
         uint64_t now_ms = clock_mono_ms();
         workers_do_timers(m, now_ms);
+        m->next_look_ms = stalled_look(m, now_ms);
         if (!m->stopping)
             reload_continue(m, now_ms);
         announce(m);

@@ -88,6 +88,8 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     c->generation = generation;
     c->started_ms = clock_mono_ms();
     c->kill_at_ms = 0;
+    c->beat_ms = 0;
+    c->silent_looks = 0;
     c->owes_reload = false;
     log_notice("start worker process %d", (int)pid);
     return true;
@@ -152,6 +154,7 @@ static void on_child_end(struct master *m, int slot, int status)
         log_end(c, status);
     workers_read_channels(m);
     close_channel(c);
+    stalled_log_running(m, slot, WIFSIGNALED(status));
     shared_reclaim(m, slot);
     bool replace =
         c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;

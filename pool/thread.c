@@ -384,6 +384,8 @@ static struct pool_thread *new_thread(struct pool *pool, size_t stack_bytes)
     return th;
 }
 
+static const int own_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS};
+
 static int start_thread(struct pool_thread *th)
 {
     pthread_attr_t attr;
@@ -392,7 +394,9 @@ static int start_thread(struct pool_thread *th)
     pthread_attr_init(&attr);
     int rc = pthread_attr_setstack(&attr, stack_base(&th->stack), th->stack.bytes);
     if (rc == 0) {
-        sigfillset(&all);
+        sigfillset(&all); /* but what the thread itself causes: blocked, it could not be handled */
+        for (size_t i = 0; i < sizeof own_signals / sizeof own_signals[0]; i++)
+            sigdelset(&all, own_signals[i]);
         pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the process's main thread */
         rc = pthread_create(&id, &attr, thread_main, th);
         pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -16,6 +16,7 @@
 #define WEIR_SHM_SHM_H
 
 #include "base/hist.h"
+#include "shm/running.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -74,6 +75,7 @@ struct shm_slot {
     struct hist duration;
     _Atomic uint64_t codes[SHM_CODES];
     struct shm_pool pools[SHM_POOLS];
+    _Alignas(64) struct running_table running; /* of handlers' threads; the loop's when it dies */
 };
 
 struct shm_reload {
@@ -91,7 +93,8 @@ struct shm_head {
     _Atomic uint64_t generation; /* of the configuration in force, from 1 */
     struct shm_reload reload;
     _Atomic uint64_t restarts_by_exit, restarts_by_signal;
-    _Atomic uint64_t log_lines_lost; /* by the master itself */
+    _Atomic uint64_t connections_made; /* by all workers: the number of the last one, for *N in logs */
+    _Atomic uint64_t log_lines_lost;   /* by the master itself */
 };
 
 struct permit_region;

@@ -70,7 +70,7 @@ void connection_new(struct listener *l, int fd, const struct sockaddr_storage *p
         return;
     }
     c->listener = l;
-    c->id = ++w->next_connection_id;
+    c->id = atomic_fetch_add_explicit(&w->shm->head->connections_made, 1, memory_order_relaxed) + 1;
     c->since_ms = w->now_ms;
     remember_peer(c, peer);
     wheel_entry_init(&c->timer);

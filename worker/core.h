@@ -132,8 +132,8 @@ struct worker {
     unsigned connections;
     unsigned shown[SHM_CONNECTION_STATES]; /* connections by state: as the slot shows them */
     unsigned in_flight;                    /* requests */
-    uint64_t next_connection_id;
-    unsigned jobs;     /* given to a pool and not yet ended */
+    struct connection *driving;            /* whose turn it is, or NULL */
+    unsigned jobs;                         /* given to a pool and not yet ended */
     unsigned given_up; /* of those: nobody waits for them any more, nor does the worker's end */
     struct worker_pool pools[POOLS_MAX];
     int pool_count;
@@ -449,6 +449,9 @@ void limit_refuse_waiting(struct worker *w);
 
 /* Logs how many refusals were not logged. */
 void limit_log_silent(struct worker *w);
+
+/* Lets signals that end the worker mark what has caused them. */
+void last_words_prepare(struct worker *w);
 
 /* Once a second: how many more requests the pools have refused than the log has lines. */
 void offload_log_silent(struct worker *w);

@@ -297,8 +297,10 @@ static void become_busy(struct connection *c)
 
 static void drive_and_settle(struct connection *c, struct input *in)
 {
+    struct worker *w = connection_worker(c);
     c->in_drive = true;
-    connection_worker(c)->streamed_bytes = 0;
+    w->driving = c;
+    w->streamed_bytes = 0;
     drive(c, in);
     if (!c->dead && c->eof && in->len == 0 && passes_body(c))
         connection_close(c); /* its leaving was ignored before: the body's rest will never come */
@@ -315,6 +317,7 @@ static void drive_and_settle(struct connection *c, struct input *in)
     else if (!c->dead)
         watch(c);
     c->in_drive = false;
+    w->driving = NULL;
     if (c->dead)
         free(c);
 }

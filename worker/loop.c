@@ -414,6 +414,7 @@ int worker_run(const struct worker_options *options)
         prctl(PR_SET_NAME, "weir: worker");
     if (!open_worker(w, options))
         return 2;
+    last_words_prepare(w);
     watch_outside(w);
     accept_start(w);
     w->slot->state = SHM_RUNNING;

@@ -364,6 +364,7 @@ static void submit(struct connection *c, const struct weir_handler *handler, voi
     job_init(job, ex, handler, settings);
     job->connection = c;
     job->output = on_output;
+    job->running = &w->slot->running;
     job->pool = w->pools[pool].pool;
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
     ex->socket = -1; /* the thread must not ask a descriptor that may be another's by then */
