@@ -8,13 +8,15 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+pytest.register_assert_rewrite("weirlib", "proxylib", "wire", "limits", "keyed")
 import weirlib  # noqa: E402
 
 SECONDS_PER_TEST = 40
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "needs_root: the test changes users, mounts or capabilities")
+    config.addinivalue_line("markers", "needs_root: the test runs or makes things as another user")
+    config.addinivalue_line("markers", "needs(names...): left out where the surroundings lack one of weirlib.SURROUNDINGS")
     weirlib.adopt_orphans()
 
 
@@ -23,8 +25,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(weirlib.limit(SECONDS_PER_TEST)))
-        if item.get_closest_marker("needs_root") and not weirlib.IS_ROOT:
-            item.add_marker(pytest.mark.skip(reason="needs root"))
+        needs = [name for mark in item.iter_markers("needs") for name in mark.args]
+        if item.get_closest_marker("needs_root"):
+            needs.append("other_users")
+        lacks = next((name for name in needs if not weirlib.can(name)), None)
+        if lacks:
+            item.add_marker(pytest.mark.skip(reason=f"needs {weirlib.SURROUNDINGS[lacks][0]}"))
 
 
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)
@@ -78,10 +84,8 @@ def small_disk(weir):
     """A folder of 256 KiB below the server's own, which anyone may write to."""
     folder = weir.tmp / "disk"
     folder.mkdir()
-    mounted = weirlib.IS_ROOT and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "tmpfs", folder], capture_output=True).returncode == 0
-    if not mounted:
-        pytest.skip("mounting is not permitted")
+    if not weirlib.succeeds("mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "tmpfs", folder):
+        pytest.skip("needs to mount (CAP_SYS_ADMIN)")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
 
@@ -89,8 +93,8 @@ def small_disk(weir):
 @pytest.fixture
 def as_nobody(weir):
     """Options that run the program as nobody, from a copy that nobody can reach."""
-    if not weirlib.IS_ROOT:
-        pytest.skip("needs root")
+    if not weirlib.can("other_users"):
+        pytest.skip(f"needs {weirlib.SURROUNDINGS['other_users'][0]}")
     copy = weir.tmp / weirlib.BINARY.name
     copy.write_bytes(weirlib.BINARY.read_bytes())
     copy.chmod(0o755)

@@ -212,7 +212,8 @@ def backend():
     yield make
     for each in made:
         each.close()
-    assert not [error for each in made for error in each.errors]
+    errors = [error for each in made for error in each.errors]
+    assert not errors, errors
 
 
 def upstream(*servers, name="up", more=""):

@@ -552,15 +552,9 @@ def test_redirect_without_host(weir):
     assert got == [f"http://127.0.0.1:{weir.port}/x", f"http://first.example:{weir.port}/x"]
 
 
+@pytest.mark.needs("ipv6")
 def test_redirect_to_an_ipv6_address(weir):
     """An address with colons stands in brackets."""
-    if not socket.has_ipv6:
-        pytest.skip("no IPv6")
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        pytest.skip("no IPv6")
     weir.start(config("location / { return 301 /x; }", http="server { listen [::1]:{port2}; return 301 /x; }"))
     with socket.create_connection(("::1", weir.port2), limit(5)) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")

@@ -132,6 +132,7 @@ def test_wrong_proxy_pass(weir, line):
     assert result.returncode == 1 and "weir.conf:" in result.stderr
 
 
+@pytest.mark.needs("localhost")
 def test_name_is_resolved(weir, backend):
     up = backend()
     passed(weir, f"localhost:{up.port}")

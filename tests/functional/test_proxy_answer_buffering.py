@@ -198,7 +198,7 @@ def test_folder_is_not_writable(weir, backend):
     assert "Permission denied" in weir.error_log
 
 
-@pytest.mark.needs_root
+@pytest.mark.needs("looks_into_others")
 @pytest.mark.parametrize("more", ["", "proxy_temp_path {tmp}/a/temp;"])
 def test_folder_is_made_for_the_workers(weir, backend, more):
     """As in nginx the master makes it, and gives it to the user of the workers, who may not do so themselves."""

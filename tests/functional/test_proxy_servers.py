@@ -198,16 +198,14 @@ def test_upstream_that_is_defined_later(weir, backend):
     assert weir.get().text == "hello"
 
 
+@pytest.mark.needs("ipv6")
 def test_ipv6(weir, backend):
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-            passed(weir, f"[::1]:{server.getsockname()[1]}")
-            with weir.connect() as client:
-                client.request("/")
-                taken, _ = server.accept()
-                with taken:
-                    assert f"\r\nHost: [::1]:{server.getsockname()[1]}\r\n".encode() in taken.recv(4096)
-                    taken.sendall(answer())
-                assert client.response().text == "hello"
-    except OSError:
-        pytest.skip("no IPv6")
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        passed(weir, f"[::1]:{server.getsockname()[1]}")
+        with weir.connect() as client:
+            client.request("/")
+            taken, _ = server.accept()
+            with taken:
+                assert f"\r\nHost: [::1]:{server.getsockname()[1]}\r\n".encode() in taken.recv(4096)
+                taken.sendall(answer())
+            assert client.response().text == "hello"

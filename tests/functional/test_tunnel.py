@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from proxylib import backend, passed, read_until, rss_bytes  # noqa: F401 - a fixture
+from proxylib import answer, backend, passed, read_until, rss_bytes  # noqa: F401 - a fixture
 from test_proxy_bodies import digest, noise, worker
 from weirlib import SLOW, config, cpu_seconds, limit, wait_until
 from wire import head
@@ -43,12 +43,23 @@ def exactly(client, count):
 def echo(peer):
     call = peer.call()
     assert call.header("Upgrade") == "x" and call.header("Connection") == "upgrade"
+    switch_and_echo(peer)
+
+
+def switch_and_echo(peer):
     peer.send(SWITCH)
     while True:
         if peer.unread:
             peer.send(peer.unread)
         peer.unread = b""
         peer.receive()
+
+
+def echo_or_hello(peer):
+    if peer.call().header("Upgrade"):
+        switch_and_echo(peer)
+    else:
+        peer.send(answer())
 
 
 def switching(then):
@@ -274,12 +285,12 @@ def test_reload(weir, backend, end):
     def conf(more):
         return config(f"location / {{ {UPGRADE} proxy_pass http://{up.address}; }}" + more,
                       main=f"worker_shutdown_timeout {end};" if end else "")
-    up = backend(script=echo)
+    up = backend(script=echo_or_hello)
     weir.expect_log("worker_shutdown_timeout|shutdown")
     weir.start(conf(""))
     client, old = opened(weir), worker(weir)
     weir.reload(conf("location = /new { return 200 new; }"))
-    wait_until(lambda: weir.get("/new").text == "new" if weir.get("/new").status == 200 else None, 5, "the new file")
+    wait_until(lambda: weir.get("/new").text == "new", 5, "the new file")
     client.send(b"still here")
     assert exactly(client, 10) == b"still here" and old in weir.worker_pids()
     if end:

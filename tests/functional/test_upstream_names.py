@@ -12,7 +12,7 @@ import time
 
 import pytest
 from proxylib import answer, backend, passed, rss_bytes, upstream  # noqa: F401 - a fixture
-from weirlib import SLOW, Load, config, wait_until
+from weirlib import SLOW, Load, config, own_mounts, wait_until
 
 SYSTEM = "127.77.0.53"  # where the system's resolver is told to ask
 pytestmark = pytest.mark.xdist_group("names")  # they take turns anyway: in one process they do not wait for it
@@ -102,7 +102,7 @@ def serve(weir, names, target, http="", resolver="valid=1s", **parts):
                   http=f"resolver 127.0.0.1:{names.port} {resolver}; {http}", **parts)
     resolv = weir.write(f"nameserver {SYSTEM}\n", "resolv.conf")
     mount = f'mount --bind {resolv} /etc/resolv.conf && exec "$@"'
-    weir.start(conf, trampoline=["unshare", "-m", "sh", "-c", mount, "sh"])
+    weir.start(conf, trampoline=[*own_mounts(), "sh", "-c", mount, "sh"])
     weir.wait_workers(parts.get("workers", 1))
 
 
@@ -114,7 +114,7 @@ def wait_seen(weir, wanted, seconds=6):
     wait_until(lambda: seen(weir) == wanted, seconds, f"answers of {wanted}")
 
 
-system_names = pytest.mark.needs_root
+system_names = pytest.mark.needs("root", "own_mounts")
 
 # ---- names of servers -------------------------------------------------------------------------------------------
 

@@ -4,24 +4,26 @@ import os
 import pathlib
 
 import pytest
-from weirlib import IS_ROOT, config, proc_field
+from weirlib import config, proc_field
 
 
-def workers(weir):
+def workers(weir, count=1):
+    """The slots and pids of so many workers, once all of them serve: then they have become what they are to be."""
+    weir.wait_workers(count)
     return sorted((w["slot"], w["pid"]) for w in weir.status()["workers"])
 
 
 def test_processors(weir):
     allowed = sorted(os.sched_getaffinity(0))
     weir.start(config(main="worker_cpu_affinity auto;", workers=2))
-    for slot, pid in workers(weir):
+    for slot, pid in workers(weir, 2):
         assert os.sched_getaffinity(pid) == {allowed[slot % len(allowed)]}
 
 
 def test_masks_of_processors(weir):
     first = min(os.sched_getaffinity(0))
     weir.start(config(main=f"worker_cpu_affinity 1{'0' * first};", workers=2))
-    assert all(os.sched_getaffinity(pid) == {first} for _, pid in workers(weir))
+    assert all(os.sched_getaffinity(pid) == {first} for _, pid in workers(weir, 2))
 
 
 def test_priority_limits_and_folder(weir):
@@ -35,7 +37,7 @@ def test_priority_limits_and_folder(weir):
     assert os.readlink(f"/proc/{pid}/cwd") == str(weir.tmp / "cores") and proc_field(pid, "State")
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root may raise a priority")
+@pytest.mark.needs("root", "priority")
 def test_raised_priority(weir):
     weir.start(config(main="worker_priority -3;"))
     (_, pid), = workers(weir)

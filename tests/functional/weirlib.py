@@ -6,6 +6,7 @@ Every time limit goes through limit(), so that slow builds (sanitizers, valgrind
 
 import ctypes
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -62,6 +63,103 @@ def config(locations='location / { return 200 "hello\\n"; }', *, workers=1, pool
     """A whole configuration: one server with a status location and the given parts."""
     parts = dict(locals(), user=user if IS_ROOT else "")
     return re.sub(r"<(\w+)>", lambda m: str(parts[m[1]]), TEMPLATE)
+
+
+# ---- surroundings -----------------------------------------------------------------------------------------
+# What a chroot, a container or an ordinary user may not have. Each is found out by trying the very thing.
+
+def succeeds(*command):
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _other_users():
+    """Root that may become nobody and give files away: not so in a user namespace of one user."""
+    with tempfile.NamedTemporaryFile(prefix="weir-test-") as file:
+        try:
+            os.chown(file.name, NOBODY.pw_uid, NOBODY.pw_gid)
+        except OSError:
+            return False
+    return succeeds("setpriv", "--reuid=nobody", f"--regid={NOBODY.pw_gid}", "--clear-groups", "true")
+
+
+def _looks_into_others():
+    """The descriptors of a process of another user: not without CAP_SYS_PTRACE."""
+    if not can("other_users"):
+        return False
+    with subprocess.Popen(["setpriv", "--reuid=nobody", f"--regid={NOBODY.pw_gid}", "--clear-groups", "cat"],
+                          stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as other:
+        wait_until(lambda: proc_field(other.pid, "Uid").split()[0] != "0", 5, "another user")
+        try:
+            return bool(os.readlink(f"/proc/{other.pid}/fd/0"))
+        except OSError:
+            return False
+        finally:
+            other.stdin.close()
+
+
+def _mount_of(path):
+    """The number of the mount that a file is on, as seen here."""
+    with open(path, "rb") as file:
+        return re.search(r"mnt_id:\s*(\d+)", pathlib.Path(f"/proc/self/fdinfo/{file.fileno()}").read_text())[1]
+
+
+@functools.cache
+def own_mounts():
+    """A command that runs another with mounts of its own; None where there is no such thing.
+
+    In a chroot whose root is no mount point the ways of mounts cannot be changed: it will do as it is if a mount in
+    there is not seen out here. The probe mounts a file over itself, which changes nothing that anybody reads.
+    """
+    probe = "/etc/resolv.conf"
+    bind = ("sh", "-c", f"mount --bind {probe} {probe}")
+    if succeeds("unshare", "-m", *bind):
+        return ["unshare", "-m"]
+    before = _mount_of(probe) if os.path.exists(probe) else None
+    as_it_is = ["unshare", "-m", "--propagation", "unchanged"]
+    if before is None or not succeeds(*as_it_is, *bind):
+        return None
+    if _mount_of(probe) != before:
+        subprocess.run(["umount", probe], check=True)
+        return None
+    return as_it_is
+
+
+def _raises_priority():
+    return succeeds("nice", "-n", "-1", "sh", "-c", 'test "$(nice)" -lt "$0"', str(os.nice(0)))
+
+
+def _has_address(name):
+    try:
+        return bool(socket.getaddrinfo(name, 80, type=socket.SOCK_STREAM))
+    except OSError:
+        return False
+
+
+def _listens_on(family, address):
+    try:
+        with socket.socket(family) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+# Name: what it is, for the line that says why a test was left out; and whether it is here.
+SURROUNDINGS = {
+    "root": ("root", lambda: IS_ROOT),
+    "other_users": ("root that may become other users and give files to them", lambda: IS_ROOT and _other_users()),
+    "looks_into_others": ("to see the descriptors of other users' processes (CAP_SYS_PTRACE)", _looks_into_others),
+    "own_mounts": ("mounts of its own (CAP_SYS_ADMIN)", lambda: own_mounts() is not None),
+    "priority": ("to raise a priority (CAP_SYS_NICE)", _raises_priority),
+    "localhost": ('an address for "localhost" (/etc/hosts)', lambda: _has_address("localhost")),
+    "ipv6": ("IPv6", lambda: socket.has_ipv6 and _listens_on(socket.AF_INET6, "::1")),
+}
+
+
+@functools.cache
+def can(name):
+    """Whether the surroundings have what SURROUNDINGS calls so."""
+    return SURROUNDINGS[name][1]()
 
 
 # ---- time -------------------------------------------------------------------------------------------------
