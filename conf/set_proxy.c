@@ -38,8 +38,11 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
     if (host_len == 0)
         conf_error(&w->conf->errors, n, "no host in \"proxy_pass %.*s\"; write http://HOST[:PORT]",
                    SLICE_ARGS(n->args[0]));
-    if (host_len < rest.len)
+    if (host_len + is_unix < rest.len) /* a colon alone ends a socket's path, and is no URI */
         p->uri = slice_from(rest, host_len + is_unix);
+    if (p->uri.data && p->uri.data[0] != '/' && p->uri.data[0] != '?')
+        conf_error(&w->conf->errors, n, "invalid URI \"%.*s\" in \"proxy_pass\"; it begins with \"/\"",
+                   SLICE_ARGS(p->uri));
     if (p->uri.data && (w->location->match >= CONF_MATCH_REGEX || w->location->is_if))
         conf_error(
             &w->conf->errors, n,

@@ -207,8 +207,11 @@ static bool parse_number(const struct conf_directive *d, struct slice text, int6
     }
 }
 
-static bool parse_numbers(const struct conf_directive *d, const struct conf_node *n, int64_t *value)
+/* False: *wrong is the word that is not to be understood. */
+static bool parse_numbers(const struct conf_directive *d, const struct conf_node *n, int64_t *value,
+                          struct slice *wrong)
 {
+    *wrong = n->args[n->nargs - 1];
     if (d->type == CONF_BUFFERS)
         return parse_buffers(n->args[0], n->args[1], value);
     if (d->type != CONF_CHOICES)
@@ -216,8 +219,10 @@ static bool parse_numbers(const struct conf_directive *d, const struct conf_node
     *value = 0;
     for (int i = 0; i < n->nargs; i++) {
         int choice = find_choice(d, n->args[i]);
-        if (choice < 0)
+        if (choice < 0) {
+            *wrong = n->args[i];
             return false;
+        }
         *value |= (int64_t)1 << choice;
     }
     return true;
@@ -226,12 +231,13 @@ static bool parse_numbers(const struct conf_directive *d, const struct conf_node
 static void set_number(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
     int64_t *field = field_of(w, d), value;
+    struct slice wrong;
     if (*field != CONF_UNSET) {
         conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
-    } else if (!parse_numbers(d, n, &value)) {
+    } else if (!parse_numbers(d, n, &value, &wrong)) {
         bool choice = d->type == CONF_CHOICE || d->type == CONF_CHOICES;
         conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\"; it takes %s", d->name,
-                   SLICE_ARGS(n->args[n->nargs - 1]), choice ? d->syntax : conf_type_words(d->type));
+                   SLICE_ARGS(wrong), choice ? d->syntax : conf_type_words(d->type));
     } else if ((d->min || d->max) && (value < d->min || value > d->max)) {
         conf_error(&w->conf->errors, n,
                    "\"%s\" directive invalid value \"%.*s\": out of range; it must be from %lld to %lld%s",
@@ -305,14 +311,14 @@ bool conf_is_number(const struct conf_directive *d)
 /* A default is written as a statement would be. */
 static bool parse_default(const struct conf_directive *d, int64_t *value)
 {
-    struct slice args[8], rest = slice_of(d->default_text);
+    struct slice args[8], rest = slice_of(d->default_text), wrong;
     struct conf_node n = {.args = args};
     for (const char *blank; n.nargs < 7 && (blank = memchr(rest.data, ' ', rest.len)); n.nargs++) {
         args[n.nargs] = (struct slice){rest.data, (size_t)(blank - rest.data)};
         rest = slice_from(rest, args[n.nargs].len + 1);
     }
     args[n.nargs++] = rest;
-    return parse_numbers(d, &n, value);
+    return parse_numbers(d, &n, value, &wrong);
 }
 
 static void fill_default(const struct conf_directive *d, void *field, struct conf *conf)

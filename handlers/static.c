@@ -317,31 +317,58 @@ static bool pick_any(struct http_exchange *ex, const struct static_source *from,
     return uri.data != NULL;
 }
 
-/* The first index file that exists becomes the path. */
+/* What a variable has brought may be a client's: whether its ".." lead out of where it begins. */
+static bool leads_up(struct slice name)
+{
+    int depth = 0;
+    while (name.len && depth >= 0) {
+        const char *slash = memchr(name.data, '/', name.len);
+        struct slice part = {name.data, slash ? (size_t)(slash - name.data) : name.len};
+        depth += slice_eq(part, SLICE("..")) ? -1 : part.len > 0 && !slice_eq(part, SLICE(".")) ? 1 : 0;
+        name = slice_from(name, part.len + (slash != NULL));
+    }
+    return depth < 0;
+}
+
+static int go_to(struct http_exchange *ex, struct slice uri)
+{
+    ex->req.path = uri;
+    ex->rewritten = true;
+    return STATIC_ROUTE_AGAIN;
+}
+
+static bool folder_exists(struct http_exchange *ex, const struct static_source *from,
+                          struct file_cache *cache)
+{
+    struct slice dir = static_path(ex, from, ex->req.path);
+    return dir.data && static_exists(ex, from, cache, dir, true);
+}
+
+/* The first index file that exists becomes the path; an absolute name does without a look at the disk, as in nginx. */
 static int find_index(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
     const struct settings *s = from->settings;
     if (s->random_index && pick_any(ex, from, cache))
         return STATIC_ROUTE_AGAIN;
     for (int i = 0; i < s->index->count; i++) {
-        struct slice name = s->index->items[i];
-        bool absolute = name.data[0] == '/';
-        struct slice uri =
-            absolute ? name
-                     : arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
-        struct slice path =
-            from->is_whole_path && !absolute ? static_beside(ex, from, name) : static_path(ex, from, uri);
+        struct slice name = http_template_expand(from->index[i], ex);
+        if (name.len == 0 || leads_up(name) || memchr(name.data, '\0', name.len))
+            continue;
+        if (name.data[0] == '/')
+            return go_to(ex, arena_dup(&ex->arena, name));
+        struct slice uri = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
+        struct slice path = from->is_whole_path ? static_beside(ex, from, name) : static_path(ex, from, uri);
         if (!uri.data || !path.data)
             return no_path();
         struct file_entry *e = get_entry(ex, from, cache, path);
         if (e) {
             file_entry_release(e);
-            ex->req.path = uri;
-            ex->rewritten = true;
-            return STATIC_ROUTE_AGAIN;
+            return go_to(ex, uri);
         }
         if (errno != ENOENT && errno != ENOTDIR)
             return open_failed(ex, s, path);
+        if (i == 0 && !folder_exists(ex, from, cache))
+            break; /* 404, whatever follows */
     }
     struct slice dir = static_path(ex, from, ex->req.path);
     if (!dir.data)

@@ -17,6 +17,7 @@ enum { STATIC_ROUTE_AGAIN = -1 };
 struct static_source {
     const struct settings *settings;
     const struct http_template *folder;        /* root or alias with variables; NULL: the settings' own */
+    const struct http_template **index;        /* of the settings' index, one for each */
     bool is_whole_path;                        /* alias of a regex location: the URI does not go behind it */
     struct slice prefix;                       /* of the server, for what variables leave relative */
     const struct http_template *symlinks_from; /* disable_symlinks ... from=; NULL: none */

@@ -3,6 +3,8 @@
  */
 #include "handlers/status.h"
 
+#include "http/encoding.h"
+
 #include <stdlib.h>
 
 const char *const status_worker_states[SHM_STATES] = {"free", "starting", "running", "stopping"};
@@ -133,40 +135,52 @@ static const struct {
      "application/openmetrics-text; version=1.0.0; charset=utf-8"},
 };
 
-/* The weight of a media range (RFC 9110 section 12.4.2) in thousandths. */
+/* The weight of a media range in thousandths: of the parameters behind it; one that is malformed wants nothing. */
 static int weight(struct slice parameters)
 {
-    const char *q = memmem(parameters.data, parameters.len, "q=", 2);
-    if (!q)
-        return 1000;
-    double value = strtod(q + 2, NULL); /* the header's copy ends with a zero */
-    return value <= 0 ? 0 : value >= 1 ? 1000 : (int)(value * 1000);
+    while (parameters.len) {
+        const char *semicolon = memchr(parameters.data, ';', parameters.len);
+        size_t n = semicolon ? (size_t)(semicolon - parameters.data) : parameters.len;
+        struct slice one = slice_trim((struct slice){parameters.data, n});
+        parameters = slice_from(parameters, n + (semicolon != NULL));
+        if (one.len < 2 || (one.data[0] | 0x20) != 'q' || one.data[1] != '=')
+            continue;
+        int found = http_weight(one);
+        return found > 0 ? found : 0;
+    }
+    return 1000;
 }
 
-static enum form form_by_accept(struct http_exchange *ex)
+/* What one line wants most, where it wants it more than those before. */
+static void read_accept(struct slice list, enum form *best, int *best_weight)
 {
-    const struct slice *accept = http_find_header(&ex->req, SLICE("Accept"));
-    enum form best = FORM_HTML;
-    int best_weight = 0;
-    struct slice list = accept ? arena_dup(&ex->arena, *accept) : (struct slice){0}, range;
-    if (!list.data)
-        return FORM_JSON; /* a bare client, such as a script */
+    struct slice range;
     while (slice_next_in_list(&list, &range)) {
         const char *semicolon = memchr(range.data, ';', range.len);
-        struct slice type =
-            slice_trim((struct slice){range.data, semicolon ? (size_t)(semicolon - range.data) : range.len});
-        int w = semicolon ? weight(slice_from(range, type.len)) : 1000;
+        size_t n = semicolon ? (size_t)(semicolon - range.data) : range.len;
+        struct slice type = slice_trim((struct slice){range.data, n});
+        int w = semicolon ? weight(slice_from(range, n + 1)) : 1000;
         for (int f = FORM_HTML; f <= FORM_OPENMETRICS; f++) {
-            if (w > best_weight && slice_eq_nocase(type, slice_of(forms[f].accept))) {
-                best = (enum form)f;
-                best_weight = w;
+            if (w > *best_weight && slice_eq_nocase(type, slice_of(forms[f].accept))) {
+                *best = (enum form)f;
+                *best_weight = w;
             }
         }
-        if (w > best_weight && slice_eq(type, SLICE("*/*"))) {
-            best = FORM_JSON;
-            best_weight = w;
+        if (w > *best_weight && slice_eq(type, SLICE("*/*"))) {
+            *best = FORM_JSON;
+            *best_weight = w;
         }
     }
+}
+
+/* JSON for a bare client, such as a script. */
+static enum form form_by_accept(const struct http_exchange *ex)
+{
+    enum form best = FORM_HTML;
+    int best_weight = 0;
+    for (int i = 0; i < ex->req.header_count; i++)
+        if (slice_eq_nocase(ex->req.headers[i].name, SLICE("Accept")))
+            read_accept(ex->req.headers[i].value, &best, &best_weight);
     return best_weight ? best : FORM_JSON;
 }
 

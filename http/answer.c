@@ -120,7 +120,8 @@ static bool parse_lines(struct http_answer *a, const char *data, const char *end
             struct http_header *h = &a->headers[a->header_count++];
             if (!http_parse_field(h, p, eol))
                 return bad(why, "upstream sent invalid header");
-            if (!take_header(a, h, &found, why))
+            if (a->status >= 200 &&
+                !take_header(a, h, &found, why)) /* an interim answer ends here, whatever it says of a body */
                 return false;
         }
         p = lf + 1;

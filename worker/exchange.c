@@ -11,6 +11,12 @@
 
 enum { ARENA_BYTES = 4096 - 64, BODY_KEPT_BYTES = 16 << 10 };
 
+/* Empty where it is not known, as in nginx. */
+static struct slice port_text(struct http_exchange *ex, unsigned port)
+{
+    return port ? arena_number(&ex->arena, port) : SLICE("");
+}
+
 /* The texts live in the exchange's arena. */
 static const struct http_peer *make_peer(struct http_exchange *ex)
 {
@@ -35,7 +41,7 @@ static const struct http_peer *make_peer(struct http_exchange *ex)
     peer->remote_binary_len = ex->remote_len;
     size_t n = net_address_host(&address, text, &port);
     peer->remote_addr = arena_dup(&ex->arena, (struct slice){text, n});
-    peer->remote_port = arena_number(&ex->arena, port);
+    peer->remote_port = port_text(ex, port);
     ex->known_peer = peer;
     return peer;
 }
@@ -50,9 +56,11 @@ static const struct http_peer *make_own(struct http_exchange *ex)
         return peer;
     if (ex->socket < 0 || net_bound_address(ex->socket, &address) < 0)
         address = ((const struct site_listen *)ex->listen)->address;
-    size_t n = net_address_host(&address, text, &port);
-    peer->server_addr = arena_dup(&ex->arena, (struct slice){text, n});
-    peer->server_port = arena_number(&ex->arena, port);
+    net_address_host(&address, text, &port);
+    if (address.addr.ss_family == AF_UNIX)
+        net_address_text(&address, text); /* with its path */
+    peer->server_addr = arena_dup(&ex->arena, slice_of(text));
+    peer->server_port = port_text(ex, port);
     return peer;
 }
 
@@ -139,8 +147,8 @@ static const struct http_peer *make_told(struct http_exchange *ex, const struct 
         return NULL;
     peer->remote_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->source, text, sizeof text)));
     peer->server_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->destination, text, sizeof text)));
-    peer->remote_port = arena_printf(&ex->arena, "%u", h->source_port);
-    peer->server_port = arena_printf(&ex->arena, "%u", h->destination_port);
+    peer->remote_port = port_text(ex, h->source_port);
+    peer->server_port = port_text(ex, h->destination_port);
     return peer;
 }
 

@@ -177,6 +177,7 @@ static void use_connection(struct proxy *p)
 {
     p->reused = p->uc->requests > 0;
     p->any_read = p->eof = p->sent = false;
+    p->interims = 0;
     p->broken = p->send_error = 0;
     p->in.start = p->in.end = 0;
     p->uc->io.data = p;
@@ -368,8 +369,10 @@ static bool split_target(struct proxy *p, struct slice url)
     while (n < rest.len && rest.data[n] != (is_unix ? ':' : '/') && (is_unix || rest.data[n] != '?'))
         n++;
     p->host = (struct slice){rest.data, n};
-    if (n < rest.len)
+    if (n + is_unix < rest.len)
         p->uri = slice_from(rest, n + is_unix);
+    if (p->uri.len && p->uri.data[0] == '?')
+        p->uri = arena_printf(&p->c->ex->arena, "/%.*s", SLICE_ARGS(p->uri));
     if (n == 0)
         http_log(p->c->ex, LOG_LEVEL_ERROR,
                  "invalid URL \"%.*s\" in \"proxy_pass\"; it starts with http://HOST", SLICE_ARGS(url));
@@ -401,25 +404,41 @@ static int find_upstream(struct proxy *p)
     return 0;
 }
 
-/* The PROXY protocol's header, where the upstream wants one. False: out of memory. */
+/* Our end of the client's connection, as the PROXY protocol has it. False: it is of another family than the client's address. */
+static bool name_own_end(struct http_exchange *ex, struct net_proxy_header *h)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    unsigned long long port = 0;
+    const struct http_peer *peer = ex->own(ex);
+    if (peer->server_addr.len >= sizeof text)
+        return false;
+    memcpy(text, peer->server_addr.data, peer->server_addr.len);
+    if (slice_to_u64(peer->server_port, 65535, &port))
+        h->destination_port = (uint16_t)port;
+    return inet_pton(h->address_len == 16 ? AF_INET6 : AF_INET, text, h->destination) == 1;
+}
+
+/*
+ * The PROXY protocol's header, where the upstream wants one. Its two ends are of one family and belong together, or it says that
+ * they are not known: a client that a header of the request has named did not come to an address of ours of another family.
+ * False: out of memory.
+ */
 static bool name_client(struct proxy *p)
 {
     struct http_exchange *ex = p->c->ex;
-    struct net_proxy_header h = {.address_len = ex->remote_len};
-    char server[INET6_ADDRSTRLEN] = "";
-    unsigned long long port = 0;
+    const struct net_proxy_header *told = p->c->told;
+    struct net_proxy_header h = {.address_len = ex->remote_len}, unknown = {0};
     int64_t version = proxy_settings(p)->proxy_protocol;
     if (version == CONF_PROXY_PROTOCOL_OFF)
         return true;
     p->named_client = true;
-    const struct http_peer *peer = ex->own(ex);
     memcpy(h.source, ex->remote, sizeof h.source);
     h.source_port = (uint16_t)(ex->remote[16] << 8 | ex->remote[17]);
-    if (peer->server_addr.len < sizeof server)
-        memcpy(server, peer->server_addr.data, peer->server_addr.len);
-    inet_pton(h.address_len == 16 ? AF_INET6 : AF_INET, server, h.destination);
-    if (slice_to_u64(peer->server_port, 65535, &port))
-        h.destination_port = (uint16_t)port;
+    if (told && told->address_len && told->address_len == h.address_len &&
+        told->source_port == h.source_port && memcmp(told->source, h.source, (size_t)h.address_len) == 0)
+        h = *told; /* both ends as they were told to us */
+    else if (h.address_len == 0 || !name_own_end(ex, &h))
+        h = unknown;
     return net_proxy_write(&h, version == CONF_PROXY_PROTOCOL_V2 ? 2 : 1, &p->request);
 }
 

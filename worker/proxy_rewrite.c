@@ -42,28 +42,33 @@ static struct slice rewrite_prefix(struct proxy *p, const struct proxy_rewrite *
     return concat(p, none, expand_to(p, r->to, NULL), slice_from(text, from.len));
 }
 
-struct slice proxy_rewrite_location(struct proxy *p, struct slice value)
+/* By the first line that is for it; data NULL: none is. */
+static struct slice rewrite_url(struct proxy *p, struct slice url)
 {
     const struct proxy_rewrites *all = &p->to->redirects;
-    for (int i = 0; i < all->count; i++) {
-        struct slice text = rewrite_prefix(p, &all->items[i], value);
-        if (text.len && text.data[0] == '/') /* nginx puts the server's name before it */
-            return return_absolute_url(p->c->ex, proxy_settings(p), text);
-        if (text.data)
-            return text;
-    }
-    return value;
+    struct slice text = {0};
+    for (int i = 0; !text.data && i < all->count; i++)
+        text = rewrite_prefix(p, &all->items[i], url);
+    return text;
 }
 
-/* "5; url=http://..." */
+struct slice proxy_rewrite_location(struct proxy *p, struct slice value)
+{
+    struct slice text = rewrite_url(p, value);
+    if (text.len && text.data[0] == '/') /* nginx puts the server's name before it */
+        return return_absolute_url(p->c->ex, proxy_settings(p), text);
+    return text.data ? text : value;
+}
+
+/* "5; url=http://..."; a path stays one. */
 struct slice proxy_rewrite_refresh(struct proxy *p, struct slice value)
 {
     for (size_t i = 0; i + 4 <= value.len; i++) {
         if (strncasecmp(value.data + i, "url=", 4) != 0)
             continue;
-        struct slice before = {value.data, i + 4}, url = slice_from(value, i + 4);
-        struct slice text = proxy_rewrite_location(p, url);
-        return text.data == url.data ? value : concat(p, before, text, (struct slice){0});
+        struct slice before = {value.data, i + 4};
+        struct slice text = rewrite_url(p, slice_from(value, i + 4));
+        return text.data ? concat(p, before, text, (struct slice){0}) : value;
     }
     return value;
 }

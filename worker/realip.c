@@ -14,16 +14,20 @@ static bool is_trusted(const struct realip *r, const unsigned char *address, int
     return len == 0 && r->trusts_unix;
 }
 
-/* An address, with or without a port: "1.2.3.4", "1.2.3.4:5", "::1", "[::1]:5". */
-static bool parse(struct slice text, struct net_address *out)
+/* "1.2.3.4", "1.2.3.4:5", "::1", "[::1]", "[::1]:5"; *has_port says whether it has one. */
+static bool parse(struct slice text, struct net_address *out, bool *has_port)
 {
     char bare[64];
     size_t colons = 0;
     for (size_t i = 0; i < text.len; i++)
         colons += text.data[i] == ':';
-    if (colons < 2 || text.data[0] == '[')
-        return text.len && text.data[0] != ':' && !net_address_parse_literal(text, out) &&
-               out->addr.ss_family != AF_UNIX && (text.data[0] == '[' || memchr(text.data, '.', text.len));
+    bool brackets = text.len && text.data[0] == '[';
+    *has_port = brackets ? text.data[text.len - 1] != ']' : colons == 1;
+    if (text.len == 0 || (*has_port && text.data[text.len - 1] == ':'))
+        return false;
+    if (colons < 2 || brackets)
+        return text.data[0] != ':' && !net_address_parse_literal(text, out) &&
+               out->addr.ss_family != AF_UNIX && (brackets || memchr(text.data, '.', text.len));
     if (text.len + 2 >= sizeof bare)
         return false;
     bare[0] = '[';
@@ -70,11 +74,12 @@ static bool from_headers(const struct http_exchange *ex, const struct realip *r,
             continue;
         while (list.len) {
             struct net_address address;
+            bool has_port;
             struct slice word = cut_last(&list);
-            if (!parse(word, &address))
+            if (word.len == 0) /* an empty element is none (RFC 9110 section 5.6.1.2) */
+                continue;
+            if (!parse(word, &address, &has_port))
                 return found;
-            bool has_port = word.data[word.len - 1] != ']' && memchr(word.data, ':', word.len) &&
-                            (memchr(word.data, '.', word.len) || word.data[0] == '[');
             *len = pack(&address, has_port, out);
             found = true;
             if (!r->recursive || !is_trusted(r, out, *len))

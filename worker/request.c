@@ -44,6 +44,8 @@ static void refuse(struct connection *c, const struct http_error *error)
     struct http_exchange *ex = c->ex;
     const struct vserver *server = request_find_server(c); /* as far as Host has been read */
     request_use_location(c, server->top);
+    realip_apply(c,
+                 server->top); /* the PROXY protocol has named the client; of headers what was read counts */
     http_log(ex, LOG_LEVEL_INFO, "%s while reading client request", error->text);
     ex->req.keepalive = false;
     ex->req.minor_version = 1;

@@ -89,6 +89,9 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
             s->alias.data ? "alias" : "root");
     else if (memchr(folder.data, '$', folder.len))
         files->folder = site_compile(site, folder, s->folder_node ? s->folder_node : c->node);
+    files->index = site_array(site, s->index->count, sizeof(void *));
+    for (int i = 0; i < s->index->count; i++)
+        files->index[i] = site_compile(site, s->index->items[i], c->node);
     l->aio_pool = find_aio_pool(site, s->aio);
     files->rules.without_waiting = l->aio_pool >= 0;
     if (s->open_files_max)
