@@ -20,6 +20,7 @@
 
 struct logfile {
     struct slice path;
+    struct slice place;        /* " in FILE:LINE" of who wants it first; for messages */
     int fd;                    /* -1 when it could not be opened */
     const char *wrong;         /* with the server of "syslog:...": it cannot be found */
     struct syslog *syslog;     /* "syslog:..." */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "conf/directive.h"
+#include "conf/unknown.h"
 
 #include <stdlib.h>
 
@@ -68,6 +69,7 @@ static void complete(struct conf *conf, const struct conf_options *options)
 {
     struct conf_walk walk = {.conf = conf, .context = CONF_MAIN};
     conf_walk_block(&walk, conf->tree.root);
+    conf_tell_absent(conf);
     conf_fill_core_defaults(conf);
     if (conf->worker_processes == CONF_UNSET)
         conf->worker_processes = 1;
@@ -87,9 +89,10 @@ static void complete(struct conf *conf, const struct conf_options *options)
 struct conf *conf_load(const struct conf_options *options)
 {
     struct conf *conf = conf_new(options);
-    bool ok =
-        !options->globals || conf_tree_read_text(&conf->tree, "command line", slice_of(options->globals));
-    if (ok && conf_tree_read_file(&conf->tree, options->file))
+    if (options->globals)
+        conf_tree_read_text(&conf->tree, "command line", slice_of(options->globals));
+    conf_tree_read_file(&conf->tree, options->file);
+    if (!conf->tree.broken && conf->tree.files) /* what has no mistake is looked at all the same */
         complete(conf, options);
     return conf;
 }

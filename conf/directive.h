@@ -69,10 +69,16 @@ extern const struct conf_directive conf_accepted_directives[];
 extern const struct conf_directive conf_upstream_directives[];
 
 /* What a directive is to nginx's of that name. */
-enum conf_mark_kind { CONF_DIFFERS, CONF_OWN, CONF_ABSENT /* nginx has it, and there is none here */ };
+enum conf_mark_kind {
+    CONF_DIFFERS,
+    CONF_OWN,
+    CONF_ABSENT, /* nginx has it, and there is none here */
+    CONF_FOREIGN /* a module of a third party has it for nginx */
+};
 
 struct conf_mark {
-    const char *name; /* a whole name, or with "*" at its end the beginning of some */
+    const char
+        *name; /* a whole name, or with "*" at its end the beginning of some; at both ends: a part of some */
     enum conf_mark_kind kind;
     const char *text; /* how it differs; or why it is absent, and what to do */
 };

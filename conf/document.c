@@ -30,6 +30,14 @@ static bool print_absent(struct buf *out)
     for (const struct conf_mark *m = conf_marks; ok && m->name; m++)
         if (m->kind == CONF_ABSENT)
             ok = buf_printf(out, "| `%s` | %s |\n", m->name, m->text);
+    ok =
+        ok &&
+        buf_printf(
+            out,
+            "\nOf third parties' modules for nginx:\n\n| directive | which module, and what to do |\n|---|---|\n");
+    for (const struct conf_mark *m = conf_marks; ok && m->name; m++)
+        if (m->kind == CONF_FOREIGN)
+            ok = buf_printf(out, "| `%s` | %s |\n", m->name, m->text);
     return ok;
 }
 

@@ -70,8 +70,11 @@ const struct conf_mark conf_marks[] = {
     {"http3*", CONF_ABSENT, "there is no HTTP/3."},
     {"quic_*", CONF_ABSENT, "there is no HTTP/3."},
     {"proxy_ssl_*", CONF_ABSENT, "upstreams are spoken to without TLS; remove it, and use http:// in proxy_pass."},
+    {"proxy_cache_bypass", CONF_DIFFERS, "accepted."},
+    {"fastcgi_temp_path", CONF_DIFFERS, "accepted."},
+    {"uwsgi_temp_path", CONF_DIFFERS, "accepted."},
+    {"scgi_temp_path", CONF_DIFFERS, "accepted."},
     {"proxy_cache*", CONF_ABSENT, "there is no cache of answers: remove it, or put a caching proxy beside."},
-    {"proxy_no_cache", CONF_ABSENT, "there is no cache of answers; remove it."},
     {"proxy_store*", CONF_ABSENT, "answers are not stored; remove it."},
     {"proxy_force_ranges", CONF_ABSENT, "ranges are the upstream's affair; remove it."},
     {"fastcgi_*", CONF_ABSENT, "there is no FastCGI: speak HTTP to the application, by proxy_pass."},
@@ -115,6 +118,49 @@ const struct conf_mark conf_marks[] = {
     {"debug_points", CONF_ABSENT, "it is about nginx's own code."},
     {"stream", CONF_ABSENT, "only HTTP is proxied, and what it upgrades to."},
     {"mail", CONF_ABSENT, "mail is not proxied."},
+
+    {"*_by_lua*", CONF_FOREIGN, "ngx_http_lua (OpenResty); write a handler in C, or put OpenResty behind by proxy_pass."},
+    {"lua_*", CONF_FOREIGN, "ngx_http_lua (OpenResty); write a handler in C, or put OpenResty behind by proxy_pass."},
+    {"more_set_headers", CONF_FOREIGN, "headers-more; use add_header NAME VALUE always, and proxy_hide_header for what an upstream sends."},
+    {"more_clear_headers", CONF_FOREIGN, "headers-more; use proxy_hide_header, or server_tokens off."},
+    {"more_*", CONF_FOREIGN, "headers-more; use proxy_set_header for what an upstream gets."},
+    {"brotli*", CONF_FOREIGN, "ngx_brotli; use gzip, or gzip_static for files."},
+    {"zstd*", CONF_FOREIGN, "ngx_zstd; use gzip, or gzip_static for files."},
+    {"vhost_traffic_status*", CONF_FOREIGN, "vhost_traffic_status; use status, which has HTML, JSON and Prometheus's text."},
+    {"upload_progress*", CONF_FOREIGN, "upload_progress; browsers know the progress of an upload themselves."},
+    {"track_uploads", CONF_FOREIGN, "upload_progress; browsers know the progress of an upload themselves."},
+    {"report_uploads", CONF_FOREIGN, "upload_progress; browsers know the progress of an upload themselves."},
+    {"upload_*", CONF_FOREIGN, "nginx-upload; pass uploads on by proxy_pass."},
+    {"rtmp*", CONF_FOREIGN, "nginx-rtmp; only HTTP is spoken: run a server for RTMP beside."},
+    {"pagespeed*", CONF_FOREIGN, "ngx_pagespeed, which nobody maintains any more; remove it."},
+    {"modsecurity*", CONF_FOREIGN, "ModSecurity; put it in front, or in the application."},
+    {"geoip2*", CONF_FOREIGN, "ngx_http_geoip2; use geo."},
+    {"fancyindex*", CONF_FOREIGN, "fancyindex; use autoindex."},
+    {"echo*", CONF_FOREIGN, "echo; use return."},
+    {"subs_filter*", CONF_FOREIGN, "substitutions; use sub_filter."},
+    {"nchan_*", CONF_FOREIGN, "nchan; pass such requests on by proxy_pass."},
+    {"push_stream_*", CONF_FOREIGN, "push-stream; pass such requests on by proxy_pass."},
+    {"vod*", CONF_FOREIGN, "nginx-vod; media are served as files, by ranges."},
+    {"passenger_*", CONF_FOREIGN, "Passenger; run the application's own server, and pass on by proxy_pass."},
+    {"opentracing*", CONF_FOREIGN, "OpenTracing; $traceparent and $request_id go on to upstreams by themselves."},
+    {"otel_*", CONF_FOREIGN, "OpenTelemetry; $traceparent and $request_id go on to upstreams by themselves."},
+    {"auth_pam*", CONF_FOREIGN, "auth_pam; use auth_basic or auth_request."},
+    {"auth_ldap*", CONF_FOREIGN, "auth_ldap; use auth_request."},
+    {"auth_digest*", CONF_FOREIGN, "auth_digest; use auth_basic."},
+    {"check_*", CONF_FOREIGN, "upstream_check; use health_check."},
+    {"check", CONF_FOREIGN, "upstream_check; use health_check."},
+    {"redis*", CONF_FOREIGN, "a module for Redis; write a handler that asks it."},
+    {"srcache_*", CONF_FOREIGN, "srcache; there is no cache of answers: remove it."},
+    {"postgres_*", CONF_FOREIGN, "ngx_postgres; write a handler that asks it."},
+    {"memc_*", CONF_FOREIGN, "memc; write a handler that asks it."},
+    {"drizzle_*", CONF_FOREIGN, "drizzle; write a handler that asks the database."},
+    {"rds_*", CONF_FOREIGN, "rds-json; write a handler that answers JSON."},
+    {"encrypted_session_*", CONF_FOREIGN, "encrypted-session; leave it to the application."},
+    {"set_form_input*", CONF_FOREIGN, "form-input; leave it to the application."},
+    {"testcookie*", CONF_FOREIGN, "testcookie; use limit_req and limit_concurrency."},
+    {"limit_upload_rate*", CONF_FOREIGN, "limit_upload_rate; there is no bound of an upload's rate."},
+    {"set_unescape_uri", CONF_FOREIGN, "set-misc; use map."},
+    {"set_escape_uri", CONF_FOREIGN, "set-misc; use map."},
     {NULL, CONF_OWN, NULL},
     // clang-format on
 };
@@ -125,6 +171,8 @@ static bool is_named(const struct conf_mark *m, struct slice name)
     if (pattern.data[pattern.len - 1] != '*')
         return slice_eq(pattern, name);
     pattern.len--;
+    if (pattern.data[0] == '*')
+        return memmem(name.data, name.len, pattern.data + 1, pattern.len - 1) != NULL;
     return slice_starts(name, pattern);
 }
 

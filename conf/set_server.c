@@ -3,6 +3,7 @@
  */
 #include "conf/conf.h"
 #include "conf/directive.h"
+#include "conf/unknown.h"
 
 #include <unistd.h>
 
@@ -202,12 +203,27 @@ static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
     return true;
 }
 
+/* listen ... ssl and its kin: the feature is told once, however many servers have it. */
+static bool count_absent_parameter(struct conf_walk *w, const struct conf_node *n, struct slice arg)
+{
+    static const struct {
+        const char *parameter, *directive;
+    } known[] = {{"ssl", "ssl_certificate"}, {"http2", "http2"}, {"spdy", "http2"}, {"quic", "quic_gso"}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (!slice_eq(arg, slice_of(known[i].parameter)))
+            continue;
+        conf_count_absent(w->conf, known[i].directive, n, arg);
+        return true;
+    }
+    return false;
+}
+
 void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_listen *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l)), **tail = &w->server->listens;
     *l = (struct conf_listen){.address = n->args[0], .backlog = 511, .ipv6only = true, .node = n};
     for (int i = 1; i < n->nargs; i++)
-        if (!set_listen_parameter(l, n->args[i]))
+        if (!set_listen_parameter(l, n->args[i]) && !count_absent_parameter(w, n, n->args[i]))
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "

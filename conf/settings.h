@@ -26,6 +26,8 @@ struct conf_strings {
     int count;
 };
 
+enum { CONF_POOLS_MAX = 16 /* of a worker; shared memory has room for the figures of so many */ };
+
 /* thread_pool NAME threads=MIN..MAX ... */
 struct conf_pool {
     struct slice name;
@@ -454,7 +456,8 @@ struct conf {
     struct conf_errors errors;
     struct conf_errors warnings; /* for the error log, once it is open */
     struct conf_tree tree;
-    struct slice prefix; /* with a "/" at its end; relative paths start here */
+    struct conf_absent *absent; /* conf/unknown.c: what is asked for and not there */
+    struct slice prefix;        /* with a "/" at its end; relative paths start here */
 
     int64_t daemon, master_process;
     struct slice user, group;

@@ -187,8 +187,17 @@ static void set_use(struct conf_walk *w, const struct conf_node *n)
 
 void conf_add_default_pool(struct conf *conf)
 {
-    if (!find_pool(conf, SLICE("default")))
+    int count = 0;
+    if (!find_pool(conf, SLICE("default"))) {
         new_pool(conf, SLICE("default"));
+        count = 1; /* it has its place in any case */
+    }
+    for (const struct conf_pool *p = conf->pools; p; p = p->next)
+        if (p->node && ++count > CONF_POOLS_MAX) {
+            conf_error(&conf->errors, p->node, "more than %d thread pools, with the default one; remove some",
+                       CONF_POOLS_MAX);
+            return;
+        }
 }
 
 #define CORE(field) offsetof(struct conf, field)

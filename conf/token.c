@@ -71,20 +71,40 @@ static struct conf_token quoted_word(struct conf_lexer *l)
     l->at++;
     if (l->at < l->end && !is_space(*l->at) && !strchr(";{)", *l->at))
         return (struct conf_token){
-            CONF_TOKEN_ERROR,
+            CONF_TOKEN_MISTAKE,
             arena_printf(l->arena, "unexpected \"%c\" behind a closing quote; put a space or \";\" there",
                          *l->at),
             l->line};
     return (struct conf_token){CONF_TOKEN_WORD, unescape(l->arena, raw), line};
 }
 
+/* "{2}", "{2,}" or "{2,3}" of a regular expression: no block begins so. Returns its length, or 0. */
+static size_t quantifier(const char *at, const char *end)
+{
+    const char *p = at + 1, *digits = p;
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    bool counted = p > digits;
+    if (p < end && *p == ',')
+        for (p++; p < end && *p >= '0' && *p <= '9';)
+            p++;
+    return counted && p < end && *p == '}' ? (size_t)(p + 1 - at) : 0;
+}
+
 static struct conf_token plain_word(struct conf_lexer *l)
 {
     int line = l->line;
+    bool quantified = false;
     const char *start = l->at;
     for (; l->at < l->end; l->at++) {
         char c = *l->at;
         bool variable = c == '{' && l->at > start && l->at[-1] == '$';
+        size_t skip = c == '{' && !variable && l->at > start ? quantifier(l->at, l->end) : 0;
+        if (skip) {
+            quantified = true;
+            l->at += skip - 1;
+            continue;
+        }
         if (is_space(c) || c == ';' || (c == '{' && !variable))
             break;
         if (c == '\\' && l->at + 1 < l->end) {
@@ -92,8 +112,47 @@ static struct conf_token plain_word(struct conf_lexer *l)
             l->line += *l->at == '\n';
         }
     }
-    return (struct conf_token){CONF_TOKEN_WORD,
-                               unescape(l->arena, (struct slice){start, (size_t)(l->at - start)}), line};
+    struct slice word = {start, (size_t)(l->at - start)};
+    if (quantified)
+        return (struct conf_token){
+            CONF_TOKEN_MISTAKE,
+            arena_printf(l->arena, "an expression with \"{\" has to stand in quotes: write \"%.*s\"",
+                         SLICE_ARGS(word)),
+            line};
+    return (struct conf_token){CONF_TOKEN_WORD, unescape(l->arena, word), line};
+}
+
+/* A text in quotes, or a comment of Lua from "--" to the end of its line. */
+static void skip_text(struct conf_lexer *l)
+{
+    char first = *l->at++;
+    bool comment = first == '-';
+    for (; l->at < l->end && *l->at != (comment ? '\n' : first); l->at++) {
+        if (!comment && *l->at == '\\' && l->at + 1 < l->end)
+            l->at++;
+        l->line += *l->at == '\n';
+    }
+    if (!comment && l->at < l->end)
+        l->at++;
+}
+
+bool conf_skip_foreign_block(struct conf_lexer *l)
+{
+    int depth = 1;
+    while (l->at < l->end) {
+        char c = *l->at;
+        bool comment = c == '-' && l->at + 1 < l->end && l->at[1] == '-';
+        if (c == '"' || c == '\'' || comment) {
+            skip_text(l);
+            continue;
+        }
+        depth += (c == '{') - (c == '}');
+        l->line += c == '\n';
+        l->at++;
+        if (depth == 0)
+            return true;
+    }
+    return false;
 }
 
 struct conf_token conf_next_token(struct conf_lexer *l)

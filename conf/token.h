@@ -14,7 +14,8 @@ enum conf_token_kind {
     CONF_TOKEN_OPEN,
     CONF_TOKEN_CLOSE,
     CONF_TOKEN_END,
-    CONF_TOKEN_ERROR, /* text holds the message */
+    CONF_TOKEN_ERROR,   /* text holds the message; what follows cannot be cut any more */
+    CONF_TOKEN_MISTAKE, /* likewise, in place of a word; what follows can */
 };
 
 struct conf_token {
@@ -30,5 +31,8 @@ struct conf_lexer {
 };
 
 struct conf_token conf_next_token(struct conf_lexer *lexer);
+
+/* Behind a "{": passes over a block in another language (Lua), up to its "}". False: it does not end. */
+bool conf_skip_foreign_block(struct conf_lexer *lexer);
 
 #endif

@@ -47,13 +47,23 @@ struct conf_tree {
     struct slice conf_dir; /* relative include paths start here */
     struct conf_node *root;
     struct conf_file *files, *last_file;
+    bool broken; /* braces or quotes do not match: what belongs where is not known */
 };
+
+/* The first statement of that name at the top of the tree, or NULL. */
+const struct conf_node *conf_tree_find(const struct conf_tree *tree, const char *name);
+
+/* " in FILE:LINE" for messages, or "" when node is NULL. In the arena. */
+struct slice conf_place(struct arena *arena, const struct conf_node *node);
 
 /* Adds "MESSAGE in FILE:LINE" for the statement, or MESSAGE alone when node is NULL. */
 void conf_error(struct conf_errors *errors, const struct conf_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Reads a file and everything that it includes. Returns false if anything was added to the errors. */
+/*
+ * Reads a file and everything that it includes. Returns false if anything was added to the errors; unless the tree is broken
+ * then, it has all statements that have none.
+ */
 bool conf_tree_read_file(struct conf_tree *tree, const char *path);
 
 /* Reads text, as from -g or from conf_tree_print; name stands for the file in messages. Appends to the tree. */

@@ -6,6 +6,7 @@
 #include "conf/directive.h"
 
 #include "conf/conf.h"
+#include "conf/unknown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,62 +38,6 @@ const struct conf_directive *conf_find_directive(struct slice name, enum conf_co
         }
     }
     return elsewhere;
-}
-
-/* Levenshtein distance, cut off at names longer than 63 bytes: only used to guess what was meant. */
-static size_t distance(struct slice a, const char *b)
-{
-    size_t row[64], len = strlen(b);
-    if (a.len >= 64 || len >= 64)
-        return 64;
-    for (size_t j = 0; j <= len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= len; j++) {
-            size_t best = diagonal + (a.data[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[len];
-}
-
-/* A sentence as the part of another one. */
-static const char *without_stop(struct conf_walk *w, const char *text)
-{
-    struct slice s = slice_of(text);
-    s.len -= s.len && s.data[s.len - 1] == '.';
-    return arena_printf(&w->conf->arena, "%.*s", SLICE_ARGS(s)).data;
-}
-
-static void unknown_directive(struct conf_walk *w, const struct conf_node *n)
-{
-    const struct conf_mark *mark = conf_find_mark(n->name);
-    const char *guess = NULL;
-    size_t best = 4;
-    if (mark && mark->kind == CONF_ABSENT) {
-        conf_error(&w->conf->errors, n, "unknown directive \"%.*s\"; nginx's is not supported: %s",
-                   SLICE_ARGS(n->name), without_stop(w, mark->text));
-        return;
-    }
-    for (const struct conf_directive *const *t = conf_tables; *t; t++) {
-        for (const struct conf_directive *d = *t; d->name; d++) {
-            size_t far = distance(n->name, d->name);
-            if ((d->contexts & w->context) && far < best && far < n->name.len) {
-                best = far;
-                guess = d->name;
-            }
-        }
-    }
-    conf_error(&w->conf->errors, n, "unknown directive \"%.*s\"%s%s%s", SLICE_ARGS(n->name),
-               guess ? "; did you mean \"" : "; remove it, or see docs/directives.md for what there is",
-               guess ? guess : "", guess ? "\"?" : "");
 }
 
 static void wrong_arity(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
@@ -282,7 +227,7 @@ void conf_walk_block(struct conf_walk *w, const struct conf_node *children)
     for (const struct conf_node *n = children; n; n = n->next) {
         const struct conf_directive *d = conf_find_directive(n->name, w->context);
         if (!d) {
-            unknown_directive(w, n);
+            conf_unknown(w, n);
             continue;
         }
         if (!shape_ok(w, n, d))

@@ -106,6 +106,9 @@ void reload_continue(struct master *m, uint64_t now_ms);
 /* Opens the site's listening sockets, taking over what `old` (or NULL) or the environment has. False: logged. */
 bool sockets_open(struct site *site, struct site *old);
 
+/* -t: whether the addresses could be bound; one that is in use may be our own. False: logged. */
+bool sockets_test(struct site *site);
+
 /* After sockets_open: the ones taken over are the new site's alone. */
 void sockets_disown(struct site *old, const struct site *site);
 
@@ -157,7 +160,10 @@ void zones_apply(struct shm *shm, const struct conf *conf);
 bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid);
 bool process_open_logs(struct site *site);
 bool process_make_temp_dirs(struct conf *conf, uid_t uid, gid_t gid);
-bool process_write_pid(const struct conf *conf);
+bool process_write_pid(struct conf *conf);
+
+/* -t: whether it could be written. False: logged. */
+bool process_test_pid(struct conf *conf);
 bool process_daemonize(void);
 void process_daemon_ready(void);
 

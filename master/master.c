@@ -110,7 +110,12 @@ bool master_test(struct conf *conf)
     process_find_user(conf, &uid, &gid);
     conf_require_events(conf);
     bool ok = conf->errors.count == 0;
-    ok = ok && process_open_logs(site);
+    if (ok) { /* all that a start could refuse */
+        bool logs = process_open_logs(site), sockets = sockets_test(site), pid = process_test_pid(conf);
+        ok = logs && sockets && pid;
+    }
+    for (const struct conf_error *e = conf->warnings.first; e; e = e->next)
+        log_warn("%.*s", SLICE_ARGS(e->message));
     site_free(site);
     return ok;
 }

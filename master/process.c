@@ -60,8 +60,8 @@ static bool open_or_say(struct logfiles *files)
 {
     struct logfile *failed = logfiles_open(files);
     if (failed)
-        log_emerg("open() \"%s\" failed (%d: %s); check that the folder exists and may be written",
-                  failed->path.data, errno, strerror(errno));
+        log_emerg("open() \"%s\" failed (%d: %s); check that the folder exists and may be written%.*s",
+                  failed->path.data, errno, strerror(errno), SLICE_ARGS(failed->place));
     return !failed;
 }
 
@@ -102,14 +102,34 @@ bool process_make_temp_dirs(struct conf *conf, uid_t uid, gid_t gid)
     return true;
 }
 
-bool process_write_pid(const struct conf *conf)
+static bool pid_failed(struct conf *conf, int error)
+{
+    struct slice place = conf_place(&conf->arena, conf_tree_find(&conf->tree, "pid"));
+    log_emerg("open() \"%s\" failed (%d: %s); the pid file's folder must exist and be writable%.*s",
+              conf->pid_path.data, error, strerror(error), SLICE_ARGS(place));
+    return false;
+}
+
+bool process_test_pid(struct conf *conf)
+{
+    char folder[PATH_MAX];
+    const char *path = conf->pid_path.data, *slash = strrchr(path, '/');
+    if (access(path, W_OK) == 0)
+        return true;
+    if (errno != ENOENT || !slash || (size_t)(slash - path) >= sizeof folder)
+        return pid_failed(conf, errno);
+    snprintf(folder, sizeof folder, "%.*s/", (int)(slash - path), path);
+    make_default_dirs(conf); /* as a start would */
+    return access(folder, W_OK | X_OK) == 0 || pid_failed(conf, errno);
+}
+
+bool process_write_pid(struct conf *conf)
 {
     char text[32];
     int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
     int fd = open(conf->pid_path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || fd_write_all(fd, text, (size_t)n) < 0) {
-        log_emerg("open() \"%s\" failed (%d: %s); the pid file's folder must exist and be writable",
-                  conf->pid_path.data, errno, strerror(errno));
+        pid_failed(conf, errno);
         if (fd >= 0)
             close(fd);
         return false;

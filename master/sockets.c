@@ -103,6 +103,22 @@ static bool is_in(const int *fds, int count, int fd)
     return false;
 }
 
+static bool bind_failed(const struct site_listen *l, int error)
+{
+    char text[NET_ADDRESS_TEXT_BYTES];
+    bool is_file = l->address.addr.ss_family == AF_UNIX;
+    const char *remedy =
+        error == EADDRINUSE ? "; another program has this address: stop it, or choose another in \"listen\""
+        : error == EADDRNOTAVAIL      ? "; this host has no such address: choose one of its own in \"listen\""
+        : error == EACCES && !is_file ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        : error == EEXIST             ? "; there is a file of this name that is no socket: remove it"
+        : is_file                     ? "; the socket's folder must exist and be writable"
+                                      : "";
+    log_emerg("bind() to %s failed (%d: %s)%s in %.*s:%d", net_address_text(&l->address, text), error,
+              strerror(error), remedy, SLICE_ARGS(l->node->file), l->node->line);
+    return false;
+}
+
 static bool open_one(struct site_listen *l, int index, const struct site_listen *old)
 {
     char text[NET_ADDRESS_TEXT_BYTES];
@@ -119,11 +135,7 @@ static bool open_one(struct site_listen *l, int index, const struct site_listen 
     l->fds[index] = fd;
     if (fd >= 0)
         return true;
-    log_emerg("bind() to %s failed (%d: %s)%s", net_address_text(&l->address, text), errno, strerror(errno),
-              errno == EADDRINUSE
-                  ? "; another program has this address: stop it, or choose another in \"listen\""
-              : errno == EACCES ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-                                : "");
+    bind_failed(l, errno);
     return false;
 }
 
@@ -138,6 +150,15 @@ static void remove_file(const struct site_listen *l)
 {
     if (has_own_file(l))
         unlink(((const struct sockaddr_un *)(const void *)&l->address.addr)->sun_path);
+}
+
+bool sockets_test(struct site *site)
+{
+    bool ok = true;
+    for (struct site_listen *l = site->listens; l; l = l->next)
+        if (net_try_listen(&l->address, &l->options) < 0 && errno != EADDRINUSE)
+            ok = bind_failed(l, errno);
+    return ok;
 }
 
 /* Closes what was opened for a site that will not be used. */

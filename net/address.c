@@ -149,6 +149,21 @@ bool net_split_port(struct slice text, struct slice *host, unsigned *port)
     return is_name(*host) && host->len < 254;
 }
 
+bool net_is_host_name(struct slice s)
+{
+    bool letters = false; /* in the last label: else it would be an address */
+    size_t label = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+        if (c == '.' ? label == 0 : !letter && (c < '0' || c > '9'))
+            return false;
+        label = c == '.' ? 0 : label + 1;
+        letters = label == 1 ? letter : label ? letters || letter : letters;
+    }
+    return letters;
+}
+
 const char *net_address_resolve(struct slice text, struct net_address *out, int most, int *count,
                                 struct slice *host, unsigned *port)
 {

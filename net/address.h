@@ -25,6 +25,9 @@ const char *net_address_parse(struct slice text, struct net_address *out);
 /* The same without names. */
 const char *net_address_parse_literal(struct slice text, struct net_address *out);
 
+/* Whether a text may be a host's name: labels of letters, digits, "-" and "_", the last one not of digits alone. */
+bool net_is_host_name(struct slice s);
+
 /*
  * The same for a server: all addresses of a name, at most `most`. Sets *host and *port where the text holds a name; else
  * host->data is NULL.

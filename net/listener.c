@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,26 +21,29 @@ static int set_wanted(int fd, int level, int name, int value)
     return value ? set_option(fd, level, name, value) : 0;
 }
 
-void net_remove_stale_socket(const struct net_address *address)
+int net_remove_stale_socket(const struct net_address *address)
 {
     const struct sockaddr_un *un = (const void *)&address->addr;
     struct stat st;
-    if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return;
+    if (lstat(un->sun_path, &st) < 0)
+        return 0;
+    if (!S_ISSOCK(st.st_mode)) {
+        errno = EEXIST;
+        return -1;
+    }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return;
+        return 0;
     if (connect(fd, (const struct sockaddr *)un, address->len) < 0 && errno == ECONNREFUSED)
         unlink(un->sun_path);
     close(fd);
+    return 0;
 }
 
 static int prepare(int fd, const struct net_address *address, const struct net_listen_options *o)
 {
-    if (address->addr.ss_family == AF_UNIX) {
-        net_remove_stale_socket(address);
-        return 0;
-    }
+    if (address->addr.ss_family == AF_UNIX)
+        return net_remove_stale_socket(address);
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0)
         return -1;
     if (o->reuseport && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
@@ -75,6 +79,35 @@ int net_listen(const struct net_address *address, const struct net_listen_option
     if (address->addr.ss_family == AF_UNIX)
         chmod(((const struct sockaddr_un *)(const void *)&address->addr)->sun_path, 0666); /* as nginx does */
     return fd;
+}
+
+/* Binding would leave a file, or take away the one of a server that runs. */
+static int try_unix(const char *path)
+{
+    char folder[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
+    const char *slash = strrchr(path, '/');
+    struct stat st;
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s/", (int)(slash - path), path);
+    if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+        errno = EEXIST;
+        return -1;
+    }
+    return access(folder, W_OK | X_OK);
+}
+
+int net_try_listen(const struct net_address *address, const struct net_listen_options *options)
+{
+    const struct sockaddr *a = (const void *)&address->addr;
+    if (a->sa_family == AF_UNIX)
+        return try_unix(((const struct sockaddr_un *)(const void *)a)->sun_path);
+    int fd = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    int result = prepare(fd, address, options) < 0 ? -1 : bind(fd, a, address->len), saved = errno;
+    close(fd);
+    errno = saved;
+    return result;
 }
 
 int net_listen_again(int fd, const struct net_listen_options *options)

@@ -21,7 +21,7 @@ enum {
         64 << 10, /* more waiting output than this is sent before the next request is looked at */
     SEND_AT_ONCE_BYTES = 2 << 20, /* more of one body waits for the next turn */
     EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
-    POOLS_MAX = SHM_POOLS,
+    POOLS_MAX = CONF_POOLS_MAX,
     WORKER_TIMER_PROXY = 1,    /* kinds of wheel entries; 0: a connection's */
     WORKER_TIMER_UPSTREAM = 2, /* an idle connection to an upstream */
     URGENT_PRIORITY = 1,       /* of libev's: finished and admitted work goes before new requests */

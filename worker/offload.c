@@ -281,6 +281,8 @@ static void on_expire(struct ev_loop *loop, ev_timer *timer, int events)
         ev_timer_stop(loop, timer);
 }
 
+_Static_assert((int)CONF_POOLS_MAX == (int)SHM_POOLS, "each pool has a place for its figures");
+
 bool offload_open_pools(struct worker *w)
 {
     the_worker = w;

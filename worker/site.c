@@ -54,6 +54,8 @@ static struct logfile *add_file(struct site *site, struct logfiles *files, struc
                                 const struct conf_node *n)
 {
     struct logfile *f = must(logfiles_add(files, path));
+    if (!f->place.data)
+        f->place = conf_place(&site->arena, n);
     if (f->wrong)
         conf_error(&site->conf->errors, n, "invalid \"%.*s\": %s", SLICE_ARGS(path), f->wrong);
     return f;

@@ -33,8 +33,13 @@ static void resolve_server(struct site *site, struct upstream_server *s, struct 
     struct net_address found[ADDRESSES_MAX];
     const char *wrong =
         net_address_resolve(text, found, ADDRESSES_MAX, &s->address_count, &s->host, &s->port);
-    if (wrong && s->host.data && s->conf->resolve)
-        return; /* the workers ask for it */
+    if (wrong && s->host.data && net_is_host_name(s->host)) { /* the workers ask for it, and go on asking */
+        if (!s->conf->resolve)
+            conf_error(&site->conf->warnings, node,
+                       "host not found in upstream \"%.*s\"; it is asked for again while the server runs",
+                       SLICE_ARGS(text));
+        return;
+    }
     if (wrong) {
         conf_error(&site->conf->errors, node, "invalid upstream \"%.*s\": %s", SLICE_ARGS(text), wrong);
         return;

@@ -143,7 +143,8 @@ static void nothing_of_nginx_is_forgotten(void)
 static void marks_are_about_what_there_is(void)
 {
     for (const struct conf_mark *m = conf_marks; m->name; m++) {
-        CHECK_FOR(m->name, (m->kind == CONF_ABSENT) != (find(m->name) != NULL));
+        bool absent = m->kind == CONF_ABSENT || m->kind == CONF_FOREIGN;
+        CHECK_FOR(m->name, absent != (find(m->name) != NULL));
         CHECK_FOR(m->name, (m->kind == CONF_OWN) == (m->text == NULL));
     }
 }

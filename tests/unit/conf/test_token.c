@@ -17,10 +17,10 @@ static void spell(struct arena *arena, struct slice text, char *out, size_t out_
         struct conf_token t = conf_next_token(&lexer);
         const char *form = t.kind == CONF_TOKEN_WORD    ? "[%.*s]"
                            : t.kind == CONF_TOKEN_END   ? "$"
-                           : t.kind == CONF_TOKEN_ERROR ? "!"
+                           : t.kind >= CONF_TOKEN_ERROR ? "!"
                                                         : "%.*s";
         n += (size_t)snprintf(out + n, out_bytes - n, form, SLICE_ARGS(t.text));
-        if (t.kind == CONF_TOKEN_END || t.kind == CONF_TOKEN_ERROR)
+        if (t.kind == CONF_TOKEN_END || t.kind >= CONF_TOKEN_ERROR)
             return;
     }
 }

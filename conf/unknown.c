@@ -1,0 +1,120 @@
+/*
+ * conf/unknown.c - directives that are not there: of nginx, of third parties' modules, or of nobody.
+ *
+ * A configuration that is brought along may have hundreds of lines of one feature: each feature is told once, with the
+ * number of its lines.
+ */
+#include "conf/unknown.h"
+
+/* What is not there, by its mark, or, of a name that nobody knows, by the name. */
+struct conf_absent {
+    const struct conf_mark *mark; /* NULL: none */
+    const struct conf_node *first;
+    struct slice parameter; /* of `first` that asks for it; data NULL: the directive itself does */
+    int lines;
+    struct conf_absent *next;
+};
+
+/* Levenshtein distance, cut off at names longer than 63 bytes: only used to guess what was meant. */
+static size_t distance(struct slice a, const char *b)
+{
+    size_t row[64], len = strlen(b);
+    if (a.len >= 64 || len >= 64)
+        return 64;
+    for (size_t j = 0; j <= len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= len; j++) {
+            size_t best = diagonal + (a.data[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[len];
+}
+
+static const char *guess(struct slice name, enum conf_context context)
+{
+    const char *found = NULL;
+    size_t best = 4;
+    for (const struct conf_directive *const *t = conf_tables; *t; t++) {
+        for (const struct conf_directive *d = *t; d->name; d++) {
+            size_t far = distance(name, d->name);
+            if ((d->contexts & context) && far < best && far < name.len) {
+                best = far;
+                found = d->name;
+            }
+        }
+    }
+    return found;
+}
+
+static void count(struct conf *conf, const struct conf_mark *mark, const struct conf_node *n,
+                  struct slice parameter)
+{
+    struct conf_absent **tail = &conf->absent;
+    for (; *tail; tail = &(*tail)->next) {
+        struct conf_absent *a = *tail;
+        if (a->mark == mark && (mark || slice_eq(a->first->name, n->name))) {
+            a->lines++;
+            return;
+        }
+    }
+    *tail = conf_must(arena_zalloc(&conf->arena, sizeof **tail));
+    **tail = (struct conf_absent){mark, n, parameter, 1, NULL};
+}
+
+void conf_count_absent(struct conf *conf, const char *name, const struct conf_node *n, struct slice parameter)
+{
+    count(conf, conf_find_mark(slice_of(name)), n, parameter);
+}
+
+void conf_unknown(struct conf_walk *w, const struct conf_node *n)
+{
+    const struct conf_mark *mark = conf_find_mark(n->name);
+    bool absent = mark && (mark->kind == CONF_ABSENT || mark->kind == CONF_FOREIGN);
+    const char *meant = absent ? NULL : guess(n->name, w->context);
+    if (meant)
+        conf_error(&w->conf->errors, n, "unknown directive \"%.*s\"; did you mean \"%s\"?",
+                   SLICE_ARGS(n->name), meant);
+    else
+        count(w->conf, absent ? mark : NULL, n, (struct slice){0});
+}
+
+/* "unknown directive ...", or the parameter that asks for it. */
+static struct slice what(struct conf *conf, const struct conf_absent *a)
+{
+    if (a->parameter.data)
+        return arena_printf(&conf->arena, "parameter \"%.*s\" of \"%.*s\"", SLICE_ARGS(a->parameter),
+                            SLICE_ARGS(a->first->name));
+    return arena_printf(&conf->arena, "unknown directive \"%.*s\"", SLICE_ARGS(a->first->name));
+}
+
+/* How many lines there are, before the place of the first one. */
+static struct slice how_many(struct conf *conf, const struct conf_absent *a)
+{
+    bool family = a->mark && strchr(a->mark->name, '*');
+    if (a->lines == 1)
+        return SLICE("");
+    return arena_printf(&conf->arena, "; %d lines%s%s%s, the first one", a->lines, family ? " (" : "",
+                        family ? a->mark->name : "", family ? ")" : "");
+}
+
+void conf_tell_absent(struct conf *conf)
+{
+    for (const struct conf_absent *a = conf->absent; a; a = a->next) {
+        struct slice text = slice_of(a->mark ? a->mark->text : "");
+        text.len -= text.len && text.data[text.len - 1] == '.'; /* a sentence as a part of another one */
+        const char *why = !a->mark ? "remove it, or see docs/directives.md for what there is"
+                          : a->mark->kind == CONF_FOREIGN ? "nginx has it from a third party's module: "
+                                                          : "nginx's is not supported: ";
+        conf_error(&conf->errors, a->first, "%.*s; %s%.*s%.*s", SLICE_ARGS(what(conf, a)), why,
+                   SLICE_ARGS(text), SLICE_ARGS(how_many(conf, a)));
+    }
+}

@@ -1,0 +1,19 @@
+/*
+ * conf/unknown.h - directives that are not there, told feature by feature.
+ */
+#ifndef WEIR_CONF_UNKNOWN_H
+#define WEIR_CONF_UNKNOWN_H
+
+#include "conf/directive.h"
+
+/* A statement whose directive is in no table: an error now if it looks like a slip, else counted. */
+void conf_unknown(struct conf_walk *walk, const struct conf_node *node);
+
+/* Counts a statement of which a parameter asks for an absent feature of nginx, which the directive `name` stands for. */
+void conf_count_absent(struct conf *conf, const char *name, const struct conf_node *node,
+                       struct slice parameter);
+
+/* Adds an error for each feature that was counted. */
+void conf_tell_absent(struct conf *conf);
+
+#endif

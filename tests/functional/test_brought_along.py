@@ -1,0 +1,95 @@
+"""Configurations that come from nginx: what is accepted without effect, and how the check tells what is not there."""
+
+import re
+
+import pytest
+from proxylib import answer, backend  # noqa: F401
+from weirlib import config
+
+
+def told(weir, conf):
+    """The errors of -t, each as (sentence, line)."""
+    result = weir.run("-t", conf=conf)
+    assert result.returncode == 1
+    return [(m[1], int(m[2])) for m in re.finditer(r"\[emerg\] (.*) in \S+:(\d+)$", result.stderr, re.M)]
+
+
+# ---- accepted ---------------------------------------------------------------------------------------------
+
+ACCEPTED = {"http": "fastcgi_temp_path {tmp}/f 1 2; uwsgi_temp_path {tmp}/u; scgi_temp_path {tmp}/s 1; proxy_cache_bypass $http_upgrade; proxy_no_cache $http_a $arg_b;"}
+
+
+def test_without_effect(weir, backend):  # noqa: F811
+    """Bypasses of a cache that is not there, and folders of protocols that are not spoken, change nothing."""
+    up = backend(answer(b"ok")).address
+    weir.start(config(f"location / {{ proxy_cache_bypass $http_upgrade $cookie_a; proxy_no_cache 1; fastcgi_temp_path f; proxy_pass http://{up}; }}",
+                      http=ACCEPTED["http"], server="proxy_no_cache $arg_x; uwsgi_temp_path u 1 2 3; scgi_temp_path s;"))
+    assert weir.get("/?b=1").text == "ok" and "warn" not in weir.error_log
+    assert not any((weir.tmp / name).exists() for name in "fus")
+
+
+@pytest.mark.parametrize("statement", ["proxy_no_cache;", "proxy_cache_bypass;", "fastcgi_temp_path;", "scgi_temp_path a 1 2 3 4;"])
+def test_shapes_are_checked(weir, statement):
+    """Their places and arguments are still nginx's."""
+    assert "invalid number of arguments" in told(weir, config(f"location / {{ {statement} }}"))[0][0]
+    assert "not allowed here" in told(weir, config(main="proxy_no_cache 1;"))[0][0]
+
+
+# ---- absent -----------------------------------------------------------------------------------------------
+
+def test_a_feature_is_told_once(weir):
+    """With the number of its lines, and the place of the first one."""
+    weir.write("".join(f"fastcgi_param P{i} v;\n" for i in range(30)), "conf/fastcgi_params")
+    php = "".join(f"location ~ ^/{i} {{ fastcgi_pass unix:/run/{i}.sock;\ninclude fastcgi_params; }}\n" for i in range(4))
+    errors = told(weir, config("# start\n" + php + "location /m { mirror /x; retrun 200; }", server="ssl_certificate a;\nssl_certificate_key b;"))
+    found = {text.split('"')[1]: (text, line) for text, line in errors}
+    assert len(errors) == len(found) == 4, errors
+    text, line = found["fastcgi_pass"]
+    assert "no FastCGI" in text and "124 lines (fastcgi_*)" in text and "fastcgi_pass" in weir.conf.read_text().splitlines()[line - 1]
+    text, line = found["ssl_certificate"]
+    assert "no TLS" in text and "2 lines (ssl_*)" in text and "ssl_certificate a" in weir.conf.read_text().splitlines()[line - 1]
+    assert "lines" not in found["mirror"][0] and "did you mean" in found["retrun"][0]
+
+
+def test_parameters_of_listen(weir):
+    """listen ... ssl and http2 are features like others, however many servers have them."""
+    servers = "".join(f"server {{ listen 127.0.0.1:1{i} ssl http2; ssl_certificate c{i}; }}\n" for i in range(5))
+    errors = [text for text, _ in told(weir, config(http=servers))]
+    assert len(errors) == 2 and "10 lines (ssl_*)" in errors[0] and "5 lines (http2*)" in errors[1]
+    assert 'parameter "ssl" of "listen"' in errors[0] and 'parameter "http2" of "listen"' in errors[1]
+
+
+# ---- of third parties -------------------------------------------------------------------------------------
+
+FOREIGN = {
+    "brotli on;": ("ngx_brotli", "gzip"), "more_set_headers 'X: y';": ("headers-more", "add_header"), "more_clear_headers Server;": ("headers-more", "proxy_hide_header"),
+    "lua_package_path x;": ("lua", "handler"), "access_by_lua_file x;": ("lua", "handler"), "rewrite_by_lua 'return';": ("lua", "handler"),
+    "vhost_traffic_status_zone;": ("vhost_traffic_status", "status"), "upload_progress proxied 1m;": ("upload_progress", ""),
+    "echo hello;": ("echo", "return"), "geoip2 x { }": ("geoip2", "geo"), "fancyindex on;": ("fancyindex", "autoindex"), "subs_filter a b;": ("substitutions", "sub_filter"),
+}
+
+
+def test_modules_of_third_parties(weir):
+    """Each is named as what it is, with what to use instead."""
+    for statement, (module, instead) in FOREIGN.items():
+        (text, _), = told(weir, config(f"location / {{ {statement} }}"))
+        assert "third party's module" in text and module in text and instead in text, text
+    (text, _), = told(weir, config() + "rtmp { server { listen 1935; application live { live on; } } }\n")
+    assert "nginx-rtmp" in text and "third party's module" in text
+
+
+def test_blocks_of_lua(weir):
+    """What stands in them is passed over, so that all else is told."""
+    lua = '''location / { content_by_lua_block {
+                local t = { a = "}", b = '{' } -- a comment with }
+                if t.a then ngx.say("x; y") end
+             } }
+             location /b { proxy_cache z; }
+             init_by_lua_block { x = {} }
+             '''
+    errors = told(weir, config(lua))
+    assert sorted(text.split('"')[1] for text, _ in errors) == ["content_by_lua_block", "proxy_cache"]
+    assert "2 lines" in next(text for text, _ in errors if "lua" in text)
+    line = next(line for text, line in errors if "proxy_cache" in text)
+    assert "proxy_cache z" in weir.conf.read_text().splitlines()[line - 1]
+    assert any("expecting" in text for text, _ in told(weir, config("location / { content_by_lua_block { x = {")))
