@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/title.h"
 #include "base/version.h"
 #include "conf/conf.h"
 #include "master/master.h"
@@ -29,8 +30,8 @@ static void print_help(void)
 {
     fputs("weir " WEIR_VERSION ": HTTP server and reverse proxy for handlers that block\n"
           "Usage: weir [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n\n"
-          "  -?,-h         : this help\n"
-          "  -v            : show version and exit\n"
+          "  -?,-h,--help  : this help\n"
+          "  -v,--version  : show version and exit\n"
           "  -V            : show version and build options, then exit\n"
           "  -t            : test configuration and exit\n"
           "  -T            : test configuration, dump it and exit\n"
@@ -59,6 +60,10 @@ static void print_version(bool details)
 static bool read_arguments(int argc, char **argv, struct arguments *a)
 {
     int option;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return a->help = true;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return a->version = true;
     opterr = 0;
     while ((option = getopt(argc, argv, ":?hvVtTqs:p:e:c:g:")) != -1) {
         switch (option) {
@@ -147,8 +152,6 @@ static int test(struct conf *conf, const struct arguments *a, const char *file, 
 {
     bool syntax_ok = conf->errors.count == 0;
     bool ok = syntax_ok && master_test(conf);
-    for (const struct conf_error *e = conf->warnings.first; e && !a->quiet; e = e->next)
-        log_warn("%.*s", SLICE_ARGS(e->message));
     print_errors(conf, a, prefix);
     if (ok && !a->quiet)
         fprintf(
@@ -166,6 +169,8 @@ static int test(struct conf *conf, const struct arguments *a, const char *file, 
 static int send_signal(struct conf *conf, const char *name)
 {
     const char *wrong = master_send_signal(conf, name);
+    for (const struct conf_error *e = conf->errors.first; e; e = e->next)
+        log_emerg("%.*s", SLICE_ARGS(e->message));
     if (wrong)
         fprintf(stderr, "weir: [error] %s\n", wrong);
     int code = wrong ? 1 : 0; /* `wrong` goes with the conf */
@@ -177,6 +182,7 @@ int main(int argc, char **argv)
 {
     struct arguments a = {0};
     char prefix[PATH_MAX], file[PATH_MAX];
+    argv = title_init(argc, argv);
     if (!read_arguments(argc, argv, &a))
         return 1;
     if (a.help || a.version) {

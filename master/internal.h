@@ -62,6 +62,8 @@ struct master {
     bool live_reload_failed;
     pid_t upgraded_pid; /* the new binary's master, or 0 */
     bool handed_over;   /* sockets and pid file belong to the new binary */
+    int upgraded_fd;    /* the new binary says here that it serves; -1: it has, or there is none */
+    bool is_main;       /* of the service manager's two masters the one that it watches */
     uid_t uid;
     gid_t gid;
     char binary[PATH_MAX];
@@ -171,9 +173,15 @@ void process_daemon_ready(void);
 void upgrade_begin(struct master *m);
 void upgrade_ended(struct master *m, int status);
 
+/* Looks whether the new binary serves: then it is the service's main process. */
+void upgrade_continue(struct master *m);
+
+/* In the new binary, once it serves. False when there is no older one that waits for it. */
+bool upgrade_tell_older(void);
+
 /* --- master/notify.c --- */
 
-/* Tells the service manager (sd_notify's protocol), if there is one. */
+/* Tells the service manager (sd_notify's protocol), if there is one. Lines are assignments; a text of ours must not have one. */
 void notify_state(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t notify_watchdog_ms(void);
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "master/internal.h"
 
 #include <errno.h>
@@ -21,20 +22,33 @@
 static const struct {
     int number;
     const char *command; /* of -s, or NULL */
+    const char *name, *meaning;
 } signals[] = {
-    {SIGTERM, "stop"}, {SIGINT, NULL},   {SIGQUIT, "quit"}, {SIGHUP, "reload"}, {SIGUSR1, "reopen"},
-    {SIGUSR2, NULL},   {SIGWINCH, NULL}, {SIGTTIN, NULL},   {SIGTTOU, NULL},    {SIGCHLD, NULL},
+    {SIGTERM, "stop", "SIGTERM", "exiting"},
+    {SIGINT, NULL, "SIGINT", "exiting"},
+    {SIGQUIT, "quit", "SIGQUIT", "shutting down"},
+    {SIGHUP, "reload", "SIGHUP", "reconfiguring"},
+    {SIGUSR1, "reopen", "SIGUSR1", "reopening logs"},
+    {SIGUSR2, NULL, "SIGUSR2", "changing binary"},
+    {SIGWINCH, NULL, "SIGWINCH", "stop accepting connections"},
+    {SIGTTIN, NULL, "SIGTTIN", "one worker more"},
+    {SIGTTOU, NULL, "SIGTTOU", "one worker fewer"},
+    {SIGCHLD, NULL, NULL, NULL},
 };
 
 enum { SIGNALS = sizeof signals / sizeof signals[0] };
 
-static volatile sig_atomic_t came[SIGNALS];
+static volatile sig_atomic_t came[SIGNALS], sender[SIGNALS]; /* sender: the pid, 0 where nobody sent it */
 
-static void on_signal(int number)
+static void on_signal(int number, siginfo_t *info, void *context)
 {
-    for (int i = 0; i < SIGNALS; i++)
-        if (signals[i].number == number)
-            came[i] = 1;
+    (void)context;
+    for (int i = 0; i < SIGNALS; i++) {
+        if (signals[i].number != number)
+            continue;
+        sender[i] = info->si_code == SI_USER || info->si_code == SI_QUEUE ? info->si_pid : 0;
+        came[i] = 1;
+    }
 }
 
 bool master_knows_signal(const char *name)
@@ -45,11 +59,26 @@ bool master_knows_signal(const char *name)
     return false;
 }
 
+/* "signal 15 (SIGTERM) received from 4711 (bash), exiting", as nginx has it; the name where the sender still lives. */
+static void log_signal(int i)
+{
+    char path[64], from[96] = "";
+    struct buf name = {0};
+    int pid = sender[i], n = pid ? snprintf(from, sizeof from, " from %d", pid) : 0;
+    snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    if (pid && fd_read_file(path, 64, &name) == 0 && buf_len(&name) > 1)
+        snprintf(from + n, sizeof from - (size_t)n, " (%.*s)", (int)buf_len(&name) - 1, name.data);
+    buf_free(&name);
+    log_notice("signal %d (%s) received%s, %s", signals[i].number, signals[i].name, from, signals[i].meaning);
+}
+
 static bool take(int number)
 {
     for (int i = 0; i < SIGNALS; i++) {
         if (signals[i].number == number && came[i]) {
             came[i] = 0;
+            if (signals[i].name)
+                log_signal(i);
             return true;
         }
     }
@@ -61,7 +90,7 @@ static void catch_signals(sigset_t *while_waiting)
     sigset_t blocked;
     sigemptyset(&blocked);
     for (int i = 0; i < SIGNALS; i++) {
-        struct sigaction action = {.sa_handler = on_signal};
+        struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
         sigaction(signals[i].number, &action, NULL);
         sigaddset(&blocked, signals[i].number);
     }
@@ -73,6 +102,9 @@ static void catch_signals(sigset_t *while_waiting)
 
 const char *master_send_signal(struct conf *conf, const char *name)
 {
+    if (strcmp(name, "reload") == 0 &&
+        !master_test(conf)) /* the running master would say so in its log alone */
+        return "the configuration is wrong; nothing has been reloaded";
     struct buf text = {0};
     unsigned long long pid;
     int number = 0;
@@ -124,8 +156,13 @@ bool master_test(struct conf *conf)
 
 static void begin_stop(struct master *m, int signal)
 {
-    if (!m->stopping)
-        notify_state("STOPPING=1");
+    if (!m->stopping && m->is_main) { /* after a hand-over the service goes on */
+        if (sockets_older_master())
+            notify_state("MAINPID=%d\nSTATUS=the old binary, %d, serves on", (int)sockets_older_master(),
+                         (int)sockets_older_master());
+        else
+            notify_state("STOPPING=1\nSTATUS=finishing");
+    }
     m->stopping = true;
     workers_signal(m, signal, 0);
     sockets_close(m->site);
@@ -169,7 +206,7 @@ static void obey(struct master *m)
 /* While no worker turns the service manager is to restart us; a single one that stands still is replaced by ourselves. */
 static void feed_watchdog(struct master *m, uint64_t now_ms)
 {
-    if (!m->watchdog_every_ms || now_ms < m->next_watchdog_ms)
+    if (!m->watchdog_every_ms || !m->announced || !m->is_main || now_ms < m->next_watchdog_ms)
         return;
     m->next_watchdog_ms = now_ms + m->watchdog_every_ms;
     if (stalled_not_all(m, now_ms))
@@ -181,7 +218,11 @@ static void announce(struct master *m)
     if (m->announced || !workers_all_ready(m, m->generation))
         return;
     m->announced = true;
-    notify_state("READY=1\nMAINPID=%d", (int)getpid());
+    if (upgrade_tell_older()) /* that one names us, as we would not be believed; nor would our first food before that */
+        m->next_watchdog_ms = clock_mono_ms() + m->watchdog_every_ms;
+    else
+        notify_state("READY=1\nMAINPID=%d\nSTATUS=serving, configuration %llu", (int)getpid(),
+                     (unsigned long long)m->generation);
 }
 
 static int next_timeout_ms(const struct master *m, uint64_t now_ms)
@@ -209,13 +250,15 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
 
 static void wait_for_something(struct master *m, const sigset_t *while_waiting)
 {
-    struct pollfd fds[SHM_SLOTS];
+    struct pollfd fds[SHM_SLOTS + 1];
     nfds_t count = 0;
     int timeout_ms = next_timeout_ms(m, clock_mono_ms());
     struct timespec timeout = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
     for (int i = 0; i < SHM_SLOTS; i++)
         if (m->children[i].channel >= 0 && m->children[i].state != CHILD_RETIRING)
             fds[count++] = (struct pollfd){.fd = m->children[i].channel, .events = POLLIN};
+    if (m->upgraded_fd >= 0)
+        fds[count++] = (struct pollfd){.fd = m->upgraded_fd, .events = POLLIN};
     if (ppoll(fds, count, &timeout, while_waiting) < 0 && errno != EINTR)
         log_errno(LOG_LEVEL_ALERT, errno, "ppoll() failed");
 }
@@ -225,6 +268,7 @@ static void loop(struct master *m, const sigset_t *while_waiting)
     while (!m->stopping || workers_alive(m) > 0) {
         wait_for_something(m, while_waiting);
         workers_read_channels(m);
+        upgrade_continue(m);
         obey(m);
         uint64_t now_ms = clock_mono_ms();
         workers_do_timers(m, now_ms);
@@ -319,8 +363,12 @@ int master_run(const struct master_options *options, struct conf *conf)
     static struct master master;
     struct master *m = &master;
     sigset_t while_waiting;
-    *m = (struct master){
-        .options = options, .conf = conf, .generation = 1, .target = (int)conf->worker_processes};
+    *m = (struct master){.options = options,
+                         .conf = conf,
+                         .generation = 1,
+                         .target = (int)conf->worker_processes,
+                         .upgraded_fd = -1,
+                         .is_main = true};
     for (int i = 0; i < SHM_SLOTS; i++)
         m->children[i].channel = -1;
     find_binary(m);
@@ -339,6 +387,7 @@ int master_run(const struct master_options *options, struct conf *conf)
     if (!conf->master_process)
         return run_single(m);
     prctl(PR_SET_NAME, "weir: master");
+    title_set("weir: master process %s", title_command());
     catch_signals(&while_waiting);
     m->watchdog_every_ms = notify_watchdog_ms();
     log_notice("weir started");

@@ -20,7 +20,8 @@
 
 enum { READY_WITHIN_MS = 30000, ANSWER_WITHIN_MS = 10000 };
 
-static void finish(struct master *m, bool ok, int kind)
+/* wrong: what a failed one failed by, or NULL: then the log says it. */
+static void finish(struct master *m, bool ok, int kind, const struct conf_error *wrong)
 {
     struct shm_reload *r = &m->shm->head->reload;
     r->last_ok = ok;
@@ -33,17 +34,23 @@ static void finish(struct master *m, bool ok, int kind)
         counter_add(&r->failed, 1);
         log_error("reload failed; the configuration in force stays as it was");
     }
-    notify_state("READY=1");
+    const struct conf_error *e = ok ? NULL : wrong;
+    if (ok)
+        notify_state("READY=1\nSTATUS=serving, configuration %llu", (unsigned long long)m->generation);
+    else
+        notify_state("READY=1\nSTATUS=the last reload failed; configuration %llu stays%s%.*s",
+                     (unsigned long long)m->generation, e ? ": " : "", e ? (int)e->message.len : 0,
+                     e ? e->message.data : "");
 }
 
 static void refuse(struct master *m, struct conf *conf, struct site *site)
 {
     for (const struct conf_error *e = conf ? conf->errors.first : NULL; e; e = e->next)
         log_emerg("%.*s", SLICE_ARGS(e->message));
+    finish(m, false, SHM_RELOAD_NONE, conf ? conf->errors.first : NULL);
     if (site)
         site_free(site);
     conf_free(conf);
-    finish(m, false, SHM_RELOAD_NONE);
 }
 
 /* --- in place --- */
@@ -122,7 +129,7 @@ static void continue_in_place(struct master *m, uint64_t now_ms)
         m->children[i].generation = m->generation;
         counter_set(&m->shm->slots[i].generation, m->generation);
     }
-    finish(m, !late && !m->live_reload_failed, SHM_RELOAD_IN_PLACE);
+    finish(m, !late && !m->live_reload_failed, SHM_RELOAD_IN_PLACE, NULL);
 }
 
 /* --- by new workers --- */
@@ -199,7 +206,7 @@ static void commit_new(struct master *m)
     move_pid(m);
     site_free(old_site);
     conf_free(old_conf);
-    finish(m, true, SHM_RELOAD_RESPAWN);
+    finish(m, true, SHM_RELOAD_RESPAWN, NULL);
 }
 
 static void continue_respawn(struct master *m, uint64_t now_ms)

@@ -3,6 +3,9 @@
  *
  * The new master gets the listening sockets' numbers in WEIR_FDS and starts its own workers; the pid file of this one
  * becomes .oldbin. The operator then ends this master with QUIT, or the new one, which brings the name back.
+ *
+ * A service manager watches one main process and believes it alone (systemd, NotifyAccess=main). So whoever is main names the
+ * other: this one, when the new one serves (which it says through the pipe in WEIR_READY_FD), and the new one, when it ends first.
  */
 #include "master/internal.h"
 
@@ -10,6 +13,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +25,14 @@ static bool old_pid_path(const struct master *m, char path[PATH_MAX])
     return snprintf(path, PATH_MAX, "%s.oldbin", m->pid_path) < PATH_MAX;
 }
 
-static _Noreturn void run_new_binary(struct master *m)
+static void set_number(const char *name, long number)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%ld", number);
+    setenv(name, text, 1);
+}
+
+static _Noreturn void run_new_binary(struct master *m, int ready_fd)
 {
     struct buf fds = {0};
     sigset_t none;
@@ -33,11 +44,23 @@ static _Noreturn void run_new_binary(struct master *m)
     }
     buf_append(&fds, "", 1);
     setenv("WEIR_FDS", fds.data, 1);
+    fd_set_cloexec(ready_fd, false);
+    set_number("WEIR_READY_FD", ready_fd);
+    if (getenv("WATCHDOG_PID")) /* it is for the new one from now on */
+        set_number("WATCHDOG_PID", (long)getpid());
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execv(m->binary, m->options->argv);
     log_errno(LOG_LEVEL_ALERT, errno, "execve() of \"%s\" failed", m->binary);
     _exit(1);
+}
+
+static void close_ends(int a, int b)
+{
+    if (a >= 0)
+        close(a);
+    if (b >= 0)
+        close(b);
 }
 
 void upgrade_begin(struct master *m)
@@ -58,14 +81,18 @@ void upgrade_begin(struct master *m)
         return;
     }
     log_notice("changing binary");
-    pid_t pid = fork();
+    int ends[2] = {-1, -1};
+    pid_t pid = pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0 ? fork() : -1;
     if (pid == 0)
-        run_new_binary(m);
+        run_new_binary(m, ends[1]);
     if (pid < 0) {
         log_errno(LOG_LEVEL_ALERT, errno, "fork() failed; not upgrading");
         rename(path, m->pid_path);
+        close_ends(ends[0], ends[1]);
         return;
     }
+    close(ends[1]);
+    m->upgraded_fd = ends[0];
     m->upgraded_pid = pid;
     m->handed_over = true;
     log_notice("start new binary process %d", (int)pid);
@@ -77,8 +104,51 @@ void upgrade_ended(struct master *m, int status)
     bool told_to = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     log_write(told_to ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "the new binary, %d, has ended; serving on",
               (int)m->upgraded_pid);
+    close_ends(m->upgraded_fd, -1);
+    m->upgraded_fd = -1;
     m->upgraded_pid = 0;
     m->handed_over = false;
+    m->is_main = true; /* it has said so before it ended */
+    m->next_watchdog_ms = 0;
     if (!old_pid_path(m, path) || rename(path, m->pid_path) < 0)
         log_errno(LOG_LEVEL_ALERT, errno, "cannot rename the pid file back");
+}
+
+/* The older binary has ended, as it was to: its last STATUS does not hold any more. */
+static void forget_older(struct master *m)
+{
+    static bool forgotten;
+    if (forgotten || !m->announced || !sockets_from_older_binary() || sockets_older_master())
+        return;
+    forgotten = true;
+    notify_state("STATUS=serving, configuration %llu", (unsigned long long)m->generation);
+}
+
+void upgrade_continue(struct master *m)
+{
+    char byte;
+    forget_older(m);
+    ssize_t n = m->upgraded_fd >= 0 ? read(m->upgraded_fd, &byte, 1) : -1;
+    if (n < 0)
+        return;
+    close(m->upgraded_fd); /* at its end without a byte: SIGCHLD says more */
+    m->upgraded_fd = -1;
+    if (n == 0)
+        return;
+    log_notice("the new binary, %d, serves", (int)m->upgraded_pid);
+    notify_state("MAINPID=%d\nWATCHDOG=1\nSTATUS=a new binary serves, %d; the old one, %d, waits for QUIT",
+                 (int)m->upgraded_pid, (int)m->upgraded_pid, (int)getpid());
+    m->is_main = false;
+}
+
+bool upgrade_tell_older(void)
+{
+    unsigned long long fd;
+    const char *text = getenv("WEIR_READY_FD");
+    if (!text || !slice_to_u64(slice_of(text), INT32_MAX, &fd))
+        return false;
+    unsetenv("WEIR_READY_FD");
+    bool told = write((int)fd, "", 1) == 1;
+    close((int)fd);
+    return told;
 }

@@ -315,10 +315,11 @@ static int longest_waiting(const struct worker *w, const struct shm_group *g)
     return slot;
 }
 
-void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
+bool balance_done(struct worker *w, struct upstream *u, struct peer *peer,
                   const struct upstream_outcome *outcome)
 {
     struct shm_peer *s = peer->shared;
+    bool disabled = false;
     int slot = w->options->slot;
     peer_lock(w->shm, u->group);
     s->held[slot]--;
@@ -329,6 +330,7 @@ void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
         s->fails++;
         s->failures++;
         s->failed_ms = s->checked_ms = w->now_ms;
+        disabled = s->rules.max_fails && s->fails >= s->rules.max_fails;
     } else if (outcome->result == UPSTREAM_SERVED) {
         note_success(s, w->now_ms);
         hist_add(&s->response, outcome->response_us);
@@ -339,6 +341,7 @@ void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
     peer_unlock(u->group);
     if (wake >= 0)
         permit_poke(&w->permits, wake);
+    return disabled;
 }
 
 void balance_wait(struct worker *w, struct upstream *u, uint64_t oldest_us)

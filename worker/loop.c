@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/title.h"
 #include "base/version.h"
 #include "shm/lock.h"
 #include "shm/reclaim.h"
@@ -192,6 +193,8 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
 static void begin_drain(struct worker *w)
 {
     log_notice("gracefully shutting down");
+    if (w->options->channel >= 0)
+        title_set("weir: worker process is shutting down");
     w->draining = true;
     w->slot->state = SHM_STOPPING;
     accept_close(w);
@@ -237,6 +240,8 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     struct worker *w = signal->data;
     (void)events;
     take_time(w);
+    if (w->options->channel < 0) /* there is no master that would say it */
+        log_notice("signal %d received", signal->signum);
     switch (signal->signum) {
     case SIGQUIT:
         start_drain(w);
@@ -410,8 +415,10 @@ int worker_run(const struct worker_options *options)
 {
     static struct worker worker;
     struct worker *w = &worker;
-    if (options->channel >= 0)
+    if (options->channel >= 0) {
         prctl(PR_SET_NAME, "weir: worker");
+        title_set("weir: worker process");
+    }
     if (!open_worker(w, options))
         return 2;
     last_words_prepare(w);

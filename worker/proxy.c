@@ -36,13 +36,18 @@ void proxy_log(struct proxy *p, const char *what)
     http_log(p->c->ex, LOG_LEVEL_ERROR, "%s", what);
 }
 
+static const char *doing(const struct proxy *p)
+{
+    return p->state <= PROXY_CONNECT ? "connecting to"
+           : p->state == PROXY_SEND  ? "sending request to"
+           : p->state == PROXY_HEAD  ? "reading response header from"
+                                     : "reading";
+}
+
 void proxy_log_errno(struct proxy *p, const char *call, int error)
 {
     http_log(p->c->ex, LOG_LEVEL_ERROR, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
-             p->state <= PROXY_CONNECT ? "connecting to"
-             : p->state == PROXY_SEND  ? "sending request to"
-             : p->state == PROXY_HEAD  ? "reading response header from"
-                                       : "reading");
+             doing(p));
 }
 
 /* For the error log: the URI as the request line has it. */
@@ -95,7 +100,9 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
     p->uc = NULL;
     if (p->peer) {
         struct upstream_outcome outcome = {result, status, p->try ? p->try->response_us : 0};
-        balance_done(proxy_worker(p), p->u, p->peer, &outcome);
+        if (balance_done(proxy_worker(p), p->u, p->peer, &outcome))
+            http_log(p->c->ex, LOG_LEVEL_WARN, "upstream server temporarily disabled while %s upstream",
+                     doing(p));
         peer_release(p->peer);
     }
     p->peer = NULL;
@@ -219,9 +226,12 @@ static enum upstream_choice choose(struct proxy *p)
 static void give_up(struct proxy *p, enum upstream_choice choice)
 {
     if (p->tries == 0) {
+        bool named = begin_try(p, p->u->name); /* as nginx shows it, in the line too */
+        if (named)
+            name_upstream(p);
         proxy_log(p, choice == UPSTREAM_BUSY ? "upstream has no server with a free connection"
                                              : "no live upstreams while connecting to upstream");
-        if (begin_try(p, p->u->name)) /* as nginx shows it */
+        if (named)
             proxy_end_try(p, UPSTREAM_NOT_ASKED, 502, false);
     }
     proxy_fail(p, p->status ? p->status : 502);

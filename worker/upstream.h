@@ -92,7 +92,8 @@ struct upstream_outcome {
     uint64_t response_us;
 };
 
-void balance_done(struct worker *w, struct upstream *u, struct peer *peer,
+/* True when the server has failed so often that it gets no requests for a while. */
+bool balance_done(struct worker *w, struct upstream *u, struct peer *peer,
                   const struct upstream_outcome *outcome);
 
 /* Room that is of no use here is another worker's turn. */

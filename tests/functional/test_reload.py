@@ -238,7 +238,7 @@ def test_old_workers_never_outlive_the_timeout(weir):
     old = weir.wait_workers(1)
     clients = stuck(weir, 2)
     half = weir.connect()
-    half.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+    half.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Len")
     weir.reload(config(SLEEP + "location / { return 200 new; }", main="worker_shutdown_timeout 1s;"))
     wait_until(lambda: weir.get("/").text == "new", 3, "the new workers")
     weir.wait_dead(old, 2)

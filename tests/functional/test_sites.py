@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 
+import pytest
 from proxylib import answer, backend  # noqa: F401 - a fixture
 from weirlib import IS_ROOT, ROOT, limit, wait_until
 

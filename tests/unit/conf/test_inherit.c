@@ -13,7 +13,7 @@ static void core_defaults(void)
     CHECK_SLICE(conf->pid_path, "/srv/logs/weir.pid");
     CHECK_NUMBER(conf->worker_processes, 1);
     CHECK_NUMBER(conf->rlimit_nofile, CONF_UNSET);
-    CHECK_NUMBER(conf->shutdown_timeout_ms, 30000);
+    CHECK_NUMBER(conf->shutdown_timeout_ms, 0);
     CHECK_NUMBER(conf->worker_connections, 512);
     CHECK_NUMBER(conf->multi_accept, 0);
     CHECK_SLICE(conf->error_logs->path, "/srv/logs/error.log");
