@@ -143,6 +143,7 @@ void conf_set_proxy_pass(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_upstream_server(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_balance(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_queue(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_sticky(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_health_check(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_keyed_zone(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit_conn(struct conf_walk *walk, const struct conf_node *node);

@@ -218,10 +218,44 @@ static bool count_absent_parameter(struct conf_walk *w, const struct conf_node *
     return false;
 }
 
+/* "ADDRESS:FIRST-LAST", or FIRST-LAST alone. Returns 1 for a range, 0 for none, -1 for one that is wrong. */
+static int cut_range(struct slice text, struct slice *before, int64_t *first, int64_t *last)
+{
+    const char *colon = text.len ? memrchr(text.data, ':', text.len) : NULL;
+    size_t at = colon ? (size_t)(colon - text.data) + 1 : 0;
+    struct slice ports = slice_from(text, at);
+    const char *dash = ports.len ? memchr(ports.data, '-', ports.len) : NULL;
+    if (!dash || ports.data[0] < '0' || ports.data[0] > '9' || slice_starts(text, SLICE("unix:")))
+        return 0;
+    size_t n = (size_t)(dash - ports.data);
+    *before = (struct slice){text.data, at};
+    return conf_parse_whole((struct slice){ports.data, n}, 1, 65535, first) &&
+                   conf_parse_whole(slice_from(ports, n + 1), 1, 65535, last) && *first <= *last
+               ? 1
+               : -1;
+}
+
+static void add_listen(struct conf_walk *w, const struct conf_node *n, struct slice address);
+
 void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
 {
+    struct slice before;
+    int64_t first, last;
+    int range = cut_range(n->args[0], &before, &first, &last);
+    if (range < 0)
+        conf_error(&w->conf->errors, n,
+                   "invalid port range in \"%.*s\" of the \"listen\" directive; write FIRST-LAST",
+                   SLICE_ARGS(n->args[0]));
+    if (range == 0)
+        add_listen(w, n, n->args[0]);
+    for (int64_t port = first; range > 0 && port <= last; port++)
+        add_listen(w, n, arena_printf(&w->conf->arena, "%.*s%lld", SLICE_ARGS(before), (long long)port));
+}
+
+static void add_listen(struct conf_walk *w, const struct conf_node *n, struct slice address)
+{
     struct conf_listen *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l)), **tail = &w->server->listens;
-    *l = (struct conf_listen){.address = n->args[0], .backlog = 511, .ipv6only = true, .node = n};
+    *l = (struct conf_listen){.address = address, .backlog = 511, .ipv6only = true, .node = n};
     for (int i = 1; i < n->nargs; i++)
         if (!set_listen_parameter(l, n->args[i]) && !count_absent_parameter(w, n, n->args[i]))
             conf_error(

@@ -4,7 +4,7 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-enum { WEIGHT_MAX = 65535, CONNS_MAX = 1 << 24, QUEUE_MAX = 1 << 20 };
+enum { WEIGHT_MAX = 65535, CONNS_MAX = 1 << 24, QUEUE_MAX = 1 << 20, ROUTE_MAX = 32 };
 
 static bool set_server_parameter(struct conf_upstream_server *s, struct slice arg)
 {
@@ -12,6 +12,12 @@ static bool set_server_parameter(struct conf_upstream_server *s, struct slice ar
         return s->backup = true;
     if (slice_eq(arg, SLICE("down")))
         return s->down = true;
+    if (slice_eq(arg, SLICE("drain")))
+        return s->drain = true;
+    if (slice_starts(arg, SLICE("route="))) {
+        s->route = slice_from(arg, 6);
+        return s->route.len > 0 && s->route.len <= ROUTE_MAX;
+    }
     if (slice_eq(arg, SLICE("resolve")))
         return s->resolve = true; /* names always are; this one need not be known at the start */
     if (slice_starts(arg, SLICE("weight=")))
@@ -38,7 +44,7 @@ void conf_set_upstream_server(struct conf_walk *w, const struct conf_node *n)
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" of \"server\" in \"upstream\"; there are weight=N, max_fails=N, "
-                "fail_timeout=TIME, max_conns=N, slow_start=TIME, backup, down, resolve",
+                "fail_timeout=TIME, max_conns=N, slow_start=TIME, route=TEXT (at most 32 bytes), backup, down, drain, resolve",
                 SLICE_ARGS(n->args[i]));
     while (*tail)
         tail = &(*tail)->next;
@@ -57,6 +63,12 @@ void conf_set_balance(struct conf_walk *w, const struct conf_node *n)
     u->balance_node = n;
     if (slice_eq(n->name, SLICE("least_conn"))) {
         u->balance = CONF_BALANCE_LEAST_CONN;
+    } else if (slice_eq(n->name, SLICE("least_time"))) {
+        u->balance = CONF_BALANCE_LEAST_TIME;
+        u->by_last_byte = slice_eq(n->args[0], SLICE("last_byte"));
+        u->inflight = n->nargs == 2;
+        ok = (u->by_last_byte || slice_eq(n->args[0], SLICE("header"))) &&
+             (n->nargs == 1 || slice_eq(last, SLICE("inflight")));
     } else if (slice_eq(n->name, SLICE("ip_hash"))) {
         u->balance = CONF_BALANCE_IP_HASH;
     } else if (slice_eq(n->name, SLICE("hash"))) {
@@ -72,8 +84,15 @@ void conf_set_balance(struct conf_walk *w, const struct conf_node *n)
     if (!ok)
         conf_error(&w->conf->errors, n,
                    "invalid parameter \"%.*s\" of \"%.*s\"; write: hash KEY [consistent]; or "
-                   "random [two [least_conn]];",
+                   "random [two [least_conn]]; or least_time header|last_byte [inflight];",
                    SLICE_ARGS(last), SLICE_ARGS(n->name));
+}
+
+void conf_set_sticky(struct conf_walk *w, const struct conf_node *n)
+{
+    if (w->upstream->sticky)
+        conf_error(&w->conf->errors, n, "\"sticky\" directive is duplicate; remove one of them");
+    w->upstream->sticky = n;
 }
 
 void conf_set_queue(struct conf_walk *w, const struct conf_node *n)

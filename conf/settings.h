@@ -158,6 +158,8 @@ struct conf_types {
 };
 
 /* Statements of one directive on one level, in order. */
+enum conf_inherit { CONF_INHERIT_ON, CONF_INHERIT_OFF, CONF_INHERIT_MERGE };
+
 struct conf_lines {
     const struct conf_node *node;
     struct conf_lines *next;
@@ -169,7 +171,9 @@ struct conf_upstream_server {
     int64_t weight, max_fails, fail_timeout_ms;
     int64_t max_conns; /* 0: no bound */
     int64_t slow_start_ms;
+    struct slice route; /* for sticky; data NULL: none */
     bool backup, down;
+    bool drain;   /* only requests that are bound to it */
     bool resolve; /* may be unknown at the start */
     const struct conf_node *node;
     struct conf_upstream_server *next;
@@ -178,6 +182,7 @@ struct conf_upstream_server {
 enum conf_balance {
     CONF_BALANCE_ROUND_ROBIN,
     CONF_BALANCE_LEAST_CONN,
+    CONF_BALANCE_LEAST_TIME,
     CONF_BALANCE_IP_HASH,
     CONF_BALANCE_HASH,
     CONF_BALANCE_HASH_CONSISTENT,
@@ -204,7 +209,10 @@ struct conf_upstream {
     enum conf_balance balance;
     const struct conf_node *balance_node;
     struct slice hash_key; /* a text with variables */
-    int64_t keepalive;     /* idle connections that a worker keeps */
+    bool by_last_byte;     /* least_time: the whole answer's time, else that of its head */
+    bool inflight;         /* least_time: requests under way count with the time that they have taken */
+    const struct conf_node *sticky; /* NULL: none */
+    int64_t keepalive;              /* idle connections that a worker keeps */
     int64_t keepalive_requests, keepalive_time_ms, keepalive_timeout_ms;
     int64_t queue, queue_timeout_ms;  /* requests that may wait in a worker; 0: none */
     struct conf_health_check *health; /* NULL: none */
@@ -339,11 +347,11 @@ struct settings {
     int64_t proxy_request_buffering;
     int64_t proxy_next_upstream; /* enum conf_next_upstream */
     int64_t proxy_next_tries, proxy_next_timeout_ms;
-    int64_t proxy_limit_rate, proxy_socket_keepalive, proxy_ignore_client_abort;
+    int64_t proxy_socket_keepalive, proxy_ignore_client_abort;
     int64_t proxy_protocol; /* enum conf_proxy_protocol */
     int64_t proxy_request_ids;
     const struct conf_node *limit_rate;
-    int64_t limit_rate_after;
+    const struct conf_node *limit_rate_after, *proxy_limit_rate;
     struct conf_lines *access; /* allow, deny */
     const struct conf_node *auth_basic, *auth_basic_user_file, *auth_request;
     struct conf_lines *auth_request_sets;
@@ -369,7 +377,8 @@ struct settings {
     int64_t gzip_static; /* enum conf_gzip_static */
     struct conf_lines *gzip_types, *gzip_disable;
     int64_t rewrite_log;
-    struct conf_lines *maps, *geos, *splits, *add_headers, *add_trailers;
+    struct conf_lines *maps, *geos, *splits, *add_headers, *add_trailers, *early_hints;
+    int64_t add_header_inherit, add_trailer_inherit; /* enum conf_inherit */
     struct conf_lines *sub_filters, *sub_filter_types, *charset_types;
     int64_t sub_filter_once, sub_filter_last_modified, override_charset;
     const struct conf_node *charset, *source_charset;

@@ -56,8 +56,25 @@ static void inherit_lists(struct settings *s, const struct settings *parent)
         s->req_limits = parent->req_limits;
 }
 
+/* add_header_inherit: the lines of the level above have been taken over where there were none. */
+static void inherit_added(struct conf_lines **lines, struct conf_lines *above, int64_t how)
+{
+    struct conf_lines **tail = lines;
+    if (how == CONF_INHERIT_OFF && *lines == above)
+        *lines = NULL;
+    if (how != CONF_INHERIT_MERGE || *lines == above)
+        return;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = above;
+}
+
 void conf_inherit_custom(struct settings *s, const struct settings *parent, struct conf *conf)
 {
+    if (parent) {
+        inherit_added(&s->add_headers, parent->add_headers, s->add_header_inherit);
+        inherit_added(&s->add_trailers, parent->add_trailers, s->add_trailer_inherit);
+    }
     inherit_lists(s, parent);
     inherit_number(&s->limit_log_level, parent ? &parent->limit_log_level : NULL, LOG_LEVEL_ERROR);
     inherit_number(&s->limit_conn_log_level, parent ? &parent->limit_conn_log_level : NULL, LOG_LEVEL_ERROR);

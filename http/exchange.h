@@ -19,6 +19,7 @@ struct http_peer {
     struct slice remote_addr, remote_port, server_addr, server_port;
     unsigned char remote_binary[16];
     int remote_binary_len;
+    struct slice tlvs; /* of the PROXY protocol's header */
 };
 
 /* A server of an upstream that was asked: for $upstream_addr and its kin. Times count from start_us. */

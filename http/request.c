@@ -138,6 +138,26 @@ enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_h
     return HTTP_SCAN_MORE;
 }
 
+/* Between the brackets: an IPv6 address, or IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ) (RFC 3986 section 3.2.2). */
+static bool is_literal(struct slice s)
+{
+    size_t at = 0;
+    if (s.len && (s.data[0] | 0x20) == 'v') {
+        for (at = 1; at < s.len && hex_value(s.data[at]) >= 0;)
+            at++;
+        if (at == 1 || at + 1 >= s.len || s.data[at] != '.')
+            return false;
+        for (at++; at < s.len; at++)
+            if (!char_is(s.data[at], CHAR_NAME) && !strchr("._~!$&'()*+,;=:", s.data[at]))
+                return false;
+        return true;
+    }
+    for (; at < s.len; at++)
+        if (hex_value(s.data[at]) < 0 && s.data[at] != ':' && s.data[at] != '.')
+            return false;
+    return true;
+}
+
 /* Host = uri-host [ ":" port ] (RFC 9110 section 7.2). Keeps the name without the port. */
 static bool parse_host(struct http_request *req, struct slice value, struct http_error *error)
 {
@@ -147,9 +167,8 @@ static bool parse_host(struct http_request *req, struct slice value, struct http
         if (!close)
             return refuse(error, 400, "client sent invalid host");
         n = (size_t)(close - value.data) + 1;
-        for (size_t i = 1; i + 1 < n; i++)
-            if (hex_value(value.data[i]) < 0 && value.data[i] != ':' && value.data[i] != '.')
-                return refuse(error, 400, "client sent invalid host");
+        if (!is_literal((struct slice){value.data + 1, n - 2}))
+            return refuse(error, 400, "client sent invalid host");
     } else {
         while (n < value.len && value.data[n] != ':') {
             if (!char_is(value.data[n], CHAR_URI) || strchr("/\\?@\"<>,[]{}|^`()", value.data[n]) ||

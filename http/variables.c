@@ -39,7 +39,7 @@ GETTER(get_args)
 
 GETTER(get_arg)
 {
-    return http_find_arg(ex->req.args, rest);
+    return rest.len ? http_find_arg(ex->req.args, rest) : (struct slice){0};
 }
 
 GETTER(get_is_args)
@@ -79,7 +79,7 @@ GETTER(get_http)
 GETTER(get_cookie)
 {
     struct slice all = slice_trim(get_http(ex, SLICE("cookie")));
-    while (all.len > 0) {
+    while (all.len > 0 && rest.len > 0) {
         const char *semicolon = memchr(all.data, ';', all.len);
         struct slice pair = {all.data, semicolon ? (size_t)(semicolon - all.data) : all.len};
         if (pair.len > rest.len && strncasecmp(pair.data, rest.data, rest.len) == 0) {
@@ -358,6 +358,13 @@ GETTER(get_request_method)
     return ex->first_method.len ? ex->first_method : ex->req.method_name;
 }
 
+static bool body_file_is_asked_for; /* by a configuration of this process, or of the one that has made it */
+
+bool http_body_files_have_names(void)
+{
+    return body_file_is_asked_for;
+}
+
 static const struct http_variable variables[] = {
     {"args", false, get_args},
     {"proxy_add_x_forwarded_for", false, get_forwarded_for},
@@ -402,7 +409,7 @@ static const struct http_variable *find_in(const struct http_variable *table, st
             *rest = (struct slice){0};
             return v;
         }
-        if (v->prefix && name.len > known.len && strncasecmp(name.data, known.data, known.len) == 0) {
+        if (v->prefix && name.len >= known.len && strncasecmp(name.data, known.data, known.len) == 0) {
             by_prefix = v;
             *rest = slice_from(name, known.len);
         }
@@ -418,6 +425,7 @@ const struct http_variable *http_find_variable(struct slice name, struct slice *
         return &capture;
     }
     const struct http_variable *v = find_in(variables, name, rest);
+    body_file_is_asked_for |= v && v->get == get_request_body_file;
     if (!v)
         v = find_in(http_connection_variables, name, rest);
     return v ? v : find_in(http_upstream_variables, name, rest);

@@ -32,4 +32,7 @@ bool http_names_header(struct slice name, struct slice rest);
 /* The variable of that name, or NULL; *rest is what follows a prefix. */
 const struct http_variable *http_find_variable(struct slice name, struct slice *rest);
 
+/* Whether a configuration has asked for $request_body_file: then files of bodies have names. */
+bool http_body_files_have_names(void);
+
 #endif

@@ -6,6 +6,8 @@
  */
 #include "http/variables.h"
 
+#include "http/chars.h"
+
 #include <sys/random.h>
 
 #define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
@@ -255,12 +257,78 @@ GETTER(get_realip_port)
     return ex->direct_addr.data ? ex->direct_port : ex->peer(ex)->remote_port;
 }
 
+/* The value of the first extension of this type (the PROXY protocol's section 2.2.7); data NULL: there is none. */
+static struct slice find_tlv(struct slice tlvs, unsigned type)
+{
+    while (tlvs.len >= 3) {
+        const unsigned char *head = (const unsigned char *)tlvs.data;
+        size_t len = (size_t)head[1] << 8 | head[2];
+        if (len > tlvs.len - 3)
+            break; /* it does not end: nothing behind it can be read */
+        if (head[0] == type)
+            return (struct slice){tlvs.data + 3, len};
+        tlvs = slice_from(tlvs, 3 + len);
+    }
+    return (struct slice){0};
+}
+
+/* Those inside of PP2_TYPE_SSL, behind its own fixed part. */
+static struct slice ssl_tlvs(struct slice tlvs, uint32_t *verify)
+{
+    enum { TYPE_SSL = 0x20, FIXED = 5 };
+    struct slice ssl = find_tlv(tlvs, TYPE_SSL);
+    const unsigned char *bytes = (const unsigned char *)ssl.data;
+    if (ssl.len < FIXED)
+        return (struct slice){0};
+    *verify = (uint32_t)bytes[1] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 8 | bytes[4];
+    return slice_from(ssl, FIXED);
+}
+
+/* A number written 0xNN; -1: it is none. */
+static int hex_number(struct slice s)
+{
+    int high = s.len == 4 && s.data[0] == '0' && (s.data[1] | 0x20) == 'x' ? hex_value(s.data[2]) : -1;
+    int low = high >= 0 ? hex_value(s.data[3]) : -1;
+    return low >= 0 ? high * 16 + low : -1;
+}
+
+static int find_type(struct slice name, const char *const *names, const int *types, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_eq_nocase(name, slice_of(names[i])))
+            return types[i];
+    return hex_number(name);
+}
+
+/* tlv_alpn, tlv_0x01, tlv_ssl_cn, tlv_ssl_0x22 and their kin, as nginx names them */
+static struct slice proxy_tlv(struct http_exchange *ex, struct slice name, struct slice tlvs)
+{
+    static const char *const names[] = {"alpn", "authority", "unique_id", "ssl", "netns"};
+    static const int types[] = {0x01, 0x02, 0x05, 0x20, 0x30};
+    static const char *const ssl_names[] = {"version", "cn", "cipher", "sig_alg", "key_alg"};
+    static const int ssl_types[] = {0x21, 0x22, 0x23, 0x24, 0x25};
+    int type;
+    if (slice_starts(name, SLICE("ssl_"))) {
+        uint32_t verify;
+        struct slice inner = ssl_tlvs(tlvs, &verify);
+        name = slice_from(name, 4);
+        if (inner.data && slice_eq(name, SLICE("verify")))
+            return http_number_text(ex, verify);
+        type = find_type(name, ssl_names, ssl_types, 5);
+        return inner.data && type >= 0 ? find_tlv(inner, (unsigned)type) : (struct slice){0};
+    }
+    type = find_type(name, names, types, 5);
+    return type >= 0 ? find_tlv(tlvs, (unsigned)type) : (struct slice){0};
+}
+
 /* addr, port, server_addr, server_port of the PROXY protocol's header */
 GETTER(get_proxy_protocol)
 {
     const struct http_peer *told = ex->told_peer;
     if (!told)
         return (struct slice){0};
+    if (slice_starts(rest, SLICE("tlv_")))
+        return proxy_tlv(ex, slice_from(rest, 4), told->tlvs);
     return slice_eq(rest, SLICE("addr"))          ? told->remote_addr
            : slice_eq(rest, SLICE("port"))        ? told->remote_port
            : slice_eq(rest, SLICE("server_addr")) ? told->server_addr

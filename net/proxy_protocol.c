@@ -101,6 +101,7 @@ static enum net_proxy_result parse_v2(struct net_proxy_header *h, const char *da
     h->source_port = (uint16_t)(ports[0] << 8 | ports[1]);
     h->destination_port = (uint16_t)(ports[2] << 8 | ports[3]);
     h->address_len = (int)n;
+    h->tlvs = (struct slice){data + V2_FIXED + 2 * n + 4, more - 2 * n - 4};
     return NET_PROXY_DONE;
 }
 

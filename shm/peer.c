@@ -235,8 +235,8 @@ static bool is_sane_peer(const struct shm_peer *p, uint64_t now_ms)
     const struct peer_rules *rules = &p->rules;
     return p->group <= PEER_GROUPS && strnlen(p->name, sizeof p->name) < sizeof p->name && p->name[0] &&
            rules->weight > 0 && rules->weight < RULES_MAX && rules->max_fails >= 0 && p->fails >= 0 &&
-           is_flag(&rules->backup) && is_flag(&rules->down) && is_flag(&rules->checked) &&
-           is_flag(&rules->mandatory) && (unsigned)p->health <= PEER_UNHEALTHY &&
+           is_flag(&rules->backup) && is_flag(&rules->down) && is_flag(&rules->drain) &&
+           is_flag(&rules->checked) && is_flag(&rules->mandatory) && (unsigned)p->health <= PEER_UNHEALTHY &&
            is_time(p->touched_ms, now_ms) && is_time(p->failed_ms, now_ms) &&
            is_time(p->checked_ms, now_ms) && is_time(p->up_since_ms, now_ms) && p->current < INT32_MAX &&
            p->current > INT32_MIN;

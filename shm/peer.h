@@ -30,6 +30,7 @@ struct peer_rules {
     uint32_t max_conns; /* 0: no bound */
     uint64_t fail_timeout_ms, slow_start_ms;
     bool backup, down;
+    bool drain;     /* only requests that are bound to it */
     bool checked;   /* health checks decide */
     bool mandatory; /* and no request comes before the first has passed */
 };
@@ -53,6 +54,7 @@ struct shm_peer {
     uint32_t active;
     uint32_t held[SHM_SLOTS];
     uint64_t requests, failures;
+    uint64_t header_us, last_byte_us; /* running means of answers, for least_time; 0: none yet */
     uint64_t codes[SHM_CODES];
     uint64_t checks, checks_failed;
     struct hist response; /* from connecting to the end of the answer */

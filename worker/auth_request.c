@@ -219,5 +219,5 @@ void site_build_auth_request(struct site *site, struct location *l)
     l->auth_sets = site_array(site, site_count_lines(l->settings->auth_request_sets), sizeof *l->auth_sets);
     for (const struct conf_lines *line = l->settings->auth_request_sets; line; line = line->next)
         l->auth_sets[l->auth_set_count++] = (struct auth_set){
-            site_set_variable(site, line->node), site_compile(site, line->node->args[1], line->node)};
+            site_set_variable(line->node), site_compile(site, line->node->args[1], line->node)};
 }

@@ -37,14 +37,32 @@ static bool is_tried(const struct choice *k, const struct peer *p)
     return k->ask->tried[i / 64] >> i % 64 & 1;
 }
 
-static bool is_free(struct choice *k, const struct peer *p, bool backup)
+static bool has_room(struct choice *k, const struct peer *p)
 {
     const struct shm_peer *s = p->shared;
-    if (s->rules.backup != backup || is_tried(k, p) || peer_state(s, k->now_ms) != PEER_UP)
+    if (is_tried(k, p) || peer_state(s, k->now_ms) != PEER_UP)
         return false;
     bool full = s->rules.max_conns && s->active >= s->rules.max_conns;
     k->busy |= full;
     return !full;
+}
+
+static bool is_free(struct choice *k, const struct peer *p, bool backup)
+{
+    const struct peer_rules *rules = &p->shared->rules;
+    return rules->backup == backup && !rules->drain && has_room(k, p);
+}
+
+/* sticky: the server that the request is bound to, while it can be had. */
+static struct peer *bound(struct choice *k)
+{
+    struct slice wanted = k->ask->wanted;
+    for (int i = 0; wanted.len && i < k->u->peer_count; i++) {
+        struct peer *p = k->u->peers[i];
+        if (slice_eq((struct slice){p->id, p->id_len}, wanted) && has_room(k, p))
+            return p;
+    }
+    return NULL;
 }
 
 /* A server that has recovered gets its share little by little. */
@@ -84,6 +102,48 @@ static struct peer *round_robin(struct choice *k, bool backup, bool least)
     if (best)
         best->shared->current -= total;
     return best;
+}
+
+/* --- by time --- */
+
+/* The mean time, for each request that the server would have then, by its weight. */
+static double cost_of(const struct choice *k, const struct shm_peer *s)
+{
+    uint64_t mean_us = k->u->conf->by_last_byte ? s->last_byte_us : s->header_us;
+    return (double)mean_us * (s->active + 1) / (double)weight_of(k, s);
+}
+
+/* Of equal ones, as those that have not answered yet, by turns. */
+static struct peer *fastest(struct choice *k, bool backup)
+{
+    struct peer *best = NULL;
+    int64_t total = 0;
+    double least = 0;
+    for (int i = 0; i < k->u->peer_count; i++) {
+        struct peer *p = k->u->peers[i];
+        if (is_free(k, p, backup) && (!best || cost_of(k, p->shared) < least)) {
+            best = p;
+            least = cost_of(k, p->shared);
+        }
+    }
+    best = NULL;
+    for (int i = 0; i < k->u->peer_count; i++) {
+        struct peer *p = k->u->peers[i];
+        if (!is_free(k, p, backup) || cost_of(k, p->shared) > least)
+            continue;
+        p->shared->current += weight_of(k, p->shared);
+        total += weight_of(k, p->shared);
+        if (!best || p->shared->current > best->shared->current)
+            best = p;
+    }
+    if (best)
+        best->shared->current -= total;
+    return best;
+}
+
+static void add_to_mean(uint64_t *mean_us, uint64_t us)
+{
+    *mean_us = *mean_us ? (*mean_us * 7 + us) / 8 : us ? us : 1;
 }
 
 /* --- by a key --- */
@@ -248,6 +308,8 @@ static struct peer *choose(struct choice *k)
     switch (k->u->conf ? k->u->conf->balance : CONF_BALANCE_ROUND_ROBIN) {
     case CONF_BALANCE_LEAST_CONN:
         return round_robin(k, false, true);
+    case CONF_BALANCE_LEAST_TIME:
+        return fastest(k, false);
     case CONF_BALANCE_IP_HASH:
         return by_address(k);
     case CONF_BALANCE_HASH:
@@ -279,7 +341,9 @@ enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const 
     peer_lock(w->shm, u->group);
     bool queues = u->conf && u->conf->queue;
     bool others_first = queues && u->group->waiting > 0 && !ask->waited && any_is_up(&k);
-    struct peer *p = others_first ? NULL : choose(&k);
+    struct peer *p = others_first ? NULL : bound(&k);
+    if (!p && !others_first)
+        p = choose(&k);
     if (!p && !others_first)
         p = round_robin(&k, true, least);
     if (p) {
@@ -334,6 +398,9 @@ bool balance_done(struct worker *w, struct upstream *u, struct peer *peer,
     } else if (outcome->result == UPSTREAM_SERVED) {
         note_success(s, w->now_ms);
         hist_add(&s->response, outcome->response_us);
+        add_to_mean(&s->last_byte_us, outcome->response_us);
+        if (outcome->header_us != HTTP_TRY_NEVER)
+            add_to_mean(&s->header_us, outcome->header_us);
     }
     if (outcome->status > 0 && outcome->status < SHM_CODES)
         s->codes[outcome->status]++;

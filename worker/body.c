@@ -3,12 +3,14 @@
  *
  * It is read once something wants it: a handler, an upstream, or a limit of concurrency before them. What the head decides is
  * answered without it; the rest is skipped then.
- * The file has no name (O_TMPFILE, or unlinked at once), so nothing is left behind whatever dies.
+ * The file has no name (O_TMPFILE, or unlinked at once), so nothing is left behind whatever dies; unless
+ * client_body_in_file_only or $request_body_file asks for one.
  */
 #include "worker/core.h"
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "http/variables.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +28,7 @@ static int temp_failed(struct http_exchange *ex, const struct settings *s, const
     return 500;
 }
 
-/* client_body_in_file_only: others may read it by its name, which is a number of ten digits, as nginx has it. */
+/* Others may read it by its name, which is a number of ten digits, as nginx has it. */
 static int open_named(struct http_exchange *ex, const struct settings *s)
 {
     static uint32_t number;
@@ -52,8 +54,9 @@ static int spill(struct http_exchange *ex, const struct settings *s)
 {
     struct slice part = buf_slice(&ex->body);
     if (ex->body_fd < 0)
-        ex->body_fd =
-            s->client_body_in_file_only ? open_named(ex, s) : fd_open_unnamed(s->client_body_temp_path.data);
+        ex->body_fd = s->client_body_in_file_only || http_body_files_have_names()
+                          ? open_named(ex, s)
+                          : fd_open_unnamed(s->client_body_temp_path.data);
     if (ex->body_fd < 0)
         return temp_failed(ex, s, "open");
     if (fd_write_all(ex->body_fd, part.data, part.len) < 0)

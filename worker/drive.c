@@ -30,7 +30,11 @@ static bool use_proxy_header(struct connection *c, struct input *in)
     enum net_proxy_result result = net_proxy_parse(&header, in->data, in->len, &used);
     if (result == NET_PROXY_MORE)
         return false;
-    if (result == NET_PROXY_DONE && (c->told = malloc(sizeof *c->told))) {
+    if (result == NET_PROXY_DONE && (c->told = malloc(sizeof *c->told + header.tlvs.len))) {
+        char *tlvs = (char *)(c->told + 1);
+        if (header.tlvs.len)
+            memcpy(tlvs, header.tlvs.data, header.tlvs.len);
+        header.tlvs.data = tlvs;
         *c->told = header;
         in->data += used;
         in->len -= used;

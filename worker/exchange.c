@@ -20,7 +20,7 @@ static struct slice port_text(struct http_exchange *ex, unsigned port)
 /* The texts live in the exchange's arena. */
 static const struct http_peer *make_peer(struct http_exchange *ex)
 {
-    static const struct http_peer nobody = {{"", 0}, {"", 0}, {"", 0}, {"", 0}, {0}, 0};
+    static const struct http_peer nobody = {{"", 0}, {"", 0}, {"", 0}, {"", 0}, {0}, 0, {NULL, 0}};
     struct net_address address = {0};
     char text[NET_ADDRESS_TEXT_BYTES];
     unsigned port;
@@ -149,6 +149,7 @@ static const struct http_peer *make_told(struct http_exchange *ex, const struct 
     peer->server_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->destination, text, sizeof text)));
     peer->remote_port = port_text(ex, h->source_port);
     peer->server_port = port_text(ex, h->destination_port);
+    peer->tlvs = h->tlvs;
     return peer;
 }
 

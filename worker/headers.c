@@ -18,14 +18,10 @@ static bool replace(struct http_exchange *ex, struct slice name, struct slice va
     return value.data && http_add_header(&ex->res, &ex->arena, name, value);
 }
 
-/* The time of `expires`, counted from now, or from when the file was changed. */
-static bool add_time(struct http_exchange *ex, const struct expires *e, int64_t now_s)
+static bool add_moment(struct http_exchange *ex, int64_t at_s, int64_t now_s)
 {
     char date[CLOCK_HTTP_DATE_BYTES + 1];
-    time_t modified =
-        e->modified && ex->res.last_modified.len ? clock_parse_http_date(ex->res.last_modified) : -1;
-    int64_t from_s = modified >= 0 ? (int64_t)modified : now_s;
-    int64_t at_s = from_s + e->seconds, age_s = at_s - now_s;
+    int64_t age_s = at_s - now_s;
     clock_http_date((time_t)at_s, date);
     struct slice cache =
         age_s < 0 ? SLICE("no-cache") : arena_printf(&ex->arena, "max-age=%lld", (long long)age_s);
@@ -33,7 +29,38 @@ static bool add_time(struct http_exchange *ex, const struct expires *e, int64_t 
            replace(ex, SLICE("Cache-Control"), cache);
 }
 
-/* [-|+]TIME | epoch | max | off */
+/* Of today, or of tomorrow where that has passed, in local time. */
+static int64_t next_time_of_day(int64_t now_s, int64_t seconds)
+{
+    time_t now = (time_t)now_s;
+    struct tm tm;
+    localtime_r(&now, &tm);
+    tm.tm_hour = (int)(seconds / 3600);
+    tm.tm_min = (int)(seconds / 60 % 60);
+    tm.tm_sec = (int)(seconds % 60);
+    tm.tm_isdst = -1;
+    int64_t at_s = (int64_t)mktime(&tm);
+    if (at_s > now_s)
+        return at_s;
+    tm.tm_mday++;
+    tm.tm_isdst = -1;
+    return (int64_t)mktime(&tm);
+}
+
+/* The time of `expires`, counted from now, or from when the file was changed. */
+static bool add_time(struct http_exchange *ex, const struct expires *e, int64_t now_s)
+{
+    if (e->kind == EXPIRES_DAILY)
+        return add_moment(ex, next_time_of_day(now_s, e->seconds), now_s);
+    time_t modified =
+        e->modified && ex->res.last_modified.len ? clock_parse_http_date(ex->res.last_modified) : -1;
+    int64_t from_s = modified >= 0 ? (int64_t)modified : now_s;
+    return add_moment(ex, from_s + e->seconds, now_s);
+}
+
+enum { DAY_MS = 24 * 60 * 60 * 1000 };
+
+/* [-|+]TIME | @TIME | epoch | max | off */
 static bool parse_expires(struct slice text, struct expires *e)
 {
     static const char *const words[] = {"off", "epoch", "max"};
@@ -43,6 +70,13 @@ static bool parse_expires(struct slice text, struct expires *e)
             e->kind = (enum expires_kind)i;
             return !e->modified;
         }
+    }
+    if (text.len && text.data[0] == '@') {
+        e->kind = EXPIRES_DAILY;
+        if (e->modified || !conf_parse_time(slice_from(text, 1), &ms) || ms >= DAY_MS)
+            return false;
+        e->seconds = ms / 1000;
+        return true;
     }
     bool negative = text.len && text.data[0] == '-', has_sign = negative || (text.len && text.data[0] == '+');
     if (!conf_parse_time(slice_from(text, has_sign), &ms))
@@ -149,9 +183,10 @@ struct expires *site_build_expires(struct site *site, const struct conf_node *n)
     else
         ok = ok && parse_expires(text, e);
     if (!ok)
-        conf_error(&site->conf->errors, n,
-                   "invalid value \"%.*s\" in \"expires\"; write: [modified] [-|+]TIME, epoch, max or off",
-                   SLICE_ARGS(text));
+        conf_error(
+            &site->conf->errors, n,
+            "invalid value \"%.*s\" in \"expires\"; write: [modified] [-|+]TIME, @TIME of less than 24h, epoch, max or off",
+            SLICE_ARGS(text));
     return e;
 }
 

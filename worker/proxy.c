@@ -99,7 +99,8 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
         upstream_close(p->uc);
     p->uc = NULL;
     if (p->peer) {
-        struct upstream_outcome outcome = {result, status, p->try ? p->try->response_us : 0};
+        struct upstream_outcome outcome = {result, status, p->try ? p->try->response_us : 0,
+                                           p->try ? p->try->header_us : HTTP_TRY_NEVER};
         if (balance_done(proxy_worker(p), p->u, p->peer, &outcome))
             http_log(p->c->ex, LOG_LEVEL_WARN, "upstream server temporarily disabled while %s upstream",
                      doing(p));
@@ -213,8 +214,11 @@ static bool is_exhausted(const struct proxy *p)
 
 static enum upstream_choice choose(struct proxy *p)
 {
-    struct upstream_ask ask = {
-        .ex = p->c->ex, .key = p->hash_key, .tried = p->tried, .waited = p->queued_us != 0};
+    struct upstream_ask ask = {.ex = p->c->ex,
+                               .key = p->hash_key,
+                               .wanted = p->wanted,
+                               .tried = p->tried,
+                               .waited = p->queued_us != 0};
     if (is_exhausted(p))
         return UPSTREAM_NONE;
     enum upstream_choice choice = balance_choose(proxy_worker(p), p->u, &ask, &p->peer);
@@ -409,6 +413,7 @@ static int find_upstream(struct proxy *p)
     }
     p->u->users++;
     p->c->ex->proxy_host = p->host;
+    p->wanted = sticky_wanted(p->u->sticky, p->c->ex);
     if (p->u->hash_key)
         p->hash_key = http_template_expand(p->u->hash_key, p->c->ex);
     return 0;

@@ -3,6 +3,7 @@
  */
 #include "worker/proxy_internal.h"
 
+#include "conf/directive.h"
 #include "worker/filter.h"
 
 #include <stddef.h>
@@ -168,6 +169,7 @@ static bool take_over_head(struct proxy *p, const struct http_answer *a)
         ex->res.reason = a->reason;
     for (int i = 0; ok && i < a->header_count; i++)
         ok = take_header(p, a, &a->headers[i]);
+    ok = ok && sticky_set_cookie(p->c, p->u, p->peer);
     bool to_head = ex->req.method == HTTP_HEAD;
     ex->res.content_length = p->head_only && !to_head                      ? 0
                              : a->has_length                               ? (int64_t)a->content_length
@@ -332,6 +334,9 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         proxy_fail(p, a->status);
         return;
     }
+    const struct http_template *rate = c->location->proxy_rate;
+    if (!rate || !conf_parse_size(http_template_expand(rate, c->ex), &p->rate))
+        p->rate = 0;
     p->framing = a->framing;
     p->body_left = a->content_length;
     p->keepalive = a->keepalive && proxy_settings(p)->proxy_http_version;
@@ -353,10 +358,22 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     answer(p);
 }
 
+/* early_hints */
+static bool wants_hints(const struct connection *c)
+{
+    const struct location *l = c->location;
+    for (int i = 0; i < l->early_hint_count; i++) {
+        struct slice text = http_template_expand(l->early_hints[i], c->ex);
+        if (text.len && !slice_eq(text, SLICE("0")))
+            return true;
+    }
+    return !l->early_hints;
+}
+
 bool proxy_pass_interim(struct proxy *p, const struct http_answer *a)
 {
     struct buf *out = send_buffer(p->c);
-    if (p->c->ex->detour) /* it is about another request */
+    if (p->c->ex->detour || (a->status == 103 && !wants_hints(p->c))) /* the first: about another request */
         return true;
     bool ok = buf_printf(out, "HTTP/1.1 %d %.*s\r\n", a->status, (int)a->reason.len,
                          a->reason.len ? a->reason.data : "");

@@ -168,8 +168,8 @@ static void empty_file(struct proxy *p)
 /* Of proxy_limit_rate: how long reading has to stop, in ms. */
 static int64_t pause_ms(const struct proxy *p)
 {
-    int64_t rate = proxy_settings(p)->proxy_limit_rate;
-    if (rate == 0 || !p->buffered)
+    int64_t rate = p->rate;
+    if (rate <= 0 || !p->buffered)
         return 0;
     int64_t due_ms = (int64_t)(p->body_seen * 1000 / (uint64_t)rate);
     return due_ms - (int64_t)(proxy_worker(p)->now_ms - p->read_from_ms);

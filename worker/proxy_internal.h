@@ -37,7 +37,7 @@ struct proxy {
     const struct location_proxy *to;
     struct upstream *u;
     struct slice host, uri; /* $proxy_host; what replaces the location's part, data NULL: nothing */
-    struct slice hash_key;
+    struct slice hash_key, wanted;
     struct peer *peer; /* counts this request as active */
     struct upstream_connection *uc;
     struct http_try *try;
@@ -57,6 +57,7 @@ struct proxy {
     uint64_t tried[UPSTREAM_TRIED_WORDS];
     enum http_answer_framing framing;
     enum proxy_state state;
+    int64_t rate;   /* proxy_limit_rate: bytes a second that are read of the answer; 0: no bound */
     int tries;      /* servers asked */
     int interims;   /* passed on */
     int status;     /* for the client, should no server answer: what the last one did */

@@ -126,9 +126,33 @@ void realip_apply(struct connection *c, const struct location *l)
 
 /* --- from settings --- */
 
+enum { NAME_ADDRESSES_MAX = 16 /* of a host's name */ };
+
+/* All addresses of a host, as they are now. */
+static bool add_host(struct realip *r, struct slice name)
+{
+    struct net_address found[NAME_ADDRESSES_MAX];
+    struct slice host;
+    unsigned port;
+    int count;
+    if (!net_is_host_name(name) || net_address_resolve(name, found, NAME_ADDRESSES_MAX, &count, &host, &port))
+        return false;
+    for (int i = 0; i < count; i++) {
+        struct net_mask *m = &r->masks[r->mask_count++];
+        bool v6 = found[i].addr.ss_family == AF_INET6;
+        m->len = v6 ? 16 : 4;
+        m->bits = 8 * m->len;
+        memcpy(m->bytes,
+               v6 ? (const void *)&((const struct sockaddr_in6 *)&found[i].addr)->sin6_addr
+                  : (const void *)&((const struct sockaddr_in *)&found[i].addr)->sin_addr,
+               (size_t)m->len);
+    }
+    return true;
+}
+
 struct realip *site_build_realip(struct site *site, const struct settings *s)
 {
-    int count = site_count_lines(s->real_ip_from);
+    int count = site_count_lines(s->real_ip_from) * NAME_ADDRESSES_MAX;
     if (count == 0)
         return NULL;
     struct realip *r = site_array(site, 1, sizeof *r);
@@ -139,13 +163,14 @@ struct realip *site_build_realip(struct site *site, const struct settings *s)
         struct slice text = l->node->args[0];
         if (slice_eq(text, SLICE("unix:")))
             r->trusts_unix = true;
-        else if (!net_mask_parse(text, &r->masks[r->mask_count]))
+        else if (net_mask_parse(text, &r->masks[r->mask_count]))
+            r->mask_count++;
+        else if (!add_host(r, text))
             conf_error(
                 &site->conf->errors, l->node,
-                "invalid parameter \"%.*s\" of \"set_real_ip_from\"; write ADDRESS, ADDRESS/BITS or unix:",
+                "invalid parameter \"%.*s\" of \"set_real_ip_from\"; write ADDRESS, ADDRESS/BITS, the name of a host "
+                "that is known, or unix:",
                 SLICE_ARGS(text));
-        else
-            r->mask_count++;
     }
     return r;
 }

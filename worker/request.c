@@ -326,8 +326,9 @@ static bool write_head(struct connection *c)
 static void set_rate(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    int64_t rate = 0;
-    ex->rate_after = (uint64_t)settings(c)->limit_rate_after;
+    int64_t rate = 0, after = 0;
+    if (c->location->rate_after && conf_parse_size(http_template_expand(c->location->rate_after, ex), &after))
+        ex->rate_after = (uint64_t)after;
     if (ex->rate_is_set || !c->location->rate)
         return;
     if (conf_parse_size(http_template_expand(c->location->rate, ex), &rate))

@@ -160,9 +160,20 @@ static const struct http_template *build_rate(struct site *site, const struct co
     int64_t bytes;
     struct slice text = n->args[0];
     if (!memchr(text.data, '$', text.len) && !conf_parse_size(text, &bytes))
-        conf_error(&site->conf->errors, n, "\"limit_rate\" directive invalid value \"%.*s\"; it takes %s",
-                   SLICE_ARGS(text), conf_type_words(CONF_SIZE));
+        conf_error(&site->conf->errors, n, "\"%.*s\" directive invalid value \"%.*s\"; it takes %s",
+                   SLICE_ARGS(n->name), SLICE_ARGS(text), conf_type_words(CONF_SIZE));
     return site_compile(site, text, n);
+}
+
+static void build_early_hints(struct site *site, struct location *l, const struct conf_lines *lines)
+{
+    int count = 0;
+    for (const struct conf_lines *line = lines; line; line = line->next)
+        count += line->node->nargs;
+    l->early_hints = site_array(site, count, sizeof *l->early_hints);
+    for (const struct conf_lines *line = lines; line; line = line->next)
+        for (int i = 0; i < line->node->nargs; i++)
+            l->early_hints[l->early_hint_count++] = site_compile(site, line->node->args[i], line->node);
 }
 
 static struct location *build_location(struct site *site, const struct conf_location *c,
@@ -189,8 +200,14 @@ static struct location *build_location(struct site *site, const struct conf_loca
     }
     if (c->settings.limit_rate)
         l->rate = build_rate(site, c->settings.limit_rate);
+    if (c->settings.limit_rate_after)
+        l->rate_after = build_rate(site, c->settings.limit_rate_after);
+    if (c->settings.proxy_limit_rate)
+        l->proxy_rate = build_rate(site, c->settings.proxy_limit_rate);
     if (c->settings.add_headers)
         l->added = site_build_added_headers(site, c->settings.add_headers, &l->added_count);
+    if (c->settings.early_hints)
+        build_early_hints(site, l, c->settings.early_hints);
     if (c->settings.add_trailers)
         l->trailers = site_build_added_headers(site, c->settings.add_trailers, &l->trailer_count);
     if (c->settings.sub_filters)
@@ -407,6 +424,7 @@ struct site *site_build(struct conf *conf)
     site_name_sets(site);
     site_build_geo(site);
     site_name_maps(site);
+    site_join_sets(site);
     site_build_maps(site);
     check_log_formats(site);
     site_build_upstreams(site);

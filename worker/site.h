@@ -67,6 +67,8 @@ struct peer {
     unsigned refs;        /* connections, and the upstream while it lists the peer */
     bool gone;            /* its name no longer has this address */
     struct ev_io *check;  /* worker/health.c: the check under way, or NULL */
+    char id[32];          /* for sticky */
+    size_t id_len;
 };
 
 /* A line of an upstream. */
@@ -96,6 +98,7 @@ struct upstream {
     struct peer **peers; /* worker/upstream.c, from malloc */
     int peer_count;
     const struct http_template *hash_key;
+    struct sticky *sticky;     /* worker/sticky.c; NULL: none */
     struct hash_point *points; /* hash consistent: sorted */
     int point_count;
     int64_t keepalive, keepalive_requests, keepalive_time_ms, keepalive_timeout_ms;
@@ -169,7 +172,13 @@ struct substitution {
 };
 
 /* expires */
-enum expires_kind { EXPIRES_OFF, EXPIRES_EPOCH, EXPIRES_MAX, EXPIRES_TIME };
+enum expires_kind {
+    EXPIRES_OFF,
+    EXPIRES_EPOCH,
+    EXPIRES_MAX,
+    EXPIRES_TIME,
+    EXPIRES_DAILY /* at a time of the day */
+};
 struct expires {
     enum expires_kind kind;
     bool modified;                    /* from when the file was changed */
@@ -244,8 +253,8 @@ struct location {
     const struct weir_handler *handler;
     void *handler_settings;
     struct location_proxy *proxy;
-    struct realip *realip;            /* NULL: nobody's */
-    const struct http_template *rate; /* limit_rate; NULL: none */
+    struct realip *realip;                                      /* NULL: nobody's */
+    const struct http_template *rate, *rate_after, *proxy_rate; /* limit_rate and its kin; NULL: none */
     struct static_source files;
     int aio_pool; /* index in the order of conf->pools, or -1 */
     int pool;     /* index in the order of conf->pools */
@@ -261,7 +270,9 @@ struct location {
     const struct http_template *auth_request; /* NULL: none */
     struct auth_set *auth_sets;
     int auth_set_count;
-    struct expires *expires; /* NULL: none */
+    struct expires *expires;                  /* NULL: none */
+    const struct http_template **early_hints; /* early_hints; NULL: as always */
+    int early_hint_count;
     struct added_header *added, *trailers;
     int added_count, trailer_count;
     struct substitution *subs; /* sub_filter */
@@ -342,6 +353,7 @@ void site_build_limits(struct site *site, struct location *l);
 void site_build_upstreams(struct site *site);
 
 /* The upstream of that name, or NULL. */
+struct sticky *site_build_sticky(struct site *site, const struct conf_node *node);
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
 /* Named groups of a regular expression may be used before it. */
 void site_collect_groups(struct site *site, struct slice pattern);
@@ -363,7 +375,7 @@ struct location_auth *site_build_auth(struct site *site, const struct settings *
 void site_build_auth_request(struct site *site, struct location *l);
 
 /* The name of the variable that `set` or its kin gives a value to. */
-struct slice site_set_variable(struct site *site, const struct conf_node *n);
+struct slice site_set_variable(const struct conf_node *n);
 struct expires *site_build_expires(struct site *site, const struct conf_node *node);
 struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
 void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines);
@@ -373,6 +385,8 @@ struct rewrite_op *site_build_ops(struct site *site, const struct conf_location 
 void site_free_ops(struct site *site);
 struct location *site_build_location(struct site *site, const struct conf_location *c);
 void site_name_maps(struct site *site);
+/* A variable that both `set` and a map, geo or split_clients has becomes one. */
+void site_join_sets(struct site *site);
 void site_build_maps(struct site *site);
 void site_build_geo(struct site *site);
 void site_free_maps(struct site *site);

@@ -109,24 +109,30 @@ static const struct geo_entry *find(const struct geo *g, const unsigned char *ad
 static struct slice get_geo(struct http_exchange *ex, const void *data)
 {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    static const unsigned char nobody[4] = {0xff, 0xff, 0xff, 0xff};
     const struct geo *g = data;
     unsigned char forwarded[18];
     const unsigned char *address = ex->remote;
     int len = ex->remote_len;
     struct net_mask given;
     if (g->source) {
-        if (!net_mask_parse(http_template_expand(g->source, ex), &given) || given.bits != 8 * given.len)
-            return g->otherwise;
+        bool is_one =
+            net_mask_parse(http_template_expand(g->source, ex), &given) && given.bits == 8 * given.len;
         address = given.bytes;
-        len = given.len;
+        len = is_one ? given.len : 0;
     }
     if (g->proxies.mask_count && realip_find(&g->proxies, ex, address, &len, forwarded))
         address = forwarded;
+    if (len ==
+        0) { /* no address of IP: as in nginx 255.255.255.255 stands for it, a unix socket among others */
+        address = nobody;
+        len = 4;
+    }
     if (len == 16 && memcmp(address, mapped, sizeof mapped) == 0) {
         address += sizeof mapped;
         len = 4;
     }
-    const struct geo_entry *e = len ? find(g, address, len) : NULL;
+    const struct geo_entry *e = find(g, address, len);
     return e ? e->value : g->otherwise;
 }
 

@@ -59,6 +59,8 @@ static void build_upstream(struct site *site, const struct conf_upstream *c)
     u->keepalive_requests = c->keepalive_requests;
     u->keepalive_time_ms = c->keepalive_time_ms;
     u->keepalive_timeout_ms = c->keepalive_timeout_ms;
+    if (c->sticky)
+        u->sticky = site_build_sticky(site, c->sticky);
     if (c->hash_key.data)
         u->hash_key = site_compile(site, c->hash_key, c->balance_node);
     struct upstream_server *to = u->servers;

@@ -7,11 +7,17 @@
 
 /* --- variables of set --- */
 
-/* Before it has got a value it is empty, as in nginx. */
-static struct slice get_set(struct http_exchange *ex, const void *variable)
+/* What a variable of `set` is before it is set: empty, or what a map, geo or split_clients of that name says. */
+struct set_variable {
+    struct slice name;
+    const struct http_user_variable *otherwise; /* NULL: none */
+};
+
+static struct slice get_set(struct http_exchange *ex, const void *data)
 {
-    const struct http_named *n = http_find_named(ex, ((const struct http_user_variable *)variable)->name);
-    return n ? n->value : SLICE("");
+    const struct set_variable *v = data;
+    const struct http_named *n = http_find_named(ex, v->name);
+    return n ? n->value : v->otherwise ? v->otherwise->get(ex, v->otherwise->data) : SLICE("");
 }
 
 static const struct http_user_variable *find_user(const struct site *site, struct slice name)
@@ -40,8 +46,32 @@ static void name_set(struct site *site, const struct conf_node *n)
         return;
     }
     struct http_user_variable *v = site_array(site, 1, sizeof *v);
-    *v = (struct http_user_variable){name, get_set, v, site->scope.variables};
+    struct set_variable *set = site_array(site, 1, sizeof *set);
+    *set = (struct set_variable){name, NULL};
+    *v = (struct http_user_variable){name, get_set, set, site->scope.variables};
     site->scope.variables = v;
+}
+
+static const struct http_user_variable *find_other(const struct site *site, struct slice name)
+{
+    const struct http_user_variable *v = site->scope.variables;
+    while (v && (v->get == get_set || !slice_eq_nocase(v->name, name)))
+        v = v->next;
+    return v;
+}
+
+void site_join_sets(struct site *site)
+{
+    for (const struct http_user_variable *v = site->scope.variables; v; v = v->next) {
+        const struct http_user_variable *other = v->get == get_set ? find_other(site, v->name) : NULL;
+        struct set_variable *set = (struct set_variable *)(uintptr_t)v->data;
+        if (!other || set->otherwise)
+            continue;
+        struct http_user_variable *front = site_array(site, 1, sizeof *front);
+        set->otherwise = other;
+        *front = (struct http_user_variable){v->name, get_set, set, site->scope.variables};
+        site->scope.variables = front; /* the one that everybody finds from now on */
+    }
 }
 
 static void name_sets_of(struct site *site, const struct conf_location *list)
@@ -93,20 +123,15 @@ void site_free_ops(struct site *site)
     free(site->op_regexes);
 }
 
-struct slice site_set_variable(struct site *site, const struct conf_node *n)
+struct slice site_set_variable(const struct conf_node *n)
 {
-    struct slice name = site_variable_name(n->args[0]);
-    const struct http_user_variable *v = find_user(site, name);
-    if (v && v->get != get_set && !slice_eq_nocase(name, SLICE("limit_rate")))
-        conf_error(&site->conf->errors, n, "the variable \"%.*s\" is a map's; choose another name",
-                   SLICE_ARGS(name));
-    return name;
+    return site_variable_name(n->args[0]);
 }
 
 static void build_set(struct site *site, struct rewrite_op *op, const struct conf_node *n)
 {
     op->value = site_compile(site, n->args[1], n);
-    op->variable = site_set_variable(site, n);
+    op->variable = site_set_variable(n);
 }
 
 static void build_rewrite(struct site *site, struct rewrite_op *op, const struct conf_node *n)

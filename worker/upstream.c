@@ -38,6 +38,7 @@ static struct peer_rules rules_of(const struct upstream *u, const struct upstrea
                                .fail_timeout_ms = (uint64_t)c->fail_timeout_ms,
                                .slow_start_ms = (uint64_t)c->slow_start_ms,
                                .backup = c->backup,
+                               .drain = c->drain,
                                .down = c->down,
                                .checked = health != NULL,
                                .mandatory = health && health->mandatory};
@@ -110,6 +111,7 @@ static struct peer *new_peer(struct worker *w, struct upstream *u, struct upstre
     p->text = own_text;
     p->shared = shared;
     p->server = s;
+    sticky_name_peer(p);
     return p;
 }
 

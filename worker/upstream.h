@@ -60,12 +60,24 @@ void upstream_keep(struct upstream_connection *uc, int64_t idle_s);
 void upstream_on_timer(struct wheel_entry *e);
 void upstream_close(struct upstream_connection *uc);
 
+/* --- worker/sticky.c --- */
+
+/* Gives a peer its id. */
+void sticky_name_peer(struct peer *peer);
+
+/* The id that a request asks for; empty: none. */
+struct slice sticky_wanted(const struct sticky *sticky, struct http_exchange *ex);
+
+/* Adds the cookie that binds the client to the peer. False: out of memory. */
+bool sticky_set_cookie(struct connection *c, const struct upstream *u, const struct peer *peer);
+
 /* --- worker/balance.c --- */
 
 /* Who asks for a server. */
 struct upstream_ask {
     const struct http_exchange *ex;
     struct slice key;      /* the value of the hash key */
+    struct slice wanted;   /* the id of the server that it is bound to; empty: none */
     const uint64_t *tried; /* a bit for each peer of the shared memory */
     bool waited;           /* it comes out of the queue: others do not go first */
 };
@@ -90,6 +102,7 @@ struct upstream_outcome {
     enum upstream_result result;
     int status; /* of the answer; 0: none came */
     uint64_t response_us;
+    uint64_t header_us; /* HTTP_TRY_NEVER: none came */
 };
 
 /* True when the server has failed so often that it gets no requests for a while. */

@@ -19,7 +19,7 @@ static size_t write_head(char *out, size_t room, unsigned lone)
 static void every_mixture(void)
 {
     static struct verdict v;
-    char text[200];
+    char text[200] = "";
     for (unsigned lone = 0; lone < 1U << LINES; lone++) {
         size_t len = write_head(text, sizeof text, lone);
         memcpy(text + len, "\n\nabc", 6);
@@ -41,7 +41,7 @@ static void flush_against_guard_pages(void)
 {
     static struct verdict v;
     struct check_guarded g = check_guarded_new(4096);
-    char text[200];
+    char text[200] = "";
     for (unsigned lone = 0; lone < 1U << LINES; lone++) {
         struct slice head = {text, write_head(text, sizeof text, lone)};
         for (size_t len = 0; len <= head.len; len++) {
