@@ -20,6 +20,15 @@
 #ifndef WEIR_CONF
 #define WEIR_CONF "etc/weir.conf"
 #endif
+#ifndef WEIR_LOGS
+#define WEIR_LOGS WEIR_PREFIX "/logs"
+#define WEIR_STATE WEIR_PREFIX
+#define WEIR_MODULES WEIR_PREFIX "/modules"
+#define WEIR_PID WEIR_LOGS "/weir.pid"
+#endif
+
+/* Of the installed program; -p puts everything below one folder instead. */
+static const struct conf_places installed = {WEIR_LOGS, WEIR_STATE, WEIR_MODULES, WEIR_PID};
 
 struct arguments {
     const char *file, *prefix, *globals, *error_log, *signal;
@@ -38,7 +47,8 @@ static void print_help(void)
           "  -q            : suppress non-error messages during configuration testing\n"
           "  -s signal     : send signal to the master process: stop, quit, reopen, reload\n"
           "  -p prefix     : set prefix path (default: " WEIR_PREFIX ")\n"
-          "  -e filename   : set error log file (default: logs/error.log)\n"
+          "  -e filename   : set error log file (default: " WEIR_LOGS
+          "/error.log, or logs/error.log with -p)\n"
           "  -c filename   : set configuration file (default: " WEIR_CONF ")\n"
           "  -g directives : set global directives out of the configuration file\n",
           stderr);
@@ -48,13 +58,16 @@ static void print_version(bool details)
 {
     fprintf(stderr, "weir version: weir/%s\n", WEIR_VERSION);
     if (details)
-        fprintf(stderr, "built by %s, allocator %s\nprefix: %s, configuration: %s\n",
+        fprintf(
+            stderr,
+            "built by %s, allocator %s\nprefix: %s, configuration: %s\nlogs: %s, temporary files: %s, modules: "
+            "%s, pid: %s\n",
 #ifdef __clang__
-                "clang " __clang_version__,
+            "clang " __clang_version__,
 #else
-                "gcc " __VERSION__,
+            "gcc " __VERSION__,
 #endif
-                memory_allocator_name(), WEIR_PREFIX, WEIR_CONF);
+            memory_allocator_name(), WEIR_PREFIX, WEIR_CONF, WEIR_LOGS, WEIR_STATE, WEIR_MODULES, WEIR_PID);
 }
 
 static bool read_arguments(int argc, char **argv, struct arguments *a)
@@ -136,7 +149,7 @@ static bool resolve_paths(const struct arguments *a, char prefix[PATH_MAX], char
 static bool print_errors(const struct conf *conf, const struct arguments *a, const char *prefix)
 {
     char path[PATH_MAX];
-    const char *name = a->error_log ? a->error_log : "logs/error.log";
+    const char *name = a->error_log ? a->error_log : a->prefix ? "logs/error.log" : WEIR_LOGS "/error.log";
     int fd = -1;
     if (conf->errors.count == 0)
         return true;
@@ -200,7 +213,8 @@ int main(int argc, char **argv)
         fputs("weir: [emerg] path too long, or no current folder\n", stderr);
         return 1;
     }
-    struct master_options options = {{file, prefix, a.globals, a.error_log}, argv};
+    struct master_options options = {{file, prefix, a.globals, a.error_log, a.prefix ? NULL : &installed},
+                                     argv};
     struct conf *conf = conf_load(&options.conf);
     int code = 1;
     if (a.test)

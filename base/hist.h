@@ -6,17 +6,31 @@
 #ifndef WEIR_BASE_HIST_H
 #define WEIR_BASE_HIST_H
 
-#include <stdatomic.h>
 #include <stdint.h>
+
+/* The same bytes in both languages. */
+#ifdef __cplusplus
+#include <atomic>
+#define WEIR_ATOMIC(type) std::atomic<type>
+#define WEIR_ALIGNED(bytes) alignas(bytes)
+extern "C" {
+#else
+#include <stdatomic.h>
+#define WEIR_ATOMIC(type) _Atomic(type)
+#define WEIR_ALIGNED(bytes) _Alignas(bytes)
+#endif
+
+/* Part of libweir-pool, whose symbols all begin so. */
+#define POOL_SYMBOL(name) __asm__("pool_" #name)
 
 enum { HIST_BUCKETS = 14 };
 
 /* Upper bounds in microseconds; a last bucket holds everything above them. */
-extern const uint32_t hist_bounds_us[HIST_BUCKETS];
+extern const uint32_t hist_bounds_us[HIST_BUCKETS] POOL_SYMBOL(hist_bounds_us);
 
 struct hist {
-    _Atomic uint64_t counts[HIST_BUCKETS + 1]; /* not cumulative */
-    _Atomic uint64_t sum_us;
+    WEIR_ATOMIC(uint64_t) counts[HIST_BUCKETS + 1]; /* not cumulative */
+    WEIR_ATOMIC(uint64_t) sum_us;
 };
 
 /* A plain copy to add up and print. */
@@ -26,23 +40,28 @@ struct hist_sum {
     uint64_t total;
 };
 
-void hist_add(struct hist *h, uint64_t us);
-void hist_collect(const struct hist *h, struct hist_sum *sum);
+void hist_add(struct hist *h, uint64_t us) POOL_SYMBOL(hist_add);
+void hist_collect(const struct hist *h, struct hist_sum *sum) POOL_SYMBOL(hist_collect);
 
-/* Adds one to a counter that has a single writer: no locked instruction. */
-static inline void counter_add(_Atomic uint64_t *c, uint64_t n)
+/* Adds to a counter that has a single writer: no locked instruction. */
+static inline void counter_add(WEIR_ATOMIC(uint64_t) * c, uint64_t n)
 {
-    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+    uint64_t *v = (uint64_t *)(void *)c;
+    __atomic_store_n(v, __atomic_load_n(v, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
 
-static inline uint64_t counter_get(const _Atomic uint64_t *c)
+static inline uint64_t counter_get(const WEIR_ATOMIC(uint64_t) * c)
 {
-    return atomic_load_explicit(c, memory_order_relaxed);
+    return __atomic_load_n((const uint64_t *)(const void *)c, __ATOMIC_RELAXED);
 }
 
-static inline void counter_set(_Atomic uint64_t *c, uint64_t v)
+static inline void counter_set(WEIR_ATOMIC(uint64_t) * c, uint64_t v)
 {
-    atomic_store_explicit(c, v, memory_order_relaxed);
+    __atomic_store_n((uint64_t *)(void *)c, v, __ATOMIC_RELAXED);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -17,6 +17,7 @@ static struct conf *conf_new(const struct conf_options *options)
     conf->tree.arena = &conf->arena;
     conf->tree.errors = &conf->errors;
     conf->prefix = arena_dup(&conf->arena, slice_of(options->prefix));
+    conf->places = options->places;
     conf->worker_processes = CONF_UNSET;
     for (const struct conf_directive *d = conf_core_directives; d->name; d++)
         if (conf_is_number(d))
@@ -29,6 +30,19 @@ struct slice conf_full_path(struct conf *conf, struct slice path)
     bool absolute = path.len > 0 && path.data[0] == '/';
     return absolute ? arena_dup(&conf->arena, path)
                     : arena_printf(&conf->arena, "%.*s%.*s", SLICE_ARGS(conf->prefix), SLICE_ARGS(path));
+}
+
+/* "logs/NAME", "logs/weir.pid", or a folder of temporary files. */
+struct slice conf_default_path(struct conf *conf, const char *text)
+{
+    const struct conf_places *p = conf->places;
+    if (!p)
+        return conf_full_path(conf, slice_of(text));
+    if (strcmp(text, "logs/weir.pid") == 0)
+        return slice_of(p->pid);
+    if (strncmp(text, "logs/", 5) == 0)
+        return arena_printf(&conf->arena, "%s/%s", p->logs, text + 5);
+    return arena_printf(&conf->arena, "%s/%s", p->state, text);
 }
 
 /* A block inside a location answers as the location does, unless it says otherwise. */
@@ -59,7 +73,8 @@ static void default_error_log(struct conf *conf, const struct conf_options *opti
     if (conf->error_logs)
         return;
     struct conf_error_log *log = conf_must(arena_zalloc(&conf->arena, sizeof *log));
-    struct slice path = slice_of(options->error_log ? options->error_log : "logs/error.log");
+    struct slice path =
+        options->error_log ? slice_of(options->error_log) : conf_default_path(conf, "logs/error.log");
     log->path = slice_eq(path, SLICE("stderr")) ? path : conf_full_path(conf, path);
     log->level = LOG_LEVEL_ERROR;
     conf->error_logs = log;

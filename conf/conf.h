@@ -9,11 +9,18 @@
 #include "conf/settings.h"
 
 /* What the command line contributes. */
+/* Where an installed program keeps what its configuration does not name; each without a "/" at its end. */
+struct conf_places {
+    const char *logs, *state, *modules; /* folders; state: temporary files */
+    const char *pid;                    /* a file */
+};
+
 struct conf_options {
-    const char *file;      /* -c, absolute */
-    const char *prefix;    /* -p, absolute, ends in "/" */
-    const char *globals;   /* -g, or NULL */
-    const char *error_log; /* -e, or NULL */
+    const char *file;                 /* -c, absolute */
+    const char *prefix;               /* -p, absolute, ends in "/" */
+    const char *globals;              /* -g, or NULL */
+    const char *error_log;            /* -e, or NULL */
+    const struct conf_places *places; /* NULL: below the prefix, as -p asks */
 };
 
 /*
@@ -41,6 +48,9 @@ void conf_copy_live(struct conf *to, const struct conf *from);
 
 /* `path` with the prefix before it unless it is absolute; lives in the conf's arena, zero-terminated. */
 struct slice conf_full_path(struct conf *conf, struct slice path);
+
+/* The default of a path: in its place where the program is installed, else below the prefix. */
+struct slice conf_default_path(struct conf *conf, const char *text);
 
 /* Writes docs/directives.md from the directive tables. */
 bool conf_document(struct buf *out);

@@ -460,13 +460,16 @@ struct conf_http {
     const struct conf_node *node;
 };
 
+struct conf_places;
+
 struct conf {
     struct arena arena;
     struct conf_errors errors;
     struct conf_errors warnings; /* for the error log, once it is open */
     struct conf_tree tree;
-    struct conf_absent *absent; /* conf/unknown.c: what is asked for and not there */
-    struct slice prefix;        /* with a "/" at its end; relative paths start here */
+    struct conf_absent *absent;       /* conf/unknown.c: what is asked for and not there */
+    struct slice prefix;              /* with a "/" at its end; relative paths start here */
+    const struct conf_places *places; /* of what is not named; NULL: below the prefix */
 
     int64_t daemon, master_process;
     struct slice user, group;

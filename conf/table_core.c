@@ -79,7 +79,13 @@ static void set_cpu_affinity(struct conf_walk *w, const struct conf_node *n)
 static void set_load_module(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_module *m = conf_must(arena_zalloc(&w->conf->arena, sizeof *m)), **tail = &w->conf->modules;
-    *m = (struct conf_module){.path = conf_full_path(w->conf, n->args[0]), .node = n};
+    static const struct slice folder = {"modules/", 8};
+    const struct conf_places *p = w->conf->places;
+    struct slice path = p && slice_starts(n->args[0], folder)
+                            ? arena_printf(&w->conf->arena, "%s/%.*s", p->modules,
+                                           SLICE_ARGS(slice_from(n->args[0], folder.len)))
+                            : conf_full_path(w->conf, n->args[0]);
+    *m = (struct conf_module){.path = path, .node = n};
     while (*tail)
         tail = &(*tail)->next;
     *tail = m;

@@ -203,7 +203,7 @@ void conf_inherit_logs(struct settings *s, const struct settings *parent, struct
         s->access_logs = parent->access_logs;
     if (!s->access_logs) {
         struct conf_access_log *log = conf_must(arena_zalloc(&conf->arena, sizeof *log));
-        log->path = conf_full_path(conf, SLICE("logs/access.log"));
+        log->path = conf_default_path(conf, "logs/access.log");
         log->format_name = SLICE("combined");
         s->access_logs = log;
     }

@@ -274,7 +274,7 @@ static void fill_default(const struct conf_directive *d, void *field, struct con
         if (!parse_default(d, field))
             abort(); /* a wrong row in a table */
     } else if (d->type == CONF_PATH) {
-        *(struct slice *)field = conf_full_path(conf, slice_of(d->default_text));
+        *(struct slice *)field = conf_default_path(conf, d->default_text);
     } else if (d->type == CONF_TEXT) {
         *(struct slice *)field = slice_of(d->default_text);
     }

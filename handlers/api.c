@@ -34,25 +34,148 @@ const char *weir_query(weir_request *r)
     return text_of(r, r->ex->req.args);
 }
 
-const char *weir_arg(weir_request *r, const char *name)
+/* --- walking --- */
+
+static struct slice decoded(weir_request *r, struct slice raw)
 {
-    struct slice args = r->ex->req.args, wanted = slice_of(name);
-    while (args.len > 0) {
-        const char *amp = memchr(args.data, '&', args.len);
-        size_t n = amp ? (size_t)(amp - args.data) : args.len;
-        const char *equals = memchr(args.data, '=', n);
-        size_t key_len = equals ? (size_t)(equals - args.data) : n;
-        struct slice key = http_decode(job_arena(r), (struct slice){args.data, key_len}, true);
-        if (!key.data)
-            weir_fail(r, "out of memory");
-        if (slice_eq(key, wanted)) {
-            struct slice raw = equals ? (struct slice){equals + 1, n - key_len - 1} : SLICE("");
-            return text_of(r, http_decode(job_arena(r), raw, true));
-        }
-        args = slice_from(args, amp ? n + 1 : n);
+    struct slice text = http_decode(job_arena(r), raw, true);
+    if (!text.data)
+        weir_fail(r, "out of memory");
+    return text;
+}
+
+static int set_field(weir_request *r, struct weir_field *f, struct slice name, struct slice value)
+{
+    f->name = text_of(r, name);
+    f->value = text_of(r, value);
+    f->name_bytes = name.len;
+    f->value_bytes = value.len;
+    return 1;
+}
+
+/* The piece of a list that begins at *at; *at moves behind it. False at its end. */
+static bool next_piece(struct slice list, char separator, size_t *at, struct slice *piece)
+{
+    if (*at >= list.len)
+        return false;
+    struct slice rest = slice_from(list, *at);
+    const char *end = memchr(rest.data, separator, rest.len);
+    *piece = (struct slice){rest.data, end ? (size_t)(end - rest.data) : rest.len};
+    *at += piece->len + 1;
+    return true;
+}
+
+/* Cut at the first "="; without one the value is empty. */
+static void cut(struct slice piece, struct slice *name, struct slice *value)
+{
+    const char *equals = memchr(piece.data, '=', piece.len);
+    *name = (struct slice){piece.data, equals ? (size_t)(equals - piece.data) : piece.len};
+    *value = equals ? slice_from(piece, name->len + 1) : SLICE("");
+}
+
+static int next_pair(weir_request *r, struct slice list, struct weir_field *f)
+{
+    struct slice piece, name, value;
+    while (next_piece(list, '&', &f->next, &piece)) {
+        if (piece.len == 0)
+            continue;
+        cut(piece, &name, &value);
+        return set_field(r, f, decoded(r, name), decoded(r, value));
     }
+    return 0;
+}
+
+int weir_next_header(weir_request *r, struct weir_field *f)
+{
+    if (f->next >= (size_t)r->ex->req.header_count)
+        return 0;
+    const struct http_header *h = &r->ex->req.headers[f->next++];
+    return set_field(r, f, h->name, h->value);
+}
+
+int weir_next_arg(weir_request *r, struct weir_field *f)
+{
+    return next_pair(r, r->ex->req.args, f);
+}
+
+int weir_next_form(weir_request *r, struct weir_field *f)
+{
+    static const struct slice form = {"application/x-www-form-urlencoded", 33};
+    const struct slice *type = http_find_header(&r->ex->req, SLICE("Content-Type"));
+    struct slice essence = type ? *type : SLICE("");
+    const char *semicolon = memchr(essence.data, ';', essence.len);
+    if (semicolon)
+        essence.len = (size_t)(semicolon - essence.data);
+    if (!slice_eq_nocase(slice_trim(essence), form))
+        return -1;
+    size_t len;
+    const char *body = weir_body(r, &len);
+    return next_pair(r, (struct slice){body, len}, f);
+}
+
+/* Several lines are one list (RFC 9113 section 8.2.3). */
+static struct slice cookies_of(weir_request *r)
+{
+    struct slice all = {0};
+    for (int i = 0; i < r->ex->req.header_count && !r->cookies.data; i++) {
+        const struct http_header *h = &r->ex->req.headers[i];
+        if (!slice_eq_nocase(h->name, SLICE("Cookie")))
+            continue;
+        all = all.data ? arena_printf(job_arena(r), "%.*s;%.*s", SLICE_ARGS(all), SLICE_ARGS(h->value))
+                       : h->value;
+        if (!all.data)
+            weir_fail(r, "out of memory");
+    }
+    if (!r->cookies.data)
+        r->cookies = all.data ? all : SLICE("");
+    return r->cookies;
+}
+
+int weir_next_cookie(weir_request *r, struct weir_field *f)
+{
+    struct slice piece, name, value, all = cookies_of(r);
+    while (next_piece(all, ';', &f->next, &piece)) {
+        cut(slice_trim(piece), &name, &value);
+        if (memchr(piece.data, '=', piece.len)) /* else it has no name */
+            return set_field(r, f, slice_trim(name), slice_trim(value));
+    }
+    return 0;
+}
+
+static const char *first(weir_request *r, const char *name,
+                         int (*next)(weir_request *r, struct weir_field *f))
+{
+    struct weir_field f = {0};
+    while (next(r, &f) > 0)
+        if (slice_eq((struct slice){f.name, f.name_bytes}, slice_of(name)))
+            return f.value;
     return NULL;
 }
+
+const char *weir_arg(weir_request *r, const char *name)
+{
+    return first(r, name, weir_next_arg);
+}
+
+const char *weir_form(weir_request *r, const char *name)
+{
+    return first(r, name, weir_next_form);
+}
+
+const char *weir_cookie(weir_request *r, const char *name)
+{
+    return first(r, name, weir_next_cookie);
+}
+
+const char *weir_variable(weir_request *r, const char *name)
+{
+    for (int i = 0; r->variables && r->handler->variables[i]; i++)
+        if (strcmp(r->handler->variables[i], name) == 0)
+            return r->variables[i].data ? text_of(r, r->variables[i]) : NULL;
+    return NULL;
+}
+
+/* --- one by name --- */
 
 const char *weir_header(weir_request *r, const char *name)
 {

@@ -17,8 +17,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+#define WEIR_EXTERN_C extern "C"
+extern "C" {
+#else
+#define WEIR_EXTERN_C extern
+#endif
+
 /* Grows when a module built against an older header could not run any more; checked when a module is loaded. */
-#define WEIR_HANDLER_ABI 1
+#define WEIR_HANDLER_ABI 2
 
 typedef struct weir_request weir_request;
 
@@ -49,6 +56,13 @@ struct weir_handler {
 
     /* Frees what init returned. May be NULL. */
     void (*free)(void *settings);
+
+    /*
+     * The variables of the configuration that run wants to read with weir_variable, without "$" ("remote_user", a map's), ended
+     * by NULL. They are looked up when the request comes to the handler. One that does not exist is an error of the
+     * configuration. May be NULL: none.
+     */
+    const char *const *variables;
 };
 
 struct weir_module {
@@ -57,8 +71,9 @@ struct weir_module {
 };
 
 /* Declares a module; stands once in one of its source files. */
-#define WEIR_MODULE(list) \
-    __attribute__((visibility("default"))) const struct weir_module weir_module = {WEIR_HANDLER_ABI, (list)}
+#define WEIR_MODULE(list)                                                                      \
+    WEIR_EXTERN_C __attribute__((visibility("default"))) const struct weir_module weir_module; \
+    const struct weir_module weir_module = {WEIR_HANDLER_ABI, (list)}
 
 /* --- the request --- */
 
@@ -76,6 +91,42 @@ const char *weir_arg(weir_request *r, const char *name);
 
 /* A header's value, NULL when it is not there. Names match in any case; the first of several. */
 const char *weir_header(weir_request *r, const char *name);
+
+/*
+ * One of several named values. Name and value end with a zero; a value that was decoded may have others inside. next is the
+ * walk's own: begin with a zeroed field,
+ *
+ *     struct weir_field f = {0};
+ *     while (weir_next_arg(r, &f) > 0)
+ *         weir_printf(r, "%s is %s\n", f.name, f.value);
+ */
+struct weir_field {
+    const char *name, *value;
+    size_t name_bytes, value_bytes;
+    size_t next;
+};
+
+/* The next header in the order received, its name as written. 1, or 0 when there is none. */
+int weir_next_header(weir_request *r, struct weir_field *f);
+
+/* The next argument of the query string, decoded; one without "=" has the value "". 1, or 0 when there is none. */
+int weir_next_arg(weir_request *r, struct weir_field *f);
+
+/*
+ * The next field of a form in the body (application/x-www-form-urlencoded), decoded. 1, 0 when there is none, -1 when the
+ * body is no such form; what is multipart is read with weir_body.
+ */
+int weir_next_form(weir_request *r, struct weir_field *f);
+
+/* The next cookie, as sent: nothing is decoded. 1, or 0 when there is none. */
+int weir_next_cookie(weir_request *r, struct weir_field *f);
+
+/* The first of that name, NULL when it is not there; names in the case given. */
+const char *weir_form(weir_request *r, const char *name);
+const char *weir_cookie(weir_request *r, const char *name);
+
+/* The value of a variable that the handler has named in its variables; NULL for another, or without a value. */
+const char *weir_variable(weir_request *r, const char *name);
 
 /* The body, read whole before run is called; *len is in bytes. Never NULL. A large one is a mapped file. */
 const void *weir_body(weir_request *r, size_t *len);
@@ -128,7 +179,14 @@ void weir_log(weir_request *r, enum weir_log_level level, const char *format, ..
 /*
  * Gives up from any depth: the thread's cleanup handlers run, the client gets 500, reason goes to the error log. The
  * reason must be a literal or otherwise outlive the request.
+ *
+ * C++: it unwinds the stack, so destructors run; a catch (...) on the way has to throw on. An exception of the handler's own
+ * must not leave run.
  */
-_Noreturn void weir_fail(weir_request *r, const char *reason);
+__attribute__((noreturn)) void weir_fail(weir_request *r, const char *reason);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

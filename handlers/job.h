@@ -27,6 +27,8 @@ struct weir_request {
     int result;                    /* what run returned */
     struct running_table *running; /* where what runs is recorded; NULL: nowhere */
     struct running *record;        /* there, from its start to its release, or NULL */
+    const struct slice *variables; /* the values of handler->variables */
+    struct slice cookies;          /* all Cookie lines as one, once asked for */
     struct buf body;               /* the thread's: written and not yet handed over */
     void *mapped_body;
     size_t mapped_bytes;

@@ -365,7 +365,7 @@ bool http_body_files_have_names(void)
     return body_file_is_asked_for;
 }
 
-static const struct http_variable variables[] = {
+const struct http_variable http_request_variables[] = {
     {"args", false, get_args},
     {"proxy_add_x_forwarded_for", false, get_forwarded_for},
     {"proxy_host", false, get_proxy_host},
@@ -424,7 +424,7 @@ const struct http_variable *http_find_variable(struct slice name, struct slice *
         *rest = name;
         return &capture;
     }
-    const struct http_variable *v = find_in(variables, name, rest);
+    const struct http_variable *v = find_in(http_request_variables, name, rest);
     body_file_is_asked_for |= v && v->get == get_request_body_file;
     if (!v)
         v = find_in(http_connection_variables, name, rest);

@@ -15,7 +15,8 @@ struct http_variable {
 /* The value of a named group of a regular expression; `rest` is its name. */
 extern const struct http_variable http_named_capture;
 
-/* Of http/variables_connection.c and http/variables_upstream.c, each ended by one without a name. */
+/* Of http/variables.c, http/variables_connection.c and http/variables_upstream.c, each ended by one without a name. */
+extern const struct http_variable http_request_variables[];
 extern const struct http_variable http_connection_variables[];
 extern const struct http_variable http_upstream_variables[];
 

@@ -52,7 +52,9 @@ bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
 static void make_default_dirs(const struct conf *conf)
 {
     char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%.*slogs", SLICE_ARGS(conf->prefix)) < (int)sizeof path)
+    if (conf->places)
+        mkdir(conf->places->logs, 0755); /* the rest is there once it is installed */
+    else if (snprintf(path, sizeof path, "%.*slogs", SLICE_ARGS(conf->prefix)) < (int)sizeof path)
         mkdir(path, 0755);
 }
 

@@ -13,20 +13,20 @@ enum pool_rejection { POOL_REJECT_QUEUE_FULL, POOL_REJECT_CLOSED, POOL_REJECT_CO
 
 struct pool_figures {
     /* gauges of threads */
-    _Alignas(64) _Atomic uint64_t min, max;
-    _Atomic uint64_t running, idle; /* with a task that is not given up; without a task */
-    _Atomic uint64_t stuck;         /* whose task was given up and has not returned */
-    _Atomic uint64_t queue_limit;
+    WEIR_ALIGNED(64) WEIR_ATOMIC(uint64_t) min, max;
+    WEIR_ATOMIC(uint64_t) running, idle; /* with a task that is not given up; without a task */
+    WEIR_ATOMIC(uint64_t) stuck;         /* whose task was given up and has not returned */
+    WEIR_ATOMIC(uint64_t) queue_limit;
     /* counters */
-    _Atomic uint64_t started, completed, failed, cancelled, expired, shed, dropped;
-    _Atomic uint64_t lost; /* taken by a process that died before they ended */
-    _Atomic uint64_t spawned, retired, spawn_failures;
+    WEIR_ATOMIC(uint64_t) started, completed, failed, cancelled, expired, shed, dropped;
+    WEIR_ATOMIC(uint64_t) lost; /* taken by a process that died before they ended */
+    WEIR_ATOMIC(uint64_t) spawned, retired, spawn_failures;
     struct hist queue_wait; /* submit to start */
     struct hist run_time;
     /* of submitting */
-    _Alignas(64) _Atomic uint64_t submitted; /* counter */
-    _Atomic uint64_t refused_full, refused_closed;
-    _Atomic uint64_t waiting; /* gauge: blocked submitters */
+    WEIR_ALIGNED(64) WEIR_ATOMIC(uint64_t) submitted; /* counter */
+    WEIR_ATOMIC(uint64_t) refused_full, refused_closed;
+    WEIR_ATOMIC(uint64_t) waiting; /* gauge: blocked submitters */
 };
 
 /* Tasks that wait for a thread. */
@@ -48,8 +48,8 @@ static inline uint64_t pool_figures_rejected(const struct pool_figures *f, enum 
 /* What is true of a pool whose process has died: nothing runs, waits or idles. The counters stay. */
 static inline void pool_figures_clear_gauges(struct pool_figures *f)
 {
-    _Atomic uint64_t *const gauges[] = {&f->min,   &f->max,         &f->running, &f->idle,
-                                        &f->stuck, &f->queue_limit, &f->waiting};
+    WEIR_ATOMIC(uint64_t) *const gauges[] = {&f->min,   &f->max,         &f->running, &f->idle,
+                                             &f->stuck, &f->queue_limit, &f->waiting};
     counter_add(&f->lost, pool_figures_queued(f));
     for (unsigned i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
         counter_set(gauges[i], 0);

@@ -16,6 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct pool_group {
     pthread_mutex_t lock;
     pthread_cond_t none;
@@ -35,5 +39,9 @@ void pool_group_done(struct pool_group *group);
 
 /* Until none is pending, or the monotonic deadline in microseconds (UINT64_MAX: for ever) has passed: then false. */
 bool pool_group_wait(struct pool_group *group, uint64_t deadline_us);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

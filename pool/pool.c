@@ -77,6 +77,11 @@ static void init_locks(struct pool *pool)
     pthread_condattr_destroy(&cond);
 }
 
+const char *pool_version(void)
+{
+    return POOL_VERSION;
+}
+
 struct pool *pool_create(const struct pool_config *config)
 {
     if (!valid(config)) {

@@ -20,6 +20,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Of this header, and of the library that is linked: "0.1.0". Within one first number what compiles goes on to work. */
+#define POOL_VERSION "0.1.0"
+const char *pool_version(void);
+
 enum pool_result {
     POOL_OK,
     POOL_EOVERLOAD, /* queue full, or too many submitters wait already */
@@ -58,7 +66,7 @@ struct pool_task {
     uint8_t priority; /* enum pool_priority */
     /* What follows is the pool's; read it in done or after pool_collect. */
     uint8_t outcome; /* enum pool_outcome */
-    _Atomic uint8_t state;
+    WEIR_ATOMIC(uint8_t) state;
     struct pool_task *next;
     union {
         struct pool_task *prev;
@@ -123,7 +131,7 @@ bool pool_abandon(struct pool *pool, struct pool_task *task);
 
 /* Ends the calling task as failed, from any depth below its run: cleanup handlers run, the thread ends. reason must
  * outlive the task. Not from any other thread. */
-_Noreturn void pool_task_fail(const char *reason);
+__attribute__((noreturn)) void pool_task_fail(const char *reason);
 
 /*
  * New sizes, bounds and times, also while submitters wait; name, figures and notify of `config` are not looked at, a
@@ -176,5 +184,9 @@ struct pool_running {
  */
 void pool_visit_running(struct pool *pool, bool (*visit)(const struct pool_running *running, void *arg),
                         void *arg);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -353,7 +353,7 @@ static int default_pool(const struct worker *w)
 }
 
 static void submit(struct connection *c, const struct weir_handler *handler, void *settings, int pool,
-                   int error)
+                   const struct slice *variables, int error)
 {
     struct worker *w = connection_worker(c);
     struct http_exchange *ex = c->ex;
@@ -367,6 +367,7 @@ static void submit(struct connection *c, const struct weir_handler *handler, voi
     job->connection = c;
     job->output = on_output;
     job->running = &w->slot->running;
+    job->variables = variables;
     job->pool = w->pools[pool].pool;
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
     ex->socket = -1; /* the thread must not ask a descriptor that may be another's by then */
@@ -381,15 +382,33 @@ static void submit(struct connection *c, const struct weir_handler *handler, voi
     connection_set_timer(c, timeout_ms);
 }
 
+/* Before a thread has the exchange: maps, expressions and clocks are the loop's. */
+static const struct slice *expand_variables(struct connection *c, int *error)
+{
+    const struct location *l = c->location;
+    int count = 0;
+    while (l->handler_variables && l->handler->variables[count])
+        count++;
+    struct slice *values = count ? arena_zalloc(&c->ex->arena, (size_t)count * sizeof *values) : NULL;
+    for (int i = 0; values && i < count; i++) {
+        struct slice value = http_template_expand(l->handler_variables[i], c->ex);
+        values[i] = value.len ? arena_dup(&c->ex->arena, value) : (struct slice){0};
+    }
+    if (count && !values)
+        *error = 500;
+    return values;
+}
+
 void offload_start(struct connection *c)
 {
     int error = !c->ex->body_whole ? 500 : body_finish(c); /* a handler never sees a part of a body */
-    submit(c, c->location->handler, c->location->handler_settings, c->location->pool, error);
+    const struct slice *values = error ? NULL : expand_variables(c, &error);
+    submit(c, c->location->handler, c->location->handler_settings, c->location->pool, values, error);
 }
 
 void offload_ask(struct connection *c, const struct weir_handler *handler, void *settings)
 {
-    submit(c, handler, settings, default_pool(connection_worker(c)), 0);
+    submit(c, handler, settings, default_pool(connection_worker(c)), NULL, 0);
 }
 
 /* Lets the job go its own way. */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "conf/directive.h"
+#include "http/variable_list.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -30,9 +31,12 @@ const struct http_template *site_compile(struct site *site, struct slice text, c
 {
     struct slice unknown;
     struct http_template *t = http_template_compile(&site->arena, text, &site->scope, &unknown);
-    if (!t)
-        conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable", SLICE_ARGS(unknown));
-    return t;
+    if (t)
+        return t;
+    struct slice guess = http_nearest_variable(unknown, &site->scope);
+    conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable%s%.*s%s", SLICE_ARGS(unknown),
+               guess.data ? "; did you mean \"" : "", SLICE_ARGS(guess), guess.data ? "\"?" : "");
+    return NULL;
 }
 
 static const struct http_template *log_format(struct site *site, const struct conf_access_log *log,
@@ -154,6 +158,20 @@ static void init_handler(struct site *site, struct location *l, const struct con
     }
 }
 
+/* What the handler wants to read of the configuration's variables. */
+static void build_handler_variables(struct site *site, struct location *l, const struct conf_node *node)
+{
+    int count = 0;
+    const char *const *names = l->handler->variables;
+    while (names && names[count])
+        count++;
+    if (count == 0)
+        return;
+    l->handler_variables = must(arena_zalloc(&site->arena, (size_t)count * sizeof(void *)));
+    for (int i = 0; i < count; i++)
+        l->handler_variables[i] = site_compile(site, arena_printf(&site->arena, "${%s}", names[i]), node);
+}
+
 /* A size, or a text with variables that becomes one. */
 static const struct http_template *build_rate(struct site *site, const struct conf_node *n)
 {
@@ -195,8 +213,10 @@ static struct location *build_location(struct site *site, const struct conf_loca
     site_build_files(site, l, c);
     if (c->handler) {
         find_handler(site, l, c->handler);
-        if (l->handler)
+        if (l->handler) {
             init_handler(site, l, c->handler);
+            build_handler_variables(site, l, c->handler->node);
+        }
     }
     if (c->settings.limit_rate)
         l->rate = build_rate(site, c->settings.limit_rate);

@@ -252,6 +252,7 @@ struct location {
     int return_code; /* 0: none */
     const struct weir_handler *handler;
     void *handler_settings;
+    const struct http_template **handler_variables; /* of handler->variables, as many; NULL: none */
     struct location_proxy *proxy;
     struct realip *realip;                                      /* NULL: nobody's */
     const struct http_template *rate, *rate_after, *proxy_rate; /* limit_rate and its kin; NULL: none */
