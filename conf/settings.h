@@ -314,7 +314,9 @@ struct settings {
     int64_t keepalive_header_s; /* 0: no Keep-Alive header */
     int64_t keepalive_requests;
     int64_t client_header_timeout_ms, client_body_timeout_ms, send_timeout_ms;
-    int64_t client_max_body_bytes; /* 0: no limit */
+    int64_t client_body_min_rate,
+        client_body_min_rate_after_ms; /* bytes a second, 0: any; and from when on */
+    int64_t client_max_body_bytes;     /* 0: no limit */
     int64_t client_header_buffer_bytes;
     int64_t large_header_buffers, large_header_buffer_bytes;
     int64_t client_body_buffer_bytes;

@@ -5,6 +5,8 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
+enum { MIN_RATE = 1024, MIN_RATE_AFTER_MS = 20000 };
+
 static void set_keepalive_timeout(struct conf_walk *w, const struct conf_node *n)
 {
     int64_t header_ms = 0;
@@ -38,6 +40,22 @@ static void set_large_buffers(struct conf_walk *w, const struct conf_node *n)
     w->settings->large_header_buffer_bytes = bytes;
 }
 
+static void set_min_rate(struct conf_walk *w, const struct conf_node *n)
+{
+    struct settings *s = w->settings;
+    if (s->client_body_min_rate != CONF_UNSET) {
+        conf_error(&w->conf->errors, n,
+                   "\"client_body_min_rate\" directive is duplicate; remove one of them");
+        return;
+    }
+    s->client_body_min_rate_after_ms = MIN_RATE_AFTER_MS;
+    bool after = n->nargs > 1 && slice_starts(n->args[1], SLICE("after="));
+    if (!conf_parse_size(n->args[0], &s->client_body_min_rate) || (n->nargs > 1 && !after) ||
+        (after && !conf_parse_time(slice_from(n->args[1], 6), &s->client_body_min_rate_after_ms)))
+        conf_error(&w->conf->errors, n,
+                   "invalid value in \"client_body_min_rate\"; write: SIZE [after=TIME], as in 1k after=20s");
+}
+
 void conf_inherit_client(struct settings *s, const struct settings *parent)
 {
     if (s->keepalive_timeout_ms == CONF_UNSET) {
@@ -47,6 +65,10 @@ void conf_inherit_client(struct settings *s, const struct settings *parent)
     if (s->large_header_buffers == CONF_UNSET) {
         s->large_header_buffers = parent ? parent->large_header_buffers : 4;
         s->large_header_buffer_bytes = parent ? parent->large_header_buffer_bytes : 8192;
+    }
+    if (s->client_body_min_rate == CONF_UNSET) {
+        s->client_body_min_rate = parent ? parent->client_body_min_rate : MIN_RATE;
+        s->client_body_min_rate_after_ms = parent ? parent->client_body_min_rate_after_ms : MIN_RATE_AFTER_MS;
     }
 }
 
@@ -62,6 +84,10 @@ const struct conf_directive conf_client_directives[] = {
      "NUMBER", "How many requests one connection may carry."},
     {"client_header_timeout", HTTP_SERVER, 1, 1, CONF_TIME, FIELD(client_header_timeout_ms), 0, 0, "60s", 0, NULL,
      "TIME", "For a request's whole header to arrive."},
+    {"client_body_min_rate", HTTP_ALL, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_min_rate, "SIZE [after=TIME]",
+     "How many bytes a second a body that goes on to an upstream while it comes (proxy_request_buffering off) must have while its request "
+     "holds a permit of limit_concurrency, counted over the time that is spent waiting for the client, once this is longer than TIME; else "
+     "408. 0: any. Default 1k after=20s."},
     {"client_body_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(client_body_timeout_ms), 0, 0, "60s", 0, NULL,
      "TIME", "Between two reads of a request's body."},
     {"send_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(send_timeout_ms), 0, 0, "60s", 0, NULL,

@@ -326,6 +326,7 @@ void conf_unset(struct settings *settings)
                 *(int64_t *)((char *)settings + d->offset) = CONF_UNSET;
     settings->keepalive_timeout_ms = settings->keepalive_header_s = settings->open_files_max = CONF_UNSET;
     settings->large_header_buffers = settings->large_header_buffer_bytes = CONF_UNSET;
+    settings->client_body_min_rate = CONF_UNSET;
     settings->limit_log_level = settings->limit_conn_log_level = settings->limit_req_log_level = CONF_UNSET;
 }
 

@@ -70,11 +70,13 @@ struct http_exchange {
     uint64_t body_len;  /* what is kept: in memory or in the file */
     uint64_t body_seen; /* what has arrived, kept or not */
     bool body_taken; /* some of it has gone to an upstream, and is not kept: no other location can have it */
-    bool body_begun; /* some of it was read, or the client was told to send it */
-    bool body_whole; /* nothing of it is still to come */
-    uint64_t rate, rate_after; /* limit_rate: bytes a second of the answer's body, 0: no bound */
-    uint64_t rate_from_ms;     /* when that began */
-    bool rate_is_set;          /* by the upstream: limit_rate does not count */
+    uint64_t body_waited_ms;     /* for the client to send it */
+    uint64_t body_wait_since_ms; /* likewise, since when now; 0: we do not */
+    bool body_begun;             /* some of it was read, or the client was told to send it */
+    bool body_whole;             /* nothing of it is still to come */
+    uint64_t rate, rate_after;   /* limit_rate: bytes a second of the answer's body, 0: no bound */
+    uint64_t rate_from_ms;       /* when that began */
+    bool rate_is_set;            /* by the upstream: limit_rate does not count */
     const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the client's end */
     const struct http_peer *(*own)(struct http_exchange *ex);  /* of both: costs a system call */
     const struct http_peer *known_peer;                        /* what peer made, or NULL */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "shm/permit_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,12 +29,15 @@ static bool is_hopeless(const struct permit_zone *z, enum permit_priority priori
 uint32_t permit_take_spare(struct permit_user *u)
 {
     struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
-    if (u->spare_count > 0)
-        return u->spare[--u->spare_count];
-    uint32_t used = permit_part_used(part);
-    if (used < SHM_PERMITS_PER_SLOT)
-        atomic_store_explicit(&part->used, used + 1, memory_order_release);
-    return used;
+    uint32_t index = u->spare_count > 0 ? u->spare[--u->spare_count] : u->used;
+    if (index >= SHM_PERMITS_PER_SLOT)
+        return index;
+    u->doubts |= permit_get(&part->permits[index].tag) != PERMIT_FREE; /* others may have counted it */
+    if (index == u->used) {
+        permit_set_tag(&part->permits[index], PERMIT_FREE);
+        atomic_store_explicit(&part->used, ++u->used, memory_order_release);
+    }
+    return index;
 }
 
 static enum permit_result refuse(struct permit_zone *z, bool dry_run, enum permit_reason *why)
@@ -107,6 +111,7 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
 
 void permit_put_spare(struct permit_user *u, uint32_t permit)
 {
+    assert(u->spare_count < u->used && permit < u->used);
     u->spare[u->spare_count++] = permit;
 }
 

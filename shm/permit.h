@@ -214,6 +214,8 @@ struct permit_user {
     int socket;      /* readable when others have changed permits of this process; see permit_heard */
     uint32_t *spare; /* free permits: a stack, so that few pages are touched */
     uint32_t spare_count;
+    uint32_t used; /* as the part says, unless somebody else wrote there */
+    bool doubts;   /* a permit was not what it should have been: counts may be wrong */
 };
 
 /* Begins to use a slot's part, which is empty. False with errno. */

@@ -96,7 +96,9 @@ bool permit_open(struct permit_user *u, struct shm *shm, int slot)
         return false;
     }
     permit_show_address(u);
-    for (uint32_t used = permit_part_used(part); used > 0; used--)
+    u->used = permit_part_used(part);
+    permit_set(&part->used, u->used);
+    for (uint32_t used = u->used; used > 0; used--)
         u->spare[u->spare_count++] = used - 1; /* an earlier process had them */
     atomic_store(&part->woken, 0);
     return true;

@@ -60,6 +60,11 @@ void shm_look_after(struct permit_user *u)
     struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
     struct zones zones = {0};
     permit_show_address(u);
+    if (permit_get(&part->used) != u->used || u->doubts) { /* then others may have counted what never was */
+        atomic_store_explicit(&part->used, u->used, memory_order_release);
+        zones.permits = zones.keyed = UINT64_MAX;
+        u->doubts = false;
+    }
     for (uint32_t i = 0; i < u->spare_count; i++)
         if (atomic_load_explicit(&part->permits[u->spare[i]].tag, memory_order_relaxed) != PERMIT_FREE)
             free_marked(&part->permits[u->spare[i]], &zones);

@@ -120,6 +120,41 @@ bool body_begin(struct connection *c)
     return !body_is_too_large(c) && ask_for(c);
 }
 
+static void count_wait(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    if (ex->body_wait_since_ms)
+        ex->body_waited_ms += connection_worker(c)->now_ms - ex->body_wait_since_ms;
+    ex->body_wait_since_ms = 0;
+}
+
+/*
+ * A byte now and then renews client_body_timeout for ever. That harms nobody, but while the request holds a permit: then the time that
+ * we have waited for the client in all must not be longer than the least rate allows. Time in which the upstream takes nothing
+ * is not the client's.
+ */
+void body_wait(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    const struct settings *s = c->location->settings;
+    int64_t timeout_ms = connection_settings(c)->client_body_timeout_ms;
+    count_wait(c);
+    ex->body_wait_since_ms = connection_worker(c)->now_ms;
+    if (s->client_body_min_rate && limit_holds(ex)) {
+        uint64_t allowed_ms = (uint64_t)s->client_body_min_rate_after_ms +
+                              ex->body_seen * 1000 / (uint64_t)s->client_body_min_rate;
+        int64_t left_ms = allowed_ms > ex->body_waited_ms ? (int64_t)(allowed_ms - ex->body_waited_ms) : 1;
+        timeout_ms = left_ms < timeout_ms ? left_ms : timeout_ms;
+    }
+    connection_set_timer(c, timeout_ms);
+}
+
+void body_wait_over(struct connection *c)
+{
+    count_wait(c);
+    connection_set_timer(c, 0);
+}
+
 void body_read(struct connection *c)
 {
     if (!body_begin(c))

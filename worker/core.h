@@ -436,6 +436,9 @@ bool limit_pass(struct connection *c);
 /* The request's work is done, though its answer has still to go: for policies that measure. */
 void limit_served(struct worker *w, struct http_exchange *ex);
 
+/* Whether the request holds a permit. */
+bool limit_holds(const struct http_exchange *ex);
+
 /* Gives back what the exchange holds. unserved: the time until now says nothing of the work. */
 void limit_release(struct worker *w, struct http_exchange *ex, bool unserved);
 
@@ -479,6 +482,10 @@ void body_drop(struct connection *c);
 
 /* With c->rest: takes bytes of it off data. Returns how many. */
 size_t body_skip(struct connection *c, char *data, size_t len);
+
+/* The client has to go on sending its body within its time; or it need not, as we are not ready for more. */
+void body_wait(struct connection *c);
+void body_wait_over(struct connection *c);
 
 /* Takes body bytes off data. Returns how many; sets *done, or *error to a status. */
 size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error);

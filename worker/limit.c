@@ -298,6 +298,11 @@ void limit_served(struct worker *w, struct http_exchange *ex)
         permit_note_served(&w->permits, p->held[i]);
 }
 
+bool limit_holds(const struct http_exchange *ex)
+{
+    return ex->permits && ex->permits->held_count > 0;
+}
+
 void limit_release(struct worker *w, struct http_exchange *ex, bool unserved)
 {
     struct permits *p = ex->permits;

@@ -505,7 +505,10 @@ void proxy_start(struct connection *c)
     list_init(&p->link);
     c->proxy = p;
     c->state = CONNECTION_PROXY;
-    connection_set_timer(c, streams ? connection_settings(c)->client_body_timeout_ms : 0);
+    if (streams)
+        body_wait(c);
+    else
+        connection_set_timer(c, 0);
     error = prepare(p);
     if (error) {
         proxy_fail(p, error);

@@ -145,7 +145,7 @@ void proxy_go_on_sending(struct proxy *p)
         struct connection *c = p->c;
         proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
         proxy_watch(p, EV_READ);
-        connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
+        body_wait(c);
         if (!c->in_drive) { /* it may have been stopped: it is read again */
             connection_hold(c);
             connection_drive(c);
@@ -171,8 +171,10 @@ bool proxy_body_waits(const struct connection *c)
 void proxy_body_came(struct connection *c, bool whole)
 {
     struct proxy *p = c->proxy;
-    connection_set_timer(c,
-                         whole || proxy_body_waits(c) ? 0 : connection_settings(c)->client_body_timeout_ms);
+    if (whole || proxy_body_waits(c))
+        body_wait_over(c);
+    else
+        body_wait(c);
     if (p->state == PROXY_SEND)
         proxy_go_on_sending(p);
 }
