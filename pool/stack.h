@@ -9,8 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct stack_slab;
+
 struct stack {
-    char *mapping; /* the guard page, then `bytes` of stack, then what was reserved */
+    struct stack_slab *slab; /* where it lies, with others */
+    char *mapping;           /* the guard page, then `bytes` of stack, then what was reserved */
     size_t bytes, mapped_bytes;
 };
 

@@ -18,8 +18,14 @@ static size_t page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Whether a mapping is one stack, without its guard, or some with theirs, where guards are marks: the system joins neighbours. */
+static bool is_of_stacks(size_t bytes, size_t stack_bytes)
+{
+    return bytes == stack_bytes || bytes % (stack_bytes + page_bytes()) == 0;
+}
+
 /*
- * Memory that was touched and belongs to no file: of all, or, with a size, of mappings that are as large. By walking
+ * Memory that was touched and belongs to no file: of all, or, with a size, of mappings of stacks that are as large. By walking
  * the pages: the sums that the kernel keeps by the way are off by some pages for each thread.
  */
 static long touched_bytes(size_t size)
@@ -31,7 +37,7 @@ static long touched_bytes(size_t size)
         abort();
     while (fgets(line, sizeof line, f))
         if (sscanf(line, "Size: %ld", &all) != 1 && sscanf(line, "Anonymous: %ld", &part) == 1 &&
-            (size == 0 || all * KB == (long)size))
+            (size == 0 || is_of_stacks((size_t)all * KB, size)))
             kilobytes += part;
     fclose(f);
     return kilobytes * KB;
