@@ -8,6 +8,11 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import slowness  # noqa: E402
+
+# Once, before the parallel processes start and keep the cores busy themselves.
+os.environ.setdefault("WEIR_TEST_STRETCH", f"{slowness.slowness():.1f}")
 pytest.register_assert_rewrite("weirlib", "proxylib", "wire", "limits", "keyed")
 import weirlib  # noqa: E402
 
@@ -31,6 +36,15 @@ def pytest_collection_modifyitems(items):
         lacks = next((name for name in needs if not weirlib.can(name)), None)
         if lacks:
             item.add_marker(pytest.mark.skip(reason=f"needs {weirlib.SURROUNDINGS[lacks][0]}"))
+
+
+def pytest_report_header():
+    return f"time limits are stretched {weirlib.SLOW:g} times" if weirlib.SLOW > 1 else None
+
+
+def pytest_terminal_summary(terminalreporter):
+    if weirlib.SLOW > 1:
+        terminalreporter.line(f"time limits were stretched {weirlib.SLOW:g} times: this machine or build is slow")
 
 
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from weirlib import BINARY, ROOT, SLOW, limit
+from weirlib import BINARY, ROOT, SLOW_BUILD, limit
 
 FIB_32 = 2178309
 STRICT = ["-Wall", "-Wextra", "-Werror"]
@@ -116,7 +116,7 @@ def test_sleepers(examples):
 
 
 @pytest.mark.timeout(limit(90))
-@pytest.mark.skipif(SLOW > 1, reason="too many threads for a slow build")
+@pytest.mark.skipif(SLOW_BUILD, reason="too many threads for a slow build")
 def test_sleepers_in_full(examples):
     """100 000 naps of 100 ms, nearly three hours of them, pass on 10 000 threads in seconds and in little memory."""
     figures, seconds, said = sleep(examples, 100_000, 100, 10_000, seconds=80)

@@ -14,7 +14,7 @@ import urllib.parse
 
 import pytest
 from proxylib import CHUNKS, OK, answer, backend, narrow, raw_answer, read_until, rss_bytes  # noqa: F401 - a fixture
-from weirlib import BINARY, SLOW, config, limit
+from weirlib import BINARY, SLOW_BUILD, config, limit
 from wire import chunked, head, parallel
 
 HTML = "types { text/html html; text/plain txt; } default_type text/html; root {tmp}/html; client_max_body_size 10m;"
@@ -354,7 +354,7 @@ def test_head_does_not_read_the_file(start, more):
     assert read_bytes() - before < 10 << 20
 
 
-@pytest.mark.skipif(SLOW > 1, reason="sanitizers keep memory")
+@pytest.mark.skipif(SLOW_BUILD, reason="sanitizers keep memory")
 def test_memory_of_many_replacements(start):
     weir = start(locations="location /big { sub_filter x $arg_by; sub_filter_once off; }", files={"big.html": (b"." * 31 + b"x") * 40000})
     pid = next(iter(weir.worker_pids()))

@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 from proxylib import CHUNKS, OK, answer, backend, narrow, rss_bytes  # noqa: F401 - a fixture
-from weirlib import SLOW, Connection, config, limit, wait_until
+from weirlib import SLOW_BUILD, Connection, config, limit, wait_until
 from wire import ask, head, parallel
 
 LINE = "a line of a text that compresses well, and number {}\n"
@@ -215,7 +215,7 @@ def test_others_are_answered_meanwhile(start):
         assert worst < limit(0.5)
 
 
-@pytest.mark.skipif(SLOW > 1, reason="sanitizers keep memory")
+@pytest.mark.skipif(SLOW_BUILD, reason="sanitizers keep memory")
 @pytest.mark.parametrize("target", ["/dense.html", "/p/dense"])
 def test_memory_of_many_slow_downloads(start, target):
     weir = start("proxy_buffers 4 4k; proxy_max_temp_file_size 0;", connections=1200)

@@ -27,7 +27,8 @@ import h11
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build/weir")).resolve()
 MODULES = BINARY.parent / "modules"
-SLOW = float(os.environ.get("WEIR_TEST_SLOW", "1"))
+SLOW_BUILD = float(os.environ.get("WEIR_TEST_SLOW") or 1) > 1  # a sanitizer's
+SLOW = float(os.environ.get("WEIR_TEST_STRETCH") or os.environ.get("WEIR_TEST_SLOW") or 1)  # the machine's part included
 IS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
 

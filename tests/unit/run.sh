@@ -4,7 +4,8 @@
 # What a test that failed has said stands below its line, and its failed checks once more at the end.
 set -u
 export ASAN_OPTIONS=allocator_may_return_null=1 TSAN_OPTIONS=allocator_may_return_null=1
-slow=${WEIR_TEST_SLOW:-1}
+slow=$(/usr/bin/python3 tests/slowness.py) || slow=${WEIR_TEST_SLOW:-1}
+export WEIR_TEST_SLOW=$slow
 said=$(mktemp) || exit 1
 trap 'rm -f "$said"' EXIT
 passed=0 failures=() skips=()
@@ -15,7 +16,7 @@ count() { # WHAT: the number that CUnit's summary has for it
 
 reason() { # STATUS
     case $1 in
-    124) echo "it did not end within $((120 * ${slow%.*})) s" ;;
+    124) echo "it did not end within $((120 * slow)) s" ;;
     1) echo "$(grep -cE '^ +[0-9]+\. ' "$said") checks do not hold" ;;
     *) [ "$1" -gt 128 ] && echo "ended by signal $(($1 - 128))" || echo "exit code $1" ;;
     esac
@@ -24,7 +25,7 @@ reason() { # STATUS
 for program; do
     name=${program#*unit/}
     begun=$(date +%s%N)
-    timeout $((120 * ${slow%.*})) "$program" >"$said" 2>&1
+    timeout $((120 * slow)) "$program" >"$said" 2>&1
     status=$?
     seconds=$(awk -v ns=$(($(date +%s%N) - begun)) 'BEGIN { printf "%.1f", ns / 1e9 }')
     while IFS= read -r line; do skips+=("$name: ${line#SKIPPED: }"); done < <(grep '^SKIPPED: ' "$said")

@@ -161,14 +161,6 @@ static inline uint64_t in_ms(uint64_t ms)
     return clock_mono_us() + ms * 1000;
 }
 
-/* How many times slower than usual this build or machine may be: WEIR_TEST_SLOW. */
-static inline unsigned test_slowness(void)
-{
-    const char *said = getenv("WEIR_TEST_SLOW");
-    int times = said ? atoi(said) : 1;
-    return times > 1 ? (unsigned)times : 1;
-}
-
 /* Sanitizers have memory of their own, and need more address space than there is memory. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_SANITIZED true

@@ -45,7 +45,7 @@ static uint64_t canary_stop(void)
     pthread_join(canary.thread, NULL);
     if (getloadavg(&load, 1) == 1 && load > (double)sysconf(_SC_NPROCESSORS_ONLN))
         crowd = load / (double)sysconf(_SC_NPROCESSORS_ONLN);
-    return (uint64_t)(BOUND_MS * 1000 * test_slowness() * crowd) +
+    return (uint64_t)(BOUND_MS * 1000 * check_slowness() * crowd) +
            CANARY_TIMES * atomic_load(&canary.worst_us);
 }
 

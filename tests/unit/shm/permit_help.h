@@ -192,14 +192,6 @@ static inline void check_room(struct permit_user *u, unsigned zone, uint32_t roo
         give_back(u, got[--count]);
 }
 
-/* How many times slower than usual this build or machine may be: WEIR_TEST_SLOW. */
-static inline unsigned slowness(void)
-{
-    const char *said = getenv("WEIR_TEST_SLOW");
-    int times = said ? atoi(said) : 1;
-    return times > 1 ? (unsigned)times : 1;
-}
-
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_SANITIZED true
 #elif defined(__has_feature)

@@ -265,7 +265,7 @@ static const char *pass_by_fault(struct play *p)
     permit_lock(p->shm, p->zone);
     const char *fault = zone_fault(p->shm, p->zone);
     permit_unlock(zone_at(p->shm, p->zone));
-    if (clock_mono_us() - since_us > (uint64_t)TAKEOVER_MS * 1000 * slowness())
+    if (clock_mono_us() - since_us > (uint64_t)TAKEOVER_MS * 1000 * check_slowness())
         fault = "the lock was not taken over in time";
     return fault;
 }
