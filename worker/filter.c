@@ -20,11 +20,16 @@ void filter_add(struct http_exchange *ex, struct body_filter *f)
     *tail = f;
 }
 
-/* RFC 9110 section 8.8.1: what was made of a representation is equivalent to it, and not the same bytes. */
+/*
+ * RFC 9110 section 8.8.1: what was made of a representation is equivalent to it, and not the same bytes. An upstream's
+ * that is no entity tag cannot be made a weak one.
+ */
 static void weaken_etag(struct http_exchange *ex)
 {
     struct http_response *res = &ex->res;
-    if (res->etag.len && !slice_starts(res->etag, SLICE("W/")))
+    if (res->etag.len && res->etag.data[0] != '"' && !slice_starts(res->etag, SLICE("W/")))
+        res->etag = (struct slice){0};
+    else if (res->etag.len && res->etag.data[0] == '"')
         res->etag = arena_printf(&ex->arena, "W/%.*s", SLICE_ARGS(res->etag));
 }
 
