@@ -221,11 +221,14 @@ static bool bodyless(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
-/* Sets what becomes of the body: its length is said, or it goes in chunks, or until the connection's end. */
+/*
+ * Sets what becomes of the body: its length is said, or it goes in chunks, or until the connection's end. Where no body comes there is
+ * nothing to frame: an answer to HEAD whose length is not known says neither length nor coding, as in nginx.
+ */
 static void decide_framing(struct http_response *res, const struct http_request *req, bool without_chunks)
 {
     res->no_body = (bodyless(res->status) && res->status != 101) || req->method == HTTP_HEAD;
-    if (bodyless(res->status) || res->content_length >= 0)
+    if (res->no_body || res->status == 101 || res->content_length >= 0)
         return;
     if (req->minor_version >= 1 && !without_chunks)
         res->chunked = true;
