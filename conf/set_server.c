@@ -171,20 +171,27 @@ static bool set_keepalive(struct conf_listen *l, struct slice text)
     return parts[2].len == 0 || conf_parse_whole(parts[2], 1, 127, &l->keepalive_count);
 }
 
-static bool set_listen_parameter(struct conf_listen *l, struct slice arg)
+/* One that says how the address is served; all others are about its socket. */
+static bool set_server_parameter(struct conf_listen *l, struct slice arg)
 {
-    if (slice_eq(arg, SLICE("default_server")) || slice_eq(arg, SLICE("default")))
-        l->default_server = true;
-    else if (slice_eq(arg, SLICE("reuseport")))
+    bool is_default = slice_eq(arg, SLICE("default_server")) || slice_eq(arg, SLICE("default"));
+    bool is_proxy = slice_eq(arg, SLICE("proxy_protocol"));
+    l->default_server |= is_default;
+    l->proxy_protocol |= is_proxy;
+    return is_default || is_proxy;
+}
+
+static bool set_socket_parameter(struct conf_listen *l, struct slice arg)
+{
+    l->binds = true;
+    if (slice_eq(arg, SLICE("reuseport")))
         l->reuseport = true;
     else if (slice_eq(arg, SLICE("deferred")))
         l->deferred = true;
     else if (slice_starts(arg, SLICE("so_keepalive=")))
         return set_keepalive(l, slice_from(arg, 13));
     else if (slice_eq(arg, SLICE("bind")))
-        return true; /* each address has a socket of its own anyway */
-    else if (slice_eq(arg, SLICE("proxy_protocol")))
-        l->proxy_protocol = true;
+        return true;
     else if (slice_eq(arg, SLICE("ipv6only=on")))
         l->ipv6only = true;
     else if (slice_eq(arg, SLICE("ipv6only=off")))
@@ -257,7 +264,8 @@ static void add_listen(struct conf_walk *w, const struct conf_node *n, struct sl
     struct conf_listen *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l)), **tail = &w->server->listens;
     *l = (struct conf_listen){.address = address, .backlog = 511, .ipv6only = true, .node = n};
     for (int i = 1; i < n->nargs; i++)
-        if (!set_listen_parameter(l, n->args[i]) && !count_absent_parameter(w, n, n->args[i]))
+        if (!set_server_parameter(l, n->args[i]) && !count_absent_parameter(w, n, n->args[i]) &&
+            !set_socket_parameter(l, n->args[i]))
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "

@@ -94,7 +94,7 @@ const struct conf_directive conf_http_directives[] = {
      "{ ... }", "A virtual server."},
     {"listen", CONF_SERVER, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_listen,
      "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [backlog=N] [reuseport] [ipv6only=on|off] [proxy_protocol] [deferred] [so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT]] [fastopen=N] [rcvbuf=SIZE] [sndbuf=SIZE] [bind]",
-     "Where the server is reached. Default *:80."},
+     "Where the server is reached. Default *:80. A port of all addresses is bound once: servers of one of its addresses have their own socket only with bind or an option of sockets, and get the connections that came to that address."},
     {"server_name", CONF_SERVER, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_server_name,
      "NAME ...", "Names: exact, *.example.org, .example.org, www.example.*, or ~REGEX."},
     {"location", CONF_SERVER | CONF_LOCATION, 1, 2, CONF_BLOCK, 0, 0, 0, NULL, -1, conf_set_location,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -87,10 +88,11 @@ static int take_inherited(struct site_listen *l)
     return -1;
 }
 
+/* Only those that have sockets. */
 static struct site_listen *find_in(struct site *site, const struct net_address *address)
 {
     struct site_listen *l = site ? site->listens : NULL;
-    while (l && !net_address_eq(&l->address, address))
+    while (l && (l->within || !net_address_eq(&l->address, address)))
         l = l->next;
     return l;
 }
@@ -103,19 +105,42 @@ static bool is_in(const int *fds, int count, int fd)
     return false;
 }
 
-static bool bind_failed(const struct site_listen *l, int error)
+/* A wildcard's socket and one of its addresses' exclude each other. NULL: there is none. */
+static const struct site_listen *in_the_way(const struct site *site, const struct site_listen *l)
 {
-    char text[NET_ADDRESS_TEXT_BYTES];
+    const struct site_listen *o = site ? site->listens : NULL;
+    while (o &&
+           (o->within || o->fds[0] < 0 ||
+            !(net_address_covers(&o->address, &l->address) || net_address_covers(&l->address, &o->address))))
+        o = o->next;
+    return o;
+}
+
+/* What to do about it, behind the error's own words. */
+static const char *remedy_of(const struct site_listen *l, int error)
+{
     bool is_file = l->address.addr.ss_family == AF_UNIX;
-    const char *remedy =
-        error == EADDRINUSE ? "; another program has this address: stop it, or choose another in \"listen\""
-        : error == EADDRNOTAVAIL      ? "; this host has no such address: choose one of its own in \"listen\""
-        : error == EACCES && !is_file ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-        : error == EEXIST             ? "; there is a file of this name that is no socket: remove it"
-        : is_file                     ? "; the socket's folder must exist and be writable"
-                                      : "";
+    return error == EADDRINUSE
+               ? "; another program has this address: stop it, or choose another in \"listen\""
+           : error == EADDRNOTAVAIL ? "; this host has no such address: choose one of its own in \"listen\""
+           : error == EACCES && !is_file ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+           : error == EEXIST             ? "; there is a file of this name that is no socket: remove it"
+           : is_file                     ? "; the socket's folder must exist and be writable"
+                                         : "";
+}
+
+/* `own`: this server's socket that is in the way, or NULL. Returns false. */
+static bool bind_failed(const struct site_listen *l, int error, const struct site_listen *own)
+{
+    char text[NET_ADDRESS_TEXT_BYTES], in_way[NET_ADDRESS_TEXT_BYTES + 128] = "",
+                                                                       other[NET_ADDRESS_TEXT_BYTES];
+    if (error == EADDRINUSE && own)
+        snprintf(in_way, sizeof in_way,
+                 "; this server's own socket of %s is in the way: leave \"bind\" out, or restart it",
+                 net_address_text(&own->address, other));
     log_emerg("bind() to %s failed (%d: %s)%s in %.*s:%d", net_address_text(&l->address, text), error,
-              strerror(error), remedy, SLICE_ARGS(l->node->file), l->node->line);
+              strerror(error), in_way[0] ? in_way : remedy_of(l, error), SLICE_ARGS(l->node->file),
+              l->node->line);
     return false;
 }
 
@@ -133,10 +158,7 @@ static bool open_one(struct site_listen *l, int index, const struct site_listen 
     if (fd < 0)
         fd = net_listen(&l->address, &l->options);
     l->fds[index] = fd;
-    if (fd >= 0)
-        return true;
-    bind_failed(l, errno);
-    return false;
+    return fd >= 0;
 }
 
 /* Not a service manager's, nor one that an older binary still serves on: its end removes that. */
@@ -156,8 +178,8 @@ bool sockets_test(struct site *site)
 {
     bool ok = true;
     for (struct site_listen *l = site->listens; l; l = l->next)
-        if (net_try_listen(&l->address, &l->options) < 0 && errno != EADDRINUSE)
-            ok = bind_failed(l, errno);
+        if (!l->within && net_try_listen(&l->address, &l->options) < 0 && errno != EADDRINUSE)
+            ok = bind_failed(l, errno, NULL);
     return ok;
 }
 
@@ -182,6 +204,8 @@ bool sockets_open(struct site *site, struct site *old)
         const struct site_listen *before = find_in(old, &l->address);
         for (int i = 0; i < l->fd_count; i++) {
             if (!open_one(l, i, before)) {
+                const struct site_listen *own = in_the_way(site, l);
+                bind_failed(l, errno, own ? own : in_the_way(old, l));
                 give_up(site, old);
                 return false;
             }

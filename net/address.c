@@ -228,6 +228,16 @@ bool net_address_eq(const struct net_address *a, const struct net_address *b)
     return strncmp(x->sun_path, y->sun_path, sizeof x->sun_path) == 0;
 }
 
+bool net_address_covers(const struct net_address *any, const struct net_address *b)
+{
+    struct net_address wildcard = *b;
+    if (b->addr.ss_family == AF_INET)
+        ((struct sockaddr_in *)(void *)&wildcard.addr)->sin_addr.s_addr = htonl(INADDR_ANY);
+    else if (b->addr.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)&wildcard.addr)->sin6_addr = in6addr_any;
+    return net_address_eq(any, &wildcard) && !net_address_eq(any, b);
+}
+
 size_t net_address_host(const struct net_address *a, char out[NET_ADDRESS_TEXT_BYTES], unsigned *port)
 {
     *port = 0;

@@ -59,6 +59,9 @@ int net_address_compare(const void *a, const void *b);
 
 bool net_address_eq(const struct net_address *a, const struct net_address *b);
 
+/* Whether `any` is the wildcard address of b's family with b's port, and b is one of the addresses that it stands for. */
+bool net_address_covers(const struct net_address *any, const struct net_address *b);
+
 /* "127.0.0.1:80", "[::1]:80", "unix:/path". Returns out. */
 const char *net_address_text(const struct net_address *a, char out[NET_ADDRESS_TEXT_BYTES]);
 

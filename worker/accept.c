@@ -19,6 +19,33 @@ enum { SERVED_PER_ACCEPT = 16, MULTI_ACCEPT_MAX = 64, COMPLAIN_EVERY_MS = 10000 
 
 static void on_connection(struct ev_loop *loop, ev_io *io, int events);
 
+/* Addresses within a socket that is bound to all: behind the listeners that have sockets. */
+static void add_narrower(struct worker *w)
+{
+    struct listener *mine = &w->listeners[w->listener_count];
+    for (struct site_listen *l = w->site->listens; l; l = l->next) {
+        for (int i = 0; i < w->listener_count && l->within; i++) {
+            struct listener *any = &w->listeners[i];
+            if (any->listen != l->within)
+                continue;
+            *mine = (struct listener){.worker = w, .listen = l, .next_narrower = any->narrower};
+            any->narrower = mine++;
+        }
+    }
+}
+
+/* Whose servers a connection is for. */
+static struct listener *narrowest(struct listener *l, int fd)
+{
+    struct net_address local;
+    if (!l->narrower || net_bound_address(fd, &local) < 0)
+        return l;
+    struct listener *n = l->narrower;
+    while (n && !net_address_eq(&n->listen->address, &local))
+        n = n->next_narrower;
+    return n ? n : l;
+}
+
 bool accept_open(struct worker *w)
 {
     int count = 0;
@@ -28,6 +55,8 @@ bool accept_open(struct worker *w)
     if (!w->listeners)
         return false;
     for (struct site_listen *l = w->site->listens; l; l = l->next) {
+        if (l->within)
+            continue;
         struct listener *mine = &w->listeners[w->listener_count];
         int fd = l->fds[l->options.reuseport ? w->options->index % l->fd_count : 0];
         for (int i = 0; i < l->fd_count; i++)
@@ -41,6 +70,7 @@ bool accept_open(struct worker *w)
         ev_io_init(&mine->io, on_connection, fd, EV_READ);
         w->listener_count++;
     }
+    add_narrower(w);
     return true;
 }
 
@@ -145,7 +175,7 @@ static bool accept_one(struct listener *l)
     int fd = accept4(l->io.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         counter_add(&l->worker->slot->accepted, 1);
-        connection_new(l, fd, &peer);
+        connection_new(narrowest(l, fd), fd, &peer);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)

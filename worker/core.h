@@ -44,11 +44,13 @@ struct worker;
 struct proxy;
 struct file_read;
 
-/* One of a worker's listening sockets. */
+/* One of a worker's listening sockets, or an address of its own within one that is bound to all. */
 struct listener {
-    ev_io io;
+    ev_io io; /* without `within` only */
     struct worker *worker;
     struct site_listen *listen;
+    struct listener *narrower; /* the first address within this one */
+    struct listener *next_narrower;
     uint64_t next_complaint_ms; /* of errors of its own */
 };
 
@@ -122,7 +124,7 @@ struct worker {
     struct shm *shm;
     struct shm_slot *slot;
     struct listener *listeners;
-    int listener_count;
+    int listener_count; /* of those with sockets; the addresses within them follow */
     bool accepting;
     bool draining; /* QUIT: no new connections, finish what runs */
     ev_timer accept_pause;

@@ -290,7 +290,23 @@ static struct http_locations *build_locations(struct site *site, struct vserver 
     return locations;
 }
 
-static struct site_listen *find_listen(struct site *site, const struct conf_listen *c, bool nodelay)
+static struct net_listen_options options_of(const struct conf_listen *c, bool nodelay)
+{
+    return (struct net_listen_options){.backlog = (int)c->backlog,
+                                       .ipv6only = c->ipv6only,
+                                       .nodelay = nodelay,
+                                       .reuseport = c->reuseport,
+                                       .deferred = c->deferred,
+                                       .fastopen = (int)c->fastopen,
+                                       .receive_bytes = (int)c->rcvbuf,
+                                       .send_bytes = (int)c->sndbuf,
+                                       .keepalive_idle_s = (int)(c->keepalive_idle_ms / 1000),
+                                       .keepalive_interval_s = (int)(c->keepalive_interval_ms / 1000),
+                                       .keepalive_count = (int)c->keepalive_count,
+                                       .keepalive = c->so_keepalive};
+}
+
+static struct site_listen *find_listen(struct site *site, const struct conf_listen *c)
 {
     struct net_address address;
     const char *wrong = net_address_parse(c->address, &address);
@@ -305,17 +321,6 @@ static struct site_listen *find_listen(struct site *site, const struct conf_list
             return *tail;
     struct site_listen *l = must(arena_zalloc(&site->arena, sizeof *l));
     l->address = address;
-    l->options = (struct net_listen_options){.backlog = (int)c->backlog,
-                                             .ipv6only = c->ipv6only,
-                                             .nodelay = nodelay,
-                                             .deferred = c->deferred,
-                                             .fastopen = (int)c->fastopen,
-                                             .receive_bytes = (int)c->rcvbuf,
-                                             .send_bytes = (int)c->sndbuf,
-                                             .keepalive_idle_s = (int)(c->keepalive_idle_ms / 1000),
-                                             .keepalive_interval_s = (int)(c->keepalive_interval_ms / 1000),
-                                             .keepalive_count = (int)c->keepalive_count,
-                                             .keepalive = c->so_keepalive};
     l->names = must(http_names_new(&site->arena));
     l->node = c->node;
     for (int i = 0; i < SITE_REUSEPORT_MAX; i++)
@@ -327,17 +332,20 @@ static struct site_listen *find_listen(struct site *site, const struct conf_list
 static void attach(struct site *site, const struct conf_server *s, struct vserver *v,
                    const struct conf_listen *c)
 {
-    struct site_listen *l = find_listen(site, c, s->top.settings.tcp_nodelay);
+    struct site_listen *l = find_listen(site, c);
     if (!l)
         return;
     if (c->default_server && l->has_explicit_default)
         conf_error(&site->conf->errors, c->node,
                    "a duplicate default server for %.*s; keep one default_server", SLICE_ARGS(c->address));
+    if (!l->default_server ||
+        (c->binds && !l->binds)) /* the socket is as the first one says that says anything */
+        l->options = options_of(c, s->top.settings.tcp_nodelay);
     if (!l->default_server || c->default_server)
         l->default_server = v;
     l->has_explicit_default |= c->default_server;
     l->proxy_protocol |= c->proxy_protocol;
-    l->options.reuseport |= c->reuseport;
+    l->binds |= c->binds;
     l->fd_count = l->options.reuseport ? (int)site->conf->worker_processes : 1;
     if (s->names.count == 0) { /* nginx's default is the empty name */
         struct slice why = {0};
@@ -374,6 +382,22 @@ static void build_server(struct site *site, const struct conf_server *s)
     v->locations = build_locations(site, v, s->top.locations, s->top.ret ? &s->top : NULL);
     for (const struct conf_listen *c = s->listens; c; c = c->next)
         attach(site, s, v, c);
+}
+
+/*
+ * A port that is bound for all addresses is bound once, as in nginx: of its other addresses only those have sockets that must
+ * ("bind" and all options of sockets). The local address of a connection says which servers it is for.
+ */
+static void share_wildcards(struct site *site)
+{
+    for (struct site_listen *l = site->listens; l; l = l->next) {
+        const struct site_listen *any = l->binds ? NULL : site->listens;
+        while (any && !net_address_covers(&any->address, &l->address))
+            any = any->next;
+        if (any)
+            l->fd_count = 0;
+        l->within = any;
+    }
 }
 
 static void load_modules(struct site *site)
@@ -451,6 +475,7 @@ struct site *site_build(struct conf *conf)
     site_build_zones(site);
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
         build_server(site, s);
+    share_wildcards(site);
     return site;
 }
 

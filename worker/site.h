@@ -307,7 +307,10 @@ struct site_listen {
     struct net_address address;
     struct net_listen_options options;
     int fds[SITE_REUSEPORT_MAX]; /* one, or with reuseport one for each worker; -1 when not open */
-    int fd_count;
+    int fd_count;                /* 0 with `within` */
+    const struct site_listen
+        *within; /* the wildcard that is bound in its place; NULL: it has sockets of its own */
+    bool binds;  /* it must have */
     struct http_names *names;
     struct vserver *default_server;
     bool has_explicit_default;

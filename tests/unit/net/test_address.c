@@ -113,6 +113,26 @@ static void equality(void)
     CU_ASSERT(!same("unix:/a", "80"));
 }
 
+static bool covers(const char *any, const char *one)
+{
+    struct net_address x, y;
+    CU_ASSERT_PTR_NULL(net_address_parse(slice_of(any), &x));
+    CU_ASSERT_PTR_NULL(net_address_parse(slice_of(one), &y));
+    return net_address_covers(&x, &y);
+}
+
+static void wildcards(void)
+{
+    CU_ASSERT(covers("*:80", "127.0.0.1:80"));
+    CU_ASSERT(covers("[::]:80", "[::1]:80"));
+    CU_ASSERT(!covers("*:80", "127.0.0.1:81"));
+    CU_ASSERT(!covers("*:80", "*:80"));
+    CU_ASSERT(!covers("127.0.0.1:80", "*:80"));
+    CU_ASSERT(!covers("[::]:80", "127.0.0.1:80"));
+    CU_ASSERT(!covers("*:80", "unix:/a"));
+    CU_ASSERT(!covers("unix:/a", "unix:/a"));
+}
+
 static void hosts_and_ports_apart(void)
 {
     struct net_address a;
@@ -134,6 +154,7 @@ static const struct check_case cases[] = {
     {"bad addresses", bad_addresses},
     {"lengths are bounded", lengths_are_bounded},
     {"equality", equality},
+    {"wildcards", wildcards},
     {"hosts and ports apart", hosts_and_ports_apart},
 };
 
