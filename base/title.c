@@ -13,19 +13,28 @@
 static char *area, *command;
 static size_t area_bytes;
 
+static void free_list(char **list)
+{
+    for (char **l = list; l && *l; l++)
+        free(*l);
+    free(list);
+}
+
 /* A copy of the list; *end moves behind its strings as long as each follows the one before. NULL without memory. */
 static char **copy_list(char **list, char **end)
 {
     size_t count = 0;
     while (list[count])
         count++;
-    char **copy = calloc(count + 1, sizeof *copy);
+    char **copy = calloc(count + 1, sizeof(char *));
     for (size_t i = 0; copy && i < count; i++) {
         if (list[i] == *end)
             *end += strlen(list[i]) + 1;
         copy[i] = strdup(list[i]);
-        if (!copy[i])
+        if (!copy[i]) {
+            free_list(copy);
             return NULL;
+        }
     }
     return copy;
 }
@@ -47,8 +56,11 @@ char **title_init(int argc, char **argv)
     char **arguments = end ? copy_list(argv, &end) : NULL,
          **variables = arguments ? copy_list(environ, &end) : NULL;
     command = arguments ? join(arguments) : NULL;
-    if (!variables || !command)
+    if (!variables || !command) {
+        free_list(arguments);
+        free_list(variables);
         return argv;
+    }
     area = argv[0];
     area_bytes = (size_t)(end - argv[0]);
     environ = variables;
@@ -72,6 +84,7 @@ void title_set(const char *format, ...)
     size_t n = strlen(text);
     if (n > area_bytes - 1)
         n = area_bytes - 1;
-    memcpy(area, text, n);
-    memset(area + n, 0, area_bytes - n);
+    memset(area, 0, area_bytes);
+    for (size_t i = 0; i < n; i++)
+        area[i] = text[i]; /* zeros are behind it */
 }

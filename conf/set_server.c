@@ -246,8 +246,8 @@ static void add_listen(struct conf_walk *w, const struct conf_node *n, struct sl
 
 void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
 {
-    struct slice before;
-    int64_t first, last;
+    struct slice before = {0};
+    int64_t first = 0, last = 0;
     int range = cut_range(n->args[0], &before, &first, &last);
     if (range < 0)
         conf_error(&w->conf->errors, n,

@@ -142,7 +142,7 @@ struct module *module_load(struct arena *arena, struct slice path, struct slice 
     const struct weir_module *description = dlsym(object->handle, "weir_module");
     struct module *m = arena_zalloc(arena, sizeof *m);
     *why = m ? find_fault(arena, path, description) : SLICE("out of memory");
-    if (why->len) {
+    if (!m || why->len) {
         release(object);
         return NULL;
     }

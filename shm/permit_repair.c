@@ -130,11 +130,20 @@ void permit_reclaim(struct shm *shm, int slot)
 
 /* --- what somebody has overwritten --- */
 
+static bool same_rules(const struct permit_rules *a, const struct permit_rules *b)
+{
+    return a->limit == b->limit && a->queue == b->queue && a->queue_timeout_us == b->queue_timeout_us &&
+           (uint32_t)a->policy == (uint32_t)b->policy && a->min == b->min && a->max == b->max &&
+           a->target_us == b->target_us && a->interval_us == b->interval_us && a->window_us == b->window_us &&
+           a->probe_interval_us == b->probe_interval_us && a->probe_requests == b->probe_requests &&
+           a->buffer_percent == b->buffer_percent && a->jitter_percent == b->jitter_percent;
+}
+
 static bool zone_is_sane(const struct permit_zone *z, const struct permit_rules *rules)
 {
     uint32_t limit = permit_get(&z->limit);
     bool follows = rules->policy == PERMIT_GRADIENT;
-    return memcmp(&z->rules, rules, sizeof *rules) == 0 && permit_get(&z->queue_limit) == rules->queue &&
+    return same_rules(&z->rules, rules) && permit_get(&z->queue_limit) == rules->queue &&
            (follows ? limit >= rules->min && limit <= rules->max : limit == rules->limit);
 }
 

@@ -188,7 +188,7 @@ static void build_early_hints(struct site *site, struct location *l, const struc
     int count = 0;
     for (const struct conf_lines *line = lines; line; line = line->next)
         count += line->node->nargs;
-    l->early_hints = site_array(site, count, sizeof *l->early_hints);
+    l->early_hints = site_array(site, count, sizeof(void *));
     for (const struct conf_lines *line = lines; line; line = line->next)
         for (int i = 0; i < line->node->nargs; i++)
             l->early_hints[l->early_hint_count++] = site_compile(site, line->node->args[i], line->node);

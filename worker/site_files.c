@@ -64,7 +64,7 @@ static bool asks_for(struct slice text, const char *name)
 static bool may_be_left_upwards(const struct settings *s, const struct conf_location *c)
 {
     struct slice pattern = c->pattern, folder = s->alias;
-    return folder.len && folder.data[folder.len - 1] == '/' && s->alias_strip == (int64_t)pattern.len &&
+    return folder.data && folder.len && folder.data[folder.len - 1] == '/' && s->alias_strip == (int64_t)pattern.len &&
            c->match < CONF_MATCH_EXACT && pattern.len && pattern.data[pattern.len - 1] != '/';
 }
 

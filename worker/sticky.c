@@ -129,7 +129,7 @@ struct sticky *site_build_sticky(struct site *site, const struct conf_node *n)
     bool by_cookie = slice_eq(n->args[0], SLICE("cookie")),
          ok = by_cookie || slice_eq(n->args[0], SLICE("route"));
     s->expires_s = -1;
-    s->lookups = site_array(site, n->nargs, sizeof *s->lookups);
+    s->lookups = site_array(site, n->nargs, sizeof(void *));
     if (by_cookie) {
         s->cookie = n->args[1];
         s->lookups[s->lookup_count++] =
