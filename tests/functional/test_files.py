@@ -280,7 +280,13 @@ def test_cold_parts_go_to_the_pool(weir):
     assert weir.get("/big").body == BIG
     reads = submitted(weir)
     assert 1 <= reads <= 6
-    assert weir.get("/big").body == BIG and submitted(weir) == reads
+
+    def warm():
+        """Nothing is asked of the pool. A busy machine may have lost a part again, so it may take a second time."""
+        before = submitted(weir)
+        return weir.get("/big").body == BIG and submitted(weir) == before
+
+    wait_until(warm, 1, "an answer from memory")
     assert submitted(weir, "default") == 0
 
 
