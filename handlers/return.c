@@ -15,6 +15,7 @@ struct slice return_absolute_url(struct http_exchange *ex, const struct settings
     struct slice host = as_asked ? ex->req.host : by_name ? ex->server_name : peer->server_addr;
     if (!as_asked && !by_name && memchr(host.data, ':', host.len) && !slice_starts(host, SLICE("unix:")))
         host = arena_printf(&ex->arena, "[%.*s]", SLICE_ARGS(host)); /* RFC 3986 section 3.2.2 */
+    ex->res.location_is_made = true;
     bool default_port =
         !s->port_in_redirect || slice_eq(peer->server_port, SLICE("80")) || peer->server_port.len == 0;
     return arena_printf(&ex->arena, "http://%.*s%s%.*s%.*s", SLICE_ARGS(host), default_port ? "" : ":",

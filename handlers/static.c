@@ -274,6 +274,8 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
     if (!ex->forced_status || ex->forced_status == 200)
         res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
+    if (res->etag.len && res->headers && !http_place_own(res, &ex->arena, HTTP_OWN_ETAG, SLICE("ETag")))
+        return 500; /* X-Accel-Redirect's headers are there before it */
     res->accept_ranges = s->max_ranges > 0 && !is_rewritten(s, res->content_type);
     if (ex->detour || /* conditions and ranges are about the request that asks */
         (ex->forced_status &&
@@ -434,11 +436,11 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
     if (!path.data)
         return no_path();
     struct file_entry *e = find_compressed(ex, from, path, cache);
-    if (e) {
+    bool compressed = e != NULL;
+    if (compressed) {
         if (!ex->res.keeps_type)
             ex->res.content_type = static_type_of(s, ex->req.path);
         ex->res.keeps_type = true;
-        http_add_header(&ex->res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip"));
     } else {
         e = get_entry(ex, from, cache, path);
     }
@@ -451,7 +453,10 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
     if (S_ISREG(e->st.st_mode)) {
         ex->held = e;
         ex->release = release_entry;
-        return answer_file(ex, s, e);
+        int result = answer_file(ex, s, e);
+        if (compressed && result == 0)
+            http_add_header(&ex->res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip"));
+        return result;
     }
     int status = S_ISDIR(e->st.st_mode) ? redirect_to_folder(ex, s) : 404;
     file_entry_release(e);

@@ -98,7 +98,7 @@ bool http_add_header(struct http_response *res, struct arena *arena, struct slic
     struct http_response_header *h = arena_alloc(arena, sizeof *h);
     if (!h)
         return false;
-    *h = (struct http_response_header){{name, value}, NULL};
+    *h = (struct http_response_header){.header = {name, value}};
     if (res->last_header)
         res->last_header->next = h;
     else
@@ -107,18 +107,48 @@ bool http_add_header(struct http_response *res, struct arena *arena, struct slic
     return true;
 }
 
-void http_drop_header(struct http_response *res, struct slice name)
+/* Behind `before`, or from the first one. */
+static void drop_behind(struct http_response *res, struct http_response_header *before, struct slice name)
 {
-    struct http_response_header **link = &res->headers;
-    res->last_header = NULL;
+    struct http_response_header **link = before ? &before->next : &res->headers;
+    res->last_header = before;
     while (*link) {
         if (slice_eq_nocase((*link)->header.name, name)) {
+            res->placed &= ~(*link)->own;
             *link = (*link)->next;
             continue;
         }
         res->last_header = *link;
         link = &(*link)->next;
     }
+}
+
+void http_drop_header(struct http_response *res, struct slice name)
+{
+    drop_behind(res, NULL, name);
+}
+
+bool http_set_header(struct http_response *res, struct arena *arena, struct slice name, struct slice value)
+{
+    struct http_response_header *h = res->headers;
+    while (h && !slice_eq_nocase(h->header.name, name))
+        h = h->next;
+    if (!h)
+        return http_add_header(res, arena, name, value);
+    h->header.value = value;
+    drop_behind(res, h, name);
+    return true;
+}
+
+bool http_place_own(struct http_response *res, struct arena *arena, enum http_own_field own,
+                    struct slice name)
+{
+    http_drop_header(res, name); /* of several the last one counts */
+    if (!http_add_header(res, arena, name, (struct slice){0}))
+        return false;
+    res->last_header->own = own;
+    res->placed |= own;
+    return true;
 }
 
 struct slice http_added_header(const struct http_response *res, struct slice name)
@@ -136,7 +166,7 @@ bool http_add_trailer(struct http_response *res, struct arena *arena, struct sli
     while (*tail)
         tail = &(*tail)->next;
     if (h)
-        *h = (struct http_response_header){{name, value}, NULL};
+        *h = (struct http_response_header){.header = {name, value}};
     *tail = h;
     return h != NULL;
 }
@@ -283,11 +313,26 @@ static bool append_line(struct buf *out, struct slice name, struct slice value)
     return true;
 }
 
+static struct slice own_value(const struct http_response *res, unsigned own)
+{
+    return own == HTTP_OWN_LOCATION ? res->location : own == HTTP_OWN_ETAG ? res->etag : res->last_modified;
+}
+
+static bool append_header(const struct http_response *res, const struct http_response_header *h,
+                          struct buf *out)
+{
+    struct slice value = h->own ? own_value(res, h->own) : h->header.value;
+    return (h->own && !value.data) || append_line(out, h->header.name, value);
+}
+
+/* Those of its own that have no place in the list begin it. */
 static bool append_list(const struct http_response *res, struct buf *out)
 {
-    bool ok = !res->etag.len || append_line(out, SLICE("ETag"), res->etag);
+    bool ok = !res->location.data || res->location_is_made || res->placed & HTTP_OWN_LOCATION ||
+              append_line(out, SLICE("Location"), res->location);
+    ok = ok && (!res->etag.len || res->placed & HTTP_OWN_ETAG || append_line(out, SLICE("ETag"), res->etag));
     for (struct http_response_header *h = res->headers; ok && h; h = h->next)
-        ok = append_line(out, h->header.name, h->header.value);
+        ok = append_header(res, h, out);
     ok = ok && (!res->accept_ranges || append_line(out, SLICE("Accept-Ranges"), SLICE("bytes")));
     return ok && buf_append(out, "\r\n", 2);
 }
@@ -321,9 +366,9 @@ bool http_write_head(struct http_response *res, const struct http_request *req,
     if (res->content_type.len)
         put_line(&c, "Content-Type: ", res->content_type);
     put_length(&c, res);
-    if (res->last_modified.len)
+    if (res->last_modified.len && !(res->placed & HTTP_OWN_LAST_MODIFIED))
         put_line(&c, "Last-Modified: ", res->last_modified);
-    if (res->location.data)
+    if (res->location.data && res->location_is_made && !(res->placed & HTTP_OWN_LOCATION))
         put_line(&c, "Location: ", res->location);
     put_connection(&c, res, options->keepalive_header_s);
     if (res->varies_encoding)

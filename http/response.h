@@ -24,8 +24,17 @@ struct http_piece {
     bool leaves_cache; /* directio: what has been sent is dropped from the page cache */
 };
 
+/* Fields of a response's own that may have a place among the others: an upstream's, or a line's of the configuration. */
+enum http_own_field {
+    HTTP_OWN_NONE,
+    HTTP_OWN_LOCATION = 1 << 0,
+    HTTP_OWN_ETAG = 1 << 1,
+    HTTP_OWN_LAST_MODIFIED = 1 << 2
+};
+
 struct http_response_header {
     struct http_header header;
+    unsigned own; /* an http_own_field: its value counts in place of the header's */
     struct http_response_header *next;
 };
 
@@ -39,6 +48,8 @@ struct http_response {
     int64_t whole_length;
     struct slice content_type;
     struct slice location;
+    bool location_is_made; /* absolute, by us: it stands before Connection, as in nginx */
+    unsigned placed;       /* http_own_field: which of them have a place among the headers */
     struct slice etag;
     struct slice last_modified; /* an IMF-fixdate; data NULL: none */
     struct http_response_header *headers, *last_header;
@@ -59,6 +70,13 @@ void http_response_init(struct http_response *res);
 
 /* Appends a header; name and value must live as long as the exchange. False when memory is out. */
 bool http_add_header(struct http_response *res, struct arena *arena, struct slice name, struct slice value);
+
+/* Gives a field of the response's own the place behind the headers so far, under that name. False when memory is out. */
+bool http_place_own(struct http_response *res, struct arena *arena, enum http_own_field own,
+                    struct slice name);
+
+/* Sets the first header of that name and takes the others away; without one it is appended. False when memory is out. */
+bool http_set_header(struct http_response *res, struct arena *arena, struct slice name, struct slice value);
 
 /* Takes every header of that name away. */
 void http_drop_header(struct http_response *res, struct slice name);

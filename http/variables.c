@@ -176,7 +176,7 @@ static struct slice find_sent(struct http_exchange *ex, const struct http_respon
 {
     struct slice all = {0};
     for (; h; h = h->next)
-        if (http_names_header(h->header.name, rest))
+        if (!h->own && http_names_header(h->header.name, rest))
             all = http_join(ex, all, h->header.value);
     return all;
 }

@@ -14,8 +14,7 @@ static bool is_ordinary(int status)
 
 static bool replace(struct http_exchange *ex, struct slice name, struct slice value)
 {
-    http_drop_header(&ex->res, name);
-    return value.data && http_add_header(&ex->res, &ex->arena, name, value);
+    return value.data && http_set_header(&ex->res, &ex->arena, name, value);
 }
 
 static bool add_moment(struct http_exchange *ex, int64_t at_s, int64_t now_s)
@@ -108,12 +107,31 @@ static bool add_expires(struct http_exchange *ex, const struct expires *e, int64
     }
 }
 
-/* The answer's own field of that name, of which there is one: a line replaces it, and an empty one takes it away. */
-static struct slice *own_field(struct http_response *res, struct slice name)
+/*
+ * Last-Modified and ETag, of which an answer has one: a line replaces it, and an empty one takes it away. It stays in its place;
+ * only the Last-Modified of a file gets one among the others by it, as in nginx.
+ */
+static bool set_own(struct http_exchange *ex, enum http_own_field own, struct slice name, struct slice value)
 {
-    return slice_eq_nocase(name, SLICE("Last-Modified")) ? &res->last_modified
-           : slice_eq_nocase(name, SLICE("ETag"))        ? &res->etag
-                                                         : NULL;
+    struct http_response *res = &ex->res;
+    struct slice *field = own == HTTP_OWN_ETAG ? &res->etag : &res->last_modified;
+    bool stays = res->placed & own || (own == HTTP_OWN_ETAG && field->data);
+    *field = value;
+    if (!stays)
+        http_drop_header(res, name);
+    return stays || !value.data || http_place_own(res, &ex->arena, own, name);
+}
+
+static bool add_line(struct http_exchange *ex, const struct added_header *h)
+{
+    struct slice value = http_template_expand(h->value, ex);
+    bool usable = value.len && http_is_field_value(value);
+    enum http_own_field own = slice_eq_nocase(h->name, SLICE("ETag"))            ? HTTP_OWN_ETAG
+                              : slice_eq_nocase(h->name, SLICE("Last-Modified")) ? HTTP_OWN_LAST_MODIFIED
+                                                                                 : HTTP_OWN_NONE;
+    if (own)
+        return set_own(ex, own, h->name, usable ? value : (struct slice){0});
+    return !usable || http_add_header(&ex->res, &ex->arena, h->name, value);
 }
 
 bool headers_add(struct connection *c)
@@ -125,16 +143,8 @@ bool headers_add(struct connection *c)
         ok = add_expires(ex, l->expires, (int64_t)(connection_worker(c)->now_wall_ms / 1000));
     for (int i = 0; ok && i < l->added_count; i++) {
         const struct added_header *h = &l->added[i];
-        if (!h->always && !ordinary)
-            continue;
-        struct slice value = http_template_expand(h->value, ex), *own = own_field(&ex->res, h->name);
-        bool usable = value.len && http_is_field_value(value);
-        if (own) {
-            http_drop_header(&ex->res, h->name);
-            *own = usable ? value : (struct slice){0};
-        } else if (usable) {
-            ok = http_add_header(&ex->res, &ex->arena, h->name, value);
-        }
+        if (h->always || ordinary)
+            ok = add_line(ex, h);
     }
     return ok;
 }

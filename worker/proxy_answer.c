@@ -107,15 +107,16 @@ static bool take_header(struct proxy *p, const struct http_answer *a, const stru
         return true;
     case LOCATION:
         value = proxy_rewrite_location(p, value);
-        if (http_is_field_value(value))
-            res->location = value;
-        return true;
+        if (!http_is_field_value(value))
+            return true;
+        res->location = value;
+        return res->location_is_made || http_place_own(res, &ex->arena, HTTP_OWN_LOCATION, h->name);
     case ETAG:
         res->etag = value;
-        return true;
+        return http_place_own(res, &ex->arena, HTTP_OWN_ETAG, h->name);
     case LAST_MODIFIED:
         res->last_modified = value;
-        return true;
+        return http_place_own(res, &ex->arena, HTTP_OWN_LAST_MODIFIED, h->name);
     case REFRESH:
         value = proxy_rewrite_refresh(p, value);
         break;

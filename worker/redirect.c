@@ -207,10 +207,12 @@ bool request_error_page(struct connection *c, int status)
         return false;
     unsigned retry_after_s = ex->res.retry_after_s;
     struct slice location = ex->res.location;
+    bool location_is_made = ex->res.location_is_made;
     ex->in_error_page = ex->is_internal = true;
     http_response_reset(&ex->res);
     ex->res.retry_after_s = retry_after_s; /* they belong to the status, whatever page is shown */
     ex->res.location = location;
+    ex->res.location_is_made = location_is_made;
     exchange_drop_held(ex);
     if (uri.data[0] == '@') {
         ex->forced_status = forced(t, status);
@@ -220,6 +222,7 @@ bool request_error_page(struct connection *c, int status)
     exchange_drop_bodies(ex);
     if (uri.data[0] != '/') { /* a URL: sends the client there */
         ex->res.location = uri;
+        ex->res.location_is_made = false;
         ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
         ex->forced_status = 0;
         request_answer_itself(c, ex->res.status); /* a page for this redirect would be one again, for ever */
