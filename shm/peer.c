@@ -34,6 +34,17 @@ static uint32_t peers_used(const struct peer_region *r)
     return used < PEERS ? used : PEERS;
 }
 
+static uint32_t groups_used(const struct peer_region *r)
+{
+    uint32_t used = atomic_load_explicit(&r->groups_used, memory_order_relaxed);
+    return used < PEER_GROUPS ? used : PEER_GROUPS;
+}
+
+uint32_t peer_groups_used(const struct shm *shm)
+{
+    return groups_used(shm->peers);
+}
+
 static bool is_forgotten(uint64_t touched_ms, uint64_t now_ms)
 {
     return now_ms > touched_ms + PEER_FORGOTTEN_MS;
@@ -44,7 +55,7 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
     struct peer_region *r = shm->peers;
     struct shm_group *found = NULL, *room = NULL;
     shm_lock(&r->lock); /* a dead holder leaves at worst a group or peer without a name, which is unused */
-    for (int i = 0; i < PEER_GROUPS && !found; i++) {
+    for (uint32_t i = 0; i < groups_used(r) && !found; i++) {
         struct shm_group *g = &r->groups[i];
         bool used = g->used && !is_forgotten(g->touched_ms, now_ms);
         if (used && has_name(g->name, sizeof g->name, name))
@@ -52,8 +63,10 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
         if (!used && !room)
             room = g;
     }
+    if (!found && !room && groups_used(r) < PEER_GROUPS)
+        room = &r->groups[atomic_fetch_add(&r->groups_used, 1)];
     if (!found && room) {
-        for (uint32_t i = 0; i < peers_used(r); i++)
+        for (uint32_t i = 0; room->used && i < peers_used(r); i++)
             if (r->peers[i].group == number_of(r, room))
                 r->peers[i].group = 0; /* of the group that was here before */
         memset(room, 0, sizeof *room);
@@ -118,7 +131,7 @@ void peer_assert(struct shm *shm, struct shm_group *group, struct slice group_na
                  struct slice name, const struct peer_rules *rules)
 {
     struct peer_region *r = shm->peers;
-    uint32_t number = number_of(r, group), place = (uint32_t)(peer - r->peers);
+    uint32_t number = number_of(r, group), place = (uint32_t)(peer - r->peers) + 1;
     if (group->used == 1 && peer->group == number && has_name(peer->name, sizeof peer->name, name))
         return;
     shm_lock(&r->lock);
@@ -127,38 +140,40 @@ void peer_assert(struct shm *shm, struct shm_group *group, struct slice group_na
         set_name(group->name, sizeof group->name, group_name);
         group->used = 1;
     }
-    if (place >= peers_used(r))
-        r->peers_used = place + 1;
+    if (number > groups_used(r))
+        r->groups_used = number;
+    if (place > peers_used(r))
+        r->peers_used = place;
     write_peer(peer, number, name, rules);
     shm_unlock(&r->lock);
 }
 
 /* Sums are made anew from what each process has. */
-static void recount(struct shm *shm, struct shm_group *group)
+static void recount_group(struct shm_group *group)
 {
-    struct peer_region *r = shm->peers;
     group->waiting = 0;
     for (int slot = 0; slot < SHM_SLOTS; slot++)
         group->waiting += group->waiting_in[slot];
-    for (uint32_t i = 0; i < peers_used(r); i++) {
-        struct shm_peer *p = &r->peers[i];
-        if (p->group != number_of(r, group))
-            continue;
-        p->active = 0;
-        for (int slot = 0; slot < SHM_SLOTS; slot++)
-            p->active += p->held[slot];
-    }
+}
+
+static void recount_peer(struct shm_peer *p, bool anew)
+{
+    p->active = 0;
+    for (int slot = 0; slot < SHM_SLOTS; slot++)
+        p->active += p->held[slot];
+    if (anew)
+        p->current = 0; /* the lock's holder died between two stores: turns start again */
 }
 
 void peer_lock(struct shm *shm, struct shm_group *group)
 {
     if (!shm_lock(&group->lock))
         return;
-    struct peer_region *r = shm->peers; /* its holder died between two stores: turns start again */
+    struct peer_region *r = shm->peers;
+    recount_group(group);
     for (uint32_t i = 0; i < peers_used(r); i++)
         if (r->peers[i].group == number_of(r, group))
-            r->peers[i].current = 0;
-    recount(shm, group);
+            recount_peer(&r->peers[i], true);
 }
 
 void peer_unlock(struct shm_group *group)
@@ -166,23 +181,32 @@ void peer_unlock(struct shm_group *group)
     shm_unlock(&group->lock);
 }
 
+/* One pass over the groups and one over the peers: of thousands each, a pass for each group would take seconds. */
 void peer_reclaim(struct shm *shm, int slot)
 {
     struct peer_region *r = shm->peers;
-    for (int i = 0; i < PEER_GROUPS; i++) {
+    uint32_t groups = groups_used(r), peers = peers_used(r);
+    uint64_t anew[PEER_GROUPS / 64] = {0}; /* whose lock had a dead holder */
+    for (uint32_t i = 0; i < groups; i++) {
         struct shm_group *g = &r->groups[i];
         if (!g->used)
             continue;
-        peer_lock(shm, g);
+        if (shm_lock(&g->lock))
+            anew[i / 64] |= 1ull << i % 64;
         g->waiting_in[slot] = g->retrying_in[slot] = 0;
-        for (uint32_t k = 0; k < peers_used(r); k++) {
-            if (r->peers[k].group == number_of(r, g)) {
-                r->peers[k].held[slot] = 0;
-                r->peers[k].idle[slot] = 0;
-            }
-        }
-        recount(shm, g);
-        peer_unlock(g);
+        recount_group(g);
+        shm_unlock(&g->lock);
+    }
+    for (uint32_t k = 0; k < peers; k++) {
+        struct shm_peer *p = &r->peers[k];
+        uint32_t i = p->group - 1; /* read once: who may write here may change it at any moment */
+        if (i >= groups)
+            continue;
+        bool died = shm_lock(&r->groups[i].lock);
+        p->held[slot] = 0;
+        p->idle[slot] = 0;
+        recount_peer(p, died || anew[i / 64] >> i % 64 & 1);
+        shm_unlock(&r->groups[i].lock);
     }
 }
 
@@ -251,9 +275,9 @@ static bool is_sane_group(const struct shm_group *g, uint64_t now_ms)
 bool peer_is_sane(const struct shm *shm, uint64_t now_ms)
 {
     const struct peer_region *r = shm->peers;
-    if (r->peers_used > PEERS)
+    if (r->groups_used > PEER_GROUPS || r->peers_used > PEERS)
         return false;
-    for (int i = 0; i < PEER_GROUPS; i++)
+    for (uint32_t i = 0; i < groups_used(r); i++)
         if (!is_sane_group(&r->groups[i], now_ms))
             return false;
     for (uint32_t i = 0; i < peers_used(r); i++)
@@ -265,12 +289,13 @@ bool peer_is_sane(const struct shm *shm, uint64_t now_ms)
 void peer_begin_anew(struct shm *shm)
 {
     struct peer_region *r = shm->peers;
-    uint32_t used = peers_used(r);
+    uint32_t groups = groups_used(r), peers = peers_used(r);
     shm_lock_know_self();
-    for (int i = 0; i < PEER_GROUPS; i++)
+    for (uint32_t i = 0; i < groups; i++)
         memset((char *)&r->groups[i] + sizeof r->groups[i].lock, 0,
                sizeof r->groups[i] - sizeof r->groups[i].lock);
-    for (uint32_t i = 0; i < used; i++)
+    for (uint32_t i = 0; i < peers; i++)
         memset(&r->peers[i], 0, sizeof r->peers[i]);
-    r->peers_used = used;
+    r->groups_used = groups;
+    r->peers_used = peers;
 }

@@ -17,8 +17,10 @@
 #include "shm/shm.h"
 
 enum {
-    PEER_GROUPS = 256,
-    PEERS = 1024,
+    PEER_GROUPS = 4096,
+    PEERS = 8192,
+    PEER_GROUPS_NAMED = 1, /* of these, what is left for those that requests name */
+    PEERS_NAMED = 512,
     PEER_GROUP_NAME_BYTES = 64,
     PEER_NAME_BYTES = 128,
     PEER_FRESH_MS = 5000, /* shown while somebody has touched it within this time */
@@ -77,7 +79,8 @@ struct shm_group {
 
 struct peer_region {
     _Alignas(64) _Atomic uint32_t lock; /* for finding and making */
-    _Atomic uint32_t peers_used;        /* peers from here on have never been used */
+    /* Those from here on have never been used: nobody touches them, so that they cost no memory. */
+    _Atomic uint32_t groups_used, peers_used;
     struct shm_group groups[PEER_GROUPS];
     struct shm_peer peers[PEERS];
 };
@@ -100,6 +103,9 @@ void peer_unlock(struct shm_group *group);
 
 /* Gives back what the dead process of this slot had going on and waited for. */
 void peer_reclaim(struct shm *shm, int slot);
+
+/* Groups from this one on have never been used. At most PEER_GROUPS. */
+uint32_t peer_groups_used(const struct shm *shm);
 
 /*
  * Whether what can be checked without their names is as it should be. And all made anew, empty; whoever uses a group or a peer

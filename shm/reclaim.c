@@ -36,7 +36,7 @@ void shm_break_locks(struct shm *shm, uint32_t holder)
         if (shm->keyed[zone].name[0])
             shm_lock_break(&shm->keyed[zone].links->lock, holder);
     shm_lock_break(&shm->peers->lock, holder);
-    for (int i = 0; i < PEER_GROUPS; i++)
+    for (uint32_t i = 0; i < peer_groups_used(shm); i++)
         shm_lock_break(&shm->peers->groups[i].lock, holder);
 }
 

@@ -31,7 +31,7 @@ struct choice {
 
 static bool is_tried(const struct choice *k, const struct peer *p)
 {
-    if (p->own)
+    if (p->own || !k->ask->tried)
         return false; /* then the number of tries is what bounds them */
     size_t i = (size_t)(p->shared - k->first);
     return k->ask->tried[i / 64] >> i % 64 & 1;

@@ -111,10 +111,13 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
     wheel_clear(&p->timer);
 }
 
+/* Without memory for it, the number of tries is the bound. */
 static void mark_tried(struct proxy *p)
 {
     size_t i = (size_t)(p->peer->shared - proxy_worker(p)->shm->peers->peers);
-    if (!p->peer->own)
+    if (!p->tried)
+        p->tried = arena_zalloc(&p->c->ex->arena, UPSTREAM_TRIED_WORDS * sizeof *p->tried);
+    if (!p->peer->own && p->tried)
         p->tried[i / 64] |= 1ull << i % 64;
     p->tries++;
 }

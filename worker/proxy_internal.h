@@ -54,7 +54,8 @@ struct proxy {
     struct http_chunked chunked;
     struct buf trailers;
     uint64_t body_left, body_seen;
-    uint64_t tried[UPSTREAM_TRIED_WORDS];
+    uint64_t
+        *tried; /* of struct upstream_ask; the request's arena's, from the first server that did not do */
     enum http_answer_framing framing;
     enum proxy_state state;
     int64_t rate;   /* proxy_limit_rate: bytes a second that are read of the answer; 0: no bound */

@@ -335,6 +335,7 @@ struct site {
     struct location *made;
     struct vserver *servers;
     struct upstream *upstreams;
+    int upstream_count, address_count;      /* of all upstreams */
     const struct http_template **zone_keys; /* in the order of conf's keyed_zones */
     struct http_scope scope;                /* groups of all regular expressions, and maps */
     struct site_map *maps;

@@ -3,14 +3,36 @@
  *
  * Names are resolved here for the first time, by the process that reads the configuration; worker/resolve.c does it again.
  */
+#include "shm/peer.h"
 #include "worker/site.h"
 
 enum { ADDRESSES_MAX = 64 };
 
 /* --- upstreams --- */
 
-static struct upstream *new_upstream(struct site *site, struct slice name, int servers)
+/* The shared memory has room for so many of both. The first that is too many is named. */
+static void count_upstream(struct site *site, const struct conf_node *node)
 {
+    enum { MOST = PEER_GROUPS - PEER_GROUPS_NAMED };
+    if (++site->upstream_count == MOST + 1)
+        conf_error(&site->conf->errors, node,
+                   "too many upstreams: there may be %d, each server that a proxy_pass names counts as one",
+                   MOST);
+}
+
+static void count_addresses(struct site *site, int count, const struct conf_node *node)
+{
+    enum { MOST = PEERS - PEERS_NAMED };
+    if (site->address_count <= MOST && site->address_count + count > MOST)
+        conf_error(&site->conf->errors, node,
+                   "too many servers: all upstreams together may have %d addresses", MOST);
+    site->address_count += count;
+}
+
+static struct upstream *new_upstream(struct site *site, struct slice name, int servers,
+                                     const struct conf_node *node)
+{
+    count_upstream(site, node);
     struct upstream *u = site_array(site, 1, sizeof *u);
     *u = (struct upstream){.name = name,
                            .servers = site_array(site, servers, sizeof *u->servers),
@@ -44,6 +66,7 @@ static void resolve_server(struct site *site, struct upstream_server *s, struct 
         conf_error(&site->conf->errors, node, "invalid upstream \"%.*s\": %s", SLICE_ARGS(text), wrong);
         return;
     }
+    count_addresses(site, s->address_count, node);
     s->addresses = site_array(site, s->address_count, sizeof *s->addresses);
     memcpy(s->addresses, found, (size_t)s->address_count * sizeof *found);
 }
@@ -53,7 +76,7 @@ static void build_upstream(struct site *site, const struct conf_upstream *c)
     int count = 0;
     for (const struct conf_upstream_server *s = c->servers; s; s = s->next)
         count++;
-    struct upstream *u = new_upstream(site, c->name, count);
+    struct upstream *u = new_upstream(site, c->name, count, c->node);
     u->conf = c;
     u->keepalive = c->keepalive;
     u->keepalive_requests = c->keepalive_requests;
@@ -93,7 +116,7 @@ static struct upstream *upstream_for(struct site *site, const struct conf_proxy 
     struct upstream *u = site_find_upstream(site, c->host);
     if (u)
         return u;
-    u = new_upstream(site, c->host, 1);
+    u = new_upstream(site, c->host, 1, c->node);
     u->servers[0].conf = &alone;
     u->servers[0].upstream = u;
     resolve_server(site, &u->servers[0], c->host, c->node);

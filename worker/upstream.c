@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { NAMED_PEERS_MAX = 512 /* that clients may name, so that there is room for the configured ones */ };
-
 /* --- servers --- */
 
 void peer_release(struct peer *peer)
@@ -80,7 +78,7 @@ static struct shm_peer *share(struct worker *w, struct upstream *u, struct peer 
                               const struct peer_rules *rules)
 {
     struct shm_peer *shared =
-        peer_open(w->shm, u->group, slice_of(name), rules, u->named ? NAMED_PEERS_MAX : 0, w->now_ms);
+        peer_open(w->shm, u->group, slice_of(name), rules, u->named ? PEERS_NAMED : 0, w->now_ms);
     if (shared || !u->named)
         return shared;
     p->own = calloc(1, sizeof *p->own);

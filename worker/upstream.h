@@ -78,7 +78,7 @@ struct upstream_ask {
     const struct http_exchange *ex;
     struct slice key;      /* the value of the hash key */
     struct slice wanted;   /* the id of the server that it is bound to; empty: none */
-    const uint64_t *tried; /* a bit for each peer of the shared memory */
+    const uint64_t *tried; /* a bit for each peer of the shared memory; NULL: none */
     bool waited;           /* it comes out of the queue: others do not go first */
 };
 

@@ -7,8 +7,12 @@
 #include "shm/peer.h"
 
 #include "shm/lock.h"
+#include "shm/reclaim.h"
 #include "tests/unit/shm/permit_child.h"
 
+#include <sys/mman.h>
+
+enum { DEAD_HOLDER = 0x40000000 /* FUTEX_OWNER_DIED */, PAGE = 4096 };
 enum { NOW_MS = 50000000, CHILDREN = 3, SERVERS = 4, ITEMS = 8, KILLS = 150, KILLS_LONG = 1500 };
 
 static const struct peer_rules plain = {.weight = 1, .max_fails = 1, .fail_timeout_ms = 10000};
@@ -194,6 +198,45 @@ static void reclaiming(void)
     shm_destroy(shm);
 }
 
+/* Whoever died with a group's lock: its peers' turns start again, those of others go on. */
+static void reclaiming_locks(void)
+{
+    struct shm *shm = fresh();
+    struct shm_group *g = group_at(shm, "g", NOW_MS), *h = group_at(shm, "h", NOW_MS);
+    struct shm_peer *p = peer_at(shm, g, "1", NOW_MS), *q = peer_at(shm, h, "1", NOW_MS);
+    p->current = q->current = 5;
+    p->held[1] = p->held[2] = q->held[1] = q->active = 1;
+    g->lock = DEAD_HOLDER;
+    peer_reclaim(shm, 1);
+    CHECK_NUMBER(g->lock, 0);
+    CHECK_NUMBER(p->active, 1);
+    CHECK_NUMBER(p->current, 0);
+    CHECK_NUMBER(q->active, 0);
+    CHECK_NUMBER(q->current, 5);
+    shm_destroy(shm);
+}
+
+/* Of thousands, those that have never been used are not looked at: a page that is read costs memory as one that is written. */
+static void unused_ones_cost_nothing(void)
+{
+    struct shm *shm = fresh();
+    unsigned char *resident = malloc(sizeof *shm->peers / PAGE + 2);
+    struct shm_peer *p = peer_at(shm, group_at(shm, "g", NOW_MS), "1", NOW_MS);
+    size_t pages = 0, first = ((size_t)shm->peers + PAGE - 1) / PAGE * PAGE,
+           bytes = (size_t)(shm->peers + 1) - first;
+    CU_ASSERT(p && resident);
+    shm_break_locks(shm, 1);
+    CU_ASSERT(peer_is_sane(shm, NOW_MS));
+    peer_reclaim(shm, 1);
+    peer_begin_anew(shm);
+    mincore((void *)first, bytes, resident); /* NOLINT(performance-no-int-to-ptr) */
+    for (size_t i = 0; i < (bytes + PAGE - 1) / PAGE; i++)
+        pages += resident[i] & 1;
+    CU_ASSERT(pages < 10);
+    free(resident);
+    shm_destroy(shm);
+}
+
 struct life {
     struct shm *shm;
     struct shm_group *group;
@@ -293,6 +336,8 @@ static const struct check_case cases[] = {
     {"forgotten groups make room", forgotten_groups_make_room},
     {"states", states},
     {"reclaiming", reclaiming},
+    {"reclaiming locks", reclaiming_locks},
+    {"unused ones cost nothing", unused_ones_cost_nothing},
     {"killed at random", killed_at_random},
 };
 
