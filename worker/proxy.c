@@ -77,7 +77,8 @@ static bool begin_try(struct proxy *p, struct slice addr)
                            .connect_us = HTTP_TRY_NEVER,
                            .header_us = HTTP_TRY_NEVER,
                            .response_us = HTTP_TRY_NEVER,
-                           .new_group = p->tries == 0 && ex->last_try != NULL};
+                           .new_group = !p->begun_try && ex->last_try != NULL};
+    p->begun_try = true;
     if (ex->last_try)
         ex->last_try->next = t;
     else
@@ -93,7 +94,7 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
         p->try->response_us = clock_mono_us() - p->try->start_us;
         p->try->body_len = p->body_seen;
     }
-    if (p->uc && keep && !p->named_client)
+    if (p->uc && keep && !p->named_client && !p->closes)
         upstream_keep(p->uc, p->idle_s);
     else if (p->uc)
         upstream_close(p->uc);
@@ -468,7 +469,8 @@ static int prepare(struct proxy *p)
                                   .host = p->host,
                                   .uri = p->uri,
                                   .chunked = p->streams && ex->req.framing == HTTP_BODY_CHUNKED,
-                                  .upgrade = &p->upgrade};
+                                  .upgrade = &p->upgrade,
+                                  .closes = &p->closes};
     if (!error && !name_client(p))
         error = 500;
     p->prefix_len = buf_len(&p->request);

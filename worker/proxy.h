@@ -41,6 +41,7 @@ struct proxy_target {
     struct slice host, uri;
     bool chunked;  /* the body's length is not known yet */
     bool *upgrade; /* set when the request asks for another protocol */
+    bool *closes;  /* set when it says that the connection is not for another one */
 };
 
 /* The request as the upstream is to see it: its head, and its body where that is in memory. 0, or a status for the client. */

@@ -67,6 +67,8 @@ struct proxy {
     int64_t idle_s; /* of struct http_answer */
     bool keepalive; /* the answer lets the connection be used again */
     bool upgrade;   /* was asked for */
+    bool closes;    /* the request has told the upstream to close the connection (RFC 9112 section 9.6) */
+    bool begun_try; /* at a server of this upstream */
     bool streams;   /* the request's body goes on while it comes */
     bool streamed;  /* some of it is gone, so that no other server can be asked */
     bool end_taken; /* and so is its end */

@@ -73,6 +73,15 @@ static bool is_one_target(struct slice text)
     return true;
 }
 
+static bool says_close(struct slice options)
+{
+    struct slice option;
+    while (slice_next_in_list(&options, &option))
+        if (slice_eq_nocase(option, SLICE("close")))
+            return true;
+    return false;
+}
+
 /* 0, or a status for the client. An empty value leaves the field out, but for what HTTP/1.1 cannot do without. */
 static int append_configured(struct http_exchange *ex, const struct settings *s,
                              const struct proxy_target *target, struct buf *out)
@@ -93,6 +102,7 @@ static int append_configured(struct http_exchange *ex, const struct settings *s,
             return 400;
         }
         *target->upgrade |= slice_eq_nocase(name, SLICE("Upgrade"));
+        *target->closes |= slice_eq_nocase(name, SLICE("Connection")) && says_close(value);
         if (!append_line(out, name, value))
             return 500;
     }
@@ -150,9 +160,15 @@ static bool append_request_line(struct http_exchange *ex, const struct settings 
 {
     return buf_append_slice(out, method_of(ex, target->to)) && buf_append(out, " ", 1) &&
            append_target(ex, target, out) &&
-           buf_append(out, s->proxy_http_version ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n", 11) &&
-           (target->to->sets_host || append_line(out, SLICE("Host"), target->host)) &&
-           (s->proxy_http_version || append_line(out, SLICE("Connection"), SLICE("close")));
+           buf_append(out, s->proxy_http_version ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n", 11);
+}
+
+/* What the configuration does not say otherwise; behind that, as in nginx. */
+static bool append_defaults(const struct settings *s, const struct proxy_target *target, struct buf *out)
+{
+    return (target->to->sets_host || append_line(out, SLICE("Host"), target->host)) &&
+           (s->proxy_http_version || is_replaced(target->to, SLICE("Connection")) ||
+            append_line(out, SLICE("Connection"), SLICE("close")));
 }
 
 int proxy_build_request(struct http_exchange *ex, const struct location *l, const struct proxy_target *target,
@@ -183,9 +199,10 @@ int proxy_build_request(struct http_exchange *ex, const struct location *l, cons
     if (status)
         return status;
     bool ok =
-        (!s->proxy_pass_headers || append_clients(ex, to, s->proxy_request_ids, out)) &&
-        (!s->proxy_request_ids || append_ids(ex, to, out)) &&
+        append_defaults(s, target, out) &&
         append_framing(ex, target, to->body != NULL, s->proxy_pass_body || to->body ? length : 0, out) &&
-        buf_append(out, "\r\n", 2) && (!body.len || buf_append_slice(out, body));
+        (!s->proxy_pass_headers || append_clients(ex, to, s->proxy_request_ids, out)) &&
+        (!s->proxy_request_ids || append_ids(ex, to, out)) && buf_append(out, "\r\n", 2) &&
+        (!body.len || buf_append_slice(out, body));
     return ok ? 0 : 500;
 }
