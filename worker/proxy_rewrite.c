@@ -75,107 +75,156 @@ struct slice proxy_rewrite_refresh(struct proxy *p, struct slice value)
 
 /* --- cookies --- */
 
-/* Cuts the next attribute off "name=value; Attribute=text; ...": its name and its text, blanks around them left out. */
-static bool next_attribute(struct slice *rest, struct slice *name, struct slice *text)
+/* One of "name=value; Attribute=text; ...", the first being the cookie itself. */
+struct attribute {
+    struct slice name, value; /* data NULL: there is no "=" */
+    bool gone;
+};
+
+struct cookie {
+    struct attribute *items; /* with room for the flags that may be added */
+    int count;               /* 0: out of memory */
+};
+
+enum { SECURE, HTTP_ONLY, SAME_SITE, FLAGS };
+
+static struct attribute parse_attribute(struct slice text)
 {
-    const char *start = rest->len ? memchr(rest->data, ';', rest->len) : NULL;
-    if (!start)
-        return false;
-    *rest = slice_from(*rest, (size_t)(start - rest->data) + 1);
-    const char *end = rest->len ? memchr(rest->data, ';', rest->len) : NULL;
-    struct slice one = {rest->data, end ? (size_t)(end - rest->data) : rest->len};
-    const char *equals = one.len ? memchr(one.data, '=', one.len) : NULL;
-    *name = slice_trim((struct slice){one.data, equals ? (size_t)(equals - one.data) : one.len});
-    *text = equals ? slice_trim(slice_from(one, (size_t)(equals - one.data) + 1)) : slice_from(one, one.len);
-    return true;
+    const char *equals = text.len ? memchr(text.data, '=', text.len) : NULL;
+    size_t name_len = equals ? (size_t)(equals - text.data) : text.len;
+    return (struct attribute){.name = slice_trim((struct slice){text.data, name_len}),
+                              .value =
+                                  equals ? slice_trim(slice_from(text, name_len + 1)) : (struct slice){0}};
 }
 
-static struct slice replace_within(struct proxy *p, struct slice value, struct slice part, struct slice by)
+static struct cookie parse_cookie(struct arena *arena, struct slice text)
 {
-    struct slice before = {value.data, (size_t)(part.data - value.data)};
-    return concat(p, before, by, slice_from(value, before.len + part.len));
+    struct cookie cookie = {0};
+    int most = 1 + FLAGS;
+    for (size_t i = 0; i < text.len; i++)
+        most += text.data[i] == ';';
+    cookie.items = arena_zalloc(arena, (size_t)most * sizeof *cookie.items);
+    for (bool more = cookie.items != NULL; more;) {
+        const char *end = text.len ? memchr(text.data, ';', text.len) : NULL;
+        size_t len = end ? (size_t)(end - text.data) : text.len;
+        cookie.items[cookie.count++] = parse_attribute((struct slice){text.data, len});
+        text = slice_from(text, len + 1);
+        more = end != NULL;
+    }
+    return cookie;
+}
+
+static char *put(char *at, struct slice text)
+{
+    if (text.len)
+        memcpy(at, text.data, text.len);
+    return at + text.len;
+}
+
+/* Written anew, as nginx does: "; " between the attributes. data NULL: out of memory. */
+static struct slice write_cookie(struct arena *arena, const struct cookie *cookie)
+{
+    size_t len = 0;
+    for (int i = 0; i < cookie->count; i++)
+        len += cookie->items[i].name.len + cookie->items[i].value.len + 3;
+    char *text = arena_alloc(arena, len), *at = text;
+    for (int i = 0; text && i < cookie->count; i++) {
+        const struct attribute *a = &cookie->items[i];
+        if (a->gone)
+            continue;
+        at = put(put(at, i ? SLICE("; ") : SLICE("")), a->name);
+        at = put(put(at, a->value.data ? SLICE("=") : SLICE("")), a->value);
+    }
+    return (struct slice){text, (size_t)(at - text)};
 }
 
 /* A domain is compared as a whole, without regard to case and a first dot, which stays where it is. */
-static struct slice rewrite_domain(struct proxy *p, const struct proxy_rewrite *r, struct slice *text)
+static struct slice rewrite_domain(struct proxy *p, const struct proxy_rewrite *r, struct slice domain)
 {
-    struct slice domain = *text;
     struct http_captures captures;
     struct slice none = {0};
     if (!r->from)
         return http_regex_match(r->regex, domain, &captures) ? expand_to(p, r->to, &captures) : none;
-    struct slice from = http_template_expand(r->from, p->c->ex);
-    domain = slice_from(domain, domain.len && domain.data[0] == '.');
-    if (!slice_eq_nocase(domain, from))
+    struct slice dot = {domain.data, domain.len && domain.data[0] == '.'};
+    if (!slice_eq_nocase(slice_from(domain, dot.len), http_template_expand(r->from, p->c->ex)))
         return none;
-    *text = domain;
-    return expand_to(p, r->to, NULL);
+    return concat(p, dot, expand_to(p, r->to, NULL), none);
 }
 
-/* What comes in place of *text, which becomes the part that is replaced. */
-static struct slice rewrite_one(struct proxy *p, const struct proxy_rewrites *all, struct slice *text,
-                                bool domain)
+/* Each attribute of that name, as browsers go by the last one. True if there was one to change. */
+static bool rewrite_attributes(struct proxy *p, const struct proxy_rewrites *all, struct cookie *cookie,
+                               struct slice wanted, bool domain)
 {
-    struct slice to = {0};
-    for (int i = 0; !to.data && i < all->count; i++)
-        to = domain ? rewrite_domain(p, &all->items[i], text) : rewrite_prefix(p, &all->items[i], *text);
-    return to;
-}
-
-/* Each attribute of that name, as browsers go by the last one. */
-static struct slice rewrite_attribute(struct proxy *p, const struct proxy_rewrites *all, struct slice value,
-                                      struct slice wanted, bool domain)
-{
-    struct slice rest = value, name, text;
-    while (all->count && next_attribute(&rest, &name, &text)) {
-        struct slice to =
-            slice_eq_nocase(name, wanted) ? rewrite_one(p, all, &text, domain) : (struct slice){0};
-        if (!to.data)
+    bool changed = false;
+    for (int i = 1; all->count && i < cookie->count; i++) {
+        struct attribute *a = &cookie->items[i];
+        struct slice to = {0};
+        if (!a->value.data || !slice_eq_nocase(a->name, wanted))
             continue;
-        size_t behind = value.len - (size_t)(text.data - value.data) - text.len;
-        value = replace_within(p, value, text, to);
-        rest = slice_from(value, value.len - behind);
+        for (int k = 0; !to.data && k < all->count; k++)
+            to = domain ? rewrite_domain(p, &all->items[k], a->value)
+                        : rewrite_prefix(p, &all->items[k], a->value);
+        if (to.data)
+            a->value = to;
+        changed |= to.data != NULL;
     }
-    return value;
+    return changed;
 }
 
-/* Takes away each "; Name" and "; Name=text". */
-static struct slice drop_attribute(struct proxy *p, struct slice value, struct slice wanted)
+/* Words of proxy_cookie_flags. */
+struct flag {
+    struct slice word;
+    int which;
+    bool off;
+    struct slice value; /* of SameSite */
+};
+
+static const struct flag flags[] = {
+    {{"secure", 6}, SECURE, false, {NULL, 0}},
+    {{"nosecure", 8}, SECURE, true, {NULL, 0}},
+    {{"httponly", 8}, HTTP_ONLY, false, {NULL, 0}},
+    {{"nohttponly", 10}, HTTP_ONLY, true, {NULL, 0}},
+    {{"samesite=strict", 15}, SAME_SITE, false, {"Strict", 6}},
+    {{"samesite=lax", 12}, SAME_SITE, false, {"Lax", 3}},
+    {{"samesite=none", 13}, SAME_SITE, false, {"None", 4}},
+    {{"nosamesite", 10}, SAME_SITE, true, {NULL, 0}},
+};
+
+/* One that is there keeps its place; else it comes last. */
+static void set_flag(struct cookie *cookie, const struct flag *flag)
 {
-    struct slice rest = value, name, text;
-    while (next_attribute(&rest, &name, &text)) {
-        if (!slice_eq_nocase(name, wanted))
+    static const struct slice names[FLAGS] = {{"Secure", 6}, {"HttpOnly", 8}, {"SameSite", 8}};
+    bool found = false;
+    for (int i = 1; i < cookie->count; i++) {
+        struct attribute *a = &cookie->items[i];
+        if (!slice_eq_nocase(a->name, names[flag->which]))
             continue;
-        const char *start = rest.data - 1; /* its semicolon */
-        const char *end = rest.len ? memchr(rest.data, ';', rest.len) : NULL;
-        size_t before_len = (size_t)(start - value.data);
-        size_t end_at = end ? (size_t)(end - value.data) : value.len;
-        value =
-            concat(p, (struct slice){value.data, before_len}, slice_from(value, end_at), (struct slice){0});
-        rest = slice_from(value, before_len);
+        if (!flag->off && !found && flag->value.data && !slice_eq_nocase(a->value, flag->value))
+            *a = (struct attribute){names[flag->which], flag->value, false};
+        a->gone = flag->off;
+        found = true;
     }
-    return value;
+    if (!flag->off && !found)
+        cookie->items[cookie->count++] = (struct attribute){names[flag->which], flag->value, false};
 }
 
-static struct slice set_flag(struct proxy *p, struct slice value, struct slice flag)
+/* True if a word is one that is known. */
+static bool set_flags(struct proxy *p, const struct proxy_rewrite *r, struct cookie *cookie)
 {
-    struct slice name = flag;
-    const char *equals = memchr(flag.data, '=', flag.len);
-    if (equals)
-        name.len = (size_t)(equals - flag.data);
-    if (slice_starts(flag, SLICE("no")) && !equals && flag.len > 2 && !slice_eq(flag, SLICE("none")))
-        return drop_attribute(p, value, slice_from(flag, 2));
-    static const struct {
-        struct slice flag, text;
-    } spelled[] = {{{"secure", 6}, {"; Secure", 8}},
-                   {{"httponly", 8}, {"; HttpOnly", 10}},
-                   {{"samesite=strict", 15}, {"; SameSite=Strict", 17}},
-                   {{"samesite=lax", 12}, {"; SameSite=Lax", 14}},
-                   {{"samesite=none", 13}, {"; SameSite=None", 15}}};
-    for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++)
-        if (slice_eq_nocase(spelled[i].flag, flag))
-            return concat(p, drop_attribute(p, value, name), spelled[i].text, (struct slice){0});
-    return value;
+    const struct flag *wanted[FLAGS] = {0};
+    for (int i = 0; i < r->flag_count; i++) {
+        struct slice word = http_template_expand(r->flags[i], p->c->ex);
+        for (size_t k = 0; k < sizeof flags / sizeof flags[0]; k++)
+            if (slice_eq_nocase(flags[k].word, word))
+                wanted[flags[k].which] = &flags[k];
+    }
+    bool any = false;
+    for (int i = 0; i < FLAGS; i++) {
+        if (wanted[i])
+            set_flag(cookie, wanted[i]);
+        any |= wanted[i] != NULL;
+    }
+    return any;
 }
 
 static bool is_for_cookie(struct proxy *p, const struct proxy_rewrite *r, struct slice name)
@@ -184,25 +233,27 @@ static bool is_for_cookie(struct proxy *p, const struct proxy_rewrite *r, struct
                    : http_regex_match(r->regex, name, NULL);
 }
 
-static struct slice rewrite_flags(struct proxy *p, struct slice value)
+/* By the first line that is for it. True if it says anything. */
+static bool rewrite_flags(struct proxy *p, struct cookie *cookie)
 {
     const struct proxy_rewrites *all = &p->to->cookie_flags;
-    const char *equals = all->count ? memchr(value.data, '=', value.len) : NULL;
-    struct slice name = {value.data, equals ? (size_t)(equals - value.data) : 0};
-    for (int i = 0; equals && i < all->count; i++) {
-        const struct proxy_rewrite *r = &all->items[i];
-        if (!is_for_cookie(p, r, name))
-            continue;
-        for (int k = 0; k < r->flag_count; k++)
-            value = set_flag(p, value, http_template_expand(r->flags[k], p->c->ex));
-        break; /* the first line that is for it */
-    }
-    return value;
+    for (int i = 0; i < all->count; i++)
+        if (is_for_cookie(p, &all->items[i], cookie->items[0].name))
+            return set_flags(p, &all->items[i], cookie);
+    return false;
 }
 
 struct slice proxy_rewrite_cookie(struct proxy *p, struct slice value)
 {
-    value = rewrite_attribute(p, &p->to->cookie_domains, value, SLICE("domain"), true);
-    value = rewrite_attribute(p, &p->to->cookie_paths, value, SLICE("path"), false);
-    return rewrite_flags(p, value);
+    const struct location_proxy *to = p->to;
+    if (!to->cookie_flags.count && !to->cookie_domains.count && !to->cookie_paths.count)
+        return value;
+    struct cookie cookie = parse_cookie(&p->c->ex->arena, value);
+    if (!cookie.count || !cookie.items[0].value.data) /* what has no value is no cookie */
+        return value;
+    bool changed = rewrite_flags(p, &cookie);
+    changed |= rewrite_attributes(p, &to->cookie_domains, &cookie, SLICE("domain"), true);
+    changed |= rewrite_attributes(p, &to->cookie_paths, &cookie, SLICE("path"), false);
+    struct slice text = changed ? write_cookie(&p->c->ex->arena, &cookie) : value;
+    return text.data ? text : value;
 }
