@@ -292,6 +292,16 @@ void weir_log(weir_request *r, enum weir_log_level level, const char *format, ..
     http_log(r->ex, (enum log_level)level, "handler \"%s\": %s", r->handler->name, text);
 }
 
+void job_log(struct weir_request *job, enum log_level level, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    http_log(job->ex, level, "%s", text);
+}
+
 void weir_fail(weir_request *r, const char *reason)
 {
     (void)r; /* part of the call so that only a handler's own thread can make it */

@@ -4,6 +4,7 @@
  */
 #include "handlers/auth_basic.h"
 
+#include "handlers/job.h"
 #include "handlers/password.h"
 
 #include <ctype.h>
@@ -92,8 +93,8 @@ static int run(weir_request *r)
     FILE *file = fopen(q->file, "re");
     if (!file) {
         int error = errno;
-        weir_log(r, WEIR_LOG_ERROR, "open() \"%s\" of \"auth_basic_user_file\" failed (%d: %s)", q->file,
-                 error, strerror(error));
+        job_log(r, error == ENOENT ? LOG_LEVEL_ERROR : LOG_LEVEL_CRIT, "open() \"%s\" failed (%d: %s)",
+                q->file, error, strerror(error));
         return error == ENOENT ? 403 : 500;
     }
     char *hash;
@@ -103,12 +104,11 @@ static int run(weir_request *r)
     free(hash);
     fclose(file);
     if (failed)
-        weir_log(r, WEIR_LOG_ERROR, "read() \"%s\" of \"auth_basic_user_file\" failed (%d: %s)", q->file,
-                 failed, strerror(failed));
+        job_log(r, LOG_LEVEL_CRIT, "read() \"%s\" failed (%d: %s)", q->file, failed, strerror(failed));
     else if (!found)
-        weir_log(r, WEIR_LOG_ERROR, "user \"%s\" was not found in \"%s\"", q->user, q->file);
+        job_log(r, LOG_LEVEL_ERROR, "user \"%s\" was not found in \"%s\"", q->user, q->file);
     else if (!ok)
-        weir_log(r, WEIR_LOG_ERROR, "user \"%s\": password mismatch", q->user);
+        job_log(r, LOG_LEVEL_ERROR, "user \"%s\": password mismatch", q->user);
     return failed ? 500 : ok ? 0 : 401;
 }
 

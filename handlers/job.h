@@ -56,6 +56,10 @@ void job_init(struct weir_request *job, struct http_exchange *ex, const struct w
 /* The pool task's run: calls the handler. */
 void job_run(struct pool_task *task);
 
+/* weir_log without the handler's name: for what nginx says in the same words, which others look for. */
+void job_log(struct weir_request *job, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* What the handler's thread may allocate from. */
 struct arena *job_arena(struct weir_request *job);
 

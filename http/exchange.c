@@ -36,7 +36,7 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
     struct log_context about = {.connection = ex->connection_id,
                                 .client = ex->peer(ex)->remote_addr,
                                 .server = ex->server_name,
-                                .request = ex->req.line,
+                                .request = ex->req.line.len ? ex->req.line : (struct slice){0},
                                 .subrequest = ex->detour ? ex->req.path : (struct slice){0},
                                 .host = host ? *host : (struct slice){0},
                                 .referrer = referrer ? *referrer : (struct slice){0}};
@@ -45,7 +45,5 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
                  slice_starts(addr, SLICE("unix:")) ? ":" : "", SLICE_ARGS(ex->upstream_uri));
         about.upstream = slice_of(upstream);
     }
-    if (!about.request.data)
-        about.request = SLICE("");
     log_write_about(sinks, count, level, &about, text);
 }

@@ -93,8 +93,6 @@ static enum say by_address(struct connection *c)
 static void refuse(struct connection *c, int status)
 {
     int64_t delay_ms = c->location->settings->auth_delay_ms;
-    if (status == 403)
-        http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
     if (status != 401 || delay_ms == 0) {
         request_answer(c, status);
         return;
@@ -109,7 +107,7 @@ bool auth_pass(struct connection *c)
 {
     static enum say (*const checks[])(struct connection * c) = {by_address, by_password, by_request};
     const struct location *l = c->location;
-    bool any = l->settings->satisfy == CONF_SATISFY_ANY;
+    bool any = l->settings->satisfy == CONF_SATISFY_ANY, by_rule = false;
     int refusal = 0;
     if (!l->access && !l->auth && !l->auth_request)
         return true;
@@ -124,9 +122,12 @@ bool auth_pass(struct connection *c)
         }
         if (said == SAYS_NO)
             refusal = wants_login || refusal == 401 ? 401 : 403;
+        by_rule |= said == SAYS_NO && (any || checks[i] == by_address);
         if (said == SAYS_NO && !any)
             break;
     }
+    if (refusal == 403 && by_rule) /* auth_request's 403 is the other location's to log, as in nginx */
+        http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
     if (refusal)
         refuse(c, refusal);
     return refusal == 0;

@@ -13,7 +13,12 @@
 #include <poll.h>
 #include <stdlib.h>
 
-enum { PIPELINE_MAX_BYTES = 64 << 10, READ_AHEAD_BYTES = 4096, LINGER_READS_AT_ONCE = 4 };
+enum {
+    PIPELINE_MAX_BYTES = 64 << 10,
+    READ_AHEAD_BYTES = 4096,
+    LINGER_READS_AT_ONCE = 4,
+    SHOWN_HEADER_BYTES = 107
+};
 
 /* Input that is being used: in the worker's buffer, or in the connection's. */
 struct input {
@@ -21,6 +26,22 @@ struct input {
     size_t len;
     struct http_scan *scan;
 };
+
+/* In nginx's words. There is no request yet whose line it could be. */
+static void log_broken_header(struct connection *c, const struct input *in)
+{
+    const struct site_listen *listen = c->listener->listen;
+    struct http_exchange *ex = exchange_new(connection_worker(c));
+    char server[NET_ADDRESS_TEXT_BYTES];
+    if (!ex)
+        return;
+    exchange_begin(c, ex);
+    ex->error_files = listen->default_server->top->error_files;
+    ex->server_name = slice_of(net_address_text(&listen->address, server));
+    http_log(ex, LOG_LEVEL_ERROR, "broken header: \"%.*s\" while reading PROXY protocol",
+             (int)(in->len < SHOWN_HEADER_BYTES ? in->len : SHOWN_HEADER_BYTES), in->data);
+    exchange_free(connection_worker(c), ex);
+}
 
 /* listen ... proxy_protocol: a connection begins with its header. False when more is needed. */
 static bool use_proxy_header(struct connection *c, struct input *in)
@@ -40,7 +61,7 @@ static bool use_proxy_header(struct connection *c, struct input *in)
         in->len -= used;
         return true;
     }
-    log_error("broken header of the PROXY protocol while reading from a client; closing its connection");
+    log_broken_header(c, in);
     connection_close(c);
     return false;
 }

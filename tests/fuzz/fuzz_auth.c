@@ -8,6 +8,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "base/log.h"
 #include "handlers/auth_basic.h"
 
 #include <crypt.h>
@@ -31,14 +32,14 @@ void *weir_settings(weir_request *r)
     return &r->question;
 }
 
-void weir_log(weir_request *r, enum weir_log_level level, const char *format, ...)
+void job_log(struct weir_request *r, enum log_level level, const char *format, ...)
 {
     char line[TEXT_MAX * 2];
     va_list args;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    FUZZ_CHECK(level == WEIR_LOG_ERROR && line[0]);
+    FUZZ_CHECK(level == LOG_LEVEL_ERROR && line[0]);
     r->lines++;
 }
 
