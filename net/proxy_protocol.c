@@ -55,7 +55,7 @@ static bool parse_line(struct net_proxy_header *h, struct slice line)
     if (family < 0 || !parse_address(next_word(&rest), family, h->source) ||
         !parse_address(next_word(&rest), family, h->destination) ||
         !parse_port(next_word(&rest), &h->source_port) ||
-        !parse_port(next_word(&rest), &h->destination_port) || rest.len)
+        !parse_port(rest, &h->destination_port)) /* nothing may stand behind it, not even a blank */
         return false;
     h->address_len = family == AF_INET ? 4 : 16;
     return true;

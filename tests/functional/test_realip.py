@@ -66,7 +66,7 @@ def test_header_is_read(weir, which, piecewise):
 @pytest.mark.parametrize("header", [
     b"", b"PROXY TCP4 10.1.2.3 10.9.8.7 1234 443\n", b"PROXY TCP4 10.1.2.3 10.9.8.7 1234\r\n",
     b"PROXY TCP4 10.1.2.3  10.9.8.7 1234 443\r\n", b"PROXY TCP4 10.1.2.333 10.9.8.7 1234 443\r\n",
-    b"PROXY TCP4 10.1.2.3 10.9.8.7 1234 65536\r\n", b"PROXY TCP4 10.1.2.3 10.9.8.7 1234 443 9\r\n",
+    b"PROXY TCP4 10.1.2.3 10.9.8.7 1234 65536\r\n", b"PROXY TCP4 10.1.2.3 10.9.8.7 1234 443 9\r\n", b"PROXY TCP4 10.1.2.3 10.9.8.7 1234 443 \r\n",
     b"PROXY TCP6 10.1.2.3 10.9.8.7 1234 443\r\n", b"PROXY " + b"x" * 200 + b"\r\n", b"proxy TCP4 1.1.1.1 1.1.1.1 1 1\r\n",
     v2(command=2), SIGNATURE + b"\x31\x11\x00\x0c" + bytes(12), v2(body=b"1234"),
     SIGNATURE + b"\x21\x11\xff\xff" + bytes(100)])
