@@ -16,7 +16,14 @@ enum { HEADERS_FIRST = 24 /* room for what most requests have */ };
 
 static bool refuse(struct http_error *error, int status, const char *text)
 {
-    *error = (struct http_error){status, text};
+    *error = (struct http_error){.status = status, .text = text};
+    return false;
+}
+
+/* What was refused stands behind the request line. */
+static bool in_headers(struct http_error *error)
+{
+    error->in_headers = true;
     return false;
 }
 
@@ -45,9 +52,9 @@ static bool parse_version(struct slice version, int *minor, struct http_error *e
     const char *v = version.data;
     if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[6] != '.' || v[5] < '1' || v[5] > '9' ||
         v[7] < '0' || v[7] > '9')
-        return refuse(error, 400, "client sent invalid HTTP version");
+        return refuse(error, 400, "client sent invalid request");
     if (v[5] != '1')
-        return refuse(error, 505, "client sent unsupported HTTP version");
+        return refuse(error, 505, "client sent invalid version");
     *minor = v[7] == '0' ? 0 : 1;
     return true;
 }
@@ -60,30 +67,36 @@ static bool parse_line(struct http_request *req, struct slice line, struct http_
            ((*p >= 'A' && *p <= 'Z') || *p == '_' || *p == '-')) /* as nginx: methods are in capitals */
         p++;
     req->line = line;
+    req->protocol = (struct slice){0};
     req->method_name = (struct slice){line.data, (size_t)(p - line.data)};
     if (req->method_name.len == 0 || p == end || *p != ' ')
         return refuse(error, 400, "client sent invalid method");
+    req->method = method_of(req->method_name); /* also of what is refused: an answer to HEAD has no body */
     const char *target = ++p;
     while (p < end && char_is(*p, CHAR_URI))
         p++;
     req->target = (struct slice){target, (size_t)(p - target)};
     if (req->target.len == 0 || p == end || *p != ' ')
-        return refuse(error, 400, "client sent invalid request target");
+        return refuse(error, 400, "client sent invalid request");
     p++;
-    if (!parse_version((struct slice){p, (size_t)(end - p)}, &req->minor_version, error))
-        return false;
-    req->method = method_of(req->method_name);
-    return true;
+    req->protocol = (struct slice){p, (size_t)(end - p)};
+    return parse_version(req->protocol, &req->minor_version, error);
 }
 
 /* A line that ends, or has so far come, at `end`. */
 static bool within_limits(const struct http_scan *scan, const struct http_head_limits *limits, size_t end,
                           struct http_error *error)
 {
+    if (end - scan->line_start > limits->line_bytes && !scan->line_checked)
+        return refuse(error, 414, "client sent too long URI");
     if (end - scan->line_start > limits->line_bytes)
-        return scan->line_checked ? refuse(error, 494, "client sent too long header line")
-                                  : refuse(error, 414, "client sent too long URI");
-    return end <= limits->head_bytes || refuse(error, 494, "client sent too large header");
+        refuse(error, 494, "client sent too long header line");
+    else if (end > limits->head_bytes)
+        refuse(error, 494, "client sent too large request");
+    else
+        return true;
+    error->in_headers = scan->line_checked;
+    return false;
 }
 
 /* Where the line before this line feed ends: a CR there belongs to its end, and may be missing (RFC 9112 section 2.2). */
@@ -233,7 +246,7 @@ static bool check_single(struct slice name, struct framing_headers *f, struct ht
 static bool put_off(struct framing_headers *f, int status, const char *text)
 {
     if (!f->late.status)
-        f->late = (struct http_error){status, text};
+        f->late = (struct http_error){.status = status, .text = text};
     return true;
 }
 
@@ -349,7 +362,8 @@ static bool finish(struct http_request *req, const struct framing_headers *f, st
     if (f->late.status)
         return refuse(error, f->late.status, f->late.text);
     if (req->method == HTTP_CONNECT || req->method == HTTP_TRACE)
-        return refuse(error, 405, "client sent CONNECT or TRACE method");
+        return refuse(error, 405,
+                      req->method == HTTP_TRACE ? "client sent TRACE method" : "client sent CONNECT method");
     if (req->minor_version == 1 && !f->has_host) /* RFC 9112 section 3.2 */
         return refuse(error, 400, "client sent HTTP/1.1 request without \"Host\" header");
     if (f->has_length && f->has_encoding) /* RFC 9112 section 6.3, item 3: possible smuggling */
@@ -369,8 +383,8 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
         req->path = req->uri = rest;
         return true;
     }
-    if (req->method == HTTP_CONNECT || req->method == HTTP_TRACE) {
-        req->path = req->uri = SLICE("/"); /* refused in the end */
+    if (req->method == HTTP_CONNECT) {
+        req->path = req->uri = SLICE("/"); /* it has none, and is refused in the end */
         return true;
     }
     if (rest.data[0] != '/') {
@@ -378,7 +392,7 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
                         : rest.len >= 8 && strncasecmp(rest.data, "https://", 8) == 0 ? 8
                                                                                       : 0;
         if (!scheme)
-            return refuse(error, 400, "client sent invalid request target");
+            return refuse(error, 400, "client sent invalid request");
         rest = slice_from(rest, scheme);
         size_t n = 0;
         while (n < rest.len && rest.data[n] != '/' && rest.data[n] != '?')
@@ -403,7 +417,7 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
     if (http_normalize_path(raw_path, merge, scratch, &req->path))
         return true;
     req->host = req->port = (struct slice){0};
-    return refuse(error, 400, "client sent invalid URI");
+    return refuse(error, 400, "client sent invalid request");
 }
 
 /* Whether a name has only letters, digits and "-" (and "_" where that is wanted). */
@@ -473,9 +487,9 @@ bool http_parse_head(struct http_request *req, struct arena *arena, const char *
         lf = memchr(p, '\n', (size_t)(end - p)); /* the scan made sure of it */
         if (!add_header(req, arena, p, line_end(p, lf), options, error) ||
             (req->header_count > before && !take_header(req, &req->headers[before], &found, error)))
-            return false;
+            return in_headers(error);
     }
-    return finish(req, &found, error);
+    return finish(req, &found, error) || in_headers(error);
 }
 
 const struct slice *http_find_header(const struct http_request *req, struct slice name)

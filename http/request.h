@@ -35,7 +35,8 @@ struct http_header {
 enum http_framing { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED };
 
 struct http_request {
-    struct slice line; /* the whole request line, without CRLF */
+    struct slice line;     /* the whole request line, without CRLF */
+    struct slice protocol; /* its version as it stands there; data NULL when that has not been read */
     struct slice method_name;
     enum http_method method;
     struct slice target; /* as received */
@@ -71,6 +72,7 @@ extern const struct http_parse_options http_parse_defaults;
 struct http_error {
     int status; /* 400, 405, 414, 494, 500, 501, 505; 494 is nginx's for a head that is too large, and shown as 400 */
     const char *text;
+    bool in_headers; /* else in the request line */
 };
 
 /* Bounds of a head; nginx's large_client_header_buffers. */

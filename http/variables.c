@@ -153,7 +153,7 @@ const struct http_variable http_named_capture = {"", true, get_named_capture};
 GETTER(get_uri)
 {
     UNUSED(rest);
-    return ex->req.path;
+    return ex->req.path.data ? ex->req.path : SLICE("");
 }
 
 GETTER(get_request_uri)
@@ -325,7 +325,7 @@ GETTER(get_remote_user)
         out[n++] = (char)(bits >> have);
     }
     const char *colon = n ? memchr(out, ':', n) : NULL;
-    return colon ? (struct slice){out, (size_t)(colon - out)} : (struct slice){0};
+    return colon && colon > out ? (struct slice){out, (size_t)(colon - out)} : (struct slice){0};
 }
 
 GETTER(get_request)

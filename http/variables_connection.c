@@ -145,7 +145,7 @@ GETTER(get_server_name)
 GETTER(get_server_protocol)
 {
     UNUSED(rest);
-    return ex->req.minor_version ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
+    return ex->req.protocol.data ? ex->req.protocol : SLICE("");
 }
 
 GETTER(get_status)

@@ -70,7 +70,6 @@ static int keep(struct connection *c, const char *data, size_t len)
     struct http_exchange *ex = c->ex;
     const struct settings *s = c->location->settings;
     ex->body_seen += len;
-    ex->request_bytes += len;
     uint64_t announced = ex->req.framing == HTTP_BODY_CHUNKED ? ex->chunked.left : 0;
     if (s->client_max_body_bytes && ex->body_seen + announced > (uint64_t)s->client_max_body_bytes) {
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
@@ -215,12 +214,14 @@ size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *
     if (ex->req.framing == HTTP_BODY_LENGTH) {
         size_t n = ex->body_left < len ? (size_t)ex->body_left : len;
         ex->body_left -= n;
+        ex->request_bytes += n;
         *error = keep(c, data, n);
         *done = ex->body_left == 0;
         return n;
     }
     size_t body_len, used;
     enum http_chunked_result result = http_chunked_decode(&ex->chunked, data, len, &body_len, &used);
+    ex->request_bytes += used; /* with the chunks' framing, as it was received */
     *error = keep(c, data, body_len);
     if (result == HTTP_CHUNKED_ERROR) {
         http_log(ex, LOG_LEVEL_INFO, "client sent invalid chunked body");

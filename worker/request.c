@@ -46,20 +46,22 @@ static void refuse(struct connection *c, const struct http_error *error)
     request_use_location(c, server->top);
     realip_apply(c,
                  server->top); /* the PROXY protocol has named the client; of headers what was read counts */
-    http_log(ex, LOG_LEVEL_INFO, "%s while reading client request", error->text);
+    http_log(ex, LOG_LEVEL_INFO, "%s while reading client request %s", error->text,
+             error->in_headers ? "headers" : "line");
     ex->req.keepalive = false;
     ex->req.minor_version = 1;
     ex->res.close = c->linger_after = true;
     request_answer(c, error->status);
 }
 
-/* What has come of a head that is refused before its end: its whole lines may name the host. */
-static void read_whole_lines(struct connection *c, struct slice lines)
+/* What has come of a head that is refused before its end: its whole lines may name the host, and its first one the method. */
+static void read_whole_lines(struct connection *c, struct slice lines, struct slice first)
 {
     struct http_exchange *ex = c->ex;
     struct http_error unused;
-    ex->head = arena_printf(&ex->arena, "%.*s\r\n", SLICE_ARGS(lines));
-    if (lines.len && ex->head.data)
+    ex->head = lines.len ? arena_printf(&ex->arena, "%.*s\r\n", SLICE_ARGS(lines))
+                         : arena_printf(&ex->arena, "%.*s\r\n\r\n", SLICE_ARGS(first));
+    if (ex->head.data)
         exchange_parse(c, ex, &unused);
 }
 
@@ -69,11 +71,11 @@ void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
     struct http_exchange *ex = begin(c);
     if (!ex)
         return;
-    read_whole_lines(c, (struct slice){head.data, whole_lines});
     const char *eol = memchr(head.data, '\n', head.len);
     struct slice line = {head.data, eol ? (size_t)(eol - head.data) : head.len};
     if (line.len && line.data[line.len - 1] == '\r')
         line.len--;
+    read_whole_lines(c, (struct slice){head.data, whole_lines}, line);
     ex->req.line = arena_dup(&ex->arena, line);
     ex->request_bytes = head.len;
     refuse(c, error);
@@ -134,7 +136,8 @@ void request_start(struct connection *c, struct slice head)
     }
     request_route(c);
     if (ex->req.ignored_headers)
-        http_log(ex, LOG_LEVEL_INFO, "client sent invalid header \"%.*s\", which is ignored",
+        http_log(ex, LOG_LEVEL_INFO,
+                 "client sent invalid header line: \"%.*s\" while reading client request headers",
                  SLICE_ARGS(ex->req.ignored_header));
     if (!ex->direct_addr.data)
         realip_apply(c, c->location);
