@@ -151,7 +151,7 @@ def test_geo(weir):
                       "geo $arg_a $given { 10.0.0.0/8 a; 10.1.0.0/16 b; 10.1.2.3/32 c; 0.0.0.0/0 all; 2001:db8::/32 six; }"))
     found = {a: weir.get("/?a=" + a).text for a in ("10.9.9.9", "10.1.9.9", "10.1.2.3", "9.9.9.9", "2001:db8::7", "::", "x", "")}
     assert found == {"10.9.9.9": "here|a", "10.1.9.9": "here|b", "10.1.2.3": "here|c", "9.9.9.9": "here|all",
-                     "2001:db8::7": "here|six", "::": "here|", "x": "here|", "": "here|"}
+                     "2001:db8::7": "here|six", "::": "here|", "x": "here|all", "": "here|all"}  # no IP address: as 255.255.255.255
 
 
 def test_split_clients(weir):
