@@ -36,9 +36,9 @@ int return_answer(struct http_exchange *ex, int code, const struct http_template
                   const struct settings *s)
 {
     ex->res.status = code;
-    if (!text)
-        return code >= 300 && code != 304 ? code : 0;
-    struct slice body = http_template_expand(text, ex);
+    if (code >= 400 && (!text || http_template_is_empty(text)))
+        return code; /* as in nginx: a variable that is empty is a text, '' is none */
+    struct slice body = text ? http_template_expand(text, ex) : SLICE("");
     if (!body.data)
         return 500;
     if (!http_is_redirect(code)) {

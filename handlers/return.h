@@ -10,7 +10,7 @@
 #include "http/template.h"
 
 /*
- * Sets status, body or Location. text may be NULL. A Location that starts with "/" is completed with scheme and
+ * Sets status, type, body or Location. text may be NULL: an error page, or an empty body. A Location that starts with "/" is completed with scheme and
  * host by absolute_redirect. Returns 0, or the status of the error page to send instead.
  */
 int return_answer(struct http_exchange *ex, int code, const struct http_template *text,

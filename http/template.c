@@ -137,12 +137,23 @@ static struct slice value_of(const struct part *p, struct http_exchange *ex)
     return p->variable ? p->variable->get(ex, p->name_rest) : p->literal;
 }
 
+bool http_template_is_empty(const struct http_template *t)
+{
+    return !t->parts;
+}
+
+bool http_template_is_constant(const struct http_template *t)
+{
+    const struct part *p = t->parts;
+    return !p || (!p->next && !p->variable && !p->user);
+}
+
 struct slice http_template_expand(const struct http_template *t, struct http_exchange *ex)
 {
     struct buf text = {0};
     if (!t->parts)
         return SLICE("");
-    if (!t->parts->next && !t->parts->variable && !t->parts->user)
+    if (http_template_is_constant(t))
         return t->parts->literal;
     bool ok = true;
     for (const struct part *p = t->parts; ok && p; p = p->next)

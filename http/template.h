@@ -45,6 +45,10 @@ struct http_template *http_template_variable(struct arena *arena, struct slice n
 /* A template of this text as it is; data of `text` must live as long. NULL when memory is out. */
 const struct http_template *http_template_constant(struct arena *arena, struct slice text);
 
+/* Whether it was compiled from a text without a byte; and whether from one without a variable. */
+bool http_template_is_empty(const struct http_template *t);
+bool http_template_is_constant(const struct http_template *t);
+
 /* The text for this exchange; in its arena unless it is constant. data NULL when memory is out. */
 struct slice http_template_expand(const struct http_template *t, struct http_exchange *ex);
 

@@ -176,8 +176,10 @@ static int run_once(struct connection *c)
     struct http_exchange *ex = c->ex;
     if (ex->return_code)
         return return_answer(ex, ex->return_code, ex->return_text, l->settings);
-    if (is_about_server(&ex->req))
-        return return_answer(ex, 200, NULL, l->settings);
+    if (is_about_server(&ex->req)) {
+        ex->res.status = 200;
+        return 0;
+    }
     if (l->content == CONF_CONTENT_STATIC)
         return static_answer(ex, &l->files, &connection_worker(c)->files);
     return run_status(c);
