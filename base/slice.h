@@ -51,13 +51,20 @@ static inline struct slice slice_from(struct slice s, size_t n)
     return n >= s.len ? (struct slice){s.data + s.len, 0} : (struct slice){s.data + n, s.len - n};
 }
 
-/* s without blanks and tabs at either end (OWS of RFC 9110 section 5.6.3). */
-static inline struct slice slice_trim(struct slice s)
+/* s without blanks and tabs at its start. */
+static inline struct slice slice_trim_start(struct slice s)
 {
     while (s.len && (s.data[0] == ' ' || s.data[0] == '\t')) {
         s.data++;
         s.len--;
     }
+    return s;
+}
+
+/* s without blanks and tabs at either end (OWS of RFC 9110 section 5.6.3). */
+static inline struct slice slice_trim(struct slice s)
+{
+    s = slice_trim_start(s);
     while (s.len && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
         s.len--;
     return s;

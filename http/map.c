@@ -120,6 +120,8 @@ bool http_map_finish(struct http_map *m, struct slice *twice)
 static const struct http_template *find(const struct http_map *m, struct slice text,
                                         struct http_captures *captures)
 {
+    if (m->hosts && text.len && text.data[text.len - 1] == '.')
+        text.len--; /* of a name that is written whole */
     struct entry wanted = {.key = text};
     const struct entry *e =
         m->count ? bsearch(&wanted, m->sorted, m->count, sizeof *m->sorted, compare) : NULL;

@@ -406,7 +406,7 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
         req->uri = arena_printf(arena, "/%.*s", SLICE_ARGS(rest));
     const char *mark = memchr(rest.data, '?', rest.len);
     struct slice raw_path = {rest.data, mark ? (size_t)(mark - rest.data) : rest.len};
-    if (mark)
+    if (mark && raw_path.len + 1 < rest.len) /* none behind a "?": as if there were no "?" */
         req->args = slice_from(rest, raw_path.len + 1);
     if (raw_path.len == 0)
         raw_path = SLICE("/");
@@ -507,8 +507,9 @@ struct slice http_find_arg(struct slice args, struct slice name)
         size_t n = amp ? (size_t)(amp - args.data) : args.len;
         const char *equals = memchr(args.data, '=', n);
         size_t key_len = equals ? (size_t)(equals - args.data) : n;
-        if (slice_eq_nocase((struct slice){args.data, key_len}, name))
-            return equals ? (struct slice){equals + 1, n - key_len - 1} : (struct slice){args.data + n, 0};
+        if (equals &&
+            slice_eq_nocase((struct slice){args.data, key_len}, name)) /* one without "=" is no argument */
+            return (struct slice){equals + 1, n - key_len - 1};
         args = slice_from(args, amp ? n + 1 : n);
     }
     return (struct slice){0};

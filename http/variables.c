@@ -34,7 +34,7 @@ struct slice http_join(struct http_exchange *ex, struct slice all, struct slice 
 GETTER(get_args)
 {
     UNUSED(rest);
-    return ex->req.args.len ? ex->req.args : (struct slice){0};
+    return ex->req.args;
 }
 
 GETTER(get_arg)
@@ -83,9 +83,9 @@ GETTER(get_cookie)
         const char *semicolon = memchr(all.data, ';', all.len);
         struct slice pair = {all.data, semicolon ? (size_t)(semicolon - all.data) : all.len};
         if (pair.len > rest.len && strncasecmp(pair.data, rest.data, rest.len) == 0) {
-            struct slice value = slice_trim(slice_from(pair, rest.len));
+            struct slice value = slice_trim_start(slice_from(pair, rest.len));
             if (value.len && value.data[0] == '=')
-                return slice_trim(slice_from(value, 1));
+                return slice_trim_start(slice_from(value, 1)); /* a blank before the ";" belongs to it */
         }
         const char *comma = memchr(pair.data, ',', pair.len);
         all = slice_trim(slice_from(all, (comma ? (size_t)(comma - all.data) : pair.len) + 1));
@@ -202,9 +202,10 @@ GETTER(get_sent_http)
         return http_number_text(ex, (uint64_t)res->whole_length);
     if (cut && slice_eq_nocase(rest, SLICE("content_range")))
         return (struct slice){0};
+    struct slice type = cut ? res->whole_type : res->content_type;
     const struct {
         struct slice name, value;
-    } own[] = {{SLICE("content_type"), cut ? res->whole_type : res->content_type},
+    } own[] = {{SLICE("content_type"), type.len ? type : (struct slice){0}},
                {SLICE("location"), res->location},
                {SLICE("etag"), res->etag},
                {SLICE("last_modified"), res->last_modified},

@@ -151,7 +151,9 @@ GETTER(get_server_protocol)
 GETTER(get_status)
 {
     UNUSED(rest);
-    return ex->res.status > 99 ? arena_number(&ex->arena, (unsigned long long)ex->res.status) : SLICE("000");
+    int status =
+        ex->forced_status ? ex->forced_status : ex->res.status; /* an error page says what it is for */
+    return status > 99 ? arena_number(&ex->arena, (unsigned long long)status) : SLICE("000");
 }
 
 GETTER(get_time_local)

@@ -98,10 +98,11 @@ static void become_get(struct connection *c)
     req->method_name = req->method == HTTP_HEAD ? SLICE("HEAD") : SLICE("GET");
 }
 
-static void set_uri(struct http_exchange *ex, struct slice uri)
+/* `absent` are the arguments of a URI without a "?": nginx tells apart what is empty and what is not there. */
+static void set_uri(struct http_exchange *ex, struct slice uri, struct slice absent)
 {
     const char *mark = memchr(uri.data, '?', uri.len);
-    ex->req.args = mark ? slice_from(uri, (size_t)(mark - uri.data) + 1) : (struct slice){0};
+    ex->req.args = mark ? slice_from(uri, (size_t)(mark - uri.data) + 1) : absent;
     ex->req.path = (struct slice){uri.data, mark ? (size_t)(mark - uri.data) : uri.len};
 }
 
@@ -159,7 +160,7 @@ void request_redirect(struct connection *c, struct slice uri)
         request_answer(c, 500);
         return;
     }
-    set_uri(ex, uri);
+    set_uri(ex, uri, SLICE(""));
     run_again(c);
 }
 
@@ -201,10 +202,16 @@ bool request_error_page(struct connection *c, int status)
     bool ends_here = (ex->in_error_page && !c->location->settings->recursive_error_pages) ||
                      ex->internal_redirects > REDIRECTS_MAX;
     const struct error_target *t = ends_here ? NULL : find_error_target(c, status);
-    struct slice uri = t ? http_template_expand(t->uri, ex) : (struct slice){0};
-    if (uri.len == 0 ||
-        (uri.data[0] == '@' && is_partly_gone(ex))) /* its request would lack a part of the body */
+    if (!t)
         return false;
+    int before = ex->forced_status;
+    ex->forced_status = forced(t, status); /* $status in the page's URI, too */
+    struct slice uri = http_template_expand(t->uri, ex);
+    if (uri.len == 0 ||
+        (uri.data[0] == '@' && is_partly_gone(ex))) { /* its request would lack a part of the body */
+        ex->forced_status = before;
+        return false;
+    }
     unsigned retry_after_s = ex->res.retry_after_s;
     struct slice location = ex->res.location;
     bool location_is_made = ex->res.location_is_made;
@@ -215,7 +222,6 @@ bool request_error_page(struct connection *c, int status)
     ex->res.location_is_made = location_is_made;
     exchange_drop_held(ex);
     if (uri.data[0] == '@') {
-        ex->forced_status = forced(t, status);
         request_redirect(c, uri);
         return true;
     }
@@ -228,11 +234,10 @@ bool request_error_page(struct connection *c, int status)
         request_answer_itself(c, ex->res.status); /* a page for this redirect would be one again, for ever */
         return true;
     }
-    ex->forced_status = forced(t, status);
     become_get(c);
     if (!request_count_redirect(c))
         return true;
-    set_uri(ex, uri);
+    set_uri(ex, uri, http_template_is_constant(t->uri) ? (struct slice){0} : SLICE(""));
     ex->rewritten = true;
     request_route(c);
     request_run(c);

@@ -37,8 +37,10 @@ void rewrite_set(struct connection *c, struct slice name, struct slice value)
         return;
     }
     if (slice_eq_nocase(name, SLICE("limit_rate"))) {
-        ex->rate_is_set = conf_parse_size(value, &rate);
-        ex->rate = ex->rate_is_set ? (uint64_t)rate : 0;
+        if (!conf_parse_size(value, &rate))
+            return; /* no size: the rate stays */
+        ex->rate_is_set = true;
+        ex->rate = (uint64_t)rate;
         return;
     }
     http_set_named(ex, name, value.len ? arena_dup(&ex->arena, value) : SLICE(""));
@@ -53,9 +55,12 @@ static bool is_logged(const struct connection *c)
 
 static bool match(struct connection *c, const struct rewrite_op *op, struct slice text)
 {
-    bool found = http_regex_match(op->regex, text, &c->ex->location_captures);
+    struct http_exchange *ex = c->ex;
+    bool found = http_regex_match(op->regex, text, &ex->location_captures);
+    if (!found) /* as in nginx: $1 is of the last expression, whose groups are empty now */
+        ex->location_captures.count = ex->server_captures.count = 0;
     if (is_logged(c))
-        http_log(c->ex, LOG_LEVEL_NOTICE,
+        http_log(ex, LOG_LEVEL_NOTICE,
                  found ? "\"%.*s\" matches \"%.*s\"" : "\"%.*s\" does not match \"%.*s\"",
                  SLICE_ARGS(op->pattern), SLICE_ARGS(text));
     return found;
@@ -133,12 +138,14 @@ static struct slice encode_url(struct http_exchange *ex, struct slice url)
     return (struct slice){out, out ? n : 0};
 }
 
-/* The client's arguments behind those of the replacement. */
+/* The client's arguments behind those of the replacement. Empty is not absent: data is NULL where there never were any. */
 static struct slice join_args(struct http_exchange *ex, const struct rewrite_op *op, struct slice own)
 {
     struct slice old = ex->req.args;
-    if (op->drops_args || old.len == 0)
-        return own;
+    if (op->drops_args)
+        old.len = 0;
+    if (old.len == 0)
+        return op->right ? own : old;
     return own.len ? arena_printf(&ex->arena, "%.*s&%.*s", SLICE_ARGS(own), SLICE_ARGS(old)) : old;
 }
 
@@ -146,8 +153,9 @@ static enum progress redirect(struct connection *c, const struct rewrite_op *op,
                               struct slice args)
 {
     struct http_exchange *ex = c->ex;
-    struct slice url =
-        args.len ? arena_printf(&ex->arena, "%.*s?%.*s", SLICE_ARGS(path), SLICE_ARGS(args)) : path;
+    struct slice url = args.len || op->right
+                           ? arena_printf(&ex->arena, "%.*s?%.*s", SLICE_ARGS(path), SLICE_ARGS(args))
+                           : path;
     if (is_logged(c))
         http_log(ex, LOG_LEVEL_NOTICE, "rewritten redirect: \"%.*s\"", SLICE_ARGS(url));
     ex->return_code = op->code;
@@ -182,10 +190,10 @@ static enum progress run_rewrite(struct connection *c, const struct rewrite_op *
         return GO_ON;
     http_keep_named(ex, &ex->location_captures);
     struct slice path = expand(c, op->value, op->code != 0), own = expand(c, op->right, true);
+    struct slice args = join_args(ex, op, own);
     if (!op->code && is_logged(c))
         http_log(ex, LOG_LEVEL_NOTICE, "rewritten data: \"%.*s\", args: \"%.*s\"", SLICE_ARGS(path),
-                 (int)own.len, own.len ? own.data : "");
-    struct slice args = join_args(ex, op, own);
+                 SLICE_ARGS(args));
     if (op->code)
         return redirect(c, op, path, args);
     if (path.len == 0 || path.data[0] != '/' || path.len > REWRITTEN_MAX || args.len > REWRITTEN_MAX) {

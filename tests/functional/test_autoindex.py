@@ -58,7 +58,7 @@ def log(weir, name):
 
 
 def test_condition(weir):
-    weir.start(config('location / { access_log {tmp}/logs/c.log f if=$loggable; access_log {tmp}/logs/all.log f; return $arg_code; }'
+    weir.start(config('location / { access_log {tmp}/logs/c.log f if=$loggable; access_log {tmp}/logs/all.log f; return 200; }'
                       "location /ok { access_log {tmp}/logs/c.log f if=$loggable; return 200; } location /bad { return 404;"
                       "access_log {tmp}/logs/c.log f if=$loggable; }",
                       http="log_format f '$uri $status'; map $status $loggable { ~^[23] 0; default 1; }"))
