@@ -259,7 +259,7 @@ def soaked(parameters="limit=8 queue=100 queue_timeout=5s", answer="0"):
 def reloads(weir, until, killed=None):
     """HUP twice a second: in place, respawn, in place, ...; returns how many of each kind were taken."""
     kinds, turn = {"in-place": 0, "respawn": 0}, 0
-    while time.monotonic() < until:
+    while time.monotonic() < until or min(kinds.values()) < 2:
         turn += 1
         queue = 100 - turn % 3
         weir.write(soaked(f"limit={8 if turn % 4 else 6} queue={queue} queue_timeout=5s", str(turn // 2)))
