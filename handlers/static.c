@@ -1,6 +1,6 @@
 /*
- * handlers/static.c - serving files: the path, the index of a folder, conditions, ranges. Content and metadata come
- * from handlers/file_cache.c.
+ * handlers/static.c - serving files: the path, the index of a folder, conditions. Content and metadata come
+ * from handlers/file_cache.c, ranges from worker/ranges.c.
  */
 #include "handlers/static.h"
 
@@ -112,91 +112,17 @@ static void release_entry(void *held)
     file_entry_release(held);
 }
 
-static bool add_range(struct http_exchange *ex, const struct settings *s, const struct file_entry *e,
-                      const struct http_range *r)
-{
-    uint64_t len = r->last - r->first + 1;
-    if (e->content)
-        return http_add_memory(&ex->res, &ex->arena, e->content + r->first, (size_t)len);
-    if (!http_add_file(&ex->res, &ex->arena, e->fd, (off_t)r->first, len))
-        return false;
-    ex->res.last_piece->leaves_cache = s->directio && e->st.st_size >= s->directio;
-    return true;
-}
-
-static struct slice content_range(struct http_exchange *ex, const struct http_range *r, uint64_t size)
-{
-    return arena_printf(&ex->arena, "bytes %llu-%llu/%llu", (unsigned long long)r->first,
-                        (unsigned long long)r->last, (unsigned long long)size);
-}
-
-/* multipart/byteranges (RFC 9110 section 14.6). */
-static bool add_multipart(struct http_exchange *ex, const struct settings *s, const struct file_entry *e,
-                          const struct http_range *ranges, int count)
-{
-    static unsigned serial;
-    struct slice boundary =
-        arena_printf(&ex->arena, "%08x%012llx", ++serial, (unsigned long long)*ex->now_ms);
-    struct slice type = ex->res.content_type;
-    bool ok = boundary.data != NULL;
-    for (int i = 0; ok && i < count; i++) {
-        struct slice head = arena_printf(
-            &ex->arena, "\r\n--%s\r\nContent-Type: %.*s\r\nContent-Range: %s\r\n\r\n", boundary.data,
-            SLICE_ARGS(type), content_range(ex, &ranges[i], (uint64_t)e->st.st_size).data);
-        ok = head.data && http_add_memory(&ex->res, &ex->arena, head.data, head.len) &&
-             add_range(ex, s, e, &ranges[i]);
-    }
-    struct slice tail = arena_printf(&ex->arena, "\r\n--%s--\r\n", boundary.data);
-    ex->res.content_type = arena_printf(&ex->arena, "multipart/byteranges; boundary=%s", boundary.data);
-    return ok && tail.data && ex->res.content_type.data &&
-           http_add_memory(&ex->res, &ex->arena, tail.data, tail.len);
-}
-
 static int add_all(struct http_exchange *ex, const struct settings *s, const struct file_entry *e)
 {
-    struct http_range all = {0, (uint64_t)e->st.st_size - 1};
-    return e->st.st_size == 0 || add_range(ex, s, e, &all) ? 0 : 500;
-}
-
-/* How many ranges a client may have asked for, within the bound. */
-static int count_ranges(struct slice value, int64_t most)
-{
-    int64_t commas = 0;
-    for (size_t i = 0; i < value.len; i++)
-        commas += value.data[i] == ',';
-    return (int)(commas + 1 < most ? commas + 1 : most);
-}
-
-static int answer_ranges(struct http_exchange *ex, const struct settings *s, const struct file_entry *e,
-                         struct slice value)
-{
-    int count, most = count_ranges(value, s->max_ranges);
-    uint64_t size = (uint64_t)e->st.st_size;
-    struct http_range *ranges = arena_alloc(&ex->arena, (size_t)most * sizeof *ranges);
-    if (!ranges)
+    size_t size = (size_t)e->st.st_size;
+    if (size == 0)
+        return 0;
+    if (e->content)
+        return http_add_memory(&ex->res, &ex->arena, e->content, size) ? 0 : 500;
+    if (!http_add_file(&ex->res, &ex->arena, e->fd, 0, size))
         return 500;
-    switch (http_parse_ranges(value, size, ranges, most, &count)) {
-    case HTTP_RANGES_IGNORE:
-        return add_all(ex, s, e);
-    case HTTP_RANGES_UNSATISFIABLE: {
-        struct slice all = arena_printf(&ex->arena, "bytes */%llu", (unsigned long long)size);
-        http_response_reset(&ex->res);
-        return http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"), all) ? 416 : 500;
-    }
-    default:
-        break;
-    }
-    ex->res.status = 206;
-    ex->res.accept_ranges = false;
-    ex->res.whole_type = ex->res.content_type;
-    ex->res.whole_length = (int64_t)size;
-    if (count > 1)
-        return add_multipart(ex, s, e, ranges, count) ? 0 : 500;
-    return http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"),
-                           content_range(ex, &ranges[0], size)) &&
-                   add_range(ex, s, e, &ranges[0])
-               ? 0
-               : 500;
+    ex->res.last_piece->leaves_cache = s->directio && e->st.st_size >= s->directio;
+    return 0;
 }
 
 static struct file_rules rules_of(struct http_exchange *ex, const struct static_source *from)
@@ -239,20 +165,6 @@ static int add_whole(struct http_exchange *ex, const struct settings *s, const s
     return add_all(ex, s, e);
 }
 
-static bool names(const struct conf_node *charset)
-{
-    return charset && !slice_eq(charset->args[0], SLICE("off"));
-}
-
-/* What is sent is not what the file has: ranges of it mean nothing. */
-static bool is_rewritten(const struct settings *s, struct slice type)
-{
-    bool subs = s->sub_filters && conf_lists_type(s->sub_filter_types, "text/html", type);
-    return subs || (names(s->charset) && names(s->source_charset) &&
-                    !slice_eq_nocase(s->charset->args[0], s->source_charset->args[0]) &&
-                    conf_lists_charset_type(s, type));
-}
-
 /* By the URI's extension, which is the file's unless an alias names the file itself. */
 static struct slice type_of(const struct http_exchange *ex, const struct settings *s, struct file_entry *e)
 {
@@ -275,9 +187,9 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
         res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
     if (res->etag.len && res->headers && !http_place_own(res, &ex->arena, HTTP_OWN_ETAG, SLICE("ETag")))
-        return 500; /* X-Accel-Redirect's headers are there before it */
-    res->accept_ranges = s->max_ranges > 0 && !is_rewritten(s, res->content_type);
-    if (ex->detour || /* conditions and ranges are about the request that asks */
+        return 500;                         /* X-Accel-Redirect's headers are there before it */
+    res->accept_ranges = s->max_ranges > 0; /* worker/ranges.c cuts them */
+    if (ex->detour ||                       /* conditions and ranges are about the request that asks */
         (ex->forced_status &&
          ex->forced_status != 200)) /* an error page is sent whole (RFC 9110 section 13.2.1) */
         return add_whole(ex, s, e);
@@ -294,10 +206,6 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
     default:
         break;
     }
-    const struct slice *range = http_find_header(&ex->req, SLICE("Range"));
-    if (range && res->accept_ranges && ex->req.method == HTTP_GET &&
-        http_if_range_matches(&ex->req, e->etag, e->st.st_mtim.tv_sec))
-        return answer_ranges(ex, s, e, *range);
     return add_all(ex, s, e);
 }
 

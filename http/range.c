@@ -111,5 +111,5 @@ bool http_if_range_matches(const struct http_request *req, struct slice etag, ti
         return true;
     if (value->len >= 2 && value->data[value->len - 1] == '"')
         return slice_eq(*value, etag); /* strong comparison: a weak tag never matches */
-    return clock_parse_http_date(*value) == modified;
+    return modified >= 0 && clock_parse_http_date(*value) == modified;
 }

@@ -34,7 +34,7 @@ enum http_since { HTTP_SINCE_OFF, HTTP_SINCE_EXACT, HTTP_SINCE_BEFORE };
 enum http_condition http_check_conditions(const struct http_request *req, struct slice etag, time_t modified,
                                           enum http_since since);
 
-/* Whether Range applies: there is no If-Range, or it matches. */
+/* Whether Range applies: there is no If-Range, or it matches. modified -1: it is not known. */
 bool http_if_range_matches(const struct http_request *req, struct slice etag, time_t modified);
 
 #endif

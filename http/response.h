@@ -44,8 +44,6 @@ struct http_response {
     int status; /* 0 until somebody answers */
     struct slice
         reason; /* an upstream's own phrase, at most HTTP_REASON_MAX bytes; empty: the standard one */
-    struct slice whole_type; /* of what ranges were cut from, and its length; data NULL: nothing was cut */
-    int64_t whole_length;
     struct slice content_type;
     struct slice location;
     bool location_is_made; /* absolute, by us: it stands before Connection, as in nginx */
@@ -55,8 +53,9 @@ struct http_response {
     struct http_response_header *headers, *last_header;
     struct http_response_header *trailers; /* as sent, for variables */
     struct http_piece *body, *last_piece;
-    int64_t content_length; /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes */
-    bool accept_ranges;
+    int64_t content_length;            /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes */
+    bool accept_ranges;                /* the body is one piece, or empty, of which ranges may be cut */
+    bool headers_added;                /* what the configuration adds is among the headers */
     bool varies_encoding;              /* Vary: Accept-Encoding */
     bool without_server, without_date; /* the headers hold others */
     bool keeps_type;                   /* content_type is not to be guessed from a file's name */

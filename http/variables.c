@@ -196,16 +196,9 @@ static struct slice sent_length(struct http_exchange *ex)
 GETTER(get_sent_http)
 {
     const struct http_response *res = &ex->res;
-    bool cut =
-        res->whole_type.data && !ex->head_bytes_sent; /* as in nginx: add_header comes before the ranges */
-    if (cut && slice_eq_nocase(rest, SLICE("content_length")))
-        return http_number_text(ex, (uint64_t)res->whole_length);
-    if (cut && slice_eq_nocase(rest, SLICE("content_range")))
-        return (struct slice){0};
-    struct slice type = cut ? res->whole_type : res->content_type;
     const struct {
         struct slice name, value;
-    } own[] = {{SLICE("content_type"), type.len ? type : (struct slice){0}},
+    } own[] = {{SLICE("content_type"), res->content_type.len ? res->content_type : (struct slice){0}},
                {SLICE("location"), res->location},
                {SLICE("etag"), res->etag},
                {SLICE("last_modified"), res->last_modified},

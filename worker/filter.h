@@ -34,6 +34,12 @@ void sub_filter_decide(struct connection *c);
 void charset_decide(struct connection *c);
 void gzip_decide(struct connection *c);
 
+/*
+ * worker/ranges.c: cuts the ranges that are asked for out of a body that has them, once the filters are decided. Returns 0, or the status
+ * of the page that is to be shown instead.
+ */
+int ranges_cut(struct connection *c);
+
 /* Memory is given back while nothing happens. */
 void gzip_free_spares(void);
 

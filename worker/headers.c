@@ -139,6 +139,9 @@ bool headers_add(struct connection *c)
     struct http_exchange *ex = c->ex;
     const struct location *l = c->location;
     bool ordinary = is_ordinary(ex->res.status), ok = true;
+    if (ex->res.headers_added)
+        return true;
+    ex->res.headers_added = true;
     if (l->expires && ordinary)
         ok = add_expires(ex, l->expires, (int64_t)(connection_worker(c)->now_wall_ms / 1000));
     for (int i = 0; ok && i < l->added_count; i++) {

@@ -213,13 +213,17 @@ bool request_error_page(struct connection *c, int status)
         return false;
     }
     unsigned retry_after_s = ex->res.retry_after_s;
-    struct slice location = ex->res.location;
+    struct slice location = ex->res.location,
+                 range =
+                     status == 416 ? http_added_header(&ex->res, SLICE("Content-Range")) : (struct slice){0};
     bool location_is_made = ex->res.location_is_made;
     ex->in_error_page = ex->is_internal = true;
     http_response_reset(&ex->res);
     ex->res.retry_after_s = retry_after_s; /* they belong to the status, whatever page is shown */
     ex->res.location = location;
     ex->res.location_is_made = location_is_made;
+    if (range.len)
+        http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"), range);
     exchange_drop_held(ex);
     if (uri.data[0] == '@') {
         request_redirect(c, uri);

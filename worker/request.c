@@ -374,12 +374,6 @@ void request_answer_itself(struct connection *c, int error)
             return;
         }
     }
-    ex->res.close |= connection_worker(c)->draining;
-    body_drop(c);
-    set_rate(c);
-    c->state = CONNECTION_SEND;
-    if (c->out) /* of earlier answers: the client has to take it within its time */
-        connection_set_timer(c, settings(c)->send_timeout_ms);
     if (ex->res.status == 401 && ex->www_authenticate.len &&
         !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->www_authenticate)) {
         connection_close(c);
@@ -390,6 +384,17 @@ void request_answer_itself(struct connection *c, int error)
         return;
     }
     filter_decide(c);
+    int failed = ranges_cut(c);
+    if (failed) {
+        request_answer(c, failed);
+        return;
+    }
+    ex->res.close |= connection_worker(c)->draining;
+    body_drop(c);
+    set_rate(c);
+    c->state = CONNECTION_SEND;
+    if (c->out) /* of earlier answers: the client has to take it within its time */
+        connection_set_timer(c, settings(c)->send_timeout_ms);
     if (headers_want_trailers(c))
         ex->res.content_length = HTTP_LENGTH_UNKNOWN;
     if (!write_head(c)) {

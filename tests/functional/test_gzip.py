@@ -60,7 +60,7 @@ def test_validators_and_vary(weir, files):
     again = weir.get("/t.html", headers=[*ACCEPT, ("If-None-Match", small.header("ETag"))])
     assert again.status == 304 and not again.body
     part = weir.get("/t.html", headers=[*ACCEPT, ("Range", "bytes=0-9")])
-    assert part.status == 206 and part.text == TEXT[:10] and part.header("Content-Encoding") is None
+    assert part.status == 200 and plain(part) == TEXT and part.header("Accept-Ranges") is None
 
 
 def test_head_and_old_clients(weir, files):
