@@ -258,7 +258,7 @@ static bool bodyless(int status)
 static void decide_framing(struct http_response *res, const struct http_request *req, bool without_chunks)
 {
     if (res->status == 204)
-        res->content_type = (struct slice){0}; /* of nothing */
+        res->content_type = (struct slice){0}; /* of nothing, whoever answered */
     res->no_body = (bodyless(res->status) && res->status != 101) || req->method == HTTP_HEAD;
     if (res->no_body || res->status == 101 || res->content_length >= 0)
         return;

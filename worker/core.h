@@ -373,7 +373,7 @@ void request_route(struct connection *c);
 const struct vserver *request_find_server(struct connection *c);
 
 /* False: it has gone round too often, and is answered. */
-bool request_count_redirect(struct connection *c);
+bool request_count_redirect(struct connection *c, struct slice to);
 
 /* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
 bool request_error_page(struct connection *c, int status);

@@ -62,11 +62,16 @@ void request_use_location(struct connection *c, const struct location *l)
 }
 
 /* False: it has gone round too often, and is answered. */
-bool request_count_redirect(struct connection *c)
+bool request_count_redirect(struct connection *c, struct slice to)
 {
     if (++c->ex->internal_redirects <= REDIRECTS_MAX)
         return true;
-    http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle");
+    const char *args = memchr(to.data, '?', to.len);
+    if (args)
+        to.len = (size_t)(args - to.data);
+    http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle while %s \"%.*s\"",
+             to.len && to.data[0] == '@' ? "redirect to named location" : "internally redirecting to",
+             SLICE_ARGS(to));
     request_answer(c, 500);
     return false;
 }
@@ -149,7 +154,7 @@ static void run_again(struct connection *c)
 void request_redirect(struct connection *c, struct slice uri)
 {
     struct http_exchange *ex = c->ex;
-    if (!request_count_redirect(c))
+    if (!request_count_redirect(c, uri))
         return;
     if (uri.len && uri.data[0] == '@') {
         go_to_named(c, uri);
@@ -179,7 +184,7 @@ void request_redirect_away(struct connection *c, struct slice uri)
         return;
     }
     become_get(c);
-    if (!request_count_redirect(c))
+    if (!request_count_redirect(c, path))
         return;
     ex->req.path = path;
     ex->req.args = args;
@@ -239,7 +244,7 @@ bool request_error_page(struct connection *c, int status)
         return true;
     }
     become_get(c);
-    if (!request_count_redirect(c))
+    if (!request_count_redirect(c, uri))
         return true;
     set_uri(ex, uri, http_template_is_constant(t->uri) ? (struct slice){0} : SLICE(""));
     ex->rewritten = true;

@@ -266,7 +266,7 @@ void request_run(struct connection *c)
             request_answer(c, result);
             return;
         }
-        if (!request_count_redirect(c))
+        if (!request_count_redirect(c, c->ex->req.path))
             return;
         c->ex->is_internal = true;
         request_route(c);

@@ -147,16 +147,20 @@ void sub_filter_decide(struct connection *c)
     struct http_exchange *ex = c->ex;
     const struct location *l = c->location;
     const struct settings *s = l->settings;
-    bool empty = ex->res.content_length == 0 || ex->res.status == 304 || ex->res.status == 204;
-    if (l->sub_count == 0 || empty ||
+    bool bare = ex->res.status == 304; /* it says of the validators what the answer with a body would */
+    if (l->sub_count == 0 || (ex->res.content_length == 0 && !bare) || ex->res.status == 204 ||
         !conf_lists_type(s->sub_filter_types, "text/html", ex->res.content_type))
         return;
-    if (ex->req.method != HTTP_HEAD) {
-        struct sub_filter *f = new_filter(ex, l);
-        if (!f)
-            return;
+    struct sub_filter *f = new_filter(ex, l);
+    if (!f)
+        return;
+    bool any = f->count > 0; /* no text that is empty by its variables is one */
+    if (any && !bare && ex->req.method != HTTP_HEAD)
         filter_add(ex, &f->filter);
-    }
+    else
+        free_filter(&f->filter);
+    if (!any)
+        return;
     filter_changes_body(ex);
     if (!s->sub_filter_last_modified)
         ex->res.last_modified = ex->res.etag = (struct slice){0};
