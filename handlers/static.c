@@ -254,6 +254,17 @@ static bool folder_exists(struct http_exchange *ex, const struct static_source *
     return dir.data && static_exists(ex, from, cache, dir, true);
 }
 
+/* In nginx's words, which are others than those of a file that was asked for. */
+static int index_failed(struct http_exchange *ex, const struct settings *s, struct slice path, int error)
+{
+    if (error != EACCES && error != ENOENT)
+        return open_failed(ex, s, path);
+    if (error == EACCES || s->log_not_found)
+        http_log(ex, LOG_LEVEL_ERROR, "\"%.*s\" is %s (%d: %s)", SLICE_ARGS(path),
+                 error == EACCES ? "forbidden" : "not found", error, strerror(error));
+    return error == EACCES ? 403 : 404;
+}
+
 /* The first index file that exists becomes the path; an absolute name does without a look at the disk, as in nginx. */
 static int find_index(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
@@ -276,9 +287,9 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
             return go_to(ex, uri);
         }
         if (errno != ENOENT && errno != ENOTDIR)
-            return open_failed(ex, s, path);
+            return index_failed(ex, s, path, errno);
         if (i == 0 && !folder_exists(ex, from, cache))
-            break; /* 404, whatever follows */
+            return index_failed(ex, s, path, ENOENT); /* whatever follows */
     }
     struct slice dir = static_path(ex, from, ex->req.path);
     if (!dir.data)

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+import weirlib
 from weirlib import config, limit, wait_until
 
 
@@ -65,3 +66,17 @@ def test_broken_proxy_header(weir, header):
     wait_until(lambda: "broken" in log.read_text(errors="replace"), 3, "a line")
     assert re.search(rf'\[error\] \d+#\d+: \*\d+ broken header: "{header}.*" while reading PROXY protocol, client: 127.0.0.1, '
                      rf"server: 127.0.0.1:{weir.port2}$", log.read_text(), re.M)
+
+
+def test_index_of_a_folder(weir):
+    """The first index file of a folder that is not there, and one that may not be read."""
+    weir.write("x", "html/shut/index.html").parent.chmod(0o755)
+    (weir.tmp / "html/shut/index.html").chmod(0)
+    weir.tmp.chmod(0o755)
+    weir.start(config("location / { root {tmp}/html; } location /quiet/ { log_not_found off; }", user="user nobody;"))
+    assert [weir.get(target).status for target in ("/quiet/", "/none/")] == [404, 404]
+    root = weir.tmp / "html"
+    assert said(weir, "is not found") == [f'[error] "{root}/none/index.html" is not found (2: No such file or directory)' + context("/none/")]
+    if weirlib.IS_ROOT:
+        assert weir.get("/shut/").status == 403
+        assert said(weir, "is forbidden") == [f'[error] "{root}/shut/index.html" is forbidden (13: Permission denied)' + context("/shut/")]
