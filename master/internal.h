@@ -141,6 +141,9 @@ void sockets_remove_stale_files(const struct site *site);
 /* Makes the shared memory, and sees to its locks. False: logged. */
 bool shared_open(struct master *m);
 
+/* A turn of the loop begins, with its own patience for locks. Says what the last one has had to take by force. */
+void shared_begin_turn(void);
+
 /* What the dead worker of this slot held is given back; tables that somebody has overwritten are made anew. */
 void shared_reclaim(struct master *m, int slot);
 

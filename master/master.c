@@ -267,6 +267,7 @@ static void loop(struct master *m, const sigset_t *while_waiting)
 {
     while (!m->stopping || workers_alive(m) > 0) {
         wait_for_something(m, while_waiting);
+        shared_begin_turn();
         workers_read_channels(m);
         upgrade_continue(m);
         obey(m);

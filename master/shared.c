@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+enum { TURN_WAITS_MS = 5 * SHM_LOCK_PATIENCE_MS };
+
 static struct master *self; /* for the calls that know of no master */
 
 /* Instead of a datagram to an address in the region: its worker's own channel. */
@@ -72,7 +74,17 @@ bool shared_open(struct master *m)
     m->shm->wake_with = m;
     self = m;
     shm_lock_on_stuck(on_lock_stuck);
+    shared_begin_turn();
     return true;
+}
+
+/* Who writes something else into each lock, or into one again and again, must not keep the master from its signals. */
+void shared_begin_turn(void)
+{
+    unsigned forced = shm_lock_bound(TURN_WAITS_MS);
+    if (forced)
+        log_alert("%u locks of the shared memory were not given up within %d ms; taken all the same", forced,
+                  TURN_WAITS_MS);
 }
 
 static void write_slots_anew(struct master *m)

@@ -21,14 +21,21 @@ void keyed_table_begin(struct keyed_zone *z)
     z->cell_count = (uint32_t)((bytes - index_bytes) / sizeof(struct keyed_cell));
 }
 
+/* Any process may change a link at any moment: it is read once, and what was checked is what is used. */
+static uint32_t link_at(const uint32_t *link)
+{
+    return *(const volatile uint32_t *)link;
+}
+
 static uint32_t used_cells(const struct keyed_zone *z)
 {
-    return z->links->used < z->cell_count ? z->links->used : z->cell_count;
+    uint32_t used = link_at(&z->links->used);
+    return used < z->cell_count ? used : z->cell_count;
 }
 
 void keyed_table_clear(const struct keyed_zone *z)
 {
-    for (uint32_t i = 1; i <= used_cells(z); i++)
+    for (uint32_t i = 1, used = used_cells(z); i <= used; i++)
         keyed_cell_of(z, i)->kind = KEYED_FREE;
     memset(z->buckets, 0, z->bucket_count * sizeof *z->buckets);
     z->links->used = z->links->free = z->links->oldest = z->links->newest = 0;
@@ -73,7 +80,7 @@ static bool has_key(const struct keyed_zone *z, struct keyed_cell *c, struct sli
         n = piece_len(at, key.len);
         if (memcmp(piece(c, at), key.data + at, n) != 0)
             return false;
-        if (at + n < key.len && !(c = keyed_cell_of(z, c->more)))
+        if (at + n < key.len && !(c = keyed_cell_of(z, link_at(&c->more))))
             return false;
     }
     return true;
@@ -91,14 +98,18 @@ uint32_t keyed_find(const struct keyed_zone *z, struct slice key)
 
 static uint32_t take_cell(const struct keyed_zone *z)
 {
-    uint32_t cell = z->links->free;
+    uint32_t cell = link_at(&z->links->free);
     const struct keyed_cell *c = keyed_cell_of(z, cell);
     if (c && c->kind == KEYED_FREE) {
         z->links->free = c->next;
         return cell;
     }
     z->links->free = 0; /* none, or a link to what is in use: then it is lost until the table is rebuilt */
-    return used_cells(z) < z->cell_count ? ++z->links->used : 0;
+    uint32_t used = used_cells(z);
+    if (used >= z->cell_count)
+        return 0;
+    z->links->used = used + 1;
+    return used + 1;
 }
 
 static void free_cell(const struct keyed_zone *z, uint32_t cell)
@@ -119,7 +130,7 @@ static void free_cells(const struct keyed_zone *z, uint32_t cell)
 {
     const struct keyed_cell *c;
     for (int i = 0; (c = keyed_cell_of(z, cell)) && i < PIECES_MAX; i++) {
-        uint32_t more = c->more;
+        uint32_t more = link_at(&c->more);
         free_cell(z, cell);
         cell = more;
     }
@@ -160,7 +171,7 @@ static uint32_t make_key(const struct keyed_zone *z, struct slice key)
 
 static void link_newest(const struct keyed_zone *z, uint32_t cell)
 {
-    struct keyed_cell *c = keyed_cell_of(z, cell), *newest = keyed_cell_of(z, z->links->newest);
+    struct keyed_cell *c = keyed_cell_of(z, cell), *newest = keyed_cell_of(z, link_at(&z->links->newest));
     c->newer = 0;
     c->older = z->links->newest;
     *(newest ? &newest->newer : &z->links->oldest) = cell;
@@ -170,8 +181,8 @@ static void link_newest(const struct keyed_zone *z, uint32_t cell)
 /* Only where its neighbours agree. */
 static bool unlink_by_age(const struct keyed_zone *z, uint32_t cell)
 {
-    struct keyed_cell *c = keyed_cell_of(z, cell), *older = keyed_cell_of(z, c->older),
-                      *newer = keyed_cell_of(z, c->newer);
+    struct keyed_cell *c = keyed_cell_of(z, cell), *older = keyed_cell_of(z, link_at(&c->older)),
+                      *newer = keyed_cell_of(z, link_at(&c->newer));
     uint32_t *to_newer = older ? &older->newer : &z->links->oldest,
              *to_older = newer ? &newer->older : &z->links->newest;
     if ((c->older && !older) || (c->newer && !newer) || *to_newer != cell || *to_older != cell)
@@ -199,12 +210,12 @@ uint32_t keyed_find_or_add(const struct keyed_zone *z, struct slice key)
 static struct slice key_of(const struct keyed_zone *z, uint32_t cell, char text[KEYED_KEY_MAX])
 {
     struct keyed_cell *c = keyed_cell_of(z, cell);
-    size_t len = c->key_len, at = 0, n;
+    size_t len = *(const volatile uint8_t *)&c->key_len, at = 0, n; /* read once, as links are */
     for (; c && at < len; at += n) {
         n = piece_len(at, len);
         memcpy(text + at, piece(c, at), n);
         if (at + n < len)
-            c = keyed_cell_of(z, c->more);
+            c = keyed_cell_of(z, link_at(&c->more));
     }
     return (struct slice){text, at};
 }
@@ -214,7 +225,7 @@ bool keyed_remove(const struct keyed_zone *z, uint32_t cell)
     char text[KEYED_KEY_MAX];
     uint32_t *link = bucket_of(z, key_of(z, cell, text)), steps = 0;
     struct keyed_cell *c;
-    while (*link != cell && (c = keyed_cell_of(z, *link)) && steps++ < z->cell_count)
+    while (*link != cell && (c = keyed_cell_of(z, link_at(link))) && steps++ < z->cell_count)
         link = &c->next;
     if (*link != cell || !unlink_by_age(z, cell))
         return false;
@@ -237,12 +248,12 @@ bool keyed_touch(const struct keyed_zone *z, uint32_t cell)
 static bool claim_rest(const struct keyed_zone *z, const struct keyed_cell *c)
 {
     size_t have = KEYED_INLINE_BYTES, len = c->key_len;
-    for (uint32_t more = c->more; have < len; have += KEYED_MORE_BYTES) {
+    for (uint32_t more = link_at(&c->more); have < len; have += KEYED_MORE_BYTES) {
         struct keyed_cell *rest = more <= used_cells(z) ? keyed_cell_of(z, more) : NULL;
         if (!rest || rest->kind != KEYED_ORPHAN)
             return false;
         rest->kind = KEYED_MORE;
-        more = rest->more;
+        more = link_at(&rest->more);
     }
     return true;
 }
@@ -299,7 +310,7 @@ static void link_by_age(const struct keyed_zone *z, uint32_t used)
 static void orphan(const struct keyed_zone *z, struct keyed_cell *c)
 {
     c->kind = KEYED_ORPHAN;
-    for (int i = 1; (c = keyed_cell_of(z, c->more)) && c->kind == KEYED_MORE && i < PIECES_MAX; i++)
+    for (int i = 1; (c = keyed_cell_of(z, link_at(&c->more))) && c->kind == KEYED_MORE && i < PIECES_MAX; i++)
         c->kind = KEYED_ORPHAN;
 }
 

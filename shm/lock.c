@@ -21,6 +21,7 @@ enum {
     YIELDS = 200, /* before sleeping between looks */
     SLEEP_NS = 50000,
     LOOKS_PER_CLOCK = 20, /* sleeps between two looks at the clock */
+    STEP_MAX_MS = 10,     /* what counts as waiting between these two: the machine may have stood still */
     CLOCKS_MIN =
         100 /* looks at the clock before patience is over: a machine that stood still as a whole is no proof */
 };
@@ -28,6 +29,10 @@ enum {
 static _Thread_local uint32_t self; /* asking the system each time would cost more than the lock */
 static _Thread_local struct robust_list_head held;
 static shm_lock_report *on_stuck;
+static struct {
+    unsigned ms, forced; /* ms: 0 if there is none */
+    uint64_t waited_ms;
+} bound;
 
 void shm_lock_know_self(void)
 {
@@ -42,6 +47,15 @@ void shm_lock_know_self(void)
 void shm_lock_on_stuck(shm_lock_report *report)
 {
     on_stuck = report;
+}
+
+unsigned shm_lock_bound(unsigned ms)
+{
+    unsigned forced = bound.forced;
+    bound.ms = ms;
+    bound.forced = 0;
+    bound.waited_ms = 0;
+    return forced;
 }
 
 /* The kernel looks at our word only if it has our id: so it may be named before the lock is ours. */
@@ -79,20 +93,28 @@ static void pause_between_looks(unsigned looks)
 /* Whom we wait for, and since when: a lock that goes from hand to hand is not stuck. */
 struct patience {
     uint32_t holder;
-    uint64_t since_ms;
+    uint64_t since_ms, looked_ms;
     int looks;
 };
 
 static void look_at_clock(struct patience *p, uint32_t word)
 {
-    uint64_t now_ms = clock_mono_ms();
+    uint64_t now_ms = clock_mono_ms(), step_ms = p->looked_ms ? now_ms - p->looked_ms : 0;
+    if (bound.ms)
+        bound.waited_ms += step_ms < STEP_MAX_MS ? step_ms : STEP_MAX_MS;
+    p->looked_ms = now_ms;
     if (word != p->holder)
-        *p = (struct patience){word, now_ms, 0};
+        *p = (struct patience){word, now_ms, now_ms, 0};
     if (++p->looks < CLOCKS_MIN || now_ms < p->since_ms + SHM_LOCK_PATIENCE_MS)
         return;
     if (on_stuck)
         on_stuck(word);
-    *p = (struct patience){word, now_ms, 0};
+    *p = (struct patience){word, now_ms, now_ms, 0};
+}
+
+static bool may_force(void)
+{
+    return bound.ms && bound.waited_ms >= bound.ms;
 }
 
 bool shm_lock(_Atomic uint32_t *lock)
@@ -107,7 +129,14 @@ bool shm_lock(_Atomic uint32_t *lock)
                                                                      memory_order_relaxed))
             return word != 0;
         pause_between_looks(looks);
-        if (looks >= SPINS + YIELDS && looks % LOOKS_PER_CLOCK == 0 && !is_free(word))
+        if (looks < SPINS || is_free(word))
+            continue;
+        if (may_force()) {
+            bound.forced++;
+            atomic_exchange_explicit(lock, self, memory_order_acquire);
+            return true;
+        }
+        if (looks >= SPINS + YIELDS && looks % LOOKS_PER_CLOCK == 0)
             look_at_clock(&patience, word);
     }
 }

@@ -54,6 +54,7 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
 {
     struct peer_region *r = shm->peers;
     struct shm_group *found = NULL, *room = NULL;
+    uint32_t place;     /* read once: others may write into the mark at any moment */
     shm_lock(&r->lock); /* a dead holder leaves at worst a group or peer without a name, which is unused */
     for (uint32_t i = 0; i < groups_used(r) && !found; i++) {
         struct shm_group *g = &r->groups[i];
@@ -63,8 +64,10 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
         if (!used && !room)
             room = g;
     }
-    if (!found && !room && groups_used(r) < PEER_GROUPS)
-        room = &r->groups[atomic_fetch_add(&r->groups_used, 1)];
+    if (!found && !room && (place = groups_used(r)) < PEER_GROUPS) {
+        room = &r->groups[place];
+        r->groups_used = place + 1;
+    }
     if (!found && room) {
         for (uint32_t i = 0; room->used && i < peers_used(r); i++)
             if (r->peers[i].group == number_of(r, room))
@@ -101,7 +104,7 @@ struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slic
 {
     struct peer_region *r = shm->peers;
     struct shm_peer *found = NULL, *room = NULL;
-    uint32_t number = number_of(r, group), in_group = 0;
+    uint32_t number = number_of(r, group), in_group = 0, place;
     shm_lock(&r->lock);
     for (uint32_t i = 0; i < peers_used(r) && !found; i++) {
         struct shm_peer *p = &r->peers[i];
@@ -113,8 +116,10 @@ struct shm_peer *peer_open(struct shm *shm, struct shm_group *group, struct slic
     }
     if (most && in_group >= most)
         room = room && room->group == number ? room : NULL;
-    if (!found && !room && peers_used(r) < PEERS && (!most || in_group < most))
-        room = &r->peers[atomic_fetch_add(&r->peers_used, 1)];
+    if (!found && !room && (place = peers_used(r)) < PEERS && (!most || in_group < most)) {
+        room = &r->peers[place];
+        r->peers_used = place + 1;
+    }
     if (!found && room) {
         write_peer(room, number, name, rules);
         found = room;

@@ -6,6 +6,9 @@
  */
 #include "shm/permit_internal.h"
 
+/* Links that were bent are put right at once; bent again and again, they end the call. */
+enum { STEPS_OF_REPAIR = PERMIT_STEPS_MAX / 8 };
+
 static bool is_exhausted(const struct permit_calls *calls)
 {
     return calls->steps >= PERMIT_STEPS_MAX;
@@ -46,6 +49,12 @@ static bool is_stalled(const struct permit_part *part, uint64_t now_us)
     return false;
 }
 
+static void repair(const struct shm *shm, unsigned zone, struct permit_calls *calls)
+{
+    calls->steps += STEPS_OF_REPAIR;
+    permit_repair(shm, zone, -1);
+}
+
 /* Takes a waiter out of the queue for good; its owner will see why. */
 static void refuse_waiter(const struct shm *shm, unsigned zone, uint32_t reference, enum permit_reason why,
                           uint64_t now_us, struct permit_calls *calls)
@@ -58,7 +67,7 @@ static void refuse_waiter(const struct shm *shm, unsigned zone, uint32_t referen
     permit_count(&r->zones[zone].rejected[why]);
     permit_mark_changed(r, reference, now_us, calls);
     if (!whole)
-        permit_repair(shm, zone, -1);
+        repair(shm, zone, calls);
 }
 
 static uint64_t age_us(const struct permit *p, uint64_t now_us)
@@ -76,8 +85,9 @@ static bool drop_old(const struct shm *shm, unsigned zone, uint64_t now_us, stru
     bool shed = z->rules.policy == PERMIT_CODEL && z->codel.overloaded, spared = false;
     for (int i = 0; i < PERMIT_PRIORITIES; i++) {
         const struct permit *oldest;
-        while ((oldest = permit_waiter(shm->permits, zone, z->queues[i].oldest, (enum permit_priority)i))) {
-            uint32_t reference = z->queues[i].oldest;
+        uint32_t reference; /* read once: what is checked is what is used */
+        while ((oldest = permit_waiter(shm->permits, zone, reference = permit_read(&z->queues[i].oldest),
+                                       (enum permit_priority)i))) {
             uint64_t age = age_us(oldest, now_us);
             bool late = age >= z->rules.queue_timeout_us;
             if (!late &&
@@ -102,7 +112,7 @@ void permit_observe_delay(struct permit_region *r, unsigned zone, uint64_t now_u
     if (z->rules.policy != PERMIT_CODEL)
         return;
     for (int i = 0; i < PERMIT_PRIORITIES; i++) {
-        const struct permit *oldest = permit_of(r, z->queues[i].oldest);
+        const struct permit *oldest = permit_of(r, permit_read(&z->queues[i].oldest));
         uint64_t age = oldest ? age_us(oldest, now_us) : 0;
         if (age > delay_us)
             delay_us = age;
@@ -120,9 +130,9 @@ bool permit_make_room(const struct shm *shm, unsigned zone, enum permit_priority
     if (permit_get(&z->queued) < z->rules.queue)
         return true;
     for (int i = PERMIT_LOW; i > (int)priority; i--) {
-        if (permit_waiter(shm->permits, zone, z->queues[i].newest, (enum permit_priority)i) &&
-            !calls_full(calls)) {
-            refuse_waiter(shm, zone, z->queues[i].newest, PERMIT_QUEUE_FULL, now_us, calls);
+        uint32_t newest = permit_read(&z->queues[i].newest);
+        if (permit_waiter(shm->permits, zone, newest, (enum permit_priority)i) && !calls_full(calls)) {
+            refuse_waiter(shm, zone, newest, PERMIT_QUEUE_FULL, now_us, calls);
             return true;
         }
     }
@@ -144,14 +154,14 @@ static uint32_t first_of(struct permit_region *r, unsigned zone, enum permit_pri
                          uint64_t now_us, struct permit_calls *calls)
 {
     const struct permit_queue *q = &r->zones[zone].queues[priority];
-    uint32_t reference = newest ? q->newest : q->oldest;
+    uint32_t reference = permit_read(newest ? &q->newest : &q->oldest);
     const struct permit *p;
     while ((p = permit_waiter(r, zone, reference, priority)) && !is_exhausted(calls)) {
         int slot = permit_slot_of(reference);
         if (slot == calls->self || !is_stalled(&r->parts[slot], now_us))
             return reference;
         calls->steps++;
-        reference = newest ? p->older : p->newer;
+        reference = permit_read(newest ? &p->older : &p->newer);
     }
     return PERMIT_NONE;
 }
@@ -186,7 +196,7 @@ static bool grant(const struct shm *shm, unsigned zone, uint64_t now_us, struct 
                      now_us);
         permit_mark_changed(r, chosen, now_us, calls);
         if (!whole)
-            permit_repair(shm, zone, -1);
+            repair(shm, zone, calls);
     }
     return true;
 }

@@ -19,6 +19,11 @@ static inline int permit_slot_of(uint32_t reference)
 {
     return (int)((reference - 1) / SHM_PERMITS_PER_SLOT);
 }
+/* A link: any process may change it at any moment, so it is read once, and what was checked is what is used. */
+static inline uint32_t permit_read(const uint32_t *link)
+{
+    return *(const volatile uint32_t *)link;
+}
 /* NULL: a reference to nothing, or one that cannot be. */
 static inline struct permit *permit_of(struct permit_region *r, uint32_t reference)
 {

@@ -17,7 +17,7 @@ void permit_enqueue(struct permit_region *r, unsigned zone, uint32_t reference, 
 {
     struct permit_zone *z = &r->zones[zone];
     struct permit_queue *q = &z->queues[priority];
-    struct permit *p = permit_of(r, reference), *newest = permit_of(r, q->newest);
+    struct permit *p = permit_of(r, reference), *newest = permit_of(r, permit_read(&q->newest));
     p->older = q->newest;
     p->newer = PERMIT_NONE;
     *(newest ? &newest->newer : &q->oldest) = reference;
@@ -30,7 +30,7 @@ void permit_enqueue_first(struct permit_region *r, unsigned zone, uint32_t refer
 {
     struct permit_zone *z = &r->zones[zone];
     struct permit_queue *q = &z->queues[priority];
-    struct permit *p = permit_of(r, reference), *oldest = permit_of(r, q->oldest);
+    struct permit *p = permit_of(r, reference), *oldest = permit_of(r, permit_read(&q->oldest));
     p->older = PERMIT_NONE;
     p->newer = q->oldest;
     *(oldest ? &oldest->older : &q->newest) = reference;
@@ -54,13 +54,14 @@ bool permit_dequeue(struct permit_region *r, unsigned zone, uint32_t reference)
     struct permit *p = permit_of(r, reference);
     enum permit_priority priority = permit_tag_priority(p->tag);
     struct permit_queue *q = &z->queues[priority];
-    struct permit *older = permit_of(r, p->older), *newer = permit_of(r, p->newer);
+    uint32_t older_link = permit_read(&p->older), newer_link = permit_read(&p->newer);
+    struct permit *older = permit_of(r, older_link), *newer = permit_of(r, newer_link);
     uint32_t *to_newer = older ? &older->newer : &q->oldest, *to_older = newer ? &newer->older : &q->newest;
-    if ((p->older && !older) || (p->newer && !newer) || *to_newer != reference || *to_older != reference ||
-        permit_get(&z->queued) == 0 || permit_get(&z->waiting[priority]) == 0)
+    if ((older_link && !older) || (newer_link && !newer) || *to_newer != reference ||
+        *to_older != reference || permit_get(&z->queued) == 0 || permit_get(&z->waiting[priority]) == 0)
         return false;
-    *to_newer = p->newer;
-    *to_older = p->older;
+    *to_newer = newer_link;
+    *to_older = older_link;
     count_waiter(z, priority, (uint32_t)-1);
     return true;
 }

@@ -339,6 +339,7 @@ static void watch_locks(const struct worker *w)
 {
     master_channel = w->options->channel;
     shm_lock_on_stuck(master_channel >= 0 ? on_lock_stuck : NULL);
+    shm_lock_bound(0); /* the master's own */
 }
 
 /* --- the beginning --- */

@@ -5,10 +5,13 @@
  * Each case is a process of its own: what crashes or hangs is told by its end. WEIR_TEST_LONG=1 makes more of them.
  */
 #include "shm/keyed.h"
+#include "shm/lock.h"
 #include "shm/peer.h"
 #include "shm/reclaim.h"
 #include "tests/functional/region.h"
 #include "tests/unit/shm/permit_child.h"
+
+#include <sys/prctl.h>
 
 enum { SLOT = 0, LIMIT = 3, KEYS = 40, CASE_LIMIT_S = 15, ROUNDS = 1, ROUNDS_LONG = 20 };
 
@@ -164,10 +167,67 @@ static void all_that_is_shared(void)
     attack_part("everything");
 }
 
+/* --- a living worker that goes on writing while the master puts right what another one has left --- */
+
+enum { RECLAIMS = 5, BOUND_MS = 100 };
+
+static void go_on_writing(const struct attack *a, atomic_bool *begun)
+{
+    struct region_range found[REGION_MAPPINGS];
+    int count = region_find_part(a->part, found);
+    uint64_t random = a->seed;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;; atomic_store(begun, true))
+        for (int i = 0; i < count; i++)
+            region_fill(found[i], a->pattern->name, a->pattern->n, &random);
+}
+
+/* 0: the master has come through. */
+static int attacked_all_the_time(const struct attack *a)
+{
+    struct world w;
+    atomic_bool *begun = shared_memory(sizeof *begun);
+    alarm(CASE_LIMIT_S);
+    if (!begin(&w))
+        return 2;
+    pid_t writer = fork();
+    if (writer == 0)
+        go_on_writing(a, begun);
+    while (!atomic_load(begun))
+        check_pause();
+    for (int i = 0; i < RECLAIMS; i++) {
+        shm_lock_bound(BOUND_MS);
+        reclaim(&w);
+    }
+    child_kill(writer);
+    child_wait(writer);
+    return 0;
+}
+
+static void while_it_is_written(void)
+{
+    static const struct attack attacks[] = {
+        {"permit_zones", &patterns[4], 1}, {"permit_zones", &patterns[0], 2},
+        {"permit_parts", &patterns[4], 3}, {"groups", &patterns[0], 4},
+        {"keyed_memory", &patterns[4], 5}, {"keyed_memory", &patterns[0], 6},
+        {"everything", &patterns[4], 7}};
+    for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++) {
+        char which[100];
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(attacked_all_the_time(&attacks[i]));
+        int status = child_wait(pid);
+        snprintf(which, sizeof which, "%s, %s: %#x", attacks[i].part, attacks[i].pattern->name,
+                 (unsigned)status);
+        CHECK_FOR(which, pid > 0 && status == 0);
+    }
+}
+
 static const struct check_case cases[] = {
     {"each table is overwritten", each_table},
     {"the memory of keyed zones is overwritten", memory_of_keyed_zones},
     {"all is overwritten", all_that_is_shared},
+    {"while it is written", while_it_is_written},
 };
 
 CHECK_MAIN("the region after an attack", cases)
