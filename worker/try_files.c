@@ -4,7 +4,11 @@
 #include "worker/core.h"
 
 #include "conf/directive.h"
+#include "handlers/return.h"
 #include "handlers/static.h"
+
+/* As "return 444". */
+enum { CLOSE_UNANSWERED = 444 };
 
 static bool exists(struct connection *c, struct slice path, bool folder)
 {
@@ -32,6 +36,25 @@ static struct slice uri_of(struct http_exchange *ex, const struct location *l, s
     return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(part), SLICE_ARGS(text));
 }
 
+static void answer_code(struct connection *c, int code)
+{
+    if (code == CLOSE_UNANSWERED) {
+        c->ex->return_code = code;
+        request_run(c);
+    } else {
+        request_answer(c, code);
+    }
+}
+
+/* An empty text is the root itself, a folder without the slash behind it; no location matches it. */
+static void redirect_to_root(struct connection *c)
+{
+    struct http_exchange *ex = c->ex;
+    request_use_location(c, request_find_server(c)->top);
+    ex->res.location = return_absolute_url(ex, c->location->settings, SLICE("/"));
+    request_answer(c, ex->res.location.data ? 301 : 500);
+}
+
 bool try_files_pass(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
@@ -51,10 +74,13 @@ bool try_files_pass(struct connection *c)
             ex->req.path = uri;
         return true;
     }
+    struct slice otherwise = t->code ? SLICE("") : http_template_expand(t->otherwise, ex);
     if (t->code)
-        request_answer(c, t->code);
+        answer_code(c, t->code);
+    else if (otherwise.data && !otherwise.len)
+        redirect_to_root(c);
     else
-        request_redirect(c, http_template_expand(t->otherwise, ex));
+        request_redirect(c, otherwise);
     return false;
 }
 
@@ -72,11 +98,11 @@ struct try_files *site_build_try_files(struct site *site, const struct conf_node
     }
     t->otherwise = site_compile(site, last, n);
     if (last.len && last.data[0] == '=') {
-        if (!conf_parse_whole(slice_from(last, 1), 200, 599, &code))
+        if (!conf_parse_whole(slice_from(last, 1), 0, 999, &code))
             conf_error(&site->conf->errors, n, "invalid code \"%.*s\" in \"try_files\"; write =CODE",
                        SLICE_ARGS(last));
-        else
-            t->code = (int)code;
+        else /* as in nginx; no answer could have a code below 200 */
+            t->code = code == 0 ? 404 : code < 200 ? CLOSE_UNANSWERED : (int)code;
     }
     return t;
 }

@@ -32,3 +32,30 @@ def test_beside_the_root(weir):
     weir.expect_log("No such file|does not begin")
     weir.start(config("root html; location /a { try_files $uri x/file; }"))
     assert weir.get("/a").status == 404
+
+
+CODES = {"=0": "HTTP/1.1 404 Not Found", "=200": "HTTP/1.1 200 OK", "=403": "HTTP/1.1 403 Forbidden", "=999": "HTTP/1.1 999 ", "=444": "", "=100": ""}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_code(weir, code):
+    """=444 closes without an answer, as what could be none; =0 is 404; any other is the answer's."""
+    weir.start(config(f"location / {{ try_files $uri {code}; }}"))
+    with weir.connect() as connection:
+        connection.send(head("GET /none HTTP/1.1", "Connection: close"))
+        assert connection.until_close().decode().partition("\r\n")[0] == CODES[code]
+
+
+@pytest.mark.parametrize("code", ["=abc", "=1000", "=", "=-1"])
+def test_no_code(weir, code):
+    """-t refuses what is none."""
+    result = weir.run("-t", conf=config(f"location / {{ try_files $uri {code}; }}"))
+    assert result.returncode == 1 and f'invalid code "{code}"' in result.stderr
+
+
+@pytest.mark.parametrize("last", ["''", "$arg_to"])
+def test_empty(weir, last):
+    """An empty last name is the root, a folder: the client is sent to it, with the server's fields."""
+    weir.start(config(f"location / {{ try_files $uri {last}; add_header X-Place location; }}", server="add_header X-Place server;"))
+    reply = weir.get("/none?x=1")
+    assert (reply.status, reply.header("Location"), reply.header("X-Place")) == (301, f"http://localhost:{weir.port}/", "server")
