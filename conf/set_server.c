@@ -88,7 +88,7 @@ static void check_nesting(struct conf_walk *w, const struct conf_node *n, const 
     if (outer->match == CONF_MATCH_EXACT)
         conf_error(&w->conf->errors, n, "location \"%.*s\" cannot be inside the exact location \"%.*s\"",
                    SLICE_ARGS(l->pattern), SLICE_ARGS(outer->pattern));
-    else if (!is_regex(l->match) && !is_regex(outer->match) && !slice_starts(l->pattern, outer->pattern))
+    else if (!is_regex(l->match) && !slice_starts(l->pattern, outer->pattern))
         conf_error(&w->conf->errors, n,
                    "location \"%.*s\" is outside location \"%.*s\"; it must start with it",
                    SLICE_ARGS(l->pattern), SLICE_ARGS(outer->pattern));

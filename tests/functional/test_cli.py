@@ -353,6 +353,8 @@ ERRORS = {
     "regex": (in_server("location ~ ( { #!\n}"), 'in "("', ""),
     "nested location": (in_server("location /a {\nlocation /b { #!\n}\n}"),
                         'location "/b" is outside location "/a"', ""),
+    "location in an expression": (in_server("location ~ ^/a {\nlocation /a/b { #!\n}\n}"),
+                                  'location "/a/b" is outside location "^/a"', ""),
     "text after quotes": (in_server('root "a"b; #!'), 'unexpected "b"', ""),
     "no such user": ("user nosuchuser; #!", "nosuchuser", ""),
     "no such handler": (in_server("location / {\nhandler nosuch; #!\n}"), '"nosuch"', r"load_module"),
