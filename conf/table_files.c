@@ -56,13 +56,21 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
         w->location->match >= CONF_MATCH_REGEX ? -1 : (int64_t)w->location->pattern.len;
 }
 
+/* Several on one level add up. */
 static void set_index(struct conf_walk *w, const struct conf_node *n)
 {
+    const struct conf_strings *old = w->settings->index;
+    int count = old ? old->count : 0;
     struct conf_strings *list = conf_must(arena_zalloc(&w->conf->arena, sizeof *list));
-    for (int i = 0; i < n->nargs; i++)
+    struct slice *names = conf_must(arena_alloc(&w->conf->arena, (size_t)(count + n->nargs) * sizeof *names));
+    for (int i = 0; i < count; i++)
+        names[i] = old->items[i];
+    for (int i = 0; i < n->nargs; i++) {
         if (n->args[i].len == 0)
             conf_error(&w->conf->errors, n, "index \"\" in \"index\" directive is invalid; name a file");
-    *list = (struct conf_strings){n->args, n->nargs};
+        names[count++] = n->args[i];
+    }
+    *list = (struct conf_strings){names, count};
     w->settings->index = list;
 }
 
@@ -115,7 +123,7 @@ const struct conf_directive conf_file_directives[] = {
     {"alias", CONF_LOCATION, 1, 1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_root,
      "PATH", "Replaces the location's part of the URI by this path, in a regex location all of it. May contain variables."},
     {"index", HTTP_ALL, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_index,
-     "FILE ...", "Files that stand for a folder, the first that exists. Default index.html."},
+     "FILE ...", "Files that stand for a folder, the first that exists; several directives on one level add up. Default index.html."},
     {"types", HTTP_ALL, 0, 0, CONF_BLOCK, 0, 0, 0, NULL, -1, set_types,
      "{ TYPE EXTENSION ...; }", "Content types by file extension."},
     {"default_type", HTTP_ALL, 1, 1, CONF_TEXT, FIELD(default_type), 0, 0, "text/plain", -1, NULL,

@@ -159,7 +159,7 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
     else
         gmtime_r(&e->modified, &tm);
     strftime(date, sizeof date, "%d-%b-%Y %H:%M", &tm);
-    return link.data && buf_append(out, "<a href=\"", 9) && escape(out, link) &&
+    return link.data && buf_append(out, "<a href=\"", 9) && buf_append_slice(out, link) &&
            (!e->folder || buf_append(out, "/", 1)) && buf_append(out, "\">", 2) &&
            escape(out, (struct slice){shown.data, bytes}) &&
            buf_printf(out, "%s</a>%*s %s ", longer ? "..&gt;" : "",
@@ -275,7 +275,7 @@ bool autoindex_pick(struct http_exchange *ex, const struct file_rules *rules, st
 }
 
 static const char *const types[] = {[CONF_AUTOINDEX_HTML] = "text/html",
-                                    [CONF_AUTOINDEX_XML] = "text/xml",
+                                    [CONF_AUTOINDEX_XML] = "text/xml; charset=utf-8",
                                     [CONF_AUTOINDEX_JSON] = "application/json",
                                     [CONF_AUTOINDEX_JSONP] = "application/javascript"};
 

@@ -25,8 +25,6 @@ struct slice static_folder(struct http_exchange *ex, const struct static_source 
     ex->in_folder = true;
     struct slice text = http_template_expand(from->folder, ex);
     ex->in_folder = false;
-    while (!s->alias.data && text.len > 1 && text.data[text.len - 1] == '/')
-        text.len--;
     struct slice prefix = text.len && text.data[0] == '/' ? SLICE("") : from->prefix;
     return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(prefix), SLICE_ARGS(text));
 }
@@ -78,13 +76,17 @@ static int no_path(void)
     return errno == ENOENT ? 404 : 500;
 }
 
-/* errno of a failed open to a status; the log says which file, as nginx does. */
+static int status_of_errno(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG             ? 404
+           : error == EACCES || error == EPERM || error == ELOOP || error == EMLINK ? 403
+                                                                                    : 500;
+}
+
+/* Of a failed open. The log says which file, as nginx does. */
 static int open_failed(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
-    int error = errno, status = error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG ? 404
-                                : error == EACCES || error == EPERM || error == ELOOP || error == EMLINK
-                                    ? 403
-                                    : 500;
+    int error = errno, status = status_of_errno(error);
     if (status == 404 && !s->log_not_found)
         return status;
     http_log(ex, status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, "open() \"%.*s\" failed (%d: %s)",
@@ -254,21 +256,42 @@ static bool folder_exists(struct http_exchange *ex, const struct static_source *
     return dir.data && static_exists(ex, from, cache, dir, true);
 }
 
-/* In nginx's words, which are others than those of a file that was asked for. */
+/* The same, in the words that nginx has for an index file. */
 static int index_failed(struct http_exchange *ex, const struct settings *s, struct slice path, int error)
 {
-    if (error != EACCES && error != ENOENT)
+    int status = status_of_errno(error);
+    errno = error;
+    if (status == 500)
         return open_failed(ex, s, path);
-    if (error == EACCES || s->log_not_found)
+    if (status == 403 || s->log_not_found)
         http_log(ex, LOG_LEVEL_ERROR, "\"%.*s\" is %s (%d: %s)", SLICE_ARGS(path),
-                 error == EACCES ? "forbidden" : "not found", error, strerror(error));
-    return error == EACCES ? 403 : 404;
+                 status == 403 ? "forbidden" : "not found", error, strerror(error));
+    return status;
+}
+
+/* What no index file stands for: its list, or 403. */
+static int answer_folder(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
+{
+    const struct settings *s = from->settings;
+    struct slice dir = static_path(ex, from, ex->req.path);
+    if (!dir.data)
+        return no_path();
+    struct file_entry *folder = get_entry(ex, from, cache, dir);
+    if (!folder)
+        return open_failed(ex, s, dir);
+    file_entry_release(folder);
+    struct file_rules rules = rules_of(ex, from);
+    if (s->autoindex && ex->req.method != HTTP_POST)
+        return autoindex_answer(ex, s, &rules, dir);
+    http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
+    return 403;
 }
 
 /* The first index file that exists becomes the path; an absolute name does without a look at the disk, as in nginx. */
 static int find_index(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
     const struct settings *s = from->settings;
+    bool folder_tested = false;
     if (s->random_index && pick_any(ex, from, cache))
         return STATIC_ROUTE_AGAIN;
     for (int i = 0; i < s->index->count; i++) {
@@ -286,23 +309,13 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
             file_entry_release(e);
             return go_to(ex, uri);
         }
-        if (errno != ENOENT && errno != ENOTDIR)
+        if (errno != ENOENT)
             return index_failed(ex, s, path, errno);
-        if (i == 0 && !folder_exists(ex, from, cache))
+        if (!folder_tested && !folder_exists(ex, from, cache))
             return index_failed(ex, s, path, ENOENT); /* whatever follows */
+        folder_tested = true;
     }
-    struct slice dir = static_path(ex, from, ex->req.path);
-    if (!dir.data)
-        return no_path();
-    struct file_entry *folder = get_entry(ex, from, cache, dir);
-    if (!folder)
-        return open_failed(ex, s, dir);
-    file_entry_release(folder);
-    struct file_rules rules = rules_of(ex, from);
-    if (s->autoindex)
-        return autoindex_answer(ex, s, &rules, dir);
-    http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
-    return 403;
+    return answer_folder(ex, from, cache);
 }
 
 static int redirect_to_folder(struct http_exchange *ex, const struct settings *s)

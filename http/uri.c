@@ -128,7 +128,8 @@ struct slice http_encode_path(struct arena *arena, struct slice path)
 
 struct slice http_encode_segment(struct arena *arena, struct slice name)
 {
-    return encode(arena, name, "%?#\"<>\\^`{|}:'");
+    return encode(arena, name,
+                  "%?#\"<>\\^`{|}:'!$&()*+,/;=@[]"); /* all but unreserved (RFC 3986 section 2.3) */
 }
 
 /* Whether ".." is one of the segments. */

@@ -23,10 +23,10 @@ def test_html(folder):
     reply = folder.get("/d/")
     assert reply.status == 200 and reply.header("Content-Type") == "text/html"
     rows = re.findall(r'<a href="([^"]*)">(.*?)</a>( *) (\S+ \S+) +(\S+)\r\n', reply.text)
-    assert [r[0] for r in rows] == ["sub/", "a%20b&amp;%3Cc%3E.txt", "b.txt", "z" * 60, "%C3%BC.txt"]
+    assert [r[0] for r in rows] == ["sub/", "a%20b%26%3Cc%3E.txt", "b.txt", "z" * 60, "%C3%BC.txt"]
     assert rows[2][1] == "b.txt" and len(rows[2][1] + rows[2][2]) == 50 and rows[2][3:] == ("09-Sep-2001 01:46", "5")
     assert rows[0][4] == "-" and rows[3][1] == "z" * 47 + "..&gt;" and rows[1][1] == "a b&amp;&lt;c&gt;.txt"
-    for link in ("a%20b&%3Cc%3E.txt", "b.txt", "%C3%BC.txt"):
+    for link in ("a%20b%26%3Cc%3E.txt", "b.txt", "%C3%BC.txt"):
         assert folder.get("/d/" + link).status == 200
     folder.expect_log("forbidden")
     assert folder.get("/").status == 403
@@ -39,6 +39,21 @@ def test_json_and_rounded_sizes(folder):
     assert found["sub"] == {"name": "sub", "type": "directory", "mtime": "Sun, 09 Sep 2001 01:46:40 GMT"}
     assert found["a b&<c>.txt"]["size"] == 12345 and found["a b&<c>.txt"]["type"] == "file" and ".hidden" not in found
     assert re.search(r"12K\r\n", folder.get("/k/").text) and re.search(r" 5\r\n", folder.get("/k/").text)
+
+
+def test_links_are_escaped(weir):
+    """All but letters, digits and -._~: a link means the same in whatever document it is put."""
+    weir.write("x", "html/-._~!$&'()*+,;=@[]:")
+    weir.start(config("location / { root {tmp}/html; autoindex on; }"))
+    link, = re.findall(r'<a href="([^.][^"]*)">', weir.get("/").text)
+    assert link == "-._~%21%24%26%27%28%29%2A%2B%2C%3B%3D%40%5B%5D%3A" and weir.get("/" + link).text == "x"
+
+
+def test_methods_and_types(folder):
+    """A list is for GET and HEAD; XML says what it is written in, as it does not itself."""
+    folder.start(config("root {tmp}/html; location /d/ { autoindex on; autoindex_format xml; } location /k/ { alias {tmp}/html/d/; autoindex on; charset koi8-r; autoindex_format xml; }"))
+    assert [folder.get("/d/", method=method, body=body).status for method, body in (("GET", None), ("HEAD", None), ("POST", b""))] == [200, 200, 403]
+    assert [folder.get(target).header("Content-Type") for target in ("/d/", "/k/")] == ["text/xml; charset=utf-8"] * 2
 
 
 def test_folder_that_may_not_be_read(folder):
