@@ -73,7 +73,7 @@ def test_internal(weir, site):
 
 @pytest.mark.parametrize("wrong", [
     "location /x { location @in { } }", "location @a { } location @a { }", "location / { try_files $uri; }",
-    "location / { try_files a =999; }", "location / { try_files a b; try_files c d; }",
+    "location / { try_files a =1000; }", "location / { try_files a b; try_files c d; }",
     "location @p { proxy_pass http://127.0.0.1:1/uri; }", "location / { add_header X; }",
     "location / { add_header X 1 sometimes; }", "location / { internal on; }"])
 def test_wrong_settings(weir, wrong):
