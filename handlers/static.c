@@ -179,7 +179,9 @@ static struct slice type_of(const struct http_exchange *ex, const struct setting
     return e->type;
 }
 
-static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e)
+/* A compressed file in place of the one asked for is sent whole, as in nginx: ranges are of what was asked for. */
+static int answer_file(struct http_exchange *ex, const struct settings *s, struct file_entry *e,
+                       bool compressed)
 {
     struct http_response *res = &ex->res;
     res->status = 200;
@@ -189,13 +191,13 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
         res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
     if (res->etag.len && res->headers && !http_place_own(res, &ex->arena, HTTP_OWN_ETAG, SLICE("ETag")))
-        return 500;                         /* X-Accel-Redirect's headers are there before it */
-    res->accept_ranges = s->max_ranges > 0; /* worker/ranges.c cuts them */
-    if (ex->detour ||                       /* conditions and ranges are about the request that asks */
+        return 500; /* X-Accel-Redirect's headers are there before it */
+    res->accept_ranges = s->max_ranges > 0 && !compressed; /* worker/ranges.c cuts them */
+    if (ex->detour || /* conditions and ranges are about the request that asks */
         (ex->forced_status &&
          ex->forced_status != 200)) /* an error page is sent whole (RFC 9110 section 13.2.1) */
         return add_whole(ex, s, e);
-    switch (http_check_conditions(&ex->req, e->etag, e->st.st_mtim.tv_sec,
+    switch (http_check_conditions(&ex->req, res->etag, e->st.st_mtim.tv_sec,
                                   (enum http_since)s->if_modified_since)) {
     case HTTP_NOT_MODIFIED:
         res->status = 304;
@@ -385,7 +387,7 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
     if (S_ISREG(e->st.st_mode)) {
         ex->held = e;
         ex->release = release_entry;
-        int result = answer_file(ex, s, e);
+        int result = answer_file(ex, s, e, compressed);
         if (compressed && result == 0)
             http_add_header(&ex->res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip"));
         return result;

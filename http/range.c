@@ -42,7 +42,7 @@ enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size, str
     uint64_t total = 0;
     bool any = false;
     *count = 0;
-    if (value.len < 6 || strncasecmp(value.data, "bytes=", 6) != 0)
+    if (value.len <= 6 || strncasecmp(value.data, "bytes=", 6) != 0)
         return HTTP_RANGES_IGNORE;
     value = slice_from(value, 6);
     while (slice_next_in_list(&value, &spec)) {
@@ -73,7 +73,7 @@ static bool has_tag(struct slice list, struct slice etag, bool weak)
     struct slice tag;
     if (slice_eq(list, SLICE("*")))
         return true;
-    while (slice_next_in_list(&list, &tag)) {
+    while (etag.len && slice_next_in_list(&list, &tag)) {
         if (weak)
             tag = without_weakness(tag);
         if (slice_eq(tag, weak ? without_weakness(etag) : etag))

@@ -638,6 +638,4 @@ def test_gzip_static_and_vary(weir, cache):
             reply = weir.get(target, headers=headers)
             assert (reply.body, reply.header("vary"), reply.header("content-type")) == (content, vary, "text/html"), (target, headers)
             assert reply.header("content-encoding") == ("gzip" if content == packed else None)
-    reply = weir.get("/f.html", headers=[*accepts, ("Range", "bytes=2-9")])
-    assert reply.status == 206 and reply.body == packed[2:10]
     assert weir.get("/f.html", headers=accepts).header("etag") != weir.get("/f.html").header("etag")
