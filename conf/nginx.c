@@ -34,7 +34,7 @@ const struct conf_mark conf_marks[] = {
     {"directio", CONF_DIFFERS, "files are read as others are, and then dropped from the page cache."},
     {"disable_symlinks", CONF_DIFFERS, "such files are not cached."},
     {"autoindex_format", CONF_DIFFERS, "jsonp takes only names of functions for callback, else the answer is JSON."},
-    {"source_charset", CONF_DIFFERS, "iconv(3) converts, so that no charset_map is needed."},
+    {"source_charset", CONF_DIFFERS, "iconv(3) converts where no charset_map does."},
     {"sub_filter", CONF_DIFFERS, "of several texts that begin at the same place the first one of the configuration is replaced."},
     {"expires", CONF_DIFFERS, "a text with variables that cannot be read adds nothing."},
     {"gzip_buffers", CONF_DIFFERS, "accepted: what has been compressed is sent at once."},

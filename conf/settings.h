@@ -381,7 +381,7 @@ struct settings {
     int64_t rewrite_log;
     struct conf_lines *maps, *geos, *splits, *add_headers, *add_trailers, *early_hints;
     int64_t add_header_inherit, add_trailer_inherit; /* enum conf_inherit */
-    struct conf_lines *sub_filters, *sub_filter_types, *charset_types;
+    struct conf_lines *sub_filters, *sub_filter_types, *charset_types, *charset_maps;
     int64_t sub_filter_once, sub_filter_last_modified, override_charset;
     const struct conf_node *charset, *source_charset;
     struct conf_error_log *error_logs; /* of this level and below; NULL: those of the main level */

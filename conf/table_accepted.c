@@ -55,7 +55,6 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("fastcgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no FastCGI whose answers could lie there."),
     ACCEPTED("uwsgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no uwsgi whose answers could lie there."),
     ACCEPTED("scgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no SCGI whose answers could lie there."),
-    ACCEPTED("charset_map", CONF_HTTP, 2, 2, "CHARSET CHARSET { ... }", "iconv(3) converts, and knows them."),
     ACCEPTED("ssl_protocols", HTTP_SERVER, 1, -1, "VERSION ...", "there is no \"listen ... ssl\" that it could be about."),
     ACCEPTED("ssl_prefer_server_ciphers", HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
     ACCEPTED("ssl_ciphers", HTTP_SERVER, 1, 1, "LIST", "see ssl_protocols."),

@@ -2,9 +2,9 @@
  * worker/charset.c - charset and its kin (nginx, ngx_http_charset_module): the character set that Content-Type names, and
  * converting bodies to it by iconv(3).
  *
- * nginx converts by tables of the configuration (charset_map); iconv brings its own.
+ * nginx converts by tables of the configuration (worker/charset_map.c); iconv brings its own, for what has no table there.
  */
-#include "worker/filter.h"
+#include "worker/charset_map.h"
 
 #include "conf/directive.h"
 
@@ -123,8 +123,12 @@ static void free_filter(struct body_filter *f)
 }
 
 /* NULL: one of them is not known, or out of memory. */
-static struct body_filter *new_filter(struct http_exchange *ex, struct slice from, struct slice to)
+static struct body_filter *new_filter(struct http_exchange *ex, const struct charset_map *maps,
+                                      struct slice from, struct slice to)
 {
+    const struct charset_map *map = charset_map_find(maps, from, to);
+    if (map)
+        return charset_map_filter(map, from);
     struct slice f = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(from)),
                  t = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(to));
     struct charset_filter *s = f.data && t.data ? calloc(1, sizeof *s) : NULL;
@@ -196,7 +200,7 @@ void charset_decide(struct connection *c)
                     res->content_length != 0;
     if (converts && http_added_header(res, SLICE("Content-Encoding")).data)
         return;
-    struct body_filter *f = converts ? new_filter(ex, from, to) : NULL;
+    struct body_filter *f = converts ? new_filter(ex, l->charset_maps, from, to) : NULL;
     type = with_charset(&ex->arena, type, named, to);
     if ((converts && !f) || !type.data) {
         if (f)
@@ -215,10 +219,10 @@ void charset_decide(struct connection *c)
 }
 
 /* What is to be converted and cannot is an error while the configuration is read, unless variables say it. */
-static const struct http_template *build_charset(struct site *site, const struct conf_node *n, bool converts)
+static const struct http_template *build_charset(struct site *site, const struct conf_node *n, bool by_iconv)
 {
     struct slice name = n->args[0];
-    if (converts && !memchr(name.data, '$', name.len)) {
+    if (by_iconv && !memchr(name.data, '$', name.len)) {
         iconv_t how = iconv_open("UTF-8", name.data);
         if (how == (iconv_t)-1)
             conf_error(&site->conf->errors, n, "unknown charset \"%.*s\"; \"iconv -l\" lists what there is",
@@ -235,7 +239,9 @@ void site_build_charset(struct site *site, struct location *l)
     if (!to || slice_eq(to->args[0], SLICE("off")))
         return;
     bool converts = from && !slice_eq(from->args[0], SLICE("off"));
-    l->charset = build_charset(site, to, converts);
+    bool by_iconv = converts && !charset_map_find(site->charset_maps, from->args[0], to->args[0]);
+    l->charset_maps = site->charset_maps;
+    l->charset = build_charset(site, to, by_iconv);
     if (converts)
-        l->source_charset = build_charset(site, from, converts);
+        l->source_charset = build_charset(site, from, by_iconv);
 }

@@ -2,6 +2,7 @@
  * worker/site.c - from settings to a site.
  */
 #include "worker/site.h"
+#include "worker/charset_map.h"
 
 #include "base/log.h"
 #include "conf/directive.h"
@@ -467,6 +468,7 @@ struct site *site_build(struct conf *conf)
     site_name_variables(site);
     site_name_sets(site);
     site_build_geo(site);
+    site_build_charset_maps(site);
     site_name_maps(site);
     site_join_sets(site);
     site_build_maps(site);

@@ -279,6 +279,7 @@ struct location {
     struct substitution *subs; /* sub_filter */
     int sub_count;
     const struct http_template *charset, *source_charset;      /* NULL: none */
+    const struct charset_map *charset_maps;                    /* of the site */
     struct referers *referers;                                 /* valid_referers; NULL: none */
     const struct http_template *secure_link, *secure_link_md5; /* NULL: none */
     struct rewrite_op *ops;                                    /* NULL: none */
@@ -339,6 +340,7 @@ struct site {
     const struct http_template **zone_keys; /* in the order of conf's keyed_zones */
     struct http_scope scope;                /* groups of all regular expressions, and maps */
     struct site_map *maps;
+    const struct charset_map *charset_maps;
     struct http_regex **op_regexes; /* for freeing */
     int op_regex_count;
 };

@@ -1,0 +1,23 @@
+/*
+ * worker/charset_map.h - tables of the configuration between two character sets: charset_map (nginx, ngx_http_charset_module).
+ *
+ * Ownership: a table lives as long as its site; a filter as long as its answer.
+ */
+#ifndef WEIR_WORKER_CHARSET_MAP_H
+#define WEIR_WORKER_CHARSET_MAP_H
+
+#include "worker/filter.h"
+
+struct charset_map;
+
+/* The table between the two, in either direction. NULL: there is none. */
+const struct charset_map *charset_map_find(const struct charset_map *maps, struct slice from,
+                                           struct slice to);
+
+/* Converts a body by such a table. NULL: out of memory. */
+struct body_filter *charset_map_filter(const struct charset_map *map, struct slice from);
+
+/* The tables of a site, from its charset_map blocks. */
+void site_build_charset_maps(struct site *site);
+
+#endif
