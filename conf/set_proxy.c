@@ -21,7 +21,7 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
         w->location->proxy = p;
         return;
     }
-    if (!slice_starts(rest, SLICE("http://"))) {
+    if (!slice_eq_nocase((struct slice){rest.data, rest.len < 7 ? rest.len : 7}, SLICE("http://"))) {
         conf_error(
             &w->conf->errors, n,
             "invalid URL \"%.*s\" in \"proxy_pass\"; write http://HOST[:PORT][/URI] or http://unix:/PATH[:/URI]",
@@ -31,8 +31,8 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
     rest = slice_from(rest, 7);
     bool is_unix = slice_starts(rest, SLICE("unix:"));
     size_t host_len = 0;
-    while (host_len < rest.len &&
-           (is_unix ? host_len < 5 || rest.data[host_len] != ':' : rest.data[host_len] != '/'))
+    while (host_len < rest.len && (is_unix ? host_len < 5 || rest.data[host_len] != ':'
+                                           : rest.data[host_len] != '/' && rest.data[host_len] != '?'))
         host_len++;
     p->host = (struct slice){rest.data, host_len};
     if (host_len == 0)
@@ -48,6 +48,8 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
             &w->conf->errors, n,
             "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location, or inside \"if\" statement; remove \"%.*s\"",
             SLICE_ARGS(p->uri));
+    if (p->uri.data && p->uri.data[0] == '?') /* RFC 9112 section 3.2.1: the path is "/" then */
+        p->uri = arena_printf(&w->conf->arena, "/%.*s", SLICE_ARGS(p->uri));
     w->location->content = CONF_CONTENT_PROXY;
     w->location->proxy = p;
 }

@@ -57,10 +57,12 @@ void conf_set_balance(struct conf_walk *w, const struct conf_node *n)
     struct conf_upstream *u = w->upstream;
     struct slice last = n->nargs ? n->args[n->nargs - 1] : SLICE("");
     bool ok = true;
-    if (u->balance_node)
-        conf_error(&w->conf->errors, n, "load balancing method redefined; the first is in line %d, keep one",
+    if (u->balance_node) /* the last one counts, as in nginx */
+        conf_error(&w->conf->warnings, n,
+                   "load balancing method redefined; the first is in line %d, keep one",
                    u->balance_node->line);
     u->balance_node = n;
+    u->hash_key = (struct slice){0};
     if (slice_eq(n->name, SLICE("least_conn"))) {
         u->balance = CONF_BALANCE_LEAST_CONN;
     } else if (slice_eq(n->name, SLICE("least_time"))) {

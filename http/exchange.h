@@ -110,6 +110,7 @@ struct http_exchange {
     struct slice upstream_trailers;         /* its lines */
     int upstream_status;                    /* of that answer */
     struct slice proxy_host;                /* $proxy_host, once a proxy has the request */
+    bool proxy_is_unix;                     /* then it has no port */
     int forced_status;                      /* of the answer that an error page belongs to; 0: none */
     bool in_error_page;                     /* its own errors are shown plainly */
     struct http_named *named;               /* variables of `set` and of groups that have matched */

@@ -279,7 +279,9 @@ GETTER(get_proxy_port)
     size_t at = colon ? (size_t)(colon - ex->proxy_host.data) + 1 : ex->proxy_host.len;
     struct slice port = slice_from(ex->proxy_host, at);
     bool has_port = port.len && port.data[port.len - 1] != ']'; /* or an IPv6 address ends here */
-    return has_port ? port : ex->proxy_host.len ? SLICE("80") : port;
+    return has_port                                   ? port
+           : ex->proxy_host.len && !ex->proxy_is_unix ? SLICE("80")
+                                                      : (struct slice){port.data, 0};
 }
 
 GETTER(get_proxy_host)

@@ -245,6 +245,13 @@ static void give_up(struct proxy *p, enum upstream_choice choice)
     proxy_fail(p, p->status ? p->status : 502);
 }
 
+/* What happens to servers. Anything else is a mistake on this machine, as a socket's path that leads nowhere. */
+static bool is_of_the_net(int error)
+{
+    return error == ECONNREFUSED || error == EAGAIN || error == ECONNRESET || error == ENETDOWN ||
+           error == ENETUNREACH || error == EHOSTDOWN || error == EHOSTUNREACH;
+}
+
 /* One server after the other, until one takes a connection or none is left. */
 void proxy_find_server(struct proxy *p)
 {
@@ -265,8 +272,9 @@ void proxy_find_server(struct proxy *p)
             use_connection(p);
             return;
         }
-        http_log(p->c->ex, LOG_LEVEL_ERROR, "connect() to %s failed (%d: %s) while connecting to upstream",
-                 p->peer->text, errno, strerror(errno));
+        http_log(p->c->ex, is_of_the_net(errno) ? LOG_LEVEL_ERROR : LOG_LEVEL_CRIT,
+                 "connect() to %s failed (%d: %s) while connecting to upstream", p->peer->text, errno,
+                 strerror(errno));
         mark_tried(p);
         proxy_end_try(p, UPSTREAM_FAILED, 502, false);
         if (!(proxy_settings(p)->proxy_next_upstream & CONF_NEXT_ERROR)) {
@@ -381,7 +389,8 @@ void proxy_on_timer(struct wheel_entry *e)
 /* "http://HOST[/URI]" of a text with variables. */
 static bool split_target(struct proxy *p, struct slice url)
 {
-    struct slice rest = slice_starts(url, SLICE("http://")) ? slice_from(url, 7) : SLICE("");
+    struct slice scheme = {url.data, url.len < 7 ? url.len : 7};
+    struct slice rest = slice_eq_nocase(scheme, SLICE("http://")) ? slice_from(url, 7) : SLICE("");
     bool is_unix = slice_starts(rest, SLICE("unix:"));
     size_t n = is_unix ? 5 : 0;
     while (n < rest.len && rest.data[n] != (is_unix ? ':' : '/') && (is_unix || rest.data[n] != '?'))
@@ -417,6 +426,7 @@ static int find_upstream(struct proxy *p)
     }
     p->u->users++;
     p->c->ex->proxy_host = p->host;
+    p->c->ex->proxy_is_unix = slice_starts(p->u->name, SLICE("unix:"));
     p->wanted = sticky_wanted(p->u->sticky, p->c->ex);
     if (p->u->hash_key)
         p->hash_key = http_template_expand(p->u->hash_key, p->c->ex);

@@ -325,14 +325,14 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         return;
     }
     obey_limits(p, a);
-    if (target.data) {
-        redirect(p, a, head_len, target);
-        return;
-    }
-    if (intercepts(p, a)) {
+    if (!c->ex->detour && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
         c->ex->www_authenticate = all_challenges(c->ex, a);
         proxy_end_try(p, UPSTREAM_SERVED, a->status, false);
         proxy_fail(p, a->status);
+        return;
+    }
+    if (target.data) {
+        redirect(p, a, head_len, target);
         return;
     }
     const struct http_template *rate = c->location->proxy_rate;
