@@ -116,6 +116,11 @@ static struct upstream *upstream_for(struct site *site, const struct conf_proxy 
     struct upstream *u = site_find_upstream(site, c->host);
     if (u)
         return u;
+    const char *colon = memrchr(c->host.data, ':', c->host.len);
+    u = colon ? site_find_upstream(site, (struct slice){c->host.data, (size_t)(colon - c->host.data)}) : NULL;
+    if (u && u->conf)
+        conf_error(&site->conf->errors, c->node, "upstream \"%.*s\" may not have a port; remove \"%.*s\"",
+                   SLICE_ARGS(u->name), (int)(c->host.data + c->host.len - colon), colon);
     u = new_upstream(site, c->host, 1, c->node);
     u->servers[0].conf = &alone;
     u->servers[0].upstream = u;

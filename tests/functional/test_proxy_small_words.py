@@ -59,3 +59,10 @@ def test_an_intercepted_answer_is_not_redirected(weir, backend, status):
                       "location /page { return 200 page; } location /other { return 200 other; }"))
     reply = weir.get("/a")
     assert (reply.status, reply.text) == ((404, "page") if "404" in status else (200, "other"))
+
+
+def test_an_upstream_has_no_port(weir, backend):
+    """http://up:80 is another name than http://up, and surely a mistake."""
+    up = backend()
+    result = weir.run("-t", conf=config("location / { proxy_pass http://up:80/; }", http=upstream(up)))
+    assert result.returncode == 1 and 'upstream "up" may not have a port; remove ":80"' in result.stderr
