@@ -179,7 +179,9 @@ void request_redirect_away(struct connection *c, struct slice uri)
         return;
     }
     if (!scratch || !http_parse_trusted(uri, scratch, &path, &args)) {
-        http_log(ex, LOG_LEVEL_ERROR, "unsafe URI \"%.*s\" in \"X-Accel-Redirect\"", SLICE_ARGS(uri));
+        http_log(ex, LOG_LEVEL_ERROR,
+                 "unsafe URI \"%.*s\" was detected while reading response header from upstream",
+                 SLICE_ARGS(uri));
         request_answer(c, scratch ? 404 : 500);
         return;
     }
