@@ -154,6 +154,7 @@ static void go_on(struct proxy *p, bool read_client, bool read_upstream)
         watch(c);
         return;
     }
+    c->ex->complete = true; /* a side has ended it: nginx does not ask how */
     proxy_end_try(p, UPSTREAM_SERVED, 101, false);
     connection_close(c);
 }

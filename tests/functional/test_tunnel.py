@@ -309,3 +309,20 @@ def test_worker_killed(weir, backend):
     wait_until(lambda: weir.worker_pids() - {pid} and weir.status(), 5, "another worker")
     client = opened(weir, b"again")
     assert exactly(client, 5) == b"again"
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_completion(weir, backend, cut):
+    """$request_completion of a tunnel is OK whichever way a side has ended it."""
+    passed(weir, backend(script=switching(lambda peer: peer.receive())), UPGRADE, server="access_log {tmp}/logs/t.log t;",
+           http='log_format t "$uri $status <$request_completion>";')
+    client = opened(weir)
+    if cut:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    else:
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.until_close() == b""
+    client.close()
+    log = weir.tmp / "logs/t.log"
+    wait_until(lambda: "/t " in log.read_text(), 3, "the tunnel's line")
+    assert "/t 101 <OK>\n" in log.read_text()
