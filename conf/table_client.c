@@ -94,7 +94,7 @@ const struct conf_directive conf_client_directives[] = {
      "TIME", "Between two writes of an answer."},
     {"client_max_body_size", HTTP_ALL, 1, 1, CONF_SIZE, FIELD(client_max_body_bytes), 0, 0, "1m", 0, NULL,
      "SIZE", "The largest request body; 413 above it; 0 is no limit."},
-    {"client_header_buffer_size", HTTP_SERVER, 1, 1, CONF_SIZE, FIELD(client_header_buffer_bytes), 128, 1 << 20, "1k", 0, NULL,
+    {"client_header_buffer_size", HTTP_SERVER, 1, 1, CONF_SIZE, FIELD(client_header_buffer_bytes), 1, 1 << 20, "1k", 0, NULL,
      "SIZE", "The first buffer for a request's header that does not arrive at once."},
     {"large_client_header_buffers", HTTP_SERVER, 2, 2, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_large_buffers,
      "NUMBER SIZE", "Bounds of a request's header: a line within SIZE, all within NUMBER times SIZE. Default 4 8k."},
