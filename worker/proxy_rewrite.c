@@ -116,8 +116,9 @@ static struct cookie parse_cookie(struct arena *arena, struct slice text)
 
 static char *put(char *at, struct slice text)
 {
-    if (text.len)
-        memcpy(at, text.data, text.len);
+    if (!text.data)
+        return at;
+    memcpy(at, text.data, text.len);
     return at + text.len;
 }
 
