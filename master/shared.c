@@ -12,9 +12,12 @@
 #include "shm/reclaim.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { TURN_WAITS_MS = 5 * SHM_LOCK_PATIENCE_MS };
 
@@ -29,19 +32,31 @@ static void make_look(void *master, int slot)
         send(m->children[slot].channel, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* The worker of this pid is dead when this returns; its end is seen to later. False: there is none. */
+/* Not for ever: a process that waits for a disk that does not answer is killed when that does. Its end is seen to later. */
+static void wait_for_end(pid_t pid)
+{
+    siginfo_t info;
+    struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    if (end.fd < 0) {
+        waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+        return;
+    }
+    poll(&end, 1, SHM_LOCK_PATIENCE_MS);
+    close(end.fd);
+}
+
+/* The worker of this pid is dead when this returns, or cannot go on for now. False: there is none. */
 static bool kill_worker(const struct master *m, uint32_t pid)
 {
     for (int i = 0; i < SHM_SLOTS; i++) {
         const struct child *c = &m->children[i];
-        siginfo_t info;
         if (c->state == CHILD_NONE || c->state == CHILD_WAITING || (uint32_t)c->pid != pid)
             continue;
         log_alert(
             "worker process %d (worker %d) holds a lock of the shared memory and has not gone on for %d ms; killing it",
             (int)c->pid, i, SHM_LOCK_PATIENCE_MS);
         kill(c->pid, SIGKILL);
-        waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT);
+        wait_for_end(c->pid);
         return true;
     }
     return false;

@@ -223,6 +223,8 @@ static struct slice key_of(const struct keyed_zone *z, uint32_t cell, char text[
 bool keyed_remove(const struct keyed_zone *z, uint32_t cell)
 {
     char text[KEYED_KEY_MAX];
+    if (!keyed_cell_of(z, cell)) /* it was a link that has changed since it was looked at */
+        return false;
     uint32_t *link = bucket_of(z, key_of(z, cell, text)), steps = 0;
     struct keyed_cell *c;
     while (*link != cell && (c = keyed_cell_of(z, link_at(link))) && steps++ < z->cell_count)

@@ -296,8 +296,19 @@ static void half_made_keys_are_freed(void)
     end_table(&z);
 }
 
+/* A link may have changed since it was looked at. */
+static void cells_that_cannot_be(void)
+{
+    struct keyed_zone z = table_with(SMALL_BYTES, 0);
+    CU_ASSERT(!keyed_remove(&z, 0));
+    CU_ASSERT(!keyed_remove(&z, z.cell_count + 1));
+    CU_ASSERT(!keyed_remove(&z, UINT32_MAX));
+    end_table(&z);
+}
+
 static const struct check_case cases[] = {
     {"memory is divided", memory_is_divided},
+    {"cells that cannot be", cells_that_cannot_be},
     {"keys of each length", keys_of_each_length},
     {"every byte counts", every_byte_counts},
     {"colliding keys", colliding_keys},
