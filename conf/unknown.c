@@ -79,6 +79,8 @@ void conf_unknown(struct conf_walk *w, const struct conf_node *n)
 {
     const struct conf_mark *mark = conf_find_mark(n->name);
     bool absent = mark && (mark->kind == CONF_ABSENT || mark->kind == CONF_FOREIGN);
+    if (absent && !n->has_block && n->nargs == 1 && slice_eq(n->args[0], SLICE("off")))
+        return; /* what is not there is off */
     const char *meant = absent ? NULL : guess(n->name, w->context);
     if (meant)
         conf_error(&w->conf->errors, n, "unknown directive \"%.*s\"; did you mean \"%s\"?",

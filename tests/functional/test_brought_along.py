@@ -35,6 +35,15 @@ def test_shapes_are_checked(weir, statement):
     assert "not allowed here" in told(weir, config(main="proxy_no_cache 1;"))[0][0]
 
 
+def test_what_is_not_there_is_off(weir):
+    """To say so is no error; to say anything else, or to say it to a name that nobody knows, is one."""
+    off = "proxy_cache off; proxy_store off; ssl_stapling off; mirror off; fastcgi_cache off; brotli off;"
+    result = weir.run("-t", conf=config(f"location / {{ {off} }}", server=off))
+    assert result.returncode == 0 and "warn" not in result.stderr
+    errors = told(weir, config("location / { proxy_cache on; proxy_store off x; gzipp off; }"))
+    assert [text.split('"')[1] for text, _ in errors] == ["gzipp", "proxy_cache", "proxy_store"]
+
+
 # ---- absent -----------------------------------------------------------------------------------------------
 
 def test_a_feature_is_told_once(weir):
