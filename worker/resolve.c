@@ -6,6 +6,7 @@
  * requests that name the same, and dropped again when there are too many.
  */
 #include "worker/proxy.h"
+#include "worker/resolver_words.h"
 #include "worker/upstream.h"
 
 #include "base/log.h"
@@ -279,27 +280,20 @@ static const struct conf_lines *resolver_of(const struct conf *conf)
     return found;
 }
 
+/* False: the system's are asked. */
 static bool use_servers(const struct conf_node *n)
 {
-    struct buf list = {0};
-    bool ok = true;
-    resolver.family = AF_UNSPEC;
-    for (int i = 0; ok && i < n->nargs; i++) {
-        struct slice arg = n->args[i];
-        if (slice_starts(arg, SLICE("valid=")))
-            ok = conf_parse_time(slice_from(arg, 6), &resolver.valid_ms);
-        else if (slice_eq(arg, SLICE("ipv6=off")))
-            resolver.family = AF_INET;
-        else if (slice_eq(arg, SLICE("ipv4=off")))
-            resolver.family = AF_INET6;
-        else if (!memchr(arg.data, '=', arg.len))
-            ok = (!buf_len(&list) || buf_append(&list, ",", 1)) && buf_append_slice(&list, arg);
-    }
-    ok = ok && buf_append(&list, "", 1) &&
-         ares_set_servers_ports_csv(resolver.channel, list.data + list.start) == ARES_SUCCESS;
-    if (!ok)
+    struct resolver_words words = {0};
+    bool ok = !resolver_read(n, &words).data && buf_append(&words.servers, "", 1) &&
+              ares_set_servers_ports_csv(resolver.channel, words.servers.data + words.servers.start) ==
+                  ARES_SUCCESS;
+    if (ok) {
+        resolver.valid_ms = words.valid_ms;
+        resolver.family = words.family;
+    } else {
         log_error("\"resolver\" in line %d cannot be used; it takes addresses of name servers", n->line);
-    buf_free(&list);
+    }
+    buf_free(&words.servers);
     return ok;
 }
 

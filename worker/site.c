@@ -3,6 +3,7 @@
  */
 #include "worker/site.h"
 #include "worker/charset_map.h"
+#include "worker/resolver_words.h"
 
 #include "base/log.h"
 #include "conf/directive.h"
@@ -184,6 +185,16 @@ static const struct http_template *build_rate(struct site *site, const struct co
     return site_compile(site, text, n);
 }
 
+static void build_rates(struct site *site, struct location *l, const struct settings *s)
+{
+    if (s->limit_rate)
+        l->rate = build_rate(site, s->limit_rate);
+    if (s->limit_rate_after)
+        l->rate_after = build_rate(site, s->limit_rate_after);
+    if (s->proxy_limit_rate)
+        l->proxy_rate = build_rate(site, s->proxy_limit_rate);
+}
+
 static void build_early_hints(struct site *site, struct location *l, const struct conf_lines *lines)
 {
     int count = 0;
@@ -219,12 +230,9 @@ static struct location *build_location(struct site *site, const struct conf_loca
             build_handler_variables(site, l, c->handler->node);
         }
     }
-    if (c->settings.limit_rate)
-        l->rate = build_rate(site, c->settings.limit_rate);
-    if (c->settings.limit_rate_after)
-        l->rate_after = build_rate(site, c->settings.limit_rate_after);
-    if (c->settings.proxy_limit_rate)
-        l->proxy_rate = build_rate(site, c->settings.proxy_limit_rate);
+    if (c->settings.resolver)
+        resolver_check(site->conf, c->settings.resolver->node);
+    build_rates(site, l, &c->settings);
     if (c->settings.add_headers)
         l->added = site_build_added_headers(site, c->settings.add_headers, &l->added_count);
     if (c->settings.early_hints)

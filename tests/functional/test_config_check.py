@@ -134,3 +134,14 @@ def test_a_mark_of_an_included_file(weir):
     weir.write("\ufefflog_format x y;\n", "conf/part.conf")
     said, _ = check(weir, "events { }\nhttp { include part.conf; server { listen 127.0.0.1:{port}; } }\n")
     assert len(said) == 1 and "byte order mark" in said[0] and said[0].endswith("/conf/part.conf:1")
+
+
+RESOLVERS = ["none.invalid", "127.0.0.1:x", "127.0.0.1 valid=x", "127.0.0.1 ipv6=x", "127.0.0.1 foo=x", "127.0.0.1 ipv4=off ipv6=off",
+             "unix:/x", "valid=3s"]
+
+
+@pytest.mark.parametrize("words", RESOLVERS)
+def test_resolver(weir, words):
+    """-t reads what a worker reads, and not only where it is used; a name is one that the system knows."""
+    [said], _ = check(weir, SERVER % f"\nresolver 127.0.0.1 [::1]:54 valid=1m ipv6=off;\nlocation / {{ resolver {words}; location /in {{ }} }}")
+    assert re.match(r'invalid "\S+" in "resolver"', said) and said.endswith(place(weir, 5))
