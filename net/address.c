@@ -116,6 +116,29 @@ const char *net_address_parse_literal(struct slice text, struct net_address *out
     return parse(text, false, out);
 }
 
+const char *net_address_parse_local(struct slice text, struct net_address *out)
+{
+    char copy[INET6_ADDRSTRLEN + 2];
+    const char *colon = text.len ? memchr(text.data, ':', text.len) : NULL;
+    bool in_brackets = text.len && text.data[0] == '[';
+    bool bare_v6 = colon && !in_brackets && memrchr(text.data, ':', text.len) != colon;
+    if (!colon && !(text.len && memchr(text.data, '.', text.len)))
+        return "it is no address";
+    if (bare_v6) {
+        if (text.len >= INET6_ADDRSTRLEN)
+            return "it is no address";
+        int len = snprintf(copy, sizeof copy, "[%.*s]", SLICE_ARGS(text));
+        text = (struct slice){copy, (size_t)len};
+    }
+    const char *wrong = net_address_parse_literal(text, out);
+    if (!wrong && out->addr.ss_family == AF_UNIX)
+        wrong = "it is a path";
+    bool has_port = in_brackets ? text.data[text.len - 1] != ']' : colon && !bare_v6;
+    if (!wrong && !has_port)
+        net_address_set_port(out, 0);
+    return wrong;
+}
+
 /* Whether inet_pton or a path has nothing to say about it. */
 static bool is_name(struct slice host)
 {

@@ -25,6 +25,12 @@ const char *net_address_parse(struct slice text, struct net_address *out);
 /* The same without names. */
 const char *net_address_parse_literal(struct slice text, struct net_address *out);
 
+/*
+ * An address to speak from: "127.0.0.1", "::1", "[::1]", "127.0.0.1:8080"; without a port the system chooses one. No
+ * names, no paths. Returns NULL when it is good, else what is wrong with it.
+ */
+const char *net_address_parse_local(struct slice text, struct net_address *out);
+
 /* Whether a text may be a host's name: labels of letters, digits, "-" and "_", the last one not of digits alone. */
 bool net_is_host_name(struct slice s);
 

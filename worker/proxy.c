@@ -170,14 +170,11 @@ static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net
     struct slice text = http_template_expand(p->to->bind, p->c->ex);
     if (text.len == 0)
         return;
-    bool has_port = memchr(text.data, ':', text.len) != NULL;
-    if (net_address_parse_literal(text, local)) {
+    if (net_address_parse_local(text, local)) {
         http_log(p->c->ex, LOG_LEVEL_ERROR, "invalid local address \"%.*s\" in \"proxy_bind\"",
                  SLICE_ARGS(text));
         return;
     }
-    if (!has_port)
-        net_address_set_port(local, 0);
     dial->local = local;
     dial->transparent = p->to->bind_transparent;
     dial->kind = 1;

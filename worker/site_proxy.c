@@ -279,7 +279,13 @@ static void build_bind(struct site *site, struct location_proxy *p, const struct
 {
     if (!lines || is_off(lines))
         return;
-    p->bind = site_compile(site, lines->node->args[0], lines->node);
+    struct slice text = lines->node->args[0];
+    struct net_address unused;
+    p->bind = site_compile(site, text, lines->node);
+    if (!memchr(text.data, '$', text.len) && net_address_parse_local(text, &unused))
+        conf_error(&site->conf->errors, lines->node,
+                   "invalid address \"%.*s\" in \"proxy_bind\"; write an address of this machine",
+                   SLICE_ARGS(text));
     p->bind_transparent = lines->node->nargs > 1;
     if (p->bind_transparent && !slice_eq(lines->node->args[1], SLICE("transparent")))
         conf_error(&site->conf->errors, lines->node,

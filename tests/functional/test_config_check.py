@@ -145,3 +145,17 @@ def test_resolver(weir, words):
     """-t reads what a worker reads, and not only where it is used; a name is one that the system knows."""
     [said], _ = check(weir, SERVER % f"\nresolver 127.0.0.1 [::1]:54 valid=1m ipv6=off;\nlocation / {{ resolver {words}; location /in {{ }} }}")
     assert re.match(r'invalid "\S+" in "resolver"', said) and said.endswith(place(weir, 5))
+
+
+@pytest.mark.parametrize("address", ["none.invalid", "localhost", "127.0.0.1:0", "*", "80", "unix:/x", "::1::"])
+def test_proxy_bind(weir, address):
+    """What is no address to speak from is refused at once, not at each request."""
+    [said], _ = check(weir, SERVER % f"location / {{ proxy_pass http://127.0.0.1:1;\nproxy_bind {address}; }}")
+    assert said.startswith(f'invalid address "{address}" in "proxy_bind"') and said.endswith(place(weir, 4))
+
+
+@pytest.mark.parametrize("address", ["::1", "[::1]", "[::1]:81", "127.0.0.1", "127.0.0.1:81", "$remote_addr", "off"])
+def test_proxy_bind_good(weir, address):
+    """Addresses of both families, with brackets and without."""
+    said, _ = check(weir, SERVER % f"location / {{ proxy_pass http://127.0.0.1:1; proxy_bind {address}; }}")
+    assert not said

@@ -72,6 +72,37 @@ static void bad_addresses(void)
     }
 }
 
+/* Printed with port 0 where the system is to choose. */
+static void local_addresses(void)
+{
+    static const struct {
+        const char *text, *printed; /* NULL: refused */
+    } cases[] = {{"127.0.0.1", "127.0.0.1:0"},
+                 {"127.0.0.1:81", "127.0.0.1:81"},
+                 {"::1", "[::1]:0"},
+                 {"[::1]", "[::1]:0"},
+                 {"[::1]:81", "[::1]:81"},
+                 {"fe80::1:2", "[fe80::1:2]:0"},
+                 {"", NULL},
+                 {"80", NULL},
+                 {"*", NULL},
+                 {"localhost", NULL},
+                 {"unix:/x", NULL},
+                 {"127.0.0.1:0", NULL},
+                 {"none.invalid", NULL},
+                 {"1:2:3", NULL},
+                 {"127.0.0.1:x", NULL},
+                 {"::1::", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct net_address a;
+        char text[NET_ADDRESS_TEXT_BYTES];
+        const char *wrong = net_address_parse_local(slice_of(cases[i].text), &a);
+        CHECK_FOR(cases[i].text, cases[i].printed
+                                     ? !wrong && !strcmp(net_address_text(&a, text), cases[i].printed)
+                                     : wrong != NULL);
+    }
+}
+
 static void lengths_are_bounded(void)
 {
     struct net_address a;
@@ -152,6 +183,7 @@ static const struct check_case cases[] = {
     {"good addresses", good_addresses},
     {"a name", a_name},
     {"bad addresses", bad_addresses},
+    {"local addresses", local_addresses},
     {"lengths are bounded", lengths_are_bounded},
     {"equality", equality},
     {"wildcards", wildcards},
