@@ -248,7 +248,10 @@ bool request_error_page(struct connection *c, int status)
     become_get(c);
     if (!request_count_redirect(c, uri))
         return true;
-    set_uri(ex, uri, http_template_is_constant(t->uri) ? (struct slice){0} : SLICE(""));
+    struct slice absent = {0};
+    if (!http_template_is_constant(t->uri))
+        absent = SLICE("");
+    set_uri(ex, uri, absent);
     ex->rewritten = true;
     request_route(c);
     request_run(c);
