@@ -33,8 +33,9 @@ void conf_set_return(struct conf_walk *w, const struct conf_node *n)
             r->text = n->args[1];
         if (redirects(r->code) && !r->text.data)
             r->text = SLICE("");
-    } else if (n->nargs == 1 && (slice_starts(n->args[0], SLICE("http://")) ||
-                                 slice_starts(n->args[0], SLICE("https://")) || n->args[0].data[0] == '$')) {
+    } else if (n->nargs == 1 &&
+               (slice_starts(n->args[0], SLICE("http://")) || slice_starts(n->args[0], SLICE("https://")) ||
+                slice_starts(n->args[0], SLICE("$scheme")))) {
         r->code = 302;
         r->text = n->args[0];
     } else {

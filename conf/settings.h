@@ -378,7 +378,7 @@ struct settings {
     int64_t gzip, gzip_min_length, gzip_comp_level, gzip_http_version, gzip_vary, gzip_proxied, gzip_buffers;
     int64_t gzip_static; /* enum conf_gzip_static */
     struct conf_lines *gzip_types, *gzip_disable;
-    int64_t rewrite_log;
+    int64_t rewrite_log, uninitialized_variable_warn;
     struct conf_lines *maps, *geos, *splits, *add_headers, *add_trailers, *early_hints;
     int64_t add_header_inherit, add_trailer_inherit; /* enum conf_inherit */
     struct conf_lines *sub_filters, *sub_filter_types, *charset_types, *charset_maps;

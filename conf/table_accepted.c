@@ -42,7 +42,6 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("proxy_send_lowat", HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
     ACCEPTED("referer_hash_max_size", CONF_SERVER | CONF_LOCATION, 1, 1, "SIZE", "a table is as large as it has to be."),
     ACCEPTED("referer_hash_bucket_size", CONF_SERVER | CONF_LOCATION, 1, 1, "SIZE", "see referer_hash_max_size."),
-    ACCEPTED("uninitialized_variable_warn", HTTP_ALL, 1, 1, "on | off", "a variable that is not set is empty, without a warning."),
     ACCEPTED("open_file_cache_events", HTTP_ALL, 1, 1, "on | off", "files are looked at, not waited for."),
     ACCEPTED("gzip_hash", HTTP_ALL, 1, 1, "SIZE", "zlib chooses."),
     ACCEPTED("gzip_window", HTTP_ALL, 1, 1, "SIZE", "zlib's largest."),

@@ -224,6 +224,8 @@ const struct conf_directive conf_log_directives[] = {
      "NAME [escape=default|json|none] STRING ...", "A format of access logs; combined is always there."},
     {"rewrite_log", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(rewrite_log), 0, 0, "off", 0, NULL,
      "on | off", "Whether rewrite logs what it does, at level notice."},
+    {"uninitialized_variable_warn", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(uninitialized_variable_warn), 0, 0, "on", 0, NULL,
+     "on | off", "Whether a warning is logged where a variable of set is used before it has a value."},
     {"log_not_found", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(log_not_found), 0, 0, "on", 0, NULL,
      "on | off", "Whether files that do not exist are logged in the error log."},
     {"log_subrequest", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(log_subrequest), 0, 0, "off", 0, NULL,

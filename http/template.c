@@ -25,8 +25,8 @@ static bool is_name_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Cuts the name behind a "$" off *rest. An empty name means that the "$" is an ordinary byte. */
-static struct slice cut_name(struct slice *rest)
+/* Cuts the name behind a "$" off *rest. False: *name is what http_template_compile says of it. */
+static bool cut_name(struct slice *rest, struct slice *cut)
 {
     bool braces = rest->len > 0 && rest->data[0] == '{';
     struct slice name = slice_from(*rest, braces);
@@ -35,12 +35,12 @@ static struct slice cut_name(struct slice *rest)
         n = name.len = 1; /* of a capture: what follows is text, as in nginx */
     while (n < name.len && is_name_char(name.data[n]))
         n++;
-    if (braces && (n == name.len || name.data[n] != '}'))
-        n = 0;
-    name.len = n;
-    if (n)
-        *rest = slice_from(*rest, n + (braces ? 2 : 0));
-    return name;
+    bool open = braces && n > 0 && (n == name.len || name.data[n] != '}');
+    *cut = open ? (struct slice){rest->data, n + 1} : (struct slice){name.data, n};
+    if (n == 0 || open)
+        return false;
+    *rest = slice_from(*rest, n + (braces ? 2 : 0));
+    return true;
 }
 
 static bool is_capture(const struct http_scope *scope, struct slice name)
@@ -61,8 +61,8 @@ static const struct http_user_variable *find_user(const struct http_scope *scope
 
 static bool find_variable(struct part *p, struct slice name, const struct http_scope *scope)
 {
-    p->variable = http_find_variable(name, &p->name_rest);
-    p->user = p->variable ? NULL : find_user(scope, name);
+    p->user = find_user(scope, name); /* which may be "http_x": its prefix means something otherwise */
+    p->variable = p->user ? NULL : http_find_variable(name, &p->name_rest);
     if (!p->variable && !p->user && is_capture(scope, name)) {
         p->variable = &http_named_capture;
         p->name_rest = name;
@@ -77,16 +77,13 @@ static struct part *next_part(struct arena *arena, struct slice *rest, const str
     if (!p)
         return NULL;
     if (rest->data[0] == '$') {
-        struct slice behind = slice_from(*rest, 1), name = cut_name(&behind);
-        if (name.len) {
-            *rest = behind;
-            if (find_variable(p, name, scope))
-                return p;
-            *unknown = name;
+        struct slice behind = slice_from(*rest, 1);
+        if (!cut_name(&behind, unknown) || !find_variable(p, *unknown, scope))
             return NULL;
-        }
+        *rest = behind;
+        return p;
     }
-    const char *dollar = rest->len > 1 ? memchr(rest->data + 1, '$', rest->len - 1) : NULL;
+    const char *dollar = memchr(rest->data, '$', rest->len);
     size_t n = dollar ? (size_t)(dollar - rest->data) : rest->len;
     p->literal = (struct slice){rest->data, n};
     *rest = slice_from(*rest, n);

@@ -32,8 +32,8 @@ struct http_scope {
 };
 
 /*
- * Compiles text; scope may be NULL. On an unknown variable returns NULL and sets *unknown to its name; on a memory shortage *unknown is
- * left with data NULL.
+ * Compiles text; scope may be NULL. On an unknown variable returns NULL and sets *unknown to its name: "" where none stands
+ * behind a "$", "{NAME" where the closing bracket is missing; on a memory shortage *unknown is left with data NULL.
  */
 struct http_template *http_template_compile(struct arena *arena, struct slice text,
                                             const struct http_scope *scope, struct slice *unknown);

@@ -424,5 +424,8 @@ const struct http_variable *http_find_variable(struct slice name, struct slice *
     body_file_is_asked_for |= v && v->get == get_request_body_file;
     if (!v)
         v = find_in(http_connection_variables, name, rest);
-    return v ? v : find_in(http_upstream_variables, name, rest);
+    if (v)
+        return v;
+    v = find_in(http_upstream_variables, name, rest);
+    return v && http_goes_with(v, *rest) ? v : NULL;
 }

@@ -30,6 +30,9 @@ struct slice http_join(struct http_exchange *ex, struct slice all, struct slice 
 /* Whether a header's name is `rest` with "_" for "-", in any case: $http_user_agent. */
 bool http_names_header(struct slice name, struct slice rest);
 
+/* Whether what follows this prefix of http_upstream_variables makes a name. */
+bool http_goes_with(const struct http_variable *v, struct slice rest);
+
 /* The variable of that name, or NULL; *rest is what follows a prefix. */
 const struct http_variable *http_find_variable(struct slice name, struct slice *rest);
 

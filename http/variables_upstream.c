@@ -336,6 +336,60 @@ GETTER(get_proxy_protocol)
                                                   : (struct slice){0};
 }
 
+static bool is_one_of(struct slice name, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_eq_nocase(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+static bool knows_proxy_protocol(struct slice rest)
+{
+    static const char *const names[] = {"addr", "port", "server_addr", "server_port"};
+    return is_one_of(rest, names, sizeof names / sizeof names[0]) || slice_starts(rest, SLICE("tlv_"));
+}
+
+/* nginx's, so that a name that is written wrongly does not pass for one. */
+static bool knows_ssl(struct slice rest)
+{
+    static const char *const names[] = {"alpn_protocol",
+                                        "cipher",
+                                        "ciphers",
+                                        "client_cert",
+                                        "client_escaped_cert",
+                                        "client_raw_cert",
+                                        "client_i_dn",
+                                        "client_s_dn",
+                                        "client_fingerprint",
+                                        "client_i_dn_legacy",
+                                        "client_s_dn_legacy",
+                                        "client_serial",
+                                        "client_sigalg",
+                                        "client_v_end",
+                                        "client_v_remain",
+                                        "client_v_start",
+                                        "client_verify",
+                                        "curve",
+                                        "curves",
+                                        "early_data",
+                                        "ech_outer_server_name",
+                                        "ech_status",
+                                        "protocol",
+                                        "server_name",
+                                        "session_id",
+                                        "session_reused",
+                                        "sigalg"};
+    return is_one_of(rest, names, sizeof names / sizeof names[0]);
+}
+
+GETTER(get_empty)
+{
+    UNUSED(ex);
+    UNUSED(rest);
+    return SLICE("");
+}
+
 /* Of what there is not: answers from a cache, TLS, HTTP/2. */
 GETTER(get_nothing)
 {
@@ -344,10 +398,22 @@ GETTER(get_nothing)
     return (struct slice){0};
 }
 
+GETTER(get_tls)
+{
+    return get_nothing(ex, rest);
+}
+
+bool http_goes_with(const struct http_variable *v, struct slice rest)
+{
+    return v->get == get_tls              ? knows_ssl(rest)
+           : v->get == get_proxy_protocol ? knows_proxy_protocol(rest)
+                                          : true;
+}
+
 const struct http_variable http_upstream_variables[] = {
     {"upstream_cache_status", false, get_nothing},
-    {"ssl_", true, get_nothing},
-    {"http2", false, get_nothing},
+    {"ssl_", true, get_tls},
+    {"http2", false, get_empty},
     {"http3", false, get_nothing},
     {"proxy_protocol_", true, get_proxy_protocol},
     {"realip_remote_addr", false, get_realip_addr},

@@ -35,6 +35,13 @@ const struct http_template *site_compile(struct site *site, struct slice text, c
     struct http_template *t = http_template_compile(&site->arena, text, &site->scope, &unknown);
     if (t)
         return t;
+    if (unknown.len == 0 || unknown.data[0] == '{') {
+        conf_error(&site->conf->errors, node,
+                   unknown.len ? "the closing bracket in \"%.*s\" variable is missing"
+                               : "invalid variable name%.*s; a \"$\" begins the name of a variable",
+                   SLICE_ARGS(slice_from(unknown, 1)));
+        return NULL;
+    }
     struct slice guess = http_nearest_variable(unknown, &site->scope);
     conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable%s%.*s%s", SLICE_ARGS(unknown),
                guess.data ? "; did you mean \"" : "", SLICE_ARGS(guess), guess.data ? "\"?" : "");
@@ -425,7 +432,7 @@ static void load_modules(struct site *site)
 }
 
 /* Named groups may be used before the expression that defines them: so they are collected first, by their syntax. */
-void site_collect_groups(struct site *site, struct slice pattern)
+void site_collect_groups(struct site *site, struct slice pattern, const struct conf_node *node)
 {
     for (size_t i = 0; i + 3 < pattern.len; i++) {
         if (pattern.data[i] != '(' || pattern.data[i + 1] != '?')
@@ -440,13 +447,17 @@ void site_collect_groups(struct site *site, struct slice pattern)
         n->next = (struct http_capture_names *)(uintptr_t)site->scope.captures;
         if (n->name.len) /* none: a look-behind */
             site->scope.captures = n;
+        if (site_is_taken(site, n->name))
+            conf_error(&site->conf->errors, node,
+                       "the duplicate \"%.*s\" variable; choose another name for the group",
+                       SLICE_ARGS(n->name));
     }
 }
 
 static void collect_names_of(struct site *site, const struct conf_location *list)
 {
     for (const struct conf_location *l = list; l; l = l->next) {
-        site_collect_groups(site, l->pattern);
+        site_collect_groups(site, l->pattern, l->node);
         collect_names_of(site, l->locations);
     }
 }
@@ -468,12 +479,12 @@ struct site *site_build(struct conf *conf)
     for (const struct conf_error_log *l = conf->error_logs; l; l = l->next)
         add_file(site, &site->error_files, l->path, l->node);
     load_modules(site);
+    site_name_variables(site);
     for (const struct conf_server *c = conf->http ? conf->http->servers : NULL; c; c = c->next) {
         collect_names_of(site, c->top.locations);
         for (int i = 0; i < c->names.count; i++)
-            site_collect_groups(site, c->names.items[i]);
+            site_collect_groups(site, c->names.items[i], c->node);
     }
-    site_name_variables(site);
     site_name_sets(site);
     site_build_geo(site);
     site_build_charset_maps(site);

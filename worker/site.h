@@ -362,8 +362,10 @@ void site_build_upstreams(struct site *site);
 /* The upstream of that name, or NULL. */
 struct sticky *site_build_sticky(struct site *site, const struct conf_node *node);
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
+/* Whether a variable of that name is there, which no configuration may define. */
+bool site_is_taken(const struct site *site, struct slice name);
 /* Named groups of a regular expression may be used before it. */
-void site_collect_groups(struct site *site, struct slice pattern);
+void site_collect_groups(struct site *site, struct slice pattern, const struct conf_node *node);
 void site_name_variables(struct site *site);
 void site_name_referers(struct site *site);
 void site_name_secure_links(struct site *site);

@@ -9,9 +9,9 @@
 static void define(struct site *site, const struct conf_node *n, struct slice text,
                    struct slice (*get)(struct http_exchange *ex, const void *data), const void *data)
 {
-    struct slice name = site_variable_name(text), rest;
+    struct slice name = site_variable_name(text);
     struct http_user_variable *v = site_array(site, 1, sizeof *v);
-    if (name.len == 0 || http_find_variable(name, &rest))
+    if (name.len == 0 || site_is_taken(site, name))
         conf_error(&site->conf->errors, n,
                    "invalid variable name \"%.*s\" in \"%.*s\"; write $NAME, one that is not there yet",
                    SLICE_ARGS(text), SLICE_ARGS(n->name));

@@ -12,6 +12,17 @@ struct slice site_variable_name(struct slice text)
     return text.len > 1 && text.data[0] == '$' ? slice_from(text, 1) : SLICE("");
 }
 
+bool site_is_taken(const struct site *site, struct slice name)
+{
+    struct slice rest;
+    const struct http_variable *known = http_find_variable(name, &rest);
+    const struct http_user_variable *v = site->scope.variables;
+    while (v && !slice_eq_nocase(v->name, name))
+        v = v->next;
+    bool own = v && !v->data && !slice_eq_nocase(name, SLICE("limit_rate"));
+    return own || (known && (!known->prefix || rest.len == name.len)); /* whole: $1 */
+}
+
 static bool has_hostnames(const struct conf_node *n)
 {
     for (const struct conf_node *line = n->children; line; line = line->next)
@@ -26,12 +37,12 @@ void site_name_maps(struct site *site)
     for (const struct conf_lines *l = site->conf->http ? site->conf->http->settings.maps : NULL; l;
          l = l->next) {
         struct site_map *m = site_array(site, 1, sizeof *m);
-        struct slice name = site_variable_name(l->node->args[1]), rest;
+        struct slice name = site_variable_name(l->node->args[1]);
         if (name.len == 0)
             conf_error(&site->conf->errors, l->node,
                        "invalid variable name \"%.*s\" in \"map\"; write: map SOURCE $NAME { ... }",
                        SLICE_ARGS(l->node->args[1]));
-        else if (http_find_variable(name, &rest))
+        else if (site_is_taken(site, name))
             conf_error(&site->conf->errors, l->node,
                        "the variable \"%.*s\" is there already; choose another name", SLICE_ARGS(name));
         *m = (struct site_map){
@@ -40,7 +51,7 @@ void site_name_maps(struct site *site)
             abort();
         for (const struct conf_node *line = l->node->children; line; line = line->next)
             if (line->name.len && line->name.data[0] == '~')
-                site_collect_groups(site, line->name);
+                site_collect_groups(site, line->name, line);
         site->maps = m;
         m->variable = (struct http_user_variable){name, http_map_get, m->map, site->scope.variables};
         site->scope.variables = &m->variable;

@@ -148,7 +148,7 @@ static void compile_from(struct site *site, struct proxy_rewrite *r, struct slic
         return;
     }
     bool star = text.len > 1 && text.data[1] == '*';
-    site_collect_groups(site, text);
+    site_collect_groups(site, text, node);
     r->regex = http_regex_new(&site->arena, slice_from(text, 1 + star), star || any_case, &why);
     if (!r->regex)
         conf_error(&site->conf->errors, node, "%.*s", SLICE_ARGS(why));

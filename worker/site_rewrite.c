@@ -7,17 +7,38 @@
 
 /* --- variables of set --- */
 
-/* What a variable of `set` is before it is set: empty, or what a map, geo or split_clients of that name says. */
+/*
+ * What a variable of `set` is before it is set: empty, or what a map, geo or split_clients of that name says, or what its
+ * prefix means: "http_x" is the request's field till then.
+ */
 struct set_variable {
     struct slice name;
     const struct http_user_variable *otherwise; /* NULL: none */
+    const struct http_variable *by_prefix;      /* likewise, with the rest of the name */
+    struct slice rest;
+    bool warns; /* if it is used before */
 };
+
+/* As in nginx: once for each request, and the value is empty from then on. */
+static struct slice warn(struct http_exchange *ex, const struct set_variable *v)
+{
+    const struct location *l = ex->location;
+    if (v->warns && (!l || l->settings->uninitialized_variable_warn))
+        http_log(ex, LOG_LEVEL_WARN, "using uninitialized \"%.*s\" variable", SLICE_ARGS(v->name));
+    if (v->warns)
+        http_set_named(ex, v->name, SLICE(""));
+    return SLICE("");
+}
 
 static struct slice get_set(struct http_exchange *ex, const void *data)
 {
     const struct set_variable *v = data;
     const struct http_named *n = http_find_named(ex, v->name);
-    return n ? n->value : v->otherwise ? v->otherwise->get(ex, v->otherwise->data) : SLICE("");
+    if (n)
+        return n->value;
+    if (v->by_prefix)
+        return v->by_prefix->get(ex, v->rest);
+    return v->otherwise ? v->otherwise->get(ex, v->otherwise->data) : warn(ex, v);
 }
 
 static const struct http_user_variable *find_user(const struct site *site, struct slice name)
@@ -30,24 +51,26 @@ static const struct http_user_variable *find_user(const struct site *site, struc
 
 static void name_set(struct site *site, const struct conf_node *n)
 {
-    struct slice name = site_variable_name(n->args[0]), rest;
+    struct slice name = site_variable_name(n->args[0]);
     if (name.len == 0) {
         conf_error(&site->conf->errors, n,
                    "invalid variable name \"%.*s\" in \"%.*s\"; write: %.*s $NAME VALUE;",
                    SLICE_ARGS(n->args[0]), SLICE_ARGS(n->name), SLICE_ARGS(n->name));
         return;
     }
-    if (slice_eq_nocase(name, SLICE("args")) || slice_eq_nocase(name, SLICE("limit_rate")) ||
-        find_user(site, name))
+    if (slice_eq_nocase(name, SLICE("args")) || slice_eq_nocase(name, SLICE("limit_rate")))
         return;
-    if (http_find_variable(name, &rest)) {
-        conf_error(&site->conf->errors, n, "the variable \"%.*s\" cannot be set; choose another name",
-                   SLICE_ARGS(name));
+    if (site_is_taken(site, name)) {
+        conf_error(&site->conf->errors, n,
+                   "the duplicate \"%.*s\" variable cannot be set; choose another name", SLICE_ARGS(name));
         return;
     }
+    if (find_user(site, name))
+        return;
     struct http_user_variable *v = site_array(site, 1, sizeof *v);
     struct set_variable *set = site_array(site, 1, sizeof *set);
-    *set = (struct set_variable){name, NULL};
+    *set = (struct set_variable){.name = name, .warns = slice_eq(n->name, SLICE("set"))};
+    set->by_prefix = http_find_variable(name, &set->rest);
     *v = (struct http_user_variable){name, get_set, set, site->scope.variables};
     site->scope.variables = v;
 }
@@ -60,11 +83,21 @@ static const struct http_user_variable *find_other(const struct site *site, stru
     return v;
 }
 
+static bool is_group(const struct site *site, struct slice name)
+{
+    const struct http_capture_names *group = site->scope.captures;
+    while (group && !slice_eq_nocase(group->name, name))
+        group = group->next;
+    return group != NULL;
+}
+
 void site_join_sets(struct site *site)
 {
     for (const struct http_user_variable *v = site->scope.variables; v; v = v->next) {
         const struct http_user_variable *other = v->get == get_set ? find_other(site, v->name) : NULL;
         struct set_variable *set = (struct set_variable *)(uintptr_t)v->data;
+        if (v->get == get_set && is_group(site, v->name))
+            set->warns = false; /* an expression that has not matched yet */
         if (!other || set->otherwise)
             continue;
         struct http_user_variable *front = site_array(site, 1, sizeof *front);
@@ -81,9 +114,9 @@ static void name_sets_of(struct site *site, const struct conf_location *list)
             if (op->kind == CONF_OP_SET)
                 name_set(site, op->node);
             for (int i = 0; op->kind == CONF_OP_REWRITE && i < 1; i++)
-                site_collect_groups(site, op->node->args[0]);
+                site_collect_groups(site, op->node->args[0], op->node);
             for (int i = 0; op->kind == CONF_OP_IF && i < op->node->nargs; i++)
-                site_collect_groups(site, op->node->args[i]);
+                site_collect_groups(site, op->node->args[i], op->node);
         }
         for (const struct conf_lines *line = l->settings.auth_request_sets; line; line = line->next)
             name_set(site, line->node);
@@ -137,6 +170,8 @@ static void build_set(struct site *site, struct rewrite_op *op, const struct con
 static void build_rewrite(struct site *site, struct rewrite_op *op, const struct conf_node *n)
 {
     struct slice to = n->args[1], flag = n->nargs > 2 ? n->args[2] : SLICE("");
+    if (to.len == 0)
+        conf_error(&site->conf->errors, n, "empty replacement of \"rewrite\"; write a URI");
     op->pattern = n->args[0];
     op->regex = site_compile_regex(site, op->pattern, false, n);
     op->last = slice_eq(flag, SLICE("last"));

@@ -1,0 +1,34 @@
+"""Names of variables: which a configuration may use and define, and what is said of one without a value."""
+
+import pytest
+from weirlib import config
+from wire import ask, head
+
+
+@pytest.mark.parametrize("location, said", [
+    ("location / { return 200 'a$'; }", "invalid variable name"), ("location / { return 200 '$-b'; }", "invalid variable name"),
+    ("location / { return 200 '${}'; }", "invalid variable name"), ("location / { return 200 'x${uri-'; }", 'the closing bracket in "uri" variable is missing'),
+    ("location / { return 200 $ssl_foo; }", 'unknown "ssl_foo" variable'), ("location / { return 200 $proxy_protocol_foo; }", 'unknown "proxy_protocol_foo" variable'),
+    ("location / { rewrite ^/a ''; }", "empty replacement"), ("location / { return $arg_to; }", "invalid return code"),
+    ("location / { set $document_root x; }", 'the duplicate "document_root" variable'), ("location / { set $uri x; }", 'the duplicate "uri" variable'),
+    ("location ~ ^/(?<uri>.) { }", 'the duplicate "uri" variable'), ("location / { rewrite ^/(?<request_filename>.) /x; }", 'the duplicate "request_filename" variable')])
+def test_refused(weir, location, said):
+    """A name that is none, or that is taken, is an error that says so."""
+    checked = weir.run("-t", conf=config(location))
+    assert checked.returncode == 1 and said in checked.stderr
+
+
+def test_prefixes_may_be_set(weir):
+    """A variable whose name begins as those of fields and arguments do is the field or argument till it is set."""
+    weir.start(config("location / { return 200 $http_x$arg_b; } location /s { set $http_x $arg_a; set $arg_b 2; return 200 '$http_x$arg_b$http_y$ssl_cipher'; }"))
+    said = [ask(weir.port, head(f"GET {path}?a=1&b=3 HTTP/1.1", "X: x", "Y: y")).text for path in ("/", "/s")]
+    assert said == ["x3", "12y"]
+
+
+def test_warning_of_what_is_not_set(weir):
+    """A variable of set that is used before is empty, and a warning once for each request; not where the warning is off."""
+    weir.start(config("location /a { set $v 1; return 200 $v; } location /b { return 200 '[$v$v]'; }"
+                      "location /c { uninitialized_variable_warn off; return 200 [$v]; }", log="warn"))
+    assert [ask(weir.port, head(f"GET /{name} HTTP/1.1")).text for name in "abc"] == ["1", "[]", "[]"]
+    weir.wait_log('using uninitialized "v" variable')
+    assert weir.error_log.count("using uninitialized") == 1
