@@ -326,7 +326,8 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     }
     obey_limits(p, a);
     if (!c->ex->detour && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
-        c->ex->www_authenticate = all_challenges(c->ex, a);
+        if (a->status == 401)
+            c->ex->www_authenticate = all_challenges(c->ex, a);
         proxy_end_try(p, UPSTREAM_SERVED, a->status, false);
         proxy_fail(p, a->status);
         return;

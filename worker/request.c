@@ -374,7 +374,8 @@ void request_answer_itself(struct connection *c, int error)
             return;
         }
     }
-    if (ex->res.status == 401 && ex->www_authenticate.len &&
+    bool challenges = ex->res.status == 401 || ex->in_error_page; /* whatever code its page has */
+    if (challenges && ex->www_authenticate.len &&
         !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->www_authenticate)) {
         connection_close(c);
         return;
