@@ -217,8 +217,36 @@ static void redirects(void)
     CU_ASSERT(http_is_redirect(301) && http_is_redirect(308) && !http_is_redirect(304));
 }
 
+/* Fields of its own that have a place keep it, under the name it was given, with the value that they have in the end. */
+static void places_and_replacing(void)
+{
+    struct fixture f;
+    set_up(&f, 204);
+    f.res.etag = f.res.location = f.res.last_modified = SLICE("a");
+    http_add_header(&f.res, &f.arena, SLICE("One"), SLICE("1"));
+    CU_ASSERT(http_place_own(&f.res, &f.arena, HTTP_OWN_LAST_MODIFIED, SLICE("last-modified")));
+    CU_ASSERT(http_place_own(&f.res, &f.arena, HTTP_OWN_ETAG, SLICE("Etag")));
+    http_add_header(&f.res, &f.arena, SLICE("Two"), SLICE("2"));
+    http_add_header(&f.res, &f.arena, SLICE("one"), SLICE("3"));
+    CU_ASSERT(http_set_header(&f.res, &f.arena, SLICE("ONE"), SLICE("4")));
+    CU_ASSERT(http_set_header(&f.res, &f.arena, SLICE("Five"), SLICE("5")));
+    f.res.etag = SLICE("b");
+#define BEGINNING "HTTP/1.1 204 No Content\r\n" STAMP "Connection: keep-alive\r\nLocation: a\r\nOne: 4\r\n"
+    CU_ASSERT_STRING_EQUAL(written(&f), BEGINNING "last-modified: a\r\nEtag: b\r\nTwo: 2\r\nFive: 5\r\n\r\n");
+    f.res.etag = (struct slice){0}; /* it has a place, and nothing to put there */
+    CU_ASSERT_STRING_EQUAL(written(&f), BEGINNING "last-modified: a\r\nTwo: 2\r\nFive: 5\r\n\r\n");
+    CU_ASSERT(http_place_own(&f.res, &f.arena, HTTP_OWN_LAST_MODIFIED,
+                             SLICE("Last-Modified"))); /* the last one counts */
+    CU_ASSERT_STRING_EQUAL(written(&f), BEGINNING "Two: 2\r\nFive: 5\r\nLast-Modified: a\r\n\r\n");
+#undef BEGINNING
+    f.res.location_is_made = true;
+    CU_ASSERT(strstr(written(&f), "Location: a\r\nConnection: keep-alive\r\nOne: 4\r\n") != NULL);
+    tear_down(&f);
+}
+
 static const struct check_case cases[] = {
     {"a whole head", a_whole_head},
+    {"places and replacing", places_and_replacing},
     {"framing by version", framing_by_version},
     {"answers without a body", answers_without_a_body},
     {"connection and retry", connection_and_retry},
