@@ -5,6 +5,7 @@
 #include "base/title.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,30 +14,32 @@
 static char *area, *command;
 static size_t area_bytes;
 
-static void free_list(char **list)
-{
-    for (char **l = list; l && *l; l++)
-        free(*l);
-    free(list);
-}
+/* A copy of a list and its strings, in one piece. */
+struct copy {
+    char **list;
+    char *text;
+};
+static struct copy arguments, variables; /* for as long as the process lives */
 
-/* A copy of the list; *end moves behind its strings as long as each follows the one before. NULL without memory. */
-static char **copy_list(char **list, char **end)
+/* *end moves behind the strings as long as each follows the one before. False without memory. */
+static bool copy_list(struct copy *copy, char **list, char **end)
 {
-    size_t count = 0;
-    while (list[count])
-        count++;
-    char **copy = calloc(count + 1, sizeof(char *));
-    for (size_t i = 0; copy && i < count; i++) {
+    size_t count = 0, bytes = 0;
+    for (; list[count]; count++)
+        bytes += strlen(list[count]) + 1;
+    copy->list = calloc(count + 1, sizeof(char *));
+    copy->text = malloc(bytes + 1);
+    if (!copy->list || !copy->text)
+        return false;
+    char *at = copy->text;
+    for (size_t i = 0; i < count; i++) {
+        size_t n = strlen(list[i]) + 1;
         if (list[i] == *end)
-            *end += strlen(list[i]) + 1;
-        copy[i] = strdup(list[i]);
-        if (!copy[i]) {
-            free_list(copy);
-            return NULL;
-        }
+            *end += n;
+        copy->list[i] = memcpy(at, list[i], n);
+        at += n;
     }
-    return copy;
+    return true;
 }
 
 static char *join(char **words)
@@ -53,18 +56,15 @@ static char *join(char **words)
 char **title_init(int argc, char **argv)
 {
     char *end = argc > 0 ? argv[0] : NULL;
-    char **arguments = end ? copy_list(argv, &end) : NULL,
-         **variables = arguments ? copy_list(environ, &end) : NULL;
-    command = arguments ? join(arguments) : NULL;
-    if (!variables || !command) {
-        free_list(arguments);
-        free_list(variables);
+    if (!end || !copy_list(&arguments, argv, &end) || !copy_list(&variables, environ, &end))
         return argv;
-    }
+    command = join(arguments.list);
+    if (!command)
+        return argv;
     area = argv[0];
     area_bytes = (size_t)(end - argv[0]);
-    environ = variables;
-    return arguments;
+    environ = variables.list;
+    return arguments.list;
 }
 
 const char *title_command(void)
