@@ -69,8 +69,10 @@ static bool parse_line(struct http_request *req, struct slice line, struct http_
     req->line = line;
     req->protocol = (struct slice){0};
     req->method_name = (struct slice){line.data, (size_t)(p - line.data)};
-    if (req->method_name.len == 0 || p == end || *p != ' ')
+    if (req->method_name.len == 0 || p == end || *p != ' ') {
+        req->method_name = (struct slice){0};
         return refuse(error, 400, "client sent invalid method");
+    }
     req->method = method_of(req->method_name); /* also of what is refused: an answer to HEAD has no body */
     const char *target = ++p;
     while (p < end && char_is(*p, CHAR_URI))

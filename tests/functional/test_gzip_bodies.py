@@ -108,13 +108,11 @@ def test_conditions_and_ranges(start):
     packed = weir.get("/big.html", headers=[("Accept-Encoding", "gzip")])
     tag, modified = packed.header("ETag"), packed.header("Last-Modified")
     with weir.connect() as c:
-        for fields, status in ([("If-None-Match", tag)], 304), ([("If-Modified-Since", modified)], 304), ([("Range", "bytes=5-9")], 206), \
-                ([("Range", "bytes=5-9"), ("If-Range", tag)], 200), ([("If-Match", '"no"')], 412), ([("Range", "bytes=99999999-")], 416), \
-                ([("Range", "bytes=0-1,5-9")], 206):
+        for fields, status in ([("If-None-Match", tag)], 304), ([("If-Modified-Since", modified)], 304), ([("Range", "bytes=5-9")], 200), \
+                ([("Range", "bytes=5-9"), ("If-Range", tag)], 200), ([("If-Match", '"no"')], 412), ([("Range", "bytes=99999999-")], 200), \
+                ([("Range", "bytes=0-1,5-9")], 200):
             reply = c.get("/big.html", [("Accept-Encoding", "gzip"), *fields])
             assert reply.status == status, fields
-            if status == 206:
-                assert reply.header("Content-Encoding") is None and BIG[5:10] in reply.body
             if status == 304:
                 assert not reply.body and reply.header("Content-Encoding") is None
             if status == 200:
