@@ -63,7 +63,7 @@ class Names:
 @pytest.fixture
 def names():
     """One at a time on this machine: the system's resolver has a fixed address."""
-    with open(os.path.join(tempfile.gettempdir(), "weir-test-names.lock"), "w") as lock:
+    with open(os.path.join(tempfile.gettempdir(), f"weir-test-names-{os.getuid()}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = Names()
         yield made
