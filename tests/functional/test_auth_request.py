@@ -759,9 +759,9 @@ def test_reload_and_quit(weir, backend):
         assert (reply.status, reply.header("X-O")) == (200, "old")
     gate.clear()
     weir.reload(config(OPEN + places, server="root {tmp}/html;"))
+    weir.wait_workers(1)  # nobody is left who knows the file before
     before = len(asked.calls)
     with weir.connect() as one:
-        wait_until(lambda: weir.get("/status").status == 200, 3, "it")
         one.send(head("GET /f HTTP/1.1"))
         wait_until(lambda: len(asked.calls) > before, 3, "the question")
         weir.signal(signal.SIGQUIT)

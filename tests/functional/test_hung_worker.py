@@ -38,8 +38,8 @@ def test_a_stopped_worker_is_replaced_alone(weir):
     """A worker that is stopped is told with its state, ended and replaced in its slot; the other one stays."""
     weir.expect_log("has not turned|exited on signal")
     weir.start(config(workers=2, main=STALL))
-    before = {worker["pid"]: worker["slot"] for worker in weir.status()["workers"] if weir.wait_workers(2)}
-    victim = max(before)
+    victim = max(weir.wait_workers(2))
+    before = {worker["pid"]: worker["slot"] for worker in weir.status()["workers"]}
     weir.signal(signal.SIGSTOP, victim)
     try:
         weir.wait_log(rf"\[alert\] {weir.pid}#\d+: worker process {victim} has not turned for [23] s, in state T", 5)

@@ -630,8 +630,12 @@ def test_no_fds_leak_into_workers(weir):
     with open(os.devnull) as extra:
         os.set_inheritable(extra.fileno(), True)
         weir.start(config(workers=3), close_fds=False)
-    counts = {len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())) for pid in weir.wait_workers(3)}
-    assert max(counts) - min(counts) <= 1, counts
+
+    def alike():
+        counts = {len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())) for pid in weir.wait_workers(3)}
+        return max(counts) - min(counts) <= 1
+
+    wait_until(alike, 3, "as many descriptors in each worker")
 
 
 def test_master_reaps(weir):

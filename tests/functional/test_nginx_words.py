@@ -111,6 +111,7 @@ def test_ranges_that_are_none(weir, address):
     assert twice.returncode == 1 and "duplicate listen 127.0.0.1:5002" in twice.stderr
 
 
+@pytest.mark.needs("localhost")
 def test_real_addresses_by_name(weir):
     """set_real_ip_from takes a host's name: all its addresses; one that is unknown is an error."""
     weir.start(config('location / { return 200 "$remote_addr $realip_remote_addr"; }', server="set_real_ip_from localhost; real_ip_header X-Real;"))

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import limit
+from weirlib import SLOW, limit
 
 LATE = 0.5  # what a connection may stay beyond its time, on a busy machine
 
@@ -33,12 +33,12 @@ def test_keepalive_timeout_is_exact(weir, backend):
 def test_each_has_its_own_time(weir, backend):
     """A connection that is used again begins anew; another one beside it does not."""
     up = backend(lambda call: answer(b"hello"))
-    keep(weir, up, "keepalive_timeout 400ms; keepalive_requests 1000000;")
+    keep(weir, up, f"keepalive_timeout {400 * SLOW:.0f}ms; keepalive_requests 1000000;")
     end = time.monotonic() + limit(1)
     while time.monotonic() < end:
         assert weir.get().status == 200
     assert up.accepts == 1 and not up.peers[0].gone.is_set()
-    assert up.peers[0].gone.wait(0.4 + LATE)
+    assert up.peers[0].gone.wait(limit(0.4) + LATE)
 
 
 NOT_KEPT = ["timeout=1", "timeout=0", "timeout=1, max=100", "max=100,timeout=1", "Timeout=1"]

@@ -26,7 +26,8 @@ class Names:
         self.sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(2)]
         self.sockets[0].bind(("127.0.0.1", 0))
         self.sockets[1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sockets[1].bind((SYSTEM, 53))
+        with contextlib.suppress(PermissionError):  # of an ordinary user; what asks the system needs more than that
+            self.sockets[1].bind((SYSTEM, 53))
         self.port = self.sockets[0].getsockname()[1]
         for each in self.sockets:
             threading.Thread(target=self._serve, args=[each], daemon=True).start()
@@ -62,7 +63,7 @@ class Names:
 @pytest.fixture
 def names():
     """One at a time on this machine: the system's resolver has a fixed address."""
-    with open(os.path.join(tempfile.gettempdir(), "weir-test-names.lock"), "w") as lock:
+    with open(os.path.join(tempfile.gettempdir(), f"weir-test-names-{os.getuid()}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = Names()
         yield made

@@ -5,9 +5,9 @@ import subprocess
 import pytest
 from proxylib import answer, backend, upstream  # noqa: F401
 from test_upstream_names import SYSTEM, everywhere, names, serve  # noqa: F401
-from weirlib import config, limit, wait_until
+from weirlib import config, limit, own_mounts, wait_until
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("names")]
+pytestmark = [pytest.mark.needs("root", "own_mounts"), pytest.mark.xdist_group("names")]
 
 
 class Late(dict):
@@ -56,7 +56,7 @@ def test_reload(weir, names, backend):  # noqa: F811
 
 def run_test(weir, *arguments):
     mount = f'mount --bind {weir.write("nameserver " + SYSTEM, "resolv.conf")} /etc/resolv.conf && exec "$@"'
-    return subprocess.run(["unshare", "-m", "sh", "-c", mount, "sh", *weir.command("-t", *arguments)], capture_output=True, text=True, timeout=limit(15))
+    return subprocess.run([*own_mounts(), "sh", "-c", mount, "sh", *weir.command("-t", *arguments)], capture_output=True, text=True, timeout=limit(15))
 
 
 def test_the_check_warns(weir, names):  # noqa: F811
