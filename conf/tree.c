@@ -286,6 +286,8 @@ static bool read_named_text(struct conf_tree *tree, struct slice name, struct sl
     struct reader r = {.tree = tree, .file = name, .include_depth = depth};
     r.is_parameter = slice_eq(name, SLICE("command line"));
     text = skip_mark(&r, text);
+    if (!text.data)
+        text = SLICE("");
     r.lexer = (struct conf_lexer){tree->arena, text.data, text.data + text.len, 1};
     return read_block(&r, tail, NULL);
 }

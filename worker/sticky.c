@@ -54,11 +54,11 @@ static struct slice expiry(const struct sticky *s, struct arena *arena, int64_t 
 {
     char date[COOKIE_DATE_BYTES];
     struct tm tm;
-    time_t at = (time_t)(now_s + s->expires_s);
     if (s->expires_s < 0)
         return SLICE("");
     if (s->expires_s == INT64_MAX)
         return SLICE("; expires=Thu, 31-Dec-37 23:55:55 GMT; max-age=315360000");
+    time_t at = (time_t)(now_s + s->expires_s);
     gmtime_r(&at, &tm);
     strftime(date, sizeof date, "%a, %d-%b-", &tm);
     return arena_printf(arena, "; expires=%s%02d %02d:%02d:%02d GMT; max-age=%lld", date, tm.tm_year % 100,

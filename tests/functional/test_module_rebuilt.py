@@ -92,10 +92,11 @@ def test_a_file_that_cannot_be_loaded(served, spoil, reason):
 def test_settings_are_made_anew(weir):
     """init of the new module is called, with the settings of its line."""
     def build(n):
-        return modlib.build(weir.tmp, f"""#include <string.h>
+        return modlib.build(weir.tmp, f"""#include <stdlib.h>
+#include <string.h>
 static void *init(const struct weir_setting *s, char *e, size_t n) {{ (void)e; (void)n; return strdup(s->value); }}
 static int run(weir_request *r) {{ weir_printf(r, "v{n} %s", (char *)weir_settings(r)); return 0; }}
-static const struct weir_handler list[] = {{{{.name = "set", .run = run, .init = init}}, {{0}}}};
+static const struct weir_handler list[] = {{{{.name = "set", .run = run, .init = init, .free = free}}, {{0}}}};
 WEIR_MODULE(list);""")
     weir.start(config("location /v { handler set key=one; }", main=f"load_module {build(1)};"))
     assert weir.get("/v").text == "v1 one"

@@ -7,7 +7,7 @@ import subprocess
 
 import modlib
 import pytest
-from weirlib import BINARY, alive, config, free_port, proc_field, wait_until
+from weirlib import BINARY, SLOW_BUILD, alive, config, free_port, proc_field, wait_until
 
 MEANINGS = {
     signal.SIGTERM: "exiting", signal.SIGINT: "exiting", signal.SIGQUIT: "shutting down", signal.SIGHUP: "reconfiguring",
@@ -48,6 +48,7 @@ def crashing(weir):
     return weir
 
 
+@pytest.mark.skipif(SLOW_BUILD, reason="sanitizers take these signals themselves")
 @pytest.mark.parametrize("name, number", [("wild", signal.SIGSEGV), ("stop", signal.SIGABRT)])
 def test_a_crash_has_a_name(crashing, name, number):
     """A handler that crashes is told with its request, client and id; a neighbour that ran is told as such."""
@@ -63,6 +64,7 @@ def test_a_crash_has_a_name(crashing, name, number):
     assert crashing.get("/").text == "ok"
 
 
+@pytest.mark.skipif(SLOW_BUILD, reason="sanitizers take these signals themselves")
 def test_a_stack_that_ran_out(crashing):
     """A thread whose stack is full can say nothing; its request is told all the same."""
     with crashing.connect() as client:
@@ -81,6 +83,7 @@ def test_a_killed_worker_says_what_it_ran(crashing):
     assert "ended in" not in crashing.error_log
 
 
+@pytest.mark.skipif(SLOW_BUILD, reason="sanitizers take these signals themselves")
 def test_nothing_is_said_of_what_has_ended(crashing):
     """Requests that were answered before are not in the list, nor those of an orderly end."""
     [worker] = crashing.wait_workers(1)
@@ -97,6 +100,7 @@ def test_nothing_is_said_of_what_has_ended(crashing):
     assert len(re.findall(r"ended in|was running", crashing.error_log)) == 1
 
 
+@pytest.mark.skipif(SLOW_BUILD, reason="sanitizers take these signals themselves")
 def test_what_clients_send_forges_no_line(crashing):
     """Control characters of a request are no line ends in the master's log either."""
     with crashing.connect() as client:
