@@ -508,9 +508,10 @@ class Weir:
         """Put a file below the server's folder; returns its path."""
         path = self.tmp / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.fill(text))
-        path.chmod(0o644)
-        return path
+        whole = path.with_name(path.name + ".new") if path == self.conf else path  # a reload may be reading it
+        whole.write_text(self.fill(text))
+        whole.chmod(0o644)
+        return whole.replace(path)
 
     @property
     def error_log(self):
