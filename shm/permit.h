@@ -119,6 +119,9 @@ static inline enum permit_state permit_tag_state(uint32_t tag)
 /* In the place of the reason, of a held one: see permit_note_served. */
 enum { PERMIT_SERVED = 1 << 24 };
 
+/* There as well, of one that waits again after it was granted in vain: it counts as admitted already. */
+enum { PERMIT_COUNTED = 1 << 24 };
+
 static inline bool permit_tag_is_held(uint32_t tag)
 {
     return permit_tag_state(tag) == PERMIT_HELD || permit_tag_state(tag) == PERMIT_GRANTED;

@@ -141,12 +141,15 @@ bool permit_make_room(const struct shm *shm, unsigned zone, enum permit_priority
 
 void permit_admit(struct permit_zone *z, struct permit *p, uint32_t tag, uint64_t now_us)
 {
+    uint32_t before = atomic_load_explicit(&p->tag, memory_order_relaxed);
+    bool counted = permit_tag_state(before) == PERMIT_QUEUED && before & PERMIT_COUNTED;
     p->since_us = now_us;
     permit_set_tag(p, tag);
     permit_set(&z->held, permit_get(&z->held) + 1);
     if (permit_get(&z->held) > z->gradient.peak)
         z->gradient.peak = permit_get(&z->held);
-    permit_count(&z->admitted);
+    if (!counted)
+        permit_count(&z->admitted);
 }
 
 /* The waiter of this priority that comes first, with its process at work: the oldest, or the newest. 0: none. */
@@ -229,7 +232,7 @@ static void take_back_grants(struct permit_region *r, unsigned zone, int slot, u
         if (permit_tag_state(tag) != PERMIT_GRANTED || permit_tag_zone(tag) != zone ||
             now_us < p->since_us + PERMIT_UPTAKE_US)
             continue;
-        uint32_t waits = permit_tag(PERMIT_QUEUED, zone, priority, PERMIT_LIMIT);
+        uint32_t waits = permit_tag(PERMIT_QUEUED, zone, priority, PERMIT_LIMIT) | PERMIT_COUNTED;
         if (!atomic_compare_exchange_strong(&p->tag, &tag, waits))
             continue; /* its process has just taken it up */
         permit_set(&z->held, permit_get(&z->held) - (permit_get(&z->held) > 0));

@@ -8,6 +8,7 @@
 
 #include "conf/directive.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,6 +49,7 @@ static size_t utf8_length(unsigned char first)
 static long utf8_decode(struct slice text, size_t *length)
 {
     static const long least[] = {0, 0, 0x80, 0x800, 0x10000};
+    assert(text.data && text.len > 0);
     unsigned char first = (unsigned char)text.data[0];
     size_t n = utf8_length(first);
     long c = n < 2 ? first : first & (0x7F >> n);

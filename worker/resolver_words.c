@@ -58,8 +58,12 @@ struct slice resolver_read(const struct conf_node *n, struct resolver_words *out
         if (!ok || !(v4 || v6))
             return arg;
     }
-    out->family = v4 && v6 ? AF_UNSPEC : v4 ? AF_INET : AF_INET6;
-    return buf_len(&out->servers) ? (struct slice){0} : n->name;
+    out->family = v4 ? AF_INET : AF_INET6;
+    if (v4 && v6)
+        out->family = AF_UNSPEC;
+    if (buf_len(&out->servers) == 0)
+        return n->name;
+    return (struct slice){0};
 }
 
 void resolver_check(struct conf *conf, const struct conf_node *n)

@@ -64,8 +64,9 @@ static bool asks_for(struct slice text, const char *name)
 static bool may_be_left_upwards(const struct settings *s, const struct conf_location *c)
 {
     struct slice pattern = c->pattern, folder = s->alias;
-    return folder.data && folder.len && folder.data[folder.len - 1] == '/' && s->alias_strip == (int64_t)pattern.len &&
-           c->match < CONF_MATCH_EXACT && pattern.len && pattern.data[pattern.len - 1] != '/';
+    return folder.data && folder.len && folder.data[folder.len - 1] == '/' &&
+           s->alias_strip == (int64_t)pattern.len && c->match < CONF_MATCH_EXACT && pattern.len &&
+           pattern.data[pattern.len - 1] != '/';
 }
 
 void site_build_files(struct site *site, struct location *l, const struct conf_location *c)

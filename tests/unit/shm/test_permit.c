@@ -321,6 +321,35 @@ static void what_a_dead_process_had_goes_to_the_others(void)
     end_two(&t);
 }
 
+/* b does not look at what it was given: it goes on to c, b waits in front again, and is counted once. */
+static void a_grant_that_nobody_takes_up_goes_on(void)
+{
+    struct shm *shm = shm_create();
+    unsigned zone = zone_of(shm, "tested", rules_of(1, 5));
+    struct permit_user a = user_in(shm, 0), b = user_in(shm, 1), c = user_in(shm, 2);
+    uint64_t now_us = clock_mono_us();
+    struct answer held = ask_at(&a, zone, PERMIT_NORMAL, now_us),
+                  first = ask_at(&b, zone, PERMIT_NORMAL, now_us),
+                  second = ask_at(&c, zone, PERMIT_NORMAL, now_us);
+    permit_release(&a, held.permit, now_us, 0);
+    permit_tend(&c, zone, now_us + PERMIT_UPTAKE_US - 1);
+    CHECK_NUMBER(look(&c, second.permit), PERMIT_WAIT); /* b has its time */
+    permit_tend(&c, zone, now_us + PERMIT_UPTAKE_US);
+    CHECK_NUMBER(look(&c, second.permit), PERMIT_GO);
+    CHECK_NUMBER(look(&b, first.permit), PERMIT_WAIT);
+    CHECK_ZONE(shm, zone);
+    permit_heard(&b); /* it goes on */
+    permit_release(&c, second.permit, now_us + 2 * PERMIT_UPTAKE_US, 0);
+    CHECK_NUMBER(look(&b, first.permit), PERMIT_GO);
+    CHECK_NUMBER(zone_at(shm, zone)->admitted, 3);
+    CHECK_NUMBER(held_in(shm, zone), 1);
+    CHECK_ZONE(shm, zone);
+    permit_close(&a);
+    permit_close(&b);
+    permit_close(&c);
+    shm_destroy(shm);
+}
+
 static const struct check_case cases[] = {
     {"as many as the limit", as_many_as_the_limit},
     {"a full queue refuses", a_full_queue_refuses},
@@ -334,6 +363,7 @@ static const struct check_case cases[] = {
     {"a dry run keeps nothing", a_dry_run_keeps_nothing},
     {"a part used up refuses", a_part_used_up_refuses},
     {"what a dead process had goes to the others", what_a_dead_process_had_goes_to_the_others},
+    {"a grant that nobody takes up goes on", a_grant_that_nobody_takes_up_goes_on},
 };
 
 CHECK_MAIN("shm/permit", cases)
