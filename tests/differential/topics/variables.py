@@ -41,11 +41,13 @@ ASKED = [ask("/v"), ask("/v?x=1&y=%20z&X=2", *FIELDS), ask("/v/a%20b?", "Content
 UP = answer("upstream", "Content-Type: text/up", "Server: up/1", "Set-Cookie: u=1; Path=/", "Set-Cookie: v=2", "X: y")
 for each in STEADY:
     mask = MORE if each in VOLATILE else LOOSE
+    # The answer to HEAD has a length that tells how long the number was.
+    asked = [request for request in ASKED if each not in VOLATILE - {"nginx_version"} or request.methods != ("HEAD",)]
     CASES += [Case(f"variable: {each}",
         f'location /v {{ add_header X-V "=${each}" always; return 200 "=${each}"; }} location /f {{ }} location /p '
         f'{{ add_header X-V "=${each}"; proxy_pass http://%BACKEND%; }} location /n {{ return 404; }} location /r {{ return 302 /x; }} '
         f'location /e {{ error_page 404 /v; return 404; }}',
-                   [*ASKED, "/f/x", "/f/none", "/p?x=1", "/n", "/r", "/e", ask("/p", method="POST", body="in the body"),
+                   [*asked, "/f/x", "/f/none", "/p?x=1", "/n", "/r", "/e", ask("/p", method="POST", body="in the body"),
                        ask("/f/x", "If-None-Match: *"), pipeline(ask("/v", close=False), ask("/v"))], files={"f/x": "file"}, http="",
                        log=f"'=${each}'", mask=mask, odd=True, answers=UP)]
 
