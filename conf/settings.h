@@ -248,7 +248,8 @@ enum conf_next_upstream {
 enum conf_ignore_header {
     CONF_IGNORE_REDIRECT = 1 << 0,
     CONF_IGNORE_LIMIT_RATE = 1 << 1,
-    CONF_IGNORE_BUFFERING = 1 << 2
+    CONF_IGNORE_BUFFERING = 1 << 2,
+    CONF_IGNORE_CHARSET = 1 << 4
 };
 
 /* Bits of gzip_proxied. */

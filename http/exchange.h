@@ -77,6 +77,7 @@ struct http_exchange {
     uint64_t rate, rate_after;   /* limit_rate: bytes a second of the answer's body, 0: no bound */
     uint64_t rate_from_ms;       /* when that began */
     bool rate_is_set;            /* by the upstream: limit_rate does not count */
+    struct slice charset; /* that an upstream wants for the answer: charset does not count; empty: none */
     const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the client's end */
     const struct http_peer *(*own)(struct http_exchange *ex);  /* of both: costs a system call */
     const struct http_peer *known_peer;                        /* what peer made, or NULL */

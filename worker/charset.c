@@ -177,29 +177,40 @@ static struct slice with_charset(struct arena *arena, struct slice type, struct 
     return arena_printf(arena, "%.*s%.*s%.*s", (int)before, type.data, SLICE_ARGS(to), SLICE_ARGS(rest));
 }
 
-/* What there is already stays, but for an upstream's with override_charset. */
+/* What the answer's charset is to be. data NULL: what it is, or none. */
+static struct slice wanted_charset(const struct connection *c, struct slice type, struct slice named)
+{
+    const struct location *l = c->location;
+    struct slice wanted = c->ex->charset; /* it counts for every type, and whatever the type names already */
+    if (wanted.len == 0) {
+        bool stays = named.data && !(c->proxy && l->settings->override_charset);
+        if (!l->charset || stays || !conf_lists_charset_type(l->settings, type))
+            return (struct slice){0};
+        wanted = http_template_expand(l->charset, c->ex);
+    }
+    return http_is_token(wanted) && !slice_eq(wanted, SLICE("off")) ? wanted : (struct slice){0};
+}
+
 void charset_decide(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     struct http_response *res = &ex->res;
     const struct location *l = c->location;
-    const struct settings *s = l->settings;
     struct slice type = res->content_type;
-    if (!l->charset || type.len == 0 || res->status == 204 || res->status == 301 || res->status == 302 ||
+    if (type.len == 0 || res->status == 204 || res->status == 301 || res->status == 302 ||
         (type.len > 10 && strncasecmp(type.data, "multipart/", 10) == 0))
         return;
-    struct slice to = http_template_expand(l->charset, ex), named = named_charset(type);
-    bool overrides = named.data && c->proxy && s->override_charset;
-    if (to.len == 0 || slice_eq(to, SLICE("off")) || (named.data && !overrides) || !http_is_token(to) ||
-        !conf_lists_charset_type(s, type))
+    struct slice named = named_charset(type), to = wanted_charset(c, type, named);
+    if (!to.data)
         return;
     struct slice from = named;
     if (!named.data && l->source_charset)
         from = http_template_expand(l->source_charset, ex);
     bool converts = from.data && from.len && !slice_eq(from, SLICE("off")) && !slice_eq_nocase(from, to) &&
                     res->content_length != 0;
-    if (converts && http_added_header(res, SLICE("Content-Encoding")).data)
-        return;
+    bool foreign = ex->charset.len && converts && !charset_map_find(l->charset_maps, from, to);
+    if (foreign || (converts && http_added_header(res, SLICE("Content-Encoding")).data))
+        return; /* nor does an upstream choose among the converters of the system */
     struct body_filter *f = converts ? new_filter(ex, l->charset_maps, from, to) : NULL;
     type = with_charset(&ex->arena, type, named, to);
     if ((converts && !f) || !type.data) {

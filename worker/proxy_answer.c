@@ -181,13 +181,15 @@ static bool take_over_head(struct proxy *p, const struct http_answer *a)
 
 /* --- what X-Accel-... asks for --- */
 
-static void obey_limits(struct proxy *p, const struct http_answer *a)
+static void obey_wishes(struct proxy *p, const struct http_answer *a)
 {
+    struct http_exchange *ex = p->c->ex;
     int64_t ignored = proxy_settings(p)->proxy_ignore_headers;
     if (ignored == CONF_UNSET)
         ignored = 0;
     struct slice buffering = http_answer_header(a, SLICE("X-Accel-Buffering"));
     struct slice rate = http_answer_header(a, SLICE("X-Accel-Limit-Rate"));
+    struct slice charset = http_answer_header(a, SLICE("X-Accel-Charset"));
     unsigned long long bytes;
     p->buffered = proxy_settings(p)->proxy_buffering;
     if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("no")))
@@ -195,9 +197,11 @@ static void obey_limits(struct proxy *p, const struct http_answer *a)
     if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("yes")))
         p->buffered = true;
     if (!(ignored & CONF_IGNORE_LIMIT_RATE) && rate.len && slice_to_u64(rate, INT64_MAX, &bytes)) {
-        p->c->ex->rate = bytes;
-        p->c->ex->rate_is_set = true;
+        ex->rate = bytes;
+        ex->rate_is_set = true;
     }
+    if (!(ignored & CONF_IGNORE_CHARSET) && charset.len)
+        ex->charset = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(charset));
 }
 
 static struct slice redirect_target(const struct proxy *p, const struct http_answer *a)
@@ -324,7 +328,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         begin_tunnel(p, a, head_len);
         return;
     }
-    obey_limits(p, a);
+    obey_wishes(p, a);
     if (!c->ex->detour && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
         if (a->status == 401)
             c->ex->www_authenticate = all_challenges(c->ex, a);

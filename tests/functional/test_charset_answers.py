@@ -35,3 +35,16 @@ def test_compressed_answers(weir, backend):  # noqa: F811
     found = {target: ask(weir.port, head(f"GET {target} HTTP/1.1")) for target in ("/p", "/c", "/f.html", "/a")}
     assert {target: got.header("content-type") for target, got in found.items()} == {"/p": UTF8, "/c": "text/html", "/f.html": UTF8, "/a": UTF8}
     assert found["/p"].body == found["/c"].body == found["/f.html"].body == packed
+
+
+@pytest.mark.parametrize("said, words, named, expected",
+                         [("koi8-r", "", "", "text/x; charset=koi8-r"), ("koi8-r", "charset utf-8;", "", "text/x; charset=koi8-r"),
+                          ("koi8-r", "", "; charset=koi8-r", "text/x; charset=koi8-r"), ("off", "charset utf-8; charset_types *;", "", "text/x"),
+                          ("a b", "", "", "text/x"), ("", "charset utf-8; charset_types *;", "", "text/x; charset=utf-8"),
+                          ("koi8-r", "", "; charset=utf-8", "text/x; charset=utf-8"),
+                          ("koi8-r", "proxy_ignore_headers X-Accel-Charset;", "", "text/x")])
+def test_accel_charset(weir, backend, said, words, named, expected):  # noqa: F811
+    """An upstream's wish counts for every type, and in place of charset; but it chooses no converter of the system's."""
+    up = backend(answer(b"text", f"Content-Type: text/x{named}", f"X-Accel-Charset: {said}"))
+    weir.start(config(f"location / {{ {words} proxy_pass http://127.0.0.1:{up.port}; }}"))
+    assert ask(weir.port, head("GET / HTTP/1.1")).header("content-type") == expected

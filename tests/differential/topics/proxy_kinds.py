@@ -109,7 +109,8 @@ for words in ("", "proxy_ignore_headers X-Accel-Redirect X-Accel-Charset X-Accel
     "add_header X-Added a; expires epoch;"):
     CASES += [Case(f"accel: {words}",
         f"location / {{ {words} proxy_pass http://%BACKEND%; }} location /int/ {{ internal; alias %ROOT%/; add_header X-In i; }} location "
-        f"@named {{ return 200 'named $uri $args $request_method'; }} location = /page {{ return 200 page; }} location /redir2 "
+        f"@named {{ return 200 'named $uri $args $request_method'; }} location = /page {{ return 200 page; }} location /known {{ charset "
+        f"koi8-r; }} location /redir2 "
         f"{{ internal; proxy_pass http://%BACKEND%; }}", [ask(path, method=m, body="b" if m == "POST" else None) for path in ACCEL
             for m in ("GET", "HEAD", "POST")] + [ask("/redir", "Range: bytes=0-1"), ask("/404"), ask("/403")],
             files={"f.txt": "file text", "a b.txt": "spaced", "d/index.html": "dir"},
