@@ -21,7 +21,7 @@ END = "<!-- up to here -->\n"
 SECTIONS = {
     "Requests": [
         Row("`#` in a target", "Cut off there.", "400.", "A client must not send it; another program may read it differently.",
-            "static variables", "(status|body|no answer|header .*)", request=r"^\S+ \S*#", values=lambda nginx, weir: True),
+            "static variables", "status", request=r"^\S+ \S*#", values=status(None, 400)),
         Row("the `$request_uri` of `http://host?x`", "`?x`.", "`/?x`.", "RFC 9112, 3.2.2: the path is then `/`.", "static", "body",
             request=r"^GET http://h\.test\?x"),
         Row("HTTP/0.9", "`GET /` is answered with a body alone.", "400.", "RFC 9110 knows no such message any more.", "wire",
@@ -290,7 +290,8 @@ SECTIONS = {
             "^realip", r"X-Forwarded-For: ?(\||$)"),
         Row("PROXY lines", "Addresses of the other family and ports with zeros in front are taken; version 2 with an unknown command too.",
             "The connection is closed.",
-            "The specification: a receiver must not guess.", "access", "status|log lines", "^proxy_protocol", "", lambda nginx, weir: True),
+            "The specification: a receiver must not guess.", "access", "status|log lines", "^proxy_protocol", "", lambda nginx,
+            weir: len(weir) < len(nginx)),
         Row("a broken PROXY header in the error log", "With its bytes as they are, up to what has come.",
             "Its first 107 bytes, control characters escaped.", "A client could write lines of the log.", "access",
             ".error lines?", "^proxy_protocol"),
@@ -319,7 +320,8 @@ SECTIONS = {
             "proxy_set_header (Content-Length|Transfer-Encoding)|proxy_pass_request_body off;$"),
         Row("`proxy_pass` with `$uri` that has blanks or line ends in it", "Sent as they are.", "400.",
             "It would be another request to the upstream.",
-            "proxy_target", "status|backend requests|log status", r"BACKEND%\$uri", values=lambda nginx, weir: True),
+            "proxy_target", "status|backend requests|log status", r"BACKEND%\$uri",
+            values=lambda nginx, weir: "400" in str(weir) or len(weir) < len(nginx)),
         Row("`proxy_pass https://`", "TLS to upstreams.", "Refused.", "There is no TLS yet.", "proxy_target", "configuration", "https://",
             values=refused("invalid URL")),
         Row("answers that could be read in two ways", "Passed on where it can.", "502, or the next server (`invalid_header`).",
