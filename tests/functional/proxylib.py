@@ -20,6 +20,10 @@ CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
 
+# What a connect to a socket that is not there leaves in the log.
+NO_SOCKET = r"connect\(\) to unix:\S+none\.sock failed \(2: No such file or directory\)"
+
+
 class Gone(Exception):
     """weir has closed the connection."""
 

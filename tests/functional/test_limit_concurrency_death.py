@@ -328,8 +328,9 @@ def test_kills_in_quick_succession(weir):
         while time.monotonic() < until:
             time.sleep(0.06)
             now = time.monotonic()
-            born |= {pid: now for pid in weir.worker_pids() if pid not in born}
-            grown = [pid for pid in weir.worker_pids() if now - born[pid] > 1.1]  # younger ones come back with a pause
+            pids = weir.worker_pids()
+            born |= {pid: now for pid in pids if pid not in born}
+            grown = [pid for pid in pids if now - born[pid] > 1.1]  # younger ones come back with a pause
             if grown:
                 victim = random.choice(grown)
                 killed[victim] = kill(weir, victim)

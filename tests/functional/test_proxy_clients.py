@@ -99,6 +99,7 @@ def test_ignore_client_abort(weir, backend, setting, how):
 
 def test_bind(weir, backend):
     """Kept connections are for requests with the same local address."""
+    weir.expect_log(r"failed \(99: Cannot assign requested address\)")
     up = backend(lambda call: answer(call.peer.socket.getpeername()[0].encode()))
     passed(weir, "up", "proxy_bind $arg_from;", http=upstream(up))
     with weir.connect() as client:

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from proxylib import (CHUNKS, HALVES, answer, backend,  # noqa: F401 - a fixture
+from proxylib import (CHUNKS, HALVES, NO_SOCKET, answer, backend,  # noqa: F401 - a fixture
                       passed, read_until, silent_port, upstream)
 from weirlib import config, cpu_seconds, limit, wait_until
 from wire import head
@@ -186,6 +186,7 @@ def test_leaving_and_failing_at_random(weir, backend):
 
 def test_failure_after_a_permit_has_come(weir, backend):
     """A request that waited for its permit fails as soon as it has it; those behind it get theirs."""
+    weir.expect_log(NO_SOCKET)
     gate = threading.Event()
     up = backend(lambda call: (gate.wait(10), answer())[1])
     weir.start(config(f"location /hold {{ limit_concurrency z; proxy_pass http://{up.address}; }}"
@@ -203,6 +204,7 @@ def test_failure_after_a_permit_has_come(weir, backend):
 
 
 def test_failure_after_a_delay(weir):
+    weir.expect_log(NO_SOCKET)
     weir.start(config("location / { limit_req zone=r burst=10; proxy_pass http://unix:{tmp}/none.sock; }",
                       http="limit_req_zone $remote_addr zone=r:1m rate=50r/s;"))
     clients = [weir.connect() for _ in range(5)]
@@ -212,6 +214,7 @@ def test_failure_after_a_delay(weir):
 
 
 def test_failure_of_an_error_page_at_once(weir, backend):
+    weir.expect_log(NO_SOCKET)
     up = backend(lambda call: call.close())
     weir.start(config(f"location / {{ proxy_pass http://{up.address}; error_page 502 /page; }}"
                       "location /page { proxy_pass http://unix:{tmp}/none.sock; }"
@@ -223,6 +226,7 @@ def test_failure_of_an_error_page_at_once(weir, backend):
 
 
 def test_pipelined_failures(weir, backend):
+    weir.expect_log(NO_SOCKET)
     up = backend(lambda call: call.close() if call.target == "/close" else answer())
     passed(weir, up, server="location /none { proxy_pass http://unix:{tmp}/none.sock; }")
     targets = ["/none", "/", "/close", "/none", "/none", "/", "/none"]

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from proxylib import (CHUNKS, HALVES, OK, answer, backend,  # noqa: F401 - a fixture
+from proxylib import (CHUNKS, HALVES, NO_SOCKET, OK, answer, backend,  # noqa: F401 - a fixture
                       get, is_whole, passed, raw_answer, silent_port, upstream)
 from weirlib import SLOW, wait_until
 from wire import chunked
@@ -20,6 +20,7 @@ def test_connection_refused(weir):
 
 
 def test_no_socket(weir):
+    weir.expect_log(NO_SOCKET)
     passed(weir, "unix:{tmp}/none.sock")
     assert weir.get().status == 502
 
@@ -212,15 +213,15 @@ def test_bad_chunks(weir, backend, which):
 
 # ---- the log, in nginx's words --------------------------------------------------------------------------------
 
-def errors(weir):
-    wait_until(lambda: "[error]" in weir.error_log, 3, "a line in the error log")
+def errors(weir, level="error"):
+    wait_until(lambda: f"[{level}]" in weir.error_log, 3, "a line in the error log")
     time.sleep(0.05)
-    return [line for line in weir.error_log.splitlines() if "[error]" in line]
+    return [line for line in weir.error_log.splitlines() if f"[{level}]" in line]
 
 
-def in_nginx_words(weir, what, address):
+def in_nginx_words(weir, what, address, level="error"):
     """One line that says this of this upstream."""
-    lines = errors(weir)
+    lines = errors(weir, level)
     assert len(lines) == 1 and re.search(rf'\*\d+ {what}, ', lines[0]), lines
     assert f'upstream: "http://{address}/"' in lines[0], lines
 
@@ -247,10 +248,11 @@ def test_log_of_a_refused_connection(weir):
 
 
 def test_log_of_a_missing_socket(weir):
+    weir.expect_log(NO_SOCKET)
     passed(weir, "unix:{tmp}/none.sock")
     weir.get()
     in_nginx_words(weir, rf"connect\(\) to unix:{weir.tmp}/none\.sock failed \(2: No such file or directory\) while "
-                         "connecting to upstream", f"unix:{weir.tmp}/none.sock:")
+                         "connecting to upstream", f"unix:{weir.tmp}/none.sock:", "crit")
 
 
 def test_log_of_a_connect_timeout(weir):

@@ -259,6 +259,7 @@ HOSTILE = ["", ":", ":80", "a:0", "a:99999", "127.0.0.1:0", "127.0.0.1:99999", "
 
 def test_hostile_names(weir, names):
     """Each is refused or fails; the worker lives on."""
+    weir.expect_log(r"connect\(\) to unix:\S+ failed")
     variables(weir, names)
     pids = weir.worker_pids()
     for to in HOSTILE:
