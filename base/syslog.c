@@ -141,26 +141,23 @@ const char *syslog_parse(struct slice text, bool look_up, struct syslog *s)
     return s->server_len ? NULL : "it needs server=ADDRESS";
 }
 
-/* Not within the second of a failure. The socket is never closed, as others may be about to use it. */
-static bool connect_again(struct syslog *s)
+/* The socket, made with the first line; others see it when it is ready, and it is never changed: they may be about to use it. */
+static int open_socket(struct syslog *s)
 {
-    long now = (long)time(NULL);
     int fd = s->fd, none = -1;
-    if (s->failed_s == now) {
-        errno = ENOTCONN;
-        return false;
+    if (fd >= 0)
+        return fd;
+    fd = socket(s->server.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && s->server.ss_family != AF_UNIX && /* which tells of refusals */
+        connect(fd, (struct sockaddr *)&s->server, s->server_len) != 0) {
+        close(fd);
+        return -1;
     }
-    if (fd < 0) {
-        fd = socket(s->server.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && !atomic_compare_exchange_strong(&s->fd, &none, fd)) {
-            close(fd); /* another thread was faster */
-            fd = none;
-        }
+    if (fd >= 0 && !atomic_compare_exchange_strong(&s->fd, &none, fd)) {
+        close(fd); /* another thread was faster */
+        fd = none;
     }
-    s->connected = fd >= 0 && connect(fd, (struct sockaddr *)&s->server, s->server_len) == 0;
-    if (!s->connected)
-        s->failed_s = now;
-    return s->connected;
+    return fd;
 }
 
 static size_t write_head(const struct syslog *s, int severity, char *out, size_t room)
@@ -179,22 +176,21 @@ static size_t write_head(const struct syslog *s, int severity, char *out, size_t
 bool syslog_send(struct syslog *s, int severity, struct slice message)
 {
     char text[MESSAGE_BYTES];
-    if (!s->connected && !connect_again(s))
+    int fd = open_socket(s);
+    if (fd < 0)
         return false;
     size_t n = write_head(s, severity < 0 ? s->severity : severity, text, sizeof text);
     size_t part = message.len < sizeof text - n ? message.len : sizeof text - n;
     memcpy(text + n, message.data, part);
-    if (send(s->fd, text, n + part, MSG_NOSIGNAL) >= 0)
+    if (s->server.ss_family == AF_UNIX) /* by name: a server that has gone and come back is another socket */
+        return sendto(fd, text, n + part, MSG_NOSIGNAL, (struct sockaddr *)&s->server, s->server_len) >= 0;
+    if (send(fd, text, n + part, MSG_NOSIGNAL) >= 0)
         return true;
-    if (errno == ECONNREFUSED && s->server.ss_family != AF_UNIX) { /* that was the answer to a line before */
-        send(s->fd, text, n + part, MSG_NOSIGNAL);
+    if (errno == ECONNREFUSED) { /* that was the answer to a line before */
+        send(fd, text, n + part, MSG_NOSIGNAL);
         errno = ECONNREFUSED;
-        return false;
     }
-    if (s->server.ss_family != AF_UNIX || errno == EAGAIN)
-        return false;
-    s->connected = false; /* a server that has gone and come back is another socket */
-    return connect_again(s) && send(s->fd, text, n + part, MSG_NOSIGNAL) >= 0;
+    return false;
 }
 
 void syslog_close(struct syslog *s)
@@ -202,5 +198,4 @@ void syslog_close(struct syslog *s)
     if (s->fd >= 0)
         close(s->fd);
     s->fd = -1;
-    s->connected = false;
 }

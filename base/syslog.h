@@ -22,9 +22,7 @@ struct syslog {
     int facility, severity;
     bool without_host;
     char tag[SYSLOG_TAG_MAX + 1];
-    _Atomic int fd;
-    _Atomic bool connected; /* else that is tried with each line, once a second */
-    _Atomic long failed_s;
+    _Atomic int fd; /* -1 until a line could be sent */
 };
 
 /*
