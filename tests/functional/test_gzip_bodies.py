@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 from proxylib import CHUNKS, OK, answer, backend, narrow, rss_bytes  # noqa: F401 - a fixture
-from weirlib import SLOW_BUILD, Connection, config, limit, wait_until
+from weirlib import SLOW_BUILD, Connection, config, limit, turns, wait_until
 from wire import ask, head, parallel
 
 LINE = "a line of a text that compresses well, and number {}\n"
@@ -254,9 +254,11 @@ def test_handlers_small_answers_stay_as_they_are(start):
 def test_after_a_rest(weir):
     """A worker that has given memory back while nothing happened compresses as before."""
     weir.start(config("gzip on; gzip_min_length 0; default_type text/html; location / { return 200 aaaaaaaaaaaaaaaaaaaa; }"))
+    [worker] = weir.wait_workers(1)
     with weir.connect() as client:
         for _ in range(2):
             for _ in range(6):
                 reply = client.get("/", headers=[("Accept-Encoding", "gzip")])
                 assert gzip.decompress(reply.body) == b"a" * 20
-            time.sleep(2.3)  # two heartbeats
+            heartbeats = turns(worker) + 3  # it wakes for nothing else
+            wait_until(lambda: turns(worker) >= heartbeats, 10, "heartbeats")

@@ -7,7 +7,7 @@ import socket
 import time
 
 import modlib
-from weirlib import alive, config, limit, wait_until
+from weirlib import alive, config, limit, turns, wait_until
 
 STALL = "worker_stall_timeout 2s;"
 # Makes the loop's own thread spin, as a fault of the server would, and lives on in its thread.
@@ -69,12 +69,16 @@ def test_a_spinning_worker_says_what_it_ran(weir):
     assert weir.get("/").text == "ok"
 
 
-def test_never(weir):
-    """With 0 a stopped worker is left alone, for whoever looks at it."""
+def test_never(make_weir):
+    """With 0 a stopped worker is left alone, for whoever looks at it, while another server replaces its own."""
+    weir, other = make_weir(), make_weir()
+    other.expect_log("has not turned|exited on signal")
     weir.start(config(workers=2, main="worker_stall_timeout 0;"))
-    victim = max(weir.wait_workers(2))
+    other.start(config(workers=2, main=STALL))
+    victim, others = max(weir.wait_workers(2)), max(other.wait_workers(2))
     weir.signal(signal.SIGSTOP, victim)
-    time.sleep(limit(3.5))
+    other.signal(signal.SIGSTOP, others)
+    replaced(other, others)
     weir.signal(signal.SIGCONT, victim)
     assert victim in weir.wait_workers(2)
     assert "has not turned" not in weir.error_log
@@ -88,8 +92,9 @@ def test_a_frozen_machine_is_no_stall(weir):
     for pid in frozen:
         weir.signal(signal.SIGSTOP, pid)
     time.sleep(limit(3))
+    slept = turns(weir.pid)
     weir.signal(signal.SIGCONT, weir.pid)
-    time.sleep(0.3)
+    wait_until(lambda: turns(weir.pid) > slept, 3, "a turn of the master before those of the workers")
     for pid in frozen:
         weir.signal(signal.SIGCONT, pid)
     assert weir.wait_workers(2) == workers

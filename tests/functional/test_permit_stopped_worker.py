@@ -116,7 +116,6 @@ def test_time_in_the_queue_goes_on(weir):
         open_gate(weir)
         assert here[0].response().status == 200
         ran(weir, 1)
-        time.sleep(0.3)
     assert there[0].response().status == 503
     assert here[1].response().status == 200
     usable(weir, 1)

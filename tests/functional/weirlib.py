@@ -229,6 +229,11 @@ def is_weir(pid):
         return False
 
 
+def turns(pid):
+    """How often a process has gone to sleep: more than before when it has been awake in between."""
+    return int(proc_field(pid, "voluntary_ctxt_switches"))
+
+
 def kill_leftovers():
     """Kill by pid every server process still below this one and return the pids."""
     left = [pid for pid in descendants(os.getpid()) if is_weir(pid)]

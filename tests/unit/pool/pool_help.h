@@ -161,6 +161,19 @@ static inline uint64_t in_ms(uint64_t ms)
     return clock_mono_us() + ms * 1000;
 }
 
+/* How many mappings this process has. */
+static inline unsigned mappings(void)
+{
+    unsigned lines = 0;
+    FILE *f = fopen("/proc/self/maps", "re");
+    if (!f)
+        abort();
+    for (int c = getc(f); c != EOF; c = getc(f))
+        lines += c == '\n';
+    fclose(f);
+    return lines;
+}
+
 /* Sanitizers have memory of their own, and need more address space than there is memory. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_SANITIZED true

@@ -49,23 +49,6 @@ static long stacks_bytes(void)
     return touched_bytes(STACK_BYTES);
 }
 
-static unsigned lines_of(const char *path)
-{
-    unsigned lines = 0;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        abort();
-    for (int c = getc(f); c != EOF; c = getc(f))
-        lines += c == '\n';
-    fclose(f);
-    return lines;
-}
-
-static unsigned mappings(void)
-{
-    return lines_of("/proc/self/maps");
-}
-
 static unsigned thread_count(void)
 {
     unsigned threads = 0;

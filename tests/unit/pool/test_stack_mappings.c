@@ -12,18 +12,6 @@
 
 enum { THREADS = 600, MANY = 60, STACK_BYTES = 64 * 1024, GUARD_INSTALL = 102, RUNS = 3 };
 
-static unsigned mappings(void)
-{
-    unsigned lines = 0;
-    FILE *f = fopen("/proc/self/maps", "re");
-    if (!f)
-        abort();
-    for (int c = getc(f); c != EOF; c = getc(f))
-        lines += c == '\n';
-    fclose(f);
-    return lines;
-}
-
 static bool has_guards(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -57,17 +45,19 @@ static void many_threads_are_few_mappings(void)
 
 /* --- the guard below each of them --- */
 
-static __attribute__((noinline)) unsigned go_down(volatile unsigned depth)
+/* Writes a little below all of the stack, and comes back where nothing is in its way. */
+static __attribute__((noinline)) unsigned go_down(const char *top)
 {
     volatile char room[512];
-    room[0] = (char)depth;
-    return depth == UINT32_MAX ? 0 : go_down(depth + 1) + (unsigned)room[0];
+    const char *here = __builtin_frame_address(0);
+    room[0] = 1;
+    return here < top - STACK_BYTES ? 0 : go_down(top) + (unsigned)room[0];
 }
 
 static void overflow(struct pool_task *t)
 {
     (void)t;
-    go_down(0);
+    go_down(__builtin_frame_address(0));
 }
 
 /* Whether the n-th thread of a pool dies by running over the end of its stack. */
@@ -84,9 +74,9 @@ static bool is_guarded(unsigned n)
             jobs[i] = job_with(&hold);
             job_begin(pool, &jobs[i]);
         }
-        struct pool_task task = {.run = overflow};
-        pool_submit(pool, &task);
-        sleep(5);
+        struct job deep = {.task = {.run = overflow, .done = job_done}};
+        pool_submit(pool, &deep.task);
+        CHECK_EVENTUALLY(job_has_ended(&deep)); /* which it never does with a guard */
         _exit(0);
     }
     int status = 0;
