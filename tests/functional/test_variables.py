@@ -396,7 +396,7 @@ def test_body_files_after_a_kill(weir):
                       "location /echo { handler echo; }", http=LOG % "$request_body_file"))
     with weir.connect() as client:
         client.send(post("/?ms=10000", "Content-Length: 5", body=b"hello"))
-        left = wait_until(lambda: list((weir.tmp / "bodies").iterdir()), 2, "a file")
+        left = wait_until(lambda: [f for f in (weir.tmp / "bodies").iterdir() if f.read_bytes() == b"hello"], 2, "a whole file")
         worker, = weir.worker_pids()
         os.kill(worker, signal.SIGKILL)
         client.until_close()

@@ -46,9 +46,9 @@ CASES += [Case(f"upstream words: {words}", "location / { proxy_pass http://up_%I
         "server %BACKEND% max_fails=1 fail_timeout=1s max_conns=5 slow_start=0;", "server %BACKEND% weight=0;",
         "server %BACKEND% weight=x;", "server %BACKEND% bogus;", "server %BACKEND% backup;", "server %BACKEND% down;",
         "server %BACKEND%; keepalive 0;", "server %BACKEND%; keepalive 4; keepalive_timeout 5s; keepalive_requests 2; keepalive_time 1h;",
-        "server http://%BACKEND%;", "server %BACKEND%/x;", "server unix:/none;", "server localhost:%BPORT%;", "server 127.0.0.1;",
-        "server %BACKEND% fail_timeout=0;", "server %BACKEND% max_fails=x;", "server;", "bogus x;", "hash $arg_a; server %BACKEND% backup;",
-        "random; server %BACKEND% backup; server %BACKEND%;")]
+        "server http://%BACKEND%;", "server %BACKEND%/x;", "server unix:/none;", "server localhost:%BPORT%;", f"server {'a' * 64}.test:1;",
+        "server 127.0.0.1;", "server %BACKEND% fail_timeout=0;", "server %BACKEND% max_fails=x;", "server;", "bogus x;",
+        "hash $arg_a; server %BACKEND% backup;", "random; server %BACKEND% backup; server %BACKEND%;")]
 STRAY = "upstream up_%ID% { server %BACKEND%; keepalive 4; }"
 CASES += [Case(f"stray on a kept connection: {stray[:24]!r}", "location / { proxy_set_header Connection ''; proxy_pass http://up_%ID%; }",
     [ask("/first"), ask("/second", after_stray=True), ask("/third", method="POST", body="abc")], http=STRAY, stray=stray,
