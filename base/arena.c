@@ -73,15 +73,23 @@ void *arena_zalloc(struct arena *a, size_t size)
 
 enum { NUMBER_BYTES = 20 /* of 2^64 */ };
 
-struct slice arena_dup(struct arena *a, struct slice s)
+struct slice arena_join(struct arena *a, struct slice first, struct slice second)
 {
-    char *p = arena_alloc(a, s.len + 1);
+    size_t n = first.len + second.len;
+    char *p = arena_alloc(a, n + 1);
     if (!p)
         return (struct slice){0};
-    if (s.len)
-        memcpy(p, s.data, s.len);
-    p[s.len] = '\0';
-    return (struct slice){p, s.len};
+    if (first.len)
+        memcpy(p, first.data, first.len);
+    if (second.len)
+        memcpy(p + first.len, second.data, second.len);
+    p[n] = '\0';
+    return (struct slice){p, n};
+}
+
+struct slice arena_dup(struct arena *a, struct slice s)
+{
+    return arena_join(a, s, (struct slice){0});
 }
 
 struct slice arena_number(struct arena *a, unsigned long long n)

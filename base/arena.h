@@ -37,6 +37,9 @@ struct slice arena_dup(struct arena *a, struct slice s);
 /* The same in lower case, for names that know no case (ASCII letters only). */
 struct slice arena_dup_lower(struct arena *a, struct slice s);
 
+/* One behind the other, with a zero byte behind both (not counted in len). data is NULL when memory is out. */
+struct slice arena_join(struct arena *a, struct slice first, struct slice second);
+
 /* In decimal digits; not zero-terminated. data is NULL when memory is out. */
 struct slice arena_number(struct arena *a, unsigned long long n);
 

@@ -28,8 +28,7 @@ static struct conf *conf_new(const struct conf_options *options)
 struct slice conf_full_path(struct conf *conf, struct slice path)
 {
     bool absolute = path.len > 0 && path.data[0] == '/';
-    return absolute ? arena_dup(&conf->arena, path)
-                    : arena_printf(&conf->arena, "%.*s%.*s", SLICE_ARGS(conf->prefix), SLICE_ARGS(path));
+    return absolute ? arena_dup(&conf->arena, path) : arena_join(&conf->arena, conf->prefix, path);
 }
 
 /* "logs/NAME", "logs/weir.pid", or a folder of temporary files. */

@@ -26,25 +26,14 @@ struct slice static_folder(struct http_exchange *ex, const struct static_source 
     struct slice text = http_template_expand(from->folder, ex);
     ex->in_folder = false;
     struct slice prefix = text.len && text.data[0] == '/' ? SLICE("") : from->prefix;
-    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(prefix), SLICE_ARGS(text));
-}
-
-/* How many segments of a path are "..". */
-static unsigned climbs(struct slice path)
-{
-    unsigned count = 0;
-    for (size_t at = 0, end; at < path.len; at = end + 1) {
-        const char *slash = memchr(path.data + at, '/', path.len - at);
-        end = slash ? (size_t)(slash - path.data) : path.len;
-        count += end - at == 2 && path.data[at] == '.' && path.data[at + 1] == '.';
-    }
-    return count;
+    return arena_join(&ex->arena, prefix, text);
 }
 
 /* The path, if no more of its segments are ".." than of the configured text. */
 static struct slice within_folder(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
-    if (!path.data || climbs(path) <= climbs(s->alias.data ? s->alias : s->root))
+    unsigned climbs = path.data ? http_climbs(path) : 0;
+    if (climbs == 0 || climbs <= http_climbs(s->alias.data ? s->alias : s->root))
         return path;
     http_log(ex, LOG_LEVEL_ERROR, "\"%.*s\" leaves its folder by \"..\"", SLICE_ARGS(path));
     errno = ENOENT;
@@ -55,7 +44,7 @@ struct slice static_beside(struct http_exchange *ex, const struct static_source 
 {
     struct slice folder = static_folder(ex, from);
     if (folder.data && text.len)
-        folder = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(folder), SLICE_ARGS(text));
+        folder = arena_join(&ex->arena, folder, text);
     return within_folder(ex, from->settings, folder);
 }
 
@@ -68,7 +57,7 @@ struct slice static_path(struct http_exchange *ex, const struct static_source *f
     if (from->is_whole_path)
         return static_beside(ex, from, ex->alias_rest);
     struct slice rest = s->alias.data ? slice_from(uri, (size_t)s->alias_strip) : uri;
-    return within_folder(ex, s, arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(folder), SLICE_ARGS(rest)));
+    return within_folder(ex, s, arena_join(&ex->arena, folder, rest));
 }
 
 static int no_path(void)
@@ -224,7 +213,7 @@ static bool pick_any(struct http_exchange *ex, const struct static_source *from,
     struct file_rules rules = rules_of(ex, from);
     if (!autoindex_pick(ex, &rules, dir, &name))
         return false;
-    struct slice uri = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
+    struct slice uri = arena_join(&ex->arena, ex->req.path, name);
     if (uri.data)
         ex->req.path = uri;
     ex->rewritten = true;
@@ -302,7 +291,7 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
             continue;
         if (name.data[0] == '/')
             return go_to(ex, arena_dup(&ex->arena, name));
-        struct slice uri = arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(ex->req.path), SLICE_ARGS(name));
+        struct slice uri = arena_join(&ex->arena, ex->req.path, name);
         struct slice path = from->is_whole_path ? static_beside(ex, from, name) : static_path(ex, from, uri);
         if (!uri.data || !path.data)
             return no_path();

@@ -10,6 +10,7 @@ enum {
     CHAR_URI = 4,   /* may stand in a request target: VCHAR and obs-text, but no control, SP, DEL or "#" */
     CHAR_NAME = 16, /* of a header's name that everybody takes as it is: letters, digits, "-" */
     CHAR_PLAIN = 8, /* URI bytes that need no decoding: all but "%", "/", ".", "?", "#" */
+    CHAR_HOST = 32, /* of a host's name in a request: URI bytes but delimiters of URIs and fields */
 };
 
 extern const unsigned char http_chars[256];

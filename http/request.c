@@ -186,7 +186,7 @@ static bool parse_host(struct http_request *req, struct slice value, struct http
             return refuse(error, 400, "client sent invalid host");
     } else {
         while (n < value.len && value.data[n] != ':') {
-            if (!char_is(value.data[n], CHAR_URI) || strchr("/\\?@\"<>,[]{}|^`()", value.data[n]) ||
+            if (!char_is(value.data[n], CHAR_HOST) ||
                 (value.data[n] == '.' && n + 1 < value.len && value.data[n + 1] == '.'))
                 return refuse(error, 400, "client sent invalid host");
             n++;

@@ -132,17 +132,15 @@ struct slice http_encode_segment(struct arena *arena, struct slice name)
                   "%?#\"<>\\^`{|}:'!$&()*+,/;=@[]"); /* all but unreserved (RFC 3986 section 2.3) */
 }
 
-/* Whether ".." is one of the segments. */
-static bool climbs(struct slice path)
+/* By way of the dots, as most paths have one or none. */
+unsigned http_climbs(struct slice path)
 {
-    while (path.len) {
-        const char *slash = memchr(path.data, '/', path.len);
-        size_t n = slash ? (size_t)(slash - path.data) : path.len;
-        if (n == 2 && path.data[0] == '.' && path.data[1] == '.')
-            return true;
-        path = slice_from(path, slash ? n + 1 : n);
-    }
-    return false;
+    unsigned count = 0;
+    const char *end = path.data + path.len;
+    for (const char *p = path.data; p < end && (p = memchr(p, '.', (size_t)(end - p))); p++)
+        count +=
+            (p == path.data || p[-1] == '/') && end - p >= 2 && p[1] == '.' && (end - p == 2 || p[2] == '/');
+    return count;
 }
 
 bool http_parse_trusted(struct slice uri, char *scratch, struct slice *path, struct slice *args)
@@ -158,7 +156,8 @@ bool http_parse_trusted(struct slice uri, char *scratch, struct slice *path, str
         i += low >= 0 ? 2 : 0;
     }
     *path = (struct slice){scratch, n};
-    return n && scratch[0] == '/' && !memchr(scratch, '\0', n) && !climbs(raw) && !climbs(*path);
+    return n && scratch[0] == '/' && !memchr(scratch, '\0', n) && http_climbs(raw) == 0 &&
+           http_climbs(*path) == 0;
 }
 
 struct slice http_encode_args(struct arena *arena, struct slice text)

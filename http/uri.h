@@ -30,6 +30,9 @@ struct slice http_encode_segment(struct arena *arena, struct slice name);
 /* The same for a part of a query string. */
 struct slice http_encode_args(struct arena *arena, struct slice text);
 
+/* How many segments of a path are "..". */
+unsigned http_climbs(struct slice path);
+
 /*
  * A URI that a program has written: its path, decoded into scratch (of uri.len bytes) and otherwise as it is, and what stands
  * behind its first "?". False when there is none, or when it climbs up, or has a zero byte.

@@ -29,8 +29,7 @@ static const char *file_path(struct connection *c)
     struct http_exchange *ex = c->ex;
     struct slice path = http_template_expand(c->location->auth->file, ex);
     struct slice prefix = path.len && path.data[0] == '/' ? SLICE("") : connection_worker(c)->conf->prefix;
-    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(prefix), (int)path.len, path.len ? path.data : "")
-        .data;
+    return arena_join(&ex->arena, prefix, path).data;
 }
 
 static enum say by_password(struct connection *c)

@@ -33,7 +33,7 @@ static struct slice uri_of(struct http_exchange *ex, const struct location *l, s
     struct slice part = {ex->req.path.data, (size_t)s->alias_strip};
     if (slice_starts(text, part))
         return text;
-    return arena_printf(&ex->arena, "%.*s%.*s", SLICE_ARGS(part), SLICE_ARGS(text));
+    return arena_join(&ex->arena, part, text);
 }
 
 static void answer_code(struct connection *c, int code)

@@ -63,6 +63,11 @@ static void copies_text_with_a_zero(void)
     struct slice copy = arena_dup(&a, SLICE("a\0b"));
     CHECK_NUMBER(copy.len, 3);
     CU_ASSERT(memcmp(copy.data, "a\0b", 4) == 0);
+    struct slice both = arena_join(&a, SLICE("/a\0"), SLICE("b")),
+                 none = arena_join(&a, (struct slice){0}, (struct slice){0});
+    CU_ASSERT(slice_eq(both, SLICE("/a\0b")) && both.data[both.len] == '\0');
+    CU_ASSERT(slice_eq(arena_join(&a, (struct slice){0}, SLICE("b")), SLICE("b")));
+    CU_ASSERT(none.data && none.len == 0 && none.data[0] == '\0');
     struct slice empty = arena_dup(&a, (struct slice){0});
     CHECK_SLICE(empty, "");
     CHECK_NUMBER(empty.data[0], 0);

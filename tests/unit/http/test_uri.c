@@ -186,7 +186,23 @@ static void encoding_of_paths(void)
     arena_free(&arena);
 }
 
+static void climbs_are_counted(void)
+{
+    static const struct {
+        const char *path;
+        unsigned climbs;
+    } paths[] = {{"", 0},      {".", 0},      {"..", 1},         {"...", 0},
+                 {"/..", 1},   {"../", 1},    {"/a..b/..c", 0},  {"/a../b", 0},
+                 {"/.../", 0}, {"/../..", 2}, {"/./../a/..", 2}, {"/a/../b/../c.d", 2},
+                 {"/a/.", 0}};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        CHECK_FOR(paths[i].path, http_climbs(slice_of(paths[i].path)) == paths[i].climbs);
+    CHECK_NUMBER(http_climbs((struct slice){"/..", 2}), 0); /* not beyond its end */
+    CHECK_NUMBER(http_climbs((struct slice){0}), 0);
+}
+
 static const struct check_case cases[] = {
+    {"climbs are counted", climbs_are_counted},
     {"normal paths stay", normal_paths_stay},
     {"escapes are decoded", escapes_are_decoded},
     {"slashes are merged", slashes_are_merged},
