@@ -146,6 +146,8 @@ void conf_set_queue(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_sticky(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_health_check(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_keyed_zone(struct conf_walk *walk, const struct conf_node *node);
+/* The zone NAME:SIZE of a "sticky learn"; one that is written wrongly is not added, and so not found when the site is built. */
+void conf_add_session_zone(struct conf_walk *walk, const struct conf_node *node, struct slice zone);
 void conf_set_limit_conn(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit_req(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit_log_level(struct conf_walk *walk, const struct conf_node *node);

@@ -109,7 +109,7 @@ const struct conf_mark conf_marks[] = {
     {"auth_jwt*", CONF_ABSENT, "nginx has it in its commercial edition; use auth_request."},
     {"api", CONF_ABSENT, "nginx has it in its commercial edition; see status."},
     {"status_zone", CONF_ABSENT, "nginx has it in its commercial edition; see status."},
-    {"sticky", CONF_DIFFERS, "learn is not there."},
+    {"sticky", CONF_DIFFERS, "learn has no sync: all workers share the sessions, several machines do not."},
     {"sticky_*", CONF_ABSENT, "it was sticky cookie of old; write that."},
     {"ntlm", CONF_ABSENT, "nginx has it in its commercial edition."},
     {"post_action", CONF_ABSENT, "nginx does not document it."},

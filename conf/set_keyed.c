@@ -1,5 +1,5 @@
 /*
- * conf/set_keyed.c - nginx's limits by key: limit_conn and limit_req.
+ * conf/set_keyed.c - what is kept by key: nginx's limit_conn and limit_req, and the sessions of sticky.
  */
 #include "conf/conf.h"
 #include "conf/directive.h"
@@ -47,45 +47,71 @@ static void set_zone_parameters(struct conf_walk *w, const struct conf_node *n, 
     for (const struct conf_key_value *kv = conf_key_values(w, n, 1); kv; kv = kv->next) {
         bool ok = slice_eq(kv->key, SLICE("zone"))
                       ? parse_zone(kv->value, z)
-                      : z->requests && slice_eq(kv->key, SLICE("rate")) && parse_rate(kv->value, &z->rate);
+                      : z->kind == CONF_KEYED_REQUESTS && slice_eq(kv->key, SLICE("rate")) &&
+                            parse_rate(kv->value, &z->rate);
         if (!ok)
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s=%.*s\" in \"%.*s\" directive; write zone=NAME:SIZE with a size from 32k to 64g%s",
                 SLICE_ARGS(kv->key), SLICE_ARGS(kv->value), SLICE_ARGS(n->name),
-                z->requests ? ", and rate=Nr/s or rate=Nr/m" : "");
+                z->kind == CONF_KEYED_REQUESTS ? ", and rate=Nr/s or rate=Nr/m" : "");
     }
+}
+
+/* Sessions of several upstreams may lie in one zone. */
+static bool may_share(const struct conf_keyed_zone *a, const struct conf_keyed_zone *b)
+{
+    return a->kind == CONF_KEYED_SESSIONS && b->kind == a->kind && b->bytes == a->bytes;
+}
+
+static void add_zone(struct conf_walk *w, const struct conf_node *n, const struct conf_keyed_zone *model)
+{
+    struct conf_keyed_zone *z = conf_must(arena_zalloc(&w->conf->arena, sizeof *z)),
+                           **tail = &w->conf->http->keyed_zones;
+    int zones = 0;
+    *z = *model;
+    z->name = arena_dup(&w->conf->arena, model->name);
+    for (; *tail; tail = &(*tail)->next, zones++) {
+        if (z->name.len == 0 || !slice_eq((*tail)->name, z->name))
+            continue;
+        if (may_share(*tail, z))
+            return;
+        conf_error(&w->conf->errors, n,
+                   "duplicate zone \"%.*s\"; the first is in line %d; give it another name",
+                   SLICE_ARGS(z->name), (*tail)->node->line);
+    }
+    if (zones == ZONES_MAX)
+        conf_error(
+            &w->conf->errors, n,
+            "more than %d zones of \"limit_conn_zone\", \"limit_req_zone\" and \"sticky learn\"; remove some",
+            ZONES_MAX);
+    *tail = z;
 }
 
 void conf_set_keyed_zone(struct conf_walk *w, const struct conf_node *n)
 {
-    struct conf_keyed_zone *z = conf_must(arena_zalloc(&w->conf->arena, sizeof *z)),
-                           **tail = &w->conf->http->keyed_zones;
-    *z = (struct conf_keyed_zone){.key = n->args[0],
-                                  .requests = slice_eq(n->name, SLICE("limit_req_zone")),
-                                  .rate = THOUSAND,
-                                  .index = -1,
-                                  .node = n};
+    struct conf_keyed_zone z = {.key = n->args[0],
+                                .kind = slice_eq(n->name, SLICE("limit_req_zone")) ? CONF_KEYED_REQUESTS
+                                                                                   : CONF_KEYED_CONNECTIONS,
+                                .rate = THOUSAND,
+                                .index = -1,
+                                .node = n};
     int mistakes = w->conf->errors.count;
-    set_zone_parameters(w, n, z);
-    z->name = arena_dup(&w->conf->arena, z->name);
-    if (z->name.len == 0 && w->conf->errors.count == mistakes)
+    set_zone_parameters(w, n, &z);
+    if (z.name.len == 0 && w->conf->errors.count == mistakes)
         conf_error(&w->conf->errors, n, "\"%.*s\" must have \"zone\" parameter: zone=NAME:SIZE",
                    SLICE_ARGS(n->name));
-    if (z->key.len > KEY_MAX_BYTES)
+    if (z.key.len > KEY_MAX_BYTES)
         conf_error(&w->conf->errors, n, "the key of \"%.*s\" is longer than %d bytes; shorten it",
                    SLICE_ARGS(n->name), KEY_MAX_BYTES);
-    int zones = 0;
-    for (; *tail; tail = &(*tail)->next, zones++)
-        if (z->name.len && slice_eq((*tail)->name, z->name))
-            conf_error(&w->conf->errors, n,
-                       "duplicate zone \"%.*s\"; the first is in line %d; give it another name",
-                       SLICE_ARGS(z->name), (*tail)->node->line);
-    if (zones == ZONES_MAX)
-        conf_error(&w->conf->errors, n,
-                   "more than %d \"limit_conn_zone\" and \"limit_req_zone\" directives; remove some",
-                   ZONES_MAX);
-    *tail = z;
+    add_zone(w, n, &z);
+}
+
+void conf_add_session_zone(struct conf_walk *w, const struct conf_node *n, struct slice zone)
+{
+    struct conf_keyed_zone z = {.key = SLICE(""), .kind = CONF_KEYED_SESSIONS, .index = -1, .node = n};
+    if (parse_zone(zone, &z))
+        add_zone(w, n, &z);
 }
 
 static void add_limit(struct conf_walk *w, struct conf_keyed_limit **tail, struct conf_keyed_limit *l)

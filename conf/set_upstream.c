@@ -95,6 +95,9 @@ void conf_set_sticky(struct conf_walk *w, const struct conf_node *n)
     if (w->upstream->sticky)
         conf_error(&w->conf->errors, n, "\"sticky\" directive is duplicate; remove one of them");
     w->upstream->sticky = n;
+    for (int i = 1; slice_eq(n->args[0], SLICE("learn")) && i < n->nargs; i++)
+        if (slice_starts(n->args[i], SLICE("zone=")))
+            conf_add_session_zone(w, n, slice_from(n->args[i], 5));
 }
 
 void conf_set_queue(struct conf_walk *w, const struct conf_node *n)

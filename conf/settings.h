@@ -68,10 +68,12 @@ struct conf_limit {
     bool reported; /* that its zone is unknown: once, though many locations inherit it */
 };
 
-/* limit_conn_zone KEY zone=NAME:SIZE, limit_req_zone KEY zone=NAME:SIZE rate=RATE */
+enum conf_keyed_kind { CONF_KEYED_CONNECTIONS, CONF_KEYED_REQUESTS, CONF_KEYED_SESSIONS };
+
+/* limit_conn_zone KEY zone=NAME:SIZE, limit_req_zone KEY zone=NAME:SIZE rate=RATE, sticky learn ... zone=NAME:SIZE */
 struct conf_keyed_zone {
-    struct slice name, key;
-    bool requests; /* limit_req's; else limit_conn's */
+    struct slice name, key; /* the key of sessions is "": each "sticky" that uses it has its own */
+    enum conf_keyed_kind kind;
     int64_t bytes;
     int64_t rate; /* thousandths of requests a second */
     int index;    /* in the shared memory; the master sets it before it forks */

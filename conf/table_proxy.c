@@ -115,7 +115,7 @@ const struct conf_directive conf_upstream_directives[] = {
     {"least_time", CONF_UPSTREAM, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_balance,
      "header | last_byte [inflight]", "The server whose answers take the least time on average, to their head or to their end, for its weight and the requests it has."},
     {"sticky", CONF_UPSTREAM, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_sticky,
-     "cookie NAME [expires=TIME|max] [domain=DOMAIN] [path=PATH] [httponly] [secure] [samesite=strict|lax|none] | route $VARIABLE ...", "A client stays with its server: by a cookie that is set with the server's route or the MD5 of its address, or by the first variable that is not empty."},
+     "cookie NAME [expires=TIME|max] [domain=DOMAIN] [path=PATH] [httponly] [secure] [samesite=strict|lax|none] | route $VARIABLE ... | learn create=$VARIABLE ... lookup=$VARIABLE ... zone=NAME:SIZE [timeout=TIME] [header]", "A client stays with its server: by a cookie that is set with the server's route or the MD5 of its address, by the first variable that is not empty, or by the session that the server has begun. A session is forgotten when it has not been used for timeout (10m); with header it is there when the answer's head is, and else when the answer is whole."},
     {"ip_hash", CONF_UPSTREAM, 0, 0, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_balance,
      "", "By the client's address (of IPv4 its first three bytes), so that a client stays with its server."},
     {"hash", CONF_UPSTREAM, 1, 2, CONF_CUSTOM, 0, 0, 0, NULL, -1, conf_set_balance,

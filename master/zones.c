@@ -43,14 +43,16 @@ static int add_names(const struct conf *conf, const char **names, int count)
 
 static bool open_keyed(struct shm *shm, struct conf_keyed_zone *z)
 {
-    z->index = keyed_zone_open(shm, z->name.data, z->requests ? KEYED_REQUESTS : KEYED_CONNECTIONS,
-                               (size_t)z->bytes, z->key.data);
+    static const enum keyed_kind kinds[] = {[CONF_KEYED_CONNECTIONS] = KEYED_CONNECTIONS,
+                                            [CONF_KEYED_REQUESTS] = KEYED_REQUESTS,
+                                            [CONF_KEYED_SESSIONS] = KEYED_SESSIONS};
+    z->index = keyed_zone_open(shm, z->name.data, kinds[z->kind], (size_t)z->bytes, z->key.data);
     if (z->index >= 0)
         return true;
     if (errno == ENFILE)
         log_emerg(
-            "no room for zone \"%.*s\": there may be %d zones of \"limit_conn_zone\" and \"limit_req_zone\", with "
-            "those that old workers still use; remove some, or wait",
+            "no room for zone \"%.*s\": there may be %d zones of \"limit_conn_zone\", \"limit_req_zone\" and "
+            "\"sticky learn\", with those that old workers still use; remove some, or wait",
             SLICE_ARGS(z->name), KEYED_ZONES);
     else
         log_errno(LOG_LEVEL_EMERG, errno, "mmap(%lld) of zone \"%.*s\" failed; make it smaller",

@@ -1,5 +1,5 @@
 /*
- * shm/keyed.c - counting connections and requests by key.
+ * shm/keyed.c - connections, requests and sessions by key.
  */
 #include "shm/keyed.h"
 
@@ -186,13 +186,19 @@ static uint64_t leaked(const struct keyed_cell *c, uint64_t excess, uint64_t rat
     return excess > gone ? excess - gone : 0;
 }
 
-/* Keys that have been quiet for so long that they mean nothing any more: two of them for each new key. */
-static void forget_quiet(const struct shm *shm, unsigned zone, uint64_t rate, uint64_t now_us)
+/* When a key means nothing any more: it has been quiet for so long, and of requests no excess is left at this rate. */
+struct quiet {
+    uint64_t after_us, rate;
+};
+
+/* Two of those keys for each new one. */
+static void forget_quiet(const struct shm *shm, unsigned zone, struct quiet quiet, uint64_t now_us)
 {
     const struct keyed_zone *z = zone_of(shm, zone);
     for (int i = 0; i < 2; i++) {
         const struct keyed_cell *c = keyed_cell_of(z, z->links->oldest);
-        if (!c || now_us < c->last_us + FORGET_AFTER_US || leaked(c, c->excess, rate, now_us))
+        if (!c || now_us < c->last_us + quiet.after_us ||
+            (z->kind == KEYED_REQUESTS && leaked(c, c->excess, quiet.rate, now_us)))
             return;
         remove_key(shm, zone, z->links->oldest);
     }
@@ -201,12 +207,12 @@ static void forget_quiet(const struct shm *shm, unsigned zone, uint64_t rate, ui
 /* A key has several cells, so several others may have to go. */
 enum { KEYS_FOR_ONE = 8 };
 
-static uint32_t make_room(const struct shm *shm, unsigned zone, struct slice key, uint64_t rate,
+static uint32_t make_room(const struct shm *shm, unsigned zone, struct slice key, struct quiet quiet,
                           uint64_t now_us)
 {
     const struct keyed_zone *z = zone_of(shm, zone);
     uint32_t cell;
-    forget_quiet(shm, zone, rate, now_us);
+    forget_quiet(shm, zone, quiet, now_us);
     for (int i = 0;
          !(cell = keyed_find_or_add(z, key)) && keyed_cell_of(z, z->links->oldest) && i < KEYS_FOR_ONE; i++)
         remove_key(shm, zone, z->links->oldest);
@@ -241,7 +247,7 @@ enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key
     if (cell) {
         result = count_request(shm, zone, cell, now_us, rate, account, excess);
     } else if (account) { /* the first one is free */
-        cell = make_room(shm, zone, key, rate.rate, now_us);
+        cell = make_room(shm, zone, key, (struct quiet){FORGET_AFTER_US, rate.rate}, now_us);
         if (cell)
             keyed_cell_of(z, cell)->last_us = now_us;
         else
@@ -249,6 +255,52 @@ enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key
     }
     unlock_zone(z);
     return result;
+}
+
+/* --- sessions --- */
+
+/* A worker whose turn began earlier must not set the time back. */
+static void renew(const struct shm *shm, unsigned zone, uint32_t cell, uint64_t now_us)
+{
+    struct keyed_cell *c = keyed_cell_of(zone_of(shm, zone), cell);
+    if (now_us > c->last_us)
+        c->last_us = now_us;
+    if (!keyed_touch(zone_of(shm, zone), cell))
+        repair(shm, zone, -1);
+}
+
+enum keyed_result keyed_remember(struct shm *shm, unsigned zone, struct slice key, uint64_t value,
+                                 uint64_t now_us, uint64_t idle_us)
+{
+    struct keyed_zone *z = zone_of(shm, zone);
+    lock_zone(shm, zone);
+    uint32_t cell = keyed_find(z, key);
+    if (!cell)
+        cell = make_room(shm, zone, key, (struct quiet){.after_us = idle_us}, now_us);
+    if (cell) {
+        keyed_cell_of(z, cell)->value = value;
+        renew(shm, zone, cell, now_us);
+    }
+    unlock_zone(z);
+    return cell ? KEYED_OK : KEYED_NO_ROOM;
+}
+
+bool keyed_recall(struct shm *shm, unsigned zone, struct slice key, uint64_t now_us, uint64_t idle_us,
+                  uint64_t *value)
+{
+    struct keyed_zone *z = zone_of(shm, zone);
+    lock_zone(shm, zone);
+    uint32_t cell = keyed_find(z, key);
+    const struct keyed_cell *c = keyed_cell_of(z, cell);
+    bool found = c && now_us < c->last_us + idle_us;
+    if (found) {
+        *value = c->value;
+        renew(shm, zone, cell, now_us);
+    } else if (c) {
+        remove_key(shm, zone, cell);
+    }
+    unlock_zone(z);
+    return found;
 }
 
 /* --- zones --- */
@@ -288,7 +340,7 @@ int keyed_zone_open(struct shm *shm, const char *name, enum keyed_kind kind, siz
 
 static bool is_empty(const struct keyed_zone *z)
 {
-    if (z->kind == KEYED_REQUESTS)
+    if (z->kind != KEYED_CONNECTIONS)
         return true; /* nobody gives anything back */
     return z->links->oldest == 0;
 }

@@ -1,7 +1,8 @@
 /*
- * shm/keyed.h - limits for each value of a key over all processes: connections at a time, and requests in time.
+ * shm/keyed.h - what all processes know of each value of a key: its connections at a time, its requests in time, or what it
+ * is bound to.
  *
- * What nginx has as limit_conn and limit_req. A zone is a table of keys in memory of its own, made by the master before
+ * What nginx has as limit_conn, limit_req and sticky learn. A zone is a table of keys in memory of its own, made by the master before
  * it forks the workers that use it. A connection counts as long as its permit is held (shm/permit.h): so counts are
  * made anew from the permits whenever a process has died, and none is lost with it.
  *
@@ -16,7 +17,7 @@
 
 enum { KEYED_ZONES = SHM_ZONES, KEYED_KEY_MAX = 255, KEYED_BYTES_MIN = 8 * 4096, KEYED_SPEC_BYTES = 128 };
 
-enum keyed_kind { KEYED_CONNECTIONS, KEYED_REQUESTS };
+enum keyed_kind { KEYED_CONNECTIONS, KEYED_REQUESTS, KEYED_SESSIONS };
 
 struct keyed_cell;
 
@@ -81,5 +82,16 @@ struct keyed_rate {
 };
 enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key, uint64_t now_us,
                                 struct keyed_rate rate, bool account, uint64_t *excess);
+
+/*
+ * Binds the key to a value for idle_us from now_us (monotonic), and for as long again whenever it is recalled. What has been
+ * idle longest makes room.
+ */
+enum keyed_result keyed_remember(struct shm *shm, unsigned zone, struct slice key, uint64_t value,
+                                 uint64_t now_us, uint64_t idle_us);
+
+/* What the key is bound to; false: to nothing, or no longer. */
+bool keyed_recall(struct shm *shm, unsigned zone, struct slice key, uint64_t now_us, uint64_t idle_us,
+                  uint64_t *value);
 
 #endif

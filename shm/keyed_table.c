@@ -291,7 +291,7 @@ static int by_last_use(const void *a, const void *b)
 /* Links all keys by age. Without memory for sorting the order is that of the cells: then the wrong keys may be forgotten first. */
 static void link_by_age(const struct keyed_zone *z, uint32_t used)
 {
-    struct aged *all = z->kind == KEYED_REQUESTS ? malloc(((size_t)used + 1) * sizeof *all) : NULL;
+    struct aged *all = z->kind != KEYED_CONNECTIONS ? malloc(((size_t)used + 1) * sizeof *all) : NULL;
     uint32_t count = 0;
     for (uint32_t i = 1; i <= used; i++) {
         const struct keyed_cell *c = keyed_cell_of(z, i);
@@ -324,7 +324,7 @@ void keyed_table_rebuild(const struct keyed_zone *z)
     z->links->free = z->links->oldest = z->links->newest = 0;
     for (uint32_t i = 1; i <= used; i++) {
         struct keyed_cell *c = keyed_cell_of(z, i);
-        if (c->kind == KEYED_KEY && (z->kind == KEYED_REQUESTS || c->count > 0)) {
+        if (c->kind == KEYED_KEY && (z->kind != KEYED_CONNECTIONS || c->count > 0)) {
             uint32_t *bucket = bucket_of(z, key_of(z, i, text));
             c->next = *bucket;
             *bucket = i;

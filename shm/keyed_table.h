@@ -31,7 +31,11 @@ struct keyed_cell {
     uint32_t more;  /* the cell where the key goes on; 0: none */
     union {
         struct {
-            uint64_t last_us, excess; /* requests */
+            uint64_t last_us; /* requests, sessions */
+            union {
+                uint64_t excess; /* requests */
+                uint64_t value;  /* sessions */
+            };
             char key[KEYED_INLINE_BYTES];
         };
         char rest[KEYED_MORE_BYTES];

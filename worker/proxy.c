@@ -99,6 +99,8 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
     else if (p->uc)
         upstream_close(p->uc);
     p->uc = NULL;
+    if (p->peer && result == UPSTREAM_SERVED)
+        sticky_on_end(p->c, p->u, p->peer);
     if (p->peer) {
         struct upstream_outcome outcome = {result, status, p->try ? p->try->response_us : 0,
                                            p->try ? p->try->header_us : HTTP_TRY_NEVER};
@@ -424,7 +426,7 @@ static int find_upstream(struct proxy *p)
     p->u->users++;
     p->c->ex->proxy_host = p->host;
     p->c->ex->proxy_is_unix = slice_starts(p->u->name, SLICE("unix:"));
-    p->wanted = sticky_wanted(p->u->sticky, p->c->ex);
+    p->wanted = sticky_wanted(p->c, p->u);
     if (p->u->hash_key)
         p->hash_key = http_template_expand(p->u->hash_key, p->c->ex);
     return 0;

@@ -170,7 +170,7 @@ static bool take_over_head(struct proxy *p, const struct http_answer *a)
         ex->res.reason = a->reason;
     for (int i = 0; ok && i < a->header_count; i++)
         ok = take_header(p, a, &a->headers[i]);
-    ok = ok && sticky_set_cookie(p->c, p->u, p->peer);
+    ok = ok && sticky_on_head(p->c, p->u, p->peer);
     bool to_head = ex->req.method == HTTP_HEAD;
     ex->res.content_length = p->head_only && !to_head                      ? 0
                              : a->has_length                               ? (int64_t)a->content_length

@@ -69,6 +69,7 @@ struct peer {
     struct ev_io *check;  /* worker/health.c: the check under way, or NULL */
     char id[32];          /* for sticky */
     size_t id_len;
+    uint64_t tag; /* of the id, for sessions */
 };
 
 /* A line of an upstream. */
@@ -359,8 +360,10 @@ void site_build_zones(struct site *site);
 void site_build_limits(struct site *site, struct location *l);
 void site_build_upstreams(struct site *site);
 
-/* The upstream of that name, or NULL. */
+/* sticky cookie ... | route ... | learn ... */
 struct sticky *site_build_sticky(struct site *site, const struct conf_node *node);
+
+/* The upstream of that name, or NULL. */
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
 /* Whether a variable of that name is there, which no configuration may define. */
 bool site_is_taken(const struct site *site, struct slice name);

@@ -55,14 +55,14 @@ static void build_concurrency(struct site *site, struct location *l, struct conf
 }
 
 static const struct conf_keyed_zone *find_keyed_zone(struct site *site, struct conf_keyed_limit *c,
-                                                     bool requests)
+                                                     enum conf_keyed_kind kind)
 {
     const struct conf_keyed_zone *z = site->conf->http->keyed_zones;
-    while (z && (!slice_eq(z->name, c->zone) || z->requests != requests))
+    while (z && (!slice_eq(z->name, c->zone) || z->kind != kind))
         z = z->next;
     if (!z && !c->reported)
         conf_error(&site->conf->errors, c->node, "unknown zone \"%.*s\"; define it in http with %s",
-                   SLICE_ARGS(c->zone), requests ? "limit_req_zone" : "limit_conn_zone");
+                   SLICE_ARGS(c->zone), kind == CONF_KEYED_REQUESTS ? "limit_req_zone" : "limit_conn_zone");
     c->reported |= !z;
     return z;
 }
@@ -90,8 +90,8 @@ static const struct http_template *key_of_zone(const struct site *site, const st
     return site->zone_keys[at];
 }
 
-static struct location_keyed *build_keyed(struct site *site, struct conf_keyed_limit *list, bool requests,
-                                          int *count)
+static struct location_keyed *build_keyed(struct site *site, struct conf_keyed_limit *list,
+                                          enum conf_keyed_kind kind, int *count)
 {
     int lines = 0;
     for (struct conf_keyed_limit *c = list; c; c = c->next)
@@ -103,7 +103,7 @@ static struct location_keyed *build_keyed(struct site *site, struct conf_keyed_l
         return NULL;
     struct location_keyed *items = site_array(site, lines, sizeof *items);
     for (struct conf_keyed_limit *c = list; c; c = c->next) {
-        const struct conf_keyed_zone *z = find_keyed_zone(site, c, requests);
+        const struct conf_keyed_zone *z = find_keyed_zone(site, c, kind);
         if (z)
             items[(*count)++] = (struct location_keyed){z, c, key_of_zone(site, z)};
     }
@@ -113,6 +113,7 @@ static struct location_keyed *build_keyed(struct site *site, struct conf_keyed_l
 void site_build_limits(struct site *site, struct location *l)
 {
     build_concurrency(site, l, l->settings->limits);
-    l->conn_limits = build_keyed(site, l->settings->conn_limits, false, &l->conn_limit_count);
-    l->req_limits = build_keyed(site, l->settings->req_limits, true, &l->req_limit_count);
+    l->conn_limits =
+        build_keyed(site, l->settings->conn_limits, CONF_KEYED_CONNECTIONS, &l->conn_limit_count);
+    l->req_limits = build_keyed(site, l->settings->req_limits, CONF_KEYED_REQUESTS, &l->req_limit_count);
 }

@@ -2,20 +2,30 @@
  * worker/sticky.c - sticky: requests of one client go to one server of an upstream (nginx, ngx_http_upstream_sticky_module).
  *
  * Each server has an id: its route=, or the MD5 of its address. Which id a request asks for is said by a cookie that we set
- * ourselves, or by variables.
+ * ourselves, by variables, or by a session that a server has begun: then shared memory has the server's tag for it.
  */
 #include "worker/upstream.h"
 
 #include "base/clock.h"
 #include "conf/directive.h"
+#include "shm/keyed.h"
 
 #include <openssl/evp.h>
 
-enum { MD5_BYTES = 16, COOKIE_DATE_BYTES = 32 };
+enum { MD5_BYTES = 16, COOKIE_DATE_BYTES = 32, IDLE_US = 600000000 };
+
+/* The first that is not empty counts. */
+struct templates {
+    const struct http_template **all;
+    int count;
+};
 
 struct sticky {
-    const struct http_template **lookups; /* the first that is not empty says the id */
-    int lookup_count;
+    struct templates lookups;               /* of the id, or of the session */
+    struct templates creates;               /* learn: of a session that the answer begins */
+    const struct conf_keyed_zone *sessions; /* learn; else NULL */
+    uint64_t idle_us;
+    bool at_head;
     struct slice cookie; /* its name; data NULL: none is set */
     struct slice path;
     const struct http_template *domain, *samesite; /* NULL: none */
@@ -28,13 +38,15 @@ void sticky_name_peer(struct peer *p)
     static const char digits[] = "0123456789abcdef";
     struct slice route = p->server->conf->route;
     unsigned char hash[MD5_BYTES];
+    struct slice named = route.data ? route : slice_of(p->text);
+    if (EVP_Digest(named.data, named.len, hash, NULL, EVP_md5(), NULL) != 1)
+        return;
+    memcpy(&p->tag, hash, sizeof p->tag);
     if (route.data) {
         p->id_len = route.len;
         memcpy(p->id, route.data, route.len);
         return;
     }
-    if (EVP_Digest(p->text, strlen(p->text), hash, NULL, EVP_md5(), NULL) != 1)
-        return;
     for (size_t i = 0; i < MD5_BYTES; i++) {
         p->id[2 * i] = digits[hash[i] >> 4];
         p->id[2 * i + 1] = digits[hash[i] & 15];
@@ -42,13 +54,61 @@ void sticky_name_peer(struct peer *p)
     p->id_len = 2 * MD5_BYTES;
 }
 
-struct slice sticky_wanted(const struct sticky *s, struct http_exchange *ex)
+static struct slice first_of(const struct templates *t, struct http_exchange *ex)
 {
-    struct slice id = {0};
-    for (int i = 0; s && id.len == 0 && i < s->lookup_count; i++)
-        id = http_template_expand(s->lookups[i], ex);
-    return id;
+    struct slice text = {0};
+    for (int i = 0; text.len == 0 && i < t->count; i++)
+        text = http_template_expand(t->all[i], ex);
+    return text;
 }
+
+/* --- sessions --- */
+
+/* False: the text names no session. */
+static bool is_session(struct http_exchange *ex, struct slice text)
+{
+    if (text.len > KEYED_KEY_MAX)
+        http_log(ex, LOG_LEVEL_WARN, "a session of \"sticky\" is more than %d bytes: \"%.*s\"", KEYED_KEY_MAX,
+                 SLICE_ARGS(text));
+    return text.len > 0 && text.len <= KEYED_KEY_MAX;
+}
+
+static struct slice id_of_session(struct connection *c, const struct upstream *u, struct slice session)
+{
+    const struct sticky *s = u->sticky;
+    uint64_t tag;
+    if (!is_session(c->ex, session) || !keyed_recall(connection_worker(c)->shm, (unsigned)s->sessions->index,
+                                                     session, clock_mono_us(), s->idle_us, &tag))
+        return (struct slice){0};
+    for (int i = 0; i < u->peer_count; i++)
+        if (u->peers[i]->tag == tag)
+            return arena_dup(&c->ex->arena, (struct slice){u->peers[i]->id, u->peers[i]->id_len});
+    return (struct slice){0};
+}
+
+static void learn(struct connection *c, const struct sticky *s, const struct peer *p)
+{
+    struct slice session = first_of(&s->creates, c->ex);
+    if (is_session(c->ex, session))
+        keyed_remember(connection_worker(c)->shm, (unsigned)s->sessions->index, session, p->tag,
+                       clock_mono_us(), s->idle_us);
+}
+
+struct slice sticky_wanted(struct connection *c, const struct upstream *u)
+{
+    if (!u->sticky)
+        return (struct slice){0};
+    struct slice text = first_of(&u->sticky->lookups, c->ex);
+    return u->sticky->sessions ? id_of_session(c, u, text) : text;
+}
+
+void sticky_on_end(struct connection *c, const struct upstream *u, const struct peer *p)
+{
+    if (u->sticky && u->sticky->sessions && !u->sticky->at_head)
+        learn(c, u->sticky, p);
+}
+
+/* --- the cookie --- */
 
 static struct slice expiry(const struct sticky *s, struct arena *arena, int64_t now_s)
 {
@@ -71,12 +131,9 @@ static bool is_samesite(struct slice text)
            slice_eq_nocase(text, SLICE("none"));
 }
 
-bool sticky_set_cookie(struct connection *c, const struct upstream *u, const struct peer *p)
+static bool set_cookie(struct connection *c, const struct sticky *s, const struct peer *p)
 {
     struct http_exchange *ex = c->ex;
-    const struct sticky *s = u->sticky;
-    if (!s || !s->cookie.data || !p)
-        return true;
     struct slice domain = s->domain ? http_template_expand(s->domain, ex) : SLICE("");
     struct slice site = s->samesite ? http_template_expand(s->samesite, ex) : SLICE("");
     if (site.len && !is_samesite(site))
@@ -91,9 +148,19 @@ bool sticky_set_cookie(struct connection *c, const struct upstream *u, const str
            (!http_is_field_value(value) || http_add_header(&ex->res, &ex->arena, SLICE("Set-Cookie"), value));
 }
 
+bool sticky_on_head(struct connection *c, const struct upstream *u, const struct peer *p)
+{
+    if (!u->sticky || !p)
+        return true;
+    if (u->sticky->sessions && u->sticky->at_head)
+        learn(c, u->sticky, p);
+    return !u->sticky->cookie.data || set_cookie(c, u->sticky, p);
+}
+
 /* --- from settings --- */
 
-static bool set_parameter(struct site *site, struct sticky *s, struct slice arg, const struct conf_node *n)
+static bool set_cookie_parameter(struct site *site, struct sticky *s, struct slice arg,
+                                 const struct conf_node *n)
 {
     int64_t ms;
     if (slice_eq(arg, SLICE("httponly")))
@@ -122,29 +189,90 @@ static bool set_parameter(struct site *site, struct sticky *s, struct slice arg,
     return ok;
 }
 
-/* sticky cookie NAME [PARAMETER ...] | route $VARIABLE ... */
+static bool add_variable(struct site *site, struct templates *to, struct slice text,
+                         const struct conf_node *n)
+{
+    if (text.len < 2 || text.data[0] != '$')
+        return false;
+    to->all[to->count++] = site_compile(site, text, n);
+    return true;
+}
+
+static const struct conf_keyed_zone *sessions_of(const struct site *site, struct slice text)
+{
+    const struct conf_keyed_zone *z = site->conf->http->keyed_zones;
+    const char *colon = memchr(text.data, ':', text.len);
+    struct slice name = {text.data, colon ? (size_t)(colon - text.data) : text.len};
+    while (z && (z->kind != CONF_KEYED_SESSIONS || !slice_eq(z->name, name)))
+        z = z->next;
+    return z;
+}
+
+static bool set_learn_parameter(struct site *site, struct sticky *s, struct slice arg,
+                                const struct conf_node *n)
+{
+    int64_t ms;
+    if (slice_starts(arg, SLICE("create=")))
+        return add_variable(site, &s->creates, slice_from(arg, 7), n);
+    if (slice_starts(arg, SLICE("lookup=")))
+        return add_variable(site, &s->lookups, slice_from(arg, 7), n);
+    if (slice_starts(arg, SLICE("zone=")))
+        return (s->sessions = sessions_of(site, slice_from(arg, 5))) != NULL;
+    if (slice_eq(arg, SLICE("header")))
+        return s->at_head = true;
+    if (!slice_starts(arg, SLICE("timeout=")) || !conf_parse_time(slice_from(arg, 8), &ms))
+        return false;
+    s->idle_us = (uint64_t)ms * 1000;
+    return true;
+}
+
+static bool build_cookie(struct site *site, struct sticky *s, const struct conf_node *n)
+{
+    bool ok = true;
+    s->cookie = n->args[1];
+    s->expires_s = -1;
+    s->lookups.all[s->lookups.count++] =
+        site_compile(site, arena_printf(&site->arena, "${cookie_%.*s}", SLICE_ARGS(s->cookie)), n);
+    for (int i = 2; ok && i < n->nargs; i++)
+        ok = set_cookie_parameter(site, s, n->args[i], n);
+    return ok;
+}
+
+static bool build_route(struct site *site, struct sticky *s, const struct conf_node *n)
+{
+    bool ok = true;
+    for (int i = 1; ok && i < n->nargs; i++)
+        ok = add_variable(site, &s->lookups, n->args[i], n);
+    return ok;
+}
+
+static bool build_learn(struct site *site, struct sticky *s, const struct conf_node *n)
+{
+    bool ok = true;
+    s->creates.all = site_array(site, n->nargs, sizeof(void *));
+    s->idle_us = IDLE_US;
+    for (int i = 1; ok && i < n->nargs; i++)
+        ok = set_learn_parameter(site, s, n->args[i], n);
+    return ok && s->creates.count && s->lookups.count && s->sessions;
+}
+
 struct sticky *site_build_sticky(struct site *site, const struct conf_node *n)
 {
+    static const struct {
+        const char *word;
+        bool (*build)(struct site *site, struct sticky *s, const struct conf_node *n);
+    } kinds[] = {{"cookie", build_cookie}, {"route", build_route}, {"learn", build_learn}};
     struct sticky *s = site_array(site, 1, sizeof *s);
-    bool by_cookie = slice_eq(n->args[0], SLICE("cookie")),
-         ok = by_cookie || slice_eq(n->args[0], SLICE("route"));
-    s->expires_s = -1;
-    s->lookups = site_array(site, n->nargs, sizeof(void *));
-    if (by_cookie) {
-        s->cookie = n->args[1];
-        s->lookups[s->lookup_count++] =
-            site_compile(site, arena_printf(&site->arena, "${cookie_%.*s}", SLICE_ARGS(s->cookie)), n);
-    }
-    for (int i = by_cookie ? 2 : 1; ok && i < n->nargs; i++) {
-        if (by_cookie)
-            ok = set_parameter(site, s, n->args[i], n);
-        else if ((ok = n->args[i].len > 1 && n->args[i].data[0] == '$'))
-            s->lookups[s->lookup_count++] = site_compile(site, n->args[i], n);
-    }
+    bool ok = false;
+    s->lookups.all = site_array(site, n->nargs, sizeof(void *));
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (slice_eq(n->args[0], slice_of(kinds[i].word)))
+            ok = kinds[i].build(site, s, n);
     if (!ok)
         conf_error(
             &site->conf->errors, n,
             "invalid \"sticky\"; write: cookie NAME [expires=TIME|max] [domain=DOMAIN] [path=PATH] [httponly] "
-            "[secure] [samesite=strict|lax|none]; or route $VARIABLE ...");
+            "[secure] [samesite=strict|lax|none]; or route $VARIABLE ...; or learn create=$VARIABLE "
+            "lookup=$VARIABLE zone=NAME:SIZE [timeout=TIME] [header], with a size from 32k to 64g");
     return s;
 }

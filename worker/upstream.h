@@ -66,10 +66,12 @@ void upstream_close(struct upstream_connection *uc);
 void sticky_name_peer(struct peer *peer);
 
 /* The id that a request asks for; empty: none. */
-struct slice sticky_wanted(const struct sticky *sticky, struct http_exchange *ex);
+struct slice sticky_wanted(struct connection *c, const struct upstream *u);
 
-/* Adds the cookie that binds the client to the peer. False: out of memory. */
-bool sticky_set_cookie(struct connection *c, const struct upstream *u, const struct peer *peer);
+/* The peer has answered: adds the cookie that binds the client to it, or learns of a session. False: out of memory. */
+bool sticky_on_head(struct connection *c, const struct upstream *u, const struct peer *peer);
+/* And its answer is whole. */
+void sticky_on_end(struct connection *c, const struct upstream *u, const struct peer *peer);
 
 /* --- worker/balance.c --- */
 

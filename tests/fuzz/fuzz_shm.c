@@ -14,7 +14,15 @@
 
 #include <sys/mman.h>
 
-enum { SLOT = 1, LIMIT = 3, KEYS = 20, WRITES_MAX = 64, WRITE_HEAD_BYTES = 6 };
+enum {
+    SLOT = 1,
+    OTHER_SLOT = 2,
+    IDLE_US = 600000000,
+    LIMIT = 3,
+    KEYS = 20,
+    WRITES_MAX = 64,
+    WRITE_HEAD_BYTES = 6
+};
 
 static const struct permit_rules rules = {.limit = LIMIT, .queue = 10, .queue_timeout_us = 1000000000};
 static const struct keyed_rate rate = {1000000, 5000};
@@ -23,7 +31,7 @@ static const char *const wanted[] = {NULL};
 
 struct world {
     struct shm *shm;
-    int limited, connections, requests; /* zones */
+    int limited, connections, requests, sessions; /* zones */
     struct shm_group *group;
 };
 
@@ -38,19 +46,21 @@ static void open_zones(struct world *w)
     w->limited = permit_zone_open(w->shm, "limited", &rules, wanted);
     w->connections = keyed_zone_open(w->shm, "connections", KEYED_CONNECTIONS, KEYED_BYTES_MIN, "$k");
     w->requests = keyed_zone_open(w->shm, "requests", KEYED_REQUESTS, KEYED_BYTES_MIN, "$k");
+    w->sessions = keyed_zone_open(w->shm, "sessions", KEYED_SESSIONS, KEYED_BYTES_MIN, "");
     w->group = peer_group_open(w->shm, slice_of("group"), clock_mono_ms());
 }
 
-/* Some of everything, in use by the worker of the slot. */
-static void use(struct world *w)
+/* Some of everything, in use by the worker of the slot; it may find all of it overwritten. */
+static bool use(struct world *w, int slot)
 {
     static const struct permit_about about = {.method_len = 3, .method = "GET"};
     struct permit_user u;
     enum permit_reason why;
     char text[64];
     uint32_t permit;
-    uint64_t excess;
-    FUZZ_CHECK(permit_open(&u, w->shm, SLOT));
+    uint64_t excess, value;
+    if (!permit_open(&u, w->shm, slot))
+        return false;
     for (int i = 0; i < 2 * LIMIT; i++) {
         struct permit_request request = {
             .zone = (unsigned)w->limited, .priority = PERMIT_NORMAL, .now_us = clock_mono_us()};
@@ -59,9 +69,12 @@ static void use(struct world *w)
     for (unsigned i = 0; i < KEYS; i++) {
         keyed_hold(&u, (unsigned)w->connections, key_of(i, text), LIMIT, &permit);
         keyed_request(w->shm, (unsigned)w->requests, key_of(i, text), clock_mono_us(), rate, true, &excess);
+        keyed_remember(w->shm, (unsigned)w->sessions, key_of(i, text), i, clock_mono_us(), IDLE_US);
+        keyed_recall(w->shm, (unsigned)w->sessions, key_of(i / 2, text), clock_mono_us(), IDLE_US, &value);
         peer_open(w->shm, w->group, key_of(i, text), &peer_rules, 0, clock_mono_ms());
     }
     permit_close(&u);
+    return true;
 }
 
 /* One write; returns how many bytes of the input it took. */
@@ -107,13 +120,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct world w = {.shm = shm_create()};
     FUZZ_CHECK(w.shm);
     open_zones(&w);
-    use(&w);
+    FUZZ_CHECK(use(&w, SLOT));
     for (int i = 0; i < WRITES_MAX && size > WRITE_HEAD_BYTES; i++) {
         size_t taken = write_one(data, size);
         data += taken;
         size -= taken;
     }
     region_set_locks(0);
+    use(&w, OTHER_SLOT);
     put_right(&w);
     forget_keyed_memory();
     shm_destroy(w.shm);

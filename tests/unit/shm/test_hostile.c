@@ -13,7 +13,7 @@
 
 #include <sys/prctl.h>
 
-enum { SLOT = 0, LIMIT = 3, KEYS = 40, CASE_LIMIT_S = 15, ROUNDS = 1, ROUNDS_LONG = 20 };
+enum { SLOT = 0, LIMIT = 3, KEYS = 40, CASE_LIMIT_S = 15, IDLE_US = 600000000, ROUNDS = 1, ROUNDS_LONG = 20 };
 
 static const struct pattern {
     const char *name;
@@ -25,7 +25,7 @@ static const struct pattern {
 struct world {
     struct shm *shm;
     struct permit_user user;
-    unsigned limited, connections, requests; /* zones */
+    unsigned limited, connections, requests, sessions; /* zones */
     struct shm_group *group;
 };
 
@@ -42,11 +42,13 @@ static bool open_zones(struct world *w)
 {
     int connections = keyed_zone_open(w->shm, "connections", KEYED_CONNECTIONS, KEYED_BYTES_MIN, "$k");
     int requests = keyed_zone_open(w->shm, "requests", KEYED_REQUESTS, KEYED_BYTES_MIN, "$k");
+    int sessions = keyed_zone_open(w->shm, "sessions", KEYED_SESSIONS, KEYED_BYTES_MIN, "");
     w->limited = zone_of(w->shm, "limited", rules_of(LIMIT, 10));
     w->connections = (unsigned)connections;
     w->requests = (unsigned)requests;
+    w->sessions = (unsigned)sessions;
     w->group = peer_group_open(w->shm, slice_of("group"), clock_mono_ms());
-    return connections >= 0 && requests >= 0 && w->group;
+    return connections >= 0 && requests >= 0 && sessions >= 0 && w->group;
 }
 
 /* Some of everything, in use by the worker of the slot. */
@@ -64,6 +66,7 @@ static bool begin(struct world *w)
     for (unsigned i = 0; i < KEYS; i++) {
         keyed_hold(&w->user, w->connections, key_of(i, text), LIMIT, &permit);
         keyed_request(w->shm, w->requests, key_of(i, text), clock_mono_us(), rate, true, &excess);
+        keyed_remember(w->shm, w->sessions, key_of(i, text), i, clock_mono_us(), IDLE_US);
     }
     for (unsigned i = 0; i < 10; i++)
         if (!peer_open(w->shm, w->group, key_of(i, text), &peer_rules, 0, clock_mono_ms()))
@@ -85,13 +88,13 @@ static bool scribble(const char *part, const struct pattern *p, uint64_t *random
 static void reclaim(struct world *w)
 {
     const struct permit_rules rules = rules_of(LIMIT, 10);
-    int kept[] = {(int)w->connections, (int)w->requests};
+    int kept[] = {(int)w->connections, (int)w->requests, (int)w->sessions};
     shm_slot_clear_gauges(&w->shm->slots[SLOT]);
     w->shm->slots_known = SLOT + 1;
     shm_reclaim(w->shm, SLOT, false);
     open_zones(w); /* a reload */
     permit_zone_set(w->shm, w->limited, &rules);
-    keyed_zones_prune(w->shm, kept, 2);
+    keyed_zones_prune(w->shm, kept, 3);
 }
 
 /* Whether the next worker of the slot finds all in order. */
@@ -107,6 +110,10 @@ static bool works(struct world *w)
         held += keyed_hold(&u, w->connections, slice_of("new"), LIMIT, &permit) == KEYED_OK;
     bool passes =
         keyed_request(w->shm, w->requests, slice_of("new"), clock_mono_us(), rate, true, &excess) == KEYED_OK;
+    uint64_t value = 0;
+    keyed_remember(w->shm, w->sessions, slice_of("new"), 7, clock_mono_us(), IDLE_US);
+    passes &=
+        keyed_recall(w->shm, w->sessions, slice_of("new"), clock_mono_us(), IDLE_US, &value) && value == 7;
     struct shm_peer *peer = peer_open(w->shm, w->group, slice_of("new"), &peer_rules, 0, now_ms);
     return went == LIMIT && held == LIMIT && passes && peer && peer_state(peer, now_ms) == PEER_UP;
 }

@@ -1,6 +1,6 @@
 /*
- * tests/unit/shm/test_keyed.c - limits for each value of a key: who is counted and who is refused, the arithmetic of
- * requests beside a reference, what is forgotten when, and zones that come and go.
+ * tests/unit/shm/test_keyed.c - limits and sessions for each value of a key: who is counted and who is refused, the
+ * arithmetic of requests beside a reference, what is forgotten when, and zones that come and go.
  */
 #include "tests/unit/shm/keyed_help.h"
 
@@ -339,6 +339,77 @@ static void a_death_changes_nothing_for_requests(void)
     end_two(&t);
 }
 
+/* --- sessions --- */
+
+enum { IDLE_MS = 1000 };
+
+static enum keyed_result remember(struct two *t, struct slice key, uint64_t value, uint64_t now_ms)
+{
+    return keyed_remember(t->shm, t->zone, key, value, now_ms * 1000, IDLE_MS * 1000);
+}
+
+/* What the key is bound to; 0: to nothing. */
+static uint64_t recall(struct two *t, struct slice key, uint64_t now_ms)
+{
+    uint64_t value = 0;
+    return keyed_recall(t->shm, t->zone, key, now_ms * 1000, IDLE_MS * 1000, &value) ? value : 0;
+}
+
+static void a_session_is_what_was_remembered_last(void)
+{
+    struct two t = two_with(KEYED_SESSIONS);
+    uint64_t value;
+    CHECK_NUMBER(recall(&t, SLICE("x"), NOW_MS), 0);
+    CHECK_NUMBER(remember(&t, SLICE("x"), UINT64_MAX, NOW_MS), KEYED_OK);
+    CHECK_NUMBER(remember(&t, SLICE("y"), 2, NOW_MS), KEYED_OK);
+    CHECK_NUMBER(remember(&t, SLICE("zero"), 0, NOW_MS), KEYED_OK);
+    CHECK_NUMBER(recall(&t, SLICE("x"), NOW_MS), UINT64_MAX);
+    CHECK_NUMBER(remember(&t, SLICE("x"), 3, NOW_MS), KEYED_OK);
+    CHECK_NUMBER(recall(&t, SLICE("x"), NOW_MS), 3);
+    CHECK_NUMBER(recall(&t, SLICE("y"), NOW_MS), 2);
+    CU_ASSERT(keyed_recall(t.shm, t.zone, SLICE("zero"), NOW_MS * 1000ull, IDLE_MS * 1000, &value));
+    CHECK_NUMBER(keys_in(&t), 3);
+    keyed_reclaim(t.shm, 0); /* a death changes nothing for them */
+    keyed_recount(t.shm, t.zone);
+    CHECK_NUMBER(recall(&t, SLICE("x"), NOW_MS), 3);
+    CHECK_NUMBER(keys_in(&t), 3);
+    keyed_zones_prune(t.shm, (int[]){(int)t.zone}, 1);
+    CHECK_NUMBER(recall(&t, SLICE("y"), NOW_MS), 2);
+    end_two(&t);
+}
+
+static void idle_sessions_are_forgotten(void)
+{
+    struct two t = two_with(KEYED_SESSIONS);
+    remember(&t, SLICE("used"), 1, NOW_MS);
+    remember(&t, SLICE("idle"), 2, NOW_MS);
+    CHECK_NUMBER(recall(&t, SLICE("used"), NOW_MS + IDLE_MS - 1), 1);
+    CHECK_NUMBER(recall(&t, SLICE("used"), NOW_MS), 1); /* a clock behind does not set it back */
+    CHECK_NUMBER(recall(&t, SLICE("idle"), NOW_MS + IDLE_MS), 0);
+    CHECK_NUMBER(keys_in(&t), 1); /* asked for in vain, it is gone */
+    CHECK_NUMBER(recall(&t, SLICE("used"), NOW_MS + 2 * IDLE_MS - 2), 1);
+    remember(&t, SLICE("new"), 3, NOW_MS + 4 * IDLE_MS);
+    CHECK_NUMBER(keys_in(&t), 1); /* and gone with the next one that begins */
+    CHECK_NUMBER(recall(&t, SLICE("used"), NOW_MS + 4 * IDLE_MS), 0);
+    end_two(&t);
+}
+
+static void a_full_zone_forgets_the_session_idle_longest(void)
+{
+    struct two t = two_with(KEYED_SESSIONS);
+    uint32_t cells = keyed_at(t.shm, t.zone)->cell_count;
+    char text[KEYED_KEY_MAX];
+    for (unsigned i = 0; i < cells; i++)
+        CHECK_NUMBER(remember(&t, key_number(i * 8, text), i + 1, NOW_MS), KEYED_OK);
+    CHECK_NUMBER(recall(&t, key_number(0, text), NOW_MS), 1);
+    CHECK_NUMBER(remember(&t, SLICE("one more"), 7, NOW_MS), KEYED_OK);
+    CHECK_NUMBER(keys_in(&t), cells);
+    CHECK_NUMBER(recall(&t, key_number(8, text), NOW_MS), 0);
+    CHECK_NUMBER(recall(&t, key_number(0, text), NOW_MS), 1);
+    CHECK_NUMBER(recall(&t, key_number(16, text), NOW_MS), 3);
+    end_two(&t);
+}
+
 /* --- zones --- */
 
 static void a_zone_is_what_it_is_for(void)
@@ -399,6 +470,9 @@ static const struct check_case cases[] = {
     {"a full zone forgets the oldest", a_full_zone_forgets_the_oldest},
     {"quiet keys are forgotten", quiet_keys_are_forgotten},
     {"a death changes nothing for requests", a_death_changes_nothing_for_requests},
+    {"a session is what was remembered last", a_session_is_what_was_remembered_last},
+    {"idle sessions are forgotten", idle_sessions_are_forgotten},
+    {"a full zone forgets the session idle longest", a_full_zone_forgets_the_session_idle_longest},
     {"a zone is what it is for", a_zone_is_what_it_is_for},
     {"zones are used up and pruned", zones_are_used_up_and_pruned},
 };
