@@ -66,6 +66,14 @@ def config(locations='location / { return 200 "hello\\n"; }', *, workers=1, pool
     return re.sub(r"<(\w+)>", lambda m: str(parts[m[1]]), TEMPLATE)
 
 
+def document(*arguments):
+    """What the tables of the program under test say of its words: see "make docs"."""
+    program = BINARY.parent / "document"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    subprocess.run(["make", "-s", "-C", ROOT, f"B={os.path.relpath(program.parent, ROOT)}", os.path.relpath(program, ROOT)], check=True, env=env)
+    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout
+
+
 # ---- surroundings -----------------------------------------------------------------------------------------
 # What a chroot, a container or an ordinary user may not have. Each is found out by trying the very thing.
 
