@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "handlers/job.h"
+#include "http/multipart.h"
 #include "http/uri.h"
 
 #include <stdio.h>
@@ -98,19 +99,61 @@ int weir_next_arg(weir_request *r, struct weir_field *f)
     return next_pair(r, r->ex->req.args, f);
 }
 
-int weir_next_form(weir_request *r, struct weir_field *f)
+static struct slice body_type(weir_request *r)
 {
-    static const struct slice form = {"application/x-www-form-urlencoded", 33};
     const struct slice *type = http_find_header(&r->ex->req, SLICE("Content-Type"));
-    struct slice essence = type ? *type : SLICE("");
-    const char *semicolon = memchr(essence.data, ';', essence.len);
-    if (semicolon)
-        essence.len = (size_t)(semicolon - essence.data);
-    if (!slice_eq_nocase(slice_trim(essence), form))
-        return -1;
+    return type ? *type : SLICE("");
+}
+
+static struct slice body_of(weir_request *r)
+{
     size_t len;
     const char *body = weir_body(r, &len);
-    return next_pair(r, (struct slice){body, len}, f);
+    return (struct slice){body, len};
+}
+
+static const char *part_text(weir_request *r, struct slice text)
+{
+    struct slice plain = http_part_text(job_arena(r), text);
+    return text_of(r, plain.data ? plain : text);
+}
+
+static int next_part(weir_request *r, size_t *at, struct http_part *part)
+{
+    struct slice boundary;
+    if (!http_multipart_boundary(body_type(r), &boundary))
+        return -1;
+    enum http_part_result result = http_next_part(body_of(r), boundary, at, part);
+    return result == HTTP_PART_FOUND ? 1 : result == HTTP_PART_NONE ? 0 : -1;
+}
+
+int weir_next_part(weir_request *r, struct weir_part *p)
+{
+    struct http_part part;
+    int result = next_part(r, &p->next, &part);
+    if (result <= 0)
+        return result;
+    p->name = part_text(r, part.name);
+    p->filename = part.filename.data ? part_text(r, part.filename) : NULL;
+    p->type = text_of(r, part.type);
+    p->data = part.content.data;
+    p->bytes = part.content.len;
+    return 1;
+}
+
+int weir_next_form(weir_request *r, struct weir_field *f)
+{
+    struct slice type = body_type(r);
+    const char *semicolon = memchr(type.data, ';', type.len);
+    struct slice essence = {type.data, semicolon ? (size_t)(semicolon - type.data) : type.len};
+    struct http_part part;
+    int result;
+    if (slice_eq_nocase(slice_trim(essence), SLICE("application/x-www-form-urlencoded")))
+        return next_pair(r, body_of(r), f);
+    do {
+        result = next_part(r, &f->next, &part);
+    } while (result > 0 && part.filename.data);
+    return result > 0 ? set_field(r, f, slice_of(part_text(r, part.name)), part.content) : result;
 }
 
 /* Several lines are one list (RFC 9113 section 8.2.3). */

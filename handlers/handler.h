@@ -113,10 +113,26 @@ int weir_next_header(weir_request *r, struct weir_field *f);
 int weir_next_arg(weir_request *r, struct weir_field *f);
 
 /*
- * The next field of a form in the body (application/x-www-form-urlencoded), decoded. 1, 0 when there is none, -1 when the
- * body is no such form; what is multipart is read with weir_body.
+ * The next field of a form in the body (application/x-www-form-urlencoded, decoded, or multipart/form-data, without its
+ * files). 1, 0 when there is none, -1 when the body is no form, or broken here.
  */
 int weir_next_form(weir_request *r, struct weir_field *f);
+
+/*
+ * One part of a form in the body that is multipart/form-data (RFC 7578): a field, or a file. data is a piece of the body, not
+ * ended by a zero; the texts are. A client chooses the filename: it is no path to be used. Walk as over fields.
+ */
+struct weir_part {
+    const char *name;
+    const char *filename; /* NULL: a field */
+    const char *type;     /* Content-Type, "text/plain" where the part has none */
+    const void *data;
+    size_t bytes;
+    size_t next;
+};
+
+/* The next part. 1, 0 when there is none, -1 when the body is no such form, or broken here. */
+int weir_next_part(weir_request *r, struct weir_part *part);
 
 /* The next cookie, as sent: nothing is decoded. 1, or 0 when there is none. */
 int weir_next_cookie(weir_request *r, struct weir_field *f);

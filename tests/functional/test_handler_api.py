@@ -18,6 +18,17 @@ WALK = """
     weir_printf(r, "%%d", rc);
     return 0;
 """
+PARTS = """
+    struct weir_part p = {0};
+    int rc;
+    while ((rc = weir_next_part(r, &p)) > 0) {
+        weir_printf(r, "[%s@%s %s %zu ", p.name, p.filename ? p.filename : "-", p.type, p.bytes);
+        weir_write(r, p.data, p.bytes < 9 ? p.bytes : 9);
+        weir_puts(r, "]");
+    }
+    weir_printf(r, "%d", rc);
+    return 0;
+"""
 VARIABLES = """
 static const char *const wanted[] = {"remote_addr", "arg_a", "kind", "picked", "uri", NULL};
 static int run_variables(weir_request *r)
@@ -30,13 +41,13 @@ static int run_variables(weir_request *r)
     return 0;
 }
 """
-SOURCE = (modlib.handlers(**{kind: WALK % kind for kind in ("header", "arg", "form", "cookie")},
+SOURCE = (modlib.handlers(**{kind: WALK % kind for kind in ("header", "arg", "form", "cookie")}, part=PARTS,
                           named='const char *f = weir_form(r, "b"), *c = weir_cookie(r, "s"), *a = weir_arg(r, "a");'
                                 'weir_printf(r, "%s %s %s", f ? f : "-", c ? c : "-", a ? a : "-"); return 0;')
           .replace("static const struct weir_handler list[] = {",
                    VARIABLES + 'static const struct weir_handler list[] = {{.name = "variables", .run = run_variables, '
                    '.variables = wanted}, '))
-LOCATIONS = "".join(f"location /{kind} {{ handler {kind}; }}" for kind in ("header", "arg", "form", "cookie", "named")) + """
+LOCATIONS = "".join(f"location /{kind} {{ handler {kind}; }}" for kind in ("header", "arg", "form", "cookie", "part", "named")) + """
     location ~ ^/variables/(?<picked>[a-z]*) { handler variables; }
 """
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
@@ -73,6 +84,37 @@ def test_form(served):
     assert post(b"a=1") == post(b"{}", ("Content-Type", "application/json")) == "-1"
     big = b"&".join(b"k%d=%s" % (i, b"v" * 50) for i in range(2000))  # in a file by then
     assert post(big, FORM).count("[k") == 2000
+
+
+def multipart(*parts, boundary="x"):
+    """Content-Type and body of a form: parts are (what Content-Disposition says, more lines, content)."""
+    body = b"".join(f"--{boundary}\r\nContent-Disposition: form-data; {says}\r\n{more}\r\n".encode() + content + b"\r\n"
+                    for says, more, content in parts)
+    return {"headers": [("Content-Type", f"multipart/form-data; boundary={boundary}")], "body": body + f"--{boundary}--\r\n".encode()}
+
+
+UPLOAD = multipart(('name="a"', "", b"1"), ('name="f"; filename="C:\\\\d\\"x.png"', "Content-Type: image/png\r\n", b"\x00\r\n--\xff"), ('name="b"', "", b"2"))
+
+
+def test_parts(served):
+    """A form in parts comes part by part, its files as they are; without them it is a form like others."""
+    def post(kind, **form):
+        return served.get(kind, method="POST", **form).body.decode("latin-1")
+    assert post("/part", **UPLOAD) == '[a@- text/plain 1 1][f@C:\\d"x.png image/png 6 \x00\r\n--\xff][b@- text/plain 1 2]0'
+    assert post("/form", **UPLOAD) == "[a=1 1][b=2 1]0" and post("/named", **UPLOAD).startswith("2 ")
+    big = multipart(('name="f"; filename="big"', "", b"0123456789" * 100_000), ('name="b"', "", b"2"))  # in a file by then
+    assert post("/part", **big) == "[f@big text/plain 1000000 012345678][b@- text/plain 1 2]0"
+    assert post("/form", **big) == "[b=2 1]0"
+    assert post("/part", headers=UPLOAD["headers"], body=UPLOAD["body"][:-8]) == post("/part", **UPLOAD).rpartition("[")[0] + "-1"
+    assert post("/part", headers=[FORM], body=b"a=1") == post("/part", body=b"") == "-1"
+
+
+def test_a_browsers_form(served):
+    """What curl sends as a browser does: a boundary of its own, a file's type by its name."""
+    (served.tmp / "up.txt").write_text("content")
+    result = subprocess.run(["curl", "-s", "-F", "a=\u00e9", "-F", f"f=@{served.tmp}/up.txt", f"http://127.0.0.1:{served.port}/part"],
+                            capture_output=True, text=True, check=True)
+    assert result.stdout == "[a@- text/plain 2 \u00e9][f@up.txt text/plain 7 content]0"
 
 
 def test_cookies(served):
