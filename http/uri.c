@@ -136,6 +136,8 @@ struct slice http_encode_segment(struct arena *arena, struct slice name)
 unsigned http_climbs(struct slice path)
 {
     unsigned count = 0;
+    if (path.len == 0)
+        return 0;
     const char *end = path.data + path.len;
     for (const char *p = path.data; p < end && (p = memchr(p, '.', (size_t)(end - p))); p++)
         count +=

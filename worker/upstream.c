@@ -81,9 +81,10 @@ static struct shm_peer *share(struct worker *w, struct upstream *u, struct peer 
         peer_open(w->shm, u->group, slice_of(name), rules, u->named ? PEERS_NAMED : 0, w->now_ms);
     if (shared || !u->named)
         return shared;
-    p->own = calloc(1, sizeof *p->own);
+    p->own =
+        aligned_alloc(_Alignof(struct shm_peer), sizeof *p->own); /* calloc knows nothing of lines of cache */
     if (p->own)
-        p->own->rules = *rules;
+        *p->own = (struct shm_peer){.rules = *rules};
     return p->own;
 }
 
