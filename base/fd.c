@@ -109,10 +109,10 @@ int fd_open_append(const char *path)
 {
     enum { HOW = O_APPEND | O_CREAT | O_CLOEXEC };
     struct stat st;
-    int fd = open(path, O_WRONLY | HOW, 0644);
+    int fd = fd_open_warily(path, O_WRONLY | HOW, 0644);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return fd; /* a pipe that we could read from ourselves would never end */
-    int both = open(path, O_RDWR | HOW, 0644);
+    int both = fd_open_warily(path, O_RDWR | HOW, 0644);
     if (both < 0)
         return fd;
     close(fd);
@@ -169,10 +169,11 @@ size_t fd_append_whole(int fd, struct slice data, bool by_line)
 
 int fd_memory_file(const char *name, struct slice content)
 {
-    int fd = memfd_create(name, MFD_CLOEXEC);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -1;
-    if (fd_write_all(fd, content.data, content.len) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+    if (fd_write_all(fd, content.data, content.len) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
         close(fd);
         return -1;
     }

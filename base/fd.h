@@ -33,13 +33,25 @@ int fd_make_parent_dirs(const char *path, mode_t mode);
 int fd_open_append(const char *path);
 
 /*
+ * From now on, while this process is root, fd_open_append and the two below follow no link that belongs to this user, who may
+ * write to folders on the way: -1 with EPERM.
+ */
+void fd_distrust(uid_t uid);
+
+/* open(2) */
+int fd_open_warily(const char *path, int flags, mode_t mode);
+
+/* A folder, made with its parents where it is missing: its descriptor. */
+int fd_make_dir_warily(const char *path, mode_t mode);
+
+/*
  * Appends to what fd_open_append opened, beside other writers. What a full disk has cut off is taken away again, so that nothing
  * runs into it: with by_line whole lines stay, else all or nothing. Returns how many bytes stand; with fewer than data.len
  * errno says why. A pipe or a device keeps what it has taken.
  */
 size_t fd_append_whole(int fd, struct slice data, bool by_line);
 
-/* An anonymous file in memory that holds the content, positioned at its start. */
+/* An anonymous file in memory that holds the content, positioned at its start. Nobody can change it, whoever has it. */
 int fd_memory_file(const char *name, struct slice content);
 
 /*

@@ -37,6 +37,7 @@ bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
     }
     *uid = user->pw_uid;
     *gid = user->pw_gid;
+    fd_distrust(*uid);
     bool given = conf->group.data && !slice_eq(conf->group, conf->user);
     const struct group *group = conf->group.data ? getgrnam(conf->group.data) : NULL;
     if (group)
@@ -77,14 +78,16 @@ bool process_open_logs(struct site *site)
 static void make_temp_dir(const char *name, const char *path, uid_t uid, gid_t gid)
 {
     struct stat st;
-    bool ok = stat(path, &st) == 0 ||
-              (fd_make_parent_dirs(path, 0755) == 0 && fd_make_dirs(path, 0700) == 0 && stat(path, &st) == 0);
+    int fd = fd_make_dir_warily(path, 0700);
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
     if (ok && uid != 0 && st.st_uid != uid)
-        ok = chown(path, uid, gid) == 0;
+        ok = fchown(fd, uid, gid) == 0;
     if (!ok)
         log_errno(LOG_LEVEL_WARN, errno,
                   "cannot make %s \"%s\" for the workers; what is large will not fit into memory", name,
                   path);
+    if (fd >= 0)
+        close(fd);
 }
 
 static void make_temp_dirs_of(const struct conf_location *l, uid_t uid, gid_t gid)
@@ -116,6 +119,9 @@ bool process_test_pid(struct conf *conf)
 {
     char folder[PATH_MAX];
     const char *path = conf->pid_path.data, *slash = strrchr(path, '/');
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return pid_failed(conf, EISDIR);
     if (access(path, W_OK) == 0)
         return true;
     if (errno != ENOENT || !slash || (size_t)(slash - path) >= sizeof folder)
@@ -129,7 +135,7 @@ bool process_write_pid(struct conf *conf)
 {
     char text[32];
     int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
-    int fd = open(conf->pid_path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd = fd_open_warily(conf->pid_path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || fd_write_all(fd, text, (size_t)n) < 0) {
         pid_failed(conf, errno);
         if (fd >= 0)

@@ -7,10 +7,10 @@ import weirlib
 HEAD = "#include <weir/handler.h>\n"
 
 
-def build(folder, source, name="handlers"):
-    """Compile the text into a module of that name in the folder; returns its path."""
+def build(folder, source, name="handlers", head=""):
+    """Compile the text, with `head` before it, into a module of that name in the folder; returns its path."""
     text, path = folder / f"{name}.c", folder / f"{name}.so"
-    text.write_text(HEAD + source)
+    text.write_text(head + HEAD + source)
     fresh = folder / f"{name}.so.new"
     subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include",
                     text, "-o", fresh], check=True)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 static void reads_within_a_bound(void)
@@ -30,6 +31,24 @@ static void reads_within_a_bound(void)
     close(fd);
     buf_free(&big);
     buf_free(&copy);
+}
+
+static void nobody_changes_a_file_in_memory(void)
+{
+    char path[64], byte;
+    int fd = fd_memory_file("sealed", SLICE("content"));
+    CU_ASSERT_FATAL(fd >= 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int again = open(path, O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 2; i++) {
+        int to = i ? again : fd;
+        CU_ASSERT(pwrite(to, "x", 1, 0) < 0 && ftruncate(to, 0) < 0 && ftruncate(to, 100) < 0);
+        CU_ASSERT(mmap(NULL, 7, PROT_READ | PROT_WRITE, MAP_SHARED, to, 0) == MAP_FAILED);
+    }
+    CU_ASSERT(pread(fd, &byte, 1, 0) == 1 && byte == 'c');
+    close(fd);
+    if (again >= 0)
+        close(again);
 }
 
 static void makes_folders_with_their_parents(void)
@@ -93,6 +112,7 @@ static void sets_flags(void)
 
 static const struct check_case cases[] = {
     {"reads within a bound", reads_within_a_bound},
+    {"nobody changes a file in memory", nobody_changes_a_file_in_memory},
     {"makes folders with their parents", makes_folders_with_their_parents},
     {"refuses paths that are too long", refuses_paths_that_are_too_long},
     {"sets flags", sets_flags},

@@ -136,7 +136,7 @@ static const struct check_case cases[] = {
 int main(void)
 {
     for (int i = 0; i < 2; i++)
-        if ((sink_fds[i] = fd_memory_file("log", SLICE(""))) < 0 || fcntl(sink_fds[i], F_SETFL, O_APPEND) < 0)
+        if ((sink_fds[i] = memfd_create("log", MFD_CLOEXEC)) < 0 || fcntl(sink_fds[i], F_SETFL, O_APPEND) < 0)
             return 2;
     return check_main("base/log", cases, sizeof cases / sizeof cases[0]);
 }
