@@ -210,7 +210,6 @@ static bool let_in(struct connection *c)
 {
     if (c->ex->detour || c->ex->return_code)
         return true;
-    access_limit_methods(c);
     return auth_pass(c);
 }
 

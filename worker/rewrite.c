@@ -264,6 +264,8 @@ void rewrite_in_location(struct connection *c, const struct location *l)
             c->ex->return_text = NULL;
             return;
         }
+        access_limit_methods(c); /* its own steps take the place of the location's, as in nginx */
+        l = c->location;
         if (!l->ops || run(c, l->ops, &changed) == ANSWER || !changed)
             return;
         if (cycles >= CYCLES_MAX) {

@@ -163,6 +163,21 @@ def test_limit_except(weir, backend):
     assert weir.get("/p", method="POST", body=b"b", headers=basic("ann", "pw")).status == 200 and up.call.body == b"b"
 
 
+LIMITED = {"return": "limit_except POST { deny all; } return 200 x;", "redirect": "limit_except POST { deny all; } rewrite ^ /z redirect;",
+           "password": "limit_except POST { auth_basic x; auth_basic_user_file {tmp}/users; } return 200 x;",
+           "last": "limit_except POST { deny all; } rewrite ^ /other last;", "set": "limit_except POST { deny all; } set $a 1; if ($a) { return 200 x; }",
+           "if": "if ($request_method = GET) { return 200 x; } limit_except POST { deny all; }"}
+
+
+@pytest.mark.parametrize("which", LIMITED)
+def test_limit_except_before_the_steps(weir, which):
+    """No step of the location runs for the methods that the block is for: what it denies is not answered by a return."""
+    weir.expect_log("access forbidden by rule")
+    weir.start(config(f"location /l {{ {LIMITED[which]} }} location /other {{ return 200 x; }}"))
+    assert weir.get("/l").status == (401 if which == "password" else 403)
+    assert weir.get("/l", method="POST").status in ((404, 405) if which == "if" else (302,) if which == "redirect" else (200,))
+
+
 @pytest.mark.parametrize("wrong", ["limit_except { }", "limit_except GET;", "limit_except GET { } limit_except PUT { }",
                                    "limit_except GET { limit_except PUT { } }", "limit_except GET { location /x { } }"])
 def test_wrong_limit_except(weir, wrong):
