@@ -63,6 +63,9 @@ void job_log(struct weir_request *job, enum log_level level, const char *format,
 /* What the handler's thread may allocate from. */
 struct arena *job_arena(struct weir_request *job);
 
+/* A copy with a zero behind it, for a handler; its thread fails where memory is out. */
+const char *job_text(struct weir_request *job, struct slice s);
+
 /* What the calling thread runs, or NULL. Safe in a signal handler. */
 struct running *job_current_record(void);
 

@@ -73,7 +73,7 @@ bool http_multipart_boundary(struct slice content_type, struct slice *boundary)
     return false;
 }
 
-/* --- delimiters: CRLF "--" boundary, blanks, CRLF; or "--" behind the last part --- */
+/* --- delimiters: CRLF "--" boundary, "--" behind the last part, blanks, CRLF or the body's end --- */
 
 struct delimiter {
     size_t start, end; /* with the line end before it, which is not of the content */
@@ -88,9 +88,9 @@ static bool is_delimiter(struct slice body, size_t at, struct slice boundary, st
         return false;
     rest = slice_from(rest, boundary.len);
     d->last = slice_starts(rest, SLICE("--"));
-    rest = slice_trim_start(rest);
+    rest = slice_trim_start(slice_from(rest, d->last ? 2 : 0));
     d->end = d->last ? body.len : body.len - rest.len + 2;
-    return d->last || slice_starts(rest, SLICE("\r\n"));
+    return slice_starts(rest, SLICE("\r\n")) || (d->last && rest.len == 0);
 }
 
 static bool find_delimiter(struct slice body, size_t from, struct slice boundary, struct delimiter *d)
@@ -112,16 +112,19 @@ static bool find_delimiter(struct slice body, size_t from, struct slice boundary
 
 static bool read_disposition(struct slice value, struct http_part *part)
 {
-    struct slice rest, name, text;
+    struct slice rest, name, text, extended = {0};
     if (!slice_eq_nocase(essence(value, &rest), SLICE("form-data")))
         return false;
     while (next_parameter(&rest, &name, &text)) {
-        struct slice *to = slice_eq_nocase(name, SLICE("name"))       ? &part->name
-                           : slice_eq_nocase(name, SLICE("filename")) ? &part->filename
-                                                                      : NULL;
+        struct slice *to = slice_eq_nocase(name, SLICE("name"))        ? &part->name
+                           : slice_eq_nocase(name, SLICE("filename"))  ? &part->filename
+                           : slice_eq_nocase(name, SLICE("filename*")) ? &extended
+                                                                       : NULL;
         if (to && !to->data)
             *to = text;
     }
+    if (!part->filename.data) /* RFC 7578 forbids it, and some send it all the same: it is a file at least */
+        part->filename = extended;
     return rest.len == 0 && part->name.data;
 }
 

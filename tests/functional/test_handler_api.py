@@ -41,13 +41,28 @@ static int run_variables(weir_request *r)
     return 0;
 }
 """
-SOURCE = (modlib.handlers(**{kind: WALK % kind for kind in ("header", "arg", "form", "cookie")}, part=PARTS,
+OFTEN = """
+    const char *found = "-";
+    char line[200];
+    long before = 0, after = 0;
+    for (int i = 0; i < 52; i++) {
+        FILE *f = i == 1 || i == 51 ? fopen("/proc/self/status", "r") : NULL;
+        while (f && fgets(line, sizeof line, f))
+            sscanf(line, "RssAnon: %ld", i == 1 ? &before : &after);
+        if (f)
+            fclose(f);
+        found = weir_form(r, "a");
+    }
+    weir_printf(r, "%s %ld", found ? found : "-", after - before);
+    return 0;
+"""
+SOURCE = (modlib.handlers(**{kind: WALK % kind for kind in ("header", "arg", "form", "cookie")}, part=PARTS, often=OFTEN,
                           named='const char *f = weir_form(r, "b"), *c = weir_cookie(r, "s"), *a = weir_arg(r, "a");'
                                 'weir_printf(r, "%s %s %s", f ? f : "-", c ? c : "-", a ? a : "-"); return 0;')
           .replace("static const struct weir_handler list[] = {",
                    VARIABLES + 'static const struct weir_handler list[] = {{.name = "variables", .run = run_variables, '
                    '.variables = wanted}, '))
-LOCATIONS = "".join(f"location /{kind} {{ handler {kind}; }}" for kind in ("header", "arg", "form", "cookie", "part", "named")) + """
+LOCATIONS = "client_max_body_size 10m; " + "".join(f"location /{kind} {{ handler {kind}; }}" for kind in ("header", "arg", "form", "cookie", "part", "often", "named")) + """
     location ~ ^/variables/(?<picked>[a-z]*) { handler variables; }
 """
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
@@ -55,7 +70,7 @@ FORM = ("Content-Type", "application/x-www-form-urlencoded")
 
 @pytest.fixture
 def served(weir):
-    path = modlib.build(weir.tmp, SOURCE)
+    path = modlib.build(weir.tmp, SOURCE, head="#include <stdio.h>\n")
     return weir.start(config(LOCATIONS, main=f"load_module {path};", http="map $arg_a $kind { ~^x ex; default other; }"))
 
 
@@ -109,6 +124,14 @@ def test_parts(served):
     assert post("/part", headers=[FORM], body=b"a=1") == post("/part", body=b"") == "-1"
 
 
+def test_a_large_form_asked_often(served):
+    """What a handler looks for costs memory, not what it passes on the way."""
+    body = b"x=" + b"v" * 4_000_000 + b"&%61=found"
+    for form in ({"headers": [FORM], "body": body}, multipart(('name="x"', "", b"v" * 4_000_000), ('name="a"', "", b"found"))):
+        text, grown_kb = served.get("/often", method="POST", **form).text.split()
+        assert text == "found" and int(grown_kb) < 20_000
+
+
 def test_a_browsers_form(served):
     """What curl sends as a browser does: a boundary of its own, a file's type by its name."""
     (served.tmp / "up.txt").write_text("content")
@@ -145,7 +168,7 @@ def test_variables_from_many_threads(served):
 
 def test_an_unknown_variable(weir):
     """A variable that does not exist is found when the configuration is read."""
-    path = modlib.build(weir.tmp, SOURCE)
+    path = modlib.build(weir.tmp, SOURCE, head="#include <stdio.h>\n")
     result = weir.run("-t", conf=config(LOCATIONS, main=f"load_module {path};"))
     assert result.returncode == 1 and 'unknown "kind" variable' in result.stderr and "weir.conf:" in result.stderr
 

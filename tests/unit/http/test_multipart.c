@@ -84,6 +84,9 @@ static void forms_that_are_whole(void)
          "a=1--b-- b=\r\n--c\r\n--bx c=\r\n-b\r\n--"},
         {"--b \t \r\n" NAMED("a") "\r\n1\r\n--b  \r\n" NAMED("b") "\r\n2\r\n--b--", "a=1 b=2"},
         {"--b--", ""},
+        {PART("a", "\r\n--b--x\r\n--b-- x") "--b-- \t\r\n", "a=\r\n--b--x\r\n--b-- x"}, /* no delimiters */
+        {PART("a", "1") "--b-- ", "a=1"},
+        {"--b\r\n" NAMED("a\"; filename*=utf-8''%C3%A9; x=\"") "\r\n1\r\n--b--", "a@utf-8''%C3%A9=1"},
         {"--b\r\ncontent-disposition:FORM-DATA ; NAME=a ;x=y; filename=f.txt\r\n\r\n1\r\n--b--", "a@f.txt=1"},
         {"--b\r\nX: y\r\n" NAMED("a\"; filename=\"") "\r\n1\r\n--b--", "a@=1"},
         {"--b\r\n" NAMED("x; y=\\\"z\\\"\"; filename=\"C:\\d\\f;g") "\r\n1\r\n--b--",
