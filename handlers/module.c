@@ -8,6 +8,7 @@
 #include "handlers/module.h"
 
 #include "base/fd.h"
+#include "handlers/module_note.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -149,6 +150,11 @@ struct module *module_load(struct arena *arena, struct slice path, struct slice 
     m->object = object;
     m->description = description;
     return m;
+}
+
+struct slice module_note(struct arena *arena, const struct module *module, struct slice path)
+{
+    return module_note_of(arena, path, buf_slice(&module->object->text));
 }
 
 bool module_same(const struct module *a, const struct module *b)

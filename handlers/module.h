@@ -17,6 +17,12 @@ struct module;
  */
 struct module *module_load(struct arena *arena, struct slice path, struct slice *why);
 
+/*
+ * What of it a reload cannot take over, and what to do about that; empty: nothing. Symbols that C++ makes unique in a process,
+ * and libraries that it needs whose files have been replaced since they were loaded.
+ */
+struct slice module_note(struct arena *arena, const struct module *module, struct slice path);
+
 /* Whether both came from files that were the same. */
 bool module_same(const struct module *a, const struct module *b);
 

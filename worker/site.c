@@ -29,6 +29,13 @@ static const char combined[] =
     "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
     "\"$http_referer\" \"$http_user_agent\"";
 
+void site_unknown_variable(struct site *site, struct slice name, const struct conf_node *node)
+{
+    struct slice guess = http_nearest_variable(name, &site->scope);
+    conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable%s%.*s%s", SLICE_ARGS(name),
+               guess.data ? "; did you mean \"" : "", SLICE_ARGS(guess), guess.data ? "\"?" : "");
+}
+
 const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node)
 {
     struct slice unknown;
@@ -42,9 +49,7 @@ const struct http_template *site_compile(struct site *site, struct slice text, c
                    SLICE_ARGS(slice_from(unknown, 1)));
         return NULL;
     }
-    struct slice guess = http_nearest_variable(unknown, &site->scope);
-    conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable%s%.*s%s", SLICE_ARGS(unknown),
-               guess.data ? "; did you mean \"" : "", SLICE_ARGS(guess), guess.data ? "\"?" : "");
+    site_unknown_variable(site, unknown, node);
     return NULL;
 }
 
@@ -426,6 +431,9 @@ static void load_modules(struct site *site)
             conf_error(&site->conf->errors, c->node, "%.*s", SLICE_ARGS(why));
             continue;
         }
+        struct slice note = module_note(&site->arena, m->module, c->path);
+        if (note.len)
+            conf_error(&site->conf->warnings, c->node, "%.*s", SLICE_ARGS(note));
         m->next = site->modules;
         site->modules = m;
     }

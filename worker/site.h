@@ -353,6 +353,8 @@ struct site *site_build(struct conf *conf);
 void *site_array(struct site *site, int count, size_t size);
 const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node);
 
+void site_unknown_variable(struct site *site, struct slice name, const struct conf_node *node);
+
 /* The name behind the "$"; empty when there is none. */
 struct slice site_variable_name(struct slice text);
 int site_count_lines(const struct conf_lines *lines);

@@ -239,7 +239,7 @@ static const struct http_template *compile_word(struct site *site, struct slice 
     struct slice name = slice_from(word, 1);
     const struct http_template *t = http_template_variable(&site->arena, name, &site->scope);
     if (!t)
-        conf_error(&site->conf->errors, n, "unknown \"%.*s\" variable", SLICE_ARGS(name));
+        site_unknown_variable(site, name, n);
     return t;
 }
 

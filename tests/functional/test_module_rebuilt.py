@@ -1,10 +1,11 @@
 """A module that was built anew: a reload takes it over, or says why not; running workers keep what they have."""
 
 import shutil
+import subprocess
 
 import modlib
 import pytest
-from weirlib import alive, config, wait_until
+from weirlib import BINARY, alive, config, wait_until
 
 LOCATIONS = "location /v { handler version; } location /slow { handler slow; }"
 
@@ -103,3 +104,37 @@ WEIR_MODULE(list);""")
     build(2)
     weir.reload(config("location /v { handler set key=two; }", main="load_module {tmp}/handlers.so;"))
     assert weir.get("/v").text == "v2 two"
+
+
+def test_symbols_that_stay(weir):
+    """C++ has symbols that a process never gives up: that a reload will not change them is said when the module is loaded."""
+    source = weir.tmp / "unique.cc"
+    source.write_text("""#include <weir/handler.h>
+        inline int shared = 1;
+        static int run(weir_request *r) { weir_printf(r, "%d", shared); return 0; }
+        static const weir_handler list[] = {{"run", run, nullptr, nullptr, nullptr}, {}};
+        WEIR_MODULE(list);
+        """)
+    for flags, said in (["-fno-gnu-unique"], False), ([], True):
+        subprocess.run(["g++", "-std=c++17", "-shared", "-fPIC", *flags, "-I", BINARY.parent / "include", source, "-o", weir.tmp / "unique.so"], check=True)
+        result = weir.run("-t", conf=config("location / { handler run; }", main="load_module {tmp}/unique.so;"))
+        assert result.returncode == 0 and ("has unique symbols (C++ inline variables" in result.stderr) == said, result.stderr
+
+
+def test_a_library_beside_it(weir):
+    """A library that a module needs stays the old one in the running master: a reload that finds it replaced says so."""
+    def build(n):
+        (weir.tmp / "beside.c").write_text(f"int beside(void); int beside(void) {{ return {n}; }}")
+        subprocess.run(["cc", "-shared", "-fPIC", weir.tmp / "beside.c", "-o", weir.tmp / "new.so"], check=True)
+        (weir.tmp / "new.so").rename(weir.tmp / "libbeside.so")
+        (weir.tmp / "needs.c").write_text("#include <weir/handler.h>\nint beside(void);\n" + modlib.handlers(
+            beside=f'weir_printf(r, "module {n}, library %d", beside()); return 0;'))
+        subprocess.run(["cc", "-shared", "-fPIC", "-I", BINARY.parent / "include", weir.tmp / "needs.c", "-L", weir.tmp, "-lbeside",
+                        f"-Wl,-rpath,{weir.tmp}", "-o", weir.tmp / "new.so"], check=True)
+        (weir.tmp / "new.so").rename(weir.tmp / "needs.so")
+    build(1)
+    weir.start(config("location / { handler beside; }", main="load_module {tmp}/needs.so;"))
+    assert weir.get("/").text == "module 1, library 1" and "has been replaced" not in weir.error_log
+    build(2)
+    weir.reload()
+    weir.wait_log(r'\[warn\] .*"\S+/libbeside.so", which module "\S+/needs.so" needs, has been replaced since it was loaded, and the old one stays in use')

@@ -46,7 +46,7 @@ def test_what_the_program_knows_is_in_it():
 ])
 def test_a_wrong_name_is_guessed(weir, wrong, meant):
     """A name that does not exist is told with the nearest that does, maps and groups among them; a far one alone."""
-    conf = config(f'location ~ ^/a/(?<tail>.*)$ {{ return 200 "${wrong}"; }}', http="map $uri $kind { default 1; }")
-    result = weir.run("-t", conf=conf)
     guess = f'; did you mean "{meant}"?' if meant else ""
-    assert result.returncode == 1 and f'unknown "{wrong}" variable{guess} in {weir.conf}:' in result.stderr, result.stderr
+    for use in (f'return 200 "${wrong}";', f"if (${wrong}) {{ }}", f"if (${wrong} = x) {{ }}"):
+        result = weir.run("-t", conf=config(f"location ~ ^/a/(?<tail>.*)$ {{ {use} }}", http="map $uri $kind { default 1; }"))
+        assert result.returncode == 1 and f'unknown "{wrong}" variable{guess} in {weir.conf}:' in result.stderr, result.stderr
