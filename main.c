@@ -77,6 +77,11 @@ static bool read_arguments(int argc, char **argv, struct arguments *a)
         return a->help = true;
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return a->version = true;
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (strncmp(argv[i], "--", 2) == 0) {
+            fprintf(stderr, "weir: invalid option: \"%s\"; see weir -h\n", argv[i]);
+            return false;
+        }
     opterr = 0;
     while ((option = getopt(argc, argv, ":?hvVtTqs:p:e:c:g:")) != -1) {
         switch (option) {

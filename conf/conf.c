@@ -108,6 +108,8 @@ struct conf *conf_load(const struct conf_options *options)
     conf_tree_read_file(&conf->tree, options->file);
     if (!conf->tree.broken && conf->tree.files) /* what has no mistake is looked at all the same */
         complete(conf, options);
+    else if (conf->tree.files)
+        conf_look_for_unknown(conf);
     return conf;
 }
 

@@ -113,11 +113,14 @@ static struct conf_token plain_word(struct conf_lexer *l)
         }
     }
     struct slice word = {start, (size_t)(l->at - start)};
+    struct slice quoted = word;
+    if (quoted.len > 1 && !memchr(quoted.data, '(', quoted.len) && quoted.data[quoted.len - 1] == ')')
+        quoted.len--; /* of "if (" */
     if (quantified)
         return (struct conf_token){
             CONF_TOKEN_MISTAKE,
             arena_printf(l->arena, "an expression with \"{\" has to stand in quotes: write \"%.*s\"",
-                         SLICE_ARGS(word)),
+                         SLICE_ARGS(quoted)),
             line};
     return (struct conf_token){CONF_TOKEN_WORD, unescape(l->arena, word), line};
 }

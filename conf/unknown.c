@@ -89,6 +89,43 @@ void conf_unknown(struct conf_walk *w, const struct conf_node *n)
         count(w->conf, absent ? mark : NULL, n, (struct slice){0});
 }
 
+static bool is_known(struct slice name)
+{
+    for (const struct conf_directive *const *t = conf_tables; *t; t++)
+        for (const struct conf_directive *d = *t; d->name; d++)
+            if (slice_eq(name, slice_of(d->name)))
+                return true;
+    return false;
+}
+
+/* Blocks whose words are directives; in others, as map and types, they are anything. */
+static bool has_directives(struct slice name)
+{
+    static const char *const names[] = {"http",     "events", "server",      "location",
+                                        "upstream", "if",     "limit_except"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (slice_eq(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+static void look_for_unknown(struct conf_walk *w, const struct conf_node *n)
+{
+    for (; n; n = n->next) {
+        if (!is_known(n->name))
+            conf_unknown(w, n);
+        else if (has_directives(n->name))
+            look_for_unknown(w, n->children);
+    }
+}
+
+void conf_look_for_unknown(struct conf *conf)
+{
+    struct conf_walk w = {.conf = conf, .context = (enum conf_context) ~0u};
+    look_for_unknown(&w, conf->tree.root);
+    conf_tell_absent(conf);
+}
+
 /* "unknown directive ...", or the parameter that asks for it. */
 static struct slice what(struct conf *conf, const struct conf_absent *a)
 {

@@ -16,4 +16,7 @@ void conf_count_absent(struct conf *conf, const char *name, const struct conf_no
 /* Adds an error for each feature that was counted. */
 void conf_tell_absent(struct conf *conf);
 
+/* Of a file whose braces or quotes do not match: which of its words nobody knows, wherever they belong. */
+void conf_look_for_unknown(struct conf *conf);
+
 #endif

@@ -108,7 +108,10 @@ void upgrade_ended(struct master *m, int status)
     m->upgraded_fd = -1;
     m->upgraded_pid = 0;
     m->handed_over = false;
-    m->is_main = true; /* it has said so before it ended */
+    if (!m->is_main) /* it has said so before it ended, unless it was killed */
+        notify_state("MAINPID=%d\nSTATUS=the new binary has ended; the old one, %d, serves on", (int)getpid(),
+                     (int)getpid());
+    m->is_main = true;
     m->next_watchdog_ms = 0;
     if (!old_pid_path(m, path) || rename(path, m->pid_path) < 0)
         log_errno(LOG_LEVEL_ALERT, errno, "cannot rename the pid file back");

@@ -154,7 +154,9 @@ static void on_child_end(struct master *m, int slot, int status)
         log_end(c, status);
     workers_read_channels(m);
     close_channel(c);
-    stalled_log_running(m, slot, WIFSIGNALED(status));
+    /* What it was told to end, by its master, had its time. */
+    bool unplanned = WIFSIGNALED(status) || (c->state != CHILD_RETIRING && !m->stopping);
+    stalled_log_running(m, slot, unplanned);
     shared_reclaim(m, slot);
     bool replace =
         c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;

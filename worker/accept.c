@@ -157,7 +157,7 @@ static bool make_room(struct worker *w)
         return true;
     if (w->now_ms >= next_complaint_ms) {
         next_complaint_ms = w->now_ms + COMPLAIN_EVERY_MS;
-        log_warn("%lld worker_connections are not enough", (long long)w->conf->worker_connections);
+        log_alert("%lld worker_connections are not enough", (long long)w->conf->worker_connections);
     }
     if (connection_close_oldest_idle(w))
         return true;

@@ -60,6 +60,8 @@ def test_question_mark_is_help():
 @pytest.mark.parametrize("args, message", [
     (["-x"], 'invalid option: "x"'),
     (["start"], 'invalid option: "start"'),
+    (["--foo"], 'invalid option: "--foo"'),
+    (["-t", "--versio"], 'invalid option: "--versio"'),
     (["-s"], 'option "-s" requires parameter'),
     (["-s", "restart"], 'invalid option: "-s restart"'),
     (["-c"], 'option "-c" requires'),
@@ -365,6 +367,8 @@ ERRORS = {
     "block without brace": ("events; #!", 'directive "events" has no opening "{"', ""),
     "brace without block": ("events { }\ndaemon on { #!\n}", 'directive "daemon" is not terminated by ";"', ""),
     "stray brace": ("events { }\n} #!", 'unexpected "}"', ""),
+    "quantifier": (in_server("if ($uri ~ ^/a{3}$) { #!\nreturn 204; }"), 'an expression with "{" has to stand in quotes', r'write "\^/a\{3\}\$"'),
+    "quantifier in brackets": (in_server("rewrite ^/(a{3})$ /b; #!"), 'an expression with "{" has to stand in quotes', r'write "\^/\(a\{3\}\)\$"'),
     "missing include": ("include {tmp}/conf/nope.conf; #!",
                         'open() "{tmp}/conf/nope.conf" failed (2: No such file', ""),
 }
@@ -397,6 +401,14 @@ def test_unterminated(weir, conf, message):
     assert result.returncode == 1
     text, file, line = emerg(result)
     assert message in text and file == str(weir.conf) and 1 <= line <= conf.count("\n") + 1
+
+
+@pytest.mark.parametrize("mistake", ["}", "gzip on }", 'a "b;', "{", "server {"])
+def test_unknown_words_beside_a_mistake_in_the_syntax(weir, mistake):
+    """Where braces or quotes do not match, what belongs where is not known; but a word that nobody knows is, on either side of it."""
+    result = weir.run("-t", conf=f"bogus_before on;\nevents {{ }}\nhttp {{ server {{ bogus_inside on; types {{ a/b c; }} listen 80; }}\n map $a $b {{ x y; }} }}\n{mistake}\nbogus_after on;\n")
+    assert result.returncode == 1 and 'unknown directive "bogus_before"' in result.stderr and 'unknown directive "bogus_inside"' in result.stderr
+    assert result.stderr.count("unknown directive") <= 3 and '"a/b"' not in result.stderr, result.stderr
 
 
 def test_no_events_section(weir):

@@ -15,7 +15,7 @@ MEANINGS = {
     signal.SIGTTOU: "one worker fewer",
 }
 CRASHES = "#include <signal.h>\n#include <stdlib.h>\n#include <unistd.h>\n" + modlib.handlers(
-    wild='*(volatile int *)8 = 1; return 0;', stop='abort();', wait='sleep(20); return 0;',
+    wild='*(volatile int *)8 = 1; return 0;', quit='exit(0);', leave='_exit(3);', stop='abort();', wait='sleep(20); return 0;',
     overflow='volatile char a[1 << 20]; for (size_t i = sizeof a; i-- > 0;) a[i] = 1; return a[5];')
 
 
@@ -43,7 +43,7 @@ def test_a_signal_of_somebody_else(weir):
 def crashing(weir):
     weir.expect_log("exited on signal")
     path = modlib.build(weir.tmp, CRASHES)
-    locations = "".join(f"location /{name} {{ handler {name}; }}" for name in ("wild", "stop", "wait", "overflow"))
+    locations = "".join(f"location /{name} {{ handler {name}; }}" for name in ("wild", "stop", "wait", "overflow", "quit", "leave"))
     weir.start(config("location / { return 200 ok; }" + locations, main=f"load_module {path};"))
     return weir
 
@@ -81,6 +81,21 @@ def test_a_killed_worker_says_what_it_ran(crashing):
         crashing.signal(signal.SIGKILL, worker)
         crashing.wait_log(rf'worker process {worker} was running handler "wait" for .*"GET /wait"')
     assert "ended in" not in crashing.error_log
+
+
+@pytest.mark.parametrize("name, code", [("quit", 0), ("leave", 3)])
+def test_a_handler_that_ends_the_process(crashing, name, code):
+    """By exit() or _exit(): its request is told, and those that it took along."""
+    [worker] = crashing.wait_workers(1)
+    crashing.expect_log(f"exited with code {code}")
+    with crashing.connect() as beside, crashing.connect() as client:
+        beside.request("/wait?beside=1")
+        wait_until(lambda: crashing.pool()["threads"]["running"] == 1, 3, "a running handler")
+        client.request(f"/{name}")
+        crashing.wait_log(rf"worker process {worker} exited with code {code}")
+    for line in (f'handler "{name}" for .*"GET /{name}"', r'handler "wait" for .*"GET /wait\?beside=1"'):
+        crashing.wait_log(rf"worker process {worker} was running {line}")
+    assert crashing.get("/").text == "ok"
 
 
 @pytest.mark.skipif(SLOW_BUILD, reason="sanitizers take these signals themselves")
