@@ -76,7 +76,9 @@ static bool find_hash(FILE *file, const char *user, char **hash)
     for (const char *at = user; *at; at++)
         mixed = (mixed ^ (unsigned char)*at) * 16777619u;
     *hash = NULL;
-    while (!found && getline(&line, &room, file) >= 0) {
+    while (getline(&line, &room, file) >= 0) { /* to its end, wherever the user stands */
+        if (found)
+            continue;
         const char *text = hash_of(line, user, &found);
         if (text && (found || (mixed = mixed * 1664525u + 1013904223u) / 65536 % ++seen == 0)) {
             free(*hash);

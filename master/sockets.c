@@ -170,8 +170,10 @@ static bool has_own_file(const struct site_listen *l)
 
 static void remove_file(const struct site_listen *l)
 {
-    if (has_own_file(l))
-        unlink(((const struct sockaddr_un *)(const void *)&l->address.addr)->sun_path);
+    struct stat st;
+    const char *path = ((const struct sockaddr_un *)(const void *)&l->address.addr)->sun_path;
+    if (has_own_file(l) && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) /* not what has taken its place */
+        unlink(path);
 }
 
 bool sockets_test(struct site *site)

@@ -3,6 +3,8 @@
  */
 #include "net/address.h"
 
+#include "base/clock.h"
+
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -187,8 +189,10 @@ bool net_is_host_name(struct slice s)
     return letters;
 }
 
+enum { LOOKUPS_MS = 5000 };
+
 const char *net_address_resolve(struct slice text, struct net_address *out, int most, int *count,
-                                struct slice *host, unsigned *port)
+                                struct slice *host, unsigned *port, uint64_t *spent_ms)
 {
     char name[256];
     *count = 1;
@@ -201,7 +205,10 @@ const char *net_address_resolve(struct slice text, struct net_address *out, int 
     *count = 0;
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG},
                     *found = NULL;
-    if (getaddrinfo(name, NULL, &hints, &found) != 0 || !found)
+    uint64_t begun_ms = clock_mono_ms();
+    int error = *spent_ms < LOOKUPS_MS ? getaddrinfo(name, NULL, &hints, &found) : EAI_AGAIN;
+    *spent_ms += clock_mono_ms() - begun_ms;
+    if (error || !found)
         return "host not found in upstream; check the name, or write an address";
     for (struct addrinfo *a = found; a && *count < most; a = a->ai_next) {
         struct net_address *to = &out[(*count)++];

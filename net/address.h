@@ -6,6 +6,7 @@
 
 #include "base/slice.h"
 
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -36,10 +37,11 @@ bool net_is_host_name(struct slice s);
 
 /*
  * The same for a server: all addresses of a name, at most `most`. Sets *host and *port where the text holds a name; else
- * host->data is NULL.
+ * host->data is NULL. This waits for name servers: *spent_ms is how long it has in all, and when that is some seconds, as where
+ * none answers, names are no longer asked for.
  */
 const char *net_address_resolve(struct slice text, struct net_address *out, int most, int *count,
-                                struct slice *host, unsigned *port);
+                                struct slice *host, unsigned *port, uint64_t *spent_ms);
 
 /* "name" or "name:port", the port 80 by default. False: it is neither. */
 bool net_split_port(struct slice text, struct slice *host, unsigned *port);

@@ -81,7 +81,7 @@ struct permit_queue {
 };
 
 struct permit_zone {
-    _Alignas(64) _Atomic uint32_t lock; /* the pid of who holds it; 0: nobody */
+    _Alignas(64) _Atomic uint32_t lock; /* shm/lock.h */
     _Atomic uint32_t limit;             /* in force now */
     _Atomic uint32_t held, queued;
     _Atomic uint32_t queue_limit;

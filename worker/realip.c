@@ -129,13 +129,14 @@ void realip_apply(struct connection *c, const struct location *l)
 enum { NAME_ADDRESSES_MAX = 16 /* of a host's name */ };
 
 /* All addresses of a host, as they are now. */
-static bool add_host(struct realip *r, struct slice name)
+static bool add_host(struct realip *r, struct slice name, uint64_t *spent_ms)
 {
     struct net_address found[NAME_ADDRESSES_MAX];
     struct slice host;
     unsigned port;
     int count;
-    if (!net_is_host_name(name) || net_address_resolve(name, found, NAME_ADDRESSES_MAX, &count, &host, &port))
+    if (!net_is_host_name(name) ||
+        net_address_resolve(name, found, NAME_ADDRESSES_MAX, &count, &host, &port, spent_ms))
         return false;
     for (int i = 0; i < count; i++) {
         struct net_mask *m = &r->masks[r->mask_count++];
@@ -165,7 +166,7 @@ struct realip *site_build_realip(struct site *site, const struct settings *s)
             r->trusts_unix = true;
         else if (net_mask_parse(text, &r->masks[r->mask_count]))
             r->mask_count++;
-        else if (!add_host(r, text))
+        else if (!add_host(r, text, &site->lookups_ms))
             conf_error(
                 &site->conf->errors, l->node,
                 "invalid parameter \"%.*s\" of \"set_real_ip_from\"; write ADDRESS, ADDRESS/BITS, the name of a host "

@@ -19,7 +19,7 @@ static bool has_port(struct slice text)
     return behind && memchr(behind, ':', text.len - (size_t)(behind - text.data));
 }
 
-static bool add_server(struct buf *list, struct slice text)
+static bool add_server(struct buf *list, struct slice text, uint64_t *spent_ms)
 {
     struct net_address found[ADDRESSES_MAX];
     char written[NET_ADDRESS_TEXT_BYTES];
@@ -27,7 +27,7 @@ static bool add_server(struct buf *list, struct slice text)
     unsigned port;
     int count = 0;
     if (slice_starts(text, SLICE("unix:")) ||
-        net_address_resolve(text, found, ADDRESSES_MAX, &count, &host, &port))
+        net_address_resolve(text, found, ADDRESSES_MAX, &count, &host, &port, spent_ms))
         return false;
     for (int i = 0; i < count; i++) {
         if (!has_port(text))
@@ -49,12 +49,13 @@ static bool read_switch(struct slice value, bool *on)
 struct slice resolver_read(const struct conf_node *n, struct resolver_words *out)
 {
     bool v4 = true, v6 = true;
+    uint64_t spent_ms = 0;
     for (int i = 0; i < n->nargs; i++) {
         struct slice arg = n->args[i];
         bool ok = slice_starts(arg, SLICE("valid="))  ? conf_parse_time(slice_from(arg, 6), &out->valid_ms)
                   : slice_starts(arg, SLICE("ipv4=")) ? read_switch(slice_from(arg, 5), &v4)
                   : slice_starts(arg, SLICE("ipv6=")) ? read_switch(slice_from(arg, 5), &v6)
-                                                      : add_server(&out->servers, arg);
+                                                      : add_server(&out->servers, arg, &spent_ms);
         if (!ok || !(v4 || v6))
             return arg;
     }

@@ -344,6 +344,7 @@ struct site {
     const struct charset_map *charset_maps;
     struct http_regex **op_regexes; /* for freeing */
     int op_regex_count;
+    uint64_t lookups_ms; /* how long names of hosts have been waited for */
 };
 
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */

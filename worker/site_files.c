@@ -69,6 +69,16 @@ static bool may_be_left_upwards(const struct settings *s, const struct conf_loca
            pattern.data[pattern.len - 1] != '/';
 }
 
+/* "location ~ ^/img(.*)$" with "alias /x/$1": likewise, where what a group takes begins behind no slash. */
+static bool group_may_climb(const struct settings *s, const struct conf_location *c)
+{
+    const char *slash = s->alias.len > 2 ? memmem(s->alias.data, s->alias.len, "/$", 2) : NULL;
+    const char *group = c->pattern.len ? memchr(c->pattern.data, '(', c->pattern.len) : NULL;
+    return s->alias_strip < 0 && slash && slash + 2 < s->alias.data + s->alias.len && slash[2] == '1' &&
+           group && group > c->pattern.data && group[-1] != '/' && group[-1] != '\\' &&
+           (group + 1 >= c->pattern.data + c->pattern.len || group[1] == '.');
+}
+
 void site_build_files(struct site *site, struct location *l, const struct conf_location *c)
 {
     const struct settings *s = l->settings;
@@ -83,6 +93,11 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
             "\"alias\" ends with a slash and its location \"%.*s\" does not: \"%.*sX\" is the file \"X\" of the "
             "folder; end both with one",
             SLICE_ARGS(c->pattern), SLICE_ARGS(c->pattern));
+    if (group_may_climb(s, c))
+        conf_error(&site->conf->warnings, s->folder_node,
+                   "\"alias\" has \"/$1\" and its location \"%.*s\" no slash before the group: what begins "
+                   "with \"..\" there is refused; write \"/(\"",
+                   SLICE_ARGS(c->pattern));
     if (asks_for(folder, "document_root") || asks_for(folder, "realpath_root"))
         conf_error(
             &site->conf->errors, s->folder_node ? s->folder_node : c->node,

@@ -53,8 +53,8 @@ static void resolve_server(struct site *site, struct upstream_server *s, struct 
                            const struct conf_node *node)
 {
     struct net_address found[ADDRESSES_MAX];
-    const char *wrong =
-        net_address_resolve(text, found, ADDRESSES_MAX, &s->address_count, &s->host, &s->port);
+    const char *wrong = net_address_resolve(text, found, ADDRESSES_MAX, &s->address_count, &s->host, &s->port,
+                                            &site->lookups_ms);
     if (wrong && s->host.data && net_is_host_name(s->host)) { /* the workers ask for it, and go on asking */
         if (!s->conf->resolve)
             conf_error(&site->conf->warnings, node,

@@ -12,7 +12,7 @@
 
 #include <openssl/evp.h>
 
-enum { MD5_BYTES = 16, COOKIE_DATE_BYTES = 32, IDLE_US = 600000000 };
+enum { MD5_BYTES = 16, HASH_BYTES = 32 /* of SHA-256 */, COOKIE_DATE_BYTES = 32, IDLE_US = 600000000 };
 
 /* The first that is not empty counts. */
 struct templates {
@@ -64,21 +64,23 @@ static struct slice first_of(const struct templates *t, struct http_exchange *ex
 
 /* --- sessions --- */
 
-/* False: the text names no session. */
-static bool is_session(struct http_exchange *ex, struct slice text)
+/* What stands in the table for a session: what is too long for a key, as signed tokens are, by its hash. */
+static struct slice key_of(struct slice session, unsigned char hash[HASH_BYTES])
 {
-    if (text.len > KEYED_KEY_MAX)
-        http_log(ex, LOG_LEVEL_WARN, "a session of \"sticky\" is more than %d bytes: \"%.*s\"", KEYED_KEY_MAX,
-                 SLICE_ARGS(text));
-    return text.len > 0 && text.len <= KEYED_KEY_MAX;
+    if (session.len <= KEYED_KEY_MAX)
+        return session;
+    bool ok = EVP_Digest(session.data, session.len, hash, NULL, EVP_sha256(), NULL) == 1;
+    return (struct slice){(const char *)hash, ok ? HASH_BYTES : 0};
 }
 
 static struct slice id_of_session(struct connection *c, const struct upstream *u, struct slice session)
 {
     const struct sticky *s = u->sticky;
+    unsigned char hash[HASH_BYTES];
+    struct slice key = key_of(session, hash);
     uint64_t tag;
-    if (!is_session(c->ex, session) || !keyed_recall(connection_worker(c)->shm, (unsigned)s->sessions->index,
-                                                     session, clock_mono_us(), s->idle_us, &tag))
+    if (key.len == 0 || !keyed_recall(connection_worker(c)->shm, (unsigned)s->sessions->index, key,
+                                      clock_mono_us(), s->idle_us, &tag))
         return (struct slice){0};
     for (int i = 0; i < u->peer_count; i++)
         if (u->peers[i]->tag == tag)
@@ -88,10 +90,11 @@ static struct slice id_of_session(struct connection *c, const struct upstream *u
 
 static void learn(struct connection *c, const struct sticky *s, const struct peer *p)
 {
-    struct slice session = first_of(&s->creates, c->ex);
-    if (is_session(c->ex, session))
-        keyed_remember(connection_worker(c)->shm, (unsigned)s->sessions->index, session, p->tag,
-                       clock_mono_us(), s->idle_us);
+    unsigned char hash[HASH_BYTES];
+    struct slice key = key_of(first_of(&s->creates, c->ex), hash);
+    if (key.len)
+        keyed_remember(connection_worker(c)->shm, (unsigned)s->sessions->index, key, p->tag, clock_mono_us(),
+                       s->idle_us);
 }
 
 struct slice sticky_wanted(struct connection *c, const struct upstream *u)
@@ -231,8 +234,9 @@ static bool build_cookie(struct site *site, struct sticky *s, const struct conf_
     bool ok = true;
     s->cookie = n->args[1];
     s->expires_s = -1;
-    s->lookups.all[s->lookups.count++] =
-        site_compile(site, arena_printf(&site->arena, "${cookie_%.*s}", SLICE_ARGS(s->cookie)), n);
+    struct slice variable = arena_printf(&site->arena, "cookie_%.*s", SLICE_ARGS(s->cookie));
+    s->lookups.all[s->lookups.count++] = http_template_variable(&site->arena, variable, &site->scope);
+    ok = http_is_token(s->cookie) && s->lookups.all[0];
     for (int i = 2; ok && i < n->nargs; i++)
         ok = set_cookie_parameter(site, s, n->args[i], n);
     return ok;

@@ -64,7 +64,9 @@ def test_log_names_the_path(server):
 
 
 @pytest.mark.parametrize("location, folder, warned", [("/a", "/x/pub/", True), ("^~ /a", "/x/pub/", True), ("/a/", "/x/pub/", False),
-                                                      ("/a", "/x/pub", False), ("= /a", "/x/pub/", False), ("/", "/x/pub/", False)])
+                                                      ("/a", "/x/pub", False), ("= /a", "/x/pub/", False), ("/", "/x/pub/", False),
+                                                      ("~ ^/img(.*)$", "/x/pub/$1", True), ("~* /img(.+)", "/x/pub/$1", True), ("~ ^/img/(.*)$", "/x/pub/$1", False),
+                                                      ("~ ^/img(.*)$", "/x/pub$1", False), ("~ ^/img([0-9]+)$", "/x/pub/$1", False)])
 def test_shape_is_warned_of(weir, location, folder, warned):
     """-t names the line of an alias with a slash at its end whose location has none."""
     ran = weir.run("-t", conf=config(f"\nlocation {location} {{\nalias {folder};\n}}\n"))

@@ -94,7 +94,15 @@ def test_with_every_method(weir, backend, method):  # noqa: F811
     assert [get(weir, f"/?r={route}&k=1").text for route in "abc" for _ in range(2)] == list("001122")
 
 
-@pytest.mark.parametrize("line", ["sticky;", "sticky cookie;", "sticky cookie a b;", "sticky cookie a samesite=x;", "sticky route r;", "sticky other x;",
+@pytest.mark.parametrize("name", ["my-srv", "a.b", "JSESSIONID", "_1"])
+def test_any_name_of_a_cookie(weir, backend, name):  # noqa: F811
+    """Whatever a cookie may be called."""
+    serve(weir, backend, f"sticky cookie {name};")
+    got = get(weir)
+    assert {get(weir, "/", f"Cookie: {cookies(got)[0]}").text for _ in range(4)} == {got.text}
+
+
+@pytest.mark.parametrize("line", ["sticky;", "sticky cookie;", "sticky cookie a b;", "sticky cookie a=b;",  "sticky cookie a samesite=x;", "sticky route r;", "sticky other x;",
                                   "sticky route $arg_a; sticky route $arg_b;", "server 127.0.0.1:1 route=" + 33 * "x" + ";", "least_time;", "least_time body;",
                                   "least_time header now;"])
 def test_what_is_wrong(weir, line):

@@ -120,14 +120,14 @@ def test_it_ends_when_it_is_not_used(weir, backend):  # noqa: F811
     wait_until(has_ended, 10, "its end")
 
 
-def test_a_session_that_is_too_long(weir, backend):  # noqa: F811
-    """It binds nobody, and the log says so."""
+@pytest.mark.parametrize("length", [255, 256, 3000])
+def test_long_sessions(weir, backend, length):  # noqa: F811
+    """As signed tokens are: they bind by all of their bytes, and stand in no log."""
     serve(weir, backend)
-    weir.expect_log('a session of "sticky" is more than 255 bytes: "x+"')
-    get(weir, target="/?begin=" + 256 * "x")
-    assert is_bound(weir, 256 * "x") is None
-    name = get(weir, target="/?begin=" + 255 * "y")
-    assert is_bound(weir, 255 * "y") == name
+    began = {last: get(weir, target="/?begin=" + (length - 1) * "x" + last) for last in "123"}
+    assert set(began.values()) == {"a", "b", "c"}
+    assert {last: is_bound(weir, (length - 1) * "x" + last) for last in began} == began
+    assert "xxx" not in weir.error_log and is_bound(weir, (length - 1) * "x" + "4") is None
 
 
 def test_two_upstreams_share_a_zone(weir, backend):  # noqa: F811

@@ -62,6 +62,15 @@ def test_requests_on_a_socket_that_goes(weir):
         assert client.response().status == 200
 
 
+def test_what_has_taken_its_place_stays(weir):
+    """A file that somebody has put there meanwhile is not weir's to remove."""
+    weir.start(listening(ONE))
+    (weir.tmp / "one.sock").unlink()
+    (weir.tmp / "one.sock").write_text("another's")
+    replace(weir, listening())
+    assert (weir.tmp / "one.sock").read_text() == "another's"
+
+
 def test_failed_reload_leaves_none(weir):
     """A reload that cannot have another address takes the file back that it made."""
     weir.expect_log(r"bind\(\)")

@@ -45,6 +45,22 @@ static void a_name(void)
     check_address("localhost:90", "127.0.0.1:90");
 }
 
+/* Name servers that answer nobody hold the reading of a configuration up once, not for each name. */
+static void names_are_not_asked_for_without_end(void)
+{
+    struct net_address found[4];
+    struct slice host;
+    uint64_t spent_ms = 3600000;
+    unsigned port;
+    int count;
+    const char *wrong = net_address_resolve(SLICE("localhost:90"), found, 4, &count, &host, &port, &spent_ms);
+    CU_ASSERT(wrong && strstr(wrong, "host not found") != NULL);
+    CHECK_SLICE(host, "localhost");
+    CHECK_NUMBER(spent_ms, 3600000);
+    wrong = net_address_resolve(SLICE("127.0.0.1:90"), found, 4, &count, &host, &port, &spent_ms);
+    CU_ASSERT(!wrong && count == 1); /* an address needs nobody */
+}
+
 static void bad_addresses(void)
 {
     static const char *const cases[] = {"0",
@@ -182,6 +198,7 @@ static void hosts_and_ports_apart(void)
 static const struct check_case cases[] = {
     {"good addresses", good_addresses},
     {"a name", a_name},
+    {"names are not asked for without end", names_are_not_asked_for_without_end},
     {"bad addresses", bad_addresses},
     {"local addresses", local_addresses},
     {"lengths are bounded", lengths_are_bounded},
