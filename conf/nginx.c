@@ -63,6 +63,8 @@ const struct conf_mark conf_marks[] = {
     {"limit_concurrency_dry_run", CONF_OWN, NULL},
     {"limit_concurrency_log_level", CONF_OWN, NULL},
     {"proxy_request_ids", CONF_OWN, NULL},
+    {"worker_stall_timeout", CONF_OWN, NULL},
+    {"client_body_min_rate", CONF_OWN, NULL},
     {"proxy_protocol", CONF_OWN, NULL},
 
     {"ssl_*", CONF_ABSENT, "there is no TLS yet: put a terminator in front, with proxy_protocol."},

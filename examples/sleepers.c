@@ -67,8 +67,10 @@ int main(int argc, char **argv)
     }
     pool_shutdown(pool, POOL_DRAIN, UINT64_MAX); /* returns when all have ended */
     const struct pool_figures *f = pool_read_figures(pool);
-    unsigned long long submitted = counter_get(&f->submitted), completed = counter_get(&f->completed);
-    unsigned long long spawned = counter_get(&f->spawned), refused = counter_get(&f->spawn_failures);
+    unsigned long long submitted = pool_counter_get(&f->submitted),
+                       completed = pool_counter_get(&f->completed);
+    unsigned long long spawned = pool_counter_get(&f->spawned),
+                       refused = pool_counter_get(&f->spawn_failures);
     printf("submitted %llu, completed %llu, spawned %llu\n", submitted, completed, spawned);
     printf("%.3f s, peak memory %lu kB\n", now_s() - begun, peak_memory_kb());
     if (refused)

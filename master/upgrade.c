@@ -108,7 +108,7 @@ void upgrade_ended(struct master *m, int status)
     m->upgraded_fd = -1;
     m->upgraded_pid = 0;
     m->handed_over = false;
-    if (!m->is_main) /* it has said so before it ended, unless it was killed */
+    if (!m->is_main && !told_to) /* else it has said so before it ended */
         notify_state("MAINPID=%d\nSTATUS=the new binary has ended; the old one, %d, serves on", (int)getpid(),
                      (int)getpid());
     m->is_main = true;

@@ -123,6 +123,17 @@ def test_back_to_the_old(weir, manager):
     assert upgrade(weir, manager) not in (new, weir.pid)
 
 
+def test_the_new_one_is_killed(weir, manager):
+    """Then the old one says that it is the main process: who still listens to the dead one's unit hears it."""
+    new = upgrade(weir, manager)
+    weir.expect_log("has ended; serving on|the master is gone")
+    os.kill(new, signal.SIGKILL)
+    manager.wait(lambda: (weir.pid, str(weir.pid)) in [(sender, fields.get("MAINPID")) for sender, fields in manager.unheard], 5, "the old one's word")
+    manager.main = weir.pid
+    manager.wait_food(weir.pid)
+    assert weir.get("/").status == 200 and weir.read_pid_file() == weir.pid
+
+
 def test_a_new_one_that_fails(weir, manager):
     """A new binary that does not come up never becomes the main process."""
     weir.expect_log("nonsense|exited")
