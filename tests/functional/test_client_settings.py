@@ -218,6 +218,7 @@ def test_keepalive_disable(weir):
 
 def test_keepalive_min_timeout_when_connections_run_out(weir):
     """A connection within that time is not closed to make room: another one is."""
+    weir.expect_log("worker_connections are not enough")
     weir.start(config("location / { return 200 x; } location /kept { keepalive_min_timeout 1m; return 200 x; }", connections=16))
     keeper, others = weir.connect(), []
     keeper.get("/kept")

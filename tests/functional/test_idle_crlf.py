@@ -60,6 +60,7 @@ def test_request_behind_empty_lines(weir):
 
 def test_place_among_the_idle(weir):
     """When connections run out, the one that has been idle longest goes first, whatever empty lines it sent."""
+    weir.expect_log("worker_connections are not enough")
     serve(weir, 60, connections=20)
     dripping, honest = weir.connect(), weir.connect()
     for client in (dripping, honest):

@@ -178,6 +178,7 @@ def test_other_timeouts_do_not_end_waiting(weir):
 @pytest.mark.parametrize("connections", ["new", "used"])
 def test_waiters_do_not_make_room_for_new_connections(weir, connections):
     """When worker_connections run out, idle connections make room, not those whose requests run or wait."""
+    weir.expect_log("worker_connections are not enough")
     serve(weir, WAITS, connections=32)
     held = hold(weir, 1, connections=used(weir, 1) if connections == "used" else None)
     waiting = enqueue(weir, [f"/held?id={i}" for i in range(5)], used(weir, 5) if connections == "used" else None)

@@ -45,7 +45,7 @@ def test_systemd_takes_it(tmp_path):
     (tmp_path / "sbin").mkdir()
     (tmp_path / "sbin/weir").symlink_to(weirlib.BINARY)
     unit = tmp_path / "weir.service"
-    unit.write_text(UNIT.read_text().replace("@PREFIX@", str(tmp_path)))
+    unit.write_text(UNIT.read_text().replace("@PREFIX@", str(tmp_path)).replace("@STATE@", str(tmp_path)))
     ran = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
     if "Failed to connect" in ran.stderr or "Failed to initialize manager" in ran.stderr:
         pytest.skip(ran.stderr.splitlines()[0])
