@@ -28,12 +28,15 @@ struct child {
     int index;   /* among the workers of its generation */
     uint64_t generation;
     uint64_t started_ms;
-    uint64_t start_at_ms; /* with CHILD_WAITING */
-    uint64_t pause_ms;    /* before the next start; doubled each time, back to 0 by success */
-    uint64_t kill_at_ms;  /* with CHILD_RETIRING: when patience ends; 0 never */
-    uint64_t beat_ms;     /* its heartbeat when it was last looked at, */
-    int silent_looks;     /* and at how many looks it has been that one */
-    bool owes_reload;     /* has been sent live values and not answered */
+    uint64_t start_at_ms;     /* with CHILD_WAITING */
+    uint64_t pause_ms;        /* before the next start; doubled each time, back to 0 by success */
+    uint64_t kill_at_ms;      /* with CHILD_RETIRING: when patience ends; 0 never */
+    uint64_t beat_ms;         /* its heartbeat when it was last looked at, */
+    int silent_looks;         /* and at how many looks it has been that one */
+    bool owes_reload;         /* has been sent live values and not answered */
+    uint64_t unread_until_ms; /* it has said too much: its channel is not read before; 0: it is */
+    bool ended;               /* has been waited for: its pid may be another process's by now */
+    bool killed_for_lock;     /* and is not waited for again */
 };
 
 /* A reload whose new workers are not all ready yet. */

@@ -236,6 +236,8 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
                                                                                     : next;
         if (at < next)
             next = at;
+        if (c->unread_until_ms && c->unread_until_ms < next)
+            next = c->unread_until_ms;
     }
     if (m->reload.conf && m->reload.deadline_ms < next)
         next = m->reload.deadline_ms;
@@ -255,7 +257,8 @@ static void wait_for_something(struct master *m, const sigset_t *while_waiting)
     int timeout_ms = next_timeout_ms(m, clock_mono_ms());
     struct timespec timeout = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
     for (int i = 0; i < SHM_SLOTS; i++)
-        if (m->children[i].channel >= 0 && m->children[i].state != CHILD_RETIRING)
+        if (m->children[i].channel >= 0 && m->children[i].state != CHILD_RETIRING &&
+            m->children[i].unread_until_ms == 0)
             fds[count++] = (struct pollfd){.fd = m->children[i].channel, .events = POLLIN};
     if (m->upgraded_fd >= 0)
         fds[count++] = (struct pollfd){.fd = m->upgraded_fd, .events = POLLIN};

@@ -7,6 +7,7 @@
  */
 #include "master/internal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "shm/lock.h"
 #include "shm/reclaim.h"
@@ -19,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TURN_WAITS_MS = 5 * SHM_LOCK_PATIENCE_MS };
+enum { TURN_WAITS_MS = 5 * SHM_LOCK_PATIENCE_MS, STRANGERS_EVERY_MS = 1000 };
 
 static struct master *self; /* for the calls that know of no master */
 
@@ -46,12 +47,15 @@ static void wait_for_end(pid_t pid)
 }
 
 /* The worker of this pid is dead when this returns, or cannot go on for now. False: there is none. */
-static bool kill_worker(const struct master *m, uint32_t pid)
+static bool kill_worker(struct master *m, uint32_t pid)
 {
     for (int i = 0; i < SHM_SLOTS; i++) {
-        const struct child *c = &m->children[i];
-        if (c->state == CHILD_NONE || c->state == CHILD_WAITING || (uint32_t)c->pid != pid)
+        struct child *c = &m->children[i];
+        if (c->state == CHILD_NONE || c->state == CHILD_WAITING || c->ended || (uint32_t)c->pid != pid)
             continue;
+        if (c->killed_for_lock)
+            return true;
+        c->killed_for_lock = true;
         log_alert(
             "worker process %d (worker %d) holds a lock of the shared memory and has not gone on for %d ms; killing it",
             (int)c->pid, i, SHM_LOCK_PATIENCE_MS);
@@ -62,12 +66,39 @@ static bool kill_worker(const struct master *m, uint32_t pid)
     return false;
 }
 
+/* Who holds a lock by what a worker says and is no worker: a worker may say so as often as it likes. */
+static struct {
+    uint64_t next_ms; /* a line is written */
+    unsigned untold;
+} strangers;
+
+static void log_stranger(uint32_t pid)
+{
+    uint64_t now_ms = clock_mono_ms();
+    if (now_ms < strangers.next_ms) {
+        strangers.untold++;
+        return;
+    }
+    strangers.next_ms = now_ms + STRANGERS_EVERY_MS;
+    log_alert("a lock of the shared memory is held by process %u, which is no worker of ours; taking it over",
+              pid);
+}
+
+static void log_untold_strangers(void)
+{
+    uint64_t now_ms = clock_mono_ms();
+    if (!strangers.untold || now_ms < strangers.next_ms)
+        return;
+    strangers.next_ms = now_ms + STRANGERS_EVERY_MS;
+    log_alert("locks of the shared memory were held by processes that are no workers of ours %u times more",
+              strangers.untold);
+    strangers.untold = 0;
+}
+
 void shared_end_holder(struct master *m, uint32_t pid)
 {
     if (!kill_worker(m, pid))
-        log_alert(
-            "a lock of the shared memory is held by process %u, which is no worker of ours; taking it over",
-            pid);
+        log_stranger(pid);
     shm_break_locks(m->shm, pid);
 }
 
@@ -100,6 +131,7 @@ void shared_begin_turn(void)
     if (forced)
         log_alert("%u locks of the shared memory were not given up within %d ms; taken all the same", forced,
                   TURN_WAITS_MS);
+    log_untold_strangers();
 }
 
 static void write_slots_anew(struct master *m)

@@ -20,6 +20,8 @@ enum {
     LIVED_LONG_MS = 1000,     /* a worker that was ready for so long has started well */
     KILL_GRACE_MS = 500,      /* on top of worker_shutdown_timeout */
     STOP_PATIENCE_MS = 1000,
+    MESSAGES_PER_TURN = 16, /* of a worker; a sound one says a few words in its life */
+    UNREAD_MS = 100,        /* how long one that says more is not listened to */
 };
 
 static void close_channel(struct child *c)
@@ -91,6 +93,8 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     c->beat_ms = 0;
     c->silent_looks = 0;
     c->owes_reload = false;
+    c->unread_until_ms = 0;
+    c->ended = c->killed_for_lock = false;
     log_notice("start worker process %d", (int)pid);
     return true;
 }
@@ -141,6 +145,50 @@ static void log_end(const struct child *c, int status)
         log_alert("worker process %d exited with code %d", (int)c->pid, WEXITSTATUS(status));
 }
 
+static void on_message(struct master *master, struct child *c, const struct worker_message *m)
+{
+    if (m->kind == WORKER_LOCK_STUCK)
+        shared_end_holder(master, (uint32_t)m->pid);
+    if (m->kind == WORKER_READY && c->state == CHILD_STARTING)
+        c->state = CHILD_READY;
+    if ((m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) &&
+        m->generation == master->generation) {
+        c->owes_reload = false;
+        master->live_reload_failed |= m->kind == WORKER_RELOAD_FAILED;
+    }
+}
+
+/*
+ * A few messages at a time: whoever sends faster than they are read must not keep the master from its other duties. What is not
+ * a message counts as one.
+ */
+static void read_channel(struct master *m, struct child *c)
+{
+    struct worker_message message;
+    for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+        ssize_t n = c->channel < 0 ? -1 : recv(c->channel, &message, sizeof message, MSG_DONTWAIT);
+        if (n == 0)
+            close_channel(c); /* it has ended; SIGCHLD says how */
+        if (n <= 0)
+            return;
+        if (n == (ssize_t)sizeof message)
+            on_message(m, c, &message);
+    }
+    c->unread_until_ms = clock_mono_ms() + UNREAD_MS;
+}
+
+void workers_read_channels(struct master *m)
+{
+    uint64_t now_ms = clock_mono_ms();
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        struct child *c = &m->children[i];
+        if (c->channel < 0 || now_ms < c->unread_until_ms)
+            continue;
+        c->unread_until_ms = 0;
+        read_channel(m, c);
+    }
+}
+
 static void on_child_end(struct master *m, int slot, int status)
 {
     struct child *c = &m->children[slot];
@@ -152,7 +200,8 @@ static void on_child_end(struct master *m, int slot, int status)
         log_warn("worker process %d did not finish in time and was killed", (int)c->pid);
     else
         log_end(c, status);
-    workers_read_channels(m);
+    c->ended = true;
+    read_channel(m, c);
     close_channel(c);
     /* What it was told to end, by its master, had its time. */
     bool unplanned = WIFSIGNALED(status) || (c->state != CHILD_RETIRING && !m->stopping);
@@ -244,33 +293,6 @@ void workers_do_timers(struct master *m, uint64_t now_ms)
             kill(c->pid, SIGKILL);
             c->kill_at_ms = now_ms; /* stays in the past: its end is logged as ours */
         }
-    }
-}
-
-static void on_message(struct master *master, struct child *c, const struct worker_message *m)
-{
-    if (m->kind == WORKER_LOCK_STUCK)
-        shared_end_holder(master, (uint32_t)m->pid);
-    if (m->kind == WORKER_READY && c->state == CHILD_STARTING)
-        c->state = CHILD_READY;
-    if ((m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) &&
-        m->generation == master->generation) {
-        c->owes_reload = false;
-        master->live_reload_failed |= m->kind == WORKER_RELOAD_FAILED;
-    }
-}
-
-void workers_read_channels(struct master *m)
-{
-    struct worker_message message;
-    for (int i = 0; i < SHM_SLOTS; i++) {
-        struct child *c = &m->children[i];
-        ssize_t n = -1;
-        while (c->channel >= 0 &&
-               (n = recv(c->channel, &message, sizeof message, MSG_DONTWAIT)) == (ssize_t)sizeof message)
-            on_message(m, c, &message);
-        if (n == 0)
-            close_channel(c); /* it has ended; SIGCHLD says how */
     }
 }
 

@@ -53,15 +53,20 @@ TARGETS = ["/fixed?ms=2", "/codel?ms=2", "/gradient?ms=2", "/conns?ms=2&key={key
 
 
 @functools.cache
-def scribble_module():
-    """The path of the module with the scribble handler, which knows the layout of the region."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-scribble-"))
+def attack_module(name):
+    """The path of a module whose source lies beside the tests and knows the layout of the region."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"weir-{name}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
-    source, path = pathlib.Path(__file__).with_name("scribble.c"), folder / "scribble.so"
+    source, path = pathlib.Path(__file__).with_name(f"{name}.c"), folder / f"{name}.so"
     subprocess.run(["cc", "-std=gnu17", "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include", "-I", weirlib.ROOT,
                     source, "-o", path], check=True)
     return path
+
+
+def scribble_module():
+    """With the scribble handler."""
+    return attack_module("scribble")
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""A worker that has been taken over says more to the master than anybody can hear: the master goes on with its duties."""
+
+import contextlib
+import functools
+import os
+import signal
+import time
+
+import pytest
+import weirlib
+from test_shared_memory_hostile import attack_module
+from weirlib import alive, config, limit, wait_until
+
+UNKNOWN, LOCK_STUCK = 99, 5  # worker/worker.h
+NO_PROCESS = 4194303
+
+pytestmark = pytest.mark.skipif(weirlib.SLOW_BUILD, reason="module and server do not share their build's sanitizer")
+module = functools.partial(attack_module, "taken_over")
+
+
+@contextlib.contextmanager
+def flooded(weir, kind, pid=NO_PROCESS):
+    """While a worker of this server sends that all the time, through several processes: the pids of the two workers."""
+    weir.start(config("location = /flood { handler flood; }", workers=2, main=f"load_module {module()};"))
+    before = weir.wait_workers(2)
+    group = int(weir.get(f"/flood?kind={kind}&pid={pid}").text)
+    try:
+        yield before
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", [UNKNOWN, LOCK_STUCK])
+def test_the_dead_are_replaced(weir, kind):
+    """Workers that die meanwhile have successors."""
+    weir.expect_log("exited on signal 9|no worker of ours|no workers of ours")
+    with flooded(weir, kind) as before:
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(weir.worker_pids() - before) == 2, 3, "two successors")
+
+
+@pytest.mark.parametrize("kind", [UNKNOWN, LOCK_STUCK])
+def test_signals_are_obeyed(weir, kind):
+    """HUP is a reload, and TERM the end."""
+    weir.expect_log("no worker of ours|no workers of ours")
+    with flooded(weir, kind):
+        weir.signal(signal.SIGHUP)
+        weir.wait_log("reload done", 5)
+        begun = time.monotonic()
+        assert weir.stop(5) == 0
+        assert time.monotonic() - begun < limit(3)
+
+
+def test_the_log_is_not_filled(weir):
+    """Of made-up holders of locks there is a line a second, with the number of the others."""
+    weir.expect_log("no worker of ours|no workers of ours")
+    with flooded(weir, LOCK_STUCK):
+        begun = time.monotonic()
+        weir.wait_log(rf"process {NO_PROCESS}, which is no worker of ours")
+        weir.wait_log(r"no workers of ours \d+ times more", 5)
+        lines = weir.error_log.count("of ours")
+        assert lines <= 2 + time.monotonic() - begun, lines
+
+
+def test_a_worker_accused_again_and_again(weir):
+    """One that a worker says to hold a lock, over and over, is killed and replaced; its successor stays."""
+    weir.expect_log("holds a lock of the shared memory|exited on signal 9|no worker of ours|no workers of ours")
+    weir.start(config("location = /flood { handler flood; } location = /who { return 200 $pid; }", workers=2,
+                      main=f"load_module {module()};"))
+    before = weir.wait_workers(2)
+    accuser = int(weir.get("/who").text)
+    [accused] = before - {accuser}
+    with weir.connect() as client:
+        group = int(client.get(f"/flood?kind={LOCK_STUCK}&pid={accused}").text)
+    try:
+        wait_until(lambda: not alive(accused), 3, "the end of the accused")
+        after = weir.wait_workers(2)
+        assert len(after - before) in (1, 2)
+        assert weir.error_log.count(f"worker process {accused} (worker") == 1
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
