@@ -31,8 +31,9 @@ struct child {
     uint64_t start_at_ms;     /* with CHILD_WAITING */
     uint64_t pause_ms;        /* before the next start; doubled each time, back to 0 by success */
     uint64_t kill_at_ms;      /* with CHILD_RETIRING: when patience ends; 0 never */
-    uint64_t beat_ms;         /* its heartbeat when it was last looked at, */
-    int silent_looks;         /* and at how many looks it has been that one */
+    uint64_t heard_ms;        /* when its loop has turned for certain: it has answered then */
+    int silent_looks;         /* looks since then */
+    uint64_t abort_ms;        /* when it was told to end because it does not turn; 0: it was not */
     bool owes_reload;         /* has been sent live values and not answered */
     uint64_t unread_until_ms; /* it has said too much: its channel is not read before; 0: it is */
     bool ended;               /* has been waited for: its pid may be another process's by now */
@@ -72,7 +73,7 @@ struct master {
     char binary[PATH_MAX];
     char pid_path[PATH_MAX]; /* where our pid stands, or will stand again after a newer binary's end */
     uint64_t watchdog_every_ms, next_watchdog_ms;
-    uint64_t next_look_ms; /* at the workers' heartbeats */
+    uint64_t next_look_ms; /* whether the workers' loops turn */
 };
 
 /* --- master/workers.c --- */
@@ -91,8 +92,11 @@ bool workers_all_ready(const struct master *m, uint64_t generation);
 
 /* --- master/stalled.c --- */
 
-/* Ends workers whose loops stand still. Returns when to come again, in monotonic time; 0: never. */
+/* Asks the workers whether their loops turn, and ends those that do not. Returns when to come again, in monotonic time; 0: never. */
 uint64_t stalled_look(struct master *m, uint64_t now_ms);
+
+/* A worker has answered: its loop turns. */
+void stalled_heard(struct child *c, uint64_t now_ms);
 
 /* Whether some worker's loop has turned lately, or none has to. */
 bool stalled_not_all(const struct master *m, uint64_t now_ms);

@@ -1,8 +1,9 @@
 /*
  * master/stalled.c - workers whose loops stand still, and what a worker ran when it died.
  *
- * A heartbeat is looked at several times before it counts as missing: so a machine that was frozen as a whole, master
- * included, gives its workers the time to go on. What stands in shared memory is a worker's word: it is printed, no more.
+ * Each worker is asked through its channel, which no other one can answer: what stands in shared memory any worker may have
+ * written, and it is printed, no more. An answer counts as missing only at several looks: so a machine that was frozen as a
+ * whole, master included, gives its workers the time to go on.
  */
 #include "master/internal.h"
 
@@ -13,6 +14,7 @@
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 enum { LOOKS = 4, LOOK_MIN_MS = 500, LOGGED_MAX = 16 };
 
@@ -84,24 +86,55 @@ static bool has_loop(const struct child *c)
     return c->state == CHILD_READY || c->state == CHILD_RETIRING;
 }
 
+static uint64_t silent_ms(const struct child *c, uint64_t now_ms)
+{
+    return now_ms > c->heard_ms ? now_ms - c->heard_ms : 0;
+}
+
 /* The first time it is asked to say what it does, and then it is killed. */
-static void end_stalled(struct child *c, uint64_t silent_ms)
+static void end_stalled(struct child *c, uint64_t now_ms, uint64_t patience_ms)
 {
     char state[128];
-    if (c->silent_looks > LOOKS) {
-        kill(c->pid, SIGKILL);
+    if (c->abort_ms) {
+        if (now_ms - c->abort_ms >= patience_ms)
+            kill(c->pid, SIGKILL);
         return;
     }
+    c->abort_ms = now_ms;
     describe_process(c->pid, state, sizeof state);
     log_alert("worker process %d has not turned for %llu s, %s; ending it", (int)c->pid,
-              (unsigned long long)silent_ms / 1000, state);
+              (unsigned long long)silent_ms(c, now_ms) / 1000, state);
     kill(c->pid, SIGABRT);
+}
+
+void stalled_heard(struct child *c, uint64_t now_ms)
+{
+    c->heard_ms = now_ms;
+    c->silent_looks = 0;
+    c->abort_ms = 0;
+}
+
+/* Not for ever: what it does not read takes the room of messages that matter when it goes on. */
+static void ask(const struct child *c)
+{
+    struct worker_message message = {.kind = WORKER_ASKED};
+    if (c->channel >= 0 && c->silent_looks <= LOOKS)
+        send(c->channel, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static uint64_t between_looks_ms(const struct master *m)
+{
+    uint64_t every_ms = (uint64_t)m->conf->stall_timeout_ms / LOOKS;
+    if (m->conf->stall_timeout_ms && every_ms < LOOK_MIN_MS)
+        every_ms = LOOK_MIN_MS;
+    bool sooner = m->watchdog_every_ms && (every_ms == 0 || m->watchdog_every_ms < every_ms);
+    return sooner ? m->watchdog_every_ms : every_ms;
 }
 
 uint64_t stalled_look(struct master *m, uint64_t now_ms)
 {
-    uint64_t timeout_ms = (uint64_t)m->conf->stall_timeout_ms, every_ms = timeout_ms / LOOKS;
-    if (timeout_ms == 0)
+    uint64_t timeout_ms = (uint64_t)m->conf->stall_timeout_ms, every_ms = between_looks_ms(m);
+    if (every_ms == 0)
         return 0;
     if (now_ms < m->next_look_ms)
         return m->next_look_ms;
@@ -109,23 +142,23 @@ uint64_t stalled_look(struct master *m, uint64_t now_ms)
         struct child *c = &m->children[i];
         if (!has_loop(c))
             continue;
-        uint64_t beat_ms = counter_get(&m->shm->slots[i].heartbeat_ms);
-        uint64_t silent_ms = now_ms > beat_ms ? now_ms - beat_ms : 0;
-        c->silent_looks = beat_ms == c->beat_ms ? c->silent_looks + 1 : 0;
-        c->beat_ms = beat_ms;
-        if (c->silent_looks >= LOOKS && silent_ms >= timeout_ms && !is_dumping(c->pid))
-            end_stalled(c, silent_ms);
+        if (timeout_ms && c->silent_looks >= LOOKS && silent_ms(c, now_ms) >= timeout_ms &&
+            !is_dumping(c->pid))
+            end_stalled(c, now_ms, every_ms);
+        ask(c);
+        c->silent_looks++;
     }
-    return now_ms + (every_ms > LOOK_MIN_MS ? every_ms : LOOK_MIN_MS);
+    return now_ms + every_ms;
 }
 
 bool stalled_not_all(const struct master *m, uint64_t now_ms)
 {
     bool any = false;
     for (int i = 0; i < SHM_SLOTS; i++) {
-        if (m->children[i].state != CHILD_READY)
+        const struct child *c = &m->children[i];
+        if (c->state != CHILD_READY)
             continue;
-        if (now_ms <= counter_get(&m->shm->slots[i].heartbeat_ms) + 2 * m->watchdog_every_ms)
+        if (silent_ms(c, now_ms) <= 2 * m->watchdog_every_ms)
             return true;
         any = true;
     }

@@ -90,8 +90,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     c->generation = generation;
     c->started_ms = clock_mono_ms();
     c->kill_at_ms = 0;
-    c->beat_ms = 0;
-    c->silent_looks = 0;
+    stalled_heard(c, c->started_ms);
     c->owes_reload = false;
     c->unread_until_ms = 0;
     c->ended = c->killed_for_lock = false;
@@ -149,8 +148,12 @@ static void on_message(struct master *master, struct child *c, const struct work
 {
     if (m->kind == WORKER_LOCK_STUCK)
         shared_end_holder(master, (uint32_t)m->pid);
-    if (m->kind == WORKER_READY && c->state == CHILD_STARTING)
+    if (m->kind == WORKER_READY && c->state == CHILD_STARTING) {
         c->state = CHILD_READY;
+        stalled_heard(c, clock_mono_ms());
+    }
+    if (m->kind == WORKER_TURNS)
+        stalled_heard(c, clock_mono_ms());
     if ((m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) &&
         m->generation == master->generation) {
         c->owes_reload = false;

@@ -314,6 +314,8 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
     }
     if (n == (int)sizeof m && m.kind == WORKER_LOOK)
         limit_settle(w);
+    if (n == (int)sizeof m && m.kind == WORKER_ASKED)
+        reply(w, WORKER_TURNS, 0);
     if (n != (int)sizeof m || m.kind != WORKER_RELOAD || fd < 0) {
         if (fd >= 0)
             close(fd);

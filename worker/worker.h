@@ -18,7 +18,9 @@ enum worker_message_kind {
     WORKER_RELOADED, /* worker to master: done */
     WORKER_RELOAD_FAILED, /* worker to master: it could not */
     WORKER_LOOK,          /* master to worker: permits of its own have changed */
-    WORKER_LOCK_STUCK /* worker to master: process `pid` holds a lock of the shared memory and does not go on */
+    WORKER_LOCK_STUCK, /* worker to master: process `pid` holds a lock of the shared memory and does not go on */
+    WORKER_ASKED,      /* master to worker: does its loop turn? */
+    WORKER_TURNS       /* worker to master: it does */
 };
 
 struct worker_message {
