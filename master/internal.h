@@ -154,6 +154,12 @@ void shared_begin_turn(void);
 /* What the dead worker of this slot held is given back; tables that somebody has overwritten are made anew. */
 void shared_reclaim(struct master *m, int slot);
 
+/* At a reload: what stands for slots that have no worker goes; tables that somebody has overwritten are made anew. */
+void shared_look_over(struct master *m);
+
+/* A worker could not start: where that may be because tables are full, what nobody uses makes room soon. */
+void shared_make_room(struct master *m);
+
 /* Ends the worker of this pid, which holds a lock and does not go on. If it is none of ours, nobody has the lock. */
 void shared_end_holder(struct master *m, uint32_t pid);
 

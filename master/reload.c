@@ -236,6 +236,7 @@ void reload_begin(struct master *m)
     notify_state("RELOADING=1\nMONOTONIC_USEC=%llu",
                  (unsigned long long)now.tv_sec * 1000000u + (unsigned long long)now.tv_nsec / 1000u);
     log_notice("reconfiguring");
+    shared_look_over(m);
     struct conf *conf = conf_load(&m->options->conf);
     if (conf->errors.count) {
         refuse(m, conf, NULL);

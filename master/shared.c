@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "shm/lock.h"
+#include "shm/peer.h"
 #include "shm/reclaim.h"
 
 #include <errno.h>
@@ -145,7 +146,7 @@ static void write_slots_anew(struct master *m)
         const struct child *c = &m->children[i];
         if (c->state == CHILD_NONE)
             continue;
-        shm->slots[i].pid = c->pid;
+        shm->slots[i].pid = c->ended ? 0 : c->pid;
         shm->slots[i].state = c->state == CHILD_READY      ? SHM_RUNNING
                               : c->state == CHILD_RETIRING ? SHM_STOPPING
                                                            : SHM_STARTING;
@@ -168,19 +169,52 @@ static bool slots_are_sane(const struct master *m)
     return m->shm->head->layout_version == SHM_LAYOUT_VERSION;
 }
 
+/* Which slots have no process, by our own records; what their gauges say was made up. */
+static void note_empty_slots(struct master *m)
+{
+    for (int i = 0; i < SHM_SLOTS; i++) {
+        const struct child *c = &m->children[i];
+        struct shm_slot *s = &m->shm->slots[i];
+        m->shm->empty[i] = c->state == CHILD_NONE || c->state == CHILD_WAITING || c->ended;
+        if (!m->shm->empty[i] || i >= m->shm->slots_known)
+            continue;
+        shm_slot_clear_gauges(s);
+        for (int k = 0; k < SHM_POOLS; k++)
+            pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[k].figures);
+        if (c->state == CHILD_NONE)
+            s->state = SHM_SLOT_FREE;
+    }
+}
+
 void shared_reclaim(struct master *m, int slot)
 {
-    struct shm_slot *s = &m->shm->slots[slot];
     shm_break_locks(m->shm,
                     (uint32_t)m->children[slot].pid); /* the kernel has done so, but for those it never had */
-    if (!shm_reclaim(m->shm, slot, !slots_are_sane(m))) {
-        log_alert(
-            "the shared memory was overwritten, likely by worker process %d (worker %d); its tables are made anew, "
-            "and limits count from zero",
-            (int)m->children[slot].pid, slot);
-        write_slots_anew(m);
-    }
-    shm_slot_clear_gauges(s);
-    for (int i = 0; i < SHM_POOLS; i++)
-        pool_figures_clear_gauges((struct pool_figures *)(void *)s->pools[i].figures);
+    bool damaged = !slots_are_sane(m);
+    note_empty_slots(m);
+    if (shm_reclaim(m->shm, slot, damaged))
+        return;
+    log_alert(
+        "the shared memory was overwritten, likely by worker process %d (worker %d); its tables are made anew, "
+        "and limits count from zero",
+        (int)m->children[slot].pid, slot);
+    write_slots_anew(m);
+}
+
+void shared_look_over(struct master *m)
+{
+    bool damaged = !slots_are_sane(m);
+    note_empty_slots(m);
+    if (shm_reclaim(m->shm, -1, damaged))
+        return;
+    log_alert("the shared memory was overwritten; its tables are made anew, and limits count from zero");
+    write_slots_anew(m);
+}
+
+void shared_make_room(struct master *m)
+{
+    if (peer_forget_sooner(m->shm, clock_mono_ms()))
+        log_warn(
+            "the table of upstreams in the shared memory is full; what no worker uses is forgotten in %d s",
+            PEER_FRESH_MS / 1000);
 }

@@ -210,6 +210,8 @@ static void on_child_end(struct master *m, int slot, int status)
     bool unplanned = WIFSIGNALED(status) || (c->state != CHILD_RETIRING && !m->stopping);
     stalled_log_running(m, slot, unplanned);
     shared_reclaim(m, slot);
+    if (c->state == CHILD_STARTING)
+        shared_make_room(m);
     bool replace =
         c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;
     if (!replace) {

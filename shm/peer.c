@@ -47,7 +47,8 @@ uint32_t peer_groups_used(const struct shm *shm)
 
 static bool is_forgotten(uint64_t touched_ms, uint64_t now_ms)
 {
-    return now_ms > touched_ms + PEER_FORGOTTEN_MS;
+    return touched_ms > now_ms ? touched_ms - now_ms > PEER_FORGOTTEN_MS
+                               : now_ms - touched_ms > PEER_FORGOTTEN_MS;
 }
 
 struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t now_ms)
@@ -95,7 +96,8 @@ static void write_peer(struct shm_peer *p, uint32_t group, struct slice name, co
 /* soon: of a group whose peers come and go with what clients name. */
 static bool is_reusable(const struct shm_peer *p, bool soon, uint64_t now_ms)
 {
-    bool forgotten = soon ? now_ms > p->touched_ms + PEER_FRESH_MS : is_forgotten(p->touched_ms, now_ms);
+    uint64_t touched_ms = p->touched_ms;
+    bool forgotten = is_forgotten(touched_ms, now_ms) || (soon && now_ms > touched_ms + PEER_FRESH_MS);
     return forgotten && p->active == 0;
 }
 
@@ -186,19 +188,53 @@ void peer_unlock(struct shm_group *group)
     shm_unlock(&group->lock);
 }
 
+static bool is_without_process(const struct shm *shm, int slot, int dead_slot)
+{
+    return slot == dead_slot || shm->empty[slot];
+}
+
+/* Read first: what is not written to costs no memory. */
+static void clear_group(const struct shm *shm, struct shm_group *g, int dead_slot)
+{
+    for (int slot = 0; slot < SHM_SLOTS; slot++)
+        if (is_without_process(shm, slot, dead_slot) && (g->waiting_in[slot] || g->retrying_in[slot]))
+            g->waiting_in[slot] = g->retrying_in[slot] = 0;
+}
+
+static void clear_peer(const struct shm *shm, struct shm_peer *p, int dead_slot)
+{
+    for (int slot = 0; slot < SHM_SLOTS; slot++)
+        if (is_without_process(shm, slot, dead_slot) && (p->held[slot] || p->idle[slot]))
+            p->held[slot] = p->idle[slot] = 0;
+}
+
+/* Peers are made in groups that there are: one of no group was made up, and would keep its place as long as it counts as busy. */
+static void free_stray_peers(struct peer_region *r)
+{
+    shm_lock(&r->lock);
+    for (uint32_t k = 0; k < peers_used(r); k++) {
+        struct shm_peer *p = &r->peers[k];
+        uint32_t i = p->group - 1;
+        if (i < PEER_GROUPS && (i >= groups_used(r) || !r->groups[i].used))
+            p->group = 0;
+    }
+    shm_unlock(&r->lock);
+}
+
 /* One pass over the groups and one over the peers: of thousands each, a pass for each group would take seconds. */
 void peer_reclaim(struct shm *shm, int slot)
 {
     struct peer_region *r = shm->peers;
     uint32_t groups = groups_used(r), peers = peers_used(r);
     uint64_t anew[PEER_GROUPS / 64] = {0}; /* whose lock had a dead holder */
+    free_stray_peers(r);
     for (uint32_t i = 0; i < groups; i++) {
         struct shm_group *g = &r->groups[i];
         if (!g->used)
             continue;
         if (shm_lock(&g->lock))
             anew[i / 64] |= 1ull << i % 64;
-        g->waiting_in[slot] = g->retrying_in[slot] = 0;
+        clear_group(shm, g, slot);
         recount_group(g);
         shm_unlock(&g->lock);
     }
@@ -208,11 +244,60 @@ void peer_reclaim(struct shm *shm, int slot)
         if (i >= groups)
             continue;
         bool died = shm_lock(&r->groups[i].lock);
-        p->held[slot] = 0;
-        p->idle[slot] = 0;
+        clear_peer(shm, p, slot);
         recount_peer(p, died || anew[i / 64] >> i % 64 & 1);
         shm_unlock(&r->groups[i].lock);
     }
+}
+
+void peer_show_held(struct shm *shm, struct shm_group *group, struct shm_peer *peer, int slot, uint32_t held)
+{
+    if (peer->held[slot] == held && peer->active >= held)
+        return;
+    peer_lock(shm, group);
+    peer->held[slot] = held;
+    recount_peer(peer, false);
+    peer_unlock(group);
+}
+
+void peer_show_waiting(struct shm *shm, struct shm_group *group, int slot, uint32_t waiting,
+                       uint32_t retrying)
+{
+    if (group->waiting_in[slot] == waiting && group->retrying_in[slot] == retrying &&
+        group->waiting >= waiting)
+        return;
+    peer_lock(shm, group);
+    group->waiting_in[slot] = waiting;
+    group->retrying_in[slot] = retrying;
+    recount_group(group);
+    peer_unlock(group);
+}
+
+static void touch_at_most(_Atomic uint64_t *touched_ms, uint64_t at_ms)
+{
+    if (*touched_ms > at_ms)
+        *touched_ms = at_ms;
+}
+
+bool peer_forget_sooner(struct shm *shm, uint64_t now_ms)
+{
+    struct peer_region *r = shm->peers;
+    const uint64_t ago_ms = PEER_FORGOTTEN_MS - PEER_FRESH_MS, at_ms = now_ms > ago_ms ? now_ms - ago_ms : 0;
+    if (groups_used(r) < PEER_GROUPS && peers_used(r) < PEERS)
+        return false;
+    shm_lock(&r->lock);
+    for (uint32_t i = 0; i < groups_used(r); i++)
+        touch_at_most(&r->groups[i].touched_ms, at_ms);
+    for (uint32_t k = 0; k < peers_used(r); k++) {
+        struct shm_peer *p = &r->peers[k];
+        if (is_forgotten(p->touched_ms, now_ms)) {
+            memset(p->held, 0, sizeof p->held);
+            p->active = 0;
+        }
+        touch_at_most(&p->touched_ms, at_ms);
+    }
+    shm_unlock(&r->lock);
+    return true;
 }
 
 enum peer_state peer_state(const struct shm_peer *p, uint64_t now_ms)
@@ -245,7 +330,7 @@ uint32_t peer_group_waiting(const struct shm_group *group)
 
 /* --- what somebody has overwritten --- */
 
-enum { RULES_MAX = 1 << 20, AHEAD_MS = 3600000 };
+enum { RULES_MAX = 1 << 20 };
 
 static bool is_flag(const bool *flag)
 {
@@ -256,7 +341,8 @@ static bool is_flag(const bool *flag)
 
 static bool is_time(uint64_t at_ms, uint64_t now_ms)
 {
-    return at_ms <= now_ms + AHEAD_MS;
+    return at_ms <=
+           now_ms + PEER_FORGOTTEN_MS; /* nobody's clock is ahead: this is for one that stood still */
 }
 
 static bool is_sane_peer(const struct shm_peer *p, uint64_t now_ms)

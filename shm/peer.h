@@ -23,8 +23,8 @@ enum {
     PEERS_NAMED = 512,
     PEER_GROUP_NAME_BYTES = 64,
     PEER_NAME_BYTES = 128,
-    PEER_FRESH_MS = 5000, /* shown while somebody has touched it within this time */
-    PEER_FORGOTTEN_MS = 60000
+    PEER_FRESH_MS = 5000,     /* shown while somebody has touched it within this time */
+    PEER_FORGOTTEN_MS = 60000 /* and what is touched later than so far in the future, was not */
 };
 
 struct peer_rules {
@@ -101,8 +101,22 @@ void peer_assert(struct shm *shm, struct shm_group *group, struct slice group_na
 void peer_lock(struct shm *shm, struct shm_group *group);
 void peer_unlock(struct shm_group *group);
 
-/* Gives back what the dead process of this slot had going on and waited for. */
+/* Gives back what the dead process of this slot (-1: none) had going on and waited for, and what stands for empty slots. */
 void peer_reclaim(struct shm *shm, int slot);
+
+/*
+ * A worker says what it has at a peer and waits for in the group by its own records, should something else stand there; the
+ * sums follow.
+ */
+void peer_show_held(struct shm *shm, struct shm_group *group, struct shm_peer *peer, int slot, uint32_t held);
+void peer_show_waiting(struct shm *shm, struct shm_group *group, int slot, uint32_t waiting,
+                       uint32_t retrying);
+
+/*
+ * Where the tables are full: what nobody touches is forgotten within PEER_FRESH_MS, and what has been forgotten holds nothing.
+ * False: there is room. Master only, when a worker could not start.
+ */
+bool peer_forget_sooner(struct shm *shm, uint64_t now_ms);
 
 /* Groups from this one on have never been used. At most PEER_GROUPS. */
 uint32_t peer_groups_used(const struct shm *shm);

@@ -198,8 +198,14 @@ int permit_zone_open(struct shm *shm, const char *name, const struct permit_rule
 /* New rules for a zone: waiters that may go on now are admitted. */
 void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *rules);
 
-/* Gives back all that the process of this slot held or waited for. It is dead. */
+/* Gives back all that the process of this slot held or waited for. It is dead; -1: none has died. */
 void permit_reclaim(struct shm *shm, int slot);
+
+/*
+ * Frees what is marked as held or waiting in slots that are empty, but for that of a process that has just died and really had
+ * it; counts have to be made anew after it. Master only.
+ */
+void permit_clear_empty(struct shm *shm, int dead_slot);
 
 /*
  * Whether the zones are under the rules that they were given, with limits that these allow: what no worker changes unless it

@@ -111,11 +111,12 @@ void permit_repair(const struct shm *shm, unsigned zone, int dead_slot)
 
 void permit_reclaim(struct shm *shm, int slot)
 {
-    struct permit_region *r = shm->permits;
-    struct permit_part *part = &r->parts[slot];
+    struct permit_part *part = slot >= 0 ? &shm->permits->parts[slot] : NULL;
     shm_lock_know_self();
-    part->address[0] = '\0';
-    atomic_store(&part->granted_us, 0);
+    if (part) {
+        part->address[0] = '\0';
+        atomic_store(&part->granted_us, 0);
+    }
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
         if (shm->permit_names[zone][0] == '\0')
             continue;
@@ -124,7 +125,7 @@ void permit_reclaim(struct shm *shm, int slot)
         permit_grant_and_unlock(shm, zone, clock_mono_us(), -1, -1);
     }
     /* What is left has no zone: nobody but the dead process can have written it. */
-    for (uint32_t i = 0; i < permit_part_used(part); i++)
+    for (uint32_t i = 0; part && i < permit_part_used(part); i++)
         permit_set_tag(&part->permits[i], PERMIT_FREE);
 }
 
@@ -168,6 +169,17 @@ static void empty_part(struct permit_part *part)
     atomic_store(&part->granted_us, 0);
     memset(part->changed_words, 0, sizeof part->changed_words);
     memset(part->changed, 0, sizeof part->changed);
+}
+
+void permit_clear_empty(struct shm *shm, int dead_slot)
+{
+    for (int slot = 0; slot < shm_slots_used(shm); slot++) {
+        struct permit_part *part = &shm->permits->parts[slot];
+        if (!shm->empty[slot] || slot == dead_slot)
+            continue;
+        empty_part(part);
+        memset(part->address, 0, sizeof part->address);
+    }
 }
 
 void permit_begin_anew(struct shm *shm)

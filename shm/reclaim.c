@@ -21,6 +21,7 @@ bool shm_reclaim(struct shm *shm, int slot, bool damaged)
     }
     if (shm->slots_known)
         atomic_store(&shm->head->slots_used, (uint32_t)shm->slots_known);
+    permit_clear_empty(shm, slot);
     keyed_reclaim(shm, slot);
     permit_reclaim(shm, slot);
     peer_reclaim(shm, slot);

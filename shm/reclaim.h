@@ -7,7 +7,8 @@
 #include "shm/permit.h"
 
 /*
- * Gives back all that the process of this slot held or waited for. It is dead. Master only.
+ * Gives back all that the process of this slot held or waited for. It is dead; -1: none has died. What stands for slots that the
+ * caller knows to be empty (struct shm) was made up, and goes too. Master only.
  *
  * Tables that somebody has overwritten (`damaged`: the caller knows of one) are made anew first, all of them: limits count from
  * zero then, and what living workers held is free. False: that was the case.

@@ -115,6 +115,7 @@ struct shm {
     struct permit_rules *permit_rules;                 /* as the zones were given them last: SHM_ZONES */
     struct keyed_zone *keyed;           /* SHM_ZONES of them, each with a mapping of its own: shm/keyed.h */
     int slots_known;                    /* the master's own count of used slots; 0: in a worker */
+    bool empty[SHM_SLOTS];              /* in the master: no process uses the slot */
     void (*wake)(void *with, int slot); /* the master's way to make a worker look; NULL: a datagram */
     void *wake_with;
 };

@@ -21,6 +21,17 @@ enum {
 };
 enum { WEIGHT_OF_POINTS_MAX = 1000, STALLED_MS = 2500 /* without a heartbeat, which comes every second */ };
 
+/*
+ * What this worker has at each peer by its own records. The places in shared memory may be made anew, or overwritten by
+ * another worker.
+ */
+static uint32_t held_here[PEERS];
+
+static uint32_t *held_at(const struct worker *w, const struct peer *p)
+{
+    return &held_here[p->shared - w->shm->peers->peers];
+}
+
 struct choice {
     struct upstream *u;
     const struct upstream_ask *ask;
@@ -352,6 +363,8 @@ enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const 
             s->checked_ms = k.now_ms; /* one trial; the others wait for how it ends */
         s->held[w->options->slot]++;
         s->active++;
+        if (!p->own)
+            (*held_at(w, p))++;
     }
     peer_unlock(u->group);
     *peer = p;
@@ -386,8 +399,12 @@ bool balance_done(struct worker *w, struct upstream *u, struct peer *peer,
     bool disabled = false;
     int slot = w->options->slot;
     peer_lock(w->shm, u->group);
-    s->held[slot]--;
-    s->active--;
+    bool counted =
+        s->held[slot] > 0; /* not since the table has been made anew, and balance_look_after not come */
+    s->held[slot] -= counted;
+    s->active -= counted && s->active > 0;
+    if (!peer->own)
+        (*held_at(w, peer))--;
     if (outcome->result != UPSTREAM_NOT_ASKED)
         s->requests++;
     if (outcome->result == UPSTREAM_FAILED) {
@@ -421,6 +438,15 @@ void balance_wait(struct worker *w, struct upstream *u, uint64_t oldest_us)
     g->retrying_in[slot] = (uint32_t)u->retrying;
     g->oldest_us[slot] = oldest_us;
     peer_unlock(g);
+}
+
+void balance_look_after(struct worker *w, struct upstream *u)
+{
+    int slot = w->options->slot;
+    for (int i = 0; i < u->peer_count; i++)
+        if (!u->peers[i]->own)
+            peer_show_held(w->shm, u->group, u->peers[i]->shared, slot, *held_at(w, u->peers[i]));
+    peer_show_waiting(w->shm, u->group, slot, (uint32_t)u->queue_length, (uint32_t)u->retrying);
 }
 
 void balance_wake(struct worker *w, struct upstream *u)

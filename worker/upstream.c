@@ -404,6 +404,7 @@ void upstream_look_after(struct worker *w)
                 peer_assert(w->shm, u->group, u->group_name, p->shared, slice_of(p->name), &rules);
             counter_set(&p->shared->touched_ms, w->now_ms);
         }
+        balance_look_after(w, u);
     }
 }
 

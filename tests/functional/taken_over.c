@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 enum { LIVES_AT_MOST_S = 30, DESCRIPTORS = 512, DOUBLINGS = 5 };
 
@@ -78,7 +79,81 @@ static int beats(weir_request *r)
     return weir_printf(r, "%d", (int)pid) < 0;
 }
 
-static const struct weir_handler handlers[] = {
-    {.name = "flood", .run = flood}, {.name = "beats", .run = beats}, {0}};
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static struct peer_region *find_peers(void)
+{
+    return (struct peer_region *)(void *)(region_find().at + REGION_PEERS);
+}
+
+/* groups?ahead=MS: all groups are in use, as far as can be told, and were touched then. Ends the worker. */
+static int groups(weir_request *r)
+{
+    struct peer_region *region = find_peers();
+    uint64_t touched_ms = now_ms() + number(r, "ahead");
+    region->groups_used = PEER_GROUPS;
+    for (int i = 0; i < PEER_GROUPS; i++) {
+        struct shm_group *g = &region->groups[i];
+        memset((char *)g + sizeof g->lock, 0, sizeof *g - sizeof g->lock);
+        snprintf(g->name, sizeof g->name, "made-up-%d", i);
+        g->touched_ms = touched_ms;
+        g->used = 1;
+    }
+    _exit(1);
+}
+
+/* peers?slot=N&group=N: so are all peers, each with a connection of the slot. Ends the worker. */
+static int peers(weir_request *r)
+{
+    struct peer_region *region = find_peers();
+    uint32_t group = (uint32_t)number(r, "group"), slot = (uint32_t)number(r, "slot") % SHM_SLOTS;
+    region->peers_used = PEERS;
+    for (int i = 0; i < PEERS; i++) {
+        struct shm_peer *p = &region->peers[i];
+        memset(p, 0, sizeof *p);
+        snprintf(p->name, sizeof p->name, "made-up-%d", i);
+        p->rules.weight = 1;
+        p->touched_ms = now_ms();
+        p->active = p->held[slot] = 1;
+        p->group = group;
+    }
+    _exit(1);
+}
+
+/* busy?slot=N&count=N: the slot has so many connections to each peer, and as many waiting in each group. Ends the worker. */
+static int busy(weir_request *r)
+{
+    struct peer_region *region = find_peers();
+    uint32_t count = (uint32_t)number(r, "count"), slot = (uint32_t)number(r, "slot") % SHM_SLOTS;
+    for (uint32_t i = 0; i < region->groups_used; i++)
+        region->groups[i].waiting_in[slot] = count;
+    for (uint32_t i = 0; i < region->peers_used; i++)
+        region->peers[i].held[slot] = count;
+    _exit(1);
+}
+
+/* permits?slot=N: the slot holds permits of every zone. Ends the worker. */
+static int permits(weir_request *r)
+{
+    struct permit_region *region = (struct permit_region *)(void *)(region_find().at + REGION_PERMITS);
+    struct permit_part *part = &region->parts[number(r, "slot") % SHM_SLOTS];
+    part->used = 2 * PERMIT_ZONES;
+    for (unsigned i = 0; i < 2 * PERMIT_ZONES; i++)
+        part->permits[i].tag = permit_tag(PERMIT_HELD, i % PERMIT_ZONES, PERMIT_NORMAL, 0);
+    _exit(1);
+}
+
+static const struct weir_handler handlers[] = {{.name = "flood", .run = flood},
+                                               {.name = "beats", .run = beats},
+                                               {.name = "groups", .run = groups},
+                                               {.name = "peers", .run = peers},
+                                               {.name = "busy", .run = busy},
+                                               {.name = "permits", .run = permits},
+                                               {0}};
 
 WEIR_MODULE(handlers);

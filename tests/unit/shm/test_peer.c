@@ -237,6 +237,82 @@ static void unused_ones_cost_nothing(void)
     shm_destroy(shm);
 }
 
+/* --- what was made up --- */
+
+static void touched_in_the_future(void)
+{
+    struct shm *shm = fresh();
+    struct shm_group *g = group_at(shm, "g", NOW_MS), *far = group_at(shm, "far", NOW_MS);
+    struct shm_peer *p = peer_at(shm, g, "1", NOW_MS), *q = peer_at(shm, g, "2", NOW_MS);
+    p->touched_ms = NOW_MS + PEER_FORGOTTEN_MS;
+    CU_ASSERT(peer_is_sane(shm, NOW_MS));
+    q->touched_ms = far->touched_ms = NOW_MS + PEER_FORGOTTEN_MS + 1;
+    CU_ASSERT(!peer_is_sane(shm, NOW_MS));
+    CU_ASSERT_PTR_EQUAL(peer_at(shm, g, "new", NOW_MS), q); /* that one was never touched */
+    CU_ASSERT_PTR_EQUAL(group_at(shm, "new", NOW_MS), far);
+    shm_destroy(shm);
+}
+
+static void slots_without_a_process(void)
+{
+    struct shm *shm = fresh();
+    struct shm_group *g = group_at(shm, "g", NOW_MS);
+    struct shm_peer *p = peer_at(shm, g, "1", NOW_MS), *stray = peer_at(shm, g, "2", NOW_MS);
+    memset(shm->empty, true, sizeof shm->empty);
+    shm->empty[2] = false;
+    p->held[1] = p->held[2] = p->held[SHM_SLOTS - 1] = 5;
+    p->idle[2] = p->idle[3] = 4;
+    g->waiting_in[2] = g->waiting_in[3] = g->retrying_in[2] = g->retrying_in[3] = 3;
+    stray->group = PEER_GROUPS - 1; /* which nobody has made */
+    stray->held[2] = 1;
+    peer_reclaim(shm, -1);
+    CHECK_NUMBER(p->active, 5);
+    CHECK_NUMBER(peer_idle(p), 4);
+    CHECK_NUMBER(g->waiting, 3);
+    CHECK_NUMBER(peer_group_waiting(g), 6);
+    CHECK_NUMBER(stray->group, 0);
+    shm_destroy(shm);
+}
+
+/* Only where there is no room; and who is touched stays. */
+static void forgetting_sooner(void)
+{
+    enum { LATER_MS = NOW_MS + PEER_FRESH_MS + 1 };
+    struct shm *shm = fresh();
+    struct shm_group *g = group_at(shm, "g", NOW_MS);
+    struct shm_peer *busy = peer_at(shm, g, "busy", NOW_MS), *used = peer_at(shm, g, "used", NOW_MS);
+    CU_ASSERT(!peer_forget_sooner(shm, NOW_MS));
+    fill(shm, g, NOW_MS);
+    for (uint32_t i = 0; i < PEERS; i++)
+        shm->peers->peers[i].active = shm->peers->peers[i].held[3] = 1;
+    CU_ASSERT(peer_forget_sooner(shm, NOW_MS));
+    CU_ASSERT_PTR_NULL(peer_at(shm, g, "new", LATER_MS)); /* they are busy */
+    used->touched_ms = LATER_MS;
+    CU_ASSERT(peer_forget_sooner(shm, LATER_MS));
+    CU_ASSERT_PTR_EQUAL(peer_at(shm, g, "new", LATER_MS), busy);
+    CU_ASSERT(used->active == 1 && used->held[3] == 1);
+    shm_destroy(shm);
+}
+
+static void shown_again(void)
+{
+    struct shm *shm = fresh();
+    struct shm_group *g = group_at(shm, "g", NOW_MS);
+    struct shm_peer *p = peer_at(shm, g, "1", NOW_MS);
+    p->held[1] = 1000;
+    p->held[2] = 2;
+    p->active = 1002;
+    g->waiting = g->waiting_in[1] = 1000;
+    peer_show_held(shm, g, p, 1, 3);
+    peer_show_waiting(shm, g, 1, 4, 5);
+    CHECK_NUMBER(p->active, 5);
+    CHECK_NUMBER(g->waiting, 4);
+    CHECK_NUMBER(g->retrying_in[1], 5);
+    shm_destroy(shm);
+}
+
+/* --- at random --- */
+
 struct life {
     struct shm *shm;
     struct shm_group *group;
@@ -338,6 +414,10 @@ static const struct check_case cases[] = {
     {"reclaiming", reclaiming},
     {"reclaiming locks", reclaiming_locks},
     {"unused ones cost nothing", unused_ones_cost_nothing},
+    {"touched in the future", touched_in_the_future},
+    {"slots without a process", slots_without_a_process},
+    {"forgetting sooner", forgetting_sooner},
+    {"shown again", shown_again},
     {"killed at random", killed_at_random},
 };
 
