@@ -274,7 +274,10 @@ uint32_t permit_next_changed(struct permit_user *u);
 bool permit_any_changed(const struct permit_user *u);
 
 /* Makes the process of another slot look, as if its permits had changed. */
-void permit_poke(struct permit_user *u, int slot);
+void permit_poke(struct permit_user *u, int slot, uint64_t now_us);
+
+/* Whether the process of a slot has been made to look, and has not for PERMIT_UPTAKE_US: then nobody has to wait for it. */
+bool permit_is_silent(const struct permit_user *u, int slot, uint64_t now_us);
 
 /*
  * For a process that waits in the zone, every now and then: permits that were given to a process which has not taken them up

@@ -67,9 +67,19 @@ void permit_wake(const struct shm *shm, int from, const struct permit_calls *cal
         close(own);
 }
 
-void permit_poke(struct permit_user *u, int slot)
+void permit_poke(struct permit_user *u, int slot, uint64_t now_us)
 {
-    wake_one(&permit_region(u->shm)->parts[slot], u->socket);
+    struct permit_part *part = &permit_region(u->shm)->parts[slot];
+    if (atomic_load_explicit(&part->granted_us, memory_order_relaxed) == 0)
+        atomic_store(&part->granted_us, now_us);
+    wake_one(part, u->socket);
+}
+
+bool permit_is_silent(const struct permit_user *u, int slot, uint64_t now_us)
+{
+    uint64_t since_us =
+        atomic_load_explicit(&permit_region(u->shm)->parts[slot].granted_us, memory_order_relaxed);
+    return slot != u->slot && since_us != 0 && now_us > since_us && now_us - since_us >= PERMIT_UPTAKE_US;
 }
 
 void permit_show_address(const struct permit_user *u)

@@ -344,6 +344,27 @@ static bool any_is_up(const struct choice *k)
     return false; /* there is nothing to wait for */
 }
 
+static bool is_silent(const struct worker *w, int slot)
+{
+    uint64_t beat_ms = counter_get(&w->shm->slots[slot].heartbeat_ms);
+    return permit_is_silent(&w->permits, slot, clock_fast_us()) ||
+           (w->now_ms > beat_ms && w->now_ms - beat_ms >= STALLED_MS);
+}
+
+/*
+ * The slot whose oldest request has waited longest; -1: nobody waits. A worker that does not run is passed over until it looks
+ * again (permit_poke).
+ */
+static int longest_waiting(const struct worker *w, const struct shm_group *g)
+{
+    int slot = -1;
+    for (int i = 0; g->waiting && i < SHM_SLOTS; i++)
+        if (g->waiting_in[i] && (slot < 0 || g->oldest_us[i] < g->oldest_us[slot]) &&
+            (i == w->options->slot || !is_silent(w, i)))
+            slot = i;
+    return slot;
+}
+
 enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const struct upstream_ask *ask,
                                     struct peer **peer)
 {
@@ -351,7 +372,7 @@ enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const 
     bool least = u->conf && u->conf->balance == CONF_BALANCE_LEAST_CONN;
     peer_lock(w->shm, u->group);
     bool queues = u->conf && u->conf->queue;
-    bool others_first = queues && u->group->waiting > 0 && !ask->waited && any_is_up(&k);
+    bool others_first = queues && !ask->waited && longest_waiting(w, u->group) >= 0 && any_is_up(&k);
     struct peer *p = others_first ? NULL : bound(&k);
     if (!p && !others_first)
         p = choose(&k);
@@ -379,17 +400,6 @@ static void note_success(struct shm_peer *s, uint64_t now_ms)
     if (s->rules.max_fails && s->fails >= s->rules.max_fails)
         s->up_since_ms = now_ms;
     s->fails = 0;
-}
-
-/* The slot whose oldest request has waited longest; -1: nobody waits. A worker that does not run is passed over. */
-static int longest_waiting(const struct worker *w, const struct shm_group *g)
-{
-    int slot = -1;
-    for (int i = 0; g->waiting && i < SHM_SLOTS; i++)
-        if (g->waiting_in[i] && w->now_ms < counter_get(&w->shm->slots[i].heartbeat_ms) + STALLED_MS &&
-            (slot < 0 || g->oldest_us[i] < g->oldest_us[slot]))
-            slot = i;
-    return slot;
 }
 
 bool balance_done(struct worker *w, struct upstream *u, struct peer *peer,
@@ -424,7 +434,7 @@ bool balance_done(struct worker *w, struct upstream *u, struct peer *peer,
     int wake = longest_waiting(w, u->group);
     peer_unlock(u->group);
     if (wake >= 0)
-        permit_poke(&w->permits, wake);
+        permit_poke(&w->permits, wake, clock_fast_us());
     return disabled;
 }
 
@@ -438,6 +448,14 @@ void balance_wait(struct worker *w, struct upstream *u, uint64_t oldest_us)
     g->retrying_in[slot] = (uint32_t)u->retrying;
     g->oldest_us[slot] = oldest_us;
     peer_unlock(g);
+}
+
+bool balance_is_next(struct worker *w, struct upstream *u)
+{
+    peer_lock(w->shm, u->group);
+    int next = longest_waiting(w, u->group);
+    peer_unlock(u->group);
+    return next < 0 || next == w->options->slot;
 }
 
 void balance_look_after(struct worker *w, struct upstream *u)
@@ -455,7 +473,7 @@ void balance_wake(struct worker *w, struct upstream *u)
     int wake = longest_waiting(w, u->group);
     peer_unlock(u->group);
     if (wake >= 0 && wake != w->options->slot)
-        permit_poke(&w->permits, wake);
+        permit_poke(&w->permits, wake, clock_fast_us());
 }
 
 void balance_count(struct worker *w, struct upstream *u, uint64_t *counter)

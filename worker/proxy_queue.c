@@ -10,6 +10,8 @@
 #include "base/clock.h"
 
 enum { RETRY_LOOK_MS = 50 };
+static const double LOOK_EVERY_S = 0.1; /* while requests wait: whose turn it is may stand still */
+static ev_timer queue_look;
 
 static void tell_others(struct worker *w, struct upstream *u)
 {
@@ -24,6 +26,66 @@ static int64_t time_left_ms(const struct proxy *p)
     int64_t waited_ms = (int64_t)((clock_mono_us() - p->queued_us) / 1000);
     int64_t left_ms = p->u->conf->queue_timeout_ms - waited_ms;
     return left_ms > 0 ? left_ms : 1;
+}
+
+/* Whether those that wait have something to go for, or nothing to wait for any more. */
+static bool may_go(struct worker *w, const struct upstream *u)
+{
+    bool any_up = false;
+    for (int i = 0; i < u->peer_count; i++) {
+        const struct shm_peer *s = u->peers[i]->shared;
+        bool up = peer_state(s, w->now_ms) == PEER_UP;
+        any_up |= up;
+        if (up && (!s->rules.max_conns || s->active < s->rules.max_conns))
+            return true;
+    }
+    return !any_up;
+}
+
+/* The oldest goes on; it answers within connection_drive, whatever becomes of it. */
+static void let_one_go(struct upstream *u)
+{
+    struct proxy *p = container_of(u->queue.next, struct proxy, link);
+    struct connection *c = p->c;
+    proxy_leave_queue(p);
+    connection_hold(c);
+    proxy_find_server(p);
+    connection_drive(c);
+}
+
+static void let_go_while_room(struct worker *w, struct upstream *u)
+{
+    for (int most = u->queue_length; u->queue_length > 0 && most > 0 && may_go(w, u); most--)
+        let_one_go(u);
+}
+
+/* The worker whose turn it is has been woken, and takes it unless it stands still. So nobody goes before it whose turn it is not. */
+static void on_queue_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *w = timer->data;
+    bool any = false;
+    (void)events;
+    permit_heard(&w->permits);
+    limit_settle(w);
+    for (struct upstream *u = w->site->upstreams; u; u = u->next) {
+        bool may = u->queue_length > 0 && may_go(w, u);
+        if (may && balance_is_next(w, u))
+            let_go_while_room(w, u);
+        else if (may)
+            balance_wake(w, u);
+        any |= u->queue_length > 0;
+    }
+    if (!any)
+        ev_timer_stop(loop, timer);
+}
+
+static void begin_to_look(struct worker *w)
+{
+    if (ev_is_active(&queue_look))
+        return;
+    ev_timer_init(&queue_look, on_queue_look, LOOK_EVERY_S, LOOK_EVERY_S);
+    queue_look.data = w;
+    ev_timer_start(w->loop, &queue_look);
 }
 
 static void begin_to_wait(struct proxy *p)
@@ -48,6 +110,7 @@ static void begin_to_wait(struct proxy *p)
     else
         list_push_back(&u->queue, &p->link);
     u->queue_length++;
+    begin_to_look(proxy_worker(p));
     tell_others(proxy_worker(p), u);
     proxy_set_timer(p, time_left_ms(p));
 }
@@ -93,38 +156,12 @@ bool proxy_looks_again(struct proxy *p)
     return true;
 }
 
-/* Whether those that wait have something to go for, or nothing to wait for any more. */
-static bool may_go(struct worker *w, const struct upstream *u)
-{
-    bool any_up = false;
-    for (int i = 0; i < u->peer_count; i++) {
-        const struct shm_peer *s = u->peers[i]->shared;
-        bool up = peer_state(s, w->now_ms) == PEER_UP;
-        any_up |= up;
-        if (up && (!s->rules.max_conns || s->active < s->rules.max_conns))
-            return true;
-    }
-    return !any_up;
-}
-
-/* The oldest goes on; it answers within connection_drive, whatever becomes of it. */
-static void let_one_go(struct upstream *u)
-{
-    struct proxy *p = container_of(u->queue.next, struct proxy, link);
-    struct connection *c = p->c;
-    proxy_leave_queue(p);
-    connection_hold(c);
-    proxy_find_server(p);
-    connection_drive(c);
-}
-
 void proxy_settle_queues(struct worker *w)
 {
     for (struct upstream *u = w->site->upstreams; u; u = u->next) {
         if (!u->conf || u->conf->queue == 0)
             continue;
-        for (int most = u->queue_length; u->queue_length > 0 && most > 0 && may_go(w, u); most--)
-            let_one_go(u);
+        let_go_while_room(w, u);
         if (u->group->waiting > 0 && may_go(w, u))
             balance_wake(w, u); /* whom this worker was woken for has left */
     }

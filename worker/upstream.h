@@ -114,6 +114,9 @@ bool balance_done(struct worker *w, struct upstream *u, struct peer *peer,
 /* Room that is of no use here is another worker's turn. */
 void balance_wake(struct worker *w, struct upstream *u);
 
+/* Whether a request of this worker comes next: no worker that runs has one that has waited longer. */
+bool balance_is_next(struct worker *w, struct upstream *u);
+
 /* Puts right what stands in shared memory of this worker's connections and queue, should it have been overwritten. */
 void balance_look_after(struct worker *w, struct upstream *u);
 

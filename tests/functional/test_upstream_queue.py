@@ -251,6 +251,27 @@ def test_stopped_worker_does_not_stop_others(weir, backend):
     assert early.response().status == 200
 
 
+@pytest.mark.parametrize("waits_too", [False, True])
+def test_each_request_beside_a_stopped_worker(weir, backend, waits_too):
+    """Requests that come one after the other do not wait, each anew, for one that a stopped worker has in its queue."""
+    turns = Turns(backend)
+    serve(weir, [f"{turns.address} max_conns=1"], 2, main="worker_stall_timeout 0;")
+    (stopped, (early, *_)), (_, (holder, other, *_)) = spread(weir, 2, 4).items()
+    occupied(weir, turns, holder)
+    enqueue(weir, [early, other] if waits_too else [early])
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        turns.gate.set()
+        assert [client.response().status for client in [holder, other][:1 + waits_too]] == [200] * (1 + waits_too)
+        assert [holder.get(f"/{i}").status for i in range(10, 20)] == [200] * 10
+        assert time.monotonic() - start < limit(1)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert early.response().status == 200
+    wait_length(weir, 0)
+
+
 def test_nobody_waits_for_the_dead(weir, backend):
     """When the servers that were busy have failed nothing is to be waited for."""
     dead, gate = threading.Event(), lambda call: (dead.wait(20), call.close())[1]
