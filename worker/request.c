@@ -139,8 +139,6 @@ void request_start(struct connection *c, struct slice head)
         http_log(ex, LOG_LEVEL_INFO,
                  "client sent invalid header line: \"%.*s\" while reading client request headers",
                  SLICE_ARGS(ex->req.ignored_header));
-    if (!ex->direct_addr.data)
-        realip_apply(c, c->location);
     ex->res.close = request_is_last(c);
     ex->body_left = ex->req.content_length;
     ex->body_whole = ex->req.framing == HTTP_BODY_NONE ||
@@ -244,9 +242,17 @@ static bool head_pass(struct connection *c)
     return false;
 }
 
+/* set_real_ip_from of the location, as in nginx after what the rewrite module does: "return" still sees who has connected. */
+static void find_client(struct connection *c)
+{
+    if (!c->ex->return_code && !c->ex->direct_addr.data)
+        realip_apply(c, c->location);
+}
+
 void request_run(struct connection *c)
 {
     for (;;) {
+        find_client(c);
         if (c->ex->return_code == CLOSE_WITHOUT_ANSWER) {
             send_flush(c, false); /* earlier answers */
             if (!c->dead)
