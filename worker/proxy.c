@@ -385,8 +385,8 @@ void proxy_on_timer(struct wheel_entry *e)
 
 /* --- from outside --- */
 
-/* "http://HOST[/URI]" of a text with variables. */
-static bool split_target(struct proxy *p, struct slice url)
+/* "http://HOST[/URI]" of a text with variables. False: it leads nowhere, which has been logged. */
+static bool split_target(struct connection *c, struct slice url, struct slice *host, struct slice *uri)
 {
     struct slice scheme = {url.data, url.len < 7 ? url.len : 7};
     struct slice rest = slice_eq_nocase(scheme, SLICE("http://")) ? slice_from(url, 7) : SLICE("");
@@ -394,15 +394,23 @@ static bool split_target(struct proxy *p, struct slice url)
     size_t n = is_unix ? 5 : 0;
     while (n < rest.len && rest.data[n] != (is_unix ? ':' : '/') && (is_unix || rest.data[n] != '?'))
         n++;
-    p->host = (struct slice){rest.data, n};
+    *host = (struct slice){rest.data, n};
     if (n + is_unix < rest.len)
-        p->uri = slice_from(rest, n + is_unix);
-    if (p->uri.len && p->uri.data[0] == '?')
-        p->uri = arena_printf(&p->c->ex->arena, "/%.*s", SLICE_ARGS(p->uri));
-    if (n == 0)
-        http_log(p->c->ex, LOG_LEVEL_ERROR,
-                 "invalid URL \"%.*s\" in \"proxy_pass\"; it starts with http://HOST", SLICE_ARGS(url));
-    return n > 0;
+        *uri = slice_from(rest, n + is_unix);
+    if (uri->len && uri->data[0] == '?')
+        *uri = arena_printf(&c->ex->arena, "/%.*s", SLICE_ARGS(*uri));
+    bool ok = n > 0 && resolve_is_target(connection_worker(c), *host);
+    if (!ok)
+        http_log(c->ex, LOG_LEVEL_ERROR,
+                 "invalid URL \"%.*s\" in \"proxy_pass\"; it is http://HOST[:PORT][/URI]", SLICE_ARGS(url));
+    return ok;
+}
+
+int proxy_check_target(struct connection *c)
+{
+    const struct http_template *target = c->location->proxy->target;
+    struct slice host, uri = {0};
+    return !target || split_target(c, http_template_expand(target, c->ex), &host, &uri) ? 0 : 500;
 }
 
 /* 0, or a status for the client. */
@@ -413,7 +421,7 @@ static int find_upstream(struct proxy *p)
     p->host = p->to->host;
     p->uri = p->to->uri;
     if (p->to->target) {
-        if (!split_target(p, http_template_expand(p->to->target, p->c->ex)))
+        if (!split_target(p->c, http_template_expand(p->to->target, p->c->ex), &p->host, &p->uri))
             return 500;
         p->u = resolve_upstream(w, p->host);
         if (!p->u) {

@@ -11,6 +11,9 @@
 /* The request of c goes to the location's upstream: its body is there, or comes while it is sent on. */
 void proxy_start(struct connection *c);
 
+/* Whether a proxy_pass with variables leads anywhere, which needs no body to be known. 0, or a status for the client. */
+int proxy_check_target(struct connection *c);
+
 /* More of a body that is sent on while it comes lies in the exchange; or its end has come. */
 void proxy_body_came(struct connection *c, bool whole);
 

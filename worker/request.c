@@ -236,6 +236,12 @@ static bool head_pass(struct connection *c)
         return false;
     bool wanted =
         l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER || (l->try_files && limited);
+    bool is_chosen = !l->try_files || c->ex->files_tried; /* else another location may yet answer */
+    int failed = l->content == CONF_CONTENT_PROXY && is_chosen ? proxy_check_target(c) : 0;
+    if (failed) {
+        request_answer(c, failed);
+        return false;
+    }
     if (!wanted || passes_body_on(c))
         return true;
     body_read(c);

@@ -240,6 +240,21 @@ static bool set_target(struct upstream_server *s, struct slice host)
     return net_split_port(host, &s->host, &s->port);
 }
 
+bool resolve_is_target(const struct worker *w, struct slice host)
+{
+    struct net_address address;
+    unsigned long long port;
+    const char *colon = host.len ? memchr(host.data, ':', host.len) : NULL;
+    size_t name_len = colon ? (size_t)(colon - host.data) : host.len;
+    if (name_len == 0)
+        return false;
+    if (site_find_upstream(w->site, host) || !net_address_parse_literal(host, &address))
+        return true;
+    if (host.data[0] == '[' || slice_starts(host, SLICE("unix:")))
+        return false;
+    return !colon || (slice_to_u64(slice_from(host, name_len + 1), 65535, &port) && port > 0);
+}
+
 struct upstream *resolve_upstream(struct worker *w, struct slice host)
 {
     struct upstream *u = site_find_upstream(w->site, host);

@@ -141,6 +141,9 @@ void resolve_look_after(struct worker *w);
  */
 struct upstream *resolve_upstream(struct worker *w, struct slice host);
 
+/* Whether such a text is a group, an address, or a name with or without a port, which may yet lead nowhere. */
+bool resolve_is_target(const struct worker *w, struct slice host);
+
 /* --- worker/health.c --- */
 bool health_open(struct worker *w);
 

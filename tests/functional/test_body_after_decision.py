@@ -27,6 +27,15 @@ DECIDED = {  # status of a POST, and what decides it
     "streamed": (403, "deny all; proxy_request_buffering off; <proxy>"),
     "page": (403, "deny all; error_page 403 /text; <proxy>"),
     "status": (405, "status;"),
+    "nowhere": (500, "proxy_pass http://$arg_nope;"),
+    "empty": (500, "proxy_pass $arg_nope;"),
+    "scheme": (500, "set $to ftp://a; proxy_pass $to;"),
+    "host": (500, "set $to :80; proxy_pass http://$to;"),
+    "port": (500, "set $to a:99999; proxy_pass http://$to/x;"),
+    "socket": (500, "set $to unix:; proxy_pass http://$to;"),
+    "nowhere-streamed": (500, "proxy_request_buffering off; proxy_pass http://$arg_nope;"),
+    "nowhere-tried": (500, "try_files /nothing /nowhere; <proxy>"),
+    "nowhere-permit": (500, "limit_concurrency z; proxy_pass http://$arg_nope;"),
 }
 WANTED = {
     "proxy": "<proxy>", "echo": "handler echo;", "streams": "proxy_request_buffering off; <proxy>",
@@ -41,7 +50,7 @@ ANN = ("Authorization", "Basic YW5uOnB3")  # ann:pw
 @pytest.fixture
 def site(weir, backend):
     """All of these locations, and an application behind them that says how much it got."""
-    weir.expect_log("access forbidden|no user/password|limiting|No such file|auth request|invalid chunked|too large")
+    weir.expect_log("access forbidden|no user/password|limiting|No such file|auth request|invalid chunked|too large|invalid URL")
     up = backend(lambda call: answer(b"%d" % len(call.body)))
     weir.up = up
     proxy = f"proxy_pass http://{up.address}; client_body_in_file_only on;"
