@@ -175,6 +175,32 @@ static int64_t pause_ms(const struct proxy *p)
     return due_ms - (int64_t)(proxy_worker(p)->now_ms - p->read_from_ms);
 }
 
+/*
+ * How much of `room` proxy_limit_rate lets be read now: what the time since the answer's begin has left over, and a tenth of a
+ * second's worth ahead of it. More would be a burst that a short answer consists of.
+ */
+static size_t share_of(const struct proxy *p, size_t room)
+{
+    uint64_t rate = (uint64_t)p->rate, share = rate / 10 + 1;
+    if (p->rate <= 0 || !p->buffered || share >= room)
+        return room;
+    int64_t left_ms = -pause_ms(p);
+    share += left_ms > 0 ? (uint64_t)left_ms * rate / 1000 : 0;
+    return share < room ? (size_t)share : room;
+}
+
+/* True: the upstream is not read before proxy_limit_rate allows it. */
+static bool pause_for_rate(struct proxy *p)
+{
+    int64_t stop_ms = pause_ms(p);
+    if (stop_ms <= 0)
+        return false;
+    p->paused = true;
+    proxy_watch(p, 0);
+    proxy_set_timer(p, stop_ms);
+    return true;
+}
+
 static void go_on(struct proxy *p)
 {
     struct connection *c = p->c;
@@ -199,14 +225,8 @@ static void broken_off(struct proxy *p, int error)
 
 static void after_reading(struct proxy *p)
 {
-    int64_t stop_ms = p->state == PROXY_BODY ? pause_ms(p) : 0;
-    if (stop_ms > 0) {
-        p->paused = true;
-        proxy_watch(p, 0);
-        proxy_set_timer(p, stop_ms);
-    } else if (p->state == PROXY_BODY) {
+    if (p->state == PROXY_BODY && !pause_for_rate(p))
         proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
-    }
     go_on(p);
 }
 
@@ -233,7 +253,7 @@ static void read_to_spool(struct proxy *p)
 {
     static char bytes[PROXY_READ_BYTES];
     size_t body_len;
-    if (!receive(p, bytes, sizeof bytes, &body_len))
+    if (!receive(p, bytes, share_of(p, sizeof bytes), &body_len))
         return;
     if (body_len && !spool(p, bytes, body_len))
         connection_close(p->c); /* neither disk nor memory */
@@ -244,6 +264,8 @@ static void read_to_spool(struct proxy *p)
 void proxy_read_body(struct proxy *p)
 {
     size_t most = memory_most(p), have = buf_len(&p->in), body_len;
+    if (pause_for_rate(p)) /* what came with the head counts, too */
+        return;
     if (have >= most || spooled(p) > 0 || buf_len(&p->spool.behind) > 0) {
         if (may_spool(p)) {
             read_to_spool(p);
@@ -254,7 +276,7 @@ void proxy_read_body(struct proxy *p)
         }
         return;
     }
-    size_t room = most - have < PROXY_READ_BYTES ? most - have : PROXY_READ_BYTES;
+    size_t room = share_of(p, most - have < PROXY_READ_BYTES ? most - have : PROXY_READ_BYTES);
     if (!buf_reserve(&p->in, room)) {
         connection_close(p->c);
     } else if (receive(p, p->in.data + p->in.end, room, &body_len)) {

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-enum { INTERIMS_MAX = 16, INTERIMS_READ_MAX = 1000 };
+enum { INTERIMS_MAX = 16, INTERIMS_READ_MAX = 1000, READ_AHEAD_BYTES = 4096 /* of the body */ };
 
 static struct http_answer answer; /* of the head at hand: no two are looked at at a time */
 
@@ -101,7 +101,9 @@ static void use_head(struct proxy *p)
 
 void proxy_read_head(struct proxy *p)
 {
-    size_t room = (size_t)proxy_settings(p)->proxy_buffer_bytes + 4096;
+    /* With proxy_limit_rate, as in nginx, what lies behind the head in its buffer is all that comes at once. */
+    size_t more = p->c->location->proxy_rate ? 0 : READ_AHEAD_BYTES;
+    size_t room = (size_t)proxy_settings(p)->proxy_buffer_bytes + more;
     size_t have = buf_len(&p->in);
     if (!buf_reserve(&p->in, have < room ? room - have : 1)) {
         proxy_fail(p, 500);

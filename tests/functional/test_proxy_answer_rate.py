@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from proxylib import CHUNKS, answer, backend, passed  # noqa: F401 - a fixture
+from proxylib import CHUNKS, answer, backend, get, narrow, passed  # noqa: F401 - a fixture
 from weirlib import SLOW, config, wait_until
 from wire import chunked
 
@@ -200,7 +200,33 @@ def test_upstream_is_read_slowly(weir, backend, framing):
     up = backend(lambda call: (data(call) if callable(data) else call.send(data), sent.append(1))[0])
     passed(weir, up, f"proxy_limit_rate {RATE // 2};")
     body, took = timed(weir)
-    assert body == BODY and 1 < took < 3 * SLOW  # the first read is free
+    assert body == BODY
+    check(took, 2)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("size, rate, seconds", [(30000, 30000, 1), (60000, 30000, 2), (12000, 6000, 2)])
+def test_short_answers_are_read_slowly(weir, backend, framing, size, rate, seconds):
+    """Also one that a single read could have had whole."""
+    body = BODY[:size]
+    heads = {"length": answer(body), "chunked": CHUNKS + chunked(body, 5000),
+             "close": lambda call: (call.send(answer(body, length=False)), call.close())[1]}
+    passed(weir, backend(heads[framing]), f"proxy_limit_rate {rate};")
+    got, took = timed(weir)
+    assert got == body
+    check(took, seconds)
+
+
+def test_rate_holds_for_what_goes_to_a_file(weir, backend):
+    """The client takes nothing, so that all but the beginning goes there, and no faster."""
+    passed(weir, backend(answer(BODY * 9)), f"proxy_limit_rate {4 * RATE}; proxy_buffers 2 4k; access_log logs/a.log a;",
+           http='log_format a "$upstream_response_time";')
+    with narrow(weir.port, 30) as client:
+        client.send(get())
+        time.sleep(0.5)
+        while client.socket.recv(1 << 16):
+            pass
+    check(float(wait_until(lambda: (weir.tmp / "logs/a.log").read_text(), 3, "the line of the log")), 2.3)
 
 
 def test_proxy_limit_rate_is_of_each_answer(weir, backend):
