@@ -5,7 +5,7 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-enum { MIN_RATE = 1024, MIN_RATE_AFTER_MS = 20000 };
+enum { MIN_RATE = 1024, MIN_RATE_AFTER_MS = 20000, LARGE_BUFFERS_MOST = 1 << 30 /* bytes of all */ };
 
 static void set_keepalive_timeout(struct conf_walk *w, const struct conf_node *n)
 {
@@ -29,11 +29,10 @@ static void set_large_buffers(struct conf_walk *w, const struct conf_node *n)
                    "\"large_client_header_buffers\" directive is duplicate; remove one of them");
         return;
     }
-    if (!conf_parse_number(n->args[0], &count) || !conf_parse_size(n->args[1], &bytes) || count < 1 ||
-        count > 1024 || bytes < 256 || bytes > 1 << 20) {
-        conf_error(
-            &w->conf->errors, n,
-            "invalid value in \"large_client_header_buffers\"; write: NUMBER SIZE, with a size from 256 to 1m");
+    if (!conf_parse_whole(n->args[0], 1, LARGE_BUFFERS_MOST, &count) ||
+        !conf_parse_size(n->args[1], &bytes) || bytes < 1 || bytes > LARGE_BUFFERS_MOST / count) {
+        conf_error(&w->conf->errors, n,
+                   "invalid value in \"large_client_header_buffers\"; write: NUMBER SIZE, within 1g in all");
         return;
     }
     w->settings->large_header_buffers = count;
@@ -94,10 +93,10 @@ const struct conf_directive conf_client_directives[] = {
      "TIME", "Between two writes of an answer."},
     {"client_max_body_size", HTTP_ALL, 1, 1, CONF_SIZE, FIELD(client_max_body_bytes), 0, 0, "1m", 0, NULL,
      "SIZE", "The largest request body; 413 above it; 0 is no limit."},
-    {"client_header_buffer_size", HTTP_SERVER, 1, 1, CONF_SIZE, FIELD(client_header_buffer_bytes), 1, 1 << 20, "1k", 0, NULL,
+    {"client_header_buffer_size", HTTP_SERVER, 1, 1, CONF_SIZE, FIELD(client_header_buffer_bytes), 1, 1 << 24, "1k", 0, NULL,
      "SIZE", "The first buffer for a request's header that does not arrive at once."},
     {"large_client_header_buffers", HTTP_SERVER, 2, 2, CONF_CUSTOM, 0, 0, 0, NULL, 0, set_large_buffers,
-     "NUMBER SIZE", "Bounds of a request's header: a line within SIZE, all within NUMBER times SIZE. Default 4 8k."},
+     "NUMBER SIZE", "Bounds of a request's header: a line within SIZE or client_header_buffer_size, all within NUMBER times SIZE and client_header_buffer_size together. Default 4 8k."},
     {"client_body_buffer_size", HTTP_ALL, 1, 1, CONF_SIZE, FIELD(client_body_buffer_bytes), 0, 1 << 30, "16k", 0, NULL,
      "SIZE", "A request body larger than this goes to a temporary file."},
     {"client_body_temp_path", HTTP_ALL, 1, 4, CONF_PATH, FIELD(client_body_temp_path), 0, 0, "client_body_temp", -1, NULL,

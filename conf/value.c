@@ -111,6 +111,8 @@ const char *conf_type_words(enum conf_type_of_value type)
         return "a whole number";
     case CONF_SIZE:
         return "a size in bytes, or with k, m or g behind it, such as 8k";
+    case CONF_BUFFERS:
+        return "a number of buffers and the size of one, such as 8 4k";
     case CONF_TIME:
         return "a time in ms, s, m, h or d, such as 500ms or 1h30m";
     default:

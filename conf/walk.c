@@ -112,11 +112,14 @@ static int find_choice(const struct conf_directive *d, struct slice text)
 }
 
 /* "8 4k" */
-static bool parse_buffers(struct slice count_text, struct slice size_text, int64_t *bytes)
+static bool parse_buffers(const struct conf_node *n, int64_t *bytes, struct slice *wrong)
 {
     int64_t count, size;
-    if (!conf_parse_whole(count_text, 1, 1 << 20, &count) || !conf_parse_size(size_text, &size) || size < 1 ||
-        size > 1 << 30)
+    *wrong = n->args[0];
+    if (!conf_parse_whole(n->args[0], 1, 1 << 20, &count))
+        return false;
+    *wrong = n->args[1];
+    if (!conf_parse_size(n->args[1], &size) || size < 1 || size > INT64_MAX / count)
         return false;
     *bytes = count * size;
     return true;
@@ -152,13 +155,13 @@ static bool parse_number(const struct conf_directive *d, struct slice text, int6
     }
 }
 
-/* False: *wrong is the word that is not to be understood. */
+/* *wrong is the word that is not to be understood, or that decides the number. */
 static bool parse_numbers(const struct conf_directive *d, const struct conf_node *n, int64_t *value,
                           struct slice *wrong)
 {
     *wrong = n->args[n->nargs - 1];
     if (d->type == CONF_BUFFERS)
-        return parse_buffers(n->args[0], n->args[1], value);
+        return parse_buffers(n, value, wrong);
     if (d->type != CONF_CHOICES)
         return parse_number(d, n->args[0], value);
     *value = 0;
@@ -171,6 +174,20 @@ static bool parse_numbers(const struct conf_directive *d, const struct conf_node
         *value |= (int64_t)1 << choice;
     }
     return true;
+}
+
+static const char *unit_of(enum conf_type_of_value type)
+{
+    switch (type) {
+    case CONF_TIME:
+        return " ms";
+    case CONF_SIZE:
+        return " bytes";
+    case CONF_BUFFERS:
+        return " bytes in all";
+    default:
+        return "";
+    }
 }
 
 static void set_number(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
@@ -186,10 +203,7 @@ static void set_number(struct conf_walk *w, const struct conf_node *n, const str
     } else if ((d->min || d->max) && (value < d->min || value > d->max)) {
         conf_error(&w->conf->errors, n,
                    "\"%s\" directive invalid value \"%.*s\": out of range; it must be from %lld to %lld%s",
-                   d->name, SLICE_ARGS(n->args[0]), (long long)d->min, (long long)d->max,
-                   d->type == CONF_TIME   ? " ms"
-                   : d->type == CONF_SIZE ? " bytes"
-                                          : "");
+                   d->name, SLICE_ARGS(wrong), (long long)d->min, (long long)d->max, unit_of(d->type));
     } else {
         *field = value;
     }

@@ -66,12 +66,19 @@ static bool use_proxy_header(struct connection *c, struct input *in)
     return false;
 }
 
+/* As in nginx a head may fill its first buffer, and after that the large ones; each line lies whole in one of them. */
+static struct http_head_limits head_limits(const struct connection *c)
+{
+    const struct settings *s = c->listener->listen->default_server->top->settings;
+    size_t first = (size_t)s->client_header_buffer_bytes, large = (size_t)s->large_header_buffer_bytes;
+    return (struct http_head_limits){.line_bytes = first > large ? first : large,
+                                     .head_bytes = first + large * (size_t)s->large_header_buffers};
+}
+
 /* Looks for a head in the input. False when more is needed. */
 static bool use_head(struct connection *c, struct input *in)
 {
-    const struct settings *s = c->listener->listen->default_server->top->settings;
-    struct http_head_limits limits = {(size_t)s->large_header_buffer_bytes,
-                                      (size_t)(s->large_header_buffer_bytes * s->large_header_buffers)};
+    struct http_head_limits limits = head_limits(c);
     struct http_error error;
     size_t head_len = 0;
     switch (http_scan_head(in->scan, &limits, in->data, in->len, &head_len, &error)) {

@@ -159,3 +159,20 @@ def test_proxy_bind_good(weir, address):
     """Addresses of both families, with brackets and without."""
     said, _ = check(weir, SERVER % f"location / {{ proxy_pass http://127.0.0.1:1; proxy_bind {address}; }}")
     assert not said
+
+
+@pytest.mark.parametrize("words", ["proxy_buffers 4 512;", "proxy_buffers 2 1k;", "proxy_buffers 1 1;", "large_client_header_buffers 1 128;",
+                                   "large_client_header_buffers 4 2m;", "client_header_buffer_size 4m;", "gzip_buffers 1 1;"])
+def test_buffers_of_any_size(weir, words):
+    assert check(weir, SERVER % words)[0] == []
+
+
+@pytest.mark.parametrize("words, wrong", [
+    ("proxy_buffers x 8k;", 'value "x"; it takes a number of buffers and the size of one'), ("proxy_buffers 0 8k;", 'value "0"; it'),
+    ("proxy_buffers 8 0;", 'value "0"; it'), ("proxy_buffers 8 x;", 'value "x"; it'), ("proxy_buffers 8 9999999999g;", '"9999999999g"; it'),
+    ("proxy_buffers 8 1g;", 'value "1g": out of range; it must be from 1 to 1073741824 bytes in all'),
+    ("large_client_header_buffers 1 0;", "NUMBER SIZE, within 1g in all"), ("large_client_header_buffers 2 1g;", "within 1g in all")])
+def test_buffers_name_the_word(weir, words, wrong):
+    """The word that is wrong, of the two."""
+    [said], _ = check(weir, SERVER % words)
+    assert wrong in said

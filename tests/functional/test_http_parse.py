@@ -522,6 +522,17 @@ def test_header_buffers_are_settable(weir):
     assert wire.not_refused(weir.port, {"field": head("GET / HTTP/1.1", "B: " + "c" * 1100)}) == {}
 
 
+@pytest.mark.parametrize("buffers", ["2 1k", "1 64", "1 1"])
+def test_first_header_buffer_counts(weir, buffers):
+    """A head that client_header_buffer_size holds needs none of the large ones; lines in one and in the other add up."""
+    serve(weir, server=f"client_header_buffer_size 2k; large_client_header_buffers {buffers};")
+    assert wire.ask(weir.port, head(f"GET /{'a' * 900} HTTP/1.1", "B: " + "c" * 900)).status == 200
+    assert wire.ask(weir.port, head(f"GET /{'a' * 1900} HTTP/1.1")).status == 200
+    assert wire.not_refused(weir.port, {"line": head(f"GET /{'a' * 2100} HTTP/1.1")}, (414,)) == {}
+    more = wire.verdict(weir.port, head("GET / HTTP/1.1", "B: " + "c" * 1500, "D: " + "e" * 900, "Connection: close"))[0]
+    assert more == (200 if buffers == "2 1k" else 400)
+
+
 def test_body_too_large(weir):
     """client_max_body_size: 413 by length and by chunks, the limit itself is allowed, 0 means none."""
     locations = "location /free { client_max_body_size 0; handler echo; }"
