@@ -24,16 +24,35 @@ static struct slice place_of(struct http_exchange *ex, const struct location *l,
     return uri.len ? static_path(ex, &l->files, uri) : (struct slice){0};
 }
 
-/* With alias the location's part of the URI stands for the folder, whether a text has it or not. */
-static struct slice uri_of(struct http_exchange *ex, const struct location *l, struct slice text)
+/* With alias the location's part of the URI stands for the folder. */
+static struct slice replaced_part(const struct http_exchange *ex, const struct location *l)
 {
     const struct settings *s = l->settings;
-    if (!s->alias.data || l->files.is_whole_path)
-        return text;
-    struct slice part = {ex->req.path.data, (size_t)s->alias_strip};
-    if (slice_starts(text, part))
+    bool replaces = s->alias.data && !l->files.is_whole_path;
+    return (struct slice){ex->req.path.data, replaces ? (size_t)s->alias_strip : 0};
+}
+
+/* As in nginx: a name that variables have made may have that part before it, one that is written out is all behind it. */
+static bool has_part(const struct http_template *t, struct slice text, struct slice part)
+{
+    return part.len && !http_template_is_constant(t) && slice_starts(text, part);
+}
+
+static struct slice uri_of(struct http_exchange *ex, const struct location *l, const struct http_template *t,
+                           struct slice text)
+{
+    struct slice part = replaced_part(ex, l);
+    if (!part.len || has_part(t, text, part))
         return text;
     return arena_join(&ex->arena, part, text);
+}
+
+/* The last name, which is no file, loses that part all the same. */
+static struct slice last_uri(struct http_exchange *ex, const struct location *l)
+{
+    const struct http_template *t = l->try_files->otherwise;
+    struct slice text = http_template_expand(t, ex), part = replaced_part(ex, l);
+    return has_part(t, text, part) ? slice_from(text, part.len) : text;
 }
 
 static void answer_code(struct connection *c, int code)
@@ -65,7 +84,7 @@ bool try_files_pass(struct connection *c)
         bool folder = t->folders[i];
         if (folder && text.len)
             text.len--; /* the static handler sends a client that left "/" out to the folder */
-        struct slice uri = text.len ? uri_of(ex, l, text) : text;
+        struct slice uri = text.len ? uri_of(ex, l, t->files[i], text) : text;
         if ((uri.len && memchr(uri.data, '\0', uri.len)) || !exists(c, place_of(ex, l, text, uri), folder))
             continue;
         if (l->files.is_whole_path && !folder)
@@ -74,7 +93,7 @@ bool try_files_pass(struct connection *c)
             ex->req.path = uri;
         return true;
     }
-    struct slice otherwise = t->code ? SLICE("") : http_template_expand(t->otherwise, ex);
+    struct slice otherwise = t->code ? SLICE("") : last_uri(ex, l);
     if (t->code)
         answer_code(c, t->code);
     else if (otherwise.data && !otherwise.len)

@@ -54,6 +54,24 @@ def test_alias_and_server_level(weir, site):
     assert weir.get("/files/a.txt").text == "a" and weir.get("/files/zz").text == "GET /files/zz "
 
 
+@pytest.mark.parametrize("location", ["/x", "/x/"])
+@pytest.mark.parametrize("names,target,found", [
+    ("$uri /x/a.txt =404", "/x/none", 404), ("$uri /a.txt =404", "/x/none", "a"), ("$uri /x/dir/ =404", "/x/none", 404),
+    ("$uri /x/x/in.txt =404", "/x/none", 404), ("$uri /x/in.txt =404", "/x/none", "deep"), ("$uri =404", "/x/a.txt", "a"),
+    ("$uri /x/$arg_f =404", "/x/none?f=a.txt", "a"), ("/none /x/$arg_f", "/x/none?f=/a.txt", "a"),
+    ("/none /x/a.txt", "/x/a.txt", None), ("/none /$arg_f", "/x/none?f=a.txt", "a")])
+def test_names_below_an_alias(weir, site, location, names, target, found):
+    """As in nginx a name may have the location's part before it where variables make it, the last one too; else it is all a name."""
+    weir.write("deep", "html/x/in.txt")
+    weir.expect_log("No such file|cycle|does not begin")
+    start(weir, site, f"location {location} {{ alias {{tmp}}/html{location[2:]}; try_files {names}; }}")
+    reply = weir.get(target)
+    if found is None:
+        assert reply.status == 500  # it leads to itself
+    else:
+        assert reply.status == found if isinstance(found, int) else reply.text == found
+
+
 def test_error_page_in_a_named_location(weir, site):
     start(weir, site, "location /a { error_page 404 = @app; } location /k { error_page 404 @app; }"
                       "location /n { error_page 404 = @none; } location /dead { proxy_pass http://127.0.0.1:1;"

@@ -180,6 +180,13 @@ CASES += [Case(f"try_files with alias:  {location} then {last}",
     f"location {location} {{ alias %ROOT%/d/; try_files $uri $uri/ {last}; }} location @n {{ return 200 'named $uri'; }}",
     ["/x/", "/x/index.html", "/x/e/x.txt", "/x/none", "/x", "/x/e", "/x/e/"], files=FILES, errors="error")
           for location in ("/x/", "/x", "~ ^/x/") for last in ("=404", "@n", "/x/index.html", "/index.html", "e/x.txt", "/x/none.html")]
+CASES += [Case(f"try_files with alias: names under {location}: {names}",
+    f"location {location} {{ alias %ROOT%/d/; add_header X-U $uri; try_files {names}; }} location @n {{ return 200 'named $uri'; }}",
+    ["/x/", "/x/index.html", "/x/e/x.txt", "/x/none", "/x/none?f=index", "/x/e", "/x/e/"], files=FILES, errors="error")
+          for location in ("/x/", "/x") for names in (
+              "$uri /x/index.html =404", "$uri /x/e/ =404", "$uri /index.html =404", "$uri index.html =404", "$uri e/ =404",
+              "$uri /x/$arg_f.html =404", "$uri /$arg_f.html @n", "$uri /x/e/x.txt @n", "/none $uri/x.txt", "/none /x/$arg_f.html",
+              "/none /x//$arg_f.html", "/none /x//x/$arg_f.html", "/none /$arg_f.html", "/none @n")]
 CASES += [Case("try_files in server", "try_files /maint.html $uri $uri/ =404; location /l { } location /o { try_files $uri /f.txt; }",
     ["/", "/f.txt", "/l/x", "/l", "/o/x", "/none"], files={**FILES, "l/x": "lx"}),
           Case("try_files and proxy",
