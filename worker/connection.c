@@ -199,6 +199,12 @@ static void close_late(struct connection *c)
     connection_close(c);
 }
 
+static void log_late_body(const struct connection *c)
+{
+    http_log(c->ex, LOG_LEVEL_INFO,
+             "client timed out (110: Connection timed out) while reading client request body");
+}
+
 void connection_on_timer(struct wheel_entry *e, void *worker)
 {
     struct connection *c = container_of(e, struct connection, timer);
@@ -217,7 +223,7 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
         return;
     }
     if (c->state == CONNECTION_PROXY) { /* a body that is sent on while it comes */
-        log_info("client timed out while sending the body of a request");
+        log_late_body(c);
         connection_hold(c);
         proxy_abort(c);
         c->linger_after = true;
@@ -231,7 +237,7 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
         return;
     }
     if (c->state == CONNECTION_BODY) {
-        log_info("client timed out while sending the body of a request");
+        log_late_body(c);
         connection_hold(c);
         c->linger_after = true;
         c->ex->res.close = true;
@@ -247,7 +253,10 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
         connection_expire(c);
         return;
     }
-    if (c->state == CONNECTION_HEAD && c->in)
-        log_info("client timed out while sending the head of a request");
+    if (c->state == CONNECTION_HEAD && !c->out) {
+        connection_reset(c);
+        connection_end_head(c, 408, "client timed out (110: Connection timed out)");
+        return;
+    }
     close_late(c);
 }

@@ -214,6 +214,9 @@ void connection_try_read(struct connection *c);
 /* The same on an idle connection whose time is over: what came at the last moment is served, else it is closed. */
 void connection_expire(struct connection *c);
 
+/* Between requests: no more of a head will come. Logs what has come of one, if any, with a status and why, and closes. */
+void connection_end_head(struct connection *c, int status, const char *why);
+
 /* --- worker/connection.c --- */
 void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer);
 void connection_close(struct connection *c);
@@ -387,6 +390,13 @@ void request_redirect_away(struct connection *c, struct slice uri);
 /* Input that is no request: answers and closes. */
 void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
                     const struct http_error *error);
+
+/*
+ * A head whose end never comes, of which whole_lines bytes are whole lines: logs the status, with no byte of an answer, and why,
+ * and closes the connection.
+ */
+void request_leave_unfinished(struct connection *c, struct slice head, size_t whole_lines, int status,
+                              const char *why);
 
 /* The answer in c->ex->res is complete (status 0: make the error page of `error`), or its head is. */
 void request_answer(struct connection *c, int error);

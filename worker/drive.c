@@ -11,13 +11,15 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
     PIPELINE_MAX_BYTES = 64 << 10,
     READ_AHEAD_BYTES = 4096,
     LINGER_READS_AT_ONCE = 4,
-    SHOWN_HEADER_BYTES = 107
+    SHOWN_HEADER_BYTES = 107,
+    SHOWN_ERROR_BYTES = 128
 };
 
 /* Input that is being used: in the worker's buffer, or in the connection's. */
@@ -28,7 +30,7 @@ struct input {
 };
 
 /* In nginx's words. There is no request yet whose line it could be. */
-static void log_broken_header(struct connection *c, const struct input *in)
+static void log_broken_header(struct connection *c, struct slice in)
 {
     const struct site_listen *listen = c->listener->listen;
     struct http_exchange *ex = exchange_new(connection_worker(c));
@@ -39,7 +41,7 @@ static void log_broken_header(struct connection *c, const struct input *in)
     ex->error_files = listen->default_server->top->error_files;
     ex->server_name = slice_of(net_address_text(&listen->address, server));
     http_log(ex, LOG_LEVEL_ERROR, "broken header: \"%.*s\" while reading PROXY protocol",
-             (int)(in->len < SHOWN_HEADER_BYTES ? in->len : SHOWN_HEADER_BYTES), in->data);
+             (int)(in.len < SHOWN_HEADER_BYTES ? in.len : SHOWN_HEADER_BYTES), in.data);
     exchange_free(connection_worker(c), ex);
 }
 
@@ -61,7 +63,7 @@ static bool use_proxy_header(struct connection *c, struct input *in)
         in->len -= used;
         return true;
     }
-    log_broken_header(c, in);
+    log_broken_header(c, (struct slice){in->data, in->len});
     connection_close(c);
     return false;
 }
@@ -240,6 +242,33 @@ static bool has_begun(const struct connection *c)
     return i < in.len;
 }
 
+void connection_end_head(struct connection *c, int status, const char *why)
+{
+    if (!has_begun(c)) {
+        connection_close(c);
+        return;
+    }
+    struct slice head = buf_slice(&c->in->buf);
+    if (c->listener->listen->proxy_protocol && !c->told) {
+        log_broken_header(c, head);
+        connection_close(c);
+        return;
+    }
+    request_leave_unfinished(c, head, c->in->scan.line_start, status, why);
+}
+
+/* recv() has ended with 0, or failed. */
+static void close_at_end(struct connection *c, int error)
+{
+    char why[SHOWN_ERROR_BYTES] = "client prematurely closed connection";
+    if (error)
+        snprintf(why, sizeof why, "recv() failed (%d: %s)", error, strerror(error));
+    if (c->state == CONNECTION_HEAD && !c->rest && !c->out)
+        connection_end_head(c, 400, why);
+    else
+        connection_close(c);
+}
+
 /* Answered, while a body that nobody wants still comes: for as long as a lingering close would wait. */
 static void settle_rest(struct connection *c)
 {
@@ -255,7 +284,7 @@ static void settle_head(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     if (c->eof) { /* all that came before it has been answered */
-        connection_close(c);
+        close_at_end(c, 0);
         return;
     }
     if (c->rest) {
@@ -268,7 +297,7 @@ static void settle_head(struct connection *c)
     bool as_before = begun || c->requests == 0 ? c->shown_state == SHM_CONNECTION_READING
                                                : c->shown_state == SHM_CONNECTION_WAITING;
     if (as_before && c->timer.deadline_ms == 0) { /* its time was over, and what came late was not enough */
-        connection_close(c);
+        connection_end_head(c, 408, "client timed out (110: Connection timed out)");
         return;
     }
     if (as_before && c->shown_state == SHM_CONNECTION_WAITING && !w->draining)
@@ -388,7 +417,7 @@ static bool read_and_drive(struct connection *c)
     if (n > 0)
         drive_and_settle(c, &in);
     else
-        connection_close(c);
+        close_at_end(c, n < 0 ? errno : 0);
     return true;
 }
 

@@ -65,16 +65,23 @@ static void read_whole_lines(struct connection *c, struct slice lines, struct sl
         exchange_parse(c, ex, &unused);
 }
 
+/* As far as it has come, without its end. */
+static struct slice first_line(struct slice head)
+{
+    const char *eol = memchr(head.data, '\n', head.len);
+    struct slice line = {head.data, eol ? (size_t)(eol - head.data) : head.len};
+    if (line.len && line.data[line.len - 1] == '\r')
+        line.len--;
+    return line;
+}
+
 void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
                     const struct http_error *error)
 {
     struct http_exchange *ex = begin(c);
     if (!ex)
         return;
-    const char *eol = memchr(head.data, '\n', head.len);
-    struct slice line = {head.data, eol ? (size_t)(eol - head.data) : head.len};
-    if (line.len && line.data[line.len - 1] == '\r')
-        line.len--;
+    struct slice line = first_line(head);
     read_whole_lines(c, (struct slice){head.data, whole_lines}, line);
     ex->req.line = arena_dup(&ex->arena, line);
     ex->request_bytes = head.len;
@@ -460,6 +467,26 @@ static void conclude(struct connection *c)
     w->busy_since_purge++;
     c->ex = NULL;
     exchange_free(w, ex);
+}
+
+void request_leave_unfinished(struct connection *c, struct slice head, size_t whole_lines, int status,
+                              const char *why)
+{
+    struct http_exchange *ex = begin(c);
+    if (!ex)
+        return;
+    struct slice line = first_line(head);
+    if (whole_lines)
+        read_whole_lines(c, (struct slice){head.data, whole_lines}, line);
+    ex->req.line = arena_dup(&ex->arena, line);
+    ex->request_bytes = whole_lines;
+    const struct vserver *server = request_find_server(c);
+    request_use_location(c, server->top);
+    realip_apply(c, server->top);
+    http_log(ex, LOG_LEVEL_INFO, "%s while reading client request %s", why, whole_lines ? "headers" : "line");
+    ex->res.status = status;
+    conclude(c);
+    connection_close(c);
 }
 
 void request_done(struct connection *c)
