@@ -407,7 +407,7 @@ void request_answer_itself(struct connection *c, int error);
 /* The answer's last byte is with the kernel or in the output: logs and counts it. */
 void request_done(struct connection *c);
 
-/* The client went away: logs 499. */
+/* The client went away: logs 499, or 400 where its request is not whole. */
 void request_gone(struct connection *c);
 void request_log(struct connection *c, struct http_exchange *ex);
 

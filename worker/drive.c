@@ -263,10 +263,13 @@ static void close_at_end(struct connection *c, int error)
     char why[SHOWN_ERROR_BYTES] = "client prematurely closed connection";
     if (error)
         snprintf(why, sizeof why, "recv() failed (%d: %s)", error, strerror(error));
-    if (c->state == CONNECTION_HEAD && !c->rest && !c->out)
+    if (c->state == CONNECTION_HEAD && !c->rest && !c->out) {
         connection_end_head(c, 400, why);
-    else
-        connection_close(c);
+        return;
+    }
+    if (c->state == CONNECTION_BODY || passes_body(c))
+        http_log(c->ex, LOG_LEVEL_INFO, "%s while reading client request body", why);
+    connection_close(c);
 }
 
 /* Answered, while a body that nobody wants still comes: for as long as a lingering close would wait. */
@@ -364,11 +367,11 @@ static void drive_and_settle(struct connection *c, struct input *in)
     w->streamed_bytes = 0;
     drive(c, in);
     if (!c->dead && c->eof && in->len == 0 && passes_body(c))
-        connection_close(c); /* its leaving was ignored before: the body's rest will never come */
+        close_at_end(c, 0); /* its leaving was ignored before: the body's rest will never come */
     if (!c->dead && c->state != CONNECTION_LINGER && !keep_input(c, in))
         connection_close(c);
     if (!c->dead && c->eof && c->state == CONNECTION_BODY)
-        connection_close(c); /* what is missing of the body will not come */
+        close_at_end(c, 0); /* what is missing of the body will not come */
     if (!c->dead && c->state == CONNECTION_HEAD && !c->out)
         settle_head(c);
     else if (!c->dead && c->state != CONNECTION_LINGER)

@@ -500,9 +500,10 @@ void request_done(struct connection *c)
 void request_gone(struct connection *c)
 {
     bool cut = c->ex->return_code == CLOSE_WITHOUT_ANSWER;
+    bool unfinished = !c->ex->body_whole && (c->state == CONNECTION_BODY || c->state == CONNECTION_PROXY);
     if (c->ex->detour)
         auth_request_restore(c);
     if (c->ex->res.status == 0 || c->ex->head_bytes_sent == 0)
-        c->ex->res.status = cut ? CLOSE_WITHOUT_ANSWER : CLIENT_CLOSED_REQUEST;
+        c->ex->res.status = cut ? CLOSE_WITHOUT_ANSWER : unfinished ? 400 : CLIENT_CLOSED_REQUEST;
     conclude(c);
 }

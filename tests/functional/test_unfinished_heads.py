@@ -1,4 +1,4 @@
-"""Heads whose end never comes: the client leaves, or its time is over. They are logged as nginx logs them, and get no answer."""
+"""Requests whose end never comes: the client leaves, or its time is over. They are logged as nginx logs them; heads get no answer."""
 
 import socket
 import struct
@@ -140,3 +140,16 @@ def test_late_body_names_the_client(weir, backend, more):
         client.send(post("/p", "Content-Length: 10", body=b"abc"))
         assert client.response("POST").status == 408
     weir.wait_log(r'client timed out \(110: Connection timed out\) while reading client request body, client: 127\.0\.0\.1, .*request: "POST /p')
+
+
+@pytest.mark.parametrize("more", ["", "proxy_request_buffering off; proxy_http_version 1.1;"])
+@pytest.mark.parametrize("way", ["close", "reset"])
+@pytest.mark.parametrize("raw", [post("/p", "Content-Length: 10", body=b"abc"), post("/p", "Transfer-Encoding: chunked", body=b"3\r\nabc\r\n")])
+def test_unfinished_body(weir, backend, raw, way, more):
+    """It is the client's fault, with nginx's code: 499 is for whole requests whose answer nobody waits for."""
+    up = backend(script=lambda peer: peer.wait_gone())
+    passed(weir, up, "access_log logs/seen.log seen;" + more, log="info", http=FORMAT, server="server_name def;")
+    leave(weir, raw, way)
+    [found] = wait_until(lambda: logged(weir), 3, "a line of the log")
+    assert found.startswith('400 0 "POST /p HTTP/1.1" ')
+    assert f"{ENDS[way][1]} while reading client request body, client: 127.0.0.1, server: def" in weir.error_log
