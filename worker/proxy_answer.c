@@ -59,6 +59,11 @@ static enum fate fate_of(struct slice name)
                  {{"Date", 4}, HIDE},
                  {{"Server", 6}, HIDE},
                  {{"X-Pad", 5}, HIDE},
+                 {{"X-Accel-Buffering", 17}, HIDE},
+                 {{"X-Accel-Charset", 15}, HIDE},
+                 {{"X-Accel-Expires", 15}, HIDE},
+                 {{"X-Accel-Limit-Rate", 18}, HIDE},
+                 {{"X-Accel-Redirect", 16}, HIDE},
                  {{"Content-Type", 12}, CONTENT_TYPE},
                  {{"Location", 8}, LOCATION},
                  {{"Refresh", 7}, REFRESH},
@@ -70,7 +75,7 @@ static enum fate fate_of(struct slice name)
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].name.len == name.len && slice_eq_nocase(known[i].name, name))
             return known[i].fate;
-    return name.len > 8 && strncasecmp(name.data, "X-Accel-", 8) == 0 ? HIDE : PASS;
+    return PASS;
 }
 
 /* A default of ours makes room for the upstream's header. */

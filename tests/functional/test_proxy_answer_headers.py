@@ -1,7 +1,7 @@
 """Which headers of upstreams' answers go on, and what configurations of the answer are refused."""
 
 import pytest
-from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
+from proxylib import answer, backend, get, passed, raw_answer, upstream  # noqa: F401 - a fixture
 from weirlib import config
 
 DATE = "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -17,6 +17,14 @@ def test_hidden_unless_passed(weir, backend, name):
     def values(target):
         return [value for key, value in weir.get(target).headers if key == name.lower()]
     assert HIDDEN[name] not in values("/no") and values("/yes") == [HIDDEN[name]]
+
+
+@pytest.mark.parametrize("name", ["X-Accel-Foo", "X-Accel-", "X-Accel-Redirect2", "X-Accel", "X-Accel-Buffer"])
+def test_only_known_accel_headers_are_hidden(weir, backend, name):
+    """In an interim answer as well."""
+    passed(weir, backend(f"HTTP/1.1 103 Hints\r\n{name}: early\r\n\r\n".encode() + answer(b"x", f"{name}: kept")))
+    assert f"{name}: early".encode() in raw_answer(weir.port, get())
+    assert weir.get().header(name) == "kept"
 
 
 @pytest.mark.parametrize("name", ["Server", "Date"])
