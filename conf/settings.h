@@ -381,6 +381,7 @@ struct settings {
     int64_t gzip, gzip_min_length, gzip_comp_level, gzip_http_version, gzip_vary, gzip_proxied, gzip_buffers;
     int64_t gzip_static; /* enum conf_gzip_static */
     struct conf_lines *gzip_types, *gzip_disable;
+    bool gzip_disable_msie6; /* at this level or above: "msie6" is inherited even where expressions are not */
     int64_t rewrite_log, uninitialized_variable_warn;
     struct conf_lines *maps, *geos, *splits, *add_headers, *add_trailers, *early_hints;
     int64_t add_header_inherit, add_trailer_inherit; /* enum conf_inherit */

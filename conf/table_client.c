@@ -112,7 +112,7 @@ const struct conf_directive conf_client_directives[] = {
     {"keepalive_min_timeout", HTTP_ALL, 1, 1, CONF_TIME, FIELD(keepalive_min_timeout_ms), 0, 0, "0", 0, NULL,
      "TIME", "For so long an idle connection is not closed to make room for others, nor because the worker ends."},
     {"keepalive_disable", HTTP_ALL, 1, -1, CONF_CHOICES, FIELD(keepalive_disable), 0, 0, "msie6", 0, NULL,
-     "none | msie6 | safari", "Browsers whose connections are not kept: after a POST of an old Internet Explorer, or Safari."},
+     "none | msie6 | safari", "Browsers whose connections are not kept: after a POST of MSIE 4 to 6, without SV1 in its User-Agent; Safari on macOS."},
     {"max_headers", HTTP_SERVER, 1, 1, CONF_NUMBER, FIELD(max_headers), 1, 100000, "1000", 0, NULL,
      "NUMBER", "The most header lines of a request; 400 above it. The default server's counts."},
     {"ignore_invalid_headers", HTTP_SERVER, 1, 1, CONF_FLAG, FIELD(ignore_invalid_headers), 0, 0, "on", 0, NULL,

@@ -61,7 +61,7 @@ const struct conf_directive conf_header_directives[] = {
     {"gzip_buffers", HTTP_ALL, 2, 2, CONF_BUFFERS, FIELD(gzip_buffers), 0, 0, "32 4k", 0, NULL,
      "NUMBER SIZE", "Accepted: what has been compressed is sent at once."},
     {"gzip_disable", HTTP_ALL, 1, -1, CONF_LINES, FIELD(gzip_disable), 0, 0, NULL, -1, NULL,
-     "REGEX ... | msie6", "Accepted and not needed: the browsers that it was for are gone."},
+     "REGEX ... | msie6", "Requests whose User-Agent one of these matches, in any case of letters, get no gzip; msie6: MSIE 4 to 6, without SV1 in it. Expressions are inherited where a level has none, msie6 in any case."},
     {"add_trailer", HTTP_ALL, 2, 3, CONF_LINES, FIELD(add_trailers), 0, 0, NULL, -1, NULL,
      "NAME VALUE [always]", "A trailer of such answers, which then go out in chunks. Inherited where a level has none."},
     {"sub_filter", HTTP_ALL, 2, 2, CONF_LINES, FIELD(sub_filters), 0, 0, NULL, -1, NULL,

@@ -69,6 +69,15 @@ static void inherit_added(struct conf_lines **lines, struct conf_lines *above, i
     *tail = above;
 }
 
+static bool lists_word(const struct conf_lines *lines, struct slice word)
+{
+    for (; lines; lines = lines->next)
+        for (int i = 0; i < lines->node->nargs; i++)
+            if (slice_eq(lines->node->args[i], word))
+                return true;
+    return false;
+}
+
 void conf_inherit_custom(struct settings *s, const struct settings *parent, struct conf *conf)
 {
     if (parent) {
@@ -76,6 +85,8 @@ void conf_inherit_custom(struct settings *s, const struct settings *parent, stru
         inherit_added(&s->add_trailers, parent->add_trailers, s->add_trailer_inherit);
     }
     inherit_lists(s, parent);
+    s->gzip_disable_msie6 =
+        (parent && parent->gzip_disable_msie6) || lists_word(s->gzip_disable, SLICE("msie6"));
     inherit_number(&s->limit_log_level, parent ? &parent->limit_log_level : NULL, LOG_LEVEL_ERROR);
     inherit_number(&s->limit_conn_log_level, parent ? &parent->limit_conn_log_level : NULL, LOG_LEVEL_ERROR);
     inherit_number(&s->limit_req_log_level, parent ? &parent->limit_req_log_level : NULL, LOG_LEVEL_ERROR);

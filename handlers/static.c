@@ -7,7 +7,6 @@
 #include "conf/directive.h"
 #include "handlers/autoindex.h"
 #include "handlers/return.h"
-#include "http/encoding.h"
 #include "http/range.h"
 #include "http/uri.h"
 
@@ -136,8 +135,11 @@ static struct file_entry *find_compressed(struct http_exchange *ex, const struct
                                           struct slice path, struct file_cache *cache)
 {
     const struct settings *s = from->settings;
-    bool wanted = s->gzip_static == CONF_GZIP_STATIC_ALWAYS || http_accepts_gzip(&ex->req);
-    if (s->gzip_static == CONF_GZIP_STATIC_OFF || (!wanted && !s->gzip_vary))
+    if (s->gzip_static == CONF_GZIP_STATIC_OFF)
+        return NULL;
+    bool wanted =
+        s->gzip_static == CONF_GZIP_STATIC_ALWAYS || gzip_client_takes_it(ex, s, from->gzip_disable);
+    if (!wanted && !s->gzip_vary)
         return NULL;
     struct slice name = arena_printf(&ex->arena, "%.*s.gz", SLICE_ARGS(path));
     struct file_entry *e = name.data ? get_entry(ex, from, cache, name) : NULL;

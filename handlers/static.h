@@ -8,6 +8,7 @@
 
 #include "conf/settings.h"
 #include "handlers/file_cache.h"
+#include "handlers/gzip_client.h"
 #include "http/template.h"
 
 /* The path was changed (to an index file): the request is to be routed again. */
@@ -21,6 +22,7 @@ struct static_source {
     bool is_whole_path;                        /* alias of a regex location: the URI does not go behind it */
     struct slice prefix;                       /* of the server, for what variables leave relative */
     const struct http_template *symlinks_from; /* disable_symlinks ... from=; NULL: none */
+    const struct gzip_disable *gzip_disable;   /* NULL: none */
     struct file_rules rules;
 };
 

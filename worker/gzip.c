@@ -5,9 +5,8 @@
  */
 #include "worker/filter.h"
 
-#include "base/clock.h"
 #include "conf/directive.h"
-#include "http/encoding.h"
+#include "handlers/gzip_client.h"
 
 #include <stdlib.h>
 #include <zlib.h>
@@ -29,53 +28,6 @@ struct gzip_filter {
 };
 
 /* --- whether --- */
-
-/* Whether a list has that word, alone: "private" and not `private="x"`, as in nginx. */
-static bool says(const struct http_response *res, const char *word)
-{
-    struct slice item;
-    for (const struct http_response_header *h = res->headers; h; h = h->next) {
-        struct slice list = h->header.value;
-        if (!slice_eq_nocase(h->header.name, SLICE("Cache-Control")))
-            continue;
-        while (slice_next_in_list(&list, &item))
-            if (slice_eq_nocase(item, slice_of(word)))
-                return true;
-    }
-    return false;
-}
-
-/* Whether Expires has passed at the answer's own Date, which an upstream may have given. */
-static bool has_expired(const struct http_response *res, struct slice expires, time_t now)
-{
-    struct slice date = http_added_header(res, SLICE("Date"));
-    time_t at = clock_parse_http_date(expires), from = date.data ? clock_parse_http_date(date) : now;
-    return at >= 0 && from >= 0 && at < from;
-}
-
-/*
- * gzip_proxied: for requests that came through a proxy, which say so with Via. What keeps caches from keeping the answer
- * decides first, Expires before Cache-Control; only an answer without both is asked for its validators.
- */
-static bool is_allowed_for_proxies(const struct http_exchange *ex, int64_t mask, time_t now)
-{
-    const struct http_response *res = &ex->res;
-    struct slice expires = http_added_header(res, SLICE("Expires"));
-    if (!http_find_header(&ex->req, SLICE("Via")) || (mask & CONF_GZIP_ANY && !(mask & CONF_GZIP_OFF)))
-        return true;
-    if (mask & CONF_GZIP_OFF)
-        return false;
-    if (mask & CONF_GZIP_AUTH && http_find_header(&ex->req, SLICE("Authorization")))
-        return true;
-    if (expires.data)
-        return mask & CONF_GZIP_EXPIRED && has_expired(res, expires, now);
-    if (http_added_header(res, SLICE("Cache-Control")).data)
-        return (mask & CONF_GZIP_NO_CACHE && says(res, "no-cache")) ||
-               (mask & CONF_GZIP_NO_STORE && says(res, "no-store")) ||
-               (mask & CONF_GZIP_PRIVATE && says(res, "private"));
-    return !(mask & CONF_GZIP_NO_LAST_MODIFIED && res->last_modified.len) &&
-           !(mask & CONF_GZIP_NO_ETAG && res->etag.len);
-}
 
 static bool is_worth_it(const struct http_exchange *ex, const struct settings *s)
 {
@@ -202,8 +154,7 @@ void gzip_decide(struct connection *c)
     if (!is_worth_it(ex, s))
         return;
     res->varies_encoding |= s->gzip_vary != 0;
-    if (ex->req.minor_version < s->gzip_http_version || !http_accepts_gzip(&ex->req) ||
-        !is_allowed_for_proxies(ex, s->gzip_proxied, (time_t)(connection_worker(c)->now_wall_ms / 1000)))
+    if (!gzip_client_takes_it(ex, s, c->location->files.gzip_disable))
         return;
     if (ex->req.method != HTTP_HEAD && !start_stream(ex, (int)s->gzip_comp_level))
         return; /* then it goes out as it is */

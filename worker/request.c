@@ -10,6 +10,7 @@
 #include "handlers/return.h"
 #include "handlers/static.h"
 #include "handlers/status.h"
+#include "http/agent.h"
 
 enum { WHOLE_ANSWER_MAX = 32 << 10, CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
 
@@ -96,10 +97,7 @@ static bool is_disabled_browser(const struct http_request *req, int64_t disabled
     const struct slice *agent = matters ? http_find_header(req, SLICE("User-Agent")) : NULL;
     if (!agent)
         return false;
-    const char *msie = memmem(agent->data, agent->len, "MSIE ", 5);
-    size_t at = msie ? (size_t)(msie - agent->data) + 5 : 0;
-    if (disabled & CONF_KEEPALIVE_MSIE6 && msie && req->method == HTTP_POST && at + 1 < agent->len &&
-        agent->data[at] >= '1' && agent->data[at] <= '6' && agent->data[at + 1] == '.')
+    if (disabled & CONF_KEEPALIVE_MSIE6 && req->method == HTTP_POST && http_agent_is_msie6(*agent))
         return true;
     return disabled & CONF_KEEPALIVE_SAFARI && memmem(agent->data, agent->len, "Safari/", 7) &&
            memmem(agent->data, agent->len, "Mac OS X", 8) && !memmem(agent->data, agent->len, "Chrome", 6);

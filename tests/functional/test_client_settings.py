@@ -202,7 +202,7 @@ def test_keepalive_time(weir):
 
 
 def test_keepalive_disable(weir):
-    """Old browsers' connections: by default after a POST of an Internet Explorer up to 6; Safari, or none, when asked."""
+    """Old browsers' connections: by default after a POST of nginx's msie6; Safari, or none, when asked."""
     weir.start(config("location / { return 200; } location /none { keepalive_disable none; return 200; }"
                       "location /safari { keepalive_disable safari; return 200; } location /both { keepalive_disable msie6 safari; return 200; }"))
 
@@ -210,10 +210,12 @@ def test_keepalive_disable(weir):
         return ask(weir.port, head(f"{method} {target} HTTP/1.1", f"User-Agent: {agent}", "Content-Length: 0")).header("connection") == "close"
 
     asked = [("POST", MSIE), ("GET", MSIE), ("POST", MSIE.replace("6.0", "7.0")), ("POST", MSIE.replace("6.0", "10.0")), ("GET", SAFARI), ("GET", CHROME),
-             ("POST", "MSIE "), ("POST", "MSIE 6")]
+             ("POST", "MSIE "), ("POST", "MSIE 6"), ("POST", MSIE + "; SV1"), ("POST", MSIE.replace("6.0", "3.0")), ("POST", MSIE.replace("6.0", "5.5") + "; SV1")]
     got = {target: [closed(target, *each) for each in asked] for target in ("/", "/none", "/safari", "/both")}
     no = [False] * 3
-    assert got == {"/": [True, *no, False, *no], "/none": [False, *no, False, *no], "/safari": [False, *no, True, *no], "/both": [True, *no, True, *no]}
+    old, none = [False, False, True], [False, False, False]
+    assert got == {"/": [True, *no, False, *no, *old], "/none": [False, *no, False, *no, *none], "/safari": [False, *no, True, *no, *none],
+                   "/both": [True, *no, True, *no, *old]}
 
 
 def test_keepalive_min_timeout_when_connections_run_out(weir):

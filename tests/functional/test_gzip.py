@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from proxylib import answer, backend  # noqa: F401 - a fixture
 from weirlib import config, wait_until
+from wire import ask, head
 
 TEXT = "".join(f"line {i} of a text that compresses well\n" for i in range(3000))
 ACCEPT = [("Accept-Encoding", "gzip, deflate")]
@@ -142,6 +143,48 @@ def test_gzip_static(weir):
     assert plain_of(weir.get("/always/a.css")) == "from the file"
 
 
+# ---- gzip_disable -----------------------------------------------------------------------------------------
+
+AGENTS = ["foo/3", "FOO/3", "foo/5", "bar", "MSIE 6.0", "a MSIE 6.0x", "MSIE 5.5 SV1", "MSIE 4.0", "MSIE 3.0", "MSIE 6.0 SV1", "MSIE 6.0SV1",
+          "MSIE 6.SV1", "msie 6.0", "MSIE 6.", "MSIE ", "MSIE 7.0", "", None]
+MSIE6 = {"MSIE 6.0", "a MSIE 6.0x", "MSIE 5.5 SV1", "MSIE 4.0", "MSIE 6.SV1"}
+DISABLED = {"/": {"foo/3", "FOO/3", *MSIE6}, "/own/": {"bar", *MSIE6}, "/lines/": {"foo/5", "bar"}, "/mask/": MSIE6, "/static/": {"foo/3", "FOO/3", *MSIE6},
+            "/always/": set(), "/none/": set()}
+
+
+def test_gzip_disable(weir, files):
+    """As in nginx, msie6 is inherited where a level has expressions of its own, and expressions are not."""
+    (weir.tmp / "html/t.html.gz").write_bytes(gzip.compress(TEXT.encode()))
+    alias = "alias {tmp}/html/;"
+    outer = 'gzip_disable "foo/[0-4]" msie6;'
+    weir.start(config(f"{files} location / {{ {outer} gzip_vary on; location /own/ {{ {alias} gzip_disable bar; }} location /mask/ {{ {alias} gzip_disable msie6; }}"
+                      f"location /static/ {{ {alias} gzip off; gzip_static on; }} location /always/ {{ {alias} gzip_static always; }} }}"
+                      f"location /lines/ {{ {alias} gzip_disable ^bar$; gzip_disable foo/4 foo/5; }} location /none/ {{ {alias} }}"))
+    def is_plain(target, agent):
+        reply = weir.get(target + "t.html", headers=[*ACCEPT, *([("User-Agent", agent)] if agent is not None else [])])
+        assert reply.status == 200 and (reply.header("Vary") or target in ("/lines/", "/always/", "/none/"))
+        return reply.header("Content-Encoding") is None
+    assert {target: {agent for agent in AGENTS if is_plain(target, agent)} for target in DISABLED} == DISABLED
+
+
+def test_gzip_disable_reads_the_first_agent(weir, files):
+    weir.start(config(files + "gzip_disable foo;"))
+    def coding(*agents):
+        return weir.get("/t.html", headers=[*ACCEPT, *(("User-Agent", agent) for agent in agents)]).header("Content-Encoding")
+    assert (coding("foo", "x"), coding("x", "foo")) == (None, "gzip")
+
+
+@pytest.mark.parametrize("more,fields,version,compressed", [
+    ("", [], "1.0", False), ("gzip_http_version 1.0;", [], "1.0", True), ("", ["Via: 1.1 x"], "1.1", False), ("gzip_proxied any;", ["Via: 1.1 x"], "1.1", True),
+    ("gzip_proxied auth;", ["Via: 1.1 x", "Authorization: x"], "1.1", True), ("gzip_static always;", ["Via: 1.1 x"], "1.0", True)])
+def test_gzip_static_asks_as_gzip_does(weir, files, more, fields, version, compressed):
+    (weir.tmp / "html/t.html.gz").write_bytes(gzip.compress(b"packed"))
+    weir.start(config(files.replace("gzip on;", "" if "gzip_static" in more else "gzip_static on;") + more))
+    reply = ask(weir.port, head(f"GET /t.html HTTP/{version}", "Accept-Encoding: gzip", *fields))
+    assert (reply.header("Content-Encoding") == "gzip") == compressed
+    assert reply.body == gzip.compress(b"packed") if compressed else reply.text == TEXT
+
+
 def plain_of(reply):
     assert reply.header("Content-Encoding") == "gzip"
     return gzip.decompress(reply.body).decode()
@@ -204,7 +247,7 @@ def test_access_is_inherited_and_by_real_address(weir):
 
 @pytest.mark.parametrize("wrong", ["allow nobody;", "deny 1.2.3.4/40;", "expires soon;", "expires modified max;", "gzip maybe;",
                                    "gzip_comp_level 10;", "gzip_types;", "gzip_proxied some;", "gzip_static never;", "allow;",
-                                   "gzip_http_version 2;", "etag 1;"])
+                                   "gzip_http_version 2;", "etag 1;", 'gzip_disable "(";', "gzip_disable msie6 *;"])
 def test_wrong_settings(weir, wrong):
     result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
     assert result.returncode == 1 and "weir.conf:" in result.stderr
