@@ -79,7 +79,7 @@ GETTER(get_http)
 GETTER(get_cookie)
 {
     struct slice all = slice_trim(get_http(ex, SLICE("cookie")));
-    while (all.len > 0 && rest.len > 0) {
+    while (all.len > 0) { /* the name may be empty: "=v" */
         const char *semicolon = memchr(all.data, ';', all.len);
         struct slice pair = {all.data, semicolon ? (size_t)(semicolon - all.data) : all.len};
         if (pair.len > rest.len && strncasecmp(pair.data, rest.data, rest.len) == 0) {

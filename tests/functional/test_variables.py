@@ -82,6 +82,12 @@ def test_cookies(weir):
     assert {sent: shown(weir, "/", *(f"Cookie: {each}" for each in sent)) for sent in COOKIES} == COOKIES
 
 
+def test_a_cookie_without_a_name(weir):
+    sent = {"=v": "v", "a=b; = v ": "v", "a=x; =v, =w": "v, =w", "x=1,=v": "v", "==v": "=v", "a; =v": "v", "=": "", "a=b": "", "": ""}
+    show(weir, "$cookie_")
+    assert {each: shown(weir, "/", f"Cookie: {each}") for each in sent} == sent
+
+
 def test_headers(weir):
     """Several lines of one name are put together; "-" of a name is "_"."""
     show(weir, "$http_x_two|$http_cookie|$http_host|$http_none|$content_type|$content_length")
