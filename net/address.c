@@ -6,11 +6,35 @@
 #include "base/clock.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/*
+ * inet_pton, but that decimal numbers may have zeros in front, as in nginx: some proxies pad an address to a fixed width.
+ * They are never octal here.
+ */
+static bool parse_ip(int family, struct slice text, void *out)
+{
+    char plain[INET6_ADDRSTRLEN];
+    const char *colon = text.len ? memrchr(text.data, ':', text.len) : NULL;
+    size_t n = 0, v4 = colon ? (size_t)(colon - text.data) + 1 : 0;
+    bool has_v4 = memchr(text.data + v4, '.', text.len - v4) != NULL;
+    for (size_t i = 0; i < text.len; i++) {
+        bool begins = n == 0 || plain[n - 1] == '.' || plain[n - 1] == ':';
+        bool goes_on = i + 1 < text.len && isdigit((unsigned char)text.data[i + 1]);
+        if (has_v4 && i >= v4 && text.data[i] == '0' && begins && goes_on)
+            continue;
+        if (n + 1 >= sizeof plain)
+            return false;
+        plain[n++] = text.data[i];
+    }
+    plain[n] = '\0';
+    return inet_pton(family, plain, out) == 1;
+}
 
 static const char *parse_unix(struct slice path, struct net_address *out)
 {
@@ -62,18 +86,18 @@ static const char *parse_host(struct slice host, unsigned port, bool names, stru
         host = (struct slice){host.data + 1, host.len - 2};
     if (host.len >= sizeof text)
         return "host name too long";
-    memcpy(text, host.data, host.len);
-    text[host.len] = '\0';
     if (brackets) {
-        if (inet_pton(AF_INET6, text, &v6) != 1)
+        if (!parse_ip(AF_INET6, host, &v6))
             return "invalid IPv6 address";
         set_v6(out, v6, port);
         return NULL;
     }
-    if (inet_pton(AF_INET, text, &v4) == 1) {
+    if (parse_ip(AF_INET, host, &v4)) {
         set_v4(out, v4, port);
         return NULL;
     }
+    memcpy(text, host.data, host.len);
+    text[host.len] = '\0';
     return names ? resolve(text, port, out) : "it is no address";
 }
 
@@ -141,18 +165,13 @@ const char *net_address_parse_local(struct slice text, struct net_address *out)
     return wrong;
 }
 
-/* Whether inet_pton or a path has nothing to say about it. */
+/* Whether it is neither an address nor a path. */
 static bool is_name(struct slice host)
 {
-    char text[INET6_ADDRSTRLEN];
     struct in_addr v4;
     if (host.len == 0 || host.data[0] == '[' || slice_eq(host, SLICE("*")))
         return false;
-    if (host.len >= sizeof text)
-        return true;
-    memcpy(text, host.data, host.len);
-    text[host.len] = '\0';
-    return inet_pton(AF_INET, text, &v4) != 1;
+    return !parse_ip(AF_INET, host, &v4);
 }
 
 void net_address_set_port(struct net_address *a, unsigned port)
@@ -311,18 +330,14 @@ const char *net_address_text(const struct net_address *a, char out[NET_ADDRESS_T
 
 bool net_mask_parse(struct slice text, struct net_mask *out)
 {
-    char host[INET6_ADDRSTRLEN];
     unsigned long long bits;
     const char *slash = text.len ? memchr(text.data, '/', text.len) : NULL;
     size_t n = slash ? (size_t)(slash - text.data) : text.len;
-    if (n == 0 || n >= sizeof host)
+    struct slice host = {text.data, n};
+    if (n == 0)
         return false;
-    memcpy(host, text.data, n);
-    host[n] = '\0';
     memset(out, 0, sizeof *out);
-    out->len = inet_pton(AF_INET, host, out->bytes) == 1    ? 4
-               : inet_pton(AF_INET6, host, out->bytes) == 1 ? 16
-                                                            : 0;
+    out->len = parse_ip(AF_INET, host, out->bytes) ? 4 : parse_ip(AF_INET6, host, out->bytes) ? 16 : 0;
     bits = (unsigned long long)out->len * 8;
     if (out->len == 0 || (slash && !slice_to_u64(slice_from(text, n + 1), bits, &bits)))
         return false;

@@ -112,6 +112,13 @@ CASES = [
      ["X-Forwarded-For: 1.1.1.1, 2.2.2.2"], "1.1.1.1"),
     ("set_real_ip_from 127.0.0.0/8; set_real_ip_from 2.2.2.2; real_ip_header X-Forwarded-For; real_ip_recursive on;",
      ["X-Forwarded-For: 1.1.1.1, bad, 2.2.2.2"], "2.2.2.2"),
+    ("set_real_ip_from 127.0.0.0/8; set_real_ip_from 010.0.0.0/8; real_ip_header X-Forwarded-For; real_ip_recursive on;",
+     ["X-Forwarded-For: 010.001.002.003, 001.002.003.040, 10.09.8.7:80"], "1.2.3.40"),
+    ("set_real_ip_from 127.0.0.0/8;", ["X-Real-IP: ::ffff:01.2.3.4"], "::ffff:1.2.3.4"),
+    ("set_real_ip_from 127.0.0.0/8;", ["X-Real-IP: 0256.2.3.4"], "127.0.0.1"),
+    ("set_real_ip_from 127.0.0.0/8;", ["X-Real-IP: 0x1.2.3.4"], "127.0.0.1"),
+    # an empty element is none, wherever it stands
+    ("set_real_ip_from 127.0.0.0/8; real_ip_header X-Forwarded-For;", ["X-Forwarded-For: ,1.2.3.4"], "1.2.3.4"),
 ]
 
 

@@ -29,6 +29,8 @@ static void good_addresses(void)
     check_address("[::1]", "[::1]:80");
     check_address("[2001:db8:0:0::1]:443", "[2001:db8::1]:443");
     check_address("[::ffff:1.2.3.4]:1", "[::ffff:1.2.3.4]:1");
+    check_address("010.0.00.0001:80", "10.0.0.1:80"); /* decimal, however many zeros are in front */
+    check_address("[::ffff:01.2.3.08]:1", "[::ffff:1.2.3.8]:1");
     check_address("unix:/run/weir.sock", "unix:/run/weir.sock");
     check_address("unix:relative:80", "unix:relative:80");
 }
@@ -78,6 +80,8 @@ static void bad_addresses(void)
                                         "[::1]:0",
                                         "[::g]:80",
                                         "[1.2.3.4]:80",
+                                        "[00001::1]:80",
+                                        "[:0:0.1.2.3]:80",
                                         "[]:80",
                                         "unix:",
                                         "*:"};
