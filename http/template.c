@@ -59,14 +59,22 @@ static const struct http_user_variable *find_user(const struct http_scope *scope
     return v;
 }
 
+/*
+ * A name of the configuration's own comes first: it may be "http_x", whose prefix means something otherwise, or one of the
+ * few of the server's own that it may redefine. As in nginx a group's name then stands for the group in all places, and is
+ * empty until its expression has matched.
+ */
 static bool find_variable(struct part *p, struct slice name, const struct http_scope *scope)
 {
-    p->user = find_user(scope, name); /* which may be "http_x": its prefix means something otherwise */
-    p->variable = p->user ? NULL : http_find_variable(name, &p->name_rest);
-    if (!p->variable && !p->user && is_capture(scope, name)) {
+    p->user = find_user(scope, name);
+    bool defined = p->user && p->user->data;
+    if (!defined && is_capture(scope, name)) {
+        p->user = NULL;
         p->variable = &http_named_capture;
         p->name_rest = name;
+        return true;
     }
+    p->variable = p->user ? NULL : http_find_variable(name, &p->name_rest);
     return p->variable || p->user;
 }
 

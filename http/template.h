@@ -21,7 +21,7 @@ struct http_capture_names {
 struct http_user_variable {
     struct slice name;
     struct slice (*get)(struct http_exchange *ex, const void *data);
-    const void *data;
+    const void *data; /* NULL: a variable of the server's own */
     const struct http_user_variable *next;
 };
 

@@ -65,11 +65,12 @@ static void name_set(struct site *site, const struct conf_node *n)
                    "the duplicate \"%.*s\" variable cannot be set; choose another name", SLICE_ARGS(name));
         return;
     }
-    if (find_user(site, name))
+    const struct http_user_variable *known = find_user(site, name);
+    if (known && known->data)
         return;
     struct http_user_variable *v = site_array(site, 1, sizeof *v);
     struct set_variable *set = site_array(site, 1, sizeof *set);
-    *set = (struct set_variable){.name = name, .warns = slice_eq(n->name, SLICE("set"))};
+    *set = (struct set_variable){.name = name, .otherwise = known, .warns = slice_eq(n->name, SLICE("set"))};
     set->by_prefix = http_find_variable(name, &set->rest);
     *v = (struct http_user_variable){name, get_set, set, site->scope.variables};
     site->scope.variables = v;

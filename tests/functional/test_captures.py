@@ -88,3 +88,38 @@ def test_after_a_handler_timed_out(weir):
     reply = weir.get("/slow/g?ms=300")
     assert (reply.status, reply.header("X-V")) == (504, "x g")
     assert wait_until(lambda: logged(weir)[1:], 3, "a line") == ["[x][g]"]
+
+
+# ---- names that have a meaning otherwise ----------------------------------------------------------------------
+
+CHANGED = r"""
+location ~ ^/args/(?<args>.*)$ { return 200 "[$args][$query_string][$is_args]"; }
+location ~ ^/set/(?<args>.*)$ { set $args b=2; return 200 "[$args][$query_string][$arg_b]"; }
+location ~ ^/rate/(?<limit_rate>.*)$ { limit_rate 3m; return 200 "[$limit_rate]"; }
+location ~ ^/field/(?<http_x>.*)$ { return 200 "[$http_x]"; }
+location ~ ^/arg/(?<arg_a>.*)$ { return 200 "[$arg_a]"; }
+location /referer { valid_referers none h.test; if ($arg_own) { set $invalid_referer $arg_own; } return 200 "[$invalid_referer]"; }
+location /unmatched { return 200 "[$args][$arg_a][$http_x][$limit_rate]"; }
+"""
+
+
+@pytest.mark.parametrize("target,body", [
+    ("/args/x=1?q=2", "[x=1][q=2][?]"), ("/set/q?z=1", "[q][b=2][2]"), ("/rate/100", "[100]"), ("/field/4", "[4]"), ("/arg/1?a=2", "[1]"),
+    ("/referer", "[1]"), ("/referer?own=2", "[2]"), ("/unmatched?a=1", "[][][][]")])
+def test_names_that_have_a_meaning_otherwise(weir, target, body):
+    """As in nginx a group's name is the group's in all places, empty where its expression has not matched."""
+    weir.start(config(CHANGED))
+    assert weir.get(target, headers=[("X", "field"), ("Referer", "http://other.test/")]).text == body
+
+
+@pytest.mark.parametrize("http", ["map $arg_m ${} {{ default x; }}", "geo ${} {{ default x; }}", "split_clients $arg_m ${} {{ * x; }}"])
+@pytest.mark.parametrize("name", ["args", "limit_rate", "invalid_referer"])
+def test_others_that_redefine_it(weir, http, name):
+    weir.start(config(f'location / {{ return 200 "[${name}]"; }}', http=http.format(name)))
+    assert weir.get("/?a=1").text == "[x]"
+
+
+@pytest.mark.parametrize("name", ["host", "uri", "status", "document_root", "query_string"])
+def test_names_that_are_taken(weir, name):
+    result = weir.run("-t", conf=config(f"location ~ ^/(?<{name}>.*)$ {{ return 200; }}"))
+    assert result.returncode == 1 and f'the duplicate "{name}" variable' in result.stderr
