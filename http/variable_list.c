@@ -54,7 +54,7 @@ const struct http_variable_help http_variable_helps[] = {
     {"proxy_add_x_forwarded_for", false, NULL, "The request's X-Forwarded-For, with the client's address behind it.", false},
     {"proxy_host", false, NULL, "Name and port of the server in proxy_pass.", false},
     {"proxy_port", false, NULL, "Its port.", false},
-    {"proxy_protocol_", true, "NAME", "Of the PROXY protocol's header: addr, port, server_addr, server_port.", false},
+    {"proxy_protocol_", true, "NAME", "Of the PROXY protocol's header: addr, port, server_addr, server_port; of its extensions tlv_alpn, tlv_authority, tlv_unique_id, tlv_netns, tlv_0xNN, and tlv_ssl_version, _cn, _cipher, _sig_alg, _key_alg, _verify, _0xNN.", false},
     {"query_string", false, NULL, "The same as $args.", false},
     {"realip_remote_addr", false, NULL, "The connection's address, where real_ip_header has taken another one.", false},
     {"realip_remote_port", false, NULL, "Its port.", false},

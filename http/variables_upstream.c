@@ -284,56 +284,74 @@ static struct slice ssl_tlvs(struct slice tlvs, uint32_t *verify)
     return slice_from(ssl, FIXED);
 }
 
-/* A number written 0xNN; -1: it is none. */
-static int hex_number(struct slice s)
+enum { TLV_TYPE_MAX = 0xff, TLV_UNKNOWN = -1, TLV_SSL_VERIFY = TLV_TYPE_MAX + 1 };
+
+/* A type written 0xN, with as many digits as one likes; TLV_UNKNOWN: it is none. */
+static int hex_type(struct slice s)
 {
-    int high = s.len == 4 && s.data[0] == '0' && (s.data[1] | 0x20) == 'x' ? hex_value(s.data[2]) : -1;
-    int low = high >= 0 ? hex_value(s.data[3]) : -1;
-    return low >= 0 ? high * 16 + low : -1;
+    int type = 0;
+    if (s.len < 3 || s.data[0] != '0' || (s.data[1] | 0x20) != 'x')
+        return TLV_UNKNOWN;
+    for (size_t i = 2; i < s.len; i++) {
+        int digit = hex_value(s.data[i]);
+        type = type * 16 + digit;
+        if (digit < 0 || type > TLV_TYPE_MAX)
+            return TLV_UNKNOWN;
+    }
+    return type;
 }
 
-static int find_type(struct slice name, const char *const *names, const int *types, size_t count)
+static bool cut_prefix(struct slice *name, struct slice prefix)
 {
-    for (size_t i = 0; i < count; i++)
-        if (slice_eq_nocase(name, slice_of(names[i])))
-            return types[i];
-    return hex_number(name);
+    bool has_it = name->len >= prefix.len && strncasecmp(name->data, prefix.data, prefix.len) == 0;
+    if (has_it)
+        *name = slice_from(*name, prefix.len);
+    return has_it;
 }
 
-/* tlv_alpn, tlv_0x01, tlv_ssl_cn, tlv_ssl_0x22 and their kin, as nginx names them */
+/* alpn, 0x01, ssl_cn, ssl_0x22 and their kin, as nginx names them. *in_ssl: it is among those inside of PP2_TYPE_SSL. */
+static int tlv_type(struct slice name, bool *in_ssl)
+{
+    static const struct {
+        const char *name;
+        int type;
+        bool in_ssl;
+    } known[] = {{"alpn", 0x01, false},   {"authority", 0x02, false},      {"unique_id", 0x05, false},
+                 {"ssl", 0x20, false},    {"netns", 0x30, false},          {"version", 0x21, true},
+                 {"cn", 0x22, true},      {"cipher", 0x23, true},          {"sig_alg", 0x24, true},
+                 {"key_alg", 0x25, true}, {"verify", TLV_SSL_VERIFY, true}};
+    *in_ssl = cut_prefix(&name, SLICE("ssl_"));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i].in_ssl == *in_ssl && slice_eq_nocase(name, slice_of(known[i].name)))
+            return known[i].type;
+    return hex_type(name);
+}
+
 static struct slice proxy_tlv(struct http_exchange *ex, struct slice name, struct slice tlvs)
 {
-    static const char *const names[] = {"alpn", "authority", "unique_id", "ssl", "netns"};
-    static const int types[] = {0x01, 0x02, 0x05, 0x20, 0x30};
-    static const char *const ssl_names[] = {"version", "cn", "cipher", "sig_alg", "key_alg"};
-    static const int ssl_types[] = {0x21, 0x22, 0x23, 0x24, 0x25};
-    int type;
-    if (slice_starts(name, SLICE("ssl_"))) {
-        uint32_t verify;
-        struct slice inner = ssl_tlvs(tlvs, &verify);
-        name = slice_from(name, 4);
-        if (inner.data && slice_eq(name, SLICE("verify")))
-            return http_number_text(ex, verify);
-        type = find_type(name, ssl_names, ssl_types, 5);
-        return inner.data && type >= 0 ? find_tlv(inner, (unsigned)type) : (struct slice){0};
-    }
-    type = find_type(name, names, types, 5);
-    return type >= 0 ? find_tlv(tlvs, (unsigned)type) : (struct slice){0};
+    bool in_ssl;
+    uint32_t verify = 0;
+    int type = tlv_type(name, &in_ssl);
+    if (in_ssl)
+        tlvs = ssl_tlvs(tlvs, &verify);
+    if (type == TLV_UNKNOWN || !tlvs.data)
+        return (struct slice){0};
+    return type == TLV_SSL_VERIFY ? http_number_text(ex, verify) : find_tlv(tlvs, (unsigned)type);
 }
 
-/* addr, port, server_addr, server_port of the PROXY protocol's header */
+/* addr, port, server_addr, server_port and the extensions of the PROXY protocol's header */
 GETTER(get_proxy_protocol)
 {
     const struct http_peer *told = ex->told_peer;
     if (!told)
         return (struct slice){0};
-    if (slice_starts(rest, SLICE("tlv_")))
-        return proxy_tlv(ex, slice_from(rest, 4), told->tlvs);
-    return slice_eq(rest, SLICE("addr"))          ? told->remote_addr
-           : slice_eq(rest, SLICE("port"))        ? told->remote_port
-           : slice_eq(rest, SLICE("server_addr")) ? told->server_addr
-           : slice_eq(rest, SLICE("server_port")) ? told->server_port
-                                                  : (struct slice){0};
+    if (cut_prefix(&rest, SLICE("tlv_")))
+        return proxy_tlv(ex, rest, told->tlvs);
+    return slice_eq_nocase(rest, SLICE("addr"))          ? told->remote_addr
+           : slice_eq_nocase(rest, SLICE("port"))        ? told->remote_port
+           : slice_eq_nocase(rest, SLICE("server_addr")) ? told->server_addr
+           : slice_eq_nocase(rest, SLICE("server_port")) ? told->server_port
+                                                         : (struct slice){0};
 }
 
 static bool is_one_of(struct slice name, const char *const *names, size_t count)
@@ -347,7 +365,9 @@ static bool is_one_of(struct slice name, const char *const *names, size_t count)
 static bool knows_proxy_protocol(struct slice rest)
 {
     static const char *const names[] = {"addr", "port", "server_addr", "server_port"};
-    return is_one_of(rest, names, sizeof names / sizeof names[0]) || slice_starts(rest, SLICE("tlv_"));
+    bool in_ssl;
+    return cut_prefix(&rest, SLICE("tlv_")) ? tlv_type(rest, &in_ssl) != TLV_UNKNOWN
+                                            : is_one_of(rest, names, sizeof names / sizeof names[0]);
 }
 
 /* nginx's, so that a name that is written wrongly does not pass for one. */

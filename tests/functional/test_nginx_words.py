@@ -236,7 +236,8 @@ TLVS = tlv(4, b"pad") + tlv(1, b"h2") + tlv(2, b"example.org") + tlv(5, b"id-1")
     0x20, b"\x01\x00\x00\x00\x07" + tlv(0x21, b"TLSv1.3") + tlv(0x22, b"cn") + tlv(0x23, b"AES") + tlv(0x24, b"RSA") + tlv(0x25, b"EC"))
 
 VALUES = {"alpn": "h2", "authority": "example.org", "unique_id": "id-1", "netns": "ns", "0x01": "h2", "0xe0": "own", "0xe1": "", "ssl_version": "TLSv1.3", "ssl_cn": "cn",
-          "ssl_cipher": "AES", "ssl_sig_alg": "RSA", "ssl_key_alg": "EC", "ssl_verify": "7", "ssl_0x22": "cn", "ssl_0x2f": ""}
+          "ssl_cipher": "AES", "ssl_sig_alg": "RSA", "ssl_key_alg": "EC", "ssl_verify": "7", "ssl_0x22": "cn", "ssl_0x2f": "",
+          "0x2": "example.org", "0x0002": "example.org", "0X5": "id-1", "0xE0": "own", "ssl_0x022": "cn", "ssl_0x0": "", "ALPN": "h2", "SSL_Verify": "7"}
 
 
 def test_extensions_of_the_proxy_protocol(weir):
@@ -247,6 +248,20 @@ def test_extensions_of_the_proxy_protocol(weir):
     request = head("GET / HTTP/1.1", "Connection: close")
     assert ask(port, version_2(TLVS) + request).text == "|".join(VALUES.values())
     assert ask(port, version_2(b"") + request).text == ask(port, b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n" + request).text == "|" * (len(VALUES) - 1)
+
+
+@pytest.mark.parametrize("name", ["foo", "", "0x", "0xzz", "0x1z", "0x100", "1", "ssl_", "ssl_foo", "ssl_alpn", "ssl_0xzz", "cn", "verify", "x02"])
+def test_extensions_that_are_none(weir, name):
+    """A name that is written wrongly is an error of the configuration; nginx says so in the log of each request."""
+    checked = weir.run("-t", conf=config(f"location / {{ return 200 ${{proxy_protocol_tlv_{name}}}; }}"))
+    assert checked.returncode == 1 and f'unknown "proxy_protocol_tlv_{name}" variable' in checked.stderr
+
+
+def test_case_of_names_of_the_proxy_protocol(weir):
+    port = free_port()
+    weir.start(config(http=f"server {{ listen 127.0.0.1:{port} proxy_protocol; location / {{ "
+                           'return 200 "$PROXY_Protocol_Addr|$proxy_protocol_PORT|$Proxy_protocol_server_Addr|$PROXY_PROTOCOL_TLV_ALPN"; } }'))
+    assert ask(port, version_2(TLVS) + head("GET / HTTP/1.1", "Connection: close")).text == "192.0.2.7|1234|192.0.2.1|h2"
 
 
 @pytest.mark.parametrize("tlvs", [b"\x01", b"\x01\x00", b"\x01\x00\x09h2", tlv(4, b"") + b"\x01\xff\xff", tlv(0x20, b"\x01\x00"), tlv(0x20, b"\x01\0\0\0\0\x22\xff\xff")])
