@@ -76,14 +76,26 @@ static struct slice first_line(struct slice head)
     return line;
 }
 
+/*
+ * Of a line that is too long the method alone counts, as in nginx: whether more of it has come is chance, so it names no
+ * server, and the access log has no more of it than a line may have.
+ */
+static struct slice shorten(const struct connection *c, struct slice *line)
+{
+    size_t most = (size_t)c->listener->listen->default_server->top->settings->large_header_buffer_bytes;
+    line->len = line->len < most ? line->len : most;
+    const char *space = line->len ? memchr(line->data, ' ', line->len) : NULL;
+    return (struct slice){line->data, space ? (size_t)(space - line->data) + 1 : 0};
+}
+
 void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
                     const struct http_error *error)
 {
     struct http_exchange *ex = begin(c);
     if (!ex)
         return;
-    struct slice line = first_line(head);
-    read_whole_lines(c, (struct slice){head.data, whole_lines}, line);
+    struct slice line = first_line(head), first = error->status == 414 ? shorten(c, &line) : line;
+    read_whole_lines(c, (struct slice){head.data, whole_lines}, first);
     ex->req.line = arena_dup(&ex->arena, line);
     ex->request_bytes = head.len;
     refuse(c, error);

@@ -422,8 +422,8 @@ SECTIONS = {
     "Logs": [
         Row("logs of refused requests", "`$uri`, `$request`, `$request_length` as far as the parser had come.",
             "The whole line and head; `$uri` is empty.", "It is what the client sent.",
-            "wire static variables access proxy_target", "log (uri|request|request_length|args)|.log line",
-            "^(request lines|targets|fields|lone|empty lines|kept after bad|host and names|log escape|head size|prefixed names|target|"
+            "wire static variables proxy_target", "log (uri|request|request_length|args)|.log line",
+            "^(request lines|targets|fields|lone|empty lines|kept after bad|host and names|log escape|prefixed names|target|"
             "error "
             "log of files|malformed|named and internal|redirect forms)"),
         Row("sizes of error pages", "`nginx` at the end of each.", "`weir`: a byte less.", "It is another name.", "variables", ".log line",

@@ -1,6 +1,7 @@
 """What is answered and logged of requests that go wrong early, and of how they were framed."""
 
 import re
+import time
 
 import pytest
 from weirlib import config, wait_until
@@ -96,3 +97,35 @@ def test_words_of_an_ignored_field(weir):
     start(weir, log="info")
     assert ask(weir.port, head("GET / HTTP/1.1", "X_A: 1")).status == 200
     weir.wait_log(r'\[info\] \d+#\d+: \*\d+ client sent invalid header line: "X_A" while reading client request headers, client: ')
+
+
+# ---- lines that are too long ----------------------------------------------------------------------------------
+
+LONG = {"whole": head("GET http://other.test/" + "a" * 40000 + " HTTP/1.1", host="Host: other.test"), "no end": b"GET http://other.test/" + b"a" * 40000,
+        "no target": head("G" * 40000 + " http://other.test/ HTTP/1.1"), "host": head("GET http://" + "a" * 40000 + "/ HTTP/1.1"),
+        "just too long": head("GET http://other.test/" + "a" * (8192 - 31) + " HTTP/1.1"), "path": head("GET /" + "a" * 40000 + " HTTP/1.1", host="Host: other.test")}
+
+
+@pytest.mark.parametrize("cut", [0, 100])
+@pytest.mark.parametrize("which", LONG)
+def test_a_line_that_is_too_long_names_no_server(weir, which, cut):
+    """However much of it has come at once: the default server answers, and logs what a line may have."""
+    other = "server { listen 127.0.0.1:{port}; server_name other.test; add_header X-Server other always; access_log logs/other.log l; }"
+    weir.start(config("location / { return 200; }", listen="127.0.0.1:{port} default_server",
+                      http="log_format l '$request'; add_header X-Server default always;" + other, server="server_name default.test; access_log logs/default.log l;"))
+    with weir.connect() as client:
+        if cut:
+            client.send(LONG[which][:cut])
+            time.sleep(0.05)
+        client.send(LONG[which][cut:])
+        reply = client.response()
+    assert reply.status == 414 and reply.header("X-Server") == "default"
+    lines = wait_until(lambda: [line for line in (weir.tmp / "logs/default.log").read_text().splitlines() if "/status" not in line], 3, "a line of the log")
+    assert lines == [LONG[which].decode().partition("\r\n")[0][:8192]] and not (weir.tmp / "logs/other.log").read_text()
+
+
+def test_a_long_field_leaves_the_server(weir):
+    other = "server { listen 127.0.0.1:{port}; server_name other.test; add_header X-Server other always; }"
+    weir.start(config("location / { return 200; }", listen="127.0.0.1:{port} default_server", http=other))
+    for raw in (head("GET http://other.test/ HTTP/1.1", "X: " + "a" * 40000), head("GET / HTTP/1.1", "X: " + "a" * 40000, host="Host: other.test")):
+        assert ask(weir.port, raw).header("X-Server") == "other"
