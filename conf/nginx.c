@@ -71,6 +71,7 @@ const struct conf_mark conf_marks[] = {
     {"quic_*", CONF_ABSENT, "there is no HTTP/3."},
     {"proxy_ssl_*", CONF_ABSENT, "upstreams are spoken to without TLS; remove it, and use http:// in proxy_pass."},
     {"proxy_cache_bypass", CONF_DIFFERS, "accepted."},
+    {"proxy_no_cache", CONF_DIFFERS, "accepted."},
     {"fastcgi_temp_path", CONF_DIFFERS, "accepted."},
     {"uwsgi_temp_path", CONF_DIFFERS, "accepted."},
     {"scgi_temp_path", CONF_DIFFERS, "accepted."},

@@ -340,7 +340,7 @@ struct settings {
     struct conf_lines *proxy_headers, *proxy_hidden, *proxy_passed;
     struct conf_lines *proxy_redirects, *proxy_cookie_domains, *proxy_cookie_paths, *proxy_cookie_flags;
     const struct conf_node *proxy_method, *proxy_body;
-    struct conf_lines *proxy_bind_lines;
+    struct conf_lines *proxy_bind_lines, *proxy_cache_bypass, *proxy_no_cache;
     int64_t proxy_connect_timeout_ms, proxy_send_timeout_ms, proxy_read_timeout_ms;
     int64_t proxy_buffer_bytes, proxy_intercept_errors;
     int64_t proxy_http_version; /* minor */

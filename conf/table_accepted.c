@@ -49,8 +49,6 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("postpone_gzipping", HTTP_ALL, 1, 1, "SIZE", "see gzip_no_buffer."),
     ACCEPTED("msie_padding", HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
     ACCEPTED("msie_refresh", HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
-    ACCEPTED("proxy_cache_bypass", HTTP_ALL, 1, -1, "TEXT ...", "there is no cache of answers that could be passed by."),
-    ACCEPTED("proxy_no_cache", HTTP_ALL, 1, -1, "TEXT ...", "there is no cache of answers: nothing is kept in any case."),
     ACCEPTED("fastcgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no FastCGI whose answers could lie there."),
     ACCEPTED("uwsgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no uwsgi whose answers could lie there."),
     ACCEPTED("scgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no SCGI whose answers could lie there."),

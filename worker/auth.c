@@ -136,8 +136,11 @@ bool auth_pass(struct connection *c)
 struct location_auth *site_build_auth(struct site *site, const struct settings *s)
 {
     const struct conf_node *realm = s->auth_basic, *file = s->auth_basic_user_file;
-    if (!realm || slice_eq(realm->args[0], SLICE("off")))
+    if (!realm || slice_eq(realm->args[0], SLICE("off"))) {
+        if (file) /* of no use here, but a mistake in it is one */
+            site_compile(site, file->args[0], file);
         return NULL;
+    }
     if (!file) {
         conf_error(&site->conf->errors, realm, "\"auth_basic\" needs a file: add auth_basic_user_file FILE;");
         return NULL;

@@ -213,9 +213,9 @@ void auth_request_ended(struct connection *c, int status, struct slice www_authe
 void site_build_auth_request(struct site *site, struct location *l)
 {
     const struct conf_node *n = l->settings->auth_request;
-    if (!n || slice_eq(n->args[0], SLICE("off")))
-        return;
-    l->auth_request = site_compile(site, n->args[0], n);
+    bool asks = n && !slice_eq(n->args[0], SLICE("off"));
+    if (asks)
+        l->auth_request = site_compile(site, n->args[0], n);
     l->auth_sets = site_array(site, site_count_lines(l->settings->auth_request_sets), sizeof *l->auth_sets);
     for (const struct conf_lines *line = l->settings->auth_request_sets; line; line = line->next)
         l->auth_sets[l->auth_set_count++] = (struct auth_set){

@@ -247,8 +247,11 @@ static const struct http_template *build_charset(struct site *site, const struct
 void site_build_charset(struct site *site, struct location *l)
 {
     const struct conf_node *to = l->settings->charset, *from = l->settings->source_charset;
-    if (!to || slice_eq(to->args[0], SLICE("off")))
+    if (!to || slice_eq(to->args[0], SLICE("off"))) {
+        if (from) /* of no use here, but a mistake in it is one */
+            site_compile(site, from->args[0], from);
         return;
+    }
     bool converts = from && !slice_eq(from->args[0], SLICE("off"));
     bool by_iconv = converts && !charset_map_find(site->charset_maps, from->args[0], to->args[0]);
     l->charset_maps = site->charset_maps;

@@ -271,8 +271,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
     l->internal = c->internal;
     l->ops = site_build_ops(site, c);
     l->realip = site_build_realip(site, &c->settings);
-    if (c->proxy)
-        l->proxy = site_build_proxy(site, c);
+    l->proxy = site_build_proxy(site, c);
     l->next_made = site->made;
     site->made = l;
     return l;

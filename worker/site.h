@@ -408,6 +408,7 @@ void site_free_maps(struct site *site);
 struct try_files *site_build_try_files(struct site *site, const struct conf_node *node);
 struct realip *site_build_realip(struct site *site, const struct settings *s);
 void site_free_rewrites(struct site *site);
+/* NULL: the location has no proxy_pass; its other texts about one are checked. */
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);
 
 /* Sends the error log to this site's files, which must be open. */

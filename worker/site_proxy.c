@@ -202,7 +202,7 @@ static void add_default_redirect(struct site *site, struct proxy_rewrites *all, 
 {
     const struct conf_proxy *proxy = c->proxy;
     struct proxy_rewrite *r = &all->items[all->count];
-    if (proxy->text.data || (proxy->uri.data && c->match >= CONF_MATCH_REGEX))
+    if (!proxy || proxy->text.data || (proxy->uri.data && c->match >= CONF_MATCH_REGEX))
         return;
     struct slice uri = proxy->uri.data ? proxy->uri : SLICE("/");
     bool is_unix = slice_starts(proxy->host, SLICE("unix:"));
@@ -223,7 +223,7 @@ static struct proxy_rewrites build_redirects(struct site *site, const struct con
     for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
         const struct conf_node *n = l->node;
         if (n->nargs == 1 && slice_eq(n->args[0], SLICE("default"))) {
-            if (c->proxy->text.data)
+            if (c->proxy && c->proxy->text.data)
                 conf_error(
                     &site->conf->errors, n,
                     "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables");
@@ -304,29 +304,18 @@ static void build_headers(struct site *site, struct location_proxy *p, const str
     }
 }
 
-struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c)
+/* What does not depend on where requests go. */
+static void build_texts(struct site *site, struct location_proxy *p, const struct conf_location *c)
 {
-    struct location_proxy *p = site_array(site, 1, sizeof *p);
     const struct settings *s = &c->settings;
-    if (c->proxy->text.data) {
-        p->target = site_compile(site, c->proxy->text, c->proxy->node);
-    } else {
-        p->upstream = upstream_for(site, c->proxy);
-        p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;
-        p->uri = c->proxy->uri;
-    }
-    p->strip = c->pattern.len;
     build_headers(site, p, s->proxy_headers);
     p->method = compile_if_set(site, s->proxy_method);
     p->body = compile_if_set(site, s->proxy_body);
     build_bind(site, p, s->proxy_bind_lines);
-    p->hidden = build_names(site, s->proxy_hidden, &p->hidden_count);
-    p->passed = build_names(site, s->proxy_passed, &p->passed_count);
     p->redirects = build_redirects(site, c);
     p->cookie_domains = build_rewrites(site, s->proxy_cookie_domains, true);
     p->cookie_paths = build_rewrites(site, s->proxy_cookie_paths, false);
     p->cookie_flags = build_cookie_flags(site, s->proxy_cookie_flags);
-    return p;
 }
 
 static void free_rewrites(const struct proxy_rewrites *all)
@@ -336,14 +325,51 @@ static void free_rewrites(const struct proxy_rewrites *all)
             http_regex_free(all->items[i].regex);
 }
 
+static void free_texts(const struct location_proxy *p)
+{
+    free_rewrites(&p->redirects);
+    free_rewrites(&p->cookie_domains);
+    free_rewrites(&p->cookie_paths);
+    free_rewrites(&p->cookie_flags);
+}
+
+/* Texts that nothing here uses, because there is no cache, are to be right as well. */
+static void check_lines(struct site *site, const struct conf_lines *lines)
+{
+    for (; lines; lines = lines->next)
+        for (int i = 0; i < lines->node->nargs; i++)
+            site_compile(site, lines->node->args[i], lines->node);
+}
+
+struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c)
+{
+    const struct settings *s = &c->settings;
+    struct location_proxy unused = {0};
+    check_lines(site, s->proxy_cache_bypass);
+    check_lines(site, s->proxy_no_cache);
+    if (!c->proxy) { /* a mistake in what the level has all the same is one */
+        build_texts(site, &unused, c);
+        free_texts(&unused);
+        return NULL;
+    }
+    struct location_proxy *p = site_array(site, 1, sizeof *p);
+    if (c->proxy->text.data) {
+        p->target = site_compile(site, c->proxy->text, c->proxy->node);
+    } else {
+        p->upstream = upstream_for(site, c->proxy);
+        p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;
+        p->uri = c->proxy->uri;
+    }
+    p->strip = c->pattern.len;
+    build_texts(site, p, c);
+    p->hidden = build_names(site, s->proxy_hidden, &p->hidden_count);
+    p->passed = build_names(site, s->proxy_passed, &p->passed_count);
+    return p;
+}
+
 void site_free_rewrites(struct site *site)
 {
-    for (struct location *l = site->made; l; l = l->next_made) {
-        if (!l->proxy)
-            continue;
-        free_rewrites(&l->proxy->redirects);
-        free_rewrites(&l->proxy->cookie_domains);
-        free_rewrites(&l->proxy->cookie_paths);
-        free_rewrites(&l->proxy->cookie_flags);
-    }
+    for (struct location *l = site->made; l; l = l->next_made)
+        if (l->proxy)
+            free_texts(l->proxy);
 }

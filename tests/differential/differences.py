@@ -465,8 +465,6 @@ SECTIONS = {
             " off$", values=accepted("unknown directive|not allowed here")),
         Row("`valid_referers` of `none` and `blocked` alone", "Refused.", "Accepted.", "It admits direct visits only.", "access inherit",
             "configuration", "^(referers|valid_referers)", values=accepted("without any valid referer")),
-        Row("`proxy_redirect` of one word", "Refused.", "Refused where there is a `proxy_pass`.", "Elsewhere it says nothing.", "words",
-            "configuration", "proxy_redirect x", values=accepted("invalid parameter")),
         Row("words without effect, twice", "Refused as duplicates.", "Accepted.", "They say nothing here, and twice nothing.",
             "words words:long", "configuration", "_temp_path", values=accepted("is duplicate")),
         Row("words of newer versions, of the commercial edition, and our own", "Unknown in 1.22.",

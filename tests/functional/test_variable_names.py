@@ -18,6 +18,29 @@ def test_refused(weir, location, said):
     assert checked.returncode == 1 and said in checked.stderr
 
 
+IDLE = ["proxy_set_header X $nope;", "proxy_redirect http://a/ $nope;", "proxy_redirect $nope /;", "proxy_cookie_path /a $nope;", "proxy_cookie_domain a $nope;",
+        "proxy_cookie_flags $nope secure;", "proxy_method $nope;", "proxy_set_body $nope;", "proxy_bind $nope;", "source_charset $nope;",
+        "auth_basic_user_file /x/$nope;", "auth_request_set $a $nope;", "proxy_cache_bypass $arg_a $nope;", "proxy_no_cache $nope;"]
+
+
+@pytest.mark.parametrize("statement", IDLE)
+@pytest.mark.parametrize("server", [False, True])
+def test_names_in_what_nothing_uses_here(weir, statement, server):
+    """Also where no proxy_pass, charset or auth_basic is there to use the text; said once."""
+    location = "location / { return 200; } location /a { return 200; }"
+    checked = weir.run("-t", conf=config(location, server=statement) if server else config(f"location / {{ {statement} return 200; }}"))
+    assert checked.returncode == 1 and checked.stderr.count('unknown "nope" variable') == 1, checked.stderr
+    assert weir.run("-t", conf=config(location, server=statement.replace("$nope", "$arg_nope"))).returncode == 0
+
+
+def test_other_mistakes_in_what_nothing_uses_here(weir):
+    for statement, said in {"proxy_redirect ~( /;": 'in "("', "proxy_cookie_path /a;": "FROM TO", "proxy_cookie_domain off; proxy_cookie_domain a b;": "stands alone"}.items():
+        checked = weir.run("-t", conf=config(f"location / {{ {statement} return 200; }}"))
+        assert checked.returncode == 1 and said in checked.stderr, checked.stderr
+    groups = r"proxy_redirect ~^/(?<rest>.*)$ /$rest; proxy_redirect default;"
+    assert weir.run("-t", conf=config(f"location / {{ {groups} return 200; }}")).returncode == 0
+
+
 def test_prefixes_may_be_set(weir):
     """A variable whose name begins as those of fields and arguments do is the field or argument till it is set."""
     weir.start(config("location / { return 200 $http_x$arg_b; } location /s { set $http_x $arg_a; set $arg_b 2; return 200 '$http_x$arg_b$http_y$ssl_cipher'; }"))
