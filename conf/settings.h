@@ -93,6 +93,7 @@ struct conf_keyed_limit {
 
 struct conf_module {
     struct slice path;
+    struct slice about; /* what to add where it cannot be loaded; empty: nothing */
     const struct conf_node *node;
     struct conf_module *next;
 };

@@ -4,6 +4,7 @@
 #include "conf/directive.h"
 
 #include "conf/conf.h"
+#include "conf/unknown.h"
 
 #include <unistd.h>
 
@@ -85,7 +86,7 @@ static void set_load_module(struct conf_walk *w, const struct conf_node *n)
                             ? arena_printf(&w->conf->arena, "%s/%.*s", p->modules,
                                            SLICE_ARGS(slice_from(n->args[0], folder.len)))
                             : conf_full_path(w->conf, n->args[0]);
-    *m = (struct conf_module){.path = path, .node = n};
+    *m = (struct conf_module){.path = path, .about = conf_about_module(w->conf, path), .node = n};
     while (*tail)
         tail = &(*tail)->next;
     *tail = m;

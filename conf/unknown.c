@@ -55,6 +55,19 @@ static const char *guess(struct slice name, enum conf_context context)
     return found;
 }
 
+static bool is_absent(const struct conf_mark *mark)
+{
+    return mark && (mark->kind == CONF_ABSENT || mark->kind == CONF_FOREIGN);
+}
+
+/* A sentence as a part of another one. */
+static struct slice without_stop(const char *sentence)
+{
+    struct slice text = slice_of(sentence);
+    text.len -= text.len && text.data[text.len - 1] == '.';
+    return text;
+}
+
 static void count(struct conf *conf, const struct conf_mark *mark, const struct conf_node *n,
                   struct slice parameter)
 {
@@ -78,7 +91,7 @@ void conf_count_absent(struct conf *conf, const char *name, const struct conf_no
 void conf_unknown(struct conf_walk *w, const struct conf_node *n)
 {
     const struct conf_mark *mark = conf_find_mark(n->name);
-    bool absent = mark && (mark->kind == CONF_ABSENT || mark->kind == CONF_FOREIGN);
+    bool absent = is_absent(mark);
     if (absent && !n->has_block && n->nargs == 1 && slice_eq(n->args[0], SLICE("off")))
         return; /* what is not there is off */
     const char *meant = absent ? NULL : guess(n->name, w->context);
@@ -88,6 +101,8 @@ void conf_unknown(struct conf_walk *w, const struct conf_node *n)
     else
         count(w->conf, absent ? mark : NULL, n, (struct slice){0});
 }
+
+/* --- a file that cannot be read to its end --- */
 
 static bool is_known(struct slice name)
 {
@@ -126,6 +141,52 @@ void conf_look_for_unknown(struct conf *conf)
     conf_tell_absent(conf);
 }
 
+/* --- modules of nginx's --- */
+
+static bool cut_start(struct slice *s, const char *start)
+{
+    bool has_it = slice_starts(*s, slice_of(start));
+    if (has_it)
+        *s = slice_from(*s, strlen(start));
+    return has_it;
+}
+
+/* What is said of the directives of a module: most of them begin with its name. */
+static const struct conf_mark *find_module(struct conf *conf, struct slice name)
+{
+    static const struct {
+        const char *module, *directive;
+    } others[] = {{"headers_more", "more_set_headers"},
+                  {"uploadprogress", "track_uploads"},
+                  {"form_input", "set_form_input"},
+                  {"set_misc", "set_escape_uri"},
+                  {"stream_", "stream"},
+                  {"upstream_check", "check"}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (slice_starts(name, slice_of(others[i].module)))
+            return conf_find_mark(slice_of(others[i].directive));
+    const struct conf_mark *mark = conf_find_mark(arena_printf(&conf->arena, "%.*s_", SLICE_ARGS(name)));
+    return is_absent(mark) ? mark : conf_find_mark(name);
+}
+
+struct slice conf_about_module(struct conf *conf, struct slice path)
+{
+    static const struct slice end = {"_module.so", 10};
+    const char *slash = path.len ? memrchr(path.data, '/', path.len) : NULL;
+    struct slice name = slice_from(path, slash ? (size_t)(slash - path.data) + 1 : 0);
+    bool ends = name.len > end.len && slice_eq(slice_from(name, name.len - end.len), end);
+    if (!ends || !(cut_start(&name, "ngx_http_") || cut_start(&name, "ngx_") || cut_start(&name, "ndk_")))
+        return (struct slice){0};
+    name.len -= end.len;
+    const struct conf_mark *mark = find_module(conf, name);
+    struct slice text = is_absent(mark) ? without_stop(mark->text) : SLICE("");
+    return arena_printf(
+        &conf->arena, "; by its name it is nginx's, and only modules for weir can be loaded: remove it%s%.*s",
+        text.len ? "; of what it has: " : "", SLICE_ARGS(text));
+}
+
+/* --- what is told --- */
+
 /* "unknown directive ...", or the parameter that asks for it. */
 static struct slice what(struct conf *conf, const struct conf_absent *a)
 {
@@ -148,8 +209,7 @@ static struct slice how_many(struct conf *conf, const struct conf_absent *a)
 void conf_tell_absent(struct conf *conf)
 {
     for (const struct conf_absent *a = conf->absent; a; a = a->next) {
-        struct slice text = slice_of(a->mark ? a->mark->text : "");
-        text.len -= text.len && text.data[text.len - 1] == '.'; /* a sentence as a part of another one */
+        struct slice text = without_stop(a->mark ? a->mark->text : "");
         const char *why = !a->mark ? "remove it, or see docs/directives.md for what there is"
                           : a->mark->kind == CONF_FOREIGN ? "nginx has it from a third party's module: "
                                                           : "nginx's is not supported: ";

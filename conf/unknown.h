@@ -13,6 +13,9 @@ void conf_unknown(struct conf_walk *walk, const struct conf_node *node);
 void conf_count_absent(struct conf *conf, const char *name, const struct conf_node *node,
                        struct slice parameter);
 
+/* What to do about a module of nginx's that load_module names, as the end of a sentence; empty: it is none by its name. */
+struct slice conf_about_module(struct conf *conf, struct slice path);
+
 /* Adds an error for each feature that was counted. */
 void conf_tell_absent(struct conf *conf);
 

@@ -427,7 +427,7 @@ static void load_modules(struct site *site)
         struct loaded_module *m = must(arena_zalloc(&site->arena, sizeof *m));
         m->module = module_load(&site->arena, c->path, &why);
         if (!m->module) {
-            conf_error(&site->conf->errors, c->node, "%.*s", SLICE_ARGS(why));
+            conf_error(&site->conf->errors, c->node, "%.*s%.*s", SLICE_ARGS(why), SLICE_ARGS(c->about));
             continue;
         }
         struct slice note = module_note(&site->arena, m->module, c->path);

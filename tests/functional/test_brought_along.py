@@ -102,3 +102,25 @@ def test_blocks_of_lua(weir):
     line = next(line for text, line in errors if "proxy_cache" in text)
     assert "proxy_cache z" in weir.conf.read_text().splitlines()[line - 1]
     assert any("expecting" in text for text, _ in told(weir, config("location / { content_by_lua_block { x = {")))
+
+
+# ---- modules ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name, said", [
+    ("http_lua", "ngx_http_lua (OpenResty)"), ("http_headers_more_filter", "add_header NAME VALUE always"), ("http_brotli_static", "ngx_brotli"), ("http_geoip", "use geo"),
+    ("http_geoip2", "ngx_http_geoip2"), ("http_image_filter", "pictures"), ("http_xslt_filter", "XML"), ("http_perl", "handler in C"), ("http_js", "handler in C"),
+    ("mail", "mail is not proxied"), ("stream", "only HTTP is proxied"), ("stream_geoip", "only HTTP is proxied"), ("rtmp", "nginx-rtmp"),
+    ("http_uploadprogress", "upload_progress"), ("http_dav_ext", "files are not written"), ("nchan", "nchan"), ("http_subs_filter", "use sub_filter"),
+    ("http_cache_purge", None), ("http_upstream_fair", None)])
+def test_modules_of_nginx(weir, name, said):
+    """By their names, whether the file is there or not: whose they are, and what is said of their directives."""
+    weir.write("no module", f"conf/ngx_{name}_module.so")
+    for folder in ("modules", "{tmp}/conf"):
+        (text, _), = told(weir, config(main=f"load_module {folder}/ngx_{name}_module.so;"))
+        assert "cannot load module" in text and "by its name it is nginx's" in text
+        assert said in text if said else text.endswith("remove it")
+
+
+@pytest.mark.parametrize("name", ["mine.so", "ngx_mine.so", "my_module.so", "_module.so"])
+def test_modules_of_nobody_known(weir, name):
+    assert "nginx" not in told(weir, config(main=f"load_module modules/{name};"))[0][0]
