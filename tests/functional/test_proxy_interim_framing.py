@@ -2,7 +2,7 @@
 
 import pytest
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import config
+from weirlib import ROOT, config
 
 FRAMING = ["Content-Length: x", "Content-Length: 5", "Content-Length: -1", "Content-Length: 99999999999999999999",
            "Content-Length: 5\r\nContent-Length: 6", "Transfer-Encoding: gzip", "Transfer-Encoding: chunked",
@@ -38,17 +38,20 @@ def test_other_faults_stay_faults(weir, backend, data):
     assert weir.get().status == 502
 
 
-def test_each_server_has_its_own_bound(weir, backend):
-    """The hints of a server that failed do not count against the next one's."""
+@pytest.mark.parametrize("second_sends", [3, 16, 20])
+def test_each_server_has_its_own_bound(weir, backend, second_sends):
+    """The hints of a server that failed do not count against the next one's; docs/from-nginx.md says so."""
+    assert "at most 16 of each server that is asked" in (ROOT / "docs/from-nginx.md").read_text()
     weir.expect_log("upstream prematurely closed")
-    first, second = backend(lambda call: (call.send(HINTS * 20), call.close())[1]), backend(HINTS.replace(b"/x", b"/y") * 3 + answer(b"final"))
+    second = backend(HINTS.replace(b"/x", b"/y") * second_sends + answer(b"final"))
+    first = backend(lambda call: (call.send(HINTS * 20), call.close())[1])
     weir.start(config("location / { proxy_pass http://up; proxy_next_upstream error; }", http=upstream(first, f"{second.address} backup")))
     with weir.connect() as client:
         client.request("/")
         raw = b""
         while not raw.endswith(b"final"):
             raw += client.socket.recv(65536)
-    assert raw.count(b"</x>") == 16 and raw.count(b"</y>") == 3
+    assert raw.count(b"</x>") == 16 and raw.count(b"</y>") == min(second_sends, 16)
 
 
 def test_many_from_a_server_that_failed(weir, backend):
