@@ -122,11 +122,10 @@ static void free_filter(struct body_filter *f)
     free(s);
 }
 
-/* NULL: one of them is not known, or out of memory. */
-static struct body_filter *new_filter(struct http_exchange *ex, const struct charset_map *maps,
+/* NULL: one of them is not known, or out of memory. map: the table between them, or NULL. */
+static struct body_filter *new_filter(struct http_exchange *ex, const struct charset_map *map,
                                       struct slice from, struct slice to)
 {
-    const struct charset_map *map = charset_map_find(maps, from, to);
     if (map)
         return charset_map_filter(map, from);
     struct slice f = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(from)),
@@ -191,6 +190,21 @@ static struct slice wanted_charset(const struct connection *c, struct slice type
     return http_is_token(wanted) && !slice_eq(wanted, SLICE("off")) ? wanted : (struct slice){0};
 }
 
+/*
+ * Byte for byte the body keeps its length, its ranges and a strong validator, as in nginx: they are about what is sent, and
+ * that is always the same of the same file.
+ */
+static void change_head(struct http_exchange *ex, const struct charset_map *map)
+{
+    bool keeps_ranges = map && charset_map_keeps_ranges(map);
+    int64_t length = ex->res.content_length;
+    if (keeps_ranges)
+        return;
+    filter_changes_body(ex);
+    if (map && charset_map_keeps_length(map))
+        ex->res.content_length = length;
+}
+
 void charset_decide(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
@@ -208,10 +222,11 @@ void charset_decide(struct connection *c)
         from = http_template_expand(l->source_charset, ex);
     bool converts = from.data && from.len && !slice_eq(from, SLICE("off")) && !slice_eq_nocase(from, to) &&
                     res->content_length != 0;
-    bool foreign = ex->charset.len && converts && !charset_map_find(l->charset_maps, from, to);
+    const struct charset_map *map = converts ? charset_map_find(l->charset_maps, from, to) : NULL;
+    bool foreign = ex->charset.len && converts && !map;
     if (foreign || (converts && http_added_header(res, SLICE("Content-Encoding")).data))
         return; /* nor does an upstream choose among the converters of the system */
-    struct body_filter *f = converts ? new_filter(ex, l->charset_maps, from, to) : NULL;
+    struct body_filter *f = converts ? new_filter(ex, map, from, to) : NULL;
     type = with_charset(&ex->arena, type, named, to);
     if ((converts && !f) || !type.data) {
         if (f)
@@ -226,7 +241,7 @@ void charset_decide(struct connection *c)
     else
         filter_add(ex, f);
     if (res->status != 304)
-        filter_changes_body(ex);
+        change_head(ex, map);
 }
 
 /* What is to be converted and cannot is an error while the configuration is read, unless variables say it. */

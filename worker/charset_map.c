@@ -17,6 +17,7 @@ enum { BYTES = 256, ASCII = 128, UTF8_BYTES = 3 /* of a character that a table m
 struct charset_map {
     struct slice first, second;
     bool is_utf8;                               /* the second */
+    bool changes_ascii;                         /* a line gives a byte below 128 another meaning */
     unsigned char forth[BYTES][1 + UTF8_BYTES]; /* a length, and as many bytes */
     unsigned char back[BYTES];
     unsigned char *pages
@@ -142,6 +143,16 @@ const struct charset_map *charset_map_find(const struct charset_map *maps, struc
     return NULL;
 }
 
+bool charset_map_keeps_length(const struct charset_map *map)
+{
+    return !map->is_utf8;
+}
+
+bool charset_map_keeps_ranges(const struct charset_map *map)
+{
+    return !map->is_utf8 && !map->changes_ascii;
+}
+
 /* --- from settings --- */
 
 static int hex_digit(char c)
@@ -190,6 +201,7 @@ static void add_line(struct site *site, struct charset_map *m, const struct conf
                    SLICE_ARGS(line->name), m->is_utf8 ? "HH[HH[HH]]" : "HH");
         return;
     }
+    m->changes_ascii |= from != to[0] && (from < ASCII || to[0] < ASCII);
     m->forth[from][0] = (unsigned char)n;
     for (size_t i = 0; i < n; i++)
         m->forth[from][1 + i] = to[i];

@@ -17,6 +17,12 @@ const struct charset_map *charset_map_find(const struct charset_map *maps, struc
 /* Converts a body by such a table. NULL: out of memory. */
 struct body_filter *charset_map_filter(const struct charset_map *map, struct slice from);
 
+/* Whether a body has as many bytes behind it as before. */
+bool charset_map_keeps_length(const struct charset_map *map);
+
+/* And whether a range of it is what comes of the same range: also of what stands between the parts of several, in ASCII. */
+bool charset_map_keeps_ranges(const struct charset_map *map);
+
 /* The tables of a site, from its charset_map blocks. */
 void site_build_charset_maps(struct site *site);
 

@@ -415,6 +415,7 @@ void request_answer_itself(struct connection *c, int error)
     filter_decide(c);
     int failed = ranges_cut(c);
     if (failed) {
+        filter_free(ex); /* they were for the body that it had */
         request_answer(c, failed);
         return;
     }

@@ -72,7 +72,8 @@ CHARSETS = ["charset utf-8;", "charset UTF-8;", "charset off;", "charset koi8-r;
     "charset utf-8; charset_types text/plain application/json;", "charset utf-8; charset_types *;", "charset utf-8; override_charset on;",
     "charset utf-8; override_charset on; source_charset koi8-r;", "charset utf-8; gzip on; gzip_min_length 1; gzip_types text/plain;",
     "charset utf-8; default_type text/html;", "charset utf-8; types { } default_type 'text/html; charset=x';",
-    "charset utf-8; source_charset utf-8;", "source_charset koi8-r;", "charset windows-1251; source_charset koi8-r;"]
+    "charset utf-8; source_charset utf-8;", "source_charset koi8-r;", "charset windows-1251; source_charset koi8-r;",
+    "charset koi8-r; source_charset windows-1251;"]
 MAPS = "charset_map koi8-r utf-8 { C0 D18E; C1 D0B0; C2 D0B1; } charset_map windows-1251 koi8-r { E0 C1; E1 C2; }"
 for number, word in enumerate(CHARSETS):
     CASES += [Case(f"charset: {word}", f"{word} {SOURCES}", [*ASKED, "/f.html", "/f.css", "/f.js", "/f.png", "/f.json", "/f.xml", "/none",
@@ -80,6 +81,10 @@ for number, word in enumerate(CHARSETS):
         ask("/f.html", "Range: bytes=0-3")], files=PAGES, odd=True, http=MAPS if number == 0 else "",
                    answers={"/ph": answer("<p>hi</p>", "Content-Type: text/html"),
                        "/pc": answer("\u00e9", "Content-Type: text/html; charset=iso-8859-1"), "*": HELLO})]
+CASES += [Case("charset byte for byte", "charset to%ID%; source_charset from%ID%; types { text/plain txt; }",
+    ["/w.txt", ask("/w.txt", method="HEAD"), *[ask("/w.txt", f"Range: bytes={each}") for each in ("0-0", "1-", "-1", "0-0,2-2", "9-")],
+     ask("/w.txt", "If-None-Match: x"), ask("/w.txt", version="1.0"), "/l.txt"], http="charset_map from%ID% to%ID% { E0 C1; E1 C2; }",
+    files={"w.txt": b"\xe0\xe1a", "l.txt": b"\xe0\xe1a\xff" * 20000})]
 CASES += [Case("charset after gzip", "charset utf-8; gzip_static always; location /p { proxy_pass http://%BACKEND%; }", ["/z.html", "/p"],
     files={"z.html.gz": "GZ"}, answers=answer("GZ", "Content-Type: text/html", "Content-Encoding: gzip"), mask=[("bad gzip: ", "")])]
 CASES += [Case("charset in error pages",
