@@ -70,6 +70,18 @@ static void print_version(bool details)
             memory_allocator_name(), WEIR_PREFIX, WEIR_CONF, WEIR_LOGS, WEIR_STATE, WEIR_MODULES, WEIR_PID);
 }
 
+/* getopt would name the second dash alone. */
+static bool find_long_option(int argc, char **argv)
+{
+    int i = 1;
+    while (i < argc && strncmp(argv[i], "--", 2) != 0)
+        i++;
+    if (i == argc || argv[i][2] == '\0')
+        return false;
+    fprintf(stderr, "weir: invalid option: \"%s\"; see weir -h\n", argv[i]);
+    return true;
+}
+
 static bool read_arguments(int argc, char **argv, struct arguments *a)
 {
     int option;
@@ -77,11 +89,8 @@ static bool read_arguments(int argc, char **argv, struct arguments *a)
         return a->help = true;
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return a->version = true;
-    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-        if (strncmp(argv[i], "--", 2) == 0) {
-            fprintf(stderr, "weir: invalid option: \"%s\"; see weir -h\n", argv[i]);
-            return false;
-        }
+    if (find_long_option(argc, argv))
+        return false;
     opterr = 0;
     while ((option = getopt(argc, argv, ":?hvVtTqs:p:e:c:g:")) != -1) {
         switch (option) {

@@ -175,7 +175,8 @@ void logfiles_reopen(struct logfiles *files, uid_t owner)
         if (fd == STDERR_FILENO)
             continue;
         struct stat st; /* devices and pipes stay whose they are, and a file that has another name too */
-        if (geteuid() == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && fchown(fd, owner, (gid_t)-1) < 0)
+        if (geteuid() == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+            fchown(fd, owner, (gid_t)-1) < 0)
             log_errno(LOG_LEVEL_ERROR, errno, "fchown() \"%s\" failed", f->path.data);
         if (f->fd < 0) {
             f->fd = fd;

@@ -9,9 +9,10 @@
 #include "base/arena.h"
 
 struct http_part {
-    struct slice name;     /* this and the next with their escapes: http_part_text */
-    struct slice filename; /* as sent: a path if it is one, or what filename* has; data NULL: a field, not a file */
-    struct slice type;     /* Content-Type; text/plain where the part has none (RFC 7578 section 4.4) */
+    struct slice name; /* this and the next with their escapes: http_part_text */
+    struct slice
+        filename; /* as sent: a path if it is one, or what filename* has; data NULL: a field, not a file */
+    struct slice type; /* Content-Type; text/plain where the part has none (RFC 7578 section 4.4) */
     struct slice content;
 };
 

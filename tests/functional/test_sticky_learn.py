@@ -127,7 +127,7 @@ def test_long_sessions(weir, backend, length):  # noqa: F811
     began = {last: get(weir, target="/?begin=" + (length - 1) * "x" + last) for last in "123"}
     assert set(began.values()) == {"a", "b", "c"}
     assert {last: is_bound(weir, (length - 1) * "x" + last) for last in began} == began
-    assert "xxx" not in weir.error_log and is_bound(weir, (length - 1) * "x" + "4") is None
+    assert 20 * "x" not in weir.error_log and is_bound(weir, (length - 1) * "x" + "4") is None
 
 
 def test_two_upstreams_share_a_zone(weir, backend):  # noqa: F811
