@@ -244,7 +244,7 @@ static bool has_begun(const struct connection *c)
 
 void connection_end_head(struct connection *c, int status, const char *why)
 {
-    if (!has_begun(c)) {
+    if (!c->in || !has_begun(c)) {
         connection_close(c);
         return;
     }
