@@ -24,7 +24,8 @@ enum child_state {
 struct child {
     enum child_state state;
     pid_t pid;
-    int channel; /* -1 when there is none */
+    int channel; /* what is said to it; nothing comes back on it. -1 when there is none */
+    int reports; /* what it says: a pipe, which carries no descriptors; -1 */
     int index;   /* among the workers of its generation */
     uint64_t generation;
     uint64_t started_ms;
@@ -77,6 +78,9 @@ struct master {
 };
 
 /* --- master/workers.c --- */
+
+/* A slot without a worker. */
+#define CHILD_OF_NOBODY ((struct child){.channel = -1, .reports = -1})
 
 /* Starts `count` workers of a site, each in a free slot, with indexes from `first`. False when one could not start. */
 bool workers_start(struct master *m, struct site *site, uint64_t generation, int count, int first);

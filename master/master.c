@@ -257,9 +257,9 @@ static void wait_for_something(struct master *m, const sigset_t *while_waiting)
     int timeout_ms = next_timeout_ms(m, clock_mono_ms());
     struct timespec timeout = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
     for (int i = 0; i < SHM_SLOTS; i++)
-        if (m->children[i].channel >= 0 && m->children[i].state != CHILD_RETIRING &&
+        if (m->children[i].reports >= 0 && m->children[i].state != CHILD_RETIRING &&
             m->children[i].unread_until_ms == 0)
-            fds[count++] = (struct pollfd){.fd = m->children[i].channel, .events = POLLIN};
+            fds[count++] = (struct pollfd){.fd = m->children[i].reports, .events = POLLIN};
     if (m->upgraded_fd >= 0)
         fds[count++] = (struct pollfd){.fd = m->upgraded_fd, .events = POLLIN};
     if (ppoll(fds, count, &timeout, while_waiting) < 0 && errno != EINTR)
@@ -352,6 +352,7 @@ static int run_single(struct master *m)
                                .shm = m->shm,
                                .slot = 0,
                                .channel = -1,
+                               .reports = -1,
                                .uid = 0,
                                .conf_options = &m->options->conf};
     counter_set(&m->shm->slots[0].generation, 1);
@@ -374,7 +375,7 @@ int master_run(const struct master_options *options, struct conf *conf)
                          .upgraded_fd = -1,
                          .is_main = true};
     for (int i = 0; i < SHM_SLOTS; i++)
-        m->children[i].channel = -1;
+        m->children[i] = CHILD_OF_NOBODY;
     find_binary(m);
     if (!set_up(m))
         return 1;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -28,11 +29,13 @@ static void close_channel(struct child *c)
 {
     if (c->channel >= 0)
         close(c->channel);
-    c->channel = -1;
+    if (c->reports >= 0)
+        close(c->reports);
+    c->channel = c->reports = -1;
 }
 
 /* In the child: forgets what is the master's alone, and becomes a worker. */
-static _Noreturn void run_child(struct master *m, struct site *site, int slot, int channel)
+static _Noreturn void run_child(struct master *m, struct site *site, int slot, int channel, int reports)
 {
     for (int i = 0; i < SHM_SLOTS; i++)
         close_channel(&m->children[i]);
@@ -50,6 +53,7 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
                                .slot = slot,
                                .index = m->children[slot].index,
                                .channel = channel,
+                               .reports = reports,
                                .uid = site == m->reload.site ? m->reload.uid : m->uid,
                                .gid = site == m->reload.site ? m->reload.gid : m->gid,
                                .user = site->conf->user.data,
@@ -57,15 +61,31 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
     exit(worker_run(&o));
 }
 
+/*
+ * A pair for what the worker is told, with descriptors, and a pipe for what it says. It can send nothing on the pair: a socket that
+ * it left to the master to close might linger, and the master with it.
+ */
+static bool open_channel(int pair[2], int reports[2])
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+        log_errno(LOG_LEVEL_ALERT, errno, "socketpair() failed");
+        return false;
+    }
+    if (shutdown(pair[0], SHUT_RD) == 0 && pipe2(reports, O_CLOEXEC | O_NONBLOCK) == 0)
+        return true;
+    log_errno(LOG_LEVEL_ALERT, errno, "pipe2() failed");
+    close(pair[0]);
+    close(pair[1]);
+    return false;
+}
+
 static bool start_in(struct master *m, int slot, struct site *site, uint64_t generation)
 {
     struct child *c = &m->children[slot];
     struct shm_slot *s = &m->shm->slots[slot];
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
-        log_errno(LOG_LEVEL_ALERT, errno, "socketpair() failed");
+    int ends[2], reports[2];
+    if (!open_channel(ends, reports))
         return false;
-    }
     shm_note_slot(m->shm, slot);
     s->state = SHM_STARTING;
     counter_set(&s->generation, generation);
@@ -74,12 +94,15 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        run_child(m, site, slot, ends[1]);
+        close(reports[0]);
+        run_child(m, site, slot, ends[1], reports[1]);
     }
     close(ends[1]);
+    close(reports[1]);
     if (pid < 0) {
         log_errno(LOG_LEVEL_ALERT, errno, "fork() failed");
         close(ends[0]);
+        close(reports[0]);
         s->state = SHM_SLOT_FREE;
         return false;
     }
@@ -87,6 +110,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     c->state = CHILD_STARTING;
     c->pid = pid;
     c->channel = ends[0];
+    c->reports = reports[0];
     c->generation = generation;
     c->started_ms = clock_mono_ms();
     c->kill_at_ms = 0;
@@ -117,7 +141,8 @@ bool workers_start(struct master *m, struct site *site, uint64_t generation, int
                       SHM_SLOTS);
             return false;
         }
-        m->children[slot] = (struct child){.channel = -1, .index = first + i};
+        m->children[slot] = CHILD_OF_NOBODY;
+        m->children[slot].index = first + i;
         if (!start_in(m, slot, site, generation))
             return false;
     }
@@ -169,7 +194,7 @@ static void read_channel(struct master *m, struct child *c)
 {
     struct worker_message message;
     for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-        ssize_t n = c->channel < 0 ? -1 : recv(c->channel, &message, sizeof message, MSG_DONTWAIT);
+        ssize_t n = c->reports < 0 ? -1 : read(c->reports, &message, sizeof message);
         if (n == 0)
             close_channel(c); /* it has ended; SIGCHLD says how */
         if (n <= 0)
@@ -185,7 +210,7 @@ void workers_read_channels(struct master *m)
     uint64_t now_ms = clock_mono_ms();
     for (int i = 0; i < SHM_SLOTS; i++) {
         struct child *c = &m->children[i];
-        if (c->channel < 0 || now_ms < c->unread_until_ms)
+        if (c->reports < 0 || now_ms < c->unread_until_ms)
             continue;
         c->unread_until_ms = 0;
         read_channel(m, c);
@@ -216,7 +241,7 @@ static void on_child_end(struct master *m, int slot, int status)
         c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;
     if (!replace) {
         s->state = SHM_SLOT_FREE;
-        *c = (struct child){.channel = -1};
+        *c = CHILD_OF_NOBODY;
         return;
     }
     counter_add(WIFSIGNALED(status) ? &m->shm->head->restarts_by_signal : &m->shm->head->restarts_by_exit, 1);
@@ -273,7 +298,7 @@ void workers_signal(struct master *m, int signal, uint64_t generation)
             if (signal == SIGUSR1)
                 continue;
             m->shm->slots[i].state = SHM_SLOT_FREE;
-            *c = (struct child){.channel = -1};
+            *c = CHILD_OF_NOBODY;
             continue;
         }
         kill(c->pid, signal);
@@ -324,7 +349,7 @@ void workers_change_count(struct master *m, int by)
         m->target--;
         if (c->state == CHILD_WAITING) {
             m->shm->slots[i].state = SHM_SLOT_FREE;
-            *c = (struct child){.channel = -1};
+            *c = CHILD_OF_NOBODY;
         } else {
             uint64_t now_ms = clock_mono_ms();
             c->kill_at_ms = kill_at_ms(m, SIGQUIT, now_ms);

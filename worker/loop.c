@@ -261,8 +261,8 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
 static void reply(struct worker *w, int kind, uint64_t generation)
 {
     struct worker_message m = {.kind = kind, .generation = generation};
-    if (w->options->channel >= 0 && send(w->options->channel, &m, sizeof m, MSG_NOSIGNAL) < 0)
-        log_errno(LOG_LEVEL_ALERT, errno, "send() to the master failed");
+    if (w->options->reports >= 0 && write(w->options->reports, &m, sizeof m) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "write() to the master failed");
 }
 
 static bool take_over(struct worker *w, int fd)
@@ -327,20 +327,20 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
 
 /* --- locks that somebody does not give up --- */
 
-static int master_channel = -1;
+static int reports = -1;
 
 /* The master ends the holder, if it is a worker of its own; else nobody has the lock. */
 static void on_lock_stuck(uint32_t holder)
 {
     struct worker_message m = {.kind = WORKER_LOCK_STUCK, .pid = holder};
-    if (send(master_channel, &m, sizeof m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_errno(LOG_LEVEL_ALERT, errno, "send() to the master failed");
+    if (write(reports, &m, sizeof m) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "write() to the master failed");
 }
 
 static void watch_locks(const struct worker *w)
 {
-    master_channel = w->options->channel;
-    shm_lock_on_stuck(master_channel >= 0 ? on_lock_stuck : NULL);
+    reports = w->options->reports;
+    shm_lock_on_stuck(reports >= 0 ? on_lock_stuck : NULL);
     shm_lock_bound(0); /* the master's own */
 }
 

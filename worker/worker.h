@@ -1,8 +1,8 @@
 /*
  * worker/worker.h - what the master knows of a worker: how to run one, and what the two say to each other.
  *
- * Messages travel over a SOCK_SEQPACKET pair, one struct worker_message each; the configuration of a reload in place
- * comes as a file descriptor beside its message.
+ * The master's messages travel over a SOCK_SEQPACKET pair, one struct worker_message each; the configuration of a reload in
+ * place comes as a file descriptor beside its message. The worker's travel over a pipe.
  */
 #ifndef WEIR_WORKER_WORKER_H
 #define WEIR_WORKER_WORKER_H
@@ -36,7 +36,8 @@ struct worker_options {
     struct shm *shm;
     int slot;
     int index;   /* 0.. among the workers of its generation: picks its reuseport sockets */
-    int channel; /* its end of the pair; -1 without a master */
+    int channel; /* its end of the pair, to read; -1 without a master */
+    int reports; /* and of the pipe, to write */
     uid_t uid;   /* who to become; 0 stays root */
     gid_t gid;
     const char *user; /* for supplementary groups, or NULL */

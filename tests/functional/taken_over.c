@@ -8,11 +8,13 @@
 #include "worker/worker.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 
-enum { LIVES_AT_MOST_S = 30, DESCRIPTORS = 512, DOUBLINGS = 5 };
+enum { LIVES_AT_MOST_S = 30, DESCRIPTORS = 512, DOUBLINGS = 5, LINGERING = 16 };
 
 static uint64_t number(weir_request *r, const char *name)
 {
@@ -34,6 +36,16 @@ static int find_channel(void)
     return -1;
 }
 
+/* And of the pipe: the only one that it writes to, but for its first descriptors. */
+static int find_reports(void)
+{
+    struct stat st;
+    for (int fd = 3; fd < DESCRIPTORS; fd++)
+        if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+            return fd;
+    return -1;
+}
+
 /* In the child, with nothing of the worker's open but `kept`: 0. */
 static pid_t fork_apart(int kept)
 {
@@ -52,17 +64,67 @@ static pid_t fork_apart(int kept)
 static int flood(weir_request *r)
 {
     struct worker_message m = {.kind = (int)number(r, "kind"), .pid = number(r, "pid")};
-    int channel = find_channel();
-    fcntl(channel, F_SETFL, 0);
-    pid_t pid = fork_apart(channel);
+    int reports = find_reports();
+    fcntl(reports, F_SETFL, 0);
+    pid_t pid = fork_apart(reports);
     if (pid == 0) {
         for (int i = 0; i < DOUBLINGS; i++)
             if (fork() == 0)
                 alarm(LIVES_AT_MOST_S);
-        while (send(channel, &m, sizeof m, MSG_NOSIGNAL) > 0) {
+        while (write(reports, &m, sizeof m) > 0) {
         }
         _exit(0);
     }
+    return weir_printf(r, "%d", (int)pid) < 0;
+}
+
+/* A connection whose end waits for what its other end never reads. */
+static int lingering_connection(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    struct linger linger = {1, LIVES_AT_MOST_S};
+    static char bytes[1 << 16];
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+    bind(listener, (struct sockaddr *)&address, len);
+    listen(listener, 1);
+    getsockname(listener, (struct sockaddr *)&address, &len);
+    connect(fd, (struct sockaddr *)&address, len);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
+    }
+    return fd;
+}
+
+/* linger: descriptors come with messages, and whoever closes them last waits. Which process that is, is chance: so they are some. */
+static int linger(weir_request *r)
+{
+    struct worker_message m = {.kind = -1};
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec data = {&m, sizeof m};
+    struct msghdr msg = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+    int channel = find_channel();
+    fcntl(channel, F_SETFL, 0);
+    pid_t pid = fork_apart(channel);
+    for (int i = 0; pid == 0 && i < LINGERING; i++) {
+        if (fork() != 0)
+            continue;
+        alarm(LIVES_AT_MOST_S);
+        int fd = lingering_connection();
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(h), &fd, sizeof fd);
+        for (int k = 0; k < 10; k++)
+            send(channel, &m, sizeof m, MSG_NOSIGNAL);
+        sendmsg(channel, &msg, MSG_NOSIGNAL);
+        close(fd);
+        pause();
+    }
+    if (pid == 0)
+        pause();
     return weir_printf(r, "%d", (int)pid) < 0;
 }
 
@@ -148,12 +210,10 @@ static int permits(weir_request *r)
     _exit(1);
 }
 
-static const struct weir_handler handlers[] = {{.name = "flood", .run = flood},
-                                               {.name = "beats", .run = beats},
-                                               {.name = "groups", .run = groups},
-                                               {.name = "peers", .run = peers},
-                                               {.name = "busy", .run = busy},
-                                               {.name = "permits", .run = permits},
-                                               {0}};
+static const struct weir_handler handlers[] = {
+    {.name = "flood", .run = flood},     {.name = "linger", .run = linger},
+    {.name = "beats", .run = beats},     {.name = "groups", .run = groups},
+    {.name = "peers", .run = peers},     {.name = "busy", .run = busy},
+    {.name = "permits", .run = permits}, {0}};
 
 WEIR_MODULE(handlers);

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import weirlib
-from test_shared_memory_hostile import attack_module
+from test_shared_memory_hostile import attack_module, end_group
 from weirlib import alive, config, limit, wait_until
 
 pytestmark = pytest.mark.skipif(weirlib.SLOW_BUILD, reason="module and server do not share their build's sanitizer")
@@ -29,8 +29,7 @@ def beaten(weir, value, **options):
     try:
         yield before
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+        end_group(group)
 
 
 @pytest.mark.parametrize("value", VALUES)

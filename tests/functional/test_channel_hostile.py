@@ -8,8 +8,8 @@ import time
 
 import pytest
 import weirlib
-from test_shared_memory_hostile import attack_module
-from weirlib import alive, config, limit, wait_until
+from test_shared_memory_hostile import attack_module, end_group
+from weirlib import alive, config, limit, proc_field, wait_until
 
 UNKNOWN, LOCK_STUCK = 99, 5  # worker/worker.h
 NO_PROCESS = 4194303
@@ -27,8 +27,7 @@ def flooded(weir, kind, pid=NO_PROCESS):
     try:
         yield before
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+        end_group(group)
 
 
 @pytest.mark.parametrize("kind", [UNKNOWN, LOCK_STUCK])
@@ -80,5 +79,18 @@ def test_a_worker_accused_again_and_again(weir):
         assert len(after - before) in (1, 2)
         assert weir.error_log.count(f"worker process {accused} (worker") == 1
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+        end_group(group)
+
+
+def test_descriptors(weir):
+    """The master is sent no descriptor whose end it would have to wait for."""
+    weir.start(config("location = /linger { handler linger; }", workers=2, main=f"load_module {module()};"))
+    weir.wait_workers(2)
+    group = int(weir.get("/linger").text)
+    try:
+        wait_until(lambda: (proc_field(group, "State") or "").startswith("S"), 3, "a message that is sent")
+        weir.signal(signal.SIGHUP)
+        weir.wait_log("reload done", 3)
+        assert weir.stop(3) == 0
+    finally:
+        end_group(group)

@@ -69,6 +69,18 @@ def scribble_module():
     return attack_module("scribble")
 
 
+def end_group(group):
+    """Kill all processes of a group that an attack has left behind, and wait for their end."""
+    def members():
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(pid) == group and alive(pid):
+                    yield pid
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    wait_until(lambda: not any(members()), 3, f"the end of group {group}")
+
+
 @pytest.fixture
 def canary():
     """A process of somebody else's that lives as long as nobody signals it."""
