@@ -16,7 +16,7 @@ HOUR_MS = 3500000
 NOBODY, SURVIVOR = 200, 1  # slots
 LOCATIONS = """
     location /proxied { proxy_pass http://up; }
-    location /limited { limit_concurrency z; return 200; }
+    location /limited { limit_concurrency z; handler sleep; }
     location = /groups { handler groups; }
     location = /peers { handler peers; }
     location = /busy { handler busy; }
@@ -32,8 +32,11 @@ def start(weir, backend, workers, **options):  # noqa: F811
 
 
 def attack(weir, target):
+    """Returns when the worker that did it has been buried."""
+    before = weir.worker_pids()
     with contextlib.suppress(OSError, EOFError):
         fetch(weir.port, target, timeout=limit(2))
+    wait_until(lambda: before - weir.worker_pids(), 3, "the attacker's end")
 
 
 def status(weir, target):
@@ -91,7 +94,8 @@ def test_permits_of_a_slot_without_a_worker(weir, backend):  # noqa: F811
     start(weir, backend, workers=3)
     weir.reload(weir.conf.read_text().replace("worker_processes 3", "worker_processes 2"))
     weir.wait_workers(2)
-    free = set(range(5)) - {worker["slot"] for worker in weir.status()["workers"]}
+    free = set(range(5)) - {worker["slot"] for worker in weir.status()["workers"] if worker["state"] == "running"}
+    assert len(free) == 3
     for slot in free:
         attack(weir, f"/permits?slot={slot}")
         recovered(weir, 2, 8)
