@@ -57,7 +57,7 @@ static const char *first(weir_request *r, const char *name, next_raw *next)
 {
     struct raw_field raw;
     size_t at = 0;
-    while (next(r, &at, &raw) > 0)
+    while (name && next(r, &at, &raw) > 0)
         if (is_named(r, &raw, slice_of(name)))
             return decoded(r, raw.value, raw.value_coding).data;
     return NULL;

@@ -204,8 +204,10 @@ static void clear_group(const struct shm *shm, struct shm_group *g, int dead_slo
 static void clear_peer(const struct shm *shm, struct shm_peer *p, int dead_slot)
 {
     for (int slot = 0; slot < SHM_SLOTS; slot++)
-        if (is_without_process(shm, slot, dead_slot) && (p->held[slot] || p->idle[slot]))
-            p->held[slot] = p->idle[slot] = 0;
+        if (is_without_process(shm, slot, dead_slot) && (p->held[slot] || p->idle[slot])) {
+            p->held[slot] = 0;
+            p->idle[slot] = 0;
+        }
 }
 
 /* Peers are made in groups that there are: one of no group was made up, and would keep its place as long as it counts as busy. */

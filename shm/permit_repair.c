@@ -111,11 +111,10 @@ void permit_repair(const struct shm *shm, unsigned zone, int dead_slot)
 
 void permit_reclaim(struct shm *shm, int slot)
 {
-    struct permit_part *part = slot >= 0 ? &shm->permits->parts[slot] : NULL;
     shm_lock_know_self();
-    if (part) {
-        part->address[0] = '\0';
-        atomic_store(&part->granted_us, 0);
+    if (slot >= 0) {
+        shm->permits->parts[slot].address[0] = '\0';
+        atomic_store(&shm->permits->parts[slot].granted_us, 0);
     }
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
         if (shm->permit_names[zone][0] == '\0')
@@ -125,8 +124,8 @@ void permit_reclaim(struct shm *shm, int slot)
         permit_grant_and_unlock(shm, zone, clock_mono_us(), -1, -1);
     }
     /* What is left has no zone: nobody but the dead process can have written it. */
-    for (uint32_t i = 0; part && i < permit_part_used(part); i++)
-        permit_set_tag(&part->permits[i], PERMIT_FREE);
+    for (uint32_t i = 0; slot >= 0 && i < permit_part_used(&shm->permits->parts[slot]); i++)
+        permit_set_tag(&shm->permits->parts[slot].permits[i], PERMIT_FREE);
 }
 
 /* --- what somebody has overwritten --- */

@@ -91,7 +91,8 @@ static bool may_be_left_upwards(const struct settings *s, const struct conf_loca
 /* "location ~ ^/img(.*)$" with "alias /x/$1": likewise, where what a group takes begins behind no slash. */
 static bool group_may_climb(const struct settings *s, const struct conf_location *c)
 {
-    const char *slash = s->alias.len > 2 ? memmem(s->alias.data, s->alias.len, "/$", 2) : NULL;
+    const char *slash =
+        s->alias.data && s->alias.len > 2 ? memmem(s->alias.data, s->alias.len, "/$", 2) : NULL;
     const char *group = c->pattern.len ? memchr(c->pattern.data, '(', c->pattern.len) : NULL;
     return s->alias_strip < 0 && slash && slash + 2 < s->alias.data + s->alias.len && slash[2] == '1' &&
            group && group > c->pattern.data && group[-1] != '/' && group[-1] != '\\' &&
