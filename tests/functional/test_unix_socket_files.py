@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 
+import modlib
 import pytest
 from weirlib import Connection, alive, children, config, fetch, wait_until, with_listen_fds
 
@@ -85,10 +86,12 @@ def test_failed_reload_leaves_none(weir):
 
 def test_workers_that_do_not_come_up(weir):
     """So does one whose new workers die at their start."""
-    weir.expect_log("cannot make|new worker|exited with code")
+    weir.expect_log("new worker|exited with code 9")
     weir.start(listening(ONE))
-    many = [f"{{tmp}}/{i}.sock" for i in range(16)]  # more than the workers may open
-    assert not weir.reload(listening(ONE, TWO, *many, main="worker_rlimit_nofile 16;"))["last_ok"]
+    dies = modlib.build(weir.tmp, "static void die(void) { _exit(9); }\n" + modlib.handlers(none="return 0;") +
+                        "static __attribute__((constructor)) void begin(void) { pthread_atfork(NULL, NULL, die); }\n",
+                        head="#include <pthread.h>\n#include <unistd.h>\n")
+    assert not weir.reload(listening(ONE, TWO, main=f"load_module {dies};"))["last_ok"]
     assert files(weir) == ["one.sock"] and serves(weir, "one.sock")
 
 
