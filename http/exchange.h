@@ -13,6 +13,7 @@
 #include "http/regex.h"
 #include "http/request.h"
 #include "http/response.h"
+#include "http/verdict.h"
 
 /* Texts of a connection's two ends; made only when something asks for them. */
 struct http_peer {
@@ -87,6 +88,7 @@ struct http_exchange {
     const void *listen;          /* where the connection was accepted: for peer */
     const uint64_t *now_ms;      /* the owner's clock */
     off_t aio_from, aio_until;   /* worker/aio.c: of the body's file, what is in memory */
+    struct file_read *reading;   /* and what is being read; NULL: nothing */
     void (*release)(void *held); /* called with held when the answer has been sent, unless NULL */
     void *held;
     const char *limit_status, *limit_reason; /* of the limits of concurrency; NULL where none applies */
@@ -136,6 +138,8 @@ struct http_exchange {
     const void *return_text; /* a struct http_template, or NULL */
     const void *location;    /* for variables */
     const void *server;      /* the server block: for named locations */
+    struct slice leads_to;   /* VERDICT_REDIRECT */
+    struct verdict resumed;  /* what has ended its wait, until the loop takes it up; VERDICT_NEXT: nothing */
     int internal_redirects;  /* bounded, so that error pages cannot go round */
 };
 

@@ -115,7 +115,7 @@ static bool submit(struct connection *c, struct http_piece *p, size_t len)
     }
     r->entry->holders++;
     offload_count_job(w);
-    c->reading = r;
+    c->ex->reading = r;
     connection_set_timer(c, connection_settings(c)->send_timeout_ms);
     return true;
 }
@@ -136,7 +136,7 @@ bool aio_ready(struct connection *c, struct http_piece *p)
     struct http_exchange *ex = c->ex;
     if (!is_wanted(c, p))
         return true;
-    if (c->reading)
+    if (ex->reading)
         return false;
     if (p->offset >= ex->aio_from && p->offset < ex->aio_until)
         return true;
@@ -154,12 +154,12 @@ void aio_ended(struct pool_task *task)
     free(r);
     if (!c)
         return;
-    c->reading = NULL;
-    connection_drive(c);
+    c->ex->reading = NULL;
+    connection_ready(c);
 }
 
 void aio_client_gone(struct connection *c)
 {
-    c->reading->c = NULL;
-    c->reading = NULL;
+    c->ex->reading->c = NULL;
+    c->ex->reading = NULL;
 }

@@ -9,7 +9,12 @@
 #include "handlers/auth_basic.h"
 
 /* What one of them says. */
-enum say { SAYS_NOTHING, SAYS_YES, SAYS_NO, SAYS_WAIT /* the request goes on later, or has been answered */ };
+enum say {
+    SAYS_NOTHING,
+    SAYS_YES,
+    SAYS_NO,
+    SAYS_ASK /* it has asked somebody: the verdict is what is to happen */
+};
 
 static void ask_for_password(struct connection *c)
 {
@@ -32,7 +37,7 @@ static const char *file_path(struct connection *c)
     return arena_join(&ex->arena, prefix, path).data;
 }
 
-static enum say by_password(struct connection *c)
+static enum say by_password(struct connection *c, struct verdict *v)
 {
     struct http_exchange *ex = c->ex;
     const struct location_auth *auth = c->location->auth;
@@ -52,72 +57,70 @@ static enum say by_password(struct connection *c)
         return SAYS_NO;
     }
     q->file = file_path(c);
-    offload_ask(c, &auth_basic_handler, q);
-    return SAYS_WAIT;
+    *v = offload_ask(c, &auth_basic_handler, q);
+    return SAYS_ASK;
 }
 
-void auth_answered(struct connection *c, bool done, int result)
+struct verdict auth_answered(struct connection *c, bool done, int result)
 {
     struct http_exchange *ex = c->ex;
-    c->state = CONNECTION_HEAD;
-    connection_set_timer(c, 0);
-    if (!done || (result != 0 && result != 401)) {
-        request_answer(c, done ? result : 503);
-        return;
-    }
+    if (!done || (result != 0 && result != 401))
+        return verdict_answer(done ? result : 503);
     if (result == 401)
         ask_for_password(c);
     *(result == 0 ? &ex->authorized_by : &ex->refused_by) = c->location->auth;
-    request_run(c);
+    return verdict_of(VERDICT_AGAIN);
 }
 
-static enum say by_request(struct connection *c)
+static enum say by_request(struct connection *c, struct verdict *v)
 {
     struct http_exchange *ex = c->ex;
     if (!c->location->auth_request)
         return SAYS_NOTHING;
     if (ex->auth_asked_by == c->location)
         return ex->auth_status < 300 ? SAYS_YES : SAYS_NO;
-    auth_request_ask(c);
-    return SAYS_WAIT;
+    *v = auth_request_ask(c);
+    return SAYS_ASK;
 }
 
-static enum say by_address(struct connection *c)
+static enum say by_address(struct connection *c, struct verdict *v)
 {
+    (void)v;
     enum access_verdict verdict = access_look(c);
     return verdict == ACCESS_ALLOWED ? SAYS_YES : verdict == ACCESS_DENIED ? SAYS_NO : SAYS_NOTHING;
 }
 
 /* auth_delay: a wrong password takes its time, so that guessing does. */
-static void refuse(struct connection *c, int status)
+static struct verdict refuse(struct connection *c, int status)
 {
     int64_t delay_ms = c->location->settings->auth_delay_ms;
-    if (status != 401 || delay_ms == 0) {
-        request_answer(c, status);
-        return;
-    }
+    if (status != 401 || delay_ms == 0)
+        return verdict_answer(status);
     c->ex->delayed_status = status;
     c->state = CONNECTION_DELAYED;
     connection_set_timer(c, delay_ms);
+    return verdict_of(VERDICT_WAIT);
 }
 
 /* In nginx's order. The first refusal ends it, or, with "satisfy any", the first consent. */
-bool auth_pass(struct connection *c)
+struct verdict auth_pass(struct connection *c)
 {
-    static enum say (*const checks[])(struct connection * c) = {by_address, by_password, by_request};
+    static enum say (*const checks[])(struct connection * c, struct verdict * v) = {by_address, by_password,
+                                                                                    by_request};
     const struct location *l = c->location;
     bool any = l->settings->satisfy == CONF_SATISFY_ANY, by_rule = false;
+    struct verdict v = verdict_of(VERDICT_NEXT);
     int refusal = 0;
     if (!l->access && !l->auth && !l->auth_request)
-        return true;
+        return v;
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
-        enum say said = checks[i](c);
-        if (said == SAYS_WAIT) /* it may be answered already, and its exchange gone */
-            return false;
+        enum say said = checks[i](c, &v);
+        if (said == SAYS_ASK)
+            return v;
         bool wants_login = checks[i] == by_password || (checks[i] == by_request && c->ex->auth_status == 401);
         if (said == SAYS_YES && any) {
             c->ex->www_authenticate = (struct slice){0}; /* of a password that was not needed */
-            return true;
+            return v;
         }
         if (said == SAYS_NO)
             refusal = wants_login || refusal == 401 ? 401 : 403;
@@ -127,9 +130,7 @@ bool auth_pass(struct connection *c)
     }
     if (refusal == 403 && by_rule) /* auth_request's 403 is the other location's to log, as in nginx */
         http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
-    if (refusal)
-        refuse(c, refusal);
-    return refusal == 0;
+    return refusal ? refuse(c, refusal) : v;
 }
 
 /* auth_basic REALM | off; auth_basic_user_file FILE */

@@ -144,7 +144,7 @@ void auth_request_restore(struct connection *c)
     ex->upstream_queue_us = d->upstream_queue_us;
 }
 
-void auth_request_ask(struct connection *c)
+struct verdict auth_request_ask(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     struct auth_detour *d = arena_alloc(&ex->arena, sizeof *d);
@@ -153,8 +153,7 @@ void auth_request_ask(struct connection *c)
     if (!d || uri.len == 0 || uri.data[0] != '/') {
         http_log(ex, LOG_LEVEL_ERROR, "invalid URI \"%.*s\" in \"auth_request\"; it begins with \"/\"",
                  SLICE_ARGS(uri));
-        request_answer(c, 500);
-        return;
+        return verdict_answer(500);
     }
     put_aside(c, d);
     ex->first_method = ex->req.method_name; /* $request_method is the first one's, as in nginx */
@@ -168,7 +167,7 @@ void auth_request_ask(struct connection *c)
     ex->in_error_page = false;
     ex->forced_status = 0;
     request_route(c);
-    request_run(c);
+    return verdict_of(VERDICT_AGAIN);
 }
 
 /* auth_request_set: the values, from the answer while it is there. NULL: none. */
@@ -181,9 +180,10 @@ static struct slice *expand_sets(struct http_exchange *ex, const struct location
     return values;
 }
 
-void auth_request_ended(struct connection *c, int status, struct slice www_authenticate)
+struct verdict auth_request_ended(struct connection *c, int status)
 {
     struct http_exchange *ex = c->ex;
+    struct slice www_authenticate = ex->www_authenticate;
     const struct location *asked = ex->detour->location;
     ex->res.status = status;
     struct slice *values = expand_sets(ex, asked);
@@ -192,8 +192,6 @@ void auth_request_ended(struct connection *c, int status, struct slice www_authe
     auth_request_restore(c);
     for (int i = 0; values && i < asked->auth_set_count; i++)
         rewrite_set(c, asked->auth_sets[i].variable, values[i]);
-    c->state = CONNECTION_HEAD;
-    connection_set_timer(c, 0);
     if (status == 401 && www_authenticate.len) /* auth_basic's may be there already: either would do */
         ex->www_authenticate = ex->www_authenticate.len
                                    ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(ex->www_authenticate),
@@ -201,12 +199,11 @@ void auth_request_ended(struct connection *c, int status, struct slice www_authe
                                    : arena_dup(&ex->arena, www_authenticate);
     if (status != 401 && status != 403 && (status < 200 || status > 299)) {
         http_log(ex, LOG_LEVEL_ERROR, "auth request unexpected status: %d", status);
-        request_answer(c, 500);
-        return;
+        return verdict_answer(500);
     }
     ex->auth_asked_by = asked;
     ex->auth_status = status;
-    request_run(c);
+    return verdict_of(VERDICT_AGAIN);
 }
 
 /* auth_request URI | off; auth_request_set $NAME VALUE */

@@ -89,34 +89,35 @@ int body_finish(struct connection *c)
     return to_file && buf_len(&c->ex->body) > 0 ? spill(c->ex, s) : 0;
 }
 
-/* Tells a client that waits for it to send the body. False: out of memory, and the connection is closed. */
-static bool ask_for(struct connection *c)
+/* Tells a client that waits for it to send the body. */
+static struct verdict ask_for(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     bool ok = !ex->req.expect_continue || ex->body_begun ||
               buf_append_slice(send_buffer(c), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     ex->body_begun = true;
-    if (!ok)
-        connection_close(c);
-    return ok;
+    if (ok)
+        return verdict_of(VERDICT_NEXT);
+    connection_close(c);
+    return verdict_of(VERDICT_GONE);
 }
 
-bool body_is_too_large(struct connection *c)
+struct verdict body_pass(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     uint64_t max = (uint64_t)c->location->settings->client_max_body_bytes;
     if (!max || ex->body_whole || ex->req.framing != HTTP_BODY_LENGTH || ex->req.content_length <= max)
-        return false;
+        return verdict_of(VERDICT_NEXT);
     http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
              (unsigned long long)ex->req.content_length);
     ex->res.close = c->linger_after = true;
-    request_answer(c, 413);
-    return true;
+    return verdict_answer(413);
 }
 
-bool body_begin(struct connection *c)
+struct verdict body_begin(struct connection *c)
 {
-    return !body_is_too_large(c) && ask_for(c);
+    struct verdict v = body_pass(c);
+    return v.kind == VERDICT_NEXT ? ask_for(c) : v;
 }
 
 static void count_wait(struct connection *c)
@@ -154,12 +155,14 @@ void body_wait_over(struct connection *c)
     connection_set_timer(c, 0);
 }
 
-void body_read(struct connection *c)
+struct verdict body_read(struct connection *c)
 {
-    if (!body_begin(c))
-        return;
+    struct verdict v = body_begin(c);
+    if (v.kind != VERDICT_NEXT)
+        return v;
     c->state = CONNECTION_BODY;
     connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
+    return verdict_of(VERDICT_WAIT);
 }
 
 /*

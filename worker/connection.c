@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -105,7 +106,6 @@ void connection_drop_output(struct connection *c)
     c->out = NULL;
 }
 
-/* Whatever the connection holds goes back. While it is being driven the structure itself waits for the end of that. */
 void connection_close(struct connection *c)
 {
     struct worker *w = connection_worker(c);
@@ -114,7 +114,7 @@ void connection_close(struct connection *c)
     c->dead = true;
     if (c->job)
         offload_client_gone(c);
-    if (c->reading)
+    if (c->ex && c->ex->reading)
         aio_client_gone(c);
     if (c->proxy)
         proxy_abort(c);
@@ -130,12 +130,21 @@ void connection_close(struct connection *c)
     connection_drop_output(c);
     free(c->rest);
     free(c->told);
-    if (c->in_drive)
+    if (w->driving == c)
         w->output.start = w->output.end = 0; /* it was this connection's */
     close(c->io.fd);
     counter_set(&w->slot->connections, --w->connections);
-    if (!c->in_drive)
+    list_push_back(&w->dead, &c->link);
+}
+
+void connection_free_dead(struct worker *w)
+{
+    assert(!w->ready);
+    while (!list_empty(&w->dead)) {
+        struct connection *c = container_of(w->dead.next, struct connection, link);
+        list_remove(&c->link);
         free(c);
+    }
 }
 
 void connection_reset(struct connection *c)
@@ -222,27 +231,17 @@ void connection_on_timer(struct wheel_entry *e, void *worker)
         connection_drive(c);
         return;
     }
-    if (c->state == CONNECTION_PROXY) { /* a body that is sent on while it comes */
-        log_late_body(c);
-        connection_hold(c);
-        proxy_abort(c);
-        c->linger_after = true;
-        c->ex->res.close = true;
-        request_answer(c, 408);
-        connection_drive(c);
-        return;
-    }
     if (c->state == CONNECTION_DELAYED) {
         keyed_delay_over(c);
         return;
     }
-    if (c->state == CONNECTION_BODY) {
+    if (c->state == CONNECTION_BODY || c->state == CONNECTION_PROXY) {
         log_late_body(c);
-        connection_hold(c);
+        if (c->proxy) /* it was sent on while it came */
+            proxy_abort(c);
         c->linger_after = true;
         c->ex->res.close = true;
-        request_answer(c, 408);
-        connection_drive(c);
+        request_resume(c, verdict_answer(408));
         return;
     }
     if (c->state == CONNECTION_HEAD && c->rest && !c->out) {

@@ -35,6 +35,7 @@ enum connection_state {
     CONNECTION_QUEUED,  /* the request waits for a permit */
     CONNECTION_HANDLER, /* a handler has the request */
     CONNECTION_PROXY,   /* an upstream has the request; its answer has not begun */
+    CONNECTION_READY,   /* what the request waited for has come: it goes on before this turn ends */
     CONNECTION_SEND,    /* sending a body that did not go out at once, or streaming */
     CONNECTION_TUNNEL,  /* another protocol: bytes go both ways (worker/tunnel.c) */
     CONNECTION_LINGER, /* answered and shut down; reading what the client still sends, so that it sees the answer */
@@ -77,13 +78,13 @@ struct connection {
     struct listener *listener;
     struct http_exchange *ex; /* the request being read or answered, or NULL */
     const struct location *location;
-    struct proxy *proxy;       /* with CONNECTION_PROXY, and while its answer is passed on */
-    struct weir_request *job;  /* with CONNECTION_HANDLER, and while streaming */
-    struct pending_input *in;  /* read and not yet used; NULL when there is none */
-    struct body_rest *rest;    /* comes before any other input; NULL: none */
-    struct file_read *reading; /* worker/aio.c: a part of the body's file that is being read; NULL: none */
-    struct buf *out;           /* to be sent; NULL when empty */
+    struct proxy *proxy;           /* with CONNECTION_PROXY, and while its answer is passed on */
+    struct weir_request *job;      /* with CONNECTION_HANDLER, and while streaming */
+    struct pending_input *in;      /* read and not yet used; NULL when there is none */
+    struct body_rest *rest;        /* comes before any other input; NULL: none */
+    struct buf *out;               /* to be sent; NULL when empty */
     struct net_proxy_header *told; /* what the PROXY protocol said of the client; NULL: nothing yet */
+    struct connection *next_ready; /* with is_ready */
     uint64_t id;
     uint64_t since_ms; /* when it was accepted */
     uint64_t until_ms; /* lingering: the end of that; idle: it is not closed to make room for others before */
@@ -96,8 +97,8 @@ struct connection {
     bool deaf; /* so much input waits for a request at work that no more is read: its leaving is looked for */
     bool more_later; /* a stream that has had its share of this turn */
     bool throttled;  /* limit_rate: the timer says when to go on */
-    bool in_drive;   /* connection_drive is on the stack */
-    bool dead;       /* closed inside connection_drive: freed when it returns */
+    bool is_ready;   /* it stands in worker->ready */
+    bool dead;       /* closed: its memory is freed when the turn ends */
     uint8_t remote_len;
     unsigned char remote[18]; /* address and port of an IP peer, in network order */
 };
@@ -128,9 +129,11 @@ struct worker {
     bool accepting;
     bool draining; /* QUIT: no new connections, finish what runs */
     ev_timer accept_pause;
-    struct list_node busy, idle; /* connections; idle ones oldest first */
-    struct list_node orphans;    /* jobs that run on though nobody waits for them */
-    uint64_t streamed_bytes;     /* of the connection being driven, in this turn */
+    struct list_node busy, idle;           /* connections; idle ones oldest first */
+    struct list_node dead;                 /* closed in this turn */
+    struct connection *ready, **ready_end; /* to be driven before the turn ends, in this order */
+    struct list_node orphans;              /* jobs that run on though nobody waits for them */
+    uint64_t streamed_bytes;               /* of the connection being driven, in this turn */
     unsigned connections;
     unsigned shown[SHM_CONNECTION_STATES]; /* connections by state: as the slot shows them */
     unsigned in_flight;                    /* requests */
@@ -199,8 +202,12 @@ void accept_close(struct worker *w);
 
 /* --- worker/drive.c --- */
 
-/* Goes on with whatever the state allows: parses input, runs requests, sends. Frees a connection that ended. */
+/* Goes on with whatever the state allows: parses input, runs requests, sends. */
 void connection_drive(struct connection *c);
+
+/* It has something to go on with: it is driven before this turn ends, by connection_run_ready. */
+void connection_ready(struct connection *c);
+void connection_run_ready(struct worker *w);
 
 /* The event callback of a connection. */
 void connection_on_event(struct ev_loop *loop, ev_io *io, int events);
@@ -219,7 +226,10 @@ void connection_end_head(struct connection *c, int status, const char *why);
 
 /* --- worker/connection.c --- */
 void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer);
+
+/* Whatever it holds goes back at once; its memory stays to the end of the turn, so that whoever has it may look at `dead`. */
 void connection_close(struct connection *c);
+void connection_free_dead(struct worker *w);
 
 /* Its close will be a reset, where reset_timedout_connection says so. */
 void connection_reset(struct connection *c);
@@ -243,16 +253,13 @@ static inline struct worker *connection_worker(const struct connection *c)
     return c->listener->worker;
 }
 
-/* What follows may close the connection: keeps its memory until the connection_drive that must come then. */
-static inline void connection_hold(struct connection *c)
-{
-    c->in_drive = true;
-}
-
 /* --- worker/send.c --- */
 
-/* Where output of this connection goes now. */
+/* Where output of this connection goes now. It is being driven. */
 struct buf *send_buffer(struct connection *c);
+
+/* A buffer of its own for output, for one that is not being driven. NULL: out of memory. */
+struct buf *send_own_buffer(struct connection *c);
 
 /* Sends what waits. False when the socket takes no more for now, or failed (then the connection is closed). */
 bool send_flush(struct connection *c, bool more_follows);
@@ -296,8 +303,8 @@ void exchange_drop_bodies(struct http_exchange *ex);
 /* Takes the connection's exchange away from it, for a job that outlives the request; a copy answers and logs. */
 struct http_exchange *exchange_disown(struct connection *c);
 
-/* A complete head: parses, routes, and runs it, or starts to read its body. */
-void request_start(struct connection *c, struct slice head);
+/* A complete head: parses and routes it. */
+struct verdict request_start(struct connection *c, struct slice head);
 
 /* Whether the answer in the making is to be the connection's last. */
 bool request_is_last(const struct connection *c);
@@ -305,8 +312,16 @@ bool request_is_last(const struct connection *c);
 /* Whether error_page has something for this status. */
 bool request_has_error_page(const struct connection *c, int status);
 
-/* Goes on with a request: what its head decides, then its body if that is wanted, limits, and what answers. */
-void request_run(struct connection *c);
+/* --- worker/serve.c --- */
+
+/* The one loop that runs a request: phases, error pages, other URIs, until it waits or has been answered. c is being driven. */
+void request_serve(struct connection *c, struct verdict v);
+
+/* What a request waited for has come, or will not: it goes on with this before the turn ends. */
+void request_resume(struct connection *c, struct verdict v);
+
+/* With c being driven: serves what has been resumed. */
+void request_serve_resumed(struct connection *c);
 
 /* --- worker/access.c --- */
 
@@ -317,19 +332,18 @@ void access_limit_methods(struct connection *c);
 
 /* --- worker/auth.c --- */
 
-/* True: the request may go on. False: it has been answered, or its password is being checked. */
-bool auth_pass(struct connection *c);
+struct verdict auth_pass(struct connection *c);
 
-/* A thread has checked it: `result` is 0 or a status; done false: it could not. */
-void auth_answered(struct connection *c, bool done, int result);
+/* A thread has checked the password: `result` is 0 or a status; done false: it could not. */
+struct verdict auth_answered(struct connection *c, bool done, int result);
 
 /* --- worker/auth_request.c --- */
 
-/* Asks the location of auth_request; auth_pass comes again then. */
-void auth_request_ask(struct connection *c);
+/* Asks the location of auth_request: it takes the request's place; auth_pass comes again when it has answered. */
+struct verdict auth_request_ask(struct connection *c);
 
-/* With ex->detour: it has answered. The request goes on. */
-void auth_request_ended(struct connection *c, int status, struct slice www_authenticate);
+/* With ex->detour: it has answered. The request is itself again. */
+struct verdict auth_request_ended(struct connection *c, int status);
 
 /* With ex->detour: the exchange is the request's again, or only its body. */
 const struct location *auth_request_origin(const struct http_exchange *ex);
@@ -375,21 +389,21 @@ void request_route(struct connection *c);
 /* The server block for the request's host, which becomes the exchange's. */
 const struct vserver *request_find_server(struct connection *c);
 
-/* False: it has gone round too often, and is answered. */
+/* False: it has gone round too often. */
 bool request_count_redirect(struct connection *c, struct slice to);
 
-/* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
-bool request_error_page(struct connection *c, int status);
+/* error_page: the page's URI takes the place of the request. VERDICT_SEND: the plain page is to be shown. */
+struct verdict request_error_page(struct connection *c, int status);
 
-/* Another URI answers in place of this one: "/path?args". */
-void request_redirect(struct connection *c, struct slice uri);
+/* Another URI answers in place of this one: "/path?args", or a named location. */
+struct verdict request_redirect(struct connection *c, struct slice uri);
 
 /* The same with a URI as an upstream has written it, for a GET without a body. */
-void request_redirect_away(struct connection *c, struct slice uri);
+struct verdict request_redirect_away(struct connection *c, struct slice uri);
 
-/* Input that is no request: answers and closes. */
-void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
-                    const struct http_error *error);
+/* Input that is no request. */
+struct verdict request_refuse(struct connection *c, struct slice head, size_t whole_lines,
+                              const struct http_error *error);
 
 /*
  * A head whose end never comes, of which whole_lines bytes are whole lines: logs the status, with no byte of an answer, and why,
@@ -398,11 +412,8 @@ void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
 void request_leave_unfinished(struct connection *c, struct slice head, size_t whole_lines, int status,
                               const char *why);
 
-/* The answer in c->ex->res is complete (status 0: make the error page of `error`), or its head is. */
-void request_answer(struct connection *c, int error);
-
-/* The same without a look at error_page. */
-void request_answer_itself(struct connection *c, int error);
+/* The answer in c->ex->res is complete (status 0: make the error page of `error`), or its head is. It goes out, and with it what there is of its body. */
+struct verdict request_send(struct connection *c, int error);
 
 /* The answer's last byte is with the kernel or in the output: logs and counts it. */
 void request_done(struct connection *c);
@@ -424,8 +435,8 @@ void open_logs_close(struct worker *w);
 
 /* --- worker/try_files.c --- */
 
-/* True: the request goes on, with the path of a file that exists. False: it has been redirected or answered. */
-bool try_files_pass(struct connection *c);
+/* VERDICT_NEXT: with the path of a file that exists. */
+struct verdict try_files_pass(struct connection *c);
 
 /* --- worker/realip.c --- */
 
@@ -442,8 +453,8 @@ bool realip_find(const struct realip *r, const struct http_exchange *ex, const u
 /* --- worker/limit.c --- */
 bool limit_open(struct worker *w);
 
-/* True when the request may go on; else it waits for a permit, or has been answered. */
-bool limit_pass(struct connection *c);
+/* VERDICT_WAIT: for a permit. */
+struct verdict limit_pass(struct connection *c);
 
 /* The request's work is done, though its answer has still to go: for policies that measure. */
 void limit_served(struct worker *w, struct http_exchange *ex);
@@ -473,21 +484,21 @@ void offload_log_silent(struct worker *w);
 
 /* --- worker/limit_keyed.c --- */
 
-/* nginx's limits. True when the request may go on; else it is delayed, or has been answered. */
-bool keyed_pass(struct connection *c);
+/* nginx's limits. VERDICT_WAIT: it is delayed. */
+struct verdict keyed_pass(struct connection *c);
 void keyed_delay_over(struct connection *c);
 void keyed_release(struct worker *w, struct http_exchange *ex);
 
 /* --- worker/body.c --- */
 
-/* client_max_body_size by the location's settings and the head. True: it has been answered. */
-bool body_is_too_large(struct connection *c);
+/* client_max_body_size by the location's settings and the head. */
+struct verdict body_pass(struct connection *c);
 
-/* The body is wanted, and goes on while it comes: the client is told so. False: the request has been answered, or the connection closed. */
-bool body_begin(struct connection *c);
+/* The body is wanted, and goes on while it comes: the client is told so. */
+struct verdict body_begin(struct connection *c);
 
-/* The body is wanted whole: reads it, and request_run comes then. */
-void body_read(struct connection *c);
+/* The body is wanted whole: reads it. */
+struct verdict body_read(struct connection *c);
 
 /* What is still to come of the body is not wanted, and must not be taken for another request. */
 void body_drop(struct connection *c);
@@ -522,10 +533,10 @@ void aio_client_gone(struct connection *c);
 void offload_count_job(struct worker *w);
 bool offload_open_pools(struct worker *w);
 void offload_reconfigure(struct worker *w);
-void offload_start(struct connection *c);
+struct verdict offload_start(struct connection *c);
 
 /* The same with a handler of our own, on the pool "default": auth_answered follows. */
-void offload_ask(struct connection *c, const struct weir_handler *handler, void *settings);
+struct verdict offload_ask(struct connection *c, const struct weir_handler *handler, void *settings);
 void offload_timeout(struct connection *c);
 void offload_client_gone(struct connection *c);
 

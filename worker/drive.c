@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -85,7 +86,7 @@ static bool use_head(struct connection *c, struct input *in)
     size_t head_len = 0;
     switch (http_scan_head(in->scan, &limits, in->data, in->len, &head_len, &error)) {
     case HTTP_SCAN_ERROR:
-        request_refuse(c, (struct slice){in->data, in->len}, in->scan->line_start, &error);
+        request_serve(c, request_refuse(c, (struct slice){in->data, in->len}, in->scan->line_start, &error));
         in->len = 0;
         return true;
     case HTTP_SCAN_MORE:
@@ -94,7 +95,7 @@ static bool use_head(struct connection *c, struct input *in)
         break;
     }
     if (head_len > 2)
-        request_start(c, (struct slice){in->data, head_len});
+        request_serve(c, request_start(c, (struct slice){in->data, head_len}));
     if (c->dead) /* and with it its input */
         return false;
     *in->scan = (struct http_scan){0};
@@ -117,7 +118,7 @@ static bool use_passing_body(struct connection *c, struct input *in)
         in->len = 0;
         c->ex->res.close = c->linger_after = true;
         proxy_abort(c);
-        request_answer(c, error);
+        request_serve(c, verdict_answer(error));
         return true;
     }
     c->ex->body_whole = done;
@@ -135,10 +136,10 @@ static bool use_body(struct connection *c, struct input *in)
     if (error) {
         in->len = 0;
         c->ex->res.close = c->linger_after = true;
-        request_answer(c, error);
+        request_serve(c, verdict_answer(error));
     } else if (done) {
         c->ex->body_whole = true;
-        request_run(c);
+        request_serve(c, verdict_of(VERDICT_AGAIN));
     } else {
         connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
     }
@@ -201,11 +202,13 @@ static bool send_step(struct connection *c)
 static void drive(struct connection *c, struct input *in)
 {
     do {
+        if (c->state == CONNECTION_READY)
+            request_serve_resumed(c);
         while (use_input(c, in)) {
         }
         c->linger_after |=
             c->close_after && in->len > 0; /* requests that stay unanswered must not cost the answers */
-    } while (!c->dead && has_output(c) && send_step(c));
+    } while (!c->dead && (c->state == CONNECTION_READY || (has_output(c) && send_step(c))));
 }
 
 /* Puts what was not used where it outlives this turn. False when memory is out. */
@@ -331,7 +334,7 @@ static void settle_head(struct connection *c)
 static bool has_request_at_work(const struct connection *c)
 {
     return c->state == CONNECTION_HANDLER || c->state == CONNECTION_PROXY || c->state == CONNECTION_QUEUED ||
-           c->state == CONNECTION_DELAYED;
+           c->state == CONNECTION_DELAYED || c->state == CONNECTION_READY;
 }
 
 static void watch(struct connection *c)
@@ -340,9 +343,10 @@ static void watch(struct connection *c)
         c->state == CONNECTION_BODY || (c->state == CONNECTION_HEAD && !c->out); /* by limits of their own */
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && !bounded;
     bool want_write = c->out || (c->state == CONNECTION_SEND && ((!c->job && !c->proxy) || c->more_later));
+    bool is_reading = c->ex && c->ex->reading; /* from a disk */
     full |= passes_body(c) && proxy_body_waits(c);
     c->deaf = full && has_request_at_work(c);
-    int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled && !c->reading ? EV_WRITE : 0);
+    int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled && !is_reading ? EV_WRITE : 0);
     struct ev_loop *loop = connection_worker(c)->loop;
     if ((c->io.events & (EV_READ | EV_WRITE)) == events)
         return;
@@ -362,7 +366,7 @@ static void become_busy(struct connection *c)
 static void drive_and_settle(struct connection *c, struct input *in)
 {
     struct worker *w = connection_worker(c);
-    c->in_drive = true;
+    assert(!w->driving && !c->dead);
     w->driving = c;
     w->streamed_bytes = 0;
     drive(c, in);
@@ -380,10 +384,7 @@ static void drive_and_settle(struct connection *c, struct input *in)
         tunnel_begin(c);
     else if (!c->dead)
         watch(c);
-    c->in_drive = false;
     w->driving = NULL;
-    if (c->dead)
-        free(c);
 }
 
 void connection_drive(struct connection *c)
@@ -393,6 +394,30 @@ void connection_drive(struct connection *c)
     if (c->in)
         in = (struct input){c->in->buf.data + c->in->buf.start, buf_len(&c->in->buf), &c->in->scan};
     drive_and_settle(c, &in);
+}
+
+void connection_ready(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    if (c->is_ready || c->dead)
+        return;
+    c->is_ready = true;
+    c->next_ready = NULL;
+    *w->ready_end = c;
+    w->ready_end = &c->next_ready;
+}
+
+void connection_run_ready(struct worker *w)
+{
+    struct connection *c;
+    while ((c = w->ready)) {
+        w->ready = c->next_ready;
+        if (!w->ready)
+            w->ready_end = &w->ready;
+        c->is_ready = false;
+        if (!c->dead)
+            connection_drive(c);
+    }
 }
 
 /* Reads what is there, and uses it. False when there is nothing now. */

@@ -101,7 +101,7 @@ static enum permit_priority priority_of(const struct location_limit *l, struct h
                                           : PERMIT_NORMAL;
 }
 
-static void refuse(struct connection *c, enum permit_reason why)
+static struct verdict refuse(struct connection *c, enum permit_reason why)
 {
     struct http_exchange *ex = c->ex;
     note(c, "REJECTED", permit_reason_names[why]);
@@ -109,7 +109,7 @@ static void refuse(struct connection *c, enum permit_reason why)
     connection_worker(c)->refused++;
     limit_release(connection_worker(c), ex, true);
     ex->res.retry_after_s = RETRY_AFTER_S;
-    request_answer(c, (int)c->location->settings->limit_status);
+    return verdict_answer((int)c->location->settings->limit_status);
 }
 
 static void begin_to_wait(struct connection *c, uint32_t permit)
@@ -132,7 +132,7 @@ static void end_wait(struct connection *c)
     if (--w->waiters == 0)
         ev_timer_stop(w->loop, &w->limit_look);
     connection_set_timer(c, 0);
-    c->state = CONNECTION_HEAD;
+    c->state = CONNECTION_READY;
 }
 
 static void take(struct permits *p, uint32_t permit)
@@ -151,8 +151,8 @@ static void pass_dry(struct connection *c, enum permit_result result, enum permi
     c->ex->permits->next++;
 }
 
-/* Asks for what is still missing. True when the request has all; else it waits, or has been answered. */
-static bool ask(struct connection *c)
+/* Asks for what is still missing. */
+static struct verdict ask(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     struct permits *p = c->ex->permits;
@@ -174,29 +174,27 @@ static bool ask(struct connection *c)
             pass_dry(c, result, why);
         } else if (result == PERMIT_WAIT) {
             begin_to_wait(c, permit);
-            return false;
+            return verdict_of(VERDICT_WAIT);
         } else {
-            refuse(c, why);
-            return false;
+            return refuse(c, why);
         }
     }
     p->all = true;
     p->admitted_us = clock_fast_us();
     if (!c->ex->limit_status)
         c->ex->limit_status = "PASSED";
-    return true;
+    return verdict_of(VERDICT_NEXT);
 }
 
-bool limit_pass(struct connection *c)
+struct verdict limit_pass(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     if (c->location->limit_count == 0 || ex->limit_status)
-        return true; /* none, or it has passed: an error page or another URI of the same request */
+        return verdict_of(
+            VERDICT_NEXT); /* none, or it has passed: an error page or another URI of the same request */
     ex->permits = arena_zalloc(&ex->arena, sizeof *ex->permits);
-    if (!ex->permits) {
-        request_answer(c, 500);
-        return false;
-    }
+    if (!ex->permits)
+        return verdict_answer(500);
     ex->permits->since_us = clock_fast_us();
     return ask(c);
 }
@@ -214,18 +212,16 @@ static void settle(struct connection *c, enum permit_result result, enum permit_
 {
     uint32_t permit = c->ex->permits->waiting;
     end_wait(c);
-    connection_hold(c);
-    if (result == PERMIT_GO) {
-        note(c, "QUEUED", NULL);
-        take(c->ex->permits, permit);
-        if (client_has_left(c))
-            connection_close(c); /* the permit goes on to the next one */
-        else if (ask(c))
-            request_run(c);
-    } else {
-        refuse(c, why);
+    if (result != PERMIT_GO) {
+        request_resume(c, refuse(c, why));
+        return;
     }
-    connection_drive(c);
+    note(c, "QUEUED", NULL);
+    take(c->ex->permits, permit);
+    if (client_has_left(c))
+        connection_close(c); /* the permit goes on to the next one */
+    else
+        request_resume(c, ask(c));
 }
 
 /* What others have granted and refused. */
@@ -280,10 +276,9 @@ void limit_refuse_waiting(struct worker *w)
         if (leave(c, &why) == PERMIT_GO)
             c->ex->permits->held[c->ex->permits->held_count++] = i;
         end_wait(c);
-        connection_hold(c);
-        refuse(c, why);
-        connection_drive(c);
+        request_resume(c, refuse(c, why));
     }
+    connection_run_ready(w);
 }
 
 /* --- giving back --- */
@@ -325,6 +320,7 @@ static void on_datagram(struct ev_loop *loop, ev_io *io, int events)
     permit_heard(&w->permits);
     limit_settle(w);
     proxy_settle_queues(w);
+    connection_run_ready(w);
 }
 
 /*

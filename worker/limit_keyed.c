@@ -63,17 +63,16 @@ static enum keyed_result ask_rate(struct connection *c, const struct location_ke
     return result;
 }
 
-static void reject_request(struct connection *c, const struct location_keyed *l, uint64_t excess)
+static struct verdict reject_request(struct connection *c, const struct location_keyed *l, uint64_t excess)
 {
     const struct settings *s = c->location->settings;
     log_excess(c, (enum log_level)s->limit_req_log_level, "limiting requests", "", excess, l);
     c->ex->limit_req_status = s->limit_req_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
-    if (!s->limit_req_dry_run)
-        request_answer(c, (int)s->limit_req_status);
+    return s->limit_req_dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_req_status);
 }
 
-/* Asks all zones first, and counts the request in them only if none refuses it. False: it was refused. */
-static bool ask_rates(struct connection *c, uint64_t *delay_ms)
+/* Asks all zones first, and counts the request in them only if none refuses it. */
+static struct verdict ask_rates(struct connection *c, uint64_t *delay_ms)
 {
     const struct location *l = c->location;
     uint64_t excess = 0, most = 0;
@@ -82,10 +81,8 @@ static bool ask_rates(struct connection *c, uint64_t *delay_ms)
         *delay_ms = 0;
         for (int i = 0; i < l->req_limit_count; i++) {
             uint64_t before = *delay_ms;
-            if (ask_rate(c, &l->req_limits[i], account, &excess, delay_ms) != KEYED_OK) {
-                reject_request(c, &l->req_limits[i], excess);
-                return l->settings->limit_req_dry_run;
-            }
+            if (ask_rate(c, &l->req_limits[i], account, &excess, delay_ms) != KEYED_OK)
+                return reject_request(c, &l->req_limits[i], excess);
             if (*delay_ms > before) {
                 slowest = i;
                 most = excess;
@@ -97,56 +94,48 @@ static bool ask_rates(struct connection *c, uint64_t *delay_ms)
                    &l->req_limits[slowest]);
         c->ex->limit_req_status = l->settings->limit_req_dry_run ? "DELAYED_DRY_RUN" : "DELAYED";
     }
-    return true;
+    return verdict_of(VERDICT_NEXT);
 }
 
-static bool pass_rates(struct connection *c)
+static struct verdict pass_rates(struct connection *c)
 {
     uint64_t delay_ms = 0;
     if (c->location->req_limit_count == 0 || c->ex->limit_req_status)
-        return true;
-    if (!ask_rates(c, &delay_ms))
-        return false;
-    if (delay_ms == 0 || c->location->settings->limit_req_dry_run)
-        return true;
+        return verdict_of(VERDICT_NEXT);
+    struct verdict v = ask_rates(c, &delay_ms);
+    if (v.kind != VERDICT_NEXT || delay_ms == 0 || c->location->settings->limit_req_dry_run)
+        return v;
     c->state = CONNECTION_DELAYED;
     connection_set_timer(c, (int64_t)delay_ms);
-    return false;
+    return verdict_of(VERDICT_WAIT);
 }
 
 void keyed_delay_over(struct connection *c)
 {
-    connection_hold(c);
-    c->state = CONNECTION_HEAD;
     int status = c->ex->delayed_status;
     c->ex->delayed_status = 0;
-    if (status)
-        request_answer(c, status);
-    else
-        request_run(c);
-    connection_drive(c);
+    request_resume(c, status ? verdict_answer(status) : verdict_of(VERDICT_AGAIN));
 }
 
 /* --- connections at a time --- */
 
-static void reject_connection(struct connection *c, const struct location_keyed *l)
+static struct verdict reject_connection(struct connection *c, const struct location_keyed *l)
 {
     const struct settings *s = c->location->settings;
     http_log(c->ex, (enum log_level)s->limit_conn_log_level, "limiting connections%s by zone \"%.*s\"",
              s->limit_conn_dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name));
     keyed_release(connection_worker(c), c->ex);
     c->ex->limit_conn_status = s->limit_conn_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
-    if (!s->limit_conn_dry_run)
-        request_answer(c, (int)s->limit_conn_status);
+    return s->limit_conn_dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_conn_status);
 }
 
-static bool pass_connections(struct connection *c)
+static struct verdict pass_connections(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     const struct location *l = c->location;
     struct http_exchange *ex = c->ex;
     if (l->conn_limit_count == 0 || ex->limit_conn_status)
-        return true;
+        return verdict_of(VERDICT_NEXT);
     for (int i = 0; i < l->conn_limit_count; i++) {
         const struct location_keyed *k = &l->conn_limits[i];
         struct slice key;
@@ -155,13 +144,11 @@ static bool pass_connections(struct connection *c)
             continue;
         ex->limit_conn_status = "PASSED";
         if (keyed_hold(&w->permits, (unsigned)k->zone->index, key, (uint32_t)k->limit->number, &permit) !=
-            KEYED_OK) {
-            reject_connection(c, k);
-            return l->settings->limit_conn_dry_run;
-        }
+            KEYED_OK)
+            return reject_connection(c, k);
         ex->conn_permits[ex->conn_permit_count++] = permit;
     }
-    return true;
+    return verdict_of(VERDICT_NEXT);
 }
 
 void keyed_release(struct worker *w, struct http_exchange *ex)
@@ -170,7 +157,8 @@ void keyed_release(struct worker *w, struct http_exchange *ex)
         keyed_let_go(&w->permits, ex->conn_permits[--ex->conn_permit_count]);
 }
 
-bool keyed_pass(struct connection *c)
+struct verdict keyed_pass(struct connection *c)
 {
-    return pass_rates(c) && pass_connections(c);
+    struct verdict v = pass_rates(c);
+    return v.kind == VERDICT_NEXT ? pass_connections(c) : v;
 }

@@ -83,7 +83,11 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     struct worker *w = prepare->data;
     (void)loop;
     (void)events;
-    limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
+    do {
+        limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
+        connection_run_ready(w);
+    } while (permit_any_changed(&w->permits));
+    connection_free_dead(w);
     flush_logs(w);
     arm_wheel(w);
     assert(w->given_up <= w->jobs);
@@ -109,6 +113,7 @@ void worker_do_urgent(struct worker *w)
     let_threads_run(w);
     offload_collect(w);
     limit_settle(w);
+    connection_run_ready(w);
 }
 
 static void take_time(struct worker *w)
@@ -397,6 +402,8 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     list_init(&w->busy);
     list_init(&w->idle);
     list_init(&w->orphans);
+    list_init(&w->dead);
+    w->ready_end = &w->ready;
     if (!become_worker(o))
         return false;
     w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);

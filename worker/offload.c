@@ -129,7 +129,7 @@ static void log_failure(struct connection *c, const struct ending *end)
 }
 
 /* The answer of a job that did not stream. */
-static void answer_job(struct connection *c, const struct ending *end)
+static struct verdict answer_job(struct connection *c, const struct ending *end)
 {
     struct http_exchange *ex = c->ex;
     int result = end->outcome == POOL_TASK_DONE ? checked_result(ex, end) : 0;
@@ -138,18 +138,15 @@ static void answer_job(struct connection *c, const struct ending *end)
         if (ex->res.status == 0)
             ex->res.status = 200;
         bool ok = http_add_memory(&ex->res, &ex->arena, buf_slice(&ex->body).data, buf_len(&ex->body));
-        request_answer(c, ok ? 0 : 500);
-        return;
+        return verdict_answer(ok ? 0 : 500);
     }
     http_response_reset(&ex->res);
-    if (end->outcome == POOL_TASK_DONE) {
-        request_answer(c, result);
-    } else if (end->outcome == POOL_TASK_FAILED) {
-        request_answer(c, 500);
-    } else { /* it never ran */
-        ex->res.retry_after_s = RETRY_AFTER_S;
-        request_answer(c, 503);
-    }
+    if (end->outcome == POOL_TASK_DONE)
+        return verdict_answer(result);
+    if (end->outcome == POOL_TASK_FAILED)
+        return verdict_answer(500);
+    ex->res.retry_after_s = RETRY_AFTER_S; /* it never ran */
+    return verdict_answer(503);
 }
 
 /* Its thread counts as stuck from now on, and nobody waits for it. */
@@ -174,7 +171,6 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
         exchange_free(w, ex);
         return;
     }
-    connection_hold(c);
     ex->socket = c->io.fd;
     struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, pool_of(w, job->pool),
                          job->result};
@@ -182,19 +178,19 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
         c->job = NULL;
         job_release(job);
         log_failure(c, &end);
-        auth_answered(c, end.outcome == POOL_TASK_DONE, end.result);
-    } else if (c->state == CONNECTION_HANDLER) {
+        request_resume(c, auth_answered(c, end.outcome == POOL_TASK_DONE, end.result));
+    } else if (!job->head_sent) {
         c->job = NULL;
         buf_free(&ex->body); /* the request's is not needed any more; the answer's takes its place */
         ex->body = job->body;
         ex->body_len = 0;
         job->body = (struct buf){0};
         job_release(job);
-        answer_job(c, &end);
+        request_resume(c, answer_job(c, &end));
     } else {
         job->pool = NULL; /* marks the end for offload_pull */
+        connection_ready(c);
     }
-    connection_drive(c);
 }
 
 /* The first output of a streaming job: its head goes out. */
@@ -204,7 +200,7 @@ static void start_stream(struct connection *c, struct weir_request *job)
     if (c->ex->res.status == 0)
         c->ex->res.status = 200;
     c->ex->res.content_length = HTTP_LENGTH_UNKNOWN;
-    request_answer(c, 0);
+    request_resume(c, verdict_answer(0));
 }
 
 void offload_collect(struct worker *w)
@@ -224,15 +220,15 @@ void offload_collect(struct worker *w)
         struct connection *c = job->connection;
         job_heard(job);
         if (c) {
-            connection_hold(c);
             if (c->ex->detour) { /* only its status is of interest */
                 struct buf unwanted;
                 job_take_output(job, &unwanted);
                 buf_free(&unwanted);
             } else if (!job->head_sent) {
                 start_stream(c, job);
+            } else {
+                connection_ready(c);
             }
-            connection_drive(c);
         }
         job = next;
     }
@@ -325,7 +321,7 @@ void offload_reconfigure(struct worker *w)
     }
 }
 
-static void refuse(struct connection *c, struct weir_request *job, enum pool_result result)
+static struct verdict refuse(struct connection *c, struct weir_request *job, enum pool_result result)
 {
     struct worker_pool *p = pool_of(connection_worker(c), job->pool);
     char why[64] = "is being closed";
@@ -335,7 +331,7 @@ static void refuse(struct connection *c, struct weir_request *job, enum pool_res
     job_release(job);
     c->ex->socket = c->io.fd;
     c->ex->res.retry_after_s = RETRY_AFTER_S;
-    request_answer(c, 503);
+    return verdict_answer(503);
 }
 
 void offload_count_job(struct worker *w)
@@ -352,17 +348,15 @@ static int default_pool(const struct worker *w)
     return i;
 }
 
-static void submit(struct connection *c, const struct weir_handler *handler, void *settings, int pool,
-                   const struct slice *variables, int error)
+static struct verdict submit(struct connection *c, const struct weir_handler *handler, void *settings,
+                             int pool, const struct slice *variables, int error)
 {
     struct worker *w = connection_worker(c);
     struct http_exchange *ex = c->ex;
     int64_t timeout_ms = c->location->settings->handler_timeout_ms;
     struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
-    if (!job) {
-        request_answer(c, error ? error : 500);
-        return;
-    }
+    if (!job)
+        return verdict_answer(error ? error : 500);
     job_init(job, ex, handler, settings);
     job->connection = c;
     job->output = on_output;
@@ -372,14 +366,13 @@ static void submit(struct connection *c, const struct weir_handler *handler, voi
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
     ex->socket = -1; /* the thread must not ask a descriptor that may be another's by then */
     enum pool_result result = pool_submit(job->pool, &job->task);
-    if (result != POOL_OK) {
-        refuse(c, job, result);
-        return;
-    }
+    if (result != POOL_OK)
+        return refuse(c, job, result);
     offload_count_job(w);
     c->job = job;
     c->state = CONNECTION_HANDLER;
     connection_set_timer(c, timeout_ms);
+    return verdict_of(VERDICT_WAIT);
 }
 
 /* Before a thread has the exchange: maps, expressions and clocks are the loop's. */
@@ -399,16 +392,16 @@ static const struct slice *expand_variables(struct connection *c, int *error)
     return values;
 }
 
-void offload_start(struct connection *c)
+struct verdict offload_start(struct connection *c)
 {
     int error = !c->ex->body_whole ? 500 : body_finish(c); /* a handler never sees a part of a body */
     const struct slice *values = error ? NULL : expand_variables(c, &error);
-    submit(c, c->location->handler, c->location->handler_settings, c->location->pool, values, error);
+    return submit(c, c->location->handler, c->location->handler_settings, c->location->pool, values, error);
 }
 
-void offload_ask(struct connection *c, const struct weir_handler *handler, void *settings)
+struct verdict offload_ask(struct connection *c, const struct weir_handler *handler, void *settings)
 {
-    submit(c, handler, settings, default_pool(connection_worker(c)), NULL, 0);
+    return submit(c, handler, settings, default_pool(connection_worker(c)), NULL, 0);
 }
 
 /* Lets the job go its own way. */
@@ -437,21 +430,18 @@ static void part(struct connection *c, bool at_once)
 
 void offload_timeout(struct connection *c)
 {
-    connection_hold(c);
     const char *name = c->job->handler->name;
     bool asked = c->ex->detour != NULL;
     part(c, true);
-    if (c->ex)
-        http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
-    if (c->ex) {
-        c->ex->res.close = request_is_last(c);
-        if (asked)
-            http_log(c->ex, LOG_LEVEL_ERROR, "auth request unexpected status: 504");
-        request_answer(c, asked ? 500 : 504);
-    } else {
+    if (!c->ex) {
         connection_close(c);
+        return;
     }
-    connection_drive(c);
+    http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
+    c->ex->res.close = request_is_last(c);
+    if (asked)
+        http_log(c->ex, LOG_LEVEL_ERROR, "auth request unexpected status: 504");
+    request_resume(c, verdict_answer(asked ? 500 : 504));
 }
 
 void offload_client_gone(struct connection *c)

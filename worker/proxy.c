@@ -142,14 +142,10 @@ void proxy_destroy(struct proxy *p)
 void proxy_fail(struct proxy *p, int status)
 {
     struct connection *c = p->c;
-    bool driven = c->in_drive; /* by whoever has called: it goes on itself */
     if (p->streams && !c->ex->body_whole)
         c->ex->res.close = c->linger_after = true;
     proxy_destroy(p);
-    connection_hold(c);
-    request_answer(c, status);
-    if (!driven)
-        connection_drive(c);
+    request_resume(c, verdict_answer(status));
 }
 
 /* Whether it may be sent twice (RFC 9110 section 9.2.2). */
@@ -506,17 +502,16 @@ static bool is_being_resolved(const struct upstream *u)
     return false;
 }
 
-void proxy_start(struct connection *c)
+struct verdict proxy_start(struct connection *c)
 {
     bool streams = !c->ex->body_whole;
-    if (streams && !body_begin(c))
-        return;
+    struct verdict v = streams ? body_begin(c) : verdict_of(VERDICT_NEXT);
+    if (v.kind != VERDICT_NEXT)
+        return v;
     int error = streams ? 0 : body_finish(c);
     struct proxy *p = error ? NULL : calloc(1, sizeof *p);
-    if (!p) {
-        request_answer(c, error ? error : 500);
-        return;
-    }
+    if (!p)
+        return verdict_answer(error ? error : 500);
     p->c = c;
     p->to = c->location->proxy;
     p->streams = streams;
@@ -541,6 +536,7 @@ void proxy_start(struct connection *c)
     } else {
         proxy_find_server(p);
     }
+    return verdict_of(VERDICT_WAIT); /* or it has been resumed already */
 }
 
 bool proxy_ignores_abort(const struct connection *c)

@@ -9,7 +9,7 @@
 #include "worker/core.h"
 
 /* The request of c goes to the location's upstream: its body is there, or comes while it is sent on. */
-void proxy_start(struct connection *c);
+struct verdict proxy_start(struct connection *c);
 
 /* Whether a proxy_pass with variables leads anywhere, which needs no body to be known. 0, or a status for the client. */
 int proxy_check_target(struct connection *c);
@@ -22,6 +22,9 @@ bool proxy_body_waits(const struct connection *c);
 
 /* Puts what has come of the answer into the output, or sends it. False when there was nothing, or the client takes no more. */
 bool proxy_pull(struct connection *c);
+
+/* The answer's head is in the output: a stretch of its body that is there already goes out with it. */
+void proxy_pull_with_head(struct connection *c);
 
 /* The upstream has taken too long, or its reading goes on. */
 void proxy_on_timer(struct wheel_entry *e);

@@ -242,13 +242,9 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
     proxy_destroy(p);
-    connection_hold(c);
     exchange_drop_held(ex);
-    if (ok)
-        request_redirect_away(c, uri);
-    else
-        request_answer(c, 500);
-    connection_drive(c);
+    ex->leads_to = arena_dup(&ex->arena, uri); /* it may lie in what is freed with the proxy */
+    request_resume(c, ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
 }
 
 /* In one list (RFC 9110 section 11.6.1). */
@@ -276,24 +272,20 @@ static void end_detour(struct proxy *p, const struct http_answer *a, size_t head
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && proxy_settings(p)->proxy_http_version);
     proxy_destroy(p);
-    connection_hold(c);
-    auth_request_ended(c, a->status, wanted);
-    connection_drive(c);
+    c->ex->www_authenticate = wanted;
+    request_resume(c, verdict_answer(0));
 }
 
 /* --- to the client --- */
 
-/* A stretch that is there already goes out together with the head. */
-static void answer(struct proxy *p)
+void proxy_pull_with_head(struct connection *c)
 {
-    struct connection *c = p->c;
-    connection_hold(c);
-    request_answer(c, 0);
-    if (!c->dead && c->state == CONNECTION_SEND && buf_len(&p->in) <= PROXY_HEAD_AND_BODY_BYTES)
-        while (!c->dead && c->proxy == p && p->state != PROXY_TUNNEL &&
-               (buf_len(&p->in) > 0 || p->state == PROXY_END) && !filter_is_full(c->ex) && proxy_pull(c)) {
-        }
-    connection_drive(c);
+    const struct proxy *p = c->proxy;
+    if (c->state != CONNECTION_SEND || buf_len(&p->in) > PROXY_HEAD_AND_BODY_BYTES)
+        return;
+    while (!c->dead && c->proxy == p && p->state != PROXY_TUNNEL &&
+           (buf_len(&p->in) > 0 || p->state == PROXY_END) && !filter_is_full(c->ex) && proxy_pull(c)) {
+    }
 }
 
 static bool intercepts(const struct proxy *p, const struct http_answer *a)
@@ -311,7 +303,7 @@ static void begin_tunnel(struct proxy *p, const struct http_answer *a, size_t he
     buf_consume(&p->in, head_len);
     p->state = PROXY_TUNNEL;
     proxy_watch(p, 0);
-    answer(p);
+    request_resume(p->c, verdict_answer(0));
 }
 
 void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len)
@@ -366,7 +358,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
         proxy_watch(p, p->eof ? 0 : EV_READ);
     }
-    answer(p);
+    request_resume(c, verdict_answer(0));
 }
 
 /* early_hints */
@@ -383,11 +375,11 @@ static bool wants_hints(const struct connection *c)
 
 bool proxy_pass_interim(struct proxy *p, const struct http_answer *a)
 {
-    struct buf *out = send_buffer(p->c);
     if (p->c->ex->detour || (a->status == 103 && !wants_hints(p->c))) /* the first: about another request */
         return true;
-    bool ok = buf_printf(out, "HTTP/1.1 %d %.*s\r\n", a->status, (int)a->reason.len,
-                         a->reason.len ? a->reason.data : "");
+    struct buf *out = send_own_buffer(p->c);
+    bool ok = out && buf_printf(out, "HTTP/1.1 %d %.*s\r\n", a->status, (int)a->reason.len,
+                                a->reason.len ? a->reason.data : "");
     for (int i = 0; ok && i < a->header_count; i++) {
         const struct http_header *h = &a->headers[i];
         if (!is_left_out(p, a, h, fate_of(h->name)))

@@ -206,8 +206,7 @@ static void go_on(struct proxy *p)
     struct connection *c = p->c;
     if (c->more_later || c->throttled || c->out)
         return; /* the client does not keep up; its own events bring us back */
-    connection_hold(c);
-    connection_drive(c);
+    connection_ready(c);
 }
 
 static void broken_off(struct proxy *p, int error)

@@ -42,15 +42,12 @@ static bool may_go(struct worker *w, const struct upstream *u)
     return !any_up;
 }
 
-/* The oldest goes on; it answers within connection_drive, whatever becomes of it. */
+/* The oldest goes on. */
 static void let_one_go(struct upstream *u)
 {
     struct proxy *p = container_of(u->queue.next, struct proxy, link);
-    struct connection *c = p->c;
     proxy_leave_queue(p);
-    connection_hold(c);
     proxy_find_server(p);
-    connection_drive(c);
 }
 
 static void let_go_while_room(struct worker *w, struct upstream *u)
@@ -148,11 +145,8 @@ bool proxy_looks_again(struct proxy *p)
 {
     if (p->tries == 0 || clock_mono_us() - p->queued_us >= (uint64_t)p->u->conf->queue_timeout_ms * 1000)
         return false;
-    struct connection *c = p->c;
     proxy_leave_queue(p);
-    connection_hold(c);
     proxy_find_server(p);
-    connection_drive(c);
     return true;
 }
 
@@ -169,15 +163,12 @@ void proxy_settle_queues(struct worker *w)
 
 void proxy_resolved(struct upstream *u)
 {
-    u->users++; /* what is driven here may make room among the named ones */
+    u->users++; /* requests that end here may make room among the named ones */
     while (!list_empty(&u->unresolved)) {
         struct proxy *p = container_of(u->unresolved.next, struct proxy, link);
-        struct connection *c = p->c;
         list_remove(&p->link);
         wheel_clear(&p->timer);
-        connection_hold(c);
         proxy_find_server(p);
-        connection_drive(c);
     }
     u->users--;
 }

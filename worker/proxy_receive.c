@@ -48,10 +48,8 @@ static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, b
 /* Interim answers that have been passed on lie in the output: they go out whatever comes next. */
 static void next_server(struct proxy *p, enum conf_next_upstream why, int status)
 {
-    struct connection *c = p->c;
-    connection_hold(c);
+    connection_ready(p->c);
     proxy_next(p, why, status);
-    connection_drive(c);
 }
 
 /* An answer that another server may take the place of. */
@@ -93,10 +91,8 @@ static void use_head(struct proxy *p)
     }
     if (p->state == PROXY_HEAD && !interim) /* between two reads; interim answers win no time */
         proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
-    if (passed) {
-        connection_hold(c);
-        connection_drive(c);
-    }
+    if (passed)
+        connection_ready(c);
 }
 
 void proxy_read_head(struct proxy *p)

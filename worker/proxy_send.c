@@ -142,14 +142,10 @@ void proxy_go_on_sending(struct proxy *p)
     }
     bool client_is_slow = progress == ALL_SENT && p->streams && !p->c->ex->body_whole;
     if (client_is_slow) {
-        struct connection *c = p->c;
         proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
         proxy_watch(p, EV_READ);
-        body_wait(c);
-        if (!c->in_drive) { /* it may have been stopped: it is read again */
-            connection_hold(c);
-            connection_drive(c);
-        }
+        body_wait(p->c);
+        connection_ready(p->c); /* it may have been stopped: it is read again */
     } else if (progress == ALL_SENT) {
         all_is_sent(p);
     } else {

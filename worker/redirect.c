@@ -61,7 +61,6 @@ void request_use_location(struct connection *c, const struct location *l)
     ex->files_tried = false;
 }
 
-/* False: it has gone round too often, and is answered. */
 bool request_count_redirect(struct connection *c, struct slice to)
 {
     if (++c->ex->internal_redirects <= REDIRECTS_MAX)
@@ -72,7 +71,6 @@ bool request_count_redirect(struct connection *c, struct slice to)
     http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle while %s \"%.*s\"",
              to.len && to.data[0] == '@' ? "redirect to named location" : "internally redirecting to",
              SLICE_ARGS(to));
-    request_answer(c, 500);
     return false;
 }
 
@@ -118,79 +116,70 @@ static bool is_partly_gone(const struct http_exchange *ex)
 }
 
 /* The URI, the method and the body stay what they are. */
-static void go_to_named(struct connection *c, struct slice name)
+static struct verdict go_to_named(struct connection *c, struct slice name)
 {
     const struct location *l = site_find_named(c->ex->server, name);
     if (!l) {
         http_log(c->ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
-        request_answer(c, 500);
-        return;
+        return verdict_answer(500);
     }
     if (is_partly_gone(c->ex)) {
         http_log(c->ex, LOG_LEVEL_ERROR,
                  "the body of the request cannot go on to named location \"%.*s\", as it was not read whole",
                  SLICE_ARGS(name));
-        request_answer(c, 500);
-        return;
+        return verdict_answer(500);
     }
     c->ex->location_captures.count = 0;
     http_regex_take_failure();
     rewrite_in_location(c, l);
     refuse_undecided(c);
-    request_run(c);
+    return verdict_of(VERDICT_AGAIN);
 }
 
 /* With another path and other arguments. */
-static void run_again(struct connection *c)
+static struct verdict route_again(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     if (ex->req.path.len == 0)
         ex->req.path = SLICE("/");
     ex->is_internal = ex->rewritten = true;
     request_route(c);
-    request_run(c);
+    return verdict_of(VERDICT_AGAIN);
 }
 
-void request_redirect(struct connection *c, struct slice uri)
+struct verdict request_redirect(struct connection *c, struct slice uri)
 {
     struct http_exchange *ex = c->ex;
     if (!request_count_redirect(c, uri))
-        return;
-    if (uri.len && uri.data[0] == '@') {
-        go_to_named(c, uri);
-        return;
-    }
+        return verdict_answer(500);
+    if (uri.len && uri.data[0] == '@')
+        return go_to_named(c, uri);
     uri = arena_dup(&ex->arena, uri);
-    if (!uri.data) {
-        request_answer(c, 500);
-        return;
-    }
+    if (!uri.data)
+        return verdict_answer(500);
     set_uri(ex, uri, SLICE(""));
-    run_again(c);
+    return route_again(c);
 }
 
-void request_redirect_away(struct connection *c, struct slice uri)
+struct verdict request_redirect_away(struct connection *c, struct slice uri)
 {
     struct http_exchange *ex = c->ex;
     struct slice path, args;
     char *scratch = arena_alloc(&ex->arena, uri.len + 1);
-    if (uri.len && uri.data[0] == '@') {
-        request_redirect(c, uri);
-        return;
-    }
+    if (uri.len && uri.data[0] == '@')
+        return request_redirect(c, uri);
     if (!scratch || !http_parse_trusted(uri, scratch, &path, &args)) {
         http_log(ex, LOG_LEVEL_ERROR,
                  "unsafe URI \"%.*s\" was detected while reading response header from upstream",
                  SLICE_ARGS(uri));
-        request_answer(c, scratch ? 404 : 500);
-        return;
+        return verdict_answer(scratch ? 404 : 500);
     }
     become_get(c);
     if (!request_count_redirect(c, path))
-        return;
+        return verdict_answer(500);
     ex->req.path = path;
     ex->req.args = args;
-    run_again(c);
+    return route_again(c);
 }
 
 /* The status that a page gets; 0: its own. */
@@ -202,22 +191,32 @@ static int forced(const struct error_target *t, int status)
                                             : status;
 }
 
-/* error_page: runs the page's URI in place of the request. False when the plain page is to be shown. */
-bool request_error_page(struct connection *c, int status)
+/* A URL: sends the client there. A page for this redirect would be one again, for ever. */
+static struct verdict send_away(struct http_exchange *ex, const struct error_target *t, struct slice url)
+{
+    ex->res.location = url;
+    ex->res.location_is_made = false;
+    ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
+    ex->forced_status = 0;
+    return (struct verdict){.kind = VERDICT_SEND, .status = ex->res.status};
+}
+
+struct verdict request_error_page(struct connection *c, int status)
 {
     struct http_exchange *ex = c->ex;
+    struct verdict plain = {.kind = VERDICT_SEND, .status = status};
     bool ends_here = (ex->in_error_page && !c->location->settings->recursive_error_pages) ||
                      ex->internal_redirects > REDIRECTS_MAX;
     const struct error_target *t = ends_here ? NULL : find_error_target(c, status);
     if (!t)
-        return false;
+        return plain;
     int before = ex->forced_status;
     ex->forced_status = forced(t, status); /* $status in the page's URI, too */
     struct slice uri = http_template_expand(t->uri, ex);
     if (uri.len == 0 ||
         (uri.data[0] == '@' && is_partly_gone(ex))) { /* its request would lack a part of the body */
         ex->forced_status = before;
-        return false;
+        return plain;
     }
     unsigned retry_after_s = ex->res.retry_after_s;
     struct slice location = ex->res.location,
@@ -232,28 +231,19 @@ bool request_error_page(struct connection *c, int status)
     if (range.len)
         http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"), range);
     exchange_drop_held(ex);
-    if (uri.data[0] == '@') {
-        request_redirect(c, uri);
-        return true;
-    }
+    if (uri.data[0] == '@')
+        return request_redirect(c, uri);
     exchange_drop_bodies(ex);
-    if (uri.data[0] != '/') { /* a URL: sends the client there */
-        ex->res.location = uri;
-        ex->res.location_is_made = false;
-        ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
-        ex->forced_status = 0;
-        request_answer_itself(c, ex->res.status); /* a page for this redirect would be one again, for ever */
-        return true;
-    }
+    if (uri.data[0] != '/')
+        return send_away(ex, t, uri);
     become_get(c);
     if (!request_count_redirect(c, uri))
-        return true;
+        return verdict_answer(500);
     struct slice absent = {0};
     if (!http_template_is_constant(t->uri))
         absent = SLICE("");
     set_uri(ex, uri, absent);
     ex->rewritten = true;
     request_route(c);
-    request_run(c);
-    return true;
+    return verdict_of(VERDICT_AGAIN);
 }

@@ -2,14 +2,9 @@
  * worker/request.c - a request from its head to its log line: routing, running, error pages, answering.
  */
 #include "worker/filter.h"
-#include "worker/proxy.h"
-#include "worker/upstream.h"
 
 #include "base/log.h"
 #include "conf/directive.h"
-#include "handlers/return.h"
-#include "handlers/static.h"
-#include "handlers/status.h"
 #include "http/agent.h"
 
 enum { WHOLE_ANSWER_MAX = 32 << 10, CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
@@ -40,7 +35,7 @@ static struct http_exchange *begin(struct connection *c)
     return ex;
 }
 
-static void refuse(struct connection *c, const struct http_error *error)
+static struct verdict refuse(struct connection *c, const struct http_error *error)
 {
     struct http_exchange *ex = c->ex;
     const struct vserver *server = request_find_server(c); /* as far as Host has been read */
@@ -52,7 +47,7 @@ static void refuse(struct connection *c, const struct http_error *error)
     ex->req.keepalive = false;
     ex->req.minor_version = 1;
     ex->res.close = c->linger_after = true;
-    request_answer(c, error->status);
+    return verdict_answer(error->status);
 }
 
 /* What has come of a head that is refused before its end: its whole lines may name the host, and its first one the method. */
@@ -88,17 +83,17 @@ static struct slice shorten(const struct connection *c, struct slice *line)
     return (struct slice){line->data, space ? (size_t)(space - line->data) + 1 : 0};
 }
 
-void request_refuse(struct connection *c, struct slice head, size_t whole_lines,
-                    const struct http_error *error)
+struct verdict request_refuse(struct connection *c, struct slice head, size_t whole_lines,
+                              const struct http_error *error)
 {
     struct http_exchange *ex = begin(c);
     if (!ex)
-        return;
+        return verdict_of(VERDICT_GONE);
     struct slice line = first_line(head), first = error->status == 414 ? shorten(c, &line) : line;
     read_whole_lines(c, (struct slice){head.data, whole_lines}, first);
     ex->req.line = arena_dup(&ex->arena, line);
     ex->request_bytes = head.len;
-    refuse(c, error);
+    return refuse(c, error);
 }
 
 /* keepalive_disable: browsers that are known to go wrong on a kept connection. */
@@ -125,32 +120,20 @@ bool request_is_last(const struct connection *c)
            is_disabled_browser(&c->ex->req, s->keepalive_disable);
 }
 
-/* proxy_request_buffering off: the body goes to the upstream while it comes. */
-static bool passes_body_on(const struct connection *c)
-{
-    const struct location *l = c->location;
-    const struct settings *s = l->settings;
-    bool framed = c->ex->req.framing == HTTP_BODY_LENGTH || s->proxy_http_version;
-    return l->content == CONF_CONTENT_PROXY && !l->try_files && !s->proxy_request_buffering &&
-           s->proxy_pass_body && !l->proxy->body && framed;
-}
-
-void request_start(struct connection *c, struct slice head)
+struct verdict request_start(struct connection *c, struct slice head)
 {
     struct http_error error;
     struct http_exchange *ex = begin(c);
     if (!ex)
-        return;
+        return verdict_of(VERDICT_GONE);
     ex->head = arena_dup(&ex->arena, head);
     if (!ex->head.data) {
         connection_close(c);
-        return;
+        return verdict_of(VERDICT_GONE);
     }
     ex->request_bytes = head.len;
-    if (!exchange_parse(c, ex, &error)) {
-        refuse(c, &error);
-        return;
-    }
+    if (!exchange_parse(c, ex, &error))
+        return refuse(c, &error);
     request_route(c);
     if (ex->req.ignored_headers)
         http_log(ex, LOG_LEVEL_INFO,
@@ -160,145 +143,7 @@ void request_start(struct connection *c, struct slice head)
     ex->body_left = ex->req.content_length;
     ex->body_whole = ex->req.framing == HTTP_BODY_NONE ||
                      (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0);
-    if (!body_is_too_large(c))
-        request_run(c);
-}
-
-static int run_status(struct connection *c)
-{
-    struct worker *w = connection_worker(c);
-    if (c->ex->req.method != HTTP_GET && c->ex->req.method != HTTP_HEAD)
-        return 405;
-    worker_publish_figures(w);
-    struct status_source source = {
-        .shm = w->shm, .site_pools = w->conf->pools, .site_zones = w->conf->http->zones, .now_ms = w->now_ms};
-    if (!upstream_list(w, &c->ex->arena, &source))
-        return 500;
-    return c->location->content == CONF_CONTENT_STATUS ? status_answer(c->ex, &source)
-                                                       : status_answer_stub(c->ex, &source);
-}
-
-/* OPTIONS * */
-static bool is_about_server(const struct http_request *req)
-{
-    return slice_eq(req->path, SLICE("*"));
-}
-
-/* Runs what the location says. Returns 0, an error status, or STATIC_ROUTE_AGAIN. */
-static int run_once(struct connection *c)
-{
-    const struct location *l = c->location;
-    struct http_exchange *ex = c->ex;
-    if (ex->return_code)
-        return return_answer(ex, ex->return_code, ex->return_text, l->settings);
-    if (is_about_server(&ex->req)) {
-        ex->res.status = 200;
-        return 0;
-    }
-    if (l->content == CONF_CONTENT_STATIC)
-        return static_answer(ex, &l->files, &connection_worker(c)->files);
-    return run_status(c);
-}
-
-/* As in nginx, "return" answers before any limit is asked; the status is never refused. */
-static bool is_exempt(const struct connection *c)
-{
-    enum conf_content content = c->location->content;
-    return c->ex->return_code || content == CONF_CONTENT_STATUS || content == CONF_CONTENT_STUB_STATUS ||
-           is_about_server(&c->ex->req);
-}
-
-/* To a thread or an upstream, which answers later. False: neither. */
-static bool pass_on(struct connection *c)
-{
-    if (c->location->content == CONF_CONTENT_PROXY)
-        proxy_start(c);
-    else if (c->location->content == CONF_CONTENT_HANDLER)
-        offload_start(c);
-    else
-        return false;
-    return true;
-}
-
-/* allow, deny, auth_basic, auth_request. False: answered, or asking. It may be asked again. */
-static bool let_in(struct connection *c)
-{
-    if (c->ex->detour || c->ex->return_code)
-        return true;
-    return auth_pass(c);
-}
-
-static bool try_files_once(struct connection *c)
-{
-    if (!c->location->try_files || c->ex->files_tried || is_exempt(c))
-        return true;
-    c->ex->files_tried = true;
-    return try_files_pass(c);
-}
-
-/*
- * What the head decides does not wait for the body, which is read where a handler or an upstream will have it. False: that is so now, or
- * the request has been answered. Limits of concurrency wait for the body, so that no slow client holds a permit.
- */
-static bool head_pass(struct connection *c)
-{
-    const struct location *l;
-    if (c->ex->body_whole || is_exempt(c))
-        return true;
-    if (!let_in(c))
-        return false;
-    l = c->location;
-    bool limited = l->limit_count > 0 && !c->ex->limit_status;
-    if (!limited && !try_files_once(c))
-        return false;
-    bool wanted =
-        l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER || (l->try_files && limited);
-    bool is_chosen = !l->try_files || c->ex->files_tried; /* else another location may yet answer */
-    int failed = l->content == CONF_CONTENT_PROXY && is_chosen ? proxy_check_target(c) : 0;
-    if (failed) {
-        request_answer(c, failed);
-        return false;
-    }
-    if (!wanted || passes_body_on(c))
-        return true;
-    body_read(c);
-    return false;
-}
-
-/* set_real_ip_from of the location, as in nginx after what the rewrite module does: "return" still sees who has connected. */
-static void find_client(struct connection *c)
-{
-    if (!c->ex->return_code && !c->ex->direct_addr.data)
-        realip_apply(c, c->location);
-}
-
-void request_run(struct connection *c)
-{
-    for (;;) {
-        find_client(c);
-        if (c->ex->return_code == CLOSE_WITHOUT_ANSWER) {
-            send_flush(c, false); /* earlier answers */
-            if (!c->dead)
-                connection_reset(c);
-            connection_close(c);
-            return;
-        }
-        if (!is_exempt(c) && !keyed_pass(c))
-            return;
-        if (!head_pass(c) || (!is_exempt(c) && !limit_pass(c)) || !let_in(c) || !try_files_once(c))
-            return;
-        if (!is_exempt(c) && pass_on(c))
-            return;
-        int result = run_once(c);
-        if (result != STATIC_ROUTE_AGAIN) {
-            request_answer(c, result);
-            return;
-        }
-        if (!request_count_redirect(c, c->ex->req.path))
-            return;
-        c->ex->is_internal = true;
-        request_route(c);
-    }
+    return body_pass(c);
 }
 
 /* nginx's own codes for kinds of 400: error_page and return know them, clients do not. */
@@ -368,28 +213,21 @@ static void set_rate(struct connection *c)
         ex->rate = (uint64_t)rate;
 }
 
-void request_answer(struct connection *c, int error)
+/* Out of memory for an answer. */
+static struct verdict give_up(struct connection *c)
 {
-    struct http_exchange *ex = c->ex;
-    if (ex->detour) {
-        auth_request_ended(c, error ? error : ex->res.status, ex->www_authenticate);
-        return;
-    }
-    if (error && request_error_page(c, error))
-        return;
-    request_answer_itself(c, error);
+    connection_close(c);
+    return verdict_of(VERDICT_GONE);
 }
 
-void request_answer_itself(struct connection *c, int error)
+struct verdict request_send(struct connection *c, int error)
 {
     struct http_exchange *ex = c->ex;
     if (error)
         ex->forced_status =
             0; /* the page itself failed, or is a redirect: its own status counts, as in nginx */
-    if (error && !make_error_page(c, error)) {
-        connection_close(c);
-        return;
-    }
+    if (error && !make_error_page(c, error))
+        return give_up(c);
     if (ex->forced_status) {
         ex->res.status = ex->forced_status;
         ex->res.reason = (struct slice){0};
@@ -397,27 +235,20 @@ void request_answer_itself(struct connection *c, int error)
     if (ex->res.location.data && !http_is_field_value(ex->res.location)) {
         http_log(ex, LOG_LEVEL_ERROR, "the redirect has a control character; request refused");
         ex->res.location = (struct slice){0};
-        if (!make_error_page(c, 400)) {
-            connection_close(c);
-            return;
-        }
+        if (!make_error_page(c, 400))
+            return give_up(c);
     }
     bool challenges = ex->res.status == 401 || ex->in_error_page; /* whatever code its page has */
     if (challenges && ex->www_authenticate.len &&
-        !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->www_authenticate)) {
-        connection_close(c);
-        return;
-    }
-    if (!headers_add(c)) {
-        connection_close(c);
-        return;
-    }
+        !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->www_authenticate))
+        return give_up(c);
+    if (!headers_add(c))
+        return give_up(c);
     filter_decide(c);
     int failed = ranges_cut(c);
     if (failed) {
         filter_free(ex); /* they were for the body that it had */
-        request_answer(c, failed);
-        return;
+        return verdict_answer(failed);
     }
     ex->res.close |= connection_worker(c)->draining;
     body_drop(c);
@@ -427,18 +258,16 @@ void request_answer_itself(struct connection *c, int error)
         connection_set_timer(c, settings(c)->send_timeout_ms);
     if (headers_want_trailers(c))
         ex->res.content_length = HTTP_LENGTH_UNKNOWN;
-    if (!write_head(c)) {
-        connection_close(c);
-        return;
-    }
-    if (c->job || c->proxy)
-        return; /* streams; worker/offload.c or worker/proxy.c goes on */
-    if (!ex->res.no_body && (ex->filters || ex->res.chunked))
+    if (!write_head(c))
+        return give_up(c);
+    if (c->job || c->proxy) { /* streams; worker/offload.c or worker/proxy.c goes on */
+    } else if (!ex->res.no_body && (ex->filters || ex->res.chunked))
         send_pieces(c);
     else if (append_whole_body(c, send_buffer(c)))
         request_done(c);
     else
         connection_set_timer(c, settings(c)->send_timeout_ms);
+    return verdict_of(VERDICT_GONE);
 }
 
 static bool is_true(struct slice text)

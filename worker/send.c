@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,7 +25,15 @@ enum {
 
 struct buf *send_buffer(struct connection *c)
 {
+    assert(c->out || connection_worker(c)->driving == c);
     return c->out ? c->out : &connection_worker(c)->output;
+}
+
+struct buf *send_own_buffer(struct connection *c)
+{
+    if (!c->out)
+        c->out = calloc(1, sizeof *c->out);
+    return c->out;
 }
 
 /* The socket failed: the client is gone. */
@@ -52,8 +61,7 @@ static bool send_buf(struct connection *c, struct buf *b, int flags)
 
 static bool keep_output(struct connection *c, struct buf *rest)
 {
-    c->out = calloc(1, sizeof *c->out);
-    if (c->out && buf_append_slice(c->out, buf_slice(rest))) {
+    if (send_own_buffer(c) && buf_append_slice(c->out, buf_slice(rest))) {
         rest->start = rest->end = 0;
         return true;
     }

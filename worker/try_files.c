@@ -55,26 +55,24 @@ static struct slice last_uri(struct http_exchange *ex, const struct location *l)
     return has_part(t, text, part) ? slice_from(text, part.len) : text;
 }
 
-static void answer_code(struct connection *c, int code)
+static struct verdict answer_code(struct connection *c, int code)
 {
-    if (code == CLOSE_UNANSWERED) {
-        c->ex->return_code = code;
-        request_run(c);
-    } else {
-        request_answer(c, code);
-    }
+    if (code != CLOSE_UNANSWERED)
+        return verdict_answer(code);
+    c->ex->return_code = code;
+    return verdict_of(VERDICT_AGAIN);
 }
 
 /* An empty text is the root itself, a folder without the slash behind it; no location matches it. */
-static void redirect_to_root(struct connection *c)
+static struct verdict redirect_to_root(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     request_use_location(c, request_find_server(c)->top);
     ex->res.location = return_absolute_url(ex, c->location->settings, SLICE("/"));
-    request_answer(c, ex->res.location.data ? 301 : 500);
+    return verdict_answer(ex->res.location.data ? 301 : 500);
 }
 
-bool try_files_pass(struct connection *c)
+struct verdict try_files_pass(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     const struct location *l = c->location;
@@ -91,16 +89,15 @@ bool try_files_pass(struct connection *c)
             ex->alias_rest = text;
         else if (!l->files.is_whole_path && uri.data[0] == '/')
             ex->req.path = uri;
-        return true;
+        return verdict_of(VERDICT_NEXT);
     }
     struct slice otherwise = t->code ? SLICE("") : last_uri(ex, l);
     if (t->code)
-        answer_code(c, t->code);
-    else if (otherwise.data && !otherwise.len)
-        redirect_to_root(c);
-    else
-        request_redirect(c, otherwise);
-    return false;
+        return answer_code(c, t->code);
+    if (otherwise.data && !otherwise.len)
+        return redirect_to_root(c);
+    ex->leads_to = otherwise;
+    return verdict_of(VERDICT_REDIRECT);
 }
 
 struct try_files *site_build_try_files(struct site *site, const struct conf_node *n)
