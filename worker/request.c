@@ -1,5 +1,6 @@
 /*
- * worker/request.c - a request from its head to its log line: routing, running, error pages, answering.
+ * worker/request.c - how a request begins, is refused, is answered, and comes to its line of the log; worker/serve.c runs what
+ * is between.
  */
 #include "worker/filter.h"
 
