@@ -59,10 +59,10 @@ static void wrong_values(void)
     refused("events {\nworker_connections 0; }", "\"0\"", "it must be from 1 to");
     refused("events {\nuse kqueue; }", "\"kqueue\"", "\"epoll\"");
     refused("http {\nclient_max_body_size 1x; }", "\"1x\"", "a size");
-    refused("http {\nclient_header_buffer_size 0; }", "\"0\"", "from 1 to 1048576 bytes");
+    refused("http {\nclient_header_buffer_size 0; }", "\"0\"", "from 1 to 16777216 bytes");
     refused("http {\nkeepalive_timeout x; }", "\"keepalive_timeout\"", "a time");
     refused("http {\nlarge_client_header_buffers 0 8k; }", "\"large_client_header_buffers\"", "NUMBER SIZE");
-    refused("http {\nlarge_client_header_buffers 4 8; }", "\"large_client_header_buffers\"", "from 256");
+    refused("http {\nlarge_client_header_buffers 4 0; }", "\"large_client_header_buffers\"", "NUMBER SIZE");
     refused("\nerror_log stderr loud;", "\"loud\"", "debug, info, notice");
     refused("http {\nindex ''; }", "index \"\"", "name a file");
 }

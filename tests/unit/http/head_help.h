@@ -10,7 +10,7 @@
 enum { HEAD_BYTES_MAX = 40000 };
 
 /* What became of a head: 0 when it is good, -1 when more bytes are wanted, else the status of the refusal. */
-struct verdict {
+struct parsed_head {
     int status;
     size_t head_len;
     struct http_request req;
@@ -20,14 +20,14 @@ struct verdict {
 static const struct http_head_limits head_limits = {8192, 32768};
 
 /* Scans the first `len` bytes and then some more, in the steps given by `step` (0: all at once), and parses the head. */
-static inline void read_head(struct verdict *v, const char *data, size_t len, size_t first, size_t step)
+static inline void read_head(struct parsed_head *v, const char *data, size_t len, size_t first, size_t step)
 {
     struct http_scan scan = {0};
     struct http_error error = {0};
     enum http_scan_result result = HTTP_SCAN_MORE;
     if (v->arena.chunk_bytes)
         arena_free(&v->arena);
-    *v = (struct verdict){.status = -1};
+    *v = (struct parsed_head){.status = -1};
     arena_init(&v->arena, 1024);
     for (size_t end = first < len ? first : len;; end = step && end + step < len ? end + step : len) {
         result = http_scan_head(&scan, &head_limits, data, end, &v->head_len, &error);
@@ -43,15 +43,15 @@ static inline void read_head(struct verdict *v, const char *data, size_t len, si
         CU_ASSERT_PTR_NOT_NULL(error.text); /* each refusal says why */
 }
 
-static inline void read_whole_head(struct verdict *v, struct slice text)
+static inline void read_whole_head(struct parsed_head *v, struct slice text)
 {
     read_head(v, text.data, text.len, text.len, 0);
 }
 
 /* The verdict on a text; the request that it holds lives until the next call. */
-static inline const struct verdict *verdict_on(const char *text)
+static inline const struct parsed_head *verdict_on(const char *text)
 {
-    static struct verdict v;
+    static struct parsed_head v;
     read_whole_head(&v, slice_of(text));
     return &v;
 }

@@ -12,7 +12,7 @@ enum { HEAD_BYTES_MAX = 20000 };
 
 static struct check_guarded guarded;
 
-struct verdict {
+struct parsed_head {
     enum http_answer_result result;
     size_t head_len;
     const char *why;
@@ -20,30 +20,30 @@ struct verdict {
 };
 
 /* The bytes end where an inaccessible page begins. */
-static void parse(struct verdict *v, struct slice text, bool to_head)
+static void parse(struct parsed_head *v, struct slice text, bool to_head)
 {
-    *v = (struct verdict){0};
+    *v = (struct parsed_head){0};
     v->result = http_parse_answer(&v->a, check_guarded_at_end(&guarded, text), text.len, to_head,
                                   &v->head_len, &v->why);
 }
 
-static const struct verdict *verdict_on(const char *text)
+static const struct parsed_head *verdict_on(const char *text)
 {
-    static struct verdict v;
+    static struct parsed_head v;
     parse(&v, slice_of(text), false);
     return &v;
 }
 
 static void check_bad(const char *text)
 {
-    const struct verdict *v = verdict_on(text);
+    const struct parsed_head *v = verdict_on(text);
     CHECK_FOR(text, v->result == HTTP_ANSWER_BAD);
     CHECK_FOR(text, v->result != HTTP_ANSWER_BAD || (v->why && v->why[0]));
 }
 
-static const struct verdict *check_good(const char *text)
+static const struct parsed_head *check_good(const char *text)
 {
-    const struct verdict *v = verdict_on(text);
+    const struct parsed_head *v = verdict_on(text);
     char seen[600];
     snprintf(seen, sizeof seen, "%.300s\" gave \"%.200s", text, v->why ? v->why : "");
     CHECK_FOR(seen, v->result == HTTP_ANSWER_DONE);
@@ -55,7 +55,7 @@ static void all_parts_of_an_answer(void)
     static const char text[] =
         "HTTP/1.1 418 I'm a teapot\r\nContent-Type: text/plain\r\nX-Empty:\r\nX-Blanks: \t v w \t\r\n"
         "Content-Length: 12\r\nset-cookie: a\r\nSet-Cookie: b\r\n\r\nhello world!";
-    const struct verdict *v = check_good(text);
+    const struct parsed_head *v = check_good(text);
     const struct http_answer *a = &v->a;
     CHECK_NUMBER(a->status, 418);
     CHECK_NUMBER(a->minor_version, 1);
@@ -116,7 +116,7 @@ static void garbage_is_seen_at_once(void)
 {
     static const char text[] = "HTTP/1.";
     for (size_t n = 0; n < sizeof text - 1; n++) {
-        struct verdict v;
+        struct parsed_head v;
         char begun[16];
         memcpy(begun, text, n);
         begun[n] = '#';
@@ -140,7 +140,7 @@ static void bad_fields(void)
         snprintf(text, sizeof text, OK_LINE "Content-Length: 0\r\n%s\r\n\r\n", fields[i]);
         check_bad(text);
     }
-    struct verdict v;
+    struct parsed_head v;
     parse(&v, SLICE(OK_LINE "X-A: a\0b\r\n\r\n"), false);
     CHECK_NUMBER(v.result, HTTP_ANSWER_BAD);
     parse(&v, SLICE(OK_LINE "X\0A: ab\r\n\r\n"), false);
@@ -196,12 +196,12 @@ static void framing(void)
 static void framing_to_head(void)
 {
     for (size_t i = 0; i < sizeof framings / sizeof framings[0]; i++) {
-        struct verdict v;
+        struct parsed_head v;
         parse(&v, slice_of(framings[i].head), true);
         CHECK_FOR(framings[i].head, v.result == HTTP_ANSWER_DONE && v.a.framing == HTTP_ANSWER_EMPTY);
         CHECK_FOR(framings[i].head, v.a.has_length == (framings[i].length >= 0));
     }
-    struct verdict v;
+    struct parsed_head v;
     parse(&v, SLICE(OK_LINE "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), true);
     CHECK_NUMBER(v.result, HTTP_ANSWER_BAD);
 }
@@ -262,7 +262,7 @@ static void cut_everywhere(void)
 {
     static const char text[] = "HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\nX-C:\r\n\r\n";
     static const char bare[] = "HTTP/1.1 204\nX-A: b\nX-C: d\n\n";
-    struct verdict v;
+    struct parsed_head v;
     for (size_t n = 0; n < sizeof text - 1; n++) {
         parse(&v, (struct slice){text, n}, false);
         CHECK_NUMBER(v.result, HTTP_ANSWER_MORE);
@@ -278,7 +278,8 @@ static void cut_everywhere(void)
 /* An answer behind another one is not looked at: its bytes are the body, or the next head. */
 static void what_follows_is_left_alone(void)
 {
-    const struct verdict *v = check_good("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\n\r\n");
+    const struct parsed_head *v =
+        check_good("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\n\r\n");
     CHECK_NUMBER(v->a.status, 100);
     CHECK_NUMBER(v->a.header_count, 0);
     CHECK_NUMBER(v->head_len, 25);

@@ -10,7 +10,7 @@ static bool accepts(const char *first, const char *second)
     char head[1000];
     snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\nX: y\r\n%s%s%s\r\n",
              first, second ? "ACCEPT-encoding: " : "", second ? second : "", second ? "\r\n" : "");
-    const struct verdict *v = verdict_on(head);
+    const struct parsed_head *v = verdict_on(head);
     CHECK_FOR(head, v->status == 0);
     return http_accepts_gzip(&v->req);
 }

@@ -18,7 +18,7 @@ static size_t write_head(char *out, size_t room, unsigned lone)
 
 static void every_mixture(void)
 {
-    static struct verdict v;
+    static struct parsed_head v;
     char text[200] = "";
     for (unsigned lone = 0; lone < 1U << LINES; lone++) {
         size_t len = write_head(text, sizeof text, lone);
@@ -39,7 +39,7 @@ static void every_mixture(void)
 /* Neither the scan nor the parser reads behind or before a head. */
 static void flush_against_guard_pages(void)
 {
-    static struct verdict v;
+    static struct parsed_head v;
     struct check_guarded g = check_guarded_new(4096);
     char text[200] = "";
     for (unsigned lone = 0; lone < 1U << LINES; lone++) {

@@ -8,7 +8,7 @@
 
 static void check_status(const char *text, int status)
 {
-    const struct verdict *v = verdict_on(text);
+    const struct parsed_head *v = verdict_on(text);
     char seen[400];
     snprintf(seen, sizeof seen, "%.300s\" gave %d, expected %d, for \"", text, v->status, status);
     CHECK_FOR(seen, v->status == status);
@@ -16,7 +16,7 @@ static void check_status(const char *text, int status)
 
 static void all_parts_of_a_request(void)
 {
-    const struct verdict *v =
+    const struct parsed_head *v =
         verdict_on("POST /a%20b/../c?x=1&y HTTP/1.1\r\nHost: Example.org:8080\r\n"
                    "Content-Length: 12\r\nX-Empty:\r\nX-Blanks: \t v w \t\r\n\r\nhello world!");
     const struct http_request *req = &v->req;
@@ -45,10 +45,10 @@ static void methods(void)
     char text[100];
     for (int i = 0; i < 7; i++) {
         snprintf(text, sizeof text, "%s / HTTP/1.1\r\nHost: a\r\n\r\n", names[i]);
-        const struct verdict *v = verdict_on(text);
+        const struct parsed_head *v = verdict_on(text);
         CHECK_FOR(text, v->status == 0 && (int)v->req.method == i);
     }
-    const struct verdict *v = verdict_on("PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n");
+    const struct parsed_head *v = verdict_on("PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK_NUMBER(v->req.method, HTTP_OTHER);
     check_status("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 405);
     check_status("CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", 405);
@@ -114,7 +114,7 @@ static void versions(void)
     check_status("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0);
     check_status("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505);
     check_status("GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505);
-    const struct verdict *v =
+    const struct parsed_head *v =
         verdict_on("GET / HTTP/1.9\r\nHost: a\r\n\r\n"); /* a higher minor is read as 1.1 */
     CHECK_NUMBER(v->status, 0);
     CHECK_NUMBER(v->req.minor_version, 1);
@@ -142,7 +142,7 @@ static void bad_header_lines(void)
 
 static void zero_bytes(void)
 {
-    static struct verdict v;
+    static struct parsed_head v;
     read_whole_head(&v, SLICE("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"));
     CHECK_NUMBER(v.status, 400);
     read_whole_head(&v, SLICE("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n"));
@@ -252,7 +252,7 @@ static void transfer_encodings(void)
 
 static bool keeps_alive(const char *text)
 {
-    const struct verdict *v = verdict_on(text);
+    const struct parsed_head *v = verdict_on(text);
     CHECK_FOR(text, v->status == 0);
     return v->req.keepalive;
 }
@@ -275,7 +275,7 @@ static void connections(void)
 
 static void targets(void)
 {
-    const struct verdict *v = verdict_on("GET http://Other:81/p?q=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    const struct parsed_head *v = verdict_on("GET http://Other:81/p?q=1 HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK_NUMBER(v->status, 0);
     CHECK_SLICE(v->req.host, "Other"); /* overrides the header */
     CHECK_SLICE(v->req.path, "/p");

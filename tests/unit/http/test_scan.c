@@ -42,7 +42,7 @@ static const char *const heads[] = {
 
 enum { HEADS = sizeof heads / sizeof heads[0] };
 
-static void check_same(const struct verdict *a, const struct verdict *b, const char *which)
+static void check_same(const struct parsed_head *a, const struct parsed_head *b, const char *which)
 {
     CHECK_FOR(which, a->status == b->status);
     CHECK_FOR(which, a->head_len == b->head_len);
@@ -55,7 +55,7 @@ static void check_same(const struct verdict *a, const struct verdict *b, const c
 
 static void cut_at_every_byte(void)
 {
-    static struct verdict whole, cut;
+    static struct parsed_head whole, cut;
     for (size_t i = 0; i < HEADS; i++) {
         struct slice text = slice_of(heads[i]);
         read_whole_head(&whole, text);
@@ -73,7 +73,7 @@ static void cut_at_every_byte(void)
 /* Every prefix, too: what has not arrived may not be looked at. */
 static void flush_against_a_guard_page(void)
 {
-    static struct verdict v, at_end, at_start;
+    static struct parsed_head v, at_end, at_start;
     struct check_guarded g = check_guarded_new(4096);
     for (size_t i = 0; i < HEADS; i++) {
         for (size_t len = 0; len <= strlen(heads[i]); len++) {
@@ -91,7 +91,7 @@ static void flush_against_a_guard_page(void)
 /* The parser alone, with nothing behind the head. */
 static void a_complete_head_and_nothing_more(void)
 {
-    static struct verdict v;
+    static struct parsed_head v;
     struct check_guarded g = check_guarded_new(4096);
     struct arena arena;
     arena_init(&arena, 1024);
