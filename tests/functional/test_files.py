@@ -371,6 +371,7 @@ def test_client_leaves_while_its_file_is_read(gated):
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
         gated.gate.unlink()
+        wait_until(lambda: gated.pool("disk")["threads"]["running"] == 0, 3, "the end of its read, before the gate is shut again")
     wait_until(lambda: gated.status()["connections"]["active"] == 1, 3, "the end of the connections")
     wait_until(lambda: gated.pool("disk")["threads"]["running"] == 0, 3, "idle threads")
     assert gated.worker_pids() == worker and gated.get("/big").body == BIG

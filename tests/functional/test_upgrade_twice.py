@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from weirlib import alive, children, descendants, is_weir, wait_until
+from weirlib import alive, children, descendants, is_weir, proc_field, wait_until
 
 
 class Masters:
@@ -28,7 +28,8 @@ class Masters:
 
     def end(self, pid, number=signal.SIGQUIT):
         os.kill(pid, number)
-        wait_until(lambda: not alive(pid), 5, f"the end of {pid}")
+        wait_until(lambda: not alive(pid) and all(proc_field(each, "PPid") != str(pid) for each in self.pids), 5,
+                   f"the end of {pid}, of all its threads")
 
     @property
     def old_pid(self):
