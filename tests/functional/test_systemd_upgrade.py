@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -187,6 +188,19 @@ def test_s_reload(weir):
     weir.start()
     assert weir.run("-s", "reload", conf=config("location / { return 200 new; }")).returncode == 0
     wait_until(lambda: weir.get("/").text == "new", 5, "the new configuration")
+
+
+def test_the_units_stop(weir):
+    """Its ExecStop ends the main process gracefully and returns when that has gone: after an upgrade systemd would not wait itself."""
+    command = re.search(r"^ExecStop=(.*)$", (ROOT / "etc/weir.service").read_text(), re.M)[1]
+    shell, script = re.fullmatch(r"(\S+) -c '(.*)'", command).groups()
+    weir.start(config("location /slow { handler sleep; }"))
+    with weir.connect() as client:
+        client.request("/slow?ms=700")
+        wait_until(lambda: weir.pool()["threads"]["running"] == 1, 3, "a running handler")
+        stop = subprocess.Popen([shell, "-c", script.replace("$MAINPID", str(weir.pid))])
+        assert client.response().status == 200
+        assert weir.wait_exit(10) == 0 and stop.wait(limit(10)) == 0
 
 
 def test_the_unit_file():
