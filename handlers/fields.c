@@ -45,12 +45,18 @@ static int give_next(weir_request *r, struct weir_field *f, next_raw *next)
     return 1;
 }
 
+static bool is_as_sent(struct slice raw, enum coding coding)
+{
+    return coding == PLAIN || raw.len == 0 ||
+           (coding == ESCAPED ? !memchr(raw.data, '\\', raw.len)
+                              : !memchr(raw.data, '%', raw.len) && !memchr(raw.data, '+', raw.len));
+}
+
+/* A name that has nothing to decode is not copied for being compared. */
 static bool is_named(weir_request *r, const struct raw_field *raw, struct slice name)
 {
-    struct slice n = raw->name;
-    bool as_it_is = raw->name_coding == PLAIN || (raw->name_coding == URL_CODED &&
-                                                  !memchr(n.data, '%', n.len) && !memchr(n.data, '+', n.len));
-    return slice_eq(as_it_is ? n : decoded(r, n, raw->name_coding), name);
+    bool as_sent = is_as_sent(raw->name, raw->name_coding);
+    return slice_eq(as_sent ? raw->name : decoded(r, raw->name, raw->name_coding), name);
 }
 
 static const char *first(weir_request *r, const char *name, next_raw *next)

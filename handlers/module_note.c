@@ -55,9 +55,10 @@ static bool has_unique(struct slice file)
     elf_symbol symbol;
     if (!find_section(file, SHT_DYNSYM, &symbols))
         return false;
-    for (uint64_t at = 0; at + sizeof symbol <= symbols.sh_size; at += sizeof symbol)
-        if (read_at(file, symbols.sh_offset + at, &symbol, sizeof symbol) && symbol.st_shndx != SHN_UNDEF &&
-            ELF64_ST_BIND(symbol.st_info) == STB_GNU_UNIQUE)
+    for (uint64_t at = 0; at + sizeof symbol <= symbols.sh_size &&
+                          read_at(file, symbols.sh_offset + at, &symbol, sizeof symbol);
+         at += sizeof symbol)
+        if (symbol.st_shndx != SHN_UNDEF && ELF64_ST_BIND(symbol.st_info) == STB_GNU_UNIQUE)
             return true;
     return false;
 }
@@ -69,8 +70,9 @@ static struct slice next_needed(struct slice file, uint64_t *at)
     elf_dynamic d;
     if (!find_section(file, SHT_DYNAMIC, &dynamic) || !read_section(file, dynamic.sh_link, &names))
         return (struct slice){0};
-    for (; *at + sizeof d <= dynamic.sh_size; *at += sizeof d) {
-        if (!read_at(file, dynamic.sh_offset + *at, &d, sizeof d) || d.d_tag != DT_NEEDED)
+    for (; *at + sizeof d <= dynamic.sh_size && read_at(file, dynamic.sh_offset + *at, &d, sizeof d);
+         *at += sizeof d) {
+        if (d.d_tag != DT_NEEDED)
             continue;
         uint64_t name = names.sh_offset + d.d_un.d_val;
         const char *end = name < file.len ? memchr(file.data + name, 0, file.len - name) : NULL;

@@ -205,7 +205,7 @@ void accept_close(struct worker *w);
 /* Goes on with whatever the state allows: parses input, runs requests, sends. */
 void connection_drive(struct connection *c);
 
-/* It has something to go on with: it is driven before this turn ends, by connection_run_ready. */
+/* It has something to go on with: it is driven before this turn ends, by connection_run_ready, unless it is being driven. */
 void connection_ready(struct connection *c);
 void connection_run_ready(struct worker *w);
 

@@ -399,7 +399,7 @@ void connection_drive(struct connection *c)
 void connection_ready(struct connection *c)
 {
     struct worker *w = connection_worker(c);
-    if (c->is_ready || c->dead)
+    if (c->is_ready || c->dead || w->driving == c) /* that goes on until it has to wait */
         return;
     c->is_ready = true;
     c->next_ready = NULL;

@@ -243,7 +243,7 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
                   whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
     proxy_destroy(p);
     exchange_drop_held(ex);
-    ex->leads_to = arena_dup(&ex->arena, uri); /* it may lie in what is freed with the proxy */
+    ex->leads_to = uri; /* of the head, whose texts are the exchange's by now */
     request_resume(c, ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
 }
 

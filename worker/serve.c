@@ -245,6 +245,5 @@ void request_resume(struct connection *c, struct verdict v)
     c->ex->resumed = v;
     c->state = CONNECTION_READY;
     connection_set_timer(c, 0);
-    if (connection_worker(c)->driving != c)
-        connection_ready(c);
+    connection_ready(c);
 }

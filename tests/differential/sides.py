@@ -5,6 +5,7 @@ Every case listens on 127.2.x.y of nginx and on 127.3.x.y of weir, both with the
 """
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import re
@@ -13,7 +14,8 @@ import signal
 import socket
 import subprocess
 import threading
-import time
+
+from weirlib import wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WEIR = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build/weir")).resolve()
@@ -154,19 +156,14 @@ class Side:
         command = self.command(program)
         out = open(self.folder / "stderr", "wb")
         self.process = subprocess.Popen([*command, "-e", self.folder / "first.log", "-g", "daemon off;"], stdout=out, stderr=out)
-        deadline = time.monotonic() + 10 * SLOW
-        while True:
-            try:
-                with socket.create_connection((f"127.{SERVER_NET[self.name]}.0.1", self.port), 1) as probe:
-                    probe.settimeout(1)
-                    probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                    if probe.recv(16):
-                        return
-            except OSError:
-                pass
-            assert self.process.poll() is None and time.monotonic() < deadline, \
-                (self.folder / "stderr").read_text() + (self.folder / "main.log").read_text()
-            time.sleep(0.01)
+
+        def answers():
+            assert self.process.poll() is None, (self.folder / "stderr").read_text() + (self.folder / "main.log").read_text()
+            with contextlib.suppress(OSError), socket.create_connection((f"127.{SERVER_NET[self.name]}.0.1", self.port), 1) as probe:
+                probe.settimeout(1)
+                probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return probe.recv(16)
+        wait_until(answers, 10, f"{self.name} to answer")
 
     def stop(self):
         """End it; returns what went wrong in its life."""

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import importlib
 import os
@@ -16,6 +17,7 @@ import backend as backends
 import compare
 import sides
 from compare import Diff
+from weirlib import wait_until
 
 LONG = os.environ.get("WEIR_DIFFERENTIAL") == "long"
 TOPICS = sorted(path.stem for path in (pathlib.Path(__file__).parent / "topics").glob("[a-z]*.py"))
@@ -95,15 +97,14 @@ def own_lines(side, case, kind):
 
 def settle(pair, cases):
     """Wait until both have written as many log lines; lines come a moment after the answer."""
-    deadline = time.monotonic() + sides.SLOW
-    while time.monotonic() < deadline:
+    def settled():
         counts = [({number: len(entries) for number, entries in access_logs(side).items()},
                    {(case.number, name): len(lines) for case in cases for kind in (".log", ".error")
                     if case.log or case.errors or "%LOGS%" in case.server
                     for name, lines in own_lines(side, case, kind).items()}) for side in pair]
-        if counts[0] == counts[1]:
-            return
-        time.sleep(0.05)
+        return counts[0] == counts[1]
+    with contextlib.suppress(AssertionError):  # what is missing then is a difference
+        wait_until(settled, 1, "as many lines")
 
 
 def mask_of(case):

@@ -1,6 +1,5 @@
 """A worker that has been taken over writes all workers' heartbeats: who turns is neither ended nor unheard, and who stands still is ended."""
 
-import contextlib
 import os
 import re
 import signal
@@ -9,8 +8,8 @@ import time
 
 import pytest
 import weirlib
-from test_shared_memory_hostile import attack_module, end_group
-from weirlib import alive, config, limit, wait_until
+from attacks import attacked
+from weirlib import alive, limit, wait_until
 
 pytestmark = pytest.mark.skipif(weirlib.SLOW_BUILD, reason="module and server do not share their build's sanitizer")
 
@@ -19,17 +18,9 @@ FOOD = 12  # of the watchdog, twice a second: longer than it takes to find a wor
 VALUES = [0, 2**63, 2**64 - 1]
 
 
-@contextlib.contextmanager
 def beaten(weir, value, **options):
     """While all heartbeats are kept at this value: the two workers."""
-    weir.start(config("location = /beats { handler beats; }", workers=2, main=f"load_module {attack_module('taken_over')}; {STALL}"),
-               **options)
-    before = weir.wait_workers(2)
-    group = int(weir.get(f"/beats?value={value}").text)
-    try:
-        yield before
-    finally:
-        end_group(group)
+    return attacked(weir, "beats", f"value={value}", STALL, **options)
 
 
 @pytest.mark.parametrize("value", VALUES)

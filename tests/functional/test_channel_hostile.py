@@ -1,6 +1,5 @@
 """A worker that has been taken over says more to the master than anybody can hear: the master goes on with its duties."""
 
-import contextlib
 import functools
 import os
 import signal
@@ -8,7 +7,7 @@ import time
 
 import pytest
 import weirlib
-from test_shared_memory_hostile import attack_module, end_group
+from attacks import attack_module, attacked, end_group
 from weirlib import alive, config, limit, proc_field, wait_until
 
 UNKNOWN, LOCK_STUCK = 99, 5  # worker/worker.h
@@ -18,16 +17,9 @@ pytestmark = pytest.mark.skipif(weirlib.SLOW_BUILD, reason="module and server do
 module = functools.partial(attack_module, "taken_over")
 
 
-@contextlib.contextmanager
 def flooded(weir, kind, pid=NO_PROCESS):
     """While a worker of this server sends that all the time, through several processes: the pids of the two workers."""
-    weir.start(config("location = /flood { handler flood; }", workers=2, main=f"load_module {module()};"))
-    before = weir.wait_workers(2)
-    group = int(weir.get(f"/flood?kind={kind}&pid={pid}").text)
-    try:
-        yield before
-    finally:
-        end_group(group)
+    return attacked(weir, "flood", f"kind={kind}&pid={pid}")
 
 
 @pytest.mark.parametrize("kind", [UNKNOWN, LOCK_STUCK])

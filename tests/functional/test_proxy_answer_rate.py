@@ -223,7 +223,7 @@ def test_rate_holds_for_what_goes_to_a_file(weir, backend):
            http='log_format a "$upstream_response_time";')
     with narrow(weir.port, 30) as client:
         client.send(get())
-        time.sleep(0.5)
+        weir.wait_log("an upstream response is buffered to a temporary file")
         while client.socket.recv(1 << 16):
             pass
     check(float(wait_until(lambda: (weir.tmp / "logs/a.log").read_text(), 3, "the line of the log")), 2.3)

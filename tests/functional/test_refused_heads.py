@@ -1,7 +1,6 @@
 """What is answered and logged of requests that go wrong early, and of how they were framed."""
 
 import re
-import time
 
 import pytest
 from weirlib import config, wait_until
@@ -116,7 +115,7 @@ def test_a_line_that_is_too_long_names_no_server(weir, which, cut):
     with weir.connect() as client:
         if cut:
             client.send(LONG[which][:cut])
-            time.sleep(0.05)
+            client.wait_taken()
         client.send(LONG[which][cut:])
         reply = client.response()
     assert reply.status == 414 and reply.header("X-Server") == "default"

@@ -4,22 +4,18 @@ Each round lets the scribble handler (scribble.c, region.h) overwrite one table,
 on. WEIR_TEST_LONG=1 makes it a thousand rounds.
 """
 
-import atexit
 import contextlib
-import functools
 import itertools
 import os
-import pathlib
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 
 import pytest
 
 import weirlib
+from attacks import attack_module
 from proxylib import backend  # noqa: F401
 from weirlib import alive, config, fetch, limit, proc_field, wait_until
 
@@ -52,35 +48,6 @@ LOCATIONS = """
 TARGETS = ["/fixed?ms=2", "/codel?ms=2", "/gradient?ms=2", "/conns?ms=2&key={key}", "/rates?key={key}", "/proxied"]
 
 
-@functools.cache
-def attack_module(name):
-    """The path of a module whose source lies beside the tests and knows the layout of the region."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"weir-{name}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    folder.chmod(0o755)
-    source, path = pathlib.Path(__file__).with_name(f"{name}.c"), folder / f"{name}.so"
-    subprocess.run(["cc", "-std=gnu17", "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include", "-I", weirlib.ROOT,
-                    source, "-o", path], check=True)
-    return path
-
-
-def scribble_module():
-    """With the scribble handler."""
-    return attack_module("scribble")
-
-
-def end_group(group):
-    """Kill all processes of a group that an attack has left behind, and wait for their end."""
-    def members():
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            with contextlib.suppress(ProcessLookupError):
-                if os.getpgid(pid) == group and alive(pid):
-                    yield pid
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-    wait_until(lambda: not any(members()), 3, f"the end of group {group}")
-
-
 @pytest.fixture
 def canary():
     """A process of somebody else's that lives as long as nobody signals it."""
@@ -95,7 +62,7 @@ def canary():
 def server(weir, backend, canary):  # noqa: F811
     weir.expect_log(r"worker process \d+ exited (with code 1|on signal)|shared memory")
     weir.start(config(LOCATIONS, http=HTTP.replace("{backend}", backend().address), user="user nobody nogroup;", workers=WORKERS,
-                      listen="127.0.0.1:{port} reuseport", main=f"load_module {scribble_module()}; thread_pool bad threads=2;"))
+                      listen="127.0.0.1:{port} reuseport", main=f"load_module {attack_module('scribble')}; thread_pool bad threads=2;"))
     weir.wait_workers(WORKERS)
     return weir
 

@@ -5,9 +5,9 @@ import signal
 import time
 
 import pytest
+from attacks import attack_module
 from limits import SPREAD, spread, status
 from proxylib import backend, upstream  # noqa: F401
-from test_shared_memory_hostile import scribble_module
 from weirlib import alive, config, limit, proc_field, wait_until
 
 ANSWERS_WITHIN, ENDED_WITHIN = 2, 8
@@ -28,7 +28,7 @@ def stuck(request, weir, backend):  # noqa: F811
     """A server one of whose two workers keeps all locks, stopped or not: (server, its pid, connections to the other)."""
     weir.expect_log("lock|exited on signal 9|killed")
     weir.start(config(LOCATIONS, http=HTTP + upstream(backend()), workers=2, listen=SPREAD,
-                      main=f"load_module {scribble_module()};"))
+                      main=f"load_module {attack_module('scribble')};"))
     weir.wait_workers(2)
     (holder, (here, *_)), (other, there) = spread(weir, 2, 8).items()
     here.request(f"/scribble?lock=self&then={request.param}")

@@ -7,7 +7,7 @@ import signal
 import pytest
 import weirlib
 from proxylib import answer, backend  # noqa: F401 - a fixture
-from test_shared_memory_hostile import attack_module
+from attacks import attack_module
 from weirlib import config, fetch, limit, wait_until
 
 pytestmark = pytest.mark.skipif(weirlib.SLOW_BUILD, reason="module and server do not share their build's sanitizer")

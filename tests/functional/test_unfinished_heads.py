@@ -2,12 +2,11 @@
 
 import socket
 import struct
-import time
 
 import pytest
 from proxylib import backend, passed  # noqa: F401 - a fixture
-from weirlib import config, limit, wait_until
-from wire import GOOD, head, post
+from weirlib import config, wait_until
+from wire import head, post
 
 FORMAT = """log_format seen '$status $bytes_sent "$request" $request_length "$uri" $host $server_name "$http_a" $connection_requests "$proxy_protocol_addr"';"""
 LOG = "client_header_timeout 300ms; access_log logs/seen.log seen;"
@@ -51,7 +50,7 @@ def leave(weir, raw, way, port=None, answer=b""):
             assert client.response().body == answer
         if way == "reset":
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            time.sleep(0.05)  # the bytes are to be there before the reset
+            client.wait_taken()  # the bytes are to be there before the reset
             return
         if way == "close":
             client.socket.shutdown(socket.SHUT_WR)
@@ -108,7 +107,8 @@ def test_nothing_of_a_head(site, raw, way):
     if way == "hold" and raw.startswith(b"GET"):
         return  # kept for keepalive_timeout
     leave(site, raw, way, answer=b"ok" if raw.startswith(b"GET") else b"")
-    time.sleep(limit(0.2))
+    wait_until(lambda: site.status()["connections"]["active"] == 1, 3, "the end of the connection")
+    site.status()  # in a turn behind that, whose lines are written
     assert [line[:4] for line in logged(site)] == ["200 "] * raw.startswith(b"GET")
     assert "client" not in site.error_log
 
@@ -118,7 +118,7 @@ def test_whole_heads_are_as_before(site):
     with site.connect() as client:
         for piece in (b"GET /a HT", b"TP/1.1\r\nHo", b"st: a\r\n", b"\r\n"):
             client.send(piece)
-            time.sleep(0.02)
+            client.wait_taken()
         assert client.response().text == "ok"
     assert site.get("/b").text == "ok"
     assert [line[:4] for line in wait_until(lambda: len(logged(site)) == 2 and logged(site), 3, "two lines")] == ["200 ", "200 "]

@@ -333,6 +333,16 @@ class Connection:
     def send(self, data):
         self.socket.sendall(data.encode() if isinstance(data, str) else data)
 
+    def wait_taken(self):
+        """Until the server has read all that was sent over TCP: its socket, of which the kernel has a line, holds nothing."""
+        (_, own), (_, server) = self.socket.getsockname(), self.socket.getpeername()
+
+        def taken():
+            rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+            ends = [(int(row[1].split(":")[1], 16), int(row[2].split(":")[1], 16), int(row[4].split(":")[1], 16)) for row in rows]
+            return not any((local, remote) == (server, own) and unread for local, remote, unread in ends)
+        wait_until(taken, 5, "the server to read")
+
     def request(self, target, method="GET", headers=(), body=None):
         """Send one HTTP/1.1 request."""
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *(f"{k}: {v}" for k, v in headers)]
