@@ -51,11 +51,11 @@ const char *weir_header(weir_request *r, const char *name)
 
 const void *weir_body(weir_request *r, size_t *len)
 {
-    *len = (size_t)r->ex->body_len;
-    if (r->ex->body_fd < 0 || *len == 0)
-        return *len ? r->ex->body.data + r->ex->body.start : "";
+    *len = (size_t)r->ex->body.len;
+    if (r->ex->body.fd < 0 || *len == 0)
+        return *len ? r->ex->body.mem.data + r->ex->body.mem.start : "";
     if (!r->mapped_body) {
-        void *p = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, r->ex->body_fd, 0);
+        void *p = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, r->ex->body.fd, 0);
         if (p == MAP_FAILED)
             weir_fail(r, "cannot map the request's body");
         r->mapped_body = p;
@@ -66,7 +66,7 @@ const void *weir_body(weir_request *r, size_t *len)
 
 const char *weir_client(weir_request *r)
 {
-    return job_text(r, r->ex->peer(r->ex)->remote_addr);
+    return job_text(r, r->ex->client.peer(r->ex)->remote_addr);
 }
 
 void *weir_settings(weir_request *r)

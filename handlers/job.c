@@ -38,9 +38,9 @@ void job_describe(struct running *r, const struct http_exchange *ex)
 {
     const struct slice *given =
         ex->request_id.data ? &ex->request_id : http_find_header(&ex->req, SLICE("X-Request-ID"));
-    r->connection = ex->connection_id;
-    r->remote_len = (uint8_t)ex->remote_len;
-    memcpy(r->remote, ex->remote, sizeof r->remote);
+    r->connection = ex->client.connection_id;
+    r->remote_len = (uint8_t)ex->client.remote_len;
+    memcpy(r->remote, ex->client.remote, sizeof r->remote);
     running_set(r->method, sizeof r->method, ex->req.method_name);
     running_set(r->uri, sizeof r->uri, ex->req.uri);
     if (given)
@@ -111,7 +111,7 @@ bool job_take_output(struct weir_request *job, struct buf *out)
 static int hand_over(weir_request *r)
 {
     if (!r->streaming)
-        r->ex->peer(r->ex); /* for weir_log, which must not make it any more */
+        r->ex->client.peer(r->ex); /* for weir_log, which must not make it any more */
     r->streaming = true;
     gate_lock(&r->gate);
     while (!r->gone && buf_len(&r->pending) > JOB_AHEAD_MAX)

@@ -9,11 +9,11 @@ struct slice return_absolute_url(struct http_exchange *ex, const struct settings
 {
     if (!s->absolute_redirect)
         return path;
-    const struct http_peer *peer = ex->own(ex);
+    const struct http_peer *peer = ex->client.own(ex);
     bool as_asked = ex->req.host.len && !s->server_name_in_redirect;
-    bool by_name = s->server_name_in_redirect && ex->server_name.len;
+    bool by_name = s->server_name_in_redirect && ex->route.server_name.len;
     struct slice host = as_asked  ? arena_dup_lower(&ex->arena, ex->req.host)
-                        : by_name ? ex->server_name
+                        : by_name ? ex->route.server_name
                                   : peer->server_addr;
     if (!as_asked && !by_name && memchr(host.data, ':', host.len) && !slice_starts(host, SLICE("unix:")))
         host = arena_printf(&ex->arena, "[%.*s]", SLICE_ARGS(host)); /* RFC 3986 section 3.2.2 */

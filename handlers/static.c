@@ -54,7 +54,7 @@ struct slice static_path(struct http_exchange *ex, const struct static_source *f
     if (!folder.data)
         return folder;
     if (from->is_whole_path)
-        return static_beside(ex, from, ex->alias_rest);
+        return static_beside(ex, from, ex->route.alias_rest);
     struct slice rest = s->alias.data ? slice_from(uri, (size_t)s->alias_strip) : uri;
     return within_folder(ex, s, arena_join(&ex->arena, folder, rest));
 }
@@ -162,7 +162,7 @@ static int add_whole(struct http_exchange *ex, const struct settings *s, const s
 static struct slice type_of(const struct http_exchange *ex, const struct settings *s, struct file_entry *e)
 {
     if (s->alias.data)
-        return static_type_of(s, ex->alias_rest.len ? ex->alias_rest : ex->req.path);
+        return static_type_of(s, ex->route.alias_rest.len ? ex->route.alias_rest : ex->req.path);
     if (e->type_source != s) {
         e->type = static_type_of(s, e->path);
         e->type_source = s;
@@ -178,15 +178,15 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
     res->status = 200;
     if (!res->keeps_type)
         res->content_type = type_of(ex, s, e);
-    if (!ex->forced_status || ex->forced_status == 200)
+    if (!ex->route.forced_status || ex->route.forced_status == 200)
         res->last_modified = e->last_modified;
     res->etag = s->etag ? e->etag : (struct slice){0};
     if (res->etag.len && res->headers && !http_place_own(res, &ex->arena, HTTP_OWN_ETAG, SLICE("ETag")))
         return 500; /* X-Accel-Redirect's headers are there before it */
     res->accept_ranges = s->max_ranges > 0 && !compressed; /* worker/ranges.c cuts them */
-    if (ex->detour || /* conditions and ranges are about the request that asks */
-        (ex->forced_status &&
-         ex->forced_status != 200)) /* an error page is sent whole (RFC 9110 section 13.2.1) */
+    if (ex->aside || /* conditions and ranges are about the request that asks */
+        (ex->route.forced_status &&
+         ex->route.forced_status != 200)) /* an error page is sent whole (RFC 9110 section 13.2.1) */
         return add_whole(ex, s, e);
     switch (http_check_conditions(&ex->req, res->etag, e->st.st_mtim.tv_sec,
                                   (enum http_since)s->if_modified_since)) {
@@ -218,7 +218,7 @@ static bool pick_any(struct http_exchange *ex, const struct static_source *from,
     struct slice uri = arena_join(&ex->arena, ex->req.path, name);
     if (uri.data)
         ex->req.path = uri;
-    ex->rewritten = true;
+    ex->route.rewritten = true;
     return uri.data != NULL;
 }
 
@@ -238,7 +238,7 @@ static bool leads_up(struct slice name)
 static int go_to(struct http_exchange *ex, struct slice uri)
 {
     ex->req.path = uri;
-    ex->rewritten = true;
+    ex->route.rewritten = true;
     return STATIC_ROUTE_AGAIN;
 }
 
@@ -348,7 +348,7 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
     const struct settings *s = from->settings;
     bool reads = ex->req.method == HTTP_GET || ex->req.method == HTTP_HEAD;
     struct slice uri = ex->req.path;
-    if (uri.data[uri.len - 1] == '/' && !ex->alias_rest.len && (reads || ex->req.method == HTTP_POST))
+    if (uri.data[uri.len - 1] == '/' && !ex->route.alias_rest.len && (reads || ex->req.method == HTTP_POST))
         return find_index(ex, from, cache); /* an index file may be an application's */
     if (!reads && ex->req.method != HTTP_POST)
         return 405;

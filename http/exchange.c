@@ -10,7 +10,7 @@ static int find_sinks(const struct http_exchange *ex, enum log_level level, stru
 {
     int count = 0;
     *wanted = false;
-    for (const struct error_file *f = ex->error_files; f && count < LOG_SINKS_MAX; f = f->next) {
+    for (const struct error_file *f = ex->route.error_files; f && count < LOG_SINKS_MAX; f = f->next) {
         int from = __atomic_load_n(f->level, __ATOMIC_RELAXED);
         sinks[count++] = logfile_sink(f->file, from, __atomic_load_n(f->json, __ATOMIC_RELAXED));
         *wanted |= (int)level <= from;
@@ -32,17 +32,17 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
     va_end(args);
     const struct slice *host = http_find_header(&ex->req, SLICE("Host")),
                        *referrer = http_find_header(&ex->req, SLICE("Referer"));
-    struct slice addr = ex->upstream_addr;
-    struct log_context about = {.connection = ex->connection_id,
-                                .client = ex->peer(ex)->remote_addr,
-                                .server = ex->server_name,
+    struct slice addr = ex->upstream.addr;
+    struct log_context about = {.connection = ex->client.connection_id,
+                                .client = ex->client.peer(ex)->remote_addr,
+                                .server = ex->route.server_name,
                                 .request = ex->req.line.len ? ex->req.line : (struct slice){0},
-                                .subrequest = ex->detour ? ex->req.path : (struct slice){0},
+                                .subrequest = ex->aside ? ex->req.path : (struct slice){0},
                                 .host = host ? *host : (struct slice){0},
                                 .referrer = referrer ? *referrer : (struct slice){0}};
     if (addr.len) {
         snprintf(upstream, sizeof upstream, "http://%.*s%s%.*s", SLICE_ARGS(addr),
-                 slice_starts(addr, SLICE("unix:")) ? ":" : "", SLICE_ARGS(ex->upstream_uri));
+                 slice_starts(addr, SLICE("unix:")) ? ":" : "", SLICE_ARGS(ex->upstream.uri));
         about.upstream = slice_of(upstream);
     }
     log_write_about(sinks, count, level, &about, text);

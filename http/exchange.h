@@ -41,106 +41,158 @@ struct http_named {
     struct http_named *next;
 };
 
-struct permits;
+struct auth_aside;
 struct body_filter;
-struct auth_detour;
+struct connection;
+struct error_file;
+struct file_read;
+struct http_exchange;
+struct http_template;
+struct location;
+struct location_auth;
+struct permits;
+struct site_listen;
+struct vserver;
+
+/* Who sent the request, and by which connection. */
+struct http_client {
+    const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the client's end */
+    const struct http_peer *(*own)(struct http_exchange *ex);  /* of both: costs a system call */
+    const struct http_peer *known;                             /* what peer made, or NULL */
+    const struct http_peer *told; /* what the PROXY protocol said; NULL: nothing */
+    const struct site_listen *listen;
+    uint64_t connection_id;
+    uint64_t since_ms;        /* when the connection was accepted */
+    uint64_t requests;        /* of the connection, this one included */
+    int socket;               /* for the server's own address, or -1 */
+    int remote_len;           /* 4, 16, or 0 for a unix socket */
+    unsigned char remote[18]; /* address and port of an IP client, in network order */
+    bool pipelined;
+    /* of the connection, where real_ip took another address from a header */
+    struct slice direct_addr, direct_port;
+};
+
+/* The request's body, while and after it is read. */
+struct http_body {
+    struct buf mem;         /* what is in memory */
+    struct slice file;      /* the path of its temporary file, where that has one */
+    uint64_t left;          /* of a body with a length */
+    uint64_t len;           /* what is kept: in memory or in the file */
+    uint64_t seen;          /* what has arrived, kept or not */
+    uint64_t waited_ms;     /* for the client to send it */
+    uint64_t wait_since_ms; /* likewise, since when now; 0: nobody waits */
+    struct http_chunked chunked;
+    int fd;          /* of the temporary file once the memory is outgrown, or -1 */
+    bool file_stays; /* client_body_in_file_only */
+    bool taken;      /* some of it has gone to an upstream, and is not kept: no other location can have it */
+    bool begun;      /* some of it was read, or the client was told to send it */
+    bool whole;      /* nothing of it is still to come */
+};
+
+/* Where the request stands: its server and location, and the ways that have led there. */
+struct http_route {
+    const struct vserver *server;
+    const struct location *location;
+    struct slice server_name;             /* the server block's first name */
+    const struct error_file *error_files; /* of the location; NULL: the usual error log */
+    const struct http_template *return_text;
+    int return_code;         /* of "return", for this location; 0: none */
+    int forced_status;       /* of the answer that an error page belongs to; 0: none */
+    int redirects;           /* internal ones: bounded, so that error pages cannot go round */
+    struct slice alias_rest; /* what try_files has found behind the alias of an expression's location */
+    struct slice
+        first_method;   /* of the request that asks, while auth_request's question stands in its place */
+    bool in_error_page; /* an error of the page is shown plainly */
+    bool is_internal;   /* no longer the URI that the client has sent: for `internal` */
+    bool files_tried;   /* try_files of the location has chosen */
+    bool path_is_final; /* by rewrite ... break: proxy_pass passes it on as it is */
+    bool rewritten;     /* the path is no longer that of the request line */
+    struct http_captures server_captures, location_captures; /* of regular expressions that chose them */
+};
+
+/* What upstreams were asked for the request, and said: for variables and the error log. */
+struct http_upstream_record {
+    struct http_try *tries, *last_try;
+    const struct http_header *headers; /* of the last response */
+    int header_count;
+    int status;             /* of that response */
+    struct slice trailers;  /* its lines */
+    struct slice addr, uri; /* of the server that has the request */
+    struct slice host;      /* $proxy_host, once a proxy has the request */
+    bool is_unix;           /* the host: it has no port */
+    uint64_t queue_us;      /* in upstreams' queues */
+};
+
+/* How fast the response's body may go out. */
+struct http_pace {
+    uint64_t rate, after; /* limit_rate: bytes a second, 0: no bound */
+    uint64_t from_ms;     /* when that began */
+    bool is_set;          /* by the upstream: limit_rate does not count */
+};
+
+/* What limits have said of the request, and what it holds of them. */
+struct http_limits {
+    struct permits *permits;     /* of concurrency */
+    const char *status, *reason; /* of the limits of concurrency; NULL where none applies */
+    struct slice zone;
+    uint64_t queue_ms;
+    const char *conn_status, *req_status; /* of nginx's limits; NULL where none applies */
+    uint32_t conn_permits[8];
+    int conn_permit_count;
+};
+
+/* What has been found out of the client's right to come in. */
+struct http_access {
+    const struct location_auth *authorized_by, *refused_by; /* the auth_basic that has let it pass, or not */
+    const struct location *asked_by;                        /* whose auth_request has been answered, */
+    int status;                                             /* and how */
+    int delayed_status;            /* auth_delay: the response, once its time has come */
+    struct slice www_authenticate; /* of a 401, whatever page is shown */
+    struct slice link_expires;     /* once $secure_link has been asked for */
+};
+
+/* The response on its way out. */
+struct http_sent {
+    uint64_t head, body;         /* bytes, as queued for the socket */
+    struct body_filter *filters; /* what the body goes through; NULL: nothing */
+    uint64_t gzip_in, gzip_out;  /* bytes, for $gzip_ratio */
+    struct slice charset;        /* that an upstream wants: the directive does not count; empty: none */
+    bool whole;                  /* $request_completion */
+};
+
+/* aio: what is in memory of the file that is being sent. */
+struct http_reading {
+    off_t from, until;
+    struct file_read *at_work; /* what a thread is reading; NULL: nothing */
+};
 
 struct http_exchange {
     struct arena arena;
-    struct http_request req;
-    struct http_captures server_captures, location_captures; /* of regular expressions that chose them */
-    struct http_response res;
-    struct slice head;        /* the request's head, in the arena */
-    uint64_t request_bytes;   /* head and body as received */
-    uint64_t body_bytes_sent; /* of the answer's body, as queued for the socket */
-    uint64_t head_bytes_sent;
+    struct http_request req; /* what came */
+    struct http_body body;
+    struct http_route route;
+    struct http_response res; /* what goes out: this and all that follows begins as zeroes */
+    struct http_sent sent;
+    struct http_pace pace;
+    struct http_client client;
+    struct http_upstream_record upstream;
+    struct http_limits limits;
+    struct http_access access;
+    struct http_reading reading;
+    struct slice head;                /* the request's, in the arena */
+    uint64_t request_bytes;           /* head and body as received */
     uint64_t start_ms, start_wall_ms; /* when the head's first byte was read */
-    uint64_t connection_id;
-    uint64_t connection_since_ms; /* when it was accepted */
-    uint64_t connection_requests;
-    bool pipelined;
-    bool complete;            /* the answer has gone out whole: $request_completion */
-    struct slice server_name; /* the server block's first name */
-    /* the request's body while and after it is read */
-    struct http_chunked chunked;
-    uint64_t body_left;     /* of a body with a length */
-    struct buf body;        /* what is in memory */
-    int body_fd;            /* its temporary file once it outgrew the memory, or -1 */
-    struct slice body_file; /* its path where it has one: client_body_in_file_only */
-    bool body_file_stays;
-    uint64_t body_len;  /* what is kept: in memory or in the file */
-    uint64_t body_seen; /* what has arrived, kept or not */
-    bool body_taken; /* some of it has gone to an upstream, and is not kept: no other location can have it */
-    uint64_t body_waited_ms;     /* for the client to send it */
-    uint64_t body_wait_since_ms; /* likewise, since when now; 0: we do not */
-    bool body_begun;             /* some of it was read, or the client was told to send it */
-    bool body_whole;             /* nothing of it is still to come */
-    uint64_t rate, rate_after;   /* limit_rate: bytes a second of the answer's body, 0: no bound */
-    uint64_t rate_from_ms;       /* when that began */
-    bool rate_is_set;            /* by the upstream: limit_rate does not count */
-    struct slice charset; /* that an upstream wants for the answer: charset does not count; empty: none */
-    const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the client's end */
-    const struct http_peer *(*own)(struct http_exchange *ex);  /* of both: costs a system call */
-    const struct http_peer *known_peer;                        /* what peer made, or NULL */
-    unsigned char remote[18];    /* address and port of an IP client, in network order */
-    int remote_len;              /* 4, 16, or 0 for a unix socket */
-    int socket;                  /* for the server's own address, or -1 */
-    const void *listen;          /* where the connection was accepted: for peer */
-    const uint64_t *now_ms;      /* the owner's clock */
-    off_t aio_from, aio_until;   /* worker/aio.c: of the body's file, what is in memory */
-    struct file_read *reading;   /* and what is being read; NULL: nothing */
-    void (*release)(void *held); /* called with held when the answer has been sent, unless NULL */
+    const uint64_t *now_ms;           /* the owner's clock */
+    void (*release)(void *held);      /* called with held when the response has been sent, unless NULL */
     void *held;
-    const char *limit_status, *limit_reason; /* of the limits of concurrency; NULL where none applies */
-    struct slice limit_zone;
-    uint64_t limit_queue_ms;
-    struct body_filter *filters; /* worker/filter.c: what the answer's body goes through; NULL: nothing */
-    uint64_t gzip_in, gzip_out;  /* bytes, for $gzip_ratio */
-    struct permits *permits;     /* worker/limit.c: what the request holds */
-    const char *limit_conn_status, *limit_req_status; /* of nginx's limits; NULL where none applies */
-    uint32_t conn_permits[8];                         /* worker/limit_keyed.c */
-    int conn_permit_count;
-    const struct error_file *error_files;     /* of its location; NULL: the usual error log */
-    struct slice upstream_addr, upstream_uri; /* of the server that has the request: for the error log */
-    struct slice request_id, traceparent;     /* once something has asked for them */
-    struct slice direct_addr,
-        direct_port; /* of the connection, where real_ip took another address from a header */
-    const struct http_peer *told_peer; /* what the PROXY protocol said; NULL: nothing */
-    struct http_try *tries, *last_try;
-    uint64_t upstream_queue_us;                 /* in upstreams' queues */
-    const struct http_header *upstream_headers; /* of the last answer */
-    int upstream_header_count;
-    struct slice upstream_trailers;         /* its lines */
-    int upstream_status;                    /* of that answer */
-    struct slice proxy_host;                /* $proxy_host, once a proxy has the request */
-    bool proxy_is_unix;                     /* then it has no port */
-    int forced_status;                      /* of the answer that an error page belongs to; 0: none */
-    bool in_error_page;                     /* its own errors are shown plainly */
-    struct http_named *named;               /* variables of `set` and of groups that have matched */
-    bool is_internal;                       /* no longer the URI that the client has sent: for `internal` */
-    bool escape_captures;                   /* while a replacement is expanded: captures become arguments */
-    struct slice www_authenticate;          /* of a 401, whatever page is shown */
-    const void *authorized_by, *refused_by; /* the auth_basic that has let the request pass, or not */
-    const void *auth_asked_by;              /* the location whose auth_request has been answered, */
-    int auth_status;                        /* and how */
-    struct auth_detour
-        *detour; /* worker/auth_request.c: the request, while another one stands in its place; or NULL */
-    struct slice first_method;        /* with detour: of the request that asks */
-    struct slice secure_link_expires; /* once $secure_link has been asked for */
-    int delayed_status;               /* auth_delay: the answer, once its time has come */
-    bool files_tried;                 /* try_files of its location has chosen */
-    bool path_is_final;               /* by rewrite ... break: proxy_pass passes it on as it is */
-    bool rewritten;                   /* the path is no longer that of the request line */
-    struct slice alias_rest; /* what try_files has found behind the alias of an expression's location */
-    bool in_folder;          /* while a folder's name is expanded: it must not ask for itself */
-    int map_depth;           /* maps being looked up: bounded, so that they cannot go round */
-    int return_code;         /* of "return", for this location; 0: none */
-    const void *return_text; /* a struct http_template, or NULL */
-    const void *location;    /* for variables */
-    const void *server;      /* the server block: for named locations */
-    struct slice leads_to;   /* VERDICT_REDIRECT */
-    struct verdict resumed;  /* what has ended its wait, until the loop takes it up; VERDICT_NEXT: nothing */
-    int internal_redirects;  /* bounded, so that error pages cannot go round */
+    struct slice request_id, traceparent; /* once something has asked for them */
+    struct http_named *named;             /* variables of `set` and of groups that have matched */
+    struct auth_aside *aside;             /* the request, while auth_request's question stands in its place */
+    struct slice leads_to;                /* VERDICT_REDIRECT */
+    struct verdict resumed; /* what has ended its wait, until the loop takes it up; VERDICT_NEXT: nothing */
+    int map_depth;          /* maps being looked up: bounded, so that they cannot go round */
+    bool in_folder;         /* while a directory's name is expanded: it must not ask for itself */
+    bool escape_captures;   /* while a replacement is expanded: captures become arguments */
 };
 
 /* $request_id: the client's X-Request-ID where that is well-formed, else a random one. $traceparent: likewise. */

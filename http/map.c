@@ -148,10 +148,10 @@ struct slice http_map_get(struct http_exchange *ex, const void *map)
     struct slice text = SLICE("");
     http_keep_named(ex, &captures);
     if (value && captures.count) {
-        struct http_captures saved = ex->location_captures;
-        ex->location_captures = captures;
+        struct http_captures saved = ex->route.location_captures;
+        ex->route.location_captures = captures;
         text = http_template_expand(value, ex);
-        ex->location_captures = saved;
+        ex->route.location_captures = saved;
     } else if (value) {
         text = http_template_expand(value, ex);
     }

@@ -102,7 +102,7 @@ static struct slice as_wanted(struct http_exchange *ex, struct slice capture)
 GETTER(get_capture)
 {
     const struct http_captures *c =
-        ex->location_captures.count ? &ex->location_captures : &ex->server_captures;
+        ex->route.location_captures.count ? &ex->route.location_captures : &ex->route.server_captures;
     int group = rest.data[0] - '0';
     return group < c->count ? as_wanted(ex, c->groups[group]) : (struct slice){0};
 }
@@ -166,7 +166,7 @@ GETTER(get_host)
 {
     UNUSED(rest);
     if (!ex->req.host.len)
-        return ex->server_name;
+        return ex->route.server_name;
     return arena_dup_lower(&ex->arena, ex->req.host);
 }
 
@@ -225,44 +225,44 @@ static struct slice text_or_none(const char *text)
 GETTER(get_limit_status)
 {
     UNUSED(rest);
-    return text_or_none(ex->limit_status);
+    return text_or_none(ex->limits.status);
 }
 
 GETTER(get_limit_conn_status)
 {
     UNUSED(rest);
-    return text_or_none(ex->limit_conn_status);
+    return text_or_none(ex->limits.conn_status);
 }
 
 GETTER(get_limit_req_status)
 {
     UNUSED(rest);
-    return text_or_none(ex->limit_req_status);
+    return text_or_none(ex->limits.req_status);
 }
 
 GETTER(get_limit_reason)
 {
     UNUSED(rest);
-    return text_or_none(ex->limit_reason);
+    return text_or_none(ex->limits.reason);
 }
 
 GETTER(get_limit_zone)
 {
     UNUSED(rest);
-    return ex->limit_zone;
+    return ex->limits.zone;
 }
 
 GETTER(get_limit_queue_time)
 {
     UNUSED(rest);
-    return ex->limit_status ? http_seconds_text(ex, ex->limit_queue_ms) : (struct slice){0};
+    return ex->limits.status ? http_seconds_text(ex, ex->limits.queue_ms) : (struct slice){0};
 }
 
 /* All lines of X-Forwarded-For, and the client behind them. */
 GETTER(get_forwarded_for)
 {
     UNUSED(rest);
-    struct slice all = {0}, client = ex->peer(ex)->remote_addr;
+    struct slice all = {0}, client = ex->client.peer(ex)->remote_addr;
     for (int i = 0; i < ex->req.header_count; i++) {
         const struct http_header *h = &ex->req.headers[i];
         if (slice_eq_nocase(h->name, SLICE("X-Forwarded-For")))
@@ -275,19 +275,20 @@ GETTER(get_forwarded_for)
 GETTER(get_proxy_port)
 {
     UNUSED(rest);
-    const char *colon = ex->proxy_host.len ? memrchr(ex->proxy_host.data, ':', ex->proxy_host.len) : NULL;
-    size_t at = colon ? (size_t)(colon - ex->proxy_host.data) + 1 : ex->proxy_host.len;
-    struct slice port = slice_from(ex->proxy_host, at);
+    const char *colon =
+        ex->upstream.host.len ? memrchr(ex->upstream.host.data, ':', ex->upstream.host.len) : NULL;
+    size_t at = colon ? (size_t)(colon - ex->upstream.host.data) + 1 : ex->upstream.host.len;
+    struct slice port = slice_from(ex->upstream.host, at);
     bool has_port = port.len && port.data[port.len - 1] != ']'; /* or an IPv6 address ends here */
-    return has_port                                   ? port
-           : ex->proxy_host.len && !ex->proxy_is_unix ? SLICE("80")
-                                                      : (struct slice){port.data, 0};
+    return has_port                                         ? port
+           : ex->upstream.host.len && !ex->upstream.is_unix ? SLICE("80")
+                                                            : (struct slice){port.data, 0};
 }
 
 GETTER(get_proxy_host)
 {
     UNUSED(rest);
-    return ex->proxy_host;
+    return ex->upstream.host;
 }
 
 static int base64_digit(char c)
@@ -345,13 +346,13 @@ GETTER(get_is_request_port)
 GETTER(get_request_body_file)
 {
     UNUSED(rest);
-    return ex->body_file;
+    return ex->body.file;
 }
 
 GETTER(get_request_method)
 {
     UNUSED(rest);
-    return ex->first_method.len ? ex->first_method : ex->req.method_name;
+    return ex->route.first_method.len ? ex->route.first_method : ex->req.method_name;
 }
 
 static bool body_file_is_asked_for; /* by a configuration of this process, or of the one that has made it */

@@ -37,25 +37,25 @@ struct slice http_seconds_text(struct http_exchange *ex, uint64_t ms)
 GETTER(get_body_bytes_sent)
 {
     UNUSED(rest);
-    return http_number_text(ex, ex->body_bytes_sent);
+    return http_number_text(ex, ex->sent.body);
 }
 
 GETTER(get_bytes_sent)
 {
     UNUSED(rest);
-    return http_number_text(ex, ex->head_bytes_sent + ex->body_bytes_sent);
+    return http_number_text(ex, ex->sent.head + ex->sent.body);
 }
 
 GETTER(get_connection)
 {
     UNUSED(rest);
-    return http_number_text(ex, ex->connection_id);
+    return http_number_text(ex, ex->client.connection_id);
 }
 
 GETTER(get_connection_requests)
 {
     UNUSED(rest);
-    return http_number_text(ex, ex->connection_requests);
+    return http_number_text(ex, ex->client.requests);
 }
 
 GETTER(get_hostname)
@@ -83,38 +83,38 @@ GETTER(get_pid)
 GETTER(get_pipe)
 {
     UNUSED(rest);
-    return ex->pipelined ? SLICE("p") : SLICE(".");
+    return ex->client.pipelined ? SLICE("p") : SLICE(".");
 }
 
 GETTER(get_remote_addr)
 {
     UNUSED(rest);
-    return ex->peer(ex)->remote_addr;
+    return ex->client.peer(ex)->remote_addr;
 }
 
 GETTER(get_remote_port)
 {
     UNUSED(rest);
-    return ex->peer(ex)->remote_port;
+    return ex->client.peer(ex)->remote_port;
 }
 
 GETTER(get_binary_remote_addr)
 {
     UNUSED(rest);
-    const struct http_peer *peer = ex->peer(ex);
+    const struct http_peer *peer = ex->client.peer(ex);
     return (struct slice){(const char *)peer->remote_binary, (size_t)peer->remote_binary_len};
 }
 
 GETTER(get_server_addr)
 {
     UNUSED(rest);
-    return ex->own(ex)->server_addr;
+    return ex->client.own(ex)->server_addr;
 }
 
 GETTER(get_server_port)
 {
     UNUSED(rest);
-    return ex->own(ex)->server_port;
+    return ex->client.own(ex)->server_port;
 }
 
 GETTER(get_request_length)
@@ -139,7 +139,7 @@ GETTER(get_scheme)
 GETTER(get_server_name)
 {
     UNUSED(rest);
-    return ex->server_name;
+    return ex->route.server_name;
 }
 
 GETTER(get_server_protocol)
@@ -151,8 +151,8 @@ GETTER(get_server_protocol)
 GETTER(get_status)
 {
     UNUSED(rest);
-    int status =
-        ex->forced_status ? ex->forced_status : ex->res.status; /* an error page says what it is for */
+    int status = ex->route.forced_status ? ex->route.forced_status
+                                         : ex->res.status; /* an error page says what it is for */
     return status > 99 ? arena_number(&ex->arena, (unsigned long long)status) : SLICE("000");
 }
 
@@ -190,7 +190,7 @@ GETTER(get_version)
 GETTER(get_connection_time)
 {
     UNUSED(rest);
-    return http_seconds_text(ex, *ex->now_ms - ex->connection_since_ms);
+    return http_seconds_text(ex, *ex->now_ms - ex->client.since_ms);
 }
 
 GETTER(get_https)
@@ -203,17 +203,17 @@ GETTER(get_https)
 GETTER(get_request_completion)
 {
     UNUSED(rest);
-    return ex->complete ? SLICE("OK") : SLICE("");
+    return ex->sent.whole ? SLICE("OK") : SLICE("");
 }
 
 /* How much smaller gzip has made the body, rounded. */
 GETTER(get_gzip_ratio)
 {
     UNUSED(rest);
-    uint64_t hundredths = ex->gzip_out ? (ex->gzip_in * 1000 / ex->gzip_out + 5) / 10 : 0;
-    return ex->gzip_out ? arena_printf(&ex->arena, "%llu.%02u", (unsigned long long)(hundredths / 100),
-                                       (unsigned)(hundredths % 100))
-                        : (struct slice){0};
+    uint64_t hundredths = ex->sent.gzip_out ? (ex->sent.gzip_in * 1000 / ex->sent.gzip_out + 5) / 10 : 0;
+    return ex->sent.gzip_out ? arena_printf(&ex->arena, "%llu.%02u", (unsigned long long)(hundredths / 100),
+                                            (unsigned)(hundredths % 100))
+                             : (struct slice){0};
 }
 
 /* As nginx's server-side includes have dates, in their default form. */

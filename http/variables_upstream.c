@@ -28,8 +28,8 @@ static struct slice of_all(struct http_exchange *ex, append_value *append)
 {
     struct buf text = {0};
     bool ok = true;
-    for (const struct http_try *t = ex->tries; ok && t; t = t->next) {
-        if (t != ex->tries)
+    for (const struct http_try *t = ex->upstream.tries; ok && t; t = t->next) {
+        if (t != ex->upstream.tries)
             ok = t->new_group ? buf_append(&text, " : ", 3) : buf_append(&text, ", ", 2);
         ok = ok && append(t, &text);
     }
@@ -112,7 +112,7 @@ GETTER(get_queue_time)
     struct buf text = {0};
     UNUSED(rest);
     struct slice copy = {0};
-    if (ex->tries && append_time(ex->upstream_queue_us, &text))
+    if (ex->upstream.tries && append_time(ex->upstream.queue_us, &text))
         copy = arena_dup(&ex->arena, buf_slice(&text));
     buf_free(&text);
     return copy;
@@ -123,16 +123,16 @@ GETTER(get_queue_time)
 GETTER(get_header)
 {
     struct slice all = {0};
-    for (int i = 0; i < ex->upstream_header_count; i++)
-        if (http_names_header(ex->upstream_headers[i].name, rest))
-            all = http_join(ex, all, ex->upstream_headers[i].value);
+    for (int i = 0; i < ex->upstream.header_count; i++)
+        if (http_names_header(ex->upstream.headers[i].name, rest))
+            all = http_join(ex, all, ex->upstream.headers[i].value);
     return all;
 }
 
 GETTER(get_cookie)
 {
-    for (int i = 0; i < ex->upstream_header_count; i++) {
-        const struct http_header *h = &ex->upstream_headers[i];
+    for (int i = 0; i < ex->upstream.header_count; i++) {
+        const struct http_header *h = &ex->upstream.headers[i];
         if (!slice_eq_nocase(h->name, SLICE("Set-Cookie")) || h->value.len <= rest.len ||
             h->value.data[rest.len] != '=' || strncasecmp(h->value.data, rest.data, rest.len) != 0)
             continue;
@@ -145,7 +145,7 @@ GETTER(get_cookie)
 
 GETTER(get_trailer)
 {
-    struct slice left = ex->upstream_trailers, all = {0};
+    struct slice left = ex->upstream.trailers, all = {0};
     const char *end;
     while (left.len && (end = memmem(left.data, left.len, "\r\n", 2))) {
         struct http_header h;
@@ -248,13 +248,13 @@ GETTER(get_traceparent)
 GETTER(get_realip_addr)
 {
     UNUSED(rest);
-    return ex->direct_addr.data ? ex->direct_addr : ex->peer(ex)->remote_addr;
+    return ex->client.direct_addr.data ? ex->client.direct_addr : ex->client.peer(ex)->remote_addr;
 }
 
 GETTER(get_realip_port)
 {
     UNUSED(rest);
-    return ex->direct_addr.data ? ex->direct_port : ex->peer(ex)->remote_port;
+    return ex->client.direct_addr.data ? ex->client.direct_port : ex->client.peer(ex)->remote_port;
 }
 
 /* The value of the first extension of this type (the PROXY protocol's section 2.2.7); data NULL: there is none. */
@@ -342,7 +342,7 @@ static struct slice proxy_tlv(struct http_exchange *ex, struct slice name, struc
 /* addr, port, server_addr, server_port and the extensions of the PROXY protocol's header */
 GETTER(get_proxy_protocol)
 {
-    const struct http_peer *told = ex->told_peer;
+    const struct http_peer *told = ex->client.told;
     if (!told)
         return (struct slice){0};
     if (cut_prefix(&rest, SLICE("tlv_")))

@@ -9,8 +9,9 @@ enum access_verdict access_look(const struct connection *c)
     const struct access_rules *rules = c->location->access;
     for (int i = 0; rules && i < rules->count; i++) {
         const struct access_rule *r = &rules->items[i];
-        bool is_for = r->all || (r->is_unix && ex->remote_len == 0) ||
-                      (!r->is_unix && ex->remote_len && net_mask_has(&r->mask, ex->remote, ex->remote_len));
+        bool is_for = r->all || (r->is_unix && ex->client.remote_len == 0) ||
+                      (!r->is_unix && ex->client.remote_len &&
+                       net_mask_has(&r->mask, ex->client.remote, ex->client.remote_len));
         if (is_for)
             return r->deny ? ACCESS_DENIED : ACCESS_ALLOWED;
     }

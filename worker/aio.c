@@ -115,7 +115,7 @@ static bool submit(struct connection *c, struct http_piece *p, size_t len)
     }
     r->entry->holders++;
     offload_count_job(w);
-    c->ex->reading = r;
+    c->ex->reading.at_work = r;
     connection_set_timer(c, connection_settings(c)->send_timeout_ms);
     return true;
 }
@@ -127,7 +127,7 @@ static bool is_wanted(const struct connection *c, const struct http_piece *p)
 
 size_t aio_limit(const struct connection *c, const struct http_piece *p, size_t most)
 {
-    off_t left = c->ex->aio_until - p->offset;
+    off_t left = c->ex->reading.until - p->offset;
     return is_wanted(c, p) && left < (off_t)most ? (size_t)left : most;
 }
 
@@ -136,13 +136,13 @@ bool aio_ready(struct connection *c, struct http_piece *p)
     struct http_exchange *ex = c->ex;
     if (!is_wanted(c, p))
         return true;
-    if (ex->reading)
+    if (ex->reading.at_work)
         return false;
-    if (p->offset >= ex->aio_from && p->offset < ex->aio_until)
+    if (p->offset >= ex->reading.from && p->offset < ex->reading.until)
         return true;
     size_t len = p->len < PART_BYTES ? (size_t)p->len : PART_BYTES;
-    ex->aio_from = p->offset;
-    ex->aio_until = p->offset + (off_t)len;
+    ex->reading.from = p->offset;
+    ex->reading.until = p->offset + (off_t)len;
     return is_in_memory(p->fd, p->offset, len) || !submit(c, p, len);
 }
 
@@ -154,12 +154,12 @@ void aio_ended(struct pool_task *task)
     free(r);
     if (!c)
         return;
-    c->ex->reading = NULL;
+    c->ex->reading.at_work = NULL;
     connection_ready(c);
 }
 
 void aio_client_gone(struct connection *c)
 {
-    c->ex->reading->c = NULL;
-    c->ex->reading = NULL;
+    c->ex->reading.at_work->c = NULL;
+    c->ex->reading.at_work = NULL;
 }

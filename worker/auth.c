@@ -24,7 +24,7 @@ static void ask_for_password(struct connection *c)
         http_log(ex, LOG_LEVEL_ERROR, "the realm of \"auth_basic\" has a control character; it is left out");
         realm = SLICE("");
     }
-    ex->www_authenticate =
+    ex->access.www_authenticate =
         arena_printf(&ex->arena, "Basic realm=\"%.*s\"", (int)realm.len, realm.len ? realm.data : "");
 }
 
@@ -43,9 +43,9 @@ static enum say by_password(struct connection *c, struct verdict *v)
     const struct location_auth *auth = c->location->auth;
     if (!auth || slice_eq(http_template_expand(auth->realm, ex), SLICE("off")))
         return SAYS_NOTHING;
-    if (ex->authorized_by == auth)
+    if (ex->access.authorized_by == auth)
         return SAYS_YES;
-    if (ex->refused_by == auth)
+    if (ex->access.refused_by == auth)
         return SAYS_NO;
     const struct slice *value = http_find_header(&ex->req, SLICE("Authorization"));
     struct auth_question *q = arena_zalloc(&ex->arena, sizeof *q);
@@ -53,7 +53,7 @@ static enum say by_password(struct connection *c, struct verdict *v)
     if (!value || !q || !text || !auth_basic_parse(value->data, value->len, text, &q->user, &q->password)) {
         http_log(ex, LOG_LEVEL_INFO, "no user/password was provided for basic authentication");
         ask_for_password(c);
-        ex->refused_by = auth;
+        ex->access.refused_by = auth;
         return SAYS_NO;
     }
     q->file = file_path(c);
@@ -68,7 +68,7 @@ struct verdict auth_answered(struct connection *c, bool done, int result)
         return verdict_answer(done ? result : 503);
     if (result == 401)
         ask_for_password(c);
-    *(result == 0 ? &ex->authorized_by : &ex->refused_by) = c->location->auth;
+    *(result == 0 ? &ex->access.authorized_by : &ex->access.refused_by) = c->location->auth;
     return verdict_of(VERDICT_AGAIN);
 }
 
@@ -77,8 +77,8 @@ static enum say by_request(struct connection *c, struct verdict *v)
     struct http_exchange *ex = c->ex;
     if (!c->location->auth_request)
         return SAYS_NOTHING;
-    if (ex->auth_asked_by == c->location)
-        return ex->auth_status < 300 ? SAYS_YES : SAYS_NO;
+    if (ex->access.asked_by == c->location)
+        return ex->access.status < 300 ? SAYS_YES : SAYS_NO;
     *v = auth_request_ask(c);
     return SAYS_ASK;
 }
@@ -96,7 +96,7 @@ static struct verdict refuse(struct connection *c, int status)
     int64_t delay_ms = c->location->settings->auth_delay_ms;
     if (status != 401 || delay_ms == 0)
         return verdict_answer(status);
-    c->ex->delayed_status = status;
+    c->ex->access.delayed_status = status;
     c->state = CONNECTION_DELAYED;
     connection_set_timer(c, delay_ms);
     return verdict_of(VERDICT_WAIT);
@@ -117,9 +117,10 @@ struct verdict auth_pass(struct connection *c)
         enum say said = checks[i](c, &v);
         if (said == SAYS_ASK)
             return v;
-        bool wants_login = checks[i] == by_password || (checks[i] == by_request && c->ex->auth_status == 401);
+        bool wants_login =
+            checks[i] == by_password || (checks[i] == by_request && c->ex->access.status == 401);
         if (said == SAYS_YES && any) {
-            c->ex->www_authenticate = (struct slice){0}; /* of a password that was not needed */
+            c->ex->access.www_authenticate = (struct slice){0}; /* of a password that was not needed */
             return v;
         }
         if (said == SAYS_NO)

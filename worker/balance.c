@@ -176,8 +176,8 @@ static struct peer *by_address(struct choice *k)
 {
     const struct http_exchange *ex = k->ask->ex;
     static const unsigned char nobody[3];
-    const unsigned char *bytes = ex->remote_len ? ex->remote : nobody;
-    int len = ex->remote_len == 16 ? 16 : 3;
+    const unsigned char *bytes = ex->client.remote_len ? ex->client.remote : nobody;
+    int len = ex->client.remote_len == 16 ? 16 : 3;
     uint32_t hash = 89;
     for (int tries = 0; tries <= REHASHES_MAX; tries++) {
         for (int i = 0; i < len; i++)

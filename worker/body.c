@@ -35,15 +35,15 @@ static int open_named(struct http_exchange *ex, const struct settings *s)
     for (int i = 0; i < NAMES_TRIED; i++) {
         if (number == 0)
             number = (uint32_t)getpid() << 12; /* workers do not begin with the same */
-        ex->body_file =
+        ex->body.file =
             arena_printf(&ex->arena, "%.*s/%010u", SLICE_ARGS(s->client_body_temp_path), ++number);
         int fd =
-            ex->body_file.data ? open(ex->body_file.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+            ex->body.file.data ? open(ex->body.file.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
         if (fd < 0 && errno == ENOENT && fd_make_dirs(s->client_body_temp_path.data, 0700) == 0)
             continue;
-        ex->body_file_stays = s->client_body_in_file_only == CONF_BODY_FILE_ON;
+        ex->body.file_stays = s->client_body_in_file_only == CONF_BODY_FILE_ON;
         if (fd >= 0 || errno != EEXIST) {
-            ex->body_file = fd >= 0 ? ex->body_file : (struct slice){0};
+            ex->body.file = fd >= 0 ? ex->body.file : (struct slice){0};
             return fd;
         }
     }
@@ -52,16 +52,16 @@ static int open_named(struct http_exchange *ex, const struct settings *s)
 
 static int spill(struct http_exchange *ex, const struct settings *s)
 {
-    struct slice part = buf_slice(&ex->body);
-    if (ex->body_fd < 0)
-        ex->body_fd = s->client_body_in_file_only || http_body_files_have_names()
+    struct slice part = buf_slice(&ex->body.mem);
+    if (ex->body.fd < 0)
+        ex->body.fd = s->client_body_in_file_only || http_body_files_have_names()
                           ? open_named(ex, s)
                           : fd_open_unnamed(s->client_body_temp_path.data);
-    if (ex->body_fd < 0)
+    if (ex->body.fd < 0)
         return temp_failed(ex, s, "open");
-    if (fd_write_all(ex->body_fd, part.data, part.len) < 0)
+    if (fd_write_all(ex->body.fd, part.data, part.len) < 0)
         return temp_failed(ex, s, "write");
-    ex->body.start = ex->body.end = 0;
+    ex->body.mem.start = ex->body.mem.end = 0;
     return 0;
 }
 
@@ -69,33 +69,33 @@ static int keep(struct connection *c, const char *data, size_t len)
 {
     struct http_exchange *ex = c->ex;
     const struct settings *s = c->location->settings;
-    ex->body_seen += len;
-    uint64_t announced = ex->req.framing == HTTP_BODY_CHUNKED ? ex->chunked.left : 0;
-    if (s->client_max_body_bytes && ex->body_seen + announced > (uint64_t)s->client_max_body_bytes) {
+    ex->body.seen += len;
+    uint64_t announced = ex->req.framing == HTTP_BODY_CHUNKED ? ex->body.chunked.left : 0;
+    if (s->client_max_body_bytes && ex->body.seen + announced > (uint64_t)s->client_max_body_bytes) {
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
     }
-    if (!buf_append(&ex->body, data, len))
+    if (!buf_append(&ex->body.mem, data, len))
         return 500;
-    ex->body_len += len;
+    ex->body.len += len;
     bool passing = c->state == CONNECTION_PROXY;
-    return !passing && buf_len(&ex->body) > (size_t)s->client_body_buffer_bytes ? spill(ex, s) : 0;
+    return !passing && buf_len(&ex->body.mem) > (size_t)s->client_body_buffer_bytes ? spill(ex, s) : 0;
 }
 
 int body_finish(struct connection *c)
 {
     const struct settings *s = c->location->settings;
-    bool to_file = c->ex->body_fd >= 0 || (s->client_body_in_file_only && c->ex->body_whole);
-    return to_file && buf_len(&c->ex->body) > 0 ? spill(c->ex, s) : 0;
+    bool to_file = c->ex->body.fd >= 0 || (s->client_body_in_file_only && c->ex->body.whole);
+    return to_file && buf_len(&c->ex->body.mem) > 0 ? spill(c->ex, s) : 0;
 }
 
 /* Tells a client that waits for it to send the body. */
 static struct verdict ask_for(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    bool ok = !ex->req.expect_continue || ex->body_begun ||
+    bool ok = !ex->req.expect_continue || ex->body.begun ||
               buf_append_slice(send_buffer(c), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
-    ex->body_begun = true;
+    ex->body.begun = true;
     if (ok)
         return verdict_of(VERDICT_NEXT);
     connection_close(c);
@@ -106,7 +106,7 @@ struct verdict body_pass(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
     uint64_t max = (uint64_t)c->location->settings->client_max_body_bytes;
-    if (!max || ex->body_whole || ex->req.framing != HTTP_BODY_LENGTH || ex->req.content_length <= max)
+    if (!max || ex->body.whole || ex->req.framing != HTTP_BODY_LENGTH || ex->req.content_length <= max)
         return verdict_of(VERDICT_NEXT);
     http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
              (unsigned long long)ex->req.content_length);
@@ -123,9 +123,9 @@ struct verdict body_begin(struct connection *c)
 static void count_wait(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    if (ex->body_wait_since_ms)
-        ex->body_waited_ms += connection_worker(c)->now_ms - ex->body_wait_since_ms;
-    ex->body_wait_since_ms = 0;
+    if (ex->body.wait_since_ms)
+        ex->body.waited_ms += connection_worker(c)->now_ms - ex->body.wait_since_ms;
+    ex->body.wait_since_ms = 0;
 }
 
 /*
@@ -139,11 +139,11 @@ void body_wait(struct connection *c)
     const struct settings *s = c->location->settings;
     int64_t timeout_ms = connection_settings(c)->client_body_timeout_ms;
     count_wait(c);
-    ex->body_wait_since_ms = connection_worker(c)->now_ms;
+    ex->body.wait_since_ms = connection_worker(c)->now_ms;
     if (s->client_body_min_rate && limit_holds(ex)) {
         uint64_t allowed_ms = (uint64_t)s->client_body_min_rate_after_ms +
-                              ex->body_seen * 1000 / (uint64_t)s->client_body_min_rate;
-        int64_t left_ms = allowed_ms > ex->body_waited_ms ? (int64_t)(allowed_ms - ex->body_waited_ms) : 1;
+                              ex->body.seen * 1000 / (uint64_t)s->client_body_min_rate;
+        int64_t left_ms = allowed_ms > ex->body.waited_ms ? (int64_t)(allowed_ms - ex->body.waited_ms) : 1;
         timeout_ms = left_ms < timeout_ms ? left_ms : timeout_ms;
     }
     connection_set_timer(c, timeout_ms);
@@ -172,17 +172,17 @@ struct verdict body_read(struct connection *c)
 void body_drop(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    if (ex->body_whole)
+    if (ex->body.whole)
         return;
-    bool follows = !ex->body_begun && !ex->req.expect_continue;
-    ex->body_whole = true;
+    bool follows = !ex->body.begun && !ex->req.expect_continue;
+    ex->body.whole = true;
     c->rest = follows ? calloc(1, sizeof *c->rest) : NULL;
     if (!c->rest) {
         ex->res.close = c->linger_after = true;
         return;
     }
     c->rest->is_chunked = ex->req.framing == HTTP_BODY_CHUNKED;
-    c->rest->left = ex->body_left;
+    c->rest->left = ex->body.left;
     c->rest->until_ms = connection_worker(c)->now_ms + (uint64_t)connection_settings(c)->lingering_time_ms;
 }
 
@@ -213,17 +213,17 @@ size_t body_skip(struct connection *c, char *data, size_t len)
 size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error)
 {
     struct http_exchange *ex = c->ex;
-    ex->body_begun = true;
+    ex->body.begun = true;
     if (ex->req.framing == HTTP_BODY_LENGTH) {
-        size_t n = ex->body_left < len ? (size_t)ex->body_left : len;
-        ex->body_left -= n;
+        size_t n = ex->body.left < len ? (size_t)ex->body.left : len;
+        ex->body.left -= n;
         ex->request_bytes += n;
         *error = keep(c, data, n);
-        *done = ex->body_left == 0;
+        *done = ex->body.left == 0;
         return n;
     }
     size_t body_len, used;
-    enum http_chunked_result result = http_chunked_decode(&ex->chunked, data, len, &body_len, &used);
+    enum http_chunked_result result = http_chunked_decode(&ex->body.chunked, data, len, &body_len, &used);
     ex->request_bytes += used; /* with the chunks' framing, as it was received */
     *error = keep(c, data, body_len);
     if (result == HTTP_CHUNKED_ERROR) {

@@ -180,7 +180,8 @@ static struct slice with_charset(struct arena *arena, struct slice type, struct 
 static struct slice wanted_charset(const struct connection *c, struct slice type, struct slice named)
 {
     const struct location *l = c->location;
-    struct slice wanted = c->ex->charset; /* it counts for every type, and whatever the type names already */
+    struct slice wanted =
+        c->ex->sent.charset; /* it counts for every type, and whatever the type names already */
     if (wanted.len == 0) {
         bool stays = named.data && !(c->proxy && l->settings->override_charset);
         if (!l->charset || stays || !conf_lists_charset_type(l->settings, type))
@@ -223,7 +224,7 @@ void charset_decide(struct connection *c)
     bool converts = from.data && from.len && !slice_eq(from, SLICE("off")) && !slice_eq_nocase(from, to) &&
                     res->content_length != 0;
     const struct charset_map *map = converts ? charset_map_find(l->charset_maps, from, to) : NULL;
-    bool foreign = ex->charset.len && converts && !map;
+    bool foreign = ex->sent.charset.len && converts && !map;
     if (foreign || (converts && http_added_header(res, SLICE("Content-Encoding")).data))
         return; /* nor does an upstream choose among the converters of the system */
     struct body_filter *f = converts ? new_filter(ex, map, from, to) : NULL;

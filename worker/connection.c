@@ -114,7 +114,7 @@ void connection_close(struct connection *c)
     c->dead = true;
     if (c->job)
         offload_client_gone(c);
-    if (c->ex && c->ex->reading)
+    if (c->ex && c->ex->reading.at_work)
         aio_client_gone(c);
     if (c->proxy)
         proxy_abort(c);

@@ -342,19 +342,16 @@ struct verdict auth_answered(struct connection *c, bool done, int result);
 /* Asks the location of auth_request: it takes the request's place; auth_pass comes again when it has answered. */
 struct verdict auth_request_ask(struct connection *c);
 
-/* With ex->detour: it has answered. The request is itself again. */
+/* With ex->aside: it has answered. The request is itself again. */
 struct verdict auth_request_ended(struct connection *c, int status);
 
-/* With ex->detour: the exchange is the request's again, or only its body. */
-const struct location *auth_request_origin(const struct http_exchange *ex);
+/* The client's own request, also while auth_request's question stands in its place. */
+const struct http_route *auth_request_own_route(const struct http_exchange *ex);
+const struct http_body *auth_request_own_body(const struct http_exchange *ex);
+
+/* With ex->aside: the exchange is the request's again, or only its body. */
 void auth_request_restore(struct connection *c);
 void auth_request_restore_body(struct http_exchange *ex);
-
-/* Whether nothing of the body of the client's own request is still to come. */
-bool auth_request_has_whole_body(const struct http_exchange *ex);
-
-/* The old exchange stays with a job; what its copy has to know of the request. */
-void auth_request_hand_over(struct http_exchange *copy, const struct http_exchange *old);
 
 /* --- worker/headers.c --- */
 
@@ -372,7 +369,7 @@ bool headers_add_trailers(struct connection *c, struct buf *out);
 /* Gives a variable of `set` its value. */
 void rewrite_set(struct connection *c, struct slice name, struct slice value);
 
-/* The server block of ex->server is known: runs its steps, and finds the location with those of the locations. */
+/* The server block of ex->route.server is known: runs its steps, and finds the location with those of the locations. */
 void rewrite_route(struct connection *c);
 
 /* This location, after its steps; they may lead on to another one. */

@@ -39,8 +39,8 @@ static void log_broken_header(struct connection *c, struct slice in)
     if (!ex)
         return;
     exchange_begin(c, ex);
-    ex->error_files = listen->default_server->top->error_files;
-    ex->server_name = slice_of(net_address_text(&listen->address, server));
+    ex->route.error_files = listen->default_server->top->error_files;
+    ex->route.server_name = slice_of(net_address_text(&listen->address, server));
     http_log(ex, LOG_LEVEL_ERROR, "broken header: \"%.*s\" while reading PROXY protocol",
              (int)(in.len < SHOWN_HEADER_BYTES ? in.len : SHOWN_HEADER_BYTES), in.data);
     exchange_free(connection_worker(c), ex);
@@ -121,7 +121,7 @@ static bool use_passing_body(struct connection *c, struct input *in)
         request_serve(c, verdict_answer(error));
         return true;
     }
-    c->ex->body_whole = done;
+    c->ex->body.whole = done;
     proxy_body_came(c, done);
     return in->len > 0;
 }
@@ -138,7 +138,7 @@ static bool use_body(struct connection *c, struct input *in)
         c->ex->res.close = c->linger_after = true;
         request_serve(c, verdict_answer(error));
     } else if (done) {
-        c->ex->body_whole = true;
+        c->ex->body.whole = true;
         request_serve(c, verdict_of(VERDICT_AGAIN));
     } else {
         connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
@@ -149,7 +149,7 @@ static bool use_body(struct connection *c, struct input *in)
 /* The request is with its upstream, and its body still comes. */
 static bool passes_body(const struct connection *c)
 {
-    return c->state == CONNECTION_PROXY && c->proxy && !c->ex->body_whole;
+    return c->state == CONNECTION_PROXY && c->proxy && !c->ex->body.whole;
 }
 
 /* No more input may be used before output has gone. */
@@ -343,7 +343,7 @@ static void watch(struct connection *c)
         c->state == CONNECTION_BODY || (c->state == CONNECTION_HEAD && !c->out); /* by limits of their own */
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && !bounded;
     bool want_write = c->out || (c->state == CONNECTION_SEND && ((!c->job && !c->proxy) || c->more_later));
-    bool is_reading = c->ex && c->ex->reading; /* from a disk */
+    bool is_reading = c->ex && c->ex->reading.at_work; /* from a disk */
     full |= passes_body(c) && proxy_body_waits(c);
     c->deaf = full && has_request_at_work(c);
     int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled && !is_reading ? EV_WRITE : 0);

@@ -24,25 +24,27 @@ static const struct http_peer *make_peer(struct http_exchange *ex)
     struct net_address address = {0};
     char text[NET_ADDRESS_TEXT_BYTES];
     unsigned port;
-    if (ex->known_peer)
-        return ex->known_peer;
+    if (ex->client.known)
+        return ex->client.known;
     struct http_peer *peer = arena_zalloc(&ex->arena, sizeof *peer);
     if (!peer)
         return &nobody;
-    address.addr.ss_family = ex->remote_len == 4 ? AF_INET : ex->remote_len == 16 ? AF_INET6 : AF_UNIX;
-    if (ex->remote_len == 4) {
-        memcpy(&((struct sockaddr_in *)&address.addr)->sin_addr, ex->remote, 4);
-        memcpy(&((struct sockaddr_in *)&address.addr)->sin_port, ex->remote + 16, 2);
-    } else if (ex->remote_len == 16) {
-        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_addr, ex->remote, 16);
-        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_port, ex->remote + 16, 2);
+    address.addr.ss_family = ex->client.remote_len == 4    ? AF_INET
+                             : ex->client.remote_len == 16 ? AF_INET6
+                                                           : AF_UNIX;
+    if (ex->client.remote_len == 4) {
+        memcpy(&((struct sockaddr_in *)&address.addr)->sin_addr, ex->client.remote, 4);
+        memcpy(&((struct sockaddr_in *)&address.addr)->sin_port, ex->client.remote + 16, 2);
+    } else if (ex->client.remote_len == 16) {
+        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_addr, ex->client.remote, 16);
+        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_port, ex->client.remote + 16, 2);
     }
-    memcpy(peer->remote_binary, ex->remote, 16);
-    peer->remote_binary_len = ex->remote_len;
+    memcpy(peer->remote_binary, ex->client.remote, 16);
+    peer->remote_binary_len = ex->client.remote_len;
     size_t n = net_address_host(&address, text, &port);
     peer->remote_addr = arena_dup(&ex->arena, (struct slice){text, n});
     peer->remote_port = port_text(ex, port);
-    ex->known_peer = peer;
+    ex->client.known = peer;
     return peer;
 }
 
@@ -51,11 +53,11 @@ static const struct http_peer *make_own(struct http_exchange *ex)
     struct net_address address = {0};
     char text[NET_ADDRESS_TEXT_BYTES];
     unsigned port;
-    struct http_peer *peer = (struct http_peer *)(uintptr_t)ex->peer(ex);
+    struct http_peer *peer = (struct http_peer *)(uintptr_t)ex->client.peer(ex);
     if (peer->server_addr.data)
         return peer;
-    if (ex->socket < 0 || net_bound_address(ex->socket, &address) < 0)
-        address = ((const struct site_listen *)ex->listen)->address;
+    if (ex->client.socket < 0 || net_bound_address(ex->client.socket, &address) < 0)
+        address = ((const struct site_listen *)ex->client.listen)->address;
     net_address_host(&address, text, &port);
     if (address.addr.ss_family == AF_UNIX)
         net_address_text(&address, text); /* with its path */
@@ -73,27 +75,27 @@ struct http_exchange *exchange_new(struct worker *w)
     if (!ex)
         return NULL;
     arena_init(&ex->arena, ARENA_BYTES);
-    ex->body_fd = -1;
+    ex->body.fd = -1;
     return ex;
 }
 
-/* All but the captures, the arena's first chunk and the body's buffer starts anew. */
+/* All but the captures, the arena's first chunk and the body's buffer begins anew. */
 static void reset(struct http_exchange *ex)
 {
     struct arena arena = ex->arena;
-    struct buf body = ex->body;
+    struct buf mem = ex->body.mem;
+    mem.start = mem.end = 0;
     ex->req = (struct http_request){0};
+    memset(&ex->route, 0, offsetof(struct http_route, server_captures));
     memset((char *)ex + offsetof(struct http_exchange, res), 0,
            sizeof *ex - offsetof(struct http_exchange, res));
     ex->arena = arena;
-    ex->body = body;
-    ex->body.start = ex->body.end = 0;
-    ex->body_fd = -1;
+    ex->body = (struct http_body){.mem = mem, .fd = -1};
 }
 
 void exchange_destroy(struct http_exchange *ex)
 {
-    buf_free(&ex->body);
+    buf_free(&ex->body.mem);
     arena_free(&ex->arena);
     free(ex);
 }
@@ -109,25 +111,25 @@ void exchange_drop_held(struct http_exchange *ex)
 void exchange_drop_bodies(struct http_exchange *ex)
 {
     exchange_drop_held(ex);
-    if (ex->body_fd >= 0)
-        close(ex->body_fd);
-    if (ex->body_file.data && !ex->body_file_stays)
-        unlink(ex->body_file.data);
-    ex->body_file = (struct slice){0};
-    ex->body_fd = -1;
-    ex->body.start = ex->body.end = 0;
-    ex->body_len = 0;
+    if (ex->body.fd >= 0)
+        close(ex->body.fd);
+    if (ex->body.file.data && !ex->body.file_stays)
+        unlink(ex->body.file.data);
+    ex->body.file = (struct slice){0};
+    ex->body.fd = -1;
+    ex->body.mem.start = ex->body.mem.end = 0;
+    ex->body.len = 0;
 }
 
 void exchange_free(struct worker *w, struct http_exchange *ex)
 {
     limit_release(w, ex, false);
     keyed_release(w, ex);
-    if (ex->detour)
+    if (ex->aside)
         auth_request_restore_body(ex);
     exchange_drop_bodies(ex);
-    if (ex->body.cap > BODY_KEPT_BYTES)
-        buf_free(&ex->body);
+    if (ex->body.mem.cap > BODY_KEPT_BYTES)
+        buf_free(&ex->body.mem);
     if (w->free_exchange_count == EXCHANGES_KEPT) {
         exchange_destroy(ex);
         return;
@@ -158,19 +160,19 @@ void exchange_begin(struct connection *c, struct http_exchange *ex)
     struct worker *w = connection_worker(c);
     ex->start_ms = c->in && c->in->since_ms ? c->in->since_ms : w->now_ms;
     ex->start_wall_ms = w->now_wall_ms;
-    ex->connection_id = c->id;
-    ex->connection_since_ms = c->since_ms;
-    ex->connection_requests = c->requests;
-    ex->server_captures.count = ex->location_captures.count = 0;
-    ex->peer = make_peer;
-    ex->own = make_own;
+    ex->client.connection_id = c->id;
+    ex->client.since_ms = c->since_ms;
+    ex->client.requests = c->requests;
+    ex->route.server_captures.count = ex->route.location_captures.count = 0;
+    ex->client.peer = make_peer;
+    ex->client.own = make_own;
     ex->now_ms = &w->now_ms;
-    ex->socket = c->io.fd;
-    ex->listen = c->listener->listen;
-    ex->remote_len = c->remote_len;
-    memcpy(ex->remote, c->remote, sizeof ex->remote);
+    ex->client.socket = c->io.fd;
+    ex->client.listen = c->listener->listen;
+    ex->client.remote_len = c->remote_len;
+    memcpy(ex->client.remote, c->remote, sizeof ex->client.remote);
     if (c->told && c->told->address_len)
-        ex->told_peer = make_told(ex, c->told);
+        ex->client.told = make_told(ex, c->told);
 }
 
 bool exchange_parse(const struct connection *c, struct http_exchange *ex, struct http_error *error)
@@ -179,6 +181,36 @@ bool exchange_parse(const struct connection *c, struct http_exchange *ex, struct
     struct http_parse_options options = {s->merge_slashes != 0, s->underscores_in_headers != 0,
                                          s->ignore_invalid_headers != 0, (int)s->max_headers};
     return http_parse_head(&ex->req, &ex->arena, ex->head.data, ex->head.len, &options, error);
+}
+
+/* The texts go with the arena that they lie in. */
+static void copy_captures(struct http_exchange *copy, struct http_captures *to,
+                          const struct http_captures *from)
+{
+    to->regex = from->regex;
+    to->count = from->count;
+    for (int i = 0; i < from->count; i++)
+        to->groups[i] = arena_dup(&copy->arena, from->groups[i]);
+}
+
+/* Where the request stands, for one that goes on without what the job has. */
+static void copy_route(struct http_exchange *copy, const struct http_route *route)
+{
+    memcpy(&copy->route, route, offsetof(struct http_route, server_captures));
+    copy->route.alias_rest = arena_dup(&copy->arena, route->alias_rest);
+    copy_captures(copy, &copy->route.server_captures, &route->server_captures);
+    copy_captures(copy, &copy->route.location_captures, &route->location_captures);
+}
+
+/* How far the body has come; what there is of it stays with the job. */
+static void copy_body_marks(struct http_exchange *copy, const struct http_body *body)
+{
+    struct buf mem = copy->body.mem;
+    copy->body = *body;
+    copy->body.mem = mem;
+    copy->body.fd = -1;
+    copy->body.file = (struct slice){0};
+    copy->body.len = 0;
 }
 
 struct http_exchange *exchange_disown(struct connection *c)
@@ -192,28 +224,17 @@ struct http_exchange *exchange_disown(struct connection *c)
     copy->head = arena_dup(&copy->arena, old->head);
     if (copy->head.data)
         exchange_parse(c, copy, &error);
+    copy_route(copy, auth_request_own_route(old));
+    copy_body_marks(copy, auth_request_own_body(old));
     copy->start_ms = old->start_ms;
     copy->start_wall_ms = old->start_wall_ms;
     copy->request_bytes = old->request_bytes;
-    copy->head_bytes_sent = old->head_bytes_sent;
-    copy->body_bytes_sent = old->body_bytes_sent;
-    copy->server_name = old->server_name;
-    copy->body_left = old->body_left;
-    copy->body_begun = old->body_begun;
-    copy->body_whole = auth_request_has_whole_body(old);
-    copy->pipelined = old->pipelined;
-    copy->in_error_page = old->in_error_page;
-    copy->limit_conn_status = old->limit_conn_status;
-    copy->limit_req_status = old->limit_req_status;
-    memcpy(copy->conn_permits, old->conn_permits,
-           sizeof copy->conn_permits); /* the connection's, not the job's */
-    copy->conn_permit_count = old->conn_permit_count;
-    old->conn_permit_count = 0;
-    copy->limit_status = old->limit_status;
-    copy->limit_zone = old->limit_zone;
-    copy->limit_queue_ms = old->limit_queue_ms;
-    copy->forced_status = old->forced_status;
-    copy->internal_redirects = old->internal_redirects;
+    copy->sent.head = old->sent.head;
+    copy->sent.body = old->sent.body;
+    copy->client.pipelined = old->client.pipelined;
+    copy->limits = old->limits;
+    copy->limits.permits = NULL;       /* the job's */
+    old->limits.conn_permit_count = 0; /* the connection's, not the job's */
     for (const struct http_named *n = old->named; n; n = n->next)
         http_set_named(copy, n->name, arena_dup(&copy->arena, n->value));
     copy->res.close = true;

@@ -14,7 +14,7 @@ void filter_decide(struct connection *c)
 
 void filter_add(struct http_exchange *ex, struct body_filter *f)
 {
-    struct body_filter **tail = &ex->filters;
+    struct body_filter **tail = &ex->sent.filters;
     while (*tail)
         tail = &(*tail)->next;
     *tail = f;
@@ -50,13 +50,13 @@ bool filter_next(struct connection *c, struct body_filter *f, struct slice out, 
 
 bool filter_stretch(struct connection *c, struct slice stretch)
 {
-    struct body_filter *first = c->ex->filters;
+    struct body_filter *first = c->ex->sent.filters;
     return first->pass(c, first, stretch, FILTER_MORE);
 }
 
 bool filter_is_pending(const struct http_exchange *ex)
 {
-    for (const struct body_filter *f = ex->filters; f; f = f->next)
+    for (const struct body_filter *f = ex->sent.filters; f; f = f->next)
         if (f->pending)
             return true;
     return false;
@@ -64,7 +64,7 @@ bool filter_is_pending(const struct http_exchange *ex)
 
 bool filter_is_full(const struct http_exchange *ex)
 {
-    for (const struct body_filter *f = ex->filters; f; f = f->next)
+    for (const struct body_filter *f = ex->sent.filters; f; f = f->next)
         if (f->full)
             return true;
     return false;
@@ -77,13 +77,13 @@ bool filter_go_on(struct connection *c)
 
 bool filter_flush(struct connection *c)
 {
-    struct body_filter *first = c->ex->filters;
+    struct body_filter *first = c->ex->sent.filters;
     return !filter_is_pending(c->ex) || first->pass(c, first, (struct slice){0}, FILTER_FLUSH);
 }
 
 bool filter_finish(struct connection *c)
 {
-    struct body_filter *first = c->ex->filters;
+    struct body_filter *first = c->ex->sent.filters;
     bool ok = !first || first->pass(c, first, (struct slice){0}, FILTER_END);
     filter_free(c->ex);
     return ok;
@@ -91,9 +91,9 @@ bool filter_finish(struct connection *c)
 
 void filter_free(struct http_exchange *ex)
 {
-    while (ex->filters) {
-        struct body_filter *f = ex->filters;
-        ex->filters = f->next;
+    while (ex->sent.filters) {
+        struct body_filter *f = ex->sent.filters;
+        ex->sent.filters = f->next;
         f->free(f);
     }
 }

@@ -52,7 +52,7 @@ void filter_changes_body(struct http_exchange *ex);
 /* What has come out of f goes on. */
 bool filter_next(struct connection *c, struct body_filter *f, struct slice out, enum filter_mode mode);
 
-/* With ex->filters: a stretch of the body; what has come so far is to go out; the end. False: out of memory. */
+/* With ex->sent.filters: a stretch of the body; what has come so far is to go out; the end. False: out of memory. */
 bool filter_stretch(struct connection *c, struct slice stretch);
 bool filter_flush(struct connection *c);
 bool filter_finish(struct connection *c);

@@ -68,8 +68,8 @@ static bool pass(struct connection *c, struct body_filter *f, struct slice in, e
     f->pending = mode == FILTER_MORE;
     if (!deflate_into(g, in, flush))
         return false;
-    c->ex->gzip_in = g->z.total_in;
-    c->ex->gzip_out = g->z.total_out;
+    c->ex->sent.gzip_in = g->z.total_in;
+    c->ex->sent.gzip_out = g->z.total_out;
     if (mode == FILTER_MORE && buf_len(&g->out) < CHUNK_BYTES)
         return true; /* as zlib's own header of ten bytes */
     bool ok = filter_next(c, f, buf_slice(&g->out), mode);

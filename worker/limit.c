@@ -29,7 +29,7 @@ struct permits {
 
 static const struct location_limit *current(const struct connection *c)
 {
-    return &c->location->limits[c->ex->permits->next];
+    return &c->location->limits[c->ex->limits.permits->next];
 }
 
 static unsigned zone_index(const struct location_limit *l)
@@ -41,10 +41,10 @@ static unsigned zone_index(const struct location_limit *l)
 
 static void note(struct connection *c, const char *status, const char *reason)
 {
-    c->ex->limit_status = status;
-    c->ex->limit_reason = reason;
-    c->ex->limit_zone = current(c)->zone->name;
-    c->ex->limit_queue_ms = (clock_fast_us() - c->ex->permits->since_us) / 1000;
+    c->ex->limits.status = status;
+    c->ex->limits.reason = reason;
+    c->ex->limits.zone = current(c)->zone->name;
+    c->ex->limits.queue_ms = (clock_fast_us() - c->ex->limits.permits->since_us) / 1000;
 }
 
 /* One line a second for each zone: under overload a line for each refusal would cost more than the refusal. */
@@ -83,8 +83,8 @@ void limit_log_silent(struct worker *w)
 static void describe(const struct http_exchange *ex, struct permit_about *about)
 {
     size_t uri = ex->req.uri.len, method = ex->req.method_name.len;
-    about->client_len = (uint8_t)ex->remote_len;
-    memcpy(about->client, ex->remote, sizeof about->client);
+    about->client_len = (uint8_t)ex->client.remote_len;
+    memcpy(about->client, ex->client.remote, sizeof about->client);
     about->method_len = (uint8_t)(method < PERMIT_METHOD_BYTES ? method : PERMIT_METHOD_BYTES);
     memcpy(about->method, ex->req.method_name.data, about->method_len);
     about->uri_len = (uint8_t)(uri < PERMIT_URI_BYTES ? uri : PERMIT_URI_BYTES);
@@ -115,9 +115,9 @@ static struct verdict refuse(struct connection *c, enum permit_reason why)
 static void begin_to_wait(struct connection *c, uint32_t permit)
 {
     struct worker *w = connection_worker(c);
-    uint64_t waited_ms = (clock_fast_us() - c->ex->permits->since_us) / 1000;
+    uint64_t waited_ms = (clock_fast_us() - c->ex->limits.permits->since_us) / 1000;
     int64_t left_ms = current(c)->zone->queue_timeout_ms - (int64_t)waited_ms;
-    c->ex->permits->waiting = permit;
+    c->ex->limits.permits->waiting = permit;
     c->state = CONNECTION_QUEUED;
     w->waiting[permit] = c;
     if (w->waiters++ == 0)
@@ -128,7 +128,7 @@ static void begin_to_wait(struct connection *c, uint32_t permit)
 static void end_wait(struct connection *c)
 {
     struct worker *w = connection_worker(c);
-    w->waiting[c->ex->permits->waiting] = NULL;
+    w->waiting[c->ex->limits.permits->waiting] = NULL;
     if (--w->waiters == 0)
         ev_timer_stop(w->loop, &w->limit_look);
     connection_set_timer(c, 0);
@@ -148,14 +148,14 @@ static void pass_dry(struct connection *c, enum permit_result result, enum permi
          result == PERMIT_WAIT ? NULL : permit_reason_names[why]);
     if (result == PERMIT_NO)
         log_refusal(c, why, true);
-    c->ex->permits->next++;
+    c->ex->limits.permits->next++;
 }
 
 /* Asks for what is still missing. */
 static struct verdict ask(struct connection *c)
 {
     struct worker *w = connection_worker(c);
-    struct permits *p = c->ex->permits;
+    struct permits *p = c->ex->limits.permits;
     struct permit_about about;
     describe(c->ex, &about);
     while (p->next < c->location->limit_count) {
@@ -168,7 +168,7 @@ static struct verdict ask(struct connection *c)
         uint32_t permit;
         enum permit_result result = permit_acquire(&w->permits, &request, &about, &permit, &why);
         if (result == PERMIT_GO) {
-            c->ex->limit_zone = l->zone->name;
+            c->ex->limits.zone = l->zone->name;
             take(p, permit);
         } else if (request.dry_run) {
             pass_dry(c, result, why);
@@ -181,21 +181,21 @@ static struct verdict ask(struct connection *c)
     }
     p->all = true;
     p->admitted_us = clock_fast_us();
-    if (!c->ex->limit_status)
-        c->ex->limit_status = "PASSED";
+    if (!c->ex->limits.status)
+        c->ex->limits.status = "PASSED";
     return verdict_of(VERDICT_NEXT);
 }
 
 struct verdict limit_pass(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    if (c->location->limit_count == 0 || ex->limit_status)
+    if (c->location->limit_count == 0 || ex->limits.status)
         return verdict_of(
             VERDICT_NEXT); /* none, or it has passed: an error page or another URI of the same request */
-    ex->permits = arena_zalloc(&ex->arena, sizeof *ex->permits);
-    if (!ex->permits)
+    ex->limits.permits = arena_zalloc(&ex->arena, sizeof *ex->limits.permits);
+    if (!ex->limits.permits)
         return verdict_answer(500);
-    ex->permits->since_us = clock_fast_us();
+    ex->limits.permits->since_us = clock_fast_us();
     return ask(c);
 }
 
@@ -210,14 +210,14 @@ static bool client_has_left(const struct connection *c)
 
 static void settle(struct connection *c, enum permit_result result, enum permit_reason why)
 {
-    uint32_t permit = c->ex->permits->waiting;
+    uint32_t permit = c->ex->limits.permits->waiting;
     end_wait(c);
     if (result != PERMIT_GO) {
         request_resume(c, refuse(c, why));
         return;
     }
     note(c, "QUEUED", NULL);
-    take(c->ex->permits, permit);
+    take(c->ex->limits.permits, permit);
     if (client_has_left(c))
         connection_close(c); /* the permit goes on to the next one */
     else
@@ -246,7 +246,7 @@ void limit_settle(struct worker *w)
 /* Ends the wait in shared memory. What came too late to be refused is held, and given back with the exchange. */
 static enum permit_result leave(struct connection *c, enum permit_reason *why)
 {
-    return permit_leave(&connection_worker(c)->permits, c->ex->permits->waiting, clock_fast_us(), why);
+    return permit_leave(&connection_worker(c)->permits, c->ex->limits.permits->waiting, clock_fast_us(), why);
 }
 
 void limit_timeout(struct connection *c)
@@ -258,7 +258,7 @@ void limit_timeout(struct connection *c)
 
 void limit_client_gone(struct connection *c)
 {
-    struct permits *p = c->ex->permits;
+    struct permits *p = c->ex->limits.permits;
     enum permit_reason why = PERMIT_CLIENT_GONE;
     if (leave(c, &why) == PERMIT_GO)
         p->held[p->held_count++] = p->waiting;
@@ -274,7 +274,7 @@ void limit_refuse_waiting(struct worker *w)
         if (!c)
             continue;
         if (leave(c, &why) == PERMIT_GO)
-            c->ex->permits->held[c->ex->permits->held_count++] = i;
+            c->ex->limits.permits->held[c->ex->limits.permits->held_count++] = i;
         end_wait(c);
         request_resume(c, refuse(c, why));
     }
@@ -285,7 +285,7 @@ void limit_refuse_waiting(struct worker *w)
 
 void limit_served(struct worker *w, struct http_exchange *ex)
 {
-    struct permits *p = ex->permits;
+    struct permits *p = ex->limits.permits;
     if (!p)
         return;
     p->served_us = clock_fast_us();
@@ -295,17 +295,17 @@ void limit_served(struct worker *w, struct http_exchange *ex)
 
 bool limit_holds(const struct http_exchange *ex)
 {
-    return ex->permits && ex->permits->held_count > 0;
+    return ex->limits.permits && ex->limits.permits->held_count > 0;
 }
 
 void limit_release(struct worker *w, struct http_exchange *ex, bool unserved)
 {
-    struct permits *p = ex->permits;
+    struct permits *p = ex->limits.permits;
     if (!p)
         return;
     uint64_t now_us = clock_fast_us(), end_us = p->served_us ? p->served_us : now_us;
     uint64_t rtt_us = p->all && !unserved && end_us > p->admitted_us ? end_us - p->admitted_us : 0;
-    ex->permits = NULL;
+    ex->limits.permits = NULL;
     while (p->held_count > 0)
         permit_release(&w->permits, p->held[--p->held_count], now_us, rtt_us);
 }

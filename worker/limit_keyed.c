@@ -51,7 +51,7 @@ static enum keyed_result ask_rate(struct connection *c, const struct location_ke
     *excess = 0;
     if (!key_of(l, c->ex, account, &key))
         return KEYED_OK;
-    c->ex->limit_req_status = "PASSED";
+    c->ex->limits.req_status = "PASSED";
     if (account && c->location->req_limit_count > 1)
         rate.burst = UINT64_MAX; /* it has passed: others that came in between must not undo that */
     enum keyed_result result =
@@ -67,7 +67,7 @@ static struct verdict reject_request(struct connection *c, const struct location
 {
     const struct settings *s = c->location->settings;
     log_excess(c, (enum log_level)s->limit_req_log_level, "limiting requests", "", excess, l);
-    c->ex->limit_req_status = s->limit_req_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
+    c->ex->limits.req_status = s->limit_req_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
     return s->limit_req_dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_req_status);
 }
 
@@ -92,7 +92,7 @@ static struct verdict ask_rates(struct connection *c, uint64_t *delay_ms)
     if (*delay_ms) {
         log_excess(c, one_lower(l->settings->limit_req_log_level), "delaying request", ",", most,
                    &l->req_limits[slowest]);
-        c->ex->limit_req_status = l->settings->limit_req_dry_run ? "DELAYED_DRY_RUN" : "DELAYED";
+        c->ex->limits.req_status = l->settings->limit_req_dry_run ? "DELAYED_DRY_RUN" : "DELAYED";
     }
     return verdict_of(VERDICT_NEXT);
 }
@@ -100,7 +100,7 @@ static struct verdict ask_rates(struct connection *c, uint64_t *delay_ms)
 static struct verdict pass_rates(struct connection *c)
 {
     uint64_t delay_ms = 0;
-    if (c->location->req_limit_count == 0 || c->ex->limit_req_status)
+    if (c->location->req_limit_count == 0 || c->ex->limits.req_status)
         return verdict_of(VERDICT_NEXT);
     struct verdict v = ask_rates(c, &delay_ms);
     if (v.kind != VERDICT_NEXT || delay_ms == 0 || c->location->settings->limit_req_dry_run)
@@ -112,8 +112,8 @@ static struct verdict pass_rates(struct connection *c)
 
 void keyed_delay_over(struct connection *c)
 {
-    int status = c->ex->delayed_status;
-    c->ex->delayed_status = 0;
+    int status = c->ex->access.delayed_status;
+    c->ex->access.delayed_status = 0;
     request_resume(c, status ? verdict_answer(status) : verdict_of(VERDICT_AGAIN));
 }
 
@@ -125,7 +125,7 @@ static struct verdict reject_connection(struct connection *c, const struct locat
     http_log(c->ex, (enum log_level)s->limit_conn_log_level, "limiting connections%s by zone \"%.*s\"",
              s->limit_conn_dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name));
     keyed_release(connection_worker(c), c->ex);
-    c->ex->limit_conn_status = s->limit_conn_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
+    c->ex->limits.conn_status = s->limit_conn_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
     return s->limit_conn_dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_conn_status);
 }
 
@@ -134,7 +134,7 @@ static struct verdict pass_connections(struct connection *c)
     struct worker *w = connection_worker(c);
     const struct location *l = c->location;
     struct http_exchange *ex = c->ex;
-    if (l->conn_limit_count == 0 || ex->limit_conn_status)
+    if (l->conn_limit_count == 0 || ex->limits.conn_status)
         return verdict_of(VERDICT_NEXT);
     for (int i = 0; i < l->conn_limit_count; i++) {
         const struct location_keyed *k = &l->conn_limits[i];
@@ -142,19 +142,19 @@ static struct verdict pass_connections(struct connection *c)
         uint32_t permit;
         if (!key_of(k, ex, true, &key))
             continue;
-        ex->limit_conn_status = "PASSED";
+        ex->limits.conn_status = "PASSED";
         if (keyed_hold(&w->permits, (unsigned)k->zone->index, key, (uint32_t)k->limit->number, &permit) !=
             KEYED_OK)
             return reject_connection(c, k);
-        ex->conn_permits[ex->conn_permit_count++] = permit;
+        ex->limits.conn_permits[ex->limits.conn_permit_count++] = permit;
     }
     return verdict_of(VERDICT_NEXT);
 }
 
 void keyed_release(struct worker *w, struct http_exchange *ex)
 {
-    while (ex->conn_permit_count > 0)
-        keyed_let_go(&w->permits, ex->conn_permits[--ex->conn_permit_count]);
+    while (ex->limits.conn_permit_count > 0)
+        keyed_let_go(&w->permits, ex->limits.conn_permits[--ex->limits.conn_permit_count]);
 }
 
 struct verdict keyed_pass(struct connection *c)

@@ -137,7 +137,8 @@ static struct verdict answer_job(struct connection *c, const struct ending *end)
     if (end->outcome == POOL_TASK_DONE && result == 0) {
         if (ex->res.status == 0)
             ex->res.status = 200;
-        bool ok = http_add_memory(&ex->res, &ex->arena, buf_slice(&ex->body).data, buf_len(&ex->body));
+        bool ok =
+            http_add_memory(&ex->res, &ex->arena, buf_slice(&ex->body.mem).data, buf_len(&ex->body.mem));
         return verdict_answer(ok ? 0 : 500);
     }
     http_response_reset(&ex->res);
@@ -164,14 +165,14 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
     struct http_exchange *ex = job->ex;
     assert(!job->given_up || w->given_up > 0);
     w->given_up -= job->given_up;
-    if (job->handler != &auth_basic_handler && !ex->detour)
+    if (job->handler != &auth_basic_handler && !ex->aside)
         limit_served(w, ex);
     if (!c) {
         job_release(job);
         exchange_free(w, ex);
         return;
     }
-    ex->socket = c->io.fd;
+    ex->client.socket = c->io.fd;
     struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, pool_of(w, job->pool),
                          job->result};
     if (job->handler == &auth_basic_handler) {
@@ -181,9 +182,9 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
         request_resume(c, auth_answered(c, end.outcome == POOL_TASK_DONE, end.result));
     } else if (!job->head_sent) {
         c->job = NULL;
-        buf_free(&ex->body); /* the request's is not needed any more; the answer's takes its place */
-        ex->body = job->body;
-        ex->body_len = 0;
+        buf_free(&ex->body.mem); /* the request's is not needed any more; the answer's takes its place */
+        ex->body.mem = job->body;
+        ex->body.len = 0;
         job->body = (struct buf){0};
         job_release(job);
         request_resume(c, answer_job(c, &end));
@@ -220,7 +221,7 @@ void offload_collect(struct worker *w)
         struct connection *c = job->connection;
         job_heard(job);
         if (c) {
-            if (c->ex->detour) { /* only its status is of interest */
+            if (c->ex->aside) { /* only its status is of interest */
                 struct buf unwanted;
                 job_take_output(job, &unwanted);
                 buf_free(&unwanted);
@@ -329,7 +330,7 @@ static struct verdict refuse(struct connection *c, struct weir_request *job, enu
         snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
     log_refusal(c, p, why);
     job_release(job);
-    c->ex->socket = c->io.fd;
+    c->ex->client.socket = c->io.fd;
     c->ex->res.retry_after_s = RETRY_AFTER_S;
     return verdict_answer(503);
 }
@@ -364,7 +365,7 @@ static struct verdict submit(struct connection *c, const struct weir_handler *ha
     job->variables = variables;
     job->pool = w->pools[pool].pool;
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
-    ex->socket = -1; /* the thread must not ask a descriptor that may be another's by then */
+    ex->client.socket = -1; /* the thread must not ask a descriptor that may be another's by then */
     enum pool_result result = pool_submit(job->pool, &job->task);
     if (result != POOL_OK)
         return refuse(c, job, result);
@@ -394,7 +395,7 @@ static const struct slice *expand_variables(struct connection *c, int *error)
 
 struct verdict offload_start(struct connection *c)
 {
-    int error = !c->ex->body_whole ? 500 : body_finish(c); /* a handler never sees a part of a body */
+    int error = !c->ex->body.whole ? 500 : body_finish(c); /* a handler never sees a part of a body */
     const struct slice *values = error ? NULL : expand_variables(c, &error);
     return submit(c, c->location->handler, c->location->handler_settings, c->location->pool, values, error);
 }
@@ -411,11 +412,7 @@ static void part(struct connection *c, bool at_once)
     bool ended = job->pool == NULL;
     struct http_exchange *old = exchange_disown(c);
     c->job = NULL;
-    if (old->detour) {
-        c->location = auth_request_origin(old);
-        if (c->ex)
-            auth_request_hand_over(c->ex, old);
-    }
+    c->location = auth_request_own_route(old)->location;
     job_orphan(job);
     if (ended) {
         job_release(job);
@@ -431,7 +428,7 @@ static void part(struct connection *c, bool at_once)
 void offload_timeout(struct connection *c)
 {
     const char *name = c->job->handler->name;
-    bool asked = c->ex->detour != NULL;
+    bool asked = c->ex->aside != NULL;
     part(c, true);
     if (!c->ex) {
         connection_close(c);

@@ -59,8 +59,8 @@ static void name_upstream(struct proxy *p)
     const char *second = uri.len ? memchr(uri.data, ' ', uri.len) : NULL;
     if (second)
         uri.len = (size_t)(second - uri.data);
-    p->c->ex->upstream_addr = p->try->addr;
-    p->c->ex->upstream_uri = arena_dup(&p->c->ex->arena, uri);
+    p->c->ex->upstream.addr = p->try->addr;
+    p->c->ex->upstream.uri = arena_dup(&p->c->ex->arena, uri);
 }
 
 /* --- one try --- */
@@ -77,13 +77,13 @@ static bool begin_try(struct proxy *p, struct slice addr)
                            .connect_us = HTTP_TRY_NEVER,
                            .header_us = HTTP_TRY_NEVER,
                            .response_us = HTTP_TRY_NEVER,
-                           .new_group = !p->begun_try && ex->last_try != NULL};
+                           .new_group = !p->begun_try && ex->upstream.last_try != NULL};
     p->begun_try = true;
-    if (ex->last_try)
-        ex->last_try->next = t;
+    if (ex->upstream.last_try)
+        ex->upstream.last_try->next = t;
     else
-        ex->tries = t;
-    ex->last_try = p->try = t;
+        ex->upstream.tries = t;
+    ex->upstream.last_try = p->try = t;
     return true;
 }
 
@@ -130,7 +130,7 @@ void proxy_destroy(struct proxy *p)
     if (p->state == PROXY_WAIT)
         proxy_leave_queue(p);
     list_remove(&p->link); /* of those that wait for a name */
-    proxy_end_try(p, UPSTREAM_LEFT, p->state >= PROXY_BODY ? p->c->ex->upstream_status : 0, false);
+    proxy_end_try(p, UPSTREAM_LEFT, p->state >= PROXY_BODY ? p->c->ex->upstream.status : 0, false);
     p->c->proxy = NULL;
     if (p->u)
         p->u->users--;
@@ -142,7 +142,7 @@ void proxy_destroy(struct proxy *p)
 void proxy_fail(struct proxy *p, int status)
 {
     struct connection *c = p->c;
-    if (p->streams && !c->ex->body_whole)
+    if (p->streams && !c->ex->body.whole)
         c->ex->res.close = c->linger_after = true;
     proxy_destroy(p);
     request_resume(c, verdict_answer(status));
@@ -372,7 +372,7 @@ void proxy_on_timer(struct wheel_entry *e)
     }
     proxy_log(p, timeout_text(p));
     if (p->state >= PROXY_BODY) {
-        proxy_end_try(p, UPSTREAM_LEFT, c->ex->upstream_status, false);
+        proxy_end_try(p, UPSTREAM_LEFT, c->ex->upstream.status, false);
         connection_close(c);
         return;
     }
@@ -428,8 +428,8 @@ static int find_upstream(struct proxy *p)
             p->host = SLICE("localhost");
     }
     p->u->users++;
-    p->c->ex->proxy_host = p->host;
-    p->c->ex->proxy_is_unix = slice_starts(p->u->name, SLICE("unix:"));
+    p->c->ex->upstream.host = p->host;
+    p->c->ex->upstream.is_unix = slice_starts(p->u->name, SLICE("unix:"));
     p->wanted = sticky_wanted(p->c, p->u);
     if (p->u->hash_key)
         p->hash_key = http_template_expand(p->u->hash_key, p->c->ex);
@@ -441,7 +441,7 @@ static bool name_own_end(struct http_exchange *ex, struct net_proxy_header *h)
 {
     char text[INET6_ADDRSTRLEN] = "";
     unsigned long long port = 0;
-    const struct http_peer *peer = ex->own(ex);
+    const struct http_peer *peer = ex->client.own(ex);
     if (peer->server_addr.len >= sizeof text)
         return false;
     memcpy(text, peer->server_addr.data, peer->server_addr.len);
@@ -459,13 +459,13 @@ static bool name_client(struct proxy *p)
 {
     struct http_exchange *ex = p->c->ex;
     const struct net_proxy_header *told = p->c->told;
-    struct net_proxy_header h = {.address_len = ex->remote_len}, unknown = {0};
+    struct net_proxy_header h = {.address_len = ex->client.remote_len}, unknown = {0};
     int64_t version = proxy_settings(p)->proxy_protocol;
     if (version == CONF_PROXY_PROTOCOL_OFF)
         return true;
     p->named_client = true;
-    memcpy(h.source, ex->remote, sizeof h.source);
-    h.source_port = (uint16_t)(ex->remote[16] << 8 | ex->remote[17]);
+    memcpy(h.source, ex->client.remote, sizeof h.source);
+    h.source_port = (uint16_t)(ex->client.remote[16] << 8 | ex->client.remote[17]);
     if (told && told->address_len && told->address_len == h.address_len &&
         told->source_port == h.source_port && memcmp(told->source, h.source, (size_t)h.address_len) == 0)
         h = *told; /* both ends as they were told to us */
@@ -487,7 +487,7 @@ static int prepare(struct proxy *p)
     if (!error && !name_client(p))
         error = 500;
     p->prefix_len = buf_len(&p->request);
-    p->sends_file = ex->body_fd >= 0 && !p->to->body && proxy_settings(p)->proxy_pass_body;
+    p->sends_file = ex->body.fd >= 0 && !p->to->body && proxy_settings(p)->proxy_pass_body;
     error = error ? error : proxy_build_request(ex, p->c->location, &target, &p->request);
     p->head_only = buf_len(&p->request) > p->prefix_len + 5 &&
                    memcmp(p->request.data + p->request.start + p->prefix_len, "HEAD ", 5) == 0;
@@ -504,7 +504,7 @@ static bool is_being_resolved(const struct upstream *u)
 
 struct verdict proxy_start(struct connection *c)
 {
-    bool streams = !c->ex->body_whole;
+    bool streams = !c->ex->body.whole;
     struct verdict v = streams ? body_begin(c) : verdict_of(VERDICT_NEXT);
     if (v.kind != VERDICT_NEXT)
         return v;

@@ -160,9 +160,9 @@ static bool keep_texts(struct proxy *p, struct http_answer *a, size_t head_len)
         rebase(&a->headers[i].value, text.data - old.data);
     }
     memcpy(headers, a->headers, bytes);
-    ex->upstream_headers = headers;
-    ex->upstream_header_count = a->header_count;
-    ex->upstream_status = p->try->status = a->status;
+    ex->upstream.headers = headers;
+    ex->upstream.header_count = a->header_count;
+    ex->upstream.status = p->try->status = a->status;
     return true;
 }
 
@@ -202,11 +202,11 @@ static void obey_wishes(struct proxy *p, const struct http_answer *a)
     if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("yes")))
         p->buffered = true;
     if (!(ignored & CONF_IGNORE_LIMIT_RATE) && rate.len && slice_to_u64(rate, INT64_MAX, &bytes)) {
-        ex->rate = bytes;
-        ex->rate_is_set = true;
+        ex->pace.rate = bytes;
+        ex->pace.is_set = true;
     }
     if (!(ignored & CONF_IGNORE_CHARSET) && charset.len)
-        ex->charset = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(charset));
+        ex->sent.charset = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(charset));
 }
 
 static struct slice redirect_target(const struct proxy *p, const struct http_answer *a)
@@ -272,7 +272,7 @@ static void end_detour(struct proxy *p, const struct http_answer *a, size_t head
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && proxy_settings(p)->proxy_http_version);
     proxy_destroy(p);
-    c->ex->www_authenticate = wanted;
+    c->ex->access.www_authenticate = wanted;
     request_resume(c, verdict_answer(0));
 }
 
@@ -315,20 +315,20 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     }
     struct slice target = redirect_target(p, a);
     p->idle_s = a->idle_s;
-    if (c->ex->detour && (!target.data || a->status == 101)) {
+    if (c->ex->aside && (!target.data || a->status == 101)) {
         end_detour(p, a, head_len);
         return;
     }
-    if (!c->ex->detour)
+    if (!c->ex->aside)
         limit_served(proxy_worker(p), c->ex);
     if (a->status == 101) {
         begin_tunnel(p, a, head_len);
         return;
     }
     obey_wishes(p, a);
-    if (!c->ex->detour && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
+    if (!c->ex->aside && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
         if (a->status == 401)
-            c->ex->www_authenticate = all_challenges(c->ex, a);
+            c->ex->access.www_authenticate = all_challenges(c->ex, a);
         proxy_end_try(p, UPSTREAM_SERVED, a->status, false);
         proxy_fail(p, a->status);
         return;
@@ -375,7 +375,7 @@ static bool wants_hints(const struct connection *c)
 
 bool proxy_pass_interim(struct proxy *p, const struct http_answer *a)
 {
-    if (p->c->ex->detour || (a->status == 103 && !wants_hints(p->c))) /* the first: about another request */
+    if (p->c->ex->aside || (a->status == 103 && !wants_hints(p->c))) /* the first: about another request */
         return true;
     struct buf *out = send_own_buffer(p->c);
     bool ok = out && buf_printf(out, "HTTP/1.1 %d %.*s\r\n", a->status, (int)a->reason.len,

@@ -51,8 +51,8 @@ static void end_upstream(struct proxy *p, bool rest)
     bool keep = p->keepalive && !p->eof && !rest && p->sent;
     p->state = PROXY_END;
     if (p->trailers.data)
-        p->c->ex->upstream_trailers = arena_dup(&p->c->ex->arena, buf_slice(&p->trailers));
-    proxy_end_try(p, UPSTREAM_SERVED, p->c->ex->upstream_status, keep);
+        p->c->ex->upstream.trailers = arena_dup(&p->c->ex->arena, buf_slice(&p->trailers));
+    proxy_end_try(p, UPSTREAM_SERVED, p->c->ex->upstream.status, keep);
 }
 
 /* Decodes what has come, in place: its first *body_len bytes are body then. False: it is none. */
@@ -293,7 +293,7 @@ static bool cut(struct proxy *p)
         proxy_log_errno(p, "recv()", p->broken);
     else
         proxy_log(p, "upstream prematurely closed connection while reading upstream");
-    proxy_end_try(p, UPSTREAM_LEFT, p->c->ex->upstream_status, false);
+    proxy_end_try(p, UPSTREAM_LEFT, p->c->ex->upstream.status, false);
     connection_close(p->c);
     return false;
 }
@@ -360,7 +360,7 @@ static bool client_is_full(struct connection *c)
 
 static void count_sent(struct connection *c, size_t n)
 {
-    c->ex->body_bytes_sent += n;
+    c->ex->sent.body += n;
     connection_worker(c)->streamed_bytes += n;
 }
 
@@ -371,8 +371,8 @@ static bool pass_memory(struct proxy *p, uint64_t most)
     struct slice body = buf_slice(&p->in);
     if (body.len > most)
         body.len = (size_t)most;
-    bool direct = !c->ex->filters && !c->ex->res.chunked && !c->ex->res.no_body && body.len > COPIED_BYTES &&
-                  buf_len(send_buffer(c)) == 0;
+    bool direct = !c->ex->sent.filters && !c->ex->res.chunked && !c->ex->res.no_body &&
+                  body.len > COPIED_BYTES && buf_len(send_buffer(c)) == 0;
     if (!direct) {
         if (!send_stretch(c, body)) {
             connection_close(c);
@@ -395,7 +395,7 @@ static bool pass_file(struct proxy *p, uint64_t most)
     uint64_t left = spooled(p);
     if (left > most)
         left = most;
-    if (c->ex->filters || c->ex->res.chunked || c->ex->res.no_body || buf_len(send_buffer(c)) > 0) {
+    if (c->ex->sent.filters || c->ex->res.chunked || c->ex->res.no_body || buf_len(send_buffer(c)) > 0) {
         if (!buf_reserve(&p->in, PROXY_READ_BYTES)) {
             connection_close(c);
             return false;

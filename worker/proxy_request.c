@@ -48,10 +48,10 @@ static bool append_line(struct buf *out, struct slice name, struct slice value)
 static bool append_target(struct http_exchange *ex, const struct proxy_target *target, struct buf *out)
 {
     const struct location_proxy *to = target->to;
-    bool replace = target->uri.data && !ex->path_is_final;
+    bool replace = target->uri.data && !ex->route.path_is_final;
     if (to->target && target->uri.data) /* variables have made all of it */
         return buf_append_slice(out, target->uri);
-    if (!replace && !ex->rewritten)
+    if (!replace && !ex->route.rewritten)
         return buf_append_slice(out, ex->req.uri);
     struct slice rest =
         replace ? slice_from(ex->req.path, to->strip < ex->req.path.len ? to->strip : ex->req.path.len)
@@ -181,12 +181,12 @@ int proxy_build_request(struct http_exchange *ex, const struct location *l, cons
     if (to->body) {
         body = http_template_expand(to->body, ex);
         length = body.len;
-    } else if (s->proxy_pass_body && !ex->body_whole) {
+    } else if (s->proxy_pass_body && !ex->body.whole) {
         length = ex->req.content_length;
     } else if (s->proxy_pass_body) {
-        if (ex->body_fd < 0)
-            body = buf_slice(&ex->body);
-        length = ex->body_fd >= 0 ? ex->body_len : body.len;
+        if (ex->body.fd < 0)
+            body = buf_slice(&ex->body.mem);
+        length = ex->body.fd >= 0 ? ex->body.len : body.len;
     }
     if (!is_one_target(target->uri) || !is_one_target(ex->req.args)) {
         http_log(ex, LOG_LEVEL_ERROR,

@@ -12,11 +12,11 @@ static struct slice expand_to(struct proxy *p, const struct http_template *to,
     struct http_exchange *ex = p->c->ex;
     if (!captures)
         return http_template_expand(to, ex);
-    struct http_captures saved = ex->location_captures;
-    ex->location_captures = *captures;
+    struct http_captures saved = ex->route.location_captures;
+    ex->route.location_captures = *captures;
     http_keep_named(ex, captures);
     struct slice text = http_template_expand(to, ex);
-    ex->location_captures = saved;
+    ex->route.location_captures = saved;
     return text;
 }
 

@@ -65,12 +65,12 @@ static enum progress send_file(struct proxy *p)
     uint64_t now = 0;
     if (!p->sends_file)
         return ALL_SENT;
-    while (ex->body_fd >= 0 && p->body_sent < ex->body_len) {
+    while (ex->body.fd >= 0 && p->body_sent < ex->body.len) {
         off_t offset = (off_t)p->body_sent;
         if (now >= FILE_AT_ONCE_BYTES)
             return SEND_LATER;
-        uint64_t left = ex->body_len - p->body_sent;
-        ssize_t n = sendfile(p->uc->io.fd, ex->body_fd, &offset,
+        uint64_t left = ex->body.len - p->body_sent;
+        ssize_t n = sendfile(p->uc->io.fd, ex->body.fd, &offset,
                              left < FILE_AT_ONCE_BYTES ? (size_t)left : FILE_AT_ONCE_BYTES);
         if (n <= 0)
             return n < 0 && (errno == EAGAIN || errno == EINTR) ? SEND_LATER : SEND_FAILED;
@@ -85,13 +85,13 @@ static enum progress send_file(struct proxy *p)
 static bool take_from_client(struct proxy *p)
 {
     struct http_exchange *ex = p->c->ex;
-    struct slice part = buf_slice(&ex->body);
+    struct slice part = buf_slice(&ex->body.mem);
     if (!p->streams || p->sent)
         return false;
-    bool chunked = ex->req.framing == HTTP_BODY_CHUNKED, last = ex->body_whole;
+    bool chunked = ex->req.framing == HTTP_BODY_CHUNKED, last = ex->body.whole;
     if (part.len == 0 && (!last || p->end_taken))
         return false;
-    p->streamed = p->c->ex->body_taken = true;
+    p->streamed = p->c->ex->body.taken = true;
     p->request.start = p->request.end = p->request_sent = 0;
     bool ok = true;
     if (chunked && part.len)
@@ -101,7 +101,7 @@ static bool take_from_client(struct proxy *p)
     if (chunked)
         ok = ok && (!part.len || buf_append(&p->request, "\r\n", 2)) &&
              (!last || buf_append(&p->request, "0\r\n\r\n", 5));
-    ex->body.start = ex->body.end = 0;
+    ex->body.mem.start = ex->body.mem.end = 0;
     p->end_taken = last;
     p->out_of_memory |= !ok;
     return ok && buf_len(&p->request) > 0;
@@ -140,7 +140,7 @@ void proxy_go_on_sending(struct proxy *p)
         stop_sending(p);
         return;
     }
-    bool client_is_slow = progress == ALL_SENT && p->streams && !p->c->ex->body_whole;
+    bool client_is_slow = progress == ALL_SENT && p->streams && !p->c->ex->body.whole;
     if (client_is_slow) {
         proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
         proxy_watch(p, EV_READ);
@@ -161,7 +161,7 @@ bool proxy_body_waits(const struct connection *c)
 {
     const struct proxy *p = c->proxy;
     size_t most = (size_t)connection_settings(c)->client_body_buffer_bytes;
-    return p && p->streams && buf_len(&c->ex->body) >= (most > 4096 ? most : 4096);
+    return p && p->streams && buf_len(&c->ex->body.mem) >= (most > 4096 ? most : 4096);
 }
 
 void proxy_body_came(struct connection *c, bool whole)

@@ -101,9 +101,9 @@ static bool from_proxy_protocol(struct connection *c)
     if (!c->told || c->told->address_len == 0)
         return false;
     uint16_t port = htons(c->told->source_port);
-    memcpy(ex->remote, c->told->source, 16);
-    memcpy(ex->remote + 16, &port, 2);
-    ex->remote_len = c->told->address_len;
+    memcpy(ex->client.remote, c->told->source, 16);
+    memcpy(ex->client.remote + 16, &port, 2);
+    ex->client.remote_len = c->told->address_len;
     return true;
 }
 
@@ -111,17 +111,17 @@ void realip_apply(struct connection *c, const struct location *l)
 {
     struct http_exchange *ex = c->ex;
     const struct realip *r = l->realip;
-    if (!r || !is_trusted(r, ex->remote, ex->remote_len))
+    if (!r || !is_trusted(r, ex->client.remote, ex->client.remote_len))
         return;
-    const struct http_peer *direct = ex->peer(ex);
+    const struct http_peer *direct = ex->client.peer(ex);
     bool changed = slice_eq_nocase(r->header, SLICE("proxy_protocol"))
                        ? from_proxy_protocol(c)
-                       : from_headers(ex, r, ex->remote, &ex->remote_len);
+                       : from_headers(ex, r, ex->client.remote, &ex->client.remote_len);
     if (!changed)
         return;
-    ex->direct_addr = direct->remote_addr;
-    ex->direct_port = direct->remote_port;
-    ex->known_peer = NULL;
+    ex->client.direct_addr = direct->remote_addr;
+    ex->client.direct_port = direct->remote_port;
+    ex->client.known = NULL;
 }
 
 /* --- from settings --- */

@@ -12,8 +12,9 @@ enum { REDIRECTS_MAX = 10 };
 /* Host names know no case, so what an expression took from one is lower case. */
 static void lower_captures(struct http_exchange *ex)
 {
-    for (int i = 0; i < ex->server_captures.count; i++)
-        ex->server_captures.groups[i] = arena_dup_lower(&ex->arena, ex->server_captures.groups[i]);
+    for (int i = 0; i < ex->route.server_captures.count; i++)
+        ex->route.server_captures.groups[i] =
+            arena_dup_lower(&ex->arena, ex->route.server_captures.groups[i]);
 }
 
 /* What an expression was to decide and could not must not be taken as decided. */
@@ -22,19 +23,20 @@ static void refuse_undecided(struct connection *c)
     if (!http_regex_take_failure())
         return;
     http_log(c->ex, LOG_LEVEL_ERROR, "a regular expression took too much memory or too many steps");
-    c->ex->return_code = 500;
-    c->ex->return_text = NULL;
+    c->ex->route.return_code = 500;
+    c->ex->route.return_text = NULL;
 }
 
 const struct vserver *request_find_server(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    ex->location_captures.count = ex->server_captures.count = 0;
-    const struct vserver *server = site_find_server(c->listener->listen, ex->req.host, &ex->server_captures);
+    ex->route.location_captures.count = ex->route.server_captures.count = 0;
+    const struct vserver *server =
+        site_find_server(c->listener->listen, ex->req.host, &ex->route.server_captures);
     lower_captures(ex);
-    http_keep_named(ex, &ex->server_captures);
-    ex->server_name = server->name;
-    ex->server = server;
+    http_keep_named(ex, &ex->route.server_captures);
+    ex->route.server_name = server->name;
+    ex->route.server = server;
     return server;
 }
 
@@ -43,7 +45,7 @@ void request_route(struct connection *c)
     struct http_exchange *ex = c->ex;
     http_regex_take_failure(); /* of a log line or a header: not of this request */
     const struct vserver *server = request_find_server(c);
-    if (!ex->direct_addr.data) /* before any step that may ask for the client's address */
+    if (!ex->client.direct_addr.data) /* before any step that may ask for the client's address */
         realip_apply(c, server->top);
     rewrite_route(c);
     refuse_undecided(c);
@@ -53,17 +55,17 @@ void request_use_location(struct connection *c, const struct location *l)
 {
     struct http_exchange *ex = c->ex;
     c->location = l;
-    ex->location = l;
-    ex->error_files = l->error_files;
-    ex->alias_rest = (struct slice){0};
-    ex->return_code = l->return_code;
-    ex->return_text = l->return_text;
-    ex->files_tried = false;
+    ex->route.location = l;
+    ex->route.error_files = l->error_files;
+    ex->route.alias_rest = (struct slice){0};
+    ex->route.return_code = l->return_code;
+    ex->route.return_text = l->return_text;
+    ex->route.files_tried = false;
 }
 
 bool request_count_redirect(struct connection *c, struct slice to)
 {
-    if (++c->ex->internal_redirects <= REDIRECTS_MAX)
+    if (++c->ex->route.redirects <= REDIRECTS_MAX)
         return true;
     const char *args = memchr(to.data, '?', to.len);
     if (args)
@@ -85,7 +87,7 @@ static const struct error_target *find_error_target(const struct connection *c, 
 
 bool request_has_error_page(const struct connection *c, int status)
 {
-    return (!c->ex->in_error_page || c->location->settings->recursive_error_pages) &&
+    return (!c->ex->route.in_error_page || c->location->settings->recursive_error_pages) &&
            find_error_target(c, status);
 }
 
@@ -112,13 +114,13 @@ static void set_uri(struct http_exchange *ex, struct slice uri, struct slice abs
 /* Of the request's body: another location cannot have it whole. */
 static bool is_partly_gone(const struct http_exchange *ex)
 {
-    return ex->body_taken || (ex->body_begun && !ex->body_whole);
+    return ex->body.taken || (ex->body.begun && !ex->body.whole);
 }
 
 /* The URI, the method and the body stay what they are. */
 static struct verdict go_to_named(struct connection *c, struct slice name)
 {
-    const struct location *l = site_find_named(c->ex->server, name);
+    const struct location *l = site_find_named(c->ex->route.server, name);
     if (!l) {
         http_log(c->ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
         return verdict_answer(500);
@@ -129,7 +131,7 @@ static struct verdict go_to_named(struct connection *c, struct slice name)
                  SLICE_ARGS(name));
         return verdict_answer(500);
     }
-    c->ex->location_captures.count = 0;
+    c->ex->route.location_captures.count = 0;
     http_regex_take_failure();
     rewrite_in_location(c, l);
     refuse_undecided(c);
@@ -142,7 +144,7 @@ static struct verdict route_again(struct connection *c)
     struct http_exchange *ex = c->ex;
     if (ex->req.path.len == 0)
         ex->req.path = SLICE("/");
-    ex->is_internal = ex->rewritten = true;
+    ex->route.is_internal = ex->route.rewritten = true;
     request_route(c);
     return verdict_of(VERDICT_AGAIN);
 }
@@ -197,7 +199,7 @@ static struct verdict send_away(struct http_exchange *ex, const struct error_tar
     ex->res.location = url;
     ex->res.location_is_made = false;
     ex->res.status = http_is_redirect(t->new_code) ? t->new_code : 302;
-    ex->forced_status = 0;
+    ex->route.forced_status = 0;
     return (struct verdict){.kind = VERDICT_SEND, .status = ex->res.status};
 }
 
@@ -205,17 +207,17 @@ struct verdict request_error_page(struct connection *c, int status)
 {
     struct http_exchange *ex = c->ex;
     struct verdict plain = {.kind = VERDICT_SEND, .status = status};
-    bool ends_here = (ex->in_error_page && !c->location->settings->recursive_error_pages) ||
-                     ex->internal_redirects > REDIRECTS_MAX;
+    bool ends_here = (ex->route.in_error_page && !c->location->settings->recursive_error_pages) ||
+                     ex->route.redirects > REDIRECTS_MAX;
     const struct error_target *t = ends_here ? NULL : find_error_target(c, status);
     if (!t)
         return plain;
-    int before = ex->forced_status;
-    ex->forced_status = forced(t, status); /* $status in the page's URI, too */
+    int before = ex->route.forced_status;
+    ex->route.forced_status = forced(t, status); /* $status in the page's URI, too */
     struct slice uri = http_template_expand(t->uri, ex);
     if (uri.len == 0 ||
         (uri.data[0] == '@' && is_partly_gone(ex))) { /* its request would lack a part of the body */
-        ex->forced_status = before;
+        ex->route.forced_status = before;
         return plain;
     }
     unsigned retry_after_s = ex->res.retry_after_s;
@@ -223,7 +225,7 @@ struct verdict request_error_page(struct connection *c, int status)
                  range =
                      status == 416 ? http_added_header(&ex->res, SLICE("Content-Range")) : (struct slice){0};
     bool location_is_made = ex->res.location_is_made;
-    ex->in_error_page = ex->is_internal = true;
+    ex->route.in_error_page = ex->route.is_internal = true;
     http_response_reset(&ex->res);
     ex->res.retry_after_s = retry_after_s; /* they belong to the status, whatever page is shown */
     ex->res.location = location;
@@ -243,7 +245,7 @@ struct verdict request_error_page(struct connection *c, int status)
     if (!http_template_is_constant(t->uri))
         absent = SLICE("");
     set_uri(ex, uri, absent);
-    ex->rewritten = true;
+    ex->route.rewritten = true;
     request_route(c);
     return verdict_of(VERDICT_AGAIN);
 }

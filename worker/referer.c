@@ -33,8 +33,8 @@ static bool is_valid_url(const struct http_exchange *ex, const struct referers *
     if (uri)
         return uri->prefix.len == 0 ||
                (path && slice_starts(slice_from(rest, (size_t)(path - rest.data)), uri->prefix));
-    const struct site_listen *listen = ex->listen;
-    if (r->server_names && host.len && http_names_find(listen->names, host, &ignored) == ex->server)
+    const struct site_listen *listen = ex->client.listen;
+    if (r->server_names && host.len && http_names_find(listen->names, host, &ignored) == ex->route.server)
         return true;
     for (int i = 0; i < r->regex_count; i++)
         if (r->regexes[i] && http_regex_match(r->regexes[i], text, NULL))
@@ -44,7 +44,7 @@ static bool is_valid_url(const struct http_exchange *ex, const struct referers *
 
 static struct slice get_invalid_referer(struct http_exchange *ex, const void *data)
 {
-    const struct location *l = ex->location;
+    const struct location *l = ex->route.location;
     const struct referers *r = l ? l->referers : NULL;
     const struct slice *value = http_find_header(&ex->req, SLICE("Referer"));
     (void)data;

@@ -29,8 +29,8 @@ static struct http_exchange *begin(struct connection *c)
     exchange_begin(c, ex);
     c->ex = ex;
     c->location = c->listener->listen->default_server->top;
-    ex->pipelined = buf_len(&w->output) > 0;
-    ex->body_whole = true;
+    ex->client.pipelined = buf_len(&w->output) > 0;
+    ex->body.whole = true;
     counter_set(&w->slot->in_flight, ++w->in_flight);
     connection_show(c, SHM_CONNECTION_WRITING);
     return ex;
@@ -141,8 +141,8 @@ struct verdict request_start(struct connection *c, struct slice head)
                  "client sent invalid header line: \"%.*s\" while reading client request headers",
                  SLICE_ARGS(ex->req.ignored_header));
     ex->res.close = request_is_last(c);
-    ex->body_left = ex->req.content_length;
-    ex->body_whole = ex->req.framing == HTTP_BODY_NONE ||
+    ex->body.left = ex->req.content_length;
+    ex->body.whole = ex->req.framing == HTTP_BODY_NONE ||
                      (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0);
     return body_pass(c);
 }
@@ -176,7 +176,7 @@ static bool append_whole_body(struct connection *c, struct buf *out)
     struct http_response *res = &c->ex->res;
     if (res->no_body || res->content_length == 0)
         return true;
-    if (res->content_length < 0 || res->content_length > WHOLE_ANSWER_MAX || c->ex->rate)
+    if (res->content_length < 0 || res->content_length > WHOLE_ANSWER_MAX || c->ex->pace.rate)
         return false;
     for (struct http_piece *p = res->body; p; p = p->next)
         if (p->fd >= 0)
@@ -184,7 +184,7 @@ static bool append_whole_body(struct connection *c, struct buf *out)
     for (struct http_piece *p = res->body; p; p = p->next)
         if (!buf_append(out, p->data, (size_t)p->len))
             return false;
-    c->ex->body_bytes_sent += (uint64_t)res->content_length;
+    c->ex->sent.body += (uint64_t)res->content_length;
     return true;
 }
 
@@ -197,7 +197,7 @@ static bool write_head(struct connection *c)
                                         settings(c)->keepalive_header_s, settings(c)->chunked == 0};
     if (!http_write_head(&c->ex->res, &c->ex->req, &options, out))
         return false;
-    c->ex->head_bytes_sent = buf_len(out) - before;
+    c->ex->sent.head = buf_len(out) - before;
     return true;
 }
 
@@ -207,11 +207,11 @@ static void set_rate(struct connection *c)
     struct http_exchange *ex = c->ex;
     int64_t rate = 0, after = 0;
     if (c->location->rate_after && conf_parse_size(http_template_expand(c->location->rate_after, ex), &after))
-        ex->rate_after = (uint64_t)after;
-    if (ex->rate_is_set || !c->location->rate)
+        ex->pace.after = (uint64_t)after;
+    if (ex->pace.is_set || !c->location->rate)
         return;
     if (conf_parse_size(http_template_expand(c->location->rate, ex), &rate))
-        ex->rate = (uint64_t)rate;
+        ex->pace.rate = (uint64_t)rate;
 }
 
 /* Out of memory for an answer. */
@@ -225,12 +225,12 @@ struct verdict request_send(struct connection *c, int error)
 {
     struct http_exchange *ex = c->ex;
     if (error)
-        ex->forced_status =
+        ex->route.forced_status =
             0; /* the page itself failed, or is a redirect: its own status counts, as in nginx */
     if (error && !make_error_page(c, error))
         return give_up(c);
-    if (ex->forced_status) {
-        ex->res.status = ex->forced_status;
+    if (ex->route.forced_status) {
+        ex->res.status = ex->route.forced_status;
         ex->res.reason = (struct slice){0};
     }
     if (ex->res.location.data && !http_is_field_value(ex->res.location)) {
@@ -239,9 +239,9 @@ struct verdict request_send(struct connection *c, int error)
         if (!make_error_page(c, 400))
             return give_up(c);
     }
-    bool challenges = ex->res.status == 401 || ex->in_error_page; /* whatever code its page has */
-    if (challenges && ex->www_authenticate.len &&
-        !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->www_authenticate))
+    bool challenges = ex->res.status == 401 || ex->route.in_error_page; /* whatever code its page has */
+    if (challenges && ex->access.www_authenticate.len &&
+        !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->access.www_authenticate))
         return give_up(c);
     if (!headers_add(c))
         return give_up(c);
@@ -262,7 +262,7 @@ struct verdict request_send(struct connection *c, int error)
     if (!write_head(c))
         return give_up(c);
     if (c->job || c->proxy) { /* streams; worker/offload.c or worker/proxy.c goes on */
-    } else if (!ex->res.no_body && (ex->filters || ex->res.chunked))
+    } else if (!ex->res.no_body && (ex->sent.filters || ex->res.chunked))
         send_pieces(c);
     else if (append_whole_body(c, send_buffer(c)))
         request_done(c);
@@ -332,7 +332,7 @@ void request_leave_unfinished(struct connection *c, struct slice head, size_t wh
 
 void request_done(struct connection *c)
 {
-    c->ex->complete = true;
+    c->ex->sent.whole = true;
     c->close_after |= c->ex->res.close;
     c->state = CONNECTION_HEAD;
     conclude(c);
@@ -340,11 +340,11 @@ void request_done(struct connection *c)
 
 void request_gone(struct connection *c)
 {
-    bool cut = c->ex->return_code == CLOSE_WITHOUT_ANSWER;
-    bool unfinished = !c->ex->body_whole && (c->state == CONNECTION_BODY || c->state == CONNECTION_PROXY);
-    if (c->ex->detour)
+    bool cut = c->ex->route.return_code == CLOSE_WITHOUT_ANSWER;
+    bool unfinished = !c->ex->body.whole && (c->state == CONNECTION_BODY || c->state == CONNECTION_PROXY);
+    if (c->ex->aside)
         auth_request_restore(c);
-    if (c->ex->res.status == 0 || c->ex->head_bytes_sent == 0)
+    if (c->ex->res.status == 0 || c->ex->sent.head == 0)
         c->ex->res.status = cut ? CLOSE_WITHOUT_ANSWER : unfinished ? 400 : CLIENT_CLOSED_REQUEST;
     conclude(c);
 }

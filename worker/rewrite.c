@@ -33,14 +33,14 @@ void rewrite_set(struct connection *c, struct slice name, struct slice value)
     int64_t rate;
     if (slice_eq_nocase(name, SLICE("args"))) {
         ex->req.args = arena_dup(&ex->arena, value);
-        ex->rewritten = true;
+        ex->route.rewritten = true;
         return;
     }
     if (slice_eq_nocase(name, SLICE("limit_rate"))) {
         if (!conf_parse_size(value, &rate))
             return; /* no size: the rate stays */
-        ex->rate_is_set = true;
-        ex->rate = (uint64_t)rate;
+        ex->pace.is_set = true;
+        ex->pace.rate = (uint64_t)rate;
         return;
     }
     http_set_named(ex, name, value.len ? arena_dup(&ex->arena, value) : SLICE(""));
@@ -56,9 +56,9 @@ static bool is_logged(const struct connection *c)
 static bool match(struct connection *c, const struct rewrite_op *op, struct slice text)
 {
     struct http_exchange *ex = c->ex;
-    bool found = http_regex_match(op->regex, text, &ex->location_captures);
+    bool found = http_regex_match(op->regex, text, &ex->route.location_captures);
     if (!found) /* as in nginx: $1 is of the last expression, whose groups are empty now */
-        ex->location_captures.count = ex->server_captures.count = 0;
+        ex->route.location_captures.count = ex->route.server_captures.count = 0;
     if (is_logged(c))
         http_log(ex, LOG_LEVEL_NOTICE,
                  found ? "\"%.*s\" matches \"%.*s\"" : "\"%.*s\" does not match \"%.*s\"",
@@ -100,7 +100,7 @@ static bool holds(struct connection *c, const struct rewrite_op *op)
     case TEST_MATCH:
         result = match(c, op, left);
         if (result)
-            http_keep_named(ex, &ex->location_captures);
+            http_keep_named(ex, &ex->route.location_captures);
         break;
     default: /* paths end with a zero byte */
         result = test_file(c, op, arena_printf(&ex->arena, "%.*s", (int)left.len, left.len ? left.data : ""));
@@ -158,8 +158,8 @@ static enum progress redirect(struct connection *c, const struct rewrite_op *op,
                            : path;
     if (is_logged(c))
         http_log(ex, LOG_LEVEL_NOTICE, "rewritten redirect: \"%.*s\"", SLICE_ARGS(url));
-    ex->return_code = op->code;
-    ex->return_text = http_template_constant(&ex->arena, encode_url(ex, url));
+    ex->route.return_code = op->code;
+    ex->route.return_text = http_template_constant(&ex->arena, encode_url(ex, url));
     return ANSWER;
 }
 
@@ -178,8 +178,8 @@ static struct slice expand(struct connection *c, const struct http_template *t, 
 
 static enum progress fail(struct connection *c)
 {
-    c->ex->return_code = 500;
-    c->ex->return_text = NULL;
+    c->ex->route.return_code = 500;
+    c->ex->route.return_text = NULL;
     return ANSWER;
 }
 
@@ -188,7 +188,7 @@ static enum progress run_rewrite(struct connection *c, const struct rewrite_op *
     struct http_exchange *ex = c->ex;
     if (!match(c, op, ex->req.path))
         return GO_ON;
-    http_keep_named(ex, &ex->location_captures);
+    http_keep_named(ex, &ex->route.location_captures);
     struct slice path = expand(c, op->value, op->code != 0), own = expand(c, op->right, true);
     struct slice args = join_args(ex, op, own);
     if (!op->code && is_logged(c))
@@ -203,8 +203,8 @@ static enum progress run_rewrite(struct connection *c, const struct rewrite_op *
     }
     ex->req.path = path;
     ex->req.args = args;
-    ex->rewritten = ex->is_internal = true;
-    ex->path_is_final = op->stop;
+    ex->route.rewritten = ex->route.is_internal = true;
+    ex->route.path_is_final = op->stop;
     *changed = !op->stop;
     return op->last ? LOOK_AGAIN : op->stop ? STOP : GO_ON;
 }
@@ -226,12 +226,12 @@ static enum progress run(struct connection *c, const struct rewrite_op *ops, boo
             progress = run_rewrite(c, op, changed);
             break;
         case CONF_OP_RETURN:
-            c->ex->return_code = op->code;
-            c->ex->return_text = op->value;
+            c->ex->route.return_code = op->code;
+            c->ex->route.return_text = op->value;
             progress = ANSWER;
             break;
         default: /* break: a path that has changed stays in this location */
-            c->ex->path_is_final |= *changed;
+            c->ex->route.path_is_final |= *changed;
             *changed = false;
             progress = STOP;
         }
@@ -247,9 +247,9 @@ static void keep_named(void *ex, const struct http_captures *captures)
 static const struct location *find(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    const struct vserver *server = ex->server;
+    const struct vserver *server = ex->route.server;
     const struct location *l =
-        http_locations_find(server->locations, ex->req.path, &ex->location_captures, keep_named, ex);
+        http_locations_find(server->locations, ex->req.path, &ex->route.location_captures, keep_named, ex);
     return l ? l : server->top;
 }
 
@@ -257,11 +257,11 @@ void rewrite_in_location(struct connection *c, const struct location *l)
 {
     for (int cycles = 0;; cycles++) {
         bool changed = false;
-        c->ex->path_is_final = false;
+        c->ex->route.path_is_final = false;
         request_use_location(c, l);
-        if (l->internal && !c->ex->is_internal) {
-            c->ex->return_code = 404;
-            c->ex->return_text = NULL;
+        if (l->internal && !c->ex->route.is_internal) {
+            c->ex->route.return_code = 404;
+            c->ex->route.return_text = NULL;
             return;
         }
         access_limit_methods(c); /* its own steps take the place of the location's, as in nginx */
@@ -272,8 +272,8 @@ void rewrite_in_location(struct connection *c, const struct location *l)
             http_log(c->ex, LOG_LEVEL_ERROR,
                      "rewrite or internal redirection cycle while processing \"%.*s\"",
                      SLICE_ARGS(c->ex->req.path));
-            c->ex->return_code = 500;
-            c->ex->return_text = NULL;
+            c->ex->route.return_code = 500;
+            c->ex->route.return_text = NULL;
             return;
         }
         l = find(c);
@@ -284,7 +284,7 @@ void rewrite_in_location(struct connection *c, const struct location *l)
 static bool add_slash(struct connection *c, const struct location *found)
 {
     struct http_exchange *ex = c->ex;
-    const struct vserver *server = ex->server;
+    const struct vserver *server = ex->route.server;
     struct slice path = ex->req.path, args = ex->req.args;
     const struct location *l = server->slashed;
     while (l && !(l->name.len == path.len + 1 && slice_starts(l->name, path)))
@@ -293,8 +293,8 @@ static bool add_slash(struct connection *c, const struct location *found)
         return false;
     struct slice encoded = http_encode_path(&ex->arena, path);
     request_use_location(c, l);
-    ex->return_code = 301;
-    ex->return_text = http_template_constant(
+    ex->route.return_code = 301;
+    ex->route.return_text = http_template_constant(
         &ex->arena, arena_printf(&ex->arena, "%.*s/%s%.*s", SLICE_ARGS(encoded), args.len ? "?" : "",
                                  (int)args.len, args.len ? args.data : ""));
     return true;
@@ -302,7 +302,7 @@ static bool add_slash(struct connection *c, const struct location *found)
 
 void rewrite_route(struct connection *c)
 {
-    const struct vserver *server = c->ex->server;
+    const struct vserver *server = c->ex->route.server;
     bool changed = false;
     if (server->top->ops && c->ex->req.path.data[0] == '/') {
         request_use_location(c, server->top);

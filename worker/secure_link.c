@@ -47,13 +47,13 @@ static struct slice check_text(struct http_exchange *ex, const struct location *
     struct slice text = http_template_expand(l->secure_link, ex), none = {0};
     const char *comma = text.len ? memchr(text.data, ',', text.len) : NULL;
     unsigned long long expires = 0;
-    ex->secure_link_expires = none;
+    ex->access.link_expires = none;
     if (comma) {
         struct slice end = slice_from(text, (size_t)(comma - text.data) + 1);
         text.len = (size_t)(comma - text.data);
         if (!slice_to_u64(end, INT64_MAX, &expires) || expires == 0)
             return none;
-        ex->secure_link_expires = end;
+        ex->access.link_expires = end;
     }
     if (!decode(text, given) || !md5(http_template_expand(l->secure_link_md5, ex), none, made) ||
         CRYPTO_memcmp(given, made, MD5_BYTES) != 0)
@@ -87,7 +87,7 @@ static struct slice check_path(struct http_exchange *ex, struct slice secret)
 
 static struct slice get_secure_link(struct http_exchange *ex, const void *data)
 {
-    const struct location *l = ex->location;
+    const struct location *l = ex->route.location;
     (void)data;
     if (!l)
         return (struct slice){0};
@@ -99,7 +99,7 @@ static struct slice get_secure_link(struct http_exchange *ex, const void *data)
 static struct slice get_expires(struct http_exchange *ex, const void *data)
 {
     (void)data;
-    return ex->secure_link_expires;
+    return ex->access.link_expires;
 }
 
 void site_name_secure_links(struct site *site)

@@ -100,7 +100,7 @@ bool send_flush(struct connection *c, bool more_follows)
 
 bool send_stretch(struct connection *c, struct slice stretch)
 {
-    return c->ex->filters ? filter_stretch(c, stretch) : send_framed(c, stretch);
+    return c->ex->sent.filters ? filter_stretch(c, stretch) : send_framed(c, stretch);
 }
 
 bool send_framed(struct connection *c, struct slice stretch)
@@ -113,7 +113,7 @@ bool send_framed(struct connection *c, struct slice stretch)
     bool ok = c->ex->res.chunked ? buf_printf(out, "%zx\r\n", stretch.len) &&
                                        buf_append_slice(out, stretch) && buf_append(out, "\r\n", 2)
                                  : buf_append_slice(out, stretch);
-    c->ex->body_bytes_sent += buf_len(out) - before;
+    c->ex->sent.body += buf_len(out) - before;
     return ok;
 }
 
@@ -149,16 +149,16 @@ static ssize_t send_piece(struct connection *c, struct http_piece *p, uint64_t a
 uint64_t send_allowance(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    if (ex->rate == 0)
+    if (ex->pace.rate == 0)
         return UINT64_MAX;
-    uint64_t now_ms = connection_worker(c)->now_ms, step = ex->rate * RATE_STEP_MS / 1000;
-    if (ex->rate_from_ms == 0)
-        ex->rate_from_ms = now_ms;
+    uint64_t now_ms = connection_worker(c)->now_ms, step = ex->pace.rate * RATE_STEP_MS / 1000;
+    if (ex->pace.from_ms == 0)
+        ex->pace.from_ms = now_ms;
     step = step ? step : 1;
-    uint64_t allowed = ex->rate_after + (now_ms - ex->rate_from_ms) * ex->rate / 1000 + step;
-    if (allowed > ex->body_bytes_sent)
-        return allowed - ex->body_bytes_sent;
-    uint64_t wait_ms = (ex->body_bytes_sent - allowed + step) * 1000 / ex->rate + 1;
+    uint64_t allowed = ex->pace.after + (now_ms - ex->pace.from_ms) * ex->pace.rate / 1000 + step;
+    if (allowed > ex->sent.body)
+        return allowed - ex->sent.body;
+    uint64_t wait_ms = (ex->sent.body - allowed + step) * 1000 / ex->pace.rate + 1;
     c->throttled = true;
     connection_set_timer(c, (int64_t)wait_ms);
     return 0;
@@ -196,7 +196,7 @@ bool send_end(struct connection *c, struct slice passed_on)
     size_t before = buf_len(out);
     bool ok = buf_append(out, "0\r\n", 3) && buf_append_slice(out, passed_on) &&
               headers_add_trailers(c, out) && buf_append(out, "\r\n", 2);
-    c->ex->body_bytes_sent += buf_len(out) - before;
+    c->ex->sent.body += buf_len(out) - before;
     return ok;
 }
 
@@ -236,7 +236,7 @@ static void leave_cache(const struct http_piece *p, size_t sent)
 bool send_body(struct connection *c)
 {
     struct http_exchange *ex = c->ex;
-    if (ex->filters || ex->res.chunked)
+    if (ex->sent.filters || ex->res.chunked)
         return send_pieces(c);
     uint64_t sent = 0;
     while (ex->res.body) {
@@ -263,7 +263,7 @@ bool send_body(struct connection *c)
         p->offset += n;
         p->len -= (uint64_t)n;
         sent += (uint64_t)n;
-        ex->body_bytes_sent += (uint64_t)n;
+        ex->sent.body += (uint64_t)n;
         if (p->len == 0)
             ex->res.body = p->next;
     }

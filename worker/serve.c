@@ -26,8 +26,8 @@ static bool is_about_server(const struct http_request *req)
 static bool is_exempt(const struct connection *c)
 {
     enum conf_content content = c->location->content;
-    return c->ex->return_code || content == CONF_CONTENT_STATUS || content == CONF_CONTENT_STUB_STATUS ||
-           is_about_server(&c->ex->req);
+    return c->ex->route.return_code || content == CONF_CONTENT_STATUS ||
+           content == CONF_CONTENT_STUB_STATUS || is_about_server(&c->ex->req);
 }
 
 /* --- phases: each may be run again, and knows by the request what it has done --- */
@@ -35,7 +35,7 @@ static bool is_exempt(const struct connection *c)
 /* set_real_ip_from of the location, as in nginx after what the rewrite module does: "return" still sees who has connected. */
 static struct verdict find_client(struct connection *c)
 {
-    if (!c->ex->return_code && !c->ex->direct_addr.data)
+    if (!c->ex->route.return_code && !c->ex->client.direct_addr.data)
         realip_apply(c, c->location);
     return verdict_of(VERDICT_NEXT);
 }
@@ -43,7 +43,7 @@ static struct verdict find_client(struct connection *c)
 /* return 444 */
 static struct verdict cut_off(struct connection *c)
 {
-    if (c->ex->return_code != CLOSE_WITHOUT_ANSWER)
+    if (c->ex->route.return_code != CLOSE_WITHOUT_ANSWER)
         return verdict_of(VERDICT_NEXT);
     send_flush(c, false); /* earlier answers */
     if (!c->dead)
@@ -65,16 +65,16 @@ static struct verdict limit_concurrency(struct connection *c)
 /* allow, deny, auth_basic, auth_request */
 static struct verdict let_in(struct connection *c)
 {
-    if (c->ex->detour || c->ex->return_code)
+    if (c->ex->aside || c->ex->route.return_code)
         return verdict_of(VERDICT_NEXT);
     return auth_pass(c);
 }
 
 static struct verdict try_files(struct connection *c)
 {
-    if (!c->location->try_files || c->ex->files_tried || is_exempt(c))
+    if (!c->location->try_files || c->ex->route.files_tried || is_exempt(c))
         return verdict_of(VERDICT_NEXT);
-    c->ex->files_tried = true;
+    c->ex->route.files_tried = true;
     return try_files_pass(c);
 }
 
@@ -94,20 +94,20 @@ static bool passes_body_on(const struct connection *c)
  */
 static struct verdict read_body(struct connection *c)
 {
-    if (c->ex->body_whole || is_exempt(c))
+    if (c->ex->body.whole || is_exempt(c))
         return verdict_of(VERDICT_NEXT);
     struct verdict v = let_in(c);
     const struct location *l = c->location;
     if (v.kind != VERDICT_NEXT)
         return v;
-    bool limited = l->limit_count > 0 && !c->ex->limit_status;
+    bool limited = l->limit_count > 0 && !c->ex->limits.status;
     if (!limited)
         v = try_files(c);
     if (v.kind != VERDICT_NEXT)
         return v;
     bool wanted =
         l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER || (l->try_files && limited);
-    bool is_chosen = !l->try_files || c->ex->files_tried; /* else another location may yet answer */
+    bool is_chosen = !l->try_files || c->ex->route.files_tried; /* else another location may yet answer */
     int failed = l->content == CONF_CONTENT_PROXY && is_chosen ? proxy_check_target(c) : 0;
     if (failed)
         return verdict_answer(failed);
@@ -135,7 +135,7 @@ static struct verdict go_to_index(struct connection *c)
 {
     if (!request_count_redirect(c, c->ex->req.path))
         return verdict_answer(500);
-    c->ex->is_internal = true;
+    c->ex->route.is_internal = true;
     request_route(c);
     return verdict_of(VERDICT_AGAIN);
 }
@@ -145,8 +145,8 @@ static struct verdict answer_by_content(struct connection *c)
 {
     const struct location *l = c->location;
     struct http_exchange *ex = c->ex;
-    if (ex->return_code)
-        return verdict_answer(return_answer(ex, ex->return_code, ex->return_text, l->settings));
+    if (ex->route.return_code)
+        return verdict_answer(return_answer(ex, ex->route.return_code, ex->route.return_text, l->settings));
     if (is_about_server(&ex->req)) {
         ex->res.status = 200;
         return verdict_answer(0);
@@ -178,7 +178,7 @@ static struct verdict run_phases(struct connection *c)
 /* The answer of what auth_request has asked is for the request that asked; else error_page may have a page for it. */
 static struct verdict look_at_answer(struct connection *c, int error)
 {
-    if (c->ex->detour)
+    if (c->ex->aside)
         return auth_request_ended(c, error ? error : c->ex->res.status);
     return error ? request_error_page(c, error) : verdict_of(VERDICT_SEND);
 }

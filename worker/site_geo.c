@@ -112,8 +112,8 @@ static struct slice get_geo(struct http_exchange *ex, const void *data)
     static const unsigned char nobody[4] = {0xff, 0xff, 0xff, 0xff};
     const struct geo *g = data;
     unsigned char forwarded[18];
-    const unsigned char *address = ex->remote;
-    int len = ex->remote_len;
+    const unsigned char *address = ex->client.remote;
+    int len = ex->client.remote_len;
     struct net_mask given;
     if (g->source) {
         bool is_one =

@@ -22,7 +22,7 @@ struct set_variable {
 /* As in nginx: once for each request, and the value is empty from then on. */
 static struct slice warn(struct http_exchange *ex, const struct set_variable *v)
 {
-    const struct location *l = ex->location;
+    const struct location *l = ex->route.location;
     if (v->warns && (!l || l->settings->uninitialized_variable_warn))
         http_log(ex, LOG_LEVEL_WARN, "using uninitialized \"%.*s\" variable", SLICE_ARGS(v->name));
     if (v->warns)

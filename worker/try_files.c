@@ -59,7 +59,7 @@ static struct verdict answer_code(struct connection *c, int code)
 {
     if (code != CLOSE_UNANSWERED)
         return verdict_answer(code);
-    c->ex->return_code = code;
+    c->ex->route.return_code = code;
     return verdict_of(VERDICT_AGAIN);
 }
 
@@ -86,7 +86,7 @@ struct verdict try_files_pass(struct connection *c)
         if ((uri.len && memchr(uri.data, '\0', uri.len)) || !exists(c, place_of(ex, l, text, uri), folder))
             continue;
         if (l->files.is_whole_path && !folder)
-            ex->alias_rest = text;
+            ex->route.alias_rest = text;
         else if (!l->files.is_whole_path && uri.data[0] == '/')
             ex->req.path = uri;
         return verdict_of(VERDICT_NEXT);

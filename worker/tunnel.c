@@ -34,7 +34,7 @@ static struct way up(struct proxy *p)
 static void count(const struct way *way, size_t n)
 {
     if (way->to_client)
-        way->p->c->ex->body_bytes_sent += n;
+        way->p->c->ex->sent.body += n;
     else
         way->p->try->sent += n;
 }
@@ -154,7 +154,7 @@ static void go_on(struct proxy *p, bool read_client, bool read_upstream)
         watch(c);
         return;
     }
-    c->ex->complete = true; /* a side has ended it: nginx does not ask how */
+    c->ex->sent.whole = true; /* a side has ended it: nginx does not ask how */
     proxy_end_try(p, UPSTREAM_SERVED, 101, false);
     connection_close(c);
 }

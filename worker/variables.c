@@ -14,7 +14,7 @@
 
 static const struct static_source *files_of(const struct http_exchange *ex)
 {
-    const struct location *l = ex->location;
+    const struct location *l = ex->route.location;
     return l ? &l->files : NULL;
 }
 
@@ -42,14 +42,14 @@ GETTER(get_request_filename)
 GETTER(get_limit_rate)
 {
     (void)data;
-    return arena_printf(&ex->arena, "%llu", (unsigned long long)ex->rate);
+    return arena_printf(&ex->arena, "%llu", (unsigned long long)ex->pace.rate);
 }
 
 /* What is in memory; a body in a file is not read for a variable. */
 GETTER(get_request_body)
 {
     (void)data;
-    struct slice none = {0}, body = ex->body_fd < 0 ? buf_slice(&ex->body) : none;
+    struct slice none = {0}, body = ex->body.fd < 0 ? buf_slice(&ex->body.mem) : none;
     return body.len ? body : none;
 }
 
@@ -57,7 +57,7 @@ GETTER(get_request_body)
 static bool tcp_info(const struct http_exchange *ex, struct tcp_info *info)
 {
     socklen_t len = sizeof *info;
-    return ex->socket >= 0 && getsockopt(ex->socket, IPPROTO_TCP, TCP_INFO, info, &len) == 0;
+    return ex->client.socket >= 0 && getsockopt(ex->client.socket, IPPROTO_TCP, TCP_INFO, info, &len) == 0;
 }
 
 #define TCP_GETTER(field)                                                                         \

@@ -440,3 +440,21 @@ def test_sqlite_bad_arguments(with_rows):
     if with_rows.run("-t", conf=config(no_sql, main=load)).returncode == 0:
         serve_queries(with_rows, no_sql)
         assert with_rows.get("/").status >= 500
+
+
+def test_pages_of_a_handler_that_is_late(weir):
+    """A named location, captures of the location's and the server's expression: all are there for the page of a 504."""
+    weir.expect_log("timed out")
+    weir.start(
+        config(
+            r"""
+            location ~ ^/(?<what>s)(leep) { error_page 504 = @late; handler_timeout 50ms; handler sleep; }
+            location @late { return 200 "$what $uri $arg_ms"; }
+            location ~ ^/other/(.*) { error_page 504 =200 /page/$1; handler_timeout 50ms; handler sleep; }
+            location /page/ { return 200 "page $uri"; }
+            """
+        )
+    )
+    named = weir.get("/sleep?ms=400")
+    assert (named.status, named.body) == (200, b"s /sleep 400")
+    assert weir.get("/other/way?ms=400").body == b"page /page/way"

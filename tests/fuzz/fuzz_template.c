@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&ex, 0, sizeof ex); /* what it remembers is in the last input's arena */
     arena_init(&ex.arena, 4096);
     FUZZ_CHECK(http_parse_head(&ex.req, &ex.arena, head, sizeof head - 1, &http_parse_defaults, &error));
-    ex.peer = ex.own = peer;
+    ex.client.peer = ex.client.own = peer;
     ex.now_ms = &now_ms;
     struct http_template *t =
         http_template_compile(&ex.arena, (struct slice){(const char *)data, size}, NULL, &unknown);

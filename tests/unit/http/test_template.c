@@ -36,19 +36,19 @@ static void set_up(struct fixture *f)
     arena_init(&f->ex.arena, 4096);
     CU_ASSERT_FATAL(
         http_parse_head(&f->ex.req, &f->ex.arena, head, sizeof head - 1, &http_parse_defaults, &error));
-    f->ex.peer = peer_of;
-    f->ex.own = peer_of;
+    f->ex.client.peer = peer_of;
+    f->ex.client.own = peer_of;
     f->ex.now_ms = &now_ms;
     f->ex.start_ms = 4000;
     f->ex.res.status = 404;
     f->ex.res.content_type = SLICE("text/html");
     f->ex.res.content_length = 12;
     f->ex.request_bytes = 300;
-    f->ex.head_bytes_sent = 100;
-    f->ex.body_bytes_sent = 12;
-    f->ex.connection_id = 42;
-    f->ex.connection_requests = 3;
-    f->ex.server_name = SLICE("first.example.org");
+    f->ex.sent.head = 100;
+    f->ex.sent.body = 12;
+    f->ex.client.connection_id = 42;
+    f->ex.client.requests = 3;
+    f->ex.route.server_name = SLICE("first.example.org");
     http_add_header(&f->ex.res, &f->ex.arena, SLICE("X-Answer"), SLICE("yes"));
 }
 
@@ -163,14 +163,14 @@ static void captures_are_variables(void)
     set_up(&f);
     struct http_regex *regex = http_regex_new(&f.ex.arena, SLICE("^/(?<first>\\w)(.)(x)?"), false, &why);
     CU_ASSERT_PTR_NOT_NULL_FATAL(regex);
-    CU_ASSERT(http_regex_match(regex, f.ex.req.path, &f.ex.location_captures));
+    CU_ASSERT(http_regex_match(regex, f.ex.req.path, &f.ex.route.location_captures));
     check_expands(&f, "$1|$2|$3|$9", "a| ||");
     const struct http_capture_names captures = {SLICE("first"), NULL};
     const struct http_scope names = {&captures, NULL};
     struct http_template *t = http_template_compile(&f.ex.arena, SLICE("<$first>"), &names, &unknown);
     CU_ASSERT_PTR_NOT_NULL_FATAL(t);
     CHECK_SLICE(http_template_expand(t, &f.ex), "<>");
-    http_keep_named(&f.ex, &f.ex.location_captures);
+    http_keep_named(&f.ex, &f.ex.route.location_captures);
     CHECK_SLICE(http_template_expand(t, &f.ex), "<a>");
     http_set_named(&f.ex, SLICE("FIRST"), SLICE("z")); /* the last writer counts, whatever has matched */
     CHECK_SLICE(http_template_expand(t, &f.ex), "<z>");
