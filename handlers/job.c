@@ -84,7 +84,7 @@ void job_release(struct weir_request *job)
 void job_orphan(struct weir_request *job)
 {
     job->gone = true;
-    job->connection = NULL;
+    job->orphaned = true;
     gate_lock(&job->gate);
     gate_wake(&job->gate);
     gate_unlock(&job->gate);

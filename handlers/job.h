@@ -41,7 +41,7 @@ struct weir_request {
     struct buf pending;
     bool announced; /* the job is in the loop's list: it must not be put there twice */
     /* the loop's */
-    void *connection;        /* NULL once orphaned */
+    bool orphaned;           /* nobody waits for the answer any more */
     struct pool *pool;       /* that has the task; NULL once it has ended */
     struct list_node orphan; /* in the worker's list of orphans, or in none */
     bool given_up;           /* counted in the worker's given_up until the task ends */

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/logfile.h"
+#include "base/wheel.h"
 #include "http/chunked.h"
 #include "http/regex.h"
 #include "http/request.h"
@@ -51,8 +52,11 @@ struct http_template;
 struct location;
 struct location_auth;
 struct permits;
+struct proxy;
 struct site_listen;
 struct vserver;
+struct weir_request;
+struct worker;
 
 /* Who sent the request, and by which connection. */
 struct http_client {
@@ -166,6 +170,19 @@ struct http_reading {
     struct file_read *at_work; /* what a thread is reading; NULL: nothing */
 };
 
+/* What a request is at, and so what it waits for. */
+enum request_state {
+    REQUEST_RUNS,    /* its phases run */
+    REQUEST_BODY,    /* the client sends the request's body */
+    REQUEST_DELAYED, /* limit_req or auth_delay says so */
+    REQUEST_QUEUED,  /* waits for a permit */
+    REQUEST_HANDLER, /* a handler has it */
+    REQUEST_PROXY,   /* an upstream has it; its response has not begun */
+    REQUEST_READY,   /* what it waited for has come: it goes on before this turn ends */
+    REQUEST_SEND,    /* its response goes out */
+    REQUEST_GONE     /* over before its response was out: its memory stays to the end of the turn */
+};
+
 struct http_exchange {
     struct arena arena;
     struct http_request req; /* what came */
@@ -175,6 +192,14 @@ struct http_exchange {
     struct http_sent sent;
     struct http_pace pace;
     struct http_client client;
+    struct connection *connection; /* the client's */
+    struct worker *worker;
+    struct wheel_entry timer; /* of the wait for anything but the client */
+    struct proxy *proxy;      /* with REQUEST_PROXY, and while its response is passed on */
+    struct weir_request *job; /* with REQUEST_HANDLER, and while it streams */
+    enum request_state state;
+    bool more_later; /* a stream that has had its share of this turn */
+    bool throttled;  /* limit_rate: the timer says when to go on */
     struct http_upstream_record upstream;
     struct http_limits limits;
     struct http_access access;

@@ -3,10 +3,9 @@
  */
 #include "worker/core.h"
 
-enum access_verdict access_look(const struct connection *c)
+enum access_verdict access_look(struct http_exchange *ex)
 {
-    const struct http_exchange *ex = c->ex;
-    const struct access_rules *rules = c->location->access;
+    const struct access_rules *rules = ex->route.location->access;
     for (int i = 0; rules && i < rules->count; i++) {
         const struct access_rule *r = &rules->items[i];
         bool is_for = r->all || (r->is_unix && ex->client.remote_len == 0) ||
@@ -19,17 +18,17 @@ enum access_verdict access_look(const struct connection *c)
 }
 
 /* limit_except: another method than those that it names has settings of its own. */
-void access_limit_methods(struct connection *c)
+void access_limit_methods(struct http_exchange *ex)
 {
-    const struct location *l = c->location;
-    struct slice method = c->ex->req.method == HTTP_HEAD ? SLICE("GET") : c->ex->req.method_name;
+    const struct location *l = ex->route.location;
+    struct slice method = ex->req.method == HTTP_HEAD ? SLICE("GET") : ex->req.method_name;
     if (!l->except)
         return;
     for (int i = 0; i < l->except_node->nargs; i++)
         if (slice_eq_nocase(l->except_node->args[i], method) ||
-            slice_eq_nocase(l->except_node->args[i], c->ex->req.method_name))
+            slice_eq_nocase(l->except_node->args[i], ex->req.method_name))
             return;
-    request_use_location(c, l->except);
+    request_use_location(ex, l->except);
 }
 
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines)

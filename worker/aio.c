@@ -24,7 +24,7 @@ enum { PART_BYTES = 512 << 10, STEP_BYTES = 32 << 10 };
 
 struct file_read {
     struct pool_task task;    /* first */
-    struct connection *c;     /* NULL once it has gone */
+    struct http_exchange *ex; /* NULL once it has gone */
     struct file_entry *entry; /* keeps the file open */
     int fd;
     off_t offset;
@@ -97,44 +97,43 @@ void aio_run(struct pool_task *task)
 }
 
 /* Takes it to the pool. False: the pool takes nothing now. */
-static bool submit(struct connection *c, struct http_piece *p, size_t len)
+static bool submit(struct http_exchange *ex, struct http_piece *p, size_t len)
 {
-    struct worker *w = connection_worker(c);
+    struct worker *w = ex->worker;
     struct file_read *r = calloc(1, sizeof *r);
     if (!r)
         return false;
     r->task.run = aio_run;
-    r->c = c;
-    r->entry = c->ex->held;
+    r->ex = ex;
+    r->entry = ex->held;
     r->fd = p->fd;
     r->offset = p->offset;
     r->len = len;
-    if (pool_submit(w->pools[c->location->aio_pool].pool, &r->task) != POOL_OK) {
+    if (pool_submit(w->pools[ex->route.location->aio_pool].pool, &r->task) != POOL_OK) {
         free(r);
         return false;
     }
     r->entry->holders++;
     offload_count_job(w);
-    c->ex->reading.at_work = r;
-    connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+    ex->reading.at_work = r;
+    connection_set_timer(ex->connection, ex->route.location->settings->send_timeout_ms);
     return true;
 }
 
-static bool is_wanted(const struct connection *c, const struct http_piece *p)
+static bool is_wanted(struct http_exchange *ex, const struct http_piece *p)
 {
-    return p->fd >= 0 && c->location->aio_pool >= 0 && c->ex->held;
+    return p->fd >= 0 && ex->route.location->aio_pool >= 0 && ex->held;
 }
 
-size_t aio_limit(const struct connection *c, const struct http_piece *p, size_t most)
+size_t aio_limit(struct http_exchange *ex, const struct http_piece *p, size_t most)
 {
-    off_t left = c->ex->reading.until - p->offset;
-    return is_wanted(c, p) && left < (off_t)most ? (size_t)left : most;
+    off_t left = ex->reading.until - p->offset;
+    return is_wanted(ex, p) && left < (off_t)most ? (size_t)left : most;
 }
 
-bool aio_ready(struct connection *c, struct http_piece *p)
+bool aio_ready(struct http_exchange *ex, struct http_piece *p)
 {
-    struct http_exchange *ex = c->ex;
-    if (!is_wanted(c, p))
+    if (!is_wanted(ex, p))
         return true;
     if (ex->reading.at_work)
         return false;
@@ -143,23 +142,23 @@ bool aio_ready(struct connection *c, struct http_piece *p)
     size_t len = p->len < PART_BYTES ? (size_t)p->len : PART_BYTES;
     ex->reading.from = p->offset;
     ex->reading.until = p->offset + (off_t)len;
-    return is_in_memory(p->fd, p->offset, len) || !submit(c, p, len);
+    return is_in_memory(p->fd, p->offset, len) || !submit(ex, p, len);
 }
 
 void aio_ended(struct pool_task *task)
 {
     struct file_read *r = (struct file_read *)task;
-    struct connection *c = r->c;
+    struct http_exchange *ex = r->ex;
     file_entry_release(r->entry);
     free(r);
-    if (!c)
+    if (!ex)
         return;
-    c->ex->reading.at_work = NULL;
-    connection_ready(c);
+    ex->reading.at_work = NULL;
+    connection_ready(ex->connection);
 }
 
-void aio_client_gone(struct connection *c)
+void aio_client_gone(struct http_exchange *ex)
 {
-    c->ex->reading.at_work->c = NULL;
-    c->ex->reading.at_work = NULL;
+    ex->reading.at_work->ex = NULL;
+    ex->reading.at_work = NULL;
 }

@@ -16,10 +16,9 @@ enum say {
     SAYS_ASK /* it has asked somebody: the verdict is what is to happen */
 };
 
-static void ask_for_password(struct connection *c)
+static void ask_for_password(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    struct slice realm = http_template_expand(c->location->auth->realm, ex);
+    struct slice realm = http_template_expand(ex->route.location->auth->realm, ex);
     if (!http_is_field_value(realm)) { /* it may hold what a client has made of it */
         http_log(ex, LOG_LEVEL_ERROR, "the realm of \"auth_basic\" has a control character; it is left out");
         realm = SLICE("");
@@ -29,18 +28,16 @@ static void ask_for_password(struct connection *c)
 }
 
 /* The file's path, by the prefix unless it is absolute; a zero behind it. */
-static const char *file_path(struct connection *c)
+static const char *file_path(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    struct slice path = http_template_expand(c->location->auth->file, ex);
-    struct slice prefix = path.len && path.data[0] == '/' ? SLICE("") : connection_worker(c)->conf->prefix;
+    struct slice path = http_template_expand(ex->route.location->auth->file, ex);
+    struct slice prefix = path.len && path.data[0] == '/' ? SLICE("") : ex->worker->conf->prefix;
     return arena_join(&ex->arena, prefix, path).data;
 }
 
-static enum say by_password(struct connection *c, struct verdict *v)
+static enum say by_password(struct http_exchange *ex, struct verdict *v)
 {
-    struct http_exchange *ex = c->ex;
-    const struct location_auth *auth = c->location->auth;
+    const struct location_auth *auth = ex->route.location->auth;
     if (!auth || slice_eq(http_template_expand(auth->realm, ex), SLICE("off")))
         return SAYS_NOTHING;
     if (ex->access.authorized_by == auth)
@@ -52,75 +49,70 @@ static enum say by_password(struct connection *c, struct verdict *v)
     char *text = value ? arena_alloc(&ex->arena, value->len + 4) : NULL;
     if (!value || !q || !text || !auth_basic_parse(value->data, value->len, text, &q->user, &q->password)) {
         http_log(ex, LOG_LEVEL_INFO, "no user/password was provided for basic authentication");
-        ask_for_password(c);
+        ask_for_password(ex);
         ex->access.refused_by = auth;
         return SAYS_NO;
     }
-    q->file = file_path(c);
-    *v = offload_ask(c, &auth_basic_handler, q);
+    q->file = file_path(ex);
+    *v = offload_ask(ex, &auth_basic_handler, q);
     return SAYS_ASK;
 }
 
-struct verdict auth_answered(struct connection *c, bool done, int result)
+struct verdict auth_answered(struct http_exchange *ex, bool done, int result)
 {
-    struct http_exchange *ex = c->ex;
     if (!done || (result != 0 && result != 401))
         return verdict_answer(done ? result : 503);
     if (result == 401)
-        ask_for_password(c);
-    *(result == 0 ? &ex->access.authorized_by : &ex->access.refused_by) = c->location->auth;
+        ask_for_password(ex);
+    *(result == 0 ? &ex->access.authorized_by : &ex->access.refused_by) = ex->route.location->auth;
     return verdict_of(VERDICT_AGAIN);
 }
 
-static enum say by_request(struct connection *c, struct verdict *v)
+static enum say by_request(struct http_exchange *ex, struct verdict *v)
 {
-    struct http_exchange *ex = c->ex;
-    if (!c->location->auth_request)
+    if (!ex->route.location->auth_request)
         return SAYS_NOTHING;
-    if (ex->access.asked_by == c->location)
+    if (ex->access.asked_by == ex->route.location)
         return ex->access.status < 300 ? SAYS_YES : SAYS_NO;
-    *v = auth_request_ask(c);
+    *v = auth_request_ask(ex);
     return SAYS_ASK;
 }
 
-static enum say by_address(struct connection *c, struct verdict *v)
+static enum say by_address(struct http_exchange *ex, struct verdict *v)
 {
     (void)v;
-    enum access_verdict verdict = access_look(c);
+    enum access_verdict verdict = access_look(ex);
     return verdict == ACCESS_ALLOWED ? SAYS_YES : verdict == ACCESS_DENIED ? SAYS_NO : SAYS_NOTHING;
 }
 
 /* auth_delay: a wrong password takes its time, so that guessing does. */
-static struct verdict refuse(struct connection *c, int status)
+static struct verdict refuse(struct http_exchange *ex, int status)
 {
-    int64_t delay_ms = c->location->settings->auth_delay_ms;
+    int64_t delay_ms = ex->route.location->settings->auth_delay_ms;
     if (status != 401 || delay_ms == 0)
         return verdict_answer(status);
-    c->ex->access.delayed_status = status;
-    c->state = CONNECTION_DELAYED;
-    connection_set_timer(c, delay_ms);
-    return verdict_of(VERDICT_WAIT);
+    ex->access.delayed_status = status;
+    return request_wait(ex, REQUEST_DELAYED, delay_ms);
 }
 
 /* In nginx's order. The first refusal ends it, or, with "satisfy any", the first consent. */
-struct verdict auth_pass(struct connection *c)
+struct verdict auth_pass(struct http_exchange *ex)
 {
-    static enum say (*const checks[])(struct connection * c, struct verdict * v) = {by_address, by_password,
-                                                                                    by_request};
-    const struct location *l = c->location;
+    static enum say (*const checks[])(struct http_exchange * ex,
+                                      struct verdict * v) = {by_address, by_password, by_request};
+    const struct location *l = ex->route.location;
     bool any = l->settings->satisfy == CONF_SATISFY_ANY, by_rule = false;
     struct verdict v = verdict_of(VERDICT_NEXT);
     int refusal = 0;
     if (!l->access && !l->auth && !l->auth_request)
         return v;
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
-        enum say said = checks[i](c, &v);
+        enum say said = checks[i](ex, &v);
         if (said == SAYS_ASK)
             return v;
-        bool wants_login =
-            checks[i] == by_password || (checks[i] == by_request && c->ex->access.status == 401);
+        bool wants_login = checks[i] == by_password || (checks[i] == by_request && ex->access.status == 401);
         if (said == SAYS_YES && any) {
-            c->ex->access.www_authenticate = (struct slice){0}; /* of a password that was not needed */
+            ex->access.www_authenticate = (struct slice){0}; /* of a password that was not needed */
             return v;
         }
         if (said == SAYS_NO)
@@ -130,8 +122,8 @@ struct verdict auth_pass(struct connection *c)
             break;
     }
     if (refusal == 403 && by_rule) /* auth_request's 403 is the other location's to log, as in nginx */
-        http_log(c->ex, LOG_LEVEL_ERROR, "access forbidden by rule");
-    return refusal ? refuse(c, refusal) : v;
+        http_log(ex, LOG_LEVEL_ERROR, "access forbidden by rule");
+    return refusal ? refuse(ex, refusal) : v;
 }
 
 /* auth_basic REALM | off; auth_basic_user_file FILE */

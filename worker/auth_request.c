@@ -53,9 +53,8 @@ void auth_request_restore_body(struct http_exchange *ex)
     ex->aside = NULL;
 }
 
-void auth_request_restore(struct connection *c)
+void auth_request_restore(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     const struct auth_aside *aside = ex->aside;
     auth_request_restore_body(ex);
     ex->req = aside->req;
@@ -63,14 +62,13 @@ void auth_request_restore(struct connection *c)
     ex->res = aside->res;
     ex->upstream = aside->upstream;
     ex->access.www_authenticate = aside->www_authenticate;
-    c->location = ex->route.location;
+    ex->route.location = ex->route.location;
 }
 
-struct verdict auth_request_ask(struct connection *c)
+struct verdict auth_request_ask(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     struct auth_aside *aside = arena_alloc(&ex->arena, sizeof *aside);
-    struct slice uri = http_template_expand(c->location->auth_request, ex);
+    struct slice uri = http_template_expand(ex->route.location->auth_request, ex);
     const char *mark = uri.len ? memchr(uri.data, '?', uri.len) : NULL;
     if (!aside || uri.len == 0 || uri.data[0] != '/') {
         http_log(ex, LOG_LEVEL_ERROR, "invalid URI \"%.*s\" in \"auth_request\"; it begins with \"/\"",
@@ -88,7 +86,7 @@ struct verdict auth_request_ask(struct connection *c)
     ex->route.is_internal = ex->route.rewritten = true;
     ex->route.in_error_page = false;
     ex->route.forced_status = 0;
-    request_route(c);
+    request_route(ex);
     return verdict_of(VERDICT_AGAIN);
 }
 
@@ -102,18 +100,17 @@ static struct slice *expand_sets(struct http_exchange *ex, const struct location
     return values;
 }
 
-struct verdict auth_request_ended(struct connection *c, int status)
+struct verdict auth_request_ended(struct http_exchange *ex, int status)
 {
-    struct http_exchange *ex = c->ex;
     struct slice www_authenticate = ex->access.www_authenticate;
     const struct location *asked = ex->aside->route.location;
     ex->res.status = status;
     struct slice *values = expand_sets(ex, asked);
-    if (c->location->settings->log_subrequest)
-        request_log(c, ex);
-    auth_request_restore(c);
+    if (ex->route.location->settings->log_subrequest)
+        request_log(ex);
+    auth_request_restore(ex);
     for (int i = 0; values && i < asked->auth_set_count; i++)
-        rewrite_set(c, asked->auth_sets[i].variable, values[i]);
+        rewrite_set(ex, asked->auth_sets[i].variable, values[i]);
     if (status == 401 && www_authenticate.len) /* auth_basic's may be there already: either would do */
         ex->access.www_authenticate =
             ex->access.www_authenticate.len

@@ -65,10 +65,9 @@ static int spill(struct http_exchange *ex, const struct settings *s)
     return 0;
 }
 
-static int keep(struct connection *c, const char *data, size_t len)
+static int keep(struct http_exchange *ex, const char *data, size_t len)
 {
-    struct http_exchange *ex = c->ex;
-    const struct settings *s = c->location->settings;
+    const struct settings *s = ex->route.location->settings;
     ex->body.seen += len;
     uint64_t announced = ex->req.framing == HTTP_BODY_CHUNKED ? ex->body.chunked.left : 0;
     if (s->client_max_body_bytes && ex->body.seen + announced > (uint64_t)s->client_max_body_bytes) {
@@ -78,53 +77,50 @@ static int keep(struct connection *c, const char *data, size_t len)
     if (!buf_append(&ex->body.mem, data, len))
         return 500;
     ex->body.len += len;
-    bool passing = c->state == CONNECTION_PROXY;
+    bool passing = ex->state == REQUEST_PROXY;
     return !passing && buf_len(&ex->body.mem) > (size_t)s->client_body_buffer_bytes ? spill(ex, s) : 0;
 }
 
-int body_finish(struct connection *c)
+int body_finish(struct http_exchange *ex)
 {
-    const struct settings *s = c->location->settings;
-    bool to_file = c->ex->body.fd >= 0 || (s->client_body_in_file_only && c->ex->body.whole);
-    return to_file && buf_len(&c->ex->body.mem) > 0 ? spill(c->ex, s) : 0;
+    const struct settings *s = ex->route.location->settings;
+    bool to_file = ex->body.fd >= 0 || (s->client_body_in_file_only && ex->body.whole);
+    return to_file && buf_len(&ex->body.mem) > 0 ? spill(ex, s) : 0;
 }
 
 /* Tells a client that waits for it to send the body. */
-static struct verdict ask_for(struct connection *c)
+static struct verdict ask_for(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     bool ok = !ex->req.expect_continue || ex->body.begun ||
-              buf_append_slice(send_buffer(c), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+              buf_append_slice(send_buffer(ex), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     ex->body.begun = true;
     if (ok)
         return verdict_of(VERDICT_NEXT);
-    connection_close(c);
+    connection_close(ex->connection);
     return verdict_of(VERDICT_GONE);
 }
 
-struct verdict body_pass(struct connection *c)
+struct verdict body_pass(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    uint64_t max = (uint64_t)c->location->settings->client_max_body_bytes;
+    uint64_t max = (uint64_t)ex->route.location->settings->client_max_body_bytes;
     if (!max || ex->body.whole || ex->req.framing != HTTP_BODY_LENGTH || ex->req.content_length <= max)
         return verdict_of(VERDICT_NEXT);
     http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
              (unsigned long long)ex->req.content_length);
-    ex->res.close = c->linger_after = true;
+    ex->res.close = ex->connection->linger_after = true;
     return verdict_answer(413);
 }
 
-struct verdict body_begin(struct connection *c)
+struct verdict body_begin(struct http_exchange *ex)
 {
-    struct verdict v = body_pass(c);
-    return v.kind == VERDICT_NEXT ? ask_for(c) : v;
+    struct verdict v = body_pass(ex);
+    return v.kind == VERDICT_NEXT ? ask_for(ex) : v;
 }
 
-static void count_wait(struct connection *c)
+static void count_wait(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     if (ex->body.wait_since_ms)
-        ex->body.waited_ms += connection_worker(c)->now_ms - ex->body.wait_since_ms;
+        ex->body.waited_ms += ex->worker->now_ms - ex->body.wait_since_ms;
     ex->body.wait_since_ms = 0;
 }
 
@@ -133,35 +129,34 @@ static void count_wait(struct connection *c)
  * we have waited for the client in all must not be longer than the least rate allows. Time in which the upstream takes nothing
  * is not the client's.
  */
-void body_wait(struct connection *c)
+void body_wait(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    const struct settings *s = c->location->settings;
-    int64_t timeout_ms = connection_settings(c)->client_body_timeout_ms;
-    count_wait(c);
-    ex->body.wait_since_ms = connection_worker(c)->now_ms;
+    const struct settings *s = ex->route.location->settings;
+    int64_t timeout_ms = ex->route.location->settings->client_body_timeout_ms;
+    count_wait(ex);
+    ex->body.wait_since_ms = ex->worker->now_ms;
     if (s->client_body_min_rate && limit_holds(ex)) {
         uint64_t allowed_ms = (uint64_t)s->client_body_min_rate_after_ms +
                               ex->body.seen * 1000 / (uint64_t)s->client_body_min_rate;
         int64_t left_ms = allowed_ms > ex->body.waited_ms ? (int64_t)(allowed_ms - ex->body.waited_ms) : 1;
         timeout_ms = left_ms < timeout_ms ? left_ms : timeout_ms;
     }
-    connection_set_timer(c, timeout_ms);
+    connection_set_timer(ex->connection, timeout_ms);
 }
 
-void body_wait_over(struct connection *c)
+void body_wait_over(struct http_exchange *ex)
 {
-    count_wait(c);
-    connection_set_timer(c, 0);
+    count_wait(ex);
+    connection_set_timer(ex->connection, 0);
 }
 
-struct verdict body_read(struct connection *c)
+struct verdict body_read(struct http_exchange *ex)
 {
-    struct verdict v = body_begin(c);
+    struct verdict v = body_begin(ex);
     if (v.kind != VERDICT_NEXT)
         return v;
-    c->state = CONNECTION_BODY;
-    connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
+    ex->state = REQUEST_BODY;
+    connection_set_timer(ex->connection, ex->route.location->settings->client_body_timeout_ms);
     return verdict_of(VERDICT_WAIT);
 }
 
@@ -169,21 +164,21 @@ struct verdict body_read(struct connection *c)
  * What nobody wants of a body is thrown away as it comes, so that the next request is found behind it. Not where the client waits for
  * "100 Continue", which it does not get: whether it sends the body then is not known (RFC 9110 section 10.1.1).
  */
-void body_drop(struct connection *c)
+void body_drop(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     if (ex->body.whole)
         return;
     bool follows = !ex->body.begun && !ex->req.expect_continue;
     ex->body.whole = true;
-    c->rest = follows ? calloc(1, sizeof *c->rest) : NULL;
-    if (!c->rest) {
-        ex->res.close = c->linger_after = true;
+    ex->connection->rest = follows ? calloc(1, sizeof *ex->connection->rest) : NULL;
+    if (!ex->connection->rest) {
+        ex->res.close = ex->connection->linger_after = true;
         return;
     }
-    c->rest->is_chunked = ex->req.framing == HTTP_BODY_CHUNKED;
-    c->rest->left = ex->body.left;
-    c->rest->until_ms = connection_worker(c)->now_ms + (uint64_t)connection_settings(c)->lingering_time_ms;
+    ex->connection->rest->is_chunked = ex->req.framing == HTTP_BODY_CHUNKED;
+    ex->connection->rest->left = ex->body.left;
+    ex->connection->rest->until_ms =
+        ex->worker->now_ms + (uint64_t)ex->route.location->settings->lingering_time_ms;
 }
 
 size_t body_skip(struct connection *c, char *data, size_t len)
@@ -201,7 +196,7 @@ size_t body_skip(struct connection *c, char *data, size_t len)
         return used;
     free(rest);
     c->rest = NULL;
-    if (c->state == CONNECTION_HEAD)
+    if (connection_is_between(c))
         connection_show(c, SHM_CONNECTION_WAITING); /* the next head has its own time */
     if (result == HTTP_CHUNKED_DONE)
         return used;
@@ -210,22 +205,21 @@ size_t body_skip(struct connection *c, char *data, size_t len)
     return len;
 }
 
-size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error)
+size_t body_take(struct http_exchange *ex, char *data, size_t len, bool *done, int *error)
 {
-    struct http_exchange *ex = c->ex;
     ex->body.begun = true;
     if (ex->req.framing == HTTP_BODY_LENGTH) {
         size_t n = ex->body.left < len ? (size_t)ex->body.left : len;
         ex->body.left -= n;
         ex->request_bytes += n;
-        *error = keep(c, data, n);
+        *error = keep(ex, data, n);
         *done = ex->body.left == 0;
         return n;
     }
     size_t body_len, used;
     enum http_chunked_result result = http_chunked_decode(&ex->body.chunked, data, len, &body_len, &used);
     ex->request_bytes += used; /* with the chunks' framing, as it was received */
-    *error = keep(c, data, body_len);
+    *error = keep(ex, data, body_len);
     if (result == HTTP_CHUNKED_ERROR) {
         http_log(ex, LOG_LEVEL_INFO, "client sent invalid chunked body");
         *error = 400;

@@ -102,11 +102,11 @@ static bool convert(struct charset_filter *s, bool at_end)
     return true;
 }
 
-static bool pass(struct connection *c, struct body_filter *f, struct slice in, enum filter_mode mode)
+static bool pass(struct http_exchange *ex, struct body_filter *f, struct slice in, enum filter_mode mode)
 {
     struct charset_filter *s = (struct charset_filter *)f;
     return (in.len == 0 || buf_append_slice(&s->held, in)) && convert(s, mode == FILTER_END) &&
-           filter_next(c, f, buf_slice(&s->out), mode);
+           filter_next(ex, f, buf_slice(&s->out), mode);
 }
 
 static void free_filter(struct body_filter *f)
@@ -177,16 +177,16 @@ static struct slice with_charset(struct arena *arena, struct slice type, struct 
 }
 
 /* What the answer's charset is to be. data NULL: what it is, or none. */
-static struct slice wanted_charset(const struct connection *c, struct slice type, struct slice named)
+static struct slice wanted_charset(struct http_exchange *ex, struct slice type, struct slice named)
 {
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     struct slice wanted =
-        c->ex->sent.charset; /* it counts for every type, and whatever the type names already */
+        ex->sent.charset; /* it counts for every type, and whatever the type names already */
     if (wanted.len == 0) {
-        bool stays = named.data && !(c->proxy && l->settings->override_charset);
+        bool stays = named.data && !(ex->proxy && l->settings->override_charset);
         if (!l->charset || stays || !conf_lists_charset_type(l->settings, type))
             return (struct slice){0};
-        wanted = http_template_expand(l->charset, c->ex);
+        wanted = http_template_expand(l->charset, ex);
     }
     return http_is_token(wanted) && !slice_eq(wanted, SLICE("off")) ? wanted : (struct slice){0};
 }
@@ -206,16 +206,15 @@ static void change_head(struct http_exchange *ex, const struct charset_map *map)
         ex->res.content_length = length;
 }
 
-void charset_decide(struct connection *c)
+void charset_decide(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     struct http_response *res = &ex->res;
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     struct slice type = res->content_type;
     if (type.len == 0 || res->status == 204 || res->status == 301 || res->status == 302 ||
         (type.len > 10 && strncasecmp(type.data, "multipart/", 10) == 0))
         return;
-    struct slice named = named_charset(type), to = wanted_charset(c, type, named);
+    struct slice named = named_charset(type), to = wanted_charset(ex, type, named);
     if (!to.data)
         return;
     struct slice from = named;

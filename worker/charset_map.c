@@ -105,14 +105,14 @@ static bool from_bytes(struct map_filter *f, struct slice in)
     return ok;
 }
 
-static bool pass(struct connection *c, struct body_filter *filter, struct slice in, enum filter_mode mode)
+static bool pass(struct http_exchange *ex, struct body_filter *filter, struct slice in, enum filter_mode mode)
 {
     struct map_filter *f = (struct map_filter *)filter;
     f->out.start = f->out.end = 0;
     bool ok = f->map->is_utf8 && !f->is_forth
                   ? (in.len == 0 || buf_append_slice(&f->held, in)) && from_utf8(f, mode == FILTER_END)
                   : from_bytes(f, in);
-    return ok && filter_next(c, filter, buf_slice(&f->out), mode);
+    return ok && filter_next(ex, filter, buf_slice(&f->out), mode);
 }
 
 static void free_filter(struct body_filter *filter)

@@ -43,7 +43,7 @@ void connection_set_timer(struct connection *c, int64_t after_ms)
 
 const struct settings *connection_settings(const struct connection *c)
 {
-    return c->location ? c->location->settings : c->listener->listen->default_server->top->settings;
+    return c->ex ? c->ex->route.location->settings : c->settings;
 }
 
 static void remember_peer(struct connection *c, const struct sockaddr_storage *peer)
@@ -71,6 +71,7 @@ void connection_new(struct listener *l, int fd, const struct sockaddr_storage *p
         return;
     }
     c->listener = l;
+    c->settings = l->listen->default_server->top->settings;
     c->id = atomic_fetch_add_explicit(&w->shm->head->connections_made, 1, memory_order_relaxed) + 1;
     c->since_ms = w->now_ms;
     remember_peer(c, peer);
@@ -106,22 +107,30 @@ void connection_drop_output(struct connection *c)
     c->out = NULL;
 }
 
+/* Its request ends where it stands: whatever works for it is told. */
+static void request_client_gone(struct connection *c)
+{
+    if (c->ex->job)
+        offload_client_gone(c->ex); /* a copy may stand in its place then, or nothing */
+    if (!c->ex)
+        return;
+    if (c->ex->reading.at_work)
+        aio_client_gone(c->ex);
+    if (c->ex->proxy)
+        proxy_abort(c->ex);
+    if (c->ex->state == REQUEST_QUEUED)
+        limit_client_gone(c->ex);
+    request_gone(c->ex);
+}
+
 void connection_close(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     if (c->dead)
         return;
     c->dead = true;
-    if (c->job)
-        offload_client_gone(c);
-    if (c->ex && c->ex->reading.at_work)
-        aio_client_gone(c);
-    if (c->proxy)
-        proxy_abort(c);
-    if (c->state == CONNECTION_QUEUED)
-        limit_client_gone(c);
     if (c->ex)
-        request_gone(c);
+        request_client_gone(c);
     show_count(w, c->shown_state, -1);
     ev_io_stop(w->loop, &c->io);
     wheel_clear(&c->timer);
@@ -143,6 +152,8 @@ void connection_free_dead(struct worker *w)
     while (!list_empty(&w->dead)) {
         struct connection *c = container_of(w->dead.next, struct connection, link);
         list_remove(&c->link);
+        if (c->ex)
+            exchange_recycle(w, c->ex);
         free(c);
     }
 }
@@ -161,7 +172,7 @@ bool connection_close_oldest_idle(struct worker *w)
     for (struct list_node *n = w->idle.next; n != &w->idle && looked_at < IDLE_LOOKED_AT; n = n->next) {
         struct connection *c = container_of(n, struct connection, link);
         looked_at++;
-        if (c->state == CONNECTION_HEAD && c->until_ms > w->now_ms)
+        if (connection_is_between(c) && c->until_ms > w->now_ms)
             continue; /* keepalive_min_timeout */
         connection_close(c);
         return true;
@@ -208,54 +219,39 @@ static void close_late(struct connection *c)
     connection_close(c);
 }
 
-static void log_late_body(const struct connection *c)
+/* The client has not gone on sending the request's body. */
+static void end_late_body(struct connection *c)
 {
-    http_log(c->ex, LOG_LEVEL_INFO,
+    struct http_exchange *ex = c->ex;
+    http_log(ex, LOG_LEVEL_INFO,
              "client timed out (110: Connection timed out) while reading client request body");
+    if (ex->proxy) /* it was sent on while it came */
+        proxy_abort(ex);
+    c->linger_after = true;
+    ex->res.close = true;
+    request_resume(ex, verdict_answer(408));
 }
 
-void connection_on_timer(struct wheel_entry *e, void *worker)
+/* Between requests, or in a head. */
+static void end_late_head(struct connection *c)
 {
-    struct connection *c = container_of(e, struct connection, timer);
-    (void)worker;
-    if (c->state == CONNECTION_HANDLER) {
-        offload_timeout(c);
-        return;
-    }
-    if (c->state == CONNECTION_QUEUED) {
-        limit_timeout(c);
-        return;
-    }
-    if (c->throttled) {
-        c->throttled = false;
-        connection_drive(c);
-        return;
-    }
-    if (c->state == CONNECTION_DELAYED) {
-        keyed_delay_over(c);
-        return;
-    }
-    if (c->state == CONNECTION_BODY || c->state == CONNECTION_PROXY) {
-        log_late_body(c);
-        if (c->proxy) /* it was sent on while it came */
-            proxy_abort(c);
-        c->linger_after = true;
-        c->ex->res.close = true;
-        request_resume(c, verdict_answer(408));
-        return;
-    }
-    if (c->state == CONNECTION_HEAD && c->rest && !c->out) {
+    if (c->rest) {
         connection_close(c);
-        return;
-    }
-    if (c->state == CONNECTION_HEAD && !c->in && !c->out) {
+    } else if (!c->in) {
         connection_expire(c);
-        return;
-    }
-    if (c->state == CONNECTION_HEAD && !c->out) {
+    } else {
         connection_reset(c);
         connection_end_head(c, 408, "client timed out (110: Connection timed out)");
-        return;
     }
-    close_late(c);
+}
+
+void connection_on_timer(struct wheel_entry *e)
+{
+    struct connection *c = container_of(e, struct connection, timer);
+    if (request_is(c, REQUEST_BODY) || request_is(c, REQUEST_PROXY))
+        end_late_body(c);
+    else if (connection_is_between(c) && !c->out)
+        end_late_head(c);
+    else
+        close_late(c);
 }

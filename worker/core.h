@@ -24,21 +24,15 @@ enum {
     POOLS_MAX = CONF_POOLS_MAX,
     WORKER_TIMER_PROXY = 1,    /* kinds of wheel entries; 0: a connection's */
     WORKER_TIMER_UPSTREAM = 2, /* an idle connection to an upstream */
-    URGENT_PRIORITY = 1,       /* of libev's: finished and admitted work goes before new requests */
-    URGENT_EVERY = 4           /* connections served between two looks for such work */
+    WORKER_TIMER_REQUEST = 3,
+    URGENT_PRIORITY = 1, /* of libev's: finished and admitted work goes before new requests */
+    URGENT_EVERY = 4     /* connections served between two looks for such work */
 };
 
 enum connection_state {
-    CONNECTION_HEAD,    /* between requests, or reading a head */
-    CONNECTION_BODY,    /* reading a request's body */
-    CONNECTION_DELAYED, /* the request waits because limit_req says so */
-    CONNECTION_QUEUED,  /* the request waits for a permit */
-    CONNECTION_HANDLER, /* a handler has the request */
-    CONNECTION_PROXY,   /* an upstream has the request; its answer has not begun */
-    CONNECTION_READY,   /* what the request waited for has come: it goes on before this turn ends */
-    CONNECTION_SEND,    /* sending a body that did not go out at once, or streaming */
-    CONNECTION_TUNNEL,  /* another protocol: bytes go both ways (worker/tunnel.c) */
-    CONNECTION_LINGER, /* answered and shut down; reading what the client still sends, so that it sees the answer */
+    CONNECTION_OPEN,   /* reads heads; with a request it is that one's state that counts */
+    CONNECTION_TUNNEL, /* another protocol: bytes go both ways (worker/tunnel.c) */
+    CONNECTION_LINGER /* answered and shut down; reading what the client still sends, so that it sees the answer */
 };
 
 struct worker;
@@ -76,15 +70,13 @@ struct connection {
     struct wheel_entry timer; /* whatever the state waits for */
     struct list_node link;    /* in worker->busy or worker->idle */
     struct listener *listener;
-    struct http_exchange *ex; /* the request being read or answered, or NULL */
-    const struct location *location;
-    struct proxy *proxy;           /* with CONNECTION_PROXY, and while its answer is passed on */
-    struct weir_request *job;      /* with CONNECTION_HANDLER, and while streaming */
-    struct pending_input *in;      /* read and not yet used; NULL when there is none */
-    struct body_rest *rest;        /* comes before any other input; NULL: none */
-    struct buf *out;               /* to be sent; NULL when empty */
-    struct net_proxy_header *told; /* what the PROXY protocol said of the client; NULL: nothing yet */
-    struct connection *next_ready; /* with is_ready */
+    struct http_exchange *ex;        /* the request being read or answered, or NULL */
+    const struct settings *settings; /* of the last request, or of the default server */
+    struct pending_input *in;        /* read and not yet used; NULL when there is none */
+    struct body_rest *rest;          /* comes before any other input; NULL: none */
+    struct buf *out;                 /* to be sent; NULL when empty */
+    struct net_proxy_header *told;   /* what the PROXY protocol said of the client; NULL: nothing yet */
+    struct connection *next_ready;   /* with is_ready */
     uint64_t id;
     uint64_t since_ms; /* when it was accepted */
     uint64_t until_ms; /* lingering: the end of that; idle: it is not closed to make room for others before */
@@ -95,10 +87,8 @@ struct connection {
     bool linger_after;   /* and linger before that: the client may still be sending */
     bool eof;            /* the client sends nothing more */
     bool deaf; /* so much input waits for a request at work that no more is read: its leaving is looked for */
-    bool more_later; /* a stream that has had its share of this turn */
-    bool throttled;  /* limit_rate: the timer says when to go on */
-    bool is_ready;   /* it stands in worker->ready */
-    bool dead;       /* closed: its memory is freed when the turn ends */
+    bool is_ready; /* it stands in worker->ready */
+    bool dead;     /* closed: its memory is freed when the turn ends */
     uint8_t remote_len;
     unsigned char remote[18]; /* address and port of an IP peer, in network order */
 };
@@ -146,7 +136,7 @@ struct worker {
     ev_timer expire;                      /* runs while there are jobs */
     struct weir_request *_Atomic outputs; /* jobs with new output; pushed by threads */
     struct permit_user permits;
-    struct connection **waiting; /* by permit: who waits for it */
+    struct http_exchange **waiting; /* by permit: who waits for it */
     unsigned waiters;
     ev_io limit_socket;
     ev_timer limit_look; /* runs while there are waiters */
@@ -247,16 +237,28 @@ void connection_set_timer(struct connection *c, int64_t after_ms);
 
 /* Closes the connection that has been idle longest. False when none is idle. */
 bool connection_close_oldest_idle(struct worker *w);
-void connection_on_timer(struct wheel_entry *e, void *worker);
+void connection_on_timer(struct wheel_entry *e);
 static inline struct worker *connection_worker(const struct connection *c)
 {
     return c->listener->worker;
 }
 
+/* Between requests, or reading a head. */
+static inline bool connection_is_between(const struct connection *c)
+{
+    return c->state == CONNECTION_OPEN && !c->ex;
+}
+
+/* Whether it has a request that is in this state. */
+static inline bool request_is(const struct connection *c, enum request_state state)
+{
+    return c->ex && c->ex->state == state;
+}
+
 /* --- worker/send.c --- */
 
 /* Where output of this connection goes now. It is being driven. */
-struct buf *send_buffer(struct connection *c);
+struct buf *send_buffer(struct http_exchange *ex);
 
 /* A buffer of its own for output, for one that is not being driven. NULL: out of memory. */
 struct buf *send_own_buffer(struct connection *c);
@@ -265,25 +267,25 @@ struct buf *send_own_buffer(struct connection *c);
 bool send_flush(struct connection *c, bool more_follows);
 
 /* The same as it is, also where the answer is filtered: for the end of worker/filter.c's chain. */
-bool send_framed(struct connection *c, struct slice stretch);
+bool send_framed(struct http_exchange *ex, struct slice stretch);
 
 /* The next step of a body whose pieces are known, and which filters or chunks change. True when something came of it, or it has ended. */
-bool send_pieces(struct connection *c);
+bool send_pieces(struct http_exchange *ex);
 
 /* The body's end: what filters still hold, and, in chunks, trailers: those of an upstream, and add_trailer's. False: out of memory. */
-bool send_end(struct connection *c, struct slice passed_on);
+bool send_end(struct http_exchange *ex, struct slice passed_on);
 
 /* A stretch of a body whose source is a handler or an upstream goes into the output, framed. */
-bool send_stretch(struct connection *c, struct slice stretch);
+bool send_stretch(struct http_exchange *ex, struct slice stretch);
 
 /*
  * How much of the body may be sent now by limit_rate; 0: none, and the connection goes on when there is more.
  * UINT64_MAX: no bound.
  */
-uint64_t send_allowance(struct connection *c);
+uint64_t send_allowance(struct http_exchange *ex);
 
 /* Sends the rest of the body. True when all of it went. */
-bool send_body(struct connection *c);
+bool send_body(struct http_exchange *ex);
 
 /* --- worker/request.c --- */
 struct http_exchange *exchange_new(struct worker *w);
@@ -294,109 +296,120 @@ bool exchange_parse(const struct connection *c, struct http_exchange *ex, struct
 /* Fills in where the exchange comes from. */
 void exchange_begin(struct connection *c, struct http_exchange *ex);
 void exchange_destroy(struct http_exchange *ex);
+/* Gives back whatever it holds, at once; its memory; or both. */
+void exchange_release(struct worker *w, struct http_exchange *ex);
+void exchange_recycle(struct worker *w, struct http_exchange *ex);
 void exchange_free(struct worker *w, struct http_exchange *ex);
 
 /* Lets go of the request's body and of what the answer held, for an error page in their place. */
 void exchange_drop_held(struct http_exchange *ex); /* of the answer only */
 void exchange_drop_bodies(struct http_exchange *ex);
 
-/* Takes the connection's exchange away from it, for a job that outlives the request; a copy answers and logs. */
-struct http_exchange *exchange_disown(struct connection *c);
+/*
+ * The exchange stays with its job, which outlives the request: the connection has a copy from now on, which answers and logs.
+ * NULL: out of memory, and the connection has none.
+ */
+struct http_exchange *exchange_leave_to_job(struct http_exchange *ex);
 
 /* A complete head: parses and routes it. */
 struct verdict request_start(struct connection *c, struct slice head);
 
 /* Whether the answer in the making is to be the connection's last. */
-bool request_is_last(const struct connection *c);
+bool request_is_last(const struct http_exchange *ex);
 
 /* Whether error_page has something for this status. */
-bool request_has_error_page(const struct connection *c, int status);
+bool request_has_error_page(struct http_exchange *ex, int status);
 
 /* --- worker/serve.c --- */
 
 /* The one loop that runs a request: phases, error pages, other URIs, until it waits or has been answered. c is being driven. */
-void request_serve(struct connection *c, struct verdict v);
+void request_serve(struct http_exchange *ex, struct verdict v);
+
+/* It waits in this state for something other than its client, for after_ms at most (0: no bound). */
+struct verdict request_wait(struct http_exchange *ex, enum request_state state, int64_t after_ms);
+void request_set_timer(struct http_exchange *ex, int64_t after_ms);
+void request_on_timer(struct wheel_entry *e);
 
 /* What a request waited for has come, or will not: it goes on with this before the turn ends. */
-void request_resume(struct connection *c, struct verdict v);
+void request_resume(struct http_exchange *ex, struct verdict v);
 
 /* With c being driven: serves what has been resumed. */
-void request_serve_resumed(struct connection *c);
+void request_serve_resumed(struct http_exchange *ex);
 
 /* --- worker/access.c --- */
 
 /* What allow and deny say of the client. */
 enum access_verdict { ACCESS_UNKNOWN /* no line is for it */, ACCESS_ALLOWED, ACCESS_DENIED };
-enum access_verdict access_look(const struct connection *c);
-void access_limit_methods(struct connection *c);
+enum access_verdict access_look(struct http_exchange *ex);
+void access_limit_methods(struct http_exchange *ex);
 
 /* --- worker/auth.c --- */
 
-struct verdict auth_pass(struct connection *c);
+struct verdict auth_pass(struct http_exchange *ex);
 
 /* A thread has checked the password: `result` is 0 or a status; done false: it could not. */
-struct verdict auth_answered(struct connection *c, bool done, int result);
+struct verdict auth_answered(struct http_exchange *ex, bool done, int result);
 
 /* --- worker/auth_request.c --- */
 
 /* Asks the location of auth_request: it takes the request's place; auth_pass comes again when it has answered. */
-struct verdict auth_request_ask(struct connection *c);
+struct verdict auth_request_ask(struct http_exchange *ex);
 
 /* With ex->aside: it has answered. The request is itself again. */
-struct verdict auth_request_ended(struct connection *c, int status);
+struct verdict auth_request_ended(struct http_exchange *ex, int status);
 
 /* The client's own request, also while auth_request's question stands in its place. */
 const struct http_route *auth_request_own_route(const struct http_exchange *ex);
 const struct http_body *auth_request_own_body(const struct http_exchange *ex);
 
 /* With ex->aside: the exchange is the request's again, or only its body. */
-void auth_request_restore(struct connection *c);
+void auth_request_restore(struct http_exchange *ex);
 void auth_request_restore_body(struct http_exchange *ex);
 
 /* --- worker/headers.c --- */
 
 /* Adds what the configuration adds to answers. False: out of memory. */
-bool headers_add(struct connection *c);
+bool headers_add(struct http_exchange *ex);
 
 /* Whether add_trailer has something for this answer: then it goes out in chunks. */
-bool headers_want_trailers(const struct connection *c);
+bool headers_want_trailers(struct http_exchange *ex);
 
 /* Appends the lines of add_trailer. */
-bool headers_add_trailers(struct connection *c, struct buf *out);
+bool headers_add_trailers(struct http_exchange *ex, struct buf *out);
 
 /* --- worker/rewrite.c --- */
 
 /* Gives a variable of `set` its value. */
-void rewrite_set(struct connection *c, struct slice name, struct slice value);
+void rewrite_set(struct http_exchange *ex, struct slice name, struct slice value);
 
 /* The server block of ex->route.server is known: runs its steps, and finds the location with those of the locations. */
-void rewrite_route(struct connection *c);
+void rewrite_route(struct http_exchange *ex);
 
 /* This location, after its steps; they may lead on to another one. */
-void rewrite_in_location(struct connection *c, const struct location *l);
+void rewrite_in_location(struct http_exchange *ex, const struct location *l);
 
 /* --- worker/redirect.c --- */
 
 /* The settings of this location are those of the request from now on. */
-void request_use_location(struct connection *c, const struct location *l);
+void request_use_location(struct http_exchange *ex, const struct location *l);
 
 /* Finds server and location for the exchange's host and path. */
-void request_route(struct connection *c);
+void request_route(struct http_exchange *ex);
 
 /* The server block for the request's host, which becomes the exchange's. */
-const struct vserver *request_find_server(struct connection *c);
+const struct vserver *request_find_server(struct http_exchange *ex);
 
 /* False: it has gone round too often. */
-bool request_count_redirect(struct connection *c, struct slice to);
+bool request_count_redirect(struct http_exchange *ex, struct slice to);
 
 /* error_page: the page's URI takes the place of the request. VERDICT_SEND: the plain page is to be shown. */
-struct verdict request_error_page(struct connection *c, int status);
+struct verdict request_error_page(struct http_exchange *ex, int status);
 
 /* Another URI answers in place of this one: "/path?args", or a named location. */
-struct verdict request_redirect(struct connection *c, struct slice uri);
+struct verdict request_redirect(struct http_exchange *ex, struct slice uri);
 
 /* The same with a URI as an upstream has written it, for a GET without a body. */
-struct verdict request_redirect_away(struct connection *c, struct slice uri);
+struct verdict request_redirect_away(struct http_exchange *ex, struct slice uri);
 
 /* Input that is no request. */
 struct verdict request_refuse(struct connection *c, struct slice head, size_t whole_lines,
@@ -410,19 +423,19 @@ void request_leave_unfinished(struct connection *c, struct slice head, size_t wh
                               const char *why);
 
 /* The answer in c->ex->res is complete (status 0: make the error page of `error`), or its head is. It goes out, and with it what there is of its body. */
-struct verdict request_send(struct connection *c, int error);
+struct verdict request_send(struct http_exchange *ex, int error);
 
 /* The answer's last byte is with the kernel or in the output: logs and counts it. */
-void request_done(struct connection *c);
+void request_done(struct http_exchange *ex);
 
 /* The client went away: logs 499, or 400 where its request is not whole. */
-void request_gone(struct connection *c);
-void request_log(struct connection *c, struct http_exchange *ex);
+void request_gone(struct http_exchange *ex);
+void request_log(struct http_exchange *ex);
 
 /* --- worker/open_logs.c --- */
 
 /* Appends to the access log that the log's path names for this exchange. */
-void open_logs_append(struct connection *c, const struct access_log *log, struct slice line);
+void open_logs_append(struct http_exchange *ex, const struct access_log *log, struct slice line);
 
 /* The end of a turn: writes, and closes what is not to be kept. */
 void open_logs_flush(struct worker *w);
@@ -433,12 +446,12 @@ void open_logs_close(struct worker *w);
 /* --- worker/try_files.c --- */
 
 /* VERDICT_NEXT: with the path of a file that exists. */
-struct verdict try_files_pass(struct connection *c);
+struct verdict try_files_pass(struct http_exchange *ex);
 
 /* --- worker/realip.c --- */
 
 /* Takes the client's address from where these settings say. */
-void realip_apply(struct connection *c, const struct location *l);
+void realip_apply(struct http_exchange *ex, const struct location *l);
 
 /*
  * Whose request it is by r's header, if `address` of *len bytes is trusted: true sets *len and found, which is like the
@@ -451,7 +464,7 @@ bool realip_find(const struct realip *r, const struct http_exchange *ex, const u
 bool limit_open(struct worker *w);
 
 /* VERDICT_WAIT: for a permit. */
-struct verdict limit_pass(struct connection *c);
+struct verdict limit_pass(struct http_exchange *ex);
 
 /* The request's work is done, though its answer has still to go: for policies that measure. */
 void limit_served(struct worker *w, struct http_exchange *ex);
@@ -464,8 +477,8 @@ void limit_release(struct worker *w, struct http_exchange *ex, bool unserved);
 
 /* Goes on with requests whose permit has come, and answers those whose wait was ended. */
 void limit_settle(struct worker *w);
-void limit_timeout(struct connection *c);
-void limit_client_gone(struct connection *c);
+void limit_timeout(struct http_exchange *ex);
+void limit_client_gone(struct http_exchange *ex);
 
 /* The worker stops: who waits is told so. */
 void limit_refuse_waiting(struct worker *w);
@@ -482,47 +495,47 @@ void offload_log_silent(struct worker *w);
 /* --- worker/limit_keyed.c --- */
 
 /* nginx's limits. VERDICT_WAIT: it is delayed. */
-struct verdict keyed_pass(struct connection *c);
-void keyed_delay_over(struct connection *c);
+struct verdict keyed_pass(struct http_exchange *ex);
+void keyed_delay_over(struct http_exchange *ex);
 void keyed_release(struct worker *w, struct http_exchange *ex);
 
 /* --- worker/body.c --- */
 
 /* client_max_body_size by the location's settings and the head. */
-struct verdict body_pass(struct connection *c);
+struct verdict body_pass(struct http_exchange *ex);
 
 /* The body is wanted, and goes on while it comes: the client is told so. */
-struct verdict body_begin(struct connection *c);
+struct verdict body_begin(struct http_exchange *ex);
 
 /* The body is wanted whole: reads it. */
-struct verdict body_read(struct connection *c);
+struct verdict body_read(struct http_exchange *ex);
 
 /* What is still to come of the body is not wanted, and must not be taken for another request. */
-void body_drop(struct connection *c);
+void body_drop(struct http_exchange *ex);
 
 /* With c->rest: takes bytes of it off data. Returns how many. */
 size_t body_skip(struct connection *c, char *data, size_t len);
 
 /* The client has to go on sending its body within its time; or it need not, as we are not ready for more. */
-void body_wait(struct connection *c);
-void body_wait_over(struct connection *c);
+void body_wait(struct http_exchange *ex);
+void body_wait_over(struct http_exchange *ex);
 
 /* Takes body bytes off data. Returns how many; sets *done, or *error to a status. */
-size_t body_take(struct connection *c, char *data, size_t len, bool *done, int *error);
+size_t body_take(struct http_exchange *ex, char *data, size_t len, bool *done, int *error);
 
 /* The body is complete: what belongs into its file goes there. Returns 0 or a status. */
-int body_finish(struct connection *c);
+int body_finish(struct http_exchange *ex);
 
 /* --- worker/aio.c --- */
 
 /* Whether sending from this piece does not wait for a disk. False: it is being read, and the connection goes on then. */
-bool aio_ready(struct connection *c, struct http_piece *p);
+bool aio_ready(struct http_exchange *ex, struct http_piece *p);
 
 /* How much of it that is true for, of `most` bytes. */
-size_t aio_limit(const struct connection *c, const struct http_piece *p, size_t most);
+size_t aio_limit(struct http_exchange *ex, const struct http_piece *p, size_t most);
 void aio_run(struct pool_task *task);
 void aio_ended(struct pool_task *task);
-void aio_client_gone(struct connection *c);
+void aio_client_gone(struct http_exchange *ex);
 
 /* --- worker/offload.c --- */
 
@@ -530,21 +543,21 @@ void aio_client_gone(struct connection *c);
 void offload_count_job(struct worker *w);
 bool offload_open_pools(struct worker *w);
 void offload_reconfigure(struct worker *w);
-struct verdict offload_start(struct connection *c);
+struct verdict offload_start(struct http_exchange *ex);
 
 /* The same with a handler of our own, on the pool "default": auth_answered follows. */
-struct verdict offload_ask(struct connection *c, const struct weir_handler *handler, void *settings);
-void offload_timeout(struct connection *c);
-void offload_client_gone(struct connection *c);
+struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings);
+void offload_timeout(struct http_exchange *ex);
+void offload_client_gone(struct http_exchange *ex);
 
 /* Takes what threads have finished, if they have. */
 void offload_collect(struct worker *w);
 
 /* Takes what the handler has written into the output. False when there was nothing. */
-bool offload_pull(struct connection *c);
+bool offload_pull(struct http_exchange *ex);
 
 /* at_most_ms (0: no bound), or what is left of handler_timeout when the handler at work has less; never 0 then. */
-int64_t offload_time_left_ms(const struct connection *c, int64_t at_most_ms);
+int64_t offload_time_left_ms(struct http_exchange *ex, int64_t at_most_ms);
 
 /* Ends the pools' threads. False when one still runs a handler. */
 bool offload_close_pools(struct worker *w);

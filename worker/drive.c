@@ -78,6 +78,12 @@ static struct http_head_limits head_limits(const struct connection *c)
                                      .head_bytes = first + large * (size_t)s->large_header_buffers};
 }
 
+static void serve(struct connection *c, struct verdict v)
+{
+    if (v.kind != VERDICT_GONE)
+        request_serve(c->ex, v);
+}
+
 /* Looks for a head in the input. False when more is needed. */
 static bool use_head(struct connection *c, struct input *in)
 {
@@ -86,7 +92,7 @@ static bool use_head(struct connection *c, struct input *in)
     size_t head_len = 0;
     switch (http_scan_head(in->scan, &limits, in->data, in->len, &head_len, &error)) {
     case HTTP_SCAN_ERROR:
-        request_serve(c, request_refuse(c, (struct slice){in->data, in->len}, in->scan->line_start, &error));
+        serve(c, request_refuse(c, (struct slice){in->data, in->len}, in->scan->line_start, &error));
         in->len = 0;
         return true;
     case HTTP_SCAN_MORE:
@@ -95,7 +101,7 @@ static bool use_head(struct connection *c, struct input *in)
         break;
     }
     if (head_len > 2)
-        request_serve(c, request_start(c, (struct slice){in->data, head_len}));
+        serve(c, request_start(c, (struct slice){in->data, head_len}));
     if (c->dead) /* and with it its input */
         return false;
     *in->scan = (struct http_scan){0};
@@ -109,20 +115,20 @@ static bool use_passing_body(struct connection *c, struct input *in)
 {
     bool done = false;
     int error = 0;
-    if (proxy_body_waits(c))
+    if (proxy_body_waits(c->ex))
         return false;
-    size_t n = body_take(c, in->data, in->len, &done, &error);
+    size_t n = body_take(c->ex, in->data, in->len, &done, &error);
     in->data += n;
     in->len -= n;
     if (error) {
         in->len = 0;
         c->ex->res.close = c->linger_after = true;
-        proxy_abort(c);
-        request_serve(c, verdict_answer(error));
+        proxy_abort(c->ex);
+        request_serve(c->ex, verdict_answer(error));
         return true;
     }
     c->ex->body.whole = done;
-    proxy_body_came(c, done);
+    proxy_body_came(c->ex, done);
     return in->len > 0;
 }
 
@@ -130,16 +136,16 @@ static bool use_body(struct connection *c, struct input *in)
 {
     bool done = false;
     int error = 0;
-    size_t n = body_take(c, in->data, in->len, &done, &error);
+    size_t n = body_take(c->ex, in->data, in->len, &done, &error);
     in->data += n;
     in->len -= n;
     if (error) {
         in->len = 0;
         c->ex->res.close = c->linger_after = true;
-        request_serve(c, verdict_answer(error));
+        request_serve(c->ex, verdict_answer(error));
     } else if (done) {
         c->ex->body.whole = true;
-        request_serve(c, verdict_of(VERDICT_AGAIN));
+        request_serve(c->ex, verdict_of(VERDICT_AGAIN));
     } else {
         connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
     }
@@ -149,13 +155,13 @@ static bool use_body(struct connection *c, struct input *in)
 /* The request is with its upstream, and its body still comes. */
 static bool passes_body(const struct connection *c)
 {
-    return c->state == CONNECTION_PROXY && c->proxy && !c->ex->body.whole;
+    return request_is(c, REQUEST_PROXY) && c->ex->proxy && !c->ex->body.whole;
 }
 
 /* No more input may be used before output has gone. */
 static bool output_waits(const struct connection *c)
 {
-    return c->out || c->state == CONNECTION_SEND || c->close_after ||
+    return c->out || request_is(c, REQUEST_SEND) || c->close_after ||
            buf_len(&connection_worker(c)->output) >= OUTPUT_FLUSH_BYTES;
 }
 
@@ -172,13 +178,13 @@ static bool use_input(struct connection *c, struct input *in)
     }
     if (output_waits(c))
         return false;
-    if (c->state == CONNECTION_HEAD && c->listener->listen->proxy_protocol && !c->told)
+    if (connection_is_between(c) && c->listener->listen->proxy_protocol && !c->told)
         return use_proxy_header(c, in);
-    if (c->state == CONNECTION_HEAD)
+    if (connection_is_between(c))
         return use_head(c, in);
     if (passes_body(c))
         return use_passing_body(c, in);
-    return c->state == CONNECTION_BODY && use_body(c, in);
+    return request_is(c, REQUEST_BODY) && use_body(c, in);
 }
 
 static bool has_output(const struct connection *c)
@@ -189,11 +195,11 @@ static bool has_output(const struct connection *c)
 /* Sends what there is. True when all of it went and the connection goes on. */
 static bool send_step(struct connection *c)
 {
-    bool more = c->state == CONNECTION_SEND && !c->job && !c->proxy && c->ex->res.body;
+    bool more = request_is(c, REQUEST_SEND) && !c->ex->job && !c->ex->proxy && c->ex->res.body;
     if (!send_flush(c, more))
         return false;
-    if (c->state == CONNECTION_SEND)
-        return c->job ? offload_pull(c) : c->proxy ? proxy_pull(c) : send_body(c);
+    if (request_is(c, REQUEST_SEND))
+        return c->ex->job ? offload_pull(c->ex) : c->ex->proxy ? proxy_pull(c->ex) : send_body(c->ex);
     if (c->close_after)
         connection_finish(c);
     return !c->dead && c->state != CONNECTION_LINGER;
@@ -202,13 +208,13 @@ static bool send_step(struct connection *c)
 static void drive(struct connection *c, struct input *in)
 {
     do {
-        if (c->state == CONNECTION_READY)
-            request_serve_resumed(c);
+        if (request_is(c, REQUEST_READY))
+            request_serve_resumed(c->ex);
         while (use_input(c, in)) {
         }
         c->linger_after |=
             c->close_after && in->len > 0; /* requests that stay unanswered must not cost the answers */
-    } while (!c->dead && (c->state == CONNECTION_READY || (has_output(c) && send_step(c))));
+    } while (!c->dead && (request_is(c, REQUEST_READY) || (has_output(c) && send_step(c))));
 }
 
 /* Puts what was not used where it outlives this turn. False when memory is out. */
@@ -266,11 +272,11 @@ static void close_at_end(struct connection *c, int error)
     char why[SHOWN_ERROR_BYTES] = "client prematurely closed connection";
     if (error)
         snprintf(why, sizeof why, "recv() failed (%d: %s)", error, strerror(error));
-    if (c->state == CONNECTION_HEAD && !c->rest && !c->out) {
+    if (connection_is_between(c) && !c->rest && !c->out) {
         connection_end_head(c, 400, why);
         return;
     }
-    if (c->state == CONNECTION_BODY || passes_body(c))
+    if (request_is(c, REQUEST_BODY) || passes_body(c))
         http_log(c->ex, LOG_LEVEL_INFO, "%s while reading client request body", why);
     connection_close(c);
 }
@@ -330,23 +336,31 @@ static void settle_head(struct connection *c)
     connection_set_timer(c, s->keepalive_timeout_ms);
 }
 
+/* proxy_ignore_client_abort */
+static bool ignores_abort(const struct connection *c)
+{
+    return c->ex && proxy_ignores_abort(c->ex);
+}
+
 /* Read as far as it has to be, and not yet answered. */
 static bool has_request_at_work(const struct connection *c)
 {
-    return c->state == CONNECTION_HANDLER || c->state == CONNECTION_PROXY || c->state == CONNECTION_QUEUED ||
-           c->state == CONNECTION_DELAYED || c->state == CONNECTION_READY;
+    return request_is(c, REQUEST_HANDLER) || request_is(c, REQUEST_PROXY) || request_is(c, REQUEST_QUEUED) ||
+           request_is(c, REQUEST_DELAYED) || request_is(c, REQUEST_READY);
 }
 
 static void watch(struct connection *c)
 {
     bool bounded =
-        c->state == CONNECTION_BODY || (c->state == CONNECTION_HEAD && !c->out); /* by limits of their own */
+        request_is(c, REQUEST_BODY) || (connection_is_between(c) && !c->out); /* by limits of their own */
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && !bounded;
-    bool want_write = c->out || (c->state == CONNECTION_SEND && ((!c->job && !c->proxy) || c->more_later));
+    const struct http_exchange *ex = c->ex;
+    bool want_write = c->out || (request_is(c, REQUEST_SEND) && ((!ex->job && !ex->proxy) || ex->more_later));
     bool is_reading = c->ex && c->ex->reading.at_work; /* from a disk */
-    full |= passes_body(c) && proxy_body_waits(c);
+    full |= passes_body(c) && proxy_body_waits(c->ex);
     c->deaf = full && has_request_at_work(c);
-    int events = (full || c->eof ? 0 : EV_READ) | (want_write && !c->throttled && !is_reading ? EV_WRITE : 0);
+    int events =
+        (full || c->eof ? 0 : EV_READ) | (want_write && !(ex && ex->throttled) && !is_reading ? EV_WRITE : 0);
     struct ev_loop *loop = connection_worker(c)->loop;
     if ((c->io.events & (EV_READ | EV_WRITE)) == events)
         return;
@@ -374,14 +388,14 @@ static void drive_and_settle(struct connection *c, struct input *in)
         close_at_end(c, 0); /* its leaving was ignored before: the body's rest will never come */
     if (!c->dead && c->state != CONNECTION_LINGER && !keep_input(c, in))
         connection_close(c);
-    if (!c->dead && c->eof && c->state == CONNECTION_BODY)
+    if (!c->dead && c->eof && request_is(c, REQUEST_BODY))
         close_at_end(c, 0); /* what is missing of the body will not come */
-    if (!c->dead && c->state == CONNECTION_HEAD && !c->out)
+    if (!c->dead && connection_is_between(c) && !c->out)
         settle_head(c);
     else if (!c->dead && c->state != CONNECTION_LINGER)
         become_busy(c);
     if (!c->dead && c->state == CONNECTION_TUNNEL)
-        tunnel_begin(c);
+        tunnel_begin(c->ex);
     else if (!c->dead)
         watch(c);
     w->driving = NULL;
@@ -475,12 +489,12 @@ static void read_ahead(struct connection *c)
         if (n == 0)
             return;
     }
-    if ((n == 0 || (n < 0 && c->state == CONNECTION_PROXY)) && proxy_ignores_abort(c)) {
+    if ((n == 0 || (n < 0 && request_is(c, REQUEST_PROXY))) && ignores_abort(c)) {
         c->eof = true;
         watch(c);
         return;
     }
-    if (n == 0 && !has_request_at_work(c) && !c->proxy) {
+    if (n == 0 && !has_request_at_work(c) && !(c->ex && c->ex->proxy)) {
         c->eof = true; /* it may only have closed its sending side: it still gets its answer */
         watch(c);
         return;
@@ -500,7 +514,7 @@ void connection_look_for_leavers(struct worker *w)
         struct connection *c = container_of(n, struct connection, link);
         struct pollfd end = {c->io.fd, POLLRDHUP, 0};
         next = n->next;
-        if (c->deaf && !proxy_ignores_abort(c) && poll(&end, 1, 0) == 1)
+        if (c->deaf && !ignores_abort(c) && poll(&end, 1, 0) == 1)
             connection_close(c);
     }
 }
@@ -526,12 +540,12 @@ void connection_on_event(struct ev_loop *loop, ev_io *io, int events)
     struct worker *w = connection_worker(c);
     (void)loop;
     if (c->state == CONNECTION_TUNNEL)
-        tunnel_on_client(c, events);
+        tunnel_on_client(c->ex, events);
     else if (events & EV_WRITE)
         connection_drive(c); /* what can be read comes with the next turn */
     else if (c->state == CONNECTION_LINGER)
         linger(c);
-    else if (!passes_body(c) && (has_request_at_work(c) || c->state == CONNECTION_SEND || c->out))
+    else if (!passes_body(c) && (has_request_at_work(c) || request_is(c, REQUEST_SEND) || c->out))
         read_ahead(c);
     else
         read_and_drive(c);

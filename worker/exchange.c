@@ -9,6 +9,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#ifdef WEIR_SANITIZED /* it sees who still looks at a request that is over */
+enum { EXCHANGES_ARE_KEPT = false };
+#else
+enum { EXCHANGES_ARE_KEPT = true };
+#endif
+
 enum { ARENA_BYTES = 4096 - 64, BODY_KEPT_BYTES = 16 << 10 };
 
 /* Empty where it is not known, as in nginx. */
@@ -76,6 +82,8 @@ struct http_exchange *exchange_new(struct worker *w)
         return NULL;
     arena_init(&ex->arena, ARENA_BYTES);
     ex->body.fd = -1;
+    wheel_entry_init(&ex->timer);
+    ex->timer.kind = WORKER_TIMER_REQUEST;
     return ex;
 }
 
@@ -84,12 +92,14 @@ static void reset(struct http_exchange *ex)
 {
     struct arena arena = ex->arena;
     struct buf mem = ex->body.mem;
+    struct wheel_entry timer = ex->timer; /* in no slot */
     mem.start = mem.end = 0;
     ex->req = (struct http_request){0};
     memset(&ex->route, 0, offsetof(struct http_route, server_captures));
     memset((char *)ex + offsetof(struct http_exchange, res), 0,
            sizeof *ex - offsetof(struct http_exchange, res));
     ex->arena = arena;
+    ex->timer = timer;
     ex->body = (struct http_body){.mem = mem, .fd = -1};
 }
 
@@ -121,22 +131,33 @@ void exchange_drop_bodies(struct http_exchange *ex)
     ex->body.len = 0;
 }
 
-void exchange_free(struct worker *w, struct http_exchange *ex)
+void exchange_release(struct worker *w, struct http_exchange *ex)
 {
+    wheel_clear(&ex->timer);
     limit_release(w, ex, false);
     keyed_release(w, ex);
     if (ex->aside)
         auth_request_restore_body(ex);
     exchange_drop_bodies(ex);
+}
+
+void exchange_recycle(struct worker *w, struct http_exchange *ex)
+{
     if (ex->body.mem.cap > BODY_KEPT_BYTES)
         buf_free(&ex->body.mem);
-    if (w->free_exchange_count == EXCHANGES_KEPT) {
+    if (!EXCHANGES_ARE_KEPT || w->free_exchange_count == EXCHANGES_KEPT) {
         exchange_destroy(ex);
         return;
     }
     arena_reset(&ex->arena);
     reset(ex);
     w->free_exchanges[w->free_exchange_count++] = ex;
+}
+
+void exchange_free(struct worker *w, struct http_exchange *ex)
+{
+    exchange_release(w, ex);
+    exchange_recycle(w, ex);
 }
 
 /* For $proxy_protocol_addr and its kin. */
@@ -158,6 +179,8 @@ static const struct http_peer *make_told(struct http_exchange *ex, const struct 
 void exchange_begin(struct connection *c, struct http_exchange *ex)
 {
     struct worker *w = connection_worker(c);
+    ex->connection = c;
+    ex->worker = w;
     ex->start_ms = c->in && c->in->since_ms ? c->in->since_ms : w->now_ms;
     ex->start_wall_ms = w->now_wall_ms;
     ex->client.connection_id = c->id;
@@ -213,13 +236,15 @@ static void copy_body_marks(struct http_exchange *copy, const struct http_body *
     copy->body.len = 0;
 }
 
-struct http_exchange *exchange_disown(struct connection *c)
+struct http_exchange *exchange_leave_to_job(struct http_exchange *old)
 {
-    struct http_exchange *old = c->ex, *copy = exchange_new(connection_worker(c));
+    struct connection *c = old->connection;
+    struct http_exchange *copy = exchange_new(old->worker);
     struct http_error error;
+    wheel_clear(&old->timer);
     c->ex = copy;
     if (!copy)
-        return old;
+        return NULL;
     exchange_begin(c, copy);
     copy->head = arena_dup(&copy->arena, old->head);
     if (copy->head.data)
@@ -237,6 +262,7 @@ struct http_exchange *exchange_disown(struct connection *c)
     old->limits.conn_permit_count = 0; /* the connection's, not the job's */
     for (const struct http_named *n = old->named; n; n = n->next)
         http_set_named(copy, n->name, arena_dup(&copy->arena, n->value));
+    copy->state = old->state;
     copy->res.close = true;
-    return old;
+    return copy;
 }

@@ -5,11 +5,11 @@
  */
 #include "worker/filter.h"
 
-void filter_decide(struct connection *c)
+void filter_decide(struct http_exchange *ex)
 {
-    sub_filter_decide(c);
-    charset_decide(c);
-    gzip_decide(c);
+    sub_filter_decide(ex);
+    charset_decide(ex);
+    gzip_decide(ex);
 }
 
 void filter_add(struct http_exchange *ex, struct body_filter *f)
@@ -41,17 +41,17 @@ void filter_changes_body(struct http_exchange *ex)
     weaken_etag(ex);
 }
 
-bool filter_next(struct connection *c, struct body_filter *f, struct slice out, enum filter_mode mode)
+bool filter_next(struct http_exchange *ex, struct body_filter *f, struct slice out, enum filter_mode mode)
 {
     if (f->next)
-        return out.len == 0 && mode == FILTER_MORE ? true : f->next->pass(c, f->next, out, mode);
-    return out.len == 0 || send_framed(c, out);
+        return out.len == 0 && mode == FILTER_MORE ? true : f->next->pass(ex, f->next, out, mode);
+    return out.len == 0 || send_framed(ex, out);
 }
 
-bool filter_stretch(struct connection *c, struct slice stretch)
+bool filter_stretch(struct http_exchange *ex, struct slice stretch)
 {
-    struct body_filter *first = c->ex->sent.filters;
-    return first->pass(c, first, stretch, FILTER_MORE);
+    struct body_filter *first = ex->sent.filters;
+    return first->pass(ex, first, stretch, FILTER_MORE);
 }
 
 bool filter_is_pending(const struct http_exchange *ex)
@@ -70,22 +70,22 @@ bool filter_is_full(const struct http_exchange *ex)
     return false;
 }
 
-bool filter_go_on(struct connection *c)
+bool filter_go_on(struct http_exchange *ex)
 {
-    return filter_stretch(c, (struct slice){0});
+    return filter_stretch(ex, (struct slice){0});
 }
 
-bool filter_flush(struct connection *c)
+bool filter_flush(struct http_exchange *ex)
 {
-    struct body_filter *first = c->ex->sent.filters;
-    return !filter_is_pending(c->ex) || first->pass(c, first, (struct slice){0}, FILTER_FLUSH);
+    struct body_filter *first = ex->sent.filters;
+    return !filter_is_pending(ex) || first->pass(ex, first, (struct slice){0}, FILTER_FLUSH);
 }
 
-bool filter_finish(struct connection *c)
+bool filter_finish(struct http_exchange *ex)
 {
-    struct body_filter *first = c->ex->sent.filters;
-    bool ok = !first || first->pass(c, first, (struct slice){0}, FILTER_END);
-    filter_free(c->ex);
+    struct body_filter *first = ex->sent.filters;
+    bool ok = !first || first->pass(ex, first, (struct slice){0}, FILTER_END);
+    filter_free(ex);
     return ok;
 }
 

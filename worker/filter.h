@@ -19,7 +19,7 @@ enum filter_mode {
 
 struct body_filter {
     /* Takes a stretch, and gives what comes of it to filter_next. False: out of memory. */
-    bool (*pass)(struct connection *c, struct body_filter *f, struct slice in, enum filter_mode mode);
+    bool (*pass)(struct http_exchange *ex, struct body_filter *f, struct slice in, enum filter_mode mode);
     void (*free)(struct body_filter *f);
     bool pending; /* something has come in that FILTER_FLUSH would bring out */
     bool full;    /* it has put off some of what came in: filter_go_on is to be called before more comes */
@@ -27,18 +27,18 @@ struct body_filter {
 };
 
 /* The answer's head is complete: what its settings want of the body. */
-void filter_decide(struct connection *c);
+void filter_decide(struct http_exchange *ex);
 
 /* For filter_decide: each adds itself where it is wanted, in this order. */
-void sub_filter_decide(struct connection *c);
-void charset_decide(struct connection *c);
-void gzip_decide(struct connection *c);
+void sub_filter_decide(struct http_exchange *ex);
+void charset_decide(struct http_exchange *ex);
+void gzip_decide(struct http_exchange *ex);
 
 /*
  * worker/ranges.c: cuts the ranges that are asked for out of a body that has them, once the filters are decided. Returns 0, or the status
  * of the page that is to be shown instead.
  */
-int ranges_cut(struct connection *c);
+int ranges_cut(struct http_exchange *ex);
 
 /* Memory is given back while nothing happens. */
 void gzip_free_spares(void);
@@ -50,18 +50,18 @@ void filter_add(struct http_exchange *ex, struct body_filter *f);
 void filter_changes_body(struct http_exchange *ex);
 
 /* What has come out of f goes on. */
-bool filter_next(struct connection *c, struct body_filter *f, struct slice out, enum filter_mode mode);
+bool filter_next(struct http_exchange *ex, struct body_filter *f, struct slice out, enum filter_mode mode);
 
 /* With ex->sent.filters: a stretch of the body; what has come so far is to go out; the end. False: out of memory. */
-bool filter_stretch(struct connection *c, struct slice stretch);
-bool filter_flush(struct connection *c);
-bool filter_finish(struct connection *c);
+bool filter_stretch(struct http_exchange *ex, struct slice stretch);
+bool filter_flush(struct http_exchange *ex);
+bool filter_finish(struct http_exchange *ex);
 
 bool filter_is_pending(const struct http_exchange *ex);
 
 /* One step of what was put off. False: out of memory. */
 bool filter_is_full(const struct http_exchange *ex);
-bool filter_go_on(struct connection *c);
+bool filter_go_on(struct http_exchange *ex);
 
 void filter_free(struct http_exchange *ex);
 

@@ -59,7 +59,7 @@ static bool deflate_into(struct gzip_filter *g, struct slice in, int flush)
     return true;
 }
 
-static bool pass(struct connection *c, struct body_filter *f, struct slice in, enum filter_mode mode)
+static bool pass(struct http_exchange *ex, struct body_filter *f, struct slice in, enum filter_mode mode)
 {
     struct gzip_filter *g = (struct gzip_filter *)f;
     int flush = mode == FILTER_MORE ? Z_NO_FLUSH : mode == FILTER_FLUSH ? Z_SYNC_FLUSH : Z_FINISH;
@@ -68,11 +68,11 @@ static bool pass(struct connection *c, struct body_filter *f, struct slice in, e
     f->pending = mode == FILTER_MORE;
     if (!deflate_into(g, in, flush))
         return false;
-    c->ex->sent.gzip_in = g->z.total_in;
-    c->ex->sent.gzip_out = g->z.total_out;
+    ex->sent.gzip_in = g->z.total_in;
+    ex->sent.gzip_out = g->z.total_out;
     if (mode == FILTER_MORE && buf_len(&g->out) < CHUNK_BYTES)
         return true; /* as zlib's own header of ten bytes */
-    bool ok = filter_next(c, f, buf_slice(&g->out), mode);
+    bool ok = filter_next(ex, f, buf_slice(&g->out), mode);
     g->out.start = g->out.end = 0;
     return ok;
 }
@@ -146,15 +146,14 @@ static bool start_stream(struct http_exchange *ex, int level)
     return true;
 }
 
-void gzip_decide(struct connection *c)
+void gzip_decide(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    const struct settings *s = c->location->settings;
+    const struct settings *s = ex->route.location->settings;
     struct http_response *res = &ex->res;
     if (!is_worth_it(ex, s))
         return;
     res->varies_encoding |= s->gzip_vary != 0;
-    if (!gzip_client_takes_it(ex, s, c->location->files.gzip_disable))
+    if (!gzip_client_takes_it(ex, s, ex->route.location->files.gzip_disable))
         return;
     if (ex->req.method != HTTP_HEAD && !start_stream(ex, (int)s->gzip_comp_level))
         return; /* then it goes out as it is */

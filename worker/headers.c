@@ -134,16 +134,15 @@ static bool add_line(struct http_exchange *ex, const struct added_header *h)
     return !usable || http_add_header(&ex->res, &ex->arena, h->name, value);
 }
 
-bool headers_add(struct connection *c)
+bool headers_add(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     bool ordinary = is_ordinary(ex->res.status), ok = true;
     if (ex->res.headers_added)
         return true;
     ex->res.headers_added = true;
     if (l->expires && ordinary)
-        ok = add_expires(ex, l->expires, (int64_t)(connection_worker(c)->now_wall_ms / 1000));
+        ok = add_expires(ex, l->expires, (int64_t)(ex->worker->now_wall_ms / 1000));
     for (int i = 0; ok && i < l->added_count; i++) {
         const struct added_header *h = &l->added[i];
         if (h->always || ordinary)
@@ -152,23 +151,21 @@ bool headers_add(struct connection *c)
     return ok;
 }
 
-bool headers_want_trailers(const struct connection *c)
+bool headers_want_trailers(struct http_exchange *ex)
 {
-    const struct http_exchange *ex = c->ex;
     int status = ex->res.status;
     bool has_body = ex->req.method != HTTP_HEAD && status >= 200 && status != 204 && status != 304;
-    if (!has_body || ex->req.minor_version == 0 || !c->location->settings->chunked)
+    if (!has_body || ex->req.minor_version == 0 || !ex->route.location->settings->chunked)
         return false;
-    for (int i = 0; i < c->location->trailer_count; i++)
-        if (c->location->trailers[i].always || is_ordinary(status))
+    for (int i = 0; i < ex->route.location->trailer_count; i++)
+        if (ex->route.location->trailers[i].always || is_ordinary(status))
             return true;
     return false;
 }
 
-bool headers_add_trailers(struct connection *c, struct buf *out)
+bool headers_add_trailers(struct http_exchange *ex, struct buf *out)
 {
-    struct http_exchange *ex = c->ex;
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     bool ok = true;
     for (int i = 0; ok && i < l->trailer_count; i++) {
         const struct added_header *h = &l->trailers[i];

@@ -27,9 +27,9 @@ struct permits {
     uint64_t since_us, admitted_us, served_us;
 };
 
-static const struct location_limit *current(const struct connection *c)
+static const struct location_limit *current(struct http_exchange *ex)
 {
-    return &c->location->limits[c->ex->limits.permits->next];
+    return &ex->route.location->limits[ex->limits.permits->next];
 }
 
 static unsigned zone_index(const struct location_limit *l)
@@ -39,27 +39,27 @@ static unsigned zone_index(const struct location_limit *l)
 
 /* --- what is said of it --- */
 
-static void note(struct connection *c, const char *status, const char *reason)
+static void note(struct http_exchange *ex, const char *status, const char *reason)
 {
-    c->ex->limits.status = status;
-    c->ex->limits.reason = reason;
-    c->ex->limits.zone = current(c)->zone->name;
-    c->ex->limits.queue_ms = (clock_fast_us() - c->ex->limits.permits->since_us) / 1000;
+    ex->limits.status = status;
+    ex->limits.reason = reason;
+    ex->limits.zone = current(ex)->zone->name;
+    ex->limits.queue_ms = (clock_fast_us() - ex->limits.permits->since_us) / 1000;
 }
 
 /* One line a second for each zone: under overload a line for each refusal would cost more than the refusal. */
-static void log_refusal(struct connection *c, enum permit_reason why, bool dry_run)
+static void log_refusal(struct http_exchange *ex, enum permit_reason why, bool dry_run)
 {
-    struct worker *w = connection_worker(c);
-    const struct location_limit *l = current(c);
+    struct worker *w = ex->worker;
+    const struct location_limit *l = current(ex);
     struct limit_noise *noise = &w->limit_noise[zone_index(l)];
-    noise->level = (int)c->location->settings->limit_log_level;
+    noise->level = (int)ex->route.location->settings->limit_log_level;
     noise->zone = l->zone;
     if (noise->logged_ms && w->now_ms < noise->logged_ms + LOG_EVERY_MS) {
         noise->silent++;
         return;
     }
-    http_log(c->ex, (enum log_level)noise->level, "limiting concurrency%s by zone \"%.*s\": %s",
+    http_log(ex, (enum log_level)noise->level, "limiting concurrency%s by zone \"%.*s\": %s",
              dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name), permit_reason_names[why]);
     noise->logged_ms = w->now_ms;
 }
@@ -101,38 +101,36 @@ static enum permit_priority priority_of(const struct location_limit *l, struct h
                                           : PERMIT_NORMAL;
 }
 
-static struct verdict refuse(struct connection *c, enum permit_reason why)
+static struct verdict refuse(struct http_exchange *ex, enum permit_reason why)
 {
-    struct http_exchange *ex = c->ex;
-    note(c, "REJECTED", permit_reason_names[why]);
-    log_refusal(c, why, false);
-    connection_worker(c)->refused++;
-    limit_release(connection_worker(c), ex, true);
+    note(ex, "REJECTED", permit_reason_names[why]);
+    log_refusal(ex, why, false);
+    ex->worker->refused++;
+    limit_release(ex->worker, ex, true);
     ex->res.retry_after_s = RETRY_AFTER_S;
-    return verdict_answer((int)c->location->settings->limit_status);
+    return verdict_answer((int)ex->route.location->settings->limit_status);
 }
 
-static void begin_to_wait(struct connection *c, uint32_t permit)
+static void begin_to_wait(struct http_exchange *ex, uint32_t permit)
 {
-    struct worker *w = connection_worker(c);
-    uint64_t waited_ms = (clock_fast_us() - c->ex->limits.permits->since_us) / 1000;
-    int64_t left_ms = current(c)->zone->queue_timeout_ms - (int64_t)waited_ms;
-    c->ex->limits.permits->waiting = permit;
-    c->state = CONNECTION_QUEUED;
-    w->waiting[permit] = c;
+    struct worker *w = ex->worker;
+    uint64_t waited_ms = (clock_fast_us() - ex->limits.permits->since_us) / 1000;
+    int64_t left_ms = current(ex)->zone->queue_timeout_ms - (int64_t)waited_ms;
+    ex->limits.permits->waiting = permit;
+    w->waiting[permit] = ex;
     if (w->waiters++ == 0)
         ev_timer_start(w->loop, &w->limit_look);
-    connection_set_timer(c, left_ms > 0 ? left_ms : 1);
+    request_wait(ex, REQUEST_QUEUED, left_ms > 0 ? left_ms : 1);
 }
 
-static void end_wait(struct connection *c)
+static void end_wait(struct http_exchange *ex)
 {
-    struct worker *w = connection_worker(c);
-    w->waiting[c->ex->limits.permits->waiting] = NULL;
+    struct worker *w = ex->worker;
+    w->waiting[ex->limits.permits->waiting] = NULL;
     if (--w->waiters == 0)
         ev_timer_stop(w->loop, &w->limit_look);
-    connection_set_timer(c, 0);
-    c->state = CONNECTION_READY;
+    request_set_timer(ex, 0);
+    ex->state = REQUEST_READY;
 }
 
 static void take(struct permits *p, uint32_t permit)
@@ -142,86 +140,85 @@ static void take(struct permits *p, uint32_t permit)
 }
 
 /* A request that a dry run lets pass, although there is no permit for it. */
-static void pass_dry(struct connection *c, enum permit_result result, enum permit_reason why)
+static void pass_dry(struct http_exchange *ex, enum permit_result result, enum permit_reason why)
 {
-    note(c, result == PERMIT_WAIT ? "QUEUED_DRY_RUN" : "REJECTED_DRY_RUN",
+    note(ex, result == PERMIT_WAIT ? "QUEUED_DRY_RUN" : "REJECTED_DRY_RUN",
          result == PERMIT_WAIT ? NULL : permit_reason_names[why]);
     if (result == PERMIT_NO)
-        log_refusal(c, why, true);
-    c->ex->limits.permits->next++;
+        log_refusal(ex, why, true);
+    ex->limits.permits->next++;
 }
 
 /* Asks for what is still missing. */
-static struct verdict ask(struct connection *c)
+static struct verdict ask(struct http_exchange *ex)
 {
-    struct worker *w = connection_worker(c);
-    struct permits *p = c->ex->limits.permits;
+    struct worker *w = ex->worker;
+    struct permits *p = ex->limits.permits;
     struct permit_about about;
-    describe(c->ex, &about);
-    while (p->next < c->location->limit_count) {
-        const struct location_limit *l = current(c);
+    describe(ex, &about);
+    while (p->next < ex->route.location->limit_count) {
+        const struct location_limit *l = current(ex);
         struct permit_request request = {.zone = zone_index(l),
-                                         .priority = priority_of(l, c->ex),
+                                         .priority = priority_of(l, ex),
                                          .now_us = clock_fast_us(),
-                                         .dry_run = c->location->settings->limit_dry_run};
+                                         .dry_run = ex->route.location->settings->limit_dry_run};
         enum permit_reason why = PERMIT_LIMIT;
         uint32_t permit;
         enum permit_result result = permit_acquire(&w->permits, &request, &about, &permit, &why);
         if (result == PERMIT_GO) {
-            c->ex->limits.zone = l->zone->name;
+            ex->limits.zone = l->zone->name;
             take(p, permit);
         } else if (request.dry_run) {
-            pass_dry(c, result, why);
+            pass_dry(ex, result, why);
         } else if (result == PERMIT_WAIT) {
-            begin_to_wait(c, permit);
+            begin_to_wait(ex, permit);
             return verdict_of(VERDICT_WAIT);
         } else {
-            return refuse(c, why);
+            return refuse(ex, why);
         }
     }
     p->all = true;
     p->admitted_us = clock_fast_us();
-    if (!c->ex->limits.status)
-        c->ex->limits.status = "PASSED";
+    if (!ex->limits.status)
+        ex->limits.status = "PASSED";
     return verdict_of(VERDICT_NEXT);
 }
 
-struct verdict limit_pass(struct connection *c)
+struct verdict limit_pass(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    if (c->location->limit_count == 0 || ex->limits.status)
+    if (ex->route.location->limit_count == 0 || ex->limits.status)
         return verdict_of(
             VERDICT_NEXT); /* none, or it has passed: an error page or another URI of the same request */
     ex->limits.permits = arena_zalloc(&ex->arena, sizeof *ex->limits.permits);
     if (!ex->limits.permits)
         return verdict_answer(500);
     ex->limits.permits->since_us = clock_fast_us();
-    return ask(c);
+    return ask(ex);
 }
 
 /* --- what becomes of those that wait --- */
 
 /* Its leaving may stand among this turn's events, behind the one that has let it in. */
-static bool client_has_left(const struct connection *c)
+static bool client_has_left(struct http_exchange *ex)
 {
     char byte;
-    return recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return recv(ex->connection->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-static void settle(struct connection *c, enum permit_result result, enum permit_reason why)
+static void settle(struct http_exchange *ex, enum permit_result result, enum permit_reason why)
 {
-    uint32_t permit = c->ex->limits.permits->waiting;
-    end_wait(c);
+    uint32_t permit = ex->limits.permits->waiting;
+    end_wait(ex);
     if (result != PERMIT_GO) {
-        request_resume(c, refuse(c, why));
+        request_resume(ex, refuse(ex, why));
         return;
     }
-    note(c, "QUEUED", NULL);
-    take(c->ex->limits.permits, permit);
-    if (client_has_left(c))
-        connection_close(c); /* the permit goes on to the next one */
+    note(ex, "QUEUED", NULL);
+    take(ex->limits.permits, permit);
+    if (client_has_left(ex))
+        connection_close(ex->connection); /* the permit goes on to the next one */
     else
-        request_resume(c, ask(c));
+        request_resume(ex, ask(ex));
 }
 
 /* What others have granted and refused. */
@@ -229,11 +226,11 @@ static void settle_changed(struct worker *w)
 {
     uint32_t permit;
     while ((permit = permit_next_changed(&w->permits)) != UINT32_MAX) {
-        struct connection *c = w->waiting[permit];
+        struct http_exchange *ex = w->waiting[permit];
         enum permit_reason why = PERMIT_LIMIT;
-        enum permit_result result = c ? permit_look(&w->permits, permit, &why) : PERMIT_WAIT;
+        enum permit_result result = ex ? permit_look(&w->permits, permit, &why) : PERMIT_WAIT;
         if (result != PERMIT_WAIT)
-            settle(c, result, why);
+            settle(ex, result, why);
     }
 }
 
@@ -244,39 +241,39 @@ void limit_settle(struct worker *w)
 }
 
 /* Ends the wait in shared memory. What came too late to be refused is held, and given back with the exchange. */
-static enum permit_result leave(struct connection *c, enum permit_reason *why)
+static enum permit_result leave(struct http_exchange *ex, enum permit_reason *why)
 {
-    return permit_leave(&connection_worker(c)->permits, c->ex->limits.permits->waiting, clock_fast_us(), why);
+    return permit_leave(&ex->worker->permits, ex->limits.permits->waiting, clock_fast_us(), why);
 }
 
-void limit_timeout(struct connection *c)
+void limit_timeout(struct http_exchange *ex)
 {
     enum permit_reason why = PERMIT_QUEUE_TIMEOUT;
-    enum permit_result result = leave(c, &why);
-    settle(c, result, why);
+    enum permit_result result = leave(ex, &why);
+    settle(ex, result, why);
 }
 
-void limit_client_gone(struct connection *c)
+void limit_client_gone(struct http_exchange *ex)
 {
-    struct permits *p = c->ex->limits.permits;
+    struct permits *p = ex->limits.permits;
     enum permit_reason why = PERMIT_CLIENT_GONE;
-    if (leave(c, &why) == PERMIT_GO)
+    if (leave(ex, &why) == PERMIT_GO)
         p->held[p->held_count++] = p->waiting;
-    note(c, "REJECTED", permit_reason_names[why]);
-    end_wait(c);
+    note(ex, "REJECTED", permit_reason_names[why]);
+    end_wait(ex);
 }
 
 void limit_refuse_waiting(struct worker *w)
 {
     for (uint32_t i = 0; i < SHM_PERMITS_PER_SLOT && w->waiters > 0; i++) {
-        struct connection *c = w->waiting[i];
+        struct http_exchange *ex = w->waiting[i];
         enum permit_reason why = PERMIT_DRAINING;
-        if (!c)
+        if (!ex)
             continue;
-        if (leave(c, &why) == PERMIT_GO)
-            c->ex->limits.permits->held[c->ex->limits.permits->held_count++] = i;
-        end_wait(c);
-        request_resume(c, refuse(c, why));
+        if (leave(ex, &why) == PERMIT_GO)
+            ex->limits.permits->held[ex->limits.permits->held_count++] = i;
+        end_wait(ex);
+        request_resume(ex, refuse(ex, why));
     }
     connection_run_ready(w);
 }
@@ -334,13 +331,13 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     uint64_t zones = 0;
     for (uint32_t i = 0; i < SHM_PERMITS_PER_SLOT && w->waiters > 0; i++) {
-        struct connection *c = w->waiting[i];
+        struct http_exchange *ex = w->waiting[i];
         enum permit_reason why = PERMIT_LIMIT;
-        enum permit_result result = c ? permit_look(&w->permits, i, &why) : PERMIT_WAIT;
-        if (c && result == PERMIT_WAIT)
-            zones |= 1ull << zone_index(current(c));
-        else if (c)
-            settle(c, result, why);
+        enum permit_result result = ex ? permit_look(&w->permits, i, &why) : PERMIT_WAIT;
+        if (ex && result == PERMIT_WAIT)
+            zones |= 1ull << zone_index(current(ex));
+        else if (ex)
+            settle(ex, result, why);
     }
     permit_heard(&w->permits);
     for (unsigned zone = 0; zones; zone++, zones >>= 1)
@@ -351,7 +348,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 
 bool limit_open(struct worker *w)
 {
-    w->waiting = calloc(SHM_PERMITS_PER_SLOT, sizeof(struct connection *));
+    w->waiting = calloc(SHM_PERMITS_PER_SLOT, sizeof(struct http_exchange *));
     if (!w->waiting || !permit_open(&w->permits, w->shm, w->options->slot)) {
         log_emerg("cannot make the socket or the memory for limits of concurrency");
         return false;

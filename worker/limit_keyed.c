@@ -32,27 +32,27 @@ static bool key_of(const struct location_keyed *l, struct http_exchange *ex, boo
 
 /* --- requests in time --- */
 
-static void log_excess(struct connection *c, enum log_level level, const char *what, const char *comma,
+static void log_excess(struct http_exchange *ex, enum log_level level, const char *what, const char *comma,
                        uint64_t excess, const struct location_keyed *l)
 {
-    http_log(c->ex, level, "%s%s, excess: %llu.%03llu%s by zone \"%.*s\"", what,
-             c->location->settings->limit_req_dry_run ? ", dry run" : "",
+    http_log(ex, level, "%s%s, excess: %llu.%03llu%s by zone \"%.*s\"", what,
+             ex->route.location->settings->limit_req_dry_run ? ", dry run" : "",
              (unsigned long long)(excess / THOUSAND), (unsigned long long)(excess % THOUSAND), comma,
              SLICE_ARGS(l->zone->name));
 }
 
 /* One zone's say. The longest delay is kept. */
-static enum keyed_result ask_rate(struct connection *c, const struct location_keyed *l, bool account,
+static enum keyed_result ask_rate(struct http_exchange *ex, const struct location_keyed *l, bool account,
                                   uint64_t *excess, uint64_t *delay_ms)
 {
-    struct worker *w = connection_worker(c);
+    struct worker *w = ex->worker;
     struct keyed_rate rate = {(uint64_t)l->zone->rate, (uint64_t)l->limit->burst};
     struct slice key;
     *excess = 0;
-    if (!key_of(l, c->ex, account, &key))
+    if (!key_of(l, ex, account, &key))
         return KEYED_OK;
-    c->ex->limits.req_status = "PASSED";
-    if (account && c->location->req_limit_count > 1)
+    ex->limits.req_status = "PASSED";
+    if (account && ex->route.location->req_limit_count > 1)
         rate.burst = UINT64_MAX; /* it has passed: others that came in between must not undo that */
     enum keyed_result result =
         keyed_request(w->shm, (unsigned)l->zone->index, key, clock_fast_us(), rate, account, excess);
@@ -63,26 +63,27 @@ static enum keyed_result ask_rate(struct connection *c, const struct location_ke
     return result;
 }
 
-static struct verdict reject_request(struct connection *c, const struct location_keyed *l, uint64_t excess)
+static struct verdict reject_request(struct http_exchange *ex, const struct location_keyed *l,
+                                     uint64_t excess)
 {
-    const struct settings *s = c->location->settings;
-    log_excess(c, (enum log_level)s->limit_req_log_level, "limiting requests", "", excess, l);
-    c->ex->limits.req_status = s->limit_req_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
+    const struct settings *s = ex->route.location->settings;
+    log_excess(ex, (enum log_level)s->limit_req_log_level, "limiting requests", "", excess, l);
+    ex->limits.req_status = s->limit_req_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
     return s->limit_req_dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_req_status);
 }
 
 /* Asks all zones first, and counts the request in them only if none refuses it. */
-static struct verdict ask_rates(struct connection *c, uint64_t *delay_ms)
+static struct verdict ask_rates(struct http_exchange *ex, uint64_t *delay_ms)
 {
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     uint64_t excess = 0, most = 0;
     int slowest = 0;
     for (int account = l->req_limit_count > 1 ? 0 : 1; account < 2; account++) {
         *delay_ms = 0;
         for (int i = 0; i < l->req_limit_count; i++) {
             uint64_t before = *delay_ms;
-            if (ask_rate(c, &l->req_limits[i], account, &excess, delay_ms) != KEYED_OK)
-                return reject_request(c, &l->req_limits[i], excess);
+            if (ask_rate(ex, &l->req_limits[i], account, &excess, delay_ms) != KEYED_OK)
+                return reject_request(ex, &l->req_limits[i], excess);
             if (*delay_ms > before) {
                 slowest = i;
                 most = excess;
@@ -90,50 +91,47 @@ static struct verdict ask_rates(struct connection *c, uint64_t *delay_ms)
         }
     }
     if (*delay_ms) {
-        log_excess(c, one_lower(l->settings->limit_req_log_level), "delaying request", ",", most,
+        log_excess(ex, one_lower(l->settings->limit_req_log_level), "delaying request", ",", most,
                    &l->req_limits[slowest]);
-        c->ex->limits.req_status = l->settings->limit_req_dry_run ? "DELAYED_DRY_RUN" : "DELAYED";
+        ex->limits.req_status = l->settings->limit_req_dry_run ? "DELAYED_DRY_RUN" : "DELAYED";
     }
     return verdict_of(VERDICT_NEXT);
 }
 
-static struct verdict pass_rates(struct connection *c)
+static struct verdict pass_rates(struct http_exchange *ex)
 {
     uint64_t delay_ms = 0;
-    if (c->location->req_limit_count == 0 || c->ex->limits.req_status)
+    if (ex->route.location->req_limit_count == 0 || ex->limits.req_status)
         return verdict_of(VERDICT_NEXT);
-    struct verdict v = ask_rates(c, &delay_ms);
-    if (v.kind != VERDICT_NEXT || delay_ms == 0 || c->location->settings->limit_req_dry_run)
+    struct verdict v = ask_rates(ex, &delay_ms);
+    if (v.kind != VERDICT_NEXT || delay_ms == 0 || ex->route.location->settings->limit_req_dry_run)
         return v;
-    c->state = CONNECTION_DELAYED;
-    connection_set_timer(c, (int64_t)delay_ms);
-    return verdict_of(VERDICT_WAIT);
+    return request_wait(ex, REQUEST_DELAYED, (int64_t)delay_ms);
 }
 
-void keyed_delay_over(struct connection *c)
+void keyed_delay_over(struct http_exchange *ex)
 {
-    int status = c->ex->access.delayed_status;
-    c->ex->access.delayed_status = 0;
-    request_resume(c, status ? verdict_answer(status) : verdict_of(VERDICT_AGAIN));
+    int status = ex->access.delayed_status;
+    ex->access.delayed_status = 0;
+    request_resume(ex, status ? verdict_answer(status) : verdict_of(VERDICT_AGAIN));
 }
 
 /* --- connections at a time --- */
 
-static struct verdict reject_connection(struct connection *c, const struct location_keyed *l)
+static struct verdict reject_connection(struct http_exchange *ex, const struct location_keyed *l)
 {
-    const struct settings *s = c->location->settings;
-    http_log(c->ex, (enum log_level)s->limit_conn_log_level, "limiting connections%s by zone \"%.*s\"",
+    const struct settings *s = ex->route.location->settings;
+    http_log(ex, (enum log_level)s->limit_conn_log_level, "limiting connections%s by zone \"%.*s\"",
              s->limit_conn_dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name));
-    keyed_release(connection_worker(c), c->ex);
-    c->ex->limits.conn_status = s->limit_conn_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
+    keyed_release(ex->worker, ex);
+    ex->limits.conn_status = s->limit_conn_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
     return s->limit_conn_dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_conn_status);
 }
 
-static struct verdict pass_connections(struct connection *c)
+static struct verdict pass_connections(struct http_exchange *ex)
 {
-    struct worker *w = connection_worker(c);
-    const struct location *l = c->location;
-    struct http_exchange *ex = c->ex;
+    struct worker *w = ex->worker;
+    const struct location *l = ex->route.location;
     if (l->conn_limit_count == 0 || ex->limits.conn_status)
         return verdict_of(VERDICT_NEXT);
     for (int i = 0; i < l->conn_limit_count; i++) {
@@ -145,7 +143,7 @@ static struct verdict pass_connections(struct connection *c)
         ex->limits.conn_status = "PASSED";
         if (keyed_hold(&w->permits, (unsigned)k->zone->index, key, (uint32_t)k->limit->number, &permit) !=
             KEYED_OK)
-            return reject_connection(c, k);
+            return reject_connection(ex, k);
         ex->limits.conn_permits[ex->limits.conn_permit_count++] = permit;
     }
     return verdict_of(VERDICT_NEXT);
@@ -157,8 +155,8 @@ void keyed_release(struct worker *w, struct http_exchange *ex)
         keyed_let_go(&w->permits, ex->limits.conn_permits[--ex->limits.conn_permit_count]);
 }
 
-struct verdict keyed_pass(struct connection *c)
+struct verdict keyed_pass(struct http_exchange *ex)
 {
-    struct verdict v = pass_rates(c);
-    return v.kind == VERDICT_NEXT ? pass_connections(c) : v;
+    struct verdict v = pass_rates(ex);
+    return v.kind == VERDICT_NEXT ? pass_connections(ex) : v;
 }

@@ -31,12 +31,15 @@ enum { DRAIN_GRACE_MS = 200, PURGE_AFTER_REQUESTS = 1, REFUSALS_IN_A_ROW = 16 };
 
 static void on_deadline(struct wheel_entry *e, void *worker)
 {
-    if (e->kind == WORKER_TIMER_PROXY)
+    (void)worker;
+    if (e->kind == WORKER_TIMER_REQUEST)
+        request_on_timer(e);
+    else if (e->kind == WORKER_TIMER_PROXY)
         proxy_on_timer(e);
     else if (e->kind == WORKER_TIMER_UPSTREAM)
         upstream_on_timer(e);
     else
-        connection_on_timer(e, worker);
+        connection_on_timer(e);
 }
 
 static void on_wheel(struct ev_loop *loop, ev_timer *timer, int events)
@@ -205,12 +208,12 @@ static void begin_drain(struct worker *w)
     accept_close(w);
     for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next) {
         struct connection *c = container_of(n, struct connection, link);
-        bool kept = c->state == CONNECTION_HEAD && c->until_ms > w->now_ms + DRAIN_GRACE_MS;
+        bool kept = connection_is_between(c) && c->until_ms > w->now_ms + DRAIN_GRACE_MS;
         connection_set_timer(c, kept ? (int64_t)(c->until_ms - w->now_ms) : DRAIN_GRACE_MS);
     }
     for (struct list_node *n = w->busy.next; n != &w->busy; n = n->next) {
         struct connection *c = container_of(n, struct connection, link);
-        if (c->state == CONNECTION_HEAD && c->requests == 0 && !c->in)
+        if (connection_is_between(c) && c->requests == 0 && !c->in)
             connection_set_timer(c, DRAIN_GRACE_MS);
     }
 }

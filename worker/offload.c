@@ -53,14 +53,14 @@ static struct pool_config config_of(const struct conf_pool *p)
 }
 
 /* One line a second for each pool; the others are counted. */
-static void log_refusal(struct connection *c, struct worker_pool *p, const char *why)
+static void log_refusal(struct http_exchange *ex, struct worker_pool *p, const char *why)
 {
-    struct worker *w = connection_worker(c);
+    struct worker *w = ex->worker;
     if (p->logged_ms && w->now_ms < p->logged_ms + LOG_EVERY_MS) {
         p->silent++;
         return;
     }
-    http_log(c->ex, LOG_LEVEL_ERROR, "thread pool \"%s\" %s; request refused", p->conf->name.data, why);
+    http_log(ex, LOG_LEVEL_ERROR, "thread pool \"%s\" %s; request refused", p->conf->name.data, why);
     p->logged_ms = w->now_ms;
 }
 
@@ -120,20 +120,19 @@ static int checked_result(struct http_exchange *ex, const struct ending *end)
 }
 
 /* A job that did not come to its return. */
-static void log_failure(struct connection *c, const struct ending *end)
+static void log_failure(struct http_exchange *ex, const struct ending *end)
 {
     if (end->outcome == POOL_TASK_FAILED)
-        http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" failed: %s", end->handler, end->fail_reason);
+        http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" failed: %s", end->handler, end->fail_reason);
     else if (end->outcome != POOL_TASK_DONE)
-        log_refusal(c, end->pool, why_not_run(end->outcome));
+        log_refusal(ex, end->pool, why_not_run(end->outcome));
 }
 
 /* The answer of a job that did not stream. */
-static struct verdict answer_job(struct connection *c, const struct ending *end)
+static struct verdict answer_job(struct http_exchange *ex, const struct ending *end)
 {
-    struct http_exchange *ex = c->ex;
     int result = end->outcome == POOL_TASK_DONE ? checked_result(ex, end) : 0;
-    log_failure(c, end);
+    log_failure(ex, end);
     if (end->outcome == POOL_TASK_DONE && result == 0) {
         if (ex->res.status == 0)
             ex->res.status = 200;
@@ -161,47 +160,46 @@ static void give_up(struct worker *w, struct weir_request *job)
 
 static void on_job_ended(struct worker *w, struct weir_request *job)
 {
-    struct connection *c = job->connection;
     struct http_exchange *ex = job->ex;
     assert(!job->given_up || w->given_up > 0);
     w->given_up -= job->given_up;
     if (job->handler != &auth_basic_handler && !ex->aside)
         limit_served(w, ex);
-    if (!c) {
+    if (job->orphaned) {
         job_release(job);
         exchange_free(w, ex);
         return;
     }
-    ex->client.socket = c->io.fd;
+    ex->client.socket = ex->connection->io.fd;
     struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, pool_of(w, job->pool),
                          job->result};
     if (job->handler == &auth_basic_handler) {
-        c->job = NULL;
+        ex->job = NULL;
         job_release(job);
-        log_failure(c, &end);
-        request_resume(c, auth_answered(c, end.outcome == POOL_TASK_DONE, end.result));
+        log_failure(ex, &end);
+        request_resume(ex, auth_answered(ex, end.outcome == POOL_TASK_DONE, end.result));
     } else if (!job->head_sent) {
-        c->job = NULL;
+        ex->job = NULL;
         buf_free(&ex->body.mem); /* the request's is not needed any more; the answer's takes its place */
         ex->body.mem = job->body;
         ex->body.len = 0;
         job->body = (struct buf){0};
         job_release(job);
-        request_resume(c, answer_job(c, &end));
+        request_resume(ex, answer_job(ex, &end));
     } else {
         job->pool = NULL; /* marks the end for offload_pull */
-        connection_ready(c);
+        connection_ready(ex->connection);
     }
 }
 
 /* The first output of a streaming job: its head goes out. */
-static void start_stream(struct connection *c, struct weir_request *job)
+static void start_stream(struct http_exchange *ex, struct weir_request *job)
 {
     job->head_sent = true;
-    if (c->ex->res.status == 0)
-        c->ex->res.status = 200;
-    c->ex->res.content_length = HTTP_LENGTH_UNKNOWN;
-    request_resume(c, verdict_answer(0));
+    if (ex->res.status == 0)
+        ex->res.status = 200;
+    ex->res.content_length = HTTP_LENGTH_UNKNOWN;
+    request_resume(ex, verdict_answer(0));
 }
 
 void offload_collect(struct worker *w)
@@ -218,17 +216,17 @@ void offload_collect(struct worker *w)
     struct weir_request *job = atomic_exchange_explicit(&w->outputs, NULL, memory_order_acquire);
     while (job) {
         struct weir_request *next = job->next_output;
-        struct connection *c = job->connection;
+        struct http_exchange *ex = job->ex;
         job_heard(job);
-        if (c) {
-            if (c->ex->aside) { /* only its status is of interest */
+        if (!job->orphaned) {
+            if (ex->aside) { /* only its status is of interest */
                 struct buf unwanted;
                 job_take_output(job, &unwanted);
                 buf_free(&unwanted);
             } else if (!job->head_sent) {
-                start_stream(c, job);
+                start_stream(ex, job);
             } else {
-                connection_ready(c);
+                connection_ready(ex->connection);
             }
         }
         job = next;
@@ -322,16 +320,16 @@ void offload_reconfigure(struct worker *w)
     }
 }
 
-static struct verdict refuse(struct connection *c, struct weir_request *job, enum pool_result result)
+static struct verdict refuse(struct http_exchange *ex, struct weir_request *job, enum pool_result result)
 {
-    struct worker_pool *p = pool_of(connection_worker(c), job->pool);
+    struct worker_pool *p = pool_of(ex->worker, job->pool);
     char why[64] = "is being closed";
     if (result == POOL_EOVERLOAD)
         snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
-    log_refusal(c, p, why);
+    log_refusal(ex, p, why);
     job_release(job);
-    c->ex->client.socket = c->io.fd;
-    c->ex->res.retry_after_s = RETRY_AFTER_S;
+    ex->client.socket = ex->connection->io.fd;
+    ex->res.retry_after_s = RETRY_AFTER_S;
     return verdict_answer(503);
 }
 
@@ -349,17 +347,15 @@ static int default_pool(const struct worker *w)
     return i;
 }
 
-static struct verdict submit(struct connection *c, const struct weir_handler *handler, void *settings,
+static struct verdict submit(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
                              int pool, const struct slice *variables, int error)
 {
-    struct worker *w = connection_worker(c);
-    struct http_exchange *ex = c->ex;
-    int64_t timeout_ms = c->location->settings->handler_timeout_ms;
+    struct worker *w = ex->worker;
+    int64_t timeout_ms = ex->route.location->settings->handler_timeout_ms;
     struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
     if (!job)
         return verdict_answer(error ? error : 500);
     job_init(job, ex, handler, settings);
-    job->connection = c;
     job->output = on_output;
     job->running = &w->slot->running;
     job->variables = variables;
@@ -368,149 +364,149 @@ static struct verdict submit(struct connection *c, const struct weir_handler *ha
     ex->client.socket = -1; /* the thread must not ask a descriptor that may be another's by then */
     enum pool_result result = pool_submit(job->pool, &job->task);
     if (result != POOL_OK)
-        return refuse(c, job, result);
+        return refuse(ex, job, result);
     offload_count_job(w);
-    c->job = job;
-    c->state = CONNECTION_HANDLER;
-    connection_set_timer(c, timeout_ms);
-    return verdict_of(VERDICT_WAIT);
+    ex->job = job;
+    return request_wait(ex, REQUEST_HANDLER, timeout_ms);
 }
 
 /* Before a thread has the exchange: maps, expressions and clocks are the loop's. */
-static const struct slice *expand_variables(struct connection *c, int *error)
+static const struct slice *expand_variables(struct http_exchange *ex, int *error)
 {
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     int count = 0;
     while (l->handler_variables && l->handler->variables[count])
         count++;
-    struct slice *values = count ? arena_zalloc(&c->ex->arena, (size_t)count * sizeof *values) : NULL;
+    struct slice *values = count ? arena_zalloc(&ex->arena, (size_t)count * sizeof *values) : NULL;
     for (int i = 0; values && i < count; i++) {
-        struct slice value = http_template_expand(l->handler_variables[i], c->ex);
-        values[i] = value.len ? arena_dup(&c->ex->arena, value) : (struct slice){0};
+        struct slice value = http_template_expand(l->handler_variables[i], ex);
+        values[i] = value.len ? arena_dup(&ex->arena, value) : (struct slice){0};
     }
     if (count && !values)
         *error = 500;
     return values;
 }
 
-struct verdict offload_start(struct connection *c)
+struct verdict offload_start(struct http_exchange *ex)
 {
-    int error = !c->ex->body.whole ? 500 : body_finish(c); /* a handler never sees a part of a body */
-    const struct slice *values = error ? NULL : expand_variables(c, &error);
-    return submit(c, c->location->handler, c->location->handler_settings, c->location->pool, values, error);
+    int error = !ex->body.whole ? 500 : body_finish(ex); /* a handler never sees a part of a body */
+    const struct slice *values = error ? NULL : expand_variables(ex, &error);
+    return submit(ex, ex->route.location->handler, ex->route.location->handler_settings,
+                  ex->route.location->pool, values, error);
 }
 
-struct verdict offload_ask(struct connection *c, const struct weir_handler *handler, void *settings)
+struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings)
 {
-    return submit(c, handler, settings, default_pool(connection_worker(c)), NULL, 0);
+    return submit(ex, handler, settings, default_pool(ex->worker), NULL, 0);
 }
 
-/* Lets the job go its own way. */
-static void part(struct connection *c, bool at_once)
+/* Lets the job go its own way, with the exchange. Returns what goes on in its place; NULL: out of memory. */
+static struct http_exchange *part(struct http_exchange *ex, bool at_once)
 {
-    struct weir_request *job = c->job;
+    struct worker *w = ex->worker;
+    struct weir_request *job = ex->job;
     bool ended = job->pool == NULL;
-    struct http_exchange *old = exchange_disown(c);
-    c->job = NULL;
-    c->location = auth_request_own_route(old)->location;
+    struct http_exchange *copy = exchange_leave_to_job(ex);
     job_orphan(job);
     if (ended) {
         job_release(job);
-        exchange_free(connection_worker(c), old);
+        exchange_free(w, ex);
     } else if (!pool_cancel(job->pool, &job->task)) {
         if (at_once)
-            give_up(connection_worker(c), job);
+            give_up(w, job);
         else
-            list_push_back(&connection_worker(c)->orphans, &job->orphan);
+            list_push_back(&w->orphans, &job->orphan);
     }
+    return copy;
 }
 
-void offload_timeout(struct connection *c)
+void offload_timeout(struct http_exchange *ex)
 {
-    const char *name = c->job->handler->name;
-    bool asked = c->ex->aside != NULL;
-    part(c, true);
-    if (!c->ex) {
+    struct connection *c = ex->connection;
+    const char *name = ex->job->handler->name;
+    bool asked = ex->aside != NULL;
+    ex = part(ex, true);
+    if (!ex) {
         connection_close(c);
         return;
     }
-    http_log(c->ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
-    c->ex->res.close = request_is_last(c);
+    http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
+    ex->res.close = request_is_last(ex);
     if (asked)
-        http_log(c->ex, LOG_LEVEL_ERROR, "auth request unexpected status: 504");
-    request_resume(c, verdict_answer(asked ? 500 : 504));
+        http_log(ex, LOG_LEVEL_ERROR, "auth request unexpected status: 504");
+    request_resume(ex, verdict_answer(asked ? 500 : 504));
 }
 
-void offload_client_gone(struct connection *c)
+void offload_client_gone(struct http_exchange *ex)
 {
-    int status = c->job->head_sent ? c->ex->res.status : 0;
-    part(c, c->job->deadline_ms && connection_worker(c)->now_ms >= c->job->deadline_ms);
-    if (c->ex)
-        c->ex->res.status = status;
+    int status = ex->job->head_sent ? ex->res.status : 0;
+    ex = part(ex, ex->job->deadline_ms && ex->worker->now_ms >= ex->job->deadline_ms);
+    if (ex)
+        ex->res.status = status;
 }
 
-int64_t offload_time_left_ms(const struct connection *c, int64_t at_most_ms)
+int64_t offload_time_left_ms(struct http_exchange *ex, int64_t at_most_ms)
 {
-    if (!c->job || c->job->deadline_ms == 0)
+    if (!ex->job || ex->job->deadline_ms == 0)
         return at_most_ms;
-    uint64_t now_ms = connection_worker(c)->now_ms, deadline_ms = c->job->deadline_ms;
+    uint64_t now_ms = ex->worker->now_ms, deadline_ms = ex->job->deadline_ms;
     int64_t left_ms = deadline_ms > now_ms ? (int64_t)(deadline_ms - now_ms) : 1;
     return at_most_ms && at_most_ms < left_ms ? at_most_ms : left_ms;
 }
 
-static bool end_stream(struct connection *c, struct weir_request *job)
+static bool end_stream(struct http_exchange *ex, struct weir_request *job)
 {
     bool done = job->task.outcome == POOL_TASK_DONE, failed = !done || job->result != 0;
     if (failed && done)
-        http_log(c->ex, LOG_LEVEL_ERROR,
+        http_log(ex, LOG_LEVEL_ERROR,
                  "handler \"%s\" returned %d after it had begun to answer; closing the connection",
                  job->handler->name, job->result);
     else if (failed)
-        http_log(c->ex, LOG_LEVEL_ERROR,
+        http_log(ex, LOG_LEVEL_ERROR,
                  "handler \"%s\" failed after it had begun to answer: %s; closing the connection",
                  job->handler->name, job->task.fail_reason ? job->task.fail_reason : "it was given up");
-    if (failed || !send_end(c, (struct slice){0})) {
-        connection_close(c); /* cut off, so that the client knows */
+    if (failed || !send_end(ex, (struct slice){0})) {
+        connection_close(ex->connection); /* cut off, so that the client knows */
         return false;
     }
-    c->job = NULL;
+    ex->job = NULL;
     job_release(job);
-    request_done(c);
+    request_done(ex);
     return true;
 }
 
-bool offload_pull(struct connection *c)
+bool offload_pull(struct http_exchange *ex)
 {
-    struct weir_request *job = c->job;
+    struct weir_request *job = ex->job;
     struct buf stretch;
     bool ended = job->pool == NULL;
-    c->more_later = connection_worker(c)->streamed_bytes >= SEND_AT_ONCE_BYTES;
-    if (c->more_later)
+    ex->more_later = ex->worker->streamed_bytes >= SEND_AT_ONCE_BYTES;
+    if (ex->more_later)
         return false; /* the others' turn; the socket says when to go on */
-    if (send_allowance(c) == 0)
+    if (send_allowance(ex) == 0)
         return false; /* limit_rate: a timer brings us back */
-    if (filter_is_full(c->ex)) {
-        bool ok = filter_go_on(c);
+    if (filter_is_full(ex)) {
+        bool ok = filter_go_on(ex);
         if (!ok)
-            connection_close(c);
+            connection_close(ex->connection);
         return ok;
     }
     if (job_take_output(job, &stretch)) {
-        bool ok = send_stretch(c, buf_slice(&stretch));
+        bool ok = send_stretch(ex, buf_slice(&stretch));
         buf_free(&stretch);
         if (!ok)
-            connection_close(c);
+            connection_close(ex->connection);
         return ok;
     }
     if (ended)
-        return end_stream(c, job);
-    if (filter_is_pending(c->ex)) {
-        bool ok = filter_flush(c);
+        return end_stream(ex, job);
+    if (filter_is_pending(ex)) {
+        bool ok = filter_flush(ex);
         if (!ok)
-            connection_close(c);
+            connection_close(ex->connection);
         return ok;
     }
-    connection_set_timer(c, offload_time_left_ms(c, 0));
+    connection_set_timer(ex->connection, offload_time_left_ms(ex, 0));
     return false;
 }
 

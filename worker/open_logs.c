@@ -126,25 +126,25 @@ static struct open_log *open_log(struct worker *w, struct slice path, const stru
     return l;
 }
 
-static bool has_root(struct connection *c)
+static bool has_root(struct http_exchange *ex)
 {
     struct stat st;
-    struct slice root = static_folder(c->ex, &c->location->files);
+    struct slice root = static_folder(ex, &ex->route.location->files);
     return root.data && stat(root.data, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-void open_logs_append(struct connection *c, const struct access_log *log, struct slice line)
+void open_logs_append(struct http_exchange *ex, const struct access_log *log, struct slice line)
 {
-    struct worker *w = connection_worker(c);
-    struct slice path = http_template_expand(log->path, c->ex);
+    struct worker *w = ex->worker;
+    struct slice path = http_template_expand(log->path, ex);
     if (path.len == 0 || path.len >= PATH_MAX || memchr(path.data, '\0', path.len) ||
         memmem(path.data, path.len, "/../", 4)) {
         log_error("invalid name \"%.*s\" of an access log; its line is lost", SLICE_ARGS(path));
         return;
     }
     struct open_log *l = find(w, path);
-    if (!l && has_root(c))
-        l = open_log(w, path, &connection_settings(c)->open_logs);
+    if (!l && has_root(ex))
+        l = open_log(w, path, &ex->route.location->settings->open_logs);
     if (!l)
         return;
     l->used_ms = w->now_ms;

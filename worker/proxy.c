@@ -33,7 +33,7 @@ void proxy_set_timer(struct proxy *p, int64_t after_ms)
 
 void proxy_log(struct proxy *p, const char *what)
 {
-    http_log(p->c->ex, LOG_LEVEL_ERROR, "%s", what);
+    http_log(p->ex, LOG_LEVEL_ERROR, "%s", what);
 }
 
 static const char *doing(const struct proxy *p)
@@ -46,7 +46,7 @@ static const char *doing(const struct proxy *p)
 
 void proxy_log_errno(struct proxy *p, const char *call, int error)
 {
-    http_log(p->c->ex, LOG_LEVEL_ERROR, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
+    http_log(p->ex, LOG_LEVEL_ERROR, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
              doing(p));
 }
 
@@ -59,8 +59,8 @@ static void name_upstream(struct proxy *p)
     const char *second = uri.len ? memchr(uri.data, ' ', uri.len) : NULL;
     if (second)
         uri.len = (size_t)(second - uri.data);
-    p->c->ex->upstream.addr = p->try->addr;
-    p->c->ex->upstream.uri = arena_dup(&p->c->ex->arena, uri);
+    p->ex->upstream.addr = p->try->addr;
+    p->ex->upstream.uri = arena_dup(&p->ex->arena, uri);
 }
 
 /* --- one try --- */
@@ -68,7 +68,7 @@ static void name_upstream(struct proxy *p)
 /* For $upstream_addr and its kin. */
 static bool begin_try(struct proxy *p, struct slice addr)
 {
-    struct http_exchange *ex = p->c->ex;
+    struct http_exchange *ex = p->ex;
     struct http_try *t = arena_zalloc(&ex->arena, sizeof *t);
     if (!t)
         return false;
@@ -100,12 +100,12 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
         upstream_close(p->uc);
     p->uc = NULL;
     if (p->peer && result == UPSTREAM_SERVED)
-        sticky_on_end(p->c, p->u, p->peer);
+        sticky_on_end(p->ex, p->u, p->peer);
     if (p->peer) {
         struct upstream_outcome outcome = {result, status, p->try ? p->try->response_us : 0,
                                            p->try ? p->try->header_us : HTTP_TRY_NEVER};
         if (balance_done(proxy_worker(p), p->u, p->peer, &outcome))
-            http_log(p->c->ex, LOG_LEVEL_WARN, "upstream server temporarily disabled while %s upstream",
+            http_log(p->ex, LOG_LEVEL_WARN, "upstream server temporarily disabled while %s upstream",
                      doing(p));
         peer_release(p->peer);
     }
@@ -119,7 +119,7 @@ static void mark_tried(struct proxy *p)
 {
     size_t i = (size_t)(p->peer->shared - proxy_worker(p)->shm->peers->peers);
     if (!p->tried)
-        p->tried = arena_zalloc(&p->c->ex->arena, UPSTREAM_TRIED_WORDS * sizeof *p->tried);
+        p->tried = arena_zalloc(&p->ex->arena, UPSTREAM_TRIED_WORDS * sizeof *p->tried);
     if (!p->peer->own && p->tried)
         p->tried[i / 64] |= 1ull << i % 64;
     p->tries++;
@@ -130,8 +130,8 @@ void proxy_destroy(struct proxy *p)
     if (p->state == PROXY_WAIT)
         proxy_leave_queue(p);
     list_remove(&p->link); /* of those that wait for a name */
-    proxy_end_try(p, UPSTREAM_LEFT, p->state >= PROXY_BODY ? p->c->ex->upstream.status : 0, false);
-    p->c->proxy = NULL;
+    proxy_end_try(p, UPSTREAM_LEFT, p->state >= PROXY_BODY ? p->ex->upstream.status : 0, false);
+    p->ex->proxy = NULL;
     if (p->u)
         p->u->users--;
     buf_free(&p->request);
@@ -141,17 +141,17 @@ void proxy_destroy(struct proxy *p)
 
 void proxy_fail(struct proxy *p, int status)
 {
-    struct connection *c = p->c;
-    if (p->streams && !c->ex->body.whole)
-        c->ex->res.close = c->linger_after = true;
+    struct http_exchange *ex = p->ex;
+    if (p->streams && !ex->body.whole)
+        ex->res.close = ex->connection->linger_after = true;
     proxy_destroy(p);
-    request_resume(c, verdict_answer(status));
+    request_resume(ex, verdict_answer(status));
 }
 
 /* Whether it may be sent twice (RFC 9110 section 9.2.2). */
 static bool is_repeatable(const struct proxy *p)
 {
-    enum http_method m = p->c->ex->req.method;
+    enum http_method m = p->ex->req.method;
     bool idempotent = m != HTTP_POST && m != HTTP_PATCH && m != HTTP_OTHER;
     return (idempotent && !p->streams) || proxy_settings(p)->proxy_next_upstream & CONF_NEXT_NON_IDEMPOTENT;
 }
@@ -165,11 +165,11 @@ static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net
     *dial = (struct upstream_dial){.keepalive = s->proxy_socket_keepalive, .fresh = p->named_client};
     if (!p->to->bind)
         return;
-    struct slice text = http_template_expand(p->to->bind, p->c->ex);
+    struct slice text = http_template_expand(p->to->bind, p->ex);
     if (text.len == 0)
         return;
     if (net_address_parse_local(text, local)) {
-        http_log(p->c->ex, LOG_LEVEL_ERROR, "invalid local address \"%.*s\" in \"proxy_bind\"",
+        http_log(p->ex, LOG_LEVEL_ERROR, "invalid local address \"%.*s\" in \"proxy_bind\"",
                  SLICE_ARGS(text));
         return;
     }
@@ -213,11 +213,8 @@ static bool is_exhausted(const struct proxy *p)
 
 static enum upstream_choice choose(struct proxy *p)
 {
-    struct upstream_ask ask = {.ex = p->c->ex,
-                               .key = p->hash_key,
-                               .wanted = p->wanted,
-                               .tried = p->tried,
-                               .waited = p->queued_us != 0};
+    struct upstream_ask ask = {
+        .ex = p->ex, .key = p->hash_key, .wanted = p->wanted, .tried = p->tried, .waited = p->queued_us != 0};
     if (is_exhausted(p))
         return UPSTREAM_NONE;
     enum upstream_choice choice = balance_choose(proxy_worker(p), p->u, &ask, &p->peer);
@@ -267,7 +264,7 @@ void proxy_find_server(struct proxy *p)
             use_connection(p);
             return;
         }
-        http_log(p->c->ex, is_of_the_net(errno) ? LOG_LEVEL_ERROR : LOG_LEVEL_CRIT,
+        http_log(p->ex, is_of_the_net(errno) ? LOG_LEVEL_ERROR : LOG_LEVEL_CRIT,
                  "connect() to %s failed (%d: %s) while connecting to upstream", p->peer->text, errno,
                  strerror(errno));
         mark_tried(p);
@@ -353,7 +350,7 @@ static const char *timeout_text(const struct proxy *p)
 void proxy_on_timer(struct wheel_entry *e)
 {
     struct proxy *p = container_of(e, struct proxy, timer);
-    struct connection *c = p->c;
+    struct http_exchange *ex = p->ex;
     if (p->state == PROXY_WAIT && proxy_looks_again(p))
         return;
     if (p->state == PROXY_RESOLVE || p->state == PROXY_WAIT) {
@@ -372,8 +369,8 @@ void proxy_on_timer(struct wheel_entry *e)
     }
     proxy_log(p, timeout_text(p));
     if (p->state >= PROXY_BODY) {
-        proxy_end_try(p, UPSTREAM_LEFT, c->ex->upstream.status, false);
-        connection_close(c);
+        proxy_end_try(p, UPSTREAM_LEFT, ex->upstream.status, false);
+        connection_close(ex->connection);
         return;
     }
     proxy_next(p, CONF_NEXT_TIMEOUT, 504);
@@ -382,7 +379,7 @@ void proxy_on_timer(struct wheel_entry *e)
 /* --- from outside --- */
 
 /* "http://HOST[/URI]" of a text with variables. False: it leads nowhere, which has been logged. */
-static bool split_target(struct connection *c, struct slice url, struct slice *host, struct slice *uri)
+static bool split_target(struct http_exchange *ex, struct slice url, struct slice *host, struct slice *uri)
 {
     struct slice scheme = {url.data, url.len < 7 ? url.len : 7};
     struct slice rest = slice_eq_nocase(scheme, SLICE("http://")) ? slice_from(url, 7) : SLICE("");
@@ -394,19 +391,19 @@ static bool split_target(struct connection *c, struct slice url, struct slice *h
     if (n + is_unix < rest.len)
         *uri = slice_from(rest, n + is_unix);
     if (uri->len && uri->data[0] == '?')
-        *uri = arena_printf(&c->ex->arena, "/%.*s", SLICE_ARGS(*uri));
-    bool ok = n > 0 && resolve_is_target(connection_worker(c), *host);
+        *uri = arena_printf(&ex->arena, "/%.*s", SLICE_ARGS(*uri));
+    bool ok = n > 0 && resolve_is_target(ex->worker, *host);
     if (!ok)
-        http_log(c->ex, LOG_LEVEL_ERROR,
+        http_log(ex, LOG_LEVEL_ERROR,
                  "invalid URL \"%.*s\" in \"proxy_pass\"; it is http://HOST[:PORT][/URI]", SLICE_ARGS(url));
     return ok;
 }
 
-int proxy_check_target(struct connection *c)
+int proxy_check_target(struct http_exchange *ex)
 {
-    const struct http_template *target = c->location->proxy->target;
+    const struct http_template *target = ex->route.location->proxy->target;
     struct slice host, uri = {0};
-    return !target || split_target(c, http_template_expand(target, c->ex), &host, &uri) ? 0 : 500;
+    return !target || split_target(ex, http_template_expand(target, ex), &host, &uri) ? 0 : 500;
 }
 
 /* 0, or a status for the client. */
@@ -417,22 +414,22 @@ static int find_upstream(struct proxy *p)
     p->host = p->to->host;
     p->uri = p->to->uri;
     if (p->to->target) {
-        if (!split_target(p->c, http_template_expand(p->to->target, p->c->ex), &p->host, &p->uri))
+        if (!split_target(p->ex, http_template_expand(p->to->target, p->ex), &p->host, &p->uri))
             return 500;
         p->u = resolve_upstream(w, p->host);
         if (!p->u) {
-            http_log(p->c->ex, LOG_LEVEL_ERROR, "upstream \"%.*s\" cannot be used", SLICE_ARGS(p->host));
+            http_log(p->ex, LOG_LEVEL_ERROR, "upstream \"%.*s\" cannot be used", SLICE_ARGS(p->host));
             return 502;
         }
         if (slice_starts(p->host, SLICE("unix:")))
             p->host = SLICE("localhost");
     }
     p->u->users++;
-    p->c->ex->upstream.host = p->host;
-    p->c->ex->upstream.is_unix = slice_starts(p->u->name, SLICE("unix:"));
-    p->wanted = sticky_wanted(p->c, p->u);
+    p->ex->upstream.host = p->host;
+    p->ex->upstream.is_unix = slice_starts(p->u->name, SLICE("unix:"));
+    p->wanted = sticky_wanted(p->ex, p->u);
     if (p->u->hash_key)
-        p->hash_key = http_template_expand(p->u->hash_key, p->c->ex);
+        p->hash_key = http_template_expand(p->u->hash_key, p->ex);
     return 0;
 }
 
@@ -457,8 +454,8 @@ static bool name_own_end(struct http_exchange *ex, struct net_proxy_header *h)
  */
 static bool name_client(struct proxy *p)
 {
-    struct http_exchange *ex = p->c->ex;
-    const struct net_proxy_header *told = p->c->told;
+    struct http_exchange *ex = p->ex;
+    const struct net_proxy_header *told = p->ex->connection->told;
     struct net_proxy_header h = {.address_len = ex->client.remote_len}, unknown = {0};
     int64_t version = proxy_settings(p)->proxy_protocol;
     if (version == CONF_PROXY_PROTOCOL_OFF)
@@ -476,7 +473,7 @@ static bool name_client(struct proxy *p)
 
 static int prepare(struct proxy *p)
 {
-    struct http_exchange *ex = p->c->ex;
+    struct http_exchange *ex = p->ex;
     int error = find_upstream(p);
     struct proxy_target target = {.to = p->to,
                                   .host = p->host,
@@ -488,7 +485,7 @@ static int prepare(struct proxy *p)
         error = 500;
     p->prefix_len = buf_len(&p->request);
     p->sends_file = ex->body.fd >= 0 && !p->to->body && proxy_settings(p)->proxy_pass_body;
-    error = error ? error : proxy_build_request(ex, p->c->location, &target, &p->request);
+    error = error ? error : proxy_build_request(ex, p->ex->route.location, &target, &p->request);
     p->head_only = buf_len(&p->request) > p->prefix_len + 5 &&
                    memcmp(p->request.data + p->request.start + p->prefix_len, "HEAD ", 5) == 0;
     return error;
@@ -502,49 +499,49 @@ static bool is_being_resolved(const struct upstream *u)
     return false;
 }
 
-struct verdict proxy_start(struct connection *c)
+struct verdict proxy_start(struct http_exchange *ex)
 {
-    bool streams = !c->ex->body.whole;
-    struct verdict v = streams ? body_begin(c) : verdict_of(VERDICT_NEXT);
+    bool streams = !ex->body.whole;
+    struct verdict v = streams ? body_begin(ex) : verdict_of(VERDICT_NEXT);
     if (v.kind != VERDICT_NEXT)
         return v;
-    int error = streams ? 0 : body_finish(c);
+    int error = streams ? 0 : body_finish(ex);
     struct proxy *p = error ? NULL : calloc(1, sizeof *p);
     if (!p)
         return verdict_answer(error ? error : 500);
-    p->c = c;
-    p->to = c->location->proxy;
+    p->ex = ex;
+    p->to = ex->route.location->proxy;
     p->streams = streams;
     p->spool.fd = -1;
     p->start_us = clock_mono_us();
     wheel_entry_init(&p->timer);
     p->timer.kind = WORKER_TIMER_PROXY;
     list_init(&p->link);
-    c->proxy = p;
-    c->state = CONNECTION_PROXY;
+    ex->proxy = p;
+    ex->state = REQUEST_PROXY;
     if (streams)
-        body_wait(c);
+        body_wait(ex);
     else
-        connection_set_timer(c, 0);
+        connection_set_timer(ex->connection, 0);
     error = prepare(p);
     if (error) {
         proxy_fail(p, error);
     } else if (p->u->peer_count == 0 && is_being_resolved(p->u)) {
         p->state = PROXY_RESOLVE;
         list_push_back(&p->u->unresolved, &p->link);
-        proxy_set_timer(p, connection_settings(c)->resolver_timeout_ms);
+        proxy_set_timer(p, ex->route.location->settings->resolver_timeout_ms);
     } else {
         proxy_find_server(p);
     }
     return verdict_of(VERDICT_WAIT); /* or it has been resumed already */
 }
 
-bool proxy_ignores_abort(const struct connection *c)
+bool proxy_ignores_abort(struct http_exchange *ex)
 {
-    return c->proxy && proxy_settings(c->proxy)->proxy_ignore_client_abort;
+    return ex->proxy && proxy_settings(ex->proxy)->proxy_ignore_client_abort;
 }
 
-void proxy_abort(struct connection *c)
+void proxy_abort(struct http_exchange *ex)
 {
-    proxy_destroy(c->proxy);
+    proxy_destroy(ex->proxy);
 }

@@ -9,31 +9,31 @@
 #include "worker/core.h"
 
 /* The request of c goes to the location's upstream: its body is there, or comes while it is sent on. */
-struct verdict proxy_start(struct connection *c);
+struct verdict proxy_start(struct http_exchange *ex);
 
 /* Whether a proxy_pass with variables leads anywhere, which needs no body to be known. 0, or a status for the client. */
-int proxy_check_target(struct connection *c);
+int proxy_check_target(struct http_exchange *ex);
 
 /* More of a body that is sent on while it comes lies in the exchange; or its end has come. */
-void proxy_body_came(struct connection *c, bool whole);
+void proxy_body_came(struct http_exchange *ex, bool whole);
 
 /* No more of such a body may be read for now. */
-bool proxy_body_waits(const struct connection *c);
+bool proxy_body_waits(struct http_exchange *ex);
 
 /* Puts what has come of the answer into the output, or sends it. False when there was nothing, or the client takes no more. */
-bool proxy_pull(struct connection *c);
+bool proxy_pull(struct http_exchange *ex);
 
 /* The answer's head is in the output: a stretch of its body that is there already goes out with it. */
-void proxy_pull_with_head(struct connection *c);
+void proxy_pull_with_head(struct http_exchange *ex);
 
 /* The upstream has taken too long, or its reading goes on. */
 void proxy_on_timer(struct wheel_entry *e);
 
 /* The client is gone. */
-void proxy_abort(struct connection *c);
+void proxy_abort(struct http_exchange *ex);
 
 /* Whether the request is to go on although its client has gone. */
-bool proxy_ignores_abort(const struct connection *c);
+bool proxy_ignores_abort(struct http_exchange *ex);
 
 /* Requests that wait for a server of an upstream look again. */
 void proxy_settle_queues(struct worker *w);
@@ -57,7 +57,7 @@ int proxy_build_request(struct http_exchange *ex, const struct location *l, cons
 /* --- tunnel.c --- */
 
 /* The answer's head has gone to the client, whose connection is a tunnel from now on; it may be closed at once. */
-void tunnel_begin(struct connection *c);
-void tunnel_on_client(struct connection *c, int events);
+void tunnel_begin(struct http_exchange *ex);
+void tunnel_on_client(struct http_exchange *ex, int events);
 
 #endif

@@ -100,7 +100,7 @@ static bool is_left_out(const struct proxy *p, const struct http_answer *a, cons
 
 static bool take_header(struct proxy *p, const struct http_answer *a, const struct http_header *h)
 {
-    struct http_exchange *ex = p->c->ex;
+    struct http_exchange *ex = p->ex;
     struct http_response *res = &ex->res;
     struct slice value = h->value;
     enum fate fate = fate_of(h->name);
@@ -148,7 +148,7 @@ static void rebase(struct slice *s, ptrdiff_t by)
 /* The texts move to the exchange's arena, all at once: what follows, logs included, refers to them there. */
 static bool keep_texts(struct proxy *p, struct http_answer *a, size_t head_len)
 {
-    struct http_exchange *ex = p->c->ex;
+    struct http_exchange *ex = p->ex;
     struct slice old = {buf_slice(&p->in).data, head_len}, text = arena_dup(&ex->arena, old);
     size_t bytes = (size_t)a->header_count * sizeof *a->headers;
     struct http_header *headers = arena_alloc(&ex->arena, bytes + 1);
@@ -168,14 +168,14 @@ static bool keep_texts(struct proxy *p, struct http_answer *a, size_t head_len)
 
 static bool take_over_head(struct proxy *p, const struct http_answer *a)
 {
-    struct http_exchange *ex = p->c->ex;
+    struct http_exchange *ex = p->ex;
     bool ok = true;
     ex->res.status = a->status;
     if (a->reason.len <= HTTP_REASON_MAX && !slice_eq(a->reason, SLICE("OK")))
         ex->res.reason = a->reason;
     for (int i = 0; ok && i < a->header_count; i++)
         ok = take_header(p, a, &a->headers[i]);
-    ok = ok && sticky_on_head(p->c, p->u, p->peer);
+    ok = ok && sticky_on_head(p->ex, p->u, p->peer);
     bool to_head = ex->req.method == HTTP_HEAD;
     ex->res.content_length = p->head_only && !to_head                      ? 0
                              : a->has_length                               ? (int64_t)a->content_length
@@ -188,7 +188,7 @@ static bool take_over_head(struct proxy *p, const struct http_answer *a)
 
 static void obey_wishes(struct proxy *p, const struct http_answer *a)
 {
-    struct http_exchange *ex = p->c->ex;
+    struct http_exchange *ex = p->ex;
     int64_t ignored = proxy_settings(p)->proxy_ignore_headers;
     if (ignored == CONF_UNSET)
         ignored = 0;
@@ -225,8 +225,7 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
                                         {"Expires", 7},
                                         {"Content-Disposition", 19},
                                         {"Accept-Ranges", 13}};
-    struct connection *c = p->c;
-    struct http_exchange *ex = c->ex;
+    struct http_exchange *ex = p->ex;
     bool ok = true;
     for (int i = 0; ok && i < a->header_count; i++) {
         struct slice name = a->headers[i].name, value = a->headers[i].value;
@@ -244,7 +243,7 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
     proxy_destroy(p);
     exchange_drop_held(ex);
     ex->leads_to = uri; /* of the head, whose texts are the exchange's by now */
-    request_resume(c, ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
+    request_resume(ex, ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
 }
 
 /* In one list (RFC 9110 section 11.6.1). */
@@ -263,8 +262,8 @@ static struct slice all_challenges(struct http_exchange *ex, const struct http_a
 /* auth_request: the status is all that is wanted of it. */
 static void end_detour(struct proxy *p, const struct http_answer *a, size_t head_len)
 {
-    struct connection *c = p->c;
-    struct slice wanted = all_challenges(c->ex, a);
+    struct http_exchange *ex = p->ex;
+    struct slice wanted = all_challenges(ex, a);
     uint64_t came = buf_len(&p->in) - head_len;
     take_over_head(p, a); /* for $sent_http_... */
     bool whole = (a->framing == HTTP_ANSWER_EMPTY && a->status != 101 && came == 0) ||
@@ -272,26 +271,27 @@ static void end_detour(struct proxy *p, const struct http_answer *a, size_t head
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && proxy_settings(p)->proxy_http_version);
     proxy_destroy(p);
-    c->ex->access.www_authenticate = wanted;
-    request_resume(c, verdict_answer(0));
+    ex->access.www_authenticate = wanted;
+    request_resume(ex, verdict_answer(0));
 }
 
 /* --- to the client --- */
 
-void proxy_pull_with_head(struct connection *c)
+void proxy_pull_with_head(struct http_exchange *ex)
 {
-    const struct proxy *p = c->proxy;
-    if (c->state != CONNECTION_SEND || buf_len(&p->in) > PROXY_HEAD_AND_BODY_BYTES)
+    const struct connection *c = ex->connection;
+    const struct proxy *p = ex->proxy;
+    if (ex->state != REQUEST_SEND || buf_len(&p->in) > PROXY_HEAD_AND_BODY_BYTES)
         return;
-    while (!c->dead && c->proxy == p && p->state != PROXY_TUNNEL &&
-           (buf_len(&p->in) > 0 || p->state == PROXY_END) && !filter_is_full(c->ex) && proxy_pull(c)) {
+    while (c->ex == ex && ex->proxy == p && p->state != PROXY_TUNNEL &&
+           (buf_len(&p->in) > 0 || p->state == PROXY_END) && !filter_is_full(ex) && proxy_pull(ex)) {
     }
 }
 
 static bool intercepts(const struct proxy *p, const struct http_answer *a)
 {
     return proxy_settings(p)->proxy_intercept_errors && a->status >= 300 &&
-           request_has_error_page(p->c, a->status);
+           request_has_error_page(p->ex, a->status);
 }
 
 static void begin_tunnel(struct proxy *p, const struct http_answer *a, size_t head_len)
@@ -303,32 +303,32 @@ static void begin_tunnel(struct proxy *p, const struct http_answer *a, size_t he
     buf_consume(&p->in, head_len);
     p->state = PROXY_TUNNEL;
     proxy_watch(p, 0);
-    request_resume(p->c, verdict_answer(0));
+    request_resume(p->ex, verdict_answer(0));
 }
 
 void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len)
 {
-    struct connection *c = p->c;
+    struct http_exchange *ex = p->ex;
     if (!keep_texts(p, a, head_len)) {
         proxy_fail(p, 500);
         return;
     }
     struct slice target = redirect_target(p, a);
     p->idle_s = a->idle_s;
-    if (c->ex->aside && (!target.data || a->status == 101)) {
+    if (ex->aside && (!target.data || a->status == 101)) {
         end_detour(p, a, head_len);
         return;
     }
-    if (!c->ex->aside)
-        limit_served(proxy_worker(p), c->ex);
+    if (!ex->aside)
+        limit_served(proxy_worker(p), ex);
     if (a->status == 101) {
         begin_tunnel(p, a, head_len);
         return;
     }
     obey_wishes(p, a);
-    if (!c->ex->aside && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
+    if (!ex->aside && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
         if (a->status == 401)
-            c->ex->access.www_authenticate = all_challenges(c->ex, a);
+            ex->access.www_authenticate = all_challenges(ex, a);
         proxy_end_try(p, UPSTREAM_SERVED, a->status, false);
         proxy_fail(p, a->status);
         return;
@@ -337,8 +337,8 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         redirect(p, a, head_len, target);
         return;
     }
-    const struct http_template *rate = c->location->proxy_rate;
-    if (!rate || !conf_parse_size(http_template_expand(rate, c->ex), &p->rate))
+    const struct http_template *rate = ex->route.location->proxy_rate;
+    if (!rate || !conf_parse_size(http_template_expand(rate, ex), &p->rate))
         p->rate = 0;
     p->framing = a->framing;
     p->body_left = a->content_length;
@@ -350,7 +350,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
     buf_consume(&p->in, head_len);
     if (!proxy_begin_body(p)) {
         proxy_log(p, "upstream sent invalid chunked response");
-        http_response_reset(&c->ex->res);
+        http_response_reset(&ex->res);
         proxy_fail(p, 502);
         return;
     }
@@ -358,15 +358,15 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
         proxy_watch(p, p->eof ? 0 : EV_READ);
     }
-    request_resume(c, verdict_answer(0));
+    request_resume(ex, verdict_answer(0));
 }
 
 /* early_hints */
-static bool wants_hints(const struct connection *c)
+static bool wants_hints(struct http_exchange *ex)
 {
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     for (int i = 0; i < l->early_hint_count; i++) {
-        struct slice text = http_template_expand(l->early_hints[i], c->ex);
+        struct slice text = http_template_expand(l->early_hints[i], ex);
         if (text.len && !slice_eq(text, SLICE("0")))
             return true;
     }
@@ -375,9 +375,9 @@ static bool wants_hints(const struct connection *c)
 
 bool proxy_pass_interim(struct proxy *p, const struct http_answer *a)
 {
-    if (p->c->ex->aside || (a->status == 103 && !wants_hints(p->c))) /* the first: about another request */
+    if (p->ex->aside || (a->status == 103 && !wants_hints(p->ex))) /* the first: about another request */
         return true;
-    struct buf *out = send_own_buffer(p->c);
+    struct buf *out = send_own_buffer(p->ex->connection);
     bool ok = out && buf_printf(out, "HTTP/1.1 %d %.*s\r\n", a->status, (int)a->reason.len,
                                 a->reason.len ? a->reason.data : "");
     for (int i = 0; ok && i < a->header_count; i++) {

@@ -51,8 +51,8 @@ static void end_upstream(struct proxy *p, bool rest)
     bool keep = p->keepalive && !p->eof && !rest && p->sent;
     p->state = PROXY_END;
     if (p->trailers.data)
-        p->c->ex->upstream.trailers = arena_dup(&p->c->ex->arena, buf_slice(&p->trailers));
-    proxy_end_try(p, UPSTREAM_SERVED, p->c->ex->upstream.status, keep);
+        p->ex->upstream.trailers = arena_dup(&p->ex->arena, buf_slice(&p->trailers));
+    proxy_end_try(p, UPSTREAM_SERVED, p->ex->upstream.status, keep);
 }
 
 /* Decodes what has come, in place: its first *body_len bytes are body then. False: it is none. */
@@ -108,9 +108,8 @@ static bool may_spool(const struct proxy *p)
 
 static void spool_failed(struct proxy *p, const char *what)
 {
-    http_log(p->c->ex, LOG_LEVEL_CRIT,
-             "%s() in proxy_temp_path \"%s\" failed (%d: %s); going on without a file", what,
-             proxy_settings(p)->proxy_temp_path.data, errno, strerror(errno));
+    http_log(p->ex, LOG_LEVEL_CRIT, "%s() in proxy_temp_path \"%s\" failed (%d: %s); going on without a file",
+             what, proxy_settings(p)->proxy_temp_path.data, errno, strerror(errno));
     p->spool.failed = true;
 }
 
@@ -124,7 +123,7 @@ static size_t append_to_file(struct proxy *p, const char *data, size_t len)
             spool_failed(p, "open");
             return 0;
         }
-        http_log(p->c->ex, LOG_LEVEL_WARN, "an upstream response is buffered to a temporary file");
+        http_log(p->ex, LOG_LEVEL_WARN, "an upstream response is buffered to a temporary file");
     }
     while (done < len) {
         ssize_t n = pwrite(p->spool.fd, data + done, len - done, (off_t)p->spool.end);
@@ -203,10 +202,10 @@ static bool pause_for_rate(struct proxy *p)
 
 static void go_on(struct proxy *p)
 {
-    struct connection *c = p->c;
-    if (c->more_later || c->throttled || c->out)
+    struct http_exchange *ex = p->ex;
+    if (ex->more_later || ex->throttled || ex->connection->out)
         return; /* the client does not keep up; its own events bring us back */
-    connection_ready(c);
+    connection_ready(ex->connection);
 }
 
 static void broken_off(struct proxy *p, int error)
@@ -243,7 +242,7 @@ static bool receive(struct proxy *p, char *data, size_t room, size_t *body_len)
     if (decode(p, data, (size_t)n, body_len))
         return true;
     proxy_log(p, "upstream sent invalid chunked response");
-    connection_close(p->c);
+    connection_close(p->ex->connection);
     return false;
 }
 
@@ -255,7 +254,7 @@ static void read_to_spool(struct proxy *p)
     if (!receive(p, bytes, share_of(p, sizeof bytes), &body_len))
         return;
     if (body_len && !spool(p, bytes, body_len))
-        connection_close(p->c); /* neither disk nor memory */
+        connection_close(p->ex->connection); /* neither disk nor memory */
     else
         after_reading(p);
 }
@@ -277,7 +276,7 @@ void proxy_read_body(struct proxy *p)
     }
     size_t room = share_of(p, most - have < PROXY_READ_BYTES ? most - have : PROXY_READ_BYTES);
     if (!buf_reserve(&p->in, room)) {
-        connection_close(p->c);
+        connection_close(p->ex->connection);
     } else if (receive(p, p->in.data + p->in.end, room, &body_len)) {
         p->in.end += body_len;
         after_reading(p);
@@ -293,8 +292,8 @@ static bool cut(struct proxy *p)
         proxy_log_errno(p, "recv()", p->broken);
     else
         proxy_log(p, "upstream prematurely closed connection while reading upstream");
-    proxy_end_try(p, UPSTREAM_LEFT, p->c->ex->upstream.status, false);
-    connection_close(p->c);
+    proxy_end_try(p, UPSTREAM_LEFT, p->ex->upstream.status, false);
+    connection_close(p->ex->connection);
     return false;
 }
 
@@ -319,7 +318,7 @@ static bool accepts_trailers(const struct http_request *req)
 static bool append_trailers(struct proxy *p, struct buf *out)
 {
     struct slice rest = buf_slice(&p->trailers);
-    bool ok = true, wanted = accepts_trailers(&p->c->ex->req);
+    bool ok = true, wanted = accepts_trailers(&p->ex->req);
     while (ok && wanted && proxy_settings(p)->proxy_pass_trailers && rest.len) {
         struct http_header h;
         const char *end = memmem(rest.data, rest.len, "\r\n", 2);
@@ -334,95 +333,96 @@ static bool append_trailers(struct proxy *p, struct buf *out)
 
 static bool finish(struct proxy *p)
 {
-    struct connection *c = p->c;
+    struct http_exchange *ex = p->ex;
     struct buf trailers = {0};
-    bool ok = append_trailers(p, &trailers) && send_end(c, buf_slice(&trailers));
+    bool ok = append_trailers(p, &trailers) && send_end(ex, buf_slice(&trailers));
     buf_free(&trailers);
     if (!ok) {
-        connection_close(c);
+        connection_close(ex->connection);
         return false;
     }
     proxy_destroy(p);
-    request_done(c);
+    request_done(ex);
     return true;
 }
 
-static bool client_is_full(struct connection *c)
+static bool client_is_full(struct http_exchange *ex)
 {
     if (errno != EAGAIN && errno != EINTR) {
-        connection_close(c);
+        connection_close(ex->connection);
         return false;
     }
-    c->more_later = true;
-    connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+    ex->more_later = true;
+    connection_set_timer(ex->connection, ex->route.location->settings->send_timeout_ms);
     return false;
 }
 
-static void count_sent(struct connection *c, size_t n)
+static void count_sent(struct http_exchange *ex, size_t n)
 {
-    c->ex->sent.body += n;
-    connection_worker(c)->streamed_bytes += n;
+    ex->sent.body += n;
+    ex->worker->streamed_bytes += n;
 }
 
 /* From memory; `most` is what limit_rate allows. True when something went. */
 static bool pass_memory(struct proxy *p, uint64_t most)
 {
-    struct connection *c = p->c;
+    struct http_exchange *ex = p->ex;
     struct slice body = buf_slice(&p->in);
     if (body.len > most)
         body.len = (size_t)most;
-    bool direct = !c->ex->sent.filters && !c->ex->res.chunked && !c->ex->res.no_body &&
-                  body.len > COPIED_BYTES && buf_len(send_buffer(c)) == 0;
+    bool direct = !ex->sent.filters && !ex->res.chunked && !ex->res.no_body && body.len > COPIED_BYTES &&
+                  buf_len(send_buffer(ex)) == 0;
     if (!direct) {
-        if (!send_stretch(c, body)) {
-            connection_close(c);
+        if (!send_stretch(ex, body)) {
+            connection_close(ex->connection);
             return false;
         }
         buf_consume(&p->in, body.len);
         return true;
     }
-    ssize_t n = send(c->io.fd, body.data, body.len, MSG_NOSIGNAL);
+    ssize_t n = send(ex->connection->io.fd, body.data, body.len, MSG_NOSIGNAL);
     if (n < 0)
-        return client_is_full(c);
-    count_sent(c, (size_t)n);
+        return client_is_full(ex);
+    count_sent(ex, (size_t)n);
     buf_consume(&p->in, (size_t)n);
     return true;
 }
 
 static bool pass_file(struct proxy *p, uint64_t most)
 {
-    struct connection *c = p->c;
+    struct http_exchange *ex = p->ex;
     uint64_t left = spooled(p);
     if (left > most)
         left = most;
-    if (c->ex->sent.filters || c->ex->res.chunked || c->ex->res.no_body || buf_len(send_buffer(c)) > 0) {
+    if (ex->sent.filters || ex->res.chunked || ex->res.no_body || buf_len(send_buffer(ex)) > 0) {
         if (!buf_reserve(&p->in, PROXY_READ_BYTES)) {
-            connection_close(c);
+            connection_close(ex->connection);
             return false;
         }
         size_t room = left < PROXY_READ_BYTES ? (size_t)left : PROXY_READ_BYTES;
         ssize_t n = pread(p->spool.fd, p->in.data + p->in.end, room, (off_t)p->spool.start);
         p->in.end += n > 0 ? (size_t)n : 0;
         p->spool.start += n > 0 ? (uint64_t)n : 0;
-        return n > 0 ? pass_memory(p, most) : (connection_close(c), false);
+        return n > 0 ? pass_memory(p, most) : (connection_close(ex->connection), false);
     }
     off_t offset = (off_t)p->spool.start;
-    ssize_t n = sendfile(c->io.fd, p->spool.fd, &offset, left < AT_ONCE_BYTES ? (size_t)left : AT_ONCE_BYTES);
+    ssize_t n = sendfile(ex->connection->io.fd, p->spool.fd, &offset,
+                         left < AT_ONCE_BYTES ? (size_t)left : AT_ONCE_BYTES);
     if (n == 0)
         errno = EIO;
     if (n <= 0)
-        return client_is_full(c);
+        return client_is_full(ex);
     p->spool.start += (uint64_t)n;
-    count_sent(c, (size_t)n);
+    count_sent(ex, (size_t)n);
     return true;
 }
 
 /* What a filter has not got to yet. */
-static bool pass_put_off(struct connection *c)
+static bool pass_put_off(struct http_exchange *ex)
 {
-    bool ok = filter_go_on(c);
+    bool ok = filter_go_on(ex);
     if (!ok)
-        connection_close(c);
+        connection_close(ex->connection);
     return ok;
 }
 
@@ -441,27 +441,27 @@ static void resume(struct proxy *p)
     proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
 }
 
-bool proxy_pull(struct connection *c)
+bool proxy_pull(struct http_exchange *ex)
 {
-    struct proxy *p = c->proxy;
+    struct proxy *p = ex->proxy;
     if (spooled(p) == 0)
         empty_file(p);
-    bool full = filter_is_full(c->ex), waits = full || buf_len(&p->in) > 0 || spooled(p) > 0;
-    c->more_later = false;
+    bool full = filter_is_full(ex), waits = full || buf_len(&p->in) > 0 || spooled(p) > 0;
+    ex->more_later = false;
     if (p->state == PROXY_TUNNEL) {
-        c->state = CONNECTION_TUNNEL;
+        ex->connection->state = CONNECTION_TUNNEL;
         return false;
     }
     if (waits) {
-        uint64_t most = send_allowance(c);
+        uint64_t most = send_allowance(ex);
         if (most == 0)
             return false; /* limit_rate: a timer brings us back */
-        if (connection_worker(c)->streamed_bytes >= AT_ONCE_BYTES) {
-            c->more_later = true; /* the others' turn */
-            connection_set_timer(c, connection_settings(c)->send_timeout_ms);
+        if (ex->worker->streamed_bytes >= AT_ONCE_BYTES) {
+            ex->more_later = true; /* the others' turn */
+            connection_set_timer(ex->connection, ex->route.location->settings->send_timeout_ms);
             return false;
         }
-        bool went = full ? pass_put_off(c) : buf_len(&p->in) > 0 ? pass_memory(p, most) : pass_file(p, most);
+        bool went = full ? pass_put_off(ex) : buf_len(&p->in) > 0 ? pass_memory(p, most) : pass_file(p, most);
         if (went && p->paused)
             resume(p);
         return went;
@@ -470,14 +470,14 @@ bool proxy_pull(struct connection *c)
         return finish(p);
     if (p->eof)
         return cut(p);
-    if (filter_is_pending(c->ex)) { /* the upstream has nothing more for now: what it has said goes out */
-        bool ok = filter_flush(c);
+    if (filter_is_pending(ex)) { /* the upstream has nothing more for now: what it has said goes out */
+        bool ok = filter_flush(ex);
         if (!ok)
-            connection_close(c);
+            connection_close(ex->connection);
         return ok;
     }
     if (p->paused)
         resume(p);
-    connection_set_timer(c, 0); /* it is the upstream that is waited for */
+    connection_set_timer(ex->connection, 0); /* it is the upstream that is waited for */
     return false;
 }

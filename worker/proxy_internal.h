@@ -33,7 +33,7 @@ struct proxy_spool {
 };
 
 struct proxy {
-    struct connection *c;
+    struct http_exchange *ex;
     const struct location_proxy *to;
     struct upstream *u;
     struct slice host, uri; /* $proxy_host; what replaces the location's part, data NULL: nothing */
@@ -87,12 +87,12 @@ struct proxy {
 
 static inline const struct settings *proxy_settings(const struct proxy *p)
 {
-    return p->c->location->settings;
+    return p->ex->route.location->settings;
 }
 
 static inline struct worker *proxy_worker(const struct proxy *p)
 {
-    return connection_worker(p->c);
+    return p->ex->worker;
 }
 
 /* --- proxy.c --- */

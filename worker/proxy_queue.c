@@ -128,7 +128,7 @@ bool proxy_enqueue(struct proxy *p)
 
 void proxy_leave_queue(struct proxy *p)
 {
-    p->c->ex->upstream.queue_us += clock_mono_us() - p->wait_from_us;
+    p->ex->upstream.queue_us += clock_mono_us() - p->wait_from_us;
     wheel_clear(&p->timer);
     p->state = PROXY_CONNECT;
     if (p->tries > 0) {

@@ -38,7 +38,7 @@ static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, b
             return refuse(why, "upstream sent 101 without having been asked");
         if (++p->interims > INTERIMS_READ_MAX)
             return refuse(why, "upstream sent too many interim responses");
-        if (answer.status != 100 && p->interims <= INTERIMS_MAX && p->c->ex->req.minor_version > 0)
+        if (answer.status != 100 && p->interims <= INTERIMS_MAX && p->ex->req.minor_version > 0)
             *passed |= proxy_pass_interim(p, &answer);
         buf_consume(&p->in, *head_len);
         *interim = true;
@@ -48,7 +48,7 @@ static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, b
 /* Interim answers that have been passed on lie in the output: they go out whatever comes next. */
 static void next_server(struct proxy *p, enum conf_next_upstream why, int status)
 {
-    connection_ready(p->c);
+    connection_ready(p->ex->connection);
     proxy_next(p, why, status);
 }
 
@@ -72,7 +72,7 @@ static bool is_to_be_replaced(struct proxy *p)
 
 static void use_head(struct proxy *p)
 {
-    struct connection *c = p->c;
+    struct http_exchange *ex = p->ex;
     size_t head_len = 0;
     const char *why = NULL;
     bool interim = false, passed = false;
@@ -84,7 +84,7 @@ static void use_head(struct proxy *p)
         return;
     }
     if (result == HTTP_ANSWER_BAD || p->eof) {
-        http_log(c->ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream",
+        http_log(ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream",
                  why ? why : "upstream prematurely closed connection");
         next_server(p, why ? CONF_NEXT_INVALID_HEADER : CONF_NEXT_ERROR, 502);
         return;
@@ -92,13 +92,13 @@ static void use_head(struct proxy *p)
     if (p->state == PROXY_HEAD && !interim) /* between two reads; interim answers win no time */
         proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
     if (passed)
-        connection_ready(c);
+        connection_ready(ex->connection);
 }
 
 void proxy_read_head(struct proxy *p)
 {
     /* With proxy_limit_rate, as in nginx, what lies behind the head in its buffer is all that comes at once. */
-    size_t more = p->c->location->proxy_rate ? 0 : READ_AHEAD_BYTES;
+    size_t more = p->ex->route.location->proxy_rate ? 0 : READ_AHEAD_BYTES;
     size_t room = (size_t)proxy_settings(p)->proxy_buffer_bytes + more;
     size_t have = buf_len(&p->in);
     if (!buf_reserve(&p->in, have < room ? room - have : 1)) {

@@ -9,7 +9,7 @@
 static struct slice expand_to(struct proxy *p, const struct http_template *to,
                               const struct http_captures *captures)
 {
-    struct http_exchange *ex = p->c->ex;
+    struct http_exchange *ex = p->ex;
     if (!captures)
         return http_template_expand(to, ex);
     struct http_captures saved = ex->route.location_captures;
@@ -22,7 +22,7 @@ static struct slice expand_to(struct proxy *p, const struct http_template *to,
 
 static struct slice concat(struct proxy *p, struct slice a, struct slice b, struct slice c)
 {
-    return arena_printf(&p->c->ex->arena, "%.*s%.*s%.*s", (int)a.len, a.len ? a.data : "", (int)b.len,
+    return arena_printf(&p->ex->arena, "%.*s%.*s%.*s", (int)a.len, a.len ? a.data : "", (int)b.len,
                         b.len ? b.data : "", (int)c.len, c.len ? c.data : "");
 }
 
@@ -36,7 +36,7 @@ static struct slice rewrite_prefix(struct proxy *p, const struct proxy_rewrite *
             return none;
         return expand_to(p, r->to, &captures); /* in place of all of it, as in nginx */
     }
-    struct slice from = http_template_expand(r->from, p->c->ex);
+    struct slice from = http_template_expand(r->from, p->ex);
     if (!slice_starts(text, from))
         return none;
     return concat(p, none, expand_to(p, r->to, NULL), slice_from(text, from.len));
@@ -56,7 +56,7 @@ struct slice proxy_rewrite_location(struct proxy *p, struct slice value)
 {
     struct slice text = rewrite_url(p, value);
     if (text.len && text.data[0] == '/') /* nginx puts the server's name before it */
-        return return_absolute_url(p->c->ex, proxy_settings(p), text);
+        return return_absolute_url(p->ex, proxy_settings(p), text);
     return text.data ? text : value;
 }
 
@@ -147,7 +147,7 @@ static struct slice rewrite_domain(struct proxy *p, const struct proxy_rewrite *
     if (!r->from)
         return http_regex_match(r->regex, domain, &captures) ? expand_to(p, r->to, &captures) : none;
     struct slice dot = {domain.data, domain.len && domain.data[0] == '.'};
-    if (!slice_eq_nocase(slice_from(domain, dot.len), http_template_expand(r->from, p->c->ex)))
+    if (!slice_eq_nocase(slice_from(domain, dot.len), http_template_expand(r->from, p->ex)))
         return none;
     return concat(p, dot, expand_to(p, r->to, NULL), none);
 }
@@ -214,7 +214,7 @@ static bool set_flags(struct proxy *p, const struct proxy_rewrite *r, struct coo
 {
     const struct flag *wanted[FLAGS] = {0};
     for (int i = 0; i < r->flag_count; i++) {
-        struct slice word = http_template_expand(r->flags[i], p->c->ex);
+        struct slice word = http_template_expand(r->flags[i], p->ex);
         for (size_t k = 0; k < sizeof flags / sizeof flags[0]; k++)
             if (slice_eq_nocase(flags[k].word, word))
                 wanted[flags[k].which] = &flags[k];
@@ -230,7 +230,7 @@ static bool set_flags(struct proxy *p, const struct proxy_rewrite *r, struct coo
 
 static bool is_for_cookie(struct proxy *p, const struct proxy_rewrite *r, struct slice name)
 {
-    return r->from ? slice_eq_nocase(http_template_expand(r->from, p->c->ex), name)
+    return r->from ? slice_eq_nocase(http_template_expand(r->from, p->ex), name)
                    : http_regex_match(r->regex, name, NULL);
 }
 
@@ -249,12 +249,12 @@ struct slice proxy_rewrite_cookie(struct proxy *p, struct slice value)
     const struct location_proxy *to = p->to;
     if (!to->cookie_flags.count && !to->cookie_domains.count && !to->cookie_paths.count)
         return value;
-    struct cookie cookie = parse_cookie(&p->c->ex->arena, value);
+    struct cookie cookie = parse_cookie(&p->ex->arena, value);
     if (!cookie.count || !cookie.items[0].value.data) /* what has no value is no cookie */
         return value;
     bool changed = rewrite_flags(p, &cookie);
     changed |= rewrite_attributes(p, &to->cookie_domains, &cookie, SLICE("domain"), true);
     changed |= rewrite_attributes(p, &to->cookie_paths, &cookie, SLICE("path"), false);
-    struct slice text = changed ? write_cookie(&p->c->ex->arena, &cookie) : value;
+    struct slice text = changed ? write_cookie(&p->ex->arena, &cookie) : value;
     return text.data ? text : value;
 }

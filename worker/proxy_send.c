@@ -61,7 +61,7 @@ static enum progress send_memory(struct proxy *p, bool more)
 /* Of a body in a file; others have their turn after a while. */
 static enum progress send_file(struct proxy *p)
 {
-    const struct http_exchange *ex = p->c->ex;
+    const struct http_exchange *ex = p->ex;
     uint64_t now = 0;
     if (!p->sends_file)
         return ALL_SENT;
@@ -84,14 +84,14 @@ static enum progress send_file(struct proxy *p)
 /* What has come of a body that is sent on as it comes takes the place of what has been sent. */
 static bool take_from_client(struct proxy *p)
 {
-    struct http_exchange *ex = p->c->ex;
+    struct http_exchange *ex = p->ex;
     struct slice part = buf_slice(&ex->body.mem);
     if (!p->streams || p->sent)
         return false;
     bool chunked = ex->req.framing == HTTP_BODY_CHUNKED, last = ex->body.whole;
     if (part.len == 0 && (!last || p->end_taken))
         return false;
-    p->streamed = p->c->ex->body.taken = true;
+    p->streamed = p->ex->body.taken = true;
     p->request.start = p->request.end = p->request_sent = 0;
     bool ok = true;
     if (chunked && part.len)
@@ -140,12 +140,12 @@ void proxy_go_on_sending(struct proxy *p)
         stop_sending(p);
         return;
     }
-    bool client_is_slow = progress == ALL_SENT && p->streams && !p->c->ex->body.whole;
+    bool client_is_slow = progress == ALL_SENT && p->streams && !p->ex->body.whole;
     if (client_is_slow) {
         proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
         proxy_watch(p, EV_READ);
-        body_wait(p->c);
-        connection_ready(p->c); /* it may have been stopped: it is read again */
+        body_wait(p->ex);
+        connection_ready(p->ex->connection); /* it may have been stopped: it is read again */
     } else if (progress == ALL_SENT) {
         all_is_sent(p);
     } else {
@@ -157,20 +157,20 @@ void proxy_go_on_sending(struct proxy *p)
 
 /* --- a body that is sent on while it comes --- */
 
-bool proxy_body_waits(const struct connection *c)
+bool proxy_body_waits(struct http_exchange *ex)
 {
-    const struct proxy *p = c->proxy;
-    size_t most = (size_t)connection_settings(c)->client_body_buffer_bytes;
-    return p && p->streams && buf_len(&c->ex->body.mem) >= (most > 4096 ? most : 4096);
+    const struct proxy *p = ex->proxy;
+    size_t most = (size_t)ex->route.location->settings->client_body_buffer_bytes;
+    return p && p->streams && buf_len(&ex->body.mem) >= (most > 4096 ? most : 4096);
 }
 
-void proxy_body_came(struct connection *c, bool whole)
+void proxy_body_came(struct http_exchange *ex, bool whole)
 {
-    struct proxy *p = c->proxy;
-    if (whole || proxy_body_waits(c))
-        body_wait_over(c);
+    struct proxy *p = ex->proxy;
+    if (whole || proxy_body_waits(ex))
+        body_wait_over(ex);
     else
-        body_wait(c);
+        body_wait(ex);
     if (p->state == PROXY_SEND)
         proxy_go_on_sending(p);
 }

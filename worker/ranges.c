@@ -89,14 +89,13 @@ static bool is_wanted(const struct http_exchange *ex)
            http_if_range_matches(&ex->req, res->etag, clock_parse_http_date(res->last_modified));
 }
 
-int ranges_cut(struct connection *c)
+int ranges_cut(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     const struct slice *value = http_find_header(&ex->req, SLICE("Range"));
     if (!value || !is_wanted(ex))
         return 0;
     const struct http_piece *whole = ex->res.body;
-    int count, most = count_ranges(*value, c->location->settings->max_ranges);
+    int count, most = count_ranges(*value, ex->route.location->settings->max_ranges);
     struct http_range *ranges = arena_alloc(&ex->arena, (size_t)most * sizeof *ranges);
     if (!ranges)
         return 500;

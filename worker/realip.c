@@ -95,27 +95,25 @@ bool realip_find(const struct realip *r, const struct http_exchange *ex, const u
     return is_trusted(r, address, *len) && from_headers(ex, r, found, len);
 }
 
-static bool from_proxy_protocol(struct connection *c)
+static bool from_proxy_protocol(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    if (!c->told || c->told->address_len == 0)
+    if (!ex->connection->told || ex->connection->told->address_len == 0)
         return false;
-    uint16_t port = htons(c->told->source_port);
-    memcpy(ex->client.remote, c->told->source, 16);
+    uint16_t port = htons(ex->connection->told->source_port);
+    memcpy(ex->client.remote, ex->connection->told->source, 16);
     memcpy(ex->client.remote + 16, &port, 2);
-    ex->client.remote_len = c->told->address_len;
+    ex->client.remote_len = ex->connection->told->address_len;
     return true;
 }
 
-void realip_apply(struct connection *c, const struct location *l)
+void realip_apply(struct http_exchange *ex, const struct location *l)
 {
-    struct http_exchange *ex = c->ex;
     const struct realip *r = l->realip;
     if (!r || !is_trusted(r, ex->client.remote, ex->client.remote_len))
         return;
     const struct http_peer *direct = ex->client.peer(ex);
     bool changed = slice_eq_nocase(r->header, SLICE("proxy_protocol"))
-                       ? from_proxy_protocol(c)
+                       ? from_proxy_protocol(ex)
                        : from_headers(ex, r, ex->client.remote, &ex->client.remote_len);
     if (!changed)
         return;

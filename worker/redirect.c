@@ -18,21 +18,20 @@ static void lower_captures(struct http_exchange *ex)
 }
 
 /* What an expression was to decide and could not must not be taken as decided. */
-static void refuse_undecided(struct connection *c)
+static void refuse_undecided(struct http_exchange *ex)
 {
     if (!http_regex_take_failure())
         return;
-    http_log(c->ex, LOG_LEVEL_ERROR, "a regular expression took too much memory or too many steps");
-    c->ex->route.return_code = 500;
-    c->ex->route.return_text = NULL;
+    http_log(ex, LOG_LEVEL_ERROR, "a regular expression took too much memory or too many steps");
+    ex->route.return_code = 500;
+    ex->route.return_text = NULL;
 }
 
-const struct vserver *request_find_server(struct connection *c)
+const struct vserver *request_find_server(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     ex->route.location_captures.count = ex->route.server_captures.count = 0;
     const struct vserver *server =
-        site_find_server(c->listener->listen, ex->req.host, &ex->route.server_captures);
+        site_find_server(ex->connection->listener->listen, ex->req.host, &ex->route.server_captures);
     lower_captures(ex);
     http_keep_named(ex, &ex->route.server_captures);
     ex->route.server_name = server->name;
@@ -40,21 +39,19 @@ const struct vserver *request_find_server(struct connection *c)
     return server;
 }
 
-void request_route(struct connection *c)
+void request_route(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     http_regex_take_failure(); /* of a log line or a header: not of this request */
-    const struct vserver *server = request_find_server(c);
+    const struct vserver *server = request_find_server(ex);
     if (!ex->client.direct_addr.data) /* before any step that may ask for the client's address */
-        realip_apply(c, server->top);
-    rewrite_route(c);
-    refuse_undecided(c);
+        realip_apply(ex, server->top);
+    rewrite_route(ex);
+    refuse_undecided(ex);
 }
 
-void request_use_location(struct connection *c, const struct location *l)
+void request_use_location(struct http_exchange *ex, const struct location *l)
 {
-    struct http_exchange *ex = c->ex;
-    c->location = l;
+    ex->route.location = l;
     ex->route.location = l;
     ex->route.error_files = l->error_files;
     ex->route.alias_rest = (struct slice){0};
@@ -63,40 +60,40 @@ void request_use_location(struct connection *c, const struct location *l)
     ex->route.files_tried = false;
 }
 
-bool request_count_redirect(struct connection *c, struct slice to)
+bool request_count_redirect(struct http_exchange *ex, struct slice to)
 {
-    if (++c->ex->route.redirects <= REDIRECTS_MAX)
+    if (++ex->route.redirects <= REDIRECTS_MAX)
         return true;
     const char *args = memchr(to.data, '?', to.len);
     if (args)
         to.len = (size_t)(args - to.data);
-    http_log(c->ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle while %s \"%.*s\"",
+    http_log(ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle while %s \"%.*s\"",
              to.len && to.data[0] == '@' ? "redirect to named location" : "internally redirecting to",
              SLICE_ARGS(to));
     return false;
 }
 
-static const struct error_target *find_error_target(const struct connection *c, int status)
+static const struct error_target *find_error_target(struct http_exchange *ex, int status)
 {
-    for (const struct error_target *t = c->location->error_targets; t; t = t->next)
+    for (const struct error_target *t = ex->route.location->error_targets; t; t = t->next)
         for (int i = 0; i < t->code_count; i++)
             if (t->codes[i] == status)
                 return t;
     return NULL;
 }
 
-bool request_has_error_page(const struct connection *c, int status)
+bool request_has_error_page(struct http_exchange *ex, int status)
 {
-    return (!c->ex->route.in_error_page || c->location->settings->recursive_error_pages) &&
-           find_error_target(c, status);
+    return (!ex->route.in_error_page || ex->route.location->settings->recursive_error_pages) &&
+           find_error_target(ex, status);
 }
 
 /* For another URI in the request's place: a request without a body. */
-static void become_get(struct connection *c)
+static void become_get(struct http_exchange *ex)
 {
-    struct http_request *req = &c->ex->req;
-    body_drop(c);
-    exchange_drop_bodies(c->ex);
+    struct http_request *req = &ex->req;
+    body_drop(ex);
+    exchange_drop_bodies(ex);
     req->framing = HTTP_BODY_NONE;
     if (req->method != HTTP_HEAD)
         req->method = HTTP_GET;
@@ -118,70 +115,67 @@ static bool is_partly_gone(const struct http_exchange *ex)
 }
 
 /* The URI, the method and the body stay what they are. */
-static struct verdict go_to_named(struct connection *c, struct slice name)
+static struct verdict go_to_named(struct http_exchange *ex, struct slice name)
 {
-    const struct location *l = site_find_named(c->ex->route.server, name);
+    const struct location *l = site_find_named(ex->route.server, name);
     if (!l) {
-        http_log(c->ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
+        http_log(ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
         return verdict_answer(500);
     }
-    if (is_partly_gone(c->ex)) {
-        http_log(c->ex, LOG_LEVEL_ERROR,
+    if (is_partly_gone(ex)) {
+        http_log(ex, LOG_LEVEL_ERROR,
                  "the body of the request cannot go on to named location \"%.*s\", as it was not read whole",
                  SLICE_ARGS(name));
         return verdict_answer(500);
     }
-    c->ex->route.location_captures.count = 0;
+    ex->route.location_captures.count = 0;
     http_regex_take_failure();
-    rewrite_in_location(c, l);
-    refuse_undecided(c);
+    rewrite_in_location(ex, l);
+    refuse_undecided(ex);
     return verdict_of(VERDICT_AGAIN);
 }
 
 /* With another path and other arguments. */
-static struct verdict route_again(struct connection *c)
+static struct verdict route_again(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     if (ex->req.path.len == 0)
         ex->req.path = SLICE("/");
     ex->route.is_internal = ex->route.rewritten = true;
-    request_route(c);
+    request_route(ex);
     return verdict_of(VERDICT_AGAIN);
 }
 
-struct verdict request_redirect(struct connection *c, struct slice uri)
+struct verdict request_redirect(struct http_exchange *ex, struct slice uri)
 {
-    struct http_exchange *ex = c->ex;
-    if (!request_count_redirect(c, uri))
+    if (!request_count_redirect(ex, uri))
         return verdict_answer(500);
     if (uri.len && uri.data[0] == '@')
-        return go_to_named(c, uri);
+        return go_to_named(ex, uri);
     uri = arena_dup(&ex->arena, uri);
     if (!uri.data)
         return verdict_answer(500);
     set_uri(ex, uri, SLICE(""));
-    return route_again(c);
+    return route_again(ex);
 }
 
-struct verdict request_redirect_away(struct connection *c, struct slice uri)
+struct verdict request_redirect_away(struct http_exchange *ex, struct slice uri)
 {
-    struct http_exchange *ex = c->ex;
     struct slice path, args;
     char *scratch = arena_alloc(&ex->arena, uri.len + 1);
     if (uri.len && uri.data[0] == '@')
-        return request_redirect(c, uri);
+        return request_redirect(ex, uri);
     if (!scratch || !http_parse_trusted(uri, scratch, &path, &args)) {
         http_log(ex, LOG_LEVEL_ERROR,
                  "unsafe URI \"%.*s\" was detected while reading response header from upstream",
                  SLICE_ARGS(uri));
         return verdict_answer(scratch ? 404 : 500);
     }
-    become_get(c);
-    if (!request_count_redirect(c, path))
+    become_get(ex);
+    if (!request_count_redirect(ex, path))
         return verdict_answer(500);
     ex->req.path = path;
     ex->req.args = args;
-    return route_again(c);
+    return route_again(ex);
 }
 
 /* The status that a page gets; 0: its own. */
@@ -203,13 +197,12 @@ static struct verdict send_away(struct http_exchange *ex, const struct error_tar
     return (struct verdict){.kind = VERDICT_SEND, .status = ex->res.status};
 }
 
-struct verdict request_error_page(struct connection *c, int status)
+struct verdict request_error_page(struct http_exchange *ex, int status)
 {
-    struct http_exchange *ex = c->ex;
     struct verdict plain = {.kind = VERDICT_SEND, .status = status};
-    bool ends_here = (ex->route.in_error_page && !c->location->settings->recursive_error_pages) ||
+    bool ends_here = (ex->route.in_error_page && !ex->route.location->settings->recursive_error_pages) ||
                      ex->route.redirects > REDIRECTS_MAX;
-    const struct error_target *t = ends_here ? NULL : find_error_target(c, status);
+    const struct error_target *t = ends_here ? NULL : find_error_target(ex, status);
     if (!t)
         return plain;
     int before = ex->route.forced_status;
@@ -234,18 +227,18 @@ struct verdict request_error_page(struct connection *c, int status)
         http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"), range);
     exchange_drop_held(ex);
     if (uri.data[0] == '@')
-        return request_redirect(c, uri);
+        return request_redirect(ex, uri);
     exchange_drop_bodies(ex);
     if (uri.data[0] != '/')
         return send_away(ex, t, uri);
-    become_get(c);
-    if (!request_count_redirect(c, uri))
+    become_get(ex);
+    if (!request_count_redirect(ex, uri))
         return verdict_answer(500);
     struct slice absent = {0};
     if (!http_template_is_constant(t->uri))
         absent = SLICE("");
     set_uri(ex, uri, absent);
     ex->route.rewritten = true;
-    request_route(c);
+    request_route(ex);
     return verdict_of(VERDICT_AGAIN);
 }

@@ -10,9 +10,9 @@
 
 enum { WHOLE_ANSWER_MAX = 32 << 10, CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
 
-static const struct settings *settings(const struct connection *c)
+static const struct settings *settings(const struct http_exchange *ex)
 {
-    return c->location->settings;
+    return ex->route.location->settings;
 }
 
 /* An exchange for a new request. NULL closes the connection: there is no memory to say more. */
@@ -28,7 +28,7 @@ static struct http_exchange *begin(struct connection *c)
     c->requests++;
     exchange_begin(c, ex);
     c->ex = ex;
-    c->location = c->listener->listen->default_server->top;
+    ex->route.location = c->listener->listen->default_server->top;
     ex->client.pipelined = buf_len(&w->output) > 0;
     ex->body.whole = true;
     counter_set(&w->slot->in_flight, ++w->in_flight);
@@ -36,18 +36,17 @@ static struct http_exchange *begin(struct connection *c)
     return ex;
 }
 
-static struct verdict refuse(struct connection *c, const struct http_error *error)
+static struct verdict refuse(struct http_exchange *ex, const struct http_error *error)
 {
-    struct http_exchange *ex = c->ex;
-    const struct vserver *server = request_find_server(c); /* as far as Host has been read */
-    request_use_location(c, server->top);
-    realip_apply(c,
+    const struct vserver *server = request_find_server(ex); /* as far as Host has been read */
+    request_use_location(ex, server->top);
+    realip_apply(ex,
                  server->top); /* the PROXY protocol has named the client; of headers what was read counts */
     http_log(ex, LOG_LEVEL_INFO, "%s while reading client request %s", error->text,
              error->in_headers ? "headers" : "line");
     ex->req.keepalive = false;
     ex->req.minor_version = 1;
-    ex->res.close = c->linger_after = true;
+    ex->res.close = ex->connection->linger_after = true;
     return verdict_answer(error->status);
 }
 
@@ -94,7 +93,7 @@ struct verdict request_refuse(struct connection *c, struct slice head, size_t wh
     read_whole_lines(c, (struct slice){head.data, whole_lines}, first);
     ex->req.line = arena_dup(&ex->arena, line);
     ex->request_bytes = head.len;
-    return refuse(c, error);
+    return refuse(c->ex, error);
 }
 
 /* keepalive_disable: browsers that are known to go wrong on a kept connection. */
@@ -111,9 +110,10 @@ static bool is_disabled_browser(const struct http_request *req, int64_t disabled
            memmem(agent->data, agent->len, "Mac OS X", 8) && !memmem(agent->data, agent->len, "Chrome", 6);
 }
 
-bool request_is_last(const struct connection *c)
+bool request_is_last(const struct http_exchange *ex)
 {
-    const struct settings *s = settings(c);
+    const struct connection *c = ex->connection;
+    const struct settings *s = settings(ex);
     const struct worker *w = connection_worker(c);
     return !c->ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests ||
            s->keepalive_timeout_ms == 0 || w->draining ||
@@ -134,17 +134,17 @@ struct verdict request_start(struct connection *c, struct slice head)
     }
     ex->request_bytes = head.len;
     if (!exchange_parse(c, ex, &error))
-        return refuse(c, &error);
-    request_route(c);
+        return refuse(c->ex, &error);
+    request_route(c->ex);
     if (ex->req.ignored_headers)
         http_log(ex, LOG_LEVEL_INFO,
                  "client sent invalid header line: \"%.*s\" while reading client request headers",
                  SLICE_ARGS(ex->req.ignored_header));
-    ex->res.close = request_is_last(c);
+    ex->res.close = request_is_last(ex);
     ex->body.left = ex->req.content_length;
     ex->body.whole = ex->req.framing == HTTP_BODY_NONE ||
                      (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0);
-    return body_pass(c);
+    return body_pass(c->ex);
 }
 
 /* nginx's own codes for kinds of 400: error_page and return know them, clients do not. */
@@ -154,10 +154,10 @@ static int shown_status(int status)
 }
 
 /* The built-in page takes the place of whatever body there was. Headers that belong to the status stay. */
-static bool make_error_page(struct connection *c, int status)
+static bool make_error_page(struct http_exchange *ex, int status)
 {
-    struct http_response *res = &c->ex->res;
-    struct slice page = http_error_page(status, settings(c)->server_tokens);
+    struct http_response *res = &ex->res;
+    struct slice page = http_error_page(status, settings(ex)->server_tokens);
     res->status = shown_status(status);
     res->reason = (struct slice){0};
     res->body = res->last_piece = NULL;
@@ -167,16 +167,16 @@ static bool make_error_page(struct connection *c, int status)
     res->content_type = page.len ? SLICE("text/html") : (struct slice){0};
     if (res->status == 400 || status == 413 || status == 414 || status == 501)
         res->close = true;
-    return http_add_memory(res, &c->ex->arena, page.data, page.len);
+    return http_add_memory(res, &ex->arena, page.data, page.len);
 }
 
 /* Appends a body that is in memory and small. False when it has to be sent piece by piece. */
-static bool append_whole_body(struct connection *c, struct buf *out)
+static bool append_whole_body(struct http_exchange *ex, struct buf *out)
 {
-    struct http_response *res = &c->ex->res;
+    struct http_response *res = &ex->res;
     if (res->no_body || res->content_length == 0)
         return true;
-    if (res->content_length < 0 || res->content_length > WHOLE_ANSWER_MAX || c->ex->pace.rate)
+    if (res->content_length < 0 || res->content_length > WHOLE_ANSWER_MAX || ex->pace.rate)
         return false;
     for (struct http_piece *p = res->body; p; p = p->next)
         if (p->fd >= 0)
@@ -184,51 +184,50 @@ static bool append_whole_body(struct connection *c, struct buf *out)
     for (struct http_piece *p = res->body; p; p = p->next)
         if (!buf_append(out, p->data, (size_t)p->len))
             return false;
-    c->ex->sent.body += (uint64_t)res->content_length;
+    ex->sent.body += (uint64_t)res->content_length;
     return true;
 }
 
-static bool write_head(struct connection *c)
+static bool write_head(struct http_exchange *ex)
 {
-    struct worker *w = connection_worker(c);
-    struct buf *out = send_buffer(c);
+    struct worker *w = ex->worker;
+    struct buf *out = send_buffer(ex);
     size_t before = buf_len(out);
-    struct http_head_options options = {&w->stamps[settings(c)->server_tokens != 0],
-                                        settings(c)->keepalive_header_s, settings(c)->chunked == 0};
-    if (!http_write_head(&c->ex->res, &c->ex->req, &options, out))
+    struct http_head_options options = {&w->stamps[settings(ex)->server_tokens != 0],
+                                        settings(ex)->keepalive_header_s, settings(ex)->chunked == 0};
+    if (!http_write_head(&ex->res, &ex->req, &options, out))
         return false;
-    c->ex->sent.head = buf_len(out) - before;
+    ex->sent.head = buf_len(out) - before;
     return true;
 }
 
 /* Of the answer's body, unless its upstream has said. */
-static void set_rate(struct connection *c)
+static void set_rate(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     int64_t rate = 0, after = 0;
-    if (c->location->rate_after && conf_parse_size(http_template_expand(c->location->rate_after, ex), &after))
+    if (ex->route.location->rate_after &&
+        conf_parse_size(http_template_expand(ex->route.location->rate_after, ex), &after))
         ex->pace.after = (uint64_t)after;
-    if (ex->pace.is_set || !c->location->rate)
+    if (ex->pace.is_set || !ex->route.location->rate)
         return;
-    if (conf_parse_size(http_template_expand(c->location->rate, ex), &rate))
+    if (conf_parse_size(http_template_expand(ex->route.location->rate, ex), &rate))
         ex->pace.rate = (uint64_t)rate;
 }
 
 /* Out of memory for an answer. */
-static struct verdict give_up(struct connection *c)
+static struct verdict give_up(struct http_exchange *ex)
 {
-    connection_close(c);
+    connection_close(ex->connection);
     return verdict_of(VERDICT_GONE);
 }
 
-struct verdict request_send(struct connection *c, int error)
+struct verdict request_send(struct http_exchange *ex, int error)
 {
-    struct http_exchange *ex = c->ex;
     if (error)
         ex->route.forced_status =
             0; /* the page itself failed, or is a redirect: its own status counts, as in nginx */
-    if (error && !make_error_page(c, error))
-        return give_up(c);
+    if (error && !make_error_page(ex, error))
+        return give_up(ex);
     if (ex->route.forced_status) {
         ex->res.status = ex->route.forced_status;
         ex->res.reason = (struct slice){0};
@@ -236,38 +235,38 @@ struct verdict request_send(struct connection *c, int error)
     if (ex->res.location.data && !http_is_field_value(ex->res.location)) {
         http_log(ex, LOG_LEVEL_ERROR, "the redirect has a control character; request refused");
         ex->res.location = (struct slice){0};
-        if (!make_error_page(c, 400))
-            return give_up(c);
+        if (!make_error_page(ex, 400))
+            return give_up(ex);
     }
     bool challenges = ex->res.status == 401 || ex->route.in_error_page; /* whatever code its page has */
     if (challenges && ex->access.www_authenticate.len &&
         !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->access.www_authenticate))
-        return give_up(c);
-    if (!headers_add(c))
-        return give_up(c);
-    filter_decide(c);
-    int failed = ranges_cut(c);
+        return give_up(ex);
+    if (!headers_add(ex))
+        return give_up(ex);
+    filter_decide(ex);
+    int failed = ranges_cut(ex);
     if (failed) {
         filter_free(ex); /* they were for the body that it had */
         return verdict_answer(failed);
     }
-    ex->res.close |= connection_worker(c)->draining;
-    body_drop(c);
-    set_rate(c);
-    c->state = CONNECTION_SEND;
-    if (c->out) /* of earlier answers: the client has to take it within its time */
-        connection_set_timer(c, settings(c)->send_timeout_ms);
-    if (headers_want_trailers(c))
+    ex->res.close |= ex->worker->draining;
+    body_drop(ex);
+    set_rate(ex);
+    ex->state = REQUEST_SEND;
+    if (ex->connection->out) /* of earlier answers: the client has to take it within its time */
+        connection_set_timer(ex->connection, settings(ex)->send_timeout_ms);
+    if (headers_want_trailers(ex))
         ex->res.content_length = HTTP_LENGTH_UNKNOWN;
-    if (!write_head(c))
-        return give_up(c);
-    if (c->job || c->proxy) { /* streams; worker/offload.c or worker/proxy.c goes on */
+    if (!write_head(ex))
+        return give_up(ex);
+    if (ex->job || ex->proxy) { /* streams; worker/offload.c or worker/proxy.c goes on */
     } else if (!ex->res.no_body && (ex->sent.filters || ex->res.chunked))
-        send_pieces(c);
-    else if (append_whole_body(c, send_buffer(c)))
-        request_done(c);
+        send_pieces(ex);
+    else if (append_whole_body(ex, send_buffer(ex)))
+        request_done(ex);
     else
-        connection_set_timer(c, settings(c)->send_timeout_ms);
+        connection_set_timer(ex->connection, settings(ex)->send_timeout_ms);
     return verdict_of(VERDICT_GONE);
 }
 
@@ -276,10 +275,10 @@ static bool is_true(struct slice text)
     return text.len > 0 && !slice_eq(text, SLICE("0"));
 }
 
-void request_log(struct connection *c, struct http_exchange *ex)
+void request_log(struct http_exchange *ex)
 {
     static struct buf line;
-    for (const struct access_log *log = c->location->access_logs; log; log = log->next) {
+    for (const struct access_log *log = ex->route.location->access_logs; log; log = log->next) {
         line.start = line.end = 0;
         if (log->condition && !is_true(http_template_expand(log->condition, ex)))
             continue;
@@ -288,26 +287,24 @@ void request_log(struct connection *c, struct http_exchange *ex)
         if (log->file)
             logfile_append(log->file, buf_slice(&line));
         else
-            open_logs_append(c, log, buf_slice(&line));
+            open_logs_append(ex, log, buf_slice(&line));
     }
 }
 
-/* Counts and logs the exchange, and gives it back. */
-static void conclude(struct connection *c)
+/* Counts and logs the request, and gives back what it holds. */
+static void conclude(struct http_exchange *ex)
 {
-    struct worker *w = connection_worker(c);
-    struct http_exchange *ex = c->ex;
+    struct worker *w = ex->worker;
     unsigned status = (unsigned)ex->res.status;
     counter_set(&w->slot->in_flight, --w->in_flight);
     counter_add(&w->slot->requests, 1);
     if (status < SHM_CODES)
         counter_add(&w->slot->codes[status], 1);
     hist_add(&w->slot->duration, (w->now_ms - ex->start_ms) * 1000);
-    if (c->location->access_logs)
-        request_log(c, ex);
+    if (ex->route.location->access_logs)
+        request_log(ex);
     w->busy_since_purge++;
-    c->ex = NULL;
-    exchange_free(w, ex);
+    exchange_release(w, ex);
 }
 
 void request_leave_unfinished(struct connection *c, struct slice head, size_t whole_lines, int status,
@@ -321,30 +318,37 @@ void request_leave_unfinished(struct connection *c, struct slice head, size_t wh
         read_whole_lines(c, (struct slice){head.data, whole_lines}, line);
     ex->req.line = arena_dup(&ex->arena, line);
     ex->request_bytes = whole_lines;
-    const struct vserver *server = request_find_server(c);
-    request_use_location(c, server->top);
-    realip_apply(c, server->top);
+    const struct vserver *server = request_find_server(c->ex);
+    request_use_location(c->ex, server->top);
+    realip_apply(c->ex, server->top);
     http_log(ex, LOG_LEVEL_INFO, "%s while reading client request %s", why, whole_lines ? "headers" : "line");
     ex->res.status = status;
-    conclude(c);
+    conclude(ex);
+    ex->state = REQUEST_GONE;
     connection_close(c);
 }
 
-void request_done(struct connection *c)
+void request_done(struct http_exchange *ex)
 {
-    c->ex->sent.whole = true;
-    c->close_after |= c->ex->res.close;
-    c->state = CONNECTION_HEAD;
-    conclude(c);
+    struct connection *c = ex->connection;
+    ex->sent.whole = true;
+    c->close_after |= ex->res.close;
+    c->settings = settings(ex);
+    c->ex = NULL;
+    conclude(ex);
+    exchange_recycle(ex->worker, ex);
 }
 
-void request_gone(struct connection *c)
+void request_gone(struct http_exchange *ex)
 {
-    bool cut = c->ex->route.return_code == CLOSE_WITHOUT_ANSWER;
-    bool unfinished = !c->ex->body.whole && (c->state == CONNECTION_BODY || c->state == CONNECTION_PROXY);
-    if (c->ex->aside)
-        auth_request_restore(c);
-    if (c->ex->res.status == 0 || c->ex->sent.head == 0)
-        c->ex->res.status = cut ? CLOSE_WITHOUT_ANSWER : unfinished ? 400 : CLIENT_CLOSED_REQUEST;
-    conclude(c);
+    bool cut = ex->route.return_code == CLOSE_WITHOUT_ANSWER;
+    bool unfinished = !ex->body.whole && (ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
+    if (ex->state == REQUEST_GONE) /* it has been told of already */
+        return;
+    if (ex->aside)
+        auth_request_restore(ex);
+    if (ex->res.status == 0 || ex->sent.head == 0)
+        ex->res.status = cut ? CLOSE_WITHOUT_ANSWER : unfinished ? 400 : CLIENT_CLOSED_REQUEST;
+    conclude(ex);
+    ex->state = REQUEST_GONE;
 }

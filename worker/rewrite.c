@@ -23,13 +23,12 @@ enum progress {
     ANSWER      /* return, or a redirect */
 };
 
-static enum progress run(struct connection *c, const struct rewrite_op *ops, bool *changed);
+static enum progress run(struct http_exchange *ex, const struct rewrite_op *ops, bool *changed);
 
 /* --- set --- */
 
-void rewrite_set(struct connection *c, struct slice name, struct slice value)
+void rewrite_set(struct http_exchange *ex, struct slice name, struct slice value)
 {
-    struct http_exchange *ex = c->ex;
     int64_t rate;
     if (slice_eq_nocase(name, SLICE("args"))) {
         ex->req.args = arena_dup(&ex->arena, value);
@@ -48,18 +47,17 @@ void rewrite_set(struct connection *c, struct slice name, struct slice value)
 
 /* --- expressions --- */
 
-static bool is_logged(const struct connection *c)
+static bool is_logged(struct http_exchange *ex)
 {
-    return c->location && c->location->settings->rewrite_log;
+    return ex->route.location && ex->route.location->settings->rewrite_log;
 }
 
-static bool match(struct connection *c, const struct rewrite_op *op, struct slice text)
+static bool match(struct http_exchange *ex, const struct rewrite_op *op, struct slice text)
 {
-    struct http_exchange *ex = c->ex;
     bool found = http_regex_match(op->regex, text, &ex->route.location_captures);
     if (!found) /* as in nginx: $1 is of the last expression, whose groups are empty now */
         ex->route.location_captures.count = ex->route.server_captures.count = 0;
-    if (is_logged(c))
+    if (is_logged(ex))
         http_log(ex, LOG_LEVEL_NOTICE,
                  found ? "\"%.*s\" matches \"%.*s\"" : "\"%.*s\" does not match \"%.*s\"",
                  SLICE_ARGS(op->pattern), SLICE_ARGS(text));
@@ -68,10 +66,10 @@ static bool match(struct connection *c, const struct rewrite_op *op, struct slic
 
 /* --- if --- */
 
-static bool test_file(struct connection *c, const struct rewrite_op *op, struct slice path)
+static bool test_file(struct http_exchange *ex, const struct rewrite_op *op, struct slice path)
 {
     struct stat st;
-    if (path.len == 0 || !static_stat(c->ex, &c->location->files, &connection_worker(c)->files, path, &st))
+    if (path.len == 0 || !static_stat(ex, &ex->route.location->files, &ex->worker->files, path, &st))
         return false;
     switch (op->test) {
     case TEST_FILE:
@@ -85,9 +83,8 @@ static bool test_file(struct connection *c, const struct rewrite_op *op, struct 
     }
 }
 
-static bool holds(struct connection *c, const struct rewrite_op *op)
+static bool holds(struct http_exchange *ex, const struct rewrite_op *op)
 {
-    struct http_exchange *ex = c->ex;
     struct slice left = http_template_expand(op->value, ex);
     bool result;
     switch (op->test) {
@@ -98,23 +95,24 @@ static bool holds(struct connection *c, const struct rewrite_op *op)
         result = slice_eq(left, http_template_expand(op->right, ex));
         break;
     case TEST_MATCH:
-        result = match(c, op, left);
+        result = match(ex, op, left);
         if (result)
             http_keep_named(ex, &ex->route.location_captures);
         break;
     default: /* paths end with a zero byte */
-        result = test_file(c, op, arena_printf(&ex->arena, "%.*s", (int)left.len, left.len ? left.data : ""));
+        result =
+            test_file(ex, op, arena_printf(&ex->arena, "%.*s", (int)left.len, left.len ? left.data : ""));
     }
     return result != op->negated;
 }
 
-static enum progress run_if(struct connection *c, const struct rewrite_op *op, bool *changed)
+static enum progress run_if(struct http_exchange *ex, const struct rewrite_op *op, bool *changed)
 {
-    if (!holds(c, op))
+    if (!holds(ex, op))
         return GO_ON;
     if (op->location)
-        request_use_location(c, op->location);
-    return run(c, op->then, changed);
+        request_use_location(ex, op->location);
+    return run(ex, op->then, changed);
 }
 
 /* --- rewrite --- */
@@ -149,14 +147,13 @@ static struct slice join_args(struct http_exchange *ex, const struct rewrite_op 
     return own.len ? arena_printf(&ex->arena, "%.*s&%.*s", SLICE_ARGS(own), SLICE_ARGS(old)) : old;
 }
 
-static enum progress redirect(struct connection *c, const struct rewrite_op *op, struct slice path,
+static enum progress redirect(struct http_exchange *ex, const struct rewrite_op *op, struct slice path,
                               struct slice args)
 {
-    struct http_exchange *ex = c->ex;
     struct slice url = args.len || op->right
                            ? arena_printf(&ex->arena, "%.*s?%.*s", SLICE_ARGS(path), SLICE_ARGS(args))
                            : path;
-    if (is_logged(c))
+    if (is_logged(ex))
         http_log(ex, LOG_LEVEL_NOTICE, "rewritten redirect: \"%.*s\"", SLICE_ARGS(url));
     ex->route.return_code = op->code;
     ex->route.return_text = http_template_constant(&ex->arena, encode_url(ex, url));
@@ -164,9 +161,8 @@ static enum progress redirect(struct connection *c, const struct rewrite_op *op,
 }
 
 /* As in nginx, captures of a path that was written with escapes are escaped again where they become arguments. */
-static struct slice expand(struct connection *c, const struct http_template *t, bool as_args)
+static struct slice expand(struct http_exchange *ex, const struct http_template *t, bool as_args)
 {
-    struct http_exchange *ex = c->ex;
     if (!t)
         return (struct slice){0};
     ex->escape_captures = as_args && (memchr(ex->req.uri.data, '%', ex->req.uri.len) ||
@@ -176,30 +172,29 @@ static struct slice expand(struct connection *c, const struct http_template *t, 
     return text.len ? arena_dup(&ex->arena, text) : text;
 }
 
-static enum progress fail(struct connection *c)
+static enum progress fail(struct http_exchange *ex)
 {
-    c->ex->route.return_code = 500;
-    c->ex->route.return_text = NULL;
+    ex->route.return_code = 500;
+    ex->route.return_text = NULL;
     return ANSWER;
 }
 
-static enum progress run_rewrite(struct connection *c, const struct rewrite_op *op, bool *changed)
+static enum progress run_rewrite(struct http_exchange *ex, const struct rewrite_op *op, bool *changed)
 {
-    struct http_exchange *ex = c->ex;
-    if (!match(c, op, ex->req.path))
+    if (!match(ex, op, ex->req.path))
         return GO_ON;
     http_keep_named(ex, &ex->route.location_captures);
-    struct slice path = expand(c, op->value, op->code != 0), own = expand(c, op->right, true);
+    struct slice path = expand(ex, op->value, op->code != 0), own = expand(ex, op->right, true);
     struct slice args = join_args(ex, op, own);
-    if (!op->code && is_logged(c))
+    if (!op->code && is_logged(ex))
         http_log(ex, LOG_LEVEL_NOTICE, "rewritten data: \"%.*s\", args: \"%.*s\"", SLICE_ARGS(path),
                  SLICE_ARGS(args));
     if (op->code)
-        return redirect(c, op, path, args);
+        return redirect(ex, op, path, args);
     if (path.len == 0 || path.data[0] != '/' || path.len > REWRITTEN_MAX || args.len > REWRITTEN_MAX) {
         http_log(ex, LOG_LEVEL_ERROR, "the rewritten URI \"%.*s\" does not begin with \"/\", or is too long",
                  (int)(path.len < 100 ? path.len : 100), path.len ? path.data : "");
-        return fail(c);
+        return fail(ex);
     }
     ex->req.path = path;
     ex->req.args = args;
@@ -211,27 +206,27 @@ static enum progress run_rewrite(struct connection *c, const struct rewrite_op *
 
 /* --- all of them --- */
 
-static enum progress run(struct connection *c, const struct rewrite_op *ops, bool *changed)
+static enum progress run(struct http_exchange *ex, const struct rewrite_op *ops, bool *changed)
 {
     enum progress progress = GO_ON;
     for (const struct rewrite_op *op = ops; op && progress == GO_ON; op = op->next) {
         switch (op->kind) {
         case CONF_OP_SET:
-            rewrite_set(c, op->variable, http_template_expand(op->value, c->ex));
+            rewrite_set(ex, op->variable, http_template_expand(op->value, ex));
             break;
         case CONF_OP_IF:
-            progress = run_if(c, op, changed);
+            progress = run_if(ex, op, changed);
             break;
         case CONF_OP_REWRITE:
-            progress = run_rewrite(c, op, changed);
+            progress = run_rewrite(ex, op, changed);
             break;
         case CONF_OP_RETURN:
-            c->ex->route.return_code = op->code;
-            c->ex->route.return_text = op->value;
+            ex->route.return_code = op->code;
+            ex->route.return_text = op->value;
             progress = ANSWER;
             break;
         default: /* break: a path that has changed stays in this location */
-            c->ex->route.path_is_final |= *changed;
+            ex->route.path_is_final |= *changed;
             *changed = false;
             progress = STOP;
         }
@@ -244,46 +239,43 @@ static void keep_named(void *ex, const struct http_captures *captures)
     http_keep_named(ex, captures);
 }
 
-static const struct location *find(struct connection *c)
+static const struct location *find(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     const struct vserver *server = ex->route.server;
     const struct location *l =
         http_locations_find(server->locations, ex->req.path, &ex->route.location_captures, keep_named, ex);
     return l ? l : server->top;
 }
 
-void rewrite_in_location(struct connection *c, const struct location *l)
+void rewrite_in_location(struct http_exchange *ex, const struct location *l)
 {
     for (int cycles = 0;; cycles++) {
         bool changed = false;
-        c->ex->route.path_is_final = false;
-        request_use_location(c, l);
-        if (l->internal && !c->ex->route.is_internal) {
-            c->ex->route.return_code = 404;
-            c->ex->route.return_text = NULL;
+        ex->route.path_is_final = false;
+        request_use_location(ex, l);
+        if (l->internal && !ex->route.is_internal) {
+            ex->route.return_code = 404;
+            ex->route.return_text = NULL;
             return;
         }
-        access_limit_methods(c); /* its own steps take the place of the location's, as in nginx */
-        l = c->location;
-        if (!l->ops || run(c, l->ops, &changed) == ANSWER || !changed)
+        access_limit_methods(ex); /* its own steps take the place of the location's, as in nginx */
+        l = ex->route.location;
+        if (!l->ops || run(ex, l->ops, &changed) == ANSWER || !changed)
             return;
         if (cycles >= CYCLES_MAX) {
-            http_log(c->ex, LOG_LEVEL_ERROR,
-                     "rewrite or internal redirection cycle while processing \"%.*s\"",
-                     SLICE_ARGS(c->ex->req.path));
-            c->ex->route.return_code = 500;
-            c->ex->route.return_text = NULL;
+            http_log(ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle while processing \"%.*s\"",
+                     SLICE_ARGS(ex->req.path));
+            ex->route.return_code = 500;
+            ex->route.return_text = NULL;
             return;
         }
-        l = find(c);
+        l = find(ex);
     }
 }
 
 /* As in nginx: "/name" is sent to "/name/", where a location of that name passes requests on and none is for the first. */
-static bool add_slash(struct connection *c, const struct location *found)
+static bool add_slash(struct http_exchange *ex, const struct location *found)
 {
-    struct http_exchange *ex = c->ex;
     const struct vserver *server = ex->route.server;
     struct slice path = ex->req.path, args = ex->req.args;
     const struct location *l = server->slashed;
@@ -292,7 +284,7 @@ static bool add_slash(struct connection *c, const struct location *found)
     if (!l || slice_eq(found->name, path))
         return false;
     struct slice encoded = http_encode_path(&ex->arena, path);
-    request_use_location(c, l);
+    request_use_location(ex, l);
     ex->route.return_code = 301;
     ex->route.return_text = http_template_constant(
         &ex->arena, arena_printf(&ex->arena, "%.*s/%s%.*s", SLICE_ARGS(encoded), args.len ? "?" : "",
@@ -300,20 +292,20 @@ static bool add_slash(struct connection *c, const struct location *found)
     return true;
 }
 
-void rewrite_route(struct connection *c)
+void rewrite_route(struct http_exchange *ex)
 {
-    const struct vserver *server = c->ex->route.server;
+    const struct vserver *server = ex->route.server;
     bool changed = false;
-    if (server->top->ops && c->ex->req.path.data[0] == '/') {
-        request_use_location(c, server->top);
-        if (run(c, server->top->ops, &changed) == ANSWER)
+    if (server->top->ops && ex->req.path.data[0] == '/') {
+        request_use_location(ex, server->top);
+        if (run(ex, server->top->ops, &changed) == ANSWER)
             return;
     }
-    const struct location *l = find(c);
-    if (server->slashed && add_slash(c, l))
+    const struct location *l = find(ex);
+    if (server->slashed && add_slash(ex, l))
         return;
     if (l == server->top)
-        request_use_location(c, l); /* its steps have run */
+        request_use_location(ex, l); /* its steps have run */
     else
-        rewrite_in_location(c, l);
+        rewrite_in_location(ex, l);
 }

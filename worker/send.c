@@ -23,10 +23,10 @@ enum {
     RATE_STEP_MS = 100 /* what limit_rate lets go at a time */
 };
 
-struct buf *send_buffer(struct connection *c)
+struct buf *send_buffer(struct http_exchange *ex)
 {
-    assert(c->out || connection_worker(c)->driving == c);
-    return c->out ? c->out : &connection_worker(c)->output;
+    assert(ex->connection->out || ex->worker->driving == ex->connection);
+    return ex->connection->out ? ex->connection->out : &ex->worker->output;
 }
 
 struct buf *send_own_buffer(struct connection *c)
@@ -69,13 +69,14 @@ static bool keep_output(struct connection *c, struct buf *rest)
     return false;
 }
 
-static void set_send_timer(struct connection *c)
+static void set_send_timer(struct http_exchange *ex)
 {
-    if (c->throttled)
+    if (ex->throttled)
         return; /* its timer says when to go on */
-    if (c->state != CONNECTION_SEND && c->state != CONNECTION_HEAD)
+    if (ex && ex->state != REQUEST_SEND)
         return; /* it is an earlier answer; the timer is that of the request at work, which came pipelined */
-    connection_set_timer(c, offload_time_left_ms(c, connection_settings(c)->send_timeout_ms));
+    connection_set_timer(ex->connection,
+                         offload_time_left_ms(ex, ex->route.location->settings->send_timeout_ms));
 }
 
 bool send_flush(struct connection *c, bool more_follows)
@@ -86,7 +87,7 @@ bool send_flush(struct connection *c, bool more_follows)
         size_t before = buf_len(c->out);
         if (!send_buf(c, c->out, flags)) {
             if (!c->dead && buf_len(c->out) < before)
-                set_send_timer(c);
+                set_send_timer(c->ex);
             return false;
         }
         connection_drop_output(c);
@@ -94,26 +95,26 @@ bool send_flush(struct connection *c, bool more_follows)
     if (send_buf(c, &w->output, flags))
         return true;
     if (!c->dead && keep_output(c, &w->output))
-        set_send_timer(c);
+        set_send_timer(c->ex);
     return false;
 }
 
-bool send_stretch(struct connection *c, struct slice stretch)
+bool send_stretch(struct http_exchange *ex, struct slice stretch)
 {
-    return c->ex->sent.filters ? filter_stretch(c, stretch) : send_framed(c, stretch);
+    return ex->sent.filters ? filter_stretch(ex, stretch) : send_framed(ex, stretch);
 }
 
-bool send_framed(struct connection *c, struct slice stretch)
+bool send_framed(struct http_exchange *ex, struct slice stretch)
 {
-    struct buf *out = send_buffer(c);
-    if (c->ex->res.no_body)
+    struct buf *out = send_buffer(ex);
+    if (ex->res.no_body)
         return true;
     size_t before = buf_len(out);
-    connection_worker(c)->streamed_bytes += stretch.len;
-    bool ok = c->ex->res.chunked ? buf_printf(out, "%zx\r\n", stretch.len) &&
-                                       buf_append_slice(out, stretch) && buf_append(out, "\r\n", 2)
-                                 : buf_append_slice(out, stretch);
-    c->ex->sent.body += buf_len(out) - before;
+    ex->worker->streamed_bytes += stretch.len;
+    bool ok = ex->res.chunked ? buf_printf(out, "%zx\r\n", stretch.len) && buf_append_slice(out, stretch) &&
+                                    buf_append(out, "\r\n", 2)
+                              : buf_append_slice(out, stretch);
+    ex->sent.body += buf_len(out) - before;
     return ok;
 }
 
@@ -127,31 +128,30 @@ static ssize_t copy_file(struct connection *c, const struct http_piece *p, size_
 }
 
 /* sendfile_max_chunk: what a client gets of a body before it is the others' turn. */
-static uint64_t send_share(const struct connection *c)
+static uint64_t send_share(struct http_exchange *ex)
 {
-    uint64_t chunk = (uint64_t)connection_settings(c)->sendfile_max_chunk;
+    uint64_t chunk = (uint64_t)ex->route.location->settings->sendfile_max_chunk;
     return chunk && chunk < SEND_AT_ONCE_BYTES ? chunk : SEND_AT_ONCE_BYTES;
 }
 
-static ssize_t send_piece(struct connection *c, struct http_piece *p, uint64_t allowed)
+static ssize_t send_piece(struct http_exchange *ex, struct http_piece *p, uint64_t allowed)
 {
-    size_t most = p->len < send_share(c) ? (size_t)p->len : send_share(c);
+    size_t most = p->len < send_share(ex) ? (size_t)p->len : send_share(ex);
     most = most < allowed ? most : (size_t)allowed;
     if (p->fd < 0)
-        return send(c->io.fd, p->data, most, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
-    most = aio_limit(c, p, most);
-    if (!connection_settings(c)->sendfile)
-        return copy_file(c, p, most);
+        return send(ex->connection->io.fd, p->data, most, MSG_NOSIGNAL | (p->next ? MSG_MORE : 0));
+    most = aio_limit(ex, p, most);
+    if (!ex->route.location->settings->sendfile)
+        return copy_file(ex->connection, p, most);
     off_t offset = p->offset;
-    return sendfile(c->io.fd, p->fd, &offset, most);
+    return sendfile(ex->connection->io.fd, p->fd, &offset, most);
 }
 
-uint64_t send_allowance(struct connection *c)
+uint64_t send_allowance(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     if (ex->pace.rate == 0)
         return UINT64_MAX;
-    uint64_t now_ms = connection_worker(c)->now_ms, step = ex->pace.rate * RATE_STEP_MS / 1000;
+    uint64_t now_ms = ex->worker->now_ms, step = ex->pace.rate * RATE_STEP_MS / 1000;
     if (ex->pace.from_ms == 0)
         ex->pace.from_ms = now_ms;
     step = step ? step : 1;
@@ -159,22 +159,22 @@ uint64_t send_allowance(struct connection *c)
     if (allowed > ex->sent.body)
         return allowed - ex->sent.body;
     uint64_t wait_ms = (ex->sent.body - allowed + step) * 1000 / ex->pace.rate + 1;
-    c->throttled = true;
-    connection_set_timer(c, (int64_t)wait_ms);
+    ex->throttled = true;
+    connection_set_timer(ex->connection, 0);
+    request_set_timer(ex, (int64_t)wait_ms);
     return 0;
 }
 
 /* The next bytes of the body's first piece: at most COPY_BYTES, and what limit_rate allows. Empty: the file is shorter than it was. */
-static struct slice take_piece(struct connection *c, uint64_t allowed)
+static struct slice take_piece(struct http_exchange *ex, uint64_t allowed)
 {
-    struct http_exchange *ex = c->ex;
     static char bytes[COPY_BYTES];
     struct http_piece *p = ex->res.body;
     size_t most = p->len < COPY_BYTES ? (size_t)p->len : COPY_BYTES;
     most = most < allowed ? most : (size_t)allowed;
     struct slice stretch = {p->data, most};
     if (p->fd >= 0) {
-        ssize_t n = pread(p->fd, bytes, aio_limit(c, p, most), p->offset);
+        ssize_t n = pread(p->fd, bytes, aio_limit(ex, p, most), p->offset);
         stretch = (struct slice){bytes, n > 0 ? (size_t)n : 0};
     } else {
         p->data += most;
@@ -186,40 +186,39 @@ static struct slice take_piece(struct connection *c, uint64_t allowed)
     return stretch;
 }
 
-bool send_end(struct connection *c, struct slice passed_on)
+bool send_end(struct http_exchange *ex, struct slice passed_on)
 {
-    struct buf *out = send_buffer(c);
-    if (!filter_finish(c))
+    struct buf *out = send_buffer(ex);
+    if (!filter_finish(ex))
         return false;
-    if (!c->ex->res.chunked || c->ex->res.no_body)
+    if (!ex->res.chunked || ex->res.no_body)
         return true;
     size_t before = buf_len(out);
     bool ok = buf_append(out, "0\r\n", 3) && buf_append_slice(out, passed_on) &&
-              headers_add_trailers(c, out) && buf_append(out, "\r\n", 2);
-    c->ex->sent.body += buf_len(out) - before;
+              headers_add_trailers(ex, out) && buf_append(out, "\r\n", 2);
+    ex->sent.body += buf_len(out) - before;
     return ok;
 }
 
-bool send_pieces(struct connection *c)
+bool send_pieces(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     uint64_t allowed = 0;
-    if (connection_worker(c)->streamed_bytes >= FILTERED_AT_ONCE_BYTES || (allowed = send_allowance(c)) == 0)
+    if (ex->worker->streamed_bytes >= FILTERED_AT_ONCE_BYTES || (allowed = send_allowance(ex)) == 0)
         return false; /* the others' turn */
     bool full = filter_is_full(ex);
-    if (ex->res.body && !full && !aio_ready(c, ex->res.body))
+    if (ex->res.body && !full && !aio_ready(ex, ex->res.body))
         return false;
-    struct slice stretch = ex->res.body && !full ? take_piece(c, allowed) : (struct slice){0};
-    bool ok = full ? filter_go_on(c) : stretch.len ? send_stretch(c, stretch) : !ex->res.body;
-    connection_worker(c)->streamed_bytes += stretch.len;
-    set_send_timer(c);
+    struct slice stretch = ex->res.body && !full ? take_piece(ex, allowed) : (struct slice){0};
+    bool ok = full ? filter_go_on(ex) : stretch.len ? send_stretch(ex, stretch) : !ex->res.body;
+    ex->worker->streamed_bytes += stretch.len;
+    set_send_timer(ex);
     if (ok && !ex->res.body && !filter_is_full(ex)) {
-        ok = send_end(c, (struct slice){0});
+        ok = send_end(ex, (struct slice){0});
         if (ok)
-            request_done(c);
+            request_done(ex);
     }
     if (!ok)
-        connection_close(c);
+        connection_close(ex->connection);
     return ok;
 }
 
@@ -233,29 +232,28 @@ static void leave_cache(const struct http_piece *p, size_t sent)
         posix_fadvise(p->fd, 0, end, POSIX_FADV_DONTNEED);
 }
 
-bool send_body(struct connection *c)
+bool send_body(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
     if (ex->sent.filters || ex->res.chunked)
-        return send_pieces(c);
+        return send_pieces(ex);
     uint64_t sent = 0;
     while (ex->res.body) {
         struct http_piece *p = ex->res.body;
-        uint64_t allowed = send_allowance(c);
-        if (allowed == 0 || !aio_ready(c, p))
+        uint64_t allowed = send_allowance(ex);
+        if (allowed == 0 || !aio_ready(ex, p))
             return false;
-        ssize_t n = sent < send_share(c) ? send_piece(c, p, allowed) : -1;
-        if (sent >= send_share(c) || (n < 0 && errno == EAGAIN)) {
-            set_send_timer(c);
+        ssize_t n = sent < send_share(ex) ? send_piece(ex, p, allowed) : -1;
+        if (sent >= send_share(ex) || (n < 0 && errno == EAGAIN)) {
+            set_send_timer(ex);
             return false; /* the others' turn; the socket says when to go on */
         }
         if (n == 0) {
             log_error("file is shorter than it was when its answer began; closing the connection");
-            connection_close(c);
+            connection_close(ex->connection);
             return false;
         }
         if (n < 0)
-            return errno == EINTR ? send_body(c) : send_failed(c);
+            return errno == EINTR ? send_body(ex) : send_failed(ex->connection);
         if (p->fd < 0)
             p->data += n;
         else if (p->leaves_cache)
@@ -267,6 +265,6 @@ bool send_body(struct connection *c)
         if (p->len == 0)
             ex->res.body = p->next;
     }
-    request_done(c);
+    request_done(ex);
     return true;
 }

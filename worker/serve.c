@@ -23,67 +23,67 @@ static bool is_about_server(const struct http_request *req)
 }
 
 /* As in nginx, "return" answers before any limit is asked; the status is never refused. */
-static bool is_exempt(const struct connection *c)
+static bool is_exempt(struct http_exchange *ex)
 {
-    enum conf_content content = c->location->content;
-    return c->ex->route.return_code || content == CONF_CONTENT_STATUS ||
-           content == CONF_CONTENT_STUB_STATUS || is_about_server(&c->ex->req);
+    enum conf_content content = ex->route.location->content;
+    return ex->route.return_code || content == CONF_CONTENT_STATUS || content == CONF_CONTENT_STUB_STATUS ||
+           is_about_server(&ex->req);
 }
 
 /* --- phases: each may be run again, and knows by the request what it has done --- */
 
 /* set_real_ip_from of the location, as in nginx after what the rewrite module does: "return" still sees who has connected. */
-static struct verdict find_client(struct connection *c)
+static struct verdict find_client(struct http_exchange *ex)
 {
-    if (!c->ex->route.return_code && !c->ex->client.direct_addr.data)
-        realip_apply(c, c->location);
+    if (!ex->route.return_code && !ex->client.direct_addr.data)
+        realip_apply(ex, ex->route.location);
     return verdict_of(VERDICT_NEXT);
 }
 
 /* return 444 */
-static struct verdict cut_off(struct connection *c)
+static struct verdict cut_off(struct http_exchange *ex)
 {
-    if (c->ex->route.return_code != CLOSE_WITHOUT_ANSWER)
+    if (ex->route.return_code != CLOSE_WITHOUT_ANSWER)
         return verdict_of(VERDICT_NEXT);
-    send_flush(c, false); /* earlier answers */
-    if (!c->dead)
-        connection_reset(c);
-    connection_close(c);
+    send_flush(ex->connection, false); /* earlier answers */
+    if (!ex->connection->dead)
+        connection_reset(ex->connection);
+    connection_close(ex->connection);
     return verdict_of(VERDICT_GONE);
 }
 
-static struct verdict limit_by_key(struct connection *c)
+static struct verdict limit_by_key(struct http_exchange *ex)
 {
-    return is_exempt(c) ? verdict_of(VERDICT_NEXT) : keyed_pass(c);
+    return is_exempt(ex) ? verdict_of(VERDICT_NEXT) : keyed_pass(ex);
 }
 
-static struct verdict limit_concurrency(struct connection *c)
+static struct verdict limit_concurrency(struct http_exchange *ex)
 {
-    return is_exempt(c) ? verdict_of(VERDICT_NEXT) : limit_pass(c);
+    return is_exempt(ex) ? verdict_of(VERDICT_NEXT) : limit_pass(ex);
 }
 
 /* allow, deny, auth_basic, auth_request */
-static struct verdict let_in(struct connection *c)
+static struct verdict let_in(struct http_exchange *ex)
 {
-    if (c->ex->aside || c->ex->route.return_code)
+    if (ex->aside || ex->route.return_code)
         return verdict_of(VERDICT_NEXT);
-    return auth_pass(c);
+    return auth_pass(ex);
 }
 
-static struct verdict try_files(struct connection *c)
+static struct verdict try_files(struct http_exchange *ex)
 {
-    if (!c->location->try_files || c->ex->route.files_tried || is_exempt(c))
+    if (!ex->route.location->try_files || ex->route.files_tried || is_exempt(ex))
         return verdict_of(VERDICT_NEXT);
-    c->ex->route.files_tried = true;
-    return try_files_pass(c);
+    ex->route.files_tried = true;
+    return try_files_pass(ex);
 }
 
 /* proxy_request_buffering off: the body goes to the upstream while it comes. */
-static bool passes_body_on(const struct connection *c)
+static bool passes_body_on(struct http_exchange *ex)
 {
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     const struct settings *s = l->settings;
-    bool framed = c->ex->req.framing == HTTP_BODY_LENGTH || s->proxy_http_version;
+    bool framed = ex->req.framing == HTTP_BODY_LENGTH || s->proxy_http_version;
     return l->content == CONF_CONTENT_PROXY && !l->try_files && !s->proxy_request_buffering &&
            s->proxy_pass_body && !l->proxy->body && framed;
 }
@@ -92,59 +92,58 @@ static bool passes_body_on(const struct connection *c)
  * What the head decides does not wait for the body, which is read where a handler or an upstream will have it. Limits of
  * concurrency wait for the body, so that no slow client holds a permit.
  */
-static struct verdict read_body(struct connection *c)
+static struct verdict read_body(struct http_exchange *ex)
 {
-    if (c->ex->body.whole || is_exempt(c))
+    if (ex->body.whole || is_exempt(ex))
         return verdict_of(VERDICT_NEXT);
-    struct verdict v = let_in(c);
-    const struct location *l = c->location;
+    struct verdict v = let_in(ex);
+    const struct location *l = ex->route.location;
     if (v.kind != VERDICT_NEXT)
         return v;
-    bool limited = l->limit_count > 0 && !c->ex->limits.status;
+    bool limited = l->limit_count > 0 && !ex->limits.status;
     if (!limited)
-        v = try_files(c);
+        v = try_files(ex);
     if (v.kind != VERDICT_NEXT)
         return v;
     bool wanted =
         l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER || (l->try_files && limited);
-    bool is_chosen = !l->try_files || c->ex->route.files_tried; /* else another location may yet answer */
-    int failed = l->content == CONF_CONTENT_PROXY && is_chosen ? proxy_check_target(c) : 0;
+    bool is_chosen = !l->try_files || ex->route.files_tried; /* else another location may yet answer */
+    int failed = l->content == CONF_CONTENT_PROXY && is_chosen ? proxy_check_target(ex) : 0;
     if (failed)
         return verdict_answer(failed);
-    return wanted && !passes_body_on(c) ? body_read(c) : v;
+    return wanted && !passes_body_on(ex) ? body_read(ex) : v;
 }
 
 /* --- content --- */
 
-static int run_status(struct connection *c)
+static int run_status(struct http_exchange *ex)
 {
-    struct worker *w = connection_worker(c);
-    if (c->ex->req.method != HTTP_GET && c->ex->req.method != HTTP_HEAD)
+    struct worker *w = ex->worker;
+    if (ex->req.method != HTTP_GET && ex->req.method != HTTP_HEAD)
         return 405;
     worker_publish_figures(w);
     struct status_source source = {
         .shm = w->shm, .site_pools = w->conf->pools, .site_zones = w->conf->http->zones, .now_ms = w->now_ms};
-    if (!upstream_list(w, &c->ex->arena, &source))
+    if (!upstream_list(w, &ex->arena, &source))
         return 500;
-    return c->location->content == CONF_CONTENT_STATUS ? status_answer(c->ex, &source)
-                                                       : status_answer_stub(c->ex, &source);
+    return ex->route.location->content == CONF_CONTENT_STATUS ? status_answer(ex, &source)
+                                                              : status_answer_stub(ex, &source);
 }
 
 /* A folder's index is another path, for which another location may stand. */
-static struct verdict go_to_index(struct connection *c)
+static struct verdict go_to_index(struct http_exchange *ex)
 {
-    if (!request_count_redirect(c, c->ex->req.path))
+    if (!request_count_redirect(ex, ex->req.path))
         return verdict_answer(500);
-    c->ex->route.is_internal = true;
-    request_route(c);
+    ex->route.is_internal = true;
+    request_route(ex);
     return verdict_of(VERDICT_AGAIN);
 }
 
 /* By an upstream or a thread, which answers later, or here and now. */
-static struct verdict answer_by_content(struct connection *c)
+static struct verdict answer_by_content(struct http_exchange *ex)
 {
-    const struct location *l = c->location;
-    struct http_exchange *ex = c->ex;
+    const struct location *l = ex->route.location;
     if (ex->route.return_code)
         return verdict_answer(return_answer(ex, ex->route.return_code, ex->route.return_text, l->settings));
     if (is_about_server(&ex->req)) {
@@ -152,23 +151,23 @@ static struct verdict answer_by_content(struct connection *c)
         return verdict_answer(0);
     }
     if (l->content == CONF_CONTENT_PROXY)
-        return proxy_start(c);
+        return proxy_start(ex);
     if (l->content == CONF_CONTENT_HANDLER)
-        return offload_start(c);
+        return offload_start(ex);
     if (l->content != CONF_CONTENT_STATIC)
-        return verdict_answer(run_status(c));
-    int result = static_answer(ex, &l->files, &connection_worker(c)->files);
-    return result == STATIC_ROUTE_AGAIN ? go_to_index(c) : verdict_answer(result);
+        return verdict_answer(run_status(ex));
+    int result = static_answer(ex, &l->files, &ex->worker->files);
+    return result == STATIC_ROUTE_AGAIN ? go_to_index(ex) : verdict_answer(result);
 }
 
-static struct verdict run_phases(struct connection *c)
+static struct verdict run_phases(struct http_exchange *ex)
 {
-    static struct verdict (*const phases[])(struct connection *) = {
+    static struct verdict (*const phases[])(struct http_exchange *) = {
         find_client,       cut_off, limit_by_key, read_body,
         limit_concurrency, let_in,  try_files,    answer_by_content};
     struct verdict v = verdict_of(VERDICT_NEXT);
     for (size_t i = 0; i < sizeof phases / sizeof phases[0] && v.kind == VERDICT_NEXT; i++)
-        v = phases[i](c);
+        v = phases[i](ex);
     assert(v.kind != VERDICT_NEXT);
     return v;
 }
@@ -176,55 +175,56 @@ static struct verdict run_phases(struct connection *c)
 /* --- what becomes of it --- */
 
 /* The answer of what auth_request has asked is for the request that asked; else error_page may have a page for it. */
-static struct verdict look_at_answer(struct connection *c, int error)
+static struct verdict look_at_answer(struct http_exchange *ex, int error)
 {
-    if (c->ex->aside)
-        return auth_request_ended(c, error ? error : c->ex->res.status);
-    return error ? request_error_page(c, error) : verdict_of(VERDICT_SEND);
+    if (ex->aside)
+        return auth_request_ended(ex, error ? error : ex->res.status);
+    return error ? request_error_page(ex, error) : verdict_of(VERDICT_SEND);
 }
 
-static struct verdict send_answer(struct connection *c, int error)
+static struct verdict send_answer(struct http_exchange *ex, int error)
 {
-    struct verdict v = request_send(c, error);
-    if (v.kind == VERDICT_GONE && !c->dead && c->proxy)
-        proxy_pull_with_head(c);
+    const struct connection *c = ex->connection;
+    struct verdict v = request_send(ex, error);
+    if (v.kind == VERDICT_GONE && c->ex == ex && ex->proxy)
+        proxy_pull_with_head(ex);
     return v;
 }
 
 /* What was said while it was being served: by an upstream that could not be asked at all, say. */
-static struct verdict take_resumed(struct connection *c)
+static struct verdict take_resumed(struct http_exchange *ex)
 {
-    if (c->dead || !c->ex || c->state != CONNECTION_READY)
+    if (ex->state != REQUEST_READY)
         return verdict_of(VERDICT_GONE);
-    struct verdict v = c->ex->resumed;
-    c->ex->resumed = verdict_of(VERDICT_NEXT);
-    c->state = CONNECTION_HEAD;
+    struct verdict v = ex->resumed;
+    ex->resumed = verdict_of(VERDICT_NEXT);
+    ex->state = REQUEST_RUNS;
     return v;
 }
 
-void request_serve(struct connection *c, struct verdict v)
+void request_serve(struct http_exchange *ex, struct verdict v)
 {
-    assert(connection_worker(c)->driving == c);
+    assert(ex->worker->driving == ex->connection);
     for (;;) {
         switch (v.kind) {
         case VERDICT_NEXT:
         case VERDICT_AGAIN:
-            v = run_phases(c);
+            v = run_phases(ex);
             break;
         case VERDICT_ANSWER:
-            v = look_at_answer(c, v.status);
+            v = look_at_answer(ex, v.status);
             break;
         case VERDICT_SEND:
-            v = send_answer(c, v.status);
+            v = send_answer(ex, v.status);
             break;
         case VERDICT_REDIRECT:
-            v = request_redirect(c, c->ex->leads_to);
+            v = request_redirect(ex, ex->leads_to);
             break;
         case VERDICT_REDIRECT_GET:
-            v = request_redirect_away(c, c->ex->leads_to);
+            v = request_redirect_away(ex, ex->leads_to);
             break;
         case VERDICT_WAIT:
-            v = take_resumed(c);
+            v = take_resumed(ex);
             break;
         case VERDICT_GONE:
             return;
@@ -232,18 +232,56 @@ void request_serve(struct connection *c, struct verdict v)
     }
 }
 
-void request_serve_resumed(struct connection *c)
+void request_serve_resumed(struct http_exchange *ex)
 {
-    request_serve(c, take_resumed(c));
+    request_serve(ex, take_resumed(ex));
 }
 
-void request_resume(struct connection *c, struct verdict v)
+void request_resume(struct http_exchange *ex, struct verdict v)
 {
-    assert(c->ex && !c->dead);
+    assert(ex->state != REQUEST_GONE);
     if (v.kind == VERDICT_WAIT)
         return;
-    c->ex->resumed = v;
-    c->state = CONNECTION_READY;
-    connection_set_timer(c, 0);
-    connection_ready(c);
+    ex->resumed = v;
+    ex->state = REQUEST_READY;
+    request_set_timer(ex, 0);
+    connection_set_timer(ex->connection, 0);
+    connection_ready(ex->connection);
+}
+
+void request_set_timer(struct http_exchange *ex, int64_t after_ms)
+{
+    if (after_ms <= 0)
+        wheel_clear(&ex->timer);
+    else
+        wheel_set(&ex->worker->wheel, &ex->timer, ex->worker->now_ms + (uint64_t)after_ms);
+}
+
+struct verdict request_wait(struct http_exchange *ex, enum request_state state, int64_t after_ms)
+{
+    ex->state = state;
+    connection_set_timer(ex->connection, 0); /* nothing is expected of the client */
+    request_set_timer(ex, after_ms);
+    return verdict_of(VERDICT_WAIT);
+}
+
+void request_on_timer(struct wheel_entry *e)
+{
+    struct http_exchange *ex = container_of(e, struct http_exchange, timer);
+    switch (ex->state) {
+    case REQUEST_HANDLER:
+        offload_timeout(ex);
+        break;
+    case REQUEST_QUEUED:
+        limit_timeout(ex);
+        break;
+    case REQUEST_DELAYED:
+        keyed_delay_over(ex);
+        break;
+    default:
+        assert(ex->throttled);
+        ex->throttled = false;
+        connection_drive(ex->connection);
+        break;
+    }
 }

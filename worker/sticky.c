@@ -73,42 +73,42 @@ static struct slice key_of(struct slice session, unsigned char hash[HASH_BYTES])
     return (struct slice){(const char *)hash, ok ? HASH_BYTES : 0};
 }
 
-static struct slice id_of_session(struct connection *c, const struct upstream *u, struct slice session)
+static struct slice id_of_session(struct http_exchange *ex, const struct upstream *u, struct slice session)
 {
     const struct sticky *s = u->sticky;
     unsigned char hash[HASH_BYTES];
     struct slice key = key_of(session, hash);
     uint64_t tag;
-    if (key.len == 0 || !keyed_recall(connection_worker(c)->shm, (unsigned)s->sessions->index, key,
-                                      clock_mono_us(), s->idle_us, &tag))
+    if (key.len == 0 ||
+        !keyed_recall(ex->worker->shm, (unsigned)s->sessions->index, key, clock_mono_us(), s->idle_us, &tag))
         return (struct slice){0};
     for (int i = 0; i < u->peer_count; i++)
         if (u->peers[i]->tag == tag)
-            return arena_dup(&c->ex->arena, (struct slice){u->peers[i]->id, u->peers[i]->id_len});
+            return arena_dup(&ex->arena, (struct slice){u->peers[i]->id, u->peers[i]->id_len});
     return (struct slice){0};
 }
 
-static void learn(struct connection *c, const struct sticky *s, const struct peer *p)
+static void learn(struct http_exchange *ex, const struct sticky *s, const struct peer *p)
 {
     unsigned char hash[HASH_BYTES];
-    struct slice key = key_of(first_of(&s->creates, c->ex), hash);
+    struct slice key = key_of(first_of(&s->creates, ex), hash);
     if (key.len)
-        keyed_remember(connection_worker(c)->shm, (unsigned)s->sessions->index, key, p->tag, clock_mono_us(),
+        keyed_remember(ex->worker->shm, (unsigned)s->sessions->index, key, p->tag, clock_mono_us(),
                        s->idle_us);
 }
 
-struct slice sticky_wanted(struct connection *c, const struct upstream *u)
+struct slice sticky_wanted(struct http_exchange *ex, const struct upstream *u)
 {
     if (!u->sticky)
         return (struct slice){0};
-    struct slice text = first_of(&u->sticky->lookups, c->ex);
-    return u->sticky->sessions ? id_of_session(c, u, text) : text;
+    struct slice text = first_of(&u->sticky->lookups, ex);
+    return u->sticky->sessions ? id_of_session(ex, u, text) : text;
 }
 
-void sticky_on_end(struct connection *c, const struct upstream *u, const struct peer *p)
+void sticky_on_end(struct http_exchange *ex, const struct upstream *u, const struct peer *p)
 {
     if (u->sticky && u->sticky->sessions && !u->sticky->at_head)
-        learn(c, u->sticky, p);
+        learn(ex, u->sticky, p);
 }
 
 /* --- the cookie --- */
@@ -134,14 +134,13 @@ static bool is_samesite(struct slice text)
            slice_eq_nocase(text, SLICE("none"));
 }
 
-static bool set_cookie(struct connection *c, const struct sticky *s, const struct peer *p)
+static bool set_cookie(struct http_exchange *ex, const struct sticky *s, const struct peer *p)
 {
-    struct http_exchange *ex = c->ex;
     struct slice domain = s->domain ? http_template_expand(s->domain, ex) : SLICE("");
     struct slice site = s->samesite ? http_template_expand(s->samesite, ex) : SLICE("");
     if (site.len && !is_samesite(site))
         site = SLICE("strict");
-    struct slice until = expiry(s, &ex->arena, (int64_t)(connection_worker(c)->now_wall_ms / 1000));
+    struct slice until = expiry(s, &ex->arena, (int64_t)(ex->worker->now_wall_ms / 1000));
     struct slice value = arena_printf(
         &ex->arena, "%.*s=%.*s%.*s%s%.*s%s%s%s%.*s%s%.*s", SLICE_ARGS(s->cookie), (int)p->id_len, p->id,
         SLICE_ARGS(until), domain.len ? "; domain=" : "", SLICE_ARGS(domain), s->httponly ? "; httponly" : "",
@@ -151,13 +150,13 @@ static bool set_cookie(struct connection *c, const struct sticky *s, const struc
            (!http_is_field_value(value) || http_add_header(&ex->res, &ex->arena, SLICE("Set-Cookie"), value));
 }
 
-bool sticky_on_head(struct connection *c, const struct upstream *u, const struct peer *p)
+bool sticky_on_head(struct http_exchange *ex, const struct upstream *u, const struct peer *p)
 {
     if (!u->sticky || !p)
         return true;
     if (u->sticky->sessions && u->sticky->at_head)
-        learn(c, u->sticky, p);
-    return !u->sticky->cookie.data || set_cookie(c, u->sticky, p);
+        learn(ex, u->sticky, p);
+    return !u->sticky->cookie.data || set_cookie(ex, u->sticky, p);
 }
 
 /* --- from settings --- */

@@ -64,7 +64,7 @@ static enum found look(const struct sub_filter *s, struct slice rest, bool at_en
 }
 
 /* Sends what is decided of s->held. */
-static bool replace(struct connection *c, struct sub_filter *s, bool at_end)
+static bool replace(struct http_exchange *ex, struct sub_filter *s, bool at_end)
 {
     struct slice in = buf_slice(&s->held);
     size_t from = 0, at = 0;
@@ -84,7 +84,7 @@ static bool replace(struct connection *c, struct sub_filter *s, bool at_end)
         }
         struct replacement *r = &s->items[which];
         if (!r->known)
-            r->value = http_template_expand(r->by, c->ex);
+            r->value = http_template_expand(r->by, ex);
         r->known = true;
         ok = buf_append(&s->out, in.data + from, at - from) && buf_append_slice(&s->out, r->value);
         at += r->text.len;
@@ -98,13 +98,13 @@ static bool replace(struct connection *c, struct sub_filter *s, bool at_end)
     return ok;
 }
 
-static bool pass(struct connection *c, struct body_filter *f, struct slice in, enum filter_mode mode)
+static bool pass(struct http_exchange *ex, struct body_filter *f, struct slice in, enum filter_mode mode)
 {
     struct sub_filter *s = (struct sub_filter *)f;
     bool ok = in.len == 0 || buf_append_slice(&s->held, in);
     do {
-        ok = ok && replace(c, s, mode == FILTER_END) &&
-             filter_next(c, f, buf_slice(&s->out), f->full ? FILTER_MORE : mode);
+        ok = ok && replace(ex, s, mode == FILTER_END) &&
+             filter_next(ex, f, buf_slice(&s->out), f->full ? FILTER_MORE : mode);
     } while (ok && f->full && mode == FILTER_END);
     return ok;
 }
@@ -142,10 +142,9 @@ static struct sub_filter *new_filter(struct http_exchange *ex, const struct loca
     return s;
 }
 
-void sub_filter_decide(struct connection *c)
+void sub_filter_decide(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     const struct settings *s = l->settings;
     bool bare = ex->res.status == 304; /* it says of the validators what the answer with a body would */
     if (l->sub_count == 0 || (ex->res.content_length == 0 && !bare) || ex->res.status == 204 ||

@@ -10,9 +10,9 @@
 /* As "return 444". */
 enum { CLOSE_UNANSWERED = 444 };
 
-static bool exists(struct connection *c, struct slice path, bool folder)
+static bool exists(struct http_exchange *ex, struct slice path, bool folder)
 {
-    return path.data && static_exists(c->ex, &c->location->files, &connection_worker(c)->files, path, folder);
+    return path.data && static_exists(ex, &ex->route.location->files, &ex->worker->files, path, folder);
 }
 
 /* Where a name lies: behind an expression's alias just as it is written, else where the URI that it makes leads. */
@@ -55,27 +55,25 @@ static struct slice last_uri(struct http_exchange *ex, const struct location *l)
     return has_part(t, text, part) ? slice_from(text, part.len) : text;
 }
 
-static struct verdict answer_code(struct connection *c, int code)
+static struct verdict answer_code(struct http_exchange *ex, int code)
 {
     if (code != CLOSE_UNANSWERED)
         return verdict_answer(code);
-    c->ex->route.return_code = code;
+    ex->route.return_code = code;
     return verdict_of(VERDICT_AGAIN);
 }
 
 /* An empty text is the root itself, a folder without the slash behind it; no location matches it. */
-static struct verdict redirect_to_root(struct connection *c)
+static struct verdict redirect_to_root(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    request_use_location(c, request_find_server(c)->top);
-    ex->res.location = return_absolute_url(ex, c->location->settings, SLICE("/"));
+    request_use_location(ex, request_find_server(ex)->top);
+    ex->res.location = return_absolute_url(ex, ex->route.location->settings, SLICE("/"));
     return verdict_answer(ex->res.location.data ? 301 : 500);
 }
 
-struct verdict try_files_pass(struct connection *c)
+struct verdict try_files_pass(struct http_exchange *ex)
 {
-    struct http_exchange *ex = c->ex;
-    const struct location *l = c->location;
+    const struct location *l = ex->route.location;
     const struct try_files *t = l->try_files;
     for (int i = 0; i < t->count; i++) {
         struct slice text = http_template_expand(t->files[i], ex);
@@ -83,7 +81,7 @@ struct verdict try_files_pass(struct connection *c)
         if (folder && text.len)
             text.len--; /* the static handler sends a client that left "/" out to the folder */
         struct slice uri = text.len ? uri_of(ex, l, t->files[i], text) : text;
-        if ((uri.len && memchr(uri.data, '\0', uri.len)) || !exists(c, place_of(ex, l, text, uri), folder))
+        if ((uri.len && memchr(uri.data, '\0', uri.len)) || !exists(ex, place_of(ex, l, text, uri), folder))
             continue;
         if (l->files.is_whole_path && !folder)
             ex->route.alias_rest = text;
@@ -93,9 +91,9 @@ struct verdict try_files_pass(struct connection *c)
     }
     struct slice otherwise = t->code ? SLICE("") : last_uri(ex, l);
     if (t->code)
-        return answer_code(c, t->code);
+        return answer_code(ex, t->code);
     if (otherwise.data && !otherwise.len)
-        return redirect_to_root(c);
+        return redirect_to_root(ex);
     ex->leads_to = otherwise;
     return verdict_of(VERDICT_REDIRECT);
 }

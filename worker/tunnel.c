@@ -23,18 +23,19 @@ struct way {
 
 static struct way down(struct proxy *p)
 {
-    return (struct way){p, p->uc->io.fd, p->c->io.fd, &p->in, &p->eof, true};
+    return (struct way){p, p->uc->io.fd, p->ex->connection->io.fd, &p->in, &p->eof, true};
 }
 
 static struct way up(struct proxy *p)
 {
-    return (struct way){p, p->c->io.fd, p->uc->io.fd, &p->request, &p->c->eof, false};
+    return (struct way){p,           p->ex->connection->io.fd, p->uc->io.fd,
+                        &p->request, &p->ex->connection->eof,  false};
 }
 
 static void count(const struct way *way, size_t n)
 {
     if (way->to_client)
-        way->p->c->ex->sent.body += n;
+        way->p->ex->sent.body += n;
     else
         way->p->try->sent += n;
 }
@@ -95,7 +96,7 @@ static bool pass(const struct way *way)
         if (way->to_client)
             way->p->try->received += (uint64_t)n;
         else
-            way->p->c->ex->request_bytes += (uint64_t)n;
+            way->p->ex->request_bytes += (uint64_t)n;
         if (!give(way, w->input, (size_t)n, &gone) ||
             (gone < (size_t)n && !buf_append(way->rest, w->input + gone, (size_t)n - gone)))
             return false;
@@ -116,61 +117,63 @@ static void set_client_events(struct connection *c, int events)
         ev_io_start(loop, &c->io);
 }
 
-static void watch(struct connection *c)
+static void watch(struct http_exchange *ex)
 {
-    struct proxy *p = c->proxy;
+    struct proxy *p = ex->proxy;
     bool to_client = buf_len(&p->in) > 0, to_upstream = buf_len(&p->request) > 0;
-    set_client_events(c, (c->eof || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
+    set_client_events(ex->connection,
+                      (ex->connection->eof || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
     proxy_watch(p, (p->eof || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
     proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy_send_timeout_ms
                                                 : proxy_settings(p)->proxy_read_timeout_ms);
-    connection_set_timer(c, 0);
+    connection_set_timer(ex->connection, 0);
 }
 
 /* The protocol has just changed: what came early from either side goes first. False: broken. */
 static bool begin(struct proxy *p)
 {
-    struct connection *c = p->c;
+    struct http_exchange *ex = p->ex;
     p->begun = true;
     buf_free(&p->request); /* the request's head: it is sent */
     if (buf_len(&p->in) == 0)
         buf_free(&p->in);
-    if (c->in && !buf_append_slice(&p->request, buf_slice(&c->in->buf)))
+    if (ex->connection->in && !buf_append_slice(&p->request, buf_slice(&ex->connection->in->buf)))
         return false;
-    connection_drop_input(c);
-    if (c->eof && buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
+    connection_drop_input(ex->connection);
+    if (ex->connection->eof &&
+        buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
         shutdown(p->uc->io.fd, SHUT_WR);
     return true;
 }
 
 static void go_on(struct proxy *p, bool read_client, bool read_upstream)
 {
-    struct connection *c = p->c;
+    struct http_exchange *ex = p->ex;
     struct way downwards = down(p), upwards = up(p);
     bool ok = (p->begun || begin(p)) && give_rest(&downwards) && give_rest(&upwards) &&
               (!read_upstream || pass(&downwards)) && (!read_client || pass(&upwards));
-    bool over = p->eof && c->eof && buf_len(&p->in) == 0 && buf_len(&p->request) == 0;
+    bool over = p->eof && ex->connection->eof && buf_len(&p->in) == 0 && buf_len(&p->request) == 0;
     if (ok && !over) {
-        watch(c);
+        watch(ex);
         return;
     }
-    c->ex->sent.whole = true; /* a side has ended it: nginx does not ask how */
+    ex->sent.whole = true; /* a side has ended it: nginx does not ask how */
     proxy_end_try(p, UPSTREAM_SERVED, 101, false);
-    connection_close(c);
+    connection_close(ex->connection);
 }
 
-void tunnel_on_client(struct connection *c, int events)
+void tunnel_on_client(struct http_exchange *ex, int events)
 {
-    go_on(c->proxy, events & EV_READ, false);
+    go_on(ex->proxy, events & EV_READ, false);
 }
 
 void tunnel_on_upstream(struct proxy *p, int events)
 {
-    if (p->c->state == CONNECTION_TUNNEL) /* else the answer's head is still on its way */
+    if (p->ex->connection->state == CONNECTION_TUNNEL) /* else the answer's head is still on its way */
         go_on(p, false, events & EV_READ);
 }
 
-void tunnel_begin(struct connection *c)
+void tunnel_begin(struct http_exchange *ex)
 {
-    go_on(c->proxy, false, false);
+    go_on(ex->proxy, false, false);
 }

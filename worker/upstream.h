@@ -66,12 +66,12 @@ void upstream_close(struct upstream_connection *uc);
 void sticky_name_peer(struct peer *peer);
 
 /* The id that a request asks for; empty: none. */
-struct slice sticky_wanted(struct connection *c, const struct upstream *u);
+struct slice sticky_wanted(struct http_exchange *ex, const struct upstream *u);
 
 /* The peer has answered: adds the cookie that binds the client to it, or learns of a session. False: out of memory. */
-bool sticky_on_head(struct connection *c, const struct upstream *u, const struct peer *peer);
+bool sticky_on_head(struct http_exchange *ex, const struct upstream *u, const struct peer *peer);
 /* And its answer is whole. */
-void sticky_on_end(struct connection *c, const struct upstream *u, const struct peer *peer);
+void sticky_on_end(struct http_exchange *ex, const struct upstream *u, const struct peer *peer);
 
 /* --- worker/balance.c --- */
 
