@@ -77,6 +77,7 @@ void job_release(struct weir_request *job)
         munmap(job->mapped_body, job->mapped_bytes);
     buf_free(&job->body);
     buf_free(&job->pending);
+    buf_free(&job->taken);
     arena_free(&job->late);
     gate_destroy(&job->gate);
 }

@@ -30,6 +30,7 @@ struct weir_request {
     const struct slice *variables; /* the values of handler->variables */
     struct slice cookies;          /* all Cookie lines as one, once asked for */
     struct buf body;               /* the thread's: written and not yet handed over */
+    struct buf taken;              /* the loop's: taken over, and not yet on its way to the client */
     void *mapped_body;
     size_t mapped_bytes;
     bool streaming;    /* the thread's: the head has been handed over, and the exchange's arena with it */

@@ -54,6 +54,7 @@ struct location_auth;
 struct permits;
 struct proxy;
 struct site_listen;
+struct source;
 struct vserver;
 struct weir_request;
 struct worker;
@@ -194,9 +195,10 @@ struct http_exchange {
     struct http_client client;
     struct connection *connection; /* the client's */
     struct worker *worker;
-    struct wheel_entry timer; /* of the wait for anything but the client */
-    struct proxy *proxy;      /* with REQUEST_PROXY, and while its response is passed on */
-    struct weir_request *job; /* with REQUEST_HANDLER, and while it streams */
+    struct wheel_entry timer;    /* of the wait for anything but the client */
+    const struct source *source; /* of the response, once somebody is at it; NULL: nobody is */
+    struct proxy *proxy;         /* with REQUEST_PROXY, and while its response is passed on */
+    struct weir_request *job;    /* with REQUEST_HANDLER, and while it streams */
     enum request_state state;
     bool more_later; /* a stream that has had its share of this turn */
     bool throttled;  /* limit_rate: the timer says when to go on */

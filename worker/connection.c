@@ -3,7 +3,8 @@
  *
  * How it moves in between is in worker/drive.c.
  */
-#include "worker/proxy.h"
+#include "worker/core.h"
+#include "worker/source.h"
 
 #include "base/log.h"
 
@@ -83,8 +84,8 @@ void connection_new(struct listener *l, int fd, const struct sockaddr_storage *p
     counter_set(&w->slot->connections, w->connections);
     c->shown_state = SHM_CONNECTION_READING;
     show_count(w, SHM_CONNECTION_READING, 1);
-    ev_io_init(&c->io, connection_on_event, fd, EV_READ);
-    ev_io_start(w->loop, &c->io);
+    net_stream_init(&c->stream, fd, connection_on_event);
+    net_stream_watch(&c->stream, w->loop, EV_READ);
     connection_set_timer(c, connection_settings(c)->client_header_timeout_ms);
     connection_try_read(c);
 }
@@ -110,14 +111,10 @@ void connection_drop_output(struct connection *c)
 /* Its request ends where it stands: whatever works for it is told. */
 static void request_client_gone(struct connection *c)
 {
-    if (c->ex->job)
-        offload_client_gone(c->ex); /* a copy may stand in its place then, or nothing */
+    if (c->ex->source)
+        c->ex->source->stop(c->ex); /* a copy may stand in its place then, or nothing */
     if (!c->ex)
         return;
-    if (c->ex->reading.at_work)
-        aio_client_gone(c->ex);
-    if (c->ex->proxy)
-        proxy_abort(c->ex);
     if (c->ex->state == REQUEST_QUEUED)
         limit_client_gone(c->ex);
     request_gone(c->ex);
@@ -132,7 +129,6 @@ void connection_close(struct connection *c)
     if (c->ex)
         request_client_gone(c);
     show_count(w, c->shown_state, -1);
-    ev_io_stop(w->loop, &c->io);
     wheel_clear(&c->timer);
     list_remove(&c->link);
     connection_drop_input(c);
@@ -141,7 +137,7 @@ void connection_close(struct connection *c)
     free(c->told);
     if (w->driving == c)
         w->output.start = w->output.end = 0; /* it was this connection's */
-    close(c->io.fd);
+    net_stream_close(&c->stream, w->loop);
     counter_set(&w->slot->connections, --w->connections);
     list_push_back(&w->dead, &c->link);
 }
@@ -160,9 +156,7 @@ void connection_free_dead(struct worker *w)
 
 void connection_reset(struct connection *c)
 {
-    struct linger none = {.l_onoff = 1};
-    if (connection_settings(c)->reset_timedout &&
-        setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none) < 0)
+    if (connection_settings(c)->reset_timedout && net_stream_reset_at_close(&c->stream) < 0)
         log_errno(LOG_LEVEL_ALERT, errno, "setsockopt(SO_LINGER) failed");
 }
 
@@ -202,7 +196,7 @@ void connection_finish(struct connection *c)
         connection_close(c);
         return;
     }
-    shutdown(c->io.fd, SHUT_WR);
+    net_stream_end_writing(&c->stream);
     c->state = CONNECTION_LINGER;
     c->close_after = false;
     connection_drop_input(c);
@@ -225,8 +219,8 @@ static void end_late_body(struct connection *c)
     struct http_exchange *ex = c->ex;
     http_log(ex, LOG_LEVEL_INFO,
              "client timed out (110: Connection timed out) while reading client request body");
-    if (ex->proxy) /* it was sent on while it came */
-        proxy_abort(ex);
+    if (ex->source) /* it was sent on while it came */
+        ex->source->stop(ex);
     c->linger_after = true;
     ex->res.close = true;
     request_resume(ex, verdict_answer(408));

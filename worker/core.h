@@ -10,6 +10,7 @@
 #include "handlers/file_cache.h"
 #include "handlers/job.h"
 #include "net/proxy_protocol.h"
+#include "net/stream.h"
 #include "shm/permit.h"
 #include "worker/worker.h"
 
@@ -66,7 +67,7 @@ struct body_rest {
 
 /* As small as can be: an idle client costs this and an entry of libev's table, nothing else. */
 struct connection {
-    ev_io io;                 /* reads always; writes while output waits */
+    struct net_stream stream; /* reads always; writes while output waits */
     struct wheel_entry timer; /* whatever the state waits for */
     struct list_node link;    /* in worker->busy or worker->idle */
     struct listener *listener;
@@ -269,9 +270,6 @@ bool send_flush(struct connection *c, bool more_follows);
 /* The same as it is, also where the answer is filtered: for the end of worker/filter.c's chain. */
 bool send_framed(struct http_exchange *ex, struct slice stretch);
 
-/* The next step of a body whose pieces are known, and which filters or chunks change. True when something came of it, or it has ended. */
-bool send_pieces(struct http_exchange *ex);
-
 /* The body's end: what filters still hold, and, in chunks, trailers: those of an upstream, and add_trailer's. False: out of memory. */
 bool send_end(struct http_exchange *ex, struct slice passed_on);
 
@@ -284,8 +282,11 @@ bool send_stretch(struct http_exchange *ex, struct slice stretch);
  */
 uint64_t send_allowance(struct http_exchange *ex);
 
-/* Sends the rest of the body. True when all of it went. */
+/* Goes on with the body. True when something came of it, or it has ended: then there may be more to do. */
 bool send_body(struct http_exchange *ex);
+
+/* The head is in the output: a short body that is there already goes out with it. */
+void send_with_head(struct http_exchange *ex);
 
 /* --- worker/request.c --- */
 struct http_exchange *exchange_new(struct worker *w);
@@ -548,16 +549,15 @@ struct verdict offload_start(struct http_exchange *ex);
 /* The same with a handler of our own, on the pool "default": auth_answered follows. */
 struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings);
 void offload_timeout(struct http_exchange *ex);
-void offload_client_gone(struct http_exchange *ex);
 
 /* Takes what threads have finished, if they have. */
 void offload_collect(struct worker *w);
 
-/* Takes what the handler has written into the output. False when there was nothing. */
-bool offload_pull(struct http_exchange *ex);
+/* The job's thread counts as stuck from now on, and nobody waits for it. */
+void offload_give_up(struct worker *w, struct weir_request *job);
 
-/* at_most_ms (0: no bound), or what is left of handler_timeout when the handler at work has less; never 0 then. */
-int64_t offload_time_left_ms(struct http_exchange *ex, int64_t at_most_ms);
+/* The job has ended: the exchange is its request's alone again. */
+void offload_end_job(struct http_exchange *ex);
 
 /* Ends the pools' threads. False when one still runs a handler. */
 bool offload_close_pools(struct worker *w);

@@ -6,12 +6,12 @@
  * memory of its own. So an idle connection holds no buffer, and pipelined requests are answered with one write.
  */
 #include "worker/proxy.h"
+#include "worker/source.h"
 
 #include "base/log.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,7 +123,7 @@ static bool use_passing_body(struct connection *c, struct input *in)
     if (error) {
         in->len = 0;
         c->ex->res.close = c->linger_after = true;
-        proxy_abort(c->ex);
+        c->ex->source->stop(c->ex);
         request_serve(c->ex, verdict_answer(error));
         return true;
     }
@@ -155,7 +155,7 @@ static bool use_body(struct connection *c, struct input *in)
 /* The request is with its upstream, and its body still comes. */
 static bool passes_body(const struct connection *c)
 {
-    return request_is(c, REQUEST_PROXY) && c->ex->proxy && !c->ex->body.whole;
+    return request_is(c, REQUEST_PROXY) && !c->ex->body.whole;
 }
 
 /* No more input may be used before output has gone. */
@@ -195,11 +195,11 @@ static bool has_output(const struct connection *c)
 /* Sends what there is. True when all of it went and the connection goes on. */
 static bool send_step(struct connection *c)
 {
-    bool more = request_is(c, REQUEST_SEND) && !c->ex->job && !c->ex->proxy && c->ex->res.body;
+    bool more = request_is(c, REQUEST_SEND) && c->ex->source == &source_pieces && c->ex->res.body;
     if (!send_flush(c, more))
         return false;
     if (request_is(c, REQUEST_SEND))
-        return c->ex->job ? offload_pull(c->ex) : c->ex->proxy ? proxy_pull(c->ex) : send_body(c->ex);
+        return send_body(c->ex);
     if (c->close_after)
         connection_finish(c);
     return !c->dead && c->state != CONNECTION_LINGER;
@@ -342,6 +342,12 @@ static bool ignores_abort(const struct connection *c)
     return c->ex && proxy_ignores_abort(c->ex);
 }
 
+/* The response's source ends with the client. */
+static bool needs_client(const struct connection *c)
+{
+    return c->ex && c->ex->source && c->ex->source->needs_client;
+}
+
 /* Read as far as it has to be, and not yet answered. */
 static bool has_request_at_work(const struct connection *c)
 {
@@ -355,19 +361,13 @@ static void watch(struct connection *c)
         request_is(c, REQUEST_BODY) || (connection_is_between(c) && !c->out); /* by limits of their own */
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && !bounded;
     const struct http_exchange *ex = c->ex;
-    bool want_write = c->out || (request_is(c, REQUEST_SEND) && ((!ex->job && !ex->proxy) || ex->more_later));
+    bool want_write = c->out || (request_is(c, REQUEST_SEND) && ex->more_later);
     bool is_reading = c->ex && c->ex->reading.at_work; /* from a disk */
     full |= passes_body(c) && proxy_body_waits(c->ex);
     c->deaf = full && has_request_at_work(c);
     int events =
         (full || c->eof ? 0 : EV_READ) | (want_write && !(ex && ex->throttled) && !is_reading ? EV_WRITE : 0);
-    struct ev_loop *loop = connection_worker(c)->loop;
-    if ((c->io.events & (EV_READ | EV_WRITE)) == events)
-        return;
-    ev_io_stop(loop, &c->io);
-    ev_io_set(&c->io, c->io.fd, events);
-    if (events)
-        ev_io_start(loop, &c->io);
+    net_stream_watch(&c->stream, connection_worker(c)->loop, events);
 }
 
 /* It has a request: it is none of those that are closed first when connections run out or the worker drains. */
@@ -447,11 +447,11 @@ static bool read_and_drive(struct connection *c)
             connection_close(c);
             return true;
         }
-        n = recv(c->io.fd, b->data + b->end, b->cap - b->end, 0);
+        n = net_stream_read(&c->stream, b->data + b->end, b->cap - b->end);
         b->end += n > 0 ? (size_t)n : 0;
         in = (struct input){b->data + b->start, buf_len(b), &c->in->scan};
     } else {
-        n = recv(c->io.fd, w->input, INPUT_BYTES, 0);
+        n = net_stream_read(&c->stream, w->input, INPUT_BYTES);
         in.len = n > 0 ? (size_t)n : 0;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -479,7 +479,7 @@ static void read_ahead(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     char *data = w->input;
-    ssize_t n = recv(c->io.fd, data, c->rest ? INPUT_BYTES : READ_AHEAD_BYTES, 0);
+    ssize_t n = net_stream_read(&c->stream, data, c->rest ? INPUT_BYTES : READ_AHEAD_BYTES);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n > 0 && c->rest) {
@@ -494,7 +494,7 @@ static void read_ahead(struct connection *c)
         watch(c);
         return;
     }
-    if (n == 0 && !has_request_at_work(c) && !(c->ex && c->ex->proxy)) {
+    if (n == 0 && !has_request_at_work(c) && !needs_client(c)) {
         c->eof = true; /* it may only have closed its sending side: it still gets its answer */
         watch(c);
         return;
@@ -512,9 +512,8 @@ void connection_look_for_leavers(struct worker *w)
     struct list_node *next;
     for (struct list_node *n = w->busy.next; n != &w->busy; n = next) {
         struct connection *c = container_of(n, struct connection, link);
-        struct pollfd end = {c->io.fd, POLLRDHUP, 0};
         next = n->next;
-        if (c->deaf && !ignores_abort(c) && poll(&end, 1, 0) == 1)
+        if (c->deaf && !ignores_abort(c) && net_stream_has_ended(&c->stream))
             connection_close(c);
     }
 }
@@ -524,7 +523,7 @@ static void linger(struct connection *c)
     struct worker *w = connection_worker(c);
     ssize_t n;
     int reads = LINGER_READS_AT_ONCE;
-    while ((n = recv(c->io.fd, w->input, INPUT_BYTES, 0)) > 0 && --reads > 0) {
+    while ((n = net_stream_read(&c->stream, w->input, INPUT_BYTES)) > 0 && --reads > 0) {
     }
     if (n > 0 && w->now_ms < c->until_ms)
         return; /* the others' turn */

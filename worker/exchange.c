@@ -190,7 +190,7 @@ void exchange_begin(struct connection *c, struct http_exchange *ex)
     ex->client.peer = make_peer;
     ex->client.own = make_own;
     ex->now_ms = &w->now_ms;
-    ex->client.socket = c->io.fd;
+    ex->client.socket = c->stream.io.fd;
     ex->client.listen = c->listener->listen;
     ex->client.remote_len = c->remote_len;
     memcpy(ex->client.remote, c->remote, sizeof ex->client.remote);

@@ -18,8 +18,8 @@ enum { HEAD_MAX = 16 << 10 };
 
 static const double LOOK_EVERY_S = 0.1;
 
-struct check {
-    ev_io io; /* its first member: a peer points to it */
+struct health_probe {
+    struct net_stream stream; /* first */
     ev_timer timeout;
     struct worker *worker;
     struct peer *peer;
@@ -32,22 +32,21 @@ static const struct conf_health_check *rules_of(const struct peer *peer)
     return peer->server->upstream->conf->health;
 }
 
-static void drop(struct check *k)
+static void drop(struct health_probe *k)
 {
-    ev_io_stop(k->worker->loop, &k->io);
     ev_timer_stop(k->worker->loop, &k->timeout);
-    if (k->io.fd >= 0)
-        close(k->io.fd);
+    if (k->stream.io.fd >= 0)
+        net_stream_close(&k->stream, k->worker->loop);
     buf_free(&k->request);
     buf_free(&k->in);
-    k->peer->check = NULL;
+    k->peer->probe = NULL;
     free(k);
 }
 
 void health_forget(struct peer *peer)
 {
-    if (peer->check)
-        drop((struct check *)peer->check);
+    if (peer->probe)
+        drop(peer->probe);
 }
 
 /* What one result makes of a server. True when it is another state now. */
@@ -68,7 +67,7 @@ static bool note_result(struct shm_peer *s, const struct conf_health_check *rule
     return s->health != before;
 }
 
-static void finish(struct check *k, bool well, const char *why)
+static void finish(struct health_probe *k, bool well, const char *why)
 {
     struct peer *peer = k->peer;
     struct upstream *u = peer->server->upstream;
@@ -90,13 +89,11 @@ static bool is_expected(const struct conf_health_check *rules, int status)
     return false;
 }
 
-static void send_question(struct check *k)
+static void send_question(struct health_probe *k)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
-    getsockopt(k->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    int error = net_stream_connect_error(&k->stream);
     struct slice rest = slice_from(buf_slice(&k->request), k->sent);
-    ssize_t n = error ? -1 : send(k->io.fd, rest.data, rest.len, MSG_NOSIGNAL);
+    ssize_t n = error ? -1 : net_stream_write(&k->stream, rest.data, rest.len, false);
     if (error || (n < 0 && errno != EAGAIN && errno != EINTR)) {
         finish(k, false, strerror(error ? error : errno));
         return;
@@ -104,12 +101,10 @@ static void send_question(struct check *k)
     k->sent += n > 0 ? (size_t)n : 0;
     if (k->sent < buf_len(&k->request))
         return;
-    ev_io_stop(k->worker->loop, &k->io);
-    ev_io_set(&k->io, k->io.fd, EV_READ);
-    ev_io_start(k->worker->loop, &k->io);
+    net_stream_watch(&k->stream, k->worker->loop, EV_READ);
 }
 
-static void read_answer(struct check *k)
+static void read_answer(struct health_probe *k)
 {
     static struct http_answer answer;
     size_t head_len;
@@ -118,7 +113,7 @@ static void read_answer(struct check *k)
         finish(k, false, "out of memory");
         return;
     }
-    ssize_t n = recv(k->io.fd, k->in.data + k->in.end, k->in.cap - k->in.end, 0);
+    ssize_t n = net_stream_read(&k->stream, k->in.data + k->in.end, k->in.cap - k->in.end);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     k->in.end += n > 0 ? (size_t)n : 0;
@@ -144,7 +139,7 @@ static void read_answer(struct check *k)
 
 static void on_event(struct ev_loop *loop, ev_io *io, int events)
 {
-    struct check *k = (struct check *)io;
+    struct health_probe *k = (struct health_probe *)io; /* its first member */
     (void)loop;
     if (events & EV_WRITE)
         send_question(k);
@@ -154,7 +149,7 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
 
 static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    struct check *k = timer->data;
+    struct health_probe *k = timer->data;
     (void)loop;
     (void)events;
     finish(k, false, "it did not answer in time");
@@ -164,15 +159,15 @@ static void start(struct worker *w, struct peer *peer)
 {
     const struct conf_health_check *rules = rules_of(peer);
     struct net_address address = peer->address;
-    struct check *k = calloc(1, sizeof *k);
+    struct health_probe *k = calloc(1, sizeof *k);
     if (!k)
         return;
     if (rules->port)
         net_address_set_port(&address, (unsigned)rules->port);
-    *k = (struct check){.worker = w, .peer = peer};
-    peer->check = &k->io;
+    *k = (struct health_probe){.worker = w, .peer = peer};
+    peer->probe = k;
     int fd = socket(address.addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    ev_io_init(&k->io, on_event, fd, EV_WRITE);
+    net_stream_init(&k->stream, fd, on_event);
     ev_timer_init(&k->timeout, on_timeout, (double)rules->timeout_ms / 1000, 0);
     k->timeout.data = k;
     bool ok = fd >= 0 && buf_printf(&k->request,
@@ -187,7 +182,7 @@ static void start(struct worker *w, struct peer *peer)
         finish(k, false, strerror(errno));
         return;
     }
-    ev_io_start(w->loop, &k->io);
+    net_stream_watch(&k->stream, w->loop, EV_WRITE);
     ev_timer_start(w->loop, &k->timeout);
 }
 
@@ -221,7 +216,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
             continue;
         for (int i = 0; i < u->peer_count; i++) {
             struct peer *peer = u->peers[i];
-            if (!peer->check && !peer->shared->rules.down && claim(w, u, peer->shared))
+            if (!peer->probe && !peer->shared->rules.down && claim(w, u, peer->shared))
                 start(w, peer);
         }
     }

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 enum { RETRY_AFTER_S = 1, LOG_EVERY_MS = 1000 };
 
@@ -202,7 +201,7 @@ struct verdict limit_pass(struct http_exchange *ex)
 static bool client_has_left(struct http_exchange *ex)
 {
     char byte;
-    return recv(ex->connection->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return net_stream_peek(&ex->connection->stream, &byte, 1) == 0;
 }
 
 static void settle(struct http_exchange *ex, enum permit_result result, enum permit_reason why)

@@ -6,7 +6,8 @@
  * client left), the job keeps the exchange, the connection gets a copy to answer and log with, and the rest is freed
  * when the task ends at last.
  */
-#include "worker/filter.h"
+#include "worker/core.h"
+#include "worker/source.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -149,13 +150,19 @@ static struct verdict answer_job(struct http_exchange *ex, const struct ending *
     return verdict_answer(503);
 }
 
-/* Its thread counts as stuck from now on, and nobody waits for it. */
-static void give_up(struct worker *w, struct weir_request *job)
+void offload_give_up(struct worker *w, struct weir_request *job)
 {
     pool_abandon(job->pool, &job->task);
     job->given_up = true;
     w->given_up++;
     limit_release(w, job->ex, false);
+}
+
+void offload_end_job(struct http_exchange *ex)
+{
+    job_release(ex->job);
+    ex->job = NULL;
+    ex->source = NULL;
 }
 
 static void on_job_ended(struct worker *w, struct weir_request *job)
@@ -170,24 +177,22 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
         exchange_free(w, ex);
         return;
     }
-    ex->client.socket = ex->connection->io.fd;
+    ex->client.socket = ex->connection->stream.io.fd;
     struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, pool_of(w, job->pool),
                          job->result};
     if (job->handler == &auth_basic_handler) {
-        ex->job = NULL;
-        job_release(job);
+        offload_end_job(ex);
         log_failure(ex, &end);
         request_resume(ex, auth_answered(ex, end.outcome == POOL_TASK_DONE, end.result));
     } else if (!job->head_sent) {
-        ex->job = NULL;
         buf_free(&ex->body.mem); /* the request's is not needed any more; the answer's takes its place */
         ex->body.mem = job->body;
         ex->body.len = 0;
         job->body = (struct buf){0};
-        job_release(job);
+        offload_end_job(ex);
         request_resume(ex, answer_job(ex, &end));
     } else {
-        job->pool = NULL; /* marks the end for offload_pull */
+        job->pool = NULL; /* marks the end */
         connection_ready(ex->connection);
     }
 }
@@ -260,7 +265,7 @@ static void give_up_orphans(struct worker *w)
         if (job->deadline_ms == 0 || w->now_ms < job->deadline_ms)
             continue;
         list_remove(n);
-        give_up(w, job);
+        offload_give_up(w, job);
     }
 }
 
@@ -328,7 +333,7 @@ static struct verdict refuse(struct http_exchange *ex, struct weir_request *job,
         snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
     log_refusal(ex, p, why);
     job_release(job);
-    ex->client.socket = ex->connection->io.fd;
+    ex->client.socket = ex->connection->stream.io.fd;
     ex->res.retry_after_s = RETRY_AFTER_S;
     return verdict_answer(503);
 }
@@ -367,6 +372,7 @@ static struct verdict submit(struct http_exchange *ex, const struct weir_handler
         return refuse(ex, job, result);
     offload_count_job(w);
     ex->job = job;
+    ex->source = &source_handler;
     return request_wait(ex, REQUEST_HANDLER, timeout_ms);
 }
 
@@ -398,116 +404,6 @@ struct verdict offload_start(struct http_exchange *ex)
 struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings)
 {
     return submit(ex, handler, settings, default_pool(ex->worker), NULL, 0);
-}
-
-/* Lets the job go its own way, with the exchange. Returns what goes on in its place; NULL: out of memory. */
-static struct http_exchange *part(struct http_exchange *ex, bool at_once)
-{
-    struct worker *w = ex->worker;
-    struct weir_request *job = ex->job;
-    bool ended = job->pool == NULL;
-    struct http_exchange *copy = exchange_leave_to_job(ex);
-    job_orphan(job);
-    if (ended) {
-        job_release(job);
-        exchange_free(w, ex);
-    } else if (!pool_cancel(job->pool, &job->task)) {
-        if (at_once)
-            give_up(w, job);
-        else
-            list_push_back(&w->orphans, &job->orphan);
-    }
-    return copy;
-}
-
-void offload_timeout(struct http_exchange *ex)
-{
-    struct connection *c = ex->connection;
-    const char *name = ex->job->handler->name;
-    bool asked = ex->aside != NULL;
-    ex = part(ex, true);
-    if (!ex) {
-        connection_close(c);
-        return;
-    }
-    http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
-    ex->res.close = request_is_last(ex);
-    if (asked)
-        http_log(ex, LOG_LEVEL_ERROR, "auth request unexpected status: 504");
-    request_resume(ex, verdict_answer(asked ? 500 : 504));
-}
-
-void offload_client_gone(struct http_exchange *ex)
-{
-    int status = ex->job->head_sent ? ex->res.status : 0;
-    ex = part(ex, ex->job->deadline_ms && ex->worker->now_ms >= ex->job->deadline_ms);
-    if (ex)
-        ex->res.status = status;
-}
-
-int64_t offload_time_left_ms(struct http_exchange *ex, int64_t at_most_ms)
-{
-    if (!ex->job || ex->job->deadline_ms == 0)
-        return at_most_ms;
-    uint64_t now_ms = ex->worker->now_ms, deadline_ms = ex->job->deadline_ms;
-    int64_t left_ms = deadline_ms > now_ms ? (int64_t)(deadline_ms - now_ms) : 1;
-    return at_most_ms && at_most_ms < left_ms ? at_most_ms : left_ms;
-}
-
-static bool end_stream(struct http_exchange *ex, struct weir_request *job)
-{
-    bool done = job->task.outcome == POOL_TASK_DONE, failed = !done || job->result != 0;
-    if (failed && done)
-        http_log(ex, LOG_LEVEL_ERROR,
-                 "handler \"%s\" returned %d after it had begun to answer; closing the connection",
-                 job->handler->name, job->result);
-    else if (failed)
-        http_log(ex, LOG_LEVEL_ERROR,
-                 "handler \"%s\" failed after it had begun to answer: %s; closing the connection",
-                 job->handler->name, job->task.fail_reason ? job->task.fail_reason : "it was given up");
-    if (failed || !send_end(ex, (struct slice){0})) {
-        connection_close(ex->connection); /* cut off, so that the client knows */
-        return false;
-    }
-    ex->job = NULL;
-    job_release(job);
-    request_done(ex);
-    return true;
-}
-
-bool offload_pull(struct http_exchange *ex)
-{
-    struct weir_request *job = ex->job;
-    struct buf stretch;
-    bool ended = job->pool == NULL;
-    ex->more_later = ex->worker->streamed_bytes >= SEND_AT_ONCE_BYTES;
-    if (ex->more_later)
-        return false; /* the others' turn; the socket says when to go on */
-    if (send_allowance(ex) == 0)
-        return false; /* limit_rate: a timer brings us back */
-    if (filter_is_full(ex)) {
-        bool ok = filter_go_on(ex);
-        if (!ok)
-            connection_close(ex->connection);
-        return ok;
-    }
-    if (job_take_output(job, &stretch)) {
-        bool ok = send_stretch(ex, buf_slice(&stretch));
-        buf_free(&stretch);
-        if (!ok)
-            connection_close(ex->connection);
-        return ok;
-    }
-    if (ended)
-        return end_stream(ex, job);
-    if (filter_is_pending(ex)) {
-        bool ok = filter_flush(ex);
-        if (!ok)
-            connection_close(ex->connection);
-        return ok;
-    }
-    connection_set_timer(ex->connection, offload_time_left_ms(ex, 0));
-    return false;
 }
 
 bool offload_close_pools(struct worker *w)

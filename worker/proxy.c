@@ -17,7 +17,7 @@
 
 void proxy_watch(struct proxy *p, int events)
 {
-    upstream_watch(p->uc, events);
+    net_stream_watch(&p->uc->stream, proxy_worker(p)->loop, events);
 }
 
 void proxy_set_timer(struct proxy *p, int64_t after_ms)
@@ -132,6 +132,7 @@ void proxy_destroy(struct proxy *p)
     list_remove(&p->link); /* of those that wait for a name */
     proxy_end_try(p, UPSTREAM_LEFT, p->state >= PROXY_BODY ? p->ex->upstream.status : 0, false);
     p->ex->proxy = NULL;
+    p->ex->source = NULL;
     if (p->u)
         p->u->users--;
     buf_free(&p->request);
@@ -187,8 +188,7 @@ static void use_connection(struct proxy *p)
     p->interims = 0;
     p->broken = p->send_error = 0;
     p->in.start = p->in.end = 0;
-    p->uc->io.data = p;
-    ev_set_cb(&p->uc->io, proxy_on_upstream_event);
+    net_stream_set_user(&p->uc->stream, p, proxy_on_upstream_event);
     if (p->reused) {
         p->try->connect_us = 0;
         proxy_begin_to_send(p);
@@ -518,6 +518,7 @@ struct verdict proxy_start(struct http_exchange *ex)
     p->timer.kind = WORKER_TIMER_PROXY;
     list_init(&p->link);
     ex->proxy = p;
+    ex->source = &source_upstream;
     ex->state = REQUEST_PROXY;
     if (streams)
         body_wait(ex);
@@ -539,9 +540,4 @@ struct verdict proxy_start(struct http_exchange *ex)
 bool proxy_ignores_abort(struct http_exchange *ex)
 {
     return ex->proxy && proxy_settings(ex->proxy)->proxy_ignore_client_abort;
-}
-
-void proxy_abort(struct http_exchange *ex)
-{
-    proxy_destroy(ex->proxy);
 }

@@ -20,17 +20,8 @@ void proxy_body_came(struct http_exchange *ex, bool whole);
 /* No more of such a body may be read for now. */
 bool proxy_body_waits(struct http_exchange *ex);
 
-/* Puts what has come of the answer into the output, or sends it. False when there was nothing, or the client takes no more. */
-bool proxy_pull(struct http_exchange *ex);
-
-/* The answer's head is in the output: a stretch of its body that is there already goes out with it. */
-void proxy_pull_with_head(struct http_exchange *ex);
-
 /* The upstream has taken too long, or its reading goes on. */
 void proxy_on_timer(struct wheel_entry *e);
-
-/* The client is gone. */
-void proxy_abort(struct http_exchange *ex);
 
 /* Whether the request is to go on although its client has gone. */
 bool proxy_ignores_abort(struct http_exchange *ex);

@@ -277,17 +277,6 @@ static void end_detour(struct proxy *p, const struct http_answer *a, size_t head
 
 /* --- to the client --- */
 
-void proxy_pull_with_head(struct http_exchange *ex)
-{
-    const struct connection *c = ex->connection;
-    const struct proxy *p = ex->proxy;
-    if (ex->state != REQUEST_SEND || buf_len(&p->in) > PROXY_HEAD_AND_BODY_BYTES)
-        return;
-    while (c->ex == ex && ex->proxy == p && p->state != PROXY_TUNNEL &&
-           (buf_len(&p->in) > 0 || p->state == PROXY_END) && !filter_is_full(ex) && proxy_pull(ex)) {
-    }
-}
-
 static bool intercepts(const struct proxy *p, const struct http_answer *a)
 {
     return proxy_settings(p)->proxy_intercept_errors && a->status >= 300 &&

@@ -8,18 +8,12 @@
 #include "worker/proxy_internal.h"
 
 #include "base/fd.h"
-#include "worker/filter.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
-enum {
-    UNBUFFERED_BYTES = 16 << 10,
-    COPIED_BYTES = 4096, /* a stretch this short goes out with what is there, by one system call */
-    AT_ONCE_BYTES = 1 << 20
-};
+enum { UNBUFFERED_BYTES = 16 << 10 };
 
 static uint64_t spooled(const struct proxy *p)
 {
@@ -231,7 +225,7 @@ static void after_reading(struct proxy *p)
 /* Reads and decodes. False: there is nothing for now, or it has ended, or the connection has been closed. */
 static bool receive(struct proxy *p, char *data, size_t room, size_t *body_len)
 {
-    ssize_t n = recv(p->uc->io.fd, data, room, 0);
+    ssize_t n = net_stream_read(&p->uc->stream, data, room);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n <= 0) {
@@ -283,18 +277,17 @@ void proxy_read_body(struct proxy *p)
     }
 }
 
-/* --- passing on --- */
+/* --- as a response's body --- */
 
 /* Cut off, so that the client sees that the answer is not whole. */
-static bool cut(struct proxy *p)
+static enum source_says cut(struct proxy *p)
 {
     if (p->broken)
         proxy_log_errno(p, "recv()", p->broken);
     else
         proxy_log(p, "upstream prematurely closed connection while reading upstream");
     proxy_end_try(p, UPSTREAM_LEFT, p->ex->upstream.status, false);
-    connection_close(p->ex->connection);
-    return false;
+    return SOURCE_FAILED;
 }
 
 /* TE: trailers (RFC 9110 section 10.1.4) */
@@ -315,10 +308,11 @@ static bool accepts_trailers(const struct http_request *req)
 }
 
 /* Trailers that would change what an answer is are left out (RFC 9110 section 6.5.1). */
-static bool append_trailers(struct proxy *p, struct buf *out)
+static bool add_trailers(struct http_exchange *ex, struct buf *out)
 {
+    const struct proxy *p = ex->proxy;
     struct slice rest = buf_slice(&p->trailers);
-    bool ok = true, wanted = accepts_trailers(&p->ex->req);
+    bool ok = true, wanted = accepts_trailers(&ex->req);
     while (ok && wanted && proxy_settings(p)->proxy_pass_trailers && rest.len) {
         struct http_header h;
         const char *end = memmem(rest.data, rest.len, "\r\n", 2);
@@ -328,101 +322,6 @@ static bool append_trailers(struct proxy *p, struct buf *out)
             ok = buf_append(out, rest.data, (size_t)(end - rest.data) + 2);
         rest = slice_from(rest, (size_t)(end - rest.data) + 2);
     }
-    return ok;
-}
-
-static bool finish(struct proxy *p)
-{
-    struct http_exchange *ex = p->ex;
-    struct buf trailers = {0};
-    bool ok = append_trailers(p, &trailers) && send_end(ex, buf_slice(&trailers));
-    buf_free(&trailers);
-    if (!ok) {
-        connection_close(ex->connection);
-        return false;
-    }
-    proxy_destroy(p);
-    request_done(ex);
-    return true;
-}
-
-static bool client_is_full(struct http_exchange *ex)
-{
-    if (errno != EAGAIN && errno != EINTR) {
-        connection_close(ex->connection);
-        return false;
-    }
-    ex->more_later = true;
-    connection_set_timer(ex->connection, ex->route.location->settings->send_timeout_ms);
-    return false;
-}
-
-static void count_sent(struct http_exchange *ex, size_t n)
-{
-    ex->sent.body += n;
-    ex->worker->streamed_bytes += n;
-}
-
-/* From memory; `most` is what limit_rate allows. True when something went. */
-static bool pass_memory(struct proxy *p, uint64_t most)
-{
-    struct http_exchange *ex = p->ex;
-    struct slice body = buf_slice(&p->in);
-    if (body.len > most)
-        body.len = (size_t)most;
-    bool direct = !ex->sent.filters && !ex->res.chunked && !ex->res.no_body && body.len > COPIED_BYTES &&
-                  buf_len(send_buffer(ex)) == 0;
-    if (!direct) {
-        if (!send_stretch(ex, body)) {
-            connection_close(ex->connection);
-            return false;
-        }
-        buf_consume(&p->in, body.len);
-        return true;
-    }
-    ssize_t n = send(ex->connection->io.fd, body.data, body.len, MSG_NOSIGNAL);
-    if (n < 0)
-        return client_is_full(ex);
-    count_sent(ex, (size_t)n);
-    buf_consume(&p->in, (size_t)n);
-    return true;
-}
-
-static bool pass_file(struct proxy *p, uint64_t most)
-{
-    struct http_exchange *ex = p->ex;
-    uint64_t left = spooled(p);
-    if (left > most)
-        left = most;
-    if (ex->sent.filters || ex->res.chunked || ex->res.no_body || buf_len(send_buffer(ex)) > 0) {
-        if (!buf_reserve(&p->in, PROXY_READ_BYTES)) {
-            connection_close(ex->connection);
-            return false;
-        }
-        size_t room = left < PROXY_READ_BYTES ? (size_t)left : PROXY_READ_BYTES;
-        ssize_t n = pread(p->spool.fd, p->in.data + p->in.end, room, (off_t)p->spool.start);
-        p->in.end += n > 0 ? (size_t)n : 0;
-        p->spool.start += n > 0 ? (uint64_t)n : 0;
-        return n > 0 ? pass_memory(p, most) : (connection_close(ex->connection), false);
-    }
-    off_t offset = (off_t)p->spool.start;
-    ssize_t n = sendfile(ex->connection->io.fd, p->spool.fd, &offset,
-                         left < AT_ONCE_BYTES ? (size_t)left : AT_ONCE_BYTES);
-    if (n == 0)
-        errno = EIO;
-    if (n <= 0)
-        return client_is_full(ex);
-    p->spool.start += (uint64_t)n;
-    count_sent(ex, (size_t)n);
-    return true;
-}
-
-/* What a filter has not got to yet. */
-static bool pass_put_off(struct http_exchange *ex)
-{
-    bool ok = filter_go_on(ex);
-    if (!ok)
-        connection_close(ex->connection);
     return ok;
 }
 
@@ -441,43 +340,60 @@ static void resume(struct proxy *p)
     proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
 }
 
-bool proxy_pull(struct http_exchange *ex)
+static enum source_says look(struct http_exchange *ex, struct http_piece *stretch)
 {
     struct proxy *p = ex->proxy;
+    if (p->state == PROXY_TUNNEL)
+        return SOURCE_TUNNEL;
     if (spooled(p) == 0)
         empty_file(p);
-    bool full = filter_is_full(ex), waits = full || buf_len(&p->in) > 0 || spooled(p) > 0;
-    ex->more_later = false;
-    if (p->state == PROXY_TUNNEL) {
-        ex->connection->state = CONNECTION_TUNNEL;
-        return false;
+    if (buf_len(&p->in) > 0) {
+        stretch->data = p->in.data + p->in.start;
+        stretch->len = buf_len(&p->in);
+        return SOURCE_HAS;
     }
-    if (waits) {
-        uint64_t most = send_allowance(ex);
-        if (most == 0)
-            return false; /* limit_rate: a timer brings us back */
-        if (ex->worker->streamed_bytes >= AT_ONCE_BYTES) {
-            ex->more_later = true; /* the others' turn */
-            connection_set_timer(ex->connection, ex->route.location->settings->send_timeout_ms);
-            return false;
-        }
-        bool went = full ? pass_put_off(ex) : buf_len(&p->in) > 0 ? pass_memory(p, most) : pass_file(p, most);
-        if (went && p->paused)
-            resume(p);
-        return went;
+    if (spooled(p) > 0) {
+        stretch->fd = p->spool.fd;
+        stretch->offset = (off_t)p->spool.start;
+        stretch->len = spooled(p);
+        return SOURCE_HAS;
     }
     if (p->state == PROXY_END)
-        return finish(p);
+        return SOURCE_END;
     if (p->eof)
         return cut(p);
-    if (filter_is_pending(ex)) { /* the upstream has nothing more for now: what it has said goes out */
-        bool ok = filter_flush(ex);
-        if (!ok)
-            connection_close(ex->connection);
-        return ok;
-    }
     if (p->paused)
         resume(p);
-    connection_set_timer(ex->connection, 0); /* it is the upstream that is waited for */
-    return false;
+    return SOURCE_LATER;
 }
+
+static void take(struct http_exchange *ex, size_t n)
+{
+    struct proxy *p = ex->proxy;
+    if (buf_len(&p->in) > 0)
+        buf_consume(&p->in, n);
+    else
+        p->spool.start += n;
+    if (p->paused)
+        resume(p);
+}
+
+static void stop(struct http_exchange *ex)
+{
+    proxy_destroy(ex->proxy);
+}
+
+/* It is the upstream that is waited for, and has a timer. */
+static int64_t time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
+{
+    (void)ex;
+    return at_most_ms;
+}
+
+const struct source source_upstream = {.look = look,
+                                       .take = take,
+                                       .add_trailers = add_trailers,
+                                       .stop = stop,
+                                       .time_left_ms = time_left_ms,
+                                       .is_live = true,
+                                       .needs_client = true};

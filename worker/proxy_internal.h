@@ -6,11 +6,11 @@
 
 #include "http/answer.h"
 #include "worker/proxy.h"
+#include "worker/source.h"
 #include "worker/upstream.h"
 
 enum {
-    PROXY_READ_BYTES = 64 << 10,         /* at once, of an answer's body */
-    PROXY_HEAD_AND_BODY_BYTES = 32 << 10 /* a body this short goes out with its head */
+    PROXY_READ_BYTES = 64 << 10 /* at once, of an answer's body */
 };
 
 enum proxy_state {

@@ -105,7 +105,7 @@ void proxy_read_head(struct proxy *p)
         proxy_fail(p, 500);
         return;
     }
-    ssize_t n = recv(p->uc->io.fd, p->in.data + p->in.end, p->in.cap - p->in.end, 0);
+    ssize_t n = net_stream_read(&p->uc->stream, p->in.data + p->in.end, p->in.cap - p->in.end);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n < 0) {

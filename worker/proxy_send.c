@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 enum { FILE_AT_ONCE_BYTES = 2 << 20, CHUNK_HEAD_BYTES = 20 };
@@ -24,9 +23,7 @@ void proxy_begin_to_send(struct proxy *p)
 
 void proxy_on_connected(struct proxy *p)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
-    getsockopt(p->uc->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    int error = net_stream_connect_error(&p->uc->stream);
     if (error) {
         proxy_log_errno(p, "connect()", error);
         proxy_next(p, CONF_NEXT_ERROR, 502);
@@ -49,7 +46,7 @@ static enum progress send_memory(struct proxy *p, bool more)
 {
     while (p->request_sent < buf_len(&p->request)) {
         struct slice rest = slice_from(buf_slice(&p->request), p->request_sent);
-        ssize_t n = send(p->uc->io.fd, rest.data, rest.len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        ssize_t n = net_stream_write(&p->uc->stream, rest.data, rest.len, more);
         if (n < 0)
             return errno == EAGAIN || errno == EINTR ? SEND_LATER : SEND_FAILED;
         p->request_sent += (size_t)n;
@@ -66,12 +63,11 @@ static enum progress send_file(struct proxy *p)
     if (!p->sends_file)
         return ALL_SENT;
     while (ex->body.fd >= 0 && p->body_sent < ex->body.len) {
-        off_t offset = (off_t)p->body_sent;
         if (now >= FILE_AT_ONCE_BYTES)
             return SEND_LATER;
         uint64_t left = ex->body.len - p->body_sent;
-        ssize_t n = sendfile(p->uc->io.fd, ex->body.fd, &offset,
-                             left < FILE_AT_ONCE_BYTES ? (size_t)left : FILE_AT_ONCE_BYTES);
+        ssize_t n = net_stream_send_file(&p->uc->stream, ex->body.fd, (off_t)p->body_sent,
+                                         left < FILE_AT_ONCE_BYTES ? (size_t)left : FILE_AT_ONCE_BYTES);
         if (n <= 0)
             return n < 0 && (errno == EAGAIN || errno == EINTR) ? SEND_LATER : SEND_FAILED;
         p->body_sent += (uint64_t)n;

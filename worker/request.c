@@ -3,12 +3,13 @@
  * is between.
  */
 #include "worker/filter.h"
+#include "worker/source.h"
 
 #include "base/log.h"
 #include "conf/directive.h"
 #include "http/agent.h"
 
-enum { WHOLE_ANSWER_MAX = 32 << 10, CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
+enum { CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
 
 static const struct settings *settings(const struct http_exchange *ex)
 {
@@ -170,24 +171,6 @@ static bool make_error_page(struct http_exchange *ex, int status)
     return http_add_memory(res, &ex->arena, page.data, page.len);
 }
 
-/* Appends a body that is in memory and small. False when it has to be sent piece by piece. */
-static bool append_whole_body(struct http_exchange *ex, struct buf *out)
-{
-    struct http_response *res = &ex->res;
-    if (res->no_body || res->content_length == 0)
-        return true;
-    if (res->content_length < 0 || res->content_length > WHOLE_ANSWER_MAX || ex->pace.rate)
-        return false;
-    for (struct http_piece *p = res->body; p; p = p->next)
-        if (p->fd >= 0)
-            return false;
-    for (struct http_piece *p = res->body; p; p = p->next)
-        if (!buf_append(out, p->data, (size_t)p->len))
-            return false;
-    ex->sent.body += (uint64_t)res->content_length;
-    return true;
-}
-
 static bool write_head(struct http_exchange *ex)
 {
     struct worker *w = ex->worker;
@@ -260,13 +243,9 @@ struct verdict request_send(struct http_exchange *ex, int error)
         ex->res.content_length = HTTP_LENGTH_UNKNOWN;
     if (!write_head(ex))
         return give_up(ex);
-    if (ex->job || ex->proxy) { /* streams; worker/offload.c or worker/proxy.c goes on */
-    } else if (!ex->res.no_body && (ex->sent.filters || ex->res.chunked))
-        send_pieces(ex);
-    else if (append_whole_body(ex, send_buffer(ex)))
-        request_done(ex);
-    else
-        connection_set_timer(ex->connection, settings(ex)->send_timeout_ms);
+    if (!ex->source)
+        ex->source = &source_pieces;
+    send_with_head(ex);
     return verdict_of(VERDICT_GONE);
 }
 

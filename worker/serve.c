@@ -182,15 +182,6 @@ static struct verdict look_at_answer(struct http_exchange *ex, int error)
     return error ? request_error_page(ex, error) : verdict_of(VERDICT_SEND);
 }
 
-static struct verdict send_answer(struct http_exchange *ex, int error)
-{
-    const struct connection *c = ex->connection;
-    struct verdict v = request_send(ex, error);
-    if (v.kind == VERDICT_GONE && c->ex == ex && ex->proxy)
-        proxy_pull_with_head(ex);
-    return v;
-}
-
 /* What was said while it was being served: by an upstream that could not be asked at all, say. */
 static struct verdict take_resumed(struct http_exchange *ex)
 {
@@ -215,7 +206,7 @@ void request_serve(struct http_exchange *ex, struct verdict v)
             v = look_at_answer(ex, v.status);
             break;
         case VERDICT_SEND:
-            v = send_answer(ex, v.status);
+            v = request_send(ex, v.status);
             break;
         case VERDICT_REDIRECT:
             v = request_redirect(ex, ex->leads_to);

@@ -56,6 +56,8 @@ struct location_keyed {
     const struct http_template *key;
 };
 
+struct health_probe;
+
 /* An address of an upstream's server, as one worker sees it. */
 struct peer {
     struct net_address address;
@@ -63,11 +65,11 @@ struct peer {
     struct shm_peer *shared;
     char *name; /* among all peers of the group */
     struct upstream_server *server;
-    struct shm_peer *own; /* with no room in shared memory: it is only this worker's */
-    unsigned refs;        /* connections, and the upstream while it lists the peer */
-    bool gone;            /* its name no longer has this address */
-    struct ev_io *check;  /* worker/health.c: the check under way, or NULL */
-    char id[32];          /* for sticky */
+    struct shm_peer *own;       /* with no room in shared memory: it is only this worker's */
+    unsigned refs;              /* connections, and the upstream while it lists the peer */
+    bool gone;                  /* its name no longer has this address */
+    struct health_probe *probe; /* worker/health.c: the check under way, or NULL */
+    char id[32];                /* for sticky */
     size_t id_len;
     uint64_t tag; /* of the id, for sessions */
 };

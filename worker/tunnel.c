@@ -8,14 +8,13 @@
 #include "worker/proxy_internal.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 
 enum { AT_ONCE_BYTES = 256 << 10 };
 
 /* One direction. */
 struct way {
     struct proxy *p;
-    int from, to;
+    struct net_stream *from, *to;
     struct buf *rest; /* taken, and not yet given on */
     bool *ended;      /* the source has said its last */
     bool to_client;
@@ -23,13 +22,13 @@ struct way {
 
 static struct way down(struct proxy *p)
 {
-    return (struct way){p, p->uc->io.fd, p->ex->connection->io.fd, &p->in, &p->eof, true};
+    return (struct way){p, &p->uc->stream, &p->ex->connection->stream, &p->in, &p->eof, true};
 }
 
 static struct way up(struct proxy *p)
 {
-    return (struct way){p,           p->ex->connection->io.fd, p->uc->io.fd,
-                        &p->request, &p->ex->connection->eof,  false};
+    return (struct way){p,           &p->ex->connection->stream, &p->uc->stream,
+                        &p->request, &p->ex->connection->eof,    false};
 }
 
 static void count(const struct way *way, size_t n)
@@ -50,7 +49,7 @@ static bool give(const struct way *way, const char *data, size_t len, size_t *go
 {
     *gone = 0;
     while (*gone < len) {
-        ssize_t n = send(way->to, data + *gone, len - *gone, MSG_NOSIGNAL);
+        ssize_t n = net_stream_write(way->to, data + *gone, len - *gone, false);
         if (is_later(n))
             return true;
         if (n < 0)
@@ -71,7 +70,7 @@ static bool give_rest(const struct way *way)
     if (ok && buf_len(way->rest) == 0) {
         buf_free(way->rest); /* an idle tunnel holds no buffers */
         if (*way->ended)
-            shutdown(way->to, SHUT_WR);
+            net_stream_end_writing(way->to);
     }
     return ok;
 }
@@ -82,14 +81,14 @@ static bool pass(const struct way *way)
     struct worker *w = proxy_worker(way->p);
     for (size_t total = 0; total < AT_ONCE_BYTES && buf_len(way->rest) == 0 && !*way->ended;) {
         size_t gone;
-        ssize_t n = recv(way->from, w->input, INPUT_BYTES, 0);
+        ssize_t n = net_stream_read(way->from, w->input, INPUT_BYTES);
         if (is_later(n))
             return true;
         if (n < 0)
             return false;
         if (n == 0) {
             *way->ended = true;
-            shutdown(way->to, SHUT_WR);
+            net_stream_end_writing(way->to);
             return true;
         }
         total += (size_t)n;
@@ -106,23 +105,12 @@ static bool pass(const struct way *way)
     return true;
 }
 
-static void set_client_events(struct connection *c, int events)
-{
-    struct ev_loop *loop = connection_worker(c)->loop;
-    if ((c->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&c->io) == (events != 0))
-        return;
-    ev_io_stop(loop, &c->io);
-    ev_io_set(&c->io, c->io.fd, events);
-    if (events)
-        ev_io_start(loop, &c->io);
-}
-
 static void watch(struct http_exchange *ex)
 {
     struct proxy *p = ex->proxy;
     bool to_client = buf_len(&p->in) > 0, to_upstream = buf_len(&p->request) > 0;
-    set_client_events(ex->connection,
-                      (ex->connection->eof || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
+    net_stream_watch(&ex->connection->stream, ex->worker->loop,
+                     (ex->connection->eof || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
     proxy_watch(p, (p->eof || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
     proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy_send_timeout_ms
                                                 : proxy_settings(p)->proxy_read_timeout_ms);
@@ -142,7 +130,7 @@ static bool begin(struct proxy *p)
     connection_drop_input(ex->connection);
     if (ex->connection->eof &&
         buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
-        shutdown(p->uc->io.fd, SHUT_WR);
+        net_stream_end_writing(&p->uc->stream);
     return true;
 }
 

@@ -248,10 +248,10 @@ static void on_idle_event(struct ev_loop *loop, ev_io *io, int events)
 }
 
 /* Neither closed nor with bytes that came while nothing had been asked: those would be taken for the next request's answer (RFC 9112 section 6.3). */
-static bool is_quiet(const struct upstream_connection *uc)
+static bool is_quiet(struct upstream_connection *uc)
 {
     char byte;
-    return recv(uc->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return net_stream_peek(&uc->stream, &byte, 1) < 0 && errno == EAGAIN;
 }
 
 static struct upstream_connection *take_idle(const struct worker *w, struct upstream *u,
@@ -319,28 +319,14 @@ struct upstream_connection *upstream_connect(struct worker *w, struct upstream *
     list_init(&uc->link);
     wheel_entry_init(&uc->timer);
     uc->timer.kind = WORKER_TIMER_UPSTREAM;
-    ev_io_init(&uc->io, on_idle_event, fd, EV_READ);
+    net_stream_init(&uc->stream, fd, on_idle_event);
     return uc;
-}
-
-/* ev_io_modify, as ev_io_set would cost a system call even where nothing changes. */
-void upstream_watch(struct upstream_connection *uc, int events)
-{
-    ev_io *io = &uc->io;
-    bool active = ev_is_active(io);
-    if (active ? (io->events & (EV_READ | EV_WRITE)) == events : events == 0)
-        return;
-    ev_io_stop(uc->worker->loop, io);
-    ev_io_modify(io, events);
-    if (events)
-        ev_io_start(uc->worker->loop, io);
 }
 
 void upstream_close(struct upstream_connection *uc)
 {
-    ev_io_stop(uc->worker->loop, &uc->io);
     wheel_clear(&uc->timer);
-    close(uc->io.fd);
+    net_stream_close(&uc->stream, uc->worker->loop);
     peer_release(uc->peer);
     free(uc);
 }
@@ -376,8 +362,8 @@ void upstream_keep(struct upstream_connection *uc, int64_t idle_s)
     list_push_front(&u->idle, &uc->link);
     u->idle_count++;
     atomic_fetch_add(&uc->peer->shared->idle[uc->worker->options->slot], 1);
-    ev_set_cb(&uc->io, on_idle_event);
-    upstream_watch(uc, EV_READ);
+    net_stream_set_user(&uc->stream, NULL, on_idle_event);
+    net_stream_watch(&uc->stream, uc->worker->loop, EV_READ);
 }
 
 static void close_idle(struct upstream *u)

@@ -29,7 +29,8 @@ bool upstream_list(const struct worker *w, struct arena *arena, struct status_so
 void peer_release(struct peer *peer);
 
 struct upstream_connection {
-    ev_io io; /* while it is used, its user's; while it is idle it waits for the other side to close */
+    struct net_stream
+        stream; /* while it is used, its user's; while it is idle it waits for the other side to close */
     struct list_node link;
     struct worker *worker;
     struct upstream *upstream;
@@ -51,9 +52,6 @@ struct upstream_dial {
 /* A kept connection to this server, or a new one that is being made. NULL with errno. */
 struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
                                              const struct upstream_dial *dial);
-
-/* What its user wants to hear of: EV_READ, EV_WRITE, both or nothing. */
-void upstream_watch(struct upstream_connection *uc, int events);
 
 /* Its request is over: keeps it for another, or closes it. */
 void upstream_keep(struct upstream_connection *uc, int64_t idle_s);
