@@ -21,7 +21,7 @@ static struct conf *conf_new(const struct conf_options *options)
     conf->worker_processes = CONF_UNSET;
     for (const struct conf_directive *d = conf_core_directives; d->name; d++)
         if (conf_is_number(d))
-            *(int64_t *)((char *)conf + d->offset) = CONF_UNSET;
+            *(int64_t *)((char *)conf + d->field) = CONF_UNSET;
     return conf;
 }
 

@@ -13,6 +13,8 @@ enum conf_context {
     CONF_SERVER = 8,
     CONF_LOCATION = 16,
     CONF_UPSTREAM = 32,
+    CONF_HTTP_SERVER = CONF_HTTP | CONF_SERVER,
+    CONF_HTTP_ALL = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
 };
 
 enum conf_type_of_value {
@@ -23,12 +25,11 @@ enum conf_type_of_value {
     CONF_TIME, /* milliseconds: ms, s, m, h, d, w, M, y; a bare number is seconds */
     CONF_TEXT,
     CONF_PATH,     /* text; the prefix goes before a relative one */
-    CONF_CHOICE,   /* one of the words of `syntax`: its index there */
+    CONF_CHOICE,   /* one of `words`: its index there */
     CONF_CHOICES,  /* several of them: a bit for each */
     CONF_BUFFERS,  /* NUMBER SIZE: the bytes of all */
     CONF_TEMPLATE, /* a text with variables: the statement, compiled where it is used */
     CONF_LINES,    /* the statements of one level as a struct conf_lines, inherited as a whole */
-    CONF_BLOCK,
     CONF_ACCEPTED, /* of nginx, and without a meaning here: only its place and arity count */
 };
 
@@ -42,20 +43,43 @@ struct conf_walk {
     struct conf_location *location; /* in server (its top) and location */
 };
 
+/* What of a statement may differ without new workers. */
+enum conf_live {
+    CONF_FIXED, /* nothing */
+    CONF_LIVE,
+    CONF_LIVE_BEHIND_FIRST, /* all but its first argument */
+};
+
+enum { CONF_ANY = -1 /* args.max: any number */, CONF_SYNTAX_MAX = 256 };
+
+/* What a row leaves out is zero, and that is the usual or the safe case of each field. */
 struct conf_directive {
     const char *name;
-    unsigned contexts;      /* enum conf_context, or-ed */
-    int min_args, max_args; /* max_args -1: any number */
+    unsigned where; /* enum conf_context, or-ed */
+    struct {
+        int min, max;
+    } args;
     enum conf_type_of_value type;
     size_t
-        offset; /* of the field: in struct settings for http contexts, in conf_upstream, else in struct conf */
-    int64_t min, max; /* for numbers; both 0: no bound */
-    const char *default_text;
-    int live_after; /* -1: a change needs new workers; else: arguments from this one on can change under way */
+        field; /* its offset: in struct settings for http contexts, in conf_upstream, else in struct conf */
+    struct {
+        int64_t min, max;
+    } range;                  /* of numbers; both 0: no bound */
+    const char *const *words; /* of a choice, ended by NULL */
+    const char *default_text; /* as a statement would have it; NULL: none */
+    enum conf_live live;
+    bool block;       /* "{ ... }" in place of ";" */
+    bool off_is_zero; /* a size that may be "off" */
     void (*set)(struct conf_walk *walk, const struct conf_node *node);
-    const char *syntax; /* arguments, as in the documentation */
-    const char *help;
+    const char *syntax; /* arguments, for people; NULL: as its type says, see conf_syntax_of */
+    const char *help;   /* likewise */
 };
+
+#define WORDS(...)        \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
 
 /* The tables, each ended by a row without a name. */
 extern const struct conf_directive conf_core_directives[];
@@ -98,7 +122,7 @@ const struct conf_directive *conf_find_directive(struct slice name, enum conf_co
 /* Whether the rows of this context are fields of struct settings. */
 static inline bool conf_is_setting(const struct conf_directive *d)
 {
-    return d->contexts & (CONF_HTTP | CONF_SERVER | CONF_LOCATION);
+    return d->where & CONF_HTTP_ALL;
 }
 
 /* A row whose field is an int64_t. */
@@ -172,6 +196,9 @@ bool conf_parse_size(struct slice s, int64_t *value);
 bool conf_parse_time(struct slice s, int64_t *value_ms);
 bool conf_parse_number(struct slice s, int64_t *value);
 bool conf_parse_whole(struct slice s, int64_t least, int64_t most, int64_t *value);
+
+/* The arguments for messages and documentation; where a choice has to be written out, in `text`. */
+const char *conf_syntax_of(const struct conf_directive *d, char text[static CONF_SYNTAX_MAX]);
 
 /* A row's value in words for messages and documentation: "a size such as 8k". */
 const char *conf_type_words(enum conf_type_of_value type);

@@ -44,26 +44,29 @@ static bool print_absent(struct buf *out)
 static bool print_row(const struct conf_directive *d, struct buf *out)
 {
     const char *separator = "";
+    char text[CONF_SYNTAX_MAX];
+    const char *syntax = conf_syntax_of(d, text);
     bool ok = buf_printf(out, "### %s\n\n    %s%s%s%s\n\n%s\n\nContext: ", d->name, d->name,
-                         d->syntax[0] ? " " : "", d->syntax, d->type == CONF_BLOCK ? "" : ";", d->help);
+                         syntax[0] ? " " : "", syntax, d->block ? "" : ";", d->help);
     for (size_t i = 0; ok && i < sizeof contexts / sizeof contexts[0]; i++) {
-        if (!(d->contexts & contexts[i].bit))
+        if (!(d->where & contexts[i].bit))
             continue;
         ok = buf_printf(out, "%s%s", separator, contexts[i].name);
         separator = ", ";
     }
     if (ok && d->default_text)
         ok = buf_printf(out, ". Default: `%s`", d->default_text);
-    if (ok && (d->min || d->max))
-        ok = buf_printf(out, ". Range: %lld to %lld%s", (long long)d->min, (long long)d->max,
+    if (ok && (d->range.min || d->range.max))
+        ok = buf_printf(out, ". Range: %lld to %lld%s", (long long)d->range.min, (long long)d->range.max,
                         d->type == CONF_TIME   ? " ms"
                         : d->type == CONF_SIZE ? " bytes"
                                                : "");
     return ok &&
            buf_printf(out, ". %s.\n\n",
-                      d->live_after == 0  ? "Changes in place on reload"
-                      : d->live_after > 0 ? "What follows the first argument changes in place on reload"
-                                          : "A change starts new workers on reload") &&
+                      d->live == CONF_LIVE ? "Changes in place on reload"
+                      : d->live == CONF_LIVE_BEHIND_FIRST
+                          ? "What follows the first argument changes in place on reload"
+                          : "A change starts new workers on reload") &&
            print_mark(d, out);
 }
 

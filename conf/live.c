@@ -9,10 +9,10 @@
 #include "conf/directive.h"
 
 /* A name may mean one thing in an upstream and another elsewhere; other contexts share their rows. */
-static int live_after(const struct conf_node *n, enum conf_context context)
+static enum conf_live live_part(const struct conf_node *n, enum conf_context context)
 {
     const struct conf_directive *d = conf_find_directive(n->name, context);
-    return d ? d->live_after : -1; /* lines of a types block are no directives */
+    return d ? d->live : CONF_FIXED; /* lines of a types block are no directives */
 }
 
 static enum conf_context context_in(const struct conf_node *block)
@@ -22,7 +22,7 @@ static enum conf_context context_in(const struct conf_node *block)
 
 static const struct conf_node *skip_live(const struct conf_node *n, enum conf_context context)
 {
-    while (n && live_after(n, context) == 0)
+    while (n && live_part(n, context) == CONF_LIVE)
         n = n->next;
     return n;
 }
@@ -33,10 +33,10 @@ static bool same_statement(const struct conf_node *a, const struct conf_node *b,
 {
     if (!slice_eq(a->name, b->name) || a->has_block != b->has_block)
         return false;
-    int fixed = live_after(a, context);
-    if (fixed < 0 && a->nargs != b->nargs)
+    bool fixed = live_part(a, context) == CONF_FIXED;
+    if (fixed && a->nargs != b->nargs)
         return false;
-    for (int i = 0; i < (fixed < 0 ? a->nargs : fixed); i++)
+    for (int i = 0; i < (fixed ? a->nargs : 1); i++)
         if (i >= a->nargs || i >= b->nargs || !slice_eq(a->args[i], b->args[i]))
             return false;
     return same_tree(a->children, b->children, context_in(a));
@@ -60,8 +60,8 @@ bool conf_differs_only_live(const struct conf *a, const struct conf *b)
 static void copy_rows(const struct conf_directive *table, bool settings, void *to, const void *from)
 {
     for (const struct conf_directive *d = table; d->name; d++)
-        if (d->live_after == 0 && conf_is_number(d) && conf_is_setting(d) == settings)
-            *(int64_t *)((char *)to + d->offset) = *(const int64_t *)((const char *)from + d->offset);
+        if (d->live == CONF_LIVE && conf_is_number(d) && conf_is_setting(d) == settings)
+            *(int64_t *)((char *)to + d->field) = *(const int64_t *)((const char *)from + d->field);
 }
 
 static void copy_log_levels(struct conf_error_log *to, const struct conf_error_log *from)

@@ -5,11 +5,10 @@
  */
 #include "conf/directive.h"
 
-#define HTTP_ALL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
-#define HTTP_SERVER (CONF_HTTP | CONF_SERVER)
-#define ACCEPTED(name, contexts, min, max, syntax, why)                                           \
-    {                                                                                             \
-        name, contexts, min, max, CONF_ACCEPTED, 0, 0, 0, NULL, 0, NULL, syntax, "Accepted: " why \
+#define ACCEPTED(directive, places, least, most, arguments, why)                                             \
+    {                                                                                                        \
+        .name = directive, .where = places, .args = {least, most}, .type = CONF_ACCEPTED, .live = CONF_LIVE, \
+        .syntax = arguments, .help = "Accepted: " why                                                        \
     }
 
 const struct conf_directive conf_accepted_directives[] = {
@@ -20,44 +19,44 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("accept_mutex_delay", CONF_EVENTS, 1, 1, "TIME", "workers take turns by how busy they are, without a lock."),
     ACCEPTED("epoll_events", CONF_EVENTS, 1, 1, "NUMBER", "libev asks for as many as there are."),
     ACCEPTED("worker_aio_requests", CONF_EVENTS, 1, 1, "NUMBER", "thread_pool bounds what threads do."),
-    ACCEPTED("client_body_in_single_buffer", HTTP_ALL, 1, 1, "on | off", "a body in memory always is in one piece."),
-    ACCEPTED("postpone_output", HTTP_ALL, 1, 1, "SIZE", "what a turn of the loop has for a client goes out with one call."),
-    ACCEPTED("send_lowat", HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
-    ACCEPTED("output_buffers", HTTP_ALL, 2, 2, "NUMBER SIZE", "files go out by sendfile, or through one buffer of the worker."),
-    ACCEPTED("read_ahead", HTTP_ALL, 1, 1, "SIZE", "the kernel reads ahead by itself."),
-    ACCEPTED("directio_alignment", HTTP_ALL, 1, 1, "SIZE", "see directio."),
-    ACCEPTED("aio_write", HTTP_ALL, 1, 1, "on | off", "temporary files are written by the loop, into the page cache."),
-    ACCEPTED("connection_pool_size", HTTP_SERVER, 1, 1, "SIZE", "a connection has no pool of memory."),
-    ACCEPTED("request_pool_size", HTTP_SERVER, 1, 1, "SIZE", "a request's memory grows by 4k."),
+    ACCEPTED("client_body_in_single_buffer", CONF_HTTP_ALL, 1, 1, "on | off", "a body in memory always is in one piece."),
+    ACCEPTED("postpone_output", CONF_HTTP_ALL, 1, 1, "SIZE", "what a turn of the loop has for a client goes out with one call."),
+    ACCEPTED("send_lowat", CONF_HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
+    ACCEPTED("output_buffers", CONF_HTTP_ALL, 2, 2, "NUMBER SIZE", "files go out by sendfile, or through one buffer of the worker."),
+    ACCEPTED("read_ahead", CONF_HTTP_ALL, 1, 1, "SIZE", "the kernel reads ahead by itself."),
+    ACCEPTED("directio_alignment", CONF_HTTP_ALL, 1, 1, "SIZE", "see directio."),
+    ACCEPTED("aio_write", CONF_HTTP_ALL, 1, 1, "on | off", "temporary files are written by the loop, into the page cache."),
+    ACCEPTED("connection_pool_size", CONF_HTTP_SERVER, 1, 1, "SIZE", "a connection has no pool of memory."),
+    ACCEPTED("request_pool_size", CONF_HTTP_SERVER, 1, 1, "SIZE", "a request's memory grows by 4k."),
     ACCEPTED("server_names_hash_max_size", CONF_HTTP, 1, 1, "SIZE", "the table of names is as large as it has to be."),
     ACCEPTED("server_names_hash_bucket_size", CONF_HTTP, 1, 1, "SIZE", "see server_names_hash_max_size."),
-    ACCEPTED("types_hash_max_size", HTTP_ALL, 1, 1, "SIZE", "the table of types is as large as it has to be."),
-    ACCEPTED("types_hash_bucket_size", HTTP_ALL, 1, 1, "SIZE", "see types_hash_max_size."),
+    ACCEPTED("types_hash_max_size", CONF_HTTP_ALL, 1, 1, "SIZE", "the table of types is as large as it has to be."),
+    ACCEPTED("types_hash_bucket_size", CONF_HTTP_ALL, 1, 1, "SIZE", "see types_hash_max_size."),
     ACCEPTED("variables_hash_max_size", CONF_HTTP, 1, 1, "SIZE", "names of variables are looked up when the configuration is read."),
     ACCEPTED("variables_hash_bucket_size", CONF_HTTP, 1, 1, "SIZE", "see variables_hash_max_size."),
     ACCEPTED("map_hash_max_size", CONF_HTTP, 1, 1, "SIZE", "a map's table is as large as it has to be."),
     ACCEPTED("map_hash_bucket_size", CONF_HTTP, 1, 1, "SIZE", "see map_hash_max_size."),
-    ACCEPTED("proxy_headers_hash_max_size", HTTP_ALL, 1, 1, "SIZE", "headers are compared one by one."),
-    ACCEPTED("proxy_headers_hash_bucket_size", HTTP_ALL, 1, 1, "SIZE", "see proxy_headers_hash_max_size."),
-    ACCEPTED("proxy_send_lowat", HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
+    ACCEPTED("proxy_headers_hash_max_size", CONF_HTTP_ALL, 1, 1, "SIZE", "headers are compared one by one."),
+    ACCEPTED("proxy_headers_hash_bucket_size", CONF_HTTP_ALL, 1, 1, "SIZE", "see proxy_headers_hash_max_size."),
+    ACCEPTED("proxy_send_lowat", CONF_HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
     ACCEPTED("referer_hash_max_size", CONF_SERVER | CONF_LOCATION, 1, 1, "SIZE", "a table is as large as it has to be."),
     ACCEPTED("referer_hash_bucket_size", CONF_SERVER | CONF_LOCATION, 1, 1, "SIZE", "see referer_hash_max_size."),
-    ACCEPTED("open_file_cache_events", HTTP_ALL, 1, 1, "on | off", "files are looked at, not waited for."),
-    ACCEPTED("gzip_hash", HTTP_ALL, 1, 1, "SIZE", "zlib chooses."),
-    ACCEPTED("gzip_window", HTTP_ALL, 1, 1, "SIZE", "zlib's largest."),
-    ACCEPTED("gzip_no_buffer", HTTP_ALL, 1, 1, "on | off", "what has been compressed is sent at once."),
-    ACCEPTED("postpone_gzipping", HTTP_ALL, 1, 1, "SIZE", "see gzip_no_buffer."),
-    ACCEPTED("msie_padding", HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
-    ACCEPTED("msie_refresh", HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
-    ACCEPTED("fastcgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no FastCGI whose answers could lie there."),
-    ACCEPTED("uwsgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no uwsgi whose answers could lie there."),
-    ACCEPTED("scgi_temp_path", HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no SCGI whose answers could lie there."),
-    ACCEPTED("ssl_protocols", HTTP_SERVER, 1, -1, "VERSION ...", "there is no \"listen ... ssl\" that it could be about."),
-    ACCEPTED("ssl_prefer_server_ciphers", HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
-    ACCEPTED("ssl_ciphers", HTTP_SERVER, 1, 1, "LIST", "see ssl_protocols."),
-    ACCEPTED("ssl_session_cache", HTTP_SERVER, 1, 2, "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", "see ssl_protocols."),
-    ACCEPTED("ssl_session_timeout", HTTP_SERVER, 1, 1, "TIME", "see ssl_protocols."),
-    ACCEPTED("ssl_session_tickets", HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
+    ACCEPTED("open_file_cache_events", CONF_HTTP_ALL, 1, 1, "on | off", "files are looked at, not waited for."),
+    ACCEPTED("gzip_hash", CONF_HTTP_ALL, 1, 1, "SIZE", "zlib chooses."),
+    ACCEPTED("gzip_window", CONF_HTTP_ALL, 1, 1, "SIZE", "zlib's largest."),
+    ACCEPTED("gzip_no_buffer", CONF_HTTP_ALL, 1, 1, "on | off", "what has been compressed is sent at once."),
+    ACCEPTED("postpone_gzipping", CONF_HTTP_ALL, 1, 1, "SIZE", "see gzip_no_buffer."),
+    ACCEPTED("msie_padding", CONF_HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
+    ACCEPTED("msie_refresh", CONF_HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
+    ACCEPTED("fastcgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no FastCGI whose answers could lie there."),
+    ACCEPTED("uwsgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no uwsgi whose answers could lie there."),
+    ACCEPTED("scgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no SCGI whose answers could lie there."),
+    ACCEPTED("ssl_protocols", CONF_HTTP_SERVER, 1, CONF_ANY, "VERSION ...", "there is no \"listen ... ssl\" that it could be about."),
+    ACCEPTED("ssl_prefer_server_ciphers", CONF_HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
+    ACCEPTED("ssl_ciphers", CONF_HTTP_SERVER, 1, 1, "LIST", "see ssl_protocols."),
+    ACCEPTED("ssl_session_cache", CONF_HTTP_SERVER, 1, 2, "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", "see ssl_protocols."),
+    ACCEPTED("ssl_session_timeout", CONF_HTTP_SERVER, 1, 1, "TIME", "see ssl_protocols."),
+    ACCEPTED("ssl_session_tickets", CONF_HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
     {0},
     // clang-format on
 };

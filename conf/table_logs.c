@@ -210,26 +210,29 @@ void conf_inherit_logs(struct settings *s, const struct settings *parent, struct
 }
 
 #define FIELD(field) offsetof(struct settings, field)
-#define HTTP_ALL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
 
 const struct conf_directive conf_log_directives[] = {
     // clang-format off
-    {"access_log", HTTP_ALL, 1, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_access_log,
-     "FILE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,severity=NAME][,nohostname] [FORMAT] [buffer=SIZE] [flush=TIME] [gzip[=LEVEL]] [if=TEXT] | off", "Where requests are logged; the file's name may contain variables. With buffer= lines wait in memory, with gzip what is written is compressed (level 1 by default), with if= only requests are logged whose text is neither empty nor 0. Default logs/access.log combined."},
-    {"error_log", CONF_MAIN | CONF_HTTP | CONF_SERVER | CONF_LOCATION, 1, 3, CONF_CUSTOM, 0, 0, 0, NULL, 1, set_error_log,
-     "FILE | stderr | memory:SIZE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,nohostname] [LEVEL] [format=text|json]", "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg; error by default. memory: keeps the last lines of all processes in a file without a name, which is weir-log under /proc/PID/fd. Inherited where a level has none."},
-    {"open_log_file_cache", HTTP_ALL, 1, 4, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_open_log_file_cache,
-     "off | max=N [inactive=TIME] [min_uses=N] [valid=TIME]", "How many access logs whose names have variables are kept open; inactive=10s min_uses=1 valid=60s. Without it each line opens and closes its file."},
-    {"log_format", CONF_HTTP, 2, -1, CONF_CUSTOM, 0, 0, 0, NULL, -1, set_log_format,
-     "NAME [escape=default|json|none] STRING ...", "A format of access logs; combined is always there."},
-    {"rewrite_log", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(rewrite_log), 0, 0, "off", 0, NULL,
-     "on | off", "Whether rewrite logs what it does, at level notice."},
-    {"uninitialized_variable_warn", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(uninitialized_variable_warn), 0, 0, "on", 0, NULL,
-     "on | off", "Whether a warning is logged where a variable of set is used before it has a value."},
-    {"log_not_found", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(log_not_found), 0, 0, "on", 0, NULL,
-     "on | off", "Whether files that do not exist are logged in the error log."},
-    {"log_subrequest", HTTP_ALL, 1, 1, CONF_FLAG, FIELD(log_subrequest), 0, 0, "off", 0, NULL,
-     "on | off", "Whether requests that auth_request makes are logged in the access log."},
+    {.name = "access_log", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .set = set_access_log,
+     .syntax = "FILE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,severity=NAME][,nohostname] [FORMAT] [buffer=SIZE] [flush=TIME] [gzip[=LEVEL]] [if=TEXT] | off",
+     .help = "Where requests are logged; the file's name may contain variables. With buffer= lines wait in memory, with gzip what is written is compressed (level 1 by default), with if= only requests are logged whose text is neither empty nor 0. Default logs/access.log combined."},
+    {.name = "error_log", .where = CONF_MAIN | CONF_HTTP_ALL, .args = {1, 3}, .live = CONF_LIVE_BEHIND_FIRST, .set = set_error_log,
+     .syntax = "FILE | stderr | memory:SIZE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,nohostname] [LEVEL] [format=text|json]",
+     .help = "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg; error by default. memory: keeps the last lines of all processes in a file without a name, which is weir-log under /proc/PID/fd. Inherited where a level has none."},
+    {.name = "open_log_file_cache", .where = CONF_HTTP_ALL, .args = {1, 4}, .set = set_open_log_file_cache,
+     .syntax = "off | max=N [inactive=TIME] [min_uses=N] [valid=TIME]",
+     .help = "How many access logs whose names have variables are kept open; inactive=10s min_uses=1 valid=60s. Without it each line opens and closes its file."},
+    {.name = "log_format", .where = CONF_HTTP, .args = {2, CONF_ANY}, .set = set_log_format,
+     .syntax = "NAME [escape=default|json|none] STRING ...",
+     .help = "A format of access logs; combined is always there."},
+    {.name = "rewrite_log", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(rewrite_log), .default_text = "off", .live = CONF_LIVE,
+     .help = "Whether rewrite logs what it does, at level notice."},
+    {.name = "uninitialized_variable_warn", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(uninitialized_variable_warn), .default_text = "on", .live = CONF_LIVE,
+     .help = "Whether a warning is logged where a variable of set is used before it has a value."},
+    {.name = "log_not_found", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(log_not_found), .default_text = "on", .live = CONF_LIVE,
+     .help = "Whether files that do not exist are logged in the error log."},
+    {.name = "log_subrequest", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(log_subrequest), .default_text = "off", .live = CONF_LIVE,
+     .help = "Whether requests that auth_request makes are logged in the access log."},
     {0},
     // clang-format on
 };

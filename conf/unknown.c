@@ -46,7 +46,7 @@ static const char *guess(struct slice name, enum conf_context context)
     for (const struct conf_directive *const *t = conf_tables; *t; t++) {
         for (const struct conf_directive *d = *t; d->name; d++) {
             size_t far = distance(name, d->name);
-            if ((d->contexts & context) && far < best && far < name.len) {
+            if ((d->where & context) && far < best && far < name.len) {
                 best = far;
                 found = d->name;
             }

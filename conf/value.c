@@ -3,6 +3,8 @@
  */
 #include "conf/directive.h"
 
+#include <stdio.h>
+
 bool conf_parse_number(struct slice s, int64_t *value)
 {
     unsigned long long v;
@@ -118,6 +120,22 @@ const char *conf_type_words(enum conf_type_of_value type)
     default:
         return "text";
     }
+}
+
+const char *conf_syntax_of(const struct conf_directive *d, char text[static CONF_SYNTAX_MAX])
+{
+    static const char *const usual[] = {
+        [CONF_FLAG] = "on | off",       [CONF_NUMBER] = "NUMBER", [CONF_SIZE] = "SIZE",
+        [CONF_TIME] = "TIME",           [CONF_TEXT] = "TEXT",     [CONF_PATH] = "PATH",
+        [CONF_BUFFERS] = "NUMBER SIZE", [CONF_TEMPLATE] = "TEXT", [CONF_ACCEPTED] = NULL};
+    size_t len = 0;
+    if (d->syntax)
+        return d->syntax;
+    if (!d->words)
+        return usual[d->type] ? usual[d->type] : "";
+    for (int i = 0; d->words[i] && len < CONF_SYNTAX_MAX; i++)
+        len += (size_t)snprintf(text + len, CONF_SYNTAX_MAX - len, "%s%s", i ? " | " : "", d->words[i]);
+    return text;
 }
 
 bool conf_lists_type(const struct conf_lines *lines, const char *always, struct slice type)

@@ -31,7 +31,7 @@ const struct conf_directive *conf_find_directive(struct slice name, enum conf_co
         for (const struct conf_directive *d = *t; d->name; d++) {
             if (!slice_eq(slice_of(d->name), name))
                 continue;
-            if (d->contexts & context)
+            if (d->where & context)
                 return d;
             if (!elsewhere)
                 elsewhere = d;
@@ -42,15 +42,16 @@ const struct conf_directive *conf_find_directive(struct slice name, enum conf_co
 
 static void wrong_arity(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
-    char count[48];
-    if (d->max_args < 0)
-        snprintf(count, sizeof count, "at least %d", d->min_args);
-    else if (d->min_args == d->max_args)
-        snprintf(count, sizeof count, d->min_args ? "exactly %d" : "no argument", d->min_args);
+    char count[48], text[CONF_SYNTAX_MAX];
+    const char *syntax = conf_syntax_of(d, text);
+    if (d->args.max == CONF_ANY)
+        snprintf(count, sizeof count, "at least %d", d->args.min);
+    else if (d->args.min == d->args.max)
+        snprintf(count, sizeof count, d->args.min ? "exactly %d" : "no argument", d->args.min);
     else
-        snprintf(count, sizeof count, "%d to %d", d->min_args, d->max_args);
+        snprintf(count, sizeof count, "%d to %d", d->args.min, d->args.max);
     conf_error(&w->conf->errors, n, "invalid number of arguments in \"%s\" directive; it takes %s: %s%s%s%s",
-               d->name, count, d->name, d->syntax[0] ? " " : "", d->syntax, d->type == CONF_BLOCK ? "" : ";");
+               d->name, count, d->name, syntax[0] ? " " : "", syntax, d->block ? "" : ";");
 }
 
 static void wrong_context(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
@@ -59,7 +60,7 @@ static void wrong_context(struct conf_walk *w, const struct conf_node *n, const 
     char places[64] = "";
     size_t len = 0;
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (d->contexts & 1u << i)
+        if (d->where & 1u << i)
             len += (size_t)snprintf(places + len, sizeof places - len, "%s%s", len ? ", " : "", names[i]);
     conf_error(&w->conf->errors, n, "\"%s\" directive is not allowed here; its place is: %s", d->name,
                places);
@@ -67,22 +68,20 @@ static void wrong_context(struct conf_walk *w, const struct conf_node *n, const 
 
 static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
-    if (!(d->contexts & w->context)) {
+    if (!(d->where & w->context)) {
         wrong_context(w, n, d);
         return false;
     }
-    bool takes_block = d->type == CONF_BLOCK ||
-                       ((d->type == CONF_LINES || d->type == CONF_ACCEPTED) && strchr(d->syntax, '{'));
-    if (takes_block && !n->has_block) {
+    if (d->block && !n->has_block) {
         conf_error(&w->conf->errors, n, "directive \"%s\" has no opening \"{\"", d->name);
         return false;
     }
-    if (!takes_block && n->has_block) {
+    if (!d->block && n->has_block) {
         conf_error(&w->conf->errors, n, "directive \"%s\" is not terminated by \";\"; it takes no block",
                    d->name);
         return false;
     }
-    if (n->nargs < d->min_args || (d->max_args >= 0 && n->nargs > d->max_args)) {
+    if (n->nargs < d->args.min || (d->args.max != CONF_ANY && n->nargs > d->args.max)) {
         wrong_arity(w, n, d);
         return false;
     }
@@ -91,23 +90,18 @@ static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struc
 
 static void *field_of(struct conf_walk *w, const struct conf_directive *d)
 {
-    void *base = conf_is_setting(d)            ? (void *)w->settings
-                 : d->contexts & CONF_UPSTREAM ? (void *)w->upstream
-                                               : (void *)w->conf;
-    return (char *)base + d->offset;
+    void *base = conf_is_setting(d)         ? (void *)w->settings
+                 : d->where & CONF_UPSTREAM ? (void *)w->upstream
+                                            : (void *)w->conf;
+    return (char *)base + d->field;
 }
 
-/* The words of a syntax "one | two | three ...": the index of `text` among them, or -1. */
+/* The index of `text` among the row's words, or -1. */
 static int find_choice(const struct conf_directive *d, struct slice text)
 {
-    struct slice rest = slice_of(d->syntax);
-    for (int i = 0; rest.len; i++) {
-        const char *blank = memchr(rest.data, ' ', rest.len);
-        size_t n = blank ? (size_t)(blank - rest.data) : rest.len;
-        if (slice_eq_nocase((struct slice){rest.data, n}, text))
+    for (int i = 0; d->words[i]; i++)
+        if (slice_eq_nocase(slice_of(d->words[i]), text))
             return i;
-        rest = slice_from(rest, n + (sizeof " | " - 1) < rest.len ? n + (sizeof " | " - 1) : rest.len);
-    }
     return -1;
 }
 
@@ -140,7 +134,7 @@ static bool parse_number(const struct conf_directive *d, struct slice text, int6
     case CONF_NUMBER:
         return conf_parse_number(text, value);
     case CONF_SIZE:
-        if (slice_eq(text, SLICE("off")) && strstr(d->syntax, "| off")) {
+        if (d->off_is_zero && slice_eq(text, SLICE("off"))) {
             *value = 0;
             return true;
         }
@@ -193,17 +187,18 @@ static const char *unit_of(enum conf_type_of_value type)
 static void set_number(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
 {
     int64_t *field = field_of(w, d), value;
+    char text[CONF_SYNTAX_MAX];
     struct slice wrong;
     if (*field != CONF_UNSET) {
         conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
     } else if (!parse_numbers(d, n, &value, &wrong)) {
-        bool choice = d->type == CONF_CHOICE || d->type == CONF_CHOICES;
         conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\"; it takes %s", d->name,
-                   SLICE_ARGS(wrong), choice ? d->syntax : conf_type_words(d->type));
-    } else if ((d->min || d->max) && (value < d->min || value > d->max)) {
+                   SLICE_ARGS(wrong), d->words ? conf_syntax_of(d, text) : conf_type_words(d->type));
+    } else if ((d->range.min || d->range.max) && (value < d->range.min || value > d->range.max)) {
         conf_error(&w->conf->errors, n,
                    "\"%s\" directive invalid value \"%.*s\": out of range; it must be from %lld to %lld%s",
-                   d->name, SLICE_ARGS(wrong), (long long)d->min, (long long)d->max, unit_of(d->type));
+                   d->name, SLICE_ARGS(wrong), (long long)d->range.min, (long long)d->range.max,
+                   unit_of(d->type));
     } else {
         *field = value;
     }
@@ -318,7 +313,7 @@ static void inherit_row(const struct conf_directive *d, void *to, const void *pa
 void conf_fill_core_defaults(struct conf *conf)
 {
     for (const struct conf_directive *d = conf_core_directives; d->name; d++)
-        inherit_row(d, (char *)conf + d->offset, NULL, conf);
+        inherit_row(d, (char *)conf + d->field, NULL, conf);
 }
 
 void conf_inherit(struct settings *settings, const struct settings *parent, struct conf *conf)
@@ -326,7 +321,7 @@ void conf_inherit(struct settings *settings, const struct settings *parent, stru
     for (const struct conf_directive *const *t = conf_tables; *t; t++)
         for (const struct conf_directive *d = *t; d->name; d++)
             if (conf_is_setting(d))
-                inherit_row(d, (char *)settings + d->offset, parent ? (const char *)parent + d->offset : NULL,
+                inherit_row(d, (char *)settings + d->field, parent ? (const char *)parent + d->field : NULL,
                             conf);
     conf_inherit_custom(settings, parent, conf);
 }
@@ -337,7 +332,7 @@ void conf_unset(struct settings *settings)
     for (const struct conf_directive *const *t = conf_tables; *t; t++)
         for (const struct conf_directive *d = *t; d->name; d++)
             if (conf_is_setting(d) && conf_is_number(d))
-                *(int64_t *)((char *)settings + d->offset) = CONF_UNSET;
+                *(int64_t *)((char *)settings + d->field) = CONF_UNSET;
     settings->keepalive_timeout_ms = settings->keepalive_header_s = settings->open_files_max = CONF_UNSET;
     settings->large_header_buffers = settings->large_header_buffer_bytes = CONF_UNSET;
     settings->client_body_min_rate = CONF_UNSET;
@@ -348,13 +343,13 @@ void conf_unset_upstream(struct conf_upstream *upstream)
 {
     for (const struct conf_directive *d = conf_upstream_directives; d->name; d++)
         if (conf_is_number(d))
-            *(int64_t *)((char *)upstream + d->offset) = CONF_UNSET;
+            *(int64_t *)((char *)upstream + d->field) = CONF_UNSET;
 }
 
 void conf_fill_upstream_defaults(struct conf_upstream *upstream, struct conf *conf)
 {
     for (const struct conf_directive *d = conf_upstream_directives; d->name; d++)
-        inherit_row(d, (char *)upstream + d->offset, NULL, conf);
+        inherit_row(d, (char *)upstream + d->field, NULL, conf);
 }
 
 struct conf_key_value *conf_key_values(struct conf_walk *w, const struct conf_node *n, int first)

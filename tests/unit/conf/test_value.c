@@ -100,7 +100,7 @@ static void times(void)
 
 static void types_have_words(void)
 {
-    for (int type = CONF_CUSTOM; type <= CONF_BLOCK; type++)
+    for (int type = CONF_CUSTOM; type <= CONF_ACCEPTED; type++)
         CU_ASSERT(strlen(conf_type_words((enum conf_type_of_value)type)) > 0);
 }
 

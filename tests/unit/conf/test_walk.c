@@ -58,6 +58,9 @@ static void wrong_values(void)
     refused("\nworker_shutdown_timeout soon;", "\"soon\"", "a time");
     refused("events {\nworker_connections 0; }", "\"0\"", "it must be from 1 to");
     refused("events {\nuse kqueue; }", "\"kqueue\"", "\"epoll\"");
+    refused("http {\nserver_tokens maybe; }", "\"maybe\"", "it takes off | on | build");
+    refused("http {\nkeepalive_disable msie6 opera; }", "\"opera\"", "it takes none | msie6 | safari");
+    refused("http {\nsendfile_max_chunk off; }", "\"off\"", "a size");
     refused("http {\nclient_max_body_size 1x; }", "\"1x\"", "a size");
     refused("http {\nclient_header_buffer_size 0; }", "\"0\"", "from 1 to 16777216 bytes");
     refused("http {\nkeepalive_timeout x; }", "\"keepalive_timeout\"", "a time");
@@ -214,17 +217,40 @@ static void a_configuration_needs_events(void)
     conf_free(conf);
 }
 
+static const struct conf_directive choice = {.name = "x", .type = CONF_CHOICE, .words = WORDS("a", "b", "c")},
+                                   flag = {.name = "x", .type = CONF_FLAG},
+                                   own = {.name = "x", .type = CONF_SIZE, .syntax = "SIZE | off"},
+                                   none = {.name = "x"};
+
+static void choices_are_written_out(void)
+{
+    char text[CONF_SYNTAX_MAX];
+    CHECK_SLICE(slice_of(conf_syntax_of(&choice, text)), "a | b | c");
+    CHECK_SLICE(slice_of(conf_syntax_of(&flag, text)), "on | off");
+    CHECK_SLICE(slice_of(conf_syntax_of(&own, text)), "SIZE | off");
+    CHECK_SLICE(slice_of(conf_syntax_of(&none, text)), "");
+}
+
+/* What a row leaves out is safe: its statement is not taken over by workers that run. */
+static void an_empty_row_is_safe(void)
+{
+    CHECK_NUMBER(none.live, CONF_FIXED);
+    CHECK_NUMBER(none.args.max, 0);
+    CU_ASSERT(!none.block && !none.off_is_zero);
+}
+
 /* The rows of the tables agree with themselves: each can be documented, and each default can be read. */
 static void tables_are_sound(void)
 {
     for (int t = 0; conf_tables[t]; t++) {
         for (const struct conf_directive *d = conf_tables[t]; d->name; d++) {
-            CHECK_FOR(d->name, conf_find_directive(slice_of(d->name), (enum conf_context)d->contexts) ==
+            CHECK_FOR(d->name, conf_find_directive(slice_of(d->name), (enum conf_context)d->where) ==
                                    d); /* no name twice */
-            CHECK_FOR(d->name, d->contexts != 0 && d->syntax && d->help && d->help[0]);
-            CHECK_FOR(d->name, d->max_args < 0 || d->min_args <= d->max_args);
-            CHECK_FOR(d->name, (d->type == CONF_CUSTOM || d->type == CONF_BLOCK) == (d->set != NULL));
-            CHECK_FOR(d->name, d->live_after <= d->min_args);
+            CHECK_FOR(d->name, d->where != 0 && d->help && d->help[0]);
+            CHECK_FOR(d->name, d->args.max == CONF_ANY || d->args.min <= d->args.max);
+            CHECK_FOR(d->name, (d->type == CONF_CUSTOM) == (d->set != NULL));
+            CHECK_FOR(d->name, d->live != CONF_LIVE_BEHIND_FIRST || d->args.min > 0);
+            CHECK_FOR(d->name, (d->type == CONF_CHOICE || d->type == CONF_CHOICES) == (d->words != NULL));
         }
     }
     struct buf out = {0};
@@ -246,6 +272,8 @@ static const struct check_case cases[] = {
     {"answers", answers},
     {"all errors are collected", all_errors_are_collected},
     {"a configuration needs events", a_configuration_needs_events},
+    {"choices are written out", choices_are_written_out},
+    {"an empty row is safe", an_empty_row_is_safe},
     {"tables are sound", tables_are_sound},
 };
 
