@@ -76,14 +76,14 @@ static void copy_settings(struct settings *to, const struct settings *from)
 {
     for (const struct conf_directive *const *t = conf_tables; *t; t++)
         copy_rows(*t, true, to, from);
-    to->keepalive_timeout_ms = from->keepalive_timeout_ms;
-    to->keepalive_header_s = from->keepalive_header_s;
-    to->limit_log_level = from->limit_log_level;
-    copy_log_levels(to->error_logs, from->error_logs);
-    to->limit_conn_log_level = from->limit_conn_log_level;
-    to->limit_req_log_level = from->limit_req_log_level;
-    to->large_header_buffers = from->large_header_buffers;
-    to->large_header_buffer_bytes = from->large_header_buffer_bytes;
+    to->client.keepalive.timeout_ms = from->client.keepalive.timeout_ms;
+    to->client.keepalive.header_s = from->client.keepalive.header_s;
+    to->limit_concurrency.log_level = from->limit_concurrency.log_level;
+    copy_log_levels(to->logs.errors, from->logs.errors);
+    to->limit_conn.log_level = from->limit_conn.log_level;
+    to->limit_req.log_level = from->limit_req.log_level;
+    to->client.large_header.count = from->client.large_header.count;
+    to->client.large_header.bytes = from->client.large_header.bytes;
 }
 
 static void copy_locations(struct conf_location *to, const struct conf_location *from)

@@ -131,7 +131,7 @@ void conf_set_limit_conn(struct conf_walk *w, const struct conf_node *n)
     if (!conf_parse_number(n->args[1], &l->number) || l->number < 1 || l->number > NUMBER_MAX)
         conf_error(&w->conf->errors, n, "invalid number of connections \"%.*s\"; it is from 1 to %d",
                    SLICE_ARGS(n->args[1]), NUMBER_MAX);
-    add_limit(w, &w->settings->conn_limits, l);
+    add_limit(w, &w->settings->limit_conn.zones, l);
 }
 
 static bool set_req_parameter(struct conf_keyed_limit *l, struct slice arg)
@@ -165,5 +165,5 @@ void conf_set_limit_req(struct conf_walk *w, const struct conf_node *n)
                 SLICE_ARGS(n->args[i]));
     if (l->zone.len == 0 && w->conf->errors.count == mistakes)
         conf_error(&w->conf->errors, n, "\"limit_req\" must have \"zone\" parameter: zone=NAME");
-    add_limit(w, &w->settings->req_limits, l);
+    add_limit(w, &w->settings->limit_req.zones, l);
 }

@@ -161,7 +161,7 @@ void conf_set_limit(struct conf_walk *w, const struct conf_node *n)
                 "a variable that has one of these values",
                 SLICE_ARGS(p));
     }
-    struct conf_limit **tail = &w->settings->limits;
+    struct conf_limit **tail = &w->settings->limit_concurrency.zones;
     for (; *tail; tail = &(*tail)->next)
         if (slice_eq((*tail)->zone, l->zone))
             conf_error(&w->conf->errors, n, "zone \"%.*s\" is duplicate here; remove one of the lines",
@@ -175,9 +175,10 @@ void conf_set_limit_log_level(struct conf_walk *w, const struct conf_node *n)
     static const enum log_level levels[] = {LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WARN,
                                             LOG_LEVEL_ERROR};
     int level = log_level_by_name(n->args[0].data);
-    int64_t *field = slice_eq(n->name, SLICE("limit_conn_log_level"))  ? &w->settings->limit_conn_log_level
-                     : slice_eq(n->name, SLICE("limit_req_log_level")) ? &w->settings->limit_req_log_level
-                                                                       : &w->settings->limit_log_level;
+    int64_t *field = slice_eq(n->name, SLICE("limit_conn_log_level")) ? &w->settings->limit_conn.log_level
+                     : slice_eq(n->name, SLICE("limit_req_log_level"))
+                         ? &w->settings->limit_req.log_level
+                         : &w->settings->limit_concurrency.log_level;
     if (*field != CONF_UNSET)
         conf_error(&w->conf->errors, n, "\"%.*s\" directive is duplicate; remove one of them",
                    SLICE_ARGS(n->name));

@@ -16,7 +16,7 @@ static void set_types(struct conf_walk *w, const struct conf_node *n)
     int count = 0;
     for (const struct conf_node *line = n->children; line; line = line->next)
         count += line->nargs;
-    const struct conf_types *old = w->settings->types; /* several blocks on one level add up */
+    const struct conf_types *old = w->settings->files.types; /* several blocks on one level add up */
     struct conf_types *types = conf_must(arena_zalloc(&w->conf->arena, sizeof *types));
     int kept = old ? old->count : 0;
     types->items = conf_must(arena_alloc(&w->conf->arena, (size_t)(count + kept + 1) * sizeof *types->items));
@@ -30,13 +30,13 @@ static void set_types(struct conf_walk *w, const struct conf_node *n)
             types->items[types->count++] =
                 (struct conf_type){arena_dup_lower(&w->conf->arena, line->args[i]), line->name};
     }
-    w->settings->types = types;
+    w->settings->files.types = types;
 }
 
 static void set_root(struct conf_walk *w, const struct conf_node *n)
 {
     bool alias = slice_eq(n->name, SLICE("alias"));
-    if (w->settings->root.data || w->settings->alias.data) {
+    if (w->settings->files.folder.root.data || w->settings->files.folder.alias.data) {
         conf_error(&w->conf->errors, n,
                    "\"%.*s\" directive is duplicate, or there is \"%s\" beside it; remove one of them",
                    SLICE_ARGS(n->name), alias ? "root" : "alias");
@@ -44,22 +44,22 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
     }
     bool varies = n->args[0].len && n->args[0].data[0] == '$'; /* what comes of it may be absolute */
     struct slice path = varies ? n->args[0] : conf_full_path(w->conf, n->args[0]);
-    w->settings->folder_node = n;
+    w->settings->files.folder.node = n;
     if (!alias) {
         while (path.len > 1 && path.data[path.len - 1] == '/')
             path = arena_dup(&w->conf->arena, (struct slice){path.data, path.len - 1});
-        w->settings->root = path;
+        w->settings->files.folder.root = path;
         return;
     }
-    w->settings->alias = path;
-    w->settings->alias_strip =
+    w->settings->files.folder.alias = path;
+    w->settings->files.folder.alias_strip =
         w->location->match >= CONF_MATCH_REGEX ? -1 : (int64_t)w->location->pattern.len;
 }
 
 /* Several on one level add up. */
 static void set_index(struct conf_walk *w, const struct conf_node *n)
 {
-    const struct conf_strings *old = w->settings->index;
+    const struct conf_strings *old = w->settings->files.index;
     int count = old ? old->count : 0;
     struct conf_strings *list = conf_must(arena_zalloc(&w->conf->arena, sizeof *list));
     struct slice *names = conf_must(arena_alloc(&w->conf->arena, (size_t)(count + n->nargs) * sizeof *names));
@@ -71,7 +71,7 @@ static void set_index(struct conf_walk *w, const struct conf_node *n)
         names[count++] = n->args[i];
     }
     *list = (struct conf_strings){names, count};
-    w->settings->index = list;
+    w->settings->files.index = list;
 }
 
 /* off | max=N [inactive=TIME] */
@@ -79,38 +79,38 @@ static void set_open_file_cache(struct conf_walk *w, const struct conf_node *n)
 {
     struct settings *s = w->settings;
     bool off = slice_eq(n->args[0], SLICE("off")), ok = !off || n->nargs == 1;
-    if (s->open_files_max != CONF_UNSET) {
+    if (s->open_files.cache.max != CONF_UNSET) {
         conf_error(&w->conf->errors, n, "\"open_file_cache\" directive is duplicate; remove one of them");
         return;
     }
-    s->open_files_max = 0;
-    s->open_files_inactive_ms = 60000;
+    s->open_files.cache.max = 0;
+    s->open_files.cache.inactive_ms = 60000;
     for (int i = off; ok && i < n->nargs; i++)
         ok = slice_starts(n->args[i], SLICE("max="))
-                 ? conf_parse_whole(slice_from(n->args[i], 4), 1, 1000000, &s->open_files_max)
+                 ? conf_parse_whole(slice_from(n->args[i], 4), 1, 1000000, &s->open_files.cache.max)
              : slice_starts(n->args[i], SLICE("inactive="))
-                 ? conf_parse_time(slice_from(n->args[i], 9), &s->open_files_inactive_ms)
+                 ? conf_parse_time(slice_from(n->args[i], 9), &s->open_files.cache.inactive_ms)
                  : false;
-    if (!ok || (!off && s->open_files_max == 0))
+    if (!ok || (!off && s->open_files.cache.max == 0))
         conf_error(&w->conf->errors, n, "invalid \"open_file_cache\"; write: off, or max=N [inactive=TIME]");
 }
 
 void conf_inherit_files(struct settings *s, const struct settings *parent, struct conf *conf)
 {
-    if (!s->root.data && !s->alias.data) {
-        s->root = parent ? parent->root : conf_full_path(conf, SLICE("html"));
-        s->alias = parent ? parent->alias : (struct slice){0};
-        s->alias_strip = parent ? parent->alias_strip : 0;
-        s->folder_node = parent ? parent->folder_node : NULL;
+    if (!s->files.folder.root.data && !s->files.folder.alias.data) {
+        s->files.folder.root = parent ? parent->files.folder.root : conf_full_path(conf, SLICE("html"));
+        s->files.folder.alias = parent ? parent->files.folder.alias : (struct slice){0};
+        s->files.folder.alias_strip = parent ? parent->files.folder.alias_strip : 0;
+        s->files.folder.node = parent ? parent->files.folder.node : NULL;
     }
-    if (!s->index)
-        s->index = parent ? parent->index : &default_index;
-    if (s->open_files_max == CONF_UNSET) {
-        s->open_files_max = parent ? parent->open_files_max : 0;
-        s->open_files_inactive_ms = parent ? parent->open_files_inactive_ms : 0;
+    if (!s->files.index)
+        s->files.index = parent ? parent->files.index : &default_index;
+    if (s->open_files.cache.max == CONF_UNSET) {
+        s->open_files.cache.max = parent ? parent->open_files.cache.max : 0;
+        s->open_files.cache.inactive_ms = parent ? parent->open_files.cache.inactive_ms : 0;
     }
-    if (!s->types)
-        s->types = parent ? parent->types : &default_types;
+    if (!s->files.types)
+        s->files.types = parent ? parent->files.types : &default_types;
 }
 
 #define FIELD(field) offsetof(struct settings, field)
@@ -129,51 +129,51 @@ const struct conf_directive conf_file_directives[] = {
     {.name = "types", .where = CONF_HTTP_ALL, .block = true, .set = set_types,
      .syntax = "{ TYPE EXTENSION ...; }",
      .help = "Content types by file extension."},
-    {.name = "default_type", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = FIELD(default_type), .default_text = "text/plain",
+    {.name = "default_type", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = FIELD(files.default_type), .default_text = "text/plain",
      .syntax = "TYPE",
      .help = "The content type when no extension tells."},
-    {.name = "sendfile", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(sendfile), .default_text = "off",
+    {.name = "sendfile", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(files.sendfile), .default_text = "off",
      .help = "Whether files go out by sendfile(2)."},
-    {.name = "autoindex", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(autoindex), .default_text = "off", .live = CONF_LIVE,
+    {.name = "autoindex", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(autoindex.on), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether a folder without an index file is answered with the list of its files."},
-    {.name = "autoindex_exact_size", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(autoindex_exact_size), .default_text = "on", .live = CONF_LIVE,
+    {.name = "autoindex_exact_size", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(autoindex.exact_size), .default_text = "on", .live = CONF_LIVE,
      .help = "Sizes of that list in bytes, or rounded to K, M and G."},
-    {.name = "autoindex_localtime", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(autoindex_localtime), .default_text = "off", .live = CONF_LIVE,
+    {.name = "autoindex_localtime", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(autoindex.localtime), .default_text = "off", .live = CONF_LIVE,
      .help = "Times of that list in the local time zone, or in UTC."},
-    {.name = "autoindex_format", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(autoindex_format), .default_text = "html", .live = CONF_LIVE,
+    {.name = "autoindex_format", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(autoindex.format), .default_text = "html", .live = CONF_LIVE,
      .words = WORDS("html", "xml", "json", "jsonp"),
      .help = "The form of that list; jsonp takes the name of the function from the argument callback."},
-    {.name = "etag", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(etag), .default_text = "on", .live = CONF_LIVE,
+    {.name = "etag", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(files.etag), .default_text = "on", .live = CONF_LIVE,
      .help = "Whether files have an ETag."},
-    {.name = "gzip_static", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(gzip_static), .default_text = "off", .live = CONF_LIVE,
+    {.name = "gzip_static", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(gzip.static_files), .default_text = "off", .live = CONF_LIVE,
      .words = WORDS("off", "on", "always"),
      .help = "Whether FILE.gz is sent in place of FILE to clients that take it, or to all."},
-    {.name = "if_modified_since", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(if_modified_since), .default_text = "exact", .live = CONF_LIVE,
+    {.name = "if_modified_since", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(files.if_modified_since), .default_text = "exact", .live = CONF_LIVE,
      .words = WORDS("off", "exact", "before"),
      .help = "When If-Modified-Since leads to 304: never, for the file's very time, or for any later one too."},
-    {.name = "max_ranges", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(max_ranges), .range = {0, 10000}, .default_text = "64", .live = CONF_LIVE,
+    {.name = "max_ranges", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(files.max_ranges), .range = {0, 10000}, .default_text = "64", .live = CONF_LIVE,
      .help = "The most byte ranges of one request; with more of them it gets the whole file. 0: ranges are not offered."},
-    {.name = "sendfile_max_chunk", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_SIZE, .field = FIELD(sendfile_max_chunk), .default_text = "2m", .live = CONF_LIVE,
+    {.name = "sendfile_max_chunk", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_SIZE, .field = FIELD(files.sendfile_max_chunk_bytes), .default_text = "2m", .live = CONF_LIVE,
      .help = "How much of a file one client gets before it is the others' turn, at most 2m; 0 is that."},
     {.name = "open_file_cache", .where = CONF_HTTP_ALL, .args = {1, 2}, .set = set_open_file_cache,
      .syntax = "off | max=N [inactive=TIME]",
      .help = "For how many files what is known of them is used for a while without a look at the disk. inactive=60s: what is not used for so long is forgotten. All locations share one cache, of at most 1024 files with their metadata and small contents, which are kept in any case and looked at once for each turn of the loop."},
-    {.name = "open_file_cache_valid", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(open_files_valid_ms), .default_text = "60s",
+    {.name = "open_file_cache_valid", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(open_files.valid_ms), .default_text = "60s",
      .help = "For how long that is."},
-    {.name = "open_file_cache_min_uses", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(open_files_min_uses), .range = {1, 1000000}, .default_text = "1",
+    {.name = "open_file_cache_min_uses", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(open_files.min_uses), .range = {1, 1000000}, .default_text = "1",
      .help = "From which use of a file on."},
-    {.name = "open_file_cache_errors", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(open_files_errors), .default_text = "off",
+    {.name = "open_file_cache_errors", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(open_files.errors), .default_text = "off",
      .help = "Whether it is remembered, too, that a file is not there."},
-    {.name = "aio", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = FIELD(aio),
+    {.name = "aio", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = FIELD(files.aio),
      .syntax = "off | on | threads[=POOL]",
      .help = "Whether content that is not in memory is read by a thread of this pool, so that the loop never waits for a disk; on is threads=default."},
-    {.name = "directio", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_SIZE, .field = FIELD(directio), .default_text = "off", .live = CONF_LIVE, .off_is_zero = true,
+    {.name = "directio", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_SIZE, .field = FIELD(files.directio_bytes), .default_text = "off", .live = CONF_LIVE, .off_is_zero = true,
      .syntax = "SIZE | off",
      .help = "Files of this size and more leave nothing in the page cache: what has been sent is dropped from it."},
-    {.name = "disable_symlinks", .where = CONF_HTTP_ALL, .args = {1, 2}, .type = CONF_TEMPLATE, .field = FIELD(disable_symlinks),
+    {.name = "disable_symlinks", .where = CONF_HTTP_ALL, .args = {1, 2}, .type = CONF_TEMPLATE, .field = FIELD(files.disable_symlinks),
      .syntax = "off | on | if_not_owner [from=PART]",
      .help = "Whether symbolic links in a file's path are refused (403), or those whose owner is not that of what they point to. Links within PART, with which the path begins, are right; it may contain variables. Such files are not cached."},
-    {.name = "random_index", .where = CONF_LOCATION, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(random_index), .default_text = "off", .live = CONF_LIVE,
+    {.name = "random_index", .where = CONF_LOCATION, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(files.random_index), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether a folder is answered with any one of its files."},
     {0},
     // clang-format on

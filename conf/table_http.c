@@ -29,8 +29,8 @@ static void set_error_page(struct conf_walk *w, const struct conf_node *n)
     }
     page->codes = codes;
     page->code_count = count;
-    page->next = (struct conf_error_page *)(uintptr_t)w->settings->error_pages;
-    w->settings->error_pages = page;
+    page->next = (struct conf_error_page *)(uintptr_t)w->settings->answers.error_pages;
+    w->settings->answers.error_pages = page;
 }
 
 static void inherit_number(int64_t *to, const int64_t *parent, int64_t otherwise)
@@ -44,16 +44,16 @@ static void inherit_lists(struct settings *s, const struct settings *parent)
 {
     if (!parent)
         return;
-    if (!s->error_pages)
-        s->error_pages = parent->error_pages;
-    if (!s->error_logs)
-        s->error_logs = parent->error_logs;
-    if (!s->limits)
-        s->limits = parent->limits;
-    if (!s->conn_limits)
-        s->conn_limits = parent->conn_limits;
-    if (!s->req_limits)
-        s->req_limits = parent->req_limits;
+    if (!s->answers.error_pages)
+        s->answers.error_pages = parent->answers.error_pages;
+    if (!s->logs.errors)
+        s->logs.errors = parent->logs.errors;
+    if (!s->limit_concurrency.zones)
+        s->limit_concurrency.zones = parent->limit_concurrency.zones;
+    if (!s->limit_conn.zones)
+        s->limit_conn.zones = parent->limit_conn.zones;
+    if (!s->limit_req.zones)
+        s->limit_req.zones = parent->limit_req.zones;
 }
 
 /* add_header_inherit: the lines of the level above have been taken over where there were none. */
@@ -81,15 +81,16 @@ static bool lists_word(const struct conf_lines *lines, struct slice word)
 void conf_inherit_custom(struct settings *s, const struct settings *parent, struct conf *conf)
 {
     if (parent) {
-        inherit_added(&s->add_headers, parent->add_headers, s->add_header_inherit);
-        inherit_added(&s->add_trailers, parent->add_trailers, s->add_trailer_inherit);
+        inherit_added(&s->headers.added, parent->headers.added, s->headers.added_inherit);
+        inherit_added(&s->headers.trailers, parent->headers.trailers, s->headers.trailers_inherit);
     }
     inherit_lists(s, parent);
-    s->gzip_disable_msie6 =
-        (parent && parent->gzip_disable_msie6) || lists_word(s->gzip_disable, SLICE("msie6"));
-    inherit_number(&s->limit_log_level, parent ? &parent->limit_log_level : NULL, LOG_LEVEL_ERROR);
-    inherit_number(&s->limit_conn_log_level, parent ? &parent->limit_conn_log_level : NULL, LOG_LEVEL_ERROR);
-    inherit_number(&s->limit_req_log_level, parent ? &parent->limit_req_log_level : NULL, LOG_LEVEL_ERROR);
+    s->gzip.disable_msie6 =
+        (parent && parent->gzip.disable_msie6) || lists_word(s->gzip.disable, SLICE("msie6"));
+    inherit_number(&s->limit_concurrency.log_level, parent ? &parent->limit_concurrency.log_level : NULL,
+                   LOG_LEVEL_ERROR);
+    inherit_number(&s->limit_conn.log_level, parent ? &parent->limit_conn.log_level : NULL, LOG_LEVEL_ERROR);
+    inherit_number(&s->limit_req.log_level, parent ? &parent->limit_req.log_level : NULL, LOG_LEVEL_ERROR);
     conf_inherit_client(s, parent);
     conf_inherit_files(s, parent, conf);
     conf_inherit_logs(s, parent, conf);
@@ -125,10 +126,10 @@ const struct conf_directive conf_http_directives[] = {
     {.name = "if", .where = CONF_SERVER | CONF_LOCATION, .args = {1, CONF_ANY}, .block = true, .set = conf_set_if,
      .syntax = "(CONDITION) { ... }",
      .help = "Steps and settings for requests that meet a condition: $variable, = and !=, ~ ~* !~ !~*, -f -d -e -x and their negations."},
-    {.name = "geo", .where = CONF_HTTP, .args = {1, 2}, .type = CONF_LINES, .field = FIELD(geos), .block = true,
+    {.name = "geo", .where = CONF_HTTP, .args = {1, 2}, .type = CONF_LINES, .field = FIELD(variables.geos), .block = true,
      .syntax = "[ADDRESS] $NAME { NETWORK VALUE; default VALUE; delete NETWORK; proxy NETWORK; proxy_recursive; ranges; ... }",
      .help = "A variable by the client's address, or the one that the text ADDRESS gives: the longest prefix that fits decides. Behind a proxy of these it is X-Forwarded-For that tells. After ranges, lines are for FIRST-LAST."},
-    {.name = "split_clients", .where = CONF_HTTP, .args = {2, 2}, .type = CONF_LINES, .field = FIELD(splits), .block = true,
+    {.name = "split_clients", .where = CONF_HTTP, .args = {2, 2}, .type = CONF_LINES, .field = FIELD(variables.splits), .block = true,
      .syntax = "TEXT $NAME { PERCENT% VALUE; ... * VALUE; }",
      .help = "A variable that has each value for a share of the texts, always the same for the same text."},
     {.name = "try_files", .where = CONF_SERVER | CONF_LOCATION, .args = {2, CONF_ANY}, .set = conf_set_try_files,
@@ -136,18 +137,18 @@ const struct conf_directive conf_http_directives[] = {
      .help = "The first file (or, with a slash at its end, folder) that exists answers; else the last argument: another URI, a named location or a status."},
     {.name = "internal", .where = CONF_LOCATION, .set = conf_set_internal,
      .help = "The location is for internal redirects only; clients get 404."},
-    {.name = "map", .where = CONF_HTTP, .args = {2, 2}, .type = CONF_LINES, .field = FIELD(maps), .block = true,
+    {.name = "map", .where = CONF_HTTP, .args = {2, 2}, .type = CONF_LINES, .field = FIELD(variables.maps), .block = true,
      .syntax = "SOURCE $NAME { KEY VALUE; ... }",
      .help = "A variable whose value depends on another text. Keys: texts, ~REGEX, ~*REGEX, default, hostnames (then also *.HOST and HOST.*)."},
     {.name = "error_page", .where = CONF_HTTP_ALL, .args = {2, CONF_ANY}, .set = set_error_page,
      .syntax = "CODE ... [=[CODE]] URI",
      .help = "What to show for these codes."},
-    {.name = "recursive_error_pages", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(recursive_error_pages), .default_text = "off", .live = CONF_LIVE,
+    {.name = "recursive_error_pages", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(answers.recursive_error_pages), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether an error of an error page has a page again."},
     {.name = "handler", .where = CONF_LOCATION, .args = {1, CONF_ANY}, .set = conf_set_content,
      .syntax = "NAME [pool=POOL] [KEY=VALUE ...]",
      .help = "Answers with a handler of a module, on a thread of the pool."},
-    {.name = "handler_timeout", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(handler_timeout_ms), .default_text = "60s", .live = CONF_LIVE,
+    {.name = "handler_timeout", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(answers.handler_timeout_ms), .default_text = "60s", .live = CONF_LIVE,
      .help = "504 when a handler, waiting included, takes longer; its thread counts as stuck until it returns. 0: no bound."},
     {.name = "limit_concurrency_zone", .where = CONF_HTTP, .args = {2, CONF_ANY}, .live = CONF_LIVE_BEHIND_FIRST, .set = conf_set_limit_zone,
      .syntax = "NAME limit=N [queue=N] [queue_timeout=TIME] [policy=fixed|codel|gradient] [min=N] [max=N] [target=TIME] [interval=TIME] [window=TIME] [probe_interval=TIME] [probe_requests=N] [buffer=PERCENT] [jitter=PERCENT]",
@@ -155,10 +156,10 @@ const struct conf_directive conf_http_directives[] = {
     {.name = "limit_concurrency", .where = CONF_HTTP_ALL, .args = {1, 2}, .set = conf_set_limit,
      .syntax = "NAME [priority=high|normal|low|$variable]",
      .help = "A request needs a permit of this zone; several lines: one of each. Inherited where a level has none."},
-    {.name = "limit_concurrency_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
+    {.name = "limit_concurrency_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_concurrency.status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
      .syntax = "CODE",
      .help = "The answer to refused requests."},
-    {.name = "limit_concurrency_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_dry_run), .default_text = "off", .live = CONF_LIVE,
+    {.name = "limit_concurrency_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_concurrency.dry_run), .default_text = "off", .live = CONF_LIVE,
      .help = "Refuses and queues nothing, but logs and counts what it would have."},
     {.name = "limit_concurrency_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .live = CONF_LIVE, .set = conf_set_limit_log_level,
      .syntax = "info | notice | warn | error",
@@ -169,10 +170,10 @@ const struct conf_directive conf_http_directives[] = {
     {.name = "limit_conn", .where = CONF_HTTP_ALL, .args = {2, 2}, .set = conf_set_limit_conn,
      .syntax = "ZONE NUMBER",
      .help = "The most connections with a request at work for each value of the zone's key. Inherited where a level has none."},
-    {.name = "limit_conn_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_conn_status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
+    {.name = "limit_conn_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_conn.status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
      .syntax = "CODE",
      .help = "The answer to requests that limit_conn refuses."},
-    {.name = "limit_conn_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_conn_dry_run), .default_text = "off", .live = CONF_LIVE,
+    {.name = "limit_conn_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_conn.dry_run), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether limit_conn refuses nothing and only logs."},
     {.name = "limit_conn_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .live = CONF_LIVE, .set = conf_set_limit_log_level,
      .syntax = "info | notice | warn | error",
@@ -183,10 +184,10 @@ const struct conf_directive conf_http_directives[] = {
     {.name = "limit_req", .where = CONF_HTTP_ALL, .args = {1, 3}, .set = conf_set_limit_req,
      .syntax = "zone=NAME [burst=N] [nodelay | delay=N]",
      .help = "Requests beyond the zone's rate are delayed, and beyond the burst refused. Inherited where a level has none."},
-    {.name = "limit_req_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_req_status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
+    {.name = "limit_req_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_req.status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
      .syntax = "CODE",
      .help = "The answer to requests that limit_req refuses."},
-    {.name = "limit_req_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_req_dry_run), .default_text = "off", .live = CONF_LIVE,
+    {.name = "limit_req_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_req.dry_run), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether limit_req delays and refuses nothing and only logs."},
     {.name = "limit_req_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .live = CONF_LIVE, .set = conf_set_limit_log_level,
      .syntax = "info | notice | warn | error",

@@ -44,7 +44,7 @@ static struct slice error_log_path(struct conf_walk *w, const struct conf_node *
 static void set_error_log(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_error_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log)),
-                          **tail = w->settings ? &w->settings->error_logs : &w->conf->error_logs;
+                          **tail = w->settings ? &w->settings->logs.errors : &w->conf->error_logs;
     log->node = n;
     log->path = error_log_path(w, n);
     log->level = LOG_LEVEL_ERROR;
@@ -104,7 +104,7 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
         if (n->nargs > 1)
             conf_error(&w->conf->errors, n, "\"access_log off\" takes nothing else; remove \"%.*s\"",
                        SLICE_ARGS(n->args[1]));
-        w->settings->access_logs = &access_log_off;
+        w->settings->logs.access = &access_log_off;
         return;
     }
     struct conf_access_log *log = conf_must(arena_zalloc(&w->conf->arena, sizeof *log));
@@ -115,7 +115,7 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
         (struct conf_access_log){.path = to_syslog ? syslog_path(w, n) : conf_full_path(w->conf, n->args[0]),
                                  .format_name = has_format ? n->args[1] : SLICE("combined"),
                                  .node = n,
-                                 .next = (struct conf_access_log *)(uintptr_t)w->settings->access_logs};
+                                 .next = (struct conf_access_log *)(uintptr_t)w->settings->logs.access};
     for (int i = 1 + has_format; i < n->nargs; i++)
         if (!set_log_parameter(log, n->args[i]))
             conf_error(
@@ -131,9 +131,9 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
             SLICE_ARGS(n->args[0]));
     if ((log->flush_ms || log->gzip) && !log->buffer_bytes)
         log->buffer_bytes = LOG_BUFFER_DEFAULT;
-    if (w->settings->access_logs == &access_log_off)
+    if (w->settings->logs.access == &access_log_off)
         return; /* off is for all of its level */
-    w->settings->access_logs = log;
+    w->settings->logs.access = log;
 }
 
 static bool parse_escape(struct slice text, enum conf_escape *escape)
@@ -175,21 +175,21 @@ static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node 
 {
     struct settings *s = w->settings;
     bool ok = true, off = slice_eq(n->args[0], SLICE("off"));
-    s->open_logs = (struct conf_open_logs){
+    s->logs.open = (struct conf_open_logs){
         .given = true, .max = 0, .inactive_ms = 10000, .min_uses = 1, .valid_ms = 60000};
     for (int i = off; ok && i < n->nargs; i++) {
         struct slice arg = n->args[i];
         ok = slice_starts(arg, SLICE("max="))
-                 ? conf_parse_whole(slice_from(arg, 4), 1, 100000, &s->open_logs.max)
+                 ? conf_parse_whole(slice_from(arg, 4), 1, 100000, &s->logs.open.max)
              : slice_starts(arg, SLICE("inactive="))
-                 ? conf_parse_time(slice_from(arg, 9), &s->open_logs.inactive_ms)
+                 ? conf_parse_time(slice_from(arg, 9), &s->logs.open.inactive_ms)
              : slice_starts(arg, SLICE("valid="))
-                 ? conf_parse_time(slice_from(arg, 6), &s->open_logs.valid_ms)
+                 ? conf_parse_time(slice_from(arg, 6), &s->logs.open.valid_ms)
              : slice_starts(arg, SLICE("min_uses="))
-                 ? conf_parse_whole(slice_from(arg, 9), 1, 1000000, &s->open_logs.min_uses)
+                 ? conf_parse_whole(slice_from(arg, 9), 1, 1000000, &s->logs.open.min_uses)
                  : false;
     }
-    if (!ok || (!off && s->open_logs.max == 0))
+    if (!ok || (!off && s->logs.open.max == 0))
         conf_error(
             &w->conf->errors, n,
             "invalid \"open_log_file_cache\"; write: off, or max=N [inactive=TIME] [min_uses=N] [valid=TIME]");
@@ -197,15 +197,15 @@ static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node 
 
 void conf_inherit_logs(struct settings *s, const struct settings *parent, struct conf *conf)
 {
-    if (!s->open_logs.given && parent)
-        s->open_logs = parent->open_logs;
-    if (!s->access_logs && parent)
-        s->access_logs = parent->access_logs;
-    if (!s->access_logs) {
+    if (!s->logs.open.given && parent)
+        s->logs.open = parent->logs.open;
+    if (!s->logs.access && parent)
+        s->logs.access = parent->logs.access;
+    if (!s->logs.access) {
         struct conf_access_log *log = conf_must(arena_zalloc(&conf->arena, sizeof *log));
         log->path = conf_default_path(conf, "logs/access.log");
         log->format_name = SLICE("combined");
-        s->access_logs = log;
+        s->logs.access = log;
     }
 }
 
@@ -225,13 +225,13 @@ const struct conf_directive conf_log_directives[] = {
     {.name = "log_format", .where = CONF_HTTP, .args = {2, CONF_ANY}, .set = set_log_format,
      .syntax = "NAME [escape=default|json|none] STRING ...",
      .help = "A format of access logs; combined is always there."},
-    {.name = "rewrite_log", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(rewrite_log), .default_text = "off", .live = CONF_LIVE,
+    {.name = "rewrite_log", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(rewrite.log), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether rewrite logs what it does, at level notice."},
-    {.name = "uninitialized_variable_warn", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(uninitialized_variable_warn), .default_text = "on", .live = CONF_LIVE,
+    {.name = "uninitialized_variable_warn", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(rewrite.warns_uninitialized), .default_text = "on", .live = CONF_LIVE,
      .help = "Whether a warning is logged where a variable of set is used before it has a value."},
-    {.name = "log_not_found", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(log_not_found), .default_text = "on", .live = CONF_LIVE,
+    {.name = "log_not_found", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(logs.not_found), .default_text = "on", .live = CONF_LIVE,
      .help = "Whether files that do not exist are logged in the error log."},
-    {.name = "log_subrequest", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(log_subrequest), .default_text = "off", .live = CONF_LIVE,
+    {.name = "log_subrequest", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(logs.subrequest), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether requests that auth_request makes are logged in the access log."},
     {0},
     // clang-format on

@@ -333,10 +333,12 @@ void conf_unset(struct settings *settings)
         for (const struct conf_directive *d = *t; d->name; d++)
             if (conf_is_setting(d) && conf_is_number(d))
                 *(int64_t *)((char *)settings + d->field) = CONF_UNSET;
-    settings->keepalive_timeout_ms = settings->keepalive_header_s = settings->open_files_max = CONF_UNSET;
-    settings->large_header_buffers = settings->large_header_buffer_bytes = CONF_UNSET;
-    settings->client_body_min_rate = CONF_UNSET;
-    settings->limit_log_level = settings->limit_conn_log_level = settings->limit_req_log_level = CONF_UNSET;
+    settings->client.keepalive.timeout_ms = settings->client.keepalive.header_s =
+        settings->open_files.cache.max = CONF_UNSET;
+    settings->client.large_header.count = settings->client.large_header.bytes = CONF_UNSET;
+    settings->client.body_min_rate.bytes_per_s = CONF_UNSET;
+    settings->limit_concurrency.log_level = settings->limit_conn.log_level = settings->limit_req.log_level =
+        CONF_UNSET;
 }
 
 void conf_unset_upstream(struct conf_upstream *upstream)

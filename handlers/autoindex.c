@@ -130,8 +130,8 @@ static bool append_size(struct buf *out, const struct settings *s, const struct 
 {
     static const char units[] = " KMG";
     if (e->folder)
-        return buf_printf(out, "%*s", s->autoindex_exact_size ? SIZE_COLUMNS : SIZE_COLUMNS - 12, "-");
-    if (s->autoindex_exact_size)
+        return buf_printf(out, "%*s", s->autoindex.exact_size ? SIZE_COLUMNS : SIZE_COLUMNS - 12, "-");
+    if (s->autoindex.exact_size)
         return buf_printf(out, "%*lld", SIZE_COLUMNS, (long long)e->size);
     int64_t size = e->size;
     int unit = 0;
@@ -154,7 +154,7 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
     bool longer = characters > NAME_COLUMNS;
     if (longer)
         bytes = cut(shown, NAME_SHOWN, &characters);
-    if (s->autoindex_localtime)
+    if (s->autoindex.localtime)
         localtime_r(&e->modified, &tm);
     else
         gmtime_r(&e->modified, &tm);
@@ -303,7 +303,7 @@ int autoindex_answer(struct http_exchange *ex, const struct settings *s, const s
     struct listing list = {0};
     struct buf out = {0};
     int status = read_folder(ex, dir, rules, &list);
-    enum conf_autoindex form = (enum conf_autoindex)s->autoindex_format;
+    enum conf_autoindex form = (enum conf_autoindex)s->autoindex.format;
     if (status == 0 && !write_list(ex, s, &list, &form, &out))
         status = 500;
     free(list.items);

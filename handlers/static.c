@@ -18,7 +18,7 @@ struct slice static_folder(struct http_exchange *ex, const struct static_source 
 {
     const struct settings *s = from->settings;
     if (!from->folder)
-        return s->alias.data ? s->alias : s->root;
+        return s->files.folder.alias.data ? s->files.folder.alias : s->files.folder.root;
     if (ex->in_folder) /* by way of $request_filename, or of a map */
         return (struct slice){0};
     ex->in_folder = true;
@@ -32,7 +32,8 @@ struct slice static_folder(struct http_exchange *ex, const struct static_source 
 static struct slice within_folder(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
     unsigned climbs = path.data ? http_climbs(path) : 0;
-    if (climbs == 0 || climbs <= http_climbs(s->alias.data ? s->alias : s->root))
+    if (climbs == 0 ||
+        climbs <= http_climbs(s->files.folder.alias.data ? s->files.folder.alias : s->files.folder.root))
         return path;
     http_log(ex, LOG_LEVEL_ERROR, "\"%.*s\" leaves its folder by \"..\"", SLICE_ARGS(path));
     errno = ENOENT;
@@ -55,7 +56,8 @@ struct slice static_path(struct http_exchange *ex, const struct static_source *f
         return folder;
     if (from->is_whole_path)
         return static_beside(ex, from, ex->route.alias_rest);
-    struct slice rest = s->alias.data ? slice_from(uri, (size_t)s->alias_strip) : uri;
+    struct slice rest =
+        s->files.folder.alias.data ? slice_from(uri, (size_t)s->files.folder.alias_strip) : uri;
     return within_folder(ex, s, arena_join(&ex->arena, folder, rest));
 }
 
@@ -75,7 +77,7 @@ static int status_of_errno(int error)
 static int open_failed(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
     int error = errno, status = status_of_errno(error);
-    if (status == 404 && !s->log_not_found)
+    if (status == 404 && !s->logs.not_found)
         return status;
     http_log(ex, status == 500 ? LOG_LEVEL_CRIT : LOG_LEVEL_ERROR, "open() \"%.*s\" failed (%d: %s)",
              SLICE_ARGS(path), error, strerror(error));
@@ -88,13 +90,13 @@ struct slice static_type_of(const struct settings *s, struct slice path)
     const char *dot = memrchr(path.data, '.', path.len);
     size_t n = dot ? path.len - (size_t)(dot - path.data) - 1 : 0;
     if (n == 0 || n >= sizeof extension || memchr(dot, '/', n))
-        return s->default_type;
+        return s->files.default_type;
     for (size_t i = 0; i < n; i++)
         extension[i] = (char)(dot[i + 1] >= 'A' && dot[i + 1] <= 'Z' ? dot[i + 1] | 0x20 : dot[i + 1]);
-    for (int i = s->types->count - 1; i >= 0; i--)
-        if (slice_eq(s->types->items[i].extension, (struct slice){extension, n}))
-            return s->types->items[i].type;
-    return s->default_type;
+    for (int i = s->files.types->count - 1; i >= 0; i--)
+        if (slice_eq(s->files.types->items[i].extension, (struct slice){extension, n}))
+            return s->files.types->items[i].type;
+    return s->files.default_type;
 }
 
 static void release_entry(void *held)
@@ -111,7 +113,7 @@ static int add_all(struct http_exchange *ex, const struct settings *s, const str
         return http_add_memory(&ex->res, &ex->arena, e->content, size) ? 0 : 500;
     if (!http_add_file(&ex->res, &ex->arena, e->fd, 0, size))
         return 500;
-    ex->res.last_piece->leaves_cache = s->directio && e->st.st_size >= s->directio;
+    ex->res.last_piece->leaves_cache = s->files.directio_bytes && e->st.st_size >= s->files.directio_bytes;
     return 0;
 }
 
@@ -135,16 +137,16 @@ static struct file_entry *find_compressed(struct http_exchange *ex, const struct
                                           struct slice path, struct file_cache *cache)
 {
     const struct settings *s = from->settings;
-    if (s->gzip_static == CONF_GZIP_STATIC_OFF)
+    if (s->gzip.static_files == CONF_GZIP_STATIC_OFF)
         return NULL;
     bool wanted =
-        s->gzip_static == CONF_GZIP_STATIC_ALWAYS || gzip_client_takes_it(ex, s, from->gzip_disable);
-    if (!wanted && !s->gzip_vary)
+        s->gzip.static_files == CONF_GZIP_STATIC_ALWAYS || gzip_client_takes_it(ex, s, from->gzip_disable);
+    if (!wanted && !s->gzip.vary)
         return NULL;
     struct slice name = arena_printf(&ex->arena, "%.*s.gz", SLICE_ARGS(path));
     struct file_entry *e = name.data ? get_entry(ex, from, cache, name) : NULL;
     bool there = e && S_ISREG(e->st.st_mode);
-    ex->res.varies_encoding |= there && s->gzip_static == CONF_GZIP_STATIC_ON && s->gzip_vary;
+    ex->res.varies_encoding |= there && s->gzip.static_files == CONF_GZIP_STATIC_ON && s->gzip.vary;
     if (e && !(there && wanted)) {
         file_entry_release(e);
         e = NULL;
@@ -161,7 +163,7 @@ static int add_whole(struct http_exchange *ex, const struct settings *s, const s
 /* By the URI's extension, which is the file's unless an alias names the file itself. */
 static struct slice type_of(const struct http_exchange *ex, const struct settings *s, struct file_entry *e)
 {
-    if (s->alias.data)
+    if (s->files.folder.alias.data)
         return static_type_of(s, ex->route.alias_rest.len ? ex->route.alias_rest : ex->req.path);
     if (e->type_source != s) {
         e->type = static_type_of(s, e->path);
@@ -180,16 +182,16 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
         res->content_type = type_of(ex, s, e);
     if (!ex->route.forced_status || ex->route.forced_status == 200)
         res->last_modified = e->last_modified;
-    res->etag = s->etag ? e->etag : (struct slice){0};
+    res->etag = s->files.etag ? e->etag : (struct slice){0};
     if (res->etag.len && res->headers && !http_place_own(res, &ex->arena, HTTP_OWN_ETAG, SLICE("ETag")))
         return 500; /* X-Accel-Redirect's headers are there before it */
-    res->accept_ranges = s->max_ranges > 0 && !compressed; /* worker/ranges.c cuts them */
+    res->accept_ranges = s->files.max_ranges > 0 && !compressed; /* worker/ranges.c cuts them */
     if (ex->aside || /* conditions and ranges are about the request that asks */
         (ex->route.forced_status &&
          ex->route.forced_status != 200)) /* an error page is sent whole (RFC 9110 section 13.2.1) */
         return add_whole(ex, s, e);
     switch (http_check_conditions(&ex->req, res->etag, e->st.st_mtim.tv_sec,
-                                  (enum http_since)s->if_modified_since)) {
+                                  (enum http_since)s->files.if_modified_since)) {
     case HTTP_NOT_MODIFIED:
         res->status = 304;
         res->accept_ranges = false;
@@ -256,7 +258,7 @@ static int index_failed(struct http_exchange *ex, const struct settings *s, stru
     errno = error;
     if (status == 500)
         return open_failed(ex, s, path);
-    if (status == 403 || s->log_not_found)
+    if (status == 403 || s->logs.not_found)
         http_log(ex, LOG_LEVEL_ERROR, "\"%.*s\" is %s (%d: %s)", SLICE_ARGS(path),
                  status == 403 ? "forbidden" : "not found", error, strerror(error));
     return status;
@@ -274,7 +276,7 @@ static int answer_folder(struct http_exchange *ex, const struct static_source *f
         return open_failed(ex, s, dir);
     file_entry_release(folder);
     struct file_rules rules = rules_of(ex, from);
-    if (s->autoindex && ex->req.method != HTTP_POST)
+    if (s->autoindex.on && ex->req.method != HTTP_POST)
         return autoindex_answer(ex, s, &rules, dir);
     http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
     return 403;
@@ -285,9 +287,9 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
 {
     const struct settings *s = from->settings;
     bool folder_tested = false;
-    if (s->random_index && pick_any(ex, from, cache))
+    if (s->files.random_index && pick_any(ex, from, cache))
         return STATIC_ROUTE_AGAIN;
-    for (int i = 0; i < s->index->count; i++) {
+    for (int i = 0; i < s->files.index->count; i++) {
         struct slice name = http_template_expand(from->index[i], ex);
         if (name.len == 0 || leads_up(name) || memchr(name.data, '\0', name.len))
             continue;

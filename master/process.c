@@ -93,9 +93,9 @@ static void make_temp_dir(const char *name, const char *path, uid_t uid, gid_t g
 static void make_temp_dirs_of(const struct conf_location *l, uid_t uid, gid_t gid)
 {
     for (; l; l = l->next) {
-        make_temp_dir("client_body_temp_path", l->settings.client_body_temp_path.data, uid, gid);
+        make_temp_dir("client_body_temp_path", l->settings.client.body_temp_path.data, uid, gid);
         if (l->content == CONF_CONTENT_PROXY)
-            make_temp_dir("proxy_temp_path", l->settings.proxy_temp_path.data, uid, gid);
+            make_temp_dir("proxy_temp_path", l->settings.proxy.upstream.temp_path.data, uid, gid);
         make_temp_dirs_of(l->locations, uid, gid);
     }
 }

@@ -116,7 +116,7 @@ static bool submit(struct http_exchange *ex, struct http_piece *p, size_t len)
     r->entry->holders++;
     offload_count_job(w);
     ex->reading.at_work = r;
-    connection_set_timer(ex->connection, ex->route.location->settings->send_timeout_ms);
+    connection_set_timer(ex->connection, ex->route.location->settings->client.send_timeout_ms);
     return true;
 }
 

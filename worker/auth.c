@@ -88,7 +88,7 @@ static enum say by_address(struct http_exchange *ex, struct verdict *v)
 /* auth_delay: a wrong password takes its time, so that guessing does. */
 static struct verdict refuse(struct http_exchange *ex, int status)
 {
-    int64_t delay_ms = ex->route.location->settings->auth_delay_ms;
+    int64_t delay_ms = ex->route.location->settings->access.delay_ms;
     if (status != 401 || delay_ms == 0)
         return verdict_answer(status);
     ex->access.delayed_status = status;
@@ -101,7 +101,7 @@ struct verdict auth_pass(struct http_exchange *ex)
     static enum say (*const checks[])(struct http_exchange * ex,
                                       struct verdict * v) = {by_address, by_password, by_request};
     const struct location *l = ex->route.location;
-    bool any = l->settings->satisfy == CONF_SATISFY_ANY, by_rule = false;
+    bool any = l->settings->access.satisfy == CONF_SATISFY_ANY, by_rule = false;
     struct verdict v = verdict_of(VERDICT_NEXT);
     int refusal = 0;
     if (!l->access && !l->auth && !l->auth_request)
@@ -129,7 +129,7 @@ struct verdict auth_pass(struct http_exchange *ex)
 /* auth_basic REALM | off; auth_basic_user_file FILE */
 struct location_auth *site_build_auth(struct site *site, const struct settings *s)
 {
-    const struct conf_node *realm = s->auth_basic, *file = s->auth_basic_user_file;
+    const struct conf_node *realm = s->auth_basic.realm, *file = s->auth_basic.user_file;
     if (!realm || slice_eq(realm->args[0], SLICE("off"))) {
         if (file) /* of no use here, but a mistake in it is one */
             site_compile(site, file->args[0], file);

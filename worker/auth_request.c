@@ -106,7 +106,7 @@ struct verdict auth_request_ended(struct http_exchange *ex, int status)
     const struct location *asked = ex->aside->route.location;
     ex->res.status = status;
     struct slice *values = expand_sets(ex, asked);
-    if (ex->route.location->settings->log_subrequest)
+    if (ex->route.location->settings->logs.subrequest)
         request_log(ex);
     auth_request_restore(ex);
     for (int i = 0; values && i < asked->auth_set_count; i++)
@@ -129,12 +129,12 @@ struct verdict auth_request_ended(struct http_exchange *ex, int status)
 /* auth_request URI | off; auth_request_set $NAME VALUE */
 void site_build_auth_request(struct site *site, struct location *l)
 {
-    const struct conf_node *n = l->settings->auth_request;
+    const struct conf_node *n = l->settings->auth_request.uri;
     bool asks = n && !slice_eq(n->args[0], SLICE("off"));
     if (asks)
         l->auth_request = site_compile(site, n->args[0], n);
-    l->auth_sets = site_array(site, site_count_lines(l->settings->auth_request_sets), sizeof *l->auth_sets);
-    for (const struct conf_lines *line = l->settings->auth_request_sets; line; line = line->next)
+    l->auth_sets = site_array(site, site_count_lines(l->settings->auth_request.sets), sizeof *l->auth_sets);
+    for (const struct conf_lines *line = l->settings->auth_request.sets; line; line = line->next)
         l->auth_sets[l->auth_set_count++] = (struct auth_set){
             site_set_variable(line->node), site_compile(site, line->node->args[1], line->node)};
 }

@@ -24,7 +24,7 @@ enum { NAMES_TRIED = 100 };
 static int temp_failed(struct http_exchange *ex, const struct settings *s, const char *what)
 {
     http_log(ex, LOG_LEVEL_CRIT, "%s() in client_body_temp_path \"%s\" failed (%d: %s)", what,
-             s->client_body_temp_path.data, errno, strerror(errno));
+             s->client.body_temp_path.data, errno, strerror(errno));
     return 500;
 }
 
@@ -36,12 +36,12 @@ static int open_named(struct http_exchange *ex, const struct settings *s)
         if (number == 0)
             number = (uint32_t)getpid() << 12; /* workers do not begin with the same */
         ex->body.file =
-            arena_printf(&ex->arena, "%.*s/%010u", SLICE_ARGS(s->client_body_temp_path), ++number);
+            arena_printf(&ex->arena, "%.*s/%010u", SLICE_ARGS(s->client.body_temp_path), ++number);
         int fd =
             ex->body.file.data ? open(ex->body.file.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-        if (fd < 0 && errno == ENOENT && fd_make_dirs(s->client_body_temp_path.data, 0700) == 0)
+        if (fd < 0 && errno == ENOENT && fd_make_dirs(s->client.body_temp_path.data, 0700) == 0)
             continue;
-        ex->body.file_stays = s->client_body_in_file_only == CONF_BODY_FILE_ON;
+        ex->body.file_stays = s->client.body_in_file_only == CONF_BODY_FILE_ON;
         if (fd >= 0 || errno != EEXIST) {
             ex->body.file = fd >= 0 ? ex->body.file : (struct slice){0};
             return fd;
@@ -54,9 +54,9 @@ static int spill(struct http_exchange *ex, const struct settings *s)
 {
     struct slice part = buf_slice(&ex->body.mem);
     if (ex->body.fd < 0)
-        ex->body.fd = s->client_body_in_file_only || http_body_files_have_names()
+        ex->body.fd = s->client.body_in_file_only || http_body_files_have_names()
                           ? open_named(ex, s)
-                          : fd_open_unnamed(s->client_body_temp_path.data);
+                          : fd_open_unnamed(s->client.body_temp_path.data);
     if (ex->body.fd < 0)
         return temp_failed(ex, s, "open");
     if (fd_write_all(ex->body.fd, part.data, part.len) < 0)
@@ -70,7 +70,7 @@ static int keep(struct http_exchange *ex, const char *data, size_t len)
     const struct settings *s = ex->route.location->settings;
     ex->body.seen += len;
     uint64_t announced = ex->req.framing == HTTP_BODY_CHUNKED ? ex->body.chunked.left : 0;
-    if (s->client_max_body_bytes && ex->body.seen + announced > (uint64_t)s->client_max_body_bytes) {
+    if (s->client.max_body_bytes && ex->body.seen + announced > (uint64_t)s->client.max_body_bytes) {
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
     }
@@ -78,13 +78,13 @@ static int keep(struct http_exchange *ex, const char *data, size_t len)
         return 500;
     ex->body.len += len;
     bool passing = ex->state == REQUEST_PROXY;
-    return !passing && buf_len(&ex->body.mem) > (size_t)s->client_body_buffer_bytes ? spill(ex, s) : 0;
+    return !passing && buf_len(&ex->body.mem) > (size_t)s->client.body_buffer_bytes ? spill(ex, s) : 0;
 }
 
 int body_finish(struct http_exchange *ex)
 {
     const struct settings *s = ex->route.location->settings;
-    bool to_file = ex->body.fd >= 0 || (s->client_body_in_file_only && ex->body.whole);
+    bool to_file = ex->body.fd >= 0 || (s->client.body_in_file_only && ex->body.whole);
     return to_file && buf_len(&ex->body.mem) > 0 ? spill(ex, s) : 0;
 }
 
@@ -102,7 +102,7 @@ static struct verdict ask_for(struct http_exchange *ex)
 
 struct verdict body_pass(struct http_exchange *ex)
 {
-    uint64_t max = (uint64_t)ex->route.location->settings->client_max_body_bytes;
+    uint64_t max = (uint64_t)ex->route.location->settings->client.max_body_bytes;
     if (!max || ex->body.whole || ex->req.framing != HTTP_BODY_LENGTH || ex->req.content_length <= max)
         return verdict_of(VERDICT_NEXT);
     http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
@@ -132,12 +132,12 @@ static void count_wait(struct http_exchange *ex)
 void body_wait(struct http_exchange *ex)
 {
     const struct settings *s = ex->route.location->settings;
-    int64_t timeout_ms = ex->route.location->settings->client_body_timeout_ms;
+    int64_t timeout_ms = ex->route.location->settings->client.body_timeout_ms;
     count_wait(ex);
     ex->body.wait_since_ms = ex->worker->now_ms;
-    if (s->client_body_min_rate && limit_holds(ex)) {
-        uint64_t allowed_ms = (uint64_t)s->client_body_min_rate_after_ms +
-                              ex->body.seen * 1000 / (uint64_t)s->client_body_min_rate;
+    if (s->client.body_min_rate.bytes_per_s && limit_holds(ex)) {
+        uint64_t allowed_ms = (uint64_t)s->client.body_min_rate.after_ms +
+                              ex->body.seen * 1000 / (uint64_t)s->client.body_min_rate.bytes_per_s;
         int64_t left_ms = allowed_ms > ex->body.waited_ms ? (int64_t)(allowed_ms - ex->body.waited_ms) : 1;
         timeout_ms = left_ms < timeout_ms ? left_ms : timeout_ms;
     }
@@ -156,7 +156,7 @@ struct verdict body_read(struct http_exchange *ex)
     if (v.kind != VERDICT_NEXT)
         return v;
     ex->state = REQUEST_BODY;
-    connection_set_timer(ex->connection, ex->route.location->settings->client_body_timeout_ms);
+    connection_set_timer(ex->connection, ex->route.location->settings->client.body_timeout_ms);
     return verdict_of(VERDICT_WAIT);
 }
 
@@ -178,7 +178,7 @@ void body_drop(struct http_exchange *ex)
     ex->connection->rest->is_chunked = ex->req.framing == HTTP_BODY_CHUNKED;
     ex->connection->rest->left = ex->body.left;
     ex->connection->rest->until_ms =
-        ex->worker->now_ms + (uint64_t)ex->route.location->settings->lingering_time_ms;
+        ex->worker->now_ms + (uint64_t)ex->route.location->settings->client.lingering_time_ms;
 }
 
 size_t body_skip(struct connection *c, char *data, size_t len)

@@ -183,7 +183,7 @@ static struct slice wanted_charset(struct http_exchange *ex, struct slice type, 
     struct slice wanted =
         ex->sent.charset; /* it counts for every type, and whatever the type names already */
     if (wanted.len == 0) {
-        bool stays = named.data && !(ex->proxy && l->settings->override_charset);
+        bool stays = named.data && !(ex->proxy && l->settings->charset.override);
         if (!l->charset || stays || !conf_lists_charset_type(l->settings, type))
             return (struct slice){0};
         wanted = http_template_expand(l->charset, ex);
@@ -261,7 +261,7 @@ static const struct http_template *build_charset(struct site *site, const struct
 
 void site_build_charset(struct site *site, struct location *l)
 {
-    const struct conf_node *to = l->settings->charset, *from = l->settings->source_charset;
+    const struct conf_node *to = l->settings->charset.name, *from = l->settings->charset.source;
     if (!to || slice_eq(to->args[0], SLICE("off"))) {
         if (from) /* of no use here, but a mistake in it is one */
             site_compile(site, from->args[0], from);

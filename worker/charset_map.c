@@ -225,7 +225,7 @@ static struct charset_map *build_map(struct site *site, const struct conf_node *
 
 void site_build_charset_maps(struct site *site)
 {
-    for (const struct conf_lines *l = site->conf->http ? site->conf->http->settings.charset_maps : NULL; l;
+    for (const struct conf_lines *l = site->conf->http ? site->conf->http->settings.charset.maps : NULL; l;
          l = l->next) {
         const struct conf_node *n = l->node;
         const char *why = slice_eq_nocase(n->args[0], n->args[1]) ? "is between a charset and itself"

@@ -86,7 +86,7 @@ void connection_new(struct listener *l, int fd, const struct sockaddr_storage *p
     show_count(w, SHM_CONNECTION_READING, 1);
     net_stream_init(&c->stream, fd, connection_on_event);
     net_stream_watch(&c->stream, w->loop, EV_READ);
-    connection_set_timer(c, connection_settings(c)->client_header_timeout_ms);
+    connection_set_timer(c, connection_settings(c)->client.header_timeout_ms);
     connection_try_read(c);
 }
 
@@ -156,7 +156,7 @@ void connection_free_dead(struct worker *w)
 
 void connection_reset(struct connection *c)
 {
-    if (connection_settings(c)->reset_timedout && net_stream_reset_at_close(&c->stream) < 0)
+    if (connection_settings(c)->client.reset_timedout && net_stream_reset_at_close(&c->stream) < 0)
         log_errno(LOG_LEVEL_ALERT, errno, "setsockopt(SO_LINGER) failed");
 }
 
@@ -178,7 +178,7 @@ bool connection_close_oldest_idle(struct worker *w)
 void connection_set_linger_timer(struct connection *c)
 {
     int64_t left = (int64_t)(c->until_ms - connection_worker(c)->now_ms);
-    int64_t silence = connection_settings(c)->lingering_timeout_ms;
+    int64_t silence = connection_settings(c)->client.lingering_timeout_ms;
     connection_set_timer(c, silence < left ? silence : left);
 }
 
@@ -190,9 +190,9 @@ void connection_finish(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     const struct settings *s = connection_settings(c);
-    bool wanted = s->lingering_close == CONF_LINGERING_ALWAYS ||
-                  (s->lingering_close == CONF_LINGERING_ON && (c->linger_after || c->rest));
-    if (!wanted || c->eof || s->lingering_time_ms == 0 || s->lingering_timeout_ms == 0) {
+    bool wanted = s->client.lingering_close == CONF_LINGERING_ALWAYS ||
+                  (s->client.lingering_close == CONF_LINGERING_ON && (c->linger_after || c->rest));
+    if (!wanted || c->eof || s->client.lingering_time_ms == 0 || s->client.lingering_timeout_ms == 0) {
         connection_close(c);
         return;
     }
@@ -202,7 +202,7 @@ void connection_finish(struct connection *c)
     connection_drop_input(c);
     list_remove(&c->link);
     list_push_back(&w->idle, &c->link); /* it makes room first when connections run out */
-    c->until_ms = w->now_ms + (uint64_t)s->lingering_time_ms;
+    c->until_ms = w->now_ms + (uint64_t)s->client.lingering_time_ms;
     connection_set_linger_timer(c);
 }
 

@@ -73,9 +73,9 @@ static bool use_proxy_header(struct connection *c, struct input *in)
 static struct http_head_limits head_limits(const struct connection *c)
 {
     const struct settings *s = c->listener->listen->default_server->top->settings;
-    size_t first = (size_t)s->client_header_buffer_bytes, large = (size_t)s->large_header_buffer_bytes;
+    size_t first = (size_t)s->client.header_buffer_bytes, large = (size_t)s->client.large_header.bytes;
     return (struct http_head_limits){.line_bytes = first > large ? first : large,
-                                     .head_bytes = first + large * (size_t)s->large_header_buffers};
+                                     .head_bytes = first + large * (size_t)s->client.large_header.count};
 }
 
 static void serve(struct connection *c, struct verdict v)
@@ -147,7 +147,7 @@ static bool use_body(struct connection *c, struct input *in)
         c->ex->body.whole = true;
         request_serve(c->ex, verdict_of(VERDICT_AGAIN));
     } else {
-        connection_set_timer(c, connection_settings(c)->client_body_timeout_ms);
+        connection_set_timer(c, connection_settings(c)->client.body_timeout_ms);
     }
     return error || done;
 }
@@ -237,7 +237,7 @@ static bool keep_input(struct connection *c, const struct input *in)
     const struct settings *s = c->listener->listen->default_server->top->settings;
     c->in->scan = *in->scan;
     c->in->since_ms = connection_worker(c)->now_ms;
-    return buf_reserve(&c->in->buf, (size_t)s->client_header_buffer_bytes) &&
+    return buf_reserve(&c->in->buf, (size_t)s->client.header_buffer_bytes) &&
            buf_append(&c->in->buf, in->data, in->len);
 }
 
@@ -285,7 +285,7 @@ static void close_at_end(struct connection *c, int error)
 static void settle_rest(struct connection *c)
 {
     uint64_t now_ms = connection_worker(c)->now_ms;
-    int64_t silence = connection_settings(c)->lingering_timeout_ms;
+    int64_t silence = connection_settings(c)->client.lingering_timeout_ms;
     int64_t left = c->rest->until_ms > now_ms ? (int64_t)(c->rest->until_ms - now_ms) : 1;
     connection_show(c, SHM_CONNECTION_READING);
     connection_set_timer(c, silence && silence < left ? silence : left);
@@ -319,7 +319,7 @@ static void settle_head(struct connection *c)
         list_push_back(&w->busy, &c->link);
         if (c->shown_state !=
             SHM_CONNECTION_READING) /* from its first byte on; a first head's clock runs from accept */
-            connection_set_timer(c, connection_settings(c)->client_header_timeout_ms);
+            connection_set_timer(c, connection_settings(c)->client.header_timeout_ms);
         connection_show(c, SHM_CONNECTION_READING);
         return;
     }
@@ -330,10 +330,10 @@ static void settle_head(struct connection *c)
     list_push_back(&w->idle, &c->link);
     connection_show(c, SHM_CONNECTION_WAITING);
     const struct settings *s = connection_settings(c);
-    c->until_ms = w->now_ms + (uint64_t)(s->keepalive_min_timeout_ms < s->keepalive_timeout_ms
-                                             ? s->keepalive_min_timeout_ms
-                                             : s->keepalive_timeout_ms);
-    connection_set_timer(c, s->keepalive_timeout_ms);
+    c->until_ms = w->now_ms + (uint64_t)(s->client.keepalive_min_timeout_ms < s->client.keepalive.timeout_ms
+                                             ? s->client.keepalive_min_timeout_ms
+                                             : s->client.keepalive.timeout_ms);
+    connection_set_timer(c, s->client.keepalive.timeout_ms);
 }
 
 /* proxy_ignore_client_abort */

@@ -201,8 +201,8 @@ void exchange_begin(struct connection *c, struct http_exchange *ex)
 bool exchange_parse(const struct connection *c, struct http_exchange *ex, struct http_error *error)
 {
     const struct settings *s = c->listener->listen->default_server->top->settings;
-    struct http_parse_options options = {s->merge_slashes != 0, s->underscores_in_headers != 0,
-                                         s->ignore_invalid_headers != 0, (int)s->max_headers};
+    struct http_parse_options options = {s->client.merge_slashes != 0, s->client.underscores_in_headers != 0,
+                                         s->client.ignore_invalid_headers != 0, (int)s->client.max_headers};
     return http_parse_head(&ex->req, &ex->arena, ex->head.data, ex->head.len, &options, error);
 }
 

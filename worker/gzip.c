@@ -33,9 +33,10 @@ static bool is_worth_it(const struct http_exchange *ex, const struct settings *s
 {
     const struct http_response *res = &ex->res;
     bool status = res->status == 200 || res->status == 403 || res->status == 404;
-    return s->gzip && status && (res->content_length < 0 || res->content_length >= s->gzip_min_length) &&
+    return s->gzip.on && status &&
+           (res->content_length < 0 || res->content_length >= s->gzip.min_length_bytes) &&
            !http_added_header(res, SLICE("Content-Encoding")).data &&
-           conf_lists_type(s->gzip_types, "text/html", res->content_type);
+           conf_lists_type(s->gzip.types, "text/html", res->content_type);
 }
 
 /* --- the body --- */
@@ -152,10 +153,10 @@ void gzip_decide(struct http_exchange *ex)
     struct http_response *res = &ex->res;
     if (!is_worth_it(ex, s))
         return;
-    res->varies_encoding |= s->gzip_vary != 0;
+    res->varies_encoding |= s->gzip.vary != 0;
     if (!gzip_client_takes_it(ex, s, ex->route.location->files.gzip_disable))
         return;
-    if (ex->req.method != HTTP_HEAD && !start_stream(ex, (int)s->gzip_comp_level))
+    if (ex->req.method != HTTP_HEAD && !start_stream(ex, (int)s->gzip.comp_level))
         return; /* then it goes out as it is */
     if (!http_add_header(res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip")))
         return;

@@ -155,7 +155,7 @@ bool headers_want_trailers(struct http_exchange *ex)
 {
     int status = ex->res.status;
     bool has_body = ex->req.method != HTTP_HEAD && status >= 200 && status != 204 && status != 304;
-    if (!has_body || ex->req.minor_version == 0 || !ex->route.location->settings->chunked)
+    if (!has_body || ex->req.minor_version == 0 || !ex->route.location->settings->answers.chunked)
         return false;
     for (int i = 0; i < ex->route.location->trailer_count; i++)
         if (ex->route.location->trailers[i].always || is_ordinary(status))

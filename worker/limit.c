@@ -52,7 +52,7 @@ static void log_refusal(struct http_exchange *ex, enum permit_reason why, bool d
     struct worker *w = ex->worker;
     const struct location_limit *l = current(ex);
     struct limit_noise *noise = &w->limit_noise[zone_index(l)];
-    noise->level = (int)ex->route.location->settings->limit_log_level;
+    noise->level = (int)ex->route.location->settings->limit_concurrency.log_level;
     noise->zone = l->zone;
     if (noise->logged_ms && w->now_ms < noise->logged_ms + LOG_EVERY_MS) {
         noise->silent++;
@@ -107,7 +107,7 @@ static struct verdict refuse(struct http_exchange *ex, enum permit_reason why)
     ex->worker->refused++;
     limit_release(ex->worker, ex, true);
     ex->res.retry_after_s = RETRY_AFTER_S;
-    return verdict_answer((int)ex->route.location->settings->limit_status);
+    return verdict_answer((int)ex->route.location->settings->limit_concurrency.status);
 }
 
 static void begin_to_wait(struct http_exchange *ex, uint32_t permit)
@@ -160,7 +160,7 @@ static struct verdict ask(struct http_exchange *ex)
         struct permit_request request = {.zone = zone_index(l),
                                          .priority = priority_of(l, ex),
                                          .now_us = clock_fast_us(),
-                                         .dry_run = ex->route.location->settings->limit_dry_run};
+                                         .dry_run = ex->route.location->settings->limit_concurrency.dry_run};
         enum permit_reason why = PERMIT_LIMIT;
         uint32_t permit;
         enum permit_result result = permit_acquire(&w->permits, &request, &about, &permit, &why);

@@ -36,7 +36,7 @@ static void log_excess(struct http_exchange *ex, enum log_level level, const cha
                        uint64_t excess, const struct location_keyed *l)
 {
     http_log(ex, level, "%s%s, excess: %llu.%03llu%s by zone \"%.*s\"", what,
-             ex->route.location->settings->limit_req_dry_run ? ", dry run" : "",
+             ex->route.location->settings->limit_req.dry_run ? ", dry run" : "",
              (unsigned long long)(excess / THOUSAND), (unsigned long long)(excess % THOUSAND), comma,
              SLICE_ARGS(l->zone->name));
 }
@@ -67,9 +67,9 @@ static struct verdict reject_request(struct http_exchange *ex, const struct loca
                                      uint64_t excess)
 {
     const struct settings *s = ex->route.location->settings;
-    log_excess(ex, (enum log_level)s->limit_req_log_level, "limiting requests", "", excess, l);
-    ex->limits.req_status = s->limit_req_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
-    return s->limit_req_dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_req_status);
+    log_excess(ex, (enum log_level)s->limit_req.log_level, "limiting requests", "", excess, l);
+    ex->limits.req_status = s->limit_req.dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
+    return s->limit_req.dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_req.status);
 }
 
 /* Asks all zones first, and counts the request in them only if none refuses it. */
@@ -91,9 +91,9 @@ static struct verdict ask_rates(struct http_exchange *ex, uint64_t *delay_ms)
         }
     }
     if (*delay_ms) {
-        log_excess(ex, one_lower(l->settings->limit_req_log_level), "delaying request", ",", most,
+        log_excess(ex, one_lower(l->settings->limit_req.log_level), "delaying request", ",", most,
                    &l->req_limits[slowest]);
-        ex->limits.req_status = l->settings->limit_req_dry_run ? "DELAYED_DRY_RUN" : "DELAYED";
+        ex->limits.req_status = l->settings->limit_req.dry_run ? "DELAYED_DRY_RUN" : "DELAYED";
     }
     return verdict_of(VERDICT_NEXT);
 }
@@ -104,7 +104,7 @@ static struct verdict pass_rates(struct http_exchange *ex)
     if (ex->route.location->req_limit_count == 0 || ex->limits.req_status)
         return verdict_of(VERDICT_NEXT);
     struct verdict v = ask_rates(ex, &delay_ms);
-    if (v.kind != VERDICT_NEXT || delay_ms == 0 || ex->route.location->settings->limit_req_dry_run)
+    if (v.kind != VERDICT_NEXT || delay_ms == 0 || ex->route.location->settings->limit_req.dry_run)
         return v;
     return request_wait(ex, REQUEST_DELAYED, (int64_t)delay_ms);
 }
@@ -121,11 +121,11 @@ void keyed_delay_over(struct http_exchange *ex)
 static struct verdict reject_connection(struct http_exchange *ex, const struct location_keyed *l)
 {
     const struct settings *s = ex->route.location->settings;
-    http_log(ex, (enum log_level)s->limit_conn_log_level, "limiting connections%s by zone \"%.*s\"",
-             s->limit_conn_dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name));
+    http_log(ex, (enum log_level)s->limit_conn.log_level, "limiting connections%s by zone \"%.*s\"",
+             s->limit_conn.dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name));
     keyed_release(ex->worker, ex);
-    ex->limits.conn_status = s->limit_conn_dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
-    return s->limit_conn_dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_conn_status);
+    ex->limits.conn_status = s->limit_conn.dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
+    return s->limit_conn.dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_conn.status);
 }
 
 static struct verdict pass_connections(struct http_exchange *ex)

@@ -356,7 +356,7 @@ static struct verdict submit(struct http_exchange *ex, const struct weir_handler
                              int pool, const struct slice *variables, int error)
 {
     struct worker *w = ex->worker;
-    int64_t timeout_ms = ex->route.location->settings->handler_timeout_ms;
+    int64_t timeout_ms = ex->route.location->settings->answers.handler_timeout_ms;
     struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
     if (!job)
         return verdict_answer(error ? error : 500);

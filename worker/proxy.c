@@ -154,7 +154,7 @@ static bool is_repeatable(const struct proxy *p)
 {
     enum http_method m = p->ex->req.method;
     bool idempotent = m != HTTP_POST && m != HTTP_PATCH && m != HTTP_OTHER;
-    return (idempotent && !p->streams) || proxy_settings(p)->proxy_next_upstream & CONF_NEXT_NON_IDEMPOTENT;
+    return (idempotent && !p->streams) || proxy_settings(p)->proxy.upstream.next & CONF_NEXT_NON_IDEMPOTENT;
 }
 
 /* --- connecting --- */
@@ -163,7 +163,7 @@ static bool is_repeatable(const struct proxy *p)
 static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net_address *local)
 {
     const struct settings *s = proxy_settings(p);
-    *dial = (struct upstream_dial){.keepalive = s->proxy_socket_keepalive, .fresh = p->named_client};
+    *dial = (struct upstream_dial){.keepalive = s->proxy.upstream.socket_keepalive, .fresh = p->named_client};
     if (!p->to->bind)
         return;
     struct slice text = http_template_expand(p->to->bind, p->ex);
@@ -196,7 +196,7 @@ static void use_connection(struct proxy *p)
         return;
     }
     p->state = PROXY_CONNECT;
-    proxy_set_timer(p, proxy_settings(p)->proxy_connect_timeout_ms);
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.connect_timeout_ms);
     proxy_watch(p, EV_WRITE);
 }
 
@@ -207,8 +207,9 @@ static bool is_exhausted(const struct proxy *p)
     if (p->tries == 0)
         return false;
     uint64_t spent_ms = (clock_mono_us() - p->start_us) / 1000;
-    return p->tries >= p->u->usable_count || (s->proxy_next_tries && p->tries >= s->proxy_next_tries) ||
-           (s->proxy_next_timeout_ms && spent_ms >= (uint64_t)s->proxy_next_timeout_ms);
+    return p->tries >= p->u->usable_count ||
+           (s->proxy.upstream.next_tries && p->tries >= s->proxy.upstream.next_tries) ||
+           (s->proxy.upstream.next_timeout_ms && spent_ms >= (uint64_t)s->proxy.upstream.next_timeout_ms);
 }
 
 static enum upstream_choice choose(struct proxy *p)
@@ -269,7 +270,7 @@ void proxy_find_server(struct proxy *p)
                  strerror(errno));
         mark_tried(p);
         proxy_end_try(p, UPSTREAM_FAILED, 502, false);
-        if (!(proxy_settings(p)->proxy_next_upstream & CONF_NEXT_ERROR)) {
+        if (!(proxy_settings(p)->proxy.upstream.next & CONF_NEXT_ERROR)) {
             choice = UPSTREAM_NONE;
             break;
         }
@@ -290,10 +291,10 @@ bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why)
 {
     const struct settings *s = proxy_settings(p);
     uint64_t spent_ms = (clock_mono_us() - p->start_us) / 1000;
-    return s->proxy_next_upstream & why && !(s->proxy_next_upstream & CONF_NEXT_OFF) && may_repeat(p) &&
+    return s->proxy.upstream.next & why && !(s->proxy.upstream.next & CONF_NEXT_OFF) && may_repeat(p) &&
            p->tries + 1 < p->u->usable_count &&
-           (!s->proxy_next_tries || p->tries + 1 < s->proxy_next_tries) &&
-           (!s->proxy_next_timeout_ms || spent_ms < (uint64_t)s->proxy_next_timeout_ms);
+           (!s->proxy.upstream.next_tries || p->tries + 1 < s->proxy.upstream.next_tries) &&
+           (!s->proxy.upstream.next_timeout_ms || spent_ms < (uint64_t)s->proxy.upstream.next_timeout_ms);
 }
 
 void proxy_next(struct proxy *p, enum conf_next_upstream why, int status)
@@ -364,7 +365,7 @@ void proxy_on_timer(struct wheel_entry *e)
     if (p->state == PROXY_BODY && p->paused) { /* proxy_limit_rate */
         p->paused = false;
         proxy_watch(p, EV_READ);
-        proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
         return;
     }
     proxy_log(p, timeout_text(p));
@@ -457,7 +458,7 @@ static bool name_client(struct proxy *p)
     struct http_exchange *ex = p->ex;
     const struct net_proxy_header *told = p->ex->connection->told;
     struct net_proxy_header h = {.address_len = ex->client.remote_len}, unknown = {0};
-    int64_t version = proxy_settings(p)->proxy_protocol;
+    int64_t version = proxy_settings(p)->proxy.protocol;
     if (version == CONF_PROXY_PROTOCOL_OFF)
         return true;
     p->named_client = true;
@@ -484,7 +485,7 @@ static int prepare(struct proxy *p)
     if (!error && !name_client(p))
         error = 500;
     p->prefix_len = buf_len(&p->request);
-    p->sends_file = ex->body.fd >= 0 && !p->to->body && proxy_settings(p)->proxy_pass_body;
+    p->sends_file = ex->body.fd >= 0 && !p->to->body && proxy_settings(p)->proxy.upstream.pass_request_body;
     error = error ? error : proxy_build_request(ex, p->ex->route.location, &target, &p->request);
     p->head_only = buf_len(&p->request) > p->prefix_len + 5 &&
                    memcmp(p->request.data + p->request.start + p->prefix_len, "HEAD ", 5) == 0;
@@ -530,7 +531,7 @@ struct verdict proxy_start(struct http_exchange *ex)
     } else if (p->u->peer_count == 0 && is_being_resolved(p->u)) {
         p->state = PROXY_RESOLVE;
         list_push_back(&p->u->unresolved, &p->link);
-        proxy_set_timer(p, ex->route.location->settings->resolver_timeout_ms);
+        proxy_set_timer(p, ex->route.location->settings->resolver.timeout_ms);
     } else {
         proxy_find_server(p);
     }
@@ -539,5 +540,5 @@ struct verdict proxy_start(struct http_exchange *ex)
 
 bool proxy_ignores_abort(struct http_exchange *ex)
 {
-    return ex->proxy && proxy_settings(ex->proxy)->proxy_ignore_client_abort;
+    return ex->proxy && proxy_settings(ex->proxy)->proxy.upstream.ignore_client_abort;
 }

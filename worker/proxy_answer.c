@@ -90,7 +90,7 @@ static bool is_left_out(const struct proxy *p, const struct http_answer *a, cons
 {
     const struct location_proxy *to = p->to;
     if (fate == DROP || fate == CONTENT_LENGTH || (fate == UPGRADE && a->status != 101) ||
-        (fate == TRAILER && !proxy_settings(p)->proxy_pass_trailers))
+        (fate == TRAILER && !proxy_settings(p)->proxy.pass_trailers))
         return true;
     bool hidden = fate == HIDE || is_among(to->hidden, to->hidden_count, h->name);
     if (hidden && !is_among(to->passed, to->passed_count, h->name))
@@ -189,14 +189,14 @@ static bool take_over_head(struct proxy *p, const struct http_answer *a)
 static void obey_wishes(struct proxy *p, const struct http_answer *a)
 {
     struct http_exchange *ex = p->ex;
-    int64_t ignored = proxy_settings(p)->proxy_ignore_headers;
+    int64_t ignored = proxy_settings(p)->proxy.upstream.ignore_headers;
     if (ignored == CONF_UNSET)
         ignored = 0;
     struct slice buffering = http_answer_header(a, SLICE("X-Accel-Buffering"));
     struct slice rate = http_answer_header(a, SLICE("X-Accel-Limit-Rate"));
     struct slice charset = http_answer_header(a, SLICE("X-Accel-Charset"));
     unsigned long long bytes;
-    p->buffered = proxy_settings(p)->proxy_buffering;
+    p->buffered = proxy_settings(p)->proxy.upstream.buffering;
     if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("no")))
         p->buffered = false;
     if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("yes")))
@@ -211,7 +211,7 @@ static void obey_wishes(struct proxy *p, const struct http_answer *a)
 
 static struct slice redirect_target(const struct proxy *p, const struct http_answer *a)
 {
-    int64_t ignored = proxy_settings(p)->proxy_ignore_headers;
+    int64_t ignored = proxy_settings(p)->proxy.upstream.ignore_headers;
     bool obeyed = ignored == CONF_UNSET || !(ignored & CONF_IGNORE_REDIRECT);
     struct slice target = obeyed ? http_answer_header(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
     return target; /* an empty one is one as well, and wrong */
@@ -269,7 +269,7 @@ static void end_detour(struct proxy *p, const struct http_answer *a, size_t head
     bool whole = (a->framing == HTTP_ANSWER_EMPTY && a->status != 101 && came == 0) ||
                  (a->framing == HTTP_ANSWER_LENGTH && came == a->content_length);
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
-                  whole && a->keepalive && p->sent && proxy_settings(p)->proxy_http_version);
+                  whole && a->keepalive && p->sent && proxy_settings(p)->proxy.http_version);
     proxy_destroy(p);
     ex->access.www_authenticate = wanted;
     request_resume(ex, verdict_answer(0));
@@ -279,7 +279,7 @@ static void end_detour(struct proxy *p, const struct http_answer *a, size_t head
 
 static bool intercepts(const struct proxy *p, const struct http_answer *a)
 {
-    return proxy_settings(p)->proxy_intercept_errors && a->status >= 300 &&
+    return proxy_settings(p)->proxy.upstream.intercept_errors && a->status >= 300 &&
            request_has_error_page(p->ex, a->status);
 }
 
@@ -331,7 +331,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         p->rate = 0;
     p->framing = a->framing;
     p->body_left = a->content_length;
-    p->keepalive = a->keepalive && proxy_settings(p)->proxy_http_version;
+    p->keepalive = a->keepalive && proxy_settings(p)->proxy.http_version;
     if (!take_over_head(p, a)) {
         proxy_fail(p, 500);
         return;
@@ -344,7 +344,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         return;
     }
     if (p->state == PROXY_BODY) {
-        proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
         proxy_watch(p, p->eof ? 0 : EV_READ);
     }
     request_resume(ex, verdict_answer(0));

@@ -22,8 +22,8 @@ static uint64_t spooled(const struct proxy *p)
 
 static size_t memory_most(const struct proxy *p)
 {
-    size_t most = (size_t)(p->buffered ? proxy_settings(p)->proxy_buffers_bytes
-                                       : proxy_settings(p)->proxy_buffer_bytes);
+    size_t most = (size_t)(p->buffered ? proxy_settings(p)->proxy.upstream.buffers_bytes
+                                       : proxy_settings(p)->proxy.upstream.buffer_bytes);
     return most > UNBUFFERED_BYTES ? most : UNBUFFERED_BYTES;
 }
 
@@ -96,14 +96,14 @@ bool proxy_begin_body(struct proxy *p)
 
 static bool may_spool(const struct proxy *p)
 {
-    uint64_t most = (uint64_t)proxy_settings(p)->proxy_max_temp_bytes;
+    uint64_t most = (uint64_t)proxy_settings(p)->proxy.upstream.max_temp_bytes;
     return p->buffered && !p->spool.failed && p->spool.end < most;
 }
 
 static void spool_failed(struct proxy *p, const char *what)
 {
     http_log(p->ex, LOG_LEVEL_CRIT, "%s() in proxy_temp_path \"%s\" failed (%d: %s); going on without a file",
-             what, proxy_settings(p)->proxy_temp_path.data, errno, strerror(errno));
+             what, proxy_settings(p)->proxy.upstream.temp_path.data, errno, strerror(errno));
     p->spool.failed = true;
 }
 
@@ -112,7 +112,7 @@ static size_t append_to_file(struct proxy *p, const char *data, size_t len)
 {
     size_t done = 0;
     if (p->spool.fd < 0) {
-        p->spool.fd = fd_open_unnamed(proxy_settings(p)->proxy_temp_path.data);
+        p->spool.fd = fd_open_unnamed(proxy_settings(p)->proxy.upstream.temp_path.data);
         if (p->spool.fd < 0) {
             spool_failed(p, "open");
             return 0;
@@ -218,7 +218,7 @@ static void broken_off(struct proxy *p, int error)
 static void after_reading(struct proxy *p)
 {
     if (p->state == PROXY_BODY && !pause_for_rate(p))
-        proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
     go_on(p);
 }
 
@@ -313,7 +313,7 @@ static bool add_trailers(struct http_exchange *ex, struct buf *out)
     const struct proxy *p = ex->proxy;
     struct slice rest = buf_slice(&p->trailers);
     bool ok = true, wanted = accepts_trailers(&ex->req);
-    while (ok && wanted && proxy_settings(p)->proxy_pass_trailers && rest.len) {
+    while (ok && wanted && proxy_settings(p)->proxy.pass_trailers && rest.len) {
         struct http_header h;
         const char *end = memmem(rest.data, rest.len, "\r\n", 2);
         if (!end || !http_parse_field(&h, rest.data, end))
@@ -337,7 +337,7 @@ static void resume(struct proxy *p)
     }
     p->paused = false;
     proxy_watch(p, EV_READ);
-    proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
 }
 
 static enum source_says look(struct http_exchange *ex, struct http_piece *stretch)

@@ -22,7 +22,7 @@ static enum http_answer_result refuse(const char **why, const char *text)
 static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, bool *interim, bool *passed,
                                             const char **why)
 {
-    size_t most = (size_t)proxy_settings(p)->proxy_buffer_bytes;
+    size_t most = (size_t)proxy_settings(p)->proxy.upstream.buffer_bytes;
     for (;;) {
         struct slice in = buf_slice(&p->in);
         enum http_answer_result result = HTTP_ANSWER_MORE;
@@ -90,7 +90,7 @@ static void use_head(struct proxy *p)
         return;
     }
     if (p->state == PROXY_HEAD && !interim) /* between two reads; interim answers win no time */
-        proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
     if (passed)
         connection_ready(ex->connection);
 }
@@ -99,7 +99,7 @@ void proxy_read_head(struct proxy *p)
 {
     /* With proxy_limit_rate, as in nginx, what lies behind the head in its buffer is all that comes at once. */
     size_t more = p->ex->route.location->proxy_rate ? 0 : READ_AHEAD_BYTES;
-    size_t room = (size_t)proxy_settings(p)->proxy_buffer_bytes + more;
+    size_t room = (size_t)proxy_settings(p)->proxy.upstream.buffer_bytes + more;
     size_t have = buf_len(&p->in);
     if (!buf_reserve(&p->in, have < room ? room - have : 1)) {
         proxy_fail(p, 500);

@@ -89,7 +89,7 @@ static int append_configured(struct http_exchange *ex, const struct settings *s,
     const struct location_proxy *to = target->to;
     for (int i = 0; i < to->header_count; i++) {
         struct slice name = to->headers[i].name, value = http_template_expand(to->headers[i].value, ex);
-        if (value.len == 0 && s->proxy_http_version && slice_eq_nocase(name, SLICE("Host")))
+        if (value.len == 0 && s->proxy.http_version && slice_eq_nocase(name, SLICE("Host")))
             value = target->host; /* RFC 9112 section 3.2 */
         if (value.len == 0 || slice_eq_nocase(name, SLICE("Content-Length")) ||
             slice_eq_nocase(name, SLICE("Transfer-Encoding")))
@@ -160,14 +160,14 @@ static bool append_request_line(struct http_exchange *ex, const struct settings 
 {
     return buf_append_slice(out, method_of(ex, target->to)) && buf_append(out, " ", 1) &&
            append_target(ex, target, out) &&
-           buf_append(out, s->proxy_http_version ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n", 11);
+           buf_append(out, s->proxy.http_version ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n", 11);
 }
 
 /* What the configuration does not say otherwise; behind that, as in nginx. */
 static bool append_defaults(const struct settings *s, const struct proxy_target *target, struct buf *out)
 {
     return (target->to->sets_host || append_line(out, SLICE("Host"), target->host)) &&
-           (s->proxy_http_version || is_replaced(target->to, SLICE("Connection")) ||
+           (s->proxy.http_version || is_replaced(target->to, SLICE("Connection")) ||
             append_line(out, SLICE("Connection"), SLICE("close")));
 }
 
@@ -181,9 +181,9 @@ int proxy_build_request(struct http_exchange *ex, const struct location *l, cons
     if (to->body) {
         body = http_template_expand(to->body, ex);
         length = body.len;
-    } else if (s->proxy_pass_body && !ex->body.whole) {
+    } else if (s->proxy.upstream.pass_request_body && !ex->body.whole) {
         length = ex->req.content_length;
-    } else if (s->proxy_pass_body) {
+    } else if (s->proxy.upstream.pass_request_body) {
         if (ex->body.fd < 0)
             body = buf_slice(&ex->body.mem);
         length = ex->body.fd >= 0 ? ex->body.len : body.len;
@@ -200,9 +200,10 @@ int proxy_build_request(struct http_exchange *ex, const struct location *l, cons
         return status;
     bool ok =
         append_defaults(s, target, out) &&
-        append_framing(ex, target, to->body != NULL, s->proxy_pass_body || to->body ? length : 0, out) &&
-        (!s->proxy_pass_headers || append_clients(ex, to, s->proxy_request_ids, out)) &&
-        (!s->proxy_request_ids || append_ids(ex, to, out)) && buf_append(out, "\r\n", 2) &&
+        append_framing(ex, target, to->body != NULL,
+                       s->proxy.upstream.pass_request_body || to->body ? length : 0, out) &&
+        (!s->proxy.upstream.pass_request_headers || append_clients(ex, to, s->proxy.request_ids, out)) &&
+        (!s->proxy.request_ids || append_ids(ex, to, out)) && buf_append(out, "\r\n", 2) &&
         (!body.len || buf_append_slice(out, body));
     return ok ? 0 : 500;
 }

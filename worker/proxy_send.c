@@ -18,7 +18,7 @@ void proxy_begin_to_send(struct proxy *p)
     p->request_sent = 0;
     p->body_sent = 0;
     p->sent = false;
-    proxy_set_timer(p, proxy_settings(p)->proxy_send_timeout_ms);
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
 }
 
 void proxy_on_connected(struct proxy *p)
@@ -39,7 +39,7 @@ enum progress { ALL_SENT, SEND_LATER, SEND_FAILED };
 static void note_sent(struct proxy *p, size_t n)
 {
     p->try->sent += n;
-    proxy_set_timer(p, proxy_settings(p)->proxy_send_timeout_ms);
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
 }
 
 static enum progress send_memory(struct proxy *p, bool more)
@@ -108,7 +108,7 @@ static void stop_sending(struct proxy *p)
 {
     p->send_error = errno;
     p->state = PROXY_HEAD; /* not sent: the connection is not kept */
-    proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
     proxy_watch(p, EV_READ);
 }
 
@@ -116,7 +116,7 @@ static void all_is_sent(struct proxy *p)
 {
     p->sent = true;
     p->state = PROXY_HEAD;
-    proxy_set_timer(p, proxy_settings(p)->proxy_read_timeout_ms);
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
     proxy_watch(p, EV_READ);
 }
 
@@ -146,7 +146,7 @@ void proxy_go_on_sending(struct proxy *p)
         all_is_sent(p);
     } else {
         if (p->timer.deadline_ms == 0) /* it was the client that had to go on */
-            proxy_set_timer(p, proxy_settings(p)->proxy_send_timeout_ms);
+            proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
         proxy_watch(p, EV_READ | EV_WRITE);
     }
 }
@@ -156,7 +156,7 @@ void proxy_go_on_sending(struct proxy *p)
 bool proxy_body_waits(struct http_exchange *ex)
 {
     const struct proxy *p = ex->proxy;
-    size_t most = (size_t)ex->route.location->settings->client_body_buffer_bytes;
+    size_t most = (size_t)ex->route.location->settings->client.body_buffer_bytes;
     return p && p->streams && buf_len(&ex->body.mem) >= (most > 4096 ? most : 4096);
 }
 

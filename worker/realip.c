@@ -151,14 +151,14 @@ static bool add_host(struct realip *r, struct slice name, uint64_t *spent_ms)
 
 struct realip *site_build_realip(struct site *site, const struct settings *s)
 {
-    int count = site_count_lines(s->real_ip_from) * NAME_ADDRESSES_MAX;
+    int count = site_count_lines(s->realip.from) * NAME_ADDRESSES_MAX;
     if (count == 0)
         return NULL;
     struct realip *r = site_array(site, 1, sizeof *r);
     r->masks = site_array(site, count, sizeof *r->masks);
-    r->header = s->real_ip_header;
-    r->recursive = s->real_ip_recursive;
-    for (const struct conf_lines *l = s->real_ip_from; l; l = l->next) {
+    r->header = s->realip.header;
+    r->recursive = s->realip.recursive;
+    for (const struct conf_lines *l = s->realip.from; l; l = l->next) {
         struct slice text = l->node->args[0];
         if (slice_eq(text, SLICE("unix:")))
             r->trusts_unix = true;

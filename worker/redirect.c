@@ -84,7 +84,7 @@ static const struct error_target *find_error_target(struct http_exchange *ex, in
 
 bool request_has_error_page(struct http_exchange *ex, int status)
 {
-    return (!ex->route.in_error_page || ex->route.location->settings->recursive_error_pages) &&
+    return (!ex->route.in_error_page || ex->route.location->settings->answers.recursive_error_pages) &&
            find_error_target(ex, status);
 }
 
@@ -200,8 +200,9 @@ static struct verdict send_away(struct http_exchange *ex, const struct error_tar
 struct verdict request_error_page(struct http_exchange *ex, int status)
 {
     struct verdict plain = {.kind = VERDICT_SEND, .status = status};
-    bool ends_here = (ex->route.in_error_page && !ex->route.location->settings->recursive_error_pages) ||
-                     ex->route.redirects > REDIRECTS_MAX;
+    bool ends_here =
+        (ex->route.in_error_page && !ex->route.location->settings->answers.recursive_error_pages) ||
+        ex->route.redirects > REDIRECTS_MAX;
     const struct error_target *t = ends_here ? NULL : find_error_target(ex, status);
     if (!t)
         return plain;

@@ -78,7 +78,7 @@ static struct slice first_line(struct slice head)
  */
 static struct slice shorten(const struct connection *c, struct slice *line)
 {
-    size_t most = (size_t)c->listener->listen->default_server->top->settings->large_header_buffer_bytes;
+    size_t most = (size_t)c->listener->listen->default_server->top->settings->client.large_header.bytes;
     line->len = line->len < most ? line->len : most;
     const char *space = line->len ? memchr(line->data, ' ', line->len) : NULL;
     return (struct slice){line->data, space ? (size_t)(space - line->data) + 1 : 0};
@@ -116,10 +116,10 @@ bool request_is_last(const struct http_exchange *ex)
     const struct connection *c = ex->connection;
     const struct settings *s = settings(ex);
     const struct worker *w = connection_worker(c);
-    return !c->ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests ||
-           s->keepalive_timeout_ms == 0 || w->draining ||
-           w->now_ms - c->since_ms > (uint64_t)s->keepalive_time_ms ||
-           is_disabled_browser(&c->ex->req, s->keepalive_disable);
+    return !c->ex->req.keepalive || c->requests >= (uint64_t)s->client.keepalive_requests ||
+           s->client.keepalive.timeout_ms == 0 || w->draining ||
+           w->now_ms - c->since_ms > (uint64_t)s->client.keepalive_time_ms ||
+           is_disabled_browser(&c->ex->req, s->client.keepalive_disable);
 }
 
 struct verdict request_start(struct connection *c, struct slice head)
@@ -158,7 +158,7 @@ static int shown_status(int status)
 static bool make_error_page(struct http_exchange *ex, int status)
 {
     struct http_response *res = &ex->res;
-    struct slice page = http_error_page(status, settings(ex)->server_tokens);
+    struct slice page = http_error_page(status, settings(ex)->answers.server_tokens);
     res->status = shown_status(status);
     res->reason = (struct slice){0};
     res->body = res->last_piece = NULL;
@@ -176,8 +176,9 @@ static bool write_head(struct http_exchange *ex)
     struct worker *w = ex->worker;
     struct buf *out = send_buffer(ex);
     size_t before = buf_len(out);
-    struct http_head_options options = {&w->stamps[settings(ex)->server_tokens != 0],
-                                        settings(ex)->keepalive_header_s, settings(ex)->chunked == 0};
+    struct http_head_options options = {&w->stamps[settings(ex)->answers.server_tokens != 0],
+                                        settings(ex)->client.keepalive.header_s,
+                                        settings(ex)->answers.chunked == 0};
     if (!http_write_head(&ex->res, &ex->req, &options, out))
         return false;
     ex->sent.head = buf_len(out) - before;
@@ -238,7 +239,7 @@ struct verdict request_send(struct http_exchange *ex, int error)
     set_rate(ex);
     ex->state = REQUEST_SEND;
     if (ex->connection->out) /* of earlier answers: the client has to take it within its time */
-        connection_set_timer(ex->connection, settings(ex)->send_timeout_ms);
+        connection_set_timer(ex->connection, settings(ex)->client.send_timeout_ms);
     if (headers_want_trailers(ex))
         ex->res.content_length = HTTP_LENGTH_UNKNOWN;
     if (!write_head(ex))

@@ -283,15 +283,16 @@ static const struct conf_lines *find_resolver(const struct conf_location *list)
 {
     const struct conf_lines *found = NULL;
     for (const struct conf_location *l = list; l && !found; l = l->next)
-        found = l->settings.resolver ? l->settings.resolver : find_resolver(l->locations);
+        found = l->settings.resolver.servers ? l->settings.resolver.servers : find_resolver(l->locations);
     return found;
 }
 
 static const struct conf_lines *resolver_of(const struct conf *conf)
 {
-    const struct conf_lines *found = conf->http ? conf->http->settings.resolver : NULL;
+    const struct conf_lines *found = conf->http ? conf->http->settings.resolver.servers : NULL;
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s && !found; s = s->next)
-        found = s->top.settings.resolver ? s->top.settings.resolver : find_resolver(s->top.locations);
+        found = s->top.settings.resolver.servers ? s->top.settings.resolver.servers
+                                                 : find_resolver(s->top.locations);
     return found;
 }
 

@@ -49,7 +49,7 @@ void rewrite_set(struct http_exchange *ex, struct slice name, struct slice value
 
 static bool is_logged(struct http_exchange *ex)
 {
-    return ex->route.location && ex->route.location->settings->rewrite_log;
+    return ex->route.location && ex->route.location->settings->rewrite.log;
 }
 
 static bool match(struct http_exchange *ex, const struct rewrite_op *op, struct slice text)

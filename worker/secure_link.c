@@ -91,8 +91,8 @@ static struct slice get_secure_link(struct http_exchange *ex, const void *data)
     (void)data;
     if (!l)
         return (struct slice){0};
-    if (l->settings->secure_link_secret.data)
-        return check_path(ex, l->settings->secure_link_secret);
+    if (l->settings->secure_link.secret.data)
+        return check_path(ex, l->settings->secure_link.secret);
     return l->secure_link && l->secure_link_md5 ? check_text(ex, l) : (struct slice){0};
 }
 
@@ -110,8 +110,8 @@ void site_name_secure_links(struct site *site)
 
 void site_build_secure_link(struct site *site, struct location *l, const struct conf_node *n)
 {
-    const struct conf_node *link = l->settings->secure_link, *hash = l->settings->secure_link_md5;
-    if (l->settings->secure_link_secret.data && (link || hash))
+    const struct conf_node *link = l->settings->secure_link.link, *hash = l->settings->secure_link.md5;
+    if (l->settings->secure_link.secret.data && (link || hash))
         conf_error(
             &site->conf->errors, n,
             "\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\"; remove one "

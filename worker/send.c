@@ -74,7 +74,7 @@ static bool keep_output(struct connection *c, struct buf *rest)
 static void set_send_timer(struct connection *c)
 {
     const struct http_exchange *ex = c->ex;
-    int64_t timeout_ms = connection_settings(c)->send_timeout_ms;
+    int64_t timeout_ms = connection_settings(c)->client.send_timeout_ms;
     if (ex && (ex->throttled || ex->state != REQUEST_SEND))
         return; /* another timer says when to go on; or what waits is of an earlier answer, and the request at work has its own */
     if (ex && ex->source->time_left_ms)
@@ -201,7 +201,7 @@ static bool is_framed(const struct http_exchange *ex)
 /* What a client gets of a body before it is the others' turn: sendfile_max_chunk, or less where each byte costs more. */
 static uint64_t share_of(const struct http_exchange *ex, const struct http_piece *next)
 {
-    uint64_t chunk = (uint64_t)ex->route.location->settings->sendfile_max_chunk;
+    uint64_t chunk = (uint64_t)ex->route.location->settings->files.sendfile_max_chunk_bytes;
     uint64_t most = is_framed(ex) ? FILTERED_AT_ONCE_BYTES : SEND_AT_ONCE_BYTES;
     return next->fd >= 0 && chunk && chunk < most ? chunk : most;
 }
@@ -247,7 +247,7 @@ static bool send_directly(struct http_exchange *ex, const struct http_piece *nex
     ssize_t n;
     if (next->fd < 0)
         n = net_stream_write(&c->stream, next->data, most, next->next != NULL);
-    else if (ex->route.location->settings->sendfile)
+    else if (ex->route.location->settings->files.sendfile)
         n = net_stream_send_file(&c->stream, next->fd, next->offset, most);
     else
         n = send_copied(c, next, most);

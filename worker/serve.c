@@ -83,9 +83,9 @@ static bool passes_body_on(struct http_exchange *ex)
 {
     const struct location *l = ex->route.location;
     const struct settings *s = l->settings;
-    bool framed = ex->req.framing == HTTP_BODY_LENGTH || s->proxy_http_version;
-    return l->content == CONF_CONTENT_PROXY && !l->try_files && !s->proxy_request_buffering &&
-           s->proxy_pass_body && !l->proxy->body && framed;
+    bool framed = ex->req.framing == HTTP_BODY_LENGTH || s->proxy.http_version;
+    return l->content == CONF_CONTENT_PROXY && !l->try_files && !s->proxy.upstream.request_buffering &&
+           s->proxy.upstream.pass_request_body && !l->proxy->body && framed;
 }
 
 /*

@@ -199,12 +199,12 @@ static const struct http_template *build_rate(struct site *site, const struct co
 
 static void build_rates(struct site *site, struct location *l, const struct settings *s)
 {
-    if (s->limit_rate)
-        l->rate = build_rate(site, s->limit_rate);
-    if (s->limit_rate_after)
-        l->rate_after = build_rate(site, s->limit_rate_after);
-    if (s->proxy_limit_rate)
-        l->proxy_rate = build_rate(site, s->proxy_limit_rate);
+    if (s->answers.limit_rate)
+        l->rate = build_rate(site, s->answers.limit_rate);
+    if (s->answers.limit_rate_after)
+        l->rate_after = build_rate(site, s->answers.limit_rate_after);
+    if (s->proxy.upstream.limit_rate)
+        l->proxy_rate = build_rate(site, s->proxy.upstream.limit_rate);
 }
 
 static void build_early_hints(struct site *site, struct location *l, const struct conf_lines *lines)
@@ -226,9 +226,9 @@ static struct location *build_location(struct site *site, const struct conf_loca
         outer && outer->ret ? outer->ret : c->ret; /* the server's own comes first */
     l->settings = &c->settings;
     l->content = c->content;
-    l->access_logs = build_logs(site, c->settings.access_logs);
-    l->error_targets = build_error_targets(site, c->settings.error_pages);
-    l->error_files = build_error_files(site, c->settings.error_logs);
+    l->access_logs = build_logs(site, c->settings.logs.access);
+    l->error_targets = build_error_targets(site, c->settings.answers.error_pages);
+    l->error_files = build_error_files(site, c->settings.logs.errors);
     site_build_limits(site, l);
     if (ret) {
         l->return_code = ret->code;
@@ -242,24 +242,24 @@ static struct location *build_location(struct site *site, const struct conf_loca
             build_handler_variables(site, l, c->handler->node);
         }
     }
-    if (c->settings.resolver)
-        resolver_check(site->conf, c->settings.resolver->node);
+    if (c->settings.resolver.servers)
+        resolver_check(site->conf, c->settings.resolver.servers->node);
     build_rates(site, l, &c->settings);
-    if (c->settings.add_headers)
-        l->added = site_build_added_headers(site, c->settings.add_headers, &l->added_count);
-    if (c->settings.early_hints)
-        build_early_hints(site, l, c->settings.early_hints);
-    if (c->settings.add_trailers)
-        l->trailers = site_build_added_headers(site, c->settings.add_trailers, &l->trailer_count);
-    if (c->settings.sub_filters)
-        site_build_subs(site, l, c->settings.sub_filters);
+    if (c->settings.headers.added)
+        l->added = site_build_added_headers(site, c->settings.headers.added, &l->added_count);
+    if (c->settings.headers.early_hints)
+        build_early_hints(site, l, c->settings.headers.early_hints);
+    if (c->settings.headers.trailers)
+        l->trailers = site_build_added_headers(site, c->settings.headers.trailers, &l->trailer_count);
+    if (c->settings.sub.filters)
+        site_build_subs(site, l, c->settings.sub.filters);
     site_build_charset(site, l);
-    if (c->settings.valid_referers)
-        site_build_referers(site, l, c->settings.valid_referers);
+    if (c->settings.referer.valid)
+        site_build_referers(site, l, c->settings.referer.valid);
     site_build_secure_link(site, l, c->node);
-    if (c->settings.expires)
-        l->expires = site_build_expires(site, c->settings.expires);
-    l->access = site_build_access(site, c->settings.access);
+    if (c->settings.headers.expires)
+        l->expires = site_build_expires(site, c->settings.headers.expires);
+    l->access = site_build_access(site, c->settings.access.rules);
     l->auth = site_build_auth(site, &c->settings);
     site_build_auth_request(site, l);
     if (c->except) {
@@ -360,7 +360,7 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
                    "a duplicate default server for %.*s; keep one default_server", SLICE_ARGS(c->address));
     if (!l->default_server ||
         (c->binds && !l->binds)) /* the socket is as the first one says that says anything */
-        l->options = options_of(c, s->top.settings.tcp_nodelay);
+        l->options = options_of(c, s->top.settings.client.tcp_nodelay);
     if (!l->default_server || c->default_server)
         l->default_server = v;
     l->has_explicit_default |= c->default_server;

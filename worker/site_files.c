@@ -12,14 +12,14 @@
 static const struct gzip_disable *build_gzip_disable(struct site *site, const struct settings *s)
 {
     int words = 0;
-    if (!s->gzip_disable)
+    if (!s->gzip.disable)
         return NULL;
-    for (const struct conf_lines *l = s->gzip_disable; l; l = l->next)
+    for (const struct conf_lines *l = s->gzip.disable; l; l = l->next)
         words += l->node->nargs;
     struct gzip_disable *d = site_array(site, 1, sizeof *d);
-    d->msie6 = s->gzip_disable_msie6;
+    d->msie6 = s->gzip.disable_msie6;
     d->regexes = site_array(site, words, sizeof(void *));
-    for (const struct conf_lines *l = s->gzip_disable; l; l = l->next)
+    for (const struct conf_lines *l = s->gzip.disable; l; l = l->next)
         for (int i = 0; i < l->node->nargs; i++)
             if (!slice_eq(l->node->args[i], SLICE("msie6")))
                 d->regexes[d->regex_count++] = site_compile_regex(site, l->node->args[i], true, l->node);
@@ -82,20 +82,22 @@ static bool asks_for(struct slice text, const char *name)
 /* "location /a" with "alias /x/": in "/a../y" the folder's slash makes a segment of the dots. */
 static bool may_be_left_upwards(const struct settings *s, const struct conf_location *c)
 {
-    struct slice pattern = c->pattern, folder = s->alias;
+    struct slice pattern = c->pattern, folder = s->files.folder.alias;
     return folder.data && folder.len && folder.data[folder.len - 1] == '/' &&
-           s->alias_strip == (int64_t)pattern.len && c->match < CONF_MATCH_EXACT && pattern.len &&
-           pattern.data[pattern.len - 1] != '/';
+           s->files.folder.alias_strip == (int64_t)pattern.len && c->match < CONF_MATCH_EXACT &&
+           pattern.len && pattern.data[pattern.len - 1] != '/';
 }
 
 /* "location ~ ^/img(.*)$" with "alias /x/$1": likewise, where what a group takes begins behind no slash. */
 static bool group_may_climb(const struct settings *s, const struct conf_location *c)
 {
-    const char *slash =
-        s->alias.data && s->alias.len > 2 ? memmem(s->alias.data, s->alias.len, "/$", 2) : NULL;
+    const char *slash = s->files.folder.alias.data && s->files.folder.alias.len > 2
+                            ? memmem(s->files.folder.alias.data, s->files.folder.alias.len, "/$", 2)
+                            : NULL;
     const char *group = c->pattern.len ? memchr(c->pattern.data, '(', c->pattern.len) : NULL;
-    return s->alias_strip < 0 && slash && slash + 2 < s->alias.data + s->alias.len && slash[2] == '1' &&
-           group && group > c->pattern.data && group[-1] != '/' && group[-1] != '\\' &&
+    return s->files.folder.alias_strip < 0 && slash &&
+           slash + 2 < s->files.folder.alias.data + s->files.folder.alias.len && slash[2] == '1' && group &&
+           group > c->pattern.data && group[-1] != '/' && group[-1] != '\\' &&
            (group + 1 >= c->pattern.data + c->pattern.len || group[1] == '.');
 }
 
@@ -104,40 +106,40 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
     const struct settings *s = l->settings;
     struct static_source *files = &l->files;
     files->settings = s;
-    struct slice folder = s->alias.data ? s->alias : s->root;
-    files->is_whole_path = s->alias.data && s->alias_strip < 0;
+    struct slice folder = s->files.folder.alias.data ? s->files.folder.alias : s->files.folder.root;
+    files->is_whole_path = s->files.folder.alias.data && s->files.folder.alias_strip < 0;
     files->prefix = site->conf->prefix;
     if (may_be_left_upwards(s, c))
         conf_error(
-            &site->conf->warnings, s->folder_node,
+            &site->conf->warnings, s->files.folder.node,
             "\"alias\" ends with a slash and its location \"%.*s\" does not: \"%.*sX\" is the file \"X\" of the "
             "folder; end both with one",
             SLICE_ARGS(c->pattern), SLICE_ARGS(c->pattern));
     if (group_may_climb(s, c))
-        conf_error(&site->conf->warnings, s->folder_node,
+        conf_error(&site->conf->warnings, s->files.folder.node,
                    "\"alias\" has \"/$1\" and its location \"%.*s\" no slash before the group: what begins "
                    "with \"..\" there is refused; write \"/(\"",
                    SLICE_ARGS(c->pattern));
     if (asks_for(folder, "document_root") || asks_for(folder, "realpath_root"))
         conf_error(
-            &site->conf->errors, s->folder_node ? s->folder_node : c->node,
+            &site->conf->errors, s->files.folder.node ? s->files.folder.node : c->node,
             "the $document_root and $realpath_root variables cannot be used in \"%s\"; write the folder",
-            s->alias.data ? "alias" : "root");
+            s->files.folder.alias.data ? "alias" : "root");
     else if (memchr(folder.data, '$', folder.len))
-        files->folder = site_compile(site, folder, s->folder_node ? s->folder_node : c->node);
-    files->index = site_array(site, s->index->count, sizeof(void *));
-    for (int i = 0; i < s->index->count; i++)
-        files->index[i] = site_compile(site, s->index->items[i], c->node);
+        files->folder = site_compile(site, folder, s->files.folder.node ? s->files.folder.node : c->node);
+    files->index = site_array(site, s->files.index->count, sizeof(void *));
+    for (int i = 0; i < s->files.index->count; i++)
+        files->index[i] = site_compile(site, s->files.index->items[i], c->node);
     files->gzip_disable = build_gzip_disable(site, s);
-    l->aio_pool = find_aio_pool(site, s->aio);
+    l->aio_pool = find_aio_pool(site, s->files.aio);
     files->rules.without_waiting = l->aio_pool >= 0;
-    if (s->open_files_max)
-        files->rules = (struct file_rules){.valid_ms = (uint64_t)s->open_files_valid_ms,
-                                           .inactive_ms = (uint64_t)s->open_files_inactive_ms,
-                                           .min_uses = (unsigned)s->open_files_min_uses,
-                                           .errors = s->open_files_errors != 0,
-                                           .open_max = (unsigned)s->open_files_max,
+    if (s->open_files.cache.max)
+        files->rules = (struct file_rules){.valid_ms = (uint64_t)s->open_files.valid_ms,
+                                           .inactive_ms = (uint64_t)s->open_files.cache.inactive_ms,
+                                           .min_uses = (unsigned)s->open_files.min_uses,
+                                           .errors = s->open_files.errors != 0,
+                                           .open_max = (unsigned)s->open_files.cache.max,
                                            .without_waiting = files->rules.without_waiting};
-    if (s->disable_symlinks)
-        build_symlinks(site, files, s->disable_symlinks);
+    if (s->files.disable_symlinks)
+        build_symlinks(site, files, s->files.disable_symlinks);
 }

@@ -343,8 +343,8 @@ void site_build_geo(struct site *site)
 {
     if (!site->conf->http)
         return;
-    for (const struct conf_lines *l = site->conf->http->settings.geos; l; l = l->next)
+    for (const struct conf_lines *l = site->conf->http->settings.variables.geos; l; l = l->next)
         build_geo(site, l->node);
-    for (const struct conf_lines *l = site->conf->http->settings.splits; l; l = l->next)
+    for (const struct conf_lines *l = site->conf->http->settings.variables.splits; l; l = l->next)
         build_split(site, l->node);
 }

@@ -112,8 +112,8 @@ static struct location_keyed *build_keyed(struct site *site, struct conf_keyed_l
 
 void site_build_limits(struct site *site, struct location *l)
 {
-    build_concurrency(site, l, l->settings->limits);
+    build_concurrency(site, l, l->settings->limit_concurrency.zones);
     l->conn_limits =
-        build_keyed(site, l->settings->conn_limits, CONF_KEYED_CONNECTIONS, &l->conn_limit_count);
-    l->req_limits = build_keyed(site, l->settings->req_limits, CONF_KEYED_REQUESTS, &l->req_limit_count);
+        build_keyed(site, l->settings->limit_conn.zones, CONF_KEYED_CONNECTIONS, &l->conn_limit_count);
+    l->req_limits = build_keyed(site, l->settings->limit_req.zones, CONF_KEYED_REQUESTS, &l->req_limit_count);
 }

@@ -43,7 +43,7 @@ static bool has_hostnames(const struct conf_node *n)
 /* All names first: a map may use another one that comes later. */
 void site_name_maps(struct site *site)
 {
-    for (const struct conf_lines *l = site->conf->http ? site->conf->http->settings.maps : NULL; l;
+    for (const struct conf_lines *l = site->conf->http ? site->conf->http->settings.variables.maps : NULL; l;
          l = l->next) {
         struct site_map *m = site_array(site, 1, sizeof *m);
         struct slice name = site_variable_name(l->node->args[1]);

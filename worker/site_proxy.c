@@ -215,7 +215,7 @@ static void add_default_redirect(struct site *site, struct proxy_rewrites *all, 
 
 static struct proxy_rewrites build_redirects(struct site *site, const struct conf_location *c)
 {
-    const struct conf_lines *lines = c->settings.proxy_redirects;
+    const struct conf_lines *lines = c->settings.proxy.redirects;
     check_off(site, lines);
     struct proxy_rewrites all = {site_array(site, site_count_lines(lines) + 1, sizeof *all.items), 0};
     if (!lines)
@@ -308,14 +308,14 @@ static void build_headers(struct site *site, struct location_proxy *p, const str
 static void build_texts(struct site *site, struct location_proxy *p, const struct conf_location *c)
 {
     const struct settings *s = &c->settings;
-    build_headers(site, p, s->proxy_headers);
-    p->method = compile_if_set(site, s->proxy_method);
-    p->body = compile_if_set(site, s->proxy_body);
-    build_bind(site, p, s->proxy_bind_lines);
+    build_headers(site, p, s->proxy.headers);
+    p->method = compile_if_set(site, s->proxy.method);
+    p->body = compile_if_set(site, s->proxy.body);
+    build_bind(site, p, s->proxy.upstream.bind);
     p->redirects = build_redirects(site, c);
-    p->cookie_domains = build_rewrites(site, s->proxy_cookie_domains, true);
-    p->cookie_paths = build_rewrites(site, s->proxy_cookie_paths, false);
-    p->cookie_flags = build_cookie_flags(site, s->proxy_cookie_flags);
+    p->cookie_domains = build_rewrites(site, s->proxy.cookie_domains, true);
+    p->cookie_paths = build_rewrites(site, s->proxy.cookie_paths, false);
+    p->cookie_flags = build_cookie_flags(site, s->proxy.cookie_flags);
 }
 
 static void free_rewrites(const struct proxy_rewrites *all)
@@ -345,8 +345,8 @@ struct location_proxy *site_build_proxy(struct site *site, const struct conf_loc
 {
     const struct settings *s = &c->settings;
     struct location_proxy unused = {0};
-    check_lines(site, s->proxy_cache_bypass);
-    check_lines(site, s->proxy_no_cache);
+    check_lines(site, s->proxy.upstream.cache_bypass);
+    check_lines(site, s->proxy.upstream.no_cache);
     if (!c->proxy) { /* a mistake in what the level has all the same is one */
         build_texts(site, &unused, c);
         free_texts(&unused);
@@ -362,8 +362,8 @@ struct location_proxy *site_build_proxy(struct site *site, const struct conf_loc
     }
     p->strip = c->pattern.len;
     build_texts(site, p, c);
-    p->hidden = build_names(site, s->proxy_hidden, &p->hidden_count);
-    p->passed = build_names(site, s->proxy_passed, &p->passed_count);
+    p->hidden = build_names(site, s->proxy.upstream.hidden, &p->hidden_count);
+    p->passed = build_names(site, s->proxy.upstream.passed, &p->passed_count);
     return p;
 }
 

@@ -23,7 +23,7 @@ struct set_variable {
 static struct slice warn(struct http_exchange *ex, const struct set_variable *v)
 {
     const struct location *l = ex->route.location;
-    if (v->warns && (!l || l->settings->uninitialized_variable_warn))
+    if (v->warns && (!l || l->settings->rewrite.warns_uninitialized))
         http_log(ex, LOG_LEVEL_WARN, "using uninitialized \"%.*s\" variable", SLICE_ARGS(v->name));
     if (v->warns)
         http_set_named(ex, v->name, SLICE(""));
@@ -119,7 +119,7 @@ static void name_sets_of(struct site *site, const struct conf_location *list)
             for (int i = 0; op->kind == CONF_OP_IF && i < op->node->nargs; i++)
                 site_collect_groups(site, op->node->args[i], op->node);
         }
-        for (const struct conf_lines *line = l->settings.auth_request_sets; line; line = line->next)
+        for (const struct conf_lines *line = l->settings.auth_request.sets; line; line = line->next)
             name_set(site, line->node);
         name_sets_of(site, l->ifs);
         name_sets_of(site, l->locations);

@@ -128,7 +128,7 @@ static struct sub_filter *new_filter(struct http_exchange *ex, const struct loca
     }
     s->filter = (struct body_filter){.pass = pass, .free = free_filter};
     s->items = items;
-    s->once = l->settings->sub_filter_once;
+    s->once = l->settings->sub.once;
     for (int i = 0; i < l->sub_count; i++) {
         struct slice text = arena_dup_lower(&ex->arena, http_template_expand(l->subs[i].text, ex));
         if (text.len == 0)
@@ -148,7 +148,7 @@ void sub_filter_decide(struct http_exchange *ex)
     const struct settings *s = l->settings;
     bool bare = ex->res.status == 304; /* it says of the validators what the answer with a body would */
     if (l->sub_count == 0 || (ex->res.content_length == 0 && !bare) || ex->res.status == 204 ||
-        !conf_lists_type(s->sub_filter_types, "text/html", ex->res.content_type))
+        !conf_lists_type(s->sub.types, "text/html", ex->res.content_type))
         return;
     struct sub_filter *f = new_filter(ex, l);
     if (!f)
@@ -161,7 +161,7 @@ void sub_filter_decide(struct http_exchange *ex)
     if (!any)
         return;
     filter_changes_body(ex);
-    if (!s->sub_filter_last_modified)
+    if (!s->sub.last_modified)
         ex->res.last_modified = ex->res.etag = (struct slice){0};
 }
 

@@ -28,8 +28,8 @@ static struct slice place_of(struct http_exchange *ex, const struct location *l,
 static struct slice replaced_part(const struct http_exchange *ex, const struct location *l)
 {
     const struct settings *s = l->settings;
-    bool replaces = s->alias.data && !l->files.is_whole_path;
-    return (struct slice){ex->req.path.data, replaces ? (size_t)s->alias_strip : 0};
+    bool replaces = s->files.folder.alias.data && !l->files.is_whole_path;
+    return (struct slice){ex->req.path.data, replaces ? (size_t)s->files.folder.alias_strip : 0};
 }
 
 /* As in nginx: a name that variables have made may have that part before it, one that is written out is all behind it. */

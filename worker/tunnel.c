@@ -112,8 +112,8 @@ static void watch(struct http_exchange *ex)
     net_stream_watch(&ex->connection->stream, ex->worker->loop,
                      (ex->connection->eof || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
     proxy_watch(p, (p->eof || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
-    proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy_send_timeout_ms
-                                                : proxy_settings(p)->proxy_read_timeout_ms);
+    proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy.upstream.send_timeout_ms
+                                                : proxy_settings(p)->proxy.upstream.read_timeout_ms);
     connection_set_timer(ex->connection, 0);
 }
 

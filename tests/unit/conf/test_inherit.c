@@ -34,29 +34,29 @@ static void http_defaults(void)
 {
     struct conf *conf = good_conf_of("http { }");
     const struct settings *s = &conf->http->settings;
-    CHECK_SLICE(s->root, "/srv/html");
-    CHECK_NUMBER(s->index->count, 1);
-    CHECK_SLICE(s->index->items[0], "index.html");
-    CHECK_SLICE(s->default_type, "text/plain");
-    CHECK_NUMBER(s->types->count, 3);
-    CHECK_NUMBER(s->keepalive_timeout_ms, 75000);
-    CHECK_NUMBER(s->keepalive_header_s, 0);
-    CHECK_NUMBER(s->keepalive_requests, 1000);
-    CHECK_NUMBER(s->client_header_timeout_ms, 60000);
-    CHECK_NUMBER(s->client_body_timeout_ms, 60000);
-    CHECK_NUMBER(s->send_timeout_ms, 60000);
-    CHECK_NUMBER(s->client_max_body_bytes, 1 << 20);
-    CHECK_NUMBER(s->client_header_buffer_bytes, 1024);
-    CHECK_NUMBER(s->large_header_buffers, 4);
-    CHECK_NUMBER(s->large_header_buffer_bytes, 8192);
-    CHECK_NUMBER(s->client_body_buffer_bytes, 16384);
-    CHECK_SLICE(s->client_body_temp_path, "/srv/client_body_temp");
-    CHECK_NUMBER(s->handler_timeout_ms, 60000);
-    CHECK_NUMBER(s->sendfile, 0);
-    CHECK_NUMBER(s->tcp_nodelay, 1);
-    CHECK_NUMBER(s->tcp_nopush, 0);
-    CHECK_NUMBER(s->server_tokens, 1);
-    CU_ASSERT_PTR_NULL(s->error_pages);
+    CHECK_SLICE(s->files.folder.root, "/srv/html");
+    CHECK_NUMBER(s->files.index->count, 1);
+    CHECK_SLICE(s->files.index->items[0], "index.html");
+    CHECK_SLICE(s->files.default_type, "text/plain");
+    CHECK_NUMBER(s->files.types->count, 3);
+    CHECK_NUMBER(s->client.keepalive.timeout_ms, 75000);
+    CHECK_NUMBER(s->client.keepalive.header_s, 0);
+    CHECK_NUMBER(s->client.keepalive_requests, 1000);
+    CHECK_NUMBER(s->client.header_timeout_ms, 60000);
+    CHECK_NUMBER(s->client.body_timeout_ms, 60000);
+    CHECK_NUMBER(s->client.send_timeout_ms, 60000);
+    CHECK_NUMBER(s->client.max_body_bytes, 1 << 20);
+    CHECK_NUMBER(s->client.header_buffer_bytes, 1024);
+    CHECK_NUMBER(s->client.large_header.count, 4);
+    CHECK_NUMBER(s->client.large_header.bytes, 8192);
+    CHECK_NUMBER(s->client.body_buffer_bytes, 16384);
+    CHECK_SLICE(s->client.body_temp_path, "/srv/client_body_temp");
+    CHECK_NUMBER(s->answers.handler_timeout_ms, 60000);
+    CHECK_NUMBER(s->files.sendfile, 0);
+    CHECK_NUMBER(s->client.tcp_nodelay, 1);
+    CHECK_NUMBER(s->client.tcp_nopush, 0);
+    CHECK_NUMBER(s->answers.server_tokens, 1);
+    CU_ASSERT_PTR_NULL(s->answers.error_pages);
     CU_ASSERT_PTR_NULL(conf->http->servers);
     conf_free(conf);
 }
@@ -70,24 +70,24 @@ static void inner_blocks_take_over(void)
         "    location /z { } } }");
     const struct conf_server *server = conf->http->servers;
     const struct conf_location *x = server->top.locations, *y = x->locations, *z = x->next;
-    CHECK_SLICE(conf->http->settings.root, "/srv/www");
-    CHECK_SLICE(server->top.settings.root, "/srv/www");
-    CHECK_SLICE(x->settings.root, "/abs");
-    CHECK_SLICE(y->settings.root, "/abs");
-    CHECK_SLICE(z->settings.root, "/srv/www");
-    CHECK_NUMBER(conf->http->settings.client_max_body_bytes, 2 << 20);
-    CHECK_NUMBER(z->settings.client_max_body_bytes, 3 << 20);
-    CHECK_NUMBER(y->settings.client_max_body_bytes, 3 << 20);
-    CHECK_SLICE(y->settings.default_type, "c/d");
-    CHECK_SLICE(z->settings.default_type, "a/b");
-    CHECK_NUMBER(x->settings.keepalive_timeout_ms, 5000);
-    CHECK_NUMBER(x->settings.keepalive_header_s, 4);
-    CHECK_NUMBER(y->settings.keepalive_timeout_ms, 0);
-    CHECK_NUMBER(y->settings.keepalive_header_s, 0);
-    CHECK_NUMBER(x->settings.sendfile, 1);
-    CHECK_NUMBER(y->settings.sendfile, 0);
-    CHECK_NUMBER(y->settings.index->count, 2);
-    CHECK_SLICE(y->settings.index->items[1], "b");
+    CHECK_SLICE(conf->http->settings.files.folder.root, "/srv/www");
+    CHECK_SLICE(server->top.settings.files.folder.root, "/srv/www");
+    CHECK_SLICE(x->settings.files.folder.root, "/abs");
+    CHECK_SLICE(y->settings.files.folder.root, "/abs");
+    CHECK_SLICE(z->settings.files.folder.root, "/srv/www");
+    CHECK_NUMBER(conf->http->settings.client.max_body_bytes, 2 << 20);
+    CHECK_NUMBER(z->settings.client.max_body_bytes, 3 << 20);
+    CHECK_NUMBER(y->settings.client.max_body_bytes, 3 << 20);
+    CHECK_SLICE(y->settings.files.default_type, "c/d");
+    CHECK_SLICE(z->settings.files.default_type, "a/b");
+    CHECK_NUMBER(x->settings.client.keepalive.timeout_ms, 5000);
+    CHECK_NUMBER(x->settings.client.keepalive.header_s, 4);
+    CHECK_NUMBER(y->settings.client.keepalive.timeout_ms, 0);
+    CHECK_NUMBER(y->settings.client.keepalive.header_s, 0);
+    CHECK_NUMBER(x->settings.files.sendfile, 1);
+    CHECK_NUMBER(y->settings.files.sendfile, 0);
+    CHECK_NUMBER(y->settings.files.index->count, 2);
+    CHECK_SLICE(y->settings.files.index->items[1], "b");
     conf_free(conf);
 }
 
@@ -97,12 +97,12 @@ static void alias_and_root_replace_each_other(void)
         good_conf_of("http { root /r; server { location /i/ { alias /data/; location /i/j { } "
                      "location /i/k { root /k; } } } }");
     const struct conf_location *i = conf->http->servers->top.locations;
-    CHECK_SLICE(i->settings.alias, "/data/"); /* as written: the URI's rest follows at once */
-    CHECK_NUMBER(i->settings.alias_strip, 3);
-    CHECK_SLICE(i->locations->settings.alias, "/data/");
-    CHECK_NUMBER(i->locations->settings.alias_strip, 3);
-    CHECK_ABSENT(i->locations->next->settings.alias);
-    CHECK_SLICE(i->locations->next->settings.root, "/k");
+    CHECK_SLICE(i->settings.files.folder.alias, "/data/"); /* as written: the URI's rest follows at once */
+    CHECK_NUMBER(i->settings.files.folder.alias_strip, 3);
+    CHECK_SLICE(i->locations->settings.files.folder.alias, "/data/");
+    CHECK_NUMBER(i->locations->settings.files.folder.alias_strip, 3);
+    CHECK_ABSENT(i->locations->next->settings.files.folder.alias);
+    CHECK_SLICE(i->locations->next->settings.files.folder.root, "/k");
     conf_free(conf);
 }
 
@@ -113,16 +113,16 @@ static void lists_are_replaced_whole(void)
         "  log_format fmt '$status' ' $uri';"
         "  server { } server { types { text/c c; } error_page 500 /f; access_log off; location / { } } }");
     const struct conf_server *first = conf->http->servers, *second = first->next;
-    CHECK_NUMBER(first->top.settings.types->count, 3); /* blocks of one level add up */
-    CHECK_SLICE(first->top.settings.types->items[1].extension, "b");
-    CHECK_SLICE(first->top.settings.types->items[1].type, "text/b");
-    CHECK_NUMBER(second->top.settings.types->count, 1);
-    CHECK_NUMBER(first->top.settings.error_pages->codes[0], 404);
-    CU_ASSERT_PTR_NULL(first->top.settings.error_pages->next);
-    CHECK_NUMBER(second->top.settings.error_pages->codes[0], 500);
-    CU_ASSERT_PTR_NULL(second->top.settings.error_pages->next);
-    CHECK_ABSENT(second->top.locations->settings.access_logs->path); /* off */
-    const struct conf_access_log *log = first->top.settings.access_logs;
+    CHECK_NUMBER(first->top.settings.files.types->count, 3); /* blocks of one level add up */
+    CHECK_SLICE(first->top.settings.files.types->items[1].extension, "b");
+    CHECK_SLICE(first->top.settings.files.types->items[1].type, "text/b");
+    CHECK_NUMBER(second->top.settings.files.types->count, 1);
+    CHECK_NUMBER(first->top.settings.answers.error_pages->codes[0], 404);
+    CU_ASSERT_PTR_NULL(first->top.settings.answers.error_pages->next);
+    CHECK_NUMBER(second->top.settings.answers.error_pages->codes[0], 500);
+    CU_ASSERT_PTR_NULL(second->top.settings.answers.error_pages->next);
+    CHECK_ABSENT(second->top.locations->settings.logs.access->path); /* off */
+    const struct conf_access_log *log = first->top.settings.logs.access;
     CU_ASSERT(log && log->next && !log->next->next);
     CHECK_SLICE(conf->http->formats->text, "$status $uri");
     conf_free(conf);

@@ -87,15 +87,15 @@ static void copying_takes_the_values_over(void)
     CHECK_NUMBER(to->pools->queue_timeout_ms, 2000);
     CHECK_NUMBER(to->pools->discipline, CONF_LIFO);
     CHECK_SLICE(to->pools->next->name, "default");
-    CHECK_NUMBER(to->http->settings.send_timeout_ms, 8000);
-    CHECK_NUMBER(to->http->servers->top.settings.send_timeout_ms, 8000); /* inherited values too */
-    CHECK_NUMBER(to->http->servers->top.settings.client_max_body_bytes, 2048);
-    CHECK_NUMBER(root->settings.handler_timeout_ms, 2000);
-    CHECK_NUMBER(in->settings.keepalive_timeout_ms, 10000);
-    CHECK_NUMBER(in->settings.keepalive_header_s, 9);
-    CHECK_NUMBER(in->settings.large_header_buffers, 5);
-    CHECK_NUMBER(in->settings.large_header_buffer_bytes, 5120);
-    CHECK_SLICE(root->settings.root, "/srv/x");
+    CHECK_NUMBER(to->http->settings.client.send_timeout_ms, 8000);
+    CHECK_NUMBER(to->http->servers->top.settings.client.send_timeout_ms, 8000); /* inherited values too */
+    CHECK_NUMBER(to->http->servers->top.settings.client.max_body_bytes, 2048);
+    CHECK_NUMBER(root->settings.answers.handler_timeout_ms, 2000);
+    CHECK_NUMBER(in->settings.client.keepalive.timeout_ms, 10000);
+    CHECK_NUMBER(in->settings.client.keepalive.header_s, 9);
+    CHECK_NUMBER(in->settings.client.large_header.count, 5);
+    CHECK_NUMBER(in->settings.client.large_header.bytes, 5120);
+    CHECK_SLICE(root->settings.files.folder.root, "/srv/x");
     conf_free(to);
 }
 
@@ -108,7 +108,7 @@ static void a_serialized_configuration_is_the_same_one(void)
     struct conf *again = conf_load_serialized(&options, buf_slice(&text));
     CHECK_NUMBER(again->errors.count, 0);
     CU_ASSERT(conf_differs_only_live(conf, again));
-    CHECK_NUMBER(again->http->servers->top.locations->locations->settings.keepalive_timeout_ms, 9000);
+    CHECK_NUMBER(again->http->servers->top.locations->locations->settings.client.keepalive.timeout_ms, 9000);
     CHECK_NUMBER(again->pools->threads_max, 4);
     buf_free(&text);
     conf_free(conf);

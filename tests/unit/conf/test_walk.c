@@ -180,7 +180,7 @@ static void answers(void)
     CHECK_NUMBER(server->top.ret->code, 301); /* the first one answers */
     CHECK_SLICE(server->top.ret->text, "http://z");
     CHECK_NUMBER(server->top.locations->ret->code, 302);
-    const struct conf_error_page *page = server->top.settings.error_pages; /* the last line first */
+    const struct conf_error_page *page = server->top.settings.answers.error_pages; /* the last line first */
     CHECK_NUMBER(page->new_code, 0);
     CHECK_NUMBER(page->next->new_code, 200);
     CHECK_NUMBER(page->next->code_count, 2);

@@ -1,0 +1,30 @@
+/*
+ * conf/settings_answers.h - settings of answers of every kind: redirects, error pages, rates.
+ */
+#ifndef WEIR_CONF_SETTINGS_ANSWERS_H
+#define WEIR_CONF_SETTINGS_ANSWERS_H
+
+#include "conf/values.h"
+
+struct conf_error_page {
+    const int *codes;
+    int code_count;
+    int new_code; /* -1: keep, 0: the answer's own ("="), else the code ("=200") */
+    struct slice uri;
+    const struct conf_node *node;
+    struct conf_error_page *next;
+};
+
+enum conf_server_tokens { CONF_TOKENS_OFF, CONF_TOKENS_ON, CONF_TOKENS_BUILD };
+
+struct answer_settings {
+    const struct conf_error_page *error_pages; /* the last statement first */
+    int64_t recursive_error_pages;
+    int64_t absolute_redirect, port_in_redirect, server_name_in_redirect;
+    int64_t chunked;
+    int64_t server_tokens;
+    const struct conf_node *limit_rate, *limit_rate_after;
+    int64_t handler_timeout_ms;
+};
+
+#endif

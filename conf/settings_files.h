@@ -1,0 +1,63 @@
+/*
+ * conf/settings_files.h - settings of static files: where they lie, what is known of them, lists of them.
+ */
+#ifndef WEIR_CONF_SETTINGS_FILES_H
+#define WEIR_CONF_SETTINGS_FILES_H
+
+#include "conf/values.h"
+
+struct conf_type {
+    struct slice extension; /* lower case */
+    struct slice type;
+};
+
+struct conf_types {
+    struct conf_type *items;
+    int count;
+};
+
+enum conf_symlinks { CONF_SYMLINKS_FOLLOW, CONF_SYMLINKS_NONE, CONF_SYMLINKS_IF_NOT_OWNER };
+
+enum conf_autoindex { CONF_AUTOINDEX_HTML, CONF_AUTOINDEX_XML, CONF_AUTOINDEX_JSON, CONF_AUTOINDEX_JSONP };
+
+/* root or alias: one of the two has data. */
+struct conf_folder {
+    struct slice root, alias;
+    int64_t alias_strip;          /* bytes of the URI that `alias` replaces; -1: all of it */
+    const struct conf_node *node; /* NULL: the default */
+};
+
+struct file_settings {
+    struct conf_folder folder;
+    const struct conf_strings *index;
+    const struct conf_types *types;
+    struct slice default_type;
+    int64_t sendfile, etag;
+    int64_t if_modified_since; /* enum http_since */
+    int64_t max_ranges;
+    int64_t sendfile_max_chunk_bytes;
+    int64_t directio_bytes;      /* 0: off */
+    const struct conf_node *aio; /* off, on, threads, threads=POOL; NULL: off */
+    const struct conf_node *disable_symlinks;
+    int64_t random_index;
+};
+
+/* open_file_cache */
+struct conf_file_cache {
+    int64_t max; /* 0: off */
+    int64_t inactive_ms;
+};
+
+struct open_files_settings {
+    struct conf_file_cache cache;
+    int64_t valid_ms;
+    int64_t min_uses;
+    int64_t errors;
+};
+
+struct autoindex_settings {
+    int64_t on, exact_size, localtime;
+    int64_t format;
+};
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * conf/settings_limits.h - limits: of concurrency, of connections and of rates by key; zones, and where they apply.
+ */
+#ifndef WEIR_CONF_SETTINGS_LIMITS_H
+#define WEIR_CONF_SETTINGS_LIMITS_H
+
+#include "base/log.h"
+#include "conf/values.h"
+
+enum conf_policy { CONF_POLICY_FIXED, CONF_POLICY_CODEL, CONF_POLICY_GRADIENT };
+
+/* limit_concurrency_zone NAME limit=N ... */
+struct conf_zone {
+    struct slice name;
+    int64_t limit, queue;
+    int64_t queue_timeout_ms;
+    int policy;                     /* enum conf_policy */
+    int64_t min, max;               /* gradient */
+    int64_t target_ms, interval_ms; /* codel */
+    int64_t window_ms, probe_interval_ms, probe_requests, buffer_percent, jitter_percent; /* gradient */
+    int index; /* in the shared memory; the master sets it before it forks */
+    const struct conf_node *node;
+    struct conf_zone *next;
+};
+
+/* limit_concurrency NAME [priority=...]; several lines on one level are a list, in order. */
+struct conf_limit {
+    struct slice zone;
+    struct slice priority; /* high, normal, low, or a text with variables */
+    const struct conf_node *node;
+    struct conf_limit *next;
+    bool reported; /* that its zone is unknown: once, though many locations inherit it */
+};
+
+enum conf_keyed_kind { CONF_KEYED_CONNECTIONS, CONF_KEYED_REQUESTS, CONF_KEYED_SESSIONS };
+
+/* limit_conn_zone KEY zone=NAME:SIZE, limit_req_zone KEY zone=NAME:SIZE rate=RATE, sticky learn ... zone=NAME:SIZE */
+struct conf_keyed_zone {
+    struct slice name, key; /* the key of sessions is "": each "sticky" that uses it has its own */
+    enum conf_keyed_kind kind;
+    int64_t bytes;
+    int64_t rate; /* thousandths of requests a second */
+    int index;    /* in the shared memory; the master sets it before it forks */
+    const struct conf_node *node;
+    struct conf_keyed_zone *next;
+};
+
+/* limit_conn ZONE NUMBER, limit_req zone=ZONE ...; several lines on one level are a list, in order. */
+struct conf_keyed_limit {
+    struct slice zone;
+    int64_t number;       /* limit_conn: connections */
+    int64_t burst, delay; /* limit_req: thousandths of requests; delay INT64_MAX: never */
+    const struct conf_node *node;
+    struct conf_keyed_limit *next;
+    bool reported;
+};
+
+struct concurrency_settings {
+    struct conf_limit *zones;
+    int64_t status;
+    int64_t dry_run;
+    int64_t log_level;
+};
+
+struct keyed_settings {
+    struct conf_keyed_limit *zones;
+    int64_t status;
+    int64_t dry_run;
+    int64_t log_level;
+};
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * conf/settings_proxy.h - settings of proxy_pass over HTTP, and of how names of upstreams are found.
+ */
+#ifndef WEIR_CONF_SETTINGS_PROXY_H
+#define WEIR_CONF_SETTINGS_PROXY_H
+
+#include "conf/settings_upstream.h"
+
+enum conf_proxy_protocol { CONF_PROXY_PROTOCOL_OFF, CONF_PROXY_PROTOCOL_V1, CONF_PROXY_PROTOCOL_V2 };
+
+struct proxy_settings {
+    struct upstream_settings upstream;
+    int64_t http_version; /* minor */
+    const struct conf_node *method, *body;
+    struct conf_lines *headers; /* proxy_set_header */
+    struct conf_lines *redirects, *cookie_domains, *cookie_paths, *cookie_flags;
+    int64_t pass_trailers, request_ids;
+    int64_t protocol;
+};
+
+struct resolver_settings {
+    struct conf_lines *servers;
+    int64_t timeout_ms;
+};
+
+#endif
