@@ -18,10 +18,8 @@ static struct conf *conf_new(const struct conf_options *options)
     conf->tree.errors = &conf->errors;
     conf->prefix = arena_dup(&conf->arena, slice_of(options->prefix));
     conf->places = options->places;
-    conf->worker_processes = CONF_UNSET;
-    for (const struct conf_directive *d = conf_core_directives; d->name; d++)
-        if (conf_is_number(d))
-            *(int64_t *)((char *)conf + d->field) = CONF_UNSET;
+    conf->rlimit_nofile = conf->rlimit_core = CONF_UNSET;
+    conf_begin(conf, &conf->given, sizeof *conf);
     return conf;
 }
 
@@ -67,6 +65,7 @@ static void inherit_locations(struct conf *conf, struct conf_location *list, con
     }
 }
 
+/* The one default that is no row's: the command line may name the log. */
 static void default_error_log(struct conf *conf, const struct conf_options *options)
 {
     if (conf->error_logs)
@@ -85,10 +84,6 @@ static void complete(struct conf *conf, const struct conf_options *options)
     conf_walk_block(&walk, conf->tree.root);
     conf_tell_absent(conf);
     conf_fill_core_defaults(conf);
-    if (conf->worker_processes == CONF_UNSET)
-        conf->worker_processes = 1;
-    if (!conf->user.data)
-        conf->user = SLICE("nobody");
     conf_add_default_pool(conf);
     default_error_log(conf, options);
     if (!conf->http)

@@ -25,7 +25,7 @@ enum conf_type_of_value {
     CONF_TIME, /* milliseconds: ms, s, m, h, d, w, M, y; a bare number is seconds */
     CONF_TEXT,
     CONF_PATH,     /* text; the prefix goes before a relative one */
-    CONF_CHOICE,   /* one of `words`: its index there */
+    CONF_CHOICE,   /* one of `words` */
     CONF_CHOICES,  /* several of them: a bit for each */
     CONF_BUFFERS,  /* NUMBER SIZE: the bytes of all */
     CONF_TEMPLATE, /* a text with variables: the statement, compiled where it is used */
@@ -41,7 +41,18 @@ struct conf_walk {
     struct conf_upstream *upstream; /* in upstream */
     struct conf_server *server;     /* in server and location */
     struct conf_location *location; /* in server (its top) and location */
+    bool is_default;                /* the statement is a row's default */
 };
+
+/* A field of what the rows of a context fill: struct settings for http contexts, conf_upstream, else struct conf. */
+struct conf_field {
+    size_t at, size; /* size 0: none */
+};
+
+#define CONF_FIELD(type, member)                            \
+    {                                                       \
+        offsetof(type, member), sizeof(((type *)0)->member) \
+    }
 
 /* What of a statement may differ without new workers. */
 enum conf_live {
@@ -60,15 +71,16 @@ struct conf_directive {
         int min, max;
     } args;
     enum conf_type_of_value type;
-    size_t
-        field; /* its offset: in struct settings for http contexts, in conf_upstream, else in struct conf */
+    struct conf_field field; /* of the type that conf_field_fits tells; CONF_CUSTOM: of any */
     struct {
         int64_t min, max;
     } range;                  /* of numbers; both 0: no bound */
     const char *const *words; /* of a choice, ended by NULL */
+    const int *values;        /* of CONF_CHOICE: what the words stand for; NULL: their index */
     const char *default_text; /* as a statement would have it; NULL: none */
     enum conf_live live;
     bool block;       /* "{ ... }" in place of ";" */
+    bool once;        /* CONF_CUSTOM: a second statement on one level is an error, as it is of other types */
     bool off_is_zero; /* a size that may be "off" */
     void (*set)(struct conf_walk *walk, const struct conf_node *node);
     const char *syntax; /* arguments, for people; NULL: as its type says, see conf_syntax_of */
@@ -125,24 +137,31 @@ static inline bool conf_is_setting(const struct conf_directive *d)
     return d->where & CONF_HTTP_ALL;
 }
 
-/* A row whose field is an int64_t. */
-bool conf_is_number(const struct conf_directive *d);
-
 /* Applies every statement of a block in the given context. */
 void conf_walk_block(struct conf_walk *walk, const struct conf_node *children);
 
-/* Fills what no statement set: from `parent` where there is one, else from the defaults of the tables. */
+/* Whether a field of this size can hold the values of the row's type. */
+bool conf_field_fits(const struct conf_directive *d);
+
+/*
+ * Fills the row's field of `values`, which is what the walk's context fills, by a statement. Returns false, with an error added,
+ * if its value cannot be read; a row with a setter always returns true.
+ */
+bool conf_set_value(struct conf_walk *walk, const struct conf_node *node, const struct conf_directive *d,
+                    void *values);
+
+/* conf/inherit.c. To be called before the statements of a level are applied, when all its fields are zero. */
+void conf_begin(struct conf *conf, struct conf_given *given, size_t size);
+bool conf_is_given(const struct conf_given *given, const struct conf_directive *d);
+void conf_mark_given(struct conf_given *given, const struct conf_directive *d);
+
+/* Applies the row's default to `values`, as conf_set_value would a statement. */
+void conf_apply_default(struct conf_walk *walk, const struct conf_directive *d, void *values);
+
+/* Fills what no statement has set: from `parent` where there is one, else from the defaults of the tables. */
 void conf_inherit(struct settings *settings, const struct settings *parent, struct conf *conf);
 void conf_fill_core_defaults(struct conf *conf);
-void conf_unset(struct settings *settings);
-void conf_unset_upstream(struct conf_upstream *upstream);
 void conf_fill_upstream_defaults(struct conf_upstream *upstream, struct conf *conf);
-
-/* The part of conf_inherit for fields that have setters of their own; each table's file has its share. */
-void conf_inherit_custom(struct settings *settings, const struct settings *parent, struct conf *conf);
-void conf_inherit_client(struct settings *settings, const struct settings *parent);
-void conf_inherit_files(struct settings *settings, const struct settings *parent, struct conf *conf);
-void conf_inherit_logs(struct settings *settings, const struct settings *parent, struct conf *conf);
 
 /* Setters that one table borrows from another file. */
 void conf_set_http(struct conf_walk *walk, const struct conf_node *node);
@@ -174,7 +193,6 @@ void conf_set_keyed_zone(struct conf_walk *walk, const struct conf_node *node);
 void conf_add_session_zone(struct conf_walk *walk, const struct conf_node *node, struct slice zone);
 void conf_set_limit_conn(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_limit_req(struct conf_walk *walk, const struct conf_node *node);
-void conf_set_limit_log_level(struct conf_walk *walk, const struct conf_node *node);
 
 /* Adds the pool "default" unless the configuration defines it. */
 void conf_add_default_pool(struct conf *conf);

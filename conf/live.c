@@ -56,12 +56,15 @@ bool conf_differs_only_live(const struct conf *a, const struct conf *b)
     return same_tree(a->tree.root, b->tree.root, CONF_MAIN);
 }
 
-/* settings: of the table's rows, those that are fields of struct settings; else the others. */
+/*
+ * settings: of the table's rows, those that are fields of struct settings; else the others. The fields of live rows are values:
+ * nothing that they point to would outlive `from`.
+ */
 static void copy_rows(const struct conf_directive *table, bool settings, void *to, const void *from)
 {
     for (const struct conf_directive *d = table; d->name; d++)
-        if (d->live == CONF_LIVE && conf_is_number(d) && conf_is_setting(d) == settings)
-            *(int64_t *)((char *)to + d->field) = *(const int64_t *)((const char *)from + d->field);
+        if (d->live == CONF_LIVE && conf_is_setting(d) == settings)
+            memcpy((char *)to + d->field.at, (const char *)from + d->field.at, d->field.size);
 }
 
 static void copy_log_levels(struct conf_error_log *to, const struct conf_error_log *from)
@@ -76,14 +79,7 @@ static void copy_settings(struct settings *to, const struct settings *from)
 {
     for (const struct conf_directive *const *t = conf_tables; *t; t++)
         copy_rows(*t, true, to, from);
-    to->client.keepalive.timeout_ms = from->client.keepalive.timeout_ms;
-    to->client.keepalive.header_s = from->client.keepalive.header_s;
-    to->limit_concurrency.log_level = from->limit_concurrency.log_level;
     copy_log_levels(to->logs.errors, from->logs.errors);
-    to->limit_conn.log_level = from->limit_conn.log_level;
-    to->limit_req.log_level = from->limit_req.log_level;
-    to->client.large_header.count = from->client.large_header.count;
-    to->client.large_header.bytes = from->client.large_header.bytes;
 }
 
 static void copy_locations(struct conf_location *to, const struct conf_location *from)

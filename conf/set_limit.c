@@ -1,7 +1,6 @@
 /*
  * conf/set_limit.c - limits of concurrency: zones, and where they apply.
  */
-#include "base/log.h"
 #include "conf/conf.h"
 #include "conf/directive.h"
 
@@ -167,26 +166,4 @@ void conf_set_limit(struct conf_walk *w, const struct conf_node *n)
             conf_error(&w->conf->errors, n, "zone \"%.*s\" is duplicate here; remove one of the lines",
                        SLICE_ARGS(l->zone));
     *tail = l;
-}
-
-/* limit_concurrency_log_level, limit_conn_log_level, limit_req_log_level */
-void conf_set_limit_log_level(struct conf_walk *w, const struct conf_node *n)
-{
-    static const enum log_level levels[] = {LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WARN,
-                                            LOG_LEVEL_ERROR};
-    int level = log_level_by_name(n->args[0].data);
-    int64_t *field = slice_eq(n->name, SLICE("limit_conn_log_level")) ? &w->settings->limit_conn.log_level
-                     : slice_eq(n->name, SLICE("limit_req_log_level"))
-                         ? &w->settings->limit_req.log_level
-                         : &w->settings->limit_concurrency.log_level;
-    if (*field != CONF_UNSET)
-        conf_error(&w->conf->errors, n, "\"%.*s\" directive is duplicate; remove one of them",
-                   SLICE_ARGS(n->name));
-    for (int i = 0; i < 4; i++)
-        if (level == (int)levels[i])
-            *field = level;
-    if (*field == CONF_UNSET)
-        conf_error(&w->conf->errors, n,
-                   "invalid value \"%.*s\" in \"%.*s\"; it is info, notice, warn or error",
-                   SLICE_ARGS(n->args[0]), SLICE_ARGS(n->name));
 }

@@ -10,13 +10,9 @@
 void conf_set_http(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf *conf = w->conf;
-    if (conf->http) {
-        conf_error(&conf->errors, n, "\"http\" directive is duplicate; remove one of them");
-        return;
-    }
     conf->http = conf_must(arena_zalloc(&conf->arena, sizeof *conf->http));
     conf->http->node = n;
-    conf_unset(&conf->http->settings);
+    conf_begin(conf, &conf->http->settings.given, sizeof conf->http->settings);
     struct conf_walk inner = {.conf = conf, .context = CONF_HTTP, .settings = &conf->http->settings};
     conf_walk_block(&inner, n->children);
 }
@@ -29,17 +25,15 @@ void conf_set_server(struct conf_walk *w, const struct conf_node *n)
         tail = &(*tail)->next;
     *tail = server;
     server->node = server->top.node = n;
-    conf_unset(&server->top.settings);
+    conf_begin(w->conf, &server->top.settings.given, sizeof server->top.settings);
     struct conf_walk inner = {.conf = w->conf,
                               .context = CONF_SERVER,
                               .settings = &server->top.settings,
                               .server = server,
                               .location = &server->top};
     conf_walk_block(&inner, n->children);
-    if (!server->listens) { /* nginx's default; the port depends on who runs it only there */
-        server->listens = conf_must(arena_zalloc(&w->conf->arena, sizeof *server->listens));
-        *server->listens = (struct conf_listen){.address = SLICE("*:80"), .backlog = 511, .node = n};
-    }
+    if (!server->listens) /* nginx's default; the port depends on who runs it only there */
+        conf_apply_default(&inner, conf_find_directive(SLICE("listen"), CONF_SERVER), NULL);
 }
 
 static bool parse_match(struct slice modifier, enum conf_match *match)
@@ -110,7 +104,7 @@ static void check_duplicate(struct conf_walk *w, const struct conf_node *n, cons
 
 void conf_walk_location(struct conf_walk *w, struct conf_location *l)
 {
-    conf_unset(&l->settings);
+    conf_begin(w->conf, &l->settings.given, sizeof l->settings);
     struct conf_walk inner = {.conf = w->conf,
                               .context = CONF_LOCATION,
                               .settings = &l->settings,
@@ -262,7 +256,8 @@ void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
 static void add_listen(struct conf_walk *w, const struct conf_node *n, struct slice address)
 {
     struct conf_listen *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l)), **tail = &w->server->listens;
-    *l = (struct conf_listen){.address = address, .backlog = 511, .ipv6only = true, .node = n};
+    *l = (struct conf_listen){
+        .address = address, .backlog = 511, .ipv6only = true, .node = w->is_default ? w->server->node : n};
     for (int i = 1; i < n->nargs; i++)
         if (!set_server_parameter(l, n->args[i]) && !count_absent_parameter(w, n, n->args[i]) &&
             !set_socket_parameter(l, n->args[i]))

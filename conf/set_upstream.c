@@ -92,8 +92,6 @@ void conf_set_balance(struct conf_walk *w, const struct conf_node *n)
 
 void conf_set_sticky(struct conf_walk *w, const struct conf_node *n)
 {
-    if (w->upstream->sticky)
-        conf_error(&w->conf->errors, n, "\"sticky\" directive is duplicate; remove one of them");
     w->upstream->sticky = n;
     for (int i = 1; slice_eq(n->args[0], SLICE("learn")) && i < n->nargs; i++)
         if (slice_starts(n->args[i], SLICE("zone=")))
@@ -156,8 +154,6 @@ static bool set_health_parameter(struct conf_health_check *h, struct slice arg)
 void conf_set_health_check(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_health_check *h = conf_must(arena_zalloc(&w->conf->arena, sizeof *h));
-    if (w->upstream->health)
-        conf_error(&w->conf->errors, n, "\"health_check\" directive is duplicate; remove one of them");
     *h = (struct conf_health_check){.interval_ms = 5000,
                                     .timeout_ms = 5000,
                                     .passes = 1,
@@ -203,7 +199,7 @@ void conf_set_upstream(struct conf_walk *w, const struct conf_node *n)
                          **tail = &w->conf->http->upstreams;
     u->name = n->args[0];
     u->node = n;
-    conf_unset_upstream(u);
+    conf_begin(w->conf, &u->given, sizeof *u);
     for (; *tail; tail = &(*tail)->next)
         if (slice_eq((*tail)->name, u->name))
             conf_error(&w->conf->errors, n, "duplicate upstream \"%.*s\"; the first is in line %d",

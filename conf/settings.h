@@ -92,6 +92,7 @@ struct conf_health_check {
 };
 
 struct conf_upstream {
+    struct conf_given given;
     struct slice name;
     struct conf_upstream_server *servers;
     enum conf_balance balance;
@@ -100,8 +101,9 @@ struct conf_upstream {
     bool by_last_byte;     /* least_time: the whole answer's time, else that of its head */
     bool inflight;         /* least_time: requests under way count with the time that they have taken */
     const struct conf_node *sticky; /* NULL: none */
-    int64_t keepalive;              /* idle connections that a worker keeps */
-    int64_t keepalive_requests, keepalive_time_ms, keepalive_timeout_ms;
+    int keepalive;                  /* idle connections that a worker keeps */
+    int keepalive_requests;
+    int64_t keepalive_time_ms, keepalive_timeout_ms;
     int64_t queue, queue_timeout_ms;  /* requests that may wait in a worker; 0: none */
     struct conf_health_check *health; /* NULL: none */
     struct conf_lines *zone;
@@ -134,6 +136,7 @@ struct conf_handler {
 
 /* What http, server and location share; inherited inwards field by field. */
 struct settings {
+    struct conf_given given; /* on the level itself, not above it */
     struct client_settings client;
     struct answer_settings answers;
     struct file_settings files;
@@ -239,14 +242,15 @@ struct conf {
     struct slice prefix;              /* with a "/" at its end; relative paths start here */
     const struct conf_places *places; /* of what is not named; NULL: below the prefix */
 
-    int64_t daemon, master_process;
+    struct conf_given given;
+    bool daemon, master_process;
     struct slice user, group;
     const struct conf_node *user_node;
     bool has_events;
     struct slice pid_path;
-    int64_t worker_processes;           /* "auto" already resolved */
+    int worker_processes;               /* "auto" already resolved */
     int64_t rlimit_nofile, rlimit_core; /* CONF_UNSET: leave as it is */
-    int64_t worker_priority;
+    int worker_priority;
     const struct conf_node *cpu_affinity; /* NULL: none */
     struct slice working_directory;
     struct conf_lines *env;
@@ -255,8 +259,8 @@ struct conf {
     struct conf_error_log *error_logs;
     struct conf_module *modules;
     struct conf_pool *pools; /* "default" is always among them */
-    int64_t worker_connections;
-    int64_t multi_accept, accept_mutex;
+    int worker_connections;
+    bool multi_accept, accept_mutex;
     struct conf_http *http; /* NULL without an http block */
 };
 

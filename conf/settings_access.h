@@ -10,7 +10,7 @@ enum conf_satisfy { CONF_SATISFY_ALL, CONF_SATISFY_ANY };
 
 struct access_settings {
     struct conf_lines *rules; /* allow, deny */
-    int64_t satisfy;
+    enum conf_satisfy satisfy;
     int64_t delay_ms; /* auth_delay */
 };
 
@@ -35,7 +35,7 @@ struct referer_settings {
 struct realip_settings {
     struct conf_lines *from;
     struct slice header;
-    int64_t recursive;
+    bool recursive;
 };
 
 #endif

@@ -19,10 +19,10 @@ enum conf_server_tokens { CONF_TOKENS_OFF, CONF_TOKENS_ON, CONF_TOKENS_BUILD };
 
 struct answer_settings {
     const struct conf_error_page *error_pages; /* the last statement first */
-    int64_t recursive_error_pages;
-    int64_t absolute_redirect, port_in_redirect, server_name_in_redirect;
-    int64_t chunked;
-    int64_t server_tokens;
+    bool recursive_error_pages;
+    bool absolute_redirect, port_in_redirect, server_name_in_redirect;
+    bool chunked;
+    enum conf_server_tokens server_tokens;
     const struct conf_node *limit_rate, *limit_rate_after;
     int64_t handler_timeout_ms;
 };

@@ -8,13 +8,13 @@
 
 struct sub_settings {
     struct conf_lines *filters, *types;
-    int64_t once, last_modified;
+    bool once, last_modified;
 };
 
 struct charset_settings {
     const struct conf_node *name, *source;
     struct conf_lines *types, *maps;
-    int64_t override;
+    bool override;
 };
 
 #endif

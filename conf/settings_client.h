@@ -38,20 +38,20 @@ struct client_settings {
     struct conf_keepalive keepalive;
     int64_t keepalive_requests;
     int64_t keepalive_time_ms, keepalive_min_timeout_ms;
-    int64_t keepalive_disable; /* enum conf_keepalive_disable */
+    unsigned keepalive_disable; /* enum conf_keepalive_disable */
     int64_t header_timeout_ms, body_timeout_ms, send_timeout_ms;
     int64_t header_buffer_bytes;
     struct conf_header_buffers large_header;
-    int64_t max_headers;
-    int64_t ignore_invalid_headers, underscores_in_headers, merge_slashes;
+    int max_headers;
+    bool ignore_invalid_headers, underscores_in_headers, merge_slashes;
     int64_t max_body_bytes; /* 0: no limit */
     int64_t body_buffer_bytes;
-    int64_t body_in_file_only;
+    enum conf_body_file body_in_file_only;
     struct slice body_temp_path;
     struct conf_min_rate body_min_rate;
-    int64_t lingering_close;
+    enum conf_lingering lingering_close;
     int64_t lingering_time_ms, lingering_timeout_ms;
-    int64_t reset_timedout, tcp_nodelay, tcp_nopush;
+    bool reset_timedout, tcp_nodelay, tcp_nopush;
 };
 
 #endif

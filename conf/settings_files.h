@@ -32,14 +32,14 @@ struct file_settings {
     const struct conf_strings *index;
     const struct conf_types *types;
     struct slice default_type;
-    int64_t sendfile, etag;
-    int64_t if_modified_since; /* enum http_since */
-    int64_t max_ranges;
+    bool sendfile, etag;
+    int if_modified_since; /* enum http_since */
+    int max_ranges;
     int64_t sendfile_max_chunk_bytes;
     int64_t directio_bytes;      /* 0: off */
     const struct conf_node *aio; /* off, on, threads, threads=POOL; NULL: off */
     const struct conf_node *disable_symlinks;
-    int64_t random_index;
+    bool random_index;
 };
 
 /* open_file_cache */
@@ -51,13 +51,13 @@ struct conf_file_cache {
 struct open_files_settings {
     struct conf_file_cache cache;
     int64_t valid_ms;
-    int64_t min_uses;
-    int64_t errors;
+    int min_uses;
+    bool errors;
 };
 
 struct autoindex_settings {
-    int64_t on, exact_size, localtime;
-    int64_t format;
+    bool on, exact_size, localtime;
+    enum conf_autoindex format;
 };
 
 #endif

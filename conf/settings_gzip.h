@@ -22,14 +22,14 @@ enum conf_gzip_proxied {
 enum conf_gzip_static { CONF_GZIP_STATIC_OFF, CONF_GZIP_STATIC_ON, CONF_GZIP_STATIC_ALWAYS };
 
 struct gzip_settings {
-    int64_t on, vary;
+    bool on, vary;
     int64_t min_length_bytes, buffers_bytes;
-    int64_t comp_level;
-    int64_t http_version; /* minor */
-    int64_t proxied;      /* enum conf_gzip_proxied */
+    int comp_level;
+    int http_version; /* minor */
+    unsigned proxied; /* enum conf_gzip_proxied */
     struct conf_lines *types, *disable;
     bool disable_msie6; /* at this level or above: "msie6" is inherited even where expressions are not */
-    int64_t static_files;
+    enum conf_gzip_static static_files;
 };
 
 #endif

@@ -10,7 +10,7 @@ enum conf_inherit { CONF_INHERIT_ON, CONF_INHERIT_OFF, CONF_INHERIT_MERGE };
 
 struct header_settings {
     struct conf_lines *added, *trailers, *early_hints;
-    int64_t added_inherit, trailers_inherit;
+    enum conf_inherit added_inherit, trailers_inherit;
     const struct conf_node *expires;
 };
 

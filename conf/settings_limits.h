@@ -57,16 +57,16 @@ struct conf_keyed_limit {
 
 struct concurrency_settings {
     struct conf_limit *zones;
-    int64_t status;
-    int64_t dry_run;
-    int64_t log_level;
+    int status;
+    bool dry_run;
+    enum log_level log_level;
 };
 
 struct keyed_settings {
     struct conf_keyed_limit *zones;
-    int64_t status;
-    int64_t dry_run;
-    int64_t log_level;
+    int status;
+    bool dry_run;
+    enum log_level log_level;
 };
 
 #endif

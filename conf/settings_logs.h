@@ -37,7 +37,6 @@ struct conf_access_log {
 
 /* open_log_file_cache */
 struct conf_open_logs {
-    bool given;
     int64_t max; /* 0: none is kept open */
     int64_t inactive_ms, valid_ms;
     int64_t min_uses; /* accepted: a file is kept from its first line on */
@@ -47,7 +46,7 @@ struct log_settings {
     struct conf_error_log *errors; /* of this level and below; NULL: those of the main level */
     const struct conf_access_log *access;
     struct conf_open_logs open;
-    int64_t not_found, subrequest;
+    bool not_found, subrequest;
 };
 
 #endif

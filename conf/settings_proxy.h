@@ -10,12 +10,12 @@ enum conf_proxy_protocol { CONF_PROXY_PROTOCOL_OFF, CONF_PROXY_PROTOCOL_V1, CONF
 
 struct proxy_settings {
     struct upstream_settings upstream;
-    int64_t http_version; /* minor */
+    int http_version; /* minor */
     const struct conf_node *method, *body;
     struct conf_lines *headers; /* proxy_set_header */
     struct conf_lines *redirects, *cookie_domains, *cookie_paths, *cookie_flags;
-    int64_t pass_trailers, request_ids;
-    int64_t protocol;
+    bool pass_trailers, request_ids;
+    enum conf_proxy_protocol protocol;
 };
 
 struct resolver_settings {

@@ -32,15 +32,15 @@ enum conf_ignore_header {
 struct upstream_settings {
     int64_t connect_timeout_ms, send_timeout_ms, read_timeout_ms;
     int64_t buffer_bytes; /* for the head of an answer */
-    int64_t buffering;
+    bool buffering;
     int64_t buffers_bytes, busy_bytes;
     int64_t max_temp_bytes, temp_write_bytes;
     struct slice temp_path;
-    int64_t request_buffering, pass_request_headers, pass_request_body;
-    int64_t next;                        /* enum conf_next_upstream */
+    bool request_buffering, pass_request_headers, pass_request_body;
+    unsigned next;                       /* enum conf_next_upstream */
     int64_t next_tries, next_timeout_ms; /* 0: no bound */
-    int64_t intercept_errors, socket_keepalive, ignore_client_abort;
-    int64_t ignore_headers;             /* enum conf_ignore_header */
+    bool intercept_errors, socket_keepalive, ignore_client_abort;
+    unsigned ignore_headers;            /* enum conf_ignore_header */
     struct conf_lines *hidden, *passed; /* headers of answers */
     const struct conf_node *limit_rate;
     struct conf_lines *bind, *cache_bypass, *no_cache;

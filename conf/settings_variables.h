@@ -11,7 +11,7 @@ struct variable_settings {
 };
 
 struct rewrite_settings {
-    int64_t log, warns_uninitialized;
+    bool log, warns_uninitialized;
 };
 
 #endif

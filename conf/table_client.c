@@ -5,15 +5,11 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-enum { MIN_RATE = 1024, MIN_RATE_AFTER_MS = 20000, LARGE_BUFFERS_MOST = 1 << 30 /* bytes of all */ };
+enum { MIN_RATE_AFTER_MS = 20000, LARGE_BUFFERS_MOST = 1 << 30 /* bytes of all */ };
 
 static void set_keepalive_timeout(struct conf_walk *w, const struct conf_node *n)
 {
     int64_t header_ms = 0;
-    if (w->settings->client.keepalive.timeout_ms != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"keepalive_timeout\" directive is duplicate; remove one of them");
-        return;
-    }
     if (!conf_parse_time(n->args[0], &w->settings->client.keepalive.timeout_ms) ||
         (n->nargs > 1 && !conf_parse_time(n->args[1], &header_ms)))
         conf_error(&w->conf->errors, n, "\"keepalive_timeout\" directive invalid value; it takes %s",
@@ -24,11 +20,6 @@ static void set_keepalive_timeout(struct conf_walk *w, const struct conf_node *n
 static void set_large_buffers(struct conf_walk *w, const struct conf_node *n)
 {
     int64_t count, bytes;
-    if (w->settings->client.large_header.count != CONF_UNSET) {
-        conf_error(&w->conf->errors, n,
-                   "\"large_client_header_buffers\" directive is duplicate; remove one of them");
-        return;
-    }
     if (!conf_parse_whole(n->args[0], 1, LARGE_BUFFERS_MOST, &count) ||
         !conf_parse_size(n->args[1], &bytes) || bytes < 1 || bytes > LARGE_BUFFERS_MOST / count) {
         conf_error(&w->conf->errors, n,
@@ -42,11 +33,6 @@ static void set_large_buffers(struct conf_walk *w, const struct conf_node *n)
 static void set_min_rate(struct conf_walk *w, const struct conf_node *n)
 {
     struct settings *s = w->settings;
-    if (s->client.body_min_rate.bytes_per_s != CONF_UNSET) {
-        conf_error(&w->conf->errors, n,
-                   "\"client_body_min_rate\" directive is duplicate; remove one of them");
-        return;
-    }
     s->client.body_min_rate.after_ms = MIN_RATE_AFTER_MS;
     bool after = n->nargs > 1 && slice_starts(n->args[1], SLICE("after="));
     if (!conf_parse_size(n->args[0], &s->client.body_min_rate.bytes_per_s) || (n->nargs > 1 && !after) ||
@@ -55,38 +41,22 @@ static void set_min_rate(struct conf_walk *w, const struct conf_node *n)
                    "invalid value in \"client_body_min_rate\"; write: SIZE [after=TIME], as in 1k after=20s");
 }
 
-void conf_inherit_client(struct settings *s, const struct settings *parent)
-{
-    if (s->client.keepalive.timeout_ms == CONF_UNSET) {
-        s->client.keepalive.timeout_ms = parent ? parent->client.keepalive.timeout_ms : 75000;
-        s->client.keepalive.header_s = parent ? parent->client.keepalive.header_s : 0;
-    }
-    if (s->client.large_header.count == CONF_UNSET) {
-        s->client.large_header.count = parent ? parent->client.large_header.count : 4;
-        s->client.large_header.bytes = parent ? parent->client.large_header.bytes : 8192;
-    }
-    if (s->client.body_min_rate.bytes_per_s == CONF_UNSET) {
-        s->client.body_min_rate.bytes_per_s = parent ? parent->client.body_min_rate.bytes_per_s : MIN_RATE;
-        s->client.body_min_rate.after_ms = parent ? parent->client.body_min_rate.after_ms : MIN_RATE_AFTER_MS;
-    }
-}
-
-#define FIELD(field) offsetof(struct settings, field)
+#define FIELD(member) CONF_FIELD(struct settings, member)
 
 const struct conf_directive conf_client_directives[] = {
     // clang-format off
-    {.name = "keepalive_timeout", .where = CONF_HTTP_ALL, .args = {1, 2}, .live = CONF_LIVE, .set = set_keepalive_timeout,
+    {.name = "keepalive_timeout", .where = CONF_HTTP_ALL, .args = {1, 2}, .once = true, .field = FIELD(client.keepalive), .default_text = "75s", .live = CONF_LIVE, .set = set_keepalive_timeout,
      .syntax = "TIME [HEADER-TIME]",
-     .help = "How long an idle connection is kept; 0 closes after each answer. Default 75s."},
+     .help = "How long an idle connection is kept; 0 closes after each answer."},
     {.name = "keepalive_requests", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(client.keepalive_requests), .default_text = "1000", .live = CONF_LIVE,
      .help = "How many requests one connection may carry."},
     {.name = "client_header_timeout", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(client.header_timeout_ms), .default_text = "60s", .live = CONF_LIVE,
      .help = "For a request's whole header to arrive."},
-    {.name = "client_body_min_rate", .where = CONF_HTTP_ALL, .args = {1, 2}, .live = CONF_LIVE, .set = set_min_rate,
+    {.name = "client_body_min_rate", .where = CONF_HTTP_ALL, .args = {1, 2}, .once = true, .field = FIELD(client.body_min_rate), .default_text = "1k after=20s", .live = CONF_LIVE, .set = set_min_rate,
      .syntax = "SIZE [after=TIME]",
      .help = "How many bytes a second a body that goes on to an upstream while it comes (proxy_request_buffering off) must have while its request "
      "holds a permit of limit_concurrency, counted over the time that is spent waiting for the client, once this is longer than TIME; else "
-     "408. 0: any. Default 1k after=20s."},
+     "408. 0: any."},
     {.name = "client_body_timeout", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(client.body_timeout_ms), .default_text = "60s", .live = CONF_LIVE,
      .help = "Between two reads of a request's body."},
     {.name = "send_timeout", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(client.send_timeout_ms), .default_text = "60s", .live = CONF_LIVE,
@@ -95,9 +65,9 @@ const struct conf_directive conf_client_directives[] = {
      .help = "The largest request body; 413 above it; 0 is no limit."},
     {.name = "client_header_buffer_size", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_SIZE, .field = FIELD(client.header_buffer_bytes), .range = {1, 1 << 24}, .default_text = "1k", .live = CONF_LIVE,
      .help = "The first buffer for a request's header that does not arrive at once."},
-    {.name = "large_client_header_buffers", .where = CONF_HTTP_SERVER, .args = {2, 2}, .live = CONF_LIVE, .set = set_large_buffers,
+    {.name = "large_client_header_buffers", .where = CONF_HTTP_SERVER, .args = {2, 2}, .once = true, .field = FIELD(client.large_header), .default_text = "4 8k", .live = CONF_LIVE, .set = set_large_buffers,
      .syntax = "NUMBER SIZE",
-     .help = "Bounds of a request's header: a line within SIZE or client_header_buffer_size, all within NUMBER times SIZE and client_header_buffer_size together. Default 4 8k."},
+     .help = "Bounds of a request's header: a line within SIZE or client_header_buffer_size, all within NUMBER times SIZE and client_header_buffer_size together."},
     {.name = "client_body_buffer_size", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_SIZE, .field = FIELD(client.body_buffer_bytes), .range = {0, 1 << 30}, .default_text = "16k", .live = CONF_LIVE,
      .help = "A request body larger than this goes to a temporary file."},
     {.name = "client_body_temp_path", .where = CONF_HTTP_ALL, .args = {1, 4}, .type = CONF_PATH, .field = FIELD(client.body_temp_path), .default_text = "client_body_temp",

@@ -10,10 +10,6 @@
 
 static void set_events(struct conf_walk *w, const struct conf_node *n)
 {
-    if (w->conf->has_events) {
-        conf_error(&w->conf->errors, n, "\"events\" directive is duplicate; remove one of them");
-        return;
-    }
     w->conf->has_events = true;
     struct conf_walk inner = *w;
     inner.context = CONF_EVENTS;
@@ -22,30 +18,26 @@ static void set_events(struct conf_walk *w, const struct conf_node *n)
 
 static void set_user(struct conf_walk *w, const struct conf_node *n)
 {
-    if (w->conf->user.data) {
-        conf_error(&w->conf->errors, n, "\"user\" directive is duplicate; remove one of them");
-        return;
-    }
-    w->conf->user_node = n;
     w->conf->user = n->args[0];
+    if (w->is_default)
+        return; /* its group is the one that the system has for it */
+    w->conf->user_node = n;
     w->conf->group = n->args[n->nargs - 1];
 }
 
 static void set_worker_processes(struct conf_walk *w, const struct conf_node *n)
 {
     int64_t value;
-    if (w->conf->worker_processes != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"worker_processes\" directive is duplicate; remove one of them");
-    } else if (slice_eq(n->args[0], SLICE("auto"))) {
+    if (slice_eq(n->args[0], SLICE("auto"))) {
         long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-        w->conf->worker_processes = cpus < 1 ? 1 : cpus > 64 ? 64 : cpus;
+        w->conf->worker_processes = cpus < 1 ? 1 : cpus > 64 ? 64 : (int)cpus;
     } else if (!conf_parse_number(n->args[0], &value) || value < 1 || value > 64) {
         conf_error(
             &w->conf->errors, n,
             "\"worker_processes\" directive invalid value \"%.*s\"; it takes \"auto\" or a number from 1 to 64",
             SLICE_ARGS(n->args[0]));
     } else {
-        w->conf->worker_processes = value;
+        w->conf->worker_processes = (int)value;
     }
 }
 
@@ -59,7 +51,7 @@ static void set_worker_priority(struct conf_walk *w, const struct conf_node *n)
                    "\"worker_priority\" directive invalid value \"%.*s\"; it takes a number from -20 to 20",
                    SLICE_ARGS(text));
     else
-        w->conf->worker_priority = negative ? -value : value;
+        w->conf->worker_priority = (int)(negative ? -value : value);
 }
 
 static void set_cpu_affinity(struct conf_walk *w, const struct conf_node *n)
@@ -207,7 +199,7 @@ void conf_add_default_pool(struct conf *conf)
         }
 }
 
-#define CORE(field) offsetof(struct conf, field)
+#define CORE(member) CONF_FIELD(struct conf, member)
 
 const struct conf_directive conf_core_directives[] = {
     // clang-format off
@@ -215,15 +207,15 @@ const struct conf_directive conf_core_directives[] = {
      .help = "Whether to go to the background."},
     {.name = "master_process", .where = CONF_MAIN, .args = {1, 1}, .type = CONF_FLAG, .field = CORE(master_process), .default_text = "on",
      .help = "Off runs a single process without a master, for debugging."},
-    {.name = "user", .where = CONF_MAIN, .args = {1, 2}, .set = set_user,
+    {.name = "user", .where = CONF_MAIN, .args = {1, 2}, .once = true, .field = CORE(user), .default_text = "nobody", .set = set_user,
      .syntax = "USER [GROUP]",
-     .help = "Who the workers run as when the master is root; nobody if not given."},
+     .help = "Who the workers run as when the master is root."},
     {.name = "pid", .where = CONF_MAIN, .args = {1, 1}, .type = CONF_PATH, .field = CORE(pid_path), .default_text = "logs/weir.pid",
      .syntax = "FILE",
      .help = "Where the master writes its process id."},
-    {.name = "worker_processes", .where = CONF_MAIN, .args = {1, 1}, .field = CORE(worker_processes), .set = set_worker_processes,
+    {.name = "worker_processes", .where = CONF_MAIN, .args = {1, 1}, .once = true, .field = CORE(worker_processes), .default_text = "1", .set = set_worker_processes,
      .syntax = "NUMBER | auto",
-     .help = "How many workers; auto is one for each core. Default 1."},
+     .help = "How many workers; auto is one for each core."},
     {.name = "worker_rlimit_nofile", .where = CONF_MAIN, .args = {1, 1}, .type = CONF_NUMBER, .field = CORE(rlimit_nofile), .range = {16, 100000000},
      .help = "The limit of open files of a worker (RLIMIT_NOFILE)."},
     {.name = "worker_rlimit_core", .where = CONF_MAIN, .args = {1, 1}, .type = CONF_SIZE, .field = CORE(rlimit_core),
@@ -250,7 +242,7 @@ const struct conf_directive conf_core_directives[] = {
     {.name = "thread_pool", .where = CONF_MAIN, .args = {2, 7}, .live = CONF_LIVE_BEHIND_FIRST, .set = set_thread_pool,
      .syntax = "NAME threads=MIN..MAX | threads=N [max_queue=N] [queue_timeout=TIME] [idle_timeout=TIME] [stack_size=SIZE] [discipline=fifo|lifo|codel]",
      .help = "A pool of threads for handlers that block; its size is for each worker. There is always one named default (threads=0..32 max_queue=65536 idle_timeout=60s stack_size=256k discipline=fifo)."},
-    {.name = "events", .where = CONF_MAIN, .block = true, .set = set_events,
+    {.name = "events", .where = CONF_MAIN, .block = true, .once = true, .field = CORE(has_events), .set = set_events,
      .syntax = "{ ... }",
      .help = "Settings of the event loop."},
     {.name = "worker_connections", .where = CONF_EVENTS, .args = {1, 1}, .type = CONF_NUMBER, .field = CORE(worker_connections), .range = {1, 100000000}, .default_text = "512", .live = CONF_LIVE,
@@ -262,7 +254,7 @@ const struct conf_directive conf_core_directives[] = {
     {.name = "use", .where = CONF_EVENTS, .args = {1, 1}, .live = CONF_LIVE, .set = set_use,
      .syntax = "epoll",
      .help = "Accepted for nginx's sake; the method is always epoll."},
-    {.name = "http", .where = CONF_MAIN, .block = true, .set = conf_set_http,
+    {.name = "http", .where = CONF_MAIN, .block = true, .once = true, .field = CORE(http), .set = conf_set_http,
      .syntax = "{ ... }",
      .help = "Everything about HTTP."},
     {0},

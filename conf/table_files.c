@@ -4,13 +4,6 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-/* The types that nginx has without a "types" block. */
-static struct conf_type default_types_items[] = {
-    {{"html", 4}, {"text/html", 9}}, {{"gif", 3}, {"image/gif", 9}}, {{"jpg", 3}, {"image/jpeg", 10}}};
-static const struct conf_types default_types = {default_types_items, 3};
-static const struct slice default_index_items[] = {{"index.html", 10}};
-static const struct conf_strings default_index = {default_index_items, 1};
-
 static void set_types(struct conf_walk *w, const struct conf_node *n)
 {
     int count = 0;
@@ -44,7 +37,7 @@ static void set_root(struct conf_walk *w, const struct conf_node *n)
     }
     bool varies = n->args[0].len && n->args[0].data[0] == '$'; /* what comes of it may be absolute */
     struct slice path = varies ? n->args[0] : conf_full_path(w->conf, n->args[0]);
-    w->settings->files.folder.node = n;
+    w->settings->files.folder.node = w->is_default ? NULL : n;
     if (!alias) {
         while (path.len > 1 && path.data[path.len - 1] == '/')
             path = arena_dup(&w->conf->arena, (struct slice){path.data, path.len - 1});
@@ -79,12 +72,8 @@ static void set_open_file_cache(struct conf_walk *w, const struct conf_node *n)
 {
     struct settings *s = w->settings;
     bool off = slice_eq(n->args[0], SLICE("off")), ok = !off || n->nargs == 1;
-    if (s->open_files.cache.max != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"open_file_cache\" directive is duplicate; remove one of them");
-        return;
-    }
     s->open_files.cache.max = 0;
-    s->open_files.cache.inactive_ms = 60000;
+    s->open_files.cache.inactive_ms = off ? 0 : 60000;
     for (int i = off; ok && i < n->nargs; i++)
         ok = slice_starts(n->args[i], SLICE("max="))
                  ? conf_parse_whole(slice_from(n->args[i], 4), 1, 1000000, &s->open_files.cache.max)
@@ -95,38 +84,20 @@ static void set_open_file_cache(struct conf_walk *w, const struct conf_node *n)
         conf_error(&w->conf->errors, n, "invalid \"open_file_cache\"; write: off, or max=N [inactive=TIME]");
 }
 
-void conf_inherit_files(struct settings *s, const struct settings *parent, struct conf *conf)
-{
-    if (!s->files.folder.root.data && !s->files.folder.alias.data) {
-        s->files.folder.root = parent ? parent->files.folder.root : conf_full_path(conf, SLICE("html"));
-        s->files.folder.alias = parent ? parent->files.folder.alias : (struct slice){0};
-        s->files.folder.alias_strip = parent ? parent->files.folder.alias_strip : 0;
-        s->files.folder.node = parent ? parent->files.folder.node : NULL;
-    }
-    if (!s->files.index)
-        s->files.index = parent ? parent->files.index : &default_index;
-    if (s->open_files.cache.max == CONF_UNSET) {
-        s->open_files.cache.max = parent ? parent->open_files.cache.max : 0;
-        s->open_files.cache.inactive_ms = parent ? parent->open_files.cache.inactive_ms : 0;
-    }
-    if (!s->files.types)
-        s->files.types = parent ? parent->files.types : &default_types;
-}
-
-#define FIELD(field) offsetof(struct settings, field)
+#define FIELD(member) CONF_FIELD(struct settings, member)
 
 const struct conf_directive conf_file_directives[] = {
     // clang-format off
-    {.name = "root", .where = CONF_HTTP_ALL, .args = {1, 1}, .set = set_root,
+    {.name = "root", .where = CONF_HTTP_ALL, .args = {1, 1}, .field = FIELD(files.folder), .default_text = "html", .set = set_root,
      .syntax = "PATH",
-     .help = "The folder of the files; the URI goes behind it. May contain variables. Default html."},
-    {.name = "alias", .where = CONF_LOCATION, .args = {1, 1}, .set = set_root,
+     .help = "The folder of the files; the URI goes behind it. May contain variables."},
+    {.name = "alias", .where = CONF_LOCATION, .args = {1, 1}, .field = FIELD(files.folder), .set = set_root,
      .syntax = "PATH",
      .help = "Replaces the location's part of the URI by this path, in a regex location all of it. May contain variables."},
-    {.name = "index", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .set = set_index,
+    {.name = "index", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .field = FIELD(files.index), .default_text = "index.html", .set = set_index,
      .syntax = "FILE ...",
-     .help = "Files that stand for a folder, the first that exists; several directives on one level add up. Default index.html."},
-    {.name = "types", .where = CONF_HTTP_ALL, .block = true, .set = set_types,
+     .help = "Files that stand for a folder, the first that exists; several directives on one level add up."},
+    {.name = "types", .where = CONF_HTTP_ALL, .block = true, .field = FIELD(files.types), .default_text = "{ text/html html; image/gif gif; image/jpeg jpg; }", .set = set_types,
      .syntax = "{ TYPE EXTENSION ...; }",
      .help = "Content types by file extension."},
     {.name = "default_type", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = FIELD(files.default_type), .default_text = "text/plain",
@@ -155,7 +126,7 @@ const struct conf_directive conf_file_directives[] = {
      .help = "The most byte ranges of one request; with more of them it gets the whole file. 0: ranges are not offered."},
     {.name = "sendfile_max_chunk", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_SIZE, .field = FIELD(files.sendfile_max_chunk_bytes), .default_text = "2m", .live = CONF_LIVE,
      .help = "How much of a file one client gets before it is the others' turn, at most 2m; 0 is that."},
-    {.name = "open_file_cache", .where = CONF_HTTP_ALL, .args = {1, 2}, .set = set_open_file_cache,
+    {.name = "open_file_cache", .where = CONF_HTTP_ALL, .args = {1, 2}, .once = true, .field = FIELD(open_files.cache), .default_text = "off", .set = set_open_file_cache,
      .syntax = "off | max=N [inactive=TIME]",
      .help = "For how many files what is known of them is used for a while without a look at the disk. inactive=60s: what is not used for so long is forgotten. All locations share one cache, of at most 1024 files with their metadata and small contents, which are kept in any case and looked at once for each turn of the loop."},
     {.name = "open_file_cache_valid", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(open_files.valid_ms), .default_text = "60s",

@@ -3,7 +3,7 @@
  */
 #include "conf/directive.h"
 
-#define FIELD(field) offsetof(struct settings, field)
+#define FIELD(member) CONF_FIELD(struct settings, member)
 
 const struct conf_directive conf_header_directives[] = {
     // clang-format off

@@ -33,79 +33,20 @@ static void set_error_page(struct conf_walk *w, const struct conf_node *n)
     w->settings->answers.error_pages = page;
 }
 
-static void inherit_number(int64_t *to, const int64_t *parent, int64_t otherwise)
-{
-    if (*to == CONF_UNSET)
-        *to = parent ? *parent : otherwise;
-}
+static const int limit_levels[] = {LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WARN, LOG_LEVEL_ERROR};
 
-/* Fields with setters of their own, but for those of the other tables. */
-static void inherit_lists(struct settings *s, const struct settings *parent)
-{
-    if (!parent)
-        return;
-    if (!s->answers.error_pages)
-        s->answers.error_pages = parent->answers.error_pages;
-    if (!s->logs.errors)
-        s->logs.errors = parent->logs.errors;
-    if (!s->limit_concurrency.zones)
-        s->limit_concurrency.zones = parent->limit_concurrency.zones;
-    if (!s->limit_conn.zones)
-        s->limit_conn.zones = parent->limit_conn.zones;
-    if (!s->limit_req.zones)
-        s->limit_req.zones = parent->limit_req.zones;
-}
+#define LIMIT_LEVELS .words = WORDS("info", "notice", "warn", "error"), .values = limit_levels
 
-/* add_header_inherit: the lines of the level above have been taken over where there were none. */
-static void inherit_added(struct conf_lines **lines, struct conf_lines *above, int64_t how)
-{
-    struct conf_lines **tail = lines;
-    if (how == CONF_INHERIT_OFF && *lines == above)
-        *lines = NULL;
-    if (how != CONF_INHERIT_MERGE || *lines == above)
-        return;
-    while (*tail)
-        tail = &(*tail)->next;
-    *tail = above;
-}
-
-static bool lists_word(const struct conf_lines *lines, struct slice word)
-{
-    for (; lines; lines = lines->next)
-        for (int i = 0; i < lines->node->nargs; i++)
-            if (slice_eq(lines->node->args[i], word))
-                return true;
-    return false;
-}
-
-void conf_inherit_custom(struct settings *s, const struct settings *parent, struct conf *conf)
-{
-    if (parent) {
-        inherit_added(&s->headers.added, parent->headers.added, s->headers.added_inherit);
-        inherit_added(&s->headers.trailers, parent->headers.trailers, s->headers.trailers_inherit);
-    }
-    inherit_lists(s, parent);
-    s->gzip.disable_msie6 =
-        (parent && parent->gzip.disable_msie6) || lists_word(s->gzip.disable, SLICE("msie6"));
-    inherit_number(&s->limit_concurrency.log_level, parent ? &parent->limit_concurrency.log_level : NULL,
-                   LOG_LEVEL_ERROR);
-    inherit_number(&s->limit_conn.log_level, parent ? &parent->limit_conn.log_level : NULL, LOG_LEVEL_ERROR);
-    inherit_number(&s->limit_req.log_level, parent ? &parent->limit_req.log_level : NULL, LOG_LEVEL_ERROR);
-    conf_inherit_client(s, parent);
-    conf_inherit_files(s, parent, conf);
-    conf_inherit_logs(s, parent, conf);
-}
-
-#define FIELD(field) offsetof(struct settings, field)
+#define FIELD(member) CONF_FIELD(struct settings, member)
 
 const struct conf_directive conf_http_directives[] = {
     // clang-format off
     {.name = "server", .where = CONF_HTTP, .block = true, .set = conf_set_server,
      .syntax = "{ ... }",
      .help = "A virtual server."},
-    {.name = "listen", .where = CONF_SERVER, .args = {1, CONF_ANY}, .set = conf_set_listen,
+    {.name = "listen", .where = CONF_SERVER, .args = {1, CONF_ANY}, .default_text = "*:80", .set = conf_set_listen,
      .syntax = "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [backlog=N] [reuseport] [ipv6only=on|off] [proxy_protocol] [deferred] [so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT]] [fastopen=N] [rcvbuf=SIZE] [sndbuf=SIZE] [bind]",
-     .help = "Where the server is reached. Default *:80. A port of all addresses is bound once: servers of one of its addresses have their own socket only with bind or an option of sockets, and get the connections that came to that address."},
+     .help = "Where the server is reached. A port of all addresses is bound once: servers of one of its addresses have their own socket only with bind or an option of sockets, and get the connections that came to that address."},
     {.name = "server_name", .where = CONF_SERVER, .args = {1, CONF_ANY}, .set = conf_set_server_name,
      .syntax = "NAME ...",
      .help = "Names: exact, *.example.org, .example.org, www.example.*, or ~REGEX."},
@@ -140,7 +81,7 @@ const struct conf_directive conf_http_directives[] = {
     {.name = "map", .where = CONF_HTTP, .args = {2, 2}, .type = CONF_LINES, .field = FIELD(variables.maps), .block = true,
      .syntax = "SOURCE $NAME { KEY VALUE; ... }",
      .help = "A variable whose value depends on another text. Keys: texts, ~REGEX, ~*REGEX, default, hostnames (then also *.HOST and HOST.*)."},
-    {.name = "error_page", .where = CONF_HTTP_ALL, .args = {2, CONF_ANY}, .set = set_error_page,
+    {.name = "error_page", .where = CONF_HTTP_ALL, .args = {2, CONF_ANY}, .field = FIELD(answers.error_pages), .set = set_error_page,
      .syntax = "CODE ... [=[CODE]] URI",
      .help = "What to show for these codes."},
     {.name = "recursive_error_pages", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(answers.recursive_error_pages), .default_text = "off", .live = CONF_LIVE,
@@ -153,7 +94,7 @@ const struct conf_directive conf_http_directives[] = {
     {.name = "limit_concurrency_zone", .where = CONF_HTTP, .args = {2, CONF_ANY}, .live = CONF_LIVE_BEHIND_FIRST, .set = conf_set_limit_zone,
      .syntax = "NAME limit=N [queue=N] [queue_timeout=TIME] [policy=fixed|codel|gradient] [min=N] [max=N] [target=TIME] [interval=TIME] [window=TIME] [probe_interval=TIME] [probe_requests=N] [buffer=PERCENT] [jitter=PERCENT]",
      .help = "A limit of requests that run at a time, over all workers, with a queue for those that wait. Default queue=0 queue_timeout=1s policy=fixed; codel: target=5ms interval=100ms; gradient: min=3 max=1000 (or the limit, where that is lower, or higher) window=100ms probe_interval=60s probe_requests=50 buffer=25% jitter=15%."},
-    {.name = "limit_concurrency", .where = CONF_HTTP_ALL, .args = {1, 2}, .set = conf_set_limit,
+    {.name = "limit_concurrency", .where = CONF_HTTP_ALL, .args = {1, 2}, .field = FIELD(limit_concurrency.zones), .set = conf_set_limit,
      .syntax = "NAME [priority=high|normal|low|$variable]",
      .help = "A request needs a permit of this zone; several lines: one of each. Inherited where a level has none."},
     {.name = "limit_concurrency_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_concurrency.status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
@@ -161,13 +102,13 @@ const struct conf_directive conf_http_directives[] = {
      .help = "The answer to refused requests."},
     {.name = "limit_concurrency_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_concurrency.dry_run), .default_text = "off", .live = CONF_LIVE,
      .help = "Refuses and queues nothing, but logs and counts what it would have."},
-    {.name = "limit_concurrency_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .live = CONF_LIVE, .set = conf_set_limit_log_level,
-     .syntax = "info | notice | warn | error",
-     .help = "The level of the error log for refusals: one line a second for each zone, with their number. Default error."},
+    {.name = "limit_concurrency_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(limit_concurrency.log_level), .default_text = "error", .live = CONF_LIVE,
+     LIMIT_LEVELS,
+     .help = "The level of the error log for refusals: one line a second for each zone, with their number."},
     {.name = "limit_conn_zone", .where = CONF_HTTP, .args = {2, 2}, .set = conf_set_keyed_zone,
      .syntax = "KEY zone=NAME:SIZE",
      .help = "Memory for counting the connections of each value of the key; one that is empty is not counted."},
-    {.name = "limit_conn", .where = CONF_HTTP_ALL, .args = {2, 2}, .set = conf_set_limit_conn,
+    {.name = "limit_conn", .where = CONF_HTTP_ALL, .args = {2, 2}, .field = FIELD(limit_conn.zones), .set = conf_set_limit_conn,
      .syntax = "ZONE NUMBER",
      .help = "The most connections with a request at work for each value of the zone's key. Inherited where a level has none."},
     {.name = "limit_conn_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_conn.status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
@@ -175,13 +116,13 @@ const struct conf_directive conf_http_directives[] = {
      .help = "The answer to requests that limit_conn refuses."},
     {.name = "limit_conn_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_conn.dry_run), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether limit_conn refuses nothing and only logs."},
-    {.name = "limit_conn_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .live = CONF_LIVE, .set = conf_set_limit_log_level,
-     .syntax = "info | notice | warn | error",
-     .help = "The level of the error log for what limit_conn refuses. Default error."},
+    {.name = "limit_conn_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(limit_conn.log_level), .default_text = "error", .live = CONF_LIVE,
+     LIMIT_LEVELS,
+     .help = "The level of the error log for what limit_conn refuses."},
     {.name = "limit_req_zone", .where = CONF_HTTP, .args = {3, 3}, .set = conf_set_keyed_zone,
      .syntax = "KEY zone=NAME:SIZE rate=RATE",
      .help = "Memory for the rate of requests of each value of the key: 10r/s, 30r/m."},
-    {.name = "limit_req", .where = CONF_HTTP_ALL, .args = {1, 3}, .set = conf_set_limit_req,
+    {.name = "limit_req", .where = CONF_HTTP_ALL, .args = {1, 3}, .field = FIELD(limit_req.zones), .set = conf_set_limit_req,
      .syntax = "zone=NAME [burst=N] [nodelay | delay=N]",
      .help = "Requests beyond the zone's rate are delayed, and beyond the burst refused. Inherited where a level has none."},
     {.name = "limit_req_status", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(limit_req.status), .range = {400, 599}, .default_text = "503", .live = CONF_LIVE,
@@ -189,9 +130,9 @@ const struct conf_directive conf_http_directives[] = {
      .help = "The answer to requests that limit_req refuses."},
     {.name = "limit_req_dry_run", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(limit_req.dry_run), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether limit_req delays and refuses nothing and only logs."},
-    {.name = "limit_req_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .live = CONF_LIVE, .set = conf_set_limit_log_level,
-     .syntax = "info | notice | warn | error",
-     .help = "The level of the error log for what limit_req refuses; delays are logged one level lower. Default error."},
+    {.name = "limit_req_log_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(limit_req.log_level), .default_text = "error", .live = CONF_LIVE,
+     LIMIT_LEVELS,
+     .help = "The level of the error log for what limit_req refuses; delays are logged one level lower."},
     {.name = "status", .where = CONF_LOCATION, .set = conf_set_content,
      .help = "The status: HTML, JSON or Prometheus text, by Accept or ?format=."},
     {.name = "stub_status", .where = CONF_SERVER | CONF_LOCATION, .args = {0, 1}, .set = conf_set_content,

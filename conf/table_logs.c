@@ -114,7 +114,7 @@ static void set_access_log(struct conf_walk *w, const struct conf_node *n)
     *log =
         (struct conf_access_log){.path = to_syslog ? syslog_path(w, n) : conf_full_path(w->conf, n->args[0]),
                                  .format_name = has_format ? n->args[1] : SLICE("combined"),
-                                 .node = n,
+                                 .node = w->is_default ? NULL : n,
                                  .next = (struct conf_access_log *)(uintptr_t)w->settings->logs.access};
     for (int i = 1 + has_format; i < n->nargs; i++)
         if (!set_log_parameter(log, n->args[i]))
@@ -175,8 +175,9 @@ static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node 
 {
     struct settings *s = w->settings;
     bool ok = true, off = slice_eq(n->args[0], SLICE("off"));
-    s->logs.open = (struct conf_open_logs){
-        .given = true, .max = 0, .inactive_ms = 10000, .min_uses = 1, .valid_ms = 60000};
+    s->logs.open = (struct conf_open_logs){.inactive_ms = 10000, .min_uses = 1, .valid_ms = 60000};
+    if (off)
+        s->logs.open = (struct conf_open_logs){0};
     for (int i = off; ok && i < n->nargs; i++) {
         struct slice arg = n->args[i];
         ok = slice_starts(arg, SLICE("max="))
@@ -195,31 +196,17 @@ static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node 
             "invalid \"open_log_file_cache\"; write: off, or max=N [inactive=TIME] [min_uses=N] [valid=TIME]");
 }
 
-void conf_inherit_logs(struct settings *s, const struct settings *parent, struct conf *conf)
-{
-    if (!s->logs.open.given && parent)
-        s->logs.open = parent->logs.open;
-    if (!s->logs.access && parent)
-        s->logs.access = parent->logs.access;
-    if (!s->logs.access) {
-        struct conf_access_log *log = conf_must(arena_zalloc(&conf->arena, sizeof *log));
-        log->path = conf_default_path(conf, "logs/access.log");
-        log->format_name = SLICE("combined");
-        s->logs.access = log;
-    }
-}
-
-#define FIELD(field) offsetof(struct settings, field)
+#define FIELD(member) CONF_FIELD(struct settings, member)
 
 const struct conf_directive conf_log_directives[] = {
     // clang-format off
-    {.name = "access_log", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .set = set_access_log,
+    {.name = "access_log", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .field = FIELD(logs.access), .default_text = "logs/access.log combined", .set = set_access_log,
      .syntax = "FILE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,severity=NAME][,nohostname] [FORMAT] [buffer=SIZE] [flush=TIME] [gzip[=LEVEL]] [if=TEXT] | off",
-     .help = "Where requests are logged; the file's name may contain variables. With buffer= lines wait in memory, with gzip what is written is compressed (level 1 by default), with if= only requests are logged whose text is neither empty nor 0. Default logs/access.log combined."},
-    {.name = "error_log", .where = CONF_MAIN | CONF_HTTP_ALL, .args = {1, 3}, .live = CONF_LIVE_BEHIND_FIRST, .set = set_error_log,
+     .help = "Where requests are logged; the file's name may contain variables. With buffer= lines wait in memory, with gzip what is written is compressed (level 1 by default), with if= only requests are logged whose text is neither empty nor 0."},
+    {.name = "error_log", .where = CONF_MAIN | CONF_HTTP_ALL, .args = {1, 3}, .live = CONF_LIVE_BEHIND_FIRST, .field = FIELD(logs.errors), .set = set_error_log,
      .syntax = "FILE | stderr | memory:SIZE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,nohostname] [LEVEL] [format=text|json]",
      .help = "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg; error by default. memory: keeps the last lines of all processes in a file without a name, which is weir-log under /proc/PID/fd. Inherited where a level has none."},
-    {.name = "open_log_file_cache", .where = CONF_HTTP_ALL, .args = {1, 4}, .set = set_open_log_file_cache,
+    {.name = "open_log_file_cache", .where = CONF_HTTP_ALL, .args = {1, 4}, .field = FIELD(logs.open), .default_text = "off", .set = set_open_log_file_cache,
      .syntax = "off | max=N [inactive=TIME] [min_uses=N] [valid=TIME]",
      .help = "How many access logs whose names have variables are kept open; inactive=10s min_uses=1 valid=60s. Without it each line opens and closes its file."},
     {.name = "log_format", .where = CONF_HTTP, .args = {2, CONF_ANY}, .set = set_log_format,

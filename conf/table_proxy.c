@@ -3,8 +3,8 @@
  */
 #include "conf/directive.h"
 
-#define FIELD(field) offsetof(struct settings, field)
-#define UPSTREAM_FIELD(field) offsetof(struct conf_upstream, field)
+#define FIELD(member) CONF_FIELD(struct settings, member)
+#define UPSTREAM_FIELD(member) CONF_FIELD(struct conf_upstream, member)
 
 const struct conf_directive conf_proxy_directives[] = {
     // clang-format off
@@ -140,7 +140,7 @@ const struct conf_directive conf_upstream_directives[] = {
     {.name = "least_time", .where = CONF_UPSTREAM, .args = {1, 2}, .set = conf_set_balance,
      .syntax = "header | last_byte [inflight]",
      .help = "The server whose answers take the least time on average, to their head or to their end, for its weight and the requests it has."},
-    {.name = "sticky", .where = CONF_UPSTREAM, .args = {2, CONF_ANY}, .set = conf_set_sticky,
+    {.name = "sticky", .where = CONF_UPSTREAM, .args = {2, CONF_ANY}, .once = true, .field = UPSTREAM_FIELD(sticky), .set = conf_set_sticky,
      .syntax = "cookie NAME [expires=TIME|max] [domain=DOMAIN] [path=PATH] [httponly] [secure] [samesite=strict|lax|none] | route $VARIABLE ... | learn create=$VARIABLE ... lookup=$VARIABLE ... zone=NAME:SIZE [timeout=TIME] [header]",
      .help = "A client stays with its server: by a cookie that is set with the server's route or the MD5 of its address, by the first variable that is not empty, or by the session that the server has begun. A session is forgotten when it has not been used for timeout (10m); with header it is there when the answer's head is, and else when the answer is whole."},
     {.name = "ip_hash", .where = CONF_UPSTREAM, .set = conf_set_balance,
@@ -162,7 +162,7 @@ const struct conf_directive conf_upstream_directives[] = {
     {.name = "queue", .where = CONF_UPSTREAM, .args = {1, 2}, .set = conf_set_queue,
      .syntax = "NUMBER [timeout=TIME]",
      .help = "Requests, for each worker, that wait for a server while all have max_conns connections. Default timeout=60s; 502 after it."},
-    {.name = "health_check", .where = CONF_UPSTREAM, .args = {0, CONF_ANY}, .set = conf_set_health_check,
+    {.name = "health_check", .where = CONF_UPSTREAM, .args = {0, CONF_ANY}, .once = true, .field = UPSTREAM_FIELD(health), .set = conf_set_health_check,
      .syntax = "[interval=TIME] [timeout=TIME] [passes=N] [fails=N] [uri=URI] [status=CODE[-CODE][,...]] [port=N] [mandatory]",
      .help = "Asks every server by itself whether it is well. Default interval=5s timeout=5s passes=1 fails=1 uri=/ status=200-399."},
     {0},

@@ -8,6 +8,8 @@
 #include "conf/conf.h"
 #include "conf/unknown.h"
 
+#include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -88,14 +90,6 @@ static bool shape_ok(struct conf_walk *w, const struct conf_node *n, const struc
     return true;
 }
 
-static void *field_of(struct conf_walk *w, const struct conf_directive *d)
-{
-    void *base = conf_is_setting(d)         ? (void *)w->settings
-                 : d->where & CONF_UPSTREAM ? (void *)w->upstream
-                                            : (void *)w->conf;
-    return (char *)base + d->field;
-}
-
 /* The index of `text` among the row's words, or -1. */
 static int find_choice(const struct conf_directive *d, struct slice text)
 {
@@ -143,6 +137,8 @@ static bool parse_number(const struct conf_directive *d, struct slice text, int6
         return conf_parse_time(text, value);
     case CONF_CHOICE:
         *value = find_choice(d, text);
+        if (*value >= 0 && d->values)
+            *value = d->values[*value];
         return *value >= 0;
     default:
         return false;
@@ -184,174 +180,139 @@ static const char *unit_of(enum conf_type_of_value type)
     }
 }
 
-static void set_number(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+bool conf_field_fits(const struct conf_directive *d)
 {
-    int64_t *field = field_of(w, d), value;
+    switch (d->type) {
+    case CONF_FLAG:
+        return d->field.size == sizeof(bool);
+    case CONF_CHOICE:
+    case CONF_CHOICES:
+        return d->field.size == sizeof(int);
+    case CONF_NUMBER:
+        return d->field.size == sizeof(int64_t) ||
+               (d->field.size == sizeof(int) && d->range.max > 0 && d->range.max <= INT_MAX);
+    case CONF_SIZE:
+    case CONF_TIME:
+    case CONF_BUFFERS:
+        return d->field.size == sizeof(int64_t);
+    case CONF_TEXT:
+    case CONF_PATH:
+        return d->field.size == sizeof(struct slice);
+    case CONF_TEMPLATE:
+    case CONF_LINES:
+        return d->field.size == sizeof(void *);
+    default:
+        return true;
+    }
+}
+
+/* An enum is as large as an int, and an unsigned may be written as one. */
+static_assert(sizeof(enum conf_live) == sizeof(int), "an enum of the settings is written as an int");
+
+static void store(void *field, size_t size, int64_t value)
+{
+    if (size == sizeof(bool))
+        *(bool *)field = value != 0;
+    else if (size == sizeof(int))
+        *(int *)field = (int)value;
+    else
+        *(int64_t *)field = value;
+}
+
+static bool set_number(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d,
+                       void *field)
+{
+    int64_t value;
     char text[CONF_SYNTAX_MAX];
     struct slice wrong;
-    if (*field != CONF_UNSET) {
-        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
-    } else if (!parse_numbers(d, n, &value, &wrong)) {
+    if (!parse_numbers(d, n, &value, &wrong)) {
         conf_error(&w->conf->errors, n, "\"%s\" directive invalid value \"%.*s\"; it takes %s", d->name,
                    SLICE_ARGS(wrong), d->words ? conf_syntax_of(d, text) : conf_type_words(d->type));
-    } else if ((d->range.min || d->range.max) && (value < d->range.min || value > d->range.max)) {
+        return false;
+    }
+    if ((d->range.min || d->range.max) && (value < d->range.min || value > d->range.max)) {
         conf_error(&w->conf->errors, n,
                    "\"%s\" directive invalid value \"%.*s\": out of range; it must be from %lld to %lld%s",
                    d->name, SLICE_ARGS(wrong), (long long)d->range.min, (long long)d->range.max,
                    unit_of(d->type));
-    } else {
-        *field = value;
+        return false;
     }
+    store(field, d->field.size, value);
+    return true;
 }
 
-static void set_text(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+static void add_line(struct conf *conf, const struct conf_node *n, struct conf_lines **tail)
 {
-    struct slice *field = field_of(w, d);
-    if (field->data)
-        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
-    else
-        *field = d->type == CONF_PATH ? conf_full_path(w->conf, n->args[0]) : n->args[0];
-}
-
-static void set_template(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
-{
-    const struct conf_node **field = field_of(w, d);
-    if (*field)
-        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
-    else
-        *field = n;
-}
-
-static void add_line(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
-{
-    struct conf_lines *line = conf_must(arena_zalloc(&w->conf->arena, sizeof *line)), **tail = field_of(w, d);
+    struct conf_lines *line = conf_must(arena_zalloc(&conf->arena, sizeof *line));
     line->node = n;
     while (*tail)
         tail = &(*tail)->next;
     *tail = line;
 }
 
+bool conf_set_value(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d,
+                    void *values)
+{
+    void *field = (char *)values + d->field.at;
+    switch (d->type) {
+    case CONF_CUSTOM:
+        d->set(w, n);
+        return true;
+    case CONF_ACCEPTED:
+        return true;
+    case CONF_LINES:
+        add_line(w->conf, n, field);
+        return true;
+    case CONF_TEMPLATE:
+        *(const struct conf_node **)field = n;
+        return true;
+    case CONF_TEXT:
+        *(struct slice *)field = n->args[0];
+        return true;
+    case CONF_PATH:
+        *(struct slice *)field = conf_full_path(w->conf, n->args[0]);
+        return true;
+    default:
+        return set_number(w, n, d, field);
+    }
+}
+
+/* What the row's context fills; both are NULL where that is nothing, as for a log of the main level. */
+static void *values_of(const struct conf_walk *w, const struct conf_directive *d, struct conf_given **given)
+{
+    if (conf_is_setting(d)) {
+        *given = w->settings ? &w->settings->given : NULL;
+        return w->settings;
+    }
+    if (d->where & CONF_UPSTREAM) {
+        *given = &w->upstream->given;
+        return w->upstream;
+    }
+    *given = &w->conf->given;
+    return w->conf;
+}
+
+static void apply(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)
+{
+    struct conf_given *given;
+    void *values = values_of(w, d, &given);
+    bool repeats = d->type == CONF_LINES || (d->type == CONF_CUSTOM && !d->once);
+    bool has_field = d->field.size && given;
+    if (has_field && !repeats && conf_is_given(given, d))
+        conf_error(&w->conf->errors, n, "\"%s\" directive is duplicate; remove one of them", d->name);
+    else if (conf_set_value(w, n, d, values) && has_field)
+        conf_mark_given(given, d);
+}
+
 void conf_walk_block(struct conf_walk *w, const struct conf_node *children)
 {
     for (const struct conf_node *n = children; n; n = n->next) {
         const struct conf_directive *d = conf_find_directive(n->name, w->context);
-        if (!d) {
+        if (!d)
             conf_unknown(w, n);
-            continue;
-        }
-        if (!shape_ok(w, n, d))
-            continue;
-        if (d->set)
-            d->set(w, n);
-        else if (d->type == CONF_LINES)
-            add_line(w, n, d);
-        else if (d->type == CONF_ACCEPTED)
-            continue;
-        else if (d->type == CONF_TEMPLATE)
-            set_template(w, n, d);
-        else if (d->type == CONF_TEXT || d->type == CONF_PATH)
-            set_text(w, n, d);
-        else
-            set_number(w, n, d);
+        else if (shape_ok(w, n, d))
+            apply(w, n, d);
     }
-}
-
-bool conf_is_number(const struct conf_directive *d)
-{
-    return d->type == CONF_FLAG || d->type == CONF_NUMBER || d->type == CONF_SIZE || d->type == CONF_TIME ||
-           d->type == CONF_CHOICE || d->type == CONF_CHOICES || d->type == CONF_BUFFERS;
-}
-
-/* A default is written as a statement would be. */
-static bool parse_default(const struct conf_directive *d, int64_t *value)
-{
-    struct slice args[8], rest = slice_of(d->default_text), wrong;
-    struct conf_node n = {.args = args};
-    for (const char *blank; n.nargs < 7 && (blank = memchr(rest.data, ' ', rest.len)); n.nargs++) {
-        args[n.nargs] = (struct slice){rest.data, (size_t)(blank - rest.data)};
-        rest = slice_from(rest, args[n.nargs].len + 1);
-    }
-    args[n.nargs++] = rest;
-    return parse_numbers(d, &n, value, &wrong);
-}
-
-static void fill_default(const struct conf_directive *d, void *field, struct conf *conf)
-{
-    if (!d->default_text)
-        return;
-    if (conf_is_number(d)) {
-        if (!parse_default(d, field))
-            abort(); /* a wrong row in a table */
-    } else if (d->type == CONF_PATH) {
-        *(struct slice *)field = conf_default_path(conf, d->default_text);
-    } else if (d->type == CONF_TEXT) {
-        *(struct slice *)field = slice_of(d->default_text);
-    }
-}
-
-static void inherit_row(const struct conf_directive *d, void *to, const void *parent, struct conf *conf)
-{
-    if (conf_is_number(d)) {
-        if (*(int64_t *)to != CONF_UNSET)
-            return;
-        if (parent)
-            *(int64_t *)to = *(const int64_t *)parent;
-        else
-            fill_default(d, to, conf);
-    } else if (d->type == CONF_TEXT || d->type == CONF_PATH) {
-        if (((struct slice *)to)->data)
-            return;
-        if (parent)
-            *(struct slice *)to = *(const struct slice *)parent;
-        else
-            fill_default(d, to, conf);
-    } else if ((d->type == CONF_LINES || d->type == CONF_TEMPLATE) && parent && !*(const void **)to) {
-        *(const void **)to = *(const void *const *)parent;
-    }
-}
-
-void conf_fill_core_defaults(struct conf *conf)
-{
-    for (const struct conf_directive *d = conf_core_directives; d->name; d++)
-        inherit_row(d, (char *)conf + d->field, NULL, conf);
-}
-
-void conf_inherit(struct settings *settings, const struct settings *parent, struct conf *conf)
-{
-    for (const struct conf_directive *const *t = conf_tables; *t; t++)
-        for (const struct conf_directive *d = *t; d->name; d++)
-            if (conf_is_setting(d))
-                inherit_row(d, (char *)settings + d->field, parent ? (const char *)parent + d->field : NULL,
-                            conf);
-    conf_inherit_custom(settings, parent, conf);
-}
-
-void conf_unset(struct settings *settings)
-{
-    memset(settings, 0, sizeof *settings);
-    for (const struct conf_directive *const *t = conf_tables; *t; t++)
-        for (const struct conf_directive *d = *t; d->name; d++)
-            if (conf_is_setting(d) && conf_is_number(d))
-                *(int64_t *)((char *)settings + d->field) = CONF_UNSET;
-    settings->client.keepalive.timeout_ms = settings->client.keepalive.header_s =
-        settings->open_files.cache.max = CONF_UNSET;
-    settings->client.large_header.count = settings->client.large_header.bytes = CONF_UNSET;
-    settings->client.body_min_rate.bytes_per_s = CONF_UNSET;
-    settings->limit_concurrency.log_level = settings->limit_conn.log_level = settings->limit_req.log_level =
-        CONF_UNSET;
-}
-
-void conf_unset_upstream(struct conf_upstream *upstream)
-{
-    for (const struct conf_directive *d = conf_upstream_directives; d->name; d++)
-        if (conf_is_number(d))
-            *(int64_t *)((char *)upstream + d->field) = CONF_UNSET;
-}
-
-void conf_fill_upstream_defaults(struct conf_upstream *upstream, struct conf *conf)
-{
-    for (const struct conf_directive *d = conf_upstream_directives; d->name; d++)
-        inherit_row(d, (char *)upstream + d->field, NULL, conf);
 }
 
 struct conf_key_value *conf_key_values(struct conf_walk *w, const struct conf_node *n, int first)

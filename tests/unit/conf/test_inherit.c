@@ -91,6 +91,66 @@ static void inner_blocks_take_over(void)
     conf_free(conf);
 }
 
+/* What is set on a level is told apart from what is zero or the default there. */
+static void what_is_set_to_nothing_counts(void)
+{
+    struct conf *conf = good_conf_of(
+        "http { proxy_buffering off; proxy_max_temp_file_size 1k; keepalive_timeout 5s; server_tokens build;"
+        "  limit_req_log_level info; proxy_ignore_headers Vary; open_file_cache max=7; access_log off;"
+        "  server { location /a { proxy_buffering on; proxy_max_temp_file_size 0; keepalive_timeout 75s; server_tokens off;"
+        "    limit_req_log_level error; proxy_ignore_headers X-Accel-Redirect; open_file_cache off; access_log l; }"
+        "    location /b { } } }");
+    const struct conf_location *a = conf->http->servers->top.locations, *b = a->next;
+    const struct settings *set = &a->settings, *not_set = &b->settings;
+    CU_ASSERT(set->proxy.upstream.buffering && !not_set->proxy.upstream.buffering);
+    CHECK_NUMBER(set->proxy.upstream.max_temp_bytes, 0);
+    CHECK_NUMBER(not_set->proxy.upstream.max_temp_bytes, 1024);
+    CHECK_NUMBER(set->client.keepalive.timeout_ms, 75000);
+    CHECK_NUMBER(not_set->client.keepalive.timeout_ms, 5000);
+    CHECK_NUMBER(set->answers.server_tokens, CONF_TOKENS_OFF);
+    CHECK_NUMBER(not_set->answers.server_tokens, CONF_TOKENS_BUILD);
+    CHECK_NUMBER(set->limit_req.log_level, LOG_LEVEL_ERROR);
+    CHECK_NUMBER(not_set->limit_req.log_level, LOG_LEVEL_INFO);
+    CHECK_NUMBER(set->proxy.upstream.ignore_headers, CONF_IGNORE_REDIRECT);
+    CHECK_NUMBER(not_set->proxy.upstream.ignore_headers, 1 << 8);
+    CHECK_NUMBER(set->open_files.cache.max, 0);
+    CHECK_NUMBER(not_set->open_files.cache.max, 7);
+    CHECK_SLICE(set->logs.access->path, "/srv/l");
+    CHECK_ABSENT(not_set->logs.access->path);
+    conf_free(conf);
+}
+
+/* Defaults that are statements with setters of their own, and refer to no line of a file. */
+static void defaults_are_statements(void)
+{
+    static const struct conf_places places = {"/var/log/w", "/var/lib/w", "/usr/lib/w", "/run/w.pid"};
+    struct conf_options options = {.prefix = "/p/", .file = "/dev/null", .globals = "http { server { } }"};
+    struct conf *conf = conf_load(&options);
+    const struct settings *s = &conf->http->servers->top.settings;
+    CHECK_SLICE(s->logs.access->path, "/p/logs/access.log");
+    CHECK_SLICE(s->logs.access->format_name, "combined");
+    CU_ASSERT_PTR_NULL(s->logs.access->node);
+    CU_ASSERT_PTR_NULL(s->files.folder.node);
+    CHECK_SLICE(s->files.types->items[2].extension, "jpg");
+    CHECK_SLICE(s->files.types->items[2].type, "image/jpeg");
+    CHECK_NUMBER(s->client.body_min_rate.bytes_per_s, 1024);
+    CHECK_NUMBER(s->client.body_min_rate.after_ms, 20000);
+    CHECK_NUMBER(s->limit_conn.log_level, LOG_LEVEL_ERROR);
+    CHECK_SLICE(conf->http->servers->listens->address, "*:80");
+    CHECK_NUMBER(conf->http->servers->listens->backlog, 511);
+    CU_ASSERT_PTR_EQUAL(conf->http->servers->listens->node, conf->http->servers->node);
+    CU_ASSERT_PTR_NULL(conf->user_node);
+    CHECK_ABSENT(conf->group);
+    conf_free(conf);
+    options.places = &places;
+    conf = conf_load(&options);
+    CHECK_SLICE(conf->http->settings.logs.access->path, "/var/log/w/access.log");
+    CHECK_SLICE(conf->http->settings.proxy.upstream.temp_path, "/var/lib/w/proxy_temp");
+    CHECK_SLICE(conf->http->settings.files.folder.root, "/p/html");
+    CHECK_SLICE(conf->pid_path, "/run/w.pid");
+    conf_free(conf);
+}
+
 static void alias_and_root_replace_each_other(void)
 {
     struct conf *conf =
@@ -184,6 +244,8 @@ static const struct check_case cases[] = {
     {"core defaults", core_defaults},
     {"http defaults", http_defaults},
     {"inner blocks take over", inner_blocks_take_over},
+    {"what is set to nothing counts", what_is_set_to_nothing_counts},
+    {"defaults are statements", defaults_are_statements},
     {"alias and root replace each other", alias_and_root_replace_each_other},
     {"lists are replaced whole", lists_are_replaced_whole},
     {"paths get the prefix", paths_get_the_prefix},

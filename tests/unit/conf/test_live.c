@@ -99,6 +99,35 @@ static void copying_takes_the_values_over(void)
     conf_free(to);
 }
 
+/* One row of each type, and those of several numbers. */
+static void every_type_is_taken_over(void)
+{
+    struct conf *to = good_conf_of("http { gzip_comp_level 2; server { } }");
+    struct conf *from = good_conf_of(
+        "http { gzip on; gzip_comp_level 9; gzip_proxied any auth; keepalive_requests 5000000000; gzip_buffers 3 1k;"
+        "  client_body_min_rate 2k after=5s; limit_conn_log_level warn; gzip_static always;"
+        "  keepalive_timeout 1s 2; directio 1m; server { } }");
+    CU_ASSERT(conf_differs_only_live(to, from));
+    conf_copy_live(to, from);
+    conf_free(from);
+    const struct settings *s = &to->http->servers->top.settings;
+    CU_ASSERT(s->gzip.on && !s->gzip.vary);
+    CHECK_NUMBER(s->gzip.comp_level, 9);
+    CHECK_NUMBER(s->gzip.proxied, CONF_GZIP_ANY | CONF_GZIP_AUTH);
+    CHECK_NUMBER(s->gzip.buffers_bytes, 3072);
+    CHECK_NUMBER(s->gzip.static_files, CONF_GZIP_STATIC_ALWAYS);
+    CHECK_NUMBER(s->gzip.http_version, 1); /* beside what has changed */
+    CHECK_NUMBER(s->client.keepalive_requests, 5000000000);
+    CHECK_NUMBER(s->client.body_min_rate.bytes_per_s, 2048);
+    CHECK_NUMBER(s->client.body_min_rate.after_ms, 5000);
+    CHECK_NUMBER(s->client.keepalive.timeout_ms, 1000);
+    CHECK_NUMBER(s->client.keepalive.header_s, 2);
+    CHECK_NUMBER(s->files.directio_bytes, 1 << 20);
+    CHECK_NUMBER(s->limit_conn.log_level, LOG_LEVEL_WARN);
+    CHECK_NUMBER(s->limit_req.log_level, LOG_LEVEL_ERROR);
+    conf_free(to);
+}
+
 static void a_serialized_configuration_is_the_same_one(void)
 {
     struct conf *conf = good_conf_of(base);
@@ -124,6 +153,7 @@ static const struct check_case cases[] = {
     {"live values may differ", live_values_may_differ},
     {"everything else starts new workers", everything_else_starts_new_workers},
     {"copying takes the values over", copying_takes_the_values_over},
+    {"every type is taken over", every_type_is_taken_over},
     {"a serialized configuration is the same one", a_serialized_configuration_is_the_same_one},
     {"freeing nothing is harmless", freeing_nothing_is_harmless},
 };

@@ -66,6 +66,8 @@ static void wrong_values(void)
     refused("http {\nkeepalive_timeout x; }", "\"keepalive_timeout\"", "a time");
     refused("http {\nlarge_client_header_buffers 0 8k; }", "\"large_client_header_buffers\"", "NUMBER SIZE");
     refused("http {\nlarge_client_header_buffers 4 0; }", "\"large_client_header_buffers\"", "NUMBER SIZE");
+    refused("http {\nlimit_req_log_level debug; }", "\"debug\"", "it takes info | notice | warn | error");
+    refused("http {\nlimit_conn_status 200; }", "\"200\"", "it must be from 400 to 599");
     refused("\nerror_log stderr loud;", "\"loud\"", "debug, info, notice");
     refused("http {\nindex ''; }", "index \"\"", "name a file");
 }
@@ -79,6 +81,14 @@ static void duplicates(void)
             "remove one");
     refused("events { }\nevents { }", "\"events\" directive is duplicate", "remove one");
     refused("http { }\nhttp { }", "\"http\" directive is duplicate", "remove one");
+    refused("http { open_file_cache off;\nopen_file_cache off; }", "\"open_file_cache\"", "remove one");
+    refused("http { large_client_header_buffers 4 8k;\nlarge_client_header_buffers 4 8k; }", "duplicate",
+            "remove one");
+    refused("http { gzip off;\ngzip off; }", "\"gzip\" directive is duplicate", "remove one");
+    refused("http { limit_rate 1k;\nlimit_rate 1k; }", "\"limit_rate\"", "remove one");
+    refused("http { upstream u { server a; sticky route $a;\nsticky route $b; } }", "\"sticky\"",
+            "remove one");
+    refused("http { upstream u { server a; keepalive 1;\nkeepalive 1; } }", "\"keepalive\"", "remove one");
     refused("http { root a;\nroot b; }", "\"root\" directive is duplicate", "remove one");
     refused("http { keepalive_timeout 1;\nkeepalive_timeout 1; }", "\"keepalive_timeout\"", "remove one");
     refused("http { sendfile on;\nsendfile on; }", "\"sendfile\"", "remove one");
@@ -239,6 +249,12 @@ static void an_empty_row_is_safe(void)
     CU_ASSERT(!none.block && !none.off_is_zero);
 }
 
+/* Whether the field is a pointer into the tree, which a value taken over by workers that run would outlive. */
+static bool refers(const struct conf_directive *d)
+{
+    return d->type == CONF_TEXT || d->type == CONF_PATH || d->type == CONF_TEMPLATE || d->type == CONF_LINES;
+}
+
 /* The rows of the tables agree with themselves: each can be documented, and each default can be read. */
 static void tables_are_sound(void)
 {
@@ -249,6 +265,10 @@ static void tables_are_sound(void)
             CHECK_FOR(d->name, d->where != 0 && d->help && d->help[0]);
             CHECK_FOR(d->name, d->args.max == CONF_ANY || d->args.min <= d->args.max);
             CHECK_FOR(d->name, (d->type == CONF_CUSTOM) == (d->set != NULL));
+            CHECK_FOR(d->name, conf_field_fits(d));
+            CHECK_FOR(d->name, !d->once || (d->type == CONF_CUSTOM && d->field.size));
+            CHECK_FOR(d->name, !d->values || d->type == CONF_CHOICE);
+            CHECK_FOR(d->name, d->live != CONF_LIVE || !refers(d));
             CHECK_FOR(d->name, d->live != CONF_LIVE_BEHIND_FIRST || d->args.min > 0);
             CHECK_FOR(d->name, (d->type == CONF_CHOICE || d->type == CONF_CHOICES) == (d->words != NULL));
         }
