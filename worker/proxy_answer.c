@@ -189,9 +189,7 @@ static bool take_over_head(struct proxy *p, const struct http_answer *a)
 static void obey_wishes(struct proxy *p, const struct http_answer *a)
 {
     struct http_exchange *ex = p->ex;
-    int64_t ignored = proxy_settings(p)->proxy.upstream.ignore_headers;
-    if (ignored == CONF_UNSET)
-        ignored = 0;
+    unsigned ignored = proxy_settings(p)->proxy.upstream.ignore_headers;
     struct slice buffering = http_answer_header(a, SLICE("X-Accel-Buffering"));
     struct slice rate = http_answer_header(a, SLICE("X-Accel-Limit-Rate"));
     struct slice charset = http_answer_header(a, SLICE("X-Accel-Charset"));
@@ -211,8 +209,7 @@ static void obey_wishes(struct proxy *p, const struct http_answer *a)
 
 static struct slice redirect_target(const struct proxy *p, const struct http_answer *a)
 {
-    int64_t ignored = proxy_settings(p)->proxy.upstream.ignore_headers;
-    bool obeyed = ignored == CONF_UNSET || !(ignored & CONF_IGNORE_REDIRECT);
+    bool obeyed = !(proxy_settings(p)->proxy.upstream.ignore_headers & CONF_IGNORE_REDIRECT);
     struct slice target = obeyed ? http_answer_header(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
     return target; /* an empty one is one as well, and wrong */
 }
