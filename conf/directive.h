@@ -49,11 +49,6 @@ struct conf_field {
     size_t at, size; /* size 0: none */
 };
 
-#define CONF_FIELD(type, member)                            \
-    {                                                       \
-        offsetof(type, member), sizeof(((type *)0)->member) \
-    }
-
 /* What of a statement may differ without new workers. */
 enum conf_live {
     CONF_FIXED, /* nothing */
@@ -87,21 +82,17 @@ struct conf_directive {
     const char *help;   /* likewise */
 };
 
-#define WORDS(...)        \
-    (const char *const[]) \
-    {                     \
-        __VA_ARGS__, NULL \
-    }
+/* The rows of a feature, ended by one without a name. */
+struct conf_table {
+    const char *title; /* in the documentation */
+    const struct conf_directive *rows;
+};
 
-/* The tables, each ended by a row without a name. */
+/* conf/tables.c: all of them, in the order of the documentation; ended by one without rows. */
+extern const struct conf_table conf_tables[];
+
+/* Two of them are of other structs than struct settings. */
 extern const struct conf_directive conf_core_directives[];
-extern const struct conf_directive conf_http_directives[];
-extern const struct conf_directive conf_client_directives[];
-extern const struct conf_directive conf_file_directives[];
-extern const struct conf_directive conf_header_directives[];
-extern const struct conf_directive conf_log_directives[];
-extern const struct conf_directive conf_proxy_directives[];
-extern const struct conf_directive conf_accepted_directives[];
 extern const struct conf_directive conf_upstream_directives[];
 
 /* What a directive is to nginx's of that name. */
@@ -124,9 +115,6 @@ extern const struct conf_mark conf_marks[];
 
 /* NULL: it is as in nginx, or in neither. */
 const struct conf_mark *conf_find_mark(struct slice name);
-
-/* All of them, ended by NULL. */
-extern const struct conf_directive *const conf_tables[];
 
 /* The row for a name in this context; else the name's row for another one; or NULL. */
 const struct conf_directive *conf_find_directive(struct slice name, enum conf_context context);

@@ -70,10 +70,10 @@ static bool print_row(const struct conf_directive *d, struct buf *out)
            print_mark(d, out);
 }
 
-static bool print_table(const char *title, const struct conf_directive *table, struct buf *out)
+static bool print_table(const struct conf_table *table, struct buf *out)
 {
-    bool ok = buf_printf(out, "## %s\n\n", title);
-    for (const struct conf_directive *d = table; ok && d->name; d++)
+    bool ok = buf_printf(out, "## %s\n\n", table->title);
+    for (const struct conf_directive *d = table->rows; ok && d->name; d++)
         ok = print_row(d, out);
     return ok;
 }
@@ -87,13 +87,7 @@ bool conf_document(struct buf *out)
         "defaults and meaning; different, and how; or none of nginx's.\n\n"
         "Sizes take k, m and g; times take ms, s, m, h, d, w, M and y, and are seconds without a "
         "unit. `include FILE|PATTERN;` may stand anywhere.\n\n");
-    return ok && print_table("Core", conf_core_directives, out) &&
-           print_table("HTTP", conf_http_directives, out) &&
-           print_table("Connections and requests of clients", conf_client_directives, out) &&
-           print_table("Static files", conf_file_directives, out) &&
-           print_table("Access, headers, bodies of answers", conf_header_directives, out) &&
-           print_table("Logs", conf_log_directives, out) &&
-           print_table("Proxy", conf_proxy_directives, out) &&
-           print_table("Upstream", conf_upstream_directives, out) &&
-           print_table("Accepted", conf_accepted_directives, out) && print_absent(out);
+    for (const struct conf_table *table = conf_tables; ok && table->rows; table++)
+        ok = print_table(table, out);
+    return ok && print_absent(out);
 }

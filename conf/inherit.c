@@ -108,8 +108,8 @@ static bool lists_word(const struct conf_lines *lines, struct slice word)
 void conf_inherit(struct settings *s, const struct settings *parent, struct conf *conf)
 {
     struct conf_walk w = {.conf = conf, .settings = s};
-    for (const struct conf_directive *const *t = conf_tables; *t; t++)
-        for (const struct conf_directive *d = *t; d->name; d++)
+    for (const struct conf_table *t = conf_tables; t->rows; t++)
+        for (const struct conf_directive *d = t->rows; d->name; d++)
             if (conf_is_setting(d))
                 inherit_row(&w, d, &s->given, s, parent);
     s->gzip.disable_msie6 =

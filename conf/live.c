@@ -77,8 +77,8 @@ static void copy_log_levels(struct conf_error_log *to, const struct conf_error_l
 
 static void copy_settings(struct settings *to, const struct settings *from)
 {
-    for (const struct conf_directive *const *t = conf_tables; *t; t++)
-        copy_rows(*t, true, to, from);
+    for (const struct conf_table *t = conf_tables; t->rows; t++)
+        copy_rows(t->rows, true, to, from);
     copy_log_levels(to->logs.errors, from->logs.errors);
 }
 

@@ -3,7 +3,7 @@
  *
  * They are about how nginx works inside: sizes of its hashes and pools, ways of its own to wait and to write.
  */
-#include "conf/directive.h"
+#include "conf/rows.h"
 
 #define ACCEPTED(directive, places, least, most, arguments, why)                                             \
     {                                                                                                        \

@@ -3,7 +3,7 @@
  * than one value.
  */
 #include "conf/conf.h"
-#include "conf/directive.h"
+#include "conf/rows.h"
 
 enum { MIN_RATE_AFTER_MS = 20000, LARGE_BUFFERS_MOST = 1 << 30 /* bytes of all */ };
 
@@ -41,8 +41,6 @@ static void set_min_rate(struct conf_walk *w, const struct conf_node *n)
                    "invalid value in \"client_body_min_rate\"; write: SIZE [after=TIME], as in 1k after=20s");
 }
 
-#define FIELD(member) CONF_FIELD(struct settings, member)
-
 const struct conf_directive conf_client_directives[] = {
     // clang-format off
     {.name = "keepalive_timeout", .where = CONF_HTTP_ALL, .args = {1, 2}, .once = true, .field = FIELD(client.keepalive), .default_text = "75s", .live = CONF_LIVE, .set = set_keepalive_timeout,
@@ -76,9 +74,6 @@ const struct conf_directive conf_client_directives[] = {
      .help = "TCP_NODELAY; the server's own setting is the one that counts."},
     {.name = "tcp_nopush", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(client.tcp_nopush), .default_text = "off",
      .help = "Accepted; an answer's head always leaves in one packet with the start of its file."},
-    {.name = "server_tokens", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(answers.server_tokens), .default_text = "on",
-     .words = WORDS("off", "on", "build"),
-     .help = "Whether the version is shown in the Server header and on error pages."},
     {.name = "keepalive_time", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(client.keepalive_time_ms), .default_text = "1h", .live = CONF_LIVE,
      .help = "How long a connection may carry requests; it is closed after the next answer."},
     {.name = "keepalive_min_timeout", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(client.keepalive_min_timeout_ms), .default_text = "0", .live = CONF_LIVE,
@@ -106,14 +101,6 @@ const struct conf_directive conf_client_directives[] = {
      .help = "How long it waits for the next bytes."},
     {.name = "reset_timedout_connection", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(client.reset_timedout), .default_text = "off", .live = CONF_LIVE,
      .help = "Whether connections whose time is over, or that end by return 444, are reset, so that the kernel keeps nothing of them."},
-    {.name = "absolute_redirect", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(answers.absolute_redirect), .default_text = "on", .live = CONF_LIVE,
-     .help = "Whether redirects of our own have scheme and host."},
-    {.name = "port_in_redirect", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(answers.port_in_redirect), .default_text = "on", .live = CONF_LIVE,
-     .help = "Whether they have the port."},
-    {.name = "server_name_in_redirect", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(answers.server_name_in_redirect), .default_text = "off", .live = CONF_LIVE,
-     .help = "Whether their host is the first server_name, or what the client asked for."},
-    {.name = "chunked_transfer_encoding", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(answers.chunked), .default_text = "on", .live = CONF_LIVE,
-     .help = "Whether answers of unknown length go out in chunks; else the end of the connection ends them."},
     {0},
     // clang-format on
 };

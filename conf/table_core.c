@@ -1,7 +1,7 @@
 /*
  * conf/table_core.c - the directives outside http, as data, and the setters of those that are more than one value.
  */
-#include "conf/directive.h"
+#include "conf/rows.h"
 
 #include "conf/conf.h"
 #include "conf/unknown.h"

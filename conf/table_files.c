@@ -2,7 +2,7 @@
  * conf/table_files.c - the directives of static files, as data, and their setters.
  */
 #include "conf/conf.h"
-#include "conf/directive.h"
+#include "conf/rows.h"
 
 static void set_types(struct conf_walk *w, const struct conf_node *n)
 {
@@ -84,8 +84,6 @@ static void set_open_file_cache(struct conf_walk *w, const struct conf_node *n)
         conf_error(&w->conf->errors, n, "invalid \"open_file_cache\"; write: off, or max=N [inactive=TIME]");
 }
 
-#define FIELD(member) CONF_FIELD(struct settings, member)
-
 const struct conf_directive conf_file_directives[] = {
     // clang-format off
     {.name = "root", .where = CONF_HTTP_ALL, .args = {1, 1}, .field = FIELD(files.folder), .default_text = "html", .set = set_root,
@@ -116,9 +114,6 @@ const struct conf_directive conf_file_directives[] = {
      .help = "The form of that list; jsonp takes the name of the function from the argument callback."},
     {.name = "etag", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(files.etag), .default_text = "on", .live = CONF_LIVE,
      .help = "Whether files have an ETag."},
-    {.name = "gzip_static", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(gzip.static_files), .default_text = "off", .live = CONF_LIVE,
-     .words = WORDS("off", "on", "always"),
-     .help = "Whether FILE.gz is sent in place of FILE to clients that take it, or to all."},
     {.name = "if_modified_since", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(files.if_modified_since), .default_text = "exact", .live = CONF_LIVE,
      .words = WORDS("off", "exact", "before"),
      .help = "When If-Modified-Since leads to 304: never, for the file's very time, or for any later one too."},

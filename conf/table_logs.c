@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/syslog.h"
 #include "conf/conf.h"
-#include "conf/directive.h"
+#include "conf/rows.h"
 
 enum { MEMORY_LOG_MIN = 4 << 10, MEMORY_LOG_MAX = 1 << 30 };
 
@@ -196,8 +196,6 @@ static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node 
             "invalid \"open_log_file_cache\"; write: off, or max=N [inactive=TIME] [min_uses=N] [valid=TIME]");
 }
 
-#define FIELD(member) CONF_FIELD(struct settings, member)
-
 const struct conf_directive conf_log_directives[] = {
     // clang-format off
     {.name = "access_log", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .field = FIELD(logs.access), .default_text = "logs/access.log combined", .set = set_access_log,
@@ -212,10 +210,6 @@ const struct conf_directive conf_log_directives[] = {
     {.name = "log_format", .where = CONF_HTTP, .args = {2, CONF_ANY}, .set = set_log_format,
      .syntax = "NAME [escape=default|json|none] STRING ...",
      .help = "A format of access logs; combined is always there."},
-    {.name = "rewrite_log", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(rewrite.log), .default_text = "off", .live = CONF_LIVE,
-     .help = "Whether rewrite logs what it does, at level notice."},
-    {.name = "uninitialized_variable_warn", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(rewrite.warns_uninitialized), .default_text = "on", .live = CONF_LIVE,
-     .help = "Whether a warning is logged where a variable of set is used before it has a value."},
     {.name = "log_not_found", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(logs.not_found), .default_text = "on", .live = CONF_LIVE,
      .help = "Whether files that do not exist are logged in the error log."},
     {.name = "log_subrequest", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(logs.subrequest), .default_text = "off", .live = CONF_LIVE,

@@ -1,16 +1,10 @@
 /*
- * conf/table_proxy.c - the directives of the reverse proxy and of its upstreams, as data.
+ * conf/table_proxy.c - the directives of the reverse proxy.
  */
-#include "conf/directive.h"
-
-#define FIELD(member) CONF_FIELD(struct settings, member)
-#define UPSTREAM_FIELD(member) CONF_FIELD(struct conf_upstream, member)
+#include "conf/rows.h"
 
 const struct conf_directive conf_proxy_directives[] = {
     // clang-format off
-    {.name = "upstream", .where = CONF_HTTP, .args = {1, 1}, .block = true, .set = conf_set_upstream,
-     .syntax = "NAME { ... }",
-     .help = "A group of servers for proxy_pass; smooth weighted round robin unless it says otherwise."},
     {.name = "proxy_pass", .where = CONF_LOCATION, .args = {1, 1}, .set = conf_set_proxy_pass,
      .syntax = "http://HOST[:PORT][/URI] | http://unix:PATH[:/URI]",
      .help = "Passes requests on to an upstream or a server; a URI replaces the location's part of the path. With variables the text is the whole target."},
@@ -104,67 +98,11 @@ const struct conf_directive conf_proxy_directives[] = {
      .help = "Whether connections to upstreams begin with the PROXY protocol's header, which names the client: version 1 or 2. Such connections are not kept."},
     {.name = "proxy_request_ids", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(proxy.request_ids), .default_text = "on", .live = CONF_LIVE,
      .help = "Whether requests without X-Request-ID or traceparent get them on their way to an upstream."},
-    {.name = "limit_rate", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = FIELD(answers.limit_rate),
-     .syntax = "SIZE",
-     .help = "Bytes a second of one answer to a client; 0: no bound, as by default; may be a variable."},
-    {.name = "limit_rate_after", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = FIELD(answers.limit_rate_after),
-     .syntax = "SIZE",
-     .help = "How much of an answer is not slowed down; may be a variable."},
-    {.name = "set_real_ip_from", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_LINES, .field = FIELD(realip.from),
-     .syntax = "ADDRESS | NETWORK/BITS | unix:",
-     .help = "Whose word about the client's address is believed. Inherited where a level has none."},
-    {.name = "real_ip_header", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = FIELD(realip.header), .default_text = "X-Real-IP",
-     .syntax = "NAME | proxy_protocol",
-     .help = "Where the client's address is written."},
-    {.name = "real_ip_recursive", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(realip.recursive), .default_text = "off", .live = CONF_LIVE,
-     .help = "Of several addresses, whether the last one that is not believed is taken instead of the last one."},
     {.name = "resolver", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .type = CONF_LINES, .field = FIELD(resolver.servers),
      .syntax = "ADDRESS[:PORT] ... [valid=TIME] [ipv4=on|off] [ipv6=on|off]",
      .help = "Name servers for names of upstreams; without it the system's. valid= takes the place of the answers' own time to live."},
     {.name = "resolver_timeout", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(resolver.timeout_ms), .default_text = "30s",
      .help = "For a name to be resolved."},
-    {0},
-    // clang-format on
-};
-
-const struct conf_directive conf_upstream_directives[] = {
-    // clang-format off
-    {.name = "server", .where = CONF_UPSTREAM, .args = {1, CONF_ANY}, .set = conf_set_upstream_server,
-     .syntax = "ADDRESS[:PORT] | unix:PATH [weight=N] [max_fails=N] [fail_timeout=TIME] [max_conns=N] [slow_start=TIME] [route=TEXT] [backup] [down] [drain] [resolve]",
-     .help = "A server of the group. Default weight=1 max_fails=1 fail_timeout=10s max_conns=0 slow_start=0. All addresses of a name are servers; names are resolved again as their time to live ends."},
-    {.name = "zone", .where = CONF_UPSTREAM, .args = {1, 2}, .type = CONF_LINES, .field = UPSTREAM_FIELD(zone),
-     .syntax = "NAME [SIZE]",
-     .help = "Accepted: the state of servers is shared by all workers anyway."},
-    {.name = "least_conn", .where = CONF_UPSTREAM, .set = conf_set_balance,
-     .help = "The server with the fewest connections for its weight."},
-    {.name = "least_time", .where = CONF_UPSTREAM, .args = {1, 2}, .set = conf_set_balance,
-     .syntax = "header | last_byte [inflight]",
-     .help = "The server whose answers take the least time on average, to their head or to their end, for its weight and the requests it has."},
-    {.name = "sticky", .where = CONF_UPSTREAM, .args = {2, CONF_ANY}, .once = true, .field = UPSTREAM_FIELD(sticky), .set = conf_set_sticky,
-     .syntax = "cookie NAME [expires=TIME|max] [domain=DOMAIN] [path=PATH] [httponly] [secure] [samesite=strict|lax|none] | route $VARIABLE ... | learn create=$VARIABLE ... lookup=$VARIABLE ... zone=NAME:SIZE [timeout=TIME] [header]",
-     .help = "A client stays with its server: by a cookie that is set with the server's route or the MD5 of its address, by the first variable that is not empty, or by the session that the server has begun. A session is forgotten when it has not been used for timeout (10m); with header it is there when the answer's head is, and else when the answer is whole."},
-    {.name = "ip_hash", .where = CONF_UPSTREAM, .set = conf_set_balance,
-     .help = "By the client's address (of IPv4 its first three bytes), so that a client stays with its server."},
-    {.name = "hash", .where = CONF_UPSTREAM, .args = {1, 2}, .set = conf_set_balance,
-     .syntax = "KEY [consistent]",
-     .help = "By the value of KEY, a text with variables. consistent: few keys move when a server comes or goes."},
-    {.name = "random", .where = CONF_UPSTREAM, .args = {0, 2}, .set = conf_set_balance,
-     .syntax = "[two [least_conn]]",
-     .help = "A server by chance, with respect to weights; two: of two such the one with fewer connections."},
-    {.name = "keepalive", .where = CONF_UPSTREAM, .args = {1, 1}, .type = CONF_NUMBER, .field = UPSTREAM_FIELD(keepalive), .range = {0, 100000}, .default_text = "32",
-     .help = "Idle connections that each worker keeps."},
-    {.name = "keepalive_requests", .where = CONF_UPSTREAM, .args = {1, 1}, .type = CONF_NUMBER, .field = UPSTREAM_FIELD(keepalive_requests), .range = {1, INT32_MAX}, .default_text = "1000",
-     .help = "How many requests one connection carries."},
-    {.name = "keepalive_time", .where = CONF_UPSTREAM, .args = {1, 1}, .type = CONF_TIME, .field = UPSTREAM_FIELD(keepalive_time_ms), .default_text = "1h",
-     .help = "How long a connection is used before it is closed after a request."},
-    {.name = "keepalive_timeout", .where = CONF_UPSTREAM, .args = {1, 1}, .type = CONF_TIME, .field = UPSTREAM_FIELD(keepalive_timeout_ms), .default_text = "60s",
-     .help = "How long a connection is kept idle."},
-    {.name = "queue", .where = CONF_UPSTREAM, .args = {1, 2}, .set = conf_set_queue,
-     .syntax = "NUMBER [timeout=TIME]",
-     .help = "Requests, for each worker, that wait for a server while all have max_conns connections. Default timeout=60s; 502 after it."},
-    {.name = "health_check", .where = CONF_UPSTREAM, .args = {0, CONF_ANY}, .once = true, .field = UPSTREAM_FIELD(health), .set = conf_set_health_check,
-     .syntax = "[interval=TIME] [timeout=TIME] [passes=N] [fails=N] [uri=URI] [status=CODE[-CODE][,...]] [port=N] [mandatory]",
-     .help = "Asks every server by itself whether it is well. Default interval=5s timeout=5s passes=1 fails=1 uri=/ status=200-399."},
     {0},
     // clang-format on
 };

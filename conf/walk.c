@@ -13,33 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const struct conf_directive *const conf_tables[] = {conf_core_directives,     conf_http_directives,
-                                                    conf_client_directives,   conf_file_directives,
-                                                    conf_header_directives,   conf_log_directives,
-                                                    conf_proxy_directives,    conf_upstream_directives,
-                                                    conf_accepted_directives, NULL};
-
 void *conf_must(void *p)
 {
     if (!p)
         abort();
     return p;
-}
-
-const struct conf_directive *conf_find_directive(struct slice name, enum conf_context context)
-{
-    const struct conf_directive *elsewhere = NULL;
-    for (const struct conf_directive *const *t = conf_tables; *t; t++) {
-        for (const struct conf_directive *d = *t; d->name; d++) {
-            if (!slice_eq(slice_of(d->name), name))
-                continue;
-            if (d->where & context)
-                return d;
-            if (!elsewhere)
-                elsewhere = d;
-        }
-    }
-    return elsewhere;
 }
 
 static void wrong_arity(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d)

@@ -3,7 +3,7 @@
  *
  * Messages are checked by their parts: what it is about, and what to do. Every message ends in FILE:LINE.
  */
-#include "conf/directive.h"
+#include "conf/rows.h"
 #include "tests/unit/conf/conf_help.h"
 
 #include "base/log.h"
@@ -258,8 +258,8 @@ static bool refers(const struct conf_directive *d)
 /* The rows of the tables agree with themselves: each can be documented, and each default can be read. */
 static void tables_are_sound(void)
 {
-    for (int t = 0; conf_tables[t]; t++) {
-        for (const struct conf_directive *d = conf_tables[t]; d->name; d++) {
+    for (const struct conf_table *t = conf_tables; t->rows; t++) {
+        for (const struct conf_directive *d = t->rows; d->name; d++) {
             CHECK_FOR(d->name, conf_find_directive(slice_of(d->name), (enum conf_context)d->where) ==
                                    d); /* no name twice */
             CHECK_FOR(d->name, d->where != 0 && d->help && d->help[0]);

@@ -1,0 +1,21 @@
+/*
+ * conf/rows.h - what the rows of the directive tables are written with.
+ */
+#ifndef WEIR_CONF_ROWS_H
+#define WEIR_CONF_ROWS_H
+
+#include "conf/directive.h"
+
+#define CONF_FIELD(type, member)                            \
+    {                                                       \
+        offsetof(type, member), sizeof(((type *)0)->member) \
+    }
+#define FIELD(member) CONF_FIELD(struct settings, member)
+
+#define WORDS(...)        \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
+
+#endif
