@@ -6,10 +6,9 @@
 
 #include "conf/directive.h"
 
-#define CONF_FIELD(type, member)                            \
-    {                                                       \
-        offsetof(type, member), sizeof(((type *)0)->member) \
-    }
+// clang-format off
+#define CONF_FIELD(type, member) {offsetof(type, member), sizeof(((type *)0)->member)} // NOLINT(bugprone-sizeof-expression): also of a pointer
+// clang-format on
 #define FIELD(member) CONF_FIELD(struct settings, member)
 
 #define WORDS(...)        \

@@ -12,6 +12,7 @@
 #include "conf/rows.h"
 
 // clang-format off
+// NOLINTBEGIN(bugprone-macro-parentheses): a prefix is a part of a text, a part of a struct stands behind a dot
 #define UPSTREAM_ROWS(prefix, holder, part, kept_back) \
     {.name = prefix "connect_timeout", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = CONF_FIELD(holder, part.connect_timeout_ms), .default_text = "60s", .live = CONF_LIVE, \
      .help = "For a connection to an upstream to be made."}, \
@@ -73,6 +74,7 @@
     {.name = prefix "no_cache", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .type = CONF_LINES, .field = CONF_FIELD(holder, part.no_cache), \
      .syntax = "TEXT ...", \
      .help = "Accepted: there is no cache of answers: nothing is kept in any case. Variables in it have to exist."}
+// NOLINTEND(bugprone-macro-parentheses): as above
 // clang-format on
 
 #endif

@@ -5,10 +5,10 @@
  */
 #include "conf/rows.h"
 
-#define ACCEPTED(directive, places, least, most, arguments, why)                                             \
-    {                                                                                                        \
-        .name = directive, .where = places, .args = {least, most}, .type = CONF_ACCEPTED, .live = CONF_LIVE, \
-        .syntax = arguments, .help = "Accepted: " why                                                        \
+#define ACCEPTED(directive, places, least, most, arguments, why)                                  \
+    {                                                                                             \
+        .name = (directive), .where = (places), .args = {(least), (most)}, .type = CONF_ACCEPTED, \
+        .live = CONF_LIVE, .syntax = (arguments), .help = "Accepted: " why                        \
     }
 
 const struct conf_directive conf_accepted_directives[] = {

@@ -231,7 +231,8 @@ static void add_line(struct conf *conf, const struct conf_node *n, struct conf_l
 bool conf_set_value(struct conf_walk *w, const struct conf_node *n, const struct conf_directive *d,
                     void *values)
 {
-    void *field = (char *)values + d->field.at;
+    assert(values || d->type == CONF_CUSTOM || d->type == CONF_ACCEPTED);
+    void *field = values ? (char *)values + d->field.at : NULL;
     switch (d->type) {
     case CONF_CUSTOM:
         d->set(w, n);
