@@ -6,6 +6,7 @@
  */
 #include "base/arena.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ static struct arena_chunk *chunk_new(size_t bytes)
 
 static void *alloc_slow(struct arena *a, size_t size)
 {
+    assert(size % _Alignof(max_align_t) == 0);
     bool oversize = size > a->chunk_bytes;
     struct arena_chunk *c = chunk_new(oversize ? size : a->chunk_bytes);
     if (!c)
@@ -55,6 +57,7 @@ void *arena_alloc(struct arena *a, size_t size)
     if (size > SIZE_MAX - align)
         return NULL;
     size = (size + align - 1) & ~(align - 1);
+    assert(!a->next || (a->chunks && a->chunks->data <= a->next && a->next <= a->end));
     if (a->next && size <= (size_t)(a->end - a->next)) {
         void *p = a->next;
         a->next += size;
@@ -76,6 +79,8 @@ enum { NUMBER_BYTES = 20 /* of 2^64 */ };
 struct slice arena_join(struct arena *a, struct slice first, struct slice second)
 {
     size_t n = first.len + second.len;
+    assert((first.data || !first.len) && (second.data || !second.len));
+    assert(n >= first.len && n < SIZE_MAX);
     char *p = arena_alloc(a, n + 1);
     if (!p)
         return (struct slice){0};
@@ -101,6 +106,7 @@ struct slice arena_number(struct arena *a, unsigned long long n)
     do
         *--at = (char)('0' + n % 10);
     while (n /= 10);
+    assert(at >= out);
     return (struct slice){at, (size_t)(out + NUMBER_BYTES - at)};
 }
 
@@ -146,12 +152,14 @@ void arena_reset(struct arena *a)
             continue;
         }
         free(kept);
-        kept = c; /* the oldest in the end: the one that is warm in the cache */
+        /* The oldest in the end: the one that is warm in the cache. */
+        kept = c;
     }
     size_t chunk_bytes = a->chunk_bytes;
     arena_init(a, chunk_bytes);
     if (!kept)
         return;
+    assert(kept->bytes == chunk_bytes);
     kept->older = NULL;
     a->chunks = kept;
     a->next = kept->data;

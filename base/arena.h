@@ -17,7 +17,8 @@ struct arena_chunk;
 
 struct arena {
     struct arena_chunk *chunks; /* newest first */
-    char *next;                 /* next <= end, both inside the newest chunk */
+    /* next <= end, both inside the newest chunk. */
+    char *next;
     char *end;
     size_t chunk_bytes; /* size of an ordinary chunk */
 };

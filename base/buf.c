@@ -12,6 +12,8 @@ enum { BUF_MIN_BYTES = 256 };
 
 bool buf_reserve(struct buf *b, size_t n)
 {
+    assert(b->start <= b->end && b->end <= b->cap);
+    assert(b->data || b->cap == 0);
     if (n <= b->cap - b->end)
         return true;
     size_t len = buf_len(b);
@@ -26,6 +28,7 @@ bool buf_reserve(struct buf *b, size_t n)
     size_t cap = b->cap < BUF_MIN_BYTES ? BUF_MIN_BYTES : b->cap;
     while (cap < len + n)
         cap *= 2;
+    assert(cap - len >= n);
     char *data = malloc(cap);
     if (!data)
         return false;
@@ -38,6 +41,7 @@ bool buf_reserve(struct buf *b, size_t n)
 
 bool buf_append(struct buf *b, const void *data, size_t n)
 {
+    assert(data || n == 0);
     if (!buf_reserve(b, n))
         return false;
     if (n)
@@ -61,6 +65,7 @@ bool buf_vprintf(struct buf *b, const char *format, va_list args)
         return false;
     vsnprintf(b->data + b->end, (size_t)n + 1, format, args);
     b->end += (size_t)n;
+    assert(b->end < b->cap); /* for the zero behind it */
     return true;
 }
 

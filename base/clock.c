@@ -3,6 +3,7 @@
  */
 #include "base/clock.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -40,6 +41,7 @@ void clock_http_date(time_t t, char out[CLOCK_HTTP_DATE_BYTES + 1])
     char text[64];
     snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday], tm.tm_mday,
              months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    assert(strlen(text) == CLOCK_HTTP_DATE_BYTES);
     memcpy(out, text, CLOCK_HTTP_DATE_BYTES);
     out[CLOCK_HTTP_DATE_BYTES] = '\0';
 }

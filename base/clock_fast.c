@@ -24,7 +24,8 @@ struct pair {
 static _Atomic uint64_t ns_per_4g_ticks;
 static atomic_bool unusable;
 static atomic_flag begun;
-static _Atomic uint64_t first_ticks, first_ns; /* of the thread that was first; the latter is written last */
+/* The first pair, of whichever thread came first; the time is written last. */
+static _Atomic uint64_t first_ticks, first_ns;
 
 static uint64_t read_ticks(void)
 {
@@ -47,7 +48,8 @@ static struct pair read_pair(void)
         p.ns = kernel_ns();
         uint64_t after = read_ticks();
         p.ticks = before + (after - before) / 2;
-        if (after - before < PAIR_NS_MAX) /* a tick is less than a nanosecond, or little more */
+        /* A tick is less than a nanosecond, or little more. */
+        if (after - before < PAIR_NS_MAX)
             break;
     }
     return p;

@@ -19,7 +19,8 @@ struct codel {
     uint64_t interval_end_us;
     uint64_t smallest_delay_us; /* of the current interval */
     bool shed;                  /* something was, in the current interval */
-    bool overloaded; /* the last interval's smallest delay exceeded the target, or it had to shed */
+    /* The last interval's smallest delay exceeded the target, or something had to be shed. */
+    bool overloaded;
 };
 
 /* Notes the delay of whatever waits longest now; 0 when nothing waits. */

@@ -3,6 +3,7 @@
  */
 #include "base/fd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -32,6 +33,7 @@ int fd_write_all(int fd, const void *data, size_t n)
             continue;
         if (done <= 0)
             return -1;
+        assert((size_t)done <= n);
         p += done;
         n -= (size_t)done;
     }
@@ -49,6 +51,7 @@ int fd_read_all(int fd, size_t max_bytes, struct buf *out)
         if (n <= 0)
             return (int)n;
         out->end += (size_t)n;
+        assert(out->end <= out->cap);
         if (buf_len(out) > max_bytes) {
             errno = EFBIG;
             return -1;
@@ -86,6 +89,7 @@ int fd_make_dirs(const char *path, mode_t mode)
             return -1;
         part[i] = kept;
     }
+    assert(strcmp(part, path) == 0);
     return 0;
 }
 
@@ -103,20 +107,6 @@ int fd_make_parent_dirs(const char *path, mode_t mode)
     memcpy(dir, path, len);
     dir[len] = '\0';
     return fd_make_dirs(dir, mode);
-}
-
-int fd_open_append(const char *path)
-{
-    enum { HOW = O_APPEND | O_CREAT | O_CLOEXEC };
-    struct stat st;
-    int fd = fd_open_warily(path, O_WRONLY | HOW, 0644);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        return fd; /* a pipe that we could read from ourselves would never end */
-    int both = fd_open_warily(path, O_RDWR | HOW, 0644);
-    if (both < 0)
-        return fd;
-    close(fd);
-    return both;
 }
 
 /* Whether the file ends with the piece: then nobody has written behind it. */
@@ -155,6 +145,7 @@ size_t fd_append_whole(int fd, struct slice data, bool by_line)
     while (done < data.len &&
            ((n = write(fd, data.data + done, data.len - done)) > 0 || (n < 0 && errno == EINTR)))
         done += n > 0 ? (size_t)n : 0;
+    assert(done <= data.len);
     if (done == data.len)
         return done;
     int error = n < 0 ? errno : ENOSPC;

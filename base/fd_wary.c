@@ -6,6 +6,7 @@
  */
 #include "base/fd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -89,6 +90,7 @@ static bool next_name(const struct walk *w, char name[NAME_MAX + 2], const char 
 {
     const char *p = w->rest + strspn(w->rest, "/");
     size_t n = strcspn(p, "/");
+    assert(strlen(w->rest) < sizeof w->rest);
     snprintf(name, NAME_MAX + 2, "%.*s", (int)n, p);
     *rest = p + n + strspn(p + n, "/");
     return **rest != '\0';
@@ -107,6 +109,7 @@ static int step(struct walk *w, const struct task *task, bool *more)
     char name[NAME_MAX + 2];
     const char *rest;
     struct stat st;
+    assert(w->dir >= 0);
     bool last = !next_name(w, name, &rest);
     *more = false;
     if (strlen(name) > NAME_MAX) {
@@ -140,6 +143,7 @@ static int step(struct walk *w, const struct task *task, bool *more)
         errno = error;
         return -1;
     }
+    assert(!last && rest > w->rest && *rest);
     memmove(w->rest, rest, strlen(rest) + 1);
     *more = move_to(w, fd);
     return -1;
@@ -177,4 +181,19 @@ int fd_make_dir_warily(const char *path, mode_t mode)
     if (distrusted_count == 0 || geteuid() != 0)
         return fd_make_dirs(path, mode) < 0 ? -1 : open(path, HOW);
     return open_walking(path, &(struct task){.flags = HOW, .mode = mode, .makes_dirs = true});
+}
+
+int fd_open_append(const char *path)
+{
+    enum { HOW = O_APPEND | O_CREAT | O_CLOEXEC };
+    struct stat st;
+    int fd = fd_open_warily(path, O_WRONLY | HOW, 0644);
+    /* A pipe that we could read from ourselves would never end. */
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return fd;
+    int both = fd_open_warily(path, O_RDWR | HOW, 0644);
+    if (both < 0)
+        return fd;
+    close(fd);
+    return both;
 }

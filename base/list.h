@@ -6,6 +6,7 @@
 #ifndef WEIR_BASE_LIST_H
 #define WEIR_BASE_LIST_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -28,7 +29,9 @@ static inline bool list_empty(const struct list_node *head)
 
 static inline void list_insert_before(struct list_node *at, struct list_node *n)
 {
-    n->prev = at->prev; /* NOLINT(clang-analyzer-unix.Malloc): it sees no counts */
+    assert(n != at && at->prev->next == at);
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it sees no counts. */
+    n->prev = at->prev;
     n->next = at;
     at->prev->next = n;
     at->prev = n;
@@ -41,13 +44,16 @@ static inline void list_push_back(struct list_node *head, struct list_node *n)
 
 static inline void list_push_front(struct list_node *head, struct list_node *n)
 {
-    list_insert_before(head->next, n); /* NOLINT(clang-analyzer-unix.Malloc): it sees no counts */
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it sees no counts. */
+    list_insert_before(head->next, n);
 }
 
 /* Unlinks n from whatever list it is in; harmless on a node in none. */
 static inline void list_remove(struct list_node *n)
 {
-    n->prev->next = n->next; /* NOLINT(clang-analyzer-unix.Malloc): it sees no counts */
+    assert(n->prev->next == n && n->next->prev == n);
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it sees no counts. */
+    n->prev->next = n->next;
     n->next->prev = n->prev;
     list_init(n);
 }
@@ -55,12 +61,14 @@ static inline void list_remove(struct list_node *n)
 /* Moves all of `from` to `to`, which must be empty. */
 static inline void list_move_all(struct list_node *to, struct list_node *from)
 {
+    assert(to != from);
     if (list_empty(from)) {
         list_init(to);
         return;
     }
     *to = *from;
-    to->next->prev = to; /* NOLINT(clang-analyzer-unix.Malloc): it sees no counts */
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it sees no counts. */
+    to->next->prev = to;
     to->prev->next = to;
     list_init(from);
 }

@@ -11,6 +11,7 @@
 #include "base/log_memory.h"
 #include "base/syslog.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,6 +53,7 @@ void log_set_sinks(const struct log_sink *list, int count)
 {
     if (count > LOG_SINKS_MAX)
         count = LOG_SINKS_MAX;
+    assert(count >= 0);
     for (int i = 0; i < count; i++)
         sinks[i] = list[i];
     sink_count = count;
@@ -74,7 +76,7 @@ void log_also_stderr(bool on)
 
 bool log_wants(enum log_level level)
 {
-    return (int)level <= most_verbose || (copy_to_stderr && level <= LOG_LEVEL_WARN);
+    return level <= (enum log_level)most_verbose || (copy_to_stderr && level <= LOG_LEVEL_WARN);
 }
 
 const char *log_level_name(enum log_level level)
@@ -118,6 +120,7 @@ static size_t scrub(char *text, size_t len)
         if (n == 0 || text[i] == '\0' || slice_control((struct slice){text + i, n})) {
             text[kept++] = '?';
         } else {
+            assert(kept <= i && i + n <= len);
             memmove(text + kept, text + i, n);
             kept += n;
         }
@@ -140,6 +143,7 @@ static size_t add(char *out, size_t room, size_t len, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
+    assert(len < room);
     int n = vsnprintf(out + len, room - len, format, args);
     va_end(args);
     return n < 0 ? len : len + (size_t)n < room ? len + (size_t)n : room - 1;
@@ -175,6 +179,7 @@ static size_t make_text(const struct line *l, char *out, size_t *head)
     }
     n = scrub(out, n);
     out[n++] = '\n';
+    assert(*head < n && n < LOG_LINE_BYTES);
     return n;
 }
 
@@ -226,12 +231,14 @@ static size_t make_json(const struct line *l, char *out)
     }
     out[n++] = '}';
     out[n++] = '\n';
+    assert(n <= JSON_LINE_BYTES);
     return n;
 }
 
 static void put(const struct log_sink *sink, enum log_level level, const char *line, size_t len)
 {
     struct slice bare = {line, len - 1};
+    assert(len > 0 && line[len - 1] == '\n');
     if (sink->memory)
         log_memory_write(sink->memory, (struct slice){line, len});
     else if (!sink->syslog)
@@ -266,6 +273,7 @@ void log_tell_lost(int fd)
 static void emit(const struct log_sink *list, int count, const struct line *l)
 {
     char text[LOG_LINE_BYTES];
+    assert(l->level <= LOG_LEVEL_DEBUG);
     size_t head, len = make_text(l, text, &head);
     bool on_stderr = false, usual = !list;
     if (usual) {

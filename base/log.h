@@ -17,7 +17,8 @@
 #include <stdbool.h>
 
 enum log_level {
-    LOG_LEVEL_STDERR, /* unused by lines; kept so that the numbers are syslog's plus one */
+    /* No line has this level; it makes the numbers syslog's plus one. */
+    LOG_LEVEL_STDERR,
     LOG_LEVEL_EMERG,
     LOG_LEVEL_ALERT,
     LOG_LEVEL_CRIT,

@@ -6,6 +6,7 @@
  */
 #include "base/log_memory.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -18,12 +19,14 @@ struct log_memory {
     int fd;
     size_t bytes;
     char *ring;
-    _Atomic uint64_t *position; /* in a page of its own, which the file does not show */
+    /* The position has a page of its own, which the file does not show. */
+    _Atomic uint64_t *position;
 };
 
 struct log_memory *log_memory_open(size_t bytes)
 {
     struct log_memory *m = calloc(1, sizeof *m);
+    assert(bytes > 0);
     if (!m)
         return NULL;
     m->bytes = bytes;
@@ -48,6 +51,7 @@ void log_memory_write(struct log_memory *m, struct slice line)
         return;
     size_t from = (size_t)(atomic_fetch_add(m->position, line.len) % m->bytes);
     size_t first = line.len < m->bytes - from ? line.len : m->bytes - from;
+    assert(from + first <= m->bytes && first <= line.len);
     memcpy(m->ring + from, line.data, first);
     memcpy(m->ring, line.data + first, line.len - first);
 }

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct logfile *logfiles_add(struct logfiles *files, struct slice path)
     struct logfile *f = arena_zalloc(files->arena, sizeof *f);
     if (!f)
         return NULL;
+    assert(path.len > 0);
     f->path = path;
     f->fd = -1;
     if (slice_starts(path, SLICE("syslog:"))) {
@@ -124,6 +126,7 @@ static unsigned long write_lines(const struct logfile *f, struct slice lines)
 static void note_lost(struct logfile *f, unsigned long lost, int error)
 {
     time_t now = time(NULL);
+    assert(lost > 0);
     f->lost += lost;
     f->untold += lost;
     f->goes_on = false;
@@ -139,6 +142,7 @@ void logfiles_tell_lost(struct logfiles *files)
 {
     for (struct logfile *f = files->first; f; f = f->next) {
         log_tell_lost(f->fd);
+        assert(f->untold <= f->lost);
         if (!f->untold || !f->goes_on)
             continue;
         log_warn("\"%s\" can be written again; %lu line%s lost", f->path.data, f->untold,
@@ -152,6 +156,7 @@ static void write_pending(struct logfile *f)
     struct slice lines = buf_slice(&f->pending);
     if (lines.len == 0)
         return;
+    assert(!f->syslog && lines.data[lines.len - 1] == '\n');
     unsigned long lost = write_lines(f, lines);
     f->goes_on = true;
     if (lost)
@@ -174,13 +179,15 @@ void logfiles_reopen(struct logfiles *files, uid_t owner)
         }
         if (fd == STDERR_FILENO)
             continue;
-        struct stat st; /* devices and pipes stay whose they are, and a file that has another name too */
+        /* Devices and pipes stay whose they are, and a file that has another name too. */
+        struct stat st;
         if (geteuid() == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
             fchown(fd, owner, (gid_t)-1) < 0)
             log_errno(LOG_LEVEL_ERROR, errno, "fchown() \"%s\" failed", f->path.data);
         if (f->fd < 0) {
             f->fd = fd;
-        } else { /* under the old number, so that whoever holds it writes to the new file */
+        } else {
+            /* The old number leads to the new file, so that whoever holds it writes there. */
             dup3(fd, f->fd, O_CLOEXEC);
             close(fd);
         }
@@ -189,6 +196,7 @@ void logfiles_reopen(struct logfiles *files, uid_t owner)
 
 void logfile_append(struct logfile *f, struct slice line)
 {
+    assert(line.len > 0 && line.data[line.len - 1] == '\n');
     if (f->syslog) { /* a message each, whatever bytes are in it */
         if (!syslog_send(f->syslog, -1, (struct slice){line.data, line.len - 1}))
             note_lost(f, 1, errno);
@@ -210,6 +218,7 @@ int64_t logfiles_flush(struct logfiles *files, uint64_t now_ms)
             continue;
         if (f->pending_since_ms == 0)
             f->pending_since_ms = now_ms;
+        assert(f->flush_ms >= 0 && f->pending_since_ms <= now_ms);
         uint64_t due_ms = f->pending_since_ms + (uint64_t)f->flush_ms;
         if (f->buffer_bytes == 0 || (f->flush_ms && now_ms >= due_ms))
             write_pending(f);

@@ -20,21 +20,27 @@
 
 struct logfile {
     struct slice path;
-    struct slice place;        /* " in FILE:LINE" of who wants it first; for messages */
-    int fd;                    /* -1 when it could not be opened */
-    const char *wrong;         /* with the server of "syslog:...": it cannot be found */
+    /* " in FILE:LINE" of the first directive that wants the file; for messages. */
+    struct slice place;
+    int fd; /* -1 when it could not be opened */
+    /* Why the server of "syslog:..." cannot be found; else NULL. */
+    const char *wrong;
     struct syslog *syslog;     /* "syslog:..." */
     struct log_memory *memory; /* "memory:..." */
     bool has_users;
-    int gzip;            /* level; 0: as it is. What is written at a time is a member of its own (RFC 1952) */
-    struct buf pending;  /* lines that are not written yet: of this turn of the loop, or of the buffer */
-    size_t buffer_bytes; /* lines wait until there is so much of them; 0: for the end of the turn */
-    int64_t flush_ms;    /* and no longer than this; 0: for ever */
+    /* Level of compression; 0: none. What is written at a time is a member of its own (RFC 1952). */
+    int gzip;
+    /* Lines that are not written yet: of this turn of the loop, or of the buffer. */
+    struct buf pending;
+    /* Lines wait until they have so many bytes; 0: for the end of the turn. */
+    size_t buffer_bytes;
+    int64_t flush_ms; /* lines wait no longer; 0: for ever */
     uint64_t pending_since_ms;
-    time_t complained;    /* when a failed write was last reported */
-    unsigned long lost;   /* lines that could not be written */
-    unsigned long untold; /* of those: not yet reported by their number */
-    bool goes_on;         /* the last write went well */
+    time_t complained;  /* when a failed write was last reported */
+    unsigned long lost; /* lines that could not be written */
+    /* Lost lines that are not yet reported by their number. */
+    unsigned long untold;
+    bool goes_on; /* the last write went well */
     struct logfile *next;
 };
 

@@ -10,9 +10,10 @@
 #include <stddef.h>
 
 struct memory_figures {
-    size_t allocated_bytes; /* handed out by the allocator and not freed */
-    size_t active_bytes;    /* in pages that hold something allocated */
-    size_t resident_bytes;  /* resident set of this process */
+    /* Bytes handed out by the allocator and not freed. */
+    size_t allocated_bytes;
+    size_t active_bytes;   /* in pages that hold something allocated */
+    size_t resident_bytes; /* resident set of this process */
 };
 
 void memory_read_figures(struct memory_figures *out);

@@ -13,8 +13,9 @@
 #include <strings.h>
 
 struct slice {
-    const char *data; /* NULL means "absent", which differs from an empty text */
-    size_t len;       /* bytes */
+    /* NULL means "absent", which differs from an empty text. */
+    const char *data;
+    size_t len; /* bytes */
 };
 
 /* A slice over a string literal. */
@@ -46,7 +47,8 @@ static inline bool slice_starts(struct slice s, struct slice prefix)
 /* The rest of s after its first n bytes; empty if s is shorter, absent if it is absent. */
 static inline struct slice slice_from(struct slice s, size_t n)
 {
-    if (!s.data) /* to which nothing may be added, not even zero */
+    /* Nothing may be added to NULL, not even zero. */
+    if (!s.data)
         return s;
     return n >= s.len ? (struct slice){s.data + s.len, 0} : (struct slice){s.data + n, s.len - n};
 }

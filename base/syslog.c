@@ -3,6 +3,7 @@
  */
 #include "base/syslog.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
@@ -22,7 +23,8 @@ static const char *const facilities[] = {"kern",   "user",   "mail",   "daemon",
 static const char *const severities[] = {"emerg", "alert",  "crit", "error",
                                          "warn",  "notice", "info", "debug"};
 
-static char own_host[HOST_BYTES]; /* set by the first syslog_parse, before there are threads */
+/* Set by the first syslog_parse, before there are threads. */
+static char own_host[HOST_BYTES];
 
 static int find_word(const char *const *words, int count, struct slice word)
 {
@@ -167,6 +169,7 @@ static size_t write_head(const struct syslog *s, int severity, char *out, size_t
     time_t now = time(NULL);
     struct tm tm;
     localtime_r(&now, &tm);
+    assert(severity >= 0 && severity <= 7 && s->facility >= 0 && s->facility <= LOCAL7);
     int n = snprintf(out, room, "<%d>%s %2d %02d:%02d:%02d %s%s%s: ", s->facility * 8 + severity,
                      months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
                      s->without_host ? "" : own_host, s->without_host ? "" : " ", s->tag);
@@ -180,9 +183,11 @@ bool syslog_send(struct syslog *s, int severity, struct slice message)
     if (fd < 0)
         return false;
     size_t n = write_head(s, severity < 0 ? s->severity : severity, text, sizeof text);
+    assert(n < sizeof text && (message.data || !message.len));
     size_t part = message.len < sizeof text - n ? message.len : sizeof text - n;
     memcpy(text + n, message.data, part);
-    if (s->server.ss_family == AF_UNIX) /* by name: a server that has gone and come back is another socket */
+    /* A unix socket is found by name each time: a server that has gone and come back is another one. */
+    if (s->server.ss_family == AF_UNIX)
         return sendto(fd, text, n + part, MSG_NOSIGNAL, (struct sockaddr *)&s->server, s->server_len) >= 0;
     if (send(fd, text, n + part, MSG_NOSIGNAL) >= 0)
         return true;

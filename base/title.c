@@ -4,6 +4,7 @@
  */
 #include "base/title.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ static bool copy_list(struct copy *copy, char **list, char **end)
         copy->list[i] = memcpy(at, list[i], n);
         at += n;
     }
+    assert(at == copy->text + bytes);
     return true;
 }
 
@@ -50,6 +52,7 @@ static char *join(char **words)
     char *text = calloc(1, bytes);
     for (char **w = words; text && *w; w++)
         n += (size_t)snprintf(text + n, bytes - n, "%s%s", n ? " " : "", *w);
+    assert(n < bytes);
     return text;
 }
 

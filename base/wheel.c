@@ -6,6 +6,7 @@
  */
 #include "base/wheel.h"
 
+#include <assert.h>
 #include <stdbool.h>
 
 static uint64_t tick_of(uint64_t ms)
@@ -26,10 +27,12 @@ void wheel_init(struct wheel *w, uint64_t now_ms)
 static void place(struct wheel *w, struct wheel_entry *e)
 {
     uint64_t tick = tick_of(e->deadline_ms);
+    assert(e->deadline_ms != 0 && list_empty(&e->node));
     if (tick <= w->now_tick)
         tick = w->now_tick + 1;
     if (tick > w->now_tick + WHEEL_SLOTS - 1)
         tick = w->now_tick + WHEEL_SLOTS - 1;
+    assert(tick > w->now_tick && tick < w->now_tick + WHEEL_SLOTS);
     unsigned slot = (unsigned)(tick % WHEEL_SLOTS);
     list_push_back(&w->slots[slot], &e->node);
     w->occupied[slot / 64] |= 1ull << (slot % 64);
@@ -38,6 +41,7 @@ static void place(struct wheel *w, struct wheel_entry *e)
 void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t deadline_ms)
 {
     bool later = e->deadline_ms != 0 && deadline_ms >= e->deadline_ms && !list_empty(&e->node);
+    assert(deadline_ms != 0);
     e->deadline_ms = deadline_ms;
     if (later)
         return;
@@ -60,6 +64,7 @@ static void look_at_slot(struct wheel *w, unsigned slot, uint64_t now_ms,
     while (!list_empty(&batch)) {
         struct wheel_entry *e = container_of(batch.next, struct wheel_entry, node);
         list_remove(&e->node);
+        assert(e->deadline_ms != 0); /* one that is cleared is in no list */
         if (e->deadline_ms > now_ms) {
             place(w, e);
             continue;
@@ -73,8 +78,9 @@ void wheel_advance(struct wheel *w, uint64_t now_ms, void (*fire)(struct wheel_e
                    void *arg)
 {
     uint64_t target = now_ms / WHEEL_TICK_MS;
+    /* A whole turn passed: each slot is looked at once. */
     if (target > w->now_tick + WHEEL_SLOTS)
-        w->now_tick = target - WHEEL_SLOTS; /* a whole turn passed: each slot is looked at once */
+        w->now_tick = target - WHEEL_SLOTS;
     while (w->now_tick < target) {
         w->now_tick++;
         unsigned slot = (unsigned)(w->now_tick % WHEEL_SLOTS);

@@ -24,7 +24,8 @@ struct wheel_entry {
 struct wheel {
     struct list_node slots[WHEEL_SLOTS];
     uint64_t occupied[WHEEL_SLOTS / 64]; /* bit set: the slot may hold entries */
-    uint64_t now_tick;                   /* slots up to this tick have been looked at */
+    /* Slots up to this tick have been looked at. */
+    uint64_t now_tick;
 };
 
 void wheel_init(struct wheel *w, uint64_t now_ms);
