@@ -7,12 +7,14 @@
 #include "shm/keyed_table.h"
 #include "shm/permit_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
 static struct keyed_zone *zone_of(const struct shm *shm, unsigned zone)
 {
+    assert(zone < KEYED_ZONES);
     return &shm->keyed[zone];
 }
 
@@ -28,6 +30,7 @@ static unsigned tag_zone(unsigned zone)
 static void recount(const struct shm *shm, unsigned zone, int dead_slot)
 {
     struct permit_region *r = permit_region(shm);
+    assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock));
     for (int slot = 0; slot < shm_slots_used(shm); slot++) {
         struct permit_part *part = &r->parts[slot];
         uint32_t used = permit_part_used(part);
@@ -48,6 +51,7 @@ static void recount(const struct shm *shm, unsigned zone, int dead_slot)
 static void repair(const struct shm *shm, unsigned zone, int dead_slot)
 {
     struct keyed_zone *z = zone_of(shm, zone);
+    assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock));
     keyed_table_check(z);
     if (z->kind == KEYED_CONNECTIONS)
         recount(shm, zone, dead_slot);
@@ -67,6 +71,7 @@ static void unlock_zone(const struct keyed_zone *z)
 
 static void remove_key(const struct shm *shm, unsigned zone, uint32_t cell)
 {
+    assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock));
     if (!keyed_remove(zone_of(shm, zone), cell))
         repair(shm, zone, -1);
 }
@@ -125,6 +130,7 @@ enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice 
                              uint32_t *permit)
 {
     struct keyed_zone *z = zone_of(u->shm, zone);
+    assert(key.len <= KEYED_KEY_MAX && z->kind == KEYED_CONNECTIONS);
     uint32_t index = permit_take_spare(u);
     if (index >= SHM_PERMITS_PER_SLOT)
         return KEYED_NO_ROOM;
@@ -155,8 +161,8 @@ void keyed_let_go(struct permit_user *u, uint32_t permit)
     struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
     unsigned zone = permit_tag_zone(p->tag) - PERMIT_ZONES;
     permit_put_spare(u, permit);
-    if (zone >= KEYED_ZONES ||
-        !zone_of(u->shm, zone)->name[0]) { /* the region was damaged and made anew under it */
+    /* The region was damaged and made anew under the permit. */
+    if (zone >= KEYED_ZONES || !zone_of(u->shm, zone)->name[0]) {
         permit_set_tag(p, PERMIT_FREE);
         return;
     }
@@ -263,6 +269,7 @@ enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key
 static void renew(const struct shm *shm, unsigned zone, uint32_t cell, uint64_t now_us)
 {
     struct keyed_cell *c = keyed_cell_of(zone_of(shm, zone), cell);
+    assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock) && c);
     if (now_us > c->last_us)
         c->last_us = now_us;
     if (!keyed_touch(zone_of(shm, zone), cell))
@@ -273,6 +280,7 @@ enum keyed_result keyed_remember(struct shm *shm, unsigned zone, struct slice ke
                                  uint64_t now_us, uint64_t idle_us)
 {
     struct keyed_zone *z = zone_of(shm, zone);
+    assert(key.len <= KEYED_KEY_MAX && z->kind == KEYED_SESSIONS);
     lock_zone(shm, zone);
     uint32_t cell = keyed_find(z, key);
     if (!cell)

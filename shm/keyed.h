@@ -24,7 +24,8 @@ struct keyed_cell;
 /* At the beginning of a zone's mapping: what all processes change, with the lock. */
 struct keyed_links {
     _Alignas(64) _Atomic uint32_t lock;
-    uint32_t used; /* cells from this one on have never been used */
+    /* Cells from this one on have never been used. */
+    uint32_t used;
     uint32_t free; /* linked by next */
     uint32_t oldest, newest;
 };
@@ -32,10 +33,12 @@ struct keyed_links {
 /* Where a zone is, and what it is: private memory of each process, as the master had it when it forked. */
 struct keyed_zone {
     char name[PERMIT_NAME_BYTES]; /* "" when unused */
-    char key[KEYED_SPEC_BYTES];   /* as configured: a zone with another key is another zone */
+    /* The key as configured: a zone with another key is another zone. */
+    char key[KEYED_SPEC_BYTES];
     enum keyed_kind kind;
     size_t bytes;
-    struct keyed_links *links; /* the mapping; behind it the buckets, then the cells */
+    /* The mapping begins with the links; behind them the buckets, then the cells. */
+    struct keyed_links *links;
     uint32_t *buckets;
     struct keyed_cell *cells; /* counted from 1 in links */
     uint32_t bucket_count, cell_count;

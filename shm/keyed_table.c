@@ -3,6 +3,7 @@
  */
 #include "shm/keyed_table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ void keyed_table_begin(struct keyed_zone *z)
     z->bucket_count = 64;
     while (z->bucket_count * 2 < cells)
         z->bucket_count *= 2;
+    assert(z->bytes > sizeof *z->links && cells >= 64);
     size_t index_bytes = (z->bucket_count * sizeof(uint32_t) + 63) / 64 * 64;
     z->buckets = (uint32_t *)(void *)memory;
     z->cells = (struct keyed_cell *)(void *)(memory + index_bytes);
@@ -63,6 +65,7 @@ static uint32_t *bucket_of(const struct keyed_zone *z, struct slice key)
 /* A key lies in pieces, the first in its own cell. `at` is where in the key a piece begins. */
 static size_t piece_len(size_t at, size_t key_len)
 {
+    assert(at <= key_len);
     size_t room = at == 0 ? KEYED_INLINE_BYTES : KEYED_MORE_BYTES;
     return key_len - at < room ? key_len - at : room;
 }
@@ -104,7 +107,8 @@ static uint32_t take_cell(const struct keyed_zone *z)
         z->links->free = c->next;
         return cell;
     }
-    z->links->free = 0; /* none, or a link to what is in use: then it is lost until the table is rebuilt */
+    /* No free cell, or a link to one in use: then the list is lost until the table is rebuilt. */
+    z->links->free = 0;
     uint32_t used = used_cells(z);
     if (used >= z->cell_count)
         return 0;
@@ -139,6 +143,7 @@ static void free_cells(const struct keyed_zone *z, uint32_t cell)
 /* Cells for a key, filled and linked to each other only. 0: not enough are free. */
 static uint32_t make_key(const struct keyed_zone *z, struct slice key)
 {
+    assert(key.len <= KEYED_KEY_MAX);
     uint32_t first = 0, *link = &first;
     struct keyed_cell *head = NULL;
     size_t n;
@@ -223,7 +228,8 @@ static struct slice key_of(const struct keyed_zone *z, uint32_t cell, char text[
 bool keyed_remove(const struct keyed_zone *z, uint32_t cell)
 {
     char text[KEYED_KEY_MAX];
-    if (!keyed_cell_of(z, cell)) /* it was a link that has changed since it was looked at */
+    /* The caller's link has changed since it was looked at. */
+    if (!keyed_cell_of(z, cell))
         return false;
     uint32_t *link = bucket_of(z, key_of(z, cell, text)), steps = 0;
     struct keyed_cell *c;

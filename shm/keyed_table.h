@@ -18,8 +18,9 @@ enum { KEYED_INLINE_BYTES = 24, KEYED_MORE_BYTES = 40 };
 enum keyed_cell_kind {
     KEYED_FREE,
     KEYED_KEY,
-    KEYED_MORE,  /* the rest of a long key */
-    KEYED_ORPHAN /* while a table is checked: a KEYED_MORE that no key has claimed yet */
+    KEYED_MORE, /* the rest of a long key */
+    /* While a table is checked: a KEYED_MORE that no key has claimed yet. */
+    KEYED_ORPHAN
 };
 
 struct keyed_cell {

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stddef.h>
@@ -21,12 +22,14 @@ enum {
     YIELDS = 200, /* before sleeping between looks */
     SLEEP_NS = 50000,
     LOOKS_PER_CLOCK = 20, /* sleeps between two looks at the clock */
-    STEP_MAX_MS = 10,     /* what counts as waiting between these two: the machine may have stood still */
-    CLOCKS_MIN =
-        100 /* looks at the clock before patience is over: a machine that stood still as a whole is no proof */
+    /* What counts as waiting between two looks at the clock: the machine may have stood still. */
+    STEP_MAX_MS = 10,
+    /* Looks at the clock before patience is over: a machine that stood still as a whole is no proof. */
+    CLOCKS_MIN = 100
 };
 
-static _Thread_local uint32_t self; /* asking the system each time would cost more than the lock */
+/* Asking the system each time would cost more than the lock. */
+static _Thread_local uint32_t self;
 static _Thread_local struct robust_list_head held;
 static shm_lock_report *on_stuck;
 static struct {
@@ -36,6 +39,7 @@ static struct {
 
 void shm_lock_know_self(void)
 {
+    assert(!held.list_op_pending);
     self = (uint32_t)gettid();
     held.list.next = &held.list; /* empty: a ring of nothing but its head */
     held.futex_offset = 0;
@@ -120,6 +124,7 @@ static bool may_force(void)
 bool shm_lock(_Atomic uint32_t *lock)
 {
     struct patience patience = {0};
+    assert(!held.list_op_pending); /* one lock at a time */
     if (self == 0)
         shm_lock_know_self(); /* a thread's first one */
     name_to_kernel(lock);
@@ -141,8 +146,14 @@ bool shm_lock(_Atomic uint32_t *lock)
     }
 }
 
+bool shm_lock_is_held(const _Atomic uint32_t *lock)
+{
+    return held.list_op_pending == (const void *)lock;
+}
+
 void shm_unlock(_Atomic uint32_t *lock)
 {
+    assert(shm_lock_is_held(lock));
     atomic_store_explicit(lock, 0, memory_order_release);
     atomic_signal_fence(memory_order_seq_cst);
     held.list_op_pending = NULL;

@@ -40,6 +40,9 @@ unsigned shm_lock_bound(unsigned ms);
 bool shm_lock(_Atomic uint32_t *lock);
 void shm_unlock(_Atomic uint32_t *lock);
 
+/* Whether this thread has the lock, for asserts: by its own memory, as anybody may write into the lock itself. */
+bool shm_lock_is_held(const _Atomic uint32_t *lock);
+
 /* The holder does not exist: whoever takes the lock next does so as if it had died. Nothing if another one holds it. */
 void shm_lock_break(_Atomic uint32_t *lock, uint32_t holder);
 

@@ -5,17 +5,20 @@
 
 #include "shm/lock.h"
 
+#include <assert.h>
 #include <string.h>
 
 const char *const peer_state_names[PEER_STATES] = {"up", "down", "unavail", "checking", "unhealthy"};
 
 static uint32_t number_of(const struct peer_region *r, const struct shm_group *group)
 {
+    assert(group >= r->groups && group < r->groups + PEER_GROUPS);
     return (uint32_t)(group - r->groups) + 1;
 }
 
 static void set_name(char *to, size_t bytes, struct slice name)
 {
+    assert(bytes > 0);
     size_t n = name.len < bytes ? name.len : bytes - 1;
     memset(to, 0, bytes);
     memcpy(to, name.data, n);
@@ -55,8 +58,10 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
 {
     struct peer_region *r = shm->peers;
     struct shm_group *found = NULL, *room = NULL;
-    uint32_t place;     /* read once: others may write into the mark at any moment */
-    shm_lock(&r->lock); /* a dead holder leaves at worst a group or peer without a name, which is unused */
+    /* Read once: others may write into the mark at any moment. */
+    uint32_t place;
+    /* A dead holder leaves at worst a group or peer without a name, which is unused. */
+    shm_lock(&r->lock);
     for (uint32_t i = 0; i < groups_used(r) && !found; i++) {
         struct shm_group *g = &r->groups[i];
         bool used = g->used && !is_forgotten(g->touched_ms, now_ms);
@@ -86,6 +91,7 @@ struct shm_group *peer_group_open(struct shm *shm, struct slice name, uint64_t n
 
 static void write_peer(struct shm_peer *p, uint32_t group, struct slice name, const struct peer_rules *rules)
 {
+    assert(group >= 1 && group <= PEER_GROUPS);
     p->group = 0;
     memset(p, 0, sizeof *p);
     set_name(p->name, sizeof p->name, name);
@@ -139,6 +145,7 @@ void peer_assert(struct shm *shm, struct shm_group *group, struct slice group_na
 {
     struct peer_region *r = shm->peers;
     uint32_t number = number_of(r, group), place = (uint32_t)(peer - r->peers) + 1;
+    assert(place >= 1 && place <= PEERS);
     if (group->used == 1 && peer->group == number && has_name(peer->name, sizeof peer->name, name))
         return;
     shm_lock(&r->lock);
@@ -168,8 +175,9 @@ static void recount_peer(struct shm_peer *p, bool anew)
     p->active = 0;
     for (int slot = 0; slot < SHM_SLOTS; slot++)
         p->active += p->held[slot];
+    /* The lock's holder died between two stores: turns start again. */
     if (anew)
-        p->current = 0; /* the lock's holder died between two stores: turns start again */
+        p->current = 0;
 }
 
 void peer_lock(struct shm *shm, struct shm_group *group)
@@ -242,7 +250,8 @@ void peer_reclaim(struct shm *shm, int slot)
     }
     for (uint32_t k = 0; k < peers; k++) {
         struct shm_peer *p = &r->peers[k];
-        uint32_t i = p->group - 1; /* read once: who may write here may change it at any moment */
+        /* Read once: who may write here may change it at any moment. */
+        uint32_t i = p->group - 1;
         if (i >= groups)
             continue;
         bool died = shm_lock(&r->groups[i].lock);
@@ -254,6 +263,7 @@ void peer_reclaim(struct shm *shm, int slot)
 
 void peer_show_held(struct shm *shm, struct shm_group *group, struct shm_peer *peer, int slot, uint32_t held)
 {
+    assert(slot >= 0 && slot < SHM_SLOTS && peer >= shm->peers->peers && peer < shm->peers->peers + PEERS);
     if (peer->held[slot] == held && peer->active >= held)
         return;
     peer_lock(shm, group);
@@ -265,6 +275,7 @@ void peer_show_held(struct shm *shm, struct shm_group *group, struct shm_peer *p
 void peer_show_waiting(struct shm *shm, struct shm_group *group, int slot, uint32_t waiting,
                        uint32_t retrying)
 {
+    assert(slot >= 0 && slot < SHM_SLOTS);
     if (group->waiting_in[slot] == waiting && group->retrying_in[slot] == retrying &&
         group->waiting >= waiting)
         return;
@@ -343,8 +354,8 @@ static bool is_flag(const bool *flag)
 
 static bool is_time(uint64_t at_ms, uint64_t now_ms)
 {
-    return at_ms <=
-           now_ms + PEER_FORGOTTEN_MS; /* nobody's clock is ahead: this is for one that stood still */
+    /* Nobody's clock is ahead: this is for a clock that stood still. */
+    return at_ms <= now_ms + PEER_FORGOTTEN_MS;
 }
 
 static bool is_sane_peer(const struct shm_peer *p, uint64_t now_ms)

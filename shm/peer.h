@@ -19,12 +19,15 @@
 enum {
     PEER_GROUPS = 4096,
     PEERS = 8192,
-    PEER_GROUPS_NAMED = 1, /* of these, what is left for those that requests name */
+    /* Of PEER_GROUPS, what is left for those that requests name. */
+    PEER_GROUPS_NAMED = 1,
     PEERS_NAMED = 512,
     PEER_GROUP_NAME_BYTES = 64,
     PEER_NAME_BYTES = 128,
-    PEER_FRESH_MS = 5000,     /* shown while somebody has touched it within this time */
-    PEER_FORGOTTEN_MS = 60000 /* and what is touched later than so far in the future, was not */
+    /* Shown while somebody has touched it within this time. */
+    PEER_FRESH_MS = 5000,
+    /* A time further than this in the future is none: nobody has touched the peer then. */
+    PEER_FORGOTTEN_MS = 60000
 };
 
 struct peer_rules {
@@ -32,31 +35,36 @@ struct peer_rules {
     uint32_t max_conns; /* 0: no bound */
     uint64_t fail_timeout_ms, slow_start_ms;
     bool backup, down;
-    bool drain;     /* only requests that are bound to it */
-    bool checked;   /* health checks decide */
-    bool mandatory; /* and no request comes before the first has passed */
+    bool drain;   /* only requests that are bound to it */
+    bool checked; /* health checks decide */
+    /* No request comes before the first check has passed. */
+    bool mandatory;
 };
 
 enum peer_health { PEER_UNKNOWN, PEER_HEALTHY, PEER_UNHEALTHY };
 
 struct shm_peer {
-    _Alignas(64) _Atomic uint32_t group; /* its number from 1; 0: unused. Written last. */
+    /* The number of its group, from 1; 0: the peer is unused. Written last. */
+    _Alignas(64) _Atomic uint32_t group;
     _Atomic uint64_t touched_ms;
     char name[PEER_NAME_BYTES];
     struct peer_rules rules;
     /* with the lock */
     int64_t current; /* of smooth weighted round robin */
     int32_t fails;
-    uint64_t failed_ms;   /* when it failed last */
-    uint64_t checked_ms;  /* when it failed last, or was tried again after fail_timeout */
-    uint64_t up_since_ms; /* when it recovered: for slow_start; 0: it has always been well */
+    uint64_t failed_ms; /* when it failed last */
+    /* When the server failed last, or was tried again after fail_timeout. */
+    uint64_t checked_ms;
+    /* When the server recovered: for slow_start; 0: it has always been well. */
+    uint64_t up_since_ms;
     enum peer_health health;
     int32_t streak; /* of checks with the same result */
     uint64_t next_check_ms;
     uint32_t active;
     uint32_t held[SHM_SLOTS];
     uint64_t requests, failures;
-    uint64_t header_us, last_byte_us; /* running means of answers, for least_time; 0: none yet */
+    /* Running means of answers, for least_time; 0: none yet. */
+    uint64_t header_us, last_byte_us;
     uint64_t codes[SHM_CODES];
     uint64_t checks, checks_failed;
     struct hist response; /* from connecting to the end of the answer */
@@ -72,8 +80,9 @@ struct shm_group {
     /* with the lock */
     uint32_t waiting; /* requests in queues, over all processes */
     uint32_t waiting_in[SHM_SLOTS];
-    uint32_t retrying_in[SHM_SLOTS]; /* those that have tried a server: nobody waits behind them */
-    uint64_t oldest_us[SHM_SLOTS];   /* since when the oldest of them waits */
+    /* Waiting requests that have tried a server: nobody waits behind them. */
+    uint32_t retrying_in[SHM_SLOTS];
+    uint64_t oldest_us[SHM_SLOTS]; /* since when the oldest of them waits */
     uint64_t queued, queue_timeouts, queue_full;
 };
 
@@ -129,7 +138,8 @@ bool peer_is_sane(const struct shm *shm, uint64_t now_ms);
 void peer_begin_anew(struct shm *shm);
 
 enum peer_state { PEER_UP, PEER_DOWN, PEER_UNAVAILABLE, PEER_CHECKING, PEER_SICK, PEER_STATES };
-extern const char *const peer_state_names[PEER_STATES]; /* "up", "down", "unavail", "checking", "unhealthy" */
+/* "up", "down", "unavail", "checking", "unhealthy". */
+extern const char *const peer_state_names[PEER_STATES];
 enum peer_state peer_state(const struct shm_peer *peer, uint64_t now_ms);
 
 /* Requests in queues, over all processes. */

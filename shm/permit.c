@@ -29,6 +29,7 @@ static bool is_hopeless(const struct permit_zone *z, enum permit_priority priori
 uint32_t permit_take_spare(struct permit_user *u)
 {
     struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    assert(u->spare_count <= u->used && u->used <= SHM_PERMITS_PER_SLOT);
     uint32_t index = u->spare_count > 0 ? u->spare[--u->spare_count] : u->used;
     if (index >= SHM_PERMITS_PER_SLOT)
         return index;
@@ -51,6 +52,7 @@ static enum permit_result refuse(struct permit_zone *z, bool dry_run, enum permi
 static void begin_to_wait(struct permit_region *r, const struct permit_request *request, uint32_t reference)
 {
     struct permit *p = permit_of(r, reference);
+    assert(shm_lock_is_held(&r->zones[request->zone].lock));
     p->since_us = request->now_us;
     p->ticket = ++r->zones[request->zone].last_ticket;
     permit_set_tag(p, permit_tag(PERMIT_QUEUED, request->zone, request->priority, PERMIT_LIMIT));
@@ -63,6 +65,7 @@ static enum permit_result ask(const struct shm *shm, const struct permit_request
 {
     struct permit_region *r = shm->permits;
     struct permit_zone *z = &r->zones[request->zone];
+    assert(shm_lock_is_held(&z->lock));
     if (permit_get(&z->held) < permit_get(&z->limit) && permit_get(&z->queued) == 0) {
         permit_observe_delay(r, request->zone, request->now_us);
         permit_admit(z, permit_of(r, reference),
@@ -88,6 +91,7 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     struct permit_region *r = permit_region(u->shm);
     struct permit_zone *z = &r->zones[request->zone];
     struct permit_calls calls = {.self = u->slot};
+    assert(request->zone < PERMIT_ZONES && request->priority < PERMIT_PRIORITIES);
     if (is_hopeless(z, request->priority))
         return refuse(z, request->dry_run, why);
     uint32_t index = permit_take_spare(u);
@@ -100,7 +104,8 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     bool owed = permit_get(&z->queued) && permit_get(&z->held) < permit_get(&z->limit);
     permit_unlock(z);
     permit_wake(u->shm, u->socket, &calls);
-    if (owed) { /* a process died between giving a permit back and passing it on */
+    /* A process died between giving a permit back and passing it on. */
+    if (owed) {
         permit_lock(u->shm, request->zone);
         permit_grant_and_unlock(u->shm, request->zone, request->now_us, u->slot, u->socket);
     }
@@ -121,8 +126,8 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
     struct permit *p = &r->parts[u->slot].permits[permit];
     unsigned zone = permit_tag_zone(p->tag);
     permit_put_spare(u, permit);
-    if (zone >= PERMIT_ZONES ||
-        !permit_tag_is_held(p->tag)) { /* the region was damaged and made anew under it */
+    /* The region was damaged and made anew under the permit. */
+    if (zone >= PERMIT_ZONES || !permit_tag_is_held(p->tag)) {
         permit_set_tag(p, PERMIT_FREE);
         return;
     }
@@ -138,6 +143,7 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
 void permit_note_served(struct permit_user *u, uint32_t permit)
 {
     struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
+    assert(permit < u->used);
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_relaxed);
     if (permit_tag_state(tag) == PERMIT_HELD) /* its owner alone changes it then */
         permit_set_tag(p, tag | PERMIT_SERVED);
@@ -146,8 +152,10 @@ void permit_note_served(struct permit_user *u, uint32_t permit)
 enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why)
 {
     struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
+    assert(permit < u->used);
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
-    if (permit_tag_state(tag) == PERMIT_GRANTED) { /* unless it is just taken back from us, who were late */
+    /* A grant is ours, unless it is just taken back from us, who were late. */
+    if (permit_tag_state(tag) == PERMIT_GRANTED) {
         uint32_t held = permit_tag(PERMIT_HELD, permit_tag_zone(tag), permit_tag_priority(tag), PERMIT_LIMIT);
         if (!atomic_compare_exchange_strong(&p->tag, &tag, held))
             return PERMIT_WAIT;
@@ -168,6 +176,7 @@ enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t
 {
     struct permit_region *r = permit_region(u->shm);
     struct permit *p = &r->parts[u->slot].permits[permit];
+    assert(permit < u->used);
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
     unsigned zone = permit_tag_zone(tag);
     if (zone >= PERMIT_ZONES || permit_tag_state(tag) == PERMIT_FREE) { /* damaged, and made anew under it */
@@ -251,6 +260,7 @@ void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *
     struct permit_region *r = permit_region(shm);
     struct permit_zone *z = &r->zones[zone];
     uint64_t now_us = clock_mono_us();
+    assert(zone < PERMIT_ZONES);
     shm_lock_know_self();
     permit_lock(shm, zone);
     bool keeps = keeps_gradient(&z->rules, rules);

@@ -43,22 +43,27 @@ enum permit_reason {
     PERMIT_REASONS
 };
 
-extern const char
-    *const permit_reason_names[PERMIT_REASONS]; /* "limit", "queue_full", ...: of logs, status, metrics */
+/* "limit", "queue_full", ...: of logs, status, metrics. */
+extern const char *const permit_reason_names[PERMIT_REASONS];
 
 /* As configured. Plain values with units; 0 where a policy has no use for one. */
 struct permit_rules {
-    uint32_t limit; /* fixed, codel: the limit; gradient: what it starts from */
+    /* Fixed, codel: the limit; gradient: what it starts from. */
+    uint32_t limit;
     uint32_t queue; /* most that may wait */
     uint64_t queue_timeout_us;
     enum permit_policy policy;
     uint32_t min, max;               /* gradient: bounds of the limit */
     uint64_t target_us, interval_us; /* codel */
     uint64_t window_us;              /* gradient: how often the limit is set */
-    uint64_t probe_interval_us;      /* gradient: between two measurements of the smallest time */
-    uint32_t probe_requests;         /* gradient: how many requests each of them takes */
-    uint32_t buffer_percent;         /* gradient: tolerated on top of the smallest time */
-    uint32_t jitter_percent;         /* gradient: most that probe_interval is stretched by */
+    /* Gradient: between two measurements of the smallest time. */
+    uint64_t probe_interval_us;
+    /* Gradient: how many requests each of them takes. */
+    uint32_t probe_requests;
+    /* Gradient: tolerated on top of the smallest time. */
+    uint32_t buffer_percent;
+    /* Gradient: most that probe_interval is stretched by. */
+    uint32_t jitter_percent;
 };
 
 /* The gradient's measurements; see shm/permit_policy.c. */
@@ -67,11 +72,13 @@ struct gradient {
     uint64_t window_end_us;
     uint64_t min_rtt_us; /* 0: not yet known */
     uint64_t probe_at_us;
-    uint64_t since_us; /* requests admitted earlier say nothing of the limit in force */
+    /* Requests admitted earlier say nothing of the limit in force. */
+    uint64_t since_us;
     uint64_t random;
     double exact_limit; /* before rounding */
     uint32_t samples, at_min;
-    uint32_t peak; /* most that were held at a time in this window */
+    /* Most permits that were held at a time in this window. */
+    uint32_t peak;
     uint32_t counts[GRADIENT_BUCKETS];
     bool probing;
 };
@@ -102,8 +109,10 @@ enum permit_state {
     PERMIT_FREE,
     PERMIT_HELD,
     PERMIT_QUEUED,
-    PERMIT_REFUSED, /* taken out of the queue by another process; its own has not looked yet */
-    PERMIT_GRANTED, /* held, by the doing of another process; its own has not looked yet */
+    /* Taken out of the queue by another process; its own has not looked yet. */
+    PERMIT_REFUSED,
+    /* Held, by the doing of another process; its own has not looked yet. */
+    PERMIT_GRANTED,
 };
 
 /* What the tag of a permit says. */
@@ -142,7 +151,8 @@ static inline enum permit_reason permit_tag_reason(uint32_t tag)
 
 /* What the list of requests in flight shows; written before the tag. */
 struct permit_about {
-    unsigned char client[16]; /* an address of client_len bytes: 4, 16, or 0 for a unix socket */
+    /* An address of client_len bytes: 4, 16, or 0 for a unix socket. */
+    unsigned char client[16];
     uint8_t client_len, method_len, uri_len;
     char method[PERMIT_METHOD_BYTES];
     char uri[PERMIT_URI_BYTES];
@@ -159,10 +169,13 @@ struct permit {
 /* A process's part. References count through all parts, from 1. */
 enum { PERMIT_CHANGED_WORDS = SHM_PERMITS_PER_SLOT / 64 };
 struct permit_part {
-    _Alignas(64) _Atomic uint32_t used; /* permits from this one on have never been used */
-    _Atomic uint32_t woken;             /* a datagram is on its way */
-    char address[8];                    /* of the process's socket, in the abstract namespace; "" none */
-    _Atomic uint64_t granted_us;        /* since when grants wait for the process to look; 0: none do */
+    /* Permits from this one on have never been used. */
+    _Alignas(64) _Atomic uint32_t used;
+    _Atomic uint32_t woken; /* a datagram is on its way */
+    /* The address of the process's socket, in the abstract namespace; "" none. */
+    char address[8];
+    /* Since when grants wait for the process to look; 0: none do. */
+    _Atomic uint64_t granted_us;
     /* One bit for each permit that another process has granted or refused, and one for each word of such bits. */
     _Atomic uint64_t changed_words[(PERMIT_CHANGED_WORDS + 63) / 64];
     _Atomic uint64_t changed[PERMIT_CHANGED_WORDS];
@@ -220,11 +233,15 @@ struct permit_user {
     struct shm *shm;
     int slot;
     char address[8]; /* of the socket */
-    int socket;      /* readable when others have changed permits of this process; see permit_heard */
-    uint32_t *spare; /* free permits: a stack, so that few pages are touched */
+    /* Readable when others have changed permits of this process; see permit_heard. */
+    int socket;
+    /* Free permits: a stack, so that few pages are touched. */
+    uint32_t *spare;
     uint32_t spare_count;
-    uint32_t used; /* as the part says, unless somebody else wrote there */
-    bool doubts;   /* a permit was not what it should have been: counts may be wrong */
+    /* Permits used so far, as the part says, unless somebody else wrote there. */
+    uint32_t used;
+    /* A permit was not what it should have been: counts may be wrong. */
+    bool doubts;
 };
 
 /* Begins to use a slot's part, which is empty. False with errno. */
@@ -244,8 +261,8 @@ struct permit_request {
     unsigned zone;
     enum permit_priority priority;
     uint64_t now_us;
-    bool
-        dry_run; /* instead of waiting or being refused, it is only said and counted: then no permit comes of it */
+    /* A wait or a refusal is only said and counted: then the request gets no permit. */
+    bool dry_run;
 };
 enum permit_result permit_acquire(struct permit_user *u, const struct permit_request *request,
                                   const struct permit_about *about, uint32_t *permit,

@@ -6,6 +6,8 @@
  */
 #include "shm/permit_internal.h"
 
+#include <assert.h>
+
 /* Links that were bent are put right at once; bent again and again, they end the call. */
 enum { STEPS_OF_REPAIR = PERMIT_STEPS_MAX / 8 };
 
@@ -28,11 +30,12 @@ void permit_mark_changed(struct permit_region *r, uint32_t reference, uint64_t n
     uint32_t index = (reference - 1) % SHM_PERMITS_PER_SLOT, word = index / 64;
     atomic_fetch_or(&part->changed[word], 1ull << index % 64);
     atomic_fetch_or(&part->changed_words[word / 64], 1ull << word % 64);
+    /* Set after the bits: the permit's process clears the time before it looks at them. */
     if (atomic_load_explicit(&part->granted_us, memory_order_relaxed) == 0)
-        atomic_store(&part->granted_us,
-                     now_us); /* after the bits: its process clears it before it looks at them */
+        atomic_store(&part->granted_us, now_us);
     for (int i = 0; i < calls->count; i++)
         known |= calls->slots[i] == slot;
+    assert(known || !calls_full(calls));
     if (!known)
         calls->slots[calls->count++] = slot;
 }
@@ -61,6 +64,7 @@ static void refuse_waiter(const struct shm *shm, unsigned zone, uint32_t referen
 {
     struct permit_region *r = shm->permits;
     struct permit *p = permit_of(r, reference);
+    assert(p && shm_lock_is_held(&r->zones[zone].lock));
     bool whole = permit_dequeue(r, zone, reference);
     calls->steps++;
     permit_set_tag(p, permit_tag(PERMIT_REFUSED, zone, permit_tag_priority(p->tag), why));
@@ -83,9 +87,11 @@ static bool drop_old(const struct shm *shm, unsigned zone, uint64_t now_us, stru
 {
     struct permit_zone *z = &shm->permits->zones[zone];
     bool shed = z->rules.policy == PERMIT_CODEL && z->codel.overloaded, spared = false;
+    assert(shm_lock_is_held(&z->lock));
     for (int i = 0; i < PERMIT_PRIORITIES; i++) {
         const struct permit *oldest;
-        uint32_t reference; /* read once: what is checked is what is used */
+        /* Read once: what is checked is what is used. */
+        uint32_t reference;
         while ((oldest = permit_waiter(shm->permits, zone, reference = permit_read(&z->queues[i].oldest),
                                        (enum permit_priority)i))) {
             uint64_t age = age_us(oldest, now_us);
@@ -109,6 +115,7 @@ void permit_observe_delay(struct permit_region *r, unsigned zone, uint64_t now_u
 {
     struct permit_zone *z = &r->zones[zone];
     uint64_t delay_us = 0;
+    assert(shm_lock_is_held(&z->lock));
     if (z->rules.policy != PERMIT_CODEL)
         return;
     for (int i = 0; i < PERMIT_PRIORITIES; i++) {
@@ -124,6 +131,7 @@ bool permit_make_room(const struct shm *shm, unsigned zone, enum permit_priority
                       struct permit_calls *calls)
 {
     struct permit_zone *z = &shm->permits->zones[zone];
+    assert(shm_lock_is_held(&z->lock) && priority < PERMIT_PRIORITIES);
     if (permit_get(&z->queued) < z->rules.queue)
         return true;
     drop_old(shm, zone, now_us, calls);
@@ -142,6 +150,7 @@ bool permit_make_room(const struct shm *shm, unsigned zone, enum permit_priority
 void permit_admit(struct permit_zone *z, struct permit *p, uint32_t tag, uint64_t now_us)
 {
     uint32_t before = atomic_load_explicit(&p->tag, memory_order_relaxed);
+    assert(shm_lock_is_held(&z->lock) && permit_tag_is_held(tag));
     bool counted = permit_tag_state(before) == PERMIT_QUEUED && before & PERMIT_COUNTED;
     p->since_us = now_us;
     permit_set_tag(p, tag);
@@ -185,6 +194,7 @@ static bool grant(const struct shm *shm, unsigned zone, uint64_t now_us, struct 
 {
     struct permit_region *r = shm->permits;
     struct permit_zone *z = &r->zones[zone];
+    assert(shm_lock_is_held(&z->lock));
     while (permit_get(&z->queued) && permit_get(&z->held) < permit_get(&z->limit) && !is_exhausted(calls)) {
         permit_observe_delay(r, zone, now_us);
         if (!drop_old(shm, zone, now_us, calls) || calls_full(calls))
@@ -208,6 +218,7 @@ void permit_grant_and_unlock(const struct shm *shm, unsigned zone, uint64_t now_
 {
     struct permit_zone *z = &shm->permits->zones[zone];
     struct permit_calls calls = {.self = self};
+    assert(shm_lock_is_held(&z->lock) && self < SHM_SLOTS);
     while (!grant(shm, zone, now_us, &calls)) {
         permit_unlock(z);
         permit_wake(shm, socket, &calls);
@@ -225,6 +236,7 @@ static void take_back_grants(struct permit_region *r, unsigned zone, int slot, u
 {
     struct permit_zone *z = &r->zones[zone];
     struct permit_part *part = &r->parts[slot];
+    assert(shm_lock_is_held(&z->lock));
     for (uint32_t i = permit_part_used(part); i-- > 0;) {
         struct permit *p = &part->permits[i];
         uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);

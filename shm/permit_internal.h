@@ -7,16 +7,19 @@
 #include "shm/lock.h"
 #include "shm/permit.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 enum { PERMIT_NONE = 0 }; /* the reference to no permit */
 
 static inline uint32_t permit_reference(int slot, uint32_t index)
 {
+    assert(slot >= 0 && slot < SHM_SLOTS && index < SHM_PERMITS_PER_SLOT);
     return (uint32_t)slot * SHM_PERMITS_PER_SLOT + index + 1;
 }
 static inline int permit_slot_of(uint32_t reference)
 {
+    assert(reference != PERMIT_NONE);
     return (int)((reference - 1) / SHM_PERMITS_PER_SLOT);
 }
 /* A link: any process may change it at any moment, so it is read once, and what was checked is what is used. */
@@ -59,7 +62,8 @@ static inline void permit_count(_Atomic uint64_t *counter)
  */
 enum { PERMIT_CALLS_MAX = 32, PERMIT_STEPS_MAX = SHM_SLOTS * SHM_PERMITS_PER_SLOT };
 struct permit_calls {
-    int self; /* the caller's own slot, which looks by itself; -1: none */
+    /* The caller's own slot, which looks by itself; -1: none. */
+    int self;
     int steps;
     int count;
     int slots[PERMIT_CALLS_MAX];
@@ -73,6 +77,7 @@ void permit_repair(const struct shm *shm, unsigned zone, int dead_slot);
 /* Takes the lock; makes the zone's derived state anew if its holder had died. */
 static inline void permit_lock(const struct shm *shm, unsigned zone)
 {
+    assert(zone < PERMIT_ZONES);
     if (shm_lock(&shm->permits->zones[zone].lock))
         permit_repair(shm, zone, -1);
 }

@@ -16,6 +16,7 @@
  */
 #include "shm/permit_internal.h"
 
+#include <assert.h>
 #include <math.h>
 
 enum {
@@ -39,9 +40,8 @@ static double median_us(const struct gradient *g)
     while (i < GRADIENT_BUCKETS - 1 && before + g->counts[i] < half)
         before += g->counts[i++];
     double within = g->counts[i] ? (half - before) / g->counts[i] : 0;
-    within = within < 0   ? 0
-             : within > 1 ? 1
-                          : within; /* the counts are shared memory's, and may not add up */
+    /* The counts are shared memory's, and may not add up. */
+    within = within < 0 ? 0 : within > 1 ? 1 : within;
     return FIRST_BUCKET_US * exp2((i + within) / BUCKETS_PER_OCTAVE);
 }
 
@@ -134,11 +134,13 @@ static void end_window(const struct shm *shm, unsigned zone, uint64_t now_us)
     double tolerated_us = (double)g->min_rtt_us * (1 + z->rules.buffer_percent / 100.0);
     double ratio = tolerated_us / sample_us;
     ratio = ratio < 0.5 ? 0.5 : ratio > 2 ? 2 : ratio;
+    /* The service has become faster since it was measured. */
     if (sample_us < (double)g->min_rtt_us)
-        g->min_rtt_us = (uint64_t)sample_us; /* it has become faster since it was measured */
+        g->min_rtt_us = (uint64_t)sample_us;
     double limit = ratio * g->exact_limit + sqrt(ratio * g->exact_limit);
+    /* A limit that is not used is no proof that a higher one would do. */
     if (limit < g->exact_limit || g->peak >= permit_get(&z->limit) / 2)
-        use_limit(z, limit); /* a limit that is not used is no proof that a higher one would do */
+        use_limit(z, limit);
     forget_samples(g, now_us, next_window_end(z, now_us));
     g->at_min = permit_get(&z->limit) == z->rules.min ? g->at_min + 1 : 0;
     if (g->at_min >= WINDOWS_AT_MIN || now_us >= g->probe_at_us)
@@ -147,6 +149,7 @@ static void end_window(const struct shm *shm, unsigned zone, uint64_t now_us)
 
 void permit_policy_begin(struct permit_zone *z, uint64_t now_us)
 {
+    assert(shm_lock_is_held(&z->lock));
     z->codel = (struct codel){0};
     if (z->rules.policy != PERMIT_GRADIENT) {
         permit_set(&z->limit, z->rules.limit);
@@ -162,6 +165,7 @@ void permit_policy_sample(const struct shm *shm, unsigned zone, uint64_t now_us,
 {
     struct permit_zone *z = &shm->permits->zones[zone];
     struct gradient *g = &z->gradient;
+    assert(shm_lock_is_held(&z->lock));
     if (z->rules.policy != PERMIT_GRADIENT || since_us < g->since_us)
         return;
     g->counts[bucket_of(rtt_us)]++;

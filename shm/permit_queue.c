@@ -7,8 +7,11 @@
  */
 #include "shm/permit_internal.h"
 
+#include <assert.h>
+
 static void count_waiter(struct permit_zone *z, enum permit_priority priority, uint32_t by)
 {
+    assert(shm_lock_is_held(&z->lock) && priority < PERMIT_PRIORITIES);
     permit_set(&z->queued, permit_get(&z->queued) + by);
     permit_set(&z->waiting[priority], permit_get(&z->waiting[priority]) + by);
 }
@@ -18,6 +21,7 @@ void permit_enqueue(struct permit_region *r, unsigned zone, uint32_t reference, 
     struct permit_zone *z = &r->zones[zone];
     struct permit_queue *q = &z->queues[priority];
     struct permit *p = permit_of(r, reference), *newest = permit_of(r, permit_read(&q->newest));
+    assert(p && shm_lock_is_held(&z->lock));
     p->older = q->newest;
     p->newer = PERMIT_NONE;
     *(newest ? &newest->newer : &q->oldest) = reference;
@@ -31,6 +35,7 @@ void permit_enqueue_first(struct permit_region *r, unsigned zone, uint32_t refer
     struct permit_zone *z = &r->zones[zone];
     struct permit_queue *q = &z->queues[priority];
     struct permit *p = permit_of(r, reference), *oldest = permit_of(r, permit_read(&q->oldest));
+    assert(p && shm_lock_is_held(&z->lock));
     p->older = PERMIT_NONE;
     p->newer = q->oldest;
     *(oldest ? &oldest->older : &q->newest) = reference;
@@ -52,6 +57,7 @@ bool permit_dequeue(struct permit_region *r, unsigned zone, uint32_t reference)
 {
     struct permit_zone *z = &r->zones[zone];
     struct permit *p = permit_of(r, reference);
+    assert(p && shm_lock_is_held(&z->lock));
     enum permit_priority priority = permit_tag_priority(p->tag);
     struct permit_queue *q = &z->queues[priority];
     uint32_t older_link = permit_read(&p->older), newer_link = permit_read(&p->newer);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ static bool add_waiter(struct waiters *w, struct waiter waiter)
         w->items = items;
         w->room = room;
     }
+    assert(w->count < w->room);
     w->items[w->count++] = waiter;
     return true;
 }
@@ -91,6 +93,7 @@ void permit_repair(const struct shm *shm, unsigned zone, int dead_slot)
     struct permit_zone *z = &r->zones[zone];
     struct waiters waiters = {0};
     uint32_t held = 0;
+    assert(shm_lock_is_held(&z->lock) && dead_slot < SHM_SLOTS);
     for (int slot = 0; slot < shm_slots_used(shm); slot++)
         held += scan_part(r, zone, slot, slot == dead_slot, &waiters);
     permit_set(&z->held, held);
@@ -111,6 +114,7 @@ void permit_repair(const struct shm *shm, unsigned zone, int dead_slot)
 
 void permit_reclaim(struct shm *shm, int slot)
 {
+    assert(slot < SHM_SLOTS);
     shm_lock_know_self();
     if (slot >= 0) {
         shm->permits->parts[slot].address[0] = '\0';

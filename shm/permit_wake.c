@@ -7,6 +7,7 @@
  */
 #include "shm/permit_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -15,8 +16,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { HEARD_MAX = 64 /* at a time: anybody on this machine can send */ };
-enum { AUTOBIND_BYTES = 6 }; /* a zero and five hexadecimal digits: unix(7), "Autobind feature" */
+/* Datagrams read at a time: anybody on this machine can send. */
+enum { HEARD_MAX = 64 };
+/* An address is a zero and five hexadecimal digits: unix(7), "Autobind feature". */
+enum { AUTOBIND_BYTES = 6 };
 
 static int new_socket(void)
 {
@@ -54,12 +57,14 @@ static void wake_one(struct permit_part *part, int from)
 
 void permit_wake(const struct shm *shm, int from, const struct permit_calls *calls)
 {
+    assert(calls->count >= 0 && calls->count <= PERMIT_CALLS_MAX);
     if (calls->count == 0)
         return;
     for (int i = 0; shm->wake && i < calls->count; i++)
         shm->wake(shm->wake_with, calls->slots[i]);
+    /* The addresses are the workers' to write: the master sends nothing there. */
     if (shm->wake)
-        return; /* the addresses are the workers' to write: the master sends nothing there */
+        return;
     int own = from < 0 ? new_socket() : -1, fd = from < 0 ? own : from;
     for (int i = 0; i < calls->count && fd >= 0; i++)
         wake_one(&shm->permits->parts[calls->slots[i]], fd);
@@ -70,6 +75,7 @@ void permit_wake(const struct shm *shm, int from, const struct permit_calls *cal
 void permit_poke(struct permit_user *u, int slot, uint64_t now_us)
 {
     struct permit_part *part = &permit_region(u->shm)->parts[slot];
+    assert(slot >= 0 && slot < SHM_SLOTS && u->socket >= 0);
     if (atomic_load_explicit(&part->granted_us, memory_order_relaxed) == 0)
         atomic_store(&part->granted_us, now_us);
     wake_one(part, u->socket);
@@ -92,6 +98,7 @@ void permit_show_address(const struct permit_user *u)
 bool permit_open(struct permit_user *u, struct shm *shm, int slot)
 {
     struct permit_part *part = &permit_region(shm)->parts[slot];
+    assert(slot >= 0 && slot < SHM_SLOTS);
     shm_lock_know_self();
     shm->slots_known = 0;
     shm->wake = NULL;
@@ -110,6 +117,7 @@ bool permit_open(struct permit_user *u, struct shm *shm, int slot)
     permit_set(&part->used, u->used);
     for (uint32_t used = u->used; used > 0; used--)
         u->spare[u->spare_count++] = used - 1; /* an earlier process had them */
+    assert(u->spare_count == u->used && u->used <= SHM_PERMITS_PER_SLOT);
     atomic_store(&part->woken, 0);
     return true;
 }
@@ -149,6 +157,7 @@ uint32_t permit_next_changed(struct permit_user *u)
             uint64_t bits = atomic_load(&part->changed[word]);
             if (bits) {
                 uint32_t bit = (uint32_t)__builtin_ctzll(bits);
+                assert(word * 64 + bit < SHM_PERMITS_PER_SLOT);
                 atomic_fetch_and(&part->changed[word], ~(1ull << bit));
                 return word * 64 + bit;
             }

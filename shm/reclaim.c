@@ -11,6 +11,8 @@
 #include "shm/peer.h"
 #include "shm/permit_internal.h"
 
+#include <assert.h>
+
 bool shm_reclaim(struct shm *shm, int slot, bool damaged)
 {
     damaged = damaged || !permit_is_sane(shm) || !keyed_is_sane(shm) || !peer_is_sane(shm, clock_mono_ms());
@@ -60,8 +62,10 @@ void shm_look_after(struct permit_user *u)
 {
     struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
     struct zones zones = {0};
+    assert(u->spare_count <= u->used && u->used <= SHM_PERMITS_PER_SLOT);
     permit_show_address(u);
-    if (permit_get(&part->used) != u->used || u->doubts) { /* then others may have counted what never was */
+    /* If the part is damaged, others may have counted what never was. */
+    if (permit_get(&part->used) != u->used || u->doubts) {
         atomic_store_explicit(&part->used, u->used, memory_order_release);
         zones.permits = zones.keyed = UINT64_MAX;
         u->doubts = false;

@@ -29,6 +29,7 @@ void running_end(struct running_table *t, struct running *r)
 
 void running_set(char *field, size_t bytes, struct slice text)
 {
+    assert(bytes > 0 && (text.data || !text.len));
     size_t n = text.len < bytes ? text.len : bytes - 1;
     memcpy(field, text.data, n);
     field[n] = '\0';

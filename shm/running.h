@@ -13,15 +13,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RUNNING_RECORDS = 64 }; /* of a worker; what runs beyond is not recorded */
+/* Records of a worker; what runs beyond is not recorded. */
+enum { RUNNING_RECORDS = 64 };
 
 struct running {
     uint64_t since_ms; /* monotonic */
     uint64_t connection;
     _Atomic int died; /* the signal that this one caused, or 0 */
     uint8_t remote_len;
-    unsigned char remote[18]; /* the client's address as in struct http_exchange */
-    char handler[32];         /* "" for the loop itself */
+    /* The client's address as in struct http_exchange. */
+    unsigned char remote[18];
+    char handler[32]; /* "" for the loop itself */
     char method[16];
     char id[48]; /* $request_id where it is known */
     char uri[160];

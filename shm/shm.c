@@ -8,6 +8,7 @@
 #include "shm/peer.h"
 #include "shm/permit.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,8 @@ struct shm *shm_create(void)
         errno = ENOMEM;
         return NULL;
     }
-    madvise(at, TOTAL_BYTES, MADV_DONTDUMP); /* what clients of all workers have asked for */
+    /* A core must not show what clients of all workers have asked for. */
+    madvise(at, TOTAL_BYTES, MADV_DONTDUMP);
     shm->head = (struct shm_head *)(void *)at;
     shm->slots = (struct shm_slot *)(void *)(at + SLOTS_AT);
     shm->permits = (struct permit_region *)(void *)(at + PERMITS_AT);
@@ -63,6 +65,7 @@ void shm_destroy(struct shm *shm)
 
 void shm_note_slot(struct shm *shm, int slot)
 {
+    assert(slot >= 0 && slot < SHM_SLOTS);
     uint32_t wanted = (uint32_t)slot + 1, used = atomic_load(&shm->head->slots_used);
     while (used < wanted && !atomic_compare_exchange_weak(&shm->head->slots_used, &used, wanted)) {
     }
@@ -72,6 +75,7 @@ void shm_note_slot(struct shm *shm, int slot)
 
 int shm_slots_used(const struct shm *shm)
 {
+    assert(shm->slots_known >= 0 && shm->slots_known <= SHM_SLOTS);
     if (shm->slots_known)
         return shm->slots_known;
     uint32_t used = atomic_load_explicit(&shm->head->slots_used, memory_order_relaxed);

@@ -27,7 +27,8 @@ enum {
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
     SHM_POOL_NAME_BYTES = 32,
-    SHM_PERMITS_PER_SLOT = 8192 /* requests that one worker may hold permits for, or have waiting */
+    /* Requests that one worker may hold permits for, or have waiting. */
+    SHM_PERMITS_PER_SLOT = 8192
 };
 
 enum shm_worker_state {
@@ -49,24 +50,30 @@ enum shm_connection_state {
 enum { SHM_CODES = 600 };
 
 struct shm_pool {
-    char name[SHM_POOL_NAME_BYTES];                          /* "" when unused; written before any figure */
+    /* "" when unused; written before any figure. */
+    char name[SHM_POOL_NAME_BYTES];
     _Alignas(64) unsigned char figures[SHM_POOL_BYTES - 64]; /* a struct pool_figures */
 };
 
 struct shm_slot {
     /* written by the master */
     _Alignas(64) _Atomic int pid;
-    _Atomic int state;                  /* enum shm_worker_state; the worker sets RUNNING and STOPPING */
-    _Atomic uint64_t generation;        /* of the configuration that its worker started with */
-    _Atomic uint64_t restarts;          /* how often a successor took this slot over after a death */
-    _Atomic uint64_t heartbeat_ms;      /* monotonic; the worker's loop was alive then */
+    /* An enum shm_worker_state; the worker sets RUNNING and STOPPING. */
+    _Atomic int state;
+    /* The number of the configuration that the slot's worker started with. */
+    _Atomic uint64_t generation;
+    /* How often a successor took the slot over after a death. */
+    _Atomic uint64_t restarts;
+    /* Monotonic; the worker's loop was alive then. */
+    _Atomic uint64_t heartbeat_ms;
     _Atomic uint64_t stopping_since_ms; /* monotonic; when it was told to end, or 0 */
     /* gauges: zero without a worker */
     _Alignas(64) _Atomic uint64_t connections;
     _Atomic uint64_t connection_states[SHM_CONNECTION_STATES];
     _Atomic uint64_t in_flight;
     _Atomic uint64_t memory_allocated_bytes, memory_resident_bytes;
-    _Atomic uint64_t cpu_us; /* user and system time of the worker so far; not cumulative over successors */
+    /* User and system time of the worker so far; not cumulative over successors. */
+    _Atomic uint64_t cpu_us;
     /* counters */
     _Alignas(64) _Atomic uint64_t accepted, handled;
     _Atomic uint64_t requests;
@@ -75,12 +82,14 @@ struct shm_slot {
     struct hist duration;
     _Atomic uint64_t codes[SHM_CODES];
     struct shm_pool pools[SHM_POOLS];
-    _Alignas(64) struct running_table running; /* of handlers' threads; the loop's when it dies */
+    /* What handlers' threads run; what the loop ran when it dies. */
+    _Alignas(64) struct running_table running;
 };
 
 struct shm_reload {
-    _Atomic int last_ok;   /* 1, 0 */
-    _Atomic int last_kind; /* 0: none yet, 1: in place, 2: by new workers */
+    _Atomic int last_ok; /* 1, 0 */
+    /* 0: none yet, 1: in place, 2: by new workers. */
+    _Atomic int last_kind;
     _Atomic uint64_t count, failed;
 };
 
@@ -89,12 +98,14 @@ enum { SHM_RELOAD_NONE, SHM_RELOAD_IN_PLACE, SHM_RELOAD_RESPAWN };
 /* In front of the slots. */
 struct shm_head {
     uint32_t layout_version;
-    _Atomic uint32_t slots_used; /* slots from this one on have never been used */
+    /* Slots from this one on have never been used. */
+    _Atomic uint32_t slots_used;
     _Atomic uint64_t generation; /* of the configuration in force, from 1 */
     struct shm_reload reload;
     _Atomic uint64_t restarts_by_exit, restarts_by_signal;
-    _Atomic uint64_t connections_made; /* by all workers: the number of the last one, for *N in logs */
-    _Atomic uint64_t log_lines_lost;   /* by the master itself */
+    /* The number of the last connection of all workers, for *N in logs. */
+    _Atomic uint64_t connections_made;
+    _Atomic uint64_t log_lines_lost; /* by the master itself */
 };
 
 struct permit_region;
@@ -112,11 +123,15 @@ struct shm {
     struct permit_region *permits;                     /* shm/permit.h */
     struct peer_region *peers;                         /* shm/peer.h */
     char permit_names[SHM_ZONES][SHM_ZONE_NAME_BYTES]; /* of the zones of permits; "" when unused */
-    struct permit_rules *permit_rules;                 /* as the zones were given them last: SHM_ZONES */
-    struct keyed_zone *keyed;           /* SHM_ZONES of them, each with a mapping of its own: shm/keyed.h */
-    int slots_known;                    /* the master's own count of used slots; 0: in a worker */
-    bool empty[SHM_SLOTS];              /* in the master: no process uses the slot */
-    void (*wake)(void *with, int slot); /* the master's way to make a worker look; NULL: a datagram */
+    /* The rules that the zones were given last: SHM_ZONES of them. */
+    struct permit_rules *permit_rules;
+    /* SHM_ZONES zones, each with a mapping of its own: shm/keyed.h. */
+    struct keyed_zone *keyed;
+    /* The master's own count of used slots; 0: in a worker. */
+    int slots_known;
+    bool empty[SHM_SLOTS]; /* in the master: no process uses the slot */
+    /* The master's way to make a worker look; NULL: a datagram. */
+    void (*wake)(void *with, int slot);
     void *wake_with;
 };
 
