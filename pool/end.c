@@ -4,8 +4,11 @@
  */
 #include "pool/internal.h"
 
+#include <assert.h>
+
 void pool_end(struct pool *pool, struct pool_task *task)
 {
+    assert(task_state(task) == TASK_ENDED);
     if (task->done) {
         task->done(task);
         return;
@@ -73,6 +76,7 @@ bool pool_abandon(struct pool *pool, struct pool_task *task)
     if (runs) {
         task_set_state(task, TASK_ABANDONED);
         pool->stuck++;
+        assert(pool->stuck <= pool->busy);
         pool_note_room(pool, 1);
         pool_publish(pool);
         pool_search(pool); /* a replacement */

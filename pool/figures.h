@@ -14,12 +14,15 @@ enum pool_rejection { POOL_REJECT_QUEUE_FULL, POOL_REJECT_CLOSED, POOL_REJECT_CO
 struct pool_figures {
     /* gauges of threads */
     WEIR_ALIGNED(64) WEIR_ATOMIC(uint64_t) min, max;
-    WEIR_ATOMIC(uint64_t) running, idle; /* with a task that is not given up; without a task */
-    WEIR_ATOMIC(uint64_t) stuck;         /* whose task was given up and has not returned */
+    /* Threads with a task that is not given up, and threads without a task. */
+    WEIR_ATOMIC(uint64_t) running, idle;
+    /* Threads whose task was given up and has not returned. */
+    WEIR_ATOMIC(uint64_t) stuck;
     WEIR_ATOMIC(uint64_t) queue_limit;
     /* counters */
     WEIR_ATOMIC(uint64_t) started, completed, failed, cancelled, expired, shed, dropped;
-    WEIR_ATOMIC(uint64_t) lost; /* taken by a process that died before they ended */
+    /* Tasks taken by a process that died before they ended. */
+    WEIR_ATOMIC(uint64_t) lost;
     WEIR_ATOMIC(uint64_t) spawned, retired, spawn_failures;
     struct hist queue_wait; /* submit to start */
     struct hist run_time;

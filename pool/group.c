@@ -45,8 +45,8 @@ bool pool_group_wait(struct pool_group *group, uint64_t deadline_us)
 {
     struct timespec until = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
     int rc = 0, cancel;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE,
-                           &cancel); /* or the lock would stay with a cancelled thread */
+    /* Cancelled while it waits, the thread would keep the lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_mutex_lock(&group->lock);
     while (group->pending > 0 && rc != ETIMEDOUT)
         rc = deadline_us == UINT64_MAX ? pthread_cond_wait(&group->none, &group->lock)

@@ -23,17 +23,21 @@
 #include "pool/pool.h"
 #include "pool/stack.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 
 enum {
     POOL_PRIORITIES = 3,
-    WAKES_MAX = 4 /* while the lock is held once: a guard, a searcher, and two more who arrives wakes */
+    /* Most threads to wake while the lock is held once: a guard, a searcher, and two more who arrives wakes. */
+    WAKES_MAX = 4
 };
 
 enum {
-    GUARD_US = 200,  /* between two looks of the guard */
-    RUSH_TASKS = 64, /* so many tasks that end within RUSH_US are a rush */
+    GUARD_US = 200, /* between two looks of the guard */
+    /* So many tasks that end within RUSH_US are a rush. */
+    RUSH_TASKS = 64,
     RUSH_US = 16
 };
 
@@ -50,16 +54,20 @@ struct pool_inbox {
     uint64_t gone;  /* what pool->gone was when last looked at */
     size_t count;   /* in `lists` */
     struct task_list lists[POOL_PRIORITIES];
-    bool call;         /* see the note on waking */
-    uint64_t nudge_us; /* from then on, who finds tasks of others in the inbox searches, too */
-    bool closed;       /* as pool->closed */
+    bool call; /* see the note on waking */
+    /* From then on, who finds tasks of others in the inbox searches, too. */
+    uint64_t nudge_us;
+    bool closed; /* as pool->closed */
     /* Submitters that wait for room. */
-    unsigned
-        sleepers; /* those of them that do not look by themselves: while there is one, none may be patient */
-    bool patient; /* they want room for many, and look for less by themselves */
-    bool signalled; /* one of them has been woken and has not come by yet */
+    /* Waiters that do not look by themselves: while there is one, none may be patient. */
+    unsigned sleepers;
+    /* Waiters want room for many, and look for less by themselves. */
+    bool patient;
+    /* A waiter has been woken and has not come by yet. */
+    bool signalled;
     unsigned waiters;
-    uint64_t seen_gone, seen_us; /* pool->gone when one of them fell asleep, and when that was */
+    /* pool->gone when a waiter fell asleep, and when that was. */
+    uint64_t seen_gone, seen_us;
     pthread_cond_t room;
 };
 
@@ -72,11 +80,12 @@ struct pool_thread {
     struct pool_thread *hotter, *colder; /* in the stack of idle threads */
     struct pool_thread *prev, *next;     /* among all that have begun to serve */
     struct pool_task *task;              /* running, or NULL */
-    struct pool_task *report;            /* ended, and to be reported by this thread; linked by next */
+    /* Tasks that have ended, and are to be reported by this thread; linked by next. */
+    struct pool_task *report;
     const char *fail_reason;
     bool idle; /* in the idle stack */
-    bool
-        posted; /* `wake` is or will be posted once; who posts may touch this structure until it is consumed */
+    /* `wake` is or will be posted once; who posts may touch this structure until it is consumed. */
+    bool posted;
     bool trimmed;  /* since it went idle */
     bool searcher; /* one of pool->searching */
     bool finished; /* left its loop in the ordinary way */
@@ -85,10 +94,14 @@ struct pool_thread {
 struct pool {
     _Alignas(64) struct pool_inbox inbox;
     /* Read by both sides, seldom written. */
-    _Alignas(64) _Atomic uint64_t limit; /* tasks that may be inside: max + max_queue */
-    atomic_bool urgent;       /* a task is in the inbox that may have to go before what is in the queue */
-    atomic_bool mixed;        /* tasks of high or low priority are in the queue */
-    _Atomic uint64_t room_at; /* what `gone` must reach for a submitter to be woken; UINT64_MAX: none waits */
+    /* Tasks that may be inside: max + max_queue. */
+    _Alignas(64) _Atomic uint64_t limit;
+    /* A task is in the inbox that may have to go before what is in the queue. */
+    atomic_bool urgent;
+    /* Tasks of high or low priority are in the queue. */
+    atomic_bool mixed;
+    /* What `gone` must reach for a submitter to be woken; UINT64_MAX: none waits. */
+    _Atomic uint64_t room_at;
     struct pool_figures *figures;
     struct pool_config config;
     char name[32];
@@ -97,45 +110,62 @@ struct pool {
     /* The books. */
     _Alignas(64) pthread_mutex_t lock;
     struct task_list queue[POOL_PRIORITIES];
-    size_t queued;                         /* in `queue`, without the inbox */
-    unsigned passed_over[POOL_PRIORITIES]; /* takes from higher priorities while this one waited */
-    _Atomic uint64_t gone;                 /* tasks that make room: ended, taken back, dropped, given up */
-    uint64_t ended_count;                  /* tasks that ran and ended */
-    struct pool_thread *hottest;           /* idle threads, newest first */
-    struct pool_thread *serving;           /* all threads that have begun and not left */
-    uint64_t last_start_us;                /* of a task */
-    unsigned threads;                      /* alive, stuck ones included */
+    size_t queued; /* in `queue`, without the inbox */
+    /* How often higher priorities were served while each priority waited. */
+    unsigned passed_over[POOL_PRIORITIES];
+    /* Tasks that make room: ended, taken back, dropped, given up. */
+    _Atomic uint64_t gone;
+    uint64_t ended_count;        /* tasks that ran and ended */
+    struct pool_thread *hottest; /* idle threads, newest first */
+    struct pool_thread *serving; /* all threads that have begun and not left */
+    uint64_t last_start_us;      /* of a task */
+    unsigned threads;            /* alive, stuck ones included */
     unsigned idle, stuck;
     unsigned busy;      /* with a task, stuck ones included */
     unsigned leaving;   /* on their way out, still among `threads` */
     unsigned searching; /* threads: see the note on waking */
     bool closed;
-    uint64_t restarts; /* who waits for quiet may wake only after another has opened the pool again */
-    bool rushing;      /* RUSH_TASKS have just ended within RUSH_US */
-    unsigned rush_run; /* tasks that have ended since rush_since_us */
+    /* Who waits for quiet may wake only after another has opened the pool again. */
+    uint64_t restarts;
+    /* RUSH_TASKS have just ended within RUSH_US. */
+    bool rushing;
+    /* Tasks that have ended since rush_since_us. */
+    unsigned rush_run;
     uint64_t rush_since_us;
-    struct pool_thread *guard;              /* an idle thread, or NULL */
-    uint64_t guard_seen;                    /* ended_count when the guard looked last */
-    uint64_t spawn_failed_us;               /* when starting a thread failed; 0: it did not, last time */
+    struct pool_thread *guard; /* an idle thread, or NULL */
+    uint64_t guard_seen;       /* ended_count when the guard looked last */
+    /* When starting a thread failed; 0: the last start did not. */
+    uint64_t spawn_failed_us;
     struct pool_thread *to_wake[WAKES_MAX]; /* by pool_unlock */
     unsigned wakes;                         /* in to_wake */
     struct codel codel;
-    atomic_uint inside;       /* submitters that block or answer a call; up with inbox.lock, down with lock */
-    pthread_cond_t quiet;     /* pool_is_quiet has become true */
-    struct pool_thread *dead; /* that have left and are not yet buried, linked by colder */
+    /* Submitters that block or answer a call; up with inbox.lock, down with lock. */
+    atomic_uint inside;
+    pthread_cond_t quiet; /* pool_is_quiet has become true */
+    /* Threads that have left and are not yet buried, linked by colder. */
+    struct pool_thread *dead;
     unsigned dead_count;
-    _Alignas(64) struct pool_task *_Atomic ended; /* newest first; no lock: pushed and taken by exchange */
+    /* Ended tasks, newest first; no lock: pushed and taken by exchange. */
+    _Alignas(64) struct pool_task *_Atomic ended;
     struct pool_figures own_figures;
 };
+
+/* Whether somebody holds the lock, which asserts take for the caller. */
+static inline bool pool_lock_is_held(pthread_mutex_t *lock)
+{
+    return pthread_mutex_trylock(lock) == EBUSY;
+}
 
 /* Nobody is inside any more, neither thread nor task nor submitter: a closed pool may be freed. Lock held. */
 static inline bool pool_is_quiet(const struct pool *pool)
 {
+    assert(pool->threads > 0 || (pool->busy == 0 && pool->idle == 0 && pool->searching == 0));
     return pool->threads == 0 && pool->queued == 0 && atomic_load(&pool->inside) == 0;
 }
 
 static inline void task_list_push(struct task_list *list, struct pool_task *t)
 {
+    assert(!list->oldest == !list->newest);
     t->next = NULL;
     t->prev = list->newest;
     *(list->newest ? &list->newest->next : &list->oldest) = t;
@@ -144,6 +174,7 @@ static inline void task_list_push(struct task_list *list, struct pool_task *t)
 
 static inline void task_list_unlink(struct task_list *list, struct pool_task *t)
 {
+    assert((t->prev ? t->prev->next : list->oldest) == t && (t->next ? t->next->prev : list->newest) == t);
     *(t->prev ? &t->prev->next : &list->oldest) = t->next;
     *(t->next ? &t->next->prev : &list->newest) = t->prev;
 }
@@ -151,6 +182,7 @@ static inline void task_list_unlink(struct task_list *list, struct pool_task *t)
 /* Moves all of `from` behind `to`. */
 static inline void task_list_splice(struct task_list *to, struct task_list *from)
 {
+    assert(!from->oldest == !from->newest && !to->oldest == !to->newest);
     if (!from->oldest)
         return;
     from->oldest->prev = to->newest;
@@ -183,6 +215,7 @@ void pool_call(struct pool *pool);
 /* Says whether the queue has tasks of several priorities. Lock held. */
 static inline void pool_note_mixture(struct pool *pool)
 {
+    assert(pool_lock_is_held(&pool->lock));
     bool mixed = pool->queue[POOL_HIGH].oldest || pool->queue[POOL_LOW].oldest;
     if (mixed != atomic_load_explicit(&pool->mixed, memory_order_relaxed))
         atomic_store_explicit(&pool->mixed, mixed, memory_order_relaxed);
@@ -194,6 +227,7 @@ void pool_set_closed(struct pool *pool, bool closed);
 /* One task or more make room: noted with the lock held, and offered without it, by pool_offer_room. */
 static inline void pool_note_room(struct pool *pool, uint64_t tasks)
 {
+    assert(pool_lock_is_held(&pool->lock));
     atomic_store_explicit(&pool->gone, atomic_load_explicit(&pool->gone, memory_order_relaxed) + tasks,
                           memory_order_release);
 }
@@ -204,8 +238,8 @@ static inline void pool_offer_room(struct pool *pool)
 {
     /* What was noted must be seen before room_at is read; the waiter does it the other way round. */
 #if defined(__x86_64__)
-    atomic_signal_fence(
-        memory_order_seq_cst); /* unlocking, which lies between the two, is a full barrier here */
+    /* Unlocking, which lies between the two, is a full barrier here. */
+    atomic_signal_fence(memory_order_seq_cst);
 #else
     atomic_thread_fence(memory_order_seq_cst);
 #endif
@@ -242,8 +276,10 @@ bool pool_steps_aside(const struct pool_thread *th, uint64_t now_us);
 /* Among the searchers, and no longer. Lock held. */
 static inline void pool_searcher_set(struct pool_thread *th, bool searches)
 {
+    assert(pool_lock_is_held(&th->pool->lock));
     if (th->searcher == searches)
         return;
+    assert(searches || th->pool->searching > 0);
     th->searcher = searches;
     if (searches)
         th->pool->searching++;
@@ -280,6 +316,9 @@ void pool_bury(struct pool_thread *th);
 static inline void pool_publish(struct pool *pool)
 {
     struct pool_figures *f = pool->figures;
+    assert(pool->stuck <= pool->busy && pool->busy <= pool->threads);
+    assert(pool->leaving + pool->stuck <= pool->threads && pool->idle + pool->leaving <= pool->threads);
+    assert(pool->searching <= pool->threads);
     counter_set(&f->idle, pool->idle);
     counter_set(&f->stuck, pool->stuck);
     counter_set(&f->running, pool->busy - pool->stuck);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "pool/internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -112,6 +113,7 @@ void pool_destroy(struct pool *pool)
     if (!pool)
         return;
     pool_shutdown(pool, POOL_DROP, UINT64_MAX);
+    assert(pool_is_quiet(pool) && !pool->dead && !pool->serving && !pool->hottest);
     pthread_cond_destroy(&pool->inbox.room);
     pthread_cond_destroy(&pool->quiet);
     pthread_mutex_destroy(&pool->inbox.lock);
@@ -139,7 +141,8 @@ enum pool_result pool_reconfigure(struct pool *pool, const struct pool_config *c
     pthread_mutex_lock(&pool->inbox.lock);
     take_config(pool, config);
     pthread_mutex_unlock(&pool->inbox.lock);
-    pool_wake_all_idle(pool); /* so that each looks at the new sizes and times */
+    /* So that each looks at the new sizes and times. */
+    pool_wake_all_idle(pool);
     pool_search(pool);
     pool_unlock(pool);
     pool_offer_room_slowly(pool); /* what submitters wait for has changed */
@@ -156,6 +159,7 @@ static struct pool_task *drop_queue(struct pool *pool)
             t->next = dropped;
             dropped = t;
         }
+    assert(pool->queued == 0);
     return dropped;
 }
 
@@ -188,10 +192,12 @@ static bool wait_until_quiet(struct pool *pool, uint64_t restarts, uint64_t dead
         else if (pthread_cond_timedwait(&pool->quiet, &pool->lock, &until) == ETIMEDOUT)
             late = until_us == deadline_us;
     }
+    /* The pool has been quiet; its threads were another's to bury. */
     if (pool->restarts != restarts)
-        return true; /* it has been quiet; its threads were another's to bury */
+        return true;
     if (!pool_is_quiet(pool))
         return false;
+    assert(!pool->serving && !pool->hottest && !pool->guard);
     *dead = pool->dead;
     pool->dead = NULL;
     pool->dead_count = 0;

@@ -30,15 +30,17 @@ const char *pool_version(void);
 
 enum pool_result {
     POOL_OK,
-    POOL_EOVERLOAD, /* queue full, or too many submitters wait already */
+    /* Queue full, or too many submitters wait already. */
+    POOL_EOVERLOAD,
     POOL_ECLOSED,   /* the pool is shut down or shutting down */
     POOL_ETIMEDOUT, /* the deadline passed first */
     POOL_EINVAL,    /* an argument out of its range */
 };
 
 enum pool_outcome {
-    POOL_TASK_DONE,      /* run returned */
-    POOL_TASK_FAILED,    /* pool_task_fail, or its thread exited or was cancelled */
+    POOL_TASK_DONE, /* run returned */
+    /* pool_task_fail, or its thread exited or was cancelled. */
+    POOL_TASK_FAILED,
     POOL_TASK_CANCELLED, /* by pool_cancel, before it started */
     POOL_TASK_EXPIRED,   /* waited longer than queue_timeout_ms */
     POOL_TASK_SHED,      /* by the codel discipline */
@@ -76,16 +78,25 @@ struct pool_task {
 };
 
 struct pool_config {
-    const char *name;   /* at most 31 bytes; copied. Threads are called "pool " and its first 10 bytes */
-    unsigned min, max;  /* threads: 0 <= min <= max, 1 <= max <= 65536 */
-    size_t max_queue;   /* tasks that wait for a thread; 0: none waits */
-    size_t max_waiters; /* submitters that may block in pool_submit_until; 0: any number */
-    unsigned idle_timeout_ms;  /* a thread above min retires after this; 0: never */
-    unsigned queue_timeout_ms; /* a task that waited longer expires; 0: never */
-    size_t stack_bytes;        /* 0: the system's default; raised to PTHREAD_STACK_MIN */
+    /* At most 31 bytes; copied. Threads are called "pool " and its first 10 bytes. */
+    const char *name;
+    /* Threads: 0 <= min <= max, 1 <= max <= 65536. */
+    unsigned min, max;
+    /* Tasks that wait for a thread; 0: none waits. */
+    size_t max_queue;
+    /* Submitters that may block in pool_submit_until; 0: any number. */
+    size_t max_waiters;
+    /* A thread above min retires after this; 0: never. */
+    unsigned idle_timeout_ms;
+    /* A task that waited longer expires; 0: never. */
+    unsigned queue_timeout_ms;
+    /* 0: the system's default; raised to PTHREAD_STACK_MIN. */
+    size_t stack_bytes;
     enum pool_discipline discipline;
-    struct pool_figures *figures; /* zeroed, or of a predecessor; NULL: kept in the pool */
-    void (*notify)(void *arg);    /* called when pool_collect has something again; from any thread */
+    /* Zeroed, or of a predecessor; NULL: kept in the pool. */
+    struct pool_figures *figures;
+    /* Called when pool_collect has something again; from any thread. */
+    void (*notify)(void *arg);
     void *notify_arg;
 };
 
@@ -173,9 +184,10 @@ uint64_t pool_oldest_running_us(struct pool *pool);
 /* What pool_visit_running says of a task. */
 struct pool_running {
     const struct pool_task *task; /* it cannot end during the visit */
-    pid_t tid;                    /* its thread, as top, gdb and /proc know it */
-    uint64_t age_us;              /* since it started */
-    bool abandoned;               /* by pool_abandon */
+    /* The task's thread, as top, gdb and /proc know it. */
+    pid_t tid;
+    uint64_t age_us; /* since it started */
+    bool abandoned;  /* by pool_abandon */
 };
 
 /*

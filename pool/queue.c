@@ -6,7 +6,10 @@
 #include "base/clock.h"
 #include "pool/internal.h"
 
-enum { PASSED_OVER_MAX = 8 /* takes before a lower priority is let through */ };
+#include <assert.h>
+
+/* Takes before a lower priority is let through. */
+enum { PASSED_OVER_MAX = 8 };
 
 /* From the highest to the lowest. */
 static const enum pool_priority ranks[POOL_PRIORITIES] = {POOL_HIGH, POOL_NORMAL, POOL_LOW};
@@ -19,6 +22,8 @@ static uint64_t age_of(const struct pool_task *t, uint64_t now_us)
 
 static void unlink_task(struct pool *pool, struct pool_task *t)
 {
+    assert(pool_lock_is_held(&pool->lock));
+    assert(task_state(t) == TASK_QUEUED && pool->queued > 0);
     task_list_unlink(&pool->queue[t->priority], t);
     pool->queued--;
     if (!pool->queue[t->priority].oldest)
@@ -43,6 +48,7 @@ static _Atomic uint64_t *counter_of(struct pool_figures *f, enum pool_outcome ou
 
 void pool_remove(struct pool *pool, struct pool_task *t, enum pool_outcome outcome)
 {
+    assert(outcome != POOL_TASK_DONE && outcome != POOL_TASK_FAILED); /* it has not run */
     unlink_task(pool, t);
     task_set_state(t, TASK_ENDED);
     t->outcome = (uint8_t)outcome;
@@ -71,6 +77,7 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
 {
     uint64_t bound_us = pool->config.queue_timeout_ms ? pool->config.queue_timeout_ms * 1000ull : UINT64_MAX;
     bool shed = pool->config.discipline == POOL_CODEL && pool->codel.overloaded, spared = false;
+    assert(pool_lock_is_held(&pool->lock));
     for (int r = 0; r < POOL_PRIORITIES; r++) {
         struct task_list *list = &pool->queue[ranks[r]];
         struct pool_task *t;
@@ -93,6 +100,7 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
 static struct task_list *turn(struct pool *pool)
 {
     int chosen = 0;
+    assert(pool->queued > 0);
     if (!atomic_load_explicit(&pool->mixed, memory_order_relaxed))
         return &pool->queue[POOL_NORMAL];
     while (chosen < POOL_PRIORITIES - 1 && !pool->queue[ranks[chosen]].oldest)
@@ -104,6 +112,7 @@ static struct task_list *turn(struct pool *pool)
         if (pool->queue[ranks[r]].oldest)
             pool->passed_over[ranks[r]]++;
     pool->passed_over[ranks[chosen]] = 0;
+    assert(pool->queue[ranks[chosen]].oldest);
     return &pool->queue[ranks[chosen]];
 }
 
@@ -111,6 +120,7 @@ struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task
 {
     bool codel = pool->config.discipline == POOL_CODEL;
     bool newest = pool->config.discipline == POOL_LIFO || (codel && pool->codel.overloaded);
+    assert(pool_lock_is_held(&pool->lock) && pool->busy < pool->threads);
     if ((pool->queued == 0 || newest || atomic_load_explicit(&pool->urgent, memory_order_relaxed)) &&
         !pool_pull(pool))
         return NULL;
@@ -139,7 +149,8 @@ void pool_expire(struct pool *pool)
     pthread_mutex_lock(&pool->lock);
     if (pool->queued > 0 || pool_pull(pool))
         drop_old(pool, clock_mono_us(), &rejects);
-    pool_search(pool); /* where starting a thread failed before, this is the next try */
+    /* Where starting a thread failed before, this is the next try. */
+    pool_search(pool);
     pool_unlock(pool);
     if (rejects)
         pool_offer_room(pool);

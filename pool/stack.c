@@ -8,6 +8,7 @@
  */
 #include "pool/stack.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -16,11 +17,14 @@
 #include <unistd.h>
 
 enum {
-    SLAB_STACKS = 64,     /* at most */
-    SLAB_BYTES = 8 << 20, /* likewise: large ones are mapped one by one */
-    GUARD_INSTALL = 102,  /* MADV_GUARD_INSTALL of asm-generic/mman-common.h */
+    SLAB_STACKS = 64, /* at most */
+    /* Most bytes of a slab: large stacks are mapped one by one. */
+    SLAB_BYTES = 8 << 20,
+    /* MADV_GUARD_INSTALL of asm-generic/mman-common.h. */
+    GUARD_INSTALL = 102,
     LINE_BYTES = 64,
-    RED_ZONE_BYTES = 1024 /* below the caller's frame: madvise's own frame, and what an ABI reserves */
+    /* Below the caller's frame: madvise's own frame, and what an ABI reserves. */
+    RED_ZONE_BYTES = 1024
 };
 
 static size_t page_bytes(void)
@@ -45,7 +49,8 @@ struct stack_slab {
     size_t each_bytes, bytes;
     uint64_t all; /* a bit for each stack */
     uint64_t free;
-    uint64_t guarded; /* its guard is there: it stays when the stack is given back */
+    /* A bit for each stack whose guard is there: it stays when the stack is given back. */
+    uint64_t guarded;
 };
 
 static pthread_mutex_t slabs_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -54,6 +59,7 @@ static struct stack_slab *slabs;
 /* Lock held. */
 static struct stack_slab *new_slab(size_t each_bytes)
 {
+    assert(each_bytes > 0 && each_bytes % page_bytes() == 0);
     size_t count = each_bytes < SLAB_BYTES ? SLAB_BYTES / each_bytes : 1;
     struct stack_slab *slab = calloc(1, sizeof *slab);
     if (!slab)
@@ -92,6 +98,7 @@ static bool take_from_slab(struct stack *s)
         pthread_mutex_unlock(&slabs_lock);
         return false;
     }
+    assert((slab->free & ~slab->all) == 0);
     unsigned i = (unsigned)__builtin_ctzll(slab->free);
     bool guarded = slab->guarded >> i & 1;
     slab->free &= ~(1ull << i);
@@ -122,6 +129,7 @@ bool stack_alloc(struct stack *s, size_t bytes)
 
 void *stack_reserve(struct stack *s, size_t bytes)
 {
+    assert(bytes < s->bytes);
     s->bytes -= (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
     return s->mapping + page_bytes() + s->bytes;
 }
@@ -133,9 +141,11 @@ void stack_free(struct stack *s)
     uint64_t bit = 1ull << (size_t)(s->mapping - slab->base) / slab->each_bytes;
     madvise(s->mapping + page, s->mapped_bytes - page, MADV_DONTNEED); /* the next one finds zeros */
     pthread_mutex_lock(&slabs_lock);
+    assert((slab->all & bit) && !(slab->free & bit));
     slab->free |= bit;
     bool unused = slab->free == slab->all;
     if (unused) {
+        assert((slab->before ? slab->before->next : slabs) == slab);
         *(slab->before ? &slab->before->next : &slabs) = slab->next;
         if (slab->next)
             slab->next->before = slab->before;

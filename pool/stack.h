@@ -13,7 +13,8 @@ struct stack_slab;
 
 struct stack {
     struct stack_slab *slab; /* where it lies, with others */
-    char *mapping;           /* the guard page, then `bytes` of stack, then what was reserved */
+    /* The guard page, then `bytes` of stack, then what was reserved. */
+    char *mapping;
     size_t bytes, mapped_bytes;
 };
 

@@ -8,15 +8,16 @@
 #include "base/clock.h"
 #include "pool/internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <time.h>
 
 enum {
-    ROOM_BATCH =
-        1024, /* room for at most so many is waited for before a submitter is woken, where tasks end fast: */
-    FAST_US = 16, /* one every FAST_US or faster */
-    NUDGE_US =
-        50 /* tasks in the inbox for so long mean that who was woken for them has not got a processor yet */
+    /* Room for at most so many is waited for before a submitter is woken, where tasks end fast. */
+    ROOM_BATCH = 1024,
+    FAST_US = 16, /* fast: one every FAST_US, or faster */
+    /* Tasks in the inbox for so long mean that who was woken for them has not got a processor yet. */
+    NUDGE_US = 50
 };
 
 /* inbox.lock held. */
@@ -24,9 +25,11 @@ static bool has_room(struct pool *pool)
 {
     struct pool_inbox *in = &pool->inbox;
     uint64_t limit = atomic_load_explicit(&pool->limit, memory_order_relaxed);
+    assert(pool_lock_is_held(&pool->inbox.lock));
     if (in->taken - in->gone < limit)
         return true;
     in->gone = atomic_load_explicit(&pool->gone, memory_order_acquire);
+    assert(in->gone <= in->taken);
     return in->taken - in->gone < limit;
 }
 
@@ -39,6 +42,7 @@ static void offer_room(struct pool *pool)
 {
     struct pool_inbox *in = &pool->inbox;
     uint64_t limit = atomic_load_explicit(&pool->limit, memory_order_relaxed), batch = 1;
+    assert(pool_lock_is_held(&pool->inbox.lock) && in->sleepers <= in->waiters);
     if (in->waiters == 0 || in->signalled) {
         atomic_store(&pool->room_at, UINT64_MAX);
         return;
@@ -66,6 +70,7 @@ static bool ends_are_fast(struct pool *pool, uint64_t now_us)
 {
     struct pool_inbox *in = &pool->inbox;
     uint64_t gone = atomic_load(&pool->gone), ends = gone - in->seen_gone, took_us = now_us - in->seen_us;
+    assert(pool_lock_is_held(&pool->inbox.lock) && gone >= in->seen_gone);
     in->seen_gone = gone;
     in->seen_us = now_us;
     return ends > 0 && ends * FAST_US >= took_us;
@@ -76,8 +81,10 @@ static bool sleep_for_room(struct pool *pool, uint64_t deadline_us)
 {
     struct pool_inbox *in = &pool->inbox;
     uint64_t now_us = clock_mono_us(), until_us = deadline_us;
+    assert(in->waiters > 0 && deadline_us != 0);
     in->patient = ends_are_fast(pool, now_us) && in->sleepers == 0;
-    in->signalled = false; /* if it was for this one, it is here; if not, one signal too many does no harm */
+    /* A signal for this submitter has done its work; one too many does no harm. */
+    in->signalled = false;
     offer_room(pool);
     if (in->signalled)
         return true; /* there is room by now */
@@ -88,6 +95,7 @@ static bool sleep_for_room(struct pool *pool, uint64_t deadline_us)
     struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
     int rc = until_us == UINT64_MAX ? pthread_cond_wait(&in->room, &in->lock)
                                     : pthread_cond_timedwait(&in->room, &in->lock, &until);
+    assert(looks || in->sleepers > 0);
     in->sleepers -= !looks;
     return rc != ETIMEDOUT || until_us != deadline_us;
 }
@@ -97,11 +105,12 @@ static void wait_for_room(struct pool *pool, uint64_t deadline_us)
 {
     struct pool_inbox *in = &pool->inbox;
     int before;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE,
-                           &before); /* for a task of another pool: it holds the lock */
+    /* The submitter may be a task of another pool: cancelled, it would keep the lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     counter_set(&pool->figures->waiting, ++in->waiters);
     while (!in->closed && !has_room(pool) && sleep_for_room(pool, deadline_us))
         ;
+    assert(pool_lock_is_held(&pool->inbox.lock) && in->waiters > 0);
     in->signalled = false;
     counter_set(&pool->figures->waiting, --in->waiters);
     pthread_setcancelstate(before, NULL);
@@ -110,6 +119,7 @@ static void wait_for_room(struct pool *pool, uint64_t deadline_us)
 /* Counts the caller as inside, once. inbox.lock held. */
 static void enter(struct pool *pool, bool *inside)
 {
+    assert(pool_lock_is_held(&pool->inbox.lock));
     if (!*inside)
         atomic_fetch_add(&pool->inside, 1);
     *inside = true;
@@ -119,6 +129,7 @@ static void enter(struct pool *pool, bool *inside)
 static enum pool_result admit(struct pool *pool, uint64_t deadline_us, bool *inside, bool *waited)
 {
     struct pool_inbox *in = &pool->inbox;
+    assert(pool_lock_is_held(&pool->inbox.lock));
     if (!in->closed && !has_room(pool) && !(deadline_us && pool_current && pool_current->pool == pool)) {
         if (deadline_us == 0 || (pool->config.max_waiters && in->waiters >= pool->config.max_waiters)) {
             counter_add(&pool->figures->refused_full, 1);
@@ -141,6 +152,8 @@ static enum pool_result admit(struct pool *pool, uint64_t deadline_us, bool *ins
 static void take_in(struct pool *pool, struct pool_task *t, uint64_t now_us)
 {
     struct pool_inbox *in = &pool->inbox;
+    assert(pool_lock_is_held(&pool->inbox.lock) && !in->closed);
+    assert(t->priority < POOL_PRIORITIES && task_state(t) != TASK_QUEUED);
     task_set_state(t, TASK_QUEUED);
     t->submitted_us = now_us;
     task_list_push(&in->lists[t->priority], t);
@@ -159,6 +172,7 @@ static bool answers(struct pool_inbox *in, size_t taken, uint64_t now_us)
 {
     if (taken == 0)
         return false;
+    assert(in->count >= taken && in->taken >= taken);
     if (in->count == taken)
         in->nudge_us = now_us + NUDGE_US;
     if (!in->call && now_us < in->nudge_us)
@@ -174,6 +188,7 @@ static void go_inside(struct pool *pool, bool search, bool leaves)
     pthread_mutex_lock(&pool->lock);
     if (search)
         pool_answer(pool);
+    assert(atomic_load(&pool->inside) > 0);
     if (leaves)
         atomic_fetch_sub(&pool->inside, 1);
     if (pool_is_quiet(pool))
@@ -203,11 +218,12 @@ static size_t submit_some(struct pool *pool, struct pool_task *const *tasks, siz
         do
             take_in(pool, tasks[taken++], now_us);
         while (taken < count && fits(tasks[taken]) && has_room(pool));
+    /* There may be more room, and the signal went to this submitter. */
     if (waited)
-        offer_room(pool); /* there may be more of it, and the signal went to this one */
+        offer_room(pool);
     bool searches = answers(in, taken, now_us);
-    bool more =
-        *why == POOL_OK && taken < count; /* the caller comes back: the pool must not be gone by then */
+    /* The caller comes back: the pool must not be gone by then. */
+    bool more = *why == POOL_OK && taken < count;
     if (searches || more)
         enter(pool, inside);
     pthread_mutex_unlock(&in->lock);
@@ -246,12 +262,15 @@ enum pool_result pool_submit(struct pool *pool, struct pool_task *task)
 static bool pull(struct pool *pool)
 {
     struct pool_inbox *in = &pool->inbox;
+    assert(pool_lock_is_held(&pool->lock) && pool_lock_is_held(&pool->inbox.lock));
     for (int p = 0; p < POOL_PRIORITIES; p++)
         task_list_splice(&pool->queue[p], &in->lists[p]);
     pool->queued += in->count;
     in->count = 0;
     atomic_store_explicit(&pool->urgent, false, memory_order_relaxed);
     pool_note_mixture(pool);
+    assert((pool->queued > 0) == (pool->queue[POOL_HIGH].oldest || pool->queue[POOL_NORMAL].oldest ||
+                                  pool->queue[POOL_LOW].oldest));
     return pool->queued > 0;
 }
 

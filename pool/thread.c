@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "pool/internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,7 +17,8 @@
 #include <unistd.h>
 
 enum {
-    TRIM_AFTER_US = 1000000, /* of idling; then the next task will not come at once */
+    /* A thread that has idled so long will not get its next task at once. */
+    TRIM_AFTER_US = 1000000,
     BURY_TOGETHER = 32
 };
 
@@ -25,6 +27,7 @@ _Thread_local struct pool_thread *pool_current;
 /* Threads that stay: neither given up nor on their way out. */
 static unsigned staying(const struct pool *pool)
 {
+    assert(pool->leaving + pool->stuck <= pool->threads);
     return pool->threads - pool->leaving - pool->stuck;
 }
 
@@ -36,6 +39,8 @@ static bool over_max(const struct pool *pool)
 static void begin_task(struct pool_thread *th, struct pool_task *t)
 {
     struct pool *pool = th->pool;
+    assert(pool_lock_is_held(&pool->lock));
+    assert(!th->task && !th->idle && pool->busy < pool->threads);
     th->task = t;
     th->fail_reason = NULL;
     task_set_state(t, TASK_RUNNING);
@@ -49,6 +54,8 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     struct pool *pool = th->pool;
     struct pool_task *t = th->task;
     uint64_t ran_us = now_us > t->started_us ? now_us - t->started_us : 0;
+    assert(pool_lock_is_held(&pool->lock) && pool->busy > 0);
+    assert(task_state(t) == TASK_RUNNING || (task_state(t) == TASK_ABANDONED && pool->stuck > 0));
     pool->busy--;
     pool->ended_count++;
     pool_note_run(pool, ran_us, now_us);
@@ -70,6 +77,7 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
  * many threads they are in nobody's cache. Lock held. */
 static void list_thread(struct pool_thread *th)
 {
+    assert(pool_lock_is_held(&th->pool->lock));
     th->next = th->pool->serving;
     if (th->next)
         th->next->prev = th;
@@ -78,6 +86,7 @@ static void list_thread(struct pool_thread *th)
 
 static void unlist_thread(struct pool_thread *th)
 {
+    assert((th->prev ? th->prev->next : th->pool->serving) == th);
     *(th->prev ? &th->prev->next : &th->pool->serving) = th->next;
     if (th->next)
         th->next->prev = th->prev;
@@ -85,6 +94,7 @@ static void unlist_thread(struct pool_thread *th)
 
 static void free_thread(struct pool_thread *th)
 {
+    assert(!th->task && !th->idle && !th->report);
     struct stack stack = th->stack; /* where *th itself is */
     sem_destroy(&th->wake);
     stack_free(&stack);
@@ -109,9 +119,12 @@ static struct pool_thread *leave(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
     struct pool_thread *before = NULL;
-    pool_search(
-        pool); /* a successor may start; this thread still counts, so that the pool outlives the search */
+    assert(pool_lock_is_held(&pool->lock));
+    assert(!th->task && !th->idle && !th->searcher && !th->posted);
+    /* A successor may start; this thread still counts, so that the pool outlives the search. */
+    pool_search(pool);
     unlist_thread(th);
+    assert(pool->leaving > 0 && pool->threads > 0);
     pool->leaving--;
     pool->threads--;
     if (pool->dead_count >= BURY_TOGETHER || (!pool->closed && pool->threads <= pool->config.min)) {
@@ -124,8 +137,8 @@ static struct pool_thread *leave(struct pool_thread *th)
     pool->dead_count++;
     counter_add(&pool->figures->retired, 1);
     pool_publish(pool);
-    if (pool->threads ==
-        0) /* quiet, or tasks wait for which no thread could be started: who waits asks again */
+    /* Quiet, or tasks wait for which no thread could be started: who waits asks again. */
+    if (pool->threads == 0)
         pthread_cond_broadcast(&pool->quiet);
     return before;
 }
@@ -176,8 +189,9 @@ static void on_task_exit(void *arg)
 
 _Noreturn void pool_task_fail(const char *reason)
 {
+    /* Called outside a task: a bug of the caller. */
     if (!pool_current || !pool_current->task)
-        abort(); /* called outside a task: a bug of the caller */
+        abort();
     pool_current->fail_reason = reason;
     pthread_exit(NULL);
 }
@@ -199,6 +213,7 @@ static bool sleep_idle(struct pool_thread *th, uint64_t until_us)
 {
     struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
     int rc;
+    assert(pool_lock_is_held(&th->pool->lock));
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pool_unlock(th->pool);
     do
@@ -206,8 +221,9 @@ static bool sleep_idle(struct pool_thread *th, uint64_t until_us)
     while (rc != 0 && errno == EINTR);
     pthread_mutex_lock(&th->pool->lock);
     bool posted = th->posted;
+    /* The post comes at once: each is consumed exactly once. */
     if (posted && rc != 0)
-        while (sem_wait(&th->wake) != 0) /* it comes at once: each post is consumed exactly once */
+        while (sem_wait(&th->wake) != 0)
             ;
     th->posted = false;
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
@@ -219,6 +235,7 @@ static bool idle_duty(struct pool_thread *th, uint64_t idle_since_us)
 {
     struct pool *pool = th->pool;
     uint64_t now_us = clock_fast_us();
+    assert(th->idle && !th->posted);
     if (pool->guard == th) {
         pool_guard_look(pool);
         return true;
@@ -255,8 +272,9 @@ static bool wait_for_work(struct pool_thread *th)
     bool chosen = !th->idle;
     if (!chosen)
         pool_idle_remove(th);
+    /* Whoever posts is to be done with this thread's structure. */
     if (th->posted)
-        sleep_idle(th, UINT64_MAX); /* whoever posts is to be done with this structure */
+        sleep_idle(th, UINT64_MAX);
     return chosen || (pool->closed && pool->queued > 0);
 }
 
@@ -282,12 +300,14 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now
 {
     struct pool *pool = th->pool;
     struct pool_task *rejects = NULL, *before = *ended, *t = NULL;
+    assert(pool_lock_is_held(&pool->lock) && !th->task && !th->report);
     if (!pool_steps_aside(th, *now_us))
         t = pool_take(pool, *now_us, &rejects);
     bool arrives = th->searcher;
     pool_searcher_set(th, false);
+    /* Without giving up the lock: see the note on waking. */
     if (!t && !rejects && !before)
-        return false; /* without giving up the lock: see the note on waking */
+        return false;
     th->report = before ? before : rejects;
     if (before)
         before->next = rejects;
@@ -348,8 +368,10 @@ static struct pool_task *serve(struct pool_thread *th)
         now_us = clock_fast_us();
     }
     pool_searcher_set(th, false);
+    assert(!th->task && !th->idle && !th->posted);
     th->finished = true;
-    pool->leaving++; /* at once, so that no more threads leave than must */
+    /* Counted at once, so that no more threads leave than must. */
+    pool->leaving++;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pool_unlock(pool);
     return ended;
@@ -394,10 +416,12 @@ static int start_thread(struct pool_thread *th)
     pthread_attr_init(&attr);
     int rc = pthread_attr_setstack(&attr, stack_base(&th->stack), th->stack.bytes);
     if (rc == 0) {
-        sigfillset(&all); /* but what the thread itself causes: blocked, it could not be handled */
+        /* All signals but those that the thread itself causes: blocked, they could not be handled. */
+        sigfillset(&all);
         for (size_t i = 0; i < sizeof own_signals / sizeof own_signals[0]; i++)
             sigdelset(&all, own_signals[i]);
-        pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the process's main thread */
+        /* Signals belong to the process's main thread. */
+        pthread_sigmask(SIG_SETMASK, &all, &before);
         rc = pthread_create(&id, &attr, thread_main, th);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
@@ -408,6 +432,7 @@ static int start_thread(struct pool_thread *th)
 bool pool_spawn(struct pool *pool)
 {
     size_t stack_bytes = pool->config.stack_bytes;
+    assert(pool_lock_is_held(&pool->lock));
     pool->threads++;
     pool->searching++;
     pool_unlock(pool);
@@ -420,13 +445,15 @@ bool pool_spawn(struct pool *pool)
         pool->spawn_failed_us = 0;
         return true;
     }
+    assert(pool->threads > 0 && pool->searching > 0);
     pool->threads--;
     pool->searching--;
     pool->spawn_failed_us = clock_fast_us();
     counter_add(&pool->figures->spawn_failures, 1);
     pool_call(pool); /* the next one who submits tries again */
+    /* An idle thread fell asleep meanwhile, and took this start for a search. */
     if (pool->hottest)
-        pool_search(pool); /* it fell asleep meanwhile, and took this start for a search */
+        pool_search(pool);
     if (pool->threads == 0)
         pthread_cond_broadcast(&pool->quiet); /* who shuts down is to try again */
     return false;

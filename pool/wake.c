@@ -4,12 +4,17 @@
 #include "base/clock.h"
 #include "pool/internal.h"
 
-enum { SPAWN_RETRY_US = 10000 }; /* a system that has refused a thread is left alone for this long */
+#include <assert.h>
+
+/* A system that has refused a thread is left alone for this long. */
+enum { SPAWN_RETRY_US = 10000 };
 
 static void post(struct pool *pool, struct pool_thread *th)
 {
+    assert(pool_lock_is_held(&pool->lock));
     if (th->posted)
         return; /* it is on its way, and will see for what */
+    assert(pool->wakes < WAKES_MAX);
     th->posted = true;
     pool->to_wake[pool->wakes++] = th;
 }
@@ -18,10 +23,12 @@ void pool_unlock(struct pool *pool)
 {
     struct pool_thread *to_wake[WAKES_MAX];
     unsigned wakes = pool->wakes;
+    assert(pool_lock_is_held(&pool->lock) && wakes <= WAKES_MAX);
     for (unsigned i = 0; i < wakes; i++)
         to_wake[i] = pool->to_wake[i];
     pool->wakes = 0;
-    pthread_mutex_unlock(&pool->lock); /* before waking: who is woken wants the lock */
+    /* Before waking: who is woken wants the lock. */
+    pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < wakes; i++)
         sem_post(&to_wake[i]->wake);
 }
@@ -29,6 +36,8 @@ void pool_unlock(struct pool *pool)
 void pool_idle_push(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
+    assert(pool_lock_is_held(&pool->lock));
+    assert(!th->idle && !th->task && !th->searcher);
     th->hotter = NULL;
     th->colder = pool->hottest;
     if (pool->hottest)
@@ -41,6 +50,8 @@ void pool_idle_push(struct pool_thread *th)
 void pool_idle_remove(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
+    assert(pool_lock_is_held(&pool->lock));
+    assert(th->idle && pool->idle > 0 && (th->hotter ? th->hotter->colder : pool->hottest) == th);
     *(th->hotter ? &th->hotter->colder : &pool->hottest) = th->colder;
     if (th->colder)
         th->colder->hotter = th->hotter;
@@ -52,6 +63,7 @@ void pool_idle_remove(struct pool_thread *th)
 
 void pool_wake_all_idle(struct pool *pool)
 {
+    assert(pool_lock_is_held(&pool->lock));
     for (struct pool_thread *th = pool->hottest; th; th = th->colder)
         if (!th->posted) {
             th->posted = true;
@@ -62,6 +74,7 @@ void pool_wake_all_idle(struct pool *pool)
 static bool may_start(const struct pool *pool)
 {
     unsigned replaced = pool->stuck < pool->config.max ? pool->stuck : pool->config.max;
+    assert(pool->leaving <= pool->threads);
     unsigned staying = pool->threads - pool->leaving;
     if (staying >= pool->config.max + replaced)
         return false;
@@ -72,6 +85,7 @@ static bool may_start(const struct pool *pool)
 static void wake_or_start(struct pool *pool)
 {
     struct pool_thread *th = pool->hottest;
+    assert(pool->queued > 0);
     if (th && th == pool->guard && th->colder)
         th = th->colder;
     if (!th) {
@@ -91,6 +105,7 @@ void pool_note_pause(struct pool *pool)
 
 void pool_note_run(struct pool *pool, uint64_t ran_us, uint64_t now_us)
 {
+    assert(pool_lock_is_held(&pool->lock) && pool->rush_run < RUSH_TASKS);
     if (ran_us > RUSH_US) {
         pool_note_pause(pool);
     } else if (++pool->rush_run == RUSH_TASKS) {
@@ -121,6 +136,7 @@ static bool guarded(struct pool *pool)
 
 void pool_search(struct pool *pool)
 {
+    assert(pool_lock_is_held(&pool->lock));
     if (pool->searching > 0 || (!pool->hottest && !may_start(pool)) || guarded(pool))
         return;
     if (pool->queued > 0 || pool_pull_or_call(pool))
@@ -129,6 +145,7 @@ void pool_search(struct pool *pool)
 
 void pool_search_more(struct pool *pool)
 {
+    assert(pool_lock_is_held(&pool->lock));
     for (int i = 0; i < 2; i++)
         if (pool->queued > pool->searching && (pool->hottest || may_start(pool)) && !guarded(pool))
             wake_or_start(pool);
@@ -136,6 +153,7 @@ void pool_search_more(struct pool *pool)
 
 void pool_answer(struct pool *pool)
 {
+    assert(pool_lock_is_held(&pool->lock));
     if (pool->searching == 0)
         pool_search(pool);
     else if ((pool->hottest || may_start(pool)) && !guarded(pool) && pool_pull(pool) &&
@@ -147,6 +165,8 @@ void pool_answer(struct pool *pool)
 
 void pool_guard_look(struct pool *pool)
 {
+    assert(pool_lock_is_held(&pool->lock));
+    assert(pool->guard && pool->guard->idle && pool->ended_count >= pool->guard_seen);
     if (pool->ended_count - pool->guard_seen < RUSH_TASKS) {
         pool_note_pause(pool);
         pool->guard = NULL;
