@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <ctype.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -96,6 +97,7 @@ static const char *parse_host(struct slice host, unsigned port, bool names, stru
         set_v4(out, v4, port);
         return NULL;
     }
+    assert(host.len < sizeof text);
     memcpy(text, host.data, host.len);
     text[host.len] = '\0';
     return names ? resolve(text, port, out) : "it is no address";
@@ -176,6 +178,7 @@ static bool is_name(struct slice host)
 
 void net_address_set_port(struct net_address *a, unsigned port)
 {
+    assert(port <= 65535);
     if (a->addr.ss_family == AF_INET)
         ((struct sockaddr_in *)&a->addr)->sin_port = htons((uint16_t)port);
     else if (a->addr.ss_family == AF_INET6)
@@ -195,7 +198,8 @@ bool net_split_port(struct slice text, struct slice *host, unsigned *port)
 
 bool net_is_host_name(struct slice s)
 {
-    bool letters = false; /* in the last label: else it would be an address */
+    /* The last label has letters: else the name would be an address. */
+    bool letters = false;
     size_t label = 0;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.data[i];
@@ -219,6 +223,7 @@ const char *net_address_resolve(struct slice text, struct net_address *out, int 
         *host = (struct slice){0};
         return net_address_parse(text, out);
     }
+    assert(host->len < sizeof name && most > 0);
     memcpy(name, host->data, host->len);
     name[host->len] = '\0';
     *count = 0;
@@ -230,6 +235,7 @@ const char *net_address_resolve(struct slice text, struct net_address *out, int 
     if (error || !found)
         return "host not found in upstream; check the name, or write an address";
     for (struct addrinfo *a = found; a && *count < most; a = a->ai_next) {
+        assert(a->ai_addrlen <= sizeof out->addr);
         struct net_address *to = &out[(*count)++];
         memset(to, 0, sizeof *to);
         memcpy(&to->addr, a->ai_addr, a->ai_addrlen);
@@ -356,6 +362,7 @@ bool net_mask_has(const struct net_mask *mask, const unsigned char *address, int
     }
     if (len != mask->len)
         return false;
+    assert(mask->bits >= 0 && mask->bits <= 8 * mask->len);
     int whole = mask->bits / 8, rest = mask->bits % 8;
     return memcmp(address, mask->bytes, (size_t)whole) == 0 &&
            (rest == 0 || (address[whole] & (0xff00 >> rest & 0xff)) == mask->bytes[whole]);

@@ -4,6 +4,7 @@
  */
 #include "net/listener.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -65,6 +66,7 @@ static int prepare(int fd, const struct net_address *address, const struct net_l
 
 int net_listen(const struct net_address *address, const struct net_listen_options *options)
 {
+    assert(address->len > 0 && address->len <= sizeof address->addr);
     int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;

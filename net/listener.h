@@ -14,9 +14,11 @@ struct net_listen_options {
     bool ipv6only;
     int fastopen, receive_bytes, send_bytes;                     /* 0: the system's */
     int keepalive_idle_s, keepalive_interval_s, keepalive_count; /* likewise */
-    bool deferred;  /* a connection is accepted once it has sent something */
+    /* A connection is accepted once it has sent something. */
+    bool deferred;
     bool keepalive; /* SO_KEEPALIVE, likewise */
-    bool nodelay; /* set on the listener: Linux hands it on to what is accepted, at no cost per connection */
+    /* TCP_NODELAY, set on the listener: Linux hands the option on to what is accepted, at no cost per connection. */
+    bool nodelay;
 };
 
 /* Opens, binds and listens; non-blocking, close-on-exec. -1 with errno. A stale unix socket file is removed;

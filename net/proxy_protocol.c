@@ -4,11 +4,14 @@
 #include "net/proxy_protocol.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 
 enum {
-    V1_MAX = 107,      /* section 2.1: the longest line, with CRLF */
-    V2_FIXED = 16,     /* section 2.2: signature, version, family, length */
-    V2_MAX = 4096 - 16 /* addresses and extensions; more than any sender has to say */
+    V1_MAX = 107, /* section 2.1: the longest line, with CRLF */
+    /* Section 2.2: signature, version, family, length. */
+    V2_FIXED = 16,
+    /* Addresses and extensions; more than any sender has to say. */
+    V2_MAX = 4096 - 16
 };
 
 static const char signature[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -52,10 +55,10 @@ static bool parse_line(struct net_proxy_header *h, struct slice line)
     if (slice_eq(kind, SLICE("UNKNOWN")))
         return true;
     int family = slice_eq(kind, SLICE("TCP4")) ? AF_INET : slice_eq(kind, SLICE("TCP6")) ? AF_INET6 : -1;
+    /* Nothing may stand behind the last port, not even a blank. */
     if (family < 0 || !parse_address(next_word(&rest), family, h->source) ||
         !parse_address(next_word(&rest), family, h->destination) ||
-        !parse_port(next_word(&rest), &h->source_port) ||
-        !parse_port(rest, &h->destination_port)) /* nothing may stand behind it, not even a blank */
+        !parse_port(next_word(&rest), &h->source_port) || !parse_port(rest, &h->destination_port))
         return false;
     h->address_len = family == AF_INET ? 4 : 16;
     return true;
@@ -91,8 +94,9 @@ static enum net_proxy_result parse_v2(struct net_proxy_header *h, const char *da
         return NET_PROXY_MORE;
     *used = V2_FIXED + more;
     size_t n = family == 0x11 ? 4 : family == 0x21 ? 16 : 0;
+    /* The command is LOCAL, or the family has no address for us. */
     if (command == 0 || n == 0)
-        return NET_PROXY_DONE; /* LOCAL, or a family that has no address for us */
+        return NET_PROXY_DONE;
     if (more < 2 * n + 4)
         return NET_PROXY_BAD;
     memcpy(h->source, bytes + V2_FIXED, n);
@@ -122,6 +126,7 @@ static bool write_v1(const struct net_proxy_header *h, struct buf *out)
 {
     char source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN];
     int family = h->address_len == 16 ? AF_INET6 : AF_INET;
+    assert(h->address_len == 0 || h->address_len == 4 || h->address_len == 16);
     if (h->address_len == 0)
         return buf_printf(out, "PROXY UNKNOWN\r\n");
     inet_ntop(family, h->source, source, sizeof source);
@@ -134,6 +139,7 @@ static bool write_v2(const struct net_proxy_header *h, struct buf *out)
 {
     unsigned char block[V2_FIXED + 36] = {0};
     size_t n = (size_t)h->address_len, len = n ? 2 * n + 4 : 0;
+    assert(n == 0 || n == 4 || n == 16);
     memcpy(block, signature, sizeof signature);
     block[12] = 0x20 | (n ? 1 : 0);
     block[13] = n == 16 ? 0x21 : n ? 0x11 : 0;

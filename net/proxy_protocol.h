@@ -12,10 +12,12 @@
 #include <stdint.h>
 
 struct net_proxy_header {
-    int address_len; /* 4, 16; 0: the header names nobody (UNKNOWN, LOCAL, unix) */
+    /* 4, 16; 0: the header names nobody (UNKNOWN, LOCAL, unix). */
+    int address_len;
     unsigned char source[16], destination[16];
     uint16_t source_port, destination_port;
-    struct slice tlvs; /* of version 2: what follows the addresses, where it has come; empty: none */
+    /* With version 2: what follows the addresses, where it has come; empty: none. */
+    struct slice tlvs;
 };
 
 enum net_proxy_result { NET_PROXY_MORE, NET_PROXY_DONE, NET_PROXY_BAD };
