@@ -167,9 +167,3 @@ void job_log(struct weir_request *job, enum log_level level, const char *format,
     va_end(args);
     http_log(job->ex, level, "%s", text);
 }
-
-void weir_fail(weir_request *r, const char *reason)
-{
-    (void)r; /* part of the call so that only a handler's own thread can make it */
-    pool_task_fail(reason);
-}

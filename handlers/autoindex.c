@@ -9,6 +9,7 @@
 #include "handlers/symlinks.h"
 #include "http/uri.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -55,6 +56,7 @@ static bool add(struct http_exchange *ex, struct listing *list, int dir, const c
         list->items = more;
         list->room = room;
     }
+    assert(list->count < list->room);
     struct slice copy = arena_dup(&ex->arena, slice_of(name));
     list->items[list->count++] =
         (struct entry){copy, S_ISDIR(st.st_mode), S_ISREG(st.st_mode), st.st_size, st.st_mtim.tv_sec};

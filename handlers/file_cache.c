@@ -5,6 +5,7 @@
 
 #include "handlers/symlinks.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -42,8 +43,10 @@ static unsigned hash(struct slice s)
 
 void file_entry_release(struct file_entry *e)
 {
+    assert(e->holders > 0);
     if (--e->holders > 0)
         return;
+    assert(list_empty(&e->bucket) && list_empty(&e->use)); /* the cache was a holder */
     if (e->fd >= 0)
         close(e->fd);
     free(e->content);
@@ -52,6 +55,8 @@ void file_entry_release(struct file_entry *e)
 
 static void drop(struct file_cache *c, struct file_entry *e)
 {
+    assert(!list_empty(&e->bucket) && !list_empty(&e->use) && c->entries > 0);
+    assert(c->open_files >= (e->fd >= 0) && (!e->content || c->bytes >= (size_t)e->st.st_size));
     list_remove(&e->bucket);
     list_remove(&e->use);
     c->entries--;
@@ -65,6 +70,7 @@ void file_cache_free(struct file_cache *c)
 {
     while (!list_empty(&c->by_use))
         drop(c, container_of(c->by_use.next, struct file_entry, use));
+    assert(c->entries == 0 && c->open_files == 0 && c->bytes == 0);
 }
 
 static struct file_entry *find(struct file_cache *c, struct slice path, unsigned bucket)
@@ -137,6 +143,7 @@ static bool fill(struct file_entry *e, bool without_waiting)
     uint64_t mtime_ns = (uint64_t)e->st.st_mtim.tv_sec * 1000000000u + (uint64_t)e->st.st_mtim.tv_nsec;
     int n = snprintf(e->etag_text, sizeof e->etag_text, "\"%llx-%llx\"", (unsigned long long)mtime_ns,
                      (unsigned long long)e->st.st_size);
+    assert((size_t)n < sizeof e->etag_text);
     e->etag = (struct slice){e->etag_text, (size_t)n};
     clock_http_date(e->st.st_mtim.tv_sec, e->date_text);
     e->last_modified = (struct slice){e->date_text, CLOCK_HTTP_DATE_BYTES};
@@ -160,6 +167,7 @@ static struct file_entry *open_entry(struct slice path, const struct file_rules 
     if (e->fd >= 0 && fill(e, rules && rules->without_waiting))
         return e;
     e->error = errno;
+    assert(e->error != 0);
     if (e->fd >= 0)
         close(e->fd);
     e->fd = -1;
@@ -170,6 +178,7 @@ static struct file_entry *open_entry(struct slice path, const struct file_rules 
 static void drop_oldest_open(struct file_cache *c)
 {
     struct list_node *n = c->by_use.next;
+    assert(c->open_files > 0 && c->open_files <= c->entries);
     while (container_of(n, struct file_entry, use)->fd < 0)
         n = n->next;
     drop(c, container_of(n, struct file_entry, use));
@@ -183,12 +192,14 @@ static void insert(struct file_cache *c, struct file_entry *e, unsigned bucket, 
     while (e->fd >= 0 && c->open_files > 0 &&
            c->open_files >= open_max) /* descriptors are for clients first */
         drop_oldest_open(c);
+    assert(list_empty(&e->bucket) && list_empty(&e->use) && e->holders == 1);
     list_push_front(&c->buckets[bucket], &e->bucket);
     list_push_back(&c->by_use, &e->use);
     e->holders++;
     c->entries++;
     c->open_files += e->fd >= 0;
     c->bytes += content;
+    assert(c->entries <= FILE_CACHE_ENTRIES && (c->bytes <= FILE_CACHE_BYTES || c->entries == 1));
 }
 
 /* What has not been used for long holds a descriptor, or memory, for nothing. */
@@ -196,6 +207,7 @@ static void forget_inactive(struct file_cache *c, uint64_t inactive_ms)
 {
     for (int i = 0; i < FORGOTTEN_AT_ONCE && !list_empty(&c->by_use); i++) {
         struct file_entry *e = container_of(c->by_use.next, struct file_entry, use);
+        assert(e->used_ms <= c->now_ms);
         // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop has taken the one before off the list
         if (c->now_ms - e->used_ms <= inactive_ms)
             return;
@@ -265,6 +277,7 @@ struct file_entry *file_cache_get(struct file_cache *c, struct slice path, const
         e->holders--; /* the one below */
     }
     e->holders++;
+    assert(e->error || e->fd >= 0 || e->content || !S_ISREG(e->st.st_mode));
     if (!e->error)
         return e;
     int error = e->error;

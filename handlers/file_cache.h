@@ -24,21 +24,29 @@ enum {
 
 /* How a location wants its files to be looked at. */
 struct file_rules {
-    uint64_t valid_ms; /* an entry is used for so long without a look at the disk; 0: each turn has a look */
-    uint64_t inactive_ms; /* and forgotten after so long without a use */
-    unsigned min_uses;    /* from this use on */
-    bool errors;          /* that a file is not there is remembered, too */
-    unsigned open_max;    /* files that may be kept open; 0: FILE_CACHE_OPEN_MAX */
-    bool without_waiting; /* content that is not in memory stays on the disk: the caller reads it elsewhere */
-    int symlinks; /* enum conf_symlinks: what is wrong with links in a path; such files are not cached */
-    struct slice symlinks_from; /* the part of paths in which links are right */
+    /* An entry is used for so long without a look at the disk; 0: each turn has a look. */
+    uint64_t valid_ms;
+    /* An entry is forgotten after so long without a use. */
+    uint64_t inactive_ms;
+    unsigned min_uses; /* from this use on */
+    /* That a file is not there is remembered, too. */
+    bool errors;
+    /* Files that may be kept open; 0: FILE_CACHE_OPEN_MAX. */
+    unsigned open_max;
+    /* Content that is not in memory stays on the disk: the caller reads it elsewhere. */
+    bool without_waiting;
+    /* An enum conf_symlinks: what is wrong with links in a path; such files are not cached. */
+    int symlinks;
+    /* The part of paths in which links are right. */
+    struct slice symlinks_from;
 };
 
 struct file_entry {
     struct list_node bucket; /* in the hash table */
     struct list_node use;    /* least recently used first */
-    unsigned holders;        /* the cache itself is one while the entry is in it */
-    uint64_t checked_turn;   /* of the loop, when stat last agreed */
+    /* The cache itself is a holder while the entry is in it. */
+    unsigned holders;
+    uint64_t checked_turn; /* of the loop, when stat last agreed */
     uint64_t checked_ms, used_ms;
     unsigned uses;
     int error; /* errno of the open; 0: it is there */
@@ -46,7 +54,8 @@ struct file_entry {
     int fd;        /* open unless content is there */
     char *content; /* NULL when the file is large */
     struct slice etag, last_modified, path;
-    const void *type_source; /* whose list of types `type` was looked up in */
+    /* Whose list of types `type` was looked up in. */
+    const void *type_source;
     struct slice type;
     char etag_text[48];
     char date_text[CLOCK_HTTP_DATE_BYTES + 1];
@@ -58,10 +67,13 @@ struct file_cache {
     struct list_node by_use;
     unsigned entries;
     unsigned open_files; /* entries with a descriptor */
-    unsigned open_max;   /* a quarter of the descriptors that this process may have */
-    size_t bytes;        /* of contents */
-    uint64_t turn;       /* raised by the owner once in each turn of its loop */
-    uint64_t now_ms;     /* set by the owner at the same time; monotonic */
+    /* A quarter of the descriptors that this process may have. */
+    unsigned open_max;
+    size_t bytes; /* of contents */
+    /* Raised by the owner once in each turn of its loop. */
+    uint64_t turn;
+    /* Monotonic time, set by the owner in each turn as well. */
+    uint64_t now_ms;
 };
 
 void file_cache_init(struct file_cache *c);

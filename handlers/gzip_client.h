@@ -13,7 +13,8 @@
 /* gzip_disable: the browsers that get none. */
 struct gzip_disable {
     bool msie6;
-    struct http_regex **regexes; /* an element is NULL only in a configuration that is refused */
+    /* An element is NULL only in a configuration that is refused. */
+    struct http_regex **regexes;
     int regex_count;
 };
 

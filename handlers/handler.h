@@ -125,7 +125,8 @@ int weir_next_form(weir_request *r, struct weir_field *f);
 struct weir_part {
     const char *name;
     const char *filename; /* NULL: a field */
-    const char *type;     /* Content-Type, "text/plain" where the part has none */
+    /* Content-Type, "text/plain" where the part has none. */
+    const char *type;
     const void *data;
     size_t bytes;
     size_t next;

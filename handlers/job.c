@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <assert.h>
 #include <sys/mman.h>
 
 enum { LATE_ARENA_BYTES = 1024 };
@@ -59,6 +60,7 @@ static void record(struct weir_request *job)
 void job_run(struct pool_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
+    assert(!current_record && !job->record && !job->streaming);
     record(job);
     current_record = job->record;
     job->result = job->gone ? 0 : job->handler->run(job);
@@ -84,6 +86,7 @@ void job_release(struct weir_request *job)
 
 void job_orphan(struct weir_request *job)
 {
+    assert(!job->gone && !job->orphaned);
     job->gone = true;
     job->orphaned = true;
     gate_lock(&job->gate);
@@ -108,15 +111,24 @@ bool job_take_output(struct weir_request *job, struct buf *out)
     return buf_len(out) > 0;
 }
 
+void weir_fail(weir_request *r, const char *reason)
+{
+    /* The request is an argument so that only a handler's own thread can make this call. */
+    (void)r;
+    pool_task_fail(reason);
+}
+
 /* Moves what was written to the loop's side; waits while the loop is too far behind. */
 static int hand_over(weir_request *r)
 {
+    /* The peer is made for weir_log, which must not make it any more. */
     if (!r->streaming)
-        r->ex->client.peer(r->ex); /* for weir_log, which must not make it any more */
+        r->ex->client.peer(r->ex);
     r->streaming = true;
     gate_lock(&r->gate);
     while (!r->gone && buf_len(&r->pending) > JOB_AHEAD_MAX)
         gate_wait(&r->gate);
+    assert(r->gone || buf_len(&r->pending) <= JOB_AHEAD_MAX);
     bool announce = !r->announced;
     bool ok = r->gone || buf_append_slice(&r->pending, buf_slice(&r->body));
     r->announced = true;

@@ -23,29 +23,40 @@ struct weir_request {
     struct http_exchange *ex;
     const struct weir_handler *handler;
     void *settings;
-    uint64_t deadline_ms;          /* monotonic, 0: none */
-    int result;                    /* what run returned */
-    struct running_table *running; /* where what runs is recorded; NULL: nowhere */
-    struct running *record;        /* there, from its start to its release, or NULL */
+    uint64_t deadline_ms; /* monotonic, 0: none */
+    int result;           /* what run returned */
+    /* Where what runs is recorded; NULL: nowhere. */
+    struct running_table *running;
+    /* The job's record there, from its start to its release, or NULL. */
+    struct running *record;
     const struct slice *variables; /* the values of handler->variables */
     struct slice cookies;          /* all Cookie lines as one, once asked for */
-    struct buf body;               /* the thread's: written and not yet handed over */
-    struct buf taken;              /* the loop's: taken over, and not yet on its way to the client */
+    /* The thread's: written and not yet handed over. */
+    struct buf body;
+    /* The loop's: taken over, and not yet on its way to the client. */
+    struct buf taken;
     void *mapped_body;
     size_t mapped_bytes;
-    bool streaming;    /* the thread's: the head has been handed over, and the exchange's arena with it */
+    /* The thread's: the head has been handed over, and the exchange's arena with it. */
+    bool streaming;
     struct arena late; /* the thread's from then on */
-    _Atomic bool gone; /* set by the loop: nobody waits for the answer any more */
-    void (*output)(struct weir_request *job); /* tells the loop of new pending output; from the thread */
+    /* Set by the loop: nobody waits for the answer any more. */
+    _Atomic bool gone;
+    /* Tells the loop of new pending output; from the thread. */
+    void (*output)(struct weir_request *job);
     /* under the gate */
     struct gate gate;
     struct buf pending;
-    bool announced; /* the job is in the loop's list: it must not be put there twice */
+    /* The job is in the loop's list: it must not be put there twice. */
+    bool announced;
     /* the loop's */
-    bool orphaned;           /* nobody waits for the answer any more */
-    struct pool *pool;       /* that has the task; NULL once it has ended */
-    struct list_node orphan; /* in the worker's list of orphans, or in none */
-    bool given_up;           /* counted in the worker's given_up until the task ends */
+    bool orphaned; /* nobody waits for the answer any more */
+    /* The pool that has the task; NULL once the task has ended. */
+    struct pool *pool;
+    /* In the worker's list of orphans, or in none. */
+    struct list_node orphan;
+    /* Counted in the worker's given_up until the task ends. */
+    bool given_up;
     struct weir_request *next_output;
     bool head_sent;
 };

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "handlers/module_note.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -21,8 +22,10 @@ enum { MODULE_BYTES_MAX = 256 << 20, NAME_BYTES = 64 };
 /* What has been loaded, once for all configurations that use it. */
 struct object {
     void *handle;
-    int fd;          /* of the copy; -1 where it could not be loaded from memory */
-    struct buf text; /* of the file: for finding out whether another is the same */
+    /* The copy's descriptor; -1 where it could not be loaded from memory. */
+    int fd;
+    /* The file's content: for finding out whether another is the same. */
+    struct buf text;
     unsigned users;
     struct object *next;
 };
@@ -59,12 +62,14 @@ static void *open_object(struct object *o, const char *path)
     void *before = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
     if (!before)
         return dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    dlclose(before); /* an older one of the same name, which the loader would give again */
+    /* An older object of the same name, which the loader would give again. */
+    dlclose(before);
     return NULL;
 }
 
 static void release(struct object *o)
 {
+    assert(o->users > 0);
     if (--o->users > 0)
         return;
     for (struct object **p = &objects; *p; p = &(*p)->next) {
@@ -91,6 +96,7 @@ static struct object *load(struct arena *arena, struct slice path, struct slice 
     }
     struct object *o = find_object(buf_slice(&text));
     if (o) {
+        assert(o->users > 0 && o->handle);
         buf_free(&text);
         o->users++;
         return o;

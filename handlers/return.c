@@ -3,7 +3,7 @@
  */
 #include "handlers/return.h"
 
-#include "handlers/static.h"
+#include "handlers/content_type.h"
 
 struct slice return_absolute_url(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
@@ -38,14 +38,15 @@ int return_answer(struct http_exchange *ex, int code, const struct http_template
                   const struct settings *s)
 {
     ex->res.status = code;
+    /* As in nginx: a variable that is empty is a text, '' is none. */
     if (code >= 400 && (!text || http_template_is_empty(text)))
-        return code; /* as in nginx: a variable that is empty is a text, '' is none */
+        return code;
     struct slice body = text ? http_template_expand(text, ex) : SLICE("");
     if (!body.data)
         return 500;
     if (!http_is_redirect(code)) {
         if (!ex->res.keeps_type)
-            ex->res.content_type = static_type_of(s, ex->req.path);
+            ex->res.content_type = content_type_of(s, ex->req.path);
         return http_add_memory(&ex->res, &ex->arena, body.data, body.len) ? 0 : 500;
     }
     if (!is_header_safe(body))

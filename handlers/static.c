@@ -6,10 +6,12 @@
 
 #include "conf/directive.h"
 #include "handlers/autoindex.h"
+#include "handlers/content_type.h"
 #include "handlers/return.h"
 #include "http/range.h"
 #include "http/uri.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <unistd.h>
@@ -23,6 +25,7 @@ struct slice static_folder(struct http_exchange *ex, const struct static_source 
         return (struct slice){0};
     ex->in_folder = true;
     struct slice text = http_template_expand(from->folder, ex);
+    assert(ex->in_folder);
     ex->in_folder = false;
     struct slice prefix = text.len && text.data[0] == '/' ? SLICE("") : from->prefix;
     return arena_join(&ex->arena, prefix, text);
@@ -84,21 +87,6 @@ static int open_failed(struct http_exchange *ex, const struct settings *s, struc
     return status;
 }
 
-struct slice static_type_of(const struct settings *s, struct slice path)
-{
-    char extension[32];
-    const char *dot = memrchr(path.data, '.', path.len);
-    size_t n = dot ? path.len - (size_t)(dot - path.data) - 1 : 0;
-    if (n == 0 || n >= sizeof extension || memchr(dot, '/', n))
-        return s->files.default_type;
-    for (size_t i = 0; i < n; i++)
-        extension[i] = (char)(dot[i + 1] >= 'A' && dot[i + 1] <= 'Z' ? dot[i + 1] | 0x20 : dot[i + 1]);
-    for (int i = s->files.types->count - 1; i >= 0; i--)
-        if (slice_eq(s->files.types->items[i].extension, (struct slice){extension, n}))
-            return s->files.types->items[i].type;
-    return s->files.default_type;
-}
-
 static void release_entry(void *held)
 {
     file_entry_release(held);
@@ -107,6 +95,7 @@ static void release_entry(void *held)
 static int add_all(struct http_exchange *ex, const struct settings *s, const struct file_entry *e)
 {
     size_t size = (size_t)e->st.st_size;
+    assert(S_ISREG(e->st.st_mode) && e->holders > 0 && (e->content || e->fd >= 0));
     if (size == 0)
         return 0;
     if (e->content)
@@ -164,9 +153,9 @@ static int add_whole(struct http_exchange *ex, const struct settings *s, const s
 static struct slice type_of(const struct http_exchange *ex, const struct settings *s, struct file_entry *e)
 {
     if (s->files.folder.alias.data)
-        return static_type_of(s, ex->route.alias_rest.len ? ex->route.alias_rest : ex->req.path);
+        return content_type_of(s, ex->route.alias_rest.len ? ex->route.alias_rest : ex->req.path);
     if (e->type_source != s) {
-        e->type = static_type_of(s, e->path);
+        e->type = content_type_of(s, e->path);
         e->type_source = s;
     }
     return e->type;
@@ -183,12 +172,12 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
     if (!ex->route.forced_status || ex->route.forced_status == 200)
         res->last_modified = e->last_modified;
     res->etag = s->files.etag ? e->etag : (struct slice){0};
+    /* X-Accel-Redirect's headers are there before the file's. */
     if (res->etag.len && res->headers && !http_place_own(res, &ex->arena, HTTP_OWN_ETAG, SLICE("ETag")))
-        return 500; /* X-Accel-Redirect's headers are there before it */
+        return 500;
     res->accept_ranges = s->files.max_ranges > 0 && !compressed; /* worker/ranges.c cuts them */
-    if (ex->aside || /* conditions and ranges are about the request that asks */
-        (ex->route.forced_status &&
-         ex->route.forced_status != 200)) /* an error page is sent whole (RFC 9110 section 13.2.1) */
+    /* Conditions and ranges are about the request that asks; an error page is sent whole (RFC 9110 section 13.2.1). */
+    if (ex->aside || (ex->route.forced_status && ex->route.forced_status != 200))
         return add_whole(ex, s, e);
     switch (http_check_conditions(&ex->req, res->etag, e->st.st_mtim.tv_sec,
                                   (enum http_since)s->files.if_modified_since)) {
@@ -348,6 +337,7 @@ bool static_exists(struct http_exchange *ex, const struct static_source *from, s
 int static_answer(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
     const struct settings *s = from->settings;
+    assert(ex->req.path.len > 0);
     bool reads = ex->req.method == HTTP_GET || ex->req.method == HTTP_HEAD;
     struct slice uri = ex->req.path;
     if (uri.data[uri.len - 1] == '/' && !ex->route.alias_rest.len && (reads || ex->req.method == HTTP_POST))
@@ -366,7 +356,7 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
     bool compressed = e != NULL;
     if (compressed) {
         if (!ex->res.keeps_type)
-            ex->res.content_type = static_type_of(s, ex->req.path);
+            ex->res.content_type = content_type_of(s, ex->req.path);
         ex->res.keeps_type = true;
     } else {
         e = get_entry(ex, from, cache, path);
@@ -378,6 +368,7 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
         return 405;
     }
     if (S_ISREG(e->st.st_mode)) {
+        assert(!ex->release); /* what an earlier answer held has been given back */
         ex->held = e;
         ex->release = release_entry;
         int result = answer_file(ex, s, e, compressed);

@@ -17,10 +17,13 @@ enum { STATIC_ROUTE_AGAIN = -1 };
 /* Where a location's files come from. */
 struct static_source {
     const struct settings *settings;
-    const struct http_template *folder;        /* root or alias with variables; NULL: the settings' own */
-    const struct http_template **index;        /* of the settings' index, one for each */
-    bool is_whole_path;                        /* alias of a regex location: the URI does not go behind it */
-    struct slice prefix;                       /* of the server, for what variables leave relative */
+    /* Root or alias with variables; NULL: the settings' own. */
+    const struct http_template *folder;
+    const struct http_template **index; /* of the settings' index, one for each */
+    /* The alias of a regex location: the URI does not go behind it. */
+    bool is_whole_path;
+    /* The server's prefix, for what variables leave relative. */
+    struct slice prefix;
     const struct http_template *symlinks_from; /* disable_symlinks ... from=; NULL: none */
     const struct gzip_disable *gzip_disable;   /* NULL: none */
     struct file_rules rules;
@@ -45,8 +48,5 @@ struct slice static_beside(struct http_exchange *ex, const struct static_source 
 
 /* The folder alone, with a zero behind it: $document_root. */
 struct slice static_folder(struct http_exchange *ex, const struct static_source *from);
-
-/* The content type by the extension of a path. */
-struct slice static_type_of(const struct settings *settings, struct slice path);
 
 #endif

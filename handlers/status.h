@@ -68,10 +68,13 @@ struct status_totals {
     uint64_t workers[SHM_STATES];
     struct status_pool pools[SHM_POOLS];
     int pool_count;
-    struct status_generation
-        old[STATUS_GENERATIONS]; /* beyond, the workers of others are added to the last */
+    /* Where there are more, their workers are added to the last. */
+    struct status_generation old[STATUS_GENERATIONS];
     int old_count;
 };
+
+/* Adds what all slots say to zeroed totals. */
+void status_collect(const struct status_source *source, struct status_totals *totals);
 
 /* The name of a state that stands in shared memory; "unknown" for what is none. */
 const char *status_worker_state(int state);

@@ -22,7 +22,8 @@ static void family(struct writer *w, const char *name, const char *type, const c
 {
     size_t len = strlen(name);
     bool strip = w->openmetrics && strcmp(type, "counter") == 0 && len > 6;
-    int shown = (int)(strip ? len - 6 : len); /* OpenMetrics names the family without "_total" */
+    /* OpenMetrics names the family without "_total". */
+    int shown = (int)(strip ? len - 6 : len);
     w->ok =
         w->ok && buf_printf(w->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", shown, name, help, shown, name, type);
 }

@@ -5,6 +5,7 @@
 
 #include "conf/settings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -62,6 +63,7 @@ static int open_start(const char *path, struct slice from, size_t *skip)
     bool has_from = from.len > 1 && from.len < sizeof start && slice_starts(slice_of(path), from) &&
                     (from.data[from.len - 1] == '/' || path[from.len] == '/');
     *skip = has_from ? from.len : 1;
+    assert(*skip < sizeof start && path[0] == '/');
     memcpy(start, has_from ? from.data : "/", *skip);
     start[*skip] = '\0';
     return open(start, O_PATH | O_DIRECTORY | O_CLOEXEC);

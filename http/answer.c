@@ -5,6 +5,8 @@
 
 #include "http/chars.h"
 
+#include <assert.h>
+
 static bool bad(const char **why, const char *text)
 {
     *why = text;
@@ -99,6 +101,7 @@ static bool settle_framing(struct http_answer *a, const struct found *found, boo
         a->framing = HTTP_ANSWER_LENGTH;
     else
         a->framing = HTTP_ANSWER_UNTIL_CLOSE;
+    assert(a->framing != HTTP_ANSWER_CHUNKED || !a->has_length);
     a->keepalive &= a->framing != HTTP_ANSWER_UNTIL_CLOSE;
     return true;
 }
@@ -110,6 +113,7 @@ static bool parse_lines(struct http_answer *a, const char *data, const char *end
     const char *p = data;
     while (p < end) {
         const char *lf = memchr(p, '\n', (size_t)(end - p));
+        assert(lf); /* find_end has seen the last one */
         const char *eol = lf > p && lf[-1] == '\r' ? lf - 1 : lf;
         if (p == data) {
             if (!parse_status_line(a, (struct slice){p, (size_t)(eol - p)}, why))
@@ -120,8 +124,8 @@ static bool parse_lines(struct http_answer *a, const char *data, const char *end
             struct http_header *h = &a->headers[a->header_count++];
             if (!http_parse_field(h, p, eol))
                 return bad(why, "upstream sent invalid header");
-            if (a->status >= 200 &&
-                !take_header(a, h, &found, why)) /* an interim answer ends here, whatever it says of a body */
+            /* An interim answer ends here, whatever it says of a body. */
+            if (a->status >= 200 && !take_header(a, h, &found, why))
                 return false;
         }
         p = lf + 1;
@@ -163,6 +167,7 @@ enum http_answer_result http_parse_answer(struct http_answer *a, const char *dat
     const char *end = find_end(data, len, head_len);
     if (!end)
         return HTTP_ANSWER_MORE;
+    assert(*head_len <= len);
     return parse_lines(a, data, end, to_head, why) ? HTTP_ANSWER_DONE : HTTP_ANSWER_BAD;
 }
 

@@ -24,11 +24,13 @@ struct http_answer {
     int status; /* 100 to 599 */
     int minor_version;
     struct slice reason;
-    bool keepalive; /* the connection may be used again once the body has been read */
-    int64_t
-        idle_s; /* "Keep-Alive: timeout=N": for as long as the upstream keeps it while it is idle; -1: it has not said */
+    /* The connection may be used again once the body has been read. */
+    bool keepalive;
+    /* "Keep-Alive: timeout=N": for as long as the upstream keeps it while it is idle; -1: the upstream has not said. */
+    int64_t idle_s;
     enum http_answer_framing framing;
-    uint64_t content_length; /* as announced, also without a body; with has_length */
+    /* The length as announced, also without a body; with has_length. */
+    uint64_t content_length;
     bool has_length;
     struct http_header headers[HTTP_ANSWER_HEADERS_MAX];
     int header_count;

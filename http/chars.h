@@ -6,11 +6,16 @@
 
 enum {
     CHAR_TOKEN = 1, /* tchar, RFC 9110 section 5.6.2 */
-    CHAR_FIELD = 2, /* may stand in a field value: VCHAR, obs-text, SP, HTAB (RFC 9110 section 5.5) */
-    CHAR_URI = 4,   /* may stand in a request target: VCHAR and obs-text, but no control, SP, DEL or "#" */
-    CHAR_NAME = 16, /* of a header's name that everybody takes as it is: letters, digits, "-" */
-    CHAR_PLAIN = 8, /* URI bytes that need no decoding: all but "%", "/", ".", "?", "#" */
-    CHAR_HOST = 32, /* of a host's name in a request: URI bytes but delimiters of URIs and fields */
+    /* May stand in a field value: VCHAR, obs-text, SP, HTAB (RFC 9110 section 5.5). */
+    CHAR_FIELD = 2,
+    /* May stand in a request target: VCHAR and obs-text, but no control, SP, DEL or "#". */
+    CHAR_URI = 4,
+    /* Of a header's name that everybody takes as it is: letters, digits, "-". */
+    CHAR_NAME = 16,
+    /* URI bytes that need no decoding: all but "%", "/", ".", "?", "#". */
+    CHAR_PLAIN = 8,
+    /* Of a host's name in a request: URI bytes but delimiters of URIs and fields. */
+    CHAR_HOST = 32,
 };
 
 extern const unsigned char http_chars[256];

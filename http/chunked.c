@@ -8,6 +8,7 @@
 
 #include "http/chars.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -101,6 +102,7 @@ enum http_chunked_result http_chunked_decode(struct http_chunked *c, char *data,
     while (i < len && result == HTTP_CHUNKED_MORE) {
         if (c->state == DATA) {
             size_t n = c->left < len - i ? (size_t)c->left : len - i;
+            assert(c->left > 0 && out <= i);
             if (out != i)
                 memmove(data + out, data + i, n);
             out += n;
@@ -114,6 +116,7 @@ enum http_chunked_result http_chunked_decode(struct http_chunked *c, char *data,
             result = HTTP_CHUNKED_ERROR;
         }
     }
+    assert(out <= i && i <= len);
     *body_len = out;
     *used = i;
     return result;

@@ -15,13 +15,17 @@ enum { CHUNK_LINE_MAX = 4096, CHUNK_TRAILERS_MAX = 8192 };
 /* Zero it before a body's first byte. */
 struct http_chunked {
     int state;
-    uint64_t left;        /* of the chunk being read */
-    int size_digits;      /* hexadecimal digits of the size so far */
-    size_t line_bytes;    /* of the extension or trailer line being read */
-    bool in_value;        /* of a trailer line: its colon has come */
-    size_t meta_bytes;    /* of all extensions and trailers: bounded, they could go on for ever */
-    bool any_extensions;  /* extensions are bounded line by line only, not over the whole body */
-    struct buf *trailers; /* takes the trailer section's lines; NULL: they are dropped */
+    uint64_t left;   /* of the chunk being read */
+    int size_digits; /* hexadecimal digits of the size so far */
+    /* Of the extension or trailer line being read. */
+    size_t line_bytes;
+    bool in_value; /* of a trailer line: its colon has come */
+    /* Of all extensions and trailers: bounded, they could go on for ever. */
+    size_t meta_bytes;
+    /* Extensions are bounded line by line only, not over the whole body. */
+    bool any_extensions;
+    /* Takes the trailer section's lines; NULL: they are dropped. */
+    struct buf *trailers;
 };
 
 enum http_chunked_result { HTTP_CHUNKED_MORE, HTTP_CHUNKED_DONE, HTTP_CHUNKED_ERROR };

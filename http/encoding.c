@@ -6,6 +6,8 @@
  */
 #include "http/encoding.h"
 
+#include <assert.h>
+
 enum answer { NOT_NAMED, TAKEN, REFUSED };
 
 int http_weight(struct slice parameter)
@@ -21,6 +23,7 @@ int http_weight(struct slice parameter)
     for (size_t i = 2; i < value.len; i++) {
         if (value.data[i] < '0' || value.data[i] > '9')
             return -1;
+        assert(i - 2 < sizeof places / sizeof places[0]);
         thousandths += places[i - 2] * (value.data[i] - '0');
     }
     return thousandths <= 1000 ? thousandths : -1;

@@ -5,6 +5,7 @@
 
 #include "http/router.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { DEPTH_MAX = 16 /* maps whose sources are maps */ };
@@ -107,6 +108,7 @@ bool http_map_finish(struct http_map *m, struct slice *twice)
     }
     for (struct entry *e = m->list; e; e = e->next)
         m->sorted[--i] = *e;
+    assert(i == 0);
     qsort(m->sorted, m->count, sizeof *m->sorted, compare);
     for (i = 1; i < m->count; i++) {
         if (compare(&m->sorted[i - 1], &m->sorted[i]) == 0) {
@@ -141,6 +143,7 @@ struct slice http_map_get(struct http_exchange *ex, const void *map)
 {
     const struct http_map *m = map;
     struct http_captures captures = {.count = 0};
+    assert(m->sorted || m->count == 0); /* http_map_finish has been called */
     if (!m->source || ex->map_depth >= DEPTH_MAX)
         return SLICE(""); /* maps that go round */
     ex->map_depth++;
@@ -155,6 +158,7 @@ struct slice http_map_get(struct http_exchange *ex, const void *map)
     } else if (value) {
         text = http_template_expand(value, ex);
     }
+    assert(ex->map_depth > 0);
     ex->map_depth--;
     return text;
 }

@@ -5,6 +5,7 @@
 
 #include "http/request.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { BOUNDARY_MAX = 70 /* RFC 2046 section 5.1.1 */ };
@@ -76,7 +77,8 @@ bool http_multipart_boundary(struct slice content_type, struct slice *boundary)
 /* --- delimiters: CRLF "--" boundary, "--" behind the last part, blanks, CRLF or the body's end --- */
 
 struct delimiter {
-    size_t start, end; /* with the line end before it, which is not of the content */
+    /* From the line end before the delimiter on, which is not of the content. */
+    size_t start, end;
     bool last;
 };
 
@@ -89,6 +91,7 @@ static bool is_delimiter(struct slice body, size_t at, struct slice boundary, st
     rest = slice_from(rest, boundary.len);
     d->last = slice_starts(rest, SLICE("--"));
     rest = slice_trim_start(slice_from(rest, d->last ? 2 : 0));
+    assert(rest.len <= body.len);
     d->end = d->last ? body.len : body.len - rest.len + 2;
     return slice_starts(rest, SLICE("\r\n")) || (d->last && rest.len == 0);
 }
@@ -123,7 +126,8 @@ static bool read_disposition(struct slice value, struct http_part *part)
         if (to && !to->data)
             *to = text;
     }
-    if (!part->filename.data) /* RFC 7578 forbids it, and some send it all the same: it is a file at least */
+    /* RFC 7578 forbids filename* alone, and some send it all the same: the part is a file at least. */
+    if (!part->filename.data)
         part->filename = extended;
     return rest.len == 0 && part->name.data;
 }
@@ -152,10 +156,12 @@ enum http_part_result http_next_part(struct slice body, struct slice boundary, s
     struct delimiter before, behind;
     if (!find_delimiter(body, *at, boundary, &before))
         return HTTP_PART_BROKEN;
-    if (before.last) /* behind a preamble alone: its lines have other ends than they should, say */
+    /* The last delimiter comes behind a preamble alone: its lines have other ends than they should, say. */
+    if (before.last)
         return before.start > *at ? HTTP_PART_BROKEN : HTTP_PART_NONE;
     *part = (struct http_part){.type = SLICE("text/plain")};
     /* The empty line may be the delimiter's own line end and one more; and its line end may be that of the next delimiter. */
+    assert(before.end >= 2 && before.end <= body.len);
     size_t line_end = before.end - 2;
     const char *empty = memmem(body.data + line_end, body.len - line_end, "\r\n\r\n", 4);
     if (!empty)
@@ -166,6 +172,7 @@ enum http_part_result http_next_part(struct slice body, struct slice boundary, s
         return HTTP_PART_BROKEN;
     size_t content = head_end + 2;
     part->content = (struct slice){body.data + content, behind.start > content ? behind.start - content : 0};
+    assert(behind.start >= *at && part->content.data + part->content.len <= body.data + body.len);
     *at = behind.start;
     return HTTP_PART_FOUND;
 }
@@ -180,5 +187,6 @@ struct slice http_part_text(struct arena *arena, struct slice text)
         i += is_escape(text, i);
         copy[n++] = text.data[i];
     }
+    assert(n <= text.len);
     return (struct slice){copy, n};
 }

@@ -9,10 +9,12 @@
 #include "base/arena.h"
 
 struct http_part {
-    struct slice name; /* this and the next with their escapes: http_part_text */
-    struct slice
-        filename; /* as sent: a path if it is one, or what filename* has; data NULL: a field, not a file */
-    struct slice type; /* Content-Type; text/plain where the part has none (RFC 7578 section 4.4) */
+    /* The name, and the next, with their escapes: http_part_text. */
+    struct slice name;
+    /* The file's name as sent: a path if it is one, or what filename* has; data NULL: a field, not a file. */
+    struct slice filename;
+    /* Content-Type; text/plain where the part has none (RFC 7578 section 4.4). */
+    struct slice type;
     struct slice content;
 };
 
@@ -21,8 +23,9 @@ bool http_multipart_boundary(struct slice content_type, struct slice *boundary);
 
 enum http_part_result {
     HTTP_PART_FOUND,
-    HTTP_PART_NONE,  /* the last one was before */
-    HTTP_PART_BROKEN /* a part without an end, with a malformed head or without a name */
+    HTTP_PART_NONE, /* the last one was before */
+    /* A part without an end, with a malformed head or without a name. */
+    HTTP_PART_BROKEN
 };
 
 /* The part behind *at, which begins with 0 and moves on. */

@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
+
 enum spec { SPEC_BAD, SPEC_OUTSIDE, SPEC_OK };
 
 /* int-range or suffix-range of RFC 9110 section 14.1.1. */
@@ -53,6 +55,7 @@ enum http_ranges_result http_parse_ranges(struct slice value, uint64_t size, str
             return kind == SPEC_BAD ? HTTP_RANGES_UNSATISFIABLE : HTTP_RANGES_IGNORE;
         if (kind == SPEC_OUTSIDE)
             continue;
+        assert(r.first <= r.last && r.last < size && *count < most);
         ranges[(*count)++] = r;
         total += r.last - r.first + 1;
     }
@@ -109,7 +112,8 @@ bool http_if_range_matches(const struct http_request *req, struct slice etag, ti
     const struct slice *value = http_find_header(req, SLICE("If-Range"));
     if (!value)
         return true;
+    /* Comparison is strong: a weak tag never matches. */
     if (value->len >= 2 && value->data[value->len - 1] == '"')
-        return slice_eq(*value, etag); /* strong comparison: a weak tag never matches */
+        return slice_eq(*value, etag);
     return modified >= 0 && clock_parse_http_date(*value) == modified;
 }

@@ -13,7 +13,8 @@ struct http_range {
 };
 
 enum http_ranges_result {
-    HTTP_RANGES_IGNORE,        /* no ranges of bytes, or more than a reasonable client asks: send all */
+    /* No ranges of bytes, or more than a reasonable client asks: send all. */
+    HTTP_RANGES_IGNORE,
     HTTP_RANGES_UNSATISFIABLE, /* or malformed, as nginx has it: 416 */
     HTTP_RANGES_OK,
 };

@@ -4,6 +4,7 @@
 #include "http/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <assert.h>
 #include <pcre2.h>
 
 enum { MATCH_LIMIT = 100000, DEPTH_LIMIT = 1000, JIT_STACK_LEAST = 32 << 10, JIT_STACK_MOST = 1 << 20 };
@@ -23,7 +24,8 @@ static bool prepare_matching(void)
     pcre2_set_match_limit(match_context, MATCH_LIMIT);
     pcre2_set_depth_limit(match_context, DEPTH_LIMIT);
     pcre2_jit_stack *stack = pcre2_jit_stack_create(JIT_STACK_LEAST, JIT_STACK_MOST, NULL);
-    if (stack) /* kept as long as the process, as the context is */
+    /* Kept as long as the process, as the context is. */
+    if (stack)
         pcre2_jit_stack_assign(match_context, NULL, stack);
     return true;
 }
@@ -57,6 +59,7 @@ bool http_regex_take_failure(void)
 
 bool http_regex_match(const struct http_regex *regex, struct slice subject, struct http_captures *captures)
 {
+    assert(regex && match_data);
     int groups = pcre2_match((const pcre2_code *)regex, (PCRE2_SPTR)subject.data, subject.len, 0, 0,
                              match_data, match_context);
     if (groups < 0) {
@@ -67,6 +70,7 @@ bool http_regex_match(const struct http_regex *regex, struct slice subject, stru
         groups = HTTP_GROUPS_MAX;
     if (!captures)
         return true;
+    assert(groups > 0 && groups <= HTTP_GROUPS_MAX);
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(match_data);
     captures->regex = regex;
     captures->count = groups;
@@ -74,7 +78,9 @@ bool http_regex_match(const struct http_regex *regex, struct slice subject, stru
         struct slice *group = &captures->groups[i];
         *group = (struct slice){0};
         PCRE2_SIZE from = at[2 * i], to = at[2 * i + 1];
-        if (from != PCRE2_UNSET) /* "\K" in a group that a lookahead calls: the end before the start */
+        /* "\K" in a group that a lookahead calls: the end before the start. */
+        assert(from == PCRE2_UNSET || (from <= subject.len && to <= subject.len));
+        if (from != PCRE2_UNSET)
             *group = (struct slice){subject.data + from, to > from ? to - from : 0};
     }
     return true;

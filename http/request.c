@@ -9,6 +9,8 @@
 #include "http/chars.h"
 #include "http/uri.h"
 
+#include <assert.h>
+
 const struct http_parse_options http_parse_defaults = {
     .merge_slashes = true, .ignore_invalid_headers = true, .max_headers = 1000};
 
@@ -73,7 +75,8 @@ static bool parse_line(struct http_request *req, struct slice line, struct http_
         req->method_name = (struct slice){0};
         return refuse(error, 400, "client sent invalid method");
     }
-    req->method = method_of(req->method_name); /* also of what is refused: an answer to HEAD has no body */
+    /* The method also of what is refused: an answer to HEAD has no body. */
+    req->method = method_of(req->method_name);
     const char *target = ++p;
     while (p < end && char_is(*p, CHAR_URI))
         p++;
@@ -113,6 +116,7 @@ static bool scan_line(struct http_scan *scan, const char *data, size_t at, struc
     struct http_request line_only;
     if (scan->line_checked)
         return true;
+    assert(scan->line_start == 0); /* the first line, and complete */
     scan->line_checked = true;
     return parse_line(&line_only, (struct slice){data, at}, error);
 }
@@ -133,6 +137,7 @@ enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_h
         refuse(error, 400, "client sent invalid method");
         return HTTP_SCAN_ERROR;
     }
+    assert(scan->line_start <= scan->seen && scan->seen <= len);
     while (scan->seen < len) {
         const char *lf = memchr(data + scan->seen, '\n', len - scan->seen);
         size_t at = lf ? (size_t)(lf - data) : len;
@@ -209,10 +214,11 @@ static bool parse_host(struct http_request *req, struct slice value, struct http
 /* What the framing headers said, gathered over all of them. */
 struct framing_headers {
     bool has_host, has_length, has_encoding, close, keepalive;
-    bool host_is_said; /* by an absolute target: Host is only checked then */
-    unsigned seen;     /* a bit for each of `single` */
-    struct http_error
-        late; /* of framing: told when all fields are read, so that Host's server tells it; status 0: none */
+    /* By an absolute target: Host is only checked then. */
+    bool host_is_said;
+    unsigned seen; /* a bit for each of `single` */
+    /* A mistake in framing: told when all fields are read, so that Host's server tells it; status 0: none. */
+    struct http_error late;
 };
 
 /* Fields of one value: of two, one reader takes the first and another the last. */
@@ -256,7 +262,8 @@ static bool take_length(struct http_request *req, struct slice value, struct fra
                         struct http_error *error)
 {
     unsigned long long length;
-    if (f->has_length) /* even an equal one: RFC 9110 section 8.6 allows refusing it */
+    /* Even an equal one: RFC 9110 section 8.6 allows refusing it. */
+    if (f->has_length)
         return refuse(error, 400, "client sent duplicate \"Content-Length\" header");
     f->has_length = true;
     if (!slice_to_u64(value, INT64_MAX, &length))
@@ -272,7 +279,8 @@ static bool take_encoding(struct http_request *req, struct slice value, struct f
     if (f->has_encoding)
         return refuse(error, 400, "client sent duplicate \"Transfer-Encoding\" header");
     f->has_encoding = true;
-    if (req->minor_version == 0) /* RFC 9112 section 6.1: its framing is to be taken as faulty */
+    /* RFC 9112 section 6.1: its framing is to be taken as faulty. */
+    if (req->minor_version == 0)
         return put_off(f, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
     if (!slice_eq_nocase(value, SLICE("chunked"))) {
         bool ends_chunked =
@@ -368,7 +376,8 @@ static bool finish(struct http_request *req, const struct framing_headers *f, st
                       req->method == HTTP_TRACE ? "client sent TRACE method" : "client sent CONNECT method");
     if (req->minor_version == 1 && !f->has_host) /* RFC 9112 section 3.2 */
         return refuse(error, 400, "client sent HTTP/1.1 request without \"Host\" header");
-    if (f->has_length && f->has_encoding) /* RFC 9112 section 6.3, item 3: possible smuggling */
+    /* RFC 9112 section 6.3, item 3: possible smuggling. */
+    if (f->has_length && f->has_encoding)
         return refuse(error, 400,
                       "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time");
     if (f->has_encoding)
@@ -381,6 +390,7 @@ static bool finish(struct http_request *req, const struct framing_headers *f, st
 static bool parse_target(struct http_request *req, struct arena *arena, bool merge, struct http_error *error)
 {
     struct slice rest = req->target;
+    assert(rest.len > 0);
     if (rest.data[0] == '*' && rest.len == 1 && req->method == HTTP_OPTIONS) {
         req->path = req->uri = rest;
         return true;
@@ -404,11 +414,13 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
         rest = slice_from(rest, n);
     }
     req->uri = rest.len ? rest : SLICE("/");
-    if (rest.len && rest.data[0] == '?') /* an empty path is "/" (RFC 9112 section 3.2.1) */
+    /* An empty path is "/" (RFC 9112 section 3.2.1). */
+    if (rest.len && rest.data[0] == '?')
         req->uri = arena_printf(arena, "/%.*s", SLICE_ARGS(rest));
     const char *mark = memchr(rest.data, '?', rest.len);
     struct slice raw_path = {rest.data, mark ? (size_t)(mark - rest.data) : rest.len};
-    if (mark && raw_path.len + 1 < rest.len) /* none behind a "?": as if there were no "?" */
+    /* None behind a "?": as if there were no "?". */
+    if (mark && raw_path.len + 1 < rest.len)
         req->args = slice_from(rest, raw_path.len + 1);
     if (raw_path.len == 0)
         raw_path = SLICE("/");
@@ -444,6 +456,7 @@ static struct http_header *next_header(struct http_request *req, struct arena *a
         req->headers = more;
         req->header_room = room;
     }
+    assert(req->header_count < req->header_room);
     return &req->headers[req->header_count];
 }
 
@@ -473,6 +486,7 @@ bool http_parse_head(struct http_request *req, struct arena *arena, const char *
     struct framing_headers found = {0};
     const char *end = line_end(head, head + head_len - 1); /* the empty line */
     const char *lf = memchr(head, '\n', head_len);
+    assert(lf && head[head_len - 1] == '\n'); /* http_scan_head has found its end */
     req->args = req->host = req->port = (struct slice){0};
     req->expect_continue = false;
     req->framing = HTTP_BODY_NONE;

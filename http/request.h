@@ -35,18 +35,23 @@ struct http_header {
 enum http_framing { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED };
 
 struct http_request {
-    struct slice line;     /* the whole request line, without CRLF */
-    struct slice protocol; /* its version as it stands there; data NULL when that has not been read */
+    struct slice line; /* the whole request line, without CRLF */
+    /* The line's version as it stands there; data NULL when it has not been read. */
+    struct slice protocol;
     struct slice method_name;
     enum http_method method;
     struct slice target; /* as received */
-    struct slice uri;    /* path and query as received, without scheme and host of an absolute target */
-    struct slice path;   /* decoded and normalised, starts with "/" (or is "*") */
-    struct slice args;   /* behind the "?", data NULL without one */
-    struct slice port;   /* that the client asked for; empty without one */
-    struct slice host;   /* lower case not applied; without port; empty for HTTP/1.0 without Host */
-    int minor_version;   /* 0 or 1 */
-    bool keepalive;      /* what version and Connection ask for */
+    /* Path and query as received, without scheme and host of an absolute target. */
+    struct slice uri;
+    /* Decoded and normalised, starts with "/" (or is "*"). */
+    struct slice path;
+    struct slice args; /* behind the "?", data NULL without one */
+    /* The port that the client asked for; empty without one. */
+    struct slice port;
+    /* Lower case not applied; without port; empty for HTTP/1.0 without Host. */
+    struct slice host;
+    int minor_version; /* 0 or 1 */
+    bool keepalive;    /* what version and Connection ask for */
     bool expect_continue;
     enum http_framing framing;
     uint64_t content_length; /* with HTTP_BODY_LENGTH */
@@ -60,8 +65,8 @@ struct http_request {
 struct http_parse_options {
     bool merge_slashes;
     bool underscores_in_headers; /* else such a name is invalid */
-    bool
-        ignore_invalid_headers; /* whose names have other characters than letters, digits and "-"; else they count */
+    /* Headers whose names have other characters than letters, digits and "-" are dropped; else they count. */
+    bool ignore_invalid_headers;
     int max_headers;
 };
 
@@ -70,7 +75,8 @@ extern const struct http_parse_options http_parse_defaults;
 
 /* Status and sentence of a refusal; the sentence is for the error log. */
 struct http_error {
-    int status; /* 400, 405, 414, 494, 500, 501, 505; 494 is nginx's for a head that is too large, and shown as 400 */
+    /* 400, 405, 414, 494, 500, 501, 505; 494 is nginx's for a head that is too large, and shown as 400. */
+    int status;
     const char *text;
     bool in_headers; /* else in the request line */
 };
@@ -83,9 +89,11 @@ struct http_head_limits {
 
 /* How far a growing head has been looked at; zero it before a request's first byte. */
 struct http_scan {
-    size_t seen;       /* bytes without a line end of interest before this */
+    /* Bytes without a line end of interest before this. */
+    size_t seen;
     size_t line_start; /* of the line being read */
-    bool line_checked; /* the request line was complete and well-formed */
+    /* The request line was complete and well-formed. */
+    bool line_checked;
 };
 
 enum http_scan_result { HTTP_SCAN_MORE, HTTP_SCAN_DONE, HTTP_SCAN_ERROR };

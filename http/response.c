@@ -6,12 +6,14 @@
 #include "base/clock.h"
 #include "base/version.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 static const struct {
     int status;
     const char *reason;
-    const char *title;  /* of the page, where nginx has another one there */
+    /* The title of the page, where nginx has another one there. */
+    const char *title;
     const char *detail; /* a line more of it: of a kind of 400 */
 } reasons[] = {
     {101, "Switching Protocols", NULL, NULL},
@@ -99,6 +101,7 @@ bool http_add_header(struct http_response *res, struct arena *arena, struct slic
     if (!h)
         return false;
     *h = (struct http_response_header){.header = {name, value}};
+    assert(!res->headers == !res->last_header && (!res->last_header || !res->last_header->next));
     if (res->last_header)
         res->last_header->next = h;
     else
@@ -176,6 +179,7 @@ static bool add_piece(struct http_response *res, struct arena *arena, struct htt
     struct http_piece *p = arena_alloc(arena, sizeof *p);
     if (!p)
         return false;
+    assert(piece.len > 0 && !piece.next && !res->body == !res->last_piece);
     *p = piece;
     if (res->last_piece)
         res->last_piece->next = p;
@@ -205,6 +209,7 @@ void http_stamp_update(struct http_stamp *stamp, const char *server, time_t now)
     clock_http_date(now, date);
     stamp->len =
         (size_t)snprintf(stamp->text, sizeof stamp->text, "Server: %s\r\nDate: %s\r\n", server, date);
+    assert(stamp->len < sizeof stamp->text);
     stamp->second = now;
 }
 
@@ -260,6 +265,7 @@ static void decide_framing(struct http_response *res, const struct http_request 
     if (res->status == 204)
         res->content_type = (struct slice){0}; /* of nothing, whoever answered */
     res->no_body = (bodyless(res->status) && res->status != 101) || req->method == HTTP_HEAD;
+    assert(res->content_length >= 0 || res->content_length == HTTP_LENGTH_UNKNOWN);
     if (res->no_body || res->status == 101 || res->content_length >= 0)
         return;
     if (req->minor_version >= 1 && !without_chunks)
@@ -312,6 +318,7 @@ static bool append_line(struct buf *out, struct slice name, struct slice value)
         put(&c, value.data, value.len);
     PUT(&c, "\r\n");
     out->end += name.len + value.len + 4;
+    assert(c.at == out->data + out->end);
     return true;
 }
 
@@ -346,6 +353,7 @@ static void put_stamp(struct cursor *c, const struct http_stamp *stamp, const st
         put(c, stamp->text, stamp->len);
         return;
     }
+    assert(memchr(stamp->text, '\n', stamp->len));
     size_t server_len = (size_t)((const char *)memchr(stamp->text, '\n', stamp->len) - stamp->text) + 1;
     if (!res->without_server)
         put(c, stamp->text, server_len);
@@ -380,6 +388,7 @@ bool http_write_head(struct http_response *res, const struct http_request *req,
         put_number(&c, res->retry_after_s);
         PUT(&c, "\r\n");
     }
+    assert(c.at <= out->data + out->cap);
     out->end += (size_t)(c.at - (out->data + out->end));
     return append_list(res, out);
 }
@@ -405,6 +414,7 @@ struct slice http_error_page(int status, bool with_version)
                 shown, title, shown, detail ? reasons[i].reason : title, detail ? "<center>" : "",
                 detail ? detail : "", detail ? "</center>\r\n" : "",
                 with_version ? WEIR_NAME "/" WEIR_VERSION : WEIR_NAME);
+        assert(lengths[with_version][i] < sizeof pages[0][0]);
         return (struct slice){pages[with_version][i], lengths[with_version][i]};
     }
     return (struct slice){0};

@@ -21,7 +21,8 @@ struct http_piece {
     off_t offset; /* in the file */
     uint64_t len; /* bytes left to send */
     int fd;
-    bool leaves_cache; /* directio: what has been sent is dropped from the page cache */
+    /* Directio: what has been sent is dropped from the page cache. */
+    bool leaves_cache;
 };
 
 /* Fields of a response's own that may have a place among the others: an upstream's, or a line's of the configuration. */
@@ -34,7 +35,8 @@ enum http_own_field {
 
 struct http_response_header {
     struct http_header header;
-    unsigned own; /* an http_own_field: its value counts in place of the header's */
+    /* An http_own_field: its value counts in place of the header's. */
+    unsigned own;
     struct http_response_header *next;
 };
 
@@ -42,27 +44,33 @@ enum { HTTP_LENGTH_UNKNOWN = -1, HTTP_REASON_MAX = 128 };
 
 struct http_response {
     int status; /* 0 until somebody answers */
-    struct slice
-        reason; /* an upstream's own phrase, at most HTTP_REASON_MAX bytes; empty: the standard one */
+    /* An upstream's own phrase, at most HTTP_REASON_MAX bytes; empty: the standard one. */
+    struct slice reason;
     struct slice content_type;
     struct slice location;
-    bool location_is_made; /* absolute, by us: it stands before Connection, as in nginx */
-    unsigned placed;       /* http_own_field: which of them have a place among the headers */
+    /* Location is absolute, by us: it stands before Connection, as in nginx. */
+    bool location_is_made;
+    /* http_own_field: which of them have a place among the headers. */
+    unsigned placed;
     struct slice etag;
     struct slice last_modified; /* an IMF-fixdate; data NULL: none */
     struct http_response_header *headers, *last_header;
     struct http_response_header *trailers; /* as sent, for variables */
     struct http_piece *body, *last_piece;
-    int64_t content_length;            /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes */
-    bool accept_ranges;                /* the body is one piece, or empty, of which ranges may be cut */
-    bool headers_added;                /* what the configuration adds is among the headers */
+    /* HTTP_LENGTH_UNKNOWN: chunked, or until the connection closes. */
+    int64_t content_length;
+    /* The body is one piece, or empty, of which ranges may be cut. */
+    bool accept_ranges;
+    /* What the configuration adds is among the headers. */
+    bool headers_added;
     bool varies_encoding;              /* Vary: Accept-Encoding */
     bool without_server, without_date; /* the headers hold others */
-    bool keeps_type;                   /* content_type is not to be guessed from a file's name */
-    bool close;                        /* this answer is the connection's last */
-    bool chunked;                      /* decided when the head is written */
-    bool no_body;                      /* HEAD, 204, 304: the body is not sent */
-    unsigned retry_after_s;            /* 0: no Retry-After */
+    /* content_type is not to be guessed from a file's name. */
+    bool keeps_type;
+    bool close;             /* this answer is the connection's last */
+    bool chunked;           /* decided when the head is written */
+    bool no_body;           /* HEAD, 204, 304: the body is not sent */
+    unsigned retry_after_s; /* 0: no Retry-After */
 };
 
 void http_response_init(struct http_response *res);
@@ -109,7 +117,8 @@ void http_stamp_update(struct http_stamp *stamp, const char *server, time_t now)
 struct http_head_options {
     const struct http_stamp *stamp;
     int64_t keepalive_header_s; /* 0: no Keep-Alive header */
-    bool without_chunks;        /* the end of the connection ends a body of unknown length */
+    /* The end of the connection ends a body of unknown length. */
+    bool without_chunks;
 };
 
 /*

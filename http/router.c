@@ -6,6 +6,7 @@
  */
 #include "http/router.h"
 
+#include <assert.h>
 #include <stdint.h>
 
 struct entry {
@@ -13,7 +14,8 @@ struct entry {
     void *value;
     struct http_regex *regex;
     struct http_locations *nested;
-    int shorter; /* index of the longest other prefix of this key, or -1 */
+    /* Index of the longest other prefix of this key, or -1. */
+    int shorter;
     bool final;
 };
 
@@ -50,6 +52,7 @@ static bool table_add(struct table *t, struct entry e)
         t->items = items;
         t->cap = cap;
     }
+    assert(t->count < t->cap);
     t->items[t->count++] = e;
     return true;
 }
@@ -72,6 +75,7 @@ static int floor_of(const struct table *t, struct slice key)
 static bool table_insert(struct table *t, struct entry e, struct slice *why)
 {
     int at = floor_of(t, e.key) + 1;
+    assert(at >= 0 && at <= t->count);
     if (at > 0 && compare(t->items[at - 1].key, e.key) == 0) {
         if (t->items[at - 1].value != e.value)
             *why = SLICE("duplicate");
@@ -167,7 +171,8 @@ static void *find_trailing(const struct table *t, struct slice host)
 
 void *http_names_find(const struct http_names *names, struct slice host, struct http_captures *captures)
 {
-    if (!host.data) /* no host: captures point into what was sent, so there must be something */
+    /* No host: captures point into what was sent, so there must be something. */
+    if (!host.data)
         host = SLICE("");
     struct slice as_sent = host;
     char lower[256];
@@ -185,7 +190,8 @@ void *http_names_find(const struct http_names *names, struct slice host, struct 
     for (int i = 0; !found && i < names->regexes.count; i++)
         if (http_regex_match(names->regexes.items[i].regex, host, captures))
             found = names->regexes.items[i].value;
-    for (int i = 0; i < captures->count; i++) /* `lower` goes away: the same places in what was sent */
+    /* `lower` goes away: the same places in what was sent. */
+    for (int i = 0; i < captures->count; i++)
         if (captures->groups[i].data)
             captures->groups[i].data = as_sent.data + (captures->groups[i].data - lower);
     return found;
@@ -229,6 +235,7 @@ void http_locations_finish(struct http_locations *l)
         int j = i - 1;
         while (j >= 0 && !slice_starts(t->items[i].key, t->items[j].key))
             j = t->items[j].shorter;
+        assert(j < i);
         t->items[i].shorter = j;
     }
 }
@@ -244,7 +251,8 @@ static const struct entry *longest_prefix(const struct table *t, struct slice pa
 /* What the search in one level and below it found. */
 struct found {
     void *location; /* the best so far */
-    bool settled;   /* no regular expression may replace it: it is exact, or one itself */
+    /* No regular expression may replace the location: it is exact, or one itself. */
+    bool settled;
     http_captures_fn on_match;
     void *arg;
 };
@@ -263,7 +271,8 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
         found->location = e->value;
         if (e->nested)
             find_in(e->nested, path, found, captures);
-        if (found->settled || e->final) /* final for the expressions of its own level, as in nginx */
+        /* "^~" is final for the expressions of its own level, as in nginx. */
+        if (found->settled || e->final)
             return;
     }
     for (int i = 0; i < l->regexes.count; i++) {

@@ -8,6 +8,8 @@
 
 #include "http/variables.h"
 
+#include <assert.h>
+
 struct part {
     struct slice literal; /* when both are NULL */
     const struct http_variable *variable;
@@ -31,8 +33,9 @@ static bool cut_name(struct slice *rest, struct slice *cut)
     bool braces = rest->len > 0 && rest->data[0] == '{';
     struct slice name = slice_from(*rest, braces);
     size_t n = 0;
+    /* Of a capture: what follows is text, as in nginx. */
     if (!braces && name.len && name.data[0] >= '1' && name.data[0] <= '9')
-        n = name.len = 1; /* of a capture: what follows is text, as in nginx */
+        n = name.len = 1;
     while (n < name.len && is_name_char(name.data[n]))
         n++;
     bool open = braces && n > 0 && (n == name.len || name.data[n] != '}');
@@ -84,6 +87,7 @@ static struct part *next_part(struct arena *arena, struct slice *rest, const str
     struct part *p = arena_zalloc(arena, sizeof *p);
     if (!p)
         return NULL;
+    assert(rest->len > 0);
     if (rest->data[0] == '$') {
         struct slice behind = slice_from(*rest, 1);
         if (!cut_name(&behind, unknown) || !find_variable(p, *unknown, scope))
@@ -139,6 +143,7 @@ static struct slice value_of(const struct part *p, struct http_exchange *ex)
 {
     if (p->user)
         return p->user->get(ex, p->user->data);
+    assert(!p->variable || !p->literal.data); /* never both */
     return p->variable ? p->variable->get(ex, p->name_rest) : p->literal;
 }
 
@@ -186,6 +191,7 @@ static bool append_escaped(struct buf *out, struct slice s)
         *at++ = digits[c & 15];
     }
     out->end = (size_t)(at - out->data);
+    assert(out->end <= out->cap);
     return true;
 }
 

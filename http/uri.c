@@ -5,6 +5,8 @@
 
 #include "http/chars.h"
 
+#include <assert.h>
+
 /* No escape, no empty segment, none that starts with a dot. */
 bool http_is_normal_path(struct slice raw, bool merge)
 {
@@ -35,6 +37,7 @@ static int next_byte(struct slice raw, size_t *i)
 /* Closes the segment [start, n): drops "." and empty ones, takes back one for "..". Returns the new n, or -1. */
 static long close_segment(char *out, size_t start, size_t n)
 {
+    assert(start >= 1 && start <= n && out[start - 1] == '/');
     size_t len = n - start;
     if (len == 0 || (len == 1 && out[start] == '.'))
         return (long)start;
@@ -69,6 +72,7 @@ bool http_normalize_path(struct slice raw, bool merge, char *scratch, struct sli
         if (closed < 0)
             return false;
         n = (size_t)closed;
+        assert(n >= 1 && n <= i);
         if (scratch[n - 1] != '/' || keep_empty)
             scratch[n++] = '/';
         start = n;
@@ -76,6 +80,7 @@ bool http_normalize_path(struct slice raw, bool merge, char *scratch, struct sli
     long closed = close_segment(scratch, start, n);
     if (closed < 0)
         return false;
+    assert((size_t)closed <= raw.len && scratch[0] == '/');
     *path = (struct slice){scratch, (size_t)closed};
     return true;
 }
@@ -96,6 +101,7 @@ struct slice http_decode(struct arena *arena, struct slice s, bool plus)
             out[n++] = plus && s.data[i] == '+' ? ' ' : s.data[i];
         }
     }
+    assert(n <= s.len);
     out[n] = '\0';
     return (struct slice){out, n};
 }
@@ -117,6 +123,7 @@ static struct slice encode(struct arena *arena, struct slice path, const char *b
             out[n++] = (char)c;
         }
     }
+    assert(n <= path.len * 3);
     out[n] = '\0';
     return (struct slice){out, n};
 }
@@ -128,8 +135,8 @@ struct slice http_encode_path(struct arena *arena, struct slice path)
 
 struct slice http_encode_segment(struct arena *arena, struct slice name)
 {
-    return encode(arena, name,
-                  "%?#\"<>\\^`{|}:'!$&()*+,/;=@[]"); /* all but unreserved (RFC 3986 section 2.3) */
+    /* All but unreserved (RFC 3986 section 2.3). */
+    return encode(arena, name, "%?#\"<>\\^`{|}:'!$&()*+,/;=@[]");
 }
 
 /* By way of the dots, as most paths have one or none. */
@@ -157,6 +164,7 @@ bool http_parse_trusted(struct slice uri, char *scratch, struct slice *path, str
         scratch[n++] = (char)(low >= 0 ? high * 16 + low : raw.data[i]);
         i += low >= 0 ? 2 : 0;
     }
+    assert(n <= raw.len);
     *path = (struct slice){scratch, n};
     return n && scratch[0] == '/' && !memchr(scratch, '\0', n) && http_climbs(raw) == 0 &&
            http_climbs(*path) == 0;
