@@ -31,7 +31,8 @@ struct bench {
     uint32_t permits[BATCH];
 };
 
-static uint64_t begun_us; /* all requests come and go at this time, as far as policies are concerned */
+/* All requests come and go at this time, as far as policies are concerned. */
+static uint64_t begun_us;
 
 static void die(const char *what)
 {

@@ -163,8 +163,9 @@ static void on_head(struct conn *c)
 {
     c->buffer[c->used] = '\0';
     char *head = (char *)c->buffer, *end = strstr(head, "\r\n\r\n");
+    /* If the buffer is full, the next read takes nothing, and that ends the connection. */
     if (!end)
-        return; /* if the buffer is full, the next read takes nothing, and that ends the connection */
+        return;
     size_t more = c->used - (size_t)(end + 4 - head);
     end[2] = '\0';
     c->used = 0;

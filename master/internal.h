@@ -17,28 +17,38 @@ enum child_state {
     CHILD_STARTING, /* forked, has not said that it is ready */
     CHILD_READY,
     CHILD_RETIRING, /* told to finish; its end is expected */
-    CHILD_WAITING,  /* died; its successor starts at start_at_ms */
+    /* The worker has died; its successor starts at start_at_ms. */
+    CHILD_WAITING,
 };
 
 /* The worker of a slot; children[i] belongs to shm->slots[i]. */
 struct child {
     enum child_state state;
     pid_t pid;
-    int channel; /* what is said to it; nothing comes back on it. -1 when there is none */
-    int reports; /* what it says: a pipe, which carries no descriptors; -1 */
-    int index;   /* among the workers of its generation */
+    /* What the master says to the worker; nothing comes back here. -1 when there is none. */
+    int channel;
+    /* What the worker says: a pipe, which carries no descriptors; -1 when there is none. */
+    int reports;
+    int index; /* among the workers of its generation */
     uint64_t generation;
     uint64_t started_ms;
-    uint64_t start_at_ms;     /* with CHILD_WAITING */
-    uint64_t pause_ms;        /* before the next start; doubled each time, back to 0 by success */
-    uint64_t kill_at_ms;      /* with CHILD_RETIRING: when patience ends; 0 never */
-    uint64_t heard_ms;        /* when its loop has turned for certain: it has answered then */
-    int silent_looks;         /* looks since then */
-    uint64_t abort_ms;        /* when it was told to end because it does not turn; 0: it was not */
-    bool owes_reload;         /* has been sent live values and not answered */
-    uint64_t unread_until_ms; /* it has said too much: its channel is not read before; 0: it is */
-    bool ended;               /* has been waited for: its pid may be another process's by now */
-    bool killed_for_lock;     /* and is not waited for again */
+    uint64_t start_at_ms; /* with CHILD_WAITING */
+    /* The pause before the next start; doubled each time, back to 0 by success. */
+    uint64_t pause_ms;
+    /* With CHILD_RETIRING: when patience ends; 0 never. */
+    uint64_t kill_at_ms;
+    /* When the worker's loop has turned for certain: it has answered then. */
+    uint64_t heard_ms;
+    int silent_looks; /* since heard_ms */
+    /* When the worker was told to end because its loop does not turn; 0: it was not. */
+    uint64_t abort_ms;
+    /* The worker has been sent live values and has not answered. */
+    bool owes_reload;
+    /* The worker has said too much: its reports are not read before; 0: they are. */
+    uint64_t unread_until_ms;
+    /* The worker has been waited for: its pid may be another process's by now. */
+    bool ended;
+    bool killed_for_lock; /* already: its end is not awaited again */
 };
 
 /* A reload whose new workers are not all ready yet. */
@@ -61,18 +71,23 @@ struct master {
     int target;           /* workers wanted; TTIN and TTOU change it */
     bool stopping;        /* TERM, INT or QUIT came */
     bool without_workers; /* WINCH came */
-    bool announced;       /* the service manager knows that we are ready */
+    /* The service manager knows that we are ready. */
+    bool announced;
     struct pending_reload reload;
     uint64_t live_reload_deadline_ms; /* workers owe answers until then; 0: none */
     bool live_reload_failed;
     pid_t upgraded_pid; /* the new binary's master, or 0 */
-    bool handed_over;   /* sockets and pid file belong to the new binary */
-    int upgraded_fd;    /* the new binary says here that it serves; -1: it has, or there is none */
-    bool is_main;       /* of the service manager's two masters the one that it watches */
+    /* Sockets and pid file belong to the new binary. */
+    bool handed_over;
+    /* The new binary says here that it serves; -1: it has, or there is none. */
+    int upgraded_fd;
+    /* Of two masters the service manager watches this one. */
+    bool is_main;
     uid_t uid;
     gid_t gid;
     char binary[PATH_MAX];
-    char pid_path[PATH_MAX]; /* where our pid stands, or will stand again after a newer binary's end */
+    /* Where our pid stands, or will stand again after a newer binary's end. */
+    char pid_path[PATH_MAX];
     uint64_t watchdog_every_ms, next_watchdog_ms;
     uint64_t next_look_ms; /* whether the workers' loops turn */
 };

@@ -102,8 +102,8 @@ static void catch_signals(sigset_t *while_waiting)
 
 const char *master_send_signal(struct conf *conf, const char *name)
 {
-    if (strcmp(name, "reload") == 0 &&
-        !master_test(conf)) /* the running master would say so in its log alone */
+    /* The running master would say so in its log alone. */
+    if (strcmp(name, "reload") == 0 && !master_test(conf))
         return "the configuration is wrong; nothing has been reloaded";
     struct buf text = {0};
     unsigned long long pid;
@@ -218,7 +218,8 @@ static void announce(struct master *m)
     if (m->announced || !workers_all_ready(m, m->generation))
         return;
     m->announced = true;
-    if (upgrade_tell_older()) /* that one names us, as we would not be believed; nor would our first food before that */
+    /* The older master names us, as we would not be believed; nor would our first food before that. */
+    if (upgrade_tell_older())
         m->next_watchdog_ms = clock_mono_ms() + m->watchdog_every_ms;
     else
         notify_state("READY=1\nMAINPID=%d\nSTATUS=serving, configuration %llu", (int)getpid(),

@@ -15,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int daemon_pipe = -1; /* the waiting parent's end is read until we say that we are up */
+/* The waiting parent's end is read until we say that we are up. */
+static int daemon_pipe = -1;
 
 bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
 {

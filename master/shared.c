@@ -188,8 +188,8 @@ static void note_empty_slots(struct master *m)
 
 void shared_reclaim(struct master *m, int slot)
 {
-    shm_break_locks(m->shm,
-                    (uint32_t)m->children[slot].pid); /* the kernel has done so, but for those it never had */
+    /* The kernel has broken the locks that it knew of; these are the others. */
+    shm_break_locks(m->shm, (uint32_t)m->children[slot].pid);
     bool damaged = !slots_are_sane(m);
     note_empty_slots(m);
     if (shm_reclaim(m->shm, slot, damaged))

@@ -48,7 +48,8 @@ static bool is_dumping(pid_t pid)
 static void log_record(const struct running *r, pid_t pid, uint64_t now_ms)
 {
     char client[INET6_ADDRSTRLEN] = "unix:";
-    struct running copy = *r; /* the worker's: its texts may lack their ends */
+    /* The record is the worker's: its texts may lack their ends. */
+    struct running copy = *r;
     copy.handler[sizeof copy.handler - 1] = copy.method[sizeof copy.method - 1] = '\0';
     copy.id[sizeof copy.id - 1] = copy.uri[sizeof copy.uri - 1] = '\0';
     if (copy.remote_len)

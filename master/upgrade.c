@@ -134,7 +134,8 @@ void upgrade_continue(struct master *m)
     ssize_t n = m->upgraded_fd >= 0 ? read(m->upgraded_fd, &byte, 1) : -1;
     if (n < 0)
         return;
-    close(m->upgraded_fd); /* at its end without a byte: SIGCHLD says more */
+    /* The pipe may end without a byte: SIGCHLD says more. */
+    close(m->upgraded_fd);
     m->upgraded_fd = -1;
     if (n == 0)
         return;

@@ -17,12 +17,16 @@
 enum {
     PAUSE_FIRST_MS = 100,
     PAUSE_MAX_MS = 10000,
-    PAUSE_MAX_READY_MS = 400, /* for one that had come up: something kills it, but it can serve */
-    LIVED_LONG_MS = 1000,     /* a worker that was ready for so long has started well */
-    KILL_GRACE_MS = 500,      /* on top of worker_shutdown_timeout */
+    /* Longest pause of a worker that had come up: something kills it, but it can serve. */
+    PAUSE_MAX_READY_MS = 400,
+    /* A worker that was ready for so long has started well. */
+    LIVED_LONG_MS = 1000,
+    KILL_GRACE_MS = 500, /* on top of worker_shutdown_timeout */
     STOP_PATIENCE_MS = 1000,
-    MESSAGES_PER_TURN = 16, /* of a worker; a sound one says a few words in its life */
-    UNREAD_MS = 100,        /* how long one that says more is not listened to */
+    /* Messages read of a worker; a sound one says a few words in its life. */
+    MESSAGES_PER_TURN = 16,
+    /* How long a worker that says more is not listened to. */
+    UNREAD_MS = 100,
 };
 
 static void close_channel(struct child *c)
@@ -294,7 +298,8 @@ void workers_signal(struct master *m, int signal, uint64_t generation)
         struct child *c = &m->children[i];
         if (c->state == CHILD_NONE || (generation && c->generation != generation))
             continue;
-        if (c->state == CHILD_WAITING) { /* nobody is there; only its successor would have been */
+        /* Nobody is in the slot; only a successor would have been. */
+        if (c->state == CHILD_WAITING) {
             if (signal == SIGUSR1)
                 continue;
             m->shm->slots[i].state = SHM_SLOT_FREE;
@@ -321,7 +326,8 @@ void workers_do_timers(struct master *m, uint64_t now_ms)
             c->pause_ms = 0;
         if (c->state == CHILD_RETIRING && c->kill_at_ms && now_ms >= c->kill_at_ms) {
             kill(c->pid, SIGKILL);
-            c->kill_at_ms = now_ms; /* stays in the past: its end is logged as ours */
+            /* The time stays in the past: the worker's end is logged as our doing. */
+            c->kill_at_ms = now_ms;
         }
     }
 }
@@ -334,8 +340,8 @@ void workers_change_count(struct master *m, int by)
         return;
     }
     for (const struct site_listen *l = m->site->listens; l; l = l->next) {
-        if (l->options
-                .reuseport) { /* the kernel would go on giving connections to the socket that nobody accepts from */
+        /* The kernel would go on giving connections to the socket that nobody accepts from. */
+        if (l->options.reuseport) {
             log_warn(
                 "TTOU ignored: a \"reuseport\" socket belongs to each worker; change worker_processes and reload");
             return;

@@ -33,7 +33,8 @@ enum {
 /* By descriptor, which is smaller than CONNS_MAX. */
 static struct conn {
     bool pending; /* in the heap, once */
-    bool open;    /* false while pending: the client has gone, the answer is dropped when due */
+    /* False while pending: the client has gone, the answer is dropped when due. */
+    bool open;
     size_t used;
     char head[HEAD_MAX];
 } conns[CONNS_MAX];

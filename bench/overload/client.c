@@ -18,9 +18,12 @@
 #include <unistd.h>
 
 enum {
-    EVENTS = 64,             /* few at a time: arrivals are looked at in between */
-    REST_NS = 10 * 1000000,  /* a client whose connection failed does not come back sooner */
-    TOLERATED_NS = 20000000, /* arrivals later than this because of this program are skipped */
+    /* Few at a time: arrivals are looked at in between. */
+    EVENTS = 64,
+    /* A client whose connection failed does not come back sooner. */
+    REST_NS = 10 * 1000000,
+    /* Arrivals later than this because of this program are skipped. */
+    TOLERATED_NS = 20000000,
     NS_PER_S = 1000000000,
 };
 
@@ -220,7 +223,8 @@ static void conn_read(struct conn *c)
     ssize_t n = recv(c->fd, to, in_body ? sizeof c->in : sizeof c->in - 1 - c->used, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (c->state == CONN_IDLE) { /* its end loses nothing; it stays on the stack of free ones */
+    /* The end of an idle connection loses nothing; it stays on the stack of free ones. */
+    if (c->state == CONN_IDLE) {
         if (n > 0)
             count_error(c->stream);
         else

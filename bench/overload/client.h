@@ -24,12 +24,14 @@ enum conn_state { CONN_CLOSED, CONN_CONNECTING, CONN_IDLE, CONN_WAITING };
 
 struct conn {
     struct stream *stream;
-    struct conn *next; /* in the stream's stack of free ones, or in the list of those that rest */
+    /* The next in the stream's stack of free connections, or in the list of those that rest. */
+    struct conn *next;
     enum conn_state state;
     int fd;
-    int status; /* of the answer being read; 0: its head is not complete */
-    bool last;  /* the server closes after this answer */
-    bool seen;  /* it has been answered at least once */
+    /* Status of the answer being read; 0: its head is not complete. */
+    int status;
+    bool last; /* the server closes after this answer */
+    bool seen; /* it has been answered at least once */
     uint64_t intended, rest_until;
     uint64_t body_left;
     size_t used;
@@ -41,9 +43,11 @@ struct stream {
     double rate; /* arrivals per second of an open stream */
     size_t conn_count, seen_count;
     struct conn *conns;
-    struct conn *free; /* idle ones on top, those never opened below */
+    /* Idle ones on top, those never opened below. */
+    struct conn *free;
     uint64_t next_arrival;
-    uint64_t backlog[BACKLOG_MAX]; /* a ring of intended times that wait for a connection */
+    /* A ring of intended times that wait for a connection. */
+    uint64_t backlog[BACKLOG_MAX];
     size_t backlog_head, backlog_count;
     char request[REQUEST_MAX];
     size_t request_len;

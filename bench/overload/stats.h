@@ -16,15 +16,22 @@ struct hist {
 };
 
 struct stats {
-    uint64_t offered;     /* requests that arrived, without those skipped */
-    uint64_t by_class[6]; /* answers by the first digit of their status; [0]: no such */
-    uint64_t errors; /* connections refused, reset, or closed before the answer; answers that are no HTTP */
-    uint64_t reconnects; /* connections that the server closed after an answer */
-    uint64_t skipped;    /* arrivals given up because this program was late, not the server */
-    uint64_t unsent;     /* arrivals given up because too many waited for a connection */
+    /* Requests that arrived, without those skipped. */
+    uint64_t offered;
+    /* Answers by the first digit of their status; [0]: no such. */
+    uint64_t by_class[6];
+    /* Connections refused, reset, or closed before the answer; answers that are no HTTP. */
+    uint64_t errors;
+    /* Connections that the server closed after an answer. */
+    uint64_t reconnects;
+    /* Arrivals given up because this program was late, not the server. */
+    uint64_t skipped;
+    /* Arrivals given up because too many waited for a connection. */
+    uint64_t unsent;
     struct hist ok;      /* 200s, from the intended time of sending */
     struct hist refused; /* everything else that was answered */
-    struct hist late;    /* from the intended to the real time of sending */
+    /* From the intended to the real time of sending. */
+    struct hist late;
 };
 
 void hist_add(struct hist *h, uint64_t ns);

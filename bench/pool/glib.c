@@ -4,7 +4,8 @@
  * It has no bound for its queue, so the submitter never blocks; its threads have the default stack. It allocates a node
  * of its queue for each task.
  */
-#if __has_include(<glib.h>) /* who only checks the source may not have it */
+/* Who only checks the source may not have it. */
+#if __has_include(<glib.h>)
 
 #include "bench/pool/job.h"
 

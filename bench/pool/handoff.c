@@ -103,7 +103,8 @@ static void destroy(void *arg)
         pthread_mutex_lock(&pool->lock);
         struct worker *worker = take_idle(pool);
         pthread_mutex_unlock(&pool->lock);
-        if (!worker) { /* it ended its last job but is not back on the stack yet */
+        /* A worker has ended its last job but is not back on the stack yet. */
+        if (!worker) {
             sleep_us(100);
             continue;
         }

@@ -37,8 +37,9 @@ void *allocate(size_t count, size_t bytes)
 
 struct job_count *job_take_count(void)
 {
+    /* The addition is left out, which all threads would contend for. */
     if (atomic_load(&counts_asked) >= COUNTS)
-        return NULL; /* without the addition, which all threads would contend for */
+        return NULL;
     size_t i = atomic_fetch_add(&counts_asked, 1);
     if (i < COUNTS)
         job_own_count = &counts[i];

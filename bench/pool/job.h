@@ -37,7 +37,8 @@ extern void (*job_work)(struct job *job);
 extern bool job_has_notes;
 
 extern _Thread_local struct job_count *job_own_count;
-extern _Atomic uint64_t job_other_ends; /* of threads that have no count of their own */
+/* Ends of jobs on threads that have no count of their own. */
+extern _Atomic uint64_t job_other_ends;
 
 /* The calling thread's count; NULL when all are taken, as they soon are where each task has a thread of its own. */
 struct job_count *job_take_count(void);

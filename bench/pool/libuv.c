@@ -5,7 +5,8 @@
  * bounds nothing: a producer with as many requests under way as the bound allows turns its loop until some have ended.
  * Loops live until the process ends.
  */
-#if __has_include(<uv.h>) /* who only checks the source may not have it */
+/* Who only checks the source may not have it. */
+#if __has_include(<uv.h>)
 
 #include "bench/pool/job.h"
 
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <uv.h>
 
-enum { MOST_THREADS = 1024 }; /* libuv's own limit, which it applies without a word */
+/* The library's own limit, which it applies without a word. */
+enum { MOST_THREADS = 1024 };
 
 _Static_assert(sizeof(uv_work_t) <= 128, "a request needs more room");
 
@@ -43,7 +45,8 @@ static void *create(struct plan plan)
     snprintf(threads, sizeof threads, "%u", plan.max_threads);
     setenv("UV_THREADPOOL_SIZE", threads, 1); /* read when the first work is queued */
     bound = plan.queue_bound;
-    return &bound; /* the pool is the process's, there is nothing to hold */
+    /* The pool is the process's, there is nothing to hold. */
+    return &bound;
 }
 
 static void prepare(struct job *job)

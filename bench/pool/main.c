@@ -17,7 +17,8 @@
 enum {
     END_POLL_US = 50,
     WARM_JOBS = 32768,
-    LEAST_JOBS = 65536, /* of a measured pass; enough to meet the bound where the producer is faster */
+    /* Jobs of a measured pass; enough to meet the bound where the producer is faster. */
+    LEAST_JOBS = 65536,
     SLEEP_MS = 100,
     FIB_OF = 32,
     FIB_REPEATS = 5,
@@ -244,8 +245,9 @@ static void spinning(void)
     uint64_t start = now_ns(), ends = job_ends() + opt.tasks;
     for (size_t i = 0; i < opt.tasks; i++) {
         struct job *job = job_at(&jobs, i % jobs.count);
+        /* The job was submitted long ago; its thread must have been interrupted. */
         while (i >= jobs.count && !atomic_load_explicit(&job_notes(job)->ended, memory_order_acquire))
-            sleep_us(10); /* it was submitted long ago; its thread must have been interrupted */
+            sleep_us(10);
         atomic_store_explicit(&job_notes(job)->ended, false, memory_order_relaxed);
         bench_system.submit(pool, job);
     }

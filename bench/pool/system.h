@@ -9,18 +9,23 @@
 
 #include <stddef.h>
 
-struct job; /* its first job_bytes are the system's own; see bench/pool/job.h */
+/* A job's first job_bytes are the system's own; see bench/pool/job.h. */
+struct job;
 
 struct plan {
-    unsigned min_threads; /* run before create returns, where a system can start fewer than the most */
+    /* Threads that run before create returns, where a system can start fewer than the most. */
+    unsigned min_threads;
     unsigned max_threads;
-    size_t queue_bound; /* jobs that wait; beyond it submit blocks, where a system has a bound */
-    size_t stack_bytes; /* of each thread, where a system lets one choose */
+    /* Jobs that wait; beyond it submit blocks, where a system has a bound. */
+    size_t queue_bound;
+    /* Stack of each thread, where a system lets one choose. */
+    size_t stack_bytes;
 };
 
 struct system {
     const char *name;
-    size_t job_bytes; /* a multiple of 64, so that no two jobs share a line of cache */
+    /* A multiple of 64, so that no two jobs share a line of cache. */
+    size_t job_bytes;
     void *(*create)(struct plan plan);
 
     /* Once for each job, before any is submitted: what never changes between two submissions. */

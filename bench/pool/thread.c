@@ -14,7 +14,8 @@ struct pool {
     size_t stack_bytes;
 };
 
-static struct pool the_pool; /* one, so that a thread's only argument can be its job */
+/* There is one pool, so that a thread's only argument can be its job. */
+static struct pool the_pool;
 
 static void *work(void *arg)
 {
