@@ -23,7 +23,8 @@ step() { # NAME ARGUMENT...: makes it; returns whether it went well
     return "$status"
 }
 
-step build all && built=1 || built=0
+# The build with asserts is the one that unit and functional run; the other one is what is installed, by the other compiler.
+step build B=build/asserts ASSERTS=1 all && built=1 || built=0
 step build-clang all B=build/clang CC=clang
 step lint lint
 if [ $built = 1 ]; then

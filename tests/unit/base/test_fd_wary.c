@@ -60,7 +60,8 @@ static void whose_links_are_followed(void)
         {"dir/../theirs-dir/file", "EPERM"},
         {"ours-to-theirs", "EPERM"},
         {"ours-to-theirs-dir/file", "EPERM"},
-        {"others", "ok"}, /* a third user's: nobody has said anything of that one */
+        /* A third user's: nobody has said anything of that one. */
+        {"others", "ok"},
         {"loop", "ELOOP"},
         {"proc-cwd/.", "ok"},
     };

@@ -80,6 +80,7 @@ static void many_lines_are_written_early(void)
     char line[1001];
     set_up(&f);
     memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 2] = '\n';
     line[sizeof line - 1] = '\0';
     struct logfile *a = logfiles_add(&f.files, in_dir(&f, "many"));
     CU_ASSERT_PTR_NULL(logfiles_open(&f.files));
@@ -116,7 +117,8 @@ static void lines_go_to_the_new_file_after_a_rotation(void)
     logfile_append(a, SLICE("between\n"));
     logfiles_flush_all(&f.files); /* still the old file */
     logfiles_reopen(&f.files, geteuid());
-    CHECK_NUMBER(a->fd, number); /* whoever holds the number writes to the new file */
+    /* Whoever holds the number writes to the new file. */
+    CHECK_NUMBER(a->fd, number);
     CU_ASSERT(fcntl(a->fd, F_GETFD) & FD_CLOEXEC);
     logfile_append(a, SLICE("after\n"));
     logfiles_flush_all(&f.files);

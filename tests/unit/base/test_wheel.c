@@ -127,7 +127,8 @@ static void moves_later_lazily_and_earlier_at_once(void)
     wheel_set(&w, &t.entry, 20000);
     CHECK_NUMBER(run_to(&w, 9017, 19999), 0);
     CHECK_NUMBER(run_to(&w, 20000, 20000 + TICK), 1);
-    wheel_set(&w, &t.entry, 21000); /* later, then a little earlier: still behind its slot */
+    /* Later, then a little earlier: still behind its slot. */
+    wheel_set(&w, &t.entry, 21000);
     wheel_set(&w, &t.entry, 24000);
     wheel_set(&w, &t.entry, 22000);
     CHECK_NUMBER(run_to(&w, 20017, 21999), 0);
@@ -171,7 +172,8 @@ static void callbacks_may_set_and_clear_any(void)
     wheel_entry_init(&second.entry);
     wheel_entry_init(&third.entry);
     wheel_set(&w, &first.entry, 1100);
-    wheel_set(&w, &second.entry, 1100); /* the same slot: cleared by the first one's callback */
+    /* The same slot: cleared by the first one's callback. */
+    wheel_set(&w, &second.entry, 1100);
     struct advance a = {.wheel = &w, .now_ms = 1120, .clear = &second, .set = &first, .set_to_ms = 1200};
     wheel_advance(&w, 1120, on_fire, &a);
     CHECK_NUMBER(first.fires, 1);
@@ -195,7 +197,8 @@ static void tells_when_it_is_wanted(void)
         wheel_entry_init(&t.entry);
         wheel_set(&w, &t.entry, now + delay);
         int turns = 0;
-        while (!t.fires && turns++ < 5) { /* sleeping until told is enough to fire in time */
+        /* Sleeping until told is enough to fire in time. */
+        while (!t.fires && turns++ < 5) {
             uint64_t next = wheel_next_ms(&w);
             CU_ASSERT_FATAL(next > now);
             now = next;

@@ -128,7 +128,8 @@ static void changes_are_seen_in_the_next_turn(void)
     snprintf(old_tag, sizeof old_tag, "%s", old->etag_text);
     write_file(path, "new!", 4);
     struct file_entry *same_turn = file_cache_get(&cache, slice_of(path), NULL);
-    CU_ASSERT_PTR_EQUAL(same_turn, old); /* one look at the disk for each turn of the loop */
+    /* One look at the disk for each turn of the loop. */
+    CU_ASSERT_PTR_EQUAL(same_turn, old);
     struct file_entry *new = get(path);
     CU_ASSERT_PTR_NOT_NULL_FATAL(new);
     CU_ASSERT_PTR_NOT_EQUAL(new, old);
@@ -190,7 +191,8 @@ static void folders_and_odd_files(void)
     struct file_entry *e = get(dir);
     CU_ASSERT(e && S_ISDIR(e->st.st_mode) && e->fd < 0 && !e->content);
     file_entry_release(e);
-    e = get(fifo); /* comes back at once although nobody writes */
+    /* Comes back at once although nobody writes. */
+    e = get(fifo);
     CU_ASSERT(e && S_ISFIFO(e->st.st_mode) && e->fd < 0);
     file_entry_release(e);
     e = get(empty);
@@ -553,7 +555,8 @@ static void a_file_may_stay_on_the_disk(void)
     begin_at(1000);
     struct file_entry *e = get_by(path, &rules);
     CU_ASSERT_PTR_NOT_NULL_FATAL(e);
-    CU_ASSERT((e->content == NULL) == (e->fd >= 0)); /* which of them is the file system's choice */
+    /* Which of them is the file system's choice. */
+    CU_ASSERT((e->content == NULL) == (e->fd >= 0));
     CHECK_NUMBER(e->st.st_size, 10000);
     CU_ASSERT(e->content ? e->content[0] == 'c' : pread(e->fd, &byte, 1, 0) == 1 && byte == 'c');
     file_entry_release(e);

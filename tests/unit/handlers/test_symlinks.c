@@ -143,7 +143,8 @@ static void links_are_right_within_from(void)
     CHECK_NUMBER(try_on("folder//deep/file", from), 0);
     CHECK_NUMBER(try_on("folder/link", from), ELOOP);
     CHECK_NUMBER(try_on("folder/file", part), ELOOP); /* it ends within a name */
-    CHECK_NUMBER(try_on("real/file", from), 0);       /* the path is another: all of it is looked at */
+    /* The path is another: all of it is looked at. */
+    CHECK_NUMBER(try_on("real/file", from), 0);
     CHECK_NUMBER(try_on("folder/file", path_of("real")), ELOOP);
     CHECK_NUMBER(try_on("folder/file", "/"), ELOOP);
     CHECK_NUMBER(try_on("folder", from), 0); /* all of the path is the part, as in nginx */
@@ -169,7 +170,8 @@ static void long_and_odd_paths(void)
     snprintf(path + n, sizeof path - (size_t)n, "/file");
     memcpy(from, path, (size_t)n);
     from[n] = '\0';
-    int result = try(path, CONF_SYMLINKS_NONE, from); /* longer than what open(2) takes: not a crash */
+    /* Longer than what open(2) takes: not a crash. */
+    int result = try(path, CONF_SYMLINKS_NONE, from);
     CU_ASSERT(result == 0 || result == ENAMETOOLONG);
 }
 

@@ -14,7 +14,8 @@ struct parsed_head {
     int status;
     size_t head_len;
     struct http_request req;
-    struct arena arena; /* what req points to beside the head; until the next call */
+    /* What req points to beside the head; until the next call. */
+    struct arena arena;
 };
 
 static const struct http_head_limits head_limits = {8192, 32768};

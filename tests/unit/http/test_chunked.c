@@ -108,7 +108,8 @@ static void cut_at_every_byte(void)
     for (size_t i = 0; i < TEXTS; i++) {
         struct slice text = slice_of(cases_of_text[i].text);
         decode(&whole, text, SIZE_MAX, 0);
-        for (size_t k = 0; k < 2 * text.len + 4; k++) { /* once at each byte, and in steps of each size */
+        /* Once at each byte, and in steps of each size. */
+        for (size_t k = 0; k < 2 * text.len + 4; k++) {
             decode(&cut, text, k <= text.len ? k : k - text.len, k <= text.len ? 0 : k - text.len);
             CHECK_FOR(text.data, cut.result == whole.result && cut.used == whole.used);
             CHECK_FOR(text.data,

@@ -72,7 +72,8 @@ static void what_is_no_weight_takes_nothing(void)
         "x=1",      "q=1;x=1",  "q=\"1\"", "q=1.0.", "q=1,0", "q=0x1", "q=inf",   "qq=0.5",  "q=0,5"};
     char value[100];
     for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++) {
-        bool list = strchr(weights[i], ','); /* its first part is a weight, and what follows another coding */
+        /* Its first part is a weight, and what follows another coding. */
+        bool list = strchr(weights[i], ',');
         snprintf(value, sizeof value, "gzip;%s", weights[i]);
         CHECK_FOR(value, accepts(value, NULL) == (list && weights[i][2] == '1'));
         snprintf(value, sizeof value, "*;%s", weights[i]);

@@ -78,7 +78,8 @@ static void forms_that_are_whole(void)
         {"This is a preamble.\r\n" PART("a", "1") "--b--\r\nand this\r\n--b\r\nan epilogue", "a=1"},
         {PART("a", "1") PART("b", "2") PART("a", "3") "--b--", "a=1 b=2 a=3"},
         {PART("a", "") PART("", "x") "--b--", "a= =x"},
-        {"--b\r\n" NAMED("a") "\r\n--b--", "a="}, /* its empty line is the delimiter's (RFC 2046) */
+        /* Its empty line is the delimiter's (RFC 2046). */
+        {"--b\r\n" NAMED("a") "\r\n--b--", "a="},
         {PART("a", "1\r\n2\n3\r4\r\n") "--b--", "a=1\r\n2\n3\r4\r\n"},
         {PART("a", "1--b--") PART("b", "\r\n--c\r\n--bx") PART("c", "\r\n-b\r\n--") "--b--",
          "a=1--b-- b=\r\n--c\r\n--bx c=\r\n-b\r\n--"},

@@ -104,8 +104,8 @@ static void bad_request_lines(void)
         snprintf(text, sizeof text, "%s\r\nHost: a\r\n\r\n", lines[i]);
         check_status(text, 400);
     }
-    CHECK_NUMBER(verdict_on("\r\n")->status,
-                 400); /* for a caller that does not skip the empty line before a request */
+    /* For a caller that does not skip the empty line before a request. */
+    CHECK_NUMBER(verdict_on("\r\n")->status, 400);
 }
 
 static void versions(void)
@@ -296,7 +296,8 @@ static void targets(void)
     check_status("GET http:///p HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     check_status("GET http://u@h/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     check_status("GET ftp://h/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
-    check_status("GET //h/p HTTP/1.1\r\nHost: a\r\n\r\n", 0); /* a path: two slashes are no authority here */
+    /* A path: two slashes are no authority here. */
+    check_status("GET //h/p HTTP/1.1\r\nHost: a\r\n\r\n", 0);
     check_status("GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     check_status("GET /%2e%2e/x HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     check_status("GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400);

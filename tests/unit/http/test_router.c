@@ -84,7 +84,8 @@ static void bad_and_repeated_names(void)
     add_name(names, "same");
     struct slice why = {0};
     CU_ASSERT(http_names_add(names, SLICE("SAME"), value_of("other"), &why));
-    CU_ASSERT(why.len > 0); /* the first of equals wins, and the second is told */
+    /* The first of equals wins, and the second is told. */
+    CU_ASSERT(why.len > 0);
     check_server(names, "same", "same");
     char host[300];
     memset(host, 'a', sizeof host - 1);
@@ -210,7 +211,8 @@ static void nested_locations(void)
     check_location(&f, "/a/exact", "= /a/exact");
     check_location(&f, "/a/x.php", "~ php in /a"); /* the inner expression first */
     check_location(&f, "/b/x.php", "~ php");
-    check_location(&f, "/a/final/x.php", "~ php"); /* an inner "^~" is final on its own level only */
+    /* An inner "^~" is final on its own level only. */
+    check_location(&f, "/a/final/x.php", "~ php");
     check_location(&f, "/a/final/x", "^~ /a/final");
     check_location(&f, "/r/x/y", "/r/x in ~");
     check_location(&f, "/r/z", "~ ^/r");

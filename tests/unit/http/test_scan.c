@@ -145,7 +145,8 @@ static void limits_hold_however_it_is_cut(void)
 {
     static const struct http_head_limits limits = {100, 250};
     char text[1000];
-    for (int uri = 80; uri < 95; uri++) { /* "GET /" and " HTTP/1.1": 14 bytes around it, 1 for CR */
+    /* "GET /" and " HTTP/1.1": 14 bytes around it, 1 for CR. */
+    for (int uri = 80; uri < 95; uri++) {
         int len = snprintf(text, sizeof text, "GET /%0*d HTTP/1.1\r\nHost: a\r\n\r\n", uri, 0);
         int slowly = scan_slowly(text, (size_t)len, 1, &limits);
         CHECK_NUMBER(slowly, scan_slowly(text, (size_t)len, (size_t)len, &limits));

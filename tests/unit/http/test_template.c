@@ -172,7 +172,8 @@ static void captures_are_variables(void)
     CHECK_SLICE(http_template_expand(t, &f.ex), "<>");
     http_keep_named(&f.ex, &f.ex.route.location_captures);
     CHECK_SLICE(http_template_expand(t, &f.ex), "<a>");
-    http_set_named(&f.ex, SLICE("FIRST"), SLICE("z")); /* the last writer counts, whatever has matched */
+    /* The last writer counts, whatever has matched. */
+    http_set_named(&f.ex, SLICE("FIRST"), SLICE("z"));
     CHECK_SLICE(http_template_expand(t, &f.ex), "<z>");
     http_regex_free(regex);
     arena_free(&f.ex.arena);

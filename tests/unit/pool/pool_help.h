@@ -57,7 +57,8 @@ struct job {
     struct pool_task task;
     struct latch *hold; /* run waits here unless NULL */
     struct pool *pool;  /* for runs that submit */
-    struct job *other;  /* for runs and callbacks that do something with another job */
+    /* For runs and callbacks that do something with another job. */
+    struct job *other;
     atomic_int started, ended;
     atomic_int result;        /* of what the run or the callback tried */
     _Atomic pthread_t thread; /* that ran it */

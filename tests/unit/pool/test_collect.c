@@ -95,8 +95,8 @@ static void collecting_on_notice_alone_misses_nothing(void)
         }
         int now = atomic_load(&notified);
         if (now == seen) {
-            usleep(
-                10); /* a simulator runs one thread at a time, and not in turn: spinning would starve the pool */
+            /* A simulator runs one thread at a time, and not in turn: spinning would starve the pool. */
+            usleep(10);
             continue;
         }
         seen = now;

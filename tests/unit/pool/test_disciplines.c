@@ -154,7 +154,8 @@ static void expiry_makes_room(void)
     struct latch hold = LATCH_CLOSED;
     struct job first = job_with(&hold), old = job_with(NULL), next = job_with(NULL);
     job_begin(pool, &first);
-    config.queue_timeout_ms = 10; /* only now: the first may have to wait for a processor */
+    /* Only now: the first may have to wait for a processor. */
+    config.queue_timeout_ms = 10;
     CHECK_NUMBER(pool_reconfigure(pool, &config), POOL_OK);
     CHECK_NUMBER(pool_submit(pool, &old.task), POOL_OK);
     CHECK_NUMBER(pool_submit(pool, &next.task), POOL_EOVERLOAD);

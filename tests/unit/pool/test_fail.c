@@ -127,10 +127,12 @@ static void a_late_cancellation_hurts_nobody(void)
         bad[i].task.run = i % 2 ? run_hide_a_cancellation : run_leave_a_cancellation_behind;
         CHECK_NUMBER(pool_submit(pool, &bad[i].task), POOL_OK);
     }
-    for (int i = 0; i < 4; i++) /* done or failed: it depends on when the cancellation is looked at */
+    /* Done or failed: it depends on when the cancellation is looked at. */
+    for (int i = 0; i < 4; i++)
         CHECK_EVENTUALLY(job_has_ended(&bad[i]));
     CHECK_NUMBER(pool_submit(pool, &good.task), POOL_OK);
-    latch_open(&hold); /* its wait is a cancellation point: one that was meant for others must not hit it */
+    /* Its wait is a cancellation point: one that was meant for others must not hit it. */
+    latch_open(&hold);
     job_check_end(&good, POOL_TASK_DONE);
     pool_settle(pool, 1); /* it idles, which is a cancellation point */
     CHECK_NUMBER(pool_shutdown(pool, POOL_DRAIN, in_ms(5000)), POOL_OK);

@@ -104,7 +104,8 @@ static void deadlines_pass(void)
 {
     struct pool_group group;
     pool_group_init(&group);
-    CU_ASSERT(pool_group_wait(&group, 0)); /* nothing is pending: the deadline does not matter */
+    /* Nothing is pending: the deadline does not matter. */
+    CU_ASSERT(pool_group_wait(&group, 0));
     CU_ASSERT(pool_group_wait(&group, UINT64_MAX));
     pool_group_add(&group, 2);
     CU_ASSERT(!pool_group_wait(&group, 0));
@@ -114,7 +115,8 @@ static void deadlines_pass(void)
     CU_ASSERT(!pool_group_wait(&group, begun_us + 30000));
     CU_ASSERT(clock_mono_us() >= begun_us + 30000);
     pool_group_done(&group);
-    CU_ASSERT(pool_group_wait(&group, begun_us)); /* it has passed, but there is nothing to wait for */
+    /* It has passed, but there is nothing to wait for. */
+    CU_ASSERT(pool_group_wait(&group, begun_us));
     pool_group_destroy(&group);
 }
 
@@ -182,7 +184,8 @@ static void run_grow(struct pool_task *t)
         child->job.task.run = run_grow;
         child->job.task.done = t->done;
         child->job.pool = m->job.pool;
-        pool_group_add(m->group, 1); /* before its own end: the group does not come to none in between */
+        /* Before its own end: the group does not come to none in between. */
+        pool_group_add(m->group, 1);
         (void)pool_submit_until(m->job.pool, &child->job.task, UINT64_MAX);
     }
 }

@@ -130,7 +130,8 @@ static void touch_stack(size_t bytes)
     room[0] = room[sizeof room - 1] = 1;
     if (bytes > sizeof room)
         touch_stack(bytes - sizeof room);
-    room[1] = room[0]; /* after the call: so it is none that the compiler could turn into a jump */
+    /* After the call: so it is none that the compiler could turn into a jump. */
+    room[1] = room[0];
 }
 
 static void run_deep(struct pool_task *t)
@@ -163,16 +164,19 @@ static void an_idle_thread_gives_its_deep_stack_back(void)
         return;
     struct pool *pool = pool_with(THREADS, THREADS, 0);
     long most = THREADS * (long)(PAGES_EACH * page_bytes());
-    for (int round = 0; round < 2; round++) { /* those that have been trimmed once are trimmed again */
+    /* Those that have been trimmed once are trimmed again. */
+    for (int round = 0; round < 2; round++) {
         uint64_t begun_ms = clock_mono_ms();
         dive(pool, THREADS);
         pool_settle(pool, THREADS);
         long deep = stacks_bytes();
-        if (clock_mono_ms() < begun_ms + 500) /* else some may have given theirs back already */
+        /* Else some may have given theirs back already. */
+        if (clock_mono_ms() < begun_ms + 500)
             CU_ASSERT(deep > (long)THREADS * DEEP_BYTES);
         CHECK_EVENTUALLY(stacks_bytes() <= most);
         check_at_most("stacks that were deep", stacks_bytes(), most);
-        CU_ASSERT(clock_mono_ms() >= begun_ms + 500); /* not at once: the next task may need it again */
+        /* Not at once: the next task may need it again. */
+        CU_ASSERT(clock_mono_ms() >= begun_ms + 500);
         CHECK_NUMBER(FIGURE(pool, idle), THREADS);
         CHECK_NUMBER(FIGURE(pool, retired), 0);
     }
@@ -201,7 +205,8 @@ static void a_task_keeps_its_stack(void)
         jobs[i].task.run = run_keep;
         job_begin(pool, &jobs[i]);
     }
-    sleep(2); /* longer than an idle thread keeps what it does not need */
+    /* Longer than an idle thread keeps what it does not need. */
+    sleep(2);
     latch_open(&hold);
     for (int i = 0; i < 2; i++) {
         job_check_end(&jobs[i], POOL_TASK_DONE);
@@ -233,7 +238,8 @@ static void threads_that_are_gone_cost_nothing(void)
     check_at_most("everything", touched_bytes(0) - before,
                   2048 * KB); /* the allocator keeps something, too */
     check_at_most("of that, since the second", touched_bytes(0) - second, 512 * KB);
-    CU_ASSERT(mappings() <= maps_before + 8); /* the last thread's is kept until the next one goes */
+    /* The last thread's is kept until the next one goes. */
+    CU_ASSERT(mappings() <= maps_before + 8);
     CU_ASSERT(mappings() <= maps_second + 2);
     CHECK_NUMBER(pool_shutdown(pool, POOL_DRAIN, UINT64_MAX), POOL_OK);
     CHECK_NUMBER(stacks_bytes(), 0);

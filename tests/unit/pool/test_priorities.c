@@ -70,7 +70,8 @@ static void check_overtaking(const char *before, const char *after, const char *
 {
     struct scene s;
     scene_begin(&s, POOL_FIFO);
-    add(&s, 'h', &s.hold_first); /* of high priority, so that it is the first of all */
+    /* Of high priority, so that it is the first of all. */
+    add(&s, 'h', &s.hold_first);
     add_all(&s, before);
     latch_open(&s.hold);
     CHECK_EVENTUALLY(job_has_started(&s.tasks[0].job));
@@ -140,7 +141,8 @@ static void what_went_before_does_not_count(void)
     struct scene s;
     scene_begin(&s, POOL_FIFO);
     add_all(&s, "hhhhhh");
-    add(&s, 'n', &s.hold_first); /* it was passed over six times, and then it went in its turn */
+    /* The low one was passed over six times, and then went in its turn. */
+    add(&s, 'n', &s.hold_first);
     latch_open(&s.hold);
     CHECK_DIARY("hhhhhhn");
     add_all(&s, "hhhhhhhhhhn");
@@ -218,7 +220,8 @@ static void newest_first_within_a_priority(void)
 {
     struct scene s;
     scene_begin(&s, POOL_LIFO);
-    add_all(&s, "abhhlcl"); /* h and l alike: the ones of normal priority show it */
+    /* h and l alike: the ones of normal priority show it. */
+    add_all(&s, "abhhlcl");
     scene_end(&s, "hhcball");
     struct lettered *h = &s.tasks[2], *l = &s.tasks[4];
     CU_ASSERT(h[0].job.task.started_us >= h[1].job.task.started_us);

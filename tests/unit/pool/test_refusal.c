@@ -215,8 +215,9 @@ static int meet_the_limit(unsigned threads, bool by_expire)
 
 static void a_limit_that_is_lifted_is_noticed(void)
 {
+    /* They need more address space than any limit allows. */
     if (TEST_SANITIZED || test_simulated())
-        return; /* they need more address space than any limit allows */
+        return;
     for (unsigned threads = 0; threads <= 2; threads++)
         for (int by_expire = threads > 0; by_expire <= 1;
              by_expire++) { /* who submits asks only if there is none */

@@ -119,8 +119,8 @@ static void dropping_reports_each_once_and_oldest_first(void)
         queued[i].job.task.done = done_note_order;
         CHECK_NUMBER(pool_submit(pool, &queued[i].job.task), POOL_OK);
     }
-    CHECK_NUMBER(pool_shutdown(pool, POOL_DROP, UINT64_MAX),
-                 POOL_OK); /* the last callback lets the running one go */
+    /* The last callback lets the running one go. */
+    CHECK_NUMBER(pool_shutdown(pool, POOL_DROP, UINT64_MAX), POOL_OK);
     for (int i = 0; i < QUEUED; i++) {
         CHECK_NUMBER(atomic_load(&queued[i].job.ended), 1);
         CHECK_NUMBER(atomic_load(&queued[i].job.started), 0);
@@ -162,7 +162,8 @@ static void destroying_drops_what_waits(void)
     queued.job.task.done = done_note_order;
     job_begin(pool, &running);
     CHECK_NUMBER(pool_submit(pool, &queued.job.task), POOL_OK);
-    pool_destroy(pool); /* waits for the running one, which the dropped one lets go */
+    /* Waits for the running one, which the dropped one lets go. */
+    pool_destroy(pool);
     CHECK_NUMBER(atomic_load(&running.ended), 1);
     CHECK_NUMBER(running.task.outcome, POOL_TASK_DONE);
     CHECK_NUMBER(queued.job.task.outcome, POOL_TASK_DROPPED);

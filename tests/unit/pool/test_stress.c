@@ -20,9 +20,11 @@ enum { SUBMITTERS = 4, SLOTS = 24, RUSH = 1500, PLUGS = 3, SECONDS = 3, RESULTS 
 struct slot {
     struct pool_task task;
     struct pool *pool;
-    struct slot *child;  /* submitted by the run or the callback of its parent */
-    unsigned whim;       /* what the run and the callback do */
-    atomic_bool in_pool; /* from before it is submitted until its end has been reported */
+    /* Submitted by the run or the callback of its parent. */
+    struct slot *child;
+    unsigned whim; /* what the run and the callback do */
+    /* From before it is submitted until its end has been reported. */
+    atomic_bool in_pool;
     atomic_uint taken, runs, ends, doubles;
 };
 
@@ -37,7 +39,8 @@ static struct crew crews[SUBMITTERS];
 static struct slot rush[RUSH], plugs[PLUGS];
 static atomic_bool over, collecting;
 static atomic_ullong cancelled, given_up, refused[RESULTS], rushes, collected;
-static atomic_ullong struck; /* threads, by a callback: the next task fails unseen */
+/* Threads, by a callback: the next task fails unseen. */
+static atomic_ullong struck;
 static _Thread_local bool on_pool_thread;
 
 static void count_end(struct pool_task *t)

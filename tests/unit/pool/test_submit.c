@@ -82,7 +82,8 @@ static void without_a_queue_each_task_needs_a_thread(void)
     struct pool *pool = pool_of(0, 3, 0);
     struct latch hold = LATCH_CLOSED;
     struct job jobs[3] = {job_with(&hold), job_with(&hold), job_with(&hold)}, refused = job_with(NULL);
-    for (int i = 0; i < 3; i++) /* all at once: none of their threads has arrived yet */
+    /* All at once: none of their threads has arrived yet. */
+    for (int i = 0; i < 3; i++)
         CHECK_NUMBER(pool_submit(pool, &jobs[i].task), POOL_OK);
     CHECK_NUMBER(pool_submit(pool, &refused.task), POOL_EOVERLOAD);
     for (int i = 0; i < 3; i++)
@@ -368,8 +369,8 @@ static void own_threads_never_wait(void)
     CHECK_NUMBER(pool_submit(pool, &outer.task), POOL_OK);
     job_check_end(&outer, POOL_TASK_DONE);
     CHECK_NUMBER(atomic_load(&outer.result), POOL_OK);
-    job_check_end(&inner,
-                  POOL_TASK_DONE); /* queued beyond the bound, and run by the same thread afterwards */
+    /* Queued beyond the bound, and run by the same thread afterwards. */
+    job_check_end(&inner, POOL_TASK_DONE);
     pool_settle(pool, 1);
     CHECK_NUMBER(FIGURE(pool, spawned), 1);
     pool_destroy(pool);

@@ -34,7 +34,8 @@ static void bad_manners_stay_with_their_task(void)
         m[i].leave_type = i < 2 ? PTHREAD_CANCEL_DEFERRED : PTHREAD_CANCEL_ASYNCHRONOUS;
         CHECK_NUMBER(pool_submit(pool, &m[i].job.task), POOL_OK);
     }
-    latch_open(&hold); /* one after the other, and once more after idling */
+    /* One after the other, and once more after idling. */
+    latch_open(&hold);
     for (int i = 0; i < 5; i++)
         job_check_end(&m[i].job, POOL_TASK_DONE);
     pool_settle(pool, 1);

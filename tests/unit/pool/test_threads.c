@@ -95,7 +95,8 @@ static void the_newest_idle_thread_is_reused(void)
         latch_open(&holds[order[i]]);
         CHECK_EVENTUALLY(FIGURE(pool, idle) == (uint64_t)i + 1);
     }
-    for (int i = 0; i < 10; i++) { /* again and again the same one: the others grow cold */
+    /* Again and again the same one: the others grow cold. */
+    for (int i = 0; i < 10; i++) {
         next = job_with(NULL);
         CHECK_NUMBER(pool_submit(pool, &next.task), POOL_OK);
         job_check_end(&next, POOL_TASK_DONE);
@@ -111,7 +112,8 @@ static void idle_threads_retire(void)
     warm_up(pool, 4);
     CHECK_EVENTUALLY(FIGURE(pool, retired) == 4);
     CHECK_NUMBER(FIGURE(pool, idle), 0);
-    warm_up(pool, 2); /* and new ones start when there is work again */
+    /* And new ones start when there is work again. */
+    warm_up(pool, 2);
     CHECK_NUMBER(FIGURE(pool, spawned), 6);
     pool_destroy(pool);
 }

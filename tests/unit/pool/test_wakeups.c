@@ -125,8 +125,9 @@ static bool play_round(struct pool *pool, uint64_t dice)
     while (atomic_load(&ended) < atomic_load(&sent) && clock_mono_ms() < end_ms)
         sched_yield();
     bool all = atomic_load(&ended) == atomic_load(&sent);
+    /* Between two rounds threads fall asleep, or do not. */
     if (dice & 3)
-        spin_us(dice >> 2 & 255); /* between two rounds threads fall asleep, or do not */
+        spin_us(dice >> 2 & 255);
     if (!all)
         printf("%u of %u ended; %llu idle, %llu running, %llu wait\n", atomic_load(&ended),
                atomic_load(&sent), (unsigned long long)FIGURE(pool, idle),

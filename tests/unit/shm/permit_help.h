@@ -12,7 +12,8 @@
 #include <linux/futex.h>
 #include <poll.h>
 
-enum { LONG_US = 1000000000 }; /* no waiter's time is over in any test with this one */
+/* No waiter's time is over in any test with this one. */
+enum { LONG_US = 1000000000 };
 
 static const char *const nobody_wants[] = {NULL};
 

@@ -194,7 +194,8 @@ static void go_on_writing(const struct attack *a, int begun)
 static int attacked_all_the_time(const struct attack *a)
 {
     struct world w;
-    int begun[2]; /* a pipe: any shared memory of its own would be written to as well */
+    /* A pipe: any shared memory of its own would be written to as well. */
+    int begun[2];
     char byte;
     alarm(CASE_LIMIT_S);
     if (!begin(&w) || pipe(begun) < 0)

@@ -82,7 +82,8 @@ static void keys_that_nobody_holds_are_forgotten(void)
     struct two t = two_with(KEYED_CONNECTIONS);
     char text[KEYED_KEY_MAX];
     uint32_t permits[64];
-    for (int round = 0; round < 50; round++) { /* many more keys than there is room for at a time */
+    /* Many more keys than there is room for at a time. */
+    for (int round = 0; round < 50; round++) {
         for (unsigned i = 0; i < 64; i++)
             CHECK_NUMBER(keyed_hold(&t.a, t.zone, key_number((unsigned)round * 64 + i, text), 1, &permits[i]),
                          KEYED_OK);
@@ -167,7 +168,8 @@ static enum keyed_result refer(struct reference *r, uint64_t now_ms, struct keye
     *excess = now > 0 ? (uint64_t)now : 0;
     if (*excess > rate.burst)
         return KEYED_OVER;
-    if (!r->known || now_ms > r->last_ms) /* a clock that is behind another process's gives nothing away */
+    /* A clock that is behind another process's gives nothing away. */
+    if (!r->known || now_ms > r->last_ms)
         r->last_ms = now_ms;
     r->excess = (int64_t)*excess;
     r->known = true;
@@ -310,7 +312,8 @@ static void quiet_keys_are_forgotten(void)
     request(&t, SLICE("a"), NOW_MS + 59000, rate, &excess);
     CHECK_NUMBER(keys_in(&t), 12);
     request(&t, SLICE("b"), NOW_MS + 61000, rate, &excess);
-    CHECK_NUMBER(keys_in(&t), 13); /* the busy one is the oldest, and it means something still */
+    /* The busy one is the oldest, and it means something still. */
+    CHECK_NUMBER(keys_in(&t), 13);
     request(&t, SLICE("busy"), NOW_MS + 61000, rate, &excess);
     CHECK_NUMBER(excess, 300000 - 61000);
     request(&t, SLICE("c"), NOW_MS + 61000, rate, &excess);
@@ -446,7 +449,8 @@ static void zones_are_used_up_and_pruned(void)
     int left = 0;
     for (int i = 0; i < KEYED_ZONES; i++)
         left += keyed_at(t.shm, (unsigned)i)->name[0] != '\0';
-    CHECK_NUMBER(left, 3); /* both, and the one in which something is held */
+    /* Both, and the one in which something is held. */
+    CHECK_NUMBER(left, 3);
     CHECK_NUMBER(hold(&t.b, t.zone, "x", 1), -KEYED_OVER);
     CHECK_NUMBER(keyed_zone_open(t.shm, "z20", KEYED_CONNECTIONS, BYTES, "$arg_k"), kept[0]);
     CU_ASSERT(keyed_zone_open(t.shm, "one more", KEYED_REQUESTS, BYTES, "$arg_k") >= 0);

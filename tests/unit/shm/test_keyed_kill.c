@@ -9,8 +9,9 @@
 enum { CHILDREN = 2, SLOTS = CHILDREN + 1, ITEMS = 10, KILLS = 600, KILLS_LONG = 6000, LIMIT = 4 };
 enum {
     CONNECTION_KEYS = 9,
+    /* Fewer than there are permits; more than there is room for. */
     REQUEST_KEYS = 400
-}; /* fewer than there are permits; more than there is room for */
+};
 
 struct life {
     struct shm *shm;

@@ -26,7 +26,8 @@ struct play {
 
 struct scenario {
     const char *name;
-    bool held_by_child, full; /* the child holds a permit of a key of its own; the zone of requests is full */
+    /* The child holds a permit of a key of its own; the zone of requests is full. */
+    bool held_by_child, full;
     void (*call)(struct play *);
 };
 

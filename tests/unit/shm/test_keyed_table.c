@@ -179,7 +179,8 @@ static void check_order(const struct keyed_zone *z, const unsigned *order, int c
     int i = 0;
     for (; i < count && at && at == keyed_find(z, key_number(order[i], text)); i++)
         at = keyed_cell_of(z, at)->newer;
-    CHECK_NUMBER(i, count); /* so many are in their place, and then there is no other */
+    /* So many are in their place, and then there is no other. */
+    CHECK_NUMBER(i, count);
     CHECK_NUMBER(at, 0);
 }
 

@@ -154,7 +154,8 @@ static void who_has_waited_too_long_is_refused(void)
     struct answer late = ask_at(&t.b, t.zone, PERMIT_NORMAL, 1000);
     struct answer late_too = ask_at(&t.b, t.zone, PERMIT_HIGH, 2000);
     struct answer in_time = ask_at(&t.b, t.zone, PERMIT_LOW, 2001);
-    permit_release(&t.a, held.permit, 7000, 0); /* 5000 us after the second: that is too long */
+    /* 5000 us after the second: that is too long. */
+    permit_release(&t.a, held.permit, 7000, 0);
     CHECK_NUMBER(permit_look(&t.b, late.permit, &late.why), PERMIT_NO);
     CHECK_NUMBER(late.why, PERMIT_QUEUE_TIMEOUT);
     CHECK_NUMBER(permit_look(&t.b, late_too.permit, &late_too.why), PERMIT_NO);
@@ -202,7 +203,8 @@ static void leaving_in_each_state(void)
     give_back(&t.a, held.permit);
     CHECK_NUMBER(permit_leave(&t.b, admitted.permit, clock_mono_us(), &(enum permit_reason){PERMIT_DRAINING}),
                  PERMIT_GO);
-    CHECK_NUMBER(held_in(t.shm, t.zone), 1); /* it has it, and gives it back as any other */
+    /* Its process has the permit, and gives it back as any other. */
+    CHECK_NUMBER(held_in(t.shm, t.zone), 1);
     CHECK_NUMBER(rejected(&t, PERMIT_DRAINING), 0);
     give_back(&t.b, admitted.permit);
     CHECK_NUMBER(held_in(t.shm, t.zone), 1); /* the next one's */

@@ -5,7 +5,8 @@
 #include "tests/unit/shm/permit_help.h"
 
 enum {
-    SERVERS = 8, /* of the service: so many requests at a time, or as much work as so many */
+    /* Of the service: so many requests at a time, or as much work as so many. */
+    SERVERS = 8,
     WORK_MS = 50,
     CLIENTS = 300, /* always one request each under way */
     LIMIT_MAX = 250,
@@ -27,7 +28,8 @@ struct simulation {
     struct permit_user user;
     unsigned zone;
     enum order order;
-    bool even; /* each request is as much work as any other */
+    /* Each request is as much work as any other. */
+    bool even;
     uint64_t now_ms, watched_from_ms, random;
     struct work works[CLIENTS]; /* in the order of their coming */
     int count, served;

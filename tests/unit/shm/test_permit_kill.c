@@ -15,7 +15,8 @@ struct life {
     atomic_bool *stop;
     int slot;
     uint64_t random;
-    _Atomic uint32_t *believed; /* of this child, for each zone: permits that it surely holds */
+    /* Of this child, for each zone: permits that it surely holds. */
+    _Atomic uint32_t *believed;
     _Atomic uint64_t *admissions;
 };
 
@@ -157,7 +158,8 @@ static const char *kill_one(struct scene *s)
     int slot = (int)(check_random(&s->random) % CHILDREN);
     const char *fault = any_fault(s, false);
     child_kill(s->pids[slot]);
-    if (check_random(&s->random) % 2) /* the others meet it before the master does */
+    /* The others meet it before the master does. */
+    if (check_random(&s->random) % 2)
         check_pause();
     if (!fault && check_random(&s->random) % 4 == 0)
         fault = any_fault(s, false);

@@ -92,7 +92,8 @@ static void check_death(bool buried, bool damage)
     if (buried)
         child_wait(pid);
     check_taken_over(&s, &u);
-    CHECK_NUMBER(held_in(s.shm, s.zone), 1); /* the dead one's own: until the master takes it back */
+    /* The dead one's own: until the master takes it back. */
+    CHECK_NUMBER(held_in(s.shm, s.zone), 1);
     if (!buried)
         child_wait(pid);
     permit_reclaim(s.shm, 9);

@@ -66,7 +66,8 @@ static enum permit_result look_why(struct one *t, uint32_t permit, enum permit_r
 static uint32_t stand(struct one *t, uint32_t old[6])
 {
     struct answer first = ask_at(&t->u, t->zone, PERMIT_NORMAL, t->now_us);
-    CHECK_GO(first); /* the smallest delay of the first interval is none at all */
+    /* The smallest delay of the first interval is none at all. */
+    CHECK_GO(first);
     t->now_us += 100 * MS;
     for (int i = 0; i < 6; i++)
         old[i] = arrive(t, t->now_us);
@@ -95,7 +96,8 @@ static void a_standing_queue_is_shed_and_the_newest_goes_first(void)
     CHECK_NUMBER(look(&t.u, newer), PERMIT_GO);
     CHECK_NUMBER(look(&t.u, young), PERMIT_WAIT); /* 10 ms: not more than twice the target */
     permit_release(&t.u, newer, t.now_us + 150 * MS, 0);
-    CHECK_NUMBER(look(&t.u, young), PERMIT_GO); /* the last one is not shed: a permit is free */
+    /* The last one is not shed: a permit is free. */
+    CHECK_NUMBER(look(&t.u, young), PERMIT_GO);
     CHECK_NUMBER(t.z->rejected[PERMIT_CODEL_SHED], 4);
     end_one(&t);
 }
@@ -331,7 +333,8 @@ static void it_probes_now_and_then_with_the_least_limit(void)
         least_us = planned_us < least_us ? planned_us : least_us;
         most_us = planned_us > most_us ? planned_us : most_us;
     }
-    CU_ASSERT(most_us - least_us > 70 * MS); /* of 100 that are possible: spread, not all alike */
+    /* Of 100 that are possible: spread, not all alike. */
+    CU_ASSERT(most_us - least_us > 70 * MS);
     end_one(&t);
 }
 
@@ -360,7 +363,8 @@ static void at_the_least_limit_it_probes_at_once(void)
 {
     struct one t = one_with(gradient_rules(10, 3, 200));
     serve(&t, 10, 1 * MS);
-    serve_for(&t, 2 * SECOND, 50 * MS); /* all at once everything takes longer: the old measure is wrong */
+    /* All at once everything takes longer: the old measure is wrong. */
+    serve_for(&t, 2 * SECOND, 50 * MS);
     CU_ASSERT(t.z->gradient.min_rtt_us > 47 * MS);
     CU_ASSERT(limit_of(&t) > 3);
     end_one(&t);
@@ -462,7 +466,8 @@ static void it_settles_again_after_a_step(void)
 static void it_follows_slow_backends_too(void)
 {
     struct permit_rules rules = gradient_rules(10, 3, 500);
-    rules.window_us = 6 * SECOND; /* with shorter ones it would act again before it sees what it did */
+    /* With shorter ones it would act again before it sees what it did. */
+    rules.window_us = 6 * SECOND;
     struct one t = one_with(rules);
     static struct backend b = {.room = 20, .base_us = 3 * SECOND};
     load(&t, &b, 200 * (uint64_t)SECOND);

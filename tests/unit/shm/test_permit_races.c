@@ -12,7 +12,8 @@ struct crowd {
     struct shm *shm;
     unsigned zone;
     _Atomic uint32_t inside, most;
-    _Atomic uint32_t lost; /* waits that ended by a look without a call, long after */
+    /* Waits that ended by a look without a call, long after. */
+    _Atomic uint32_t lost;
 };
 
 struct member {

@@ -17,8 +17,9 @@ struct play {
     struct shm *shm;
     unsigned zone;
     struct permit_user me, child;
-    struct answer mine[MINE_MAX]; /* what the test's process asked for, in that order */
-    uint32_t permit;              /* the child's own, that its call is about */
+    /* What the test's process asked for, in that order. */
+    struct answer mine[MINE_MAX];
+    uint32_t permit; /* the child's own, that its call is about */
     uint64_t now_us;
     atomic_bool *done;
 };
@@ -26,12 +27,14 @@ struct play {
 struct scenario {
     const char *name;
     uint32_t limit, queue;
-    int held_by_child;     /* before its call */
-    int mine, child_waits; /* the test's own requests before the child's one that waits, or not */
-    int mine_after;        /* and after it */
+    int held_by_child; /* before its call */
+    /* The test's own requests before the child's one that waits, or not. */
+    int mine, child_waits;
+    int mine_after; /* and after it */
     enum permit_priority mine_priority;
     void (*call)(struct play *); /* what is stepped through */
-    bool after_death;            /* another one died with the lock, and left counts and queues damaged */
+    /* Another one died with the lock, and left counts and queues damaged. */
+    bool after_death;
 };
 
 /* --- what the child does --- */
@@ -130,8 +133,8 @@ static void play_child(void *with)
 {
     struct role *role = with;
     permit_close(&role->play->child);
-    struct permit_user u =
-        user_in(role->play->shm, CHILD_SLOT); /* with its own pid; the part stays as it is */
+    /* With its own pid; the part stays as it is. */
+    struct permit_user u = user_in(role->play->shm, CHILD_SLOT);
     u.spare_count = role->play->child.spare_count;
     role->play->child = u;
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
@@ -196,8 +199,8 @@ static int find_kills(const struct scenario *s, int kills[STEPS_MAX])
         steps++;
     }
     CU_ASSERT(atomic_load(p.done));
-    for (int i = 0; i < steps && steps > TOO_MANY;
-         i++) /* those that change something, in a call that waits long */
+    /* Those that change something, in a call that waits long. */
+    for (int i = 0; i < steps && steps > TOO_MANY; i++)
         kills[i] = kills[i] & 2;
     child_kill(pid);
     child_wait(pid);
@@ -300,8 +303,9 @@ static const char *kill_fault(const struct scenario *s, int after, bool pass_by)
 static void killed_after_each_instruction(const struct scenario *s)
 {
     static int kills[STEPS_MAX];
+    /* A sanitizer's own instructions are many, and not what runs. */
     if (TEST_SANITIZED)
-        return; /* a sanitizer's own instructions are many, and not what runs */
+        return;
     int steps = find_kills(s, kills), tried = 0;
     const char *fault = NULL;
     for (int i = 0; i < steps && !fault; i++)
