@@ -68,8 +68,10 @@ grep '\.c$' "$work/files" >"$work/sources"
 
 step selftest pytest -q --noconftest -p no:cacheprovider tests/lint
 step includes python3 tests/lint/includes.py
+step circles python3 tests/lint/circles.py
 step sizes python3 tests/lint/sizes.py
 step words python3 tests/lint/words.py
+step comments python3 tests/lint/comments.py
 step layout layout
 step cppcheck cppcheck_all
 [ "${LINT_TIDY:-1}" = 0 ] || step tidy tidy

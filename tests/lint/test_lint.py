@@ -9,7 +9,9 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import includes  # noqa: E402 - found through the line above
+import circles  # noqa: E402 - found through the line above
+import comments  # noqa: E402
+import includes  # noqa: E402
 import sizes  # noqa: E402
 import source  # noqa: E402
 import words  # noqa: E402
@@ -50,7 +52,7 @@ def found(check, root, extra):
     return "\n".join(str(finding) for finding in check(plant(root, {**CLEAN, **extra})))
 
 
-@pytest.mark.parametrize("check", [includes.check, sizes.check, words.check])
+@pytest.mark.parametrize("check", [circles.check_calls, comments.check, includes.check, sizes.check, words.check])
 def test_clean_tree_has_no_findings(check, tmp_path):
     assert found(check, tmp_path, {}) == ""
 
@@ -108,6 +110,66 @@ def test_includes_finds(files, sentence, tmp_path):
 )
 def test_includes_ignores(text, tmp_path):
     assert found(includes.check, tmp_path, {"base/a.c": OPENING + text}) == ""
+
+
+def c_file(*calls, name):
+    """A file that offers one function, which makes these calls."""
+    return OPENING + f"int {name}(int a,\n    int b)\n{{\n" + "".join(f"    {call};\n" for call in calls) + "}\n"
+
+
+CIRCLE = {
+    "net/a.c": c_file("x", "net_b(1, 2)", name="net_a"),
+    "net/b.c": c_file("net_c (1)", name="net_b"),
+    "net/c.c": c_file("if (x) net_a(1, 2)", name="net_c"),
+}
+NET = frozenset(CIRCLE)
+
+
+def found_circles(root, extra, known=()):
+    return found(lambda tree: circles.check_calls(tree, known), root, extra)
+
+
+def test_circles_finds_each_call_of_a_circle(tmp_path):
+    findings = found_circles(tmp_path, CIRCLE).split("\n")
+    assert sorted(finding.split(", which")[0] for finding in findings) == [
+        "net/a.c:6: calls net_b of net/b.c", "net/b.c:5: calls net_c of net/c.c", "net/c.c:5: calls net_a of net/a.c"]
+
+
+def test_circles_accepts_a_known_one_until_it_is_untied(tmp_path):
+    known = ((NET, "Reason."),)
+    assert found_circles(tmp_path, CIRCLE, known) == ""
+    assert found_circles(tmp_path, {"net/b.c": c_file("net_a(1, 2)", name="net_b")}, known) == (
+        "net/c.c:1: is in no circle of calls any more: take it from KNOWN in circles.py.")
+    (tmp_path / "net/c.c").unlink()
+    assert found_circles(tmp_path, {}, known).startswith("tests/lint/circles.py:1: net/c.c is not there any more")
+
+
+def test_circles_finds_what_joins_a_known_one(tmp_path):
+    files = {**CIRCLE, "net/d.c": c_file("net_a(1, 2)", name="net_d"), "net/c.c": c_file("net_a(1, 2), net_d()", name="net_c")}
+    findings = found_circles(tmp_path, files, ((NET, "Reason."),))
+    assert "net/c.c:5: calls net_d of net/d.c" in findings and "net/d.c:5: calls net_a of net/a.c" in findings
+    assert findings.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        c_file("x = net_a", "/* net_a(1, 2) */", 'x = "net_a(1, 2)"', "p->net_a(1)", "q.net_a(2)", "my_net_a(1)", name="net_c"),
+        OPENING + "static int net_a(int a)\n{\n    return a;\n}\n\nint net_c(void)\n{\n    return net_a(1);\n}\n",
+        OPENING + "int net_a(int a, int b);\n\nint net_c(void)\n{\n    return 1;\n}\n",
+    ],
+)
+def test_circles_knows_a_call(text, tmp_path):
+    assert found_circles(tmp_path, {**CIRCLE, "net/c.c": text}) == ""
+
+
+def test_circles_leaves_tests_and_one_file_alone(tmp_path):
+    files = {name.replace("net/", "tests/unit/"): text for name, text in CIRCLE.items()}
+    assert found_circles(tmp_path, {**files, "net/own.c": c_file("net_own(1, 2)", name="net_own")}) == ""
+
+
+def test_circles_knows_only_what_has_a_reason():
+    assert all(len(files) > 1 and reason.endswith(".") and len(reason.split()) > 5 for files, reason in circles.KNOWN)
 
 
 def function(lines):
@@ -199,6 +261,23 @@ def test_words_knows_an_escape_from_a_mark(tmp_path):
     assert found(words.check, tmp_path, {"base/a.c": "/* written as \\xX" "X */ char *name = \"XX" "XXXX\";\n"}) == ""
 
 
+FORTY = "x" * 40
+
+
+@pytest.mark.parametrize("text", [f"int a; /* {FORTY}y */\n", f"int a; // {FORTY}y\n", f"f(/* {FORTY}y */ 1);\n", f"a; /* {FORTY}\ny */\n"])
+def test_comments_finds_a_long_one_behind_code(text, tmp_path):
+    findings = found(comments.check, tmp_path, {"tests/unit/base/a.c": "\n" + text})
+    assert findings.startswith("tests/unit/base/a.c:2: a comment of ") and findings.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"int a; /* {FORTY} */\n", f"    /* {FORTY}y */\nint a;\n", f"/* {FORTY}y */ int a;\n", f'char *a = "/* {FORTY}y */";\n'],
+)
+def test_comments_accepts(text, tmp_path):
+    assert found(comments.check, tmp_path, {"tests/unit/base/a.c": text}) == ""
+
+
 def test_build_and_ignored_files_are_left_out(tmp_path):
     bad = {"build/a.c": "fork();\n", "sub/.hidden/a.c": "fork();\n"}
     assert found(includes.check, tmp_path, bad) == ""
@@ -208,12 +287,12 @@ def test_build_and_ignored_files_are_left_out(tmp_path):
     assert "base/new.c" in names and "made/a.c" not in names and "build/a.c" not in names
 
 
-@pytest.mark.parametrize("script", ["includes.py", "sizes.py", "words.py"])
+@pytest.mark.parametrize("script", ["circles.py", "comments.py", "includes.py", "sizes.py", "words.py"])
 def test_exit_codes(script, tmp_path):
     plant(tmp_path, CLEAN)
     command = [sys.executable, str(HERE / script), str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == 0
-    plant(tmp_path, {"base/a.h": function(61) + "// FIX" "ME\n"})
+    plant(tmp_path, {"base/a.h": function(61) + "int b; // FIX" f"ME {FORTY}\n", **(CIRCLE if script == "circles.py" else {})})
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
-    assert answer.stdout.startswith("base/a.h:")
+    assert answer.stdout.startswith("net/a.c:" if script == "circles.py" else "base/a.h:")
