@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from mistakes import arguments, duplicate, value, variable
 from proxylib import answer, backend  # noqa: F401 - a fixture
 from weirlib import config, wait_until
 
@@ -141,11 +142,19 @@ def test_error_page_of_a_401(weir):
     assert (reply.status, reply.text, reply.header("WWW-Authenticate")) == (401, "please log in", 'Basic realm="realm"')
 
 
-@pytest.mark.parametrize("wrong", ["auth_basic x;", "auth_basic;", "auth_basic a b;", "satisfy some;", "auth_basic x; auth_basic_user_file;",
-                                   "auth_basic $nosuch; auth_basic_user_file x;"])
+WRONG = {
+    "auth_basic x;": '"auth_basic" needs a file: add auth_basic_user_file FILE;',
+    "auth_basic;": arguments("auth_basic", "exactly 1"),
+    "auth_basic a b;": arguments("auth_basic", "exactly 1"),
+    "satisfy some;": value("satisfy", "some", "all | any"),
+    "auth_basic x; auth_basic_user_file;": arguments("auth_basic_user_file", "exactly 1"),
+    "auth_basic $nosuch; auth_basic_user_file x;": variable("nosuch"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_settings(weir, wrong):
-    result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(f"location / {{\n{wrong}\n}}"), wrong).startswith(WRONG[wrong])
 
 
 # ---- limit_except -------------------------------------------------------------------------------------------
@@ -178,8 +187,15 @@ def test_limit_except_before_the_steps(weir, which):
     assert weir.get("/l", method="POST").status in ((404, 405) if which == "if" else (302,) if which == "redirect" else (200,))
 
 
-@pytest.mark.parametrize("wrong", ["limit_except { }", "limit_except GET;", "limit_except GET { } limit_except PUT { }",
-                                   "limit_except GET { limit_except PUT { } }", "limit_except GET { location /x { } }"])
+WRONG_LIMITS = {
+    "limit_except { }": arguments("limit_except", "at least 1"),
+    "limit_except GET;": 'directive "limit_except" has no opening "{"',
+    "limit_except GET { } limit_except PUT { }": duplicate("limit_except"),
+    "limit_except GET { limit_except PUT { } }": '"limit_except" directive is not allowed inside "if" or "limit_except"',
+    "limit_except GET { location /x { } }": '"location" directive is not allowed inside "if"',
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LIMITS)
 def test_wrong_limit_except(weir, wrong):
-    result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(f"location / {{\n{wrong}\n}}"), wrong).startswith(WRONG_LIMITS[wrong])

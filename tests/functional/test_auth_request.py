@@ -9,6 +9,7 @@ import time
 
 import pytest
 import weirlib
+from mistakes import arguments
 from proxylib import CHUNKS, OK, answer, backend  # noqa: F401 - a fixture
 from weirlib import config, wait_until
 from wire import chunked, head
@@ -201,10 +202,18 @@ def test_levels_and_off(weir):
     assert weir.get("/login").status == 200 and weir.get("/in/off/x").status == weir.get("/in/as/x").status == 404
 
 
-@pytest.mark.parametrize("where", ["auth_request;", "auth_request /a /b;", "auth_request_set $x;",
-                                   "auth_request_set x 1;", "auth_request_set $host 1;"])
+WRONG = {
+    "auth_request;": arguments("auth_request", "exactly 1"),
+    "auth_request /a /b;": arguments("auth_request", "exactly 1"),
+    "auth_request_set $x;": arguments("auth_request_set", "exactly 2"),
+    "auth_request_set x 1;": 'invalid variable name "x" in "auth_request_set"',
+    "auth_request_set $host 1;": 'the duplicate "host" variable cannot be set',
+}
+
+
+@pytest.mark.parametrize("where", WRONG)
 def test_mistakes(weir, where):
-    assert weir.run("-t", conf=config(where)).returncode == 1
+    assert weir.mistake(config(f"\n{where}\n"), where).startswith(WRONG[where])
 
 
 def test_in_blocks(weir):

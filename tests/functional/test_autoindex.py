@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from mistakes import FLAG, value, variable
 from weirlib import config, wait_until
 
 
@@ -108,12 +109,21 @@ def test_buffered_lines_belong_to_the_old_file(weir):
     wait_until(lambda: log(weir, "b.old") == ["/b"], 3, "the line in the old file")
 
 
-@pytest.mark.parametrize("wrong", ["access_log x combined buffer=0;", "access_log x combined odd;", "access_log x if=$nosuch;",
-                                   "access_log syslog:server=x;", "access_log logs/$host combined gzip;", "access_log x flush=soon;",
-                                   "autoindex maybe;", "autoindex_format yaml;"])
+WRONG = {
+    "access_log x combined buffer=0;": 'invalid parameter "buffer=0" of "access_log"',
+    "access_log x combined odd;": 'invalid parameter "odd" of "access_log"',
+    "access_log x if=$nosuch;": variable("nosuch"),
+    "access_log syslog:server=x;": "invalid \"syslog:server=x\": the server's name or port cannot be resolved",
+    "access_log logs/$host combined gzip;": '"access_log logs/$host": a server of syslog, or a file whose name has variables, has no buffer;',
+    "access_log x flush=soon;": 'invalid parameter "flush=soon" of "access_log"',
+    "autoindex maybe;": value("autoindex", "maybe", FLAG),
+    "autoindex_format yaml;": value("autoindex_format", "yaml", "html | xml | json | jsonp"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_settings(weir, wrong):
-    result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(f"location / {{\n{wrong}\n}}"), wrong).startswith(WRONG[wrong])
 
 
 def test_local_time(folder, monkeypatch):

@@ -150,7 +150,8 @@ def test_T_dumps_every_file(weir):
 
 def test_T_of_a_bad_file_fails(weir):
     """-T tests the configuration too."""
-    assert weir.run("-T", conf="nonsense on;\n").returncode == 1
+    result = weir.run("-T", conf="nonsense on;\n")
+    assert result.returncode == 1 and emerg(result)[0].startswith('unknown directive "nonsense"')
 
 
 # ---- -p, -c, -e, -g ---------------------------------------------------------------------------------------
@@ -267,7 +268,8 @@ def test_s_reload_of_a_bad_file(weir):
     """-s refuses to signal with a file that does not parse; the server goes on as it was."""
     weir.start()
     weir.write("nonsense on;\n")
-    assert weir.run("-s", "reload").returncode == 1
+    result = weir.run("-s", "reload")
+    assert result.returncode == 1 and emerg(result)[0].startswith('unknown directive "nonsense"')
     weir.expect_log('unknown directive "nonsense"')
     assert weir.get("/").text == "hello\n"
     assert weir.status()["reload"]["count"] == 0

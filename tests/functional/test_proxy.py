@@ -123,12 +123,19 @@ def test_uri_in_a_regex_location(weir):
     assert result.returncode == 1 and '"proxy_pass" cannot have URI part' in result.stderr
 
 
-@pytest.mark.parametrize("line", ["proxy_pass https://127.0.0.1:1;", "proxy_pass 127.0.0.1:1;", "proxy_pass http://;",
-                                  "proxy_pass http://127.0.0.1:99999;", "proxy_pass http://127.0.0.1:x;",
-                                  "proxy_pass http://127.0.0.1:1; proxy_pass http://127.0.0.1:2;"])
+WRONG = {
+    "proxy_pass https://127.0.0.1:1;": 'invalid URL "https://127.0.0.1:1" in "proxy_pass"',
+    "proxy_pass 127.0.0.1:1;": 'invalid URL "127.0.0.1:1" in "proxy_pass"',
+    "proxy_pass http://;": 'no host in "proxy_pass http://"',
+    "proxy_pass http://127.0.0.1:99999;": 'invalid upstream "127.0.0.1:99999": invalid port',
+    "proxy_pass http://127.0.0.1:x;": 'invalid upstream "127.0.0.1:x": invalid port',
+    "proxy_pass http://127.0.0.1:1; proxy_pass http://127.0.0.1:2;": '"proxy_pass" directive is duplicate: this location has its handler already',
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
 def test_wrong_proxy_pass(weir, line):
-    result = weir.run("-t", conf=config(f"location / {{ {line} }}"))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(f"location / {{\n{line}\n}}"), line).startswith(WRONG[line])
 
 
 @pytest.mark.needs("localhost")

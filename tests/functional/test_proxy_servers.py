@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from mistakes import NUMBER, TIME, arguments, bounds, value
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
 from weirlib import config, wait_until
 
@@ -175,20 +176,43 @@ def test_more_than_64_servers(weir, backend):
 
 # ---- what is said of a wrong upstream -----------------------------------------------------------------------
 
-WRONG = ["", "server;", "server 127.0.0.1:1 weight=0;", "server 127.0.0.1:1 weight=x;", "server 127.0.0.1:1 weight=-1;",
-         "server 127.0.0.1:1 max_fails=-1;", "server 127.0.0.1:1 fail_timeout=x;", "server 127.0.0.1:1 odd;",
-         "server 127.0.0.1:1 max_fails;", "server 127.0.0.1:99999;",
-         "server 127.0.0.1:1/uri;", "server http://127.0.0.1:1;", "server 127.0.0.1:1 backup;",
-         "server 127.0.0.1:1; keepalive -1;", "server 127.0.0.1:1; keepalive x;", "server 127.0.0.1:1; keepalive 1 2;",
-         "server 127.0.0.1:1; keepalive_requests 0;", "server 127.0.0.1:1; keepalive_timeout x;",
-         "server 127.0.0.1:1; odd 1;", "server 127.0.0.1:1; } upstream up { server 127.0.0.1:1;"]
+WRONG = {
+    "server 127.0.0.1:1 weight=0;": 'invalid parameter "weight=0" of "server" in "upstream"',
+    "server 127.0.0.1:1 weight=x;": 'invalid parameter "weight=x" of "server" in "upstream"',
+    "server 127.0.0.1:1 weight=-1;": 'invalid parameter "weight=-1" of "server" in "upstream"',
+    "server 127.0.0.1:1 max_fails=-1;": 'invalid parameter "max_fails=-1" of "server" in "upstream"',
+    "server 127.0.0.1:1 fail_timeout=x;": 'invalid parameter "fail_timeout=x" of "server" in "upstream"',
+    "server 127.0.0.1:1 odd;": 'invalid parameter "odd" of "server" in "upstream"',
+    "server 127.0.0.1:1 max_fails;": 'invalid parameter "max_fails" of "server" in "upstream"',
+    "server 127.0.0.1:99999;": 'invalid upstream "127.0.0.1:99999": invalid port',
+    "server 127.0.0.1:1/uri;": 'invalid upstream "127.0.0.1:1/uri": invalid port',
+    "server http://127.0.0.1:1;": 'invalid upstream "http://127.0.0.1:1": host not found in upstream',
+    "server 127.0.0.1:1 backup;": 'upstream "up" has only backup servers; take "backup" from one',
+    "server 127.0.0.1:1; keepalive -1;": value("keepalive", "-1", NUMBER),
+    "server 127.0.0.1:1; keepalive x;": value("keepalive", "x", NUMBER),
+    "server 127.0.0.1:1; keepalive 1 2;": arguments("keepalive", "exactly 1"),
+    "server 127.0.0.1:1; keepalive_requests 0;": bounds("keepalive_requests", "0", 1, 2147483647),
+    "server 127.0.0.1:1; keepalive_timeout x;": value("keepalive_timeout", "x", TIME),
+    "server 127.0.0.1:1; odd 1;": 'unknown directive "odd"',
+    "server 127.0.0.1:1; } upstream up { server 127.0.0.1:1;": 'duplicate upstream "up"; the first is in line ',
+}
+
+NO_SERVERS = 'no servers are inside upstream "up"; add: server HOST:PORT;'
 
 
 @pytest.mark.parametrize("lines", WRONG)
 def test_wrong_upstream(weir, lines):
-    """Each is an error that names the file and the line."""
-    result = weir.run("-t", conf=config(http=f"upstream up {{ {lines} }}"))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr, result.stderr
+    """Each is an error that names the file and the line: that of the statement, or of the block if all of it is wrong."""
+    place = "upstream up {" if "only backup" in WRONG[lines] else lines
+    assert weir.mistake(config(http=f"upstream up {{\n{lines}\n}}"), place).startswith(WRONG[lines])
+
+
+def test_upstream_without_servers(weir):
+    """Whether it has none, or one that is wrong itself."""
+    assert weir.mistake(config(http="upstream up { }"), "upstream up").startswith(NO_SERVERS)
+    [server, upstream] = weir.mistakes(config(http="upstream up {\nserver;\n}"))
+    assert server[0].startswith(arguments("server", "at least 1")) and server[1] == weir.line_of("server;")
+    assert upstream == (NO_SERVERS, weir.line_of("upstream up"))
 
 
 def test_upstream_that_is_defined_later(weir, backend):

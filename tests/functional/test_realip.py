@@ -4,6 +4,7 @@ import socket
 import struct
 
 import pytest
+from mistakes import FLAG, arguments, value
 from proxylib import backend  # noqa: F401 - a fixture
 from weirlib import config, wait_until
 
@@ -148,11 +149,18 @@ def test_real_ip_in_the_log_and_at_the_upstream(weir, backend):
     wait_until(lambda: "10.7.7.7 - -" in (weir.tmp / "logs/a.log").read_text(), 3, "the line of the log")
 
 
-@pytest.mark.parametrize("wrong", ["set_real_ip_from nonsense;", "set_real_ip_from 1.2.3.4/33;",
-                                   "set_real_ip_from 1.2.3.4/;", "real_ip_recursive maybe;", "set_real_ip_from;"])
+WRONG = {
+    "set_real_ip_from nonsense;": 'invalid parameter "nonsense" of "set_real_ip_from"',
+    "set_real_ip_from 1.2.3.4/33;": 'invalid parameter "1.2.3.4/33" of "set_real_ip_from"',
+    "set_real_ip_from 1.2.3.4/;": 'invalid parameter "1.2.3.4/" of "set_real_ip_from"',
+    "real_ip_recursive maybe;": value("real_ip_recursive", "maybe", FLAG),
+    "set_real_ip_from;": arguments("set_real_ip_from", "exactly 1"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_settings(weir, wrong):
-    result = weir.run("-t", conf=config(wrong + SHOW))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(SHOW, server=wrong), wrong).startswith(WRONG[wrong])
 
 
 @pytest.mark.parametrize("version", ["on", "v2"])

@@ -1,6 +1,7 @@
 """The rewrite module: rewrite, set, if, break, return, in the order in which nginx runs them."""
 
 import pytest
+from mistakes import PARENTHESIS, arguments, variable
 from proxylib import answer, backend  # noqa: F401 - a fixture
 from weirlib import config
 from wire import ask, head
@@ -131,14 +132,35 @@ def test_regex_without_a_match_leaves_the_path(weir):
     assert shown(weir, "/a") == "/a"
 
 
-@pytest.mark.parametrize("wrong", [
-    "rewrite ^(;", "rewrite ( /x;", "rewrite ^ /x sometimes;", "rewrite ^;", "set x 1;", "set $ 1;", "set $uri 1;", "set $x;",
-    "if { }", "if $x { }", "if ($arg_a = ) { }", "if ($arg_a == x) { }", "if ($arg_a ~ \"(\") { }", "if (arg) { }",
-    "if (-q /x) { }", "if ($nosuch) { }", "if ($arg_a) { location /x { } }", "if ($arg_a) { if ($arg_b) { } }",
-    "if ($arg_a) { proxy_pass http://127.0.0.1:1/uri; }", "break now;", "if ($arg_a) { nosuch 1; }", "set $y $nosuch;"])
+WRONG = {
+    "rewrite ^(;": arguments("rewrite", "2 to 3"),
+    "rewrite ( /x;": PARENTHESIS,
+    "rewrite ^ /x sometimes;": 'invalid parameter "sometimes" of "rewrite"',
+    "rewrite ^;": arguments("rewrite", "2 to 3"),
+    "set x 1;": 'invalid variable name "x" in "set"',
+    "set $ 1;": 'invalid variable name "$" in "set"',
+    "set $uri 1;": 'the duplicate "uri" variable cannot be set',
+    "set $x;": arguments("set", "exactly 2"),
+    "if { }": arguments("if", "at least 1"),
+    "if $x { }": 'invalid condition in "if"',
+    "if ($arg_a = ) { }": 'invalid condition in "if"',
+    "if ($arg_a == x) { }": 'invalid condition in "if"',
+    'if ($arg_a ~ "(") { }': PARENTHESIS,
+    "if (arg) { }": 'invalid condition in "if"',
+    "if (-q /x) { }": 'invalid condition in "if"',
+    "if ($nosuch) { }": variable("nosuch"),
+    "if ($arg_a) { location /x { } }": '"location" directive is not allowed inside "if"',
+    "if ($arg_a) { if ($arg_b) { } }": '"if" directive is not allowed inside "if" or "limit_except"',
+    "if ($arg_a) { proxy_pass http://127.0.0.1:1/uri; }": '"proxy_pass" cannot have URI part in location given by regular expression, or inside named',
+    "break now;": arguments("break", "no argument"),
+    "if ($arg_a) { nosuch 1; }": 'unknown directive "nosuch"',
+    "set $y $nosuch;": variable("nosuch"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_settings(weir, wrong):
-    result = weir.run("-t", conf=config(f"location / {{ {wrong} }}"))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(f"location / {{\n{wrong}\n}}"), wrong).startswith(WRONG[wrong])
 
 
 def test_log(weir):

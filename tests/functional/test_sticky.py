@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from mistakes import arguments, duplicate
 from proxylib import answer, backend  # noqa: F401
 from wire import ask, head
 from weirlib import config
@@ -102,15 +103,29 @@ def test_any_name_of_a_cookie(weir, backend, name):  # noqa: F811
     assert {get(weir, "/", f"Cookie: {cookies(got)[0]}").text for _ in range(4)} == {got.text}
 
 
-@pytest.mark.parametrize("line", ["sticky;", "sticky cookie;", "sticky cookie a b;", "sticky cookie a=b;",  "sticky cookie a samesite=x;", "sticky route r;", "sticky other x;",
-                                  "sticky route $arg_a; sticky route $arg_b;", "server 127.0.0.1:1 route=" + 33 * "x" + ";", "least_time;", "least_time body;",
-                                  "least_time header now;"])
+LONG_ROUTE = f"server 127.0.0.1:1 route={33 * 'x'};"
+WRONG = {
+    "sticky;": arguments("sticky", "at least 2"),
+    "sticky cookie;": arguments("sticky", "at least 2"),
+    "sticky cookie a b;": 'invalid "sticky"; write: cookie NAME ',
+    "sticky cookie a=b;": 'invalid "sticky"; write: cookie NAME ',
+    "sticky cookie a samesite=x;": 'invalid "sticky"; write: cookie NAME ',
+    "sticky route r;": 'invalid "sticky"; write: cookie NAME ',
+    "sticky other x;": 'invalid "sticky"; write: cookie NAME ',
+    "sticky route $arg_a; sticky route $arg_b;": duplicate("sticky"),
+    LONG_ROUTE: 'invalid parameter "route=' + 33 * "x" + '" of "server"',
+    "least_time;": arguments("least_time", "1 to 2"),
+    "least_time body;": 'invalid parameter "body" of "least_time"',
+    "least_time header now;": 'invalid parameter "now" of "least_time"',
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
 def test_what_is_wrong(weir, line):
     """It is said when the configuration is read; the same without the mistake is taken."""
-    wrap = "upstream up {{ server 127.0.0.1:2; {} }}"
+    wrap = "upstream up {{\nserver 127.0.0.1:2;\n{}\n}}"
     assert weir.run("-t", conf=config(http=wrap.format("least_time header inflight; sticky route $arg_a $arg_b;"))).returncode == 0
-    result = weir.run("-t", conf=config(http=wrap.format(line)))
-    assert result.returncode == 1 and ("invalid" in result.stderr or "duplicate" in result.stderr)
+    assert weir.mistake(config(http=wrap.format(line)), line).startswith(WRONG[line])
 
 
 # ---- least_time -------------------------------------------------------------------------------------------

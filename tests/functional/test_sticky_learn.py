@@ -146,10 +146,9 @@ WRONG = {"nothing": "sticky learn x;", "no create": "sticky learn lookup=$cookie
 @pytest.mark.parametrize("which", WRONG)
 def test_what_is_wrong(weir, which):
     """It is said when the configuration is read, with what to write; the same without the mistake is taken."""
-    wrap = "upstream up {{ server 127.0.0.1:2; {} }}"
+    wrap = "upstream up {{ server 127.0.0.1:2;\n{}\n}}"
     assert weir.run("-t", conf=config(http=wrap.format(f"sticky learn {PARTS} timeout=1h header;"))).returncode == 0
-    result = weir.run("-t", conf=config(http=wrap.format(WRONG[which])))
-    assert result.returncode == 1 and 'invalid "sticky"; write: ' in result.stderr
+    assert weir.mistake(config(http=wrap.format(WRONG[which])), WRONG[which]).startswith('invalid "sticky"; write: ')
 
 
 @pytest.mark.parametrize("other", ["limit_req_zone $arg_k zone=s:1m rate=1r/s;", "upstream two { server 127.0.0.1:3; sticky learn create=$upstream_cookie_a lookup=$cookie_a zone=s:2m; }"])

@@ -1,6 +1,7 @@
 """try_files, named locations, internal, map and add_header, as configurations of applications use them."""
 
 import pytest
+from mistakes import arguments, variable
 from proxylib import answer, backend  # noqa: F401 - a fixture
 from weirlib import config
 
@@ -89,14 +90,22 @@ def test_internal(weir, site):
     assert weir.get("/in").status == 404 and weir.get("/t").text == "a"
 
 
-@pytest.mark.parametrize("wrong", [
-    "location /x { location @in { } }", "location @a { } location @a { }", "location / { try_files $uri; }",
-    "location / { try_files a =1000; }", "location / { try_files a b; try_files c d; }",
-    "location @p { proxy_pass http://127.0.0.1:1/uri; }", "location / { add_header X; }",
-    "location / { add_header X 1 sometimes; }", "location / { internal on; }"])
+WRONG = {
+    "location /x { location @in { } }": 'named location "@in" can be on the server level only',
+    "location @a { } location @a { }": 'duplicate location "@a"; the first is in line ',
+    "location / { try_files $uri; }": arguments("try_files", "at least 2"),
+    "location / { try_files a =1000; }": 'invalid code "=1000" in "try_files"; write =CODE',
+    "location / { try_files a b; try_files c d; }": '"try_files" directive is duplicate; the first is in line ',
+    "location @p { proxy_pass http://127.0.0.1:1/uri; }": '"proxy_pass" cannot have URI part in location given by regular expression, or inside named',
+    "location / { add_header X; }": arguments("add_header", "2 to 3"),
+    "location / { add_header X 1 sometimes; }": 'invalid parameter "sometimes" of "add_header"',
+    "location / { internal on; }": arguments("internal", "no argument"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_settings(weir, wrong):
-    result = weir.run("-t", conf=config(wrong))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config("\n" + wrong), wrong).startswith(WRONG[wrong])
 
 
 # ---- map ----------------------------------------------------------------------------------------------------
@@ -134,12 +143,22 @@ def test_map_of_host_names(weir):
     assert {host: ask(host) for host in hosts} == hosts
 
 
-@pytest.mark.parametrize("wrong", ["map $a { }", "map $host nodollar { }", "map $host $x;", "map $host $x { a; }",
-                                   "map $host $x { a b c; }", "map $host $x { ~( b; }", "map $nosuchvar $x { a b; }",
-                                   "map $host $uri { a b; }", "map $host $x { a $nosuchvar; }"])
+WRONG_MAPS = {
+    "map $a { }": arguments("map", "exactly 2"),
+    "map $host nodollar { }": 'invalid variable name "nodollar" in "map"',
+    "map $host $x;": 'directive "map" has no opening "{"',
+    "map $host $x { a; }": "invalid number of the map parameters; write: KEY VALUE;",
+    "map $host $x { a b c; }": "invalid number of the map parameters; write: KEY VALUE;",
+    "map $host $x { ~( b; }": '"~(" in "map": pcre2_compile() failed: missing closing parenthesis',
+    "map $nosuchvar $x { a b; }": variable("nosuchvar"),
+    "map $host $uri { a b; }": 'the variable "uri" is there already',
+    "map $host $x { a $nosuchvar; }": variable("nosuchvar"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_MAPS)
 def test_wrong_maps(weir, wrong):
-    result = weir.run("-t", conf=config(http=wrong))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(http=wrong), wrong).startswith(WRONG_MAPS[wrong])
 
 
 # ---- add_header -------------------------------------------------------------------------------------------
@@ -180,8 +199,17 @@ def test_split_clients(weir):
     assert 140 < found.count("half") < 260 and found.count("tiny") < 20 and set(found) <= {"tiny", "half", "rest"}
 
 
-@pytest.mark.parametrize("wrong", ["geo $x { nonsense 1; }", "geo x { }", "geo $uri { }", "split_clients $host $x { 60% a; 60% b; }",
-                                   "split_clients $host $x { a b; }", "split_clients $host x { * b; }", "split_clients $host $x;"])
+WRONG_GEO = {
+    "geo $x { nonsense 1; }": 'invalid network "nonsense" in "geo"',
+    "geo x { }": 'invalid variable name "x" in "geo"',
+    "geo $uri { }": 'invalid variable name "$uri" in "geo"',
+    "split_clients $host $x { 60% a; 60% b; }": 'invalid line in "split_clients"',
+    "split_clients $host $x { a b; }": 'invalid line in "split_clients"',
+    "split_clients $host x { * b; }": 'invalid variable name "x" in "split_clients"',
+    "split_clients $host $x;": 'directive "split_clients" has no opening "{"',
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_GEO)
 def test_wrong_geo(weir, wrong):
-    result = weir.run("-t", conf=config(http=wrong))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(http=wrong), wrong).startswith(WRONG_GEO[wrong])

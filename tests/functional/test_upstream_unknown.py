@@ -1,5 +1,6 @@
 """Upstreams whose names nobody knows when the server starts: a warning, and the name is asked for again."""
 
+import re
 import subprocess
 
 import pytest
@@ -68,11 +69,21 @@ def test_the_check_warns(weir, names):  # noqa: F811
     assert '"gone.test:81"' in result.stderr and '"lost.test"' in result.stderr and all("weir.conf:" in line for line in lines)
 
 
-@pytest.mark.parametrize("parts", [dict(http="upstream up { server gone.test:99999; }"), dict(http="upstream up { server 'a b'; }"),
-                                   dict(http="upstream up { server 300.1.1.1:80; }"), dict(locations="location / { proxy_pass http://gone..test; }"), dict(listen="gone.test:80")])
-def test_what_stays_an_error(weir, names, parts):  # noqa: F811
+WRONG = {
+    'invalid upstream "gone.test:99999": invalid port': dict(http="upstream up { server gone.test:99999; }"),
+    'invalid upstream "a b": host not found': dict(http="upstream up { server 'a b'; }"),
+    'invalid upstream "300.1.1.1:80": host not found': dict(http="upstream up { server 300.1.1.1:80; }"),
+    'invalid upstream "gone..test": host not found': dict(locations="location / { proxy_pass http://gone..test; }"),
+    'invalid address "gone.test:80" of the "listen" directive: host not found': dict(listen="gone.test:80"),
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_stays_an_error(weir, names, said):  # noqa: F811
     """What is no name, and names of addresses to listen on; a name that is only unknown stops nothing."""
-    weir.write(config(**parts))
-    assert run_test(weir).returncode == 1
+    weir.write(config(**WRONG[said]))
+    result = run_test(weir)
+    line = weir.line_of(said.split('"')[1])
+    assert result.returncode == 1 and re.search(rf"\[emerg\] {said}.* in {weir.conf}:{line}$", result.stderr, re.M), result.stderr
     weir.write(config("location / { proxy_pass http://gone.test; }"))
     assert run_test(weir).returncode == 0

@@ -15,6 +15,7 @@ import time
 
 import pytest
 import weirlib
+from mistakes import PARENTHESIS, arguments
 from proxylib import answer, backend  # noqa: F401 - a fixture
 from weirlib import Connection, wait_until
 from wire import GOOD, ask, chunked, head, post
@@ -536,16 +537,34 @@ def test_secure_links_with_a_word(weir):
     assert {target: shown(weir, target) for target in wanted} == wanted
 
 
-@pytest.mark.parametrize("wrong", [
-    "map $uri $m { a 1; a 2; }", "map $uri $m { a 1; A 2; }", "map $uri $m { default 1; default 2; }", "map $uri $m { ~( 1; }", "map $uri m { }",
-    "map $uri $host { }", "map $uri $m { a b c; }", "map $uri $m { include {tmp}/none; }", "map $uri $m { hostnames; *.a.*.b 1; }",
-    "geo $g { 10.0.0.0/33 1; }", "geo $host { }", "geo $g { ranges; ::1-::2 a; }", "geo $g { ranges; 1.1.1.2-1.1.1.1 a; }", "geo g { }",
-    "split_clients $uri $s { 50% a; 50.1% b; }", "split_clients $uri $s { 0% a; }", "split_clients $uri $s { 50 a; }",
-    "split_clients $uri $s { * b; 50% a; }", "server { valid_referers ~(; }", "server { valid_referers; }",
-    "server { location / { secure_link a; secure_link_md5 b; secure_link_secret c; } }"])
+WRONG = {
+    "map $uri $m { a 1; a 2; }": 'conflicting parameter "a" in "map"',
+    "map $uri $m { a 1; A 2; }": 'conflicting parameter "A" in "map"',
+    "map $uri $m { default 1; default 2; }": "duplicate default map parameter; remove one of them",
+    "map $uri $m { ~( 1; }": '"~(" in "map": pcre2_compile() failed: missing closing parenthesis',
+    "map $uri m { }": 'invalid variable name "m" in "map"',
+    "map $uri $host { }": 'the variable "host" is there already',
+    "map $uri $m { a b c; }": "invalid number of the map parameters; write: KEY VALUE;",
+    "map $uri $m { include {tmp}/none; }": 'open() "{tmp}/none" failed (2: No such file or directory)',
+    "map $uri $m { hostnames; *.a.*.b 1; }": '"*.a.*.b" in "map": a wildcard stands only as a whole label at one end, such as *.example.org or',
+    "geo $g { 10.0.0.0/33 1; }": 'invalid network "10.0.0.0/33" in "geo"',
+    "geo $host { }": 'invalid variable name "$host" in "geo"',
+    "geo $g { ranges; ::1-::2 a; }": 'invalid network "::1-::2" in "geo"',
+    "geo $g { ranges; 1.1.1.2-1.1.1.1 a; }": 'invalid network "1.1.1.2-1.1.1.1" in "geo"',
+    "geo g { }": 'invalid variable name "g" in "geo"',
+    "split_clients $uri $s { 50% a; 50.1% b; }": 'invalid line in "split_clients"',
+    "split_clients $uri $s { 0% a; }": 'invalid line in "split_clients"',
+    "split_clients $uri $s { 50 a; }": 'invalid line in "split_clients"',
+    "split_clients $uri $s { * b; 50% a; }": 'invalid line in "split_clients"',
+    "server { valid_referers ~(; }": PARENTHESIS,
+    "server { valid_referers; }": arguments("valid_referers", "at least 1"),
+    "server { location / { secure_link a; secure_link_md5 b; secure_link_secret c; } }": '"secure_link_secret" cannot be mixed with "secure_link" and "secure_link_md5"; remove one of them',
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_settings(weir, wrong):
-    result = weir.run("-t", conf=config(http=wrong))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr, wrong
+    assert weir.mistake(config(http=wrong), wrong).startswith(weir.fill(WRONG[wrong]))
 
 
 def test_names_in_any_case(weir):

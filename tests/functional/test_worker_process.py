@@ -4,6 +4,7 @@ import os
 import pathlib
 
 import pytest
+from mistakes import SIZE, arguments, value
 from weirlib import config, proc_field
 
 
@@ -44,11 +45,20 @@ def test_raised_priority(weir):
     assert os.getpriority(os.PRIO_PROCESS, pid) == -3
 
 
-@pytest.mark.parametrize("wrong", ["worker_priority 21;", "worker_priority fast;", "worker_cpu_affinity 12;", "worker_cpu_affinity 00;",
-                                   "worker_cpu_affinity auto 1 1;", "worker_rlimit_core big;", "env;"])
+WRONG = {
+    "worker_priority 21;": value("worker_priority", "21", "a number from -20 to 20"),
+    "worker_priority fast;": value("worker_priority", "fast", "a number from -20 to 20"),
+    "worker_cpu_affinity 12;": 'invalid "worker_cpu_affinity"; write: auto [MASK], or a MASK of 0 and 1 for each worker',
+    "worker_cpu_affinity 00;": 'invalid "worker_cpu_affinity"; write: auto [MASK], or a MASK of 0 and 1 for each worker',
+    "worker_cpu_affinity auto 1 1;": 'invalid "worker_cpu_affinity"; write: auto [MASK], or a MASK of 0 and 1 for each worker',
+    "worker_rlimit_core big;": value("worker_rlimit_core", "big", SIZE),
+    "env;": arguments("env", "exactly 1"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_settings(weir, wrong):
-    result = weir.run("-t", conf=config(main=wrong))
-    assert result.returncode == 1 and "weir.conf:" in result.stderr
+    assert weir.mistake(config(main=wrong), wrong).startswith(WRONG[wrong])
 
 
 def test_options_of_sockets(weir):

@@ -573,6 +573,26 @@ class Weir:
         self.said += result.stderr
         return result
 
+    def mistakes(self, conf):
+        """What -t finds wrong with a configuration, which it must refuse: the message and the line of each error."""
+        result = self.run("-t", conf=conf)
+        found = re.findall(rf"^weir: \[emerg\] (.*) in {re.escape(str(self.conf))}:(\d+)$", result.stderr, re.M)
+        assert result.returncode == 1 and "test is successful" not in result.stderr, result.stderr
+        assert 0 < len(found) == result.stderr.count("[emerg]"), result.stderr
+        self.expected += [re.compile(re.escape(message)) for message, _ in found]  # they are in the error log too
+        return [(message, int(line)) for message, line in found]
+
+    def mistake(self, conf, place):
+        """The message of the one mistake of a configuration, which is where this text begins."""
+        [(message, line)] = self.mistakes(conf)
+        assert line == self.line_of(place), (line, message)
+        return message
+
+    def line_of(self, text):
+        """The number of the first line of the configuration that has a text, or the first line of one."""
+        first = self.fill(text).lstrip().split("\n")[0]
+        return next(number for number, line in enumerate(self.conf.read_text().splitlines(), 1) if first in line)
+
     def launch(self, conf=None, directives="daemon off;", trampoline=(), **options):
         """Start the program without waiting for anything."""
         self.write(conf if conf is not None else config())
