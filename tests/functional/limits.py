@@ -18,7 +18,7 @@ import time
 from collections import defaultdict
 
 import weirlib
-from weirlib import config, limit, wait_until
+from weirlib import config, limit, wait_until, watch
 
 SPREAD = "127.0.0.1:{port} reuseport"  # the kernel then spreads connections over the workers
 REASONS = {"limit", "queue_full", "queue_timeout", "codel", "client_gone", "draining"}
@@ -68,12 +68,12 @@ def serve(weir, zone="limit=1", locations=LOCATIONS, **parts):
 
 def status(weir, target="/status?format=json"):
     """The status document; a worker may have been killed under the first request for it."""
-    for _ in range(20):
+    def answered():
         try:
             return weir.get(target).json()
         except (OSError, EOFError):
-            time.sleep(0.02)
-    raise AssertionError("no status in twenty tries")
+            return None
+    return wait_until(answered, 3, "the status")
 
 
 def zone(weir, name="z"):
@@ -185,7 +185,7 @@ def usable(weir, count, target="/held?id=last&gate=last", name="z"):
     wait_until(lambda: len(runs(weir)) == before + count, 3, f"{count} handlers")
     extra = weir.connect()
     extra.request(target)
-    time.sleep(0.1)
+    watch(0.1)
     now = zone(weir, name)
     assert now["in_flight"] == count and len(runs(weir)) == before + count, now
     extra.close()
@@ -272,7 +272,7 @@ class Crowd:
 
     async def _client(self, number):
         stream, sent = None, 0
-        await asyncio.sleep(0.3 * number / self.clients)
+        await asyncio.sleep(0.3 * number / self.clients)  # they do not all begin at once
         while not self.stopping.is_set():
             reused, sent, started = stream is not None, sent + 1, time.monotonic()
             try:

@@ -9,11 +9,10 @@ import re
 import socket
 import struct
 import threading
-import time
 
 import pytest
 
-from weirlib import Connection, config, limit, wait_until
+from weirlib import Connection, config, limit, take_time, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -115,7 +114,7 @@ class Peer:
         """Piece by piece, each in a segment of its own."""
         for i in range(0, len(data), step):
             self.send(data[i:i + step])
-            time.sleep(pause)
+            take_time(pause)
 
     def wait_gone(self):
         """Read until weir closes."""
@@ -292,7 +291,8 @@ def silent_port():
         filler.setblocking(False)
         filler.connect_ex(listener.getsockname())
         kept.append(filler)
-    time.sleep(0.05)
+    waiting = struct.Struct("24x I")  # of the tcp_info of a listener: how many connections its queue has
+    wait_until(lambda: waiting.unpack(listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, waiting.size))[0], 3, "a full queue")
     return listener.getsockname()[1], kept
 
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import pytest
-from weirlib import config, cpu_seconds, limit, wait_until, with_listen_fds
+from weirlib import config, cpu_seconds, limit, take_time, wait_until, with_listen_fds
 
 ERRORS = [errno.EPERM, errno.EINVAL, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EIO,
           errno.ENOSPC]
@@ -58,7 +58,7 @@ def is_quiet(weir, worker, message):
         before = time.monotonic()
         assert weir.get("/").status == 200
         took.append(time.monotonic() - before)
-        time.sleep(0.05)
+        take_time(0.05)
     assert lines(weir, "accept4() failed") - said <= 2, lines(weir, "accept4() failed")
     assert cpu_seconds(worker) - used < limit(0.3), "the loop spins"
     assert sorted(took)[len(took) // 2] < limit(0.04), "the other port waits"  # whose pause would be 0.1 s

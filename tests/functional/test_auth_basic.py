@@ -110,7 +110,7 @@ def test_slow_hashes_do_not_hold_the_loop(weir):
     threads = [threading.Thread(target=weir.get, args=["/f"], kwargs={"headers": basic("ann", "pw")}) for _ in range(2)]
     for t in threads:
         t.start()
-    time.sleep(0.02)
+    wait_until(lambda: weir.get("/status2?format=json").json()["requests"]["in_flight"] == 3, 3, "both checks under way")
     before = time.time()
     assert weir.get("/free").status == 200 and time.time() - before < 0.15
     for t in threads:
@@ -121,7 +121,7 @@ def test_client_that_leaves_during_the_check(weir):
     start(weir, f"ann:{crypt.crypt('pw', '$2y$12$abcdefghijklmnopqrstuu')}\n")
     c = weir.connect()
     c.request("/f", headers=basic("ann", "pw"))
-    time.sleep(0.05)
+    c.wait_taken()
     c.close()
     assert weir.get("/f", headers=basic("ann", "pw")).text == "secret"
     wait_until(lambda: weir.get("/status2?format=json").json()["requests"]["in_flight"] == 1, 5, "nothing left behind")

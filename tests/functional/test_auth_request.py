@@ -11,7 +11,7 @@ import pytest
 import weirlib
 from mistakes import arguments
 from proxylib import CHUNKS, OK, answer, backend  # noqa: F401 - a fixture
-from weirlib import config, wait_until
+from weirlib import config, take_time, wait_until, watch
 from wire import chunked, head
 
 LOG = "log_format asked '$request_method $request_uri $uri $status';"
@@ -38,7 +38,7 @@ def logged(weir, count):
     def lines():
         return [line for line in path.read_text().splitlines() if "/status" not in line] if path.exists() else []
     wait_until(lambda: len(lines()) >= count, 3, f"{count} lines in the access log")
-    time.sleep(0.02)
+    watch(0.02)
     assert len(lines()) == count, lines()
     return lines()
 
@@ -148,7 +148,7 @@ def test_answered_by_a_streaming_handler(weir, pour):
             assert client.get("/f").text == "file"
     client = weir.connect()
     client.send(head("GET /stay HTTP/1.1"))
-    time.sleep(0.05)
+    client.wait_taken()
     client.close()
     assert is_calm(weir)
     assert logged(weir, 4)[-1].endswith("499")
@@ -386,7 +386,7 @@ def test_status_before_the_body(weir, backend):
     """What the upstream has answered is known with its head."""
     def reply(call):
         call.send(answer(b"later")[:-5])
-        time.sleep(0.05)
+        take_time(0.05)
         return b"later"
     asked, up = backend(answer(b"", status="201 Made")), backend(reply)
     start(weir, to(asked) + f'location / {{ auth_request /auth; proxy_pass http://{up.address}; add_header X-S $upstream_status; }}')
@@ -496,7 +496,7 @@ def test_slow_body_while_another_is_asked(weir, backend):
         assert asked.call
         sender = threading.Thread(target=client.send, args=[body[10:] + head("GET /next HTTP/1.1")])
         sender.start()
-        time.sleep(0.05)
+        take_time(0.05)
         gate.set()
         assert client.response().body == body and client.response().body == b""
         sender.join()
@@ -513,7 +513,6 @@ def test_refused_while_the_body_comes(weir, backend, more):
     for want in ("401 No", "403 No", "500 No"):
         with weir.connect() as client:
             client.send(head("POST / HTTP/1.1", "Content-Length: 1000", f"X-Want: {want}"))
-            time.sleep(0.03)
             assert client.response().status in (200, int(want[:3]))
             client.send(evil * 5)
             client.send(b"x" * (1000 - len(evil) * 5) + head("GET /page HTTP/1.1", "Connection: close"))
@@ -583,7 +582,7 @@ def test_retry_after_stays_with_its_page(weir):
           http="limit_concurrency_zone z limit=1;", server="error_page 503 /page;")
     with weir.connect() as first:
         first.send(head("GET /s?ms=300 HTTP/1.1"))
-        time.sleep(0.05)
+        first.wait_taken()
         reply = weir.get("/s?ms=1")
         assert (reply.status, reply.text, reply.header("Retry-After")) == (503, "page", "1")
 
@@ -600,7 +599,7 @@ def test_its_connection_is_used_again(weir, backend):
         said = replies[int(call.header("X-N"))]
         if said.endswith(b": 5\r\n\r\n"):
             call.send(said)
-            time.sleep(0.02)
+            take_time(0.02)
             return b"later"
         return said
     asked = backend(reply)
@@ -700,7 +699,7 @@ def test_limits_of_the_question(weir):
     for target in ("/fc", "/fz"):
         with weir.connect() as one:
             one.send(head(f"GET {target} HTTP/1.1"))
-            time.sleep(0.05)
+            one.wait_taken()
             assert weir.get(target).status == 500
             assert one.response().text == "file"
             assert one.get(target).status == 200
@@ -720,7 +719,7 @@ def test_client_that_leaves(weir, backend, kind):
     for target, body in {"/a": b"", "/b": b"x" * 500, "/c": b"x" * 100000, "/z": b"x" * 500}.items():
         client = weir.connect()
         client.request(target, "POST", body=body)
-        time.sleep(0.05)
+        wait_until(lambda: weir.status()["requests"]["in_flight"] == 2, 3, "the question")
         client.close()
     assert sorted(logged(weir, 4)) == [f"POST /{n} /{n} 499" for n in "abcz"]  # with much input unread it is seen later
     assert is_calm(weir) and not (weir.tmp / "logs/other.log").read_text()
@@ -742,7 +741,7 @@ def test_client_whose_leaving_is_ignored(weir, backend):
         client.send(head(f"POST {target} HTTP/1.1", "Content-Length: 500") + b"x" * (100 if target == "/p" else 500))
         wait_until(lambda: len(asked.calls) > before, 3, "the question")
         client.close()
-        time.sleep(0.03)
+        assert weir.status()  # the worker has seen the end by then
         gate.set()
         assert is_calm(weir)
 
@@ -777,7 +776,7 @@ def test_reload_and_quit(weir, backend):
         one.send(head("GET /f HTTP/1.1"))
         wait_until(lambda: len(asked.calls) > before, 3, "the question")
         weir.signal(signal.SIGQUIT)
-        time.sleep(0.05)
+        weir.wait_log("gracefully shutting down")
         gate.set()
         assert one.response().text == "file"
     assert weir.wait_exit() == 0
@@ -831,7 +830,7 @@ def test_client_that_leaves_during_the_delay(weir):
     for request in (head("GET /f HTTP/1.1"), head("POST /p HTTP/1.1", "Content-Length: 3") + b"abc", head("GET /f HTTP/1.1")):
         client = weir.connect()
         client.send(request)
-        time.sleep(0.05)
+        client.wait_taken()
         client.close()
     assert [line[-3:] for line in logged(weir, 3)] == ["499"] * 3
     assert is_calm(weir)

@@ -3,11 +3,10 @@
 import os
 import re
 import signal
-import time
 
 import pytest
 from mistakes import FLAG, value, variable
-from weirlib import config, wait_until
+from weirlib import config, wait_until, watch
 
 
 @pytest.fixture
@@ -81,7 +80,6 @@ def test_condition(weir):
     weir.get("/ok")
     weir.get("/bad")
     wait_until(lambda: log(weir, "c.log"), 3, "a line")
-    time.sleep(0.1)
     assert log(weir, "c.log") == ["/bad 404"]
 
 
@@ -91,7 +89,7 @@ def test_buffer(weir):
     for _ in range(10):
         weir.get("/b")
     weir.get("/f")
-    time.sleep(0.1)
+    watch(0.1)
     assert not log(weir, "b.log") and not log(weir, "f.log")
     wait_until(lambda: log(weir, "f.log") == ["/f"], 3, "the time of the flush")
     for _ in range(400):

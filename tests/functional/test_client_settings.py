@@ -9,7 +9,7 @@ import time
 
 import pytest
 from proxylib import CHUNKS, answer, backend, narrow  # noqa: F401 - a fixture
-from weirlib import BINARY, ROOT, Connection, config, limit
+from weirlib import BINARY, ROOT, Connection, config, let_pass, limit, take_time, wait_until
 from wire import GOOD, ask, chunked, head, parallel
 
 GET = head("GET /yes HTTP/1.1")
@@ -411,7 +411,7 @@ def time_to_close(port, target, every=0.0):
                     return time.monotonic() - begun
             if proc_connections(port, client.socket.getsockname()[1]) == 0:
                 return time.monotonic() - begun
-            time.sleep(every or 0.05)
+            take_time(every or 0.05)
         return None
 
 
@@ -449,10 +449,9 @@ def test_lingering_ends_with_lingering_time(weir):
     with weir.connect() as client:
         client.send(too_large("/"))
         assert client.response("POST").status == 413
-        time.sleep(0.3)
+        take_time(0.3)
         client.send("x")
-        time.sleep(limit(1.2))
-        assert proc_connections(weir.port, client.socket.getsockname()[1]) == 0
+        wait_until(lambda: proc_connections(weir.port, client.socket.getsockname()[1]) == 0, 1.2, "the end of lingering_time")
 
 
 def test_lingering_always(weir):
@@ -463,8 +462,7 @@ def test_lingering_always(weir):
         assert client.response().text == "x" and end_of(client) == (b"", "FIN")
         own = client.socket.getsockname()[1]
         assert proc_connections(weir.port, own) == 1
-    time.sleep(0.2)
-    assert proc_connections(weir.port, own) == 0
+    wait_until(lambda: proc_connections(weir.port, own) == 0, 3, "the server's end")
 
 
 # ---- resets ------------------------------------------------------------------------------------------------
@@ -482,7 +480,7 @@ def test_reset_timedout_connection(weir, backend, reset):
     def big(port):
         with narrow(port) as client:
             client.send(head("GET /big HTTP/1.1"))
-            time.sleep(limit(0.8))
+            let_pass(limit(0.8))
             return end_of(client)
     asked = {"silent": (), "half": ("GET / HT",), "idle": (yes,), "second": (yes + b"GET / HT",), "444": (head("GET /444 HTTP/1.1"),),
              "plain": (head("GET /plain HTTP/1.1"),), "body": (head("POST /body HTTP/1.1", "Content-Length: 9") + b"abc",), "big": None}
@@ -508,7 +506,7 @@ def test_444_to_a_request_in_pieces(weir):
     for cut in (5, 30):
         with weir.connect() as client:
             client.send(whole[:cut])
-            time.sleep(0.05)
+            client.wait_taken()
             client.send(whole[cut:] + GET)
             assert end_of(client)[0] == b""
     data, how = ending(weir.port, head("GET /?ms=20 HTTP/1.1") + whole + GET)

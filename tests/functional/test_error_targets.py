@@ -4,7 +4,7 @@ import time
 
 import pytest
 from proxylib import answer, backend  # noqa: F401 - a fixture
-from weirlib import config, wait_until
+from weirlib import config, take_time, wait_until
 from wire import ask, chunked, head, parallel
 
 PAGE = "the page of an error, " * 10
@@ -160,7 +160,7 @@ def test_limits_count_a_request_once(weir, site):
 
 def test_concurrency_with_everything(weir, site, backend):
     """One permit for a request on its whole way, given back at its end."""
-    slow = backend(lambda call: (time.sleep(0.02), answer(f"{call.method} {len(call.body)}".encode()))[1])
+    slow = backend(lambda call: (take_time(0.02), answer(f"{call.method} {len(call.body)}".encode()))[1])
     start(weir, site, f"location / {{ limit_concurrency z; try_files /nope @s; }} location @s {{ limit_conn c 50; rewrite ^ /s break; proxy_pass http://{slow.address}; }}"
                       f"location /e {{ limit_concurrency z; error_page 502 = @s; proxy_pass http://127.0.0.1:1; }}",
           http="limit_conn_zone $server_name zone=c:1m; limit_concurrency_zone z limit=2 queue=100 queue_timeout=20s;")
@@ -174,7 +174,7 @@ def test_concurrency_with_everything(weir, site, backend):
 
 
 def test_reload_with_queued_requests(weir, site, backend):
-    slow = backend(lambda call: (time.sleep(0.15), answer(b"slow"))[1])
+    slow = backend(lambda call: (take_time(0.15), answer(b"slow"))[1])
     more = ("set $a 1; location / { set $b $a$arg_q; limit_concurrency z; try_files /nope @s; } "
             f'location @s {{ set $c "$b"; add_header X-C $c; proxy_pass http://{slow.address}; }}')
     start(weir, site, more, http="limit_concurrency_zone z limit=1 queue=50 queue_timeout=30s;")
@@ -183,7 +183,7 @@ def test_reload_with_queued_requests(weir, site, backend):
         if i == 5:
             weir.reload(weir.conf.read_text().replace("set $a 1;", "set $z 0; set $y 1; set $a 2;"))
             return "1"
-        time.sleep(0.01 * i)
+        take_time(0.01 * i)
         reply = weir.get(f"/x?q={i}", timeout=30)
         return reply.status == 200 and reply.text == "slow" and reply.header("X-C")[:1]
     assert set(parallel(one, range(14))) <= {"1", "2"}

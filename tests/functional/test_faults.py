@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from weirlib import Connection, config, cpu_seconds, fetch, limit, wait_until
+from weirlib import Connection, config, cpu_seconds, fetch, limit, wait_until, watch
 
 SLEEP = "location /sleep { handler sleep; } location / { return 200 ok; }"
 FILES = "location / { root html; }"
@@ -120,7 +120,7 @@ def test_temp_files_vanish_with_their_requests(weir):
     assert weir.get("/", method="POST", body=body).body == body
     with weir.connect() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + body[:50_000])
-        time.sleep(0.2)
+        client.wait_taken()
     [worker] = weir.wait_workers(1)
 
     def leftovers():
@@ -210,7 +210,7 @@ def test_descriptor_limit(weir):
     clients = crowd(weir, 150)
     weir.wait_log(r"accept4?\(\) failed \(24: Too many open files\)")
     before = cpu_seconds(worker)
-    time.sleep(1)
+    watch(1)
     assert cpu_seconds(worker) - before < limit(0.3), "the loop spins"
     assert weir.error_log.count("Too many open files") < 100
     for client in clients[:120]:
@@ -232,7 +232,7 @@ def test_worker_connections_exhausted(weir):
     clients = crowd(weir, 100)
     weir.wait_log(r"32 worker_connections are not enough")
     before = cpu_seconds(worker)
-    time.sleep(0.5)
+    watch(0.5)
     assert cpu_seconds(worker) - before < limit(0.2), "the loop spins"
     for client in clients:
         client.close()

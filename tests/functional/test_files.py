@@ -20,7 +20,7 @@ import xml.etree.ElementTree
 import pytest
 import weirlib
 from mistakes import FLAG, NUMBER, SIZE, TIME, arguments, duplicate, value
-from weirlib import config, wait_until
+from weirlib import config, let_pass, wait_until
 
 PART = 512 << 10  # what a thread reads at a time
 BIG = random.Random(1).randbytes(5 * PART + 12345)
@@ -56,7 +56,7 @@ def serve(weir, locations="location / { }", files=(), server="", http="", **part
     """Start a server whose root holds the files, given as {name: content}, old enough to be cached."""
     for name, content in dict(files).items():
         put(weir, name, content)
-    time.sleep(0.03)
+    let_pass(0.03)
     environment = dict(os.environ, **parts.pop("env", {}))
     return weir.start(config(locations, server="root {tmp}/html;" + server, http=http, **parts), env=environment)
 
@@ -92,12 +92,13 @@ def cool(path):
     """Take a file out of the page cache, as soon as no socket holds a part of it."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-        for _ in range(200):
+        def gone():
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            if not cached_pages(path):
-                return
-            time.sleep(0.01)
-    pytest.skip("this file system keeps files in memory")
+            return not cached_pages(path)
+        try:
+            wait_until(gone, 2, "no page in memory")
+        except AssertionError:
+            pytest.skip("this file system keeps files in memory")
 
 
 # ---- open_file_cache --------------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def test_min_uses(weir):
     assert body(weir) == "a"
     for text in "bc":
         rewrite(weir, text)
-        time.sleep(0.03)
+        let_pass(0.03)
         assert body(weir) == text
     assert [body(weir), body(weir), body(weir)] == ["c"] * 3
     rewrite(weir, "d")
@@ -171,7 +172,7 @@ def test_inheritance(weir):
     assert [body(weir, target) for target in targets] == ["old"] * 4
     for name in "abcd":
         rewrite(weir, "new", name)
-    time.sleep(0.03)
+    let_pass(0.03)
     assert [body(weir, target) for target in targets] == ["old", "new", "new", "new"]
 
 
@@ -184,7 +185,7 @@ def test_open_files_are_bounded_and_forgotten(weir):
     for name in files:
         (weir.tmp / "html" / name).unlink()
     put(weir, "f", "x")
-    time.sleep(0.3)
+    let_pass(0.3)
     for _ in range(3):
         body(weir)
     assert descriptors(weir, "l") == []
@@ -414,7 +415,7 @@ def test_requests_and_ends_that_come_while_a_file_is_read(gated):
         client.request("/warm")
         client.request("/big", headers=[("Range", "bytes=5-9")])
         client.socket.shutdown(socket.SHUT_WR)
-        time.sleep(0.1)
+        assert gated.status()  # the worker has seen all of it by then
         gated.gate.unlink()
         assert [client.response().body for _ in range(3)] == [BIG, SMALL, BIG[5:10]]
 
@@ -453,7 +454,8 @@ def test_end_of_a_worker_while_a_file_is_read(gated, how):
         if how == "term":
             assert gated.wait_exit(4) == 0
             return
-        time.sleep(0.1)
+        if how == "quit":
+            gated.wait_log("gracefully shutting down")
         gated.gate.unlink()
         assert client.response().body == BIG
     if how == "reload":

@@ -14,7 +14,7 @@ import urllib.parse
 
 import pytest
 from proxylib import CHUNKS, OK, answer, backend, narrow, raw_answer, read_until, rss_bytes  # noqa: F401 - a fixture
-from weirlib import BINARY, SLOW_BUILD, config, limit
+from weirlib import BINARY, SLOW_BUILD, config, limit, take_time, watch
 from wire import chunked, head, parallel
 
 HTML = "types { text/html html; text/plain txt; } default_type text/html; root {tmp}/html; client_max_body_size 10m;"
@@ -249,7 +249,7 @@ def test_slow_clients(start, prefix):
             if i % 3 == 0:
                 return client.socket.recv(700) != b""
             data = [client.socket.recv(9000)]
-            time.sleep(0.1)
+            take_time(0.1)
             while data[-1]:
                 data.append(client.socket.recv(100000))
             found, rest = take(b"".join(data))
@@ -261,9 +261,9 @@ def test_an_upstream_that_pauses_within_a_text(start, backend):
     def script(peer):
         peer.call()
         peer.send(CHUNKS[:-2] + b"Content-Type: text/html\r\n\r\n" + chunked(b"before <he")[:-5])
-        time.sleep(0.3)
+        take_time(0.3)
         peer.send(chunked(b"ad> <he")[:-5])
-        time.sleep(0.1)
+        take_time(0.1)
         peer.send(chunked(b"!"))
     up = backend(script=script)
     more = f"proxy_pass http://{up.address}; sub_filter <head> <HEAD>; sub_filter_once off;"
@@ -385,7 +385,7 @@ def test_memory_of_a_body_that_grows(start, target):
         body = BODIES["xs"] if "echo" in target else b""
         client.send(head(f"{'POST' if body else 'GET'} {target}by={'y' * 5000} HTTP/1.1", "Content-Type: text/html", f"Content-Length: {len(body)}") + body)
         read_until(client, b"yyyy")
-        time.sleep(0.1)
+        watch(0.1)
         assert rss_bytes(pid) - before < 30e6
     assert ask(weir, f"{target}by=zz", method="POST", body=body).body == b"zz" * 70000 if body else ask(weir, f"{target}by=zz").body == b"zz" * 70000
 

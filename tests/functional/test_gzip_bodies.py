@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 from proxylib import CHUNKS, OK, answer, backend, narrow, rss_bytes  # noqa: F401 - a fixture
-from weirlib import SLOW_BUILD, Connection, config, limit, turns, wait_until
+from weirlib import SLOW_BUILD, Connection, config, let_pass, limit, take_time, turns, wait_until
 from wire import ask, head, parallel
 
 LINE = "a line of a text that compresses well, and number {}\n"
@@ -167,7 +167,7 @@ def test_slow_clients_and_those_that_leave(start, target):
             data = b""
             while not data.endswith(b"0\r\n\r\n"):
                 data += c.socket.recv(20000)
-                time.sleep(0.001)
+                take_time(0.001)
             c.unread = data
             return unpacked(c.response()) == DENSE
     assert all(parallel(slow, range(12)))
@@ -193,7 +193,7 @@ def test_a_client_that_takes_nothing_is_left(start):
     weir = start("send_timeout 1s;")
     with narrow(weir.port) as c:
         c.send(head("GET /dense.html HTTP/1.1", "Accept-Encoding: gzip"))
-        time.sleep(limit(2.5))
+        let_pass(limit(2.5))
         c.socket.settimeout(limit(5))
         assert not c.until_close().endswith(b"0\r\n\r\n")
 

@@ -9,7 +9,7 @@ import time
 import pytest
 import weirlib
 import wire
-from weirlib import config, limit, wait_until
+from weirlib import config, limit, take_time, wait_until
 from wire import post
 
 LOCATIONS = """
@@ -258,7 +258,7 @@ def slowest(weir, target, seconds):
             start = time.monotonic()
             assert connection.get(target).status == 200
             took.append(time.monotonic() - start)
-            time.sleep(0.005)
+            take_time(0.005)
     return sorted(took)[len(took) - 1 - len(took) // 50]
 
 
@@ -274,7 +274,7 @@ def test_slow_pool_delays_no_other(weir):
             while not stop.is_set():
                 seen.append(connection.get("/slow?ms=200").status)
                 if seen[-1] == 503:
-                    time.sleep(0.02)  # as Retry-After asks for, only shorter: the clients must not starve the server
+                    take_time(0.02)  # as Retry-After asks for, only shorter: the clients must not starve the server
 
     pressing = [threading.Thread(target=press, daemon=True) for _ in range(14)]
     for thread in pressing:

@@ -6,7 +6,7 @@ import time
 import pytest
 import weirlib
 import wire
-from weirlib import config
+from weirlib import config, let_pass, take_time
 from wire import chunked, head, post
 
 pytestmark = pytest.mark.timeout(weirlib.limit(60))
@@ -302,7 +302,7 @@ def send_in_two(port, first, second, answers):
     """The answers to a request that arrives in two pieces."""
     with weirlib.Connection(port) as connection:
         connection.send(first)
-        time.sleep(0.01)
+        connection.wait_taken()
         try:
             connection.send(second)
         except OSError:
@@ -327,7 +327,7 @@ def test_byte_by_byte(weir):
     with weir.connect() as connection:
         for byte in CUT["chunked"]:
             connection.send(bytes([byte]))
-            time.sleep(0.001)
+            connection.wait_taken()
         assert connection.response().body == b"abc0123456789"
 
 
@@ -560,7 +560,7 @@ def test_refusal_reaches_a_client_that_is_still_sending(weir):
             connection.send(post("/echo", f"Content-Length: {size}"))
             for _ in range(0, size, 100_000):
                 connection.send(b"a" * 100_000)
-                time.sleep(0.002)
+                take_time(0.002)
             return connection.response("POST").status, connection.until_close()
     assert set(wire.parallel(late_reader, range(8))) == {(413, b"")}
 
@@ -582,7 +582,7 @@ def test_keepalive_timeout(weir):
     with weir.connect() as connection:
         for _ in range(3):
             assert connection.get("/").status == 200
-            time.sleep(0.3)
+            take_time(0.3)
         assert connection.get("/").status == 200
         assert 0.4 < connection.closed_within(5) < weirlib.limit(1.5)
 
@@ -655,7 +655,7 @@ def test_client_body_timeout(weir, field):
     with weir.connect() as connection:
         connection.send(post("/echo", "Content-Length: 8"))
         for byte in b"abcdefgh":
-            time.sleep(0.15)
+            take_time(0.15)
             connection.send(bytes([byte]))
         assert connection.response().body == b"abcdefgh"
 
@@ -668,5 +668,5 @@ def test_send_timeout(weir):
     with weir.connect() as connection:
         connection.request("/big")
         assert weir.get("/small").body == b"small"
-        time.sleep(1.5)
+        let_pass(1.5)
         assert len(connection.until_close()) < 30_000_000

@@ -7,7 +7,7 @@ import socket
 import time
 
 import modlib
-from weirlib import alive, config, limit, turns, wait_until
+from weirlib import alive, config, let_pass, limit, turns, wait_until
 
 STALL = "worker_stall_timeout 2s;"
 # Makes the loop's own thread spin, as a fault of the server would, and lives on in its thread.
@@ -91,7 +91,7 @@ def test_a_frozen_machine_is_no_stall(weir):
     frozen = [*workers, weir.pid]
     for pid in frozen:
         weir.signal(signal.SIGSTOP, pid)
-    time.sleep(limit(3))
+    let_pass(limit(3))
     slept = turns(weir.pid)
     weir.signal(signal.SIGCONT, weir.pid)
     wait_until(lambda: turns(weir.pid) > slept, 3, "a turn of the master before those of the workers")

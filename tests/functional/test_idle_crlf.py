@@ -4,7 +4,7 @@ import itertools
 import time
 
 import pytest
-from weirlib import config, limit, wait_until
+from weirlib import config, limit, take_time, wait_until
 
 KEPT_S = 1.2
 LINES = {"crlf": [b"\r\n"], "halves": [b"\r", b"\n"], "several": [b"\r\n\r\n\r\n"], "shifted": [b"\r", *[b"\n\r"] * 100]}
@@ -55,7 +55,7 @@ def test_request_behind_empty_lines(weir):
         for _ in range(6):
             assert client.get("/").status == 200
             client.send(b"\r\n")
-            time.sleep(KEPT_S / 3)
+            take_time(KEPT_S / 3)
 
 
 def test_place_among_the_idle(weir):

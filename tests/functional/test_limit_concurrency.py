@@ -9,7 +9,7 @@ import weirlib
 import wire
 from limits import (LOCATIONS, SPREAD, TALLY, highest, hold, idle, ids, limited, logged, open_gate, runs, send, serve,
                     settled, spread, statuses, usable, zone)
-from weirlib import limit, wait_until
+from weirlib import limit, wait_until, watch
 from wire import chunked, head, post
 
 NO_QUEUE = dict.fromkeys(["queue_full", "queue_timeout", "codel", "client_gone", "draining"], 0)
@@ -80,7 +80,7 @@ def test_permit_is_kept_until_the_handler_ends(weir):
     deadline = time.monotonic() + 0.4
     while time.monotonic() < deadline:
         assert weir.get("/held").status == 503
-        time.sleep(0.05)
+        watch(0.05)
     assert zone(weir)["in_flight"] == 1
     open_gate(weir)
     idle(weir)
@@ -307,7 +307,7 @@ def test_refused_with_a_body(weir, framing):
     for cut in (len(sent), 1000, 0):
         with weir.connect() as connection:
             connection.send(post("/held", field, body=sent[:cut]))
-            time.sleep(0.05)
+            connection.wait_taken()
             try:
                 connection.send(sent[cut:])
             except ConnectionError:

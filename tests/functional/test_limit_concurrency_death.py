@@ -10,7 +10,7 @@ import pytest
 
 from limits import (LOCATIONS, SPREAD, Crowd, enqueue, highest, hold, idle, ids, limited, open_gate, runs, send, serve,
                     settled, spread, status, statuses, usable, used, zone)
-from weirlib import alive, limit, refused, wait_until
+from weirlib import alive, limit, proc_field, refused, take_time, wait_until, watch
 
 WAITS = "queue=50 queue_timeout=20s"
 
@@ -176,9 +176,9 @@ def test_stopped_worker_is_killed(weir):
     victim = runs(weir, but=None)[0].pid
     os.kill(victim, signal.SIGSTOP)
     try:
-        time.sleep(0.2)
+        wait_until(lambda: proc_field(victim, "State").startswith("T"), 3, "a stopped worker")
         [waiter] = enqueue(weir, ["/held?id=waits"])
-        time.sleep(0.5)
+        watch(0.5)
         assert zone(weir)["in_flight"] == 1 and ids(weir) == []
     finally:
         kill(weir, victim)
@@ -210,7 +210,7 @@ def test_quit_serves_waiters(weir, connections):
     waiting = enqueue(weir, [f"/held?id={i}" for i in range(4)], used(weir, 4) if connections == "used" else None)
     weir.signal(signal.SIGQUIT)
     wait_until(lambda: refused(weir.port), 2, "a closed listener")
-    time.sleep(0.5)
+    watch(0.5)
     open_gate(weir)
     assert statuses(held + waiting) == [200] * 5
     assert ids(weir) == ["0", "1", "2", "3"]
@@ -238,7 +238,7 @@ def test_waiters_outlive_the_master(weir):
     workers = weir.worker_pids()
     os.kill(weir.pid, signal.SIGKILL)
     weir.wait_log("the master is gone")
-    time.sleep(0.5)
+    watch(0.5)
     open_gate(weir)
     assert statuses(held + waiting) == [200] * 5
     assert ids(weir) == ["0", "1", "2", "3"]
@@ -272,7 +272,7 @@ def reloads(weir, until, killed=None):
         if killed is not None and (victims := list(weir.worker_pids())):
             victim = random.choice(victims)
             killed[victim] = kill(weir, victim)
-        time.sleep(limit(0.4))
+        take_time(limit(0.4))
     return kinds
 
 
@@ -308,7 +308,7 @@ def test_kills_under_load(weir):
     killed, until = {}, time.monotonic() + 5
     with Crowd(weir.port, 200, "/held?ms=20") as crowd:
         while time.monotonic() < until:
-            time.sleep(limit(0.3 + 0.3 * random.random()))
+            take_time(limit(0.3 + 0.3 * random.random()))
             victim = random.choice(list(weir.worker_pids()))
             killed[victim] = kill(weir, victim)
     assert highest(weir, killed) <= 8
@@ -326,7 +326,7 @@ def test_kills_in_quick_succession(weir):
     born, killed, until = {}, {}, time.monotonic() + 4
     with Crowd(weir.port, 40, "/held?ms=1", rest=0.03) as crowd:
         while time.monotonic() < until:
-            time.sleep(0.06)
+            take_time(0.06)
             now = time.monotonic()
             pids = weir.worker_pids()
             born |= {pid: now for pid in pids if pid not in born}

@@ -10,7 +10,7 @@ import pytest
 from limits import (LOCATIONS, REASONS, SPREAD, enqueue, hold, idle, ids, limited, logged, open_gate, send,
                     serve, settled, status, statuses, usable, zone)
 from test_status import parse, total
-from weirlib import ROOT, config, limit, wait_until
+from weirlib import ROOT, config, let_pass, limit, take_time, wait_until
 from wire import ask, head
 
 COUNTS = ["limit", "in_flight", "queued", "admitted", "reclaimed"]
@@ -30,7 +30,7 @@ def test_variables(weir):
     assert late.response().status == 503
     settled(weir, queued=0)
     [waited] = enqueue(weir, ["/held?id=waited"])
-    time.sleep(0.1)
+    take_time(0.1)
     open_gate(weir)
     assert statuses(held + [waited]) == [200, 200]
     weir.get("/free?id=none")
@@ -208,7 +208,7 @@ def test_list_of_requests(weir):
     post.request("/held/x?id=post&gate=g", "POST", body=b"x")
     settled(weir, in_flight=3)
     waiting = enqueue(weir, ["/held?id=waits"])
-    time.sleep(0.2)
+    let_pass(0.2)
     found = listed(weir)
     assert len(found) == 3 and listed(weir, "other") == []
     for entry in found:
@@ -243,7 +243,7 @@ def test_list_with_long_and_hostile_uris(weir):
     held.append(last)
     refused = 2  # raw bytes in a request line may be refused with 400
     wait_until(lambda: len(listed(weir)) >= len(held) - refused, 3, "all of them")
-    time.sleep(0.1)
+    last.wait_taken()
     found = listed(weir)
     assert all(len(entry["uri"].encode()) <= 64 * 6 and len(entry["uri"]) <= 64 * 6 for entry in found)
     assert all(re.fullmatch(r"/held/.*", entry["uri"], re.S) for entry in found)

@@ -9,7 +9,7 @@ import pytest
 
 from limits import (LOCATIONS, SPREAD, TALLY, Crowd, enqueue, highest, hold, idle, ids, logged, open_gate, runs, send,
                     serve, settled, spread, statuses, usable, zone)
-from weirlib import limit, wait_until
+from weirlib import limit, take_time, wait_until, watch
 from wire import head, post
 
 WAITS = "limit=1 queue=50 queue_timeout=20s"
@@ -104,7 +104,7 @@ def test_queued_and_pipelined(weir):
         targets = ("/held?id=a", "/free?id=b", "/held?id=c")
         connection.send(b"".join(head(f"GET {target} HTTP/1.1") for target in targets))
         settled(weir, queued=1)
-        time.sleep(0.1)
+        watch(0.1)
         assert ids(weir) == []
         open_gate(weir)
         assert [connection.response().text for _ in range(3)] == ["a", "b", "c"]
@@ -246,7 +246,7 @@ def leave(connection, how):
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     if how == "with more":
         connection.send(head("GET /free?id=more HTTP/1.1"))
-        time.sleep(0.05)
+        take_time(0.05)
     connection.close()
 
 
@@ -288,7 +288,7 @@ def test_waiters_leave_while_permits_move(weir):
     for turn in range(30):
         send(weir, ["/held?id=stay&ms=3"] * 6, stay)
         leaving = send(weir, ["/held?id=leave&ms=3"] * 6)
-        time.sleep(0.001 * (turn % 10))
+        take_time(0.001 * (turn % 10))
         for connection in leaving:
             connection.close()
         assert statuses(stay) == [200] * 6
@@ -333,7 +333,7 @@ def test_queue_is_empty_after_a_crowd(weir):
     """A crowd that queues, times out and is refused leaves exact counters and every permit."""
     serve(weir, "limit=4 queue=10 queue_timeout=50ms", workers=2, listen=SPREAD)
     with Crowd(weir.port, 40, "/held?ms=15", rest=0.05) as crowd:
-        time.sleep(1.5)
+        take_time(1.5)
     assert not crowd.broken and set(crowd.answers) == {200, 503}
     now = idle(weir)
     assert now["admitted"] == len(runs(weir)) == crowd.answers[200]

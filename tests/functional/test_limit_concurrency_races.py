@@ -13,7 +13,7 @@ import pytest
 import weirlib
 from limits import (LOCATIONS, SPREAD, TALLY, Crowd, enqueue, highest, hold, idle, ids, limited, logged, open_gate,
                     runs, send, serve, settled, spread, statuses, usable, used, zone)
-from weirlib import cpu_seconds, limit, wait_until
+from weirlib import cpu_seconds, let_pass, limit, take_time, wait_until, watch
 
 WAITS = "limit=1 queue=50 queue_timeout=20s"
 
@@ -47,7 +47,7 @@ def test_turn_of_a_worker_that_stands_still(weir):
     with stopped(other):
         open_gate(weir)
         assert here[0].response().status == 200
-        time.sleep(0.3)
+        take_time(0.3)
     assert statuses([there[0], here[1]]) == [200, 200]
     assert highest(weir) == 1
     usable(weir, 1)
@@ -62,7 +62,7 @@ def test_killed_just_when_its_turn_had_come(weir):
     with stopped(other):
         open_gate(weir)
         assert here[0].response().status == 200
-        time.sleep(0.1)
+        take_time(0.1)
         os.kill(other, signal.SIGKILL)
         start = time.monotonic()
         assert statuses(here[1:3]) == [200, 200]
@@ -83,7 +83,7 @@ def test_client_leaves_just_when_its_turn_has_come(weir, how):
         there[0].close()
         open_gate(weir)
         assert here[0].response().status == 200
-        time.sleep(0.1)
+        take_time(0.1)
     assert here[1].response().status == 200
     [fields] = logged(weir, r"/held\?id=leaver")
     assert idle(weir)["rejected"]["client_gone"] == (fields[3] == "client_gone"), fields
@@ -94,11 +94,11 @@ def test_time_is_over_just_when_its_turn_has_come(weir):
     """A waiter whose time ends together with its turn is either served or refused, and the permit goes on."""
     here, other, there = two_workers(weir, "limit=1 queue=50 queue_timeout=1s")
     enqueue(weir, ["/held?id=there"], there[:1])
-    time.sleep(0.3)
+    take_time(0.3)
     with stopped(other):
         open_gate(weir)
         assert here[0].response().status == 200
-        time.sleep(0.9)
+        let_pass(0.9)
     code = there[0].response().status
     assert code in (200, 503)
     assert here[1].get("/held?id=here").status == 200
@@ -111,11 +111,11 @@ def test_pauses_under_load(weir):
     serve(weir, "limit=4 queue=100 queue_timeout=10s", workers=3, listen=SPREAD, server="keepalive_requests 100000;")
     workers, until = sorted(weir.worker_pids()), time.monotonic() + 4
     with Crowd(weir.port, 40, "/held?ms=5") as crowd:
-        time.sleep(0.2)
+        take_time(0.2)
         while time.monotonic() < until:
             with stopped(random.choice(workers)):
-                time.sleep(random.choice((0, 0.002, 0.01, 0.05)))
-            time.sleep(0.01 * random.random())
+                take_time(random.choice((0, 0.002, 0.01, 0.05)))
+            take_time(0.01 * random.random())
     assert not crowd.broken and set(crowd.answers) == {200} and crowd.longest < limit(5)
     assert highest(weir) <= 4
     now = idle(weir)
@@ -169,7 +169,7 @@ def test_other_timeouts_do_not_end_waiting(weir):
     serve(weir, WAITS, server="".join(f"{directive} 1s;" for directive in directives))
     held = hold(weir, 1)
     waiting = enqueue(weir, ["/held?id=a", "/held?id=b"], [weir.connect(), *used(weir, 1)])
-    time.sleep(1.5)
+    let_pass(1.5)
     assert zone(weir)["queued"] == 2
     open_gate(weir)
     assert statuses(held + waiting) == [200] * 3
@@ -218,11 +218,11 @@ def test_waiting_in_two_zones(weir):
     [second] = hold(weir, 1, "/b?id=held&gate=b", "b")
     [waiter] = send(weir, ["/both?id=waiter"])
     wait_until(lambda: zone(weir, "a")["queued"] + zone(weir, "b")["queued"] == 1, 3, "a waiter")
-    time.sleep(0.2)
+    watch(0.2)
     open_gate(weir, "a")
     settled(weir, name="a", in_flight=1, queued=0)
     settled(weir, name="b", in_flight=1, queued=1)
-    time.sleep(0.2)
+    watch(0.2)
     assert ids(weir) == []
     open_gate(weir, "b")
     assert statuses([first, second, waiter]) == [200] * 3
@@ -261,7 +261,7 @@ def test_abandoned_handler_of_an_old_worker(weir):
     leaver.close()
     weir.reload(limited("limit=1", LOCATIONS + "location /new { return 204; }"))
     wait_until(lambda: weir.get("/new").status == 204, 5, "the new worker")
-    time.sleep(0.3)
+    watch(0.3)
     assert weirlib.alive(old) == (zone(weir)["in_flight"] == 1)
     if weirlib.alive(old):
         assert weir.get("/held").status == 503
@@ -279,7 +279,7 @@ def test_waiting_costs_nothing(weir):
     held = hold(weir, 1, "/sleep?ms=1800", connections=here[:1])
     waiting = enqueue(weir, ["/sleep?ms=1"] * 15, here[1:] + there)
     before = sum(map(cpu_seconds, weir.worker_pids()))
-    time.sleep(1)
+    watch(1)
     assert sum(map(cpu_seconds, weir.worker_pids())) - before <= limit(0.05)
     assert statuses(held + waiting) == [200] * 16
 

@@ -7,7 +7,7 @@ import pytest
 
 from limits import (LOCATIONS, SPREAD, TALLY, enqueue, highest, hold, idle, ids, limited, open_gate, runs, send, serve,
                     settled, spread, status, statuses, usable, used, zone)
-from weirlib import alive, limit, wait_until
+from weirlib import alive, let_pass, limit, wait_until, watch
 
 OTHER = "location /new { return 204; }"  # makes a reload a respawn
 
@@ -62,7 +62,7 @@ def test_lowered_limit_admits_nobody_until_enough_have_ended(weir):
         open_gate(weir, str(i))
         assert held[i].response().status == 200
         assert settled(weir, in_flight=left)["limit"] == 2
-        time.sleep(0.15)
+        watch(0.15)
         assert ids(weir) == [] and zone(weir)["queued"] == 2
     open_gate(weir, "2")
     wait_until(lambda: ids(weir) == ["a"], 1, "the first waiter")
@@ -130,7 +130,7 @@ def test_queue_timeout_changes_in_place(weir):
     assert 0.19 < time.monotonic() - start < limit(0.7)
     in_place(weir, "limit=1 queue=5 queue_timeout=20s")
     [waiting] = enqueue(weir, ["/held?id=waits"])
-    time.sleep(0.5)
+    let_pass(0.5)
     open_gate(weir)
     assert statuses(held + [waiting]) == [200, 200]
 
@@ -192,7 +192,7 @@ def test_old_workers_waiters_are_served(weir):
     old = respawn(weir, zone_parameters, workers=2, listen=SPREAD)
     assert all(map(alive, old))
     later = enqueue(weir, [f"/held?id=new{i}&ms=5" for i in range(3)])
-    time.sleep(0.5)  # longer than idle connections of old workers are kept
+    let_pass(0.5)  # longer than idle connections of old workers are kept
     settled(weir, in_flight=1, queued=7)
     open_gate(weir)
     assert statuses(held + clients + later) == [200] * 8
@@ -316,7 +316,7 @@ def test_more_and_fewer_workers(weir, number):
     weir.signal(number)
     wait_until(lambda: sum(worker["state"] == "running" for worker in status(weir)["workers"])
                == (3 if number == signal.SIGTTIN else 1), 3, "the change")
-    time.sleep(0.5)
+    watch(0.5)
     settled(weir, in_flight=2, queued=4)
     open_gate(weir)
     assert statuses(held + waiting) == [200] * 6

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import time
 
 import pytest
 
@@ -48,7 +47,7 @@ def test_a_connection_counts_while_its_request_is_at_work(weir):
     with weir.connect() as idle, weir.connect() as half:
         assert idle.get("/held?k=a").status == 200
         half.send("GET /held?k=a HTTP/1.1\r\nHost: a\r\n")
-        time.sleep(0.05)
+        half.wait_taken()
         [held] = hold(weir, ["/held?k=a"])
         assert idle.get("/held?k=a").status == 503
         half.send("\r\n")
@@ -67,7 +66,7 @@ def test_counts_until_the_answer_has_gone(weir):
         file.truncate(16 << 20)  # more than the sockets take
     with weir.connect() as slow:
         slow.request("/large?k=a", headers=[("Connection", "close")])
-        time.sleep(0.2)
+        slow.wait_taken()
         for _ in range(3):
             assert weir.get("/file?k=a").status == 503
         assert weir.get("/file?k=b").status == 200
@@ -80,7 +79,7 @@ def test_counts_from_the_end_of_the_head_on(weir):
     serve(weir, ZONE, HELD)
     with weir.connect() as slow:
         slow.send(post("/held?k=a", "Content-Length: 5", body=b"ab"))
-        time.sleep(0.1)
+        slow.wait_taken()
         assert weir.get("/held?k=a").status == 503
 
 
@@ -394,7 +393,8 @@ def test_memory_full_of_keys(weir):
     keys = [f"{i:0255d}" for i in range(90)]
     connections = send(weir, [f"/held?k={key}&gate=g" for key in keys])
     wait_until(lambda: len(said(weir, "limiting|room|memory")) >= 10, 3, "refusals")
-    time.sleep(0.1)
+    for connection in connections:
+        connection.wait_taken()
     assert weir.get("/held?k=" + "n" * 255).status == 429
     passed = sum(weir.get(f"/held?k={key}").status == 200 for key in keys)  # a second one of each
     open_gate(weir)

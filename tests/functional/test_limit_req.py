@@ -10,7 +10,7 @@ import pytest
 
 from keyed import TALLY, check_mistake, keyed, limit, logged, respawn, runs, said, send, serve, wait_said
 from limits import SPREAD, ids, spread, statuses
-from weirlib import alive, config, wait_until
+from weirlib import alive, config, let_pass, take_time, wait_until, watch
 from wire import head, post
 
 SLOWLY = "limit_req_zone $arg_k zone=one:1m rate=1r/m;"  # nothing leaks away while a test runs
@@ -53,7 +53,7 @@ def timed(weir, targets):
             del waiting[connection]
             found.append((connection.response().status, seconds))
             connection.close()
-        time.sleep(0.001)
+        take_time(0.001)
         assert time.monotonic() - start < limit(5), waiting
     return found
 
@@ -92,7 +92,7 @@ def test_rate(weir, rate):
         asked = time.monotonic()
         if weir.get("/file?k=a").status == 200:
             passed.append((asked, time.monotonic()))
-        time.sleep(0.005)
+        take_time(0.005)
     for number, (asked, answered) in enumerate(passed, 1):
         assert answered - before >= 0.25 * number - EARLY
         assert asked - after < 0.25 * number + limit(0.15)
@@ -107,7 +107,7 @@ def test_rate_over_time_and_workers(weir):
     while time.monotonic() - start < 1:
         send(weir, ["/file?k=a"] * 6, connections)
         passed += statuses(connections).count(200)
-        time.sleep(0.003)
+        take_time(0.003)
     seconds = time.monotonic() - start
     assert 0.7 * 50 * seconds < passed <= 50 * seconds + 3 + 1 + 1
 
@@ -117,7 +117,7 @@ def test_burst_comes_back(weir):
     serve(weir, zone("20r/s"), limited("burst=4 nodelay"))
     assert several(weir, "/file?k=a", 5) == [200] * 5
     assert 503 in several(weir, "/file?k=a", 5)
-    time.sleep(0.3)
+    let_pass(0.3)
     assert several(weir, "/file?k=a", 5) == [200] * 5
 
 
@@ -168,7 +168,7 @@ def test_delayed_handler_and_body(weir):
     start = time.monotonic()
     with weir.connect() as connection:
         connection.send(post("/run?k=a&id=second", "Content-Length: 5000", body=b"x" * 5000))
-        time.sleep(0.05)
+        connection.wait_taken()
         assert weir.get("/other?k=a").status == 200 and "second" not in ids(weir)
         answer = connection.response("POST")
         assert (answer.status, answer.text) == (200, "x" * 5000)
@@ -201,7 +201,7 @@ def test_delay_while_output_waits(weir):
         done = -1
         while done < len(ids(weir)):  # until the sockets take no more
             done = len(ids(weir))
-            time.sleep(0.3)
+            watch(0.3)
         raw.settimeout(limit(2))
         count = 3 * 35 + 4 * (done + 2)
         assert [connection.response().status for _ in range(count)] == [200] * count
@@ -213,7 +213,7 @@ def test_client_that_leaves_during_its_delay(weir):
     assert weir.get("/run?k=a&id=first").status == 200
     leaver = weir.connect()
     leaver.request("/run?k=a&id=gone")
-    time.sleep(0.05)
+    leaver.wait_taken()
     leaver.close()
     assert logged(weir, "/run?k=a&id=gone") == [("499", "-", "DELAYED")]
     start = time.monotonic()

@@ -10,7 +10,7 @@ import time
 import pytest
 import weirlib
 import wire
-from weirlib import config, fetch
+from weirlib import config, fetch, take_time
 from wire import head, post
 
 TIME_LOCAL = r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"
@@ -92,7 +92,7 @@ def test_request_time(weir):
     fetch(port, "/sleep?ms=300")
     with weir.connect(port) as connection:
         connection.send("GET / HT")
-        time.sleep(0.4)
+        take_time(0.4)
         connection.send("TP/1.1\r\nHost: a\r\n\r\n")
         connection.response()
     found = lines(weir, 3)
@@ -202,11 +202,11 @@ def test_client_that_left(weir):
     port = serve(weir, "$status $body_bytes_sent", "location / { handler sleep; }")
     with weir.connect(port) as connection:
         connection.request("/?ms=1500")
-        time.sleep(0.1)
+        connection.wait_taken()
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leave with a reset
     with weir.connect(port) as connection:
         connection.request("/?ms=1500")
-        time.sleep(0.1)
+        connection.wait_taken()
     assert lines(weir, 2) == ["499 0"] * 2
 
 

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from weirlib import (NOBODY, Connection, Load, alive, children, config, cpu_seconds, fetch, limit, proc_field, refused,
-                     wait_until, with_listen_fds, without_capabilities)
+from weirlib import (NOBODY, Connection, Load, alive, children, config, cpu_seconds, fetch, let_pass, limit,
+                     proc_field, refused, wait_until, watch, with_listen_fds, without_capabilities)
 
 SLEEP = "location /sleep { handler sleep; } location / { return 200 ok; }"
 CAP_SETGID, CAP_SETUID = 6, 7
@@ -125,7 +125,7 @@ def test_ttou_keeps_the_last_worker(weir):
     weir.start(config(workers=1))
     before = weir.wait_workers(1)
     weir.signal(signal.SIGTTOU)
-    time.sleep(0.5)
+    watch(0.5)
     assert weir.worker_pids() == before
     assert weir.get("/").status == 200
 
@@ -141,7 +141,7 @@ def test_winch(weir):
         weir.signal(signal.SIGWINCH)
         assert busy.response().status == 200
     wait_until(lambda: not weir.worker_pids(), 3, "no workers")
-    time.sleep(0.3)
+    watch(0.3)
     assert alive(weir.pid) and not weir.worker_pids()
     weir.signal(signal.SIGHUP)
     wait_until(lambda: len(weir.worker_pids()) == 2, 3, "workers")
@@ -154,7 +154,7 @@ def test_unknown_signals_do_no_harm(weir):
     before = weir.wait_workers(1)
     for number in (signal.SIGPIPE, signal.SIGALRM):
         weir.signal(number)
-    time.sleep(0.3)
+    watch(0.3)
     assert weir.worker_pids() == before
     assert weir.get("/").status == 200
 
@@ -173,7 +173,7 @@ def test_master_has_one_thread_and_few_wakeups(weir):
     weir.wait_workers(2)
     assert proc_field(weir.pid, "Threads") == "1"
     before = cpu_seconds(weir.pid)
-    time.sleep(1)
+    watch(1)
     assert cpu_seconds(weir.pid) - before <= limit(0.03)
 
 
@@ -183,7 +183,7 @@ def test_idle_worker_is_idle(weir):
     [worker] = weir.wait_workers(1)
     assert weir.get("/sleep?ms=1").status == 200
     before = cpu_seconds(worker)
-    time.sleep(1)
+    watch(1)
     assert cpu_seconds(worker) - before <= limit(0.05)
 
 
@@ -423,7 +423,7 @@ def test_workers_that_die_at_start(weir):
     """A worker that keeps dying at start is replaced with growing pauses; the log says so; TERM still ends it."""
     weir.expect_log("")
     weir.launch(config(user="user nobody nogroup;"), **without_capabilities(CAP_SETGID, CAP_SETUID))
-    time.sleep(4)
+    let_pass(4)
     log = weir.error_log
     starts = log.count("start worker process")
     pauses = [int(ms) for ms in re.findall(r"starting again in (\d+) ms", log)]

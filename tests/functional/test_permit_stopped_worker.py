@@ -9,7 +9,7 @@ import time
 import pytest
 from limits import SPREAD, Crowd, enqueue, highest, hold, idle, ids, open_gate, serve, spread, statuses, usable
 from test_limit_concurrency_races import stopped
-from weirlib import limit, wait_until
+from weirlib import limit, take_time, wait_until
 
 WAITS = "limit=1 queue=50 queue_timeout=30s"
 PASSED_ON_WITHIN = 1
@@ -129,8 +129,8 @@ def test_stops_and_starts_at_random(weir):
         while time.monotonic() < end:
             victim = dice.choice(workers)
             with contextlib.suppress(AssertionError), stopped(victim):
-                time.sleep(dice.choice([0.01, 0.09, 0.11, 0.25]))
-            time.sleep(dice.random() * 0.05)
+                take_time(dice.choice([0.01, 0.09, 0.11, 0.25]))
+            take_time(dice.random() * 0.05)
     assert set(crowd.answers) == {200} and crowd.answers[200] > 100 and not crowd.broken, (crowd.answers, crowd.broken[:3])
     assert highest(weir) <= 3
     idle(weir)

@@ -8,7 +8,7 @@ import time
 import pytest
 import weirlib
 import wire
-from weirlib import config, limit, wait_until
+from weirlib import config, let_pass, limit, take_time, wait_until
 
 BIG = 3_000_000
 
@@ -42,7 +42,7 @@ def read_all(connection, pause=0.0, size=65536):
     data = b""
     while block := connection.recv(size):
         data += block
-        time.sleep(pause)
+        take_time(pause)
     return data
 
 
@@ -109,7 +109,7 @@ def test_unread_requests_do_not_cost_answers(weir, pour):
     connection = socket.create_connection(("127.0.0.1", weir.port))
     connection.settimeout(limit(10))
     connection.sendall(wire.head() * 3000)
-    time.sleep(0.3)
+    take_time(0.3)
     assert read_all(connection).count(b"200 OK") == 500
 
 
@@ -128,7 +128,7 @@ def test_handler_left_by_its_client(weir, pour):
     for _ in range(2):
         with weir.connect() as connection:
             connection.request("/deaf?ms=4000")
-            time.sleep(0.1)
+            connection.wait_taken()
     wait_until(lambda: weir.pool()["threads"]["stuck"] == 2, 5, "two stuck threads")
     assert weir.get("/deaf?ms=1").text == "awake\n"
 
@@ -193,7 +193,7 @@ def test_large_files_leave_descriptors_for_clients(weir, pour):
         path = weir.tmp / f"html/f/{i}"
         path.write_bytes(bytes(70_000))
         os.utime(path, (1, 1))
-    time.sleep(0.05)
+    let_pass(0.05)
     for i in range(150):
         assert len(weir.get(f"/f/{i}").body) == 70_000
     assert len(os.listdir(f"/proc/{worker}/fd")) < 100

@@ -1,12 +1,12 @@
 """proxy_pass: round trips, the target, error pages, limits in front, reload and drain."""
 
 import signal
+import socket
 import threading
-import time
 
 import pytest
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import config, wait_until
+from weirlib import config, take_time, wait_until, watch
 from wire import ask, head
 
 
@@ -38,7 +38,7 @@ def test_kept_client_connection(weir, backend):
 
 def test_pipelined(weir, backend):
     """Answers come in the order of the requests, and the backend sees one request at a time."""
-    up = backend(lambda call: (time.sleep(0.02 if call.target == "/0" else 0), answer(call.target.encode()))[1])
+    up = backend(lambda call: (take_time(0.02 if call.target == "/0" else 0), answer(call.target.encode()))[1])
     passed(weir, up, server="location = /here { return 200 here; }")
     with weir.connect() as client:
         client.send(b"".join(head(f"GET {each} HTTP/1.1") for each in ["/0", "/here", "/1", "/2", "/here"]))
@@ -244,7 +244,7 @@ def test_limit_before_an_upstream(weir, backend):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        time.sleep(0.03)
+        take_time(0.03)
         with lock:
             now[0] -= 1
         return {"/close": call.close, "/reset": call.reset}[call.target]() if call.target != "/" else answer()
@@ -286,7 +286,7 @@ def test_permit_until_the_answer_has_gone(weir, backend):
     with weir.connect() as client:
         client.request("/")
         wait_until(lambda: figures(weir) == (1, 0), 3, "a permit taken")
-        time.sleep(0.1)
+        watch(0.1)
         assert figures(weir) == (1, 0)
         gate.set()
         assert client.response().body == b"x" * 10
@@ -311,14 +311,14 @@ def halves(weir, backend, **parts):
     for client, target in zip(clients, ["/none", "/half"]):
         client.request(target)
     wait_until(lambda: len(up.calls) == 2, 3, "two requests")
-    time.sleep(0.1)
+    assert clients[1].socket.recv(1, socket.MSG_PEEK)  # the half has come
     return up, gate, clients
 
 
 def test_quit_lets_answers_finish(weir, backend):
     up, gate, clients = halves(weir, backend)
     weir.signal(signal.SIGQUIT)
-    time.sleep(0.4)
+    weir.wait_log("gracefully shutting down")
     gate.set()
     assert [client.response().text for client in clients] == ["abcdef"] * 2
     assert weir.wait_exit() == 0

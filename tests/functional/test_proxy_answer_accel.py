@@ -1,10 +1,9 @@
 """X-Accel-...: upstreams that say how their answers are to be given; error_page in place of their answers."""
 
-import time
 
 import pytest
 from proxylib import CHUNKS, answer, backend, passed  # noqa: F401 - a fixture
-from weirlib import config, wait_until
+from weirlib import config, take_time, wait_until, watch
 from wire import head
 
 FILE = b"0123456789" * 5000
@@ -165,10 +164,10 @@ def test_rest_of_a_body_is_not_a_request(weir, backend, how):
     with weir.connect(timeout=3) as client:
         client.send(head("POST /x HTTP/1.1", f"Content-Length: {2 * len(evil)}"))
         wait_until(lambda: up.calls, 3, "the request")
-        time.sleep(0.3)
+        take_time(0.3)
         try:
             client.send(evil)
-            time.sleep(0.1)
+            take_time(0.1)
             client.send(evil)
         except OSError:
             pass
@@ -212,7 +211,7 @@ def test_accel_buffering(weir, backend, said, ignored, setting, reads_on):
         if reads_on:
             wait_until(lambda: done, 5, "an upstream that is done")
         else:
-            time.sleep(0.7)
+            watch(0.7)
         assert bool(done) == reads_on
         assert len(client.response().body) == 30 << 20
 

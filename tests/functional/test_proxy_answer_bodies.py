@@ -4,11 +4,10 @@ import array
 import hashlib
 import socket
 import threading
-import time
 
 import pytest
 from proxylib import CHUNKS, answer, backend, narrow, passed  # noqa: F401 - a fixture
-from weirlib import Connection, config
+from weirlib import Connection, config, take_time
 from wire import ask, head
 
 LARGE = 50 << 20
@@ -42,7 +41,7 @@ def read_all(client, pause=0.0, slow=0):
     while data := client.socket.recv(1 << 16 if len(got) >= slow else 2000):
         got.append(data)
         if len(got) < slow:
-            time.sleep(pause)
+            take_time(pause)
     return b"".join(got)
 
 
@@ -134,7 +133,7 @@ def test_many_small_chunks(weir, backend, extension):
 @pytest.mark.parametrize("framing", FRAMINGS)
 def test_half_closed_client(weir, backend, framing, when):
     """With proxy_ignore_client_abort a client that has said all may close its side, at any time."""
-    passed(weir, backend(lambda call: (time.sleep(0.1), reply(framing)(call))[1]), "proxy_ignore_client_abort on;")
+    passed(weir, backend(lambda call: (take_time(0.1), reply(framing)(call))[1]), "proxy_ignore_client_abort on;")
     with Connection(weir.port, 30) as connection:
         connection.send(head("GET / HTTP/1.0"))
         got = connection.socket.recv(1000) if when == "within" else b""

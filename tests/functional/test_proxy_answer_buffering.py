@@ -4,11 +4,10 @@ import array
 import os
 import shutil
 import threading
-import time
 
 import pytest
 from proxylib import CHUNKS, answer, backend, narrow, passed, rss_bytes  # noqa: F401 - a fixture
-from weirlib import config, cpu_seconds, limit, wait_until
+from weirlib import config, cpu_seconds, let_pass, limit, take_time, wait_until, watch
 
 MIB = 1 << 20
 
@@ -45,7 +44,7 @@ class Source:
         """How much has gone when no more goes."""
         def still():
             before = self.sent
-            time.sleep(0.3)
+            watch(0.3)
             return before if before and self.sent == before else None
         return wait_until(still, 10, "an upstream that has to wait")
 
@@ -71,7 +70,7 @@ def rest(client, slow=0):
     """The whole answer, read slowly at first."""
     for _ in range(slow):
         client.unread += client.socket.recv(4096)
-        time.sleep(0.002)
+        take_time(0.002)
     return client.response()
 
 
@@ -87,13 +86,13 @@ def test_slow_client_does_not_hold_the_upstream(weir, backend, framing):
         client.request("/large")
         assert source.done.wait(limit(10))
         wait_until(lambda: sum(temp_files(weir)) > 12 * MIB, 3, "a temporary file")
-        time.sleep(0.3)
+        watch(0.3)
         assert rss_bytes(worker(weir)) - before < 2 * MIB
         accepts = up.accepts
         assert weir.get("/small").text == "small"
         assert up.accepts == accepts + (framing == "close")  # the connection was free
         before = cpu_seconds(worker(weir))
-        time.sleep(0.3)
+        watch(0.3)
         assert cpu_seconds(worker(weir)) - before < 0.1
         assert rest(client, 20).body == BODY
         wait_until(lambda: not temp_files(weir), 3, "a closed file")
@@ -139,7 +138,7 @@ def test_small_answers_need_no_file(weir, backend):
     with narrow(weir.port, 30) as client:
         for _ in range(3):
             client.request("/")
-            time.sleep(0.1)
+            watch(0.1)
             assert not temp_files(weir)
             assert client.response().body == BODY[:60000]
 
@@ -256,7 +255,7 @@ def test_upstream_breaks_off_behind_a_file(weir, backend):
     with narrow(weir.port, 30) as client:
         client.request("/")
         wait_until(lambda: temp_files(weir), 3, "a file")
-        time.sleep(0.3)
+        take_time(0.3)
         got = client.until_close()
     assert len(got) > 15 * MIB and BODY.startswith(got.partition(b"\r\n\r\n")[2])
     wait_until(lambda: not temp_files(weir), 3, "a closed file")
@@ -281,7 +280,7 @@ def test_read_timeout_while_the_client_is_slow(weir, backend):
     with narrow(weir.port, 30) as client:
         client.request("/")
         source.stands()
-        time.sleep(0.6)
+        let_pass(0.6)
         assert rest(client).body == BODY
 
 

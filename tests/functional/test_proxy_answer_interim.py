@@ -6,7 +6,7 @@ import time
 import pytest
 from proxylib import (CHUNKS, OK, answer, backend, get, passed, raw_answer,  # noqa: F401 - a fixture
                       read_until, upstream)
-from weirlib import config
+from weirlib import config, take_time
 from wire import chunked, head
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\nX-A: b\r\n\r\n"
@@ -35,9 +35,9 @@ def test_hints_come_at_once(weir, backend):
 def test_hints_with_a_get(weir, backend):
     def reply(call):
         call.send(HINTS)
-        time.sleep(0.3)
+        take_time(0.3)
         call.send(HINTS.replace(b"/x", b"/y"))
-        time.sleep(0.3)
+        take_time(0.3)
         return answer(b"final")
     passed(weir, backend(reply))
     with weir.connect() as client:
@@ -107,9 +107,9 @@ def test_before_another_server(weir, backend):
 def test_pipelined(weir, backend):
     """Hints stay in front of their own answer."""
     def reply(call):
-        time.sleep(0.1)
+        take_time(0.1)
         call.send(HINTS.replace(b"/x", call.target.encode()))
-        time.sleep(0.1)
+        take_time(0.1)
         return answer(call.target.encode())
     passed(weir, backend(reply), server="location = /here { return 200 here; }")
     with weir.connect() as client:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from proxylib import CHUNKS, answer, backend, get, narrow, passed  # noqa: F401 - a fixture
-from weirlib import SLOW, config, wait_until
+from weirlib import SLOW, config, wait_until, watch
 from wire import chunked
 
 RATE = 200_000
@@ -165,7 +165,7 @@ def test_rate_frees_the_upstream(weir, backend):
         client.socket.recv(100)
         wait_until(lambda: weir.get().body == BODY * 5, 3, "another answer")
         wait_until(lambda: len(up.calls) >= 2, 3, "the second")
-        time.sleep(0.2)
+        watch(0.2)
         assert weir.get().body == BODY * 5 and up.accepts <= 2
 
 

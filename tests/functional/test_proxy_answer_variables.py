@@ -1,11 +1,10 @@
 """$upstream_...: what logs and other texts say of the servers that were asked."""
 
 import re
-import time
 
 import pytest
 from proxylib import CHUNKS, answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import config, wait_until
+from weirlib import config, take_time, wait_until
 
 FORMAT = ("log_format a escape=json '{\"addr\":\"$upstream_addr\",\"status\":\"$upstream_status\","
           "\"time\":\"$upstream_response_time\",\"connect\":\"$upstream_connect_time\","
@@ -34,7 +33,7 @@ def start(weir, to, more="", http="", **parts):
 def test_one_server(weir, backend):
     data = answer(b"hello", "X-Some-Name: some value", "X-Some-Name: other", "Set-Cookie: two=1",
                   "Set-Cookie: one=b=c; Path=/", "Set-Cookie: one=d")
-    up = backend(lambda call: (time.sleep(0.2), call.send(data[:-2]), time.sleep(0.2), data[-2:])[3])
+    up = backend(lambda call: (take_time(0.2), call.send(data[:-2]), take_time(0.2), data[-2:])[3])
     start(weir, up)
     weir.get("/x", method="POST", body=b"abc")
     line = logged(weir)

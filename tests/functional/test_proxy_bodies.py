@@ -8,7 +8,7 @@ import time
 import pytest
 from proxylib import (CHUNKS, answer, backend, get, narrow, passed, raw_answer, rss_bytes,  # noqa: F401 - a fixture
                       upstream)
-from weirlib import SLOW, cpu_seconds, wait_until
+from weirlib import SLOW, cpu_seconds, take_time, wait_until, watch
 from wire import GOOD, ask, chunked, head
 
 LARGE = 20 << 20
@@ -74,7 +74,7 @@ def test_chunked_answer_cut_everywhere(weir, backend):
     def reply(call):
         at = int(call.target[1:])
         call.send(data[:at])
-        time.sleep(0.003)
+        take_time(0.003)
         call.send(data[at:])
     passed(weir, backend(reply))
     with weir.connect() as client:
@@ -138,7 +138,7 @@ def test_interim_answers_without_end(weir, backend):
     def reply(call):
         while True:
             call.send(HINTS)
-            time.sleep(0.02)
+            take_time(0.02)
     passed(weir, backend(reply), "proxy_read_timeout 1s;")
     start = time.monotonic()
     assert weir.get(timeout=20).status in (502, 504) and time.monotonic() - start < 10 * SLOW
@@ -269,7 +269,7 @@ def test_slow_client_with_a_large_answer(weir, backend, framing):
 
     def stands():
         stalled.append(sent[0])
-        time.sleep(0.1)
+        watch(0.1)
         return stalled[-1] == stalled[-2] == sent[0] and sent[0] > 0
     wait_until(stands, 10, "a backend that has to wait")
     assert sent[0] < 4 * LARGE * 1.5  # of the 8 x LARGE; sockets hold some megabytes each
@@ -285,9 +285,9 @@ def test_slow_client_costs_no_processor(weir, backend):
     passed(weir, backend(answer(noise(LARGE))))
     with weir.connect() as client:
         client.request("/")
-        time.sleep(0.5)
+        take_time(0.5)
         before = cpu_seconds(worker(weir))
-        time.sleep(0.5)
+        watch(0.5)
         assert cpu_seconds(worker(weir)) - before < 0.1
 
 
@@ -300,16 +300,16 @@ def test_early_answer_to_a_slow_client_costs_no_processor(weir, backend):
         left = 8 << 20
         while left and not gate.is_set():  # room for more of the request, all the time
             left -= len(call.peer.exactly(1 << 10))
-            time.sleep(0.001)
+            take_time(0.001)
         call.send(b"xxxxx")
     up = backend(reply, read_body=False)
     passed(weir, up, "client_body_buffer_size 8k;")
     with weir.connect() as client:
         client.request("/", method="POST", body=noise(8 << 20))
         wait_until(lambda: up.calls, 3, "the request")
-        time.sleep(0.2)
+        take_time(0.2)
         before = cpu_seconds(worker(weir))
-        time.sleep(0.5)
+        watch(0.5)
         used = cpu_seconds(worker(weir)) - before
         gate.set()
         assert client.response().body == b"x" * 10 and used < 0.2
@@ -358,9 +358,9 @@ def test_early_answer(weir, backend, how, buffer):
         peer.exactly(1000)
         call.send(answer(b"too large", "Connection: close" if how == "close" else "X-A: b", status="413 Too Large"))
         if how == "stay":
-            time.sleep(0.2)
+            take_time(0.2)
         elif how == "reset":
-            time.sleep(0.05)
+            take_time(0.05)
             call.reset()
         else:
             call.close()  # unread bytes make a reset of it
@@ -378,7 +378,7 @@ def test_rest_of_a_body_is_not_the_next_request(weir, backend):
     def script(peer):
         peer.call(body=False)
         peer.send(answer(b"early"))
-        time.sleep(0.1)  # without reading, so that the request cannot be sent whole
+        take_time(0.1)  # without reading, so that the request cannot be sent whole
         peer.wait_gone()
     up = backend(script=script, room=64 << 10)
     passed(weir, up)
@@ -398,7 +398,7 @@ def test_send_timeout_is_between_two_writes(weir, backend):
         left = int(call.header("Content-Length"))
         while left:
             left -= len(peer.exactly(min(left, 256 << 10)))
-            time.sleep(0.05)
+            take_time(0.05)
         peer.send(answer(b"all"))
     up = backend(script=script, room=64 << 10)
     passed(weir, up, "proxy_send_timeout 1s; client_body_buffer_size 8k;")
@@ -411,7 +411,7 @@ def test_send_timeout_is_between_two_writes_from_memory(weir, backend):
         left = int(call.header("Content-Length"))
         while left:
             left -= len(peer.exactly(min(left, 256 << 10)))
-            time.sleep(0.05)
+            take_time(0.05)
         peer.send(answer(b"all"))
     up = backend(script=script, room=64 << 10)
     passed(weir, up, "proxy_send_timeout 1s; client_body_buffer_size 64m;")
@@ -426,7 +426,7 @@ def test_read_timeout_is_between_two_reads(weir, backend, part):
         first = 10 if part == "head" else head_len
         call.send(whole[:first])
         for i in range(first, first + 8):
-            time.sleep(0.2)
+            take_time(0.2)
             call.send(whole[i:i + 1])
         call.send(whole[first + 8:])
     passed(weir, backend(reply), "proxy_read_timeout 1s;")
@@ -437,7 +437,7 @@ def test_unread_answers_do_not_shorten_the_upstream_s_time(weir, backend):
     """Answers wait for a client that does not read while its next request, pipelined, is with a slow upstream: that has
     proxy_read_timeout, not what the client has."""
     def reply(call):
-        time.sleep(1.5)
+        take_time(1.5)
         return answer(b"slow")
     up = backend(reply)
     passed(weir, up, "send_timeout 500ms;",
@@ -445,7 +445,7 @@ def test_unread_answers_do_not_shorten_the_upstream_s_time(weir, backend):
     clients = {count: narrow(weir.port) for count in range(10, 21)}  # some of them with more than their sockets take
     for count, client in clients.items():
         client.send(head("GET /here HTTP/1.1") * count + head("GET / HTTP/1.1"))
-    time.sleep(0.2)  # less than send_timeout
+    take_time(0.2)  # less than send_timeout
     for count, client in clients.items():
         assert [len(client.response().body) for _ in range(count)] == [3000] * count
     assert [client.response().text for client in clients.values()] == ["slow"] * len(clients)
@@ -460,12 +460,12 @@ def test_each_side_has_its_own_timeout(weir, backend, slow):
         if slow == "client":
             return answer(body)
         call.send(answer(body)[:1000])
-        time.sleep(1)
+        take_time(1)
         call.send(answer(body)[1000:])
     passed(weir, backend(reply), "proxy_read_timeout 300ms;" if slow == "client" else "send_timeout 300ms;")
     with weir.connect() as client:
         client.request("/")
-        time.sleep(1 if slow == "client" else 0)
+        take_time(1 if slow == "client" else 0)
         assert digest(client.response().body) == digest(body)
 
 
@@ -475,6 +475,6 @@ def test_one_request_after_another_whose_client_is_slow(weir, backend):
     passed(weir, backend(lambda call: answer(body if call.target == "/large" else b"small")))
     with weir.connect(timeout=20) as client:
         client.send(head("GET /large HTTP/1.1") + head("GET /small HTTP/1.1") + GOOD)
-        time.sleep(0.3)
+        take_time(0.3)
         assert digest(client.response().body) == digest(body)
         assert [client.response().text for _ in range(2)] == ["small", "small"]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from proxylib import answer, backend, upstream  # noqa: F401
-from weirlib import config, limit, wait_until
+from weirlib import config, limit, take_time, wait_until
 
 ZONE = "limit_concurrency_zone z limit=2;"
 LOCATIONS = """
@@ -48,7 +48,7 @@ class Upload(threading.Thread):
                 break
             if self.status or not reader.is_alive():
                 break
-            time.sleep(self.pause)
+            take_time(self.pause)
         reader.join()
 
     def _read(self):
@@ -93,7 +93,7 @@ def test_steady_upload_goes_on(serve):
 def test_slow_upstream_is_not_the_clients_fault(serve):
     """Time in which the upstream takes nothing does not count."""
     def late(call):
-        time.sleep(2.5)
+        take_time(2.5)
         call.read_body()
         return answer()
     weir, behind = serve(reply=late, read_body=False, room=4096)

@@ -9,14 +9,13 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 import wsgiref.simple_server
 
 import pytest
 from proxylib import answer, backend, passed, raw_answer, upstream  # noqa: F401 - a fixture
 from test_proxy_bodies import digest
 from test_proxy_streaming import digesting
-from weirlib import IS_ROOT, ROOT, limit, wait_until
+from weirlib import IS_ROOT, ROOT, limit, take_time, wait_until
 from wire import chunked, head
 
 NGINX = ROOT / "build/tools/nginx"
@@ -78,7 +77,7 @@ def test_ignore_client_abort(weir, backend, setting, how):
     done = threading.Event()
 
     def reply(call):
-        time.sleep(0.4)
+        take_time(0.4)
         if not call.peer.socket.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) if setting == "off" else False:
             return None
         call.send(answer(b"x" * 1000000))

@@ -1,10 +1,11 @@
 """Nothing of one request reaches another one: interim answers, bodies that lead elsewhere, headers of broken answers."""
 
+import socket
 import time
 
 import pytest
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import config, limit
+from weirlib import config, limit, take_time, wait_until
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -14,12 +15,12 @@ def test_interim_answer_before_one_that_is_replaced(weir, backend, last):
     """What was passed on goes to its own client, not to the next one that is served."""
     early = b"HTTP/1.1 103 Early Hints\r\nX-Secret: one\r\n\r\n"
     bad = backend(lambda call: (call.send(early + last), call.close())[1])
-    good = backend(lambda call: (time.sleep(0.5), answer(b"good"))[1])
+    good = backend(lambda call: (take_time(0.5), answer(b"good"))[1])
     passed(weir, "up", "proxy_next_upstream error timeout http_503 invalid_header;", server="location = /static { return 200 plain; }",
            http=upstream(f"{bad.address} max_fails=0", f"{good.address} backup"))
     with weir.connect() as first, weir.connect() as second:
         first.request("/")
-        time.sleep(0.2)
+        wait_until(lambda: good.calls, 3, "the second try")
         second.request("/static")
         reply = second.response()
         assert reply.text == "plain" and not reply.informational
@@ -35,7 +36,7 @@ def test_streamed_body_that_leads_to_a_named_location(weir, backend, inner):
                       f"location @b {{ {inner} proxy_pass http://{up.address}; }}"))
     with weir.connect() as c:
         c.send(b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED[:5])
-        time.sleep(0.1)
+        c.wait_taken()
         c.send(SMUGGLED[5:])
         assert c.response("POST").status == 200
     assert [call.target for call in up.calls] == ["/p"]
@@ -85,15 +86,12 @@ def test_client_that_never_reads_its_pipeline(weir, backend):
             c.send((b"GET /big HTTP/1.1\r\nHost: x\r\n\r\nGET /p HTTP/1.1\r\nHost: x\r\n\r\n") * 300)
         except OSError:
             pass
-        deadline = time.time() + limit(8)
-        while weir.get("/status?format=json").json()["connections"]["active"] > 1 and time.time() < deadline:
-            time.sleep(0.1)
-        assert time.time() < deadline
+        wait_until(lambda: weir.status()["connections"]["active"] == 1, 8, "the end of the connection")
 
 
 def test_upstream_that_never_reads_a_streamed_body(weir, backend, tmp_path):
     """proxy_send_timeout runs although it was the client that had to go on before."""
-    up = backend(script=lambda _: time.sleep(limit(6)), path=weir.tmp / "deaf.sock")
+    up = backend(script=lambda _: take_time(limit(6)), path=weir.tmp / "deaf.sock")
     passed(weir, up, "client_max_body_size 0; proxy_request_buffering off; proxy_send_timeout 1s; client_body_timeout 60s; proxy_read_timeout 60s;")
     weir.expect_log("timed out")
     with weir.connect(timeout=limit(15)) as c:
@@ -105,7 +103,7 @@ def test_upstream_that_never_reads_a_streamed_body(weir, backend, tmp_path):
             try:
                 c.socket.send(b"x" * 1024)
             except BlockingIOError:
-                time.sleep(0.01)
+                take_time(0.01)
             try:
                 got = c.socket.recv(1000)
             except BlockingIOError:
@@ -136,8 +134,7 @@ def test_connection_that_named_a_client_is_nobody_elses(weir, backend):
 
     def script(peer):
         lines.append(peer.exactly(6))
-        peer.head() if hasattr(peer, "head") else time.sleep(0)
-        time.sleep(0.8)
+        take_time(0.8)
         peer.send(answer(b"one"))
         peer.gone_after = peer.wait_gone()
     up = backend(script=script)
@@ -147,7 +144,7 @@ def test_connection_that_named_a_client_is_nobody_elses(weir, backend):
     weir.start(conf("on"))
     with weir.connect() as c:
         c.request("/")
-        time.sleep(0.2)
+        wait_until(lambda: lines, 3, "a request at the upstream")
         weir.reload(conf("off"))
         assert c.response().text == "one" and lines == [b"PROXY "]
     assert up.peers[0].gone.wait(limit(3))
@@ -155,7 +152,7 @@ def test_connection_that_named_a_client_is_nobody_elses(weir, backend):
 
 def test_body_goes_as_it_was_announced(weir, backend):
     """proxy_pass_request_body changes while a request waits for a server: length and body still belong together."""
-    up = backend(lambda call: (time.sleep(0.5), answer(call.body[:10]))[1])
+    up = backend(lambda call: (take_time(0.5), answer(call.body[:10]))[1])
 
     def conf(value):
         return config(f"location / {{ proxy_pass http://up; proxy_pass_request_body {value}; }}",
@@ -163,9 +160,9 @@ def test_body_goes_as_it_was_announced(weir, backend):
     weir.start(conf("off"))
     with weir.connect() as first, weir.connect() as second:
         first.request("/")
-        time.sleep(0.1)
+        wait_until(lambda: up.calls, 3, "the first request")
         second.send(b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (len(SMUGGLED) * 1000) + SMUGGLED * 1000)
-        time.sleep(0.2)
+        second.wait_taken()
         weir.reload(conf("on"))
         assert first.response().status == 200 and second.response("POST").status == 200
     assert [call.target for call in up.calls] == ["/", "/p"]
@@ -180,6 +177,6 @@ def test_rate_that_is_lowered_under_way(weir, backend):
     weir.start(conf("0"))
     with weir.connect(timeout=limit(20)) as c:
         c.request("/")
-        time.sleep(0.3)
+        assert c.socket.recv(1, socket.MSG_PEEK)  # the answer has begun
         weir.reload(conf("300k"))
         assert len(c.response().body) == 400000

@@ -5,12 +5,11 @@ import signal
 import socket
 import struct
 import threading
-import time
 
 import pytest
 from proxylib import (CHUNKS, HALVES, NO_SOCKET, answer, backend,  # noqa: F401 - a fixture
                       passed, read_until, silent_port, upstream)
-from weirlib import config, cpu_seconds, limit, wait_until
+from weirlib import config, cpu_seconds, limit, take_time, wait_until, watch
 from wire import head
 
 
@@ -53,7 +52,7 @@ def test_client_leaves_a_stream(weir, backend, how):
         call.send(CHUNKS)
         for _ in range(500):
             call.send(b"5\r\nhello\r\n")
-            time.sleep(0.01)
+            take_time(0.01)
     up = backend(reply)
     passed(weir, up)
     client = weir.connect()
@@ -65,12 +64,12 @@ def test_client_leaves_a_stream(weir, backend, how):
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_client_leaves_while_the_request_is_sent(weir, backend, how):
-    up = backend(script=lambda peer: (time.sleep(0.5), peer.wait_gone()), room=64 << 10)
+    up = backend(script=lambda peer: (take_time(0.5), peer.wait_gone()), room=64 << 10)
     passed(weir, up, "client_body_buffer_size 8k;")
     client = weir.connect()
     client.request("/", method="POST", body=b"x" * (8 << 20))
     wait_until(lambda: up.accepts, 3, "a connection")
-    time.sleep(0.2)
+    take_time(0.2)
     leave(client, how)
     assert up.peers[0].gone.wait(limit(3)) and len(up.peers[0].unread) < 8 << 20
 
@@ -91,7 +90,7 @@ def test_client_leaves_without_reading_a_large_answer(weir, backend):
     passed(weir, up, "proxy_max_temp_file_size 0;")
     client = weir.connect()
     client.request("/")
-    time.sleep(0.3)
+    assert client.socket.recv(1, socket.MSG_PEEK)  # the answer has begun
     leave(client, "reset")
     assert up.peers[0].gone.wait(limit(3))
 
@@ -117,11 +116,11 @@ def test_read_timeout_with_a_client_that_has_closed_its_side(weir, backend, targ
     with weir.connect() as client:
         client.request(target)
         wait_until(lambda: up.calls, 3, "the request")
-        time.sleep(0.1)
+        assert target == "/none" or client.socket.recv(1, socket.MSG_PEEK)  # the half has come
         client.socket.shutdown(socket.SHUT_WR)
         worker = next(iter(weir.worker_pids()))
         before = cpu_seconds(worker)
-        time.sleep(0.5)
+        watch(0.5)
         assert cpu_seconds(worker) - before < 0.1
 
 
@@ -156,7 +155,7 @@ def test_leaving_and_failing_at_random(weir, backend):
             with weir.connect() as connection:
                 connection.request(target)
                 if (number * 7 + i) % 5 == 0:
-                    time.sleep(0.001 * (i % 4))
+                    take_time(0.001 * (i % 4))
                     continue  # leaves
                 try:
                     reply = connection.response()
@@ -245,7 +244,7 @@ def test_quit_while_an_upstream_fails(weir, backend):
         client.request("/")
         wait_until(lambda: up.calls, 3, "the request")
         weir.signal(signal.SIGQUIT)
-        time.sleep(0.2)
+        weir.wait_log("gracefully shutting down")
         gate.set()
         assert client.response().status == 502
     assert weir.wait_exit() == 0
@@ -277,7 +276,7 @@ def test_stop_with_answers_under_way(weir, backend, number):
 
 def test_file_descriptors_run_out(weir, backend):
     """Connecting fails for want of descriptors: 502 (or the like), and all is well afterwards."""
-    up = backend(lambda call: (time.sleep(0.3), answer())[1])
+    up = backend(lambda call: (take_time(0.3), answer())[1])
     passed(weir, up, connections=16, main="worker_rlimit_nofile 40;")
     weir.expect_log("Too many open files|worker_connections|not enough")
     clients = []

@@ -8,7 +8,7 @@ import time
 import pytest
 from proxylib import (CHUNKS, HALVES, NO_SOCKET, OK, answer, backend,  # noqa: F401 - a fixture
                       get, is_whole, passed, raw_answer, silent_port, upstream)
-from weirlib import SLOW, wait_until
+from weirlib import SLOW, take_time, wait_until, watch
 from wire import chunked
 
 
@@ -174,7 +174,7 @@ def test_closed_at_every_byte(weir, backend, framing, how):
     def reply(call):
         call.send(data[:int(call.target[1:])])
         if how == "reset":
-            time.sleep(0.005)  # so that the bytes go before
+            take_time(0.005)  # so that the bytes go before
         getattr(call, how)()
     passed(weir, backend(reply))
     wrong = {}
@@ -193,7 +193,7 @@ def test_closed_at_every_byte(weir, backend, framing, how):
 def test_reset_in_a_body_until_close(weir, backend, size):
     """A reset is no end: the client must not take what came for all of it."""
     sent = answer(b"x" * size, length=False)
-    passed(weir, backend(lambda call: (call.send(sent), time.sleep(0.05), call.reset())[2]))
+    passed(weir, backend(lambda call: (call.send(sent), take_time(0.05), call.reset())[2]))
     raw = raw_answer(weir.port, get())
     assert raw.startswith(b"HTTP/1.1 200 ") and not is_whole(raw)
 
@@ -215,7 +215,7 @@ def test_bad_chunks(weir, backend, which):
 
 def errors(weir, level="error"):
     wait_until(lambda: f"[{level}]" in weir.error_log, 3, "a line in the error log")
-    time.sleep(0.05)
+    watch(0.05)
     return [line for line in weir.error_log.splitlines() if f"[{level}]" in line]
 
 
@@ -265,7 +265,7 @@ def test_log_of_a_connect_timeout(weir):
 
 
 def test_log_of_a_send_timeout(weir, backend):
-    up = backend(script=lambda peer: time.sleep(0.6), room=64 << 10)
+    up = backend(script=lambda peer: take_time(0.6), room=64 << 10)
     passed(weir, up, "proxy_send_timeout 100ms; client_body_buffer_size 64m;")
     weir.get(method="POST", body=b"x" * (16 << 20))
     in_nginx_words(weir, r"upstream timed out \(110: Connection timed out\) while sending request to upstream",
@@ -284,7 +284,7 @@ def test_log_of_a_read_timeout(weir, backend, data, where):
 @pytest.mark.parametrize("data, where", [(b"", "response header from upstream"), (HALVES["length"], "upstream")],
                          ids=["head", "body"])
 def test_log_of_a_reset(weir, backend, data, where):
-    up = backend(lambda call: (call.send(data), time.sleep(0.02), call.reset())[2])
+    up = backend(lambda call: (call.send(data), take_time(0.02), call.reset())[2])
     passed(weir, up)
     raw_answer(weir.port, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     in_nginx_words(weir, rf"recv\(\) failed \(104: Connection reset by peer\) while reading {where}", up.address)

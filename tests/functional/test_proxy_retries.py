@@ -1,12 +1,11 @@
 """What is tried again after a failure, and what is never sent twice."""
 
 import threading
-import time
 
 import pytest
 from proxylib import (OK, answer, backend, get,  # noqa: F401 - a fixture
                       is_whole, passed, raw_answer, silent_port, upstream)
-from weirlib import wait_until
+from weirlib import take_time, wait_until
 
 
 # ---- kept connections that have just been closed, and requests sent twice ------------------------------------
@@ -55,13 +54,14 @@ def test_reset_while_idle(weir, backend):
     def script(peer):
         peer.call()
         peer.send(answer())
-        time.sleep(0.02)
+        take_time(0.02)
         peer.reset()
     up = backend(script=script)
     passed(weir, up)
     for _ in range(5):
         assert weir.get(method="POST", body=b"x").status == 200
-        time.sleep(0.06)
+        wait_until(lambda: up.peers[-1].closed, 3, "the reset")
+        assert weir.status()  # the worker has seen it by then
 
 
 def test_restarted_upstream(weir, backend):

@@ -2,12 +2,11 @@
 
 import socket
 import threading
-import time
 
 import pytest
 from mistakes import NUMBER, TIME, arguments, bounds, value
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import config, wait_until
+from weirlib import config, let_pass, take_time, wait_until, watch
 
 
 # ---- kept connections to upstreams --------------------------------------------------------------------------
@@ -48,13 +47,13 @@ def test_late_bytes_spoil_a_kept_connection(weir, backend):
         while True:
             peer.call()
             peer.send(answer(b"good"))
-            time.sleep(0.05)
+            take_time(0.05)
             peer.send(answer(b"EVIL"))
     up = backend(script=script)
     passed(weir, up)
     for _ in range(4):
         assert weir.get().text == "good"
-        time.sleep(0.15)
+        take_time(0.15)
 
 
 @pytest.mark.parametrize("more, accepts", [("keepalive 0;", 6), ("keepalive 4;", 1), ("", 1),
@@ -77,7 +76,7 @@ def test_keepalive_counts_idle_connections(weir, backend):
     gate.set()
     assert [client.response().status for client in clients] == [200] * 5
     wait_until(lambda: sum(peer.gone.is_set() for peer in up.peers) == 3, 3, "three closed connections")
-    time.sleep(0.1)
+    watch(0.1)
     assert sum(peer.gone.is_set() for peer in up.peers) == 3
 
 
@@ -129,10 +128,10 @@ def test_failed_server_rests(weir, backend):
     passed(weir, "up", http=upstream(f"{bad.address} max_fails=2 fail_timeout=1s", good))
     assert order(weir, 10) == "g" * 10
     assert len(bad.calls) == 2
-    time.sleep(1.2)
+    let_pass(1.2)
     assert order(weir, 6) == "g" * 6 and len(bad.calls) > 2
     bad.reply = answer(b"b")
-    time.sleep(1.2)
+    let_pass(1.2)
     assert "b" in order(weir, 6)
 
 
@@ -142,7 +141,7 @@ def test_one_trial_for_a_server_that_failed(weir, backend):
     passed(weir, "up", http=upstream(f"{bad.address} max_fails=3 fail_timeout=1s", good))
     order(weir, 10)
     assert len(bad.calls) == 3
-    time.sleep(1.3)
+    let_pass(1.3)
     order(weir, 10)
     assert len(bad.calls) == 4
 

@@ -3,12 +3,11 @@
 import socket
 import struct
 import threading
-import time
 
 import pytest
 from proxylib import answer, backend, passed, rss_bytes, upstream  # noqa: F401 - a fixture
 from test_proxy_bodies import digest, noise, worker
-from weirlib import SLOW, config, cpu_seconds, limit, wait_until
+from weirlib import SLOW, config, cpu_seconds, let_pass, limit, take_time, wait_until, watch
 from wire import GOOD, chunked, head
 
 OFF = "proxy_request_buffering off;"
@@ -131,9 +130,9 @@ def test_slow_upstream(weir, backend, framing):
                 client.send(data[at:at + (1 << 16)])
                 sent[0] = at
         threading.Thread(target=send, daemon=True).start()
-        time.sleep(1)
+        watch(1)
         used, stalled = cpu_seconds(worker(weir)), sent[0]
-        time.sleep(0.5)
+        watch(0.5)
         assert sent[0] == stalled < LARGE * 0.6 and cpu_seconds(worker(weir)) - used < 0.1 * SLOW
         assert rss_bytes(worker(weir)) - before < 2 << 20
         gate.set()
@@ -151,7 +150,7 @@ def test_waiting_for_a_server_is_not_the_client_s_time(weir, backend):
         wait_until(lambda: up.calls, 3, "the first request")
         body = noise(8 << 20)
         threading.Thread(target=client.send, args=[framed(body, "length")], daemon=True).start()
-        time.sleep(1.2)
+        let_pass(1.2)
         gate.set()
         assert client.response().text == digest(body) and holder.response().status == 200
 
@@ -161,7 +160,7 @@ def test_slow_client(weir, backend):
     passed(weir, one(backend, digesting), OFF + "proxy_send_timeout 300ms; proxy_read_timeout 300ms;")
     with begun(weir, announced=4, sent=b"a") as client:
         for byte in b"bcd":
-            time.sleep(0.5)
+            take_time(0.5)
             client.send(bytes([byte]))
         assert client.response().text == digest(b"abcd")
 
@@ -184,7 +183,7 @@ def test_client_leaves(weir, backend, framing, how):
     assert weir.get().status == 200
     client = begun(weir, framing)
     wait_until(lambda: len(up.calls) == 2, 3, "the request")
-    time.sleep(0.1)
+    client.wait_taken()
     if how == "reset":
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
@@ -211,7 +210,7 @@ def test_early_answer(weir, backend, framing, how):
     def reply(call):
         call.peer.exactly(1000)
         call.send(answer(b"no", status="403 Forbidden"))
-        time.sleep(0.1)
+        take_time(0.1)
         return call.reset() if how == "reset" else call.close() if how == "close" else call.peer.wait_gone()
     up = one(backend, lambda call: answer() if call.method == "GET" else reply(call))
     passed(weir, up, OFF)
@@ -254,7 +253,7 @@ def test_bad_chunks_in_the_middle(weir, backend, more, status):
     passed(weir, up, OFF + "client_max_body_size 10k;")
     with begun(weir, "chunked") as client:
         wait_until(lambda: up.calls, 3, "the request")
-        time.sleep(0.05)
+        client.wait_taken()
         client.send(more)
         refused_early(weir, [up], client, status)
     assert up.peers[0].gone.wait(limit(2)) and not ended

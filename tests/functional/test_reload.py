@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from weirlib import Load, alive, config, limit, refused, wait_until
+from weirlib import Load, alive, config, limit, refused, take_time, wait_until
 
 SLEEP = "location /sleep { handler sleep; }"
 HELLO = 'location / { return 200 "hello\\n"; }'
@@ -42,13 +42,13 @@ def test_resize_under_load(weir):
     weir.start(sized(2))
     workers = weir.wait_workers(2)
     with Load(weir.port, "/sleep?ms=100", clients=48) as load:
-        time.sleep(0.5)
+        take_time(0.5)
         small = load.rate(1.5)
         assert weir.reload(sized(8))["last_kind"] == "in-place"
-        time.sleep(0.3)
+        take_time(0.3)
         large = load.rate(1.5)
         assert weir.reload(sized(2))["last_kind"] == "in-place"
-        time.sleep(0.5)
+        take_time(0.5)
         small_again = load.rate(1.5)
         assert weir.worker_pids() == workers
     assert not load.failures and not load.retries
@@ -121,7 +121,6 @@ def test_keepalive_timeout_takes_effect(weir):
     """After the reload idle connections close at the new time."""
     weir.start(config(http="keepalive_timeout 60s;"))
     weir.reload(config(http="keepalive_timeout 1s;"))
-    time.sleep(0.2)
     with weir.connect() as client:
         client.get("/")
         assert client.closed_within(limit(5)) == pytest.approx(1, abs=limit(0.6))
@@ -180,11 +179,11 @@ def test_respawn_under_load(weir):
     with Load(weir.port, "/sleep?ms=20", clients=8) as load, Load(weir.port, "/", clients=2, pause=0.01,
                                                                   keepalive=False) as short:
         for body in ("a", "b", "c"):
-            time.sleep(0.3)
+            take_time(0.3)
             locations = f"{SLEEP} location / {{ return 200 {body}; }}"
             assert weir.reload(config(locations, workers=2, pool="threads=8 max_queue=100"))["last_kind"] == "respawn"
             wait_until(lambda: weir.get("/").text == body, 3, "the new answer")
-        time.sleep(0.3)
+        take_time(0.3)
     assert load.ok > 100 and not load.failures
     assert short.ok > 20 and not short.failures
 
@@ -198,11 +197,11 @@ def test_changed_listen(weir):
     assert weir.get("/", port=weir.port2).status == 200
     with Load(weir.port, "/", clients=4, pause=0.005) as load, Load(weir.port, "/", clients=2, pause=0.01,
                                                                     keepalive=False) as short:
-        time.sleep(0.3)
+        take_time(0.3)
         assert weir.reload(conf("{port3}"))["last_kind"] == "respawn"
         wait_until(lambda: refused(weir.port2), 3, "the old listener to close")
         assert weir.get("/", port=weir.port3).status == 200
-        time.sleep(0.3)
+        take_time(0.3)
     assert load.ok > 50 and not load.failures
     assert short.ok > 20 and not short.failures
 
@@ -252,7 +251,7 @@ def test_reload_during_a_reload(weir):
     for i in range(10):
         weir.write(config(f"location / {{ return 200 {i}; }}", workers=2, main="worker_shutdown_timeout 1s;"))
         weir.signal(signal.SIGHUP)
-        time.sleep(0.02)
+        take_time(0.02)
     wait_until(lambda: weir.get("/").text == "9", 5, "the last answer")
     weir.wait_workers(2)
 

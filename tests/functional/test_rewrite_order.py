@@ -266,7 +266,7 @@ def test_pass_on_while_it_comes_and_a_handler_in_the_end(weir, backend):
     body = b"y" * 50000
     with weir.connect() as c:
         c.send(head("POST /q HTTP/1.1", f"Content-Length: {len(body)}") + body[:100])
-        time.sleep(0.2)
+        c.wait_taken()
         c.send(body[100:] + head("GET /status HTTP/1.1"))
         assert c.response("POST").body.endswith(body) and c.response().status == 200
 

@@ -4,12 +4,11 @@ Either weir refuses and closes, or the backend sees just what the client means; 
 """
 
 import threading
-import time
 
 import h11
 import pytest
 from proxylib import Gone, answer, backend, passed  # noqa: F401 - a fixture
-from weirlib import Connection, config, wait_until
+from weirlib import Connection, config, take_time, wait_until
 from wire import GOOD, head
 
 A, H = "POST /a HTTP/1.1\r\nHost: a\r\n", "Host: a\r\n"
@@ -243,7 +242,7 @@ def test_method_and_head(weir, backend, client, sent):
     def reply(call):
         said = answer(body)
         call.send(said[:-len(body)])
-        time.sleep(0.1)
+        take_time(0.1)
         return said[-len(body):] if call.method == "GET" else None
     up = backend(reply)
     passed(weir, up, f"proxy_method {sent}; proxy_read_timeout 1s;", server="location /plain { proxy_pass http://"
@@ -286,7 +285,7 @@ def pour(client):
 @pytest.mark.parametrize("buffering", ["on", "off"])
 def test_switch_before_the_request_is_sent(weir, backend, buffering):
     """Its rest must not be taken for the new protocol's bytes, nor be left out: 502."""
-    up = backend(script=lambda peer: (peer.call(body=False), peer.send(SWITCH), time.sleep(1), peer.wait_gone()),
+    up = backend(script=lambda peer: (peer.call(body=False), peer.send(SWITCH), take_time(1), peer.wait_gone()),
                  room=16 << 10)
     passed(weir, up, UPGRADE + f"proxy_request_buffering {buffering};")
     with weir.connect() as client:

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import pytest
 import weirlib
 import wire
-from weirlib import config
+from weirlib import config, let_pass, take_time
 from wire import head
 
 TYPES = """
@@ -358,7 +358,7 @@ def test_change_is_seen_after_a_while(weir):
     with weir.connect() as connection:
         for text in ("other", "longer text", "short", "sport"):
             assert connection.get("/f.txt").status == 200
-            time.sleep(0.1)
+            let_pass(0.1)
             path.write_text(text)
             os.utime(path, (1_000_000_000, 1_000_000_000))
             assert connection.get("/f.txt").text == text
@@ -480,7 +480,7 @@ def download(weir, target, pause):
             digest.update(data)
             length, since = length + len(data), since + len(data)
             if since > 4 << 20:
-                time.sleep(pause)
+                take_time(pause)
                 since = 0
     return length, digest.hexdigest()
 

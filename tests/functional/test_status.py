@@ -9,7 +9,7 @@ from collections import defaultdict
 import pytest
 import weirlib
 import wire
-from weirlib import ROOT, config, wait_until
+from weirlib import ROOT, config, let_pass, wait_until
 
 LOCATIONS = """
     location / { return 200 "hello\\n"; }
@@ -118,7 +118,7 @@ def test_uptime_goes_on(weir):
     """uptime_seconds counts seconds."""
     serve(weir)
     before = weir.status()["uptime_seconds"]
-    time.sleep(1.1)
+    let_pass(1.1)
     assert 0.9 < weir.status()["uptime_seconds"] - before < weirlib.limit(3)
 
 

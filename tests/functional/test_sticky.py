@@ -3,13 +3,12 @@
 import hashlib
 import re
 import threading
-import time
 
 import pytest
 from mistakes import arguments, duplicate
 from proxylib import answer, backend  # noqa: F401
 from wire import ask, head
-from weirlib import config
+from weirlib import config, take_time
 
 
 def serve(weir, backend, rules, parameters=("", "", ""), count=3):  # noqa: F811
@@ -136,7 +135,7 @@ def test_least_time(weir, backend, what, slow_head):  # noqa: F811
     def slow(call):
         whole = answer(b"s")
         call.send(b"" if slow_head else whole[:-1])
-        time.sleep(0.1)
+        take_time(0.1)
         return whole if slow_head else whole[-1:]
     fast = backend(answer(b"f"))
     weir.start(config("location / { proxy_pass http://up; }", http=f"upstream up {{ server {backend(slow).address}; server {fast.address}; least_time {what}; }}"))
@@ -147,7 +146,7 @@ def test_least_time(weir, backend, what, slow_head):  # noqa: F811
 def test_least_time_counts_what_is_under_way(weir, backend):  # noqa: F811
     """Requests that a server has count as well: a burst does not all go to the fastest."""
     def steady(name, seconds):
-        return lambda call: (time.sleep(seconds), answer(name))[1]
+        return lambda call: (take_time(seconds), answer(name))[1]
     a, b = backend(steady(b"a", 0.05)), backend(steady(b"b", 0.1))
     weir.start(config("location / { proxy_pass http://up; }", http=f"upstream up {{ server {a.address}; server {b.address}; least_time header; }}"))
     assert {get(weir).text, get(weir).text} == {"a", "b"}

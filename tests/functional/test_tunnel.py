@@ -8,12 +8,11 @@ import signal
 import socket
 import struct
 import threading
-import time
 
 import pytest
 from proxylib import answer, backend, passed, read_until, rss_bytes  # noqa: F401 - a fixture
 from test_proxy_bodies import digest, noise, worker
-from weirlib import SLOW, config, cpu_seconds, limit, wait_until
+from weirlib import SLOW, config, cpu_seconds, limit, take_time, wait_until, watch
 from wire import head
 
 UPGRADE = 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
@@ -161,9 +160,9 @@ def test_large_transfers_both_ways(weir, backend, slow):
     for thread in threads:
         thread.start()
     wait_until(lambda: ("up" if slow == "client" else "down") in got, 20, "the direction that is read")
-    time.sleep(0.3)
+    watch(0.3)
     used = cpu_seconds(worker(weir))
-    time.sleep(0.5)
+    watch(0.5)
     assert cpu_seconds(worker(weir)) - used < 0.1 * SLOW and rss_bytes(worker(weir)) - before < 2 << 20
     gate.set()
     wait_until(lambda: len(got) == 2, 20, "both directions")
@@ -189,7 +188,7 @@ def test_half_close(weir, backend, first):
     client = opened(weir)
     if first == "client":
         client.socket.shutdown(socket.SHUT_WR)
-        time.sleep(0.2)
+        take_time(0.2)
         assert client.until_close() == body
     else:
         assert client.until_close() == b""
@@ -203,7 +202,7 @@ def test_last_words(weir, backend):
     body = noise(8 << 20)
     passed(weir, backend(script=switching(lambda peer: peer.send(body))), UPGRADE)
     client = opened(weir)
-    time.sleep(0.3)
+    take_time(0.3)
     assert digest(client.until_close()) == digest(body)
 
 
@@ -229,7 +228,7 @@ def test_one_side_leaves(weir, backend, side, how):
 
 def test_client_that_left_before_the_switch(weir, backend):
     """proxy_ignore_client_abort: the upstream switches and learns that nobody is there."""
-    up = backend(script=lambda peer: (peer.call(), time.sleep(0.4), peer.send(SWITCH), peer.wait_gone()))
+    up = backend(script=lambda peer: (peer.call(), take_time(0.4), peer.send(SWITCH), peer.wait_gone()))
     passed(weir, up, UPGRADE + "proxy_ignore_client_abort on;")
     with weir.connect() as client:
         client.send(head("GET / HTTP/1.1", *ASK))
@@ -239,12 +238,12 @@ def test_client_that_left_before_the_switch(weir, backend):
 
 def test_idle_timeout(weir, backend):
     """proxy_read_timeout is for both directions: either side's bytes begin it anew."""
-    up = backend(script=switching(lambda peer: (peer.exactly(4), [(time.sleep(0.4), peer.send(b"y")) for _ in range(4)],
+    up = backend(script=switching(lambda peer: (peer.exactly(4), [(take_time(0.4), peer.send(b"y")) for _ in range(4)],
                                                 peer.wait_gone())))
     passed(weir, up, UPGRADE + "proxy_read_timeout 800ms;")
     client = opened(weir)
     for _ in range(4):
-        time.sleep(0.4)
+        take_time(0.4)
         client.send(b"x")
     assert exactly(client, 4) == b"yyyy"
     assert 0.5 < client.closed_within(limit(5)) < 2.5 * SLOW and up.peers[0].gone.wait(limit(2))

@@ -9,7 +9,7 @@ import zlib
 import pytest
 from limits import SPREAD
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import Connection, limit, wait_until
+from weirlib import Connection, let_pass, limit, wait_until
 
 PID = "proxy_set_header X-Pid $pid;"
 MANY = pytest.mark.parametrize("workers", [1, 3])
@@ -295,5 +295,5 @@ def test_slow_start(weir, backend):
     start = time.monotonic()
     early = order(weir, 40)
     assert time.monotonic() - start < 1 and 0 < early.count("b") + 1 < 8, early
-    time.sleep(max(0, 5.2 - (time.monotonic() - start)))
+    let_pass(max(0, 5.2 - (time.monotonic() - start)))
     assert order(weir, 40).count("b") >= 19

@@ -3,12 +3,11 @@
 import os
 import signal
 import threading
-import time
 
 import pytest
 from limits import SPREAD
 from proxylib import answer, backend, passed, silent_port, upstream  # noqa: F401 - a fixture
-from weirlib import Load, limit, wait_until
+from weirlib import Load, limit, take_time, wait_until, watch
 
 # ---- proxy_next_upstream ----------------------------------------------------------------------------------------
 
@@ -85,7 +84,7 @@ def test_tries(weir, backend, tries, asked):
 
 
 def test_time_for_tries(weir, backend):
-    ups = [backend(lambda call: (time.sleep(0.3), status_answer(503))[1]) for _ in range(4)]
+    ups = [backend(lambda call: (take_time(0.3), status_answer(503))[1]) for _ in range(4)]
     passed(weir, "up", "proxy_next_upstream http_503; proxy_next_upstream_timeout 500ms;",
            http=upstream(*[f"{up.address} max_fails=0" for up in ups]))
     assert weir.get().text == "bad" and sum(len(up.calls) for up in ups) == 2
@@ -101,12 +100,12 @@ def test_a_server_that_is_down_is_no_next_one(weir, backend):
 
 def test_server_dies_under_load(weir, backend):
     """Its kept connections end, new ones are refused: no request of those that may be repeated is lost."""
-    ups = [backend(lambda call: (time.sleep(0.002), answer())[1]) for _ in range(2)]
+    ups = [backend(lambda call: (take_time(0.002), answer())[1]) for _ in range(2)]
     passed(weir, "up", http=upstream(*[f"{up.address} fail_timeout=500ms" for up in ups]), listen=SPREAD, workers=2)
     with Load(weir.port, "/", 8) as load:
-        time.sleep(1)
+        take_time(1)
         ups[0].close()
-        time.sleep(1.5)
+        take_time(1.5)
         assert load.rate(0.5) > 50
     assert not load.failed and load.ok > 100 and ups[1].calls and ups[0].calls
 
@@ -143,7 +142,7 @@ def test_one_check_for_each_interval(weir, backend, workers):
     up, other = checked(weir, backend, "interval=500ms", workers=workers)
     wait_until(lambda: checks(up), 2, "a check")
     before = len(checks(up))
-    time.sleep(3)
+    watch(3)
     assert 4 <= len(checks(up)) - before <= 7 and checks(other)
     call = checks(up)[0]
     assert (call.method, call.header("Connection"), call.header("Host")) == ("GET", "close", "up")
@@ -172,7 +171,7 @@ SICK = [answer(b"", status="400 X"), b"garbage\r\n\r\n", b"", b"HTTP/1.1 200 OK\
 def test_what_is_well(weir, backend, reply, wanted):
     up, _ = checked(weir, backend, "interval=200ms mandatory", reply=lambda call: (call.send(reply), call.close())[1])
     wait_state(weir, wanted)
-    time.sleep(0.3)
+    watch(0.3)
     assert state(weir) == wanted
 
 

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from proxylib import answer, backend, passed, rss_bytes, upstream  # noqa: F401 - a fixture
-from weirlib import SLOW_BUILD, Load, config, own_mounts, wait_until
+from weirlib import SLOW_BUILD, Load, config, let_pass, own_mounts, take_time, wait_until
 
 SYSTEM = "127.77.0.53"  # where the system's resolver is told to ask
 pytestmark = pytest.mark.xdist_group("names")  # they take turns anyway: in one process they do not wait for it
@@ -127,7 +127,7 @@ def test_all_addresses_are_servers(weir, names, everywhere, workers):
     serve(weir, names, "up", upstream(f"back.test:{everywhere.port}"), workers=workers)
     for pause in (1, 1, 1, 0):
         assert sorted(weir.get().text for _ in range(9)) == list("222333444")
-        time.sleep(pause)
+        let_pass(pause)
     assert len(weir.status()["upstreams"]["up"]) == 3
 
 
@@ -140,7 +140,7 @@ def test_changed_records(weir, names, everywhere, target):
     for wanted in ("4", "245", "3"):
         names.records["back.test"] = [f"127.0.0.{each}" for each in wanted], 300
         wait_seen(weir, set(wanted))
-        time.sleep(1.2)  # the other worker, too
+        let_pass(1.2)  # the other worker, too
         assert seen(weir, 12) == set(wanted)
     assert [s["server"] for s in weir.status()["upstreams"][target]] == [f"127.0.0.3:{everywhere.port}"]
 
@@ -185,7 +185,7 @@ def test_keys_stay_when_addresses_come_in_another_order(weir, names, everywhere,
         addresses = addresses[1:] + addresses[:1]
         names.records["back.test"] = addresses, 1
         assert seen(weir, 6, "/?k=one") == first
-        time.sleep(0.3)
+        take_time(0.3)
 
 
 @system_names

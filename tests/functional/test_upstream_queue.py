@@ -10,7 +10,7 @@ import time
 import pytest
 from limits import SPREAD, spread
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import Load, limit, wait_until
+from weirlib import Load, limit, take_time, wait_until
 
 WHO = "location = /who { return 200 $pid; }"
 LOG = "log_format queue '$request_uri|$status|$upstream_queue_time|$upstream_response_time';"
@@ -44,7 +44,7 @@ class Turns:
     def _reply(self, call):
         start = time.monotonic()
         self.gate.wait(20)
-        time.sleep(self.seconds)
+        take_time(self.seconds)
         self.runs.append((call.target, start, time.monotonic()))
         return answer(call.target.encode())
 
@@ -112,7 +112,7 @@ def test_several_connections(weir, backend):
     with Load(weir.port, "/", 20, keepalive=False):
         wait_length(weir, 16)
         turns.gate.set()
-        time.sleep(2)
+        take_time(2)
     assert len(turns.runs) > 64  # of 80
 
 
@@ -123,7 +123,7 @@ def test_no_wake_up_is_lost(weir, backend, keepalive):
     turns = Turns(backend, 0.003, is_open=True)
     serve(weir, [f"{turns.address} max_conns=1"], 3)
     with Load(weir.port, "/", 9, keepalive=keepalive) as load:
-        time.sleep(4)
+        take_time(4)
     assert not load.failed and turns.longest_gap() < limit(0.3)
     assert sum(end - start for _, start, end in turns.runs) > 2  # seconds of 4
     wait_length(weir, 0)
@@ -139,7 +139,7 @@ def test_no_wake_up_is_lost_with_those_that_leave(weir, backend):
             for client in leavers:
                 client.request("/leaver")
             for client in leavers:
-                time.sleep(random.random() * 0.02)
+                take_time(random.random() * 0.02)
                 client.close()
     assert not load.failed and load.ok > 20
     assert turns.longest_gap() < limit(0.3)
@@ -159,7 +159,7 @@ def test_one_that_left_hands_its_turn_on(weir, backend):
         early.close()
         turns.gate.set()
         assert holder.response().status == 200
-        time.sleep(0.05)
+        take_time(0.05)
         os.kill(first, signal.SIGCONT)
         assert late.response().status == 200
     assert turns.longest_gap() < limit(0.4)
@@ -314,7 +314,7 @@ def test_one_that_waits_for_another_server(weir, backend):
 def test_time_in_the_queue(weir, backend):
     """Having been woken in vain counts once."""
     turns, holder, waiter = waiting_for_the_second(weir, backend)
-    time.sleep(2.5)
+    take_time(2.5)
     turns.gate.set()
     assert waiter.response().text == "/x" and holder.response().status == 200
     log = wait_until(lambda: re.search(r"^/x\|.*", (weir.tmp / "logs/queue.log").read_text(), re.M), 3, "a line")[0]

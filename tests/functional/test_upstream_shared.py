@@ -10,7 +10,7 @@ import time
 import pytest
 from limits import SPREAD, spread
 from proxylib import OK, answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import Load, fetch, limit, wait_until
+from weirlib import Load, fetch, let_pass, limit, take_time, wait_until, watch
 
 PID = "proxy_set_header X-Pid $pid;"
 WHO = "location = /who { return 200 $pid; }"
@@ -49,7 +49,7 @@ class Counting:
             self.now.append(pid)
             self.most = max(self.most, self.living())
         self.gate.wait(20)
-        time.sleep(random.random() * 2 * self.ms / 1000)
+        take_time(random.random() * 2 * self.ms / 1000)
         with self.lock:
             self.now.remove(pid)
         return answer()
@@ -101,10 +101,10 @@ def test_one_trial_for_all_workers(weir, backend):
         weir.get()
     assert len(bad.calls) == 1
     bad.reply = lambda call: call.peer.wait_gone()
-    time.sleep(1.2)
+    let_pass(1.2)
     with Load(weir.port, "/", 4, keepalive=False) as load:
         wait_until(lambda: len(bad.calls) == 2, 2, "a trial")
-        time.sleep(0.4)
+        watch(0.4)
         assert len(bad.calls) == 2
     assert not load.failed
 
@@ -155,7 +155,7 @@ def test_max_conns_under_load(weir, backend):
     one, two = Counting(backend), Counting(backend)
     serve(weir, [f"{one.address} max_conns=3", f"{two.address} max_conns=2"], more="queue 100;")
     with Load(weir.port, "/", 16) as load:
-        time.sleep(3)
+        take_time(3)
     assert load.ok > 300 and not load.failed
     assert (one.most, two.most) == (3, 2)
     wait_active(weir, 0)
@@ -236,7 +236,7 @@ def test_connections_survive_a_reload(weir, backend, change):
     clients = [weir.connect(timeout=20) for _ in range(3)]
     hold(weir, counting, clients)
     weir.reload(weir.conf.read_text().replace("proxy_pass", change + "proxy_pass"))
-    time.sleep(0.3)
+    watch(0.3)
     assert servers(weir)[0]["active"] == 3
     usable(weir, counting, 2)
     assert [client.response().status for client in clients] == [200] * 3
@@ -264,7 +264,7 @@ def test_soak_with_kills(weir, backend):
     end, kills = time.monotonic() + limit(18), 0
     with Load(weir.port, "/", 12, keepalive=False) as load:
         while time.monotonic() < end:
-            time.sleep(random.random() * 0.8)
+            take_time(random.random() * 0.8)
             pids = sorted(weir.worker_pids())
             if pids:
                 counting.kill(random.choice(pids))

@@ -17,7 +17,7 @@ import pytest
 import weirlib
 from mistakes import PARENTHESIS, arguments
 from proxylib import answer, backend  # noqa: F401 - a fixture
-from weirlib import Connection, wait_until
+from weirlib import Connection, take_time, wait_until
 from wire import GOOD, ask, chunked, head, post
 
 # A log of every request but those of the server's start.
@@ -205,7 +205,7 @@ def test_one_connection(weir):
     show(weir, "$connection|$connection_requests|$connection_time|$request_length|$pipe")
     with weir.connect() as client:
         first = client.get("/").text.split("|")
-        time.sleep(0.05)
+        take_time(0.05)
         client.request("/")
         second = client.response().text.split("|")
         client.send(head() * 2)

@@ -178,6 +178,23 @@ def limit(seconds):
     return seconds * SLOW
 
 
+# A test waits for what it waits for: wait_until, Weir.wait_log, Connection.wait_taken. Where it sleeps, the name says why.
+
+def take_time(seconds):
+    """A client, an upstream or a crowd takes its time: how slow it is, is what the test is about."""
+    time.sleep(seconds)
+
+
+def let_pass(seconds):
+    """A time that the configuration sets goes by, and there is nothing that tells its end."""
+    time.sleep(seconds)
+
+
+def watch(seconds):
+    """See for so long what must not happen, or what is used while nothing does."""
+    time.sleep(seconds)
+
+
 def wait_until(holds, seconds, what):
     """Poll until holds() is true and return its value; fail with `what` after limit(seconds)."""
     deadline = time.monotonic() + limit(seconds)
@@ -457,7 +474,7 @@ class Load:
     def rate(self, seconds):
         """Answers 200 per second over the next so many seconds."""
         before, start = self.ok, time.monotonic()
-        time.sleep(seconds)
+        watch(seconds)
         return (self.ok - before) / (time.monotonic() - start)
 
     def failures_since(self, moment):
@@ -485,7 +502,7 @@ class Load:
                 connection.close()
                 connection = None
             if answer is None or self.pause:
-                time.sleep(self.pause or 0.01)
+                take_time(self.pause or 0.01)
         if connection:
             connection.close()
 
