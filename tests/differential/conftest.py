@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "functional"))  # for weirlib
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "functional/lib"))  # for weirlib
 from open import OPEN  # noqa: E402
 
 

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+LIB = pathlib.Path(__file__).parent / "lib"
+sys.path[:0] = [str(pathlib.Path(__file__).parents[1]), str(LIB)]
 import slowness  # noqa: E402
 
 # Once, before the parallel processes start and keep the cores busy themselves.
 os.environ.setdefault("WEIR_TEST_STRETCH", f"{slowness.slowness():.1f}")
-pytest.register_assert_rewrite("weirlib", "proxylib", "wire", "limits", "keyed")
+pytest.register_assert_rewrite(*(path.stem for path in LIB.glob("*.py")))
 import weirlib  # noqa: E402
 
 SECONDS_PER_TEST = 40
