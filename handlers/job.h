@@ -50,7 +50,8 @@ struct weir_request {
     /* The job is in the loop's list: it must not be put there twice. */
     bool announced;
     /* the loop's */
-    bool orphaned; /* nobody waits for the answer any more */
+    int client_socket; /* of the exchange, which has none meanwhile */
+    bool orphaned;     /* nobody waits for the answer any more */
     /* The pool that has the task; NULL once the task has ended. */
     struct pool *pool;
     /* In the worker's list of orphans, or in none. */

@@ -42,8 +42,9 @@ struct http_named {
     struct http_named *next;
 };
 
-struct auth_aside;
+struct http_aside;
 struct body_filter;
+struct client_protocol;
 struct connection;
 struct error_file;
 struct file_read;
@@ -51,6 +52,7 @@ struct http_exchange;
 struct http_template;
 struct location;
 struct location_auth;
+struct net_proxy_header;
 struct permits;
 struct proxy;
 struct site_listen;
@@ -64,7 +66,9 @@ struct http_client {
     const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the client's end */
     const struct http_peer *(*own)(struct http_exchange *ex);  /* of both: costs a system call */
     const struct http_peer *known;                             /* what peer made, or NULL */
-    const struct http_peer *told; /* what the PROXY protocol said; NULL: nothing */
+    const struct http_peer *told;               /* what the PROXY protocol said; NULL: nothing */
+    const struct net_proxy_header *told_header; /* its header, likewise */
+    const struct client_protocol *protocol;
     const struct site_listen *listen;
     uint64_t connection_id;
     uint64_t since_ms;        /* when the connection was accepted */
@@ -135,15 +139,25 @@ struct http_pace {
     bool is_set;          /* by the upstream: limit_rate does not count */
 };
 
+/* Something that a request holds until it is over. */
+struct http_cleanup {
+    struct http_cleanup *next;
+    void (*run)(struct http_exchange *ex);
+};
+
 /* What limits have said of the request, and what it holds of them. */
 struct http_limits {
-    struct permits *permits;     /* of concurrency */
-    const char *status, *reason; /* of the limits of concurrency; NULL where none applies */
+    struct permits *permits;                  /* of concurrency */
+    void (*served)(struct http_exchange *ex); /* with permits: the work is done; see http_served */
+    void (*let_go)(struct http_exchange *ex); /* likewise: gives them back though the request goes on */
+    bool holds;                               /* a permit of concurrency */
+    const char *status, *reason;              /* of the limits of concurrency; NULL where none applies */
     struct slice zone;
     uint64_t queue_ms;
     const char *conn_status, *req_status; /* of nginx's limits; NULL where none applies */
     uint32_t conn_permits[8];
     int conn_permit_count;
+    struct http_cleanup conn_cleanup; /* with any of those */
 };
 
 /* What has been found out of the client's right to come in. */
@@ -195,10 +209,11 @@ struct http_exchange {
     struct http_client client;
     struct connection *connection; /* the client's */
     struct worker *worker;
-    struct wheel_entry timer;    /* of the wait for anything but the client */
-    const struct source *source; /* of the response, once somebody is at it; NULL: nobody is */
-    struct proxy *proxy;         /* with REQUEST_PROXY, and while its response is passed on */
-    struct weir_request *job;    /* with REQUEST_HANDLER, and while it streams */
+    struct wheel_entry timer;                  /* of the wait for anything but the client */
+    void (*on_time)(struct http_exchange *ex); /* with timer */
+    const struct source *source;               /* of the response, once somebody is at it; NULL: nobody is */
+    struct proxy *proxy;                       /* with REQUEST_PROXY, and while its response is passed on */
+    struct weir_request *job;                  /* with REQUEST_HANDLER, and while it streams */
     enum request_state state;
     bool more_later; /* a stream that has had its share of this turn */
     bool throttled;  /* limit_rate: the timer says when to go on */
@@ -210,17 +225,35 @@ struct http_exchange {
     uint64_t request_bytes;           /* head and body as received */
     uint64_t start_ms, start_wall_ms; /* when the head's first byte was read */
     const uint64_t *now_ms;           /* the owner's clock */
+    struct http_cleanup *cleanups;    /* run when it is over, the last one first */
     void (*release)(void *held);      /* called with held when the response has been sent, unless NULL */
     void *held;
     struct slice request_id, traceparent; /* once something has asked for them */
     struct http_named *named;             /* variables of `set` and of groups that have matched */
-    struct auth_aside *aside;             /* the request, while auth_request's question stands in its place */
+    struct http_aside *aside;             /* the request, while auth_request's question stands in its place */
     struct slice leads_to;                /* VERDICT_REDIRECT */
     struct verdict resumed; /* what has ended its wait, until the loop takes it up; VERDICT_NEXT: nothing */
     int map_depth;          /* maps being looked up: bounded, so that they cannot go round */
     bool in_folder;         /* while a directory's name is expanded: it must not ask for itself */
     bool escape_captures;   /* while a replacement is expanded: captures become arguments */
 };
+
+/* Puts something on the list of what the request holds. It is the caller's memory, and must live as long as the request. */
+void http_add_cleanup(struct http_exchange *ex, struct http_cleanup *cleanup);
+
+/* Gives back all that is on the list. */
+void http_run_cleanups(struct http_exchange *ex);
+
+/* Lets go of what the response held, for another in its place; and of the request's body with it. */
+void http_drop_held(struct http_exchange *ex);
+void http_drop_bodies(struct http_exchange *ex);
+
+/* The request's work is done, though its response has still to go: for limits that measure. */
+static inline void http_served(struct http_exchange *ex)
+{
+    if (ex->limits.served)
+        ex->limits.served(ex);
+}
 
 /* $request_id: the client's X-Request-ID where that is well-formed, else a random one. $traceparent: likewise. */
 struct slice http_request_id(struct http_exchange *ex);

@@ -6,6 +6,7 @@
  * none, accepting pauses, and the kernel's backlog holds the rest.
  */
 #include "worker/core.h"
+#include "worker/h1_worker.h"
 
 #include "base/fd.h"
 #include "base/log.h"

@@ -5,6 +5,7 @@
  * The thread only brings the part into the page cache; the loop then sends it as any other, by sendfile where that is on. So
  * a client that goes away leaves no buffer behind, and a part that is in memory already costs one look and no thread.
  */
+#include "worker/client.h"
 #include "worker/core.h"
 
 #include "base/log.h"
@@ -116,7 +117,7 @@ static bool submit(struct http_exchange *ex, struct http_piece *p, size_t len)
     r->entry->holders++;
     offload_count_job(w);
     ex->reading.at_work = r;
-    connection_set_timer(ex->connection, ex->route.location->settings->client.send_timeout_ms);
+    client_expect(ex, ex->route.location->settings->client.send_timeout_ms);
     return true;
 }
 
@@ -154,7 +155,7 @@ void aio_ended(struct pool_task *task)
     if (!ex)
         return;
     ex->reading.at_work = NULL;
-    connection_ready(ex->connection);
+    client_go_on(ex);
 }
 
 void aio_client_gone(struct http_exchange *ex)

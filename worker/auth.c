@@ -85,6 +85,13 @@ static enum say by_address(struct http_exchange *ex, struct verdict *v)
     return verdict == ACCESS_ALLOWED ? SAYS_YES : verdict == ACCESS_DENIED ? SAYS_NO : SAYS_NOTHING;
 }
 
+static void end_delay(struct http_exchange *ex)
+{
+    int status = ex->access.delayed_status;
+    ex->access.delayed_status = 0;
+    request_resume(ex, verdict_answer(status));
+}
+
 /* auth_delay: a wrong password takes its time, so that guessing does. */
 static struct verdict refuse(struct http_exchange *ex, int status)
 {
@@ -92,7 +99,7 @@ static struct verdict refuse(struct http_exchange *ex, int status)
     if (status != 401 || delay_ms == 0)
         return verdict_answer(status);
     ex->access.delayed_status = status;
-    return request_wait(ex, REQUEST_DELAYED, delay_ms);
+    return request_wait(ex, REQUEST_DELAYED, delay_ms, end_delay);
 }
 
 /* In nginx's order. The first refusal ends it, or, with "satisfy any", the first consent. */

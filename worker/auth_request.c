@@ -9,65 +9,11 @@
 #include "worker/core.h"
 
 #include "base/log.h"
-
-/* What makes a request, whole. */
-struct auth_aside {
-    struct http_request req;
-    struct http_route route;
-    struct http_response res;
-    struct http_body body;
-    struct http_upstream_record upstream;
-    struct slice www_authenticate;
-};
-
-static void put_aside(struct http_exchange *ex, struct auth_aside *aside)
-{
-    aside->req = ex->req;
-    aside->route = ex->route;
-    aside->res = ex->res;
-    aside->body = ex->body;
-    aside->upstream = ex->upstream;
-    aside->www_authenticate = ex->access.www_authenticate;
-    http_response_init(&ex->res);
-    ex->body = (struct http_body){.fd = -1, .whole = true}; /* of the GET; the request's own waits */
-    ex->upstream = (struct http_upstream_record){0};
-    ex->access.www_authenticate = (struct slice){0};
-    ex->aside = aside;
-}
-
-const struct http_route *auth_request_own_route(const struct http_exchange *ex)
-{
-    return ex->aside ? &ex->aside->route : &ex->route;
-}
-
-const struct http_body *auth_request_own_body(const struct http_exchange *ex)
-{
-    return ex->aside ? &ex->aside->body : &ex->body;
-}
-
-void auth_request_restore_body(struct http_exchange *ex)
-{
-    exchange_drop_bodies(ex);
-    buf_free(&ex->body.mem);
-    ex->body = ex->aside->body;
-    ex->aside = NULL;
-}
-
-void auth_request_restore(struct http_exchange *ex)
-{
-    const struct auth_aside *aside = ex->aside;
-    auth_request_restore_body(ex);
-    ex->req = aside->req;
-    ex->route = aside->route;
-    ex->res = aside->res;
-    ex->upstream = aside->upstream;
-    ex->access.www_authenticate = aside->www_authenticate;
-    ex->route.location = ex->route.location;
-}
+#include "http/aside.h"
 
 struct verdict auth_request_ask(struct http_exchange *ex)
 {
-    struct auth_aside *aside = arena_alloc(&ex->arena, sizeof *aside);
+    struct http_aside *aside = arena_alloc(&ex->arena, sizeof *aside);
     struct slice uri = http_template_expand(ex->route.location->auth_request, ex);
     const char *mark = uri.len ? memchr(uri.data, '?', uri.len) : NULL;
     if (!aside || uri.len == 0 || uri.data[0] != '/') {
@@ -75,7 +21,7 @@ struct verdict auth_request_ask(struct http_exchange *ex)
                  SLICE_ARGS(uri));
         return verdict_answer(500);
     }
-    put_aside(ex, aside);
+    http_put_aside(ex, aside);
     ex->route.first_method = ex->req.method_name; /* $request_method is the first one's, as in nginx */
     ex->req.method = HTTP_GET;
     ex->req.method_name = SLICE("GET");
@@ -108,7 +54,7 @@ struct verdict auth_request_ended(struct http_exchange *ex, int status)
     struct slice *values = expand_sets(ex, asked);
     if (ex->route.location->settings->logs.subrequest)
         request_log(ex);
-    auth_request_restore(ex);
+    http_take_back(ex);
     for (int i = 0; values && i < asked->auth_set_count; i++)
         rewrite_set(ex, asked->auth_sets[i].variable, values[i]);
     if (status == 401 && www_authenticate.len) /* auth_basic's may be there already: either would do */

@@ -6,6 +6,7 @@
  * The file has no name (O_TMPFILE, or unlinked at once), so nothing is left behind whatever dies; unless
  * client_body_in_file_only or $request_body_file asks for one.
  */
+#include "worker/client.h"
 #include "worker/core.h"
 
 #include "base/fd.h"
@@ -65,11 +66,10 @@ static int spill(struct http_exchange *ex, const struct settings *s)
     return 0;
 }
 
-static int keep(struct http_exchange *ex, const char *data, size_t len)
+int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t announced)
 {
     const struct settings *s = ex->route.location->settings;
     ex->body.seen += len;
-    uint64_t announced = ex->req.framing == HTTP_BODY_CHUNKED ? ex->body.chunked.left : 0;
     if (s->client.max_body_bytes && ex->body.seen + announced > (uint64_t)s->client.max_body_bytes) {
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
@@ -91,12 +91,11 @@ int body_finish(struct http_exchange *ex)
 /* Tells a client that waits for it to send the body. */
 static struct verdict ask_for(struct http_exchange *ex)
 {
-    bool ok = !ex->req.expect_continue || ex->body.begun ||
-              buf_append_slice(send_buffer(ex), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+    bool ok = ex->body.begun || ex->client.protocol->ask_for_body(ex);
     ex->body.begun = true;
     if (ok)
         return verdict_of(VERDICT_NEXT);
-    connection_close(ex->connection);
+    client_reset(ex);
     return verdict_of(VERDICT_GONE);
 }
 
@@ -107,7 +106,7 @@ struct verdict body_pass(struct http_exchange *ex)
         return verdict_of(VERDICT_NEXT);
     http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
              (unsigned long long)ex->req.content_length);
-    ex->res.close = ex->connection->linger_after = true;
+    client_make_last(ex, true);
     return verdict_answer(413);
 }
 
@@ -135,19 +134,19 @@ void body_wait(struct http_exchange *ex)
     int64_t timeout_ms = ex->route.location->settings->client.body_timeout_ms;
     count_wait(ex);
     ex->body.wait_since_ms = ex->worker->now_ms;
-    if (s->client.body_min_rate.bytes_per_s && limit_holds(ex)) {
+    if (s->client.body_min_rate.bytes_per_s && ex->limits.holds) {
         uint64_t allowed_ms = (uint64_t)s->client.body_min_rate.after_ms +
                               ex->body.seen * 1000 / (uint64_t)s->client.body_min_rate.bytes_per_s;
         int64_t left_ms = allowed_ms > ex->body.waited_ms ? (int64_t)(allowed_ms - ex->body.waited_ms) : 1;
         timeout_ms = left_ms < timeout_ms ? left_ms : timeout_ms;
     }
-    connection_set_timer(ex->connection, timeout_ms);
+    client_expect(ex, timeout_ms);
 }
 
 void body_wait_over(struct http_exchange *ex)
 {
     count_wait(ex);
-    connection_set_timer(ex->connection, 0);
+    client_expect(ex, 0);
 }
 
 struct verdict body_read(struct http_exchange *ex)
@@ -156,74 +155,6 @@ struct verdict body_read(struct http_exchange *ex)
     if (v.kind != VERDICT_NEXT)
         return v;
     ex->state = REQUEST_BODY;
-    connection_set_timer(ex->connection, ex->route.location->settings->client.body_timeout_ms);
+    client_expect(ex, ex->route.location->settings->client.body_timeout_ms);
     return verdict_of(VERDICT_WAIT);
-}
-
-/*
- * What nobody wants of a body is thrown away as it comes, so that the next request is found behind it. Not where the client waits for
- * "100 Continue", which it does not get: whether it sends the body then is not known (RFC 9110 section 10.1.1).
- */
-void body_drop(struct http_exchange *ex)
-{
-    if (ex->body.whole)
-        return;
-    bool follows = !ex->body.begun && !ex->req.expect_continue;
-    ex->body.whole = true;
-    ex->connection->rest = follows ? calloc(1, sizeof *ex->connection->rest) : NULL;
-    if (!ex->connection->rest) {
-        ex->res.close = ex->connection->linger_after = true;
-        return;
-    }
-    ex->connection->rest->is_chunked = ex->req.framing == HTTP_BODY_CHUNKED;
-    ex->connection->rest->left = ex->body.left;
-    ex->connection->rest->until_ms =
-        ex->worker->now_ms + (uint64_t)ex->route.location->settings->client.lingering_time_ms;
-}
-
-size_t body_skip(struct connection *c, char *data, size_t len)
-{
-    struct body_rest *rest = c->rest;
-    enum http_chunked_result result = HTTP_CHUNKED_MORE;
-    size_t body_len, used = rest->left < len ? (size_t)rest->left : len;
-    if (rest->is_chunked) {
-        result = http_chunked_decode(&rest->chunked, data, len, &body_len, &used);
-    } else {
-        rest->left -= used;
-        result = rest->left == 0 ? HTTP_CHUNKED_DONE : HTTP_CHUNKED_MORE;
-    }
-    if (result == HTTP_CHUNKED_MORE)
-        return used;
-    free(rest);
-    c->rest = NULL;
-    if (connection_is_between(c))
-        connection_show(c, SHM_CONNECTION_WAITING); /* the next head has its own time */
-    if (result == HTTP_CHUNKED_DONE)
-        return used;
-    log_info("client sent invalid chunked body, which nobody wanted; closing its connection");
-    *(c->ex ? &c->ex->res.close : &c->close_after) = c->linger_after = true;
-    return len;
-}
-
-size_t body_take(struct http_exchange *ex, char *data, size_t len, bool *done, int *error)
-{
-    ex->body.begun = true;
-    if (ex->req.framing == HTTP_BODY_LENGTH) {
-        size_t n = ex->body.left < len ? (size_t)ex->body.left : len;
-        ex->body.left -= n;
-        ex->request_bytes += n;
-        *error = keep(ex, data, n);
-        *done = ex->body.left == 0;
-        return n;
-    }
-    size_t body_len, used;
-    enum http_chunked_result result = http_chunked_decode(&ex->body.chunked, data, len, &body_len, &used);
-    ex->request_bytes += used; /* with the chunks' framing, as it was received */
-    *error = keep(ex, data, body_len);
-    if (result == HTTP_CHUNKED_ERROR) {
-        http_log(ex, LOG_LEVEL_INFO, "client sent invalid chunked body");
-        *error = 400;
-    }
-    *done = result == HTTP_CHUNKED_DONE;
-    return used;
 }

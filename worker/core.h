@@ -12,6 +12,7 @@
 #include "net/proxy_protocol.h"
 #include "net/stream.h"
 #include "shm/permit.h"
+#include "worker/wait.h"
 #include "worker/worker.h"
 
 #include <ev.h>
@@ -30,12 +31,7 @@ enum {
     URGENT_EVERY = 4     /* connections served between two looks for such work */
 };
 
-enum connection_state {
-    CONNECTION_OPEN,   /* reads heads; with a request it is that one's state that counts */
-    CONNECTION_TUNNEL, /* another protocol: bytes go both ways (worker/tunnel.c) */
-    CONNECTION_LINGER /* answered and shut down; reading what the client still sends, so that it sees the answer */
-};
-
+struct connection;
 struct worker;
 struct proxy;
 struct file_read;
@@ -48,50 +44,6 @@ struct listener {
     struct listener *narrower; /* the first address within this one */
     struct listener *next_narrower;
     uint64_t next_complaint_ms; /* of errors of its own */
-};
-
-/* The start of a request whose rest has not arrived, or requests that wait for their turn. */
-struct pending_input {
-    struct buf buf;
-    struct http_scan scan; /* of the head at its front */
-    uint64_t since_ms;     /* when its first byte came */
-};
-
-/* Of a request's body that nobody wants: what is still to come. */
-struct body_rest {
-    struct http_chunked chunked;
-    uint64_t left;     /* of a body with a length */
-    uint64_t until_ms; /* lingering_time */
-    bool is_chunked;
-};
-
-/* As small as can be: an idle client costs this and an entry of libev's table, nothing else. */
-struct connection {
-    struct net_stream stream; /* reads always; writes while output waits */
-    struct wheel_entry timer; /* whatever the state waits for */
-    struct list_node link;    /* in worker->busy or worker->idle */
-    struct listener *listener;
-    struct http_exchange *ex;        /* the request being read or answered, or NULL */
-    const struct settings *settings; /* of the last request, or of the default server */
-    struct pending_input *in;        /* read and not yet used; NULL when there is none */
-    struct body_rest *rest;          /* comes before any other input; NULL: none */
-    struct buf *out;                 /* to be sent; NULL when empty */
-    struct net_proxy_header *told;   /* what the PROXY protocol said of the client; NULL: nothing yet */
-    struct connection *next_ready;   /* with is_ready */
-    uint64_t id;
-    uint64_t since_ms; /* when it was accepted */
-    uint64_t until_ms; /* lingering: the end of that; idle: it is not closed to make room for others before */
-    uint32_t requests;
-    uint8_t state;       /* enum connection_state */
-    uint8_t shown_state; /* enum shm_connection_state: which gauge counts it */
-    bool close_after;    /* close once the output is sent */
-    bool linger_after;   /* and linger before that: the client may still be sending */
-    bool eof;            /* the client sends nothing more */
-    bool deaf; /* so much input waits for a request at work that no more is read: its leaving is looked for */
-    bool is_ready; /* it stands in worker->ready */
-    bool dead;     /* closed: its memory is freed when the turn ends */
-    uint8_t remote_len;
-    unsigned char remote[18]; /* address and port of an IP peer, in network order */
 };
 
 struct worker_pool {
@@ -191,120 +143,19 @@ void accept_start(struct worker *w);
 void accept_stop(struct worker *w);
 void accept_close(struct worker *w);
 
-/* --- worker/drive.c --- */
-
-/* Goes on with whatever the state allows: parses input, runs requests, sends. */
-void connection_drive(struct connection *c);
-
-/* It has something to go on with: it is driven before this turn ends, by connection_run_ready, unless it is being driven. */
-void connection_ready(struct connection *c);
-void connection_run_ready(struct worker *w);
-
-/* The event callback of a connection. */
-void connection_on_event(struct ev_loop *loop, ev_io *io, int events);
-
-/* Once a second: closes those of clients that have left while more input waits than is read ahead. */
-void connection_look_for_leavers(struct worker *w);
-
-/* Looks whether a request is there already, as it often is on a new connection. */
-void connection_try_read(struct connection *c);
-
-/* The same on an idle connection whose time is over: what came at the last moment is served, else it is closed. */
-void connection_expire(struct connection *c);
-
-/* Between requests: no more of a head will come. Logs what has come of one, if any, with a status and why, and closes. */
-void connection_end_head(struct connection *c, int status, const char *why);
-
-/* --- worker/connection.c --- */
-void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer);
-
-/* Whatever it holds goes back at once; its memory stays to the end of the turn, so that whoever has it may look at `dead`. */
-void connection_close(struct connection *c);
-void connection_free_dead(struct worker *w);
-
-/* Its close will be a reset, where reset_timedout_connection says so. */
-void connection_reset(struct connection *c);
-
-/* Of a lingering connection: until when the next bytes must have come. */
-void connection_set_linger_timer(struct connection *c);
-
-/* Answered and all sent: closes, or lingers first. */
-void connection_finish(struct connection *c);
-const struct settings *connection_settings(const struct connection *c);
-void connection_drop_input(struct connection *c);
-void connection_drop_output(struct connection *c);
-void connection_show(struct connection *c, enum shm_connection_state state);
-void connection_set_timer(struct connection *c, int64_t after_ms);
-
-/* Closes the connection that has been idle longest. False when none is idle. */
-bool connection_close_oldest_idle(struct worker *w);
-void connection_on_timer(struct wheel_entry *e);
-static inline struct worker *connection_worker(const struct connection *c)
-{
-    return c->listener->worker;
-}
-
-/* Between requests, or reading a head. */
-static inline bool connection_is_between(const struct connection *c)
-{
-    return c->state == CONNECTION_OPEN && !c->ex;
-}
-
-/* Whether it has a request that is in this state. */
-static inline bool request_is(const struct connection *c, enum request_state state)
-{
-    return c->ex && c->ex->state == state;
-}
-
-/* --- worker/send.c --- */
-
-/* Where output of this connection goes now. It is being driven. */
-struct buf *send_buffer(struct http_exchange *ex);
-
-/* A buffer of its own for output, for one that is not being driven. NULL: out of memory. */
-struct buf *send_own_buffer(struct connection *c);
-
-/* Sends what waits. False when the socket takes no more for now, or failed (then the connection is closed). */
-bool send_flush(struct connection *c, bool more_follows);
-
-/* The same as it is, also where the answer is filtered: for the end of worker/filter.c's chain. */
-bool send_framed(struct http_exchange *ex, struct slice stretch);
-
-/* The body's end: what filters still hold, and, in chunks, trailers: those of an upstream, and add_trailer's. False: out of memory. */
-bool send_end(struct http_exchange *ex, struct slice passed_on);
-
-/* A stretch of a body whose source is a handler or an upstream goes into the output, framed. */
-bool send_stretch(struct http_exchange *ex, struct slice stretch);
-
-/*
- * How much of the body may be sent now by limit_rate; 0: none, and the connection goes on when there is more.
- * UINT64_MAX: no bound.
- */
-uint64_t send_allowance(struct http_exchange *ex);
-
-/* Goes on with the body. True when something came of it, or it has ended: then there may be more to do. */
-bool send_body(struct http_exchange *ex);
-
-/* The head is in the output: a short body that is there already goes out with it. */
-void send_with_head(struct http_exchange *ex);
-
 /* --- worker/request.c --- */
 struct http_exchange *exchange_new(struct worker *w);
 
-/* Parses ex->head as the connection's default server wants it. */
-bool exchange_parse(const struct connection *c, struct http_exchange *ex, struct http_error *error);
+/* Parses ex->head as the listener's default server wants it. */
+bool exchange_parse(struct http_exchange *ex, struct http_error *error);
 
-/* Fills in where the exchange comes from. */
-void exchange_begin(struct connection *c, struct http_exchange *ex);
+/* With ex->client filled in: the clocks, and what the PROXY protocol has said. */
+void exchange_begin(struct http_exchange *ex, struct worker *w);
 void exchange_destroy(struct http_exchange *ex);
 /* Gives back whatever it holds, at once; its memory; or both. */
 void exchange_release(struct worker *w, struct http_exchange *ex);
 void exchange_recycle(struct worker *w, struct http_exchange *ex);
 void exchange_free(struct worker *w, struct http_exchange *ex);
-
-/* Lets go of the request's body and of what the answer held, for an error page in their place. */
-void exchange_drop_held(struct http_exchange *ex); /* of the answer only */
-void exchange_drop_bodies(struct http_exchange *ex);
 
 /*
  * The exchange stays with its job, which outlives the request: the connection has a copy from now on, which answers and logs.
@@ -312,11 +163,17 @@ void exchange_drop_bodies(struct http_exchange *ex);
  */
 struct http_exchange *exchange_leave_to_job(struct http_exchange *ex);
 
-/* A complete head: parses and routes it. */
-struct verdict request_start(struct connection *c, struct slice head);
+/* A request comes: it is counted, and stands at this location until its own is found. */
+void request_begin(struct http_exchange *ex, const struct location *l);
 
-/* Whether the answer in the making is to be the connection's last. */
-bool request_is_last(const struct http_exchange *ex);
+/* Its head is parsed: it is routed. */
+struct verdict request_start(struct http_exchange *ex);
+
+/* Its head is none, or not whole: the error log is told why, as the server that the head names wants it. */
+void request_log_refusal(struct http_exchange *ex, const char *why, bool in_headers);
+
+/* It ends with this status and not a byte of a response: counts and logs it. Its memory stays to the end of the turn. */
+void request_end_unanswered(struct http_exchange *ex, int status);
 
 /* Whether error_page has something for this status. */
 bool request_has_error_page(struct http_exchange *ex, int status);
@@ -325,14 +182,6 @@ bool request_has_error_page(struct http_exchange *ex, int status);
 
 /* The one loop that runs a request: phases, error pages, other URIs, until it waits or has been answered. c is being driven. */
 void request_serve(struct http_exchange *ex, struct verdict v);
-
-/* It waits in this state for something other than its client, for after_ms at most (0: no bound). */
-struct verdict request_wait(struct http_exchange *ex, enum request_state state, int64_t after_ms);
-void request_set_timer(struct http_exchange *ex, int64_t after_ms);
-void request_on_timer(struct wheel_entry *e);
-
-/* What a request waited for has come, or will not: it goes on with this before the turn ends. */
-void request_resume(struct http_exchange *ex, struct verdict v);
 
 /* With c being driven: serves what has been resumed. */
 void request_serve_resumed(struct http_exchange *ex);
@@ -358,14 +207,6 @@ struct verdict auth_request_ask(struct http_exchange *ex);
 
 /* With ex->aside: it has answered. The request is itself again. */
 struct verdict auth_request_ended(struct http_exchange *ex, int status);
-
-/* The client's own request, also while auth_request's question stands in its place. */
-const struct http_route *auth_request_own_route(const struct http_exchange *ex);
-const struct http_body *auth_request_own_body(const struct http_exchange *ex);
-
-/* With ex->aside: the exchange is the request's again, or only its body. */
-void auth_request_restore(struct http_exchange *ex);
-void auth_request_restore_body(struct http_exchange *ex);
 
 /* --- worker/headers.c --- */
 
@@ -412,17 +253,6 @@ struct verdict request_redirect(struct http_exchange *ex, struct slice uri);
 /* The same with a URI as an upstream has written it, for a GET without a body. */
 struct verdict request_redirect_away(struct http_exchange *ex, struct slice uri);
 
-/* Input that is no request. */
-struct verdict request_refuse(struct connection *c, struct slice head, size_t whole_lines,
-                              const struct http_error *error);
-
-/*
- * A head whose end never comes, of which whole_lines bytes are whole lines: logs the status, with no byte of an answer, and why,
- * and closes the connection.
- */
-void request_leave_unfinished(struct connection *c, struct slice head, size_t whole_lines, int status,
-                              const char *why);
-
 /* The answer in c->ex->res is complete (status 0: make the error page of `error`), or its head is. It goes out, and with it what there is of its body. */
 struct verdict request_send(struct http_exchange *ex, int error);
 
@@ -467,18 +297,8 @@ bool limit_open(struct worker *w);
 /* VERDICT_WAIT: for a permit. */
 struct verdict limit_pass(struct http_exchange *ex);
 
-/* The request's work is done, though its answer has still to go: for policies that measure. */
-void limit_served(struct worker *w, struct http_exchange *ex);
-
-/* Whether the request holds a permit. */
-bool limit_holds(const struct http_exchange *ex);
-
-/* Gives back what the exchange holds. unserved: the time until now says nothing of the work. */
-void limit_release(struct worker *w, struct http_exchange *ex, bool unserved);
-
 /* Goes on with requests whose permit has come, and answers those whose wait was ended. */
 void limit_settle(struct worker *w);
-void limit_timeout(struct http_exchange *ex);
 void limit_client_gone(struct http_exchange *ex);
 
 /* The worker stops: who waits is told so. */
@@ -497,8 +317,6 @@ void offload_log_silent(struct worker *w);
 
 /* nginx's limits. VERDICT_WAIT: it is delayed. */
 struct verdict keyed_pass(struct http_exchange *ex);
-void keyed_delay_over(struct http_exchange *ex);
-void keyed_release(struct worker *w, struct http_exchange *ex);
 
 /* --- worker/body.c --- */
 
@@ -511,18 +329,12 @@ struct verdict body_begin(struct http_exchange *ex);
 /* The body is wanted whole: reads it. */
 struct verdict body_read(struct http_exchange *ex);
 
-/* What is still to come of the body is not wanted, and must not be taken for another request. */
-void body_drop(struct http_exchange *ex);
-
-/* With c->rest: takes bytes of it off data. Returns how many. */
-size_t body_skip(struct connection *c, char *data, size_t len);
-
 /* The client has to go on sending its body within its time; or it need not, as we are not ready for more. */
 void body_wait(struct http_exchange *ex);
 void body_wait_over(struct http_exchange *ex);
 
-/* Takes body bytes off data. Returns how many; sets *done, or *error to a status. */
-size_t body_take(struct http_exchange *ex, char *data, size_t len, bool *done, int *error);
+/* More of the body has come; `announced` bytes are known to follow. Returns 0 or a status. */
+int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t announced);
 
 /* The body is complete: what belongs into its file goes there. Returns 0 or a status. */
 int body_finish(struct http_exchange *ex);
@@ -548,13 +360,15 @@ struct verdict offload_start(struct http_exchange *ex);
 
 /* The same with a handler of our own, on the pool "default": auth_answered follows. */
 struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings);
-void offload_timeout(struct http_exchange *ex);
 
 /* Takes what threads have finished, if they have. */
 void offload_collect(struct worker *w);
 
 /* The job's thread counts as stuck from now on, and nobody waits for it. */
 void offload_give_up(struct worker *w, struct weir_request *job);
+
+/* handler_timeout. */
+void handler_is_late(struct http_exchange *ex);
 
 /* The job has ended: the exchange is its request's alone again. */
 void offload_end_job(struct http_exchange *ex);

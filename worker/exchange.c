@@ -1,6 +1,8 @@
 /*
  * worker/exchange.c - exchanges: kept for reuse, begun, copied when a job takes one away, freed.
  */
+#include "http/aside.h"
+#include "worker/client.h"
 #include "worker/filter.h"
 
 #include <arpa/inet.h>
@@ -110,35 +112,14 @@ void exchange_destroy(struct http_exchange *ex)
     free(ex);
 }
 
-void exchange_drop_held(struct http_exchange *ex)
-{
-    filter_free(ex);
-    if (ex->release)
-        ex->release(ex->held);
-    ex->release = NULL;
-}
-
-void exchange_drop_bodies(struct http_exchange *ex)
-{
-    exchange_drop_held(ex);
-    if (ex->body.fd >= 0)
-        close(ex->body.fd);
-    if (ex->body.file.data && !ex->body.file_stays)
-        unlink(ex->body.file.data);
-    ex->body.file = (struct slice){0};
-    ex->body.fd = -1;
-    ex->body.mem.start = ex->body.mem.end = 0;
-    ex->body.len = 0;
-}
-
 void exchange_release(struct worker *w, struct http_exchange *ex)
 {
     wheel_clear(&ex->timer);
-    limit_release(w, ex, false);
-    keyed_release(w, ex);
+    (void)w;
+    http_run_cleanups(ex);
     if (ex->aside)
-        auth_request_restore_body(ex);
-    exchange_drop_bodies(ex);
+        http_take_back_body(ex);
+    http_drop_bodies(ex);
 }
 
 void exchange_recycle(struct worker *w, struct http_exchange *ex)
@@ -176,31 +157,22 @@ static const struct http_peer *make_told(struct http_exchange *ex, const struct 
     return peer;
 }
 
-void exchange_begin(struct connection *c, struct http_exchange *ex)
+void exchange_begin(struct http_exchange *ex, struct worker *w)
 {
-    struct worker *w = connection_worker(c);
-    ex->connection = c;
     ex->worker = w;
-    ex->start_ms = c->in && c->in->since_ms ? c->in->since_ms : w->now_ms;
+    ex->now_ms = &w->now_ms;
+    ex->start_ms = w->now_ms;
     ex->start_wall_ms = w->now_wall_ms;
-    ex->client.connection_id = c->id;
-    ex->client.since_ms = c->since_ms;
-    ex->client.requests = c->requests;
     ex->route.server_captures.count = ex->route.location_captures.count = 0;
     ex->client.peer = make_peer;
     ex->client.own = make_own;
-    ex->now_ms = &w->now_ms;
-    ex->client.socket = c->stream.io.fd;
-    ex->client.listen = c->listener->listen;
-    ex->client.remote_len = c->remote_len;
-    memcpy(ex->client.remote, c->remote, sizeof ex->client.remote);
-    if (c->told && c->told->address_len)
-        ex->client.told = make_told(ex, c->told);
+    if (ex->client.told_header)
+        ex->client.told = make_told(ex, ex->client.told_header);
 }
 
-bool exchange_parse(const struct connection *c, struct http_exchange *ex, struct http_error *error)
+bool exchange_parse(struct http_exchange *ex, struct http_error *error)
 {
-    const struct settings *s = c->listener->listen->default_server->top->settings;
+    const struct settings *s = ex->client.listen->default_server->top->settings;
     struct http_parse_options options = {s->client.merge_slashes != 0, s->client.underscores_in_headers != 0,
                                          s->client.ignore_invalid_headers != 0, (int)s->client.max_headers};
     return http_parse_head(&ex->req, &ex->arena, ex->head.data, ex->head.len, &options, error);
@@ -236,33 +208,59 @@ static void copy_body_marks(struct http_exchange *copy, const struct http_body *
     copy->body.len = 0;
 }
 
+/* The same client, with texts of the copy's own. */
+static void copy_client(struct http_exchange *copy, const struct http_client *client)
+{
+    copy->client = *client;
+    copy->client.known = copy->client.told = NULL;
+    copy->client.direct_addr = arena_dup(&copy->arena, client->direct_addr);
+    copy->client.direct_port = arena_dup(&copy->arena, client->direct_port);
+}
+
+/* Permits of concurrency are the job's, those of connections the client's. */
+static void leave_permits(struct http_exchange *copy, struct http_exchange *old)
+{
+    struct http_cleanup **c = &old->cleanups;
+    copy->limits.permits = NULL;
+    copy->limits.served = copy->limits.let_go = NULL;
+    copy->limits.holds = false;
+    old->limits.conn_permit_count = 0;
+    while (*c && *c != &old->limits.conn_cleanup)
+        c = &(*c)->next;
+    if (!*c)
+        return;
+    *c = (*c)->next;
+    copy->limits.conn_cleanup.next = NULL;
+    http_add_cleanup(copy, &copy->limits.conn_cleanup);
+}
+
 struct http_exchange *exchange_leave_to_job(struct http_exchange *old)
 {
-    struct connection *c = old->connection;
     struct http_exchange *copy = exchange_new(old->worker);
     struct http_error error;
     wheel_clear(&old->timer);
-    c->ex = copy;
-    if (!copy)
+    if (!copy) {
+        old->client.protocol->replace(old, NULL);
         return NULL;
-    exchange_begin(c, copy);
+    }
+    copy_client(copy, &old->client);
+    exchange_begin(copy, old->worker);
+    copy->connection = old->connection;
     copy->head = arena_dup(&copy->arena, old->head);
     if (copy->head.data)
-        exchange_parse(c, copy, &error);
-    copy_route(copy, auth_request_own_route(old));
-    copy_body_marks(copy, auth_request_own_body(old));
+        exchange_parse(copy, &error);
+    copy_route(copy, http_own_route(old));
+    copy_body_marks(copy, http_own_body(old));
     copy->start_ms = old->start_ms;
     copy->start_wall_ms = old->start_wall_ms;
     copy->request_bytes = old->request_bytes;
     copy->sent.head = old->sent.head;
     copy->sent.body = old->sent.body;
-    copy->client.pipelined = old->client.pipelined;
     copy->limits = old->limits;
-    copy->limits.permits = NULL;       /* the job's */
-    old->limits.conn_permit_count = 0; /* the connection's, not the job's */
+    leave_permits(copy, old);
     for (const struct http_named *n = old->named; n; n = n->next)
         http_set_named(copy, n->name, arena_dup(&copy->arena, n->value));
     copy->state = old->state;
-    copy->res.close = true;
+    old->client.protocol->replace(old, copy);
     return copy;
 }

@@ -5,6 +5,8 @@
  */
 #include "worker/filter.h"
 
+#include "worker/client.h"
+
 void filter_decide(struct http_exchange *ex)
 {
     sub_filter_decide(ex);
@@ -45,7 +47,7 @@ bool filter_next(struct http_exchange *ex, struct body_filter *f, struct slice o
 {
     if (f->next)
         return out.len == 0 && mode == FILTER_MORE ? true : f->next->pass(ex, f->next, out, mode);
-    return out.len == 0 || send_framed(ex, out);
+    return out.len == 0 || ex->client.protocol->data(ex, out);
 }
 
 bool filter_stretch(struct http_exchange *ex, struct slice stretch)

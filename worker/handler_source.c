@@ -6,6 +6,7 @@
  */
 #include "worker/source.h"
 
+#include "worker/client.h"
 #include "worker/core.h"
 
 /* Lets the job go its own way, with the exchange. Returns what goes on in its place; NULL: out of memory. */
@@ -24,18 +25,17 @@ static struct http_exchange *part(struct http_exchange *ex, bool at_once)
     return copy;
 }
 
-void offload_timeout(struct http_exchange *ex)
+void handler_is_late(struct http_exchange *ex)
 {
-    struct connection *c = ex->connection;
+    struct http_exchange *old = ex;
     const char *name = ex->job->handler->name;
     bool asked = ex->aside != NULL;
     ex = part(ex, true);
     if (!ex) {
-        connection_close(c);
+        client_reset(old);
         return;
     }
     http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
-    ex->res.close = request_is_last(ex);
     if (asked)
         http_log(ex, LOG_LEVEL_ERROR, "auth request unexpected status: 504");
     request_resume(ex, verdict_answer(asked ? 500 : 504));

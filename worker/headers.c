@@ -1,6 +1,7 @@
 /*
  * worker/headers.c - headers that the configuration adds to answers: add_header, expires (nginx, ngx_http_headers_module).
  */
+#include "worker/client.h"
 #include "worker/core.h"
 
 #include "base/clock.h"
@@ -155,7 +156,7 @@ bool headers_want_trailers(struct http_exchange *ex)
 {
     int status = ex->res.status;
     bool has_body = ex->req.method != HTTP_HEAD && status >= 200 && status != 204 && status != 304;
-    if (!has_body || ex->req.minor_version == 0 || !ex->route.location->settings->answers.chunked)
+    if (!has_body || !ex->client.protocol->takes_trailers(ex))
         return false;
     for (int i = 0; i < ex->route.location->trailer_count; i++)
         if (ex->route.location->trailers[i].always || is_ordinary(status))

@@ -5,6 +5,7 @@
  * its usual course: a core is as it would be. Only memory that is there is touched: nothing is allocated or locked.
  */
 #include "worker/core.h"
+#include "worker/h1_worker.h"
 
 #include "handlers/job.h"
 #include "shm/running.h"
@@ -19,8 +20,7 @@ static volatile sig_atomic_t told;
 /* The loop has no record of its own: it gets one when it matters. */
 static struct running *loop_record(void)
 {
-    const struct connection *c = the_worker->driving;
-    const struct http_exchange *ex = c ? c->ex : NULL;
+    const struct http_exchange *ex = connection_at_work(the_worker);
     struct running *r = ex ? running_begin(&the_worker->slot->running, the_worker->now_ms) : NULL;
     if (r)
         job_describe(r, ex);

@@ -6,6 +6,8 @@
  * requests wait for each other. It holds them until its answer has gone, or until its handler ends where that runs on
  * without a client. The exchange carries them; whoever frees it gives them back.
  */
+#include "worker/client.h"
+#include "worker/h1_worker.h"
 #include "worker/proxy.h"
 
 #include "base/clock.h"
@@ -18,6 +20,7 @@ static const double LOOK_EVERY_S = 0.1; /* for changes whose datagram was lost w
 
 /* What a request holds and waits for. In the exchange's arena. */
 struct permits {
+    struct http_cleanup cleanup; /* first */
     uint32_t held[SITE_LIMITS_MAX];
     int held_count;
     int next;         /* of its location's limits: the one that it asks for or waits for */
@@ -77,6 +80,38 @@ void limit_log_silent(struct worker *w)
     }
 }
 
+/* --- giving back --- */
+
+/* For policies that measure: the time until now is the work's. */
+static void note_served(struct http_exchange *ex)
+{
+    struct permits *p = ex->limits.permits;
+    if (!p)
+        return;
+    p->served_us = clock_fast_us();
+    for (int i = 0; i < p->held_count; i++)
+        permit_note_served(&ex->worker->permits, p->held[i]);
+}
+
+/* unserved: the time until now says nothing of the work. */
+static void give_back(struct http_exchange *ex, bool unserved)
+{
+    struct permits *p = ex->limits.permits;
+    if (!p)
+        return;
+    uint64_t now_us = clock_fast_us(), end_us = p->served_us ? p->served_us : now_us;
+    uint64_t rtt_us = p->all && !unserved && end_us > p->admitted_us ? end_us - p->admitted_us : 0;
+    ex->limits.permits = NULL;
+    ex->limits.holds = false;
+    while (p->held_count > 0)
+        permit_release(&ex->worker->permits, p->held[--p->held_count], now_us, rtt_us);
+}
+
+static void let_go(struct http_exchange *ex)
+{
+    give_back(ex, false);
+}
+
 /* --- asking --- */
 
 static void describe(const struct http_exchange *ex, struct permit_about *about)
@@ -105,10 +140,12 @@ static struct verdict refuse(struct http_exchange *ex, enum permit_reason why)
     note(ex, "REJECTED", permit_reason_names[why]);
     log_refusal(ex, why, false);
     ex->worker->refused++;
-    limit_release(ex->worker, ex, true);
+    give_back(ex, true);
     ex->res.retry_after_s = RETRY_AFTER_S;
     return verdict_answer((int)ex->route.location->settings->limit_concurrency.status);
 }
+
+static void give_up_waiting(struct http_exchange *ex);
 
 static void begin_to_wait(struct http_exchange *ex, uint32_t permit)
 {
@@ -119,7 +156,7 @@ static void begin_to_wait(struct http_exchange *ex, uint32_t permit)
     w->waiting[permit] = ex;
     if (w->waiters++ == 0)
         ev_timer_start(w->loop, &w->limit_look);
-    request_wait(ex, REQUEST_QUEUED, left_ms > 0 ? left_ms : 1);
+    request_wait(ex, REQUEST_QUEUED, left_ms > 0 ? left_ms : 1, give_up_waiting);
 }
 
 static void end_wait(struct http_exchange *ex)
@@ -128,14 +165,21 @@ static void end_wait(struct http_exchange *ex)
     w->waiting[ex->limits.permits->waiting] = NULL;
     if (--w->waiters == 0)
         ev_timer_stop(w->loop, &w->limit_look);
-    request_set_timer(ex, 0);
+    request_pause(ex, 0, NULL);
     ex->state = REQUEST_READY;
 }
 
-static void take(struct permits *p, uint32_t permit)
+static void hold(struct http_exchange *ex, uint32_t permit)
 {
+    struct permits *p = ex->limits.permits;
     p->held[p->held_count++] = permit;
-    p->next++;
+    ex->limits.holds = true;
+}
+
+static void take(struct http_exchange *ex, uint32_t permit)
+{
+    hold(ex, permit);
+    ex->limits.permits->next++;
 }
 
 /* A request that a dry run lets pass, although there is no permit for it. */
@@ -166,7 +210,7 @@ static struct verdict ask(struct http_exchange *ex)
         enum permit_result result = permit_acquire(&w->permits, &request, &about, &permit, &why);
         if (result == PERMIT_GO) {
             ex->limits.zone = l->zone->name;
-            take(p, permit);
+            take(ex, permit);
         } else if (request.dry_run) {
             pass_dry(ex, result, why);
         } else if (result == PERMIT_WAIT) {
@@ -192,6 +236,9 @@ struct verdict limit_pass(struct http_exchange *ex)
     if (!ex->limits.permits)
         return verdict_answer(500);
     ex->limits.permits->since_us = clock_fast_us();
+    ex->limits.permits->cleanup.run = ex->limits.let_go = let_go;
+    ex->limits.served = note_served;
+    http_add_cleanup(ex, &ex->limits.permits->cleanup);
     return ask(ex);
 }
 
@@ -200,8 +247,7 @@ struct verdict limit_pass(struct http_exchange *ex)
 /* Its leaving may stand among this turn's events, behind the one that has let it in. */
 static bool client_has_left(struct http_exchange *ex)
 {
-    char byte;
-    return net_stream_peek(&ex->connection->stream, &byte, 1) == 0;
+    return ex->client.protocol->has_left(ex);
 }
 
 static void settle(struct http_exchange *ex, enum permit_result result, enum permit_reason why)
@@ -213,9 +259,9 @@ static void settle(struct http_exchange *ex, enum permit_result result, enum per
         return;
     }
     note(ex, "QUEUED", NULL);
-    take(ex->limits.permits, permit);
+    take(ex, permit);
     if (client_has_left(ex))
-        connection_close(ex->connection); /* the permit goes on to the next one */
+        client_reset(ex); /* the permit goes on to the next one */
     else
         request_resume(ex, ask(ex));
 }
@@ -245,7 +291,8 @@ static enum permit_result leave(struct http_exchange *ex, enum permit_reason *wh
     return permit_leave(&ex->worker->permits, ex->limits.permits->waiting, clock_fast_us(), why);
 }
 
-void limit_timeout(struct http_exchange *ex)
+/* queue_timeout */
+static void give_up_waiting(struct http_exchange *ex)
 {
     enum permit_reason why = PERMIT_QUEUE_TIMEOUT;
     enum permit_result result = leave(ex, &why);
@@ -254,10 +301,9 @@ void limit_timeout(struct http_exchange *ex)
 
 void limit_client_gone(struct http_exchange *ex)
 {
-    struct permits *p = ex->limits.permits;
     enum permit_reason why = PERMIT_CLIENT_GONE;
     if (leave(ex, &why) == PERMIT_GO)
-        p->held[p->held_count++] = p->waiting;
+        hold(ex, ex->limits.permits->waiting);
     note(ex, "REJECTED", permit_reason_names[why]);
     end_wait(ex);
 }
@@ -270,40 +316,11 @@ void limit_refuse_waiting(struct worker *w)
         if (!ex)
             continue;
         if (leave(ex, &why) == PERMIT_GO)
-            ex->limits.permits->held[ex->limits.permits->held_count++] = i;
+            hold(ex, i);
         end_wait(ex);
         request_resume(ex, refuse(ex, why));
     }
     connection_run_ready(w);
-}
-
-/* --- giving back --- */
-
-void limit_served(struct worker *w, struct http_exchange *ex)
-{
-    struct permits *p = ex->limits.permits;
-    if (!p)
-        return;
-    p->served_us = clock_fast_us();
-    for (int i = 0; i < p->held_count; i++)
-        permit_note_served(&w->permits, p->held[i]);
-}
-
-bool limit_holds(const struct http_exchange *ex)
-{
-    return ex->limits.permits && ex->limits.permits->held_count > 0;
-}
-
-void limit_release(struct worker *w, struct http_exchange *ex, bool unserved)
-{
-    struct permits *p = ex->limits.permits;
-    if (!p)
-        return;
-    uint64_t now_us = clock_fast_us(), end_us = p->served_us ? p->served_us : now_us;
-    uint64_t rtt_us = p->all && !unserved && end_us > p->admitted_us ? end_us - p->admitted_us : 0;
-    ex->limits.permits = NULL;
-    while (p->held_count > 0)
-        permit_release(&w->permits, p->held[--p->held_count], now_us, rtt_us);
 }
 
 /* --- the worker's side --- */

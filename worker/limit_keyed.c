@@ -98,6 +98,12 @@ static struct verdict ask_rates(struct http_exchange *ex, uint64_t *delay_ms)
     return verdict_of(VERDICT_NEXT);
 }
 
+/* The delay is over. */
+static void go_on(struct http_exchange *ex)
+{
+    request_resume(ex, verdict_of(VERDICT_AGAIN));
+}
+
 static struct verdict pass_rates(struct http_exchange *ex)
 {
     uint64_t delay_ms = 0;
@@ -106,24 +112,23 @@ static struct verdict pass_rates(struct http_exchange *ex)
     struct verdict v = ask_rates(ex, &delay_ms);
     if (v.kind != VERDICT_NEXT || delay_ms == 0 || ex->route.location->settings->limit_req.dry_run)
         return v;
-    return request_wait(ex, REQUEST_DELAYED, (int64_t)delay_ms);
-}
-
-void keyed_delay_over(struct http_exchange *ex)
-{
-    int status = ex->access.delayed_status;
-    ex->access.delayed_status = 0;
-    request_resume(ex, status ? verdict_answer(status) : verdict_of(VERDICT_AGAIN));
+    return request_wait(ex, REQUEST_DELAYED, (int64_t)delay_ms, go_on);
 }
 
 /* --- connections at a time --- */
+
+static void give_back(struct http_exchange *ex)
+{
+    while (ex->limits.conn_permit_count > 0)
+        keyed_let_go(&ex->worker->permits, ex->limits.conn_permits[--ex->limits.conn_permit_count]);
+}
 
 static struct verdict reject_connection(struct http_exchange *ex, const struct location_keyed *l)
 {
     const struct settings *s = ex->route.location->settings;
     http_log(ex, (enum log_level)s->limit_conn.log_level, "limiting connections%s by zone \"%.*s\"",
              s->limit_conn.dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name));
-    keyed_release(ex->worker, ex);
+    give_back(ex);
     ex->limits.conn_status = s->limit_conn.dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
     return s->limit_conn.dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_conn.status);
 }
@@ -145,14 +150,12 @@ static struct verdict pass_connections(struct http_exchange *ex)
             KEYED_OK)
             return reject_connection(ex, k);
         ex->limits.conn_permits[ex->limits.conn_permit_count++] = permit;
+        if (!ex->limits.conn_cleanup.run) {
+            ex->limits.conn_cleanup = (struct http_cleanup){.run = give_back};
+            http_add_cleanup(ex, &ex->limits.conn_cleanup);
+        }
     }
     return verdict_of(VERDICT_NEXT);
-}
-
-void keyed_release(struct worker *w, struct http_exchange *ex)
-{
-    while (ex->limits.conn_permit_count > 0)
-        keyed_let_go(&w->permits, ex->limits.conn_permits[--ex->limits.conn_permit_count]);
 }
 
 struct verdict keyed_pass(struct http_exchange *ex)

@@ -2,6 +2,7 @@
  * worker/loop.c - a worker process: becoming one, its loop, its signals, its messages from the master, its end.
  */
 #include "worker/filter.h"
+#include "worker/h1_worker.h"
 #include "worker/proxy.h"
 #include "worker/upstream.h"
 
@@ -25,7 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DRAIN_GRACE_MS = 200, PURGE_AFTER_REQUESTS = 1, REFUSALS_IN_A_ROW = 16 };
+enum { PURGE_AFTER_REQUESTS = 1, REFUSALS_IN_A_ROW = 16 };
 
 /* --- time --- */
 
@@ -206,16 +207,7 @@ static void begin_drain(struct worker *w)
     w->draining = true;
     w->slot->state = SHM_STOPPING;
     accept_close(w);
-    for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next) {
-        struct connection *c = container_of(n, struct connection, link);
-        bool kept = connection_is_between(c) && c->until_ms > w->now_ms + DRAIN_GRACE_MS;
-        connection_set_timer(c, kept ? (int64_t)(c->until_ms - w->now_ms) : DRAIN_GRACE_MS);
-    }
-    for (struct list_node *n = w->busy.next; n != &w->busy; n = n->next) {
-        struct connection *c = container_of(n, struct connection, link);
-        if (connection_is_between(c) && c->requests == 0 && !c->in)
-            connection_set_timer(c, DRAIN_GRACE_MS);
-    }
+    connection_drain(w);
 }
 
 static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int events)

@@ -6,6 +6,7 @@
  * client left), the job keeps the exchange, the connection gets a copy to answer and log with, and the rest is freed
  * when the task ends at last.
  */
+#include "worker/client.h"
 #include "worker/core.h"
 #include "worker/source.h"
 
@@ -155,7 +156,8 @@ void offload_give_up(struct worker *w, struct weir_request *job)
     pool_abandon(job->pool, &job->task);
     job->given_up = true;
     w->given_up++;
-    limit_release(w, job->ex, false);
+    if (job->ex->limits.let_go)
+        job->ex->limits.let_go(job->ex);
 }
 
 void offload_end_job(struct http_exchange *ex)
@@ -171,13 +173,13 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
     assert(!job->given_up || w->given_up > 0);
     w->given_up -= job->given_up;
     if (job->handler != &auth_basic_handler && !ex->aside)
-        limit_served(w, ex);
+        http_served(ex);
     if (job->orphaned) {
         job_release(job);
         exchange_free(w, ex);
         return;
     }
-    ex->client.socket = ex->connection->stream.io.fd;
+    ex->client.socket = job->client_socket;
     struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, pool_of(w, job->pool),
                          job->result};
     if (job->handler == &auth_basic_handler) {
@@ -193,7 +195,7 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
         request_resume(ex, answer_job(ex, &end));
     } else {
         job->pool = NULL; /* marks the end */
-        connection_ready(ex->connection);
+        client_go_on(ex);
     }
 }
 
@@ -231,7 +233,7 @@ void offload_collect(struct worker *w)
             } else if (!job->head_sent) {
                 start_stream(ex, job);
             } else {
-                connection_ready(ex->connection);
+                client_go_on(ex);
             }
         }
         job = next;
@@ -332,8 +334,8 @@ static struct verdict refuse(struct http_exchange *ex, struct weir_request *job,
     if (result == POOL_EOVERLOAD)
         snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
     log_refusal(ex, p, why);
+    ex->client.socket = job->client_socket;
     job_release(job);
-    ex->client.socket = ex->connection->stream.io.fd;
     ex->res.retry_after_s = RETRY_AFTER_S;
     return verdict_answer(503);
 }
@@ -366,6 +368,7 @@ static struct verdict submit(struct http_exchange *ex, const struct weir_handler
     job->variables = variables;
     job->pool = w->pools[pool].pool;
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
+    job->client_socket = ex->client.socket;
     ex->client.socket = -1; /* the thread must not ask a descriptor that may be another's by then */
     enum pool_result result = pool_submit(job->pool, &job->task);
     if (result != POOL_OK)
@@ -373,7 +376,7 @@ static struct verdict submit(struct http_exchange *ex, const struct weir_handler
     offload_count_job(w);
     ex->job = job;
     ex->source = &source_handler;
-    return request_wait(ex, REQUEST_HANDLER, timeout_ms);
+    return request_wait(ex, REQUEST_HANDLER, timeout_ms, handler_is_late);
 }
 
 /* Before a thread has the exchange: maps, expressions and clocks are the loop's. */

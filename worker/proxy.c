@@ -6,6 +6,7 @@
  */
 #include "worker/proxy.h"
 
+#include "worker/client.h"
 #include "worker/proxy_internal.h"
 
 #include "base/clock.h"
@@ -144,7 +145,7 @@ void proxy_fail(struct proxy *p, int status)
 {
     struct http_exchange *ex = p->ex;
     if (p->streams && !ex->body.whole)
-        ex->res.close = ex->connection->linger_after = true;
+        client_make_last(ex, true);
     proxy_destroy(p);
     request_resume(ex, verdict_answer(status));
 }
@@ -371,7 +372,7 @@ void proxy_on_timer(struct wheel_entry *e)
     proxy_log(p, timeout_text(p));
     if (p->state >= PROXY_BODY) {
         proxy_end_try(p, UPSTREAM_LEFT, ex->upstream.status, false);
-        connection_close(ex->connection);
+        client_reset(ex);
         return;
     }
     proxy_next(p, CONF_NEXT_TIMEOUT, 504);
@@ -456,7 +457,7 @@ static bool name_own_end(struct http_exchange *ex, struct net_proxy_header *h)
 static bool name_client(struct proxy *p)
 {
     struct http_exchange *ex = p->ex;
-    const struct net_proxy_header *told = p->ex->connection->told;
+    const struct net_proxy_header *told = p->ex->client.told_header;
     struct net_proxy_header h = {.address_len = ex->client.remote_len}, unknown = {0};
     int64_t version = proxy_settings(p)->proxy.protocol;
     if (version == CONF_PROXY_PROTOCOL_OFF)
@@ -524,7 +525,7 @@ struct verdict proxy_start(struct http_exchange *ex)
     if (streams)
         body_wait(ex);
     else
-        connection_set_timer(ex->connection, 0);
+        client_expect(ex, 0);
     error = prepare(p);
     if (error) {
         proxy_fail(p, error);
@@ -536,9 +537,4 @@ struct verdict proxy_start(struct http_exchange *ex)
         proxy_find_server(p);
     }
     return verdict_of(VERDICT_WAIT); /* or it has been resumed already */
-}
-
-bool proxy_ignores_abort(struct http_exchange *ex)
-{
-    return ex->proxy && proxy_settings(ex->proxy)->proxy.upstream.ignore_client_abort;
 }

@@ -14,17 +14,8 @@ struct verdict proxy_start(struct http_exchange *ex);
 /* Whether a proxy_pass with variables leads anywhere, which needs no body to be known. 0, or a status for the client. */
 int proxy_check_target(struct http_exchange *ex);
 
-/* More of a body that is sent on while it comes lies in the exchange; or its end has come. */
-void proxy_body_came(struct http_exchange *ex, bool whole);
-
-/* No more of such a body may be read for now. */
-bool proxy_body_waits(struct http_exchange *ex);
-
 /* The upstream has taken too long, or its reading goes on. */
 void proxy_on_timer(struct wheel_entry *e);
-
-/* Whether the request is to go on although its client has gone. */
-bool proxy_ignores_abort(struct http_exchange *ex);
 
 /* Requests that wait for a server of an upstream look again. */
 void proxy_settle_queues(struct worker *w);
@@ -44,11 +35,5 @@ struct proxy_target {
 /* The request as the upstream is to see it: its head, and its body where that is in memory. 0, or a status for the client. */
 int proxy_build_request(struct http_exchange *ex, const struct location *l, const struct proxy_target *target,
                         struct buf *out);
-
-/* --- tunnel.c --- */
-
-/* The answer's head has gone to the client, whose connection is a tunnel from now on; it may be closed at once. */
-void tunnel_begin(struct http_exchange *ex);
-void tunnel_on_client(struct http_exchange *ex, int events);
 
 #endif

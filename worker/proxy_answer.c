@@ -1,6 +1,7 @@
 /*
  * worker/proxy_answer.c - the head of an upstream's answer on its way to the client.
  */
+#include "worker/client.h"
 #include "worker/proxy_internal.h"
 
 #include "conf/directive.h"
@@ -238,7 +239,7 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
     proxy_destroy(p);
-    exchange_drop_held(ex);
+    http_drop_held(ex);
     ex->leads_to = uri; /* of the head, whose texts are the exchange's by now */
     request_resume(ex, ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
 }
@@ -306,7 +307,7 @@ void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len
         return;
     }
     if (!ex->aside)
-        limit_served(proxy_worker(p), ex);
+        http_served(ex);
     if (a->status == 101) {
         begin_tunnel(p, a, head_len);
         return;
@@ -361,16 +362,13 @@ static bool wants_hints(struct http_exchange *ex)
 
 bool proxy_pass_interim(struct proxy *p, const struct http_answer *a)
 {
-    if (p->ex->aside || (a->status == 103 && !wants_hints(p->ex))) /* the first: about another request */
+    struct http_exchange *ex = p->ex;
+    int count = 0;
+    if (ex->aside || (a->status == 103 && !wants_hints(ex))) /* the first: about another request */
         return true;
-    struct buf *out = send_own_buffer(p->ex->connection);
-    bool ok = out && buf_printf(out, "HTTP/1.1 %d %.*s\r\n", a->status, (int)a->reason.len,
-                                a->reason.len ? a->reason.data : "");
-    for (int i = 0; ok && i < a->header_count; i++) {
-        const struct http_header *h = &a->headers[i];
-        if (!is_left_out(p, a, h, fate_of(h->name)))
-            ok = buf_append_slice(out, h->name) && buf_append(out, ": ", 2) &&
-                 (!h->value.len || buf_append_slice(out, h->value)) && buf_append(out, "\r\n", 2);
-    }
-    return ok && buf_append(out, "\r\n", 2);
+    struct http_header *passed = arena_alloc(&ex->arena, (size_t)a->header_count * sizeof *passed + 1);
+    for (int i = 0; passed && i < a->header_count; i++)
+        if (!is_left_out(p, a, &a->headers[i], fate_of(a->headers[i].name)))
+            passed[count++] = a->headers[i];
+    return passed && ex->client.protocol->interim(ex, a->status, a->reason, passed, count);
 }

@@ -5,6 +5,7 @@
  * proxy_max_temp_file_size; when both are full, or with proxy_buffering off, the upstream is not read. The upstream's
  * connection is free for others as soon as the body is here, however slow the client is.
  */
+#include "worker/client.h"
 #include "worker/proxy_internal.h"
 
 #include "base/fd.h"
@@ -197,9 +198,9 @@ static bool pause_for_rate(struct proxy *p)
 static void go_on(struct proxy *p)
 {
     struct http_exchange *ex = p->ex;
-    if (ex->more_later || ex->throttled || ex->connection->out)
+    if (ex->more_later || ex->throttled || ex->client.protocol->is_behind(ex))
         return; /* the client does not keep up; its own events bring us back */
-    connection_ready(ex->connection);
+    client_go_on(ex);
 }
 
 static void broken_off(struct proxy *p, int error)
@@ -236,7 +237,7 @@ static bool receive(struct proxy *p, char *data, size_t room, size_t *body_len)
     if (decode(p, data, (size_t)n, body_len))
         return true;
     proxy_log(p, "upstream sent invalid chunked response");
-    connection_close(p->ex->connection);
+    client_reset(p->ex);
     return false;
 }
 
@@ -248,7 +249,7 @@ static void read_to_spool(struct proxy *p)
     if (!receive(p, bytes, share_of(p, sizeof bytes), &body_len))
         return;
     if (body_len && !spool(p, bytes, body_len))
-        connection_close(p->ex->connection); /* neither disk nor memory */
+        client_reset(p->ex); /* neither disk nor memory */
     else
         after_reading(p);
 }
@@ -270,7 +271,7 @@ void proxy_read_body(struct proxy *p)
     }
     size_t room = share_of(p, most - have < PROXY_READ_BYTES ? most - have : PROXY_READ_BYTES);
     if (!buf_reserve(&p->in, room)) {
-        connection_close(p->ex->connection);
+        client_reset(p->ex);
     } else if (receive(p, p->in.data + p->in.end, room, &body_len)) {
         p->in.end += body_len;
         after_reading(p);
@@ -390,10 +391,19 @@ static int64_t time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
     return at_most_ms;
 }
 
+static bool outlives_client(const struct http_exchange *ex)
+{
+    return proxy_settings(ex->proxy)->proxy.upstream.ignore_client_abort;
+}
+
 const struct source source_upstream = {.look = look,
                                        .take = take,
                                        .add_trailers = add_trailers,
                                        .stop = stop,
                                        .time_left_ms = time_left_ms,
+                                       .tunnel = tunnel_begin,
+                                       .body_came = proxy_body_came,
+                                       .body_is_full = proxy_body_is_full,
+                                       .outlives_client = outlives_client,
                                        .is_live = true,
                                        .needs_client = true};

@@ -41,8 +41,9 @@ struct proxy {
     struct peer *peer; /* counts this request as active */
     struct upstream_connection *uc;
     struct http_try *try;
-    struct wheel_entry timer; /* the upstream's; the client's is the connection's */
-    struct list_node link;    /* in the upstream's queue */
+    struct net_stream *client; /* once it is a tunnel */
+    struct wheel_entry timer;  /* the upstream's; the client's is the connection's */
+    struct list_node link;     /* in the upstream's queue */
     uint64_t start_us, queued_us, wait_from_us, read_from_ms;
     struct buf
         request;       /* head, and the body where it is in memory; then what a tunnel has for the upstream */
@@ -80,7 +81,7 @@ struct proxy {
     bool out_of_memory; /* a part of the body is lost */
     bool named_client;  /* the connection began with the PROXY protocol's header: it is nobody else's */
     bool head_only;     /* the request that was sent is HEAD */
-    bool begun;         /* of a tunnel */
+    bool client_ended;  /* of a tunnel */
     bool buffered;
     bool paused; /* the upstream is not read: the client takes no more, or proxy_limit_rate */
 };
@@ -125,6 +126,10 @@ void proxy_begin_to_send(struct proxy *p);
 void proxy_go_on_sending(struct proxy *p);
 void proxy_on_connected(struct proxy *p);
 
+/* Of a body that is sent on while it comes. */
+void proxy_body_came(struct http_exchange *ex, bool whole);
+bool proxy_body_is_full(const struct http_exchange *ex);
+
 /* --- proxy_receive.c --- */
 void proxy_read_head(struct proxy *p);
 
@@ -159,6 +164,9 @@ bool proxy_looks_again(struct proxy *p);
 void proxy_find_server(struct proxy *p);
 
 /* --- tunnel.c --- */
+
+/* The response's head is with the client, whose stream is the tunnel's from now on; it may be closed at once. */
+void tunnel_begin(struct http_exchange *ex);
 void tunnel_on_upstream(struct proxy *p, int events);
 
 #endif

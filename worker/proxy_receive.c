@@ -2,6 +2,7 @@
  * worker/proxy_receive.c - the head of an upstream's answer: reading it, interim answers, and whether another server is to
  * be asked instead.
  */
+#include "worker/client.h"
 #include "worker/proxy_internal.h"
 
 #include "base/clock.h"
@@ -38,7 +39,7 @@ static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, b
             return refuse(why, "upstream sent 101 without having been asked");
         if (++p->interims > INTERIMS_READ_MAX)
             return refuse(why, "upstream sent too many interim responses");
-        if (answer.status != 100 && p->interims <= INTERIMS_MAX && p->ex->req.minor_version > 0)
+        if (answer.status != 100 && p->interims <= INTERIMS_MAX)
             *passed |= proxy_pass_interim(p, &answer);
         buf_consume(&p->in, *head_len);
         *interim = true;
@@ -48,7 +49,7 @@ static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, b
 /* Interim answers that have been passed on lie in the output: they go out whatever comes next. */
 static void next_server(struct proxy *p, enum conf_next_upstream why, int status)
 {
-    connection_ready(p->ex->connection);
+    client_go_on(p->ex);
     proxy_next(p, why, status);
 }
 
@@ -92,7 +93,7 @@ static void use_head(struct proxy *p)
     if (p->state == PROXY_HEAD && !interim) /* between two reads; interim answers win no time */
         proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
     if (passed)
-        connection_ready(ex->connection);
+        client_go_on(ex);
 }
 
 void proxy_read_head(struct proxy *p)

@@ -2,6 +2,7 @@
  * worker/proxy_send.c - a request on its way to an upstream: its head, and its body from memory, from a file, or as it
  * comes from the client.
  */
+#include "worker/client.h"
 #include "worker/proxy_internal.h"
 
 #include "base/clock.h"
@@ -141,7 +142,7 @@ void proxy_go_on_sending(struct proxy *p)
         proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
         proxy_watch(p, EV_READ);
         body_wait(p->ex);
-        connection_ready(p->ex->connection); /* it may have been stopped: it is read again */
+        client_go_on(p->ex); /* it may have been stopped: it is read again */
     } else if (progress == ALL_SENT) {
         all_is_sent(p);
     } else {
@@ -153,7 +154,7 @@ void proxy_go_on_sending(struct proxy *p)
 
 /* --- a body that is sent on while it comes --- */
 
-bool proxy_body_waits(struct http_exchange *ex)
+bool proxy_body_is_full(const struct http_exchange *ex)
 {
     const struct proxy *p = ex->proxy;
     size_t most = (size_t)ex->route.location->settings->client.body_buffer_bytes;
@@ -163,7 +164,7 @@ bool proxy_body_waits(struct http_exchange *ex)
 void proxy_body_came(struct http_exchange *ex, bool whole)
 {
     struct proxy *p = ex->proxy;
-    if (whole || proxy_body_waits(ex))
+    if (whole || proxy_body_is_full(ex))
         body_wait_over(ex);
     else
         body_wait(ex);

@@ -97,12 +97,13 @@ bool realip_find(const struct realip *r, const struct http_exchange *ex, const u
 
 static bool from_proxy_protocol(struct http_exchange *ex)
 {
-    if (!ex->connection->told || ex->connection->told->address_len == 0)
+    const struct net_proxy_header *told = ex->client.told_header;
+    if (!told || told->address_len == 0)
         return false;
-    uint16_t port = htons(ex->connection->told->source_port);
-    memcpy(ex->client.remote, ex->connection->told->source, 16);
+    uint16_t port = htons(told->source_port);
+    memcpy(ex->client.remote, told->source, 16);
     memcpy(ex->client.remote + 16, &port, 2);
-    ex->client.remote_len = ex->connection->told->address_len;
+    ex->client.remote_len = told->address_len;
     return true;
 }
 

@@ -2,6 +2,7 @@
  * worker/redirect.c - finding the location for a request, and another URI in its place: error pages, X-Accel-Redirect,
  * try_files, named locations.
  */
+#include "worker/client.h"
 #include "worker/core.h"
 
 #include "base/log.h"
@@ -31,7 +32,7 @@ const struct vserver *request_find_server(struct http_exchange *ex)
 {
     ex->route.location_captures.count = ex->route.server_captures.count = 0;
     const struct vserver *server =
-        site_find_server(ex->connection->listener->listen, ex->req.host, &ex->route.server_captures);
+        site_find_server(ex->client.listen, ex->req.host, &ex->route.server_captures);
     lower_captures(ex);
     http_keep_named(ex, &ex->route.server_captures);
     ex->route.server_name = server->name;
@@ -92,8 +93,8 @@ bool request_has_error_page(struct http_exchange *ex, int status)
 static void become_get(struct http_exchange *ex)
 {
     struct http_request *req = &ex->req;
-    body_drop(ex);
-    exchange_drop_bodies(ex);
+    ex->client.protocol->drop_body(ex);
+    http_drop_bodies(ex);
     req->framing = HTTP_BODY_NONE;
     if (req->method != HTTP_HEAD)
         req->method = HTTP_GET;
@@ -226,10 +227,10 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
     ex->res.location_is_made = location_is_made;
     if (range.len)
         http_add_header(&ex->res, &ex->arena, SLICE("Content-Range"), range);
-    exchange_drop_held(ex);
+    http_drop_held(ex);
     if (uri.data[0] == '@')
         return request_redirect(ex, uri);
-    exchange_drop_bodies(ex);
+    http_drop_bodies(ex);
     if (uri.data[0] != '/')
         return send_away(ex, t, uri);
     become_get(ex);

@@ -2,12 +2,14 @@
  * worker/request.c - how a request begins, is refused, is answered, and comes to its line of the log; worker/serve.c runs what
  * is between.
  */
+#include "worker/client.h"
+#include "worker/core.h"
 #include "worker/filter.h"
 #include "worker/source.h"
 
 #include "base/log.h"
 #include "conf/directive.h"
-#include "http/agent.h"
+#include "http/aside.h"
 
 enum { CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
 
@@ -16,136 +18,36 @@ static const struct settings *settings(const struct http_exchange *ex)
     return ex->route.location->settings;
 }
 
-/* An exchange for a new request. NULL closes the connection: there is no memory to say more. */
-static struct http_exchange *begin(struct connection *c)
+void request_begin(struct http_exchange *ex, const struct location *l)
 {
-    struct worker *w = connection_worker(c);
-    struct http_exchange *ex = exchange_new(w);
-    if (!ex) {
-        log_error("out of memory for a request; closing its connection");
-        connection_close(c);
-        return NULL;
-    }
-    c->requests++;
-    exchange_begin(c, ex);
-    c->ex = ex;
-    ex->route.location = c->listener->listen->default_server->top;
-    ex->client.pipelined = buf_len(&w->output) > 0;
+    struct worker *w = ex->worker;
+    ex->route.location = l;
     ex->body.whole = true;
     counter_set(&w->slot->in_flight, ++w->in_flight);
-    connection_show(c, SHM_CONNECTION_WRITING);
-    return ex;
 }
 
-static struct verdict refuse(struct http_exchange *ex, const struct http_error *error)
+/* Where it stands whose head could not be understood; of that as much counts as has been read. */
+static void stand_on_top(struct http_exchange *ex)
 {
-    const struct vserver *server = request_find_server(ex); /* as far as Host has been read */
+    const struct vserver *server = request_find_server(ex);
     request_use_location(ex, server->top);
-    realip_apply(ex,
-                 server->top); /* the PROXY protocol has named the client; of headers what was read counts */
-    http_log(ex, LOG_LEVEL_INFO, "%s while reading client request %s", error->text,
-             error->in_headers ? "headers" : "line");
-    ex->req.keepalive = false;
-    ex->req.minor_version = 1;
-    ex->res.close = ex->connection->linger_after = true;
-    return verdict_answer(error->status);
+    realip_apply(ex, server->top); /* the PROXY protocol may have named the client */
 }
 
-/* What has come of a head that is refused before its end: its whole lines may name the host, and its first one the method. */
-static void read_whole_lines(struct connection *c, struct slice lines, struct slice first)
+void request_log_refusal(struct http_exchange *ex, const char *why, bool in_headers)
 {
-    struct http_exchange *ex = c->ex;
-    struct http_error unused;
-    ex->head = lines.len ? arena_printf(&ex->arena, "%.*s\r\n", SLICE_ARGS(lines))
-                         : arena_printf(&ex->arena, "%.*s\r\n\r\n", SLICE_ARGS(first));
-    if (ex->head.data)
-        exchange_parse(c, ex, &unused);
+    stand_on_top(ex);
+    http_log(ex, LOG_LEVEL_INFO, "%s while reading client request %s", why, in_headers ? "headers" : "line");
 }
 
-/* As far as it has come, without its end. */
-static struct slice first_line(struct slice head)
+struct verdict request_start(struct http_exchange *ex)
 {
-    const char *eol = memchr(head.data, '\n', head.len);
-    struct slice line = {head.data, eol ? (size_t)(eol - head.data) : head.len};
-    if (line.len && line.data[line.len - 1] == '\r')
-        line.len--;
-    return line;
-}
-
-/*
- * Of a line that is too long the method alone counts, as in nginx: whether more of it has come is chance, so it names no
- * server, and the access log has no more of it than a line may have.
- */
-static struct slice shorten(const struct connection *c, struct slice *line)
-{
-    size_t most = (size_t)c->listener->listen->default_server->top->settings->client.large_header.bytes;
-    line->len = line->len < most ? line->len : most;
-    const char *space = line->len ? memchr(line->data, ' ', line->len) : NULL;
-    return (struct slice){line->data, space ? (size_t)(space - line->data) + 1 : 0};
-}
-
-struct verdict request_refuse(struct connection *c, struct slice head, size_t whole_lines,
-                              const struct http_error *error)
-{
-    struct http_exchange *ex = begin(c);
-    if (!ex)
-        return verdict_of(VERDICT_GONE);
-    struct slice line = first_line(head), first = error->status == 414 ? shorten(c, &line) : line;
-    read_whole_lines(c, (struct slice){head.data, whole_lines}, first);
-    ex->req.line = arena_dup(&ex->arena, line);
-    ex->request_bytes = head.len;
-    return refuse(c->ex, error);
-}
-
-/* keepalive_disable: browsers that are known to go wrong on a kept connection. */
-static bool is_disabled_browser(const struct http_request *req, int64_t disabled)
-{
-    bool matters =
-        disabled & CONF_KEEPALIVE_SAFARI || (disabled & CONF_KEEPALIVE_MSIE6 && req->method == HTTP_POST);
-    const struct slice *agent = matters ? http_find_header(req, SLICE("User-Agent")) : NULL;
-    if (!agent)
-        return false;
-    if (disabled & CONF_KEEPALIVE_MSIE6 && req->method == HTTP_POST && http_agent_is_msie6(*agent))
-        return true;
-    return disabled & CONF_KEEPALIVE_SAFARI && memmem(agent->data, agent->len, "Safari/", 7) &&
-           memmem(agent->data, agent->len, "Mac OS X", 8) && !memmem(agent->data, agent->len, "Chrome", 6);
-}
-
-bool request_is_last(const struct http_exchange *ex)
-{
-    const struct connection *c = ex->connection;
-    const struct settings *s = settings(ex);
-    const struct worker *w = connection_worker(c);
-    return !c->ex->req.keepalive || c->requests >= (uint64_t)s->client.keepalive_requests ||
-           s->client.keepalive.timeout_ms == 0 || w->draining ||
-           w->now_ms - c->since_ms > (uint64_t)s->client.keepalive_time_ms ||
-           is_disabled_browser(&c->ex->req, s->client.keepalive_disable);
-}
-
-struct verdict request_start(struct connection *c, struct slice head)
-{
-    struct http_error error;
-    struct http_exchange *ex = begin(c);
-    if (!ex)
-        return verdict_of(VERDICT_GONE);
-    ex->head = arena_dup(&ex->arena, head);
-    if (!ex->head.data) {
-        connection_close(c);
-        return verdict_of(VERDICT_GONE);
-    }
-    ex->request_bytes = head.len;
-    if (!exchange_parse(c, ex, &error))
-        return refuse(c->ex, &error);
-    request_route(c->ex);
+    request_route(ex);
     if (ex->req.ignored_headers)
         http_log(ex, LOG_LEVEL_INFO,
                  "client sent invalid header line: \"%.*s\" while reading client request headers",
                  SLICE_ARGS(ex->req.ignored_header));
-    ex->res.close = request_is_last(ex);
-    ex->body.left = ex->req.content_length;
-    ex->body.whole = ex->req.framing == HTTP_BODY_NONE ||
-                     (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0);
-    return body_pass(c->ex);
+    return body_pass(ex);
 }
 
 /* nginx's own codes for kinds of 400: error_page and return know them, clients do not. */
@@ -167,22 +69,8 @@ static bool make_error_page(struct http_exchange *ex, int status)
     res->accept_ranges = false;
     res->content_type = page.len ? SLICE("text/html") : (struct slice){0};
     if (res->status == 400 || status == 413 || status == 414 || status == 501)
-        res->close = true;
+        client_make_last(ex, false);
     return http_add_memory(res, &ex->arena, page.data, page.len);
-}
-
-static bool write_head(struct http_exchange *ex)
-{
-    struct worker *w = ex->worker;
-    struct buf *out = send_buffer(ex);
-    size_t before = buf_len(out);
-    struct http_head_options options = {&w->stamps[settings(ex)->answers.server_tokens != 0],
-                                        settings(ex)->client.keepalive.header_s,
-                                        settings(ex)->answers.chunked == 0};
-    if (!http_write_head(&ex->res, &ex->req, &options, out))
-        return false;
-    ex->sent.head = buf_len(out) - before;
-    return true;
 }
 
 /* Of the answer's body, unless its upstream has said. */
@@ -201,7 +89,7 @@ static void set_rate(struct http_exchange *ex)
 /* Out of memory for an answer. */
 static struct verdict give_up(struct http_exchange *ex)
 {
-    connection_close(ex->connection);
+    client_reset(ex);
     return verdict_of(VERDICT_GONE);
 }
 
@@ -234,20 +122,12 @@ struct verdict request_send(struct http_exchange *ex, int error)
         filter_free(ex); /* they were for the body that it had */
         return verdict_answer(failed);
     }
-    ex->res.close |= ex->worker->draining;
-    body_drop(ex);
+    ex->client.protocol->drop_body(ex);
     set_rate(ex);
     ex->state = REQUEST_SEND;
-    if (ex->connection->out) /* of earlier answers: the client has to take it within its time */
-        connection_set_timer(ex->connection, settings(ex)->client.send_timeout_ms);
-    if (headers_want_trailers(ex))
-        ex->res.content_length = HTTP_LENGTH_UNKNOWN;
-    if (!write_head(ex))
-        return give_up(ex);
     if (!ex->source)
         ex->source = &source_pieces;
-    send_with_head(ex);
-    return verdict_of(VERDICT_GONE);
+    return ex->client.protocol->respond(ex) ? verdict_of(VERDICT_GONE) : give_up(ex);
 }
 
 static bool is_true(struct slice text)
@@ -287,36 +167,18 @@ static void conclude(struct http_exchange *ex)
     exchange_release(w, ex);
 }
 
-void request_leave_unfinished(struct connection *c, struct slice head, size_t whole_lines, int status,
-                              const char *why)
+void request_done(struct http_exchange *ex)
 {
-    struct http_exchange *ex = begin(c);
-    if (!ex)
-        return;
-    struct slice line = first_line(head);
-    if (whole_lines)
-        read_whole_lines(c, (struct slice){head.data, whole_lines}, line);
-    ex->req.line = arena_dup(&ex->arena, line);
-    ex->request_bytes = whole_lines;
-    const struct vserver *server = request_find_server(c->ex);
-    request_use_location(c->ex, server->top);
-    realip_apply(c->ex, server->top);
-    http_log(ex, LOG_LEVEL_INFO, "%s while reading client request %s", why, whole_lines ? "headers" : "line");
+    ex->sent.whole = true;
+    conclude(ex);
+    exchange_recycle(ex->worker, ex);
+}
+
+void request_end_unanswered(struct http_exchange *ex, int status)
+{
     ex->res.status = status;
     conclude(ex);
     ex->state = REQUEST_GONE;
-    connection_close(c);
-}
-
-void request_done(struct http_exchange *ex)
-{
-    struct connection *c = ex->connection;
-    ex->sent.whole = true;
-    c->close_after |= ex->res.close;
-    c->settings = settings(ex);
-    c->ex = NULL;
-    conclude(ex);
-    exchange_recycle(ex->worker, ex);
 }
 
 void request_gone(struct http_exchange *ex)
@@ -326,7 +188,7 @@ void request_gone(struct http_exchange *ex)
     if (ex->state == REQUEST_GONE) /* it has been told of already */
         return;
     if (ex->aside)
-        auth_request_restore(ex);
+        http_take_back(ex);
     if (ex->res.status == 0 || ex->sent.head == 0)
         ex->res.status = cut ? CLOSE_WITHOUT_ANSWER : unfinished ? 400 : CLIENT_CLOSED_REQUEST;
     conclude(ex);

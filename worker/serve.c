@@ -5,6 +5,7 @@
  * A phase looks at the request and returns what is to happen next; it never calls back into here. Who makes a request wait
  * gives it back by request_resume, and it goes on in connection_drive before the turn of the worker's loop ends.
  */
+#include "worker/client.h"
 #include "worker/proxy.h"
 #include "worker/upstream.h"
 
@@ -45,10 +46,7 @@ static struct verdict cut_off(struct http_exchange *ex)
 {
     if (ex->route.return_code != CLOSE_WITHOUT_ANSWER)
         return verdict_of(VERDICT_NEXT);
-    send_flush(ex->connection, false); /* earlier answers */
-    if (!ex->connection->dead)
-        connection_reset(ex->connection);
-    connection_close(ex->connection);
+    ex->client.protocol->cut_off(ex);
     return verdict_of(VERDICT_GONE);
 }
 
@@ -195,7 +193,6 @@ static struct verdict take_resumed(struct http_exchange *ex)
 
 void request_serve(struct http_exchange *ex, struct verdict v)
 {
-    assert(ex->worker->driving == ex->connection);
     for (;;) {
         switch (v.kind) {
         case VERDICT_NEXT:
@@ -226,53 +223,4 @@ void request_serve(struct http_exchange *ex, struct verdict v)
 void request_serve_resumed(struct http_exchange *ex)
 {
     request_serve(ex, take_resumed(ex));
-}
-
-void request_resume(struct http_exchange *ex, struct verdict v)
-{
-    assert(ex->state != REQUEST_GONE);
-    if (v.kind == VERDICT_WAIT)
-        return;
-    ex->resumed = v;
-    ex->state = REQUEST_READY;
-    request_set_timer(ex, 0);
-    connection_set_timer(ex->connection, 0);
-    connection_ready(ex->connection);
-}
-
-void request_set_timer(struct http_exchange *ex, int64_t after_ms)
-{
-    if (after_ms <= 0)
-        wheel_clear(&ex->timer);
-    else
-        wheel_set(&ex->worker->wheel, &ex->timer, ex->worker->now_ms + (uint64_t)after_ms);
-}
-
-struct verdict request_wait(struct http_exchange *ex, enum request_state state, int64_t after_ms)
-{
-    ex->state = state;
-    connection_set_timer(ex->connection, 0); /* nothing is expected of the client */
-    request_set_timer(ex, after_ms);
-    return verdict_of(VERDICT_WAIT);
-}
-
-void request_on_timer(struct wheel_entry *e)
-{
-    struct http_exchange *ex = container_of(e, struct http_exchange, timer);
-    switch (ex->state) {
-    case REQUEST_HANDLER:
-        offload_timeout(ex);
-        break;
-    case REQUEST_QUEUED:
-        limit_timeout(ex);
-        break;
-    case REQUEST_DELAYED:
-        keyed_delay_over(ex);
-        break;
-    default:
-        assert(ex->throttled);
-        ex->throttled = false;
-        connection_drive(ex->connection);
-        break;
-    }
 }

@@ -38,6 +38,18 @@ struct source {
     /* For how long a wait for it or for the client may go on, in ms: at_most_ms, or less. 0: without end. */
     int64_t (*time_left_ms)(const struct http_exchange *ex, int64_t at_most_ms);
 
+    /* After SOURCE_TUNNEL, when all before it is with the client: the client's stream is taken over. */
+    void (*tunnel)(struct http_exchange *ex);
+
+    /* Of one that takes the request's body while it comes: more of it lies in the exchange, or its end has come. */
+    void (*body_came)(struct http_exchange *ex, bool whole);
+
+    /* Likewise: no more of it may be read for now. */
+    bool (*body_is_full)(const struct http_exchange *ex);
+
+    /* Whether it goes on though the client has left. NULL: never. */
+    bool (*outlives_client)(const struct http_exchange *ex);
+
     bool is_live;      /* it comes as it is made: what filters hold is not kept back while there is no more */
     bool needs_client; /* a client that has said its last while the body goes out ends it */
 };

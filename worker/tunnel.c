@@ -5,6 +5,7 @@
  * source is not read until that has gone. A side that ends is told to the other by closing its sending half; when both have
  * ended, or one breaks, the tunnel is closed.
  */
+#include "worker/client.h"
 #include "worker/proxy_internal.h"
 
 #include <errno.h>
@@ -22,13 +23,12 @@ struct way {
 
 static struct way down(struct proxy *p)
 {
-    return (struct way){p, &p->uc->stream, &p->ex->connection->stream, &p->in, &p->eof, true};
+    return (struct way){p, &p->uc->stream, p->client, &p->in, &p->eof, true};
 }
 
 static struct way up(struct proxy *p)
 {
-    return (struct way){p,           &p->ex->connection->stream, &p->uc->stream,
-                        &p->request, &p->ex->connection->eof,    false};
+    return (struct way){p, p->client, &p->uc->stream, &p->request, &p->client_ended, false};
 }
 
 static void count(const struct way *way, size_t n)
@@ -105,31 +105,37 @@ static bool pass(const struct way *way)
     return true;
 }
 
+static void go_on(struct proxy *p, bool read_client, bool read_upstream);
+
 static void watch(struct http_exchange *ex)
 {
     struct proxy *p = ex->proxy;
     bool to_client = buf_len(&p->in) > 0, to_upstream = buf_len(&p->request) > 0;
-    net_stream_watch(&ex->connection->stream, ex->worker->loop,
-                     (ex->connection->eof || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
+    net_stream_watch(p->client, ex->worker->loop,
+                     (p->client_ended || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
     proxy_watch(p, (p->eof || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
     proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy.upstream.send_timeout_ms
                                                 : proxy_settings(p)->proxy.upstream.read_timeout_ms);
-    connection_set_timer(ex->connection, 0);
+    client_expect(ex, 0);
+}
+
+static void on_client_event(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    go_on(io->data, events & EV_READ, false);
 }
 
 /* The protocol has just changed: what came early from either side goes first. False: broken. */
 static bool begin(struct proxy *p)
 {
-    struct http_exchange *ex = p->ex;
-    p->begun = true;
     buf_free(&p->request); /* the request's head: it is sent */
     if (buf_len(&p->in) == 0)
         buf_free(&p->in);
-    if (ex->connection->in && !buf_append_slice(&p->request, buf_slice(&ex->connection->in->buf)))
+    p->client = p->ex->client.protocol->hand_over(p->ex, &p->request, &p->client_ended);
+    if (!p->client)
         return false;
-    connection_drop_input(ex->connection);
-    if (ex->connection->eof &&
-        buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
+    net_stream_set_user(p->client, p, on_client_event);
+    if (p->client_ended && buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
         net_stream_end_writing(&p->uc->stream);
     return true;
 }
@@ -137,27 +143,23 @@ static bool begin(struct proxy *p)
 static void go_on(struct proxy *p, bool read_client, bool read_upstream)
 {
     struct http_exchange *ex = p->ex;
+    bool begun = p->client || begin(p);
     struct way downwards = down(p), upwards = up(p);
-    bool ok = (p->begun || begin(p)) && give_rest(&downwards) && give_rest(&upwards) &&
-              (!read_upstream || pass(&downwards)) && (!read_client || pass(&upwards));
-    bool over = p->eof && ex->connection->eof && buf_len(&p->in) == 0 && buf_len(&p->request) == 0;
+    bool ok = begun && give_rest(&downwards) && give_rest(&upwards) && (!read_upstream || pass(&downwards)) &&
+              (!read_client || pass(&upwards));
+    bool over = p->eof && p->client_ended && buf_len(&p->in) == 0 && buf_len(&p->request) == 0;
     if (ok && !over) {
         watch(ex);
         return;
     }
     ex->sent.whole = true; /* a side has ended it: nginx does not ask how */
     proxy_end_try(p, UPSTREAM_SERVED, 101, false);
-    connection_close(ex->connection);
-}
-
-void tunnel_on_client(struct http_exchange *ex, int events)
-{
-    go_on(ex->proxy, events & EV_READ, false);
+    client_reset(ex);
 }
 
 void tunnel_on_upstream(struct proxy *p, int events)
 {
-    if (p->ex->connection->state == CONNECTION_TUNNEL) /* else the answer's head is still on its way */
+    if (p->client) /* else the answer's head is still on its way */
         go_on(p, false, events & EV_READ);
 }
 

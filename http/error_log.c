@@ -1,5 +1,5 @@
 /*
- * http/exchange.c - the context of an exchange for the error log.
+ * http/error_log.c - the context of an exchange for the error log.
  */
 #include "http/exchange.h"
 

@@ -1,19 +1,17 @@
 /*
- * worker/send.c - output: its buffers, and a response's body on its way from its source to the client.
+ * worker/h1_response.c - a response on its way from its source to a client of HTTP/1: head, body, end.
  *
- * Output goes through the worker's buffer as long as the socket takes it; what the socket does not take moves to a
- * buffer of the connection's own.
+ * Short bodies go out with their heads. Of others the source is asked stretch by stretch: what is framed or short is copied
+ * into the output, the rest goes to the socket as it is.
  */
-#include "worker/core.h"
+#include "worker/h1.h"
 
 #include "worker/filter.h"
-#include "worker/source.h"
 
 #include "base/log.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 enum {
@@ -24,91 +22,10 @@ enum {
     RATE_STEP_MS = 100 /* what limit_rate lets go at a time */
 };
 
-struct buf *send_buffer(struct http_exchange *ex)
+/* A stretch of the body as it is to go out, chunked where the body is. */
+static bool send_framed(struct http_exchange *ex, struct slice stretch)
 {
-    assert(ex->connection->out || ex->worker->driving == ex->connection);
-    return ex->connection->out ? ex->connection->out : &ex->worker->output;
-}
-
-struct buf *send_own_buffer(struct connection *c)
-{
-    if (!c->out)
-        c->out = calloc(1, sizeof *c->out);
-    return c->out;
-}
-
-/* The socket failed: the client is gone. */
-static bool send_failed(struct connection *c)
-{
-    if (errno == EAGAIN || errno == EINTR)
-        return false;
-    if (errno != EPIPE && errno != ECONNRESET)
-        log_errno(LOG_LEVEL_INFO, errno, "send() failed");
-    connection_close(c);
-    return false;
-}
-
-/* Sends from b until it is empty. False when the socket takes no more, or failed. */
-static bool send_buf(struct connection *c, struct buf *b, bool more_follows)
-{
-    while (buf_len(b) > 0) {
-        ssize_t n = net_stream_write(&c->stream, b->data + b->start, buf_len(b), more_follows);
-        if (n < 0)
-            return send_failed(c);
-        buf_consume(b, (size_t)n);
-    }
-    return true;
-}
-
-static bool keep_output(struct connection *c, struct buf *rest)
-{
-    if (send_own_buffer(c) && buf_append_slice(c->out, buf_slice(rest))) {
-        rest->start = rest->end = 0;
-        return true;
-    }
-    connection_close(c);
-    return false;
-}
-
-/* For as long as the client may take, and its source. */
-static void set_send_timer(struct connection *c)
-{
-    const struct http_exchange *ex = c->ex;
-    int64_t timeout_ms = connection_settings(c)->client.send_timeout_ms;
-    if (ex && (ex->throttled || ex->state != REQUEST_SEND))
-        return; /* another timer says when to go on; or what waits is of an earlier answer, and the request at work has its own */
-    if (ex && ex->source->time_left_ms)
-        timeout_ms = ex->source->time_left_ms(ex, timeout_ms);
-    connection_set_timer(c, timeout_ms);
-}
-
-bool send_flush(struct connection *c, bool more_follows)
-{
-    struct worker *w = connection_worker(c);
-    if (c->out) {
-        size_t before = buf_len(c->out);
-        if (!send_buf(c, c->out, more_follows)) {
-            if (!c->dead && buf_len(c->out) < before)
-                set_send_timer(c);
-            return false;
-        }
-        connection_drop_output(c);
-    }
-    if (send_buf(c, &w->output, more_follows))
-        return true;
-    if (!c->dead && keep_output(c, &w->output))
-        set_send_timer(c);
-    return false;
-}
-
-bool send_stretch(struct http_exchange *ex, struct slice stretch)
-{
-    return ex->sent.filters ? filter_stretch(ex, stretch) : send_framed(ex, stretch);
-}
-
-bool send_framed(struct http_exchange *ex, struct slice stretch)
-{
-    struct buf *out = send_buffer(ex);
+    struct buf *out = h1_output(ex->connection);
     if (ex->res.no_body)
         return true;
     size_t before = buf_len(out);
@@ -120,7 +37,18 @@ bool send_framed(struct http_exchange *ex, struct slice stretch)
     return ok;
 }
 
-uint64_t send_allowance(struct http_exchange *ex)
+/* limit_rate lets it go on. */
+static void end_pause(struct http_exchange *ex)
+{
+    ex->throttled = false;
+    connection_ready(ex->connection);
+}
+
+/*
+ * How much of the body may be sent now by limit_rate; 0: none, and the request goes on when there is more. UINT64_MAX: no
+ * bound.
+ */
+static uint64_t allowance(struct http_exchange *ex)
 {
     if (ex->pace.rate == 0)
         return UINT64_MAX;
@@ -134,13 +62,14 @@ uint64_t send_allowance(struct http_exchange *ex)
     uint64_t wait_ms = (ex->sent.body - allowed + step) * 1000 / ex->pace.rate + 1;
     ex->throttled = true;
     connection_set_timer(ex->connection, 0);
-    request_set_timer(ex, (int64_t)wait_ms);
+    request_pause(ex, (int64_t)wait_ms, end_pause);
     return 0;
 }
 
-bool send_end(struct http_exchange *ex, struct slice passed_on)
+/* The body's end: what filters still hold, and, in chunks, trailers: those of its source, and add_trailer's. */
+static bool send_end(struct http_exchange *ex, struct slice passed_on)
 {
-    struct buf *out = send_buffer(ex);
+    struct buf *out = h1_output(ex->connection);
     if (!filter_finish(ex))
         return false;
     if (!ex->res.chunked || ex->res.no_body)
@@ -158,7 +87,7 @@ bool send_end(struct http_exchange *ex, struct slice passed_on)
 static bool wait_for_client(struct http_exchange *ex)
 {
     ex->more_later = true;
-    set_send_timer(ex->connection);
+    h1_set_send_timer(ex->connection);
     return false;
 }
 
@@ -177,6 +106,16 @@ static bool wait_for_source(struct http_exchange *ex)
     return false;
 }
 
+/* The connection is for another request, or is closed once all is sent. */
+static void end_request(struct http_exchange *ex)
+{
+    struct connection *c = ex->connection;
+    c->close_after |= ex->res.close;
+    c->settings = ex->route.location->settings;
+    c->ex = NULL;
+    request_done(ex);
+}
+
 /* The body is whole. */
 static bool finish(struct http_exchange *ex)
 {
@@ -189,7 +128,7 @@ static bool finish(struct http_exchange *ex)
         return false;
     }
     ex->source->stop(ex);
-    request_done(ex);
+    end_request(ex);
     return true;
 }
 
@@ -224,7 +163,7 @@ static bool copy(struct http_exchange *ex, const struct http_piece *next, uint64
             return file_is_short(ex);
         stretch = (struct slice){bytes, (size_t)n};
     }
-    if (!send_stretch(ex, stretch)) {
+    if (!(ex->sent.filters ? filter_stretch(ex, stretch) : send_framed(ex, stretch))) {
         connection_close(ex->connection);
         return false;
     }
@@ -256,7 +195,7 @@ static bool send_directly(struct http_exchange *ex, const struct http_piece *nex
     if (n < 0 && errno == EAGAIN)
         return wait_for_client(ex);
     if (n < 0 && errno != EINTR)
-        return send_failed(c);
+        return h1_send_failed(c);
     if (n > 0) {
         ex->sent.body += (uint64_t)n;
         ex->worker->streamed_bytes += (uint64_t)n;
@@ -270,12 +209,12 @@ static bool send_next(struct http_exchange *ex, const struct http_piece *next)
     uint64_t share = share_of(ex, next), had = ex->worker->streamed_bytes;
     if (had >= share)
         return wait_for_client(ex);
-    uint64_t most = send_allowance(ex);
+    uint64_t most = allowance(ex);
     if (most == 0)
         return false; /* limit_rate: a timer brings us back */
     most = most < next->len ? most : next->len;
     bool is_short = next->fd < 0 && next->len <= SHORT_BYTES;
-    if (is_framed(ex) || is_short || buf_len(send_buffer(ex)) > 0)
+    if (is_framed(ex) || is_short || buf_len(h1_output(ex->connection)) > 0)
         return copy(ex, next, most); /* whole: chunks are the same whatever else goes out in this turn */
     return send_directly(ex, next, (size_t)(most < share - had ? most : share - had));
 }
@@ -291,7 +230,7 @@ static bool go_on_filtering(struct http_exchange *ex)
     return ok;
 }
 
-bool send_body(struct http_exchange *ex)
+bool h1_send_body(struct http_exchange *ex)
 {
     struct http_piece next = {.fd = -1};
     assert(ex->state == REQUEST_SEND && ex->worker->driving == ex->connection);
@@ -315,7 +254,8 @@ bool send_body(struct http_exchange *ex)
     return false;
 }
 
-void send_with_head(struct http_exchange *ex)
+/* The head is in the output: a short body that is there already goes out with it. */
+static void send_with_head(struct http_exchange *ex)
 {
     const struct connection *c = ex->connection;
     struct http_piece next = {.fd = -1};
@@ -332,3 +272,135 @@ void send_with_head(struct http_exchange *ex)
             return;
     }
 }
+
+/* --- what requests ask for --- */
+
+static bool write_head(struct http_exchange *ex)
+{
+    struct worker *w = ex->worker;
+    const struct settings *s = ex->route.location->settings;
+    struct buf *out = h1_output(ex->connection);
+    size_t before = buf_len(out);
+    struct http_head_options options = {&w->stamps[s->answers.server_tokens != 0],
+                                        s->client.keepalive.header_s, !s->answers.chunked};
+    if (!http_write_head(&ex->res, &ex->req, &options, out))
+        return false;
+    ex->sent.head = buf_len(out) - before;
+    return true;
+}
+
+static bool respond(struct http_exchange *ex)
+{
+    struct connection *c = ex->connection;
+    ex->res.close |= ex->worker->draining;
+    if (c->out) /* of earlier responses: the client has to take it within its time */
+        h1_set_send_timer(c);
+    if (headers_want_trailers(ex))
+        ex->res.content_length = HTTP_LENGTH_UNKNOWN;
+    if (!write_head(ex))
+        return false;
+    send_with_head(ex);
+    return true;
+}
+
+static void go_on(struct http_exchange *ex)
+{
+    connection_ready(ex->connection);
+}
+
+static void reset(struct http_exchange *ex)
+{
+    connection_close(ex->connection);
+}
+
+static void cut_off(struct http_exchange *ex)
+{
+    struct connection *c = ex->connection;
+    h1_flush(c, false);
+    if (!c->dead)
+        connection_reset(c);
+    connection_close(c);
+}
+
+static void replace(struct http_exchange *ex, struct http_exchange *by)
+{
+    ex->connection->ex = by;
+    if (by)
+        by->res.close = h1_is_last(by);
+}
+
+static bool interim(struct http_exchange *ex, int status, struct slice reason,
+                    const struct http_header *fields, int count)
+{
+    struct buf *out = ex->req.minor_version > 0 ? h1_own_output(ex->connection) : NULL;
+    if (ex->req.minor_version == 0)
+        return true;
+    bool ok = out &&
+              buf_printf(out, "HTTP/1.1 %d %.*s\r\n", status, (int)reason.len, reason.len ? reason.data : "");
+    for (int i = 0; ok && i < count; i++) {
+        const struct http_header *h = &fields[i];
+        ok = buf_append_slice(out, h->name) && buf_append(out, ": ", 2) &&
+             (!h->value.len || buf_append_slice(out, h->value)) && buf_append(out, "\r\n", 2);
+    }
+    return ok && buf_append(out, "\r\n", 2);
+}
+
+static bool ask_for_body(struct http_exchange *ex)
+{
+    return !ex->req.expect_continue ||
+           buf_append_slice(h1_output(ex->connection), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+static void expect(struct http_exchange *ex, int64_t within_ms)
+{
+    connection_set_timer(ex->connection, within_ms);
+}
+
+static void make_last(struct http_exchange *ex, bool still_sends)
+{
+    ex->res.close = true;
+    ex->connection->linger_after |= still_sends;
+}
+
+static bool has_left(struct http_exchange *ex)
+{
+    char byte;
+    return net_stream_peek(&ex->connection->stream, &byte, 1) == 0;
+}
+
+static bool is_behind(const struct http_exchange *ex)
+{
+    return ex->connection->out != NULL;
+}
+
+static bool takes_trailers(const struct http_exchange *ex)
+{
+    return ex->req.minor_version > 0 && ex->route.location->settings->answers.chunked;
+}
+
+static struct net_stream *hand_over(struct http_exchange *ex, struct buf *early, bool *ended)
+{
+    struct connection *c = ex->connection;
+    assert(c->state == CONNECTION_TUNNEL);
+    *ended = c->eof;
+    if (c->in && !buf_append_slice(early, buf_slice(&c->in->buf)))
+        return NULL;
+    connection_drop_input(c);
+    return &c->stream;
+}
+
+const struct client_protocol h1_protocol = {.go_on = go_on,
+                                            .reset = reset,
+                                            .cut_off = cut_off,
+                                            .replace = replace,
+                                            .interim = interim,
+                                            .respond = respond,
+                                            .data = send_framed,
+                                            .ask_for_body = ask_for_body,
+                                            .drop_body = h1_drop_body,
+                                            .expect = expect,
+                                            .make_last = make_last,
+                                            .has_left = has_left,
+                                            .is_behind = is_behind,
+                                            .takes_trailers = takes_trailers,
+                                            .hand_over = hand_over};

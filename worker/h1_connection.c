@@ -1,10 +1,9 @@
 /*
- * worker/connection.c - a client's connection from accept to close: its memory, gauges, timer and end.
+ * worker/h1_connection.c - a client's connection from accept to close: its memory, gauges, timer and end.
  *
- * How it moves in between is in worker/drive.c.
+ * How it moves in between is in worker/h1_drive.c.
  */
-#include "worker/core.h"
-#include "worker/source.h"
+#include "worker/h1.h"
 
 #include "base/log.h"
 
@@ -14,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { IDLE_LOOKED_AT = 64 };
+enum { IDLE_LOOKED_AT = 64, DRAIN_GRACE_MS = 200 };
 
 /* The worker's own number is the true one: what stands in shared memory others can write. */
 static void show_count(struct worker *w, unsigned state, int by)
@@ -248,4 +247,23 @@ void connection_on_timer(struct wheel_entry *e)
         end_late_head(c);
     else
         close_late(c);
+}
+
+void connection_drain(struct worker *w)
+{
+    for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next) {
+        struct connection *c = container_of(n, struct connection, link);
+        bool kept = connection_is_between(c) && c->until_ms > w->now_ms + DRAIN_GRACE_MS;
+        connection_set_timer(c, kept ? (int64_t)(c->until_ms - w->now_ms) : DRAIN_GRACE_MS);
+    }
+    for (struct list_node *n = w->busy.next; n != &w->busy; n = n->next) {
+        struct connection *c = container_of(n, struct connection, link);
+        if (connection_is_between(c) && c->requests == 0 && !c->in)
+            connection_set_timer(c, DRAIN_GRACE_MS);
+    }
+}
+
+const struct http_exchange *connection_at_work(const struct worker *w)
+{
+    return w->driving ? w->driving->ex : NULL;
 }

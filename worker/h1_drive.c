@@ -1,12 +1,11 @@
 /*
- * worker/drive.c - moving a connection forward: it alternates between using input and sending output until one of
+ * worker/h1_drive.c - moving a connection forward: it alternates between using input and sending output until one of
  * them has to wait.
  *
  * Input is read into one buffer of the worker, and most answers are built in another; only what has to wait gets
  * memory of its own. So an idle connection holds no buffer, and pipelined requests are answered with one write.
  */
-#include "worker/proxy.h"
-#include "worker/source.h"
+#include "worker/h1.h"
 
 #include "base/log.h"
 
@@ -38,7 +37,8 @@ static void log_broken_header(struct connection *c, struct slice in)
     char server[NET_ADDRESS_TEXT_BYTES];
     if (!ex)
         return;
-    exchange_begin(c, ex);
+    h1_identify(c, &ex->client);
+    exchange_begin(ex, connection_worker(c));
     ex->route.error_files = listen->default_server->top->error_files;
     ex->route.server_name = slice_of(net_address_text(&listen->address, server));
     http_log(ex, LOG_LEVEL_ERROR, "broken header: \"%.*s\" while reading PROXY protocol",
@@ -92,7 +92,7 @@ static bool use_head(struct connection *c, struct input *in)
     size_t head_len = 0;
     switch (http_scan_head(in->scan, &limits, in->data, in->len, &head_len, &error)) {
     case HTTP_SCAN_ERROR:
-        serve(c, request_refuse(c, (struct slice){in->data, in->len}, in->scan->line_start, &error));
+        serve(c, h1_refuse(c, (struct slice){in->data, in->len}, in->scan->line_start, &error));
         in->len = 0;
         return true;
     case HTTP_SCAN_MORE:
@@ -101,7 +101,7 @@ static bool use_head(struct connection *c, struct input *in)
         break;
     }
     if (head_len > 2)
-        serve(c, request_start(c, (struct slice){in->data, head_len}));
+        serve(c, h1_start(c, (struct slice){in->data, head_len}));
     if (c->dead) /* and with it its input */
         return false;
     *in->scan = (struct http_scan){0};
@@ -110,14 +110,20 @@ static bool use_head(struct connection *c, struct input *in)
     return true;
 }
 
+/* What takes the body while it comes takes no more for now. */
+static bool body_is_full(const struct connection *c)
+{
+    return c->ex->source->body_is_full(c->ex);
+}
+
 /* A body that is sent on to an upstream while it comes. */
 static bool use_passing_body(struct connection *c, struct input *in)
 {
     bool done = false;
     int error = 0;
-    if (proxy_body_waits(c->ex))
+    if (body_is_full(c))
         return false;
-    size_t n = body_take(c->ex, in->data, in->len, &done, &error);
+    size_t n = h1_take_body(c->ex, in->data, in->len, &done, &error);
     in->data += n;
     in->len -= n;
     if (error) {
@@ -128,7 +134,7 @@ static bool use_passing_body(struct connection *c, struct input *in)
         return true;
     }
     c->ex->body.whole = done;
-    proxy_body_came(c->ex, done);
+    c->ex->source->body_came(c->ex, done);
     return in->len > 0;
 }
 
@@ -136,7 +142,7 @@ static bool use_body(struct connection *c, struct input *in)
 {
     bool done = false;
     int error = 0;
-    size_t n = body_take(c->ex, in->data, in->len, &done, &error);
+    size_t n = h1_take_body(c->ex, in->data, in->len, &done, &error);
     in->data += n;
     in->len -= n;
     if (error) {
@@ -171,7 +177,7 @@ static bool use_input(struct connection *c, struct input *in)
     if (c->dead || in->len == 0)
         return false;
     if (c->rest) {
-        size_t n = body_skip(c, in->data, in->len);
+        size_t n = h1_skip_body(c, in->data, in->len);
         in->data += n;
         in->len -= n;
         return in->len > 0;
@@ -196,10 +202,10 @@ static bool has_output(const struct connection *c)
 static bool send_step(struct connection *c)
 {
     bool more = request_is(c, REQUEST_SEND) && c->ex->source == &source_pieces && c->ex->res.body;
-    if (!send_flush(c, more))
+    if (!h1_flush(c, more))
         return false;
     if (request_is(c, REQUEST_SEND))
-        return send_body(c->ex);
+        return h1_send_body(c->ex);
     if (c->close_after)
         connection_finish(c);
     return !c->dead && c->state != CONNECTION_LINGER;
@@ -263,7 +269,7 @@ void connection_end_head(struct connection *c, int status, const char *why)
         connection_close(c);
         return;
     }
-    request_leave_unfinished(c, head, c->in->scan.line_start, status, why);
+    h1_leave_unfinished(c, head, c->in->scan.line_start, status, why);
 }
 
 /* recv() has ended with 0, or failed. */
@@ -339,7 +345,8 @@ static void settle_head(struct connection *c)
 /* proxy_ignore_client_abort */
 static bool ignores_abort(const struct connection *c)
 {
-    return c->ex && proxy_ignores_abort(c->ex);
+    const struct source *s = c->ex ? c->ex->source : NULL;
+    return s && s->outlives_client && s->outlives_client(c->ex);
 }
 
 /* The response's source ends with the client. */
@@ -363,7 +370,7 @@ static void watch(struct connection *c)
     const struct http_exchange *ex = c->ex;
     bool want_write = c->out || (request_is(c, REQUEST_SEND) && ex->more_later);
     bool is_reading = c->ex && c->ex->reading.at_work; /* from a disk */
-    full |= passes_body(c) && proxy_body_waits(c->ex);
+    full |= passes_body(c) && body_is_full(c);
     c->deaf = full && has_request_at_work(c);
     int events =
         (full || c->eof ? 0 : EV_READ) | (want_write && !(ex && ex->throttled) && !is_reading ? EV_WRITE : 0);
@@ -395,7 +402,7 @@ static void drive_and_settle(struct connection *c, struct input *in)
     else if (!c->dead && c->state != CONNECTION_LINGER)
         become_busy(c);
     if (!c->dead && c->state == CONNECTION_TUNNEL)
-        tunnel_begin(c->ex);
+        c->ex->source->tunnel(c->ex);
     else if (!c->dead)
         watch(c);
     w->driving = NULL;
@@ -483,7 +490,7 @@ static void read_ahead(struct connection *c)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n > 0 && c->rest) {
-        size_t skipped = body_skip(c, data, (size_t)n);
+        size_t skipped = h1_skip_body(c, data, (size_t)n);
         data += skipped;
         n -= (ssize_t)skipped;
         if (n == 0)
@@ -538,9 +545,7 @@ void connection_on_event(struct ev_loop *loop, ev_io *io, int events)
     struct connection *c = (struct connection *)io; /* its first member */
     struct worker *w = connection_worker(c);
     (void)loop;
-    if (c->state == CONNECTION_TUNNEL)
-        tunnel_on_client(c->ex, events);
-    else if (events & EV_WRITE)
+    if (events & EV_WRITE)
         connection_drive(c); /* what can be read comes with the next turn */
     else if (c->state == CONNECTION_LINGER)
         linger(c);
