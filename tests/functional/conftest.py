@@ -19,13 +19,20 @@ import weirlib  # noqa: E402
 SECONDS_PER_TEST = 40
 
 
+def pytest_addoption(parser):
+    parser.addoption("--directive", metavar="NAME", help="only the tests that are marked with this directive")
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "directive(names...): what is asserted depends on these directives of the configuration")
     config.addinivalue_line("markers", "needs_root: the test runs or makes things as another user")
     config.addinivalue_line("markers", "needs(names...): left out where the surroundings lack one of weirlib.SURROUNDINGS")
     weirlib.adopt_orphans()
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if only := config.getoption("--directive"):
+        items[:] = [item for item in items if any(only in mark.args for mark in item.iter_markers("directive"))]
     items.sort(key=lambda item: not item.get_closest_marker("xdist_group"))  # a long turn goes first, beside all others
     for item in items:
         if not item.get_closest_marker("timeout"):

@@ -72,6 +72,7 @@ step circles python3 tests/lint/circles.py
 step sizes python3 tests/lint/sizes.py
 step words python3 tests/lint/words.py
 step comments python3 tests/lint/comments.py
+step functional python3 tests/lint/functional.py
 step layout layout
 step cppcheck cppcheck_all
 [ "${LINT_TIDY:-1}" = 0 ] || step tidy tidy

@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE))
 
 import circles  # noqa: E402 - found through the line above
 import comments  # noqa: E402
+import functional  # noqa: E402
 import includes  # noqa: E402
 import sizes  # noqa: E402
 import source  # noqa: E402
@@ -36,6 +37,9 @@ CLEAN = {
     "modules/demo.c": OPENING + "#include <weir/handler.h>\n",
     "main.c": OPENING + '#include "pool/pool.h"\n',
     "tests/unit/pool_test.c": '#include "pool/pool.h"\n#include <pthread.h>\n',
+    "docs/directives.md": "# Directives\n\n### root\n\n    root PATH;\n\n### pid\n",
+    "tests/functional/files/test_root.py": 'pytestmark = pytest.mark.directive("root")\nCONF = "root html;"\n',
+    "tests/functional/master/test_pid.py": '@pytest.mark.directive("pid")\ndef test_pid():\n    start("pid x;")\n',
 }
 
 
@@ -52,7 +56,9 @@ def found(check, root, extra):
     return "\n".join(str(finding) for finding in check(plant(root, {**CLEAN, **extra})))
 
 
-@pytest.mark.parametrize("check", [circles.check_calls, comments.check, includes.check, sizes.check, words.check])
+@pytest.mark.parametrize(
+    "check", [circles.check_calls, comments.check, functional.check, includes.check, sizes.check, words.check]
+)
 def test_clean_tree_has_no_findings(check, tmp_path):
     assert found(check, tmp_path, {}) == ""
 
@@ -278,6 +284,42 @@ def test_comments_accepts(text, tmp_path):
     assert found(comments.check, tmp_path, {"tests/unit/base/a.c": text}) == ""
 
 
+PID = "tests/functional/master/test_pid.py"
+BAD_TESTS = {
+    "no mark": ({PID: 'def test_pid():\n    start("pid x;")\n'}, 'docs/directives.md:7: no test of tests/functional/ is marked with directive("pid")'),
+    "unknown": ({PID: '@pytest.mark.directive("pid", "pidd")\ndef test_pid():\n    start("pid x; pidd")\n'}, f'{PID}:1: "pidd" is no directive'),
+    "of a list": ({PID: 'WORDS = ["pid", "pidd"]\npytestmark = pytest.mark.directive(*WORDS)\n'}, f'{PID}:2: "pidd" is no directive'),
+    "unused": ({PID: '@pytest.mark.directive("pid")\ndef test():\n    start("rapid $pid pid_x")\n'}, f'{PID}:1: nothing here uses "pid"'),
+    "unused by what it uses": (
+        {PID: 'import other\nfrom own import conf\npytestmark = pytest.mark.directive("pid")\n',
+         "tests/functional/lib/own.py": 'conf = ""\n', "tests/functional/lib/third.py": 'conf = "pid x;"\n'},
+        f'{PID}:3: nothing here uses "pid"',
+    ),
+    "cannot be told": (
+        {PID: '@pytest.mark.directive("pid")\n@pytest.mark.directive(words())\ndef test():\n    start("pid x;")\n'},
+        f"{PID}:2: a mark takes names of directives",
+    ),
+    "empty": ({PID: '@pytest.mark.directive("pid")\n@pytest.mark.directive()\ndef test():\n    start("pid x;")\n'}, f"{PID}:2: a mark takes"),
+    "sleep": ({"tests/functional/lib/a.py": "def wait():\n    time.sleep(1)\n"}, "tests/functional/lib/a.py:2: a sleep waits for nothing"),
+}
+
+
+@pytest.mark.parametrize("files, sentence", BAD_TESTS.values(), ids=BAD_TESTS.keys())
+def test_functional_finds(files, sentence, tmp_path):
+    findings = found(functional.check, tmp_path, files)
+    assert findings.startswith(sentence) and findings.count("\n") == 0, findings
+
+
+@pytest.mark.parametrize("files", [
+    {PID: 'WORDS = {"pid": 1}\npytestmark = [pytest.mark.slow, pytest.mark.directive(*WORDS)]\n'},
+    {PID: 'from own import conf\npytestmark = pytest.mark.directive("pid")\n', "tests/functional/lib/own.py": "import third\n",
+     "tests/functional/lib/third.py": 'conf = "pid x;"\n'},
+    {"tests/functional/lib/weirlib.py": "def watch():\n    time.sleep(1)\n"},
+])
+def test_functional_accepts(files, tmp_path):
+    assert found(functional.check, tmp_path, files) == ""
+
+
 def test_build_and_ignored_files_are_left_out(tmp_path):
     bad = {"build/a.c": "fork();\n", "sub/.hidden/a.c": "fork();\n"}
     assert found(includes.check, tmp_path, bad) == ""
@@ -296,3 +338,10 @@ def test_exit_codes(script, tmp_path):
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert answer.stdout.startswith("net/a.c:" if script == "circles.py" else "base/a.h:")
+    assert answer.stdout.startswith("base/a.h:")
+
+
+def test_exit_code_of_functional(tmp_path):
+    plant(tmp_path, {**CLEAN, PID: "time.sleep(1)\n"})
+    answer = subprocess.run([sys.executable, str(HERE / "functional.py"), str(tmp_path)], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1 and answer.stdout.startswith("docs/directives.md:7: ")

@@ -73,11 +73,13 @@ def test_file_is_read_anew(weir):
     assert weir.get("/f", headers=basic("ann", "new")).status == 200
 
 
+@pytest.mark.directive("auth_basic_user_file")
 def test_missing_file(weir):
     start(weir, "", "", "location /f { auth_basic_user_file conf/none; }")
     assert weir.get("/f", headers=basic("ann", "x")).status == 403
 
 
+@pytest.mark.directive("auth_basic")
 def test_variables_and_off(weir):
     weir.write("ann:{PLAIN}1\n", "conf/users.a")
     start(weir, "ann:{PLAIN}0\n", "", 'location /v { auth_basic "for $host"; auth_basic_user_file conf/users.$arg_x; return 204; }'
@@ -127,6 +129,7 @@ def test_client_that_leaves_during_the_check(weir):
     wait_until(lambda: weir.get("/status2?format=json").json()["requests"]["in_flight"] == 1, 5, "nothing left behind")
 
 
+@pytest.mark.directive("satisfy")
 @pytest.mark.parametrize("rules,satisfy,with_password,status", [
     ("deny all;", "all", True, 403), ("allow 127.0.0.1; deny all;", "all", True, 200), ("allow 127.0.0.1; deny all;", "all", False, 401),
     ("deny all;", "any", True, 200), ("deny all;", "any", False, 401), ("allow 127.0.0.1; deny all;", "any", False, 200),
@@ -136,6 +139,7 @@ def test_satisfy(weir, rules, satisfy, with_password, status):
     assert weir.get("/f", headers=basic("ann", "pw") if with_password else []).status == status
 
 
+@pytest.mark.directive("auth_basic")
 def test_error_page_of_a_401(weir):
     start(weir, "ann:{PLAIN}pw\n", "error_page 401 /login;", "location / { } location = /login { auth_basic off; return 200 'please log in'; }")
     reply = weir.get("/f")
@@ -159,6 +163,7 @@ def test_wrong_settings(weir, wrong):
 
 # ---- limit_except -------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("auth_basic_user_file")
 def test_limit_except(weir, backend):
     up = backend()
     weir.expect_log("access forbidden")

@@ -177,6 +177,7 @@ def test_pool_that_is_full(weir):
     assert is_calm(weir)
 
 
+@pytest.mark.directive("status")
 def test_the_status_and_a_folder(weir):
     (weir.tmp / "html/d").mkdir()
     start(weir, "location = /s { status; } location = /f { auth_request /s; } location = /d { auth_request /d; }"
@@ -216,6 +217,7 @@ def test_mistakes(weir, where):
     assert weir.mistake(config(f"\n{where}\n"), where).startswith(WRONG[where])
 
 
+@pytest.mark.directive("limit_except")
 def test_in_blocks(weir):
     """Where an if holds, and for the methods that limit_except leaves over."""
     start(weir, "location = /f { if ($arg_x) { auth_request /shut; } }"
@@ -227,6 +229,7 @@ def test_in_blocks(weir):
     assert weir.get("/o", method="POST", body=b"x").body == b"x"
 
 
+@pytest.mark.directive("limit_except")
 def test_limit_except(weir):
     """Its rules are not for the question, which is a GET; but its block is, as in nginx: the location's "return" does not run."""
     start(weir, "location = /f { limit_except GET { deny all; } auth_request /open; }"
@@ -290,6 +293,7 @@ def test_body_for_the_login(weir, backend):
     assert all((call.method, call.target, call.body) == ("GET", "/auth", b"") for call in asked.calls)
 
 
+@pytest.mark.directive("satisfy")
 def test_satisfy_any_of_all(weir):
     weir.write("ann:{PLAIN}pw\n", "conf/users")
     weir.expect_log("no user/password|password mismatch")
@@ -351,6 +355,7 @@ def test_set_from_the_answer(weir, backend):
     assert reply.header("X-Main") == f"theirs|3|{up.address}|ann"
 
 
+@pytest.mark.directive("auth_request_set")
 def test_set_from_what_is_sent(weir, backend):
     asked = backend(answer(b"", "X-User: ann"))
     start(weir, to(asked) + 'location / { auth_request /auth; auth_request_set $user $sent_http_x_user; add_header X-U "$user"; }')
@@ -412,6 +417,7 @@ def test_arguments_of_the_question(weir, backend):
     assert weir.get("/a?to=%2e%2e%2f&x=y").text == "file" and asked.call.target == "/auth?to=%2e%2e%2f"
 
 
+@pytest.mark.directive("auth_request")
 def test_request_is_what_it_was(weir):
     """Location, captures, arguments and what rewrite has made of it come back."""
     start(weir, r"""location = /a { set $seen $uri; rewrite ^/(.*)$ /b?$1 last; } location ~ ^/(b)$ { return 204; }
@@ -472,6 +478,7 @@ def _line(call):
     return text
 
 
+@pytest.mark.directive("client_body_in_file_only", "client_body_temp_path")
 def test_body_in_a_named_file(weir, backend):
     """client_body_in_file_only: its name is there for the upstream, not for the question, and the file goes."""
     asked, up = backend(answer(b"")), backend(lambda call: answer(call.body))
@@ -544,6 +551,7 @@ def test_error_page_for_a_body_that_is_left(weir, backend, case, asks):
         assert reply.header("Connection") == "close"
 
 
+@pytest.mark.directive("proxy_request_buffering")
 def test_early_redirect_of_an_upstream(weir, backend):
     """X-Accel-Redirect before the body has come, to a location that asks: the rest is never a request."""
     asked = backend(answer(b""))
@@ -658,6 +666,7 @@ def test_question_that_is_sent_elsewhere(weir, backend):
 
 # ---- limits -------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("limit_conn")
 def test_limits_count_once(weir, backend):
     gate = threading.Event()
     asked = backend(lambda call: gate.wait(weirlib.limit(5)) and answer(b""))
@@ -687,6 +696,7 @@ def test_limits_count_once(weir, backend):
     assert is_calm(weir)
 
 
+@pytest.mark.directive("limit_concurrency", "limit_conn", "limit_req_zone")
 def test_limits_of_the_question(weir):
     """They apply where the request itself has none of their kind, and end with it."""
     weir.expect_log("limiting")
@@ -746,6 +756,7 @@ def test_client_whose_leaving_is_ignored(weir, backend):
         assert is_calm(weir)
 
 
+@pytest.mark.directive("log_subrequest")
 def test_question_in_the_log(weir, backend):
     asked = backend(answer(b""))
     start(weir, to(asked) + "location /f { auth_request /auth; }"
@@ -806,6 +817,7 @@ def test_death_of_the_worker(weir, backend):
 
 # ---- auth_delay ---------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("auth_delay")
 def test_delay(weir, backend):
     """A 401 takes its time, 403 and success do not; the connection goes on, and pipelined requests wait."""
     asked = backend(lambda call: answer(b"", status=call.header("X-Want", "200 OK")))
@@ -824,6 +836,7 @@ def test_delay(weir, backend):
     assert is_calm(weir)
 
 
+@pytest.mark.directive("auth_delay")
 def test_client_that_leaves_during_the_delay(weir):
     start(weir, "location = /a { return 401; } location = /f { auth_request /a; auth_delay 60s; limit_conn c 1; }"
           "location = /p { auth_request /a; auth_delay 60s; handler echo; }", http="limit_conn_zone $binary_remote_addr zone=c:1m;")

@@ -1,8 +1,9 @@
 """Challenges of an upstream's 401 that a page of ours takes the place of; and what auth_request_set may set."""
 
+import pytest
 from proxylib import answer, backend  # noqa: F401
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 DENIED = answer(b"no", "WWW-Authenticate: Basic realm=a", "WWW-Authenticate: Bearer", status="401 No")
 
@@ -18,6 +19,7 @@ def test_all_challenges_of_an_intercepted_answer(weir, backend):  # noqa: F811
         assert (got.status, got.text, ", ".join(lines)) == (401, body, "Basic realm=a, Bearer")
 
 
+@pytest.mark.directive("auth_request", "auth_request_set")
 def test_auth_request_set_of_args(weir, backend):  # noqa: F811
     """$args that it sets are those of the request that goes on."""
     allowed, up = backend(answer(b"", "X-User: joe")), backend(lambda call: answer(call.target.encode()))

@@ -88,6 +88,7 @@ def test_one_header_for_a_connection(weir):
     assert got.count(b"|10.1.2.3|1234|") == 2
 
 
+@pytest.mark.directive("proxy_protocol", "real_ip_header")
 def test_real_ip_by_proxy_protocol(weir):
     start(weir, "set_real_ip_from 127.0.0.0/8; real_ip_header proxy_protocol;")
     assert shown(raw(weir, GOOD["v1"][0] + REQUEST))[:3] == ["10.1.2.3", "1234", "127.0.0.1"]
@@ -123,6 +124,7 @@ CASES = [
 ]
 
 
+@pytest.mark.directive("real_ip_recursive")
 @pytest.mark.parametrize("settings,headers,client", CASES)
 def test_real_ip(weir, settings, headers, client):
     weir.start(config(settings + SHOW))
@@ -132,6 +134,7 @@ def test_real_ip(weir, settings, headers, client):
     assert fields[0] == client and fields[2] == "127.0.0.1"
 
 
+@pytest.mark.directive("set_real_ip_from")
 def test_real_ip_does_not_outlive_its_request(weir):
     weir.start(config("set_real_ip_from 127.0.0.1;" + SHOW))
     with weir.connect() as c:
@@ -139,6 +142,7 @@ def test_real_ip_does_not_outlive_its_request(weir):
         assert c.get("/").text.startswith("127.0.0.1|")
 
 
+@pytest.mark.directive("set_real_ip_from")
 def test_real_ip_in_the_log_and_at_the_upstream(weir, backend):
     up = backend()
     weir.start(config(f"set_real_ip_from 127.0.0.1; location / {{ proxy_pass http://{up.address};"

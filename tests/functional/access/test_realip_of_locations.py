@@ -32,6 +32,7 @@ def test_too_large_a_body_is_refused_before(weir):
     wait_until(lambda: "/ 127.0.0.1" in (weir.tmp / "logs/ends.log").read_text(), 3, "the line of the log")
 
 
+@pytest.mark.directive("location")
 @pytest.mark.parametrize("target,way", [
     ("/x", ""), ("/status2", "location = /status2 { " + HERE + " stub_status; }"),
     ("/x", "error_page 418 /other; location /x { return 418; } location /other { " + HERE + " }"),
@@ -48,6 +49,7 @@ def test_every_location_that_goes_on(weir, target, way):
     wait_until(lambda: " 192.0.2.9" in (weir.tmp / "logs/ends.log").read_text(), 3, "the line of the log")
 
 
+@pytest.mark.directive("limit_req")
 def test_limits_and_upstreams_know_the_client(weir, backend):
     up = backend()
     served(weir, f"location / {{ {HERE} limit_req zone=few; proxy_pass http://{up.address}; proxy_set_header X-Who $remote_addr; }}")

@@ -60,6 +60,7 @@ def test_a_feature_is_told_once(weir):
     assert "lines" not in found["mirror"][0] and "did you mean" in found["retrun"][0]
 
 
+@pytest.mark.directive("listen")
 def test_parameters_of_listen(weir):
     """listen ... ssl and http2 are features like others, however many servers have them."""
     servers = "".join(f"server {{ listen 127.0.0.1:1{i} ssl http2; ssl_certificate c{i}; }}\n" for i in range(5))

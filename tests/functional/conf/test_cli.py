@@ -413,6 +413,7 @@ def test_unknown_words_beside_a_mistake_in_the_syntax(weir, mistake):
     assert result.stderr.count("unknown directive") <= 3 and '"a/b"' not in result.stderr, result.stderr
 
 
+@pytest.mark.directive("events")
 def test_no_events_section(weir):
     """A file without events is refused, as nginx does."""
     result = weir.run("-t", conf="http { }\n")
@@ -557,6 +558,7 @@ def test_times(weir, value, ok):
     assert accepted(weir, in_http(f"client_body_timeout {value};"))[0] == bool(ok)
 
 
+@pytest.mark.directive("client_max_body_size")
 def test_size_unit_is_1024(weir):
     """1k is 1024 bytes: a body of exactly that passes, one more is 413."""
     weir.start(config("location / { client_max_body_size 1k; handler echo; }"))

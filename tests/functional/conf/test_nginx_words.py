@@ -9,8 +9,8 @@ import time
 import pytest
 import mistakes
 from proxylib import answer, backend, passed  # noqa: F401
-from wire import ask, head
 from weirlib import Connection, config, free_port, wait_until
+from wire import ask, head
 
 
 def get(weir, target="/", *fields, host="Host: a"):
@@ -115,6 +115,7 @@ def test_ranges_that_are_none(weir, address):
     assert twice.returncode == 1 and "duplicate listen 127.0.0.1:5002" in twice.stderr
 
 
+@pytest.mark.directive("real_ip_header")
 @pytest.mark.needs("localhost")
 def test_real_addresses_by_name(weir):
     """set_real_ip_from takes a host's name: all its addresses; one that is unknown is an error."""
@@ -125,6 +126,7 @@ def test_real_addresses_by_name(weir):
     assert unknown.returncode == 1 and "no!name" in unknown.stderr
 
 
+@pytest.mark.directive("geo")
 def test_geo_of_what_has_no_address(weir):
     """A unix socket's client, and a text that is no address, count as 255.255.255.255."""
     weir.start(config('location / { return 200 "$g $h"; }', server="listen unix:{tmp}/geo.sock;",
@@ -142,6 +144,7 @@ def seconds_until(response):
     return int(response.header("cache-control")[8:])
 
 
+@pytest.mark.directive("expires")
 def test_expires_at_a_time_of_day(weir):
     """expires @TIME is the next such time, today or tomorrow, in local time; also from a variable."""
     weir.start(config("location / { expires $arg_e; return 200 x; } location /noon { expires @12h; return 200 x; }"))
@@ -169,6 +172,7 @@ def test_times_of_day_that_are_none(weir, value):
 INHERITANCE = {"add_header_inherit on;": (["l"], ["s"]), "add_header_inherit off;": (["l"], []), "add_header_inherit merge;": (["l", "s"], ["s"])}
 
 
+@pytest.mark.directive("add_header_inherit")
 @pytest.mark.parametrize("line", INHERITANCE)
 def test_inheritance_of_headers(weir, line):
     """add_header_inherit: as ever, not at all, or in any case, behind the level's own; it is inherited itself."""
@@ -180,6 +184,7 @@ def test_inheritance_of_headers(weir, line):
     assert deep == (["d", "s"] if "merge" in line else ["d"])
 
 
+@pytest.mark.directive("add_trailer_inherit")
 def test_inheritance_of_trailers(weir, backend):  # noqa: F811
     """add_trailer_inherit is the same of trailers."""
     weir.start(config(f"location / {{ add_trailer_inherit merge; add_trailer X l; proxy_pass http://{backend(answer(b'x')).address}; }}", server="add_trailer X s;"))
@@ -191,6 +196,7 @@ def test_inheritance_of_trailers(weir, backend):  # noqa: F811
 HINTED = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + answer(b"x")
 
 
+@pytest.mark.directive("early_hints")
 @pytest.mark.parametrize("line, fields, passes", [("", [], True), ("early_hints $http_wants;", [], False), ("early_hints $http_wants;", ["Wants: 0"], False),
                                                   ("early_hints $http_wants;", ["Wants: 1"], True), ("early_hints $http_none $http_wants;", ["Wants: 1"], True)])
 def test_early_hints(weir, backend, line, fields, passes):  # noqa: F811

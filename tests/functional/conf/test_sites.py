@@ -228,6 +228,7 @@ def test_debian_pages(weir):
     assert "directory index of" in weir.error_log and "none" not in weir.error_log
 
 
+@pytest.mark.directive("gzip")
 def test_debian_gzip(weir):
     start_debian(weir)
     packed = ask(weir, "/", Accept_Encoding="gzip")

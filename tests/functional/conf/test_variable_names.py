@@ -41,6 +41,7 @@ def test_other_mistakes_in_what_nothing_uses_here(weir):
     assert weir.run("-t", conf=config(f"location / {{ {groups} return 200; }}")).returncode == 0
 
 
+@pytest.mark.directive("set")
 def test_prefixes_may_be_set(weir):
     """A variable whose name begins as those of fields and arguments do is the field or argument till it is set."""
     weir.start(config("location / { return 200 $http_x$arg_b; } location /s { set $http_x $arg_a; set $arg_b 2; return 200 '$http_x$arg_b$http_y$ssl_cipher'; }"))
@@ -48,6 +49,7 @@ def test_prefixes_may_be_set(weir):
     assert said == ["x3", "12y"]
 
 
+@pytest.mark.directive("uninitialized_variable_warn")
 def test_warning_of_what_is_not_set(weir):
     """A variable of set that is used before is empty, and a warning once for each request; not where the warning is off."""
     weir.start(config("location /a { set $v 1; return 200 $v; } location /b { return 200 '[$v$v]'; }"

@@ -195,6 +195,7 @@ def test_both_ends(weir):
     assert (remote_port, server) == (str(port), "n.x") and {int(pid)} == weir.worker_pids()
 
 
+@pytest.mark.directive("proxy_set_body")
 def test_binary_address(weir, backend):
     up = backend()
     weir.start(config(f"location / {{ proxy_set_body $binary_remote_addr; proxy_pass http://{up.address}; }}"))
@@ -260,6 +261,7 @@ def test_sent_headers(weir):
     assert [{name: each[name] for name in want} for each, want in zip(found, wanted)] == wanted
 
 
+@pytest.mark.directive("add_trailer")
 def test_sent_trailers_and_chunks(weir):
     start(weir, "location / { add_trailer X-T a$arg_a; add_trailer X-T 2; add_trailer X-U u; return 200 hello; }",
           http=LOG % "$sent_trailer_x_t|$sent_trailer_x_u|$sent_trailer_none|$sent_http_transfer_encoding|$sent_http_content_length")
@@ -276,6 +278,7 @@ def test_headers_of_upstreams(weir, backend):
     assert lines(weir)[-1] == f"1, 2|7|8|-|200|5|{up.address}|{up.port}|{up.address}|1, 2"
 
 
+@pytest.mark.directive("gzip_types")
 def test_what_was_counted(weir):
     weir.write("abc" * 5000, "html/big.txt")
     start(weir, "location / { root {tmp}/html; gzip on; gzip_types text/plain; gzip_min_length 1; }",
@@ -382,6 +385,7 @@ def test_body_files(weir, backend, mode, stays):
     assert [name == "-" for name in lines(weir, 5)] == [False] * 4 + [True]
 
 
+@pytest.mark.directive("client_body_buffer_size", "client_body_in_file_only", "client_body_temp_path")
 def test_body_files_of_clients_that_leave(weir):
     weir.start(config("client_body_in_file_only clean; client_body_temp_path {tmp}/bodies; client_body_buffer_size 1k;"
                       "location / { handler sleep; } location /echo { handler echo; }"))
@@ -449,6 +453,7 @@ NAMES = {"ex.com": "dot", "a.ex.com": "dot", "EX.com": "dot", "a.org": "exact", 
          "x.www.a.org": "star", "mail.q.r": "pre", "re5": "re", "zz": "d"}
 
 
+@pytest.mark.directive("map")
 def test_map_of_hostnames(weir):
     show(weir, "$h", http="map $host $h { hostnames; default d; .ex.com dot; *.a.org star; a.org exact; mail.* pre; ~^re\\d re; www.a.org www; }")
     assert {host: shown(weir, "/", host=host) for host in NAMES} == NAMES
@@ -478,6 +483,7 @@ BEHIND = {"": "self|self", "1.2.3.4": "client|client", "1.2.3.4, 5.6.7.8": "othe
           "1.2.3.4:80": "client|client", "2001:db8::1": "no|v6", "[2001:db8::1]:99": "no|v6", "9.9.9.9, 127.0.0.1": "self|no"}
 
 
+@pytest.mark.directive("geo")
 def test_geo_behind_proxies(weir):
     both = "default no; proxy 127.0.0.1; proxy 10.0.0.0/8; 1.2.3.4 client; 5.6.7.8 other; 10.0.0.0/8 prox; 127.0.0.1 self; 2001:db8::/32 v6;"
     show(weir, "$gp|$gr", http=f"geo $gp {{ {both.replace('2001:db8::/32 v6;', '')} }} geo $gr {{ proxy_recursive; {both} }}")
@@ -486,6 +492,7 @@ def test_geo_behind_proxies(weir):
     assert shown(weir, "/", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-For: 10.0.0.1") == "prox|client"
 
 
+@pytest.mark.directive("split_clients")
 def test_split_clients(weir):
     """The same clients get the same share as from nginx, which has MurmurHash2."""
     show(weir, "$s|$rest", http='split_clients "$arg_a" $s { 10% a; 25.5% b; 0.01% c; * d; } split_clients "$arg_a" $rest { 50% a; 20% b; }')
@@ -500,6 +507,7 @@ REFERERS = {"http://www.ex.com/": "", "HTTP://WWW.EX.com": "", "https://www.ex.c
             "http://" + "a" * 300 + ".org/": "1"}
 
 
+@pytest.mark.directive("valid_referers")
 def test_referers(weir):
     start(weir, "location / { valid_referers none blocked *.ex.com ex2.com/gal/ www.goo.* ~\\.reg\\. server_names; return 200 $invalid_referer; }"
                 "location /few { valid_referers ex.com; return 200 $invalid_referer; } location /any { return 200 $invalid_referer; }",
@@ -513,6 +521,7 @@ def md5(text):
     return base64.urlsafe_b64encode(hashlib.md5(text.encode()).digest()).decode()
 
 
+@pytest.mark.directive("secure_link", "secure_link_md5")
 def test_secure_links(weir):
     start(weir, "location /e { secure_link $arg_h,$arg_e; secure_link_md5 S$secure_link_expires$uri; return 200 $secure_link|$secure_link_expires; }"
                 "location /f { secure_link $arg_h; secure_link_md5 S$uri; return 200 $secure_link|$secure_link_expires; }")
@@ -527,6 +536,7 @@ def test_secure_links(weir):
     assert {target: shown(weir, target) for target in wanted} == wanted
 
 
+@pytest.mark.directive("secure_link_secret")
 def test_secure_links_with_a_word(weir):
     """The hash is of the link as the client writes it, with its arguments."""
     start(weir, "location /sec/ { secure_link_secret word; return 200 [$secure_link]; }")

@@ -1,8 +1,8 @@
 """alias in a location by regular expression: folders, index, try_files; and by what name a file's type is chosen."""
 
 import pytest
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 
 def start(weir, locations, **parts):
@@ -27,6 +27,7 @@ TRIES = {
 }
 
 
+@pytest.mark.directive("try_files")
 @pytest.mark.parametrize("rules", TRIES)
 def test_try_files_behind_an_alias(weir, rules):
     """A name of try_files stands directly behind the alias, and what is there is served."""
@@ -46,6 +47,7 @@ FOLDERS = {"/s/b/": "b/index.html", "/a/b/": "b/index.html", "/s/d/": 403, "/s/n
            "/s/b/a.png": "b/a.png", "/one/": 403}
 
 
+@pytest.mark.directive("alias")
 def test_folders_of_an_alias(weir):
     """A folder's URI has its index behind the alias, and is not redirected to itself."""
     start(weir, "location ~ ^/(s)/(.*)$ { alias {tmp}/alt/$2; } location ~ ^/a(.*)$ { alias {tmp}/alt$1; } "

@@ -32,6 +32,7 @@ def test_html(folder):
     assert folder.get("/").status == 403
 
 
+@pytest.mark.directive("autoindex_exact_size", "autoindex_format")
 def test_json_and_rounded_sizes(folder):
     folder.start(config("root {tmp}/html; location /d/ { autoindex on; autoindex_format json; }"
                         "location /k/ { alias {tmp}/html/d/; autoindex on; autoindex_exact_size off; }"))
@@ -41,6 +42,7 @@ def test_json_and_rounded_sizes(folder):
     assert re.search(r"12K\r\n", folder.get("/k/").text) and re.search(r" 5\r\n", folder.get("/k/").text)
 
 
+@pytest.mark.directive("autoindex")
 def test_links_are_escaped(weir):
     """All but letters, digits and -._~: a link means the same in whatever document it is put."""
     weir.write("x", "html/-._~!$&'()*+,;=@[]:")
@@ -49,6 +51,7 @@ def test_links_are_escaped(weir):
     assert link == "-._~%21%24%26%27%28%29%2A%2B%2C%3B%3D%40%5B%5D%3A" and weir.get("/" + link).text == "x"
 
 
+@pytest.mark.directive("autoindex_format")
 def test_methods_and_types(folder):
     """A list is for GET and HEAD; XML says what it is written in, as it does not itself."""
     folder.start(config("root {tmp}/html; location /d/ { autoindex on; autoindex_format xml; } location /k/ { alias {tmp}/html/d/; autoindex on; charset koi8-r; autoindex_format xml; }"))
@@ -124,6 +127,7 @@ def test_wrong_settings(weir, wrong):
     assert weir.mistake(config(f"location / {{\n{wrong}\n}}"), wrong).startswith(WRONG[wrong])
 
 
+@pytest.mark.directive("autoindex", "autoindex_localtime")
 def test_local_time(folder, monkeypatch):
     monkeypatch.setenv("TZ", "<+05>-5")
     folder.start(config("root {tmp}/html; location /d/ { autoindex on; autoindex_localtime on; }"

@@ -27,6 +27,7 @@ def test_whole(weir, name, value):
     assert weir.get("/" + name, headers=[("Range", value)]).status == 200
 
 
+@pytest.mark.directive("etag")
 def test_without_tags(weir):
     """With etag off no tag is the file's, though "*" still is."""
     weir.write("0123456789", "html/file")

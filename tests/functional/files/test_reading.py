@@ -135,6 +135,7 @@ def test_replaced_file_within_its_time(weir):
     assert weir.get("/f", headers=[("If-None-Match", tag)]).status == 304
 
 
+@pytest.mark.directive("open_file_cache_errors")
 @pytest.mark.parametrize("min_uses", [1, 2])
 def test_errors_are_remembered(weir, min_uses):
     """open_file_cache_errors holds from the first look on, whatever min_uses says of files that are kept open."""
@@ -151,6 +152,7 @@ def test_errors_are_remembered(weir, min_uses):
     wait_until(lambda: body(weir) == "here", 1.5, "the file")
 
 
+@pytest.mark.directive("open_file_cache_min_uses")
 def test_min_uses(weir):
     serve(weir, "location / { open_file_cache max=9; open_file_cache_valid 1h; open_file_cache_min_uses 3; }", {"f": "a"})
     assert body(weir) == "a"
@@ -163,6 +165,7 @@ def test_min_uses(weir):
     assert body(weir) == "c"
 
 
+@pytest.mark.directive("open_file_cache_valid")
 def test_inheritance(weir):
     """From http to server to location; off ends it, and the times may be set apart from it."""
     serve(weir, "location /off/ { alias {tmp}/html/; open_file_cache off; } location /in/ { alias {tmp}/html/; }"
@@ -176,6 +179,7 @@ def test_inheritance(weir):
     assert [body(weir, target) for target in targets] == ["old", "new", "new", "new"]
 
 
+@pytest.mark.directive("open_file_cache")
 def test_open_files_are_bounded_and_forgotten(weir):
     files = {f"l{i}": bytes([65 + i]) * 70_000 for i in range(20)}
     serve(weir, "location / { open_file_cache max=5 inactive=200ms; open_file_cache_valid 1h; }", files)
@@ -199,6 +203,7 @@ def test_more_open_files_than_descriptors(weir):
     assert [weir.get("/" + name).body == content for name, content in files.items()] == [True] * 150
 
 
+@pytest.mark.directive("open_file_cache", "open_file_cache_errors")
 def test_try_files_and_index_use_the_cache(weir):
     serve(weir, "open_file_cache max=50; open_file_cache_valid 1h; open_file_cache_errors on;"
                 "location / { try_files $uri $uri/ /fallback; }", {"d/index.html": "index", "fallback": "fallback"})
@@ -290,6 +295,7 @@ def begin(weir, target="/big", count=1):
     return client
 
 
+@pytest.mark.directive("aio")
 def test_cold_parts_go_to_the_pool(weir):
     serve(weir, AIO + "location /loop/ { alias {tmp}/html/; aio off; }", {"big": BIG}, main=POOL)
     cool(weir.tmp / "html/big")
@@ -309,6 +315,7 @@ def test_cold_parts_go_to_the_pool(weir):
     assert submitted(weir, "default") == 0
 
 
+@pytest.mark.directive("aio")
 def test_aio_on_is_the_default_pool_and_is_inherited(weir):
     serve(weir, "aio on; location / { } location /in/ { alias {tmp}/html/; location /in/off/ { alias {tmp}/html/; aio off; } }", {"big": BIG})
     counts = []
@@ -396,6 +403,7 @@ def test_client_leaves_while_its_file_is_read(gated):
     wait_until(lambda: len(os.listdir(f"/proc/{list(worker)[0]}/fd")) <= fds + 1, 3, "no more descriptors than before")
 
 
+@pytest.mark.directive("send_timeout")
 def test_send_timeout_while_a_file_is_read(gated):
     """A client that is given up while its file is read takes nothing with it."""
     serve(gated, AIO, server="send_timeout 200ms; reset_timedout_connection on;", env=gated.env, main=POOL)
@@ -479,6 +487,7 @@ def test_file_that_shrinks_while_it_is_read(gated):
 
 # ---- directio, sendfile_max_chunk -------------------------------------------------------------------------
 
+@pytest.mark.directive("directio")
 @pytest.mark.parametrize("aio", ["off", "threads"])
 def test_directio_leaves_nothing_in_memory(weir, aio):
     serve(weir, f"aio {aio}; location / {{ directio 1m; }} location /kept/ {{ alias {{tmp}}/html/; }}", {"big": BIG, "less": BIG[:1 << 19]})
@@ -532,6 +541,7 @@ def test_links_within_from(linked):
     assert [linked.get(f"/arg?from={part}").status for part in ("", f"{tmp}/www", f"{tmp}/www/", f"{tmp}/ww", f"{tmp}/wwwx", "/")] == [403, 200, 200, 403, 403, 403]
 
 
+@pytest.mark.directive("disable_symlinks")
 @pytest.mark.needs_root
 def test_links_of_other_owners(linked):
     os.lchown(linked.tmp / "html/link", 65534, 65534)
@@ -539,6 +549,7 @@ def test_links_of_other_owners(linked):
     assert [linked.get(t).status for t in ("/folder/f", "/folder/", "/out", "/link", "/real/f")] == [200, 200, 200, 403, 200]
 
 
+@pytest.mark.directive("disable_symlinks")
 def test_inherited_and_switched_off(linked):
     serve(linked, "disable_symlinks on; location / { } location /in/ { alias {tmp}/html/; disable_symlinks off; location /in/x/ { alias {tmp}/html/; } }")
     assert [linked.get(t).status for t in ("/link", "/in/link", "/in/x/link")] == [403, 200, 200]
@@ -586,6 +597,7 @@ def test_folder_that_is_a_file(linked):
 
 # ---- random_index, lists ----------------------------------------------------------------------------------
 
+@pytest.mark.directive("random_index")
 def test_random_index(weir):
     serve(weir, "location / { random_index on; } location /off/ { alias {tmp}/html/; } location /php/ { random_index on; }"
                 "location ~ b$ { add_header X-By b; }",
@@ -630,6 +642,7 @@ def test_jsonp(listed):
         assert plain.header("content-type") == "application/json" and plain.json() == json.loads(match[1])
 
 
+@pytest.mark.directive("autoindex_exact_size")
 def test_rounded_sizes(weir):
     """As nginx rounds them: plain up to 9999, then K, from 1M on M, and a folder's dash stands in the same column."""
     sizes = {"a": 9999, "b": 10000, "c": 1048575, "d": 1048576, "e": 5 << 20, "f": (1 << 30) - 1, "g": 3 << 29}
@@ -643,6 +656,7 @@ def test_rounded_sizes(weir):
 
 # ---- gzip_static ------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("gzip_static", "gzip_vary")
 @pytest.mark.parametrize("cache", ["", "open_file_cache max=50; open_file_cache_valid 1h; open_file_cache_errors on;", "aio threads;", "disable_symlinks on;"])
 def test_gzip_static_and_vary(weir, cache):
     """Vary wherever another client might get the other file, also of answers that are not compressed."""

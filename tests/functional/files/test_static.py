@@ -42,6 +42,7 @@ def statuses(weir, targets):
 
 # ---- names ------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("default_type", "types")
 def test_types_by_extension(weir):
     """The type follows the last extension in any case; without a known one it is default_type."""
     unknown = "application/octet-stream"
@@ -66,6 +67,7 @@ def test_fields_of_a_file(weir):
     assert abs(email.utils.parsedate_to_datetime(got.header("date")).timestamp() - time.time()) < 3
 
 
+@pytest.mark.directive("index")
 def test_index(weir):
     """A directory is answered with the first index file that exists, and with 403 without one."""
     files = {"index.html": "root", "a/two.html": "two", "b/one.html": "one", "b/two.html": "two", "none/x": "x"}
@@ -179,6 +181,7 @@ def test_root_and_alias(weir):
     assert statuses(weir, ["/a/none", "/al", "/al/none"]) == {"/a/none": 404, "/al": 404, "/al/none": 404}
 
 
+@pytest.mark.directive("alias")
 def test_alias_with_captures(weir):
     """In a location with a regular expression, alias names the file with what was captured."""
     serve(weir, {"two/sub/g.txt": "found"}, "location ~ ^/re/(.*)$ { alias {tmp}/html/two/$1; }")

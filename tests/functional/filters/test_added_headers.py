@@ -2,8 +2,8 @@
 
 import pytest
 from proxylib import answer, backend  # noqa: F401
-from wire import ask, head
 from weirlib import config, wait_until
+from wire import ask, head
 
 
 def get(weir, target, *fields):

@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 from proxylib import answer, backend  # noqa: F401
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 UTF8 = "text/html; charset=utf-8"
 

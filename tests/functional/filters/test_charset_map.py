@@ -2,8 +2,8 @@
 
 import pytest
 from proxylib import answer, backend  # noqa: F401
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 MAPS = "charset_map koi8-r utf-8 { C0 D18E; c1 d0b0; C2 E282AC; } charset_map own Other { E0 C1; E1 C2; }"
 CASES = {  # what is converted, from, to, and what comes out: as nginx has it
@@ -28,6 +28,7 @@ def test_conversion(weir, backend, case, cut):  # noqa: F811
     assert got.body == expected and got.header("content-type") == f"text/html; charset={to}"
 
 
+@pytest.mark.directive("charset_map", "source_charset")
 def test_iconv_does_the_rest(weir, backend):  # noqa: F811
     """Charsets between which there is no table are converted as without any, and variables find a table too."""
     up = backend(answer(b"\xc0", "Content-Type: text/html"))

@@ -181,6 +181,7 @@ def in_bytes(texts):
     return [(a.encode(), b.encode()) for a, b in texts]
 
 
+@pytest.mark.directive("gzip_min_length")
 @pytest.mark.parametrize("once", [True, False])
 @pytest.mark.parametrize("how", ["buffered", "unbuffered", "zipped"])
 def test_texts_are_found_however_the_body_is_cut(start, once, how):
@@ -291,6 +292,7 @@ def test_an_answer_that_is_cut_is_not_whole(start, backend):
     assert not raw.endswith(b"0\r\n\r\n") and b"A: b" not in raw
 
 
+@pytest.mark.directive("sub_filter_last_modified", "sub_filter_types")
 def test_which_answers_and_what_their_heads_say(start):
     page = b"<p>Hello</p>"
     BODIES["page"] = page
@@ -331,6 +333,7 @@ def test_which_answers_and_what_their_heads_say(start):
     assert old.body == b"<p></page.html></p>" and old.field("Connection") == "close"
 
 
+@pytest.mark.directive("sub_filter")
 @pytest.mark.parametrize("more", ["sub_filter a b;", "gzip on;", "charset utf-16; source_charset utf-8;"])
 def test_an_upstreams_offer_of_ranges_goes_with_the_body_it_was_for(start, more):
     BODIES["page"] = b"a" * 100
@@ -432,6 +435,7 @@ def test_a_handlers_stream(streams, more):
     assert body == expected and found.trailers == ([("X", str(found.framed))] if "trailer" in more else [])
 
 
+@pytest.mark.directive("sub_filter", "sub_filter_once")
 def test_a_handlers_memory_is_its_own_while_its_answer_is_filtered(streams):
     """The handler goes on allocating on its thread while variables are put together on the loop."""
     texts = [(b"a", b"</s 1 /s?x=y>"), (b"b", b"<y/s>"), (b"c", b"/s?x=yy")]
@@ -490,6 +494,7 @@ def test_what_cannot_be_converted_leaves_the_rest_readable(start, target):
     assert len(ask(weir, asked("many", "/c")).body) >= 100000
 
 
+@pytest.mark.directive("charset", "override_charset")
 def test_the_charset_that_is_named(start):
     BODIES["page"] = "\u00e9".encode()
     weir = start("charset utf-8;", "location /koi { charset koi8-r; charset_types text/plain text/css; alias {tmp}/html; }"
@@ -524,6 +529,15 @@ def test_other_parameters_of_the_type_stay(start):
     assert "profile=x" in two(weir, asked("page", "/over", type="text/html; charset=utf-8; profile=x")).field("Content-Type")
 
 
+@pytest.mark.directive("charset_types")
+@pytest.mark.parametrize("types, named", [("", {"html", "txt"}), ("charset_types text/css;", {"html", "css"}), ("charset_types *;", {"html", "txt", "css"})])
+def test_types_that_get_a_charset(start, types, named):
+    """text/html and what is listed in place of the default; * is all."""
+    weir = start("charset utf-8;" + types, "location /t/ { alias {tmp}/html/; types { text/html html; text/plain txt; text/css css; } }",
+                 files={f"a.{end}": b"text" for end in ("html", "txt", "css")})
+    assert {end for end in ("html", "txt", "css") if "charset=utf-8" in two(weir, f"/t/a.{end}").field("Content-Type")} == named
+
+
 def test_ranges_of_what_is_converted_are_not_offered_nor_served(start):
     weir = start("charset utf-16le; source_charset utf-8;", files={"a.html": "caf\u00e9s".encode()})
     whole = two(weir, "/a.html")
@@ -535,6 +549,7 @@ def test_ranges_of_what_is_converted_are_not_offered_nor_served(start):
     assert two(weir, "/a.html", "If-None-Match: " + whole.field("ETag")).status == 304
 
 
+@pytest.mark.directive("charset", "source_charset")
 def test_a_charset_that_there_is_not(start):
     BODIES["page"] = "\u00e9".encode()
     weir = start(locations="location /v { charset $arg_c; source_charset utf-8; proxy_pass http://up; }")
@@ -599,6 +614,7 @@ def test_trailers(start):
     assert not ask(weir, "/echo", method="POST", body=b"").body
 
 
+@pytest.mark.directive("add_trailer")
 def test_no_line_of_a_client_becomes_a_trailer(start):
     weir = start("location ~ (?s)^/t/(.*)$ { add_trailer X-Path $1; add_trailer After yes; return 200 text; }")
     assert two(weir, "/t/a%0d%0aSet-Cookie:%20b").trailers == [("After", "yes")]
@@ -618,6 +634,7 @@ def test_beside_an_upstreams_own(start):
         assert plain.trailers == [("Own", str(plain.framed))], name
 
 
+@pytest.mark.directive("sub_filter_once")
 def test_a_handlers_answers(start):
     weir = start("add_trailer Size $body_bytes_sent always; sub_filter o 00; sub_filter_types *; sub_filter_once off;",
                  "location /fib { handler fib; } location /sleep { handler sleep; }")

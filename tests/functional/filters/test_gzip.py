@@ -54,6 +54,7 @@ def test_accept_encoding(weir, files, field, compressed):
     assert (reply.header("Content-Encoding") == "gzip") == compressed
 
 
+@pytest.mark.directive("gzip_vary")
 def test_validators_and_vary(weir, files):
     weir.start(config(files + "gzip_vary on;"))
     full, small = weir.get("/t.html"), weir.get("/t.html", headers=ACCEPT)
@@ -73,6 +74,7 @@ def test_head_and_old_clients(weir, files):
         assert b"Content-Encoding" not in c.until_close()
 
 
+@pytest.mark.directive("gzip_proxied")
 @pytest.mark.parametrize("mask,compressed", [("off", False), ("any", True), ("no-cache no-store", True), ("no_etag", False),
                                              ("auth", True), ("expired", True)])
 def test_gzip_proxied(weir, files, mask, compressed):
@@ -126,12 +128,14 @@ def test_a_stream_is_not_held_up(weir, backend):
         assert body() == b"first second"
 
 
+@pytest.mark.directive("gzip_types")
 def test_handlers_answers(weir):
     weir.start(config("gzip on; gzip_types *; location /echo { handler echo; }", pool="threads=2"))
     reply = weir.get("/echo", method="POST", headers=ACCEPT, body=TEXT.encode())
     assert plain(reply).endswith(TEXT) if reply.header("Content-Encoding") else False
 
 
+@pytest.mark.directive("gzip_static")
 def test_gzip_static(weir):
     weir.write("plain", "html/a.css")
     (weir.tmp / "html/a.css.gz").write_bytes(gzip.compress(b"from the file"))
@@ -153,6 +157,7 @@ DISABLED = {"/": {"foo/3", "FOO/3", *MSIE6}, "/own/": {"bar", *MSIE6}, "/lines/"
             "/always/": set(), "/none/": set()}
 
 
+@pytest.mark.directive("gzip", "gzip_disable")
 def test_gzip_disable(weir, files):
     """As in nginx, msie6 is inherited where a level has expressions of its own, and expressions are not."""
     (weir.tmp / "html/t.html.gz").write_bytes(gzip.compress(TEXT.encode()))
@@ -168,6 +173,7 @@ def test_gzip_disable(weir, files):
     assert {target: {agent for agent in AGENTS if is_plain(target, agent)} for target in DISABLED} == DISABLED
 
 
+@pytest.mark.directive("gzip_disable")
 def test_gzip_disable_reads_the_first_agent(weir, files):
     weir.start(config(files + "gzip_disable foo;"))
     def coding(*agents):
@@ -175,6 +181,7 @@ def test_gzip_disable_reads_the_first_agent(weir, files):
     assert (coding("foo", "x"), coding("x", "foo")) == (None, "gzip")
 
 
+@pytest.mark.directive("gzip_http_version", "gzip_proxied")
 @pytest.mark.parametrize("more,fields,version,compressed", [
     ("", [], "1.0", False), ("gzip_http_version 1.0;", [], "1.0", True), ("", ["Via: 1.1 x"], "1.1", False), ("gzip_proxied any;", ["Via: 1.1 x"], "1.1", True),
     ("gzip_proxied auth;", ["Via: 1.1 x", "Authorization: x"], "1.1", True), ("gzip_static always;", ["Via: 1.1 x"], "1.0", True)])
@@ -194,6 +201,7 @@ def plain_of(reply):
 
 # ---- expires, etag ------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("expires")
 @pytest.mark.parametrize("value,cache,seconds", [("1h", "max-age=3600", 3600), ("-1", "no-cache", -1), ("30d", "max-age=2592000", 2592000),
                                                  ("0", "max-age=0", 0)])
 def test_expires(weir, value, cache, seconds):
@@ -217,6 +225,7 @@ def test_expires_by_words(weir, backend):
     assert weir.get("/f").header("Expires") == "Sun, 09 Sep 2001 02:46:40 GMT"
 
 
+@pytest.mark.directive("etag")
 def test_etag_off(weir):
     weir.write("x", "html/f")
     weir.start(config("root {tmp}/html; location /f { etag off; }"))
@@ -225,6 +234,7 @@ def test_etag_off(weir):
 
 # ---- allow, deny -------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("allow", "deny")
 @pytest.mark.parametrize("rules,status", [
     ("deny all;", 403), ("allow 127.0.0.1; deny all;", 200), ("deny 127.0.0.1; allow all;", 403), ("allow 10.0.0.0/8; deny all;", 403),
     ("deny 10.0.0.0/8;", 200), ("allow 127.0.0.0/8; deny all;", 200), ("deny 127.0.0.0/30;", 403), ("allow ::1; deny all;", 403),
@@ -236,6 +246,7 @@ def test_access(weir, rules, status):
     assert weir.get("/f").status == status
 
 
+@pytest.mark.directive("allow")
 def test_access_is_inherited_and_by_real_address(weir):
     weir.expect_log("access forbidden by rule")
     weir.write("x", "html/f")

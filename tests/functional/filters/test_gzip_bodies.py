@@ -87,6 +87,7 @@ def test_every_source_on_one_connection(start, level, more):
             assert unpacked(c.response("POST")) == body
 
 
+@pytest.mark.directive("gzip_http_version")
 @pytest.mark.parametrize("target", SOURCES)
 def test_old_clients(start, target):
     """HTTP/1.0: nothing compressed by default; with gzip_http_version 1.0 up to the end of the connection."""
@@ -148,6 +149,14 @@ def test_rate(start, target):
     assert unpacked(reply) == DENSE and took > len(reply.body) / 400e3 - 0.5
 
 
+@pytest.mark.directive("gzip_comp_level")
+def test_a_higher_level_makes_it_smaller(start):
+    weir = start("gzip_comp_level 1; location /nine/ { alias {tmp}/html/; gzip_comp_level 9; }")
+    (weir.tmp / "html/text.html").write_bytes(b"".join(b"%d %d," % (i, i * i % 977) for i in range(5000)))
+    fast, small = (weir.get(target, headers=[("Accept-Encoding", "gzip")]) for target in ("/text.html", "/nine/text.html"))
+    assert unpacked(fast) == unpacked(small) and len(small.body) < len(fast.body)
+
+
 def open_at(port):
     """How many connections the server still has at its port: established, or left by the client only."""
     lines = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -174,6 +183,7 @@ def test_slow_clients_and_those_that_leave(start, target):
     wait_until(lambda: open_at(weir.port) == 0, 5, "everything is closed")
 
 
+@pytest.mark.directive("gzip_comp_level")
 @pytest.mark.parametrize("which", ["client_header_timeout", "keepalive_timeout", "send_timeout"])
 def test_a_long_answer_to_a_quick_client(start, which):
     """Time limits are for clients that take nothing, not for how long an answer takes."""

@@ -2,8 +2,8 @@
 
 import pytest
 from proxylib import answer, backend  # noqa: F401
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 THEN = "Tue, 14 Nov 2023 22:13:20 GMT"
 ANSWERS = {"plain": (), "past": (f"Expires: {THEN}",), "future": ("Expires: Wed, 15 Nov 2033 22:13:20 GMT",), "odd": ("Expires: -1",),

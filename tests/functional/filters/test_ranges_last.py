@@ -1,8 +1,8 @@
 """Ranges are cut last: after what the configuration adds, and only out of what no filter has changed."""
 
 import pytest
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 TEXT = "0123456789" * 20
 FILTERS = {"gzip on; gzip_types *;": ("200", "gzip"), "sub_filter_types *; sub_filter 0 zero;": ("200", None), "charset utf-8; source_charset koi8-r; charset_types *;": ("200", None),

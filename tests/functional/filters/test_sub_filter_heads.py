@@ -1,8 +1,8 @@
 """sub_filter and an answer's head: texts that are empty, 304, and what a redirection cycle and 204 say."""
 
 import pytest
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 
 def get(weir, target, *fields):
@@ -20,6 +20,7 @@ def test_empty_texts(weir):
     assert [get(weir, target, "Range: bytes=0-2").status for target in ("/f.html", "/f.html?x=one")] == [206, 200]
 
 
+@pytest.mark.directive("sub_filter_last_modified", "sub_filter_types")
 @pytest.mark.parametrize("words,weak", [("", None), ("sub_filter_last_modified on;", True)])
 def test_not_modified(weir, words, weak):
     """304 has the validators that the answer with a body would have."""

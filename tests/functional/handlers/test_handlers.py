@@ -53,6 +53,7 @@ def queued(weir, count, pool="default"):
 
 # ---- demo -------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("load_module")
 @pytest.mark.parametrize("n, answer", [(0, 0), (1, 1), (2, 1), (10, 55), (25, 75025)])
 def test_fib(weir, n, answer):
     """fib answers with the Fibonacci number of n."""
@@ -77,6 +78,7 @@ def test_sleep(weir):
     assert all(0.29 < each.seconds < limit(0.9) for each in asked), [each.seconds for each in asked]
 
 
+@pytest.mark.directive("handler")
 def test_echo(weir):
     """echo answers with the body as it came, empty or binary."""
     serve(weir)
@@ -95,6 +97,7 @@ def test_pool_that_does_not_exist(weir):
     assert weir.mistake(conf, "nothing_like_it").startswith('unknown thread pool "nothing_like_it"; define it with thread_pool')
 
 
+@pytest.mark.directive("handler")
 def test_head_on_a_handler(weir):
     """HEAD on a handler has the fields of its answer but no body."""
     serve(weir)
@@ -118,6 +121,7 @@ def test_tasks_are_counted(weir):
 
 # ---- full and slow queues ---------------------------------------------------------------------------------
 
+@pytest.mark.directive("thread_pool")
 def test_full_queue_is_refused_at_once(weir):
     """With thread and queue taken, the next gets 503 with Retry-After at once, and its connection goes on."""
     serve(weir, pool="threads=1 max_queue=1")
@@ -183,6 +187,7 @@ def test_queue_serves_all_in_their_order(weir):
 
 # ---- handlers that take too long --------------------------------------------------------------------------
 
+@pytest.mark.directive("handler_timeout")
 def test_handler_timeout(weir):
     """handler_timeout answers 504; once the handler has noticed and returned, its thread serves again."""
     short = "location /short { handler_timeout 300ms; handler sleep; }"

@@ -67,6 +67,7 @@ def test_other_reasons(weir, pool, why):
         client.close()
 
 
+@pytest.mark.directive("thread_pool")
 def test_a_password_names_its_own_pool(weir):
     """A refusal of auth_basic's check names the pool default, not the one of the location's handler."""
     weir.write("user:$2y$10$abcdefghijklmnopqrstuuJ0GGJ0GGJ0GGJ0GGJ0GGJ0GGJ0GGJ0G\n", "conf/users")

@@ -215,6 +215,7 @@ def test_understood(weir, backend, buffering, pieces):
     assert not wrong and not reader.wrong
 
 
+@pytest.mark.directive("proxy_pass_request_body")
 @pytest.mark.parametrize("what", ["proxy_pass_request_body off;", 'proxy_set_body "mine";'])
 @pytest.mark.parametrize("buffering", ["on", "off"])
 @pytest.mark.parametrize("framing", ["length", "chunks"])
@@ -234,6 +235,7 @@ def test_bodies_that_are_not_passed_on(weir, backend, what, buffering, framing):
         reader.seen = []
 
 
+@pytest.mark.directive("proxy_method")
 @pytest.mark.parametrize("client, sent", [("HEAD", "GET"), ("GET", "HEAD")])
 def test_method_and_head(weir, backend, client, sent):
     """Whether an answer has a body is up to the method that was sent; late bytes of it are no other answer."""

@@ -28,6 +28,7 @@ HANDS = """
 HEAD = "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <stdio.h>\n#include <unistd.h>\n"
 
 
+@pytest.mark.directive("load_module")
 def test_modules_cannot_be_written_to(weir):
     """The copy of a module, which the master runs as well, is nobody's to change, by whatever descriptor."""
     path = modlib.build(weir.tmp, modlib.handlers(hands=HANDS), head=HEAD)

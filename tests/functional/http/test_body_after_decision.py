@@ -152,6 +152,7 @@ def test_large_rest(decided):
     assert not bodies(decided)
 
 
+@pytest.mark.directive("deny")
 def test_rest_that_is_no_body(decided):
     """Broken chunks end the connection, and what follows is not looked at."""
     with decided.connect(timeout=3) as client:
@@ -160,6 +161,7 @@ def test_rest_that_is_no_body(decided):
         assert client.until_close() == b""
 
 
+@pytest.mark.directive("lingering_time")
 @pytest.mark.parametrize("setting", ["lingering_timeout 100ms", "lingering_time 300ms"])
 def test_rest_that_does_not_end(weir, setting):
     """It is skipped as long as a lingering close would wait: between two bytes, and in all."""

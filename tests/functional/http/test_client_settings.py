@@ -181,6 +181,7 @@ def kept(port, target="/", *fields, count=1):
         return not closing
 
 
+@pytest.mark.directive("keepalive_requests")
 def test_keepalive_requests_by_level(weir):
     """The number of the innermost level counts; 0 and 1 close after the first answer."""
     weir.start(config("location / { return 200; } location /two { keepalive_requests 2; return 200; } location /0 { keepalive_requests 0; return 200; }"
@@ -189,6 +190,7 @@ def test_keepalive_requests_by_level(weir):
     assert counts == {"/": 3, "/two": 2, "/0": 1, "/1": 1}
 
 
+@pytest.mark.directive("keepalive_time")
 def test_keepalive_time(weir):
     """A connection older than that is closed after its next answer, and not while it is idle."""
     weir.start(config("location / { return 200 x; } location /long { keepalive_time 1m; return 200 x; }", http="keepalive_time 300ms;"))
@@ -201,6 +203,7 @@ def test_keepalive_time(weir):
         assert end_of(client) == (b"", "FIN")
 
 
+@pytest.mark.directive("keepalive_disable")
 def test_keepalive_disable(weir):
     """Old browsers' connections: by default after a POST of nginx's msie6; Safari, or none, when asked."""
     weir.start(config("location / { return 200; } location /none { keepalive_disable none; return 200; }"
@@ -218,6 +221,7 @@ def test_keepalive_disable(weir):
                    "/both": [True, *no, True, *no, *old]}
 
 
+@pytest.mark.directive("keepalive_min_timeout", "worker_connections")
 def test_keepalive_min_timeout_when_connections_run_out(weir):
     """A connection within that time is not closed to make room: another one is."""
     weir.expect_log("worker_connections are not enough")
@@ -233,6 +237,7 @@ def test_keepalive_min_timeout_when_connections_run_out(weir):
         each.close()
 
 
+@pytest.mark.directive("keepalive_min_timeout")
 def test_keepalive_min_timeout_when_workers_end(weir):
     """An ending worker keeps such a connection for that time, answers on it once more, and closes others."""
     conf = config("location / { return 200 $pid; } location /kept { keepalive_min_timeout 1m; return 200 $pid; }"
@@ -262,6 +267,7 @@ def test_keepalive_min_timeout_is_within_keepalive_timeout(weir):
 
 # ---- headers -----------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("max_headers")
 def test_max_headers(weir, make_weir):
     """As many lines as allowed pass, one more is refused, ignored ones count too; the default is 1000."""
     weir.start(config("location / { return 200 x; }", server="max_headers 4;"))
@@ -274,6 +280,7 @@ def test_max_headers(weir, make_weir):
     assert [(reply.status, reply.text) for reply in replies][0] == (200, "0998") and replies[1].status == 400
 
 
+@pytest.mark.directive("large_client_header_buffers")
 def test_heads_as_large_as_the_limits_allow(weir):
     """All of a head is read, however large: 20,000 lines in 300 kB."""
     weir.start(config("location / { return 200 $http_last; }", server="max_headers 30000; large_client_header_buffers 64 8k;"))
@@ -294,6 +301,7 @@ def passed_names(weir, backend, server):
     return [name for name in NAMES if up.call.header(name)]
 
 
+@pytest.mark.directive("ignore_invalid_headers", "underscores_in_headers")
 @pytest.mark.parametrize("server, names", [
     ("", ["plain-1", "-"]), ("underscores_in_headers on;", ["plain-1", "under_score", "_", "-"]), ("ignore_invalid_headers off;", NAMES),
     ("ignore_invalid_headers off; underscores_in_headers on;", NAMES)])
@@ -316,6 +324,7 @@ def test_ignored_headers_are_seen_by_nobody(weir, backend):
     assert weir.wait_log(r'client sent invalid header line: "[\w.!]+"')
 
 
+@pytest.mark.directive("underscores_in_headers")
 def test_underscores_in_variables(weir):
     """With underscores allowed, a variable is every header that its name fits, in the order of their lines."""
     weir.start(config("location / { return 200 $http_foo_bar; }", server="underscores_in_headers on;"))
@@ -351,6 +360,7 @@ SLASHES = {  # target: the path with merge_slashes on, and off
     "/a/b//../..": ("/", "/a/"), "/a/b///../c": ("/a/c", "/a/b//c"), "/a/./": ("/a/", "/a/"), "http://h//a//b": ("/a/b", "//a//b")}
 
 
+@pytest.mark.directive("merge_slashes")
 @pytest.mark.parametrize("merge", ["on", "off"])
 def test_slashes_in_paths(weir, merge):
     """Empty segments vanish, or count as segments; an encoded slash is one; what was asked for stays $request_uri."""
@@ -382,6 +392,7 @@ def test_slashes_and_locations(weir, backend, merge):
     assert passed == (["/to/a/b", "/to/a", "/to/a/b", "/without//a", "/without/a/%2e//b?c=//"] if on else ["/to/a/b"])
 
 
+@pytest.mark.directive("merge_slashes")
 def test_slashes_to_an_upstream_unmerged(weir, backend):
     """With merge_slashes off, proxy_pass with a URI keeps empty segments behind the location's part."""
     up = backend()
@@ -423,6 +434,7 @@ def proc_connections(port, peer):
     return sum(1 for row in rows if (row[1], row[2]) == wanted and row[9] != "0")
 
 
+@pytest.mark.directive("lingering_close", "lingering_timeout")
 def test_lingering(weir):
     """After a refusal it reads on: until nothing came for lingering_timeout, for lingering_time at most."""
     weir.expect_log("too large body")
@@ -435,6 +447,7 @@ def test_lingering(weir):
     assert took["off"] is not None and took["off"] < limit(0.4), took
 
 
+@pytest.mark.directive("lingering_timeout")
 def test_lingering_timeout_0_does_not_keep_connections(weir):
     """No time to wait is no wait: a connection must not stay for ever."""
     weir.expect_log("too large body")
@@ -442,6 +455,7 @@ def test_lingering_timeout_0_does_not_keep_connections(weir):
     assert time_to_close(weir.port, "/") is not None
 
 
+@pytest.mark.directive("lingering_time")
 def test_lingering_ends_with_lingering_time(weir):
     """The wait for the next byte is no longer than what is left of lingering_time."""
     weir.expect_log("too large body")
@@ -454,6 +468,7 @@ def test_lingering_ends_with_lingering_time(weir):
         wait_until(lambda: proc_connections(weir.port, client.socket.getsockname()[1]) == 0, 1.2, "the end of lingering_time")
 
 
+@pytest.mark.directive("lingering_close")
 def test_lingering_always(weir):
     """always waits after every last answer; the client's close ends it at once."""
     weir.start(config("location / { lingering_close always; lingering_timeout 10s; return 200 x; }"))
@@ -467,6 +482,7 @@ def test_lingering_always(weir):
 
 # ---- resets ------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("reset_timedout_connection")
 @pytest.mark.parametrize("reset", ["on", "off"])
 def test_reset_timedout_connection(weir, backend, reset):
     """A connection whose time is over, or that return 444 ends, is reset; an idle one, and one with a 408, is not."""
@@ -539,6 +555,7 @@ def test_redirects(weir):
                        "/pass?p": (301, f"{host}{prefix}/pass/?p"), "/url": (302, "https://else.example/y"), "/dir?c=d": (301, f"{host}{prefix}/dir/?c=d")}
 
 
+@pytest.mark.directive("absolute_redirect", "port_in_redirect")
 def test_redirect_settings_by_level(weir):
     """They are inherited, and a level's own setting counts."""
     weir.start(config("location / { return 301 /x; } location /on { absolute_redirect on; return 301 /x; location /on/in { absolute_redirect off; return 301 /x; } }"
@@ -546,6 +563,7 @@ def test_redirect_settings_by_level(weir):
     assert [location_of(weir, target)[1] for target in ("/", "/on", "/on/in", "/port")] == ["/x", "http://asked.example/x", "/x", "http://asked.example:PORT/x"]
 
 
+@pytest.mark.directive("server_name_in_redirect")
 def test_redirect_without_host(weir):
     """A request without Host is sent to the address it came to, unless server_name_in_redirect is on."""
     weir.start(config("location / { return 301 /x; } location /sn { server_name_in_redirect on; return 301 /x; }", server="server_name first.example;"))
@@ -597,6 +615,7 @@ def test_error_page_of_a_redirect_keeps_its_target(weir):
     assert [location_of(weir, target) for target in ("/a", "/b")] == [(302, "http://q.example/"), (302, "/new")]
 
 
+@pytest.mark.directive("recursive_error_pages")
 def test_recursive_error_pages(weir):
     """An error of an error page has its page only with recursive_error_pages."""
     pages(weir, "location /one { error_page 404 /two; return 404; } location /two { error_page 403 /page; return 403; }"
@@ -606,6 +625,7 @@ def test_recursive_error_pages(weir):
     assert all(reply.text != "page" and reply.status in (403, 404) for reply in map(weir.get, ("/one", "/named")))
 
 
+@pytest.mark.directive("recursive_error_pages")
 @pytest.mark.parametrize("target", ["/self", "/ping", "/named", "/any", "/index/"])
 def test_cycles_of_error_pages_end(weir, target):
     """With an answer, a line in the log, and a connection that goes on."""
@@ -631,6 +651,7 @@ def test_error_pages_for_redirects_that_are_urls_end(weir):
 
 # ---- chunks ------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("chunked_transfer_encoding")
 def test_chunked_transfer_encoding_off(weir, backend):
     """Answers of unknown length end with their connection; those with a length stay as they are."""
     text = b"many words " * 500
@@ -670,6 +691,7 @@ def test_a_handler_that_streams_without_chunks(weir, tmp_path):
     assert weir.get("/chunks?n=5&size=3").header("transfer-encoding") == "chunked"
 
 
+@pytest.mark.directive("chunked_transfer_encoding")
 def test_an_answer_cut_short_without_chunks(weir, backend):
     """What came of it goes out, and the end of the connection is the end."""
     def cut(call):
@@ -688,6 +710,7 @@ EXACT, AFTER, BEFORE = (f"Sun, 09 Sep 2001 01:46:{second} GMT" for second in (40
 SINCE = {"off": [200] * 6, "exact": [304, 200, 200, 304, 200, 200], "before": [304, 304, 200, 304, 200, 304]}
 
 
+@pytest.mark.directive("if_modified_since")
 def test_if_modified_since(weir):
     """off never, exact for the very time, before for later ones too; If-None-Match comes first."""
     os.utime(weir.write(TEN, "html/f"), (1_000_000_000, 1_000_000_000))
@@ -704,6 +727,7 @@ RANGES = {  # max_ranges: what answers to these Range values
     0: [200] * 8, 1: [206, 200, 200, 206, 200, 206, 200, 416], 2: [206, 206, 200, 206, 206, 206, 200, 416], 3: [206, 206, 206, 206, 206, 206, 200, 416]}
 
 
+@pytest.mark.directive("max_ranges")
 def test_max_ranges(weir):
     """More ranges than allowed bring the whole file; those outside the file do not count; 0 does not offer any."""
     weir.write(TEN, "html/f")
@@ -733,6 +757,7 @@ def test_sendfile_max_chunk(weir, lines):
         assert slow.response().text == data
 
 
+@pytest.mark.directive("log_not_found")
 def test_log_not_found(weir):
     """Files and folders that do not exist are logged, unless told not to; other errors always are."""
     weir.write(TEN, "html/f/x")
@@ -744,6 +769,7 @@ def test_log_not_found(weir):
     assert logged == ["/f/", "/loud/c", "/loud/d/index.html"]
 
 
+@pytest.mark.directive("server_tokens")
 def test_server_tokens(weir):
     """off leaves the version out of header and error pages; build says at least as much as on."""
     weir.start(config("".join(f"location /{how} {{ server_tokens {how}; return 404; }}" for how in ("on", "off", "build")) + "location / { return 404; }", server="server_tokens off;"))
@@ -755,6 +781,7 @@ def test_server_tokens(weir):
 
 # ---- changes under way -------------------------------------------------------------------------------------
 
+@pytest.mark.directive("max_headers")
 def test_settings_change_with_a_reload(weir):
     """Numbers and choices of running connections follow a reload."""
     conf = config("location / { return 301 //x; }", server="merge_slashes on; absolute_redirect on; keepalive_requests 100; max_headers 100;")

@@ -1,8 +1,8 @@
 """Statuses of refused requests and of error pages: nginx's own codes, redirects, and whose server block a bad request meets."""
 
 import pytest
-from wire import ask, head
 from weirlib import config, wait_until
+from wire import ask, head
 
 LONG = "x" * 9000
 

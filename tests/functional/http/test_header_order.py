@@ -2,8 +2,8 @@
 
 import pytest
 from proxylib import answer, backend  # noqa: F401
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 UPSTREAM = ("X-One: 1", "Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT", "Cache-Control: private", "X-Two: 2", 'etag: "x"', "Location: http://o.test/", "Expires: Thu, 01 Jan 1970 00:00:01 GMT", "Cache-Control: public")
 OWN = ["server", "date", "content-type", "content-length", "connection"]
@@ -25,6 +25,7 @@ def test_of_upstreams(weir, backend, words, expected):  # noqa: F811
     assert order(weir, "/") == [*OWN, *expected]
 
 
+@pytest.mark.directive("absolute_redirect")
 @pytest.mark.parametrize("location,expected", [("return 301 /x;", REDIRECT), ("return 301 http://o.test/;", [*OWN, "location"]),
                                                ("absolute_redirect off; return 301 /x;", [*OWN, "location"]), ("rewrite ^ /x permanent;", REDIRECT),
                                                ("error_page 404 http://o.test/; return 404;", [*OWN, "location"]), ("proxy_redirect http://o.test/ /; proxy_pass http://%UP%;", REDIRECT)])

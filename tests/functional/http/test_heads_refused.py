@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from wire import ask, head
 from weirlib import config, wait_until
+from wire import ask, head
 
 
 @pytest.mark.parametrize("line", ["HEAD  HTTP/1.1", "HEAD /\x01 HTTP/1.1", "HEAD /%zz HTTP/1.1", "HEAD / HTTP/7.1", "HEAD /" + 9000 * "x" + " HTTP/1.1", "HEAD nothing"])

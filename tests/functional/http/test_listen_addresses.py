@@ -39,6 +39,7 @@ def test_local_address_chooses(weir, order):
     assert sockets(weir.port2) == {"00000000"}
 
 
+@pytest.mark.directive("proxy_protocol")
 def test_proxy_protocol_of_one_address(weir):
     """proxy_protocol belongs to the address, not to the socket."""
     weir.start(config(http=server("all", "{port2}") + server("one", "127.0.0.1:{port2} proxy_protocol")))

@@ -438,6 +438,7 @@ def test_expect_continue_is_for_1_1(weir):
         assert (answer.status, answer.informational, answer.body) == (200, [], b"abc")
 
 
+@pytest.mark.directive("client_max_body_size")
 def test_expect_continue_for_a_body_too_large(weir):
     """A body that will be refused is refused instead of being asked for."""
     serve(weir, http="client_max_body_size 1k;")
@@ -514,6 +515,7 @@ def test_header_too_large(weir):
     assert wire.not_refused(weir.port, messages) == {}
 
 
+@pytest.mark.directive("large_client_header_buffers")
 def test_header_buffers_are_settable(weir):
     """large_client_header_buffers moves both limits."""
     serve(weir, server="client_header_buffer_size 512; large_client_header_buffers 2 1k;")
@@ -522,6 +524,7 @@ def test_header_buffers_are_settable(weir):
     assert wire.not_refused(weir.port, {"field": head("GET / HTTP/1.1", "B: " + "c" * 1100)}) == {}
 
 
+@pytest.mark.directive("client_header_buffer_size")
 @pytest.mark.parametrize("buffers", ["2 1k", "1 64", "1 1"])
 def test_first_header_buffer_counts(weir, buffers):
     """A head that client_header_buffer_size holds needs none of the large ones; lines in one and in the other add up."""
@@ -565,6 +568,7 @@ def test_refusal_reaches_a_client_that_is_still_sending(weir):
     assert set(wire.parallel(late_reader, range(8))) == {(413, b"")}
 
 
+@pytest.mark.directive("keepalive_requests")
 def test_keepalive_requests(weir):
     """The connection is closed after keepalive_requests answers, and the last says so."""
     serve(weir, server="keepalive_requests 3;")
@@ -619,6 +623,7 @@ def ended_as_timed_out(connection, within, step=None):
     return first < time.monotonic() - start < weirlib.limit(last) and (not answer or b" 408 " in answer[:20])
 
 
+@pytest.mark.directive("client_header_timeout")
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"])
 def test_client_header_timeout(weir, sent):
     """A client that does not finish its head within client_header_timeout is cut off."""
@@ -628,6 +633,7 @@ def test_client_header_timeout(weir, sent):
         assert ended_as_timed_out(connection, (0.4, 2))
 
 
+@pytest.mark.directive("client_header_timeout")
 def test_client_header_timeout_is_for_the_whole_head(weir):
     """Single bytes do not extend client_header_timeout."""
     serve(weir, http="client_header_timeout 600ms;")
@@ -645,6 +651,7 @@ def test_client_header_timeout_after_keepalive(weir):
         assert ended_as_timed_out(connection, (0.4, 2))
 
 
+@pytest.mark.directive("client_body_timeout")
 @pytest.mark.parametrize("field", ["Content-Length: 10", "Transfer-Encoding: chunked"])
 def test_client_body_timeout(weir, field):
     """A client that stops sending its body is cut off; one that only sends slowly is not."""
@@ -660,6 +667,7 @@ def test_client_body_timeout(weir, field):
         assert connection.response().body == b"abcdefgh"
 
 
+@pytest.mark.directive("send_timeout")
 def test_send_timeout(weir):
     """A client that stops reading is cut off after send_timeout, and nobody else waits for it."""
     weir.start(config("location / { root {tmp}/html; }", http="send_timeout 500ms;"))

@@ -158,6 +158,7 @@ def test_refused_files_leave_no_descriptor(weir, pour):
     assert len(os.listdir(f"/proc/{worker}/fd")) <= before + 4
 
 
+@pytest.mark.directive("pid")
 def test_pid_file_follows_the_configuration(weir, pour):
     """A reload with another pid file writes that one and removes the old."""
     serve(weir, pour, "")
@@ -168,6 +169,7 @@ def test_pid_file_follows_the_configuration(weir, pour):
     assert (weir.tmp / "logs/other.pid").read_text() == f"{weir.pid}\n" and not old.exists()
 
 
+@pytest.mark.directive("thread_pool")
 def test_many_pool_names_over_time(weir, pour):
     """Pools that come and go do not use up the room for their figures."""
     serve(weir, pour, "")

@@ -133,6 +133,7 @@ def test_figures(site):
     assert after["total"] - before["total"] == 2 and after["in_flight"] == 1
 
 
+@pytest.mark.directive("client_body_timeout")
 @pytest.mark.parametrize("more", ["", "proxy_request_buffering off;"])
 def test_late_body_names_the_client(weir, backend, more):
     passed(weir, backend(), "client_body_timeout 200ms;" + more, log="info")

@@ -17,6 +17,7 @@ NO_QUEUE = dict.fromkeys(["queue_full", "queue_timeout", "codel", "client_gone",
 
 # ---- exact --------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("limit_concurrency")
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("count", [1, 8])
 def test_as_many_as_the_limit(weir, workers, count):
@@ -61,6 +62,7 @@ def test_permit_comes_back_after_each_kind_of_end(weir):
     assert now["admitted"] == 4 and sum(now["rejected"].values()) == 0
 
 
+@pytest.mark.directive("limit_concurrency_zone")
 def test_permits_on_one_connection(weir):
     """Requests on one keep-alive connection, pipelined or not, each take the one permit and give it back."""
     serve(weir)
@@ -223,6 +225,7 @@ def test_zones_in_opposite_orders(weir):
     idle(weir, name="a"), idle(weir, name="b")
 
 
+@pytest.mark.directive("limit_concurrency_zone")
 def test_zone_declared_after_its_use(weir):
     """The order of zone and use in the file does not matter."""
     conf = limited(None, server="limit_concurrency z;")
@@ -235,6 +238,7 @@ def test_zone_declared_after_its_use(weir):
     assert statuses(held) == [200]
 
 
+@pytest.mark.directive("limit_concurrency_status")
 @pytest.mark.parametrize("level", ["http", "server", "location"])
 def test_status_of_refusals(weir, level):
     """limit_concurrency_status changes the code of refusals, at every level."""

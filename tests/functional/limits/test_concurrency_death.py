@@ -217,6 +217,7 @@ def test_quit_serves_waiters(weir, connections):
     assert weir.wait_exit(3) == 0
 
 
+@pytest.mark.directive("worker_shutdown_timeout")
 def test_quit_ends_at_the_shutdown_timeout(weir):
     """QUIT does not wait longer than worker_shutdown_timeout for holders and waiters."""
     serve(weir, f"limit=1 {WAITS}", main="worker_shutdown_timeout 1s;")

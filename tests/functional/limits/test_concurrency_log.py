@@ -92,6 +92,7 @@ def test_a_flood_of_refusals_is_no_flood_of_lines(weir):
     assert statuses(held) == [200]
 
 
+@pytest.mark.directive("limit_concurrency_log_level")
 @pytest.mark.parametrize("level", ["info", "notice", "warn", "error"])
 def test_level_of_refusals(weir, level):
     """limit_concurrency_log_level says how loud a refusal is."""
@@ -103,6 +104,7 @@ def test_level_of_refusals(weir, level):
     assert statuses(held) == [200]
 
 
+@pytest.mark.directive("limit_concurrency_log_level")
 def test_quiet_refusals(weir):
     """Below the level of the error log a refusal is not logged."""
     serve(weir, "limit=1", log="notice", server="limit_concurrency_log_level info;")
@@ -146,6 +148,7 @@ def test_dry_run_refuses_nobody(weir, level):
     assert statuses(clients) == [200] * 2
 
 
+@pytest.mark.directive("limit_concurrency_dry_run")
 def test_dry_run_makes_nobody_wait(weir):
     """In a dry run who would have waited is served at once, and logged as such."""
     serve(weir, "limit=1 queue=1 queue_timeout=10s", server="limit_concurrency_dry_run on;")
@@ -160,6 +163,7 @@ def test_dry_run_makes_nobody_wait(weir):
     idle(weir)
 
 
+@pytest.mark.directive("limit_concurrency_dry_run")
 def test_dry_run_off_below_on(weir):
     """A location may be limited for real below a server in dry run."""
     locations = LOCATIONS.replace("location /held {", "location /held { limit_concurrency_dry_run off;")

@@ -22,6 +22,7 @@ def limited(number, more=""):
 
 # ---- who counts ---------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("limit_conn")
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_as_many_as_the_limit_for_each_key(weir, workers):
     """Of many requests at a time, over all workers, as many as the limit pass for each key, and no other."""
@@ -82,6 +83,7 @@ def test_counts_from_the_end_of_the_head_on(weir):
         assert weir.get("/held?k=a").status == 503
 
 
+@pytest.mark.directive("limit_conn_zone")
 def test_waiting_for_a_permit_counts(weir):
     """A request in the queue of limit_concurrency counts as a connection; both limits are given back."""
     zones = ZONE + "limit_concurrency_zone c limit=1 queue=5 queue_timeout=20s;"
@@ -227,6 +229,7 @@ def test_inherited_only_where_a_level_has_none(weir, level):
     assert statuses(held) == [200, 200]
 
 
+@pytest.mark.directive("limit_conn_status")
 @pytest.mark.parametrize("level", ["http", "server", "location"])
 def test_status_of_refusals(weir, level):
     """limit_conn_status changes the code of refusals, at every level; a refused connection stays usable."""
@@ -241,6 +244,7 @@ def test_status_of_refusals(weir, level):
     assert statuses(held) == [200]
 
 
+@pytest.mark.directive("limit_conn_dry_run")
 def test_dry_run(weir):
     """A dry run refuses nobody, says in log and variable whom it would have, and does not count them."""
     serve(weir, ZONE, limited(1, "limit_conn_dry_run on;") + f"location /real {{ limit_conn addr 1; {TALLY} }}")
@@ -257,6 +261,7 @@ def test_dry_run(weir):
     assert logged(weir, "/held?k=a&id=1") == [("200", "REJECTED_DRY_RUN", "-")]
 
 
+@pytest.mark.directive("limit_conn_log_level")
 @pytest.mark.parametrize("level", ["info", "notice", "warn", "error"])
 def test_log_level(weir, level):
     """A refusal is one line of the level given, in nginx's words."""
@@ -372,6 +377,7 @@ def test_another_zone_starts_anew(weir, zone):
     eventually(weir, "/held?k=a")
 
 
+@pytest.mark.directive("limit_conn_dry_run", "limit_conn_log_level")
 def test_changes_in_place(weir):
     """Status, dry run and log level change without new workers."""
     serve(weir, ZONE, limited(1))
@@ -386,6 +392,7 @@ def test_changes_in_place(weir):
     assert statuses(held) == [200]
 
 
+@pytest.mark.directive("limit_conn_status")
 def test_memory_full_of_keys(weir):
     """When no key fits any more it is refused with limit_conn_status; known keys go on, and room comes back."""
     serve(weir, "limit_conn_zone $arg_k zone=addr:32k;", limited(2, "limit_conn_status 429;"), pool="threads=100")
@@ -462,6 +469,7 @@ def test_good_directives(weir, level):
     assert weir.run("-t", conf=conf).returncode == 0
 
 
+@pytest.mark.directive("limit_conn_zone")
 def test_more_zones_than_there_is_room_for(weir):
     """As many as there is room for are served; -t says in which line there is one too many."""
     zones = [f"limit_conn_zone $arg_k zone=z{i}:32k;\n" for i in range(65)]
@@ -469,6 +477,7 @@ def test_more_zones_than_there_is_room_for(weir):
     weir.start(config(http="".join(zones[:64])))
 
 
+@pytest.mark.directive("limit_conn_zone")
 def test_zones_of_former_files_make_room(weir):
     """Reloads that rename every zone go on for ever."""
     for turn in range(4):

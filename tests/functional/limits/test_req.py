@@ -67,6 +67,7 @@ def check_times(found, expected):
 
 # ---- what is refused ----------------------------------------------------------------------------------------
 
+@pytest.mark.directive("limit_req")
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("burst", [0, 5])
 def test_one_and_the_burst(weir, workers, burst):
@@ -133,6 +134,7 @@ def test_refused_connection_stays_usable(weir):
 
 # ---- what is delayed ----------------------------------------------------------------------------------------
 
+@pytest.mark.directive("limit_req_zone")
 @pytest.mark.parametrize("rate", ["10r/s", "600r/m"])
 def test_delay(weir, rate):
     """Requests beyond the rate are answered at the rate, in time, and those beyond the burst at once with 503."""
@@ -316,6 +318,7 @@ def test_inherited_only_where_a_level_has_none(weir, level):
     assert len(said(weir, 'by zone "a"')) == 1 and len(said(weir, 'by zone "b"')) == 3
 
 
+@pytest.mark.directive("limit_req_status")
 @pytest.mark.parametrize("level", ["http", "server", "location"])
 def test_status_of_refusals(weir, level):
     """limit_req_status changes the code of refusals, at every level."""
@@ -324,6 +327,7 @@ def test_status_of_refusals(weir, level):
     assert several(weir, "/file?k=a", 2) == [200, 429]
 
 
+@pytest.mark.directive("limit_req_log_level")
 @pytest.mark.parametrize("level, lower", [("info", "info"), ("notice", "info"), ("warn", "notice"), ("error", "warn")])
 def test_log_lines_and_levels(weir, level, lower):
     """A refusal is a line of the level given, a delay of the next lower one but info, in nginx's words."""
@@ -337,6 +341,7 @@ def test_log_lines_and_levels(weir, level, lower):
     assert re.search(rf'\[{lower}\] .* delaying request, excess: (0\.[89]\d\d|1\.000), by zone "one", client', delayed)
 
 
+@pytest.mark.directive("limit_req_dry_run")
 def test_dry_run(weir):
     """A dry run delays and refuses nothing, and says in log and variable what it would have done."""
     serve(weir, zone("2r/s"), limited("burst=1", "limit_req_dry_run on;"))
@@ -411,6 +416,7 @@ def test_reload_keeps_counts(weir):
     assert several(weir, "/file?k=a", 2) == [200, 503]
 
 
+@pytest.mark.directive("limit_req_dry_run", "limit_req_log_level")
 def test_changes_in_place(weir):
     """Status, dry run and log level change without new workers."""
     serve(weir, SLOWLY, limited())

@@ -223,6 +223,7 @@ def test_format_by_query_or_accept(weir, query, accept, media_type):
         assert re.search(r";\s*version=[01]\.0\.[01]", answer.header("content-type"))
 
 
+@pytest.mark.directive("status")
 def test_status_without_preference_and_with_a_bad_one(weir):
     """Anything goes for */*; a format that does not exist is the client's error; HEAD and POST are as for files."""
     serve(weir)
@@ -256,6 +257,7 @@ STUB = re.compile(r"Active connections: (\d+) \nserver accepts handled requests\
                   r"Reading: (\d+) Writing: (\d+) Waiting: (\d+) \n")
 
 
+@pytest.mark.directive("stub_status")
 def test_stub_status(weir):
     """stub_status has nginx's text to the last blank, and counts the connection that asks as writing."""
     serve(weir)

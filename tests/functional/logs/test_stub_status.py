@@ -1,10 +1,11 @@
 """stub_status is for GET and HEAD."""
 
 import pytest
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 
+@pytest.mark.directive("stub_status")
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_other_methods(weir, method):
     """405, and the page of that."""

@@ -255,6 +255,7 @@ def test_facilities_and_severities(weir):
     assert all(target.encode() in match[5] for target, match in zip(wanted, found))
 
 
+@pytest.mark.directive("error_log")
 @both_kinds
 def test_error_log_to_syslog(weir, kind):
     """Lines of the error log carry their level as severity, the tag, and no host if that is asked for."""
@@ -480,6 +481,7 @@ def send_forged(port):
 HOSTILE = "root html; large_client_header_buffers 4 32k; location / { }"
 
 
+@pytest.mark.directive("error_log")
 def test_json_error_log(weir):
     """With format=json each line is one object of UTF-8, whatever the client sent."""
     port = start(weir, HOSTILE, log="info; error_log logs/json.log info format=json")
@@ -503,6 +505,7 @@ def test_json_error_line_that_is_cut(weir):
         json.loads(line)
 
 
+@pytest.mark.directive("access_log", "log_format")
 def test_json_access_log(weir):
     """With escape=json each line is one object of UTF-8, whatever the client sent."""
     port = start(weir, "access_log logs/access.log j;" + HOSTILE, """log_format j escape=json '{"uri":"$uri","line":"$request",'
@@ -710,6 +713,7 @@ def test_names_without_a_root(weir):
     assert lines(weir, 1, "v/a.log") == [b"/now"]
 
 
+@pytest.mark.directive("open_log_file_cache")
 @pytest.mark.parametrize("most", [2, 100])
 def test_open_logs_are_bounded(weir, most):
     """However many names clients make up, no more files than max stay open, and no line is lost."""
@@ -725,6 +729,7 @@ def test_open_logs_are_bounded(weir, most):
     assert 1 <= len(below(worker, weir.tmp / "logs/v")) <= most
 
 
+@pytest.mark.directive("open_log_file_cache")
 def test_open_logs_are_let_go(weir):
     """A file that nobody uses is closed after inactive."""
     (weir.tmp / "logs/v").mkdir()

@@ -43,6 +43,7 @@ def fill_up(folder):
 
 # ---- full disks -------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("access_log")
 def test_full_access_log(weir):
     """A log on a full device costs no answer; the error log names the file and the reason, not once per request."""
     weir.expect_log("No space left on device")
@@ -199,6 +200,7 @@ def crowd(weir, count):
     return [weir.connect(timeout=20) for _ in range(count)]
 
 
+@pytest.mark.directive("worker_rlimit_nofile")
 def test_descriptor_limit(weir):
     """Out of descriptors the worker neither dies nor spins, says so, and serves all when there is room again."""
     weir.expect_log("Too many open files")
@@ -224,6 +226,7 @@ def test_descriptor_limit(weir):
     same_worker(weir, {worker})
 
 
+@pytest.mark.directive("worker_connections")
 def test_worker_connections_exhausted(weir):
     """Past worker_connections the server stays alive, says which directive, and recovers when clients leave."""
     weir.expect_log("worker_connections are not enough")

@@ -7,6 +7,7 @@ import socket
 import time
 
 import modlib
+import pytest
 from weirlib import alive, config, let_pass, limit, turns, wait_until
 
 STALL = "worker_stall_timeout 2s;"
@@ -69,6 +70,7 @@ def test_a_spinning_worker_says_what_it_ran(weir):
     assert weir.get("/").text == "ok"
 
 
+@pytest.mark.directive("worker_stall_timeout")
 def test_never(make_weir):
     """With 0 a stopped worker is left alone, for whoever looks at it, while another server replaces its own."""
     weir, other = make_weir(), make_weir()

@@ -1,7 +1,9 @@
 """The master: signals, pid files, daemonising, privileges, logs, dying workers, systemd, and failed starts."""
 
+import grp
 import os
 import pathlib
+import pwd
 import re
 import signal
 import socket
@@ -79,6 +81,7 @@ def test_quit_finishes_a_request_that_is_still_arriving(weir):
     assert weir.wait_exit(3) == 0
 
 
+@pytest.mark.directive("worker_shutdown_timeout")
 def test_quit_ends_at_the_shutdown_timeout(weir):
     """QUIT ends after worker_shutdown_timeout even though a handler never returns."""
     weir.start(config(SLEEP, main="worker_shutdown_timeout 1s;"))
@@ -186,6 +189,7 @@ def test_idle_worker_is_idle(weir):
     assert cpu_seconds(worker) - before <= limit(0.05)
 
 
+@pytest.mark.directive("daemon")
 def test_daemon(weir):
     """As a daemon it returns at once with 0 and lives on in a session of its own, off the terminal."""
     weir.start(daemon=True)
@@ -205,12 +209,14 @@ def test_daemon_reports_failure_before_it_detaches(weir):
     assert re.search(rf'\[emerg\] unknown directive "nonsense".* in {weir.conf}:1$', result.stderr, re.M), result.stderr
 
 
+@pytest.mark.directive("worker_processes")
 def test_workers_auto(weir):
     """worker_processes auto is one worker for each usable core."""
     weir.start(config(workers="auto"))
     weir.wait_workers(len(os.sched_getaffinity(0)))
 
 
+@pytest.mark.directive("daemon", "master_process")
 def test_master_process_off(weir):
     """Without a master one process does everything, handlers on threads included, and TERM ends it."""
     weir.launch(config(SLEEP), directives="daemon off; master_process off;")
@@ -224,19 +230,22 @@ def test_master_process_off(weir):
 # ---- privileges -------------------------------------------------------------------------------------------
 
 @pytest.mark.needs_root
-@pytest.mark.parametrize("user", ["user nobody nogroup;", ""], ids=["given", "default"])
-def test_workers_drop_privileges(weir, user):
+@pytest.mark.directive("user")
+@pytest.mark.parametrize("user, who, group", [("user daemon;", "daemon", "daemon"), ("user daemon nogroup;", "daemon", "nogroup"), ("", "nobody", "nogroup")])
+def test_workers_drop_privileges(weir, user, who, group):
     """A root master's workers run as the user given (nobody by default) in every id and group."""
+    uid, gid = pwd.getpwnam(who).pw_uid, grp.getgrnam(group).gr_gid
     weir.start(config(SLEEP, user=user))
     [worker] = weir.wait_workers(1)
-    assert uids(worker) == {NOBODY.pw_uid}
-    assert gids(worker) == {NOBODY.pw_gid}
-    assert set(proc_field(worker, "Groups").split()) <= {str(NOBODY.pw_gid)}
+    assert uids(worker) == {uid}
+    assert gids(worker) == {gid}
+    assert set(proc_field(worker, "Groups").split()) <= {str(gid)}
     assert proc_field(worker, "CapEff") == "0" * 16
     assert uids(weir.pid) == {0}
     assert weir.get("/sleep?ms=1").status == 200
 
 
+@pytest.mark.directive("user")
 @pytest.mark.needs_root
 def test_unprivileged_master(weir, as_nobody):
     """Started by an ordinary user it serves as that user, warns about `user` and does not fail."""

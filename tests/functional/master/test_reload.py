@@ -221,6 +221,7 @@ def test_old_worker_finishes_its_request(weir):
     weir.wait_dead(old, 3)
 
 
+@pytest.mark.directive("worker_processes")
 def test_more_and_fewer_workers(weir):
     """A changed worker_processes ends up with exactly that many, under load and without failures."""
     weir.start(config(SLEEP, workers=1))
@@ -356,6 +357,7 @@ def test_stuck_handler_does_not_delay_a_respawn(weir):
     assert time.monotonic() - start < limit(3)
 
 
+@pytest.mark.directive("handler_timeout")
 def test_handler_timeout(weir):
     """Past handler_timeout the client gets 504, the thread counts as stuck, and the pool goes on serving."""
     weir.expect_log("timed out|timeout")

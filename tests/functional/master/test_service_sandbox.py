@@ -92,6 +92,7 @@ def may_read(path):
     return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+@pytest.mark.directive("worker_rlimit_core")
 @pytest.mark.needs_root
 @pytest.mark.parametrize("more, readable", [("", False), ("worker_rlimit_core 10m;", True)])
 def test_workers_are_closed_to_their_user(weir, more, readable):

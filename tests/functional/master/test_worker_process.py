@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+import modlib
 import pytest
 from mistakes import SIZE, arguments, value
 from weirlib import config, proc_field
@@ -14,6 +15,7 @@ def workers(weir, count=1):
     return sorted((w["slot"], w["pid"]) for w in weir.status()["workers"])
 
 
+@pytest.mark.directive("worker_cpu_affinity")
 def test_processors(weir):
     allowed = sorted(os.sched_getaffinity(0))
     weir.start(config(main="worker_cpu_affinity auto;", workers=2))
@@ -21,12 +23,14 @@ def test_processors(weir):
         assert os.sched_getaffinity(pid) == {allowed[slot % len(allowed)]}
 
 
+@pytest.mark.directive("worker_cpu_affinity")
 def test_masks_of_processors(weir):
     first = min(os.sched_getaffinity(0))
     weir.start(config(main=f"worker_cpu_affinity 1{'0' * first};", workers=2))
     assert all(os.sched_getaffinity(pid) == {first} for _, pid in workers(weir, 2))
 
 
+@pytest.mark.directive("worker_priority", "worker_rlimit_core", "working_directory")
 def test_priority_limits_and_folder(weir):
     (weir.tmp / "cores").mkdir()
     weir.start(config(main="worker_priority 5; worker_rlimit_core 1m; working_directory {tmp}/cores;"
@@ -38,6 +42,18 @@ def test_priority_limits_and_folder(weir):
     assert os.readlink(f"/proc/{pid}/cwd") == str(weir.tmp / "cores") and proc_field(pid, "State")
 
 
+@pytest.mark.directive("env")
+def test_environment(weir):
+    """What env sets is there for handlers, beside all that was there before."""
+    module = modlib.build(weir.tmp, "#include <stdlib.h>\n" + modlib.handlers(
+        env='const char *value = getenv(weir_arg(r, "name")); weir_puts(r, value ? value : "none"); return 0;'))
+    weir.start(config("location / { handler env; }", main=f"load_module {module}; env MADE=here; env KEPT;"),
+               env={**os.environ, "MADE": "elsewhere", "KEPT": "there", "ALSO": "too"})
+    found = {name: weir.get(f"/?name={name}").text for name in ("MADE", "KEPT", "ALSO", "NONE")}
+    assert found == {"MADE": "here", "KEPT": "there", "ALSO": "too", "NONE": "none"}
+
+
+@pytest.mark.directive("worker_priority")
 @pytest.mark.needs("root", "priority")
 def test_raised_priority(weir):
     weir.start(config(main="worker_priority -3;"))

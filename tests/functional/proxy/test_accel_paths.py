@@ -1,8 +1,8 @@
 """X-Accel-Redirect: which paths are safe, what becomes of them, and the content type that stays."""
 
 from proxylib import answer, backend  # noqa: F401
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 
 def start(weir, backend):  # noqa: F811

@@ -136,6 +136,7 @@ def test_to_the_first_file_of_a_folder(weir, backend):
     assert weir.get("/x").text == "index"
 
 
+@pytest.mark.directive("error_page")
 def test_to_a_handler_s_error_page(weir, backend):
     passed(weir, backend(accel("/none")), server="location /none { return 404; error_page 404 /own; }"
            " location = /own { return 200 own; }")
@@ -150,6 +151,7 @@ def test_pipelined(weir, backend):
         assert [len(client.response().body) for _ in range(6)] == [len(FILE), 5] * 3
 
 
+@pytest.mark.directive("proxy_request_buffering")
 @pytest.mark.parametrize("how", ["own", "intercepted", "page from an upstream", "second upstream"])
 def test_rest_of_a_body_is_not_a_request(weir, backend, how):
     """The upstream answers before it has the body; what still comes of it must not be taken for a request."""
@@ -198,6 +200,7 @@ def test_to_what_clients_cannot_ask_for(weir, backend, target):
 
 # ---- X-Accel-Buffering --------------------------------------------------------------------------------------
 
+@pytest.mark.directive("proxy_buffering")
 @pytest.mark.parametrize("said, ignored, setting, reads_on",
                          [("no", "", "on", False), ("yes", "", "off", True), ("no", "X-Accel-Buffering", "on", True),
                           ("yes", "X-Accel-Buffering", "off", False), ("NO", "", "on", False), ("x", "", "on", True)])
@@ -240,6 +243,7 @@ def test_intercepted_statuses(weir, backend, status):
     assert (reply.status, reply.text) == (200, "own")
 
 
+@pytest.mark.directive("proxy_intercept_errors")
 def test_interception_with_upstream_variables(weir, backend):
     passed(weir, backend(answer(b"theirs", "X-Why: tired", status="503 No")), "proxy_intercept_errors on;"
            "error_page 503 /own;", server='location = /own { return 200 "$upstream_status $upstream_http_x_why"; }')

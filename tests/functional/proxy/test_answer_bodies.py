@@ -129,6 +129,7 @@ def test_many_small_chunks(weir, backend, extension):
             assert client.get("/").body == body
 
 
+@pytest.mark.directive("proxy_ignore_client_abort")
 @pytest.mark.parametrize("when", ["before", "within"])
 @pytest.mark.parametrize("framing", FRAMINGS)
 def test_half_closed_client(weir, backend, framing, when):

@@ -115,6 +115,7 @@ def test_back_pressure(weir, backend, framing, more):
         assert rest(client, 20).body == BODY
 
 
+@pytest.mark.directive("proxy_max_temp_file_size")
 @pytest.mark.parametrize("framing", FRAMINGS)
 def test_size_of_the_file(weir, backend, framing):
     """proxy_max_temp_file_size bounds the file, also while the client goes on taking from it."""
@@ -143,6 +144,7 @@ def test_small_answers_need_no_file(weir, backend):
             assert client.response().body == BODY[:60000]
 
 
+@pytest.mark.directive("proxy_buffers")
 def test_buffers_are_the_memory(weir, backend):
     """A larger proxy_buffers holds more without a file."""
     source = Source(body=BODY[:8 * MIB])
@@ -154,6 +156,7 @@ def test_buffers_are_the_memory(weir, backend):
         assert rest(client).body == BODY[:8 * MIB]
 
 
+@pytest.mark.directive("proxy_temp_path")
 def test_temp_path(weir, backend):
     source = Source()
     passed(weir, backend(source), "proxy_temp_path other 1 2;")
@@ -182,6 +185,7 @@ def test_folder_is_gone(weir, backend, framing):
     assert weir.error_log.count("proxy_temp_path") == 1
 
 
+@pytest.mark.directive("proxy_temp_path")
 @pytest.mark.needs_root
 def test_folder_is_not_writable(weir, backend):
     weir.expect_log("proxy_temp_path")

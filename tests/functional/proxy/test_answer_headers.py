@@ -12,6 +12,7 @@ HIDDEN = {"Server": "theirs", "Date": DATE, "X-Pad": "1", "X-Accel-Expires": "5"
           "X-Accel-Limit-Rate": "0", "X-Accel-Buffering": "yes", "X-Accel-Charset": "utf-8"}
 
 
+@pytest.mark.directive("proxy_pass_header")
 @pytest.mark.parametrize("name", HIDDEN)
 def test_hidden_unless_passed(weir, backend, name):
     up = backend(answer(b"x", f"{name}: {HIDDEN[name]}"))
@@ -43,6 +44,7 @@ def test_passed_header_that_did_not_come(weir, backend):
     assert weir.get().header("Date")
 
 
+@pytest.mark.directive("proxy_hide_header", "proxy_pass_header")
 def test_pass_header_undoes_hide_header(weir, backend):
     """nginx: proxy_pass_header permits passing otherwise disabled fields, those of proxy_hide_header too."""
     passed(weir, backend(answer(b"x", "X-A: 1", "X-B: 2")), "proxy_pass_header X-A;",
@@ -67,6 +69,7 @@ def test_hide_from_http_level(weir, backend):
     assert reply.header("X-A") is None and reply.header("X-B") is None
 
 
+@pytest.mark.directive("proxy_ignore_headers")
 def test_ignored_redirect(weir, backend):
     """Not obeyed; not passed on either."""
     passed(weir, backend(answer(b"theirs", "X-Accel-Redirect: /own")), "proxy_ignore_headers X-Accel-Redirect;",
@@ -75,6 +78,7 @@ def test_ignored_redirect(weir, backend):
     assert reply.text == "theirs" and reply.header("X-Accel-Redirect") is None
 
 
+@pytest.mark.directive("proxy_ignore_headers")
 def test_ignored_redirect_is_inherited(weir, backend):
     up = backend(answer(b"theirs", "X-Accel-Redirect: /own"))
     weir.start(config(f"location /all {{ proxy_pass http://{up.address}; }}"

@@ -144,6 +144,7 @@ def test_trailer_header(weir, backend, setting, seen):
     assert (weir.get(headers=[("TE", "trailers")]).header("Trailer") is not None) == seen
 
 
+@pytest.mark.directive("proxy_pass_trailers")
 @pytest.mark.parametrize("step", [1, 7])
 def test_trailers_that_come_slowly(weir, backend, step):
     passed(weir, backend(lambda call: call.peer.send_slowly(TRAILED, 0.002, step)), "proxy_pass_trailers on;")
@@ -202,6 +203,7 @@ def test_trailers_inheritance(weir, backend):
     assert trailers_of(raw_answer(weir.port, get("/off", *TE))) == b"\r\n"
 
 
+@pytest.mark.directive("proxy_pass_trailers")
 def test_trailers_behind_a_slow_client(weir, backend):
     body = b"0123456789" * (1 << 18)
     passed(weir, backend(CHUNKS + chunked(body, 50000, b"X-Sum: 1\r\n")), "proxy_pass_trailers on; limit_rate 4m;")

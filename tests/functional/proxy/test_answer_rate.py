@@ -58,6 +58,7 @@ def test_answer(weir, backend, framing, buffering):
     check(seconds, 1)
 
 
+@pytest.mark.directive("return")
 def test_return(weir):
     weir.start(config(f"location / {{ limit_rate 3k; return 200 {'x' * 3000}; }}"))
     body, seconds = timed(weir)
@@ -65,6 +66,7 @@ def test_return(weir):
     check(seconds, 1)
 
 
+@pytest.mark.directive("limit_rate_after")
 @pytest.mark.parametrize("proxied", [False, True])
 def test_after(weir, backend, proxied):
     """The first bytes are not slowed down."""
@@ -84,6 +86,7 @@ def test_after(weir, backend, proxied):
         check(time.monotonic() - start, 1)
 
 
+@pytest.mark.directive("limit_rate_after")
 def test_less_than_after(weir):
     with_file(weir, "limit_rate 1; limit_rate_after 1m;")
     assert timed(weir, "/f")[1] < 0.5 * SLOW
@@ -171,6 +174,7 @@ def test_rate_frees_the_upstream(weir, backend):
 
 # ---- X-Accel-Limit-Rate -------------------------------------------------------------------------------------
 
+@pytest.mark.directive("limit_rate")
 @pytest.mark.parametrize("said, setting, ignored, seconds", [
     (RATE, "0", "", 1), (RATE, "1", "", 1), (0, "1", "", 0), (1, RATE, "X-Accel-Limit-Rate", 1), ("x", RATE, "", 1),
     ("", RATE, "", 1)])
@@ -229,6 +233,7 @@ def test_rate_holds_for_what_goes_to_a_file(weir, backend):
     check(float(wait_until(lambda: (weir.tmp / "logs/a.log").read_text(), 3, "the line of the log")), 2.3)
 
 
+@pytest.mark.directive("proxy_limit_rate")
 def test_proxy_limit_rate_is_of_each_answer(weir, backend):
     up = backend(answer(BODY))
     passed(weir, up, f"proxy_limit_rate {RATE // 2};")
@@ -238,12 +243,14 @@ def test_proxy_limit_rate_is_of_each_answer(weir, backend):
         assert 2 < time.monotonic() - start < 6 * SLOW
 
 
+@pytest.mark.directive("proxy_buffering")
 def test_proxy_limit_rate_needs_buffering(weir, backend):
     """nginx: the limitation works only with buffering."""
     passed(weir, backend(answer(BODY)), "proxy_limit_rate 1k; proxy_buffering off;")
     assert timed(weir)[1] < 0.5 * SLOW
 
 
+@pytest.mark.directive("proxy_limit_rate")
 def test_small_rate_and_read_timeout(weir, backend):
     """A pause that weir makes is not the upstream's silence."""
     passed(weir, backend(answer(BODY)), "proxy_limit_rate 100k; proxy_read_timeout 200ms; proxy_buffers 4 4k;")
@@ -251,6 +258,7 @@ def test_small_rate_and_read_timeout(weir, backend):
     assert body == BODY and 1 < took < 4 * SLOW
 
 
+@pytest.mark.directive("limit_rate")
 def test_proxy_limit_rate_with_a_slow_client(weir, backend):
     passed(weir, backend(answer(BODY)), f"proxy_limit_rate {RATE}; limit_rate {RATE // 2}; proxy_max_temp_file_size 0;"
            "proxy_buffers 4 4k;")

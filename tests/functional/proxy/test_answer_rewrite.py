@@ -54,6 +54,7 @@ def test_redirect_of_any_status(weir, backend, status):
     assert reply.header("Location") == f"http://localhost:{weir.port}/a"
 
 
+@pytest.mark.directive("proxy_redirect")
 def test_redirect_off(weir, backend):
     up = backend(says)
     passed(weir, up, "proxy_redirect off;")
@@ -155,6 +156,7 @@ def test_cookie_domain(weir, backend, line):
     check(cookies(weir, backend, f"proxy_cookie_domain {line};", wanted), wanted)
 
 
+@pytest.mark.directive("proxy_cookie_domain")
 def test_cookie_domain_with_variables(weir, backend):
     check(cookies(weir, backend, "proxy_cookie_domain www.$host $host;", ["a=b; Domain=www.localhost"]),
           {"a=b; Domain=www.localhost": "a=b; Domain=localhost"})
@@ -168,6 +170,7 @@ def test_cookie_domain_regex(weir, backend, came, seen):
           {f"a=b; Domain={came}": f"a=b; Domain={seen}"})
 
 
+@pytest.mark.directive("proxy_cookie_domain")
 def test_cookie_domain_regex_for_the_first_dot(weir, backend):
     check(cookies(weir, backend, r"proxy_cookie_domain ~^\.example\.com$ new.org;", ["a=b; Domain=.example.com"]),
           {"a=b; Domain=.example.com": "a=b; Domain=new.org"})
@@ -180,6 +183,7 @@ def test_the_last_of_two_domains_counts(weir, backend):
     check(found, {"a=b; Domain=l; Secure; Domain=l; Secure": "a=b; Domain=e.org; Domain=e.org"})
 
 
+@pytest.mark.directive("proxy_cookie_path")
 def test_cookie_path(weir, backend):
     wanted = {"a=b; Path=/two/": "a=b; Path=/", "a=b; path=/two/x; HttpOnly": "a=b; path=/x; HttpOnly",
               "a=b; Path=/TWO/": "a=b; Path=/TWO/", "a=b; Path=/": "a=b; Path=/", "path=/two/": "path=/two/",
@@ -187,6 +191,7 @@ def test_cookie_path(weir, backend):
     assert cookies(weir, backend, "proxy_cookie_path /two/ /;", wanted) == wanted
 
 
+@pytest.mark.directive("proxy_cookie_path")
 def test_cookie_path_may_add_attributes(weir, backend):
     assert cookies(weir, backend, 'proxy_cookie_path / "/; secure; HttpOnly";', ["a=b; Path=/x"]) == {
         "a=b; Path=/x": "a=b; Path=/; secure; HttpOnlyx"}
@@ -204,6 +209,7 @@ FLAGS = {"secure": "Secure", "httponly": "HttpOnly", "samesite=strict": "SameSit
          "samesite=lax": "SameSite=Lax", "samesite=none": "SameSite=None"}
 
 
+@pytest.mark.directive("proxy_cookie_flags")
 @pytest.mark.parametrize("flag", FLAGS)
 def test_cookie_flag_is_set(weir, backend, flag):
     text = FLAGS[flag]
@@ -220,6 +226,7 @@ def test_cookie_flag_is_taken_away(weir, backend, flag):
     check(cookies(weir, backend, f"proxy_cookie_flags one no{flag};", wanted), wanted)
 
 
+@pytest.mark.directive("proxy_cookie_flags")
 def test_cookie_flags_several(weir, backend):
     wanted = {"one=1; SameSite=Lax": "one=1; Secure; HttpOnly; SameSite=Strict", "ab=1; Secure": "ab=1; HttpOnly",
               "AB=1": "AB=1; HttpOnly", "abc=1": "abc=1; SameSite=None; Secure"}

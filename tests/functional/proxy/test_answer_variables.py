@@ -51,6 +51,7 @@ def test_no_upstream(weir):
     assert set(logged(weir).values()) == {"", "200"}
 
 
+@pytest.mark.directive("log_format")
 def test_no_upstream_in_plain_logs(weir):
     weir.start(config("location / { access_log logs/a.log p; return 200 x; }",
                       http='log_format p "$upstream_addr|$upstream_status|$upstream_http_x|$upstream_cookie_x";'))
@@ -194,6 +195,7 @@ def test_upstream_breaks_off(weir, backend):
     assert (line["status"], line["length"], line["client"]) == ("200", "3", "200")
 
 
+@pytest.mark.directive("add_header")
 def test_add_header(weir, backend):
     """Of all servers that were asked; what comes at the end is not known yet."""
     bad, good = backend(answer(status="503 No")), backend(answer(b"x", "X-Some-Name: n", "Set-Cookie: one=c"))

@@ -73,6 +73,7 @@ def test_dripping_uploads_lose_their_permits(serve):
     assert all(peer.gone.wait(limit(3)) for peer in behind.peers[:2])
 
 
+@pytest.mark.directive("client_body_min_rate")
 def test_silent_upload_loses_its_permit(serve):
     """So does one that sends nothing more at all."""
     weir, _ = serve()

@@ -29,6 +29,7 @@ def seen(weir, up, method="GET", headers=(), body=None):
 
 # ---- body, method, headers, version -------------------------------------------------------------------------
 
+@pytest.mark.directive("proxy_set_body")
 @pytest.mark.parametrize("buffering", ["on", "off"])
 @pytest.mark.parametrize("size", [None, 0, 10, 100000])
 def test_set_body(weir, backend, size, buffering):
@@ -41,6 +42,7 @@ def test_set_body(weir, backend, size, buffering):
     assert seen(weir, up).body == b"a=z&m=GET" and up.accepts == 1
 
 
+@pytest.mark.directive("proxy_pass_request_headers")
 def test_pass_no_headers(weir, backend):
     """Only what weir says itself, and proxy_set_header; the ids among it."""
     up = backend()
@@ -51,6 +53,7 @@ def test_pass_no_headers(weir, backend):
     assert (call.header("X-Own"), call.header("X-Request-ID"), call.body) == ("c", "mine", b"hi")
 
 
+@pytest.mark.directive("proxy_method")
 @pytest.mark.parametrize("configured, client, sent", [("PUT", "POST", "PUT"), ("$arg_m", "POST", "DELETE"),
                                                       ("$arg_none", "PATCH", "PATCH"), ("POST", "GET", "POST")])
 def test_method(weir, backend, configured, client, sent):
@@ -60,6 +63,7 @@ def test_method(weir, backend, configured, client, sent):
     assert (up.call.method, up.call.body) == (sent, b"hi" if client != "GET" else b"")
 
 
+@pytest.mark.directive("proxy_http_version")
 def test_version_1_0(weir, backend):
     up = backend()
     passed(weir, up, "proxy_http_version 1.0;")
@@ -69,6 +73,7 @@ def test_version_1_0(weir, backend):
     assert up.accepts == 2
 
 
+@pytest.mark.directive("proxy_ignore_client_abort")
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("setting", ["on", "off"])
 def test_ignore_client_abort(weir, backend, setting, how):
@@ -94,6 +99,7 @@ def test_ignore_client_abort(weir, backend, setting, how):
 
 # ---- addresses and ids --------------------------------------------------------------------------------------
 
+@pytest.mark.directive("proxy_bind")
 def test_bind(weir, backend):
     """Kept connections are for requests with the same local address."""
     weir.expect_log(r"failed \(99: Cannot assign requested address\)")

@@ -28,6 +28,7 @@ def test_interim_answer_before_one_that_is_replaced(weir, backend, last):
         assert told.text == "good" and len(told.informational) == 1
 
 
+@pytest.mark.directive("proxy_pass_request_body")
 @pytest.mark.parametrize("inner", ["proxy_set_body xyz;", "proxy_pass_request_body off;", "proxy_http_version 1.0;", ""])
 def test_streamed_body_that_leads_to_a_named_location(weir, backend, inner):
     """The location that answers has a say in what becomes of the body."""

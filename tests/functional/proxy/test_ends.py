@@ -95,6 +95,7 @@ def test_client_leaves_without_reading_a_large_answer(weir, backend):
     assert up.peers[0].gone.wait(limit(3))
 
 
+@pytest.mark.directive("proxy_max_temp_file_size")
 def test_client_that_does_not_read_is_given_up(weir, backend):
     up = backend(answer(b"x" * (20 << 20)))
     passed(weir, up, "send_timeout 300ms; proxy_max_temp_file_size 0;")

@@ -32,6 +32,7 @@ def test_socket_that_nobody_serves(weir):
     assert weir.get().status == 502
 
 
+@pytest.mark.directive("proxy_connect_timeout")
 def test_connect_timeout(weir):
     port, kept = silent_port()
     passed(weir, f"127.0.0.1:{port}", "proxy_connect_timeout 300ms;")
@@ -42,6 +43,7 @@ def test_connect_timeout(weir):
 
 # ---- timeouts -----------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("proxy_send_timeout")
 def test_send_timeout(weir, backend):
     up = backend(script=lambda peer: peer.backend.held.wait(10), room=64 << 10)
     up.held = threading.Event()
@@ -50,6 +52,7 @@ def test_send_timeout(weir, backend):
     up.held.set()
 
 
+@pytest.mark.directive("proxy_read_timeout")
 def test_read_timeout_before_the_head(weir, backend):
     up = backend(lambda call: call.peer.wait_gone())
     passed(weir, up, "proxy_read_timeout 300ms;")
@@ -58,6 +61,7 @@ def test_read_timeout_before_the_head(weir, backend):
     assert up.peers[0].gone.wait(1)
 
 
+@pytest.mark.directive("proxy_read_timeout")
 @pytest.mark.parametrize("framing", HALVES)
 def test_read_timeout_in_the_body(weir, backend, framing):
     up = backend(lambda call: (call.send(HALVES[framing]), call.peer.wait_gone())[0])
@@ -133,6 +137,7 @@ def test_no_answer(weir, backend, name):
     assert len([line for line in weir.error_log.splitlines() if "[error]" in line]) == 1
 
 
+@pytest.mark.directive("proxy_buffer_size")
 def test_buffer_size_is_the_bound(weir, backend):
     """A head of proxy_buffer_size passes; one a little larger does not, in however many pieces it comes."""
     def reply(call):
@@ -147,6 +152,7 @@ def test_buffer_size_is_the_bound(weir, backend):
     assert found == {key: 200 if key[1] <= 16384 else 502 for key in found}
 
 
+@pytest.mark.directive("proxy_buffer_size")
 def test_small_buffer(weir, backend):
     passed(weir, backend(answer(b"x", "X-A: " + "y" * 3000)), "proxy_buffer_size 1k;")
     assert weir.get().status == 502
@@ -255,6 +261,7 @@ def test_log_of_a_missing_socket(weir):
                          "connecting to upstream", f"unix:{weir.tmp}/none.sock:", "crit")
 
 
+@pytest.mark.directive("proxy_connect_timeout")
 def test_log_of_a_connect_timeout(weir):
     port, kept = silent_port()
     passed(weir, f"127.0.0.1:{port}", "proxy_connect_timeout 100ms;")
@@ -264,6 +271,7 @@ def test_log_of_a_connect_timeout(weir):
     assert kept
 
 
+@pytest.mark.directive("proxy_send_timeout")
 def test_log_of_a_send_timeout(weir, backend):
     up = backend(script=lambda peer: take_time(0.6), room=64 << 10)
     passed(weir, up, "proxy_send_timeout 100ms; client_body_buffer_size 64m;")

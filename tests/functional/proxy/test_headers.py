@@ -10,6 +10,7 @@ from wire import ask, head
 
 # ---- headers of the request ---------------------------------------------------------------------------------
 
+@pytest.mark.directive("proxy_pass")
 def test_host_is_what_proxy_pass_names(weir, backend):
     up = backend()
     weir.start(config(f"location /direct {{ proxy_pass http://{up.address}; }}"
@@ -25,6 +26,7 @@ def test_host_is_what_proxy_pass_names(weir, backend):
                      "exact": ["Client.example:81"], "other": ["up"]}
 
 
+@pytest.mark.directive("proxy_set_header")
 def test_proxy_host_variable(weir, backend):
     up = backend()
     passed(weir, up, "proxy_set_header Host $proxy_host; proxy_set_header X-Port $proxy_port;")
@@ -87,6 +89,7 @@ def test_hop_by_hop_headers_of_the_request(weir, backend):
     assert call.all("Connection") in ([], ["close"], ["keep-alive"])
 
 
+@pytest.mark.directive("proxy_set_header")
 def test_connection_cannot_take_what_the_proxy_says(weir, backend):
     """A client that names Host, Content-Length or X-Forwarded-For in Connection takes nothing away."""
     up = backend()
@@ -149,6 +152,7 @@ def test_what_connection_names_in_the_answer(weir, backend):
     assert reply.header("X-Named") is None and reply.header("X-Other") == "2"
 
 
+@pytest.mark.directive("proxy_hide_header")
 @pytest.mark.parametrize("name", ["X-Powered-By", "Set-Cookie", "ETag", "Last-Modified", "Location", "Content-Type"])
 def test_hide_header(weir, backend, name):
     passed(weir, backend(answer(b"x", f"{name}: 1", "X-Other: 2", f"{name.lower()}: 3")),
@@ -185,6 +189,7 @@ def test_no_splitting_by_the_reason(weir, backend, reason):
 
 # ---- ids --------------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("proxy_request_ids")
 def test_ids_of_requests_can_be_left_away(weir, backend):
     up = backend()
     weir.start(config(f"location /on {{ proxy_pass http://{up.address}; }}"
@@ -199,6 +204,7 @@ def test_ids_of_requests_can_be_left_away(weir, backend):
 
 # ---- the connection ---------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("proxy_socket_keepalive")
 @pytest.mark.parametrize("keepalive", ["on", "off"])
 def test_socket_keepalive(weir, backend, keepalive):
     """The kernel has a keepalive timer (2 in /proc/net/tcp) for the connection that is kept, or none."""

@@ -16,6 +16,7 @@ def test_there_is_always_one(weir, backend, value):  # noqa: F811
     assert (behind.call.version, behind.call.all("Host")) == ("HTTP/1.1", [behind.address])
 
 
+@pytest.mark.directive("server_name")
 def test_server_name_first(weir, backend):  # noqa: F811
     """$host of a request without one is the server's name, as in nginx."""
     behind = backend()

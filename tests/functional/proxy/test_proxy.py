@@ -103,6 +103,7 @@ TARGETS = [  # location, URI of proxy_pass, what the client asks for, what the u
 ]
 
 
+@pytest.mark.directive("proxy_pass")
 def test_targets(weir, backend):
     up = backend(lambda call: answer(call.target.encode("latin-1")))
     locations = {(place, uri) for place, uri, _, _ in TARGETS}
@@ -182,6 +183,7 @@ def test_errors_are_passed_on(weir, backend):
     assert (reply.status, reply.text) == (404, "theirs")
 
 
+@pytest.mark.directive("proxy_intercept_errors")
 def test_intercepted_errors(weir, backend):
     up = backend(lambda call: answer(b"theirs", "X-Theirs: 1", status=f"{call.target[1:]} Word"))
     passed(weir, up, "proxy_intercept_errors on; error_page 404 500 /own; error_page 503 =200 /own;"
@@ -219,6 +221,7 @@ def test_error_page_from_the_upstream_that_failed(weir, backend):
     assert weir.get("/page").status == 200
 
 
+@pytest.mark.directive("error_page")
 def test_error_page_that_fails_too(weir, backend):
     up = backend(lambda call: call.close())
     passed(weir, up, "error_page 502 /page;")
@@ -236,6 +239,7 @@ def figures(weir):
     return zone["in_flight"], zone["queued"]
 
 
+@pytest.mark.directive("limit_concurrency")
 def test_limit_before_an_upstream(weir, backend):
     """Two at a time reach the backend, the queued ones follow, and every permit comes back."""
     lock, now, most = threading.Lock(), [0], [0]

@@ -16,6 +16,7 @@ def test_configured_fields_come_first(weir, backend):
     assert names(up.call) == ["x-b", "x-a", "host", "content-length", "x-client", "accept"]
 
 
+@pytest.mark.directive("proxy_request_ids")
 def test_configured_host_stands_where_it_is_configured(weir, backend):
     up = backend()
     passed(weir, up, "proxy_set_header X-A 2; proxy_set_header Host h.test; proxy_set_header X-B 1; proxy_request_ids off;")
@@ -23,6 +24,7 @@ def test_configured_host_stands_where_it_is_configured(weir, backend):
     assert names(up.call) == ["x-a", "host", "x-b"]
 
 
+@pytest.mark.directive("proxy_http_version")
 @pytest.mark.parametrize("value, seen", [("close", ["close"]), ("''", []), ("keep-alive", ["keep-alive"]), (None, ["close"])])
 def test_connection_of_http_1_0_is_said_once(weir, backend, value, seen):
     up = backend()

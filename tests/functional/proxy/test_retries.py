@@ -99,6 +99,7 @@ def test_next_server(weir, backend, fails):
     assert len(bad.calls) >= 2
 
 
+@pytest.mark.directive("proxy_next_upstream")
 @pytest.mark.parametrize("data", [b"garbage\r\n\r\n", OK + b"X" * 20000, OK + b"X-A\r\n\r\n"],
                          ids=["garbage", "too large", "no colon"])
 def test_next_server_after_a_bad_answer(weir, backend, data):

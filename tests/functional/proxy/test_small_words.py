@@ -17,6 +17,7 @@ def test_schemes_and_targets(weir, backend, text, seen):
     assert up.call.target == seen
 
 
+@pytest.mark.directive("proxy_pass")
 @pytest.mark.parametrize("unix, variable", [(True, False), (True, True), (False, False)])
 def test_proxy_port(weir, backend, unix, variable):
     """A unix socket has none."""

@@ -53,6 +53,7 @@ def test_other_servers_do_not_matter(site):
             assert client.response().text == body, host
 
 
+@pytest.mark.directive("location")
 def test_groups_of_outer_locations_stay(site):
     """Each expression on the way to a nested location leaves its groups."""
     assert site.get("/deep/abc").text == "[a][c][c]"
@@ -112,6 +113,7 @@ def test_names_that_have_a_meaning_otherwise(weir, target, body):
     assert weir.get(target, headers=[("X", "field"), ("Referer", "http://other.test/")]).text == body
 
 
+@pytest.mark.directive("map")
 @pytest.mark.parametrize("http", ["map $arg_m ${} {{ default x; }}", "geo ${} {{ default x; }}", "split_clients $arg_m ${} {{ * x; }}"])
 @pytest.mark.parametrize("name", ["args", "limit_rate", "invalid_referer"])
 def test_others_that_redefine_it(weir, http, name):

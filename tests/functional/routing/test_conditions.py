@@ -1,8 +1,8 @@
 """if: the whole word behind "$" is the variable's name; -f and its kin see what disable_symlinks lets be seen."""
 
 import pytest
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 
 def get(weir, target="/", *fields):

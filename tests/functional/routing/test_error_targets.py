@@ -90,6 +90,7 @@ def test_interception_and_a_page_of_another_upstream(weir, site):
 
 # ---- methods and bodies -----------------------------------------------------------------------------------------
 
+@pytest.mark.directive("try_files")
 @pytest.mark.parametrize("size", [0, 7, 300000])
 def test_try_files_last_uri_keeps_method_and_body(weir, site, size):
     start(weir, site, "client_max_body_size 1m; location / { try_files $uri $uri/ /app?$args; } location /app { proxy_pass UP; }")
@@ -97,6 +98,7 @@ def test_try_files_last_uri_keeps_method_and_body(weir, site, size):
         assert weir.get("/x/y?a=b", method=method, body=b"z" * size).text == f"{method} /app?a=b {size}"
 
 
+@pytest.mark.directive("index")
 def test_index_keeps_method_and_body(weir, site):
     start(weir, site, "index index.php; location ~ \\.php$ { proxy_pass UP; }")
     assert weir.get("/i/").text == "GET /i/index.php 0"
@@ -146,6 +148,7 @@ def test_accel_redirect_to_everything(weir, site, backend, method):
 
 # ---- limits -------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("limit_req", "limit_req_status")
 def test_limits_count_a_request_once(weir, site):
     """However many locations it goes through; and a refused one gets its page."""
     start(weir, site, "limit_req zone=r; limit_req_status 429; error_page 429 =429 /busy; location = /busy { return 200 busy; }"

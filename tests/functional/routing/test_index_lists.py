@@ -12,6 +12,7 @@ def test_add_up(weir):
     assert [weir.get(target).text for target in ("/", "/only/", "/sub/")] == ["a", "only/b", "sub/c"]
 
 
+@pytest.mark.directive("log_not_found")
 @pytest.mark.parametrize("words, status, line", [
     ("index one two;", 404, '"{tmp}/html/none/one" is not found (2: No such file or directory)'),
     ("index one; autoindex on;", 404, '"{tmp}/html/none/one" is not found (2: No such file or directory)'),

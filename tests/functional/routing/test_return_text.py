@@ -1,5 +1,6 @@
 """return: what the answer says about itself with a text, an empty text, and none."""
 
+import pytest
 from weirlib import config
 from wire import ask, head
 
@@ -8,6 +9,7 @@ def get(weir, target):
     return ask(weir.port, head(f"GET {target} HTTP/1.1"))
 
 
+@pytest.mark.directive("default_type")
 def test_type_without_text(weir):
     """A location's default_type is sent with an empty body, too; 204 and error pages have none of it."""
     weir.start(config("default_type text/x; location /200 { return 200; } location /201 { return 201; } location /304 { return 304; }"

@@ -26,6 +26,7 @@ def test_last_looks_for_another_location(weir):
     assert shown(weir, "/c?q=2") == "/show/c||/c?q=2" and shown(weir, "/d") == "/show/e||/d"
 
 
+@pytest.mark.directive("break")
 def test_break_stays(weir):
     weir.write("text", "html/new.txt")
     weir.start(config("root {tmp}/html;" + SHOW + "location /a { rewrite ^ /new.txt break; return 200 no; }"
@@ -60,6 +61,7 @@ def test_cycle_is_bounded(weir):
     assert get(weir, "/a").status == 500
 
 
+@pytest.mark.directive("set")
 def test_set(weir):
     weir.start(config('set $outer "o"; location / { set $a 1; set $b "$a-$arg_x"; set $a "$a$a"; return 200 "$a|$b|$outer|$never"; '
                       "if ($arg_y) { set $never 1; } } location /args { set $args new=1; return 200 $args|$arg_new; }"))
@@ -77,6 +79,7 @@ CONDITIONS = [("($arg_a)", "a=1", True), ("($arg_a)", "a=0", False), ("($arg_a)"
               ("(-x {tmp}/html)", "", True), ("(-f $document_root/file)", "", True), ("(!-f $request_filename)", "", True)]
 
 
+@pytest.mark.directive("if")
 @pytest.mark.parametrize("condition,args,holds", CONDITIONS)
 def test_if(weir, condition, args, holds):
     weir.write("x", "html/file")
@@ -84,6 +87,7 @@ def test_if(weir, condition, args, holds):
     assert shown(weir, "/?" + args) == ("yes" if holds else "no")
 
 
+@pytest.mark.directive("if")
 def test_captures_of_if(weir):
     weir.start(config("location / { if ($http_cookie ~* \"id=([^;]+)(?:;|$)\") { set $id $1; } return 200 \"[$id]\"; }"))
     assert shown(weir, "/", "Cookie: a=b; ID=42; c=d") == "[42]" and shown(weir, "/") == "[]"
@@ -163,6 +167,7 @@ def test_wrong_settings(weir, wrong):
     assert weir.mistake(config(f"location / {{\n{wrong}\n}}"), wrong).startswith(WRONG[wrong])
 
 
+@pytest.mark.directive("rewrite_log")
 def test_log(weir):
     weir.start(config("rewrite_log on; location /a { rewrite ^/a(.*) /b$1 last; } location /b { return 200 b; }"
                       "location /q { rewrite_log off; rewrite ^ /b last; }"))

@@ -1,8 +1,8 @@
 """What a replacement of rewrite escapes in arguments: $1 to $9, and nothing else."""
 
 import pytest
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 U = "u=a%20b%2Fc"
 

@@ -32,12 +32,14 @@ def test_break_keeps_a_changed_path_here(weir, backend):
     assert shown(weir, "/i/x?b=1") == "hello" and shown(weir, "/i/x") == "/show/x|"
 
 
+@pytest.mark.directive("break")
 def test_server_break_ends_the_servers_steps_only(weir):
     weir.start(config("set $a 1; if ($arg_b) { break; } set $a 2; rewrite ^/x /y; "
                       'location / { set $b $a; return 200 "$uri $b"; }'))
     assert shown(weir, "/x") == "/y 2" and shown(weir, "/x?b=1") == "/x 1"
 
 
+@pytest.mark.directive("return")
 def test_server_return_after_steps(weir):
     weir.start(config('set $who me; if ($arg_go) { rewrite ^ /in last; } return 200 "out $who"; location / { return 200 "in $uri $who"; }'))
     assert shown(weir, "/") == "out me" and shown(weir, "/?go=1") == "in /in me"
@@ -89,6 +91,7 @@ def test_root_error_page_logs_and_rate_in_if(weir):
     assert "/f?r=1 %s/alt %s/alt/f" % (weir.tmp, weir.tmp) in log and "/f?q=1" not in log
 
 
+@pytest.mark.directive("internal", "rewrite")
 def test_internal_and_rewrite(weir):
     """nginx: internal requests are those changed by rewrite, too."""
     weir.start(config("location /in { internal; return 200 in; } location /go { rewrite ^ /in last; }"))
@@ -126,6 +129,7 @@ def test_named_captures_stay(weir):
     assert found == ("de", "de", "42", "hit z")
 
 
+@pytest.mark.directive("server_name")
 def test_named_captures_of_the_server_name_stay(weir):
     weir.start(config('location ~ ^/(?<a>.) { return 200 "$sub $a"; }', server=r"server_name ~^(?<sub>[a-z]+)\.example$;"))
     assert shown(weir, "/q", host="blog.example") == "blog q"

@@ -1,5 +1,6 @@
 """What steps of the rewrite module leave behind: captures, arguments, rates."""
 
+import pytest
 from weirlib import config, wait_until
 from wire import ask, head
 
@@ -41,6 +42,7 @@ def test_rate_that_is_none(weir):
     assert [get(weir, target).text for target in ("/?r=1k", "/?r=zz", "/")] == ["1024", "102400", "102400"]
 
 
+@pytest.mark.directive("rewrite", "rewrite_log")
 def test_words_of_rewrite_log(weir):
     """The arguments of a rewritten URI are logged as they are then."""
     weir.start(config("rewrite_log on; location /a { rewrite ^/a /b?y=2; return 200; }"))

@@ -42,6 +42,7 @@ NAMES = servers(
 )
 
 
+@pytest.mark.directive("server_name")
 @pytest.mark.parametrize("host, number", [
     ("exact.test", 1), ("other.test", 1), ("EXACT.Test", 1), ("exact.test:80", 1), ("exact.test.", 1),
     ("a.exact.test", 2), ("a.b.exact.test", 2), ("a.deep.exact.test", 3), ("deep.exact.test", 2),
@@ -62,6 +63,7 @@ def test_no_host_is_the_empty_name(weir):
     assert wire.ask(weir.port, b"GET / HTTP/1.0\r\n\r\n").text == "10"
 
 
+@pytest.mark.directive("listen", "server")
 def test_default_server_and_several_listens(weir):
     """default_server answers for names that nobody has, on its own address only; a server may listen twice."""
     weir.start(config(http="""
@@ -76,6 +78,7 @@ def test_default_server_and_several_listens(weir):
     assert text(weir.port3, "a") == "hello\n"
 
 
+@pytest.mark.directive("listen")
 def test_same_name_on_one_address(weir):
     """A name given twice for one address goes to the first server, with a warning."""
     weir.start(config(http=servers(("a", ""), ("b", ""), ("b", ""))))
@@ -111,6 +114,7 @@ LOCATIONS = """
 """
 
 
+@pytest.mark.directive("location")
 @pytest.mark.parametrize("target, answer", [
     ("/", "exact-slash"), ("/?a", "exact-slash"), ("/none", "slash"), ("/a", "exact-a"), ("/ab", "prefix-a"),
     ("/a/", "prefix-a"), ("/a/longer/x", "longer"), ("/A", "slash"), ("/%61", "exact-a"), ("/b/../a", "exact-a"),
@@ -128,6 +132,7 @@ def test_locations(weir, target, answer):
     assert text(weir.port, "a", target) == answer
 
 
+@pytest.mark.directive("http")
 def test_server_without_locations(weir):
     """Directives of the server answer where no location matches."""
     weir.start(config("location /a { return 200 a; }", server="root {tmp}/html;"))
@@ -157,6 +162,7 @@ RETURNS = """
 """
 
 
+@pytest.mark.directive("return")
 def test_return_text(weir):
     """A code with a text answers with just that, as default_type says; without a text it is empty or the page."""
     weir.start(config(RETURNS))
@@ -256,6 +262,7 @@ def test_unknown_variable(weir):
 
 # ---- what every answer carries ----------------------------------------------------------------------------
 
+@pytest.mark.directive("server_tokens")
 def test_server_tokens(weir):
     """server_tokens off leaves the version out of the Server field and the error pages."""
     weir.start(config("location /off { server_tokens off; return 404; } location /on { return 404; }"))

@@ -2,8 +2,9 @@
 
 import socket
 
-from wire import ask, head
+import pytest
 from weirlib import config
+from wire import ask, head
 
 NAMES = {".dot.example.com": ("dot.example.com", "a.dot.example.com"), "*.Star.Example.com": ("*.star.example.com", "x.star.example.com"),
          "CAPS.Example.com other": ("caps.example.com", "other"), "www.Tail.*": ("www.tail.*", "www.tail.org"),
@@ -25,6 +26,7 @@ def test_first_names(weir):
     assert {name: get(weir, host).text for name, (_, host) in NAMES.items()} == {name: shown for name, (shown, _) in NAMES.items()}
 
 
+@pytest.mark.directive("server_name_in_redirect")
 def test_in_redirects(weir):
     """server_name_in_redirect sends to the name that is shown."""
     weir.start(config(http=blocks([".Dot.example.com"]), listen="127.0.0.1:{port} default_server"))

@@ -85,6 +85,7 @@ def test_error_page_in_a_named_location(weir, site):
     assert (weir.get("/page").status, weir.get("/page").text) == (502, "sorry")
 
 
+@pytest.mark.directive("internal")
 def test_internal(weir, site):
     start(weir, site, "location /in { internal; alias {tmp}/html/a.txt; } location /t { try_files /nope /in; }")
     assert weir.get("/in").status == 404 and weir.get("/t").text == "a"
@@ -163,6 +164,7 @@ def test_wrong_maps(weir, wrong):
 
 # ---- add_header -------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("add_header")
 def test_add_header(weir, site):
     start(weir, site, 'add_header X-Server 1; location / { } location /own { add_header X-Own "$uri"; add_header X-Always a always;'
                       "add_header X-Empty $arg_none; return 404; } location /ok { add_header X-Own 2; proxy_pass http://"
@@ -191,6 +193,7 @@ def test_geo(weir):
                      "2001:db8::7": "here|six", "::": "here|", "x": "here|all", "": "here|all"}  # no IP address: as 255.255.255.255
 
 
+@pytest.mark.directive("split_clients")
 def test_split_clients(weir):
     weir.start(config('location / { return 200 "$variant"; }', http='split_clients "$arg_a" $variant { 0.5% tiny; 50% half; * rest; }'))
     with weir.connect() as c:

@@ -1,8 +1,8 @@
 """The last name of try_files when it does not begin with a slash: it is routed as it is."""
 
 import pytest
-from wire import ask, head
 from weirlib import config
+from wire import ask, head
 
 CASES = {
     "try_files $uri t.html;": (404, "not here"),
@@ -26,6 +26,7 @@ def test_without_a_slash(weir, rules):
     assert weir.get("/t.html").text == "text"
 
 
+@pytest.mark.directive("root")
 def test_beside_the_root(weir):
     """A folder whose name begins with the root's is not reached."""
     weir.write("secret", "htmlx/file")

@@ -102,6 +102,7 @@ def test_turns_go_on_after_a_reload(weir, backend, change):
 
 # ---- by connections -------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("least_conn")
 @MANY
 @pytest.mark.parametrize("method", ["least_conn;", "random two least_conn;"])
 def test_fewest_connections(weir, backend, workers, method):
@@ -158,6 +159,7 @@ def by_address(address, weights):
 SOURCES = [f"127.{i * 37 % 256}.{i * 11 % 256}.{i + 1}" for i in range(20)]
 
 
+@pytest.mark.directive("ip_hash")
 @MANY
 def test_ip_hash(weir, backend, workers):
     a, b, c = ups = named(backend, "abc")
@@ -169,6 +171,7 @@ def test_ip_hash(weir, backend, workers):
     assert len({get_from(weir, f"127.9.8.{i}") for i in range(1, 250, 25)}) == 1  # three bytes decide
 
 
+@pytest.mark.directive("hash", "upstream")
 @MANY
 def test_hash(weir, backend, workers):
     a, b, c = ups = named(backend, "abc")
@@ -186,6 +189,7 @@ def test_hash_without_a_value(weir, backend):
     assert sorted(order(weir, 9)) == sorted("abc" * 3)  # in turn, as in nginx
 
 
+@pytest.mark.directive("hash")
 def test_hash_passes_over_those_that_fail(weir, backend):
     ups = named(backend, "abc")
     serve(weir, [f"{up.address} max_fails=1 fail_timeout=30s" for up in ups], 1, "hash $arg_k;")
@@ -235,6 +239,7 @@ def test_consistent_hash_with_great_weights(weir, backend):
 
 # ---- by chance ------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("least_conn", "random")
 @pytest.mark.parametrize("method", ["random;", "random two least_conn;"])
 def test_random(weir, backend, method):
     ups = named(backend, "abc")

@@ -74,6 +74,7 @@ def test_what_counts_as_a_failure(weir, backend, failure, counts):
     assert weir.status()["upstreams"]["up"][0]["state"] == ("unavail" if counts else "up")
 
 
+@pytest.mark.directive("proxy_next_upstream_tries")
 @pytest.mark.parametrize("tries, asked", [(1, 1), (2, 2), (3, 3), (0, 4)])
 def test_tries(weir, backend, tries, asked):
     """The last answer is passed on as it is."""
@@ -83,6 +84,7 @@ def test_tries(weir, backend, tries, asked):
     assert weir.get().text == "bad" and sum(len(up.calls) for up in ups) == asked
 
 
+@pytest.mark.directive("proxy_next_upstream", "proxy_next_upstream_timeout")
 def test_time_for_tries(weir, backend):
     ups = [backend(lambda call: (take_time(0.3), status_answer(503))[1]) for _ in range(4)]
     passed(weir, "up", "proxy_next_upstream http_503; proxy_next_upstream_timeout 500ms;",
@@ -137,6 +139,7 @@ def texts(weir, count=6):
     return {weir.get().text for _ in range(count)}
 
 
+@pytest.mark.directive("health_check")
 @pytest.mark.parametrize("workers", [1, 3])
 def test_one_check_for_each_interval(weir, backend, workers):
     up, other = checked(weir, backend, "interval=500ms", workers=workers)

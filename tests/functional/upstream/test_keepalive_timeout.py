@@ -21,6 +21,7 @@ def idle_time(weir, up):
     return time.monotonic() - start
 
 
+@pytest.mark.directive("keepalive_timeout")
 def test_keepalive_timeout_is_exact(weir, backend):
     """Each one is closed when its time is over, whenever its time began."""
     up = backend()

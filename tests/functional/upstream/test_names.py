@@ -76,6 +76,7 @@ def test_old_addresses_stay(weir, names, everywhere, bad):
     wait_seen(weir, {"4"}, 10)
 
 
+@pytest.mark.directive("ip_hash")
 @system_names
 @pytest.mark.parametrize("method", ["ip_hash;", "hash $arg_k;", "hash $arg_k consistent;"])
 def test_keys_stay_when_addresses_come_in_another_order(weir, names, everywhere, method):
@@ -114,6 +115,7 @@ def test_an_address_that_comes_twice(weir, names, everywhere):
     wait_seen(weir, {"2", "9"})
 
 
+@pytest.mark.directive("resolver")
 def test_name_that_only_the_resolver_knows(weir, names, everywhere):
     """The resolver of the configuration is the one for names of upstreams, also at the start."""
     names.sockets[1].close()
@@ -140,6 +142,7 @@ def test_what_variables_may_name(weir, names, everywhere, backend):
                                           unix.address, f"127.0.0.6:{everywhere.port}/")] == ["6", "7", "8", "unix", "6"]
 
 
+@pytest.mark.directive("resolver_timeout")
 @pytest.mark.parametrize("bad", [3, 2, None, ([], 1)], ids=["nxdomain", "servfail", "silence", "empty"])
 def test_name_that_does_not_resolve(weir, names, bad):
     names.records["bad.test"] = bad

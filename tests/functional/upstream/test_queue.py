@@ -118,6 +118,7 @@ def test_several_connections(weir, backend):
 
 # ---- wake-ups ---------------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("queue")
 @pytest.mark.parametrize("keepalive", [True, False])
 def test_no_wake_up_is_lost(weir, backend, keepalive):
     turns = Turns(backend, 0.003, is_open=True)
@@ -167,6 +168,7 @@ def test_one_that_left_hands_its_turn_on(weir, backend):
 
 # ---- the end of waiting -----------------------------------------------------------------------------------------
 
+@pytest.mark.directive("queue")
 def test_full(weir, backend):
     turns = Turns(backend)
     serve(weir, [f"{turns.address} max_conns=1"], queue="queue 3;")
@@ -303,6 +305,7 @@ def waiting_for_the_second(weir, backend):
     return turns, holder, waiter
 
 
+@pytest.mark.directive("server")
 def test_one_that_waits_for_another_server(weir, backend):
     """It does not keep others from the server that is free."""
     turns, holder, waiter = waiting_for_the_second(weir, backend)

@@ -56,6 +56,7 @@ def test_late_bytes_spoil_a_kept_connection(weir, backend):
         take_time(0.15)
 
 
+@pytest.mark.directive("keepalive")
 @pytest.mark.parametrize("more, accepts", [("keepalive 0;", 6), ("keepalive 4;", 1), ("", 1),
                                            ("keepalive_requests 2;", 3), ("keepalive_requests 1;", 6)])
 def test_keepalive_settings(weir, backend, more, accepts):
@@ -64,6 +65,7 @@ def test_keepalive_settings(weir, backend, more, accepts):
     assert served(weir, up, 6) == accepts
 
 
+@pytest.mark.directive("keepalive")
 def test_keepalive_counts_idle_connections(weir, backend):
     """At most `keepalive` idle ones stay; the oldest goes."""
     gate = threading.Event()
@@ -80,6 +82,7 @@ def test_keepalive_counts_idle_connections(weir, backend):
     assert sum(peer.gone.is_set() for peer in up.peers) == 3
 
 
+@pytest.mark.directive("keepalive_timeout")
 def test_keepalive_timeout(weir, backend):
     up = backend()
     passed(weir, "up", http=upstream(up, more="keepalive_timeout 300ms;"))
@@ -166,6 +169,7 @@ def test_single_server_is_always_asked(weir, backend):
     assert [weir.get().status for _ in range(4)] == [502, 502, 502, 200]
 
 
+@pytest.mark.directive("server")
 def test_more_than_64_servers(weir, backend):
     """All are tried once, and none twice."""
     up, good = backend(lambda call: call.close()), backend(answer(b"g"))

@@ -7,8 +7,8 @@ import threading
 import pytest
 from mistakes import arguments, duplicate
 from proxylib import answer, backend  # noqa: F401
-from wire import ask, head
 from weirlib import config, take_time
+from wire import ask, head
 
 
 def serve(weir, backend, rules, parameters=("", "", ""), count=3):  # noqa: F811
@@ -79,6 +79,7 @@ def test_routes(weir, backend):  # noqa: F811
     assert len({get(weir).text for _ in range(6)}) == 3 and cookies(get(weir, "/?r=a")) == []
 
 
+@pytest.mark.directive("sticky")
 def test_a_draining_server(weir, backend):  # noqa: F811
     """It serves those that are bound to it, and nobody else."""
     serve(weir, backend, "sticky route $arg_r;", ["route=a", "route=b drain", "route=c backup"])
@@ -94,6 +95,7 @@ def test_with_every_method(weir, backend, method):  # noqa: F811
     assert [get(weir, f"/?r={route}&k=1").text for route in "abc" for _ in range(2)] == list("001122")
 
 
+@pytest.mark.directive("sticky")
 @pytest.mark.parametrize("name", ["my-srv", "a.b", "JSESSIONID", "_1"])
 def test_any_name_of_a_cookie(weir, backend, name):  # noqa: F811
     """Whatever a cookie may be called."""
@@ -129,6 +131,7 @@ def test_what_is_wrong(weir, line):
 
 # ---- least_time -------------------------------------------------------------------------------------------
 
+@pytest.mark.directive("least_time")
 @pytest.mark.parametrize("what, slow_head", [("header", True), ("last_byte", False)])
 def test_least_time(weir, backend, what, slow_head):  # noqa: F811
     """The server that answers in less time gets nearly all."""

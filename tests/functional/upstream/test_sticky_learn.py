@@ -7,8 +7,8 @@ import threading
 
 import pytest
 from proxylib import OK, answer, backend  # noqa: F811
-from wire import ask, head
 from weirlib import config, wait_until
+from wire import ask, head
 
 LEARN = "sticky learn create=$upstream_cookie_sid lookup=$cookie_sid zone=sessions:1m"
 

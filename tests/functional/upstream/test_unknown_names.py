@@ -27,6 +27,7 @@ FORMS = {"a server": ("up", "upstream up {{ server back.test:{0}; }}"), "one of 
          "proxy_pass": ("back.test:{0}", ""), "proxy_pass with a path": ("back.test:{0}/x/", "")}
 
 
+@pytest.mark.directive("http")
 @pytest.mark.parametrize("form", FORMS)
 def test_known_later(weir, names, everywhere, form):  # noqa: F811
     """The server starts, says which name it was, and serves once the name is known."""
