@@ -33,7 +33,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     if only := config.getoption("--directive"):
         items[:] = [item for item in items if any(only in mark.args for mark in item.iter_markers("directive"))]
-    items.sort(key=lambda item: not item.get_closest_marker("xdist_group"))  # a long turn goes first, beside all others
+    # A long turn goes first, beside all others; then the long tests, so that none is the last to end.
+    items.sort(key=lambda item: (not item.get_closest_marker("xdist_group"), not item.get_closest_marker("timeout")))
     for item in items:
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(weirlib.limit(SECONDS_PER_TEST)))

@@ -1,6 +1,7 @@
-"""add_header of what an answer has by itself, and what $sent_http_ says of an answer with ranges."""
+"""add_header: fields of any name, those that an answer has by itself, and what $sent_http_ says of an answer with ranges."""
 
 import pytest
+from mistakes import arguments
 from proxylib import answer, backend  # noqa: F401
 from weirlib import config, wait_until
 from wire import ask, head
@@ -51,3 +52,36 @@ def test_what_is_known_before_ranges_are_cut(weir):
     log = weir.tmp / "logs/access.log"
     lines = wait_until(lambda: len(log.read_text().splitlines()) > 3, 3, "the log") and log.read_text().splitlines()[-3:]
     assert lines[0].startswith("multipart/byteranges; boundary=") and lines[1:] == ["text/plain 2 bytes 0-1/10", "text/plain 10 bytes 0-9/10"]
+
+
+# ---- of any name --------------------------------------------------------------------------------------------
+
+@pytest.mark.directive("add_header")
+def test_add_header(weir, backend):  # noqa: F811
+    weir.write("a", "html/a.txt")
+    weir.expect_log("No such file")
+    weir.start(config('root {tmp}/html; add_header X-Server 1; location / { } location /own { add_header X-Own "$uri"; add_header X-Always a always;'
+                      "add_header X-Empty $arg_none; return 404; } location /ok { add_header X-Own 2; proxy_pass http://"
+                      + backend().address + "; }"))
+    assert weir.get("/a.txt").header("X-Server") == "1" and weir.get("/none").header("X-Server") is None
+    own = weir.get("/own")
+    assert own.header("X-Own") is None and own.header("X-Always") == "a" and own.header("X-Server") is None
+    assert weir.get("/ok").header("X-Own") == "2" and weir.get("/ok").header("X-Empty") is None
+
+
+def test_add_header_cannot_be_split(weir):
+    """A line end that a client has put into the path makes no header of the client's."""
+    weir.start(config("location / { add_header X-Uri $uri; return 200 ok; }"))
+    reply = weir.get("/a%0d%0aX-Evil:%201")
+    assert reply.status == 200 and reply.header("X-Evil") is None and reply.header("X-Uri") is None
+
+
+WRONG = {
+    "location / { add_header X; }": arguments("add_header", "2 to 3"),
+    "location / { add_header X 1 sometimes; }": 'invalid parameter "sometimes" of "add_header"',
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_settings(weir, wrong):
+    assert weir.mistake(config("\n" + wrong), wrong).startswith(WRONG[wrong])

@@ -1,10 +1,8 @@
-"""gzip and its kin, expires, etag, allow and deny."""
+"""gzip, gzip_static and gzip_disable: which answers to whom are compressed, and what their heads say."""
 
 import gzip
-import os
 import time
 import zlib
-from email.utils import parsedate_to_datetime
 
 import pytest
 from mistakes import FLAG, PARENTHESIS, arguments, bounds, value
@@ -199,78 +197,13 @@ def plain_of(reply):
     return gzip.decompress(reply.body).decode()
 
 
-# ---- expires, etag ------------------------------------------------------------------------------------------
-
-@pytest.mark.directive("expires")
-@pytest.mark.parametrize("value,cache,seconds", [("1h", "max-age=3600", 3600), ("-1", "no-cache", -1), ("30d", "max-age=2592000", 2592000),
-                                                 ("0", "max-age=0", 0)])
-def test_expires(weir, value, cache, seconds):
-    weir.start(config(f'location / {{ expires {value}; return 200 x; }} location /no {{ expires {value}; return 404; }}'))
-    reply = weir.get("/")
-    away = (parsedate_to_datetime(reply.header("Expires")) - parsedate_to_datetime(reply.header("Date"))).total_seconds()
-    assert reply.header("Cache-Control") == cache and abs(away - seconds) <= 1
-    assert weir.get("/no").header("Expires") is None
-
-
-def test_expires_by_words(weir, backend):
-    up = backend(answer(b"x", "Expires: yesterday", "Cache-Control: private"))
-    weir.write("x", "html/f")
-    os.utime(weir.tmp / "html/f", (1e9, 1e9))
-    weir.start(config("root {tmp}/html; location /e { expires epoch; return 200; } location /m { expires max; return 200; }"
-                      f"location /o {{ expires off; return 200; }} location /p {{ expires 60; proxy_pass http://{up.address}; }}"
-                      "location /f { expires modified 1h; }"))
-    assert weir.get("/e").header("Cache-Control") == "no-cache" and "1970" in weir.get("/e").header("Expires")
-    assert weir.get("/m").header("Cache-Control") == "max-age=315360000" and weir.get("/o").header("Expires") is None
-    assert weir.get("/p").header("Cache-Control") == "max-age=60" and "yesterday" not in weir.get("/p").header("Expires")
-    assert weir.get("/f").header("Expires") == "Sun, 09 Sep 2001 02:46:40 GMT"
-
-
-@pytest.mark.directive("etag")
-def test_etag_off(weir):
-    weir.write("x", "html/f")
-    weir.start(config("root {tmp}/html; location /f { etag off; }"))
-    assert weir.get("/f").header("ETag") is None and weir.get("/f").header("Last-Modified")
-
-
-# ---- allow, deny -------------------------------------------------------------------------------------------
-
-@pytest.mark.directive("allow", "deny")
-@pytest.mark.parametrize("rules,status", [
-    ("deny all;", 403), ("allow 127.0.0.1; deny all;", 200), ("deny 127.0.0.1; allow all;", 403), ("allow 10.0.0.0/8; deny all;", 403),
-    ("deny 10.0.0.0/8;", 200), ("allow 127.0.0.0/8; deny all;", 200), ("deny 127.0.0.0/30;", 403), ("allow ::1; deny all;", 403),
-    ("allow unix:; deny all;", 403), ("deny unix:;", 200)])
-def test_access(weir, rules, status):
-    weir.expect_log("access forbidden by rule")
-    weir.write("x", "html/f")
-    weir.start(config("root {tmp}/html; location /f { " + rules + " }"))
-    assert weir.get("/f").status == status
-
-
-@pytest.mark.directive("allow")
-def test_access_is_inherited_and_by_real_address(weir):
-    weir.expect_log("access forbidden by rule")
-    weir.write("x", "html/f")
-    weir.write("x", "html/g")
-    weir.start(config("root {tmp}/html; deny 10.1.1.1; set_real_ip_from 127.0.0.1; location /g { allow all; } location /f { }"
-                      "error_page 403 /denied; location = /denied { return 200 sorry; }"))
-    bad = [("X-Real-IP", "10.1.1.1")]
-    assert weir.get("/f", headers=bad).text == "sorry" and weir.get("/f", headers=bad).status == 403
-    assert weir.get("/g", headers=bad).status == 200 and weir.get("/f").status == 200
-
-
 WRONG = {
-    "allow nobody;": 'invalid parameter "nobody" of "allow"',
-    "deny 1.2.3.4/40;": 'invalid parameter "1.2.3.4/40" of "deny"',
-    "expires soon;": 'invalid value "soon" in "expires"',
-    "expires modified max;": 'invalid value "max" in "expires"',
     "gzip maybe;": value("gzip", "maybe", FLAG),
     "gzip_comp_level 10;": bounds("gzip_comp_level", "10", 1, 9),
     "gzip_types;": arguments("gzip_types", "at least 1"),
     "gzip_proxied some;": value("gzip_proxied", "some", "off | expired | no-cache | no-store | private | no_last_modified | no_etag | auth | any"),
     "gzip_static never;": value("gzip_static", "never", "off | on | always"),
-    "allow;": arguments("allow", "exactly 1"),
     "gzip_http_version 2;": value("gzip_http_version", "2", "1.0 | 1.1"),
-    "etag 1;": value("etag", "1", FLAG),
     'gzip_disable "(";': PARENTHESIS,
     "gzip_disable msie6 *;": 'pcre2_compile() failed: quantifier does not follow a repeatable item in "*" at offset 0',
 }

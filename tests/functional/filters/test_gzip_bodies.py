@@ -245,7 +245,7 @@ def test_memory_of_many_slow_downloads(start, target):
 
 
 def test_reload_while_it_is_sent(start):
-    weir = start("limit_rate 500k;")
+    weir = start("limit_rate 1m;")
     with weir.connect(timeout=30) as c:
         c.send(head("GET /dense.html HTTP/1.1", "Accept-Encoding: gzip"))
         wait_until(lambda: c.socket.recv(1, 2), 3, "the answer")

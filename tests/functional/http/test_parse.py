@@ -1,6 +1,7 @@
 """HTTP/1 requests: what is refused and how, every cut and every pipeline, bodies of all kinds, limits and timeouts."""
 
 import os
+import socket
 import time
 
 import pytest
@@ -302,7 +303,7 @@ def send_in_two(port, first, second, answers):
     """The answers to a request that arrives in two pieces."""
     with weirlib.Connection(port) as connection:
         connection.send(first)
-        connection.wait_taken()
+        take_time(0.01)
         try:
             connection.send(second)
         except OSError:
@@ -325,9 +326,10 @@ def test_byte_by_byte(weir):
     """A request that comes in single bytes is answered as any other."""
     serve(weir)
     with weir.connect() as connection:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in CUT["chunked"]:
             connection.send(bytes([byte]))
-            connection.wait_taken()
+            take_time(0.001)
         assert connection.response().body == b"abc0123456789"
 
 

@@ -197,13 +197,14 @@ def watch(seconds):
 
 def wait_until(holds, seconds, what):
     """Poll until holds() is true and return its value; fail with `what` after limit(seconds)."""
-    deadline = time.monotonic() + limit(seconds)
+    deadline, pause = time.monotonic() + limit(seconds), 0.001  # most of what is waited for is nearly there
     while True:
         value = holds()
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {limit(seconds):g} s: {what}"
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
 
 
 # ---- processes --------------------------------------------------------------------------------------------
@@ -352,7 +353,10 @@ class Connection:
 
     def wait_taken(self):
         """Until the server has read all that was sent over TCP: its socket, of which the kernel has a line, holds nothing."""
-        (_, own), (_, server) = self.socket.getsockname(), self.socket.getpeername()
+        try:
+            (_, own), (_, server) = self.socket.getsockname(), self.socket.getpeername()
+        except OSError:  # it has read, and closed
+            return
 
         def taken():
             rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]

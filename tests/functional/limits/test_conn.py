@@ -399,8 +399,7 @@ def test_memory_full_of_keys(weir):
     keys = [f"{i:0255d}" for i in range(90)]
     connections = send(weir, [f"/held?k={key}&gate=g" for key in keys])
     wait_until(lambda: len(said(weir, "limiting|room|memory")) >= 10, 3, "refusals")
-    for connection in connections:
-        connection.wait_taken()
+    connections[-1].wait_taken()
     assert weir.get("/held?k=" + "n" * 255).status == 429
     passed = sum(weir.get(f"/held?k={key}").status == 200 for key in keys)  # a second one of each
     open_gate(weir)
