@@ -73,6 +73,7 @@ struct conf_directive {
     const char *const *words; /* of a choice, ended by NULL */
     const int *values;        /* of CONF_CHOICE: what the words stand for; NULL: their index */
     const char *default_text; /* as a statement would have it; NULL: none */
+    const char *parameters;   /* NAME=VALUE of those that a statement may leave out; NULL: none */
     enum conf_live live;
     bool block;       /* "{ ... }" in place of ";" */
     bool once;        /* CONF_CUSTOM: a second statement on one level is an error, as it is of other types */
@@ -142,6 +143,15 @@ bool conf_set_value(struct conf_walk *walk, const struct conf_node *node, const 
 void conf_begin(struct conf *conf, struct conf_given *given, size_t size);
 bool conf_is_given(const struct conf_given *given, const struct conf_directive *d);
 void conf_mark_given(struct conf_given *given, const struct conf_directive *d);
+
+enum { CONF_PARAMETERS_MAX = 16 };
+
+/* "KEY=VALUE"; both are parts of the word. Without "=" the value has no data. */
+struct conf_key_value conf_split_parameter(struct slice word);
+
+/* The words of a row's `parameters`, which its setter applies before those of the statement. Returns their number. */
+int conf_default_parameters(struct conf *conf, struct slice name, enum conf_context context,
+                            struct slice words[static CONF_PARAMETERS_MAX]);
 
 /* Applies the row's default to `values`, as conf_set_value would a statement. */
 void conf_apply_default(struct conf_walk *walk, const struct conf_directive *d, void *values);

@@ -56,6 +56,8 @@ static bool print_row(const struct conf_directive *d, struct buf *out)
     }
     if (ok && d->default_text)
         ok = buf_printf(out, ". Default: `%s`", d->default_text);
+    if (ok && d->parameters)
+        ok = buf_printf(out, ". Parameters by default: `%s`", d->parameters);
     if (ok && (d->range.min || d->range.max))
         ok = buf_printf(out, ". Range: %lld to %lld%s", (long long)d->range.min, (long long)d->range.max,
                         d->type == CONF_TIME   ? " ms"

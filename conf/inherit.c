@@ -55,6 +55,29 @@ void conf_apply_default(struct conf_walk *w, const struct conf_directive *d, voi
         abort();
 }
 
+struct conf_key_value conf_split_parameter(struct slice word)
+{
+    const char *equals = word.len ? memchr(word.data, '=', word.len) : NULL;
+    size_t len = equals ? (size_t)(equals - word.data) : word.len;
+    return (struct conf_key_value){.key = {word.data, len},
+                                   .value = equals ? slice_from(word, len + 1) : (struct slice){0}};
+}
+
+int conf_default_parameters(struct conf *conf, struct slice name, enum conf_context context,
+                            struct slice words[static CONF_PARAMETERS_MAX])
+{
+    const struct conf_directive *d = conf_find_directive(name, context);
+    struct slice rest = slice_of(d->parameters);
+    int count = 0;
+    while (rest.len && count < CONF_PARAMETERS_MAX) {
+        const char *blank = memchr(rest.data, ' ', rest.len);
+        size_t len = blank ? (size_t)(blank - rest.data) : rest.len;
+        words[count++] = arena_dup(&conf->arena, (struct slice){rest.data, len});
+        rest = slice_from(rest, len + (blank != NULL));
+    }
+    return count;
+}
+
 /* values is what w fills. */
 static void inherit_row(struct conf_walk *w, const struct conf_directive *d, const struct conf_given *given,
                         void *values, const void *parent)

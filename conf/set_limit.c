@@ -81,6 +81,11 @@ static bool set_parameter(struct conf_zone *z, struct slice key, struct slice va
 static void set_parameters(struct conf_walk *w, const struct conf_node *n, struct conf_zone *z)
 {
     bool has_limit = false;
+    struct slice words[CONF_PARAMETERS_MAX];
+    for (int i = conf_default_parameters(w->conf, n->name, w->context, words); i-- > 0;) {
+        struct conf_key_value kv = conf_split_parameter(words[i]);
+        set_parameter(z, kv.key, kv.value);
+    }
     for (const struct conf_key_value *kv = conf_key_values(w, n, 1); kv; kv = kv->next) {
         has_limit |= slice_eq(kv->key, SLICE("limit"));
         if (!set_parameter(z, kv->key, kv->value))
@@ -108,19 +113,7 @@ static void set_parameters(struct conf_walk *w, const struct conf_node *n, struc
 void conf_set_limit_zone(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_zone *z = conf_must(arena_zalloc(&w->conf->arena, sizeof *z)), **tail = &w->conf->http->zones;
-    *z = (struct conf_zone){.name = n->args[0],
-                            .queue_timeout_ms = 1000,
-                            .min = CONF_UNSET,
-                            .max = CONF_UNSET,
-                            .target_ms = 5,
-                            .interval_ms = 100,
-                            .window_ms = 100,
-                            .probe_interval_ms = 60000,
-                            .probe_requests = 50,
-                            .buffer_percent = 25,
-                            .jitter_percent = 15,
-                            .index = -1,
-                            .node = n};
+    *z = (struct conf_zone){.name = n->args[0], .min = CONF_UNSET, .max = CONF_UNSET, .index = -1, .node = n};
     if (z->name.len > NAME_MAX_BYTES || z->name.len == 0 ||
         strspn(z->name.data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") <
             z->name.len)

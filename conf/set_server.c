@@ -256,8 +256,11 @@ void conf_set_listen(struct conf_walk *w, const struct conf_node *n)
 static void add_listen(struct conf_walk *w, const struct conf_node *n, struct slice address)
 {
     struct conf_listen *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l)), **tail = &w->server->listens;
-    *l = (struct conf_listen){
-        .address = address, .backlog = 511, .ipv6only = true, .node = w->is_default ? w->server->node : n};
+    *l = (struct conf_listen){.address = address, .node = w->is_default ? w->server->node : n};
+    struct slice words[CONF_PARAMETERS_MAX];
+    for (int i = conf_default_parameters(w->conf, SLICE("listen"), CONF_SERVER, words); i-- > 0;)
+        set_socket_parameter(l, words[i]);
+    l->binds = false; /* nobody has asked for it */
     for (int i = 1; i < n->nargs; i++)
         if (!set_server_parameter(l, n->args[i]) && !count_absent_parameter(w, n, n->args[i]) &&
             !set_socket_parameter(l, n->args[i]))

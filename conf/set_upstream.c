@@ -37,8 +37,10 @@ void conf_set_upstream_server(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_upstream_server *s = conf_must(arena_zalloc(&w->conf->arena, sizeof *s)),
                                 **tail = &w->upstream->servers;
-    *s = (struct conf_upstream_server){
-        .address = n->args[0], .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000, .node = n};
+    *s = (struct conf_upstream_server){.address = n->args[0], .node = n};
+    struct slice words[CONF_PARAMETERS_MAX];
+    for (int i = conf_default_parameters(w->conf, n->name, w->context, words); i-- > 0;)
+        set_server_parameter(s, words[i]);
     for (int i = 1; i < n->nargs; i++)
         if (!set_server_parameter(s, n->args[i]))
             conf_error(
@@ -102,10 +104,13 @@ void conf_set_queue(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_upstream *u = w->upstream;
     bool ok = conf_parse_whole(n->args[0], 1, QUEUE_MAX, &u->queue);
-    u->queue_timeout_ms = 60000;
+    struct slice words[CONF_PARAMETERS_MAX];
+    int count = conf_default_parameters(w->conf, n->name, w->context, words);
     if (n->nargs > 1)
-        ok = ok && slice_starts(n->args[1], SLICE("timeout=")) &&
-             conf_parse_time(slice_from(n->args[1], 8), &u->queue_timeout_ms);
+        words[count++] = n->args[1];
+    for (int i = 0; i < count; i++)
+        ok = ok && slice_starts(words[i], SLICE("timeout=")) &&
+             conf_parse_time(slice_from(words[i], 8), &u->queue_timeout_ms);
     if (!ok)
         conf_error(&w->conf->errors, n,
                    "invalid value in \"queue\"; write: queue NUMBER [timeout=TIME]; with a "
@@ -154,14 +159,9 @@ static bool set_health_parameter(struct conf_health_check *h, struct slice arg)
 void conf_set_health_check(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_health_check *h = conf_must(arena_zalloc(&w->conf->arena, sizeof *h));
-    *h = (struct conf_health_check){.interval_ms = 5000,
-                                    .timeout_ms = 5000,
-                                    .passes = 1,
-                                    .fails = 1,
-                                    .uri = SLICE("/"),
-                                    .status_from = {200},
-                                    .status_to = {399},
-                                    .status_ranges = 1};
+    struct slice words[CONF_PARAMETERS_MAX];
+    for (int i = conf_default_parameters(w->conf, n->name, w->context, words); i-- > 0;)
+        set_health_parameter(h, words[i]);
     for (int i = 0; i < n->nargs; i++)
         if (!set_health_parameter(h, n->args[i]))
             conf_error(

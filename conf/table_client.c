@@ -5,7 +5,7 @@
 #include "conf/conf.h"
 #include "conf/rows.h"
 
-enum { MIN_RATE_AFTER_MS = 20000, LARGE_BUFFERS_MOST = 1 << 30 /* bytes of all */ };
+enum { LARGE_BUFFERS_MOST = 1 << 30 /* bytes of all */ };
 
 static void set_keepalive_timeout(struct conf_walk *w, const struct conf_node *n)
 {
@@ -30,13 +30,18 @@ static void set_large_buffers(struct conf_walk *w, const struct conf_node *n)
     w->settings->client.large_header.bytes = bytes;
 }
 
+static bool set_rate_parameter(struct conf_min_rate *r, struct slice arg)
+{
+    return slice_starts(arg, SLICE("after=")) && conf_parse_time(slice_from(arg, 6), &r->after_ms);
+}
+
 static void set_min_rate(struct conf_walk *w, const struct conf_node *n)
 {
-    struct settings *s = w->settings;
-    s->client.body_min_rate.after_ms = MIN_RATE_AFTER_MS;
-    bool after = n->nargs > 1 && slice_starts(n->args[1], SLICE("after="));
-    if (!conf_parse_size(n->args[0], &s->client.body_min_rate.bytes_per_s) || (n->nargs > 1 && !after) ||
-        (after && !conf_parse_time(slice_from(n->args[1], 6), &s->client.body_min_rate.after_ms)))
+    struct conf_min_rate *r = &w->settings->client.body_min_rate;
+    struct slice words[CONF_PARAMETERS_MAX];
+    for (int i = conf_default_parameters(w->conf, n->name, w->context, words); i-- > 0;)
+        set_rate_parameter(r, words[i]);
+    if (!conf_parse_size(n->args[0], &r->bytes_per_s) || (n->nargs > 1 && !set_rate_parameter(r, n->args[1])))
         conf_error(&w->conf->errors, n,
                    "invalid value in \"client_body_min_rate\"; write: SIZE [after=TIME], as in 1k after=20s");
 }
@@ -50,7 +55,7 @@ const struct conf_directive conf_client_directives[] = {
      .help = "How many requests one connection may carry."},
     {.name = "client_header_timeout", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(client.header_timeout_ms), .default_text = "60s", .live = CONF_LIVE,
      .help = "For a request's whole header to arrive."},
-    {.name = "client_body_min_rate", .where = CONF_HTTP_ALL, .args = {1, 2}, .once = true, .field = FIELD(client.body_min_rate), .default_text = "1k after=20s", .live = CONF_LIVE, .set = set_min_rate,
+    {.name = "client_body_min_rate", .where = CONF_HTTP_ALL, .args = {1, 2}, .once = true, .field = FIELD(client.body_min_rate), .default_text = "1k", .live = CONF_LIVE, .set = set_min_rate, .parameters = "after=20s",
      .syntax = "SIZE [after=TIME]",
      .help = "How many bytes a second a body that goes on to an upstream while it comes (proxy_request_buffering off) must have while its request "
      "holds a permit of limit_concurrency, counted over the time that is spent waiting for the client, once this is longer than TIME; else "

@@ -128,12 +128,12 @@ static bool set_pool_parameter(struct conf_pool *pool, const struct conf_key_val
 static struct conf_pool *new_pool(struct conf *conf, struct slice name)
 {
     struct conf_pool *pool = conf_must(arena_zalloc(&conf->arena, sizeof *pool)), **tail = &conf->pools;
-    *pool = (struct conf_pool){.name = name,
-                               .threads_min = 0,
-                               .threads_max = 32,
-                               .max_queue = 65536,
-                               .idle_timeout_ms = 60000,
-                               .stack_bytes = 262144};
+    struct slice words[CONF_PARAMETERS_MAX];
+    *pool = (struct conf_pool){.name = name};
+    for (int i = conf_default_parameters(conf, SLICE("thread_pool"), CONF_MAIN, words); i-- > 0;) {
+        struct conf_key_value kv = conf_split_parameter(words[i]);
+        set_pool_parameter(pool, &kv);
+    }
     while (*tail)
         tail = &(*tail)->next;
     *tail = pool;
@@ -240,8 +240,9 @@ const struct conf_directive conf_core_directives[] = {
      .syntax = "FILE",
      .help = "Loads a shared object that brings handlers."},
     {.name = "thread_pool", .where = CONF_MAIN, .args = {2, 7}, .live = CONF_LIVE_BEHIND_FIRST, .set = set_thread_pool,
+     .parameters = "threads=0..32 max_queue=65536 queue_timeout=0 idle_timeout=60s stack_size=256k discipline=fifo",
      .syntax = "NAME threads=MIN..MAX | threads=N [max_queue=N] [queue_timeout=TIME] [idle_timeout=TIME] [stack_size=SIZE] [discipline=fifo|lifo|codel]",
-     .help = "A pool of threads for handlers that block; its size is for each worker. There is always one named default (threads=0..32 max_queue=65536 idle_timeout=60s stack_size=256k discipline=fifo)."},
+     .help = "A pool of threads for handlers that block; its size is for each worker. There is always one named default."},
     {.name = "events", .where = CONF_MAIN, .block = true, .once = true, .field = CORE(has_events), .set = set_events,
      .syntax = "{ ... }",
      .help = "Settings of the event loop."},

@@ -8,7 +8,7 @@ const struct conf_directive conf_http_directives[] = {
     {.name = "server", .where = CONF_HTTP, .block = true, .set = conf_set_server,
      .syntax = "{ ... }",
      .help = "A virtual server."},
-    {.name = "listen", .where = CONF_SERVER, .args = {1, CONF_ANY}, .default_text = "*:80", .set = conf_set_listen,
+    {.name = "listen", .where = CONF_SERVER, .args = {1, CONF_ANY}, .default_text = "*:80", .set = conf_set_listen, .parameters = "backlog=511 ipv6only=on",
      .syntax = "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [backlog=N] [reuseport] [ipv6only=on|off] [proxy_protocol] [deferred] [so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT]] [fastopen=N] [rcvbuf=SIZE] [sndbuf=SIZE] [bind]",
      .help = "Where the server is reached. A port of all addresses is bound once: servers of one of its addresses have their own socket only with bind or an option of sockets, and get the connections that came to that address."},
     {.name = "server_name", .where = CONF_SERVER, .args = {1, CONF_ANY}, .set = conf_set_server_name,

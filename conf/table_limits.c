@@ -10,8 +10,9 @@ static const int limit_levels[] = {LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_W
 const struct conf_directive conf_limit_directives[] = {
     // clang-format off
     {.name = "limit_concurrency_zone", .where = CONF_HTTP, .args = {2, CONF_ANY}, .live = CONF_LIVE_BEHIND_FIRST, .set = conf_set_limit_zone,
+     .parameters = "queue=0 queue_timeout=1s policy=fixed target=5ms interval=100ms window=100ms probe_interval=60s probe_requests=50 buffer=25% jitter=15%",
      .syntax = "NAME limit=N [queue=N] [queue_timeout=TIME] [policy=fixed|codel|gradient] [min=N] [max=N] [target=TIME] [interval=TIME] [window=TIME] [probe_interval=TIME] [probe_requests=N] [buffer=PERCENT] [jitter=PERCENT]",
-     .help = "A limit of requests that run at a time, over all workers, with a queue for those that wait. Default queue=0 queue_timeout=1s policy=fixed; codel: target=5ms interval=100ms; gradient: min=3 max=1000 (or the limit, where that is lower, or higher) window=100ms probe_interval=60s probe_requests=50 buffer=25% jitter=15%."},
+     .help = "A limit of requests that run at a time, over all workers, with a queue for those that wait. target and interval are for codel, what follows for gradient, as are min, 3 by default, and max, 1000 by default (or the limit, where that is lower, or higher)."},
     {.name = "limit_concurrency", .where = CONF_HTTP_ALL, .args = {1, 2}, .field = FIELD(limit_concurrency.zones), .set = conf_set_limit,
      .syntax = "NAME [priority=high|normal|low|$variable]",
      .help = "A request needs a permit of this zone; several lines: one of each. Inherited where a level has none."},

@@ -170,27 +170,32 @@ static void set_log_format(struct conf_walk *w, const struct conf_node *n)
     *tail = f;
 }
 
+static bool set_open_parameter(struct conf_open_logs *o, struct slice arg)
+{
+    if (slice_starts(arg, SLICE("max=")))
+        return conf_parse_whole(slice_from(arg, 4), 1, 100000, &o->max);
+    if (slice_starts(arg, SLICE("inactive=")))
+        return conf_parse_time(slice_from(arg, 9), &o->inactive_ms);
+    if (slice_starts(arg, SLICE("valid=")))
+        return conf_parse_time(slice_from(arg, 6), &o->valid_ms);
+    return slice_starts(arg, SLICE("min_uses=")) &&
+           conf_parse_whole(slice_from(arg, 9), 1, 1000000, &o->min_uses);
+}
+
 /* off | max=N [inactive=TIME] [min_uses=N] [valid=TIME] */
 static void set_open_log_file_cache(struct conf_walk *w, const struct conf_node *n)
 {
-    struct settings *s = w->settings;
-    bool ok = true, off = slice_eq(n->args[0], SLICE("off"));
-    s->logs.open = (struct conf_open_logs){.inactive_ms = 10000, .min_uses = 1, .valid_ms = 60000};
-    if (off)
-        s->logs.open = (struct conf_open_logs){0};
-    for (int i = off; ok && i < n->nargs; i++) {
-        struct slice arg = n->args[i];
-        ok = slice_starts(arg, SLICE("max="))
-                 ? conf_parse_whole(slice_from(arg, 4), 1, 100000, &s->logs.open.max)
-             : slice_starts(arg, SLICE("inactive="))
-                 ? conf_parse_time(slice_from(arg, 9), &s->logs.open.inactive_ms)
-             : slice_starts(arg, SLICE("valid="))
-                 ? conf_parse_time(slice_from(arg, 6), &s->logs.open.valid_ms)
-             : slice_starts(arg, SLICE("min_uses="))
-                 ? conf_parse_whole(slice_from(arg, 9), 1, 1000000, &s->logs.open.min_uses)
-                 : false;
-    }
-    if (!ok || (!off && s->logs.open.max == 0))
+    struct conf_open_logs *o = &w->settings->logs.open;
+    struct slice words[CONF_PARAMETERS_MAX];
+    bool ok = true;
+    *o = (struct conf_open_logs){0};
+    if (n->nargs == 1 && slice_eq(n->args[0], SLICE("off")))
+        return;
+    for (int i = conf_default_parameters(w->conf, n->name, w->context, words); i-- > 0;)
+        set_open_parameter(o, words[i]);
+    for (int i = 0; i < n->nargs; i++)
+        ok = ok && set_open_parameter(o, n->args[i]);
+    if (!ok || o->max == 0)
         conf_error(
             &w->conf->errors, n,
             "invalid \"open_log_file_cache\"; write: off, or max=N [inactive=TIME] [min_uses=N] [valid=TIME]");
@@ -204,9 +209,9 @@ const struct conf_directive conf_log_directives[] = {
     {.name = "error_log", .where = CONF_MAIN | CONF_HTTP_ALL, .args = {1, 3}, .live = CONF_LIVE_BEHIND_FIRST, .field = FIELD(logs.errors), .set = set_error_log,
      .syntax = "FILE | stderr | memory:SIZE | syslog:server=ADDRESS[:PORT]|unix:PATH[,facility=NAME][,tag=TAG][,nohostname] [LEVEL] [format=text|json]",
      .help = "Where errors go, and from which level on: debug, info, notice, warn, error, crit, alert, emerg; error by default. memory: keeps the last lines of all processes in a file without a name, which is weir-log under /proc/PID/fd. Inherited where a level has none."},
-    {.name = "open_log_file_cache", .where = CONF_HTTP_ALL, .args = {1, 4}, .field = FIELD(logs.open), .default_text = "off", .set = set_open_log_file_cache,
+    {.name = "open_log_file_cache", .where = CONF_HTTP_ALL, .args = {1, 4}, .field = FIELD(logs.open), .default_text = "off", .set = set_open_log_file_cache, .parameters = "inactive=10s min_uses=1 valid=60s",
      .syntax = "off | max=N [inactive=TIME] [min_uses=N] [valid=TIME]",
-     .help = "How many access logs whose names have variables are kept open; inactive=10s min_uses=1 valid=60s. Without it each line opens and closes its file."},
+     .help = "How many access logs whose names have variables are kept open. Without it each line opens and closes its file."},
     {.name = "log_format", .where = CONF_HTTP, .args = {2, CONF_ANY}, .set = set_log_format,
      .syntax = "NAME [escape=default|json|none] STRING ...",
      .help = "A format of access logs; combined is always there."},

@@ -160,7 +160,5 @@ bool conf_lists_type(const struct conf_lines *lines, const char *always, struct 
 
 bool conf_lists_charset_type(const struct settings *s, struct slice type)
 {
-    static const char usual[] =
-        "text/html text/xml text/plain text/vnd.wap.wml application/javascript application/rss+xml";
-    return conf_lists_type(s->charset.types, s->charset.types ? "text/html" : usual, type);
+    return conf_lists_type(s->charset.types, "text/html", type);
 }

@@ -2,6 +2,7 @@
  * tests/unit/conf/test_inherit.c - defaults, paths, and what inner blocks take over from outer ones.
  */
 #include "base/log.h"
+#include "conf/directive.h"
 #include "tests/unit/conf/conf_help.h"
 
 static void core_defaults(void)
@@ -151,6 +152,70 @@ static void defaults_are_statements(void)
     conf_free(conf);
 }
 
+/* What a statement leaves out of its parameters is in the row of its directive. */
+static void parameters_have_defaults(void)
+{
+    struct conf *conf = good_conf_of(
+        "thread_pool p max_queue=7; http { limit_concurrency_zone z limit=9; open_file_cache max=3; client_body_min_rate 5;"
+        "  open_log_file_cache max=4; upstream u { server a; queue 2; health_check; } server { listen 81; } }");
+    const struct settings *s = &conf->http->settings;
+    const struct conf_zone *z = conf->http->zones;
+    const struct conf_upstream *u = conf->http->upstreams;
+    const struct conf_listen *l = conf->http->servers->listens;
+    CHECK_NUMBER(conf->pools->max_queue, 7);
+    CHECK_NUMBER(conf->pools->threads_max, 32);
+    CHECK_NUMBER(conf->pools->stack_bytes, 256 << 10);
+    CHECK_NUMBER(z->queue, 0);
+    CHECK_NUMBER(z->queue_timeout_ms, 1000);
+    CHECK_NUMBER(z->policy, CONF_POLICY_FIXED);
+    CHECK_NUMBER(z->target_ms, 5);
+    CHECK_NUMBER(z->interval_ms, 100);
+    CHECK_NUMBER(z->window_ms, 100);
+    CHECK_NUMBER(z->probe_interval_ms, 60000);
+    CHECK_NUMBER(z->probe_requests, 50);
+    CHECK_NUMBER(z->buffer_percent, 25);
+    CHECK_NUMBER(z->jitter_percent, 15);
+    CHECK_NUMBER(z->min, 3);
+    CHECK_NUMBER(z->max, 1000);
+    CHECK_NUMBER(s->open_files.cache.inactive_ms, 60000);
+    CHECK_NUMBER(s->client.body_min_rate.bytes_per_s, 5);
+    CHECK_NUMBER(s->client.body_min_rate.after_ms, 20000);
+    CHECK_NUMBER(s->logs.open.inactive_ms, 10000);
+    CHECK_NUMBER(s->logs.open.valid_ms, 60000);
+    CHECK_NUMBER(s->logs.open.min_uses, 1);
+    CHECK_NUMBER(u->servers->weight, 1);
+    CHECK_NUMBER(u->servers->max_fails, 1);
+    CHECK_NUMBER(u->servers->fail_timeout_ms, 10000);
+    CHECK_NUMBER(u->servers->max_conns, 0);
+    CHECK_NUMBER(u->servers->slow_start_ms, 0);
+    CHECK_NUMBER(u->queue_timeout_ms, 60000);
+    CHECK_NUMBER(u->health->interval_ms, 5000);
+    CHECK_NUMBER(u->health->timeout_ms, 5000);
+    CHECK_NUMBER(u->health->passes, 1);
+    CHECK_NUMBER(u->health->fails, 1);
+    CHECK_SLICE(u->health->uri, "/");
+    CHECK_NUMBER(u->health->status_ranges, 1);
+    CHECK_NUMBER(u->health->status_to[0], 399);
+    CHECK_NUMBER(l->backlog, 511);
+    CU_ASSERT(l->ipv6only && !l->binds);
+    conf_free(conf);
+}
+
+static void charset_types_are_as_in_nginx(void)
+{
+    struct conf *conf =
+        good_conf_of("http { server { location /a { } location /b { charset_types text/x; } } }");
+    const struct conf_location *a = conf->http->servers->top.locations, *b = a->next;
+    CU_ASSERT(conf_lists_charset_type(&a->settings, SLICE("text/html")));
+    CU_ASSERT(conf_lists_charset_type(&a->settings, SLICE("text/xml; charset=utf-8")));
+    CU_ASSERT(conf_lists_charset_type(&a->settings, SLICE("application/rss+xml")));
+    CU_ASSERT(!conf_lists_charset_type(&a->settings, SLICE("text/x")));
+    CU_ASSERT(conf_lists_charset_type(&b->settings, SLICE("text/html")));
+    CU_ASSERT(conf_lists_charset_type(&b->settings, SLICE("text/x")));
+    CU_ASSERT(!conf_lists_charset_type(&b->settings, SLICE("text/xml")));
+    conf_free(conf);
+}
+
 static void alias_and_root_replace_each_other(void)
 {
     struct conf *conf =
@@ -246,6 +311,8 @@ static const struct check_case cases[] = {
     {"inner blocks take over", inner_blocks_take_over},
     {"what is set to nothing counts", what_is_set_to_nothing_counts},
     {"defaults are statements", defaults_are_statements},
+    {"parameters have defaults", parameters_have_defaults},
+    {"charset_types are as in nginx", charset_types_are_as_in_nginx},
     {"alias and root replace each other", alias_and_root_replace_each_other},
     {"lists are replaced whole", lists_are_replaced_whole},
     {"paths get the prefix", paths_get_the_prefix},
