@@ -88,6 +88,7 @@ static void complete(struct conf *conf, const struct conf_options *options)
     default_error_log(conf, options);
     if (!conf->http)
         return;
+    conf_fill_unnamed_upstream(conf);
     conf_inherit(&conf->http->settings, NULL, conf);
     for (struct conf_server *s = conf->http->servers; s; s = s->next) {
         conf_inherit(&s->top.settings, &conf->http->settings, conf);

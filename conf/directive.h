@@ -160,6 +160,7 @@ void conf_apply_default(struct conf_walk *walk, const struct conf_directive *d, 
 void conf_inherit(struct settings *settings, const struct settings *parent, struct conf *conf);
 void conf_fill_core_defaults(struct conf *conf);
 void conf_fill_upstream_defaults(struct conf_upstream *upstream, struct conf *conf);
+void conf_fill_unnamed_upstream(struct conf *conf);
 
 /* Setters that one table borrows from another file. */
 void conf_set_http(struct conf_walk *walk, const struct conf_node *node);

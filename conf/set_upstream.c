@@ -33,14 +33,22 @@ static bool set_server_parameter(struct conf_upstream_server *s, struct slice ar
     return false;
 }
 
+static struct conf_upstream_server *add_server(struct conf *conf, struct conf_upstream *u)
+{
+    struct conf_upstream_server *s = conf_must(arena_zalloc(&conf->arena, sizeof *s)), **tail = &u->servers;
+    struct slice words[CONF_PARAMETERS_MAX];
+    for (int i = conf_default_parameters(conf, SLICE("server"), CONF_UPSTREAM, words); i-- > 0;)
+        set_server_parameter(s, words[i]);
+    while (*tail)
+        tail = &(*tail)->next;
+    return *tail = s;
+}
+
 void conf_set_upstream_server(struct conf_walk *w, const struct conf_node *n)
 {
-    struct conf_upstream_server *s = conf_must(arena_zalloc(&w->conf->arena, sizeof *s)),
-                                **tail = &w->upstream->servers;
-    *s = (struct conf_upstream_server){.address = n->args[0], .node = n};
-    struct slice words[CONF_PARAMETERS_MAX];
-    for (int i = conf_default_parameters(w->conf, n->name, w->context, words); i-- > 0;)
-        set_server_parameter(s, words[i]);
+    struct conf_upstream_server *s = add_server(w->conf, w->upstream);
+    s->address = n->args[0];
+    s->node = n;
     for (int i = 1; i < n->nargs; i++)
         if (!set_server_parameter(s, n->args[i]))
             conf_error(
@@ -48,9 +56,6 @@ void conf_set_upstream_server(struct conf_walk *w, const struct conf_node *n)
                 "invalid parameter \"%.*s\" of \"server\" in \"upstream\"; there are weight=N, max_fails=N, "
                 "fail_timeout=TIME, max_conns=N, slow_start=TIME, route=TEXT (at most 32 bytes), backup, down, drain, resolve",
                 SLICE_ARGS(n->args[i]));
-    while (*tail)
-        tail = &(*tail)->next;
-    *tail = s;
 }
 
 /* least_conn; ip_hash; hash KEY [consistent]; random [two [least_conn]]; */
@@ -209,4 +214,12 @@ void conf_set_upstream(struct conf_walk *w, const struct conf_node *n)
     conf_walk_block(&inner, n->children);
     conf_fill_upstream_defaults(u, w->conf);
     check_servers(w, u);
+}
+
+void conf_fill_unnamed_upstream(struct conf *conf)
+{
+    struct conf_upstream *u = &conf->http->unnamed;
+    conf_begin(conf, &u->given, sizeof *u);
+    conf_fill_upstream_defaults(u, conf);
+    add_server(conf, u);
 }

@@ -227,6 +227,7 @@ struct conf_http {
     struct conf_zone *zones;
     struct conf_keyed_zone *keyed_zones;
     struct conf_upstream *upstreams;
+    struct conf_upstream unnamed; /* one server, and all as by default: for hosts that no upstream names */
     struct conf_server *servers;
     const struct conf_node *node;
 };

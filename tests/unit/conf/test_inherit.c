@@ -201,6 +201,23 @@ static void parameters_have_defaults(void)
     conf_free(conf);
 }
 
+static void hosts_without_an_upstream_have_its_defaults(void)
+{
+    struct conf *conf = good_conf_of("http { upstream u { server a weight=7; keepalive 5; } }");
+    const struct conf_upstream *u = &conf->http->unnamed;
+    CHECK_NUMBER(u->keepalive, 32);
+    CHECK_NUMBER(u->keepalive_requests, 1000);
+    CHECK_NUMBER(u->keepalive_time_ms, 3600000);
+    CHECK_NUMBER(u->keepalive_timeout_ms, 60000);
+    CHECK_NUMBER(u->servers->weight, 1);
+    CHECK_NUMBER(u->servers->max_fails, 1);
+    CHECK_NUMBER(u->servers->fail_timeout_ms, 10000);
+    CHECK_NUMBER(conf->http->upstreams->servers->weight, 7);
+    CHECK_NUMBER(conf->http->upstreams->keepalive, 5);
+    CU_ASSERT_PTR_NULL(u->servers->next);
+    conf_free(conf);
+}
+
 static void charset_types_are_as_in_nginx(void)
 {
     struct conf *conf =
@@ -312,6 +329,7 @@ static const struct check_case cases[] = {
     {"what is set to nothing counts", what_is_set_to_nothing_counts},
     {"defaults are statements", defaults_are_statements},
     {"parameters have defaults", parameters_have_defaults},
+    {"hosts without an upstream have its defaults", hosts_without_an_upstream_have_its_defaults},
     {"charset_types are as in nginx", charset_types_are_as_in_nginx},
     {"alias and root replace each other", alias_and_root_replace_each_other},
     {"lists are replaced whole", lists_are_replaced_whole},
