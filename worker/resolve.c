@@ -198,7 +198,7 @@ static bool make_room(struct worker *w)
 
 static struct upstream *new_named(struct worker *w, struct slice host)
 {
-    static const struct conf_upstream_server alone = {.weight = 1, .max_fails = 1, .fail_timeout_ms = 10000};
+    const struct conf_upstream *unnamed = &w->conf->http->unnamed;
     struct upstream *u = calloc(1, sizeof *u);
     struct upstream_server *s = calloc(1, sizeof *s);
     char *name = malloc(host.len + 1);
@@ -213,15 +213,12 @@ static struct upstream *new_named(struct worker *w, struct slice host)
     memcpy(name, host.data, host.len);
     *u = (struct upstream){
         .name = {name, host.len}, .servers = s, .server_count = 1, .own_name = name, .named = true};
-    u->keepalive = 32;
-    u->keepalive_requests = 1000;
-    u->keepalive_time_ms = 3600000;
-    u->keepalive_timeout_ms = 60000;
+    site_set_keepalive(u, unnamed);
     list_init(&u->idle);
     list_init(&u->queue);
     list_init(&u->unresolved);
-    *s =
-        (struct upstream_server){.conf = &alone, .upstream = u, .addresses = address, .owns_addresses = true};
+    *s = (struct upstream_server){
+        .conf = unnamed->servers, .upstream = u, .addresses = address, .owns_addresses = true};
     u->next = w->site->upstreams;
     w->site->upstreams = u;
     resolver.named++;

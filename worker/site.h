@@ -365,6 +365,9 @@ void site_build_zones(struct site *site);
 void site_build_limits(struct site *site, struct location *l);
 void site_build_upstreams(struct site *site);
 
+/* What of its idle connections an upstream keeps. */
+void site_set_keepalive(struct upstream *u, const struct conf_upstream *c);
+
 /* sticky cookie ... | route ... | learn ... */
 struct sticky *site_build_sticky(struct site *site, const struct conf_node *node);
 

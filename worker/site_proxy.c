@@ -37,10 +37,6 @@ static struct upstream *new_upstream(struct site *site, struct slice name, int s
     *u = (struct upstream){.name = name,
                            .servers = site_array(site, servers, sizeof *u->servers),
                            .server_count = servers,
-                           .keepalive = 32,
-                           .keepalive_requests = 1000,
-                           .keepalive_time_ms = 3600000,
-                           .keepalive_timeout_ms = 60000,
                            .next = site->upstreams};
     list_init(&u->idle);
     list_init(&u->queue);
@@ -71,6 +67,14 @@ static void resolve_server(struct site *site, struct upstream_server *s, struct 
     memcpy(s->addresses, found, (size_t)s->address_count * sizeof *found);
 }
 
+void site_set_keepalive(struct upstream *u, const struct conf_upstream *c)
+{
+    u->keepalive = c->keepalive;
+    u->keepalive_requests = c->keepalive_requests;
+    u->keepalive_time_ms = c->keepalive_time_ms;
+    u->keepalive_timeout_ms = c->keepalive_timeout_ms;
+}
+
 static void build_upstream(struct site *site, const struct conf_upstream *c)
 {
     int count = 0;
@@ -78,10 +82,7 @@ static void build_upstream(struct site *site, const struct conf_upstream *c)
         count++;
     struct upstream *u = new_upstream(site, c->name, count, c->node);
     u->conf = c;
-    u->keepalive = c->keepalive;
-    u->keepalive_requests = c->keepalive_requests;
-    u->keepalive_time_ms = c->keepalive_time_ms;
-    u->keepalive_timeout_ms = c->keepalive_timeout_ms;
+    site_set_keepalive(u, c);
     if (c->sticky)
         u->sticky = site_build_sticky(site, c->sticky);
     if (c->hash_key.data)
@@ -112,7 +113,6 @@ struct upstream *site_find_upstream(const struct site *site, struct slice name)
 /* The group of that name, or one of the single server that the name says. */
 static struct upstream *upstream_for(struct site *site, const struct conf_proxy *c)
 {
-    static const struct conf_upstream_server alone = {.weight = 1, .max_fails = 1, .fail_timeout_ms = 10000};
     struct upstream *u = site_find_upstream(site, c->host);
     if (u)
         return u;
@@ -122,7 +122,8 @@ static struct upstream *upstream_for(struct site *site, const struct conf_proxy 
         conf_error(&site->conf->errors, c->node, "upstream \"%.*s\" may not have a port; remove \"%.*s\"",
                    SLICE_ARGS(u->name), (int)(c->host.data + c->host.len - colon), colon);
     u = new_upstream(site, c->host, 1, c->node);
-    u->servers[0].conf = &alone;
+    site_set_keepalive(u, &site->conf->http->unnamed);
+    u->servers[0].conf = site->conf->http->unnamed.servers;
     u->servers[0].upstream = u;
     resolve_server(site, &u->servers[0], c->host, c->node);
     return u;
