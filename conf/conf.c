@@ -23,25 +23,6 @@ static struct conf *conf_new(const struct conf_options *options)
     return conf;
 }
 
-struct slice conf_full_path(struct conf *conf, struct slice path)
-{
-    bool absolute = path.len > 0 && path.data[0] == '/';
-    return absolute ? arena_dup(&conf->arena, path) : arena_join(&conf->arena, conf->prefix, path);
-}
-
-/* "logs/NAME", "logs/weir.pid", or a folder of temporary files. */
-struct slice conf_default_path(struct conf *conf, const char *text)
-{
-    const struct conf_places *p = conf->places;
-    if (!p)
-        return conf_full_path(conf, slice_of(text));
-    if (strcmp(text, "logs/weir.pid") == 0)
-        return slice_of(p->pid);
-    if (strncmp(text, "logs/", 5) == 0)
-        return arena_printf(&conf->arena, "%s/%s", p->logs, text + 5);
-    return arena_printf(&conf->arena, "%s/%s", p->state, text);
-}
-
 /* A block inside a location answers as the location does, unless it says otherwise. */
 static void inherit_content(struct conf_location *inner, const struct conf_location *l)
 {

@@ -6,6 +6,8 @@
 
 #include "conf/settings.h"
 
+#include <stdlib.h>
+
 enum conf_context {
     CONF_MAIN = 1,
     CONF_EVENTS = 2,
@@ -139,7 +141,7 @@ bool conf_field_fits(const struct conf_directive *d);
 bool conf_set_value(struct conf_walk *walk, const struct conf_node *node, const struct conf_directive *d,
                     void *values);
 
-/* conf/inherit.c. To be called before the statements of a level are applied, when all its fields are zero. */
+/* To be called before the statements of a level are applied, when all its fields are zero. */
 void conf_begin(struct conf *conf, struct conf_given *given, size_t size);
 bool conf_is_given(const struct conf_given *given, const struct conf_directive *d);
 void conf_mark_given(struct conf_given *given, const struct conf_directive *d);
@@ -206,7 +208,12 @@ bool conf_lists_type(const struct conf_lines *lines, const char *always, struct 
 bool conf_lists_charset_type(const struct settings *s, struct slice type);
 
 /* Out of memory while reading a configuration: nothing sensible is left to do, so it aborts. */
-void *conf_must(void *p);
+static inline void *conf_must(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
 
 /* Values. On failure they return false and leave *value. */
 bool conf_parse_size(struct slice s, int64_t *value);

@@ -8,21 +8,6 @@
 
 #include <stdlib.h>
 
-void conf_begin(struct conf *conf, struct conf_given *given, size_t size)
-{
-    given->bits = conf_must(arena_zalloc(&conf->arena, size / 8 + 1));
-}
-
-bool conf_is_given(const struct conf_given *given, const struct conf_directive *d)
-{
-    return given->bits[d->field.at / 8] >> d->field.at % 8 & 1;
-}
-
-void conf_mark_given(struct conf_given *given, const struct conf_directive *d)
-{
-    given->bits[d->field.at / 8] |= (unsigned char)(1 << d->field.at % 8);
-}
-
 /* Paths have their place where the program is installed. */
 static void place_paths(struct conf *conf, const struct conf_directive *d, struct conf_node *n)
 {
@@ -53,29 +38,6 @@ void conf_apply_default(struct conf_walk *w, const struct conf_directive *d, voi
     bool ok = conf_set_value(&inner, default_statement(w->conf, d), d, values);
     if (!ok || w->conf->errors.count != before)
         abort();
-}
-
-struct conf_key_value conf_split_parameter(struct slice word)
-{
-    const char *equals = word.len ? memchr(word.data, '=', word.len) : NULL;
-    size_t len = equals ? (size_t)(equals - word.data) : word.len;
-    return (struct conf_key_value){.key = {word.data, len},
-                                   .value = equals ? slice_from(word, len + 1) : (struct slice){0}};
-}
-
-int conf_default_parameters(struct conf *conf, struct slice name, enum conf_context context,
-                            struct slice words[static CONF_PARAMETERS_MAX])
-{
-    const struct conf_directive *d = conf_find_directive(name, context);
-    struct slice rest = slice_of(d->parameters);
-    int count = 0;
-    while (rest.len && count < CONF_PARAMETERS_MAX) {
-        const char *blank = memchr(rest.data, ' ', rest.len);
-        size_t len = blank ? (size_t)(blank - rest.data) : rest.len;
-        words[count++] = arena_dup(&conf->arena, (struct slice){rest.data, len});
-        rest = slice_from(rest, len + (blank != NULL));
-    }
-    return count;
 }
 
 /* values is what w fills. */

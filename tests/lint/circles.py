@@ -26,7 +26,6 @@ WORKER_KNOT = in_room(
     site_map site_proxy site_rewrite sticky sub_filter try_files tunnel upstream variables
     """,
 )
-CONF_KNOT = in_room("conf", "conf table_core table_files table_http table_logs unknown walk")
 
 # A circle's files, and in one sentence why they call each other.
 KNOWN = (
@@ -39,7 +38,6 @@ KNOWN = (
         "A zone that is found broken is mended where it is found, under its lock, and what mending frees is granted there and then.",
     ),
     (WORKER_KNOT, "Being untied: a request's steps still call the loop that runs them."),
-    (CONF_KNOT, "Being untied: a block's rows still call the walk that reads blocks."),
 )
 
 REMEDY = "return a verdict, take a callback, or move one of the functions"
