@@ -42,8 +42,8 @@ WRONG = {
     "status above 599": ("", "limit_concurrency_status 600;", '"600".*400 to 599'),
     "status of letters": ("", "limit_concurrency_status busy;", '"busy"; it takes a whole number'),
     "dry run": ("", "limit_concurrency_dry_run maybe;", '"maybe"; it takes "on" or "off"'),
-    "log level": ("", "limit_concurrency_log_level loud;", "loud.*info, notice, warn or error"),
-    "log level that is none of these": ("", "limit_concurrency_log_level emerg;", "emerg.*info, notice, warn or error"),
+    "log level": ("", "limit_concurrency_log_level loud;", r"loud.*info \| notice \| warn \| error"),
+    "log level that is none of these": ("", "limit_concurrency_log_level emerg;", r"emerg.*info \| notice \| warn \| error"),
 }
 
 
