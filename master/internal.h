@@ -4,6 +4,7 @@
 #ifndef WEIR_MASTER_INTERNAL_H
 #define WEIR_MASTER_INTERNAL_H
 
+#include "master/child.h"
 #include "master/master.h"
 #include "pool/figures.h"
 #include "shm/shm.h"
@@ -11,45 +12,6 @@
 
 #include <limits.h>
 #include <sys/types.h>
-
-enum child_state {
-    CHILD_NONE,
-    CHILD_STARTING, /* forked, has not said that it is ready */
-    CHILD_READY,
-    CHILD_RETIRING, /* told to finish; its end is expected */
-    /* The worker has died; its successor starts at start_at_ms. */
-    CHILD_WAITING,
-};
-
-/* The worker of a slot; children[i] belongs to shm->slots[i]. */
-struct child {
-    enum child_state state;
-    pid_t pid;
-    /* What the master says to the worker; nothing comes back here. -1 when there is none. */
-    int channel;
-    /* What the worker says: a pipe, which carries no descriptors; -1 when there is none. */
-    int reports;
-    int index; /* among the workers of its generation */
-    uint64_t generation;
-    uint64_t started_ms;
-    uint64_t start_at_ms; /* with CHILD_WAITING */
-    /* The pause before the next start; doubled each time, back to 0 by success. */
-    uint64_t pause_ms;
-    /* With CHILD_RETIRING: when patience ends; 0 never. */
-    uint64_t kill_at_ms;
-    /* When the worker's loop has turned for certain: it has answered then. */
-    uint64_t heard_ms;
-    int silent_looks; /* since heard_ms */
-    /* When the worker was told to end because its loop does not turn; 0: it was not. */
-    uint64_t abort_ms;
-    /* The worker has been sent live values and has not answered. */
-    bool owes_reload;
-    /* The worker has said too much: its reports are not read before; 0: they are. */
-    uint64_t unread_until_ms;
-    /* The worker has been waited for: its pid may be another process's by now. */
-    bool ended;
-    bool killed_for_lock; /* already: its end is not awaited again */
-};
 
 /* A reload whose new workers are not all ready yet. */
 struct pending_reload {
@@ -94,8 +56,8 @@ struct master {
 
 /* --- master/workers.c --- */
 
-/* A slot without a worker. */
-#define CHILD_OF_NOBODY ((struct child){.channel = -1, .reports = -1})
+/* The workers of the configuration in force, at the beginning; one that cannot start yet is tried again. */
+void workers_start_all(struct master *m);
 
 /* Starts `count` workers of a site, each in a free slot, with indexes from `first`. False when one could not start. */
 bool workers_start(struct master *m, struct site *site, uint64_t generation, int count, int first);
@@ -113,9 +75,6 @@ bool workers_all_ready(const struct master *m, uint64_t generation);
 
 /* Asks the workers whether their loops turn, and ends those that do not. Returns when to come again, in monotonic time; 0: never. */
 uint64_t stalled_look(struct master *m, uint64_t now_ms);
-
-/* A worker has answered: its loop turns. */
-void stalled_heard(struct child *c, uint64_t now_ms);
 
 /* Whether some worker's loop has turned lately, or none has to. */
 bool stalled_not_all(const struct master *m, uint64_t now_ms);
@@ -205,6 +164,9 @@ bool process_daemonize(void);
 void process_daemon_ready(void);
 
 /* --- master/upgrade.c --- */
+
+/* Before the new binary is run: its descriptors stay open over that, and the environment says which they are. */
+bool upgrade_pass_on(const struct site *site, int ready_fd);
 void upgrade_begin(struct master *m);
 void upgrade_ended(struct master *m, int status);
 

@@ -1,7 +1,5 @@
 /*
  * master/master.c - the master's life: setting up, one readable loop over signals, messages and timers, and the end.
- *
- * Signal handlers only set flags; signals are blocked except while the loop waits.
  */
 #include "master/master.h"
 
@@ -10,7 +8,9 @@
 #include "base/log.h"
 #include "base/title.h"
 #include "master/internal.h"
+#include "master/signals.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,85 +19,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static const struct {
-    int number;
-    const char *command; /* of -s, or NULL */
-    const char *name, *meaning;
-} signals[] = {
-    {SIGTERM, "stop", "SIGTERM", "exiting"},
-    {SIGINT, NULL, "SIGINT", "exiting"},
-    {SIGQUIT, "quit", "SIGQUIT", "shutting down"},
-    {SIGHUP, "reload", "SIGHUP", "reconfiguring"},
-    {SIGUSR1, "reopen", "SIGUSR1", "reopening logs"},
-    {SIGUSR2, NULL, "SIGUSR2", "changing binary"},
-    {SIGWINCH, NULL, "SIGWINCH", "stop accepting connections"},
-    {SIGTTIN, NULL, "SIGTTIN", "one worker more"},
-    {SIGTTOU, NULL, "SIGTTOU", "one worker fewer"},
-    {SIGCHLD, NULL, NULL, NULL},
-};
-
-enum { SIGNALS = sizeof signals / sizeof signals[0] };
-
-static volatile sig_atomic_t came[SIGNALS], sender[SIGNALS]; /* sender: the pid, 0 where nobody sent it */
-
-static void on_signal(int number, siginfo_t *info, void *context)
-{
-    (void)context;
-    for (int i = 0; i < SIGNALS; i++) {
-        if (signals[i].number != number)
-            continue;
-        sender[i] = info->si_code == SI_USER || info->si_code == SI_QUEUE ? info->si_pid : 0;
-        came[i] = 1;
-    }
-}
-
 bool master_knows_signal(const char *name)
 {
-    for (int i = 0; i < SIGNALS; i++)
-        if (signals[i].command && strcmp(signals[i].command, name) == 0)
-            return true;
-    return false;
-}
-
-/* "signal 15 (SIGTERM) received from 4711 (bash), exiting", as nginx has it; the name where the sender still lives. */
-static void log_signal(int i)
-{
-    char path[64], from[96] = "";
-    struct buf name = {0};
-    int pid = sender[i], n = pid ? snprintf(from, sizeof from, " from %d", pid) : 0;
-    snprintf(path, sizeof path, "/proc/%d/comm", pid);
-    if (pid && fd_read_file(path, 64, &name) == 0 && buf_len(&name) > 1)
-        snprintf(from + n, sizeof from - (size_t)n, " (%.*s)", (int)buf_len(&name) - 1, name.data);
-    buf_free(&name);
-    log_notice("signal %d (%s) received%s, %s", signals[i].number, signals[i].name, from, signals[i].meaning);
-}
-
-static bool take(int number)
-{
-    for (int i = 0; i < SIGNALS; i++) {
-        if (signals[i].number == number && came[i]) {
-            came[i] = 0;
-            if (signals[i].name)
-                log_signal(i);
-            return true;
-        }
-    }
-    return false;
-}
-
-static void catch_signals(sigset_t *while_waiting)
-{
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    for (int i = 0; i < SIGNALS; i++) {
-        struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
-        sigaction(signals[i].number, &action, NULL);
-        sigaddset(&blocked, signals[i].number);
-    }
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGALRM, SIG_IGN);
-    sigprocmask(SIG_BLOCK, &blocked, NULL);
-    sigemptyset(while_waiting);
+    return signals_by_name(name) != 0;
 }
 
 const char *master_send_signal(struct conf *conf, const char *name)
@@ -107,10 +31,7 @@ const char *master_send_signal(struct conf *conf, const char *name)
         return "the configuration is wrong; nothing has been reloaded";
     struct buf text = {0};
     unsigned long long pid;
-    int number = 0;
-    for (int i = 0; i < SIGNALS; i++)
-        if (signals[i].command && strcmp(signals[i].command, name) == 0)
-            number = signals[i].number;
+    int number = signals_by_name(name);
     if (!number)
         return "unknown signal name";
     if (fd_read_file(conf->pid_path.data, 64, &text) < 0)
@@ -168,39 +89,60 @@ static void begin_stop(struct master *m, int signal)
     sockets_close(m->site);
 }
 
-static void obey(struct master *m)
+static void reopen_logs(struct master *m)
 {
-    if (take(SIGCHLD))
-        workers_reap(m);
-    bool terminate = take(SIGTERM), interrupt = take(SIGINT); /* both are taken, whichever came */
-    if (terminate || interrupt)
-        begin_stop(m, SIGTERM);
-    if (take(SIGQUIT))
-        begin_stop(m, SIGQUIT);
-    if (take(SIGUSR1)) {
-        log_notice("reopening logs");
-        logfiles_reopen(&m->site->error_files, m->uid);
-        logfiles_reopen(&m->site->access_files, m->uid);
-        if (m->reload.site) {
-            logfiles_reopen(&m->reload.site->error_files, m->reload.uid);
-            logfiles_reopen(&m->reload.site->access_files, m->reload.uid);
-        }
-        workers_signal(m, SIGUSR1, 0);
+    log_notice("reopening logs");
+    logfiles_reopen(&m->site->error_files, m->uid);
+    logfiles_reopen(&m->site->access_files, m->uid);
+    if (m->reload.site) {
+        logfiles_reopen(&m->reload.site->error_files, m->reload.uid);
+        logfiles_reopen(&m->reload.site->access_files, m->reload.uid);
     }
-    if (m->stopping)
-        return;
-    if (take(SIGWINCH)) {
+    workers_signal(m, SIGUSR1, 0);
+}
+
+static void obey_one(struct master *m, enum order order)
+{
+    switch (order) {
+    case ORDER_NONE:
+        break;
+    case ORDER_REAP:
+        workers_reap(m);
+        break;
+    case ORDER_STOP:
+        begin_stop(m, SIGTERM);
+        break;
+    case ORDER_FINISH:
+        begin_stop(m, SIGQUIT);
+        break;
+    case ORDER_REOPEN:
+        reopen_logs(m);
+        break;
+    case ORDER_WITHOUT_WORKERS:
         m->without_workers = true;
         workers_signal(m, SIGQUIT, 0);
-    }
-    if (take(SIGUSR2))
+        break;
+    case ORDER_UPGRADE:
         upgrade_begin(m);
-    if (take(SIGTTIN))
+        break;
+    case ORDER_ONE_MORE:
         workers_change_count(m, 1);
-    if (take(SIGTTOU))
+        break;
+    case ORDER_ONE_FEWER:
         workers_change_count(m, -1);
-    if (!m->reload.conf && !m->live_reload_deadline_ms && take(SIGHUP)) /* one reload at a time */
+        break;
+    case ORDER_RELOAD:
         reload_begin(m);
+        break;
+    }
+}
+
+/* Nothing new comes meanwhile: signals are blocked. */
+static void obey(struct master *m)
+{
+    enum order order;
+    while ((order = signals_next(m->stopping, m->reload.conf || m->live_reload_deadline_ms)) != ORDER_NONE)
+        obey_one(m, order);
 }
 
 /* While no worker turns the service manager is to restart us; a single one that stands still is replaced by ourselves. */
@@ -230,15 +172,9 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
 {
     uint64_t next = now_ms + 60000;
     for (int i = 0; i < SHM_SLOTS; i++) {
-        const struct child *c = &m->children[i];
-        uint64_t at = c->state == CHILD_WAITING                                     ? c->start_at_ms
-                      : c->state == CHILD_RETIRING && c->kill_at_ms > c->started_ms ? c->kill_at_ms
-                      : c->state == CHILD_READY && c->pause_ms                      ? now_ms + 1000
-                                                                                    : next;
+        uint64_t at = child_next_ms(&m->children[i], now_ms);
         if (at < next)
             next = at;
-        if (c->unread_until_ms && c->unread_until_ms < next)
-            next = c->unread_until_ms;
     }
     if (m->reload.conf && m->reload.deadline_ms < next)
         next = m->reload.deadline_ms;
@@ -248,6 +184,7 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
         next = m->next_watchdog_ms;
     if (m->next_look_ms && m->next_look_ms < next)
         next = m->next_look_ms;
+    assert(next <= now_ms + 60000);
     return next > now_ms ? (int)(next - now_ms) : 1;
 }
 
@@ -394,10 +331,10 @@ int master_run(const struct master_options *options, struct conf *conf)
         return run_single(m);
     prctl(PR_SET_NAME, "weir: master");
     title_set("weir: master process %s", title_command());
-    catch_signals(&while_waiting);
+    signals_catch(&while_waiting);
     m->watchdog_every_ms = notify_watchdog_ms();
     log_notice("weir started");
-    workers_start(m, m->site, m->generation, m->target, 0);
+    workers_start_all(m);
     loop(m, &while_waiting);
     tear_down(m);
     return 0;

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -110,6 +111,7 @@ static void reload_in_place(struct master *m, struct conf *conf, struct site *si
 
 static void continue_in_place(struct master *m, uint64_t now_ms)
 {
+    assert(m->live_reload_deadline_ms && !m->reload.conf); /* one reload at a time */
     bool late = now_ms >= m->live_reload_deadline_ms;
     for (int i = 0; i < SHM_SLOTS; i++) {
         struct child *c = &m->children[i];
@@ -136,6 +138,7 @@ static void continue_in_place(struct master *m, uint64_t now_ms)
 
 static void abandon_new(struct master *m)
 {
+    assert(m->reload.conf && m->reload.site && m->reload.generation > m->generation);
     workers_signal(m, SIGTERM, m->reload.generation);
     sockets_remove_files(m->reload.site, m->site);
     sockets_disown(m->reload.site, m->site);

@@ -13,6 +13,7 @@
 #include "shm/peer.h"
 #include "shm/reclaim.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -30,6 +31,7 @@ static void make_look(void *master, int slot)
 {
     struct master *m = master;
     struct worker_message message = {.kind = WORKER_LOOK};
+    assert(slot >= 0 && slot < SHM_SLOTS);
     if (m->children[slot].channel >= 0)
         send(m->children[slot].channel, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -52,7 +54,7 @@ static bool kill_worker(struct master *m, uint32_t pid)
 {
     for (int i = 0; i < SHM_SLOTS; i++) {
         struct child *c = &m->children[i];
-        if (c->state == CHILD_NONE || c->state == CHILD_WAITING || c->ended || (uint32_t)c->pid != pid)
+        if (!child_is_alive(c) || c->ended || (uint32_t)c->pid != pid)
             continue;
         if (c->killed_for_lock)
             return true;
@@ -106,6 +108,7 @@ void shared_end_holder(struct master *m, uint32_t pid)
 /* While the master itself waits for a lock. */
 static void on_lock_stuck(uint32_t holder)
 {
+    assert(self);
     shared_end_holder(self, holder);
 }
 
@@ -138,6 +141,7 @@ void shared_begin_turn(void)
 static void write_slots_anew(struct master *m)
 {
     struct shm *shm = m->shm;
+    assert(shm->slots_known >= 1 && shm->slots_known <= SHM_SLOTS);
     shm->head->layout_version = SHM_LAYOUT_VERSION;
     counter_set(&shm->head->generation, m->generation);
     memset(shm->slots, 0,
@@ -160,7 +164,7 @@ static bool slots_are_sane(const struct master *m)
     for (int i = 0; i < SHM_SLOTS; i++) {
         const struct child *c = &m->children[i];
         const struct shm_slot *s = &m->shm->slots[i];
-        if (c->state == CHILD_NONE || c->state == CHILD_WAITING)
+        if (!child_is_alive(c))
             continue;
         if (s->pid != c->pid || counter_get(&s->generation) != c->generation || s->state < 0 ||
             s->state >= SHM_STATES)
@@ -175,7 +179,7 @@ static void note_empty_slots(struct master *m)
     for (int i = 0; i < SHM_SLOTS; i++) {
         const struct child *c = &m->children[i];
         struct shm_slot *s = &m->shm->slots[i];
-        m->shm->empty[i] = c->state == CHILD_NONE || c->state == CHILD_WAITING || c->ended;
+        m->shm->empty[i] = !child_is_alive(c) || c->ended;
         if (!m->shm->empty[i] || i >= m->shm->slots_known)
             continue;
         shm_slot_clear_gauges(s);

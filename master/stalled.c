@@ -108,13 +108,6 @@ static void end_stalled(struct child *c, uint64_t now_ms, uint64_t patience_ms)
     kill(c->pid, SIGABRT);
 }
 
-void stalled_heard(struct child *c, uint64_t now_ms)
-{
-    c->heard_ms = now_ms;
-    c->silent_looks = 0;
-    c->abort_ms = 0;
-}
-
 /* Not for ever: what it does not read takes the room of messages that matter when it goes on. */
 static void ask(const struct child *c)
 {

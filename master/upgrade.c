@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -32,22 +33,32 @@ static void set_number(const char *name, long number)
     setenv(name, text, 1);
 }
 
-static _Noreturn void run_new_binary(struct master *m, int ready_fd)
+bool upgrade_pass_on(const struct site *site, int ready_fd)
 {
     struct buf fds = {0};
-    sigset_t none;
-    for (const struct site_listen *l = m->site->listens; l; l = l->next) {
+    bool ok = true;
+    for (const struct site_listen *l = site->listens; l; l = l->next) {
         for (int i = 0; i < l->fd_count; i++) {
             fd_set_cloexec(l->fds[i], false);
-            buf_printf(&fds, "%d;", l->fds[i]);
+            ok = ok && buf_printf(&fds, "%d;", l->fds[i]);
         }
     }
-    buf_append(&fds, "", 1);
-    setenv("WEIR_FDS", fds.data, 1);
+    ok = ok && buf_append(&fds, "", 1) && setenv("WEIR_FDS", fds.data, 1) == 0;
+    buf_free(&fds);
     fd_set_cloexec(ready_fd, false);
     set_number("WEIR_READY_FD", ready_fd);
     if (getenv("WATCHDOG_PID")) /* it is for the new one from now on */
         set_number("WATCHDOG_PID", (long)getpid());
+    return ok;
+}
+
+static _Noreturn void run_new_binary(struct master *m, int ready_fd)
+{
+    sigset_t none;
+    if (!upgrade_pass_on(m->site, ready_fd)) {
+        log_alert("no memory for the numbers of the listening sockets; not upgrading");
+        _exit(1);
+    }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execv(m->binary, m->options->argv);
@@ -91,6 +102,7 @@ void upgrade_begin(struct master *m)
         close_ends(ends[0], ends[1]);
         return;
     }
+    assert(m->upgraded_fd < 0);
     close(ends[1]);
     m->upgraded_fd = ends[0];
     m->upgraded_pid = pid;
@@ -101,6 +113,7 @@ void upgrade_begin(struct master *m)
 void upgrade_ended(struct master *m, int status)
 {
     char path[PATH_MAX];
+    assert(m->upgraded_pid > 0 && m->handed_over);
     bool told_to = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     log_write(told_to ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "the new binary, %d, has ended; serving on",
               (int)m->upgraded_pid);

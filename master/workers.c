@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,14 +16,6 @@
 #include <unistd.h>
 
 enum {
-    PAUSE_FIRST_MS = 100,
-    PAUSE_MAX_MS = 10000,
-    /* Longest pause of a worker that had come up: something kills it, but it can serve. */
-    PAUSE_MAX_READY_MS = 400,
-    /* A worker that was ready for so long has started well. */
-    LIVED_LONG_MS = 1000,
-    KILL_GRACE_MS = 500, /* on top of worker_shutdown_timeout */
-    STOP_PATIENCE_MS = 1000,
     /* Messages read of a worker; a sound one says a few words in its life. */
     MESSAGES_PER_TURN = 16,
     /* How long a worker that says more is not listened to. */
@@ -88,6 +81,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     struct child *c = &m->children[slot];
     struct shm_slot *s = &m->shm->slots[slot];
     int ends[2], reports[2];
+    assert(!child_is_alive(c) && generation > 0);
     if (!open_channel(ends, reports))
         return false;
     shm_note_slot(m->shm, slot);
@@ -111,17 +105,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
         return false;
     }
     s->pid = pid;
-    c->state = CHILD_STARTING;
-    c->pid = pid;
-    c->channel = ends[0];
-    c->reports = reports[0];
-    c->generation = generation;
-    c->started_ms = clock_mono_ms();
-    c->kill_at_ms = 0;
-    stalled_heard(c, c->started_ms);
-    c->owes_reload = false;
-    c->unread_until_ms = 0;
-    c->ended = c->killed_for_lock = false;
+    child_begin(c, pid, ends[0], reports[0], generation, clock_mono_ms());
     log_notice("start worker process %d", (int)pid);
     return true;
 }
@@ -153,13 +137,16 @@ bool workers_start(struct master *m, struct site *site, uint64_t generation, int
     return true;
 }
 
-static void wait_with_pause(struct child *c, uint64_t now_ms, bool started_well, uint64_t pause_max_ms)
+void workers_start_all(struct master *m)
 {
-    c->pause_ms = started_well ? 0 : c->pause_ms == 0 ? PAUSE_FIRST_MS : c->pause_ms * 2;
-    if (c->pause_ms > pause_max_ms)
-        c->pause_ms = pause_max_ms;
-    c->state = CHILD_WAITING;
-    c->start_at_ms = now_ms + c->pause_ms;
+    uint64_t now_ms = clock_mono_ms();
+    for (int i = 0; i < m->target; i++) {
+        int slot = find_free_slot(m);
+        if (slot < 0 || workers_start(m, m->site, m->generation, 1, i))
+            continue;
+        m->children[slot].generation = m->generation;
+        child_wait_to_start(&m->children[slot], now_ms);
+    }
 }
 
 static void log_end(const struct child *c, int status)
@@ -173,21 +160,12 @@ static void log_end(const struct child *c, int status)
         log_alert("worker process %d exited with code %d", (int)c->pid, WEXITSTATUS(status));
 }
 
-static void on_message(struct master *master, struct child *c, const struct worker_message *m)
+static void on_message(struct master *m, struct child *c, const struct worker_message *message)
 {
-    if (m->kind == WORKER_LOCK_STUCK)
-        shared_end_holder(master, (uint32_t)m->pid);
-    if (m->kind == WORKER_READY && c->state == CHILD_STARTING) {
-        c->state = CHILD_READY;
-        stalled_heard(c, clock_mono_ms());
-    }
-    if (m->kind == WORKER_TURNS)
-        stalled_heard(c, clock_mono_ms());
-    if ((m->kind == WORKER_RELOADED || m->kind == WORKER_RELOAD_FAILED) &&
-        m->generation == master->generation) {
-        c->owes_reload = false;
-        master->live_reload_failed |= m->kind == WORKER_RELOAD_FAILED;
-    }
+    enum child_news news = child_take_message(c, message, m->generation, clock_mono_ms());
+    if (news == CHILD_NEWS_LOCK_STUCK)
+        shared_end_holder(m, (uint32_t)message->pid);
+    m->live_reload_failed |= news == CHILD_NEWS_RELOAD_FAILED;
 }
 
 /*
@@ -221,37 +199,39 @@ void workers_read_channels(struct master *m)
     }
 }
 
+/* Nobody is in the slot any more, and nobody is to come. */
+static void leave_slot(struct master *m, int slot)
+{
+    assert(m->children[slot].channel < 0 && m->children[slot].reports < 0);
+    m->shm->slots[slot].state = SHM_SLOT_FREE;
+    m->children[slot] = CHILD_OF_NOBODY;
+}
+
 static void on_child_end(struct master *m, int slot, int status)
 {
     struct child *c = &m->children[slot];
     struct shm_slot *s = &m->shm->slots[slot];
     uint64_t now_ms = clock_mono_ms();
-    bool started_well = c->state == CHILD_READY && now_ms - c->started_ms >= LIVED_LONG_MS;
-    if (c->state == CHILD_RETIRING && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && c->kill_at_ms &&
-        now_ms >= c->kill_at_ms)
+    struct child_end end = child_end_of(c, status, m->stopping, now_ms);
+    if (end.overdue)
         log_warn("worker process %d did not finish in time and was killed", (int)c->pid);
     else
         log_end(c, status);
     c->ended = true;
-    read_channel(m, c);
+    read_channel(m, c); /* its last words */
     close_channel(c);
-    /* What it was told to end, by its master, had its time. */
-    bool unplanned = WIFSIGNALED(status) || (c->state != CHILD_RETIRING && !m->stopping);
-    stalled_log_running(m, slot, unplanned);
+    stalled_log_running(m, slot, end.unplanned);
     shared_reclaim(m, slot);
     if (c->state == CHILD_STARTING)
         shared_make_room(m);
-    bool replace =
-        c->state != CHILD_RETIRING && !m->stopping && !m->without_workers && c->generation == m->generation;
-    if (!replace) {
-        s->state = SHM_SLOT_FREE;
-        *c = CHILD_OF_NOBODY;
+    if (c->state == CHILD_RETIRING || m->stopping || m->without_workers || c->generation != m->generation) {
+        leave_slot(m, slot);
         return;
     }
-    counter_add(WIFSIGNALED(status) ? &m->shm->head->restarts_by_signal : &m->shm->head->restarts_by_exit, 1);
+    counter_add(end.by_signal ? &m->shm->head->restarts_by_signal : &m->shm->head->restarts_by_exit, 1);
     counter_add(&s->restarts, 1);
     s->state = SHM_STARTING;
-    wait_with_pause(c, now_ms, started_well, c->state == CHILD_READY ? PAUSE_MAX_READY_MS : PAUSE_MAX_MS);
+    child_wait_for_successor(c, end.well, now_ms);
     if (c->pause_ms)
         log_warn("worker process %d died soon after its start; starting again in %llu ms", (int)c->pid,
                  (unsigned long long)c->pause_ms);
@@ -267,52 +247,38 @@ void workers_reap(struct master *m)
             continue;
         }
         for (int i = 0; i < SHM_SLOTS; i++)
-            if (m->children[i].pid == pid && m->children[i].state != CHILD_NONE &&
-                m->children[i].state != CHILD_WAITING)
+            if (m->children[i].pid == pid && child_is_alive(&m->children[i]))
                 on_child_end(m, i, status);
     }
 }
 
-/* When a worker that is told to end now is killed; 0: never. */
-static uint64_t kill_at_ms(const struct master *m, int signal, uint64_t now_ms)
+/* It has been told to finish by this signal. */
+static void retire(struct master *m, int slot, int signal)
 {
-    if (signal == SIGTERM)
-        return now_ms + STOP_PATIENCE_MS;
-    int64_t timeout_ms = m->conf->shutdown_timeout_ms;
-    return timeout_ms ? now_ms + (uint64_t)timeout_ms + KILL_GRACE_MS : 0;
-}
-
-static void set_retiring(struct master *m, int slot, uint64_t now_ms)
-{
+    uint64_t now_ms = clock_mono_ms();
+    struct child *c = &m->children[slot];
     struct shm_slot *s = &m->shm->slots[slot];
-    if (m->children[slot].state != CHILD_RETIRING)
+    if (c->state != CHILD_RETIRING)
         counter_set(&s->stopping_since_ms, now_ms);
-    m->children[slot].state = CHILD_RETIRING;
+    child_retire(c, child_kill_at_ms(signal, m->conf->shutdown_timeout_ms, now_ms));
     s->state = SHM_STOPPING;
 }
 
 void workers_signal(struct master *m, int signal, uint64_t generation)
 {
-    uint64_t now_ms = clock_mono_ms();
     for (int i = 0; i < SHM_SLOTS; i++) {
         struct child *c = &m->children[i];
         if (c->state == CHILD_NONE || (generation && c->generation != generation))
             continue;
         /* Nobody is in the slot; only a successor would have been. */
         if (c->state == CHILD_WAITING) {
-            if (signal == SIGUSR1)
-                continue;
-            m->shm->slots[i].state = SHM_SLOT_FREE;
-            *c = CHILD_OF_NOBODY;
+            if (signal != SIGUSR1)
+                leave_slot(m, i);
             continue;
         }
         kill(c->pid, signal);
-        if (signal == SIGUSR1)
-            continue;
-        uint64_t kill_at = kill_at_ms(m, signal, now_ms);
-        if (kill_at && (c->kill_at_ms == 0 || kill_at < c->kill_at_ms))
-            c->kill_at_ms = kill_at;
-        set_retiring(m, i, now_ms);
+        if (signal != SIGUSR1)
+            retire(m, i, signal);
     }
 }
 
@@ -320,20 +286,17 @@ void workers_do_timers(struct master *m, uint64_t now_ms)
 {
     for (int i = 0; i < SHM_SLOTS; i++) {
         struct child *c = &m->children[i];
-        if (c->state == CHILD_WAITING && now_ms >= c->start_at_ms && !start_in(m, i, m->site, m->generation))
-            wait_with_pause(c, now_ms, false, PAUSE_MAX_MS);
-        if (c->state == CHILD_READY && c->pause_ms && now_ms - c->started_ms >= LIVED_LONG_MS)
-            c->pause_ms = 0;
-        if (c->state == CHILD_RETIRING && c->kill_at_ms && now_ms >= c->kill_at_ms) {
+        enum child_duty duty = child_due(c, now_ms);
+        if (duty == CHILD_DUTY_START && !start_in(m, i, m->site, m->generation))
+            child_wait_to_start(c, now_ms);
+        if (duty == CHILD_DUTY_KILL)
             kill(c->pid, SIGKILL);
-            /* The time stays in the past: the worker's end is logged as our doing. */
-            c->kill_at_ms = now_ms;
-        }
     }
 }
 
 void workers_change_count(struct master *m, int by)
 {
+    assert(by != 0 && m->target >= 1 && !m->stopping);
     if (by > 0) {
         if (workers_start(m, m->site, m->generation, 1, m->target))
             m->target++;
@@ -354,12 +317,9 @@ void workers_change_count(struct master *m, int by)
             continue;
         m->target--;
         if (c->state == CHILD_WAITING) {
-            m->shm->slots[i].state = SHM_SLOT_FREE;
-            *c = CHILD_OF_NOBODY;
+            leave_slot(m, i);
         } else {
-            uint64_t now_ms = clock_mono_ms();
-            c->kill_at_ms = kill_at_ms(m, SIGQUIT, now_ms);
-            set_retiring(m, i, now_ms);
+            retire(m, i, SIGQUIT);
             kill(c->pid, SIGQUIT);
         }
         return;
@@ -370,7 +330,7 @@ int workers_alive(const struct master *m)
 {
     int alive = 0;
     for (int i = 0; i < SHM_SLOTS; i++)
-        alive += m->children[i].state != CHILD_NONE && m->children[i].state != CHILD_WAITING;
+        alive += child_is_alive(&m->children[i]);
     return alive;
 }
 

@@ -10,6 +10,7 @@
 #include "shm/keyed.h"
 #include "shm/permit.h"
 
+#include <assert.h>
 #include <errno.h>
 
 static struct permit_rules rules_of(const struct conf_zone *z)
@@ -93,6 +94,7 @@ void zones_apply(struct shm *shm, const struct conf *conf)
 {
     for (const struct conf_zone *z = conf->http ? conf->http->zones : NULL; z; z = z->next) {
         struct permit_rules rules = rules_of(z);
+        assert(z->index >= 0 && z->index < PERMIT_ZONES);
         permit_zone_set(shm, (unsigned)z->index, &rules);
     }
 }
