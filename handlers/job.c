@@ -17,7 +17,7 @@ void job_init(struct weir_request *job, struct http_exchange *ex, const struct w
     job->ex = ex;
     job->handler = handler;
     job->settings = settings;
-    job->task.run = job_run;
+    job->task.task.run = job_run;
     gate_init(&job->gate);
     list_init(&job->orphan);
     arena_init(&job->late, LATE_ARENA_BYTES);

@@ -15,11 +15,12 @@
 #include "pool/gate.h"
 #include "pool/pool.h"
 #include "shm/running.h"
+#include "worker/pools.h"
 
 enum { JOB_WHOLE_BODY_MAX = 64 << 10, JOB_AHEAD_MAX = 1 << 20 };
 
 struct weir_request {
-    struct pool_task task;
+    struct loop_task task; /* first */
     struct http_exchange *ex;
     const struct weir_handler *handler;
     void *settings;
@@ -58,7 +59,9 @@ struct weir_request {
     struct list_node orphan;
     /* Counted in the worker's given_up until the task ends. */
     bool given_up;
-    struct weir_request *next_output;
+    struct pool_notice notice; /* of new output */
+    /* On the loop, of one that is asked and not served by: what comes of the result. NULL: a response. */
+    struct verdict (*answered)(struct http_exchange *ex, bool done, int result);
     bool head_sent;
 };
 

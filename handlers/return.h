@@ -16,7 +16,4 @@
 int return_answer(struct http_exchange *ex, int code, const struct http_template *text,
                   const struct settings *s);
 
-/* "http://HOST[:PORT]PATH" for a path of this server, or the path, as the settings want it; data NULL when memory is out. */
-struct slice return_absolute_url(struct http_exchange *ex, const struct settings *s, struct slice path);
-
 #endif

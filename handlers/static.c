@@ -8,6 +8,7 @@
 #include "handlers/autoindex.h"
 #include "handlers/content_type.h"
 #include "handlers/return.h"
+#include "http/absolute_url.h"
 #include "http/range.h"
 #include "http/uri.h"
 
@@ -310,7 +311,7 @@ static int redirect_to_folder(struct http_exchange *ex, const struct settings *s
         arena_printf(&ex->arena, "%.*s/%s%.*s", SLICE_ARGS(encoded), args.len ? "?" : "", SLICE_ARGS(args));
     if (!encoded.data || !target.data)
         return 500;
-    ex->res.location = return_absolute_url(ex, s, target);
+    ex->res.location = http_absolute_url(ex, s, target);
     return ex->res.location.data ? 301 : 500;
 }
 

@@ -8,7 +8,7 @@
 
 #include "conf/settings.h"
 #include "handlers/file_cache.h"
-#include "handlers/gzip_client.h"
+#include "http/gzip_client.h"
 #include "http/template.h"
 
 /* The path was changed (to an index file): the request is to be routed again. */

@@ -43,6 +43,7 @@ struct http_named {
 };
 
 struct http_aside;
+struct auth_question;
 struct body_filter;
 struct client_protocol;
 struct connection;
@@ -55,6 +56,7 @@ struct location_auth;
 struct net_proxy_header;
 struct permits;
 struct proxy;
+struct settings;
 struct site_listen;
 struct source;
 struct vserver;
@@ -102,6 +104,7 @@ struct http_body {
 struct http_route {
     const struct vserver *server;
     const struct location *location;
+    const struct settings *settings;      /* of the location */
     struct slice server_name;             /* the server block's first name */
     const struct error_file *error_files; /* of the location; NULL: the usual error log */
     const struct http_template *return_text;
@@ -164,6 +167,7 @@ struct http_limits {
 struct http_access {
     const struct location_auth *authorized_by, *refused_by; /* the auth_basic that has let it pass, or not */
     const struct location *asked_by;                        /* whose auth_request has been answered, */
+    struct auth_question *question;                         /* VERDICT_CHECK_PASSWORD */
     int status;                                             /* and how */
     int delayed_status;            /* auth_delay: the response, once its time has come */
     struct slice www_authenticate; /* of a 401, whatever page is shown */

@@ -8,7 +8,9 @@
 enum verdict_kind {
     VERDICT_NEXT, /* this phase has nothing against it: the next one */
     VERDICT_AGAIN, /* it has another location, or what it waited for: from the first phase on, each knows what it has done */
-    VERDICT_WAIT,   /* somebody has it who resumes it */
+    VERDICT_ROUTE,          /* it has another path: its location is to be found, and then as above */
+    VERDICT_CHECK_PASSWORD, /* a thread is to look at the question in its access */
+    VERDICT_WAIT,           /* somebody has it who resumes it */
     VERDICT_ANSWER, /* the response stands, or the page of `status` is wanted: error_page may have another */
     VERDICT_SEND,   /* the same without a look at error_page */
     VERDICT_REDIRECT,     /* another URI or a named location, the exchange's leads_to, answers in its place */

@@ -18,17 +18,16 @@ enum access_verdict access_look(struct http_exchange *ex)
 }
 
 /* limit_except: another method than those that it names has settings of its own. */
-void access_limit_methods(struct http_exchange *ex)
+const struct location *access_limited(const struct http_exchange *ex, const struct location *l)
 {
-    const struct location *l = ex->route.location;
     struct slice method = ex->req.method == HTTP_HEAD ? SLICE("GET") : ex->req.method_name;
     if (!l->except)
-        return;
+        return l;
     for (int i = 0; i < l->except_node->nargs; i++)
         if (slice_eq_nocase(l->except_node->args[i], method) ||
             slice_eq_nocase(l->except_node->args[i], ex->req.method_name))
-            return;
-    request_use_location(ex, l->except);
+            return l;
+    return l->except;
 }
 
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines)

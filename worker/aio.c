@@ -24,7 +24,7 @@ enum { PART_BYTES = 512 << 10, STEP_BYTES = 32 << 10 };
 #endif
 
 struct file_read {
-    struct pool_task task;    /* first */
+    struct loop_task task;    /* first */
     struct http_exchange *ex; /* NULL once it has gone */
     struct file_entry *entry; /* keeps the file open */
     int fd;
@@ -84,7 +84,7 @@ static bool is_in_memory(int fd, off_t offset, size_t len)
     return said < 0 ? read_in_vain(fd, offset, len) : said && has_arrived(fd, offset, len);
 }
 
-void aio_run(struct pool_task *task)
+static void run(struct pool_task *task)
 {
     struct file_read *r = (struct file_read *)task;
     char bytes[STEP_BYTES];
@@ -97,6 +97,19 @@ void aio_run(struct pool_task *task)
     }
 }
 
+static void ended(struct worker *w, struct loop_task *task)
+{
+    struct file_read *r = (struct file_read *)task; /* its first member */
+    struct http_exchange *ex = r->ex;
+    (void)w;
+    file_entry_release(r->entry);
+    free(r);
+    if (!ex)
+        return;
+    ex->reading.at_work = NULL;
+    client_go_on(ex);
+}
+
 /* Takes it to the pool. False: the pool takes nothing now. */
 static bool submit(struct http_exchange *ex, struct http_piece *p, size_t len)
 {
@@ -104,20 +117,21 @@ static bool submit(struct http_exchange *ex, struct http_piece *p, size_t len)
     struct file_read *r = calloc(1, sizeof *r);
     if (!r)
         return false;
-    r->task.run = aio_run;
+    r->task.task.run = run;
+    r->task.ended = ended;
     r->ex = ex;
     r->entry = ex->held;
     r->fd = p->fd;
     r->offset = p->offset;
     r->len = len;
-    if (pool_submit(w->pools[ex->route.location->aio_pool].pool, &r->task) != POOL_OK) {
+    if (pool_submit(w->pools[ex->route.location->aio_pool].pool, &r->task.task) != POOL_OK) {
         free(r);
         return false;
     }
     r->entry->holders++;
-    offload_count_job(w);
+    pools_count_task(w);
     ex->reading.at_work = r;
-    client_expect(ex, ex->route.location->settings->client.send_timeout_ms);
+    client_expect(ex, ex->route.settings->client.send_timeout_ms);
     return true;
 }
 
@@ -144,18 +158,6 @@ bool aio_ready(struct http_exchange *ex, struct http_piece *p)
     ex->reading.from = p->offset;
     ex->reading.until = p->offset + (off_t)len;
     return is_in_memory(p->fd, p->offset, len) || !submit(ex, p, len);
-}
-
-void aio_ended(struct pool_task *task)
-{
-    struct file_read *r = (struct file_read *)task;
-    struct http_exchange *ex = r->ex;
-    file_entry_release(r->entry);
-    free(r);
-    if (!ex)
-        return;
-    ex->reading.at_work = NULL;
-    client_go_on(ex);
 }
 
 void aio_client_gone(struct http_exchange *ex)

@@ -54,7 +54,8 @@ static enum say by_password(struct http_exchange *ex, struct verdict *v)
         return SAYS_NO;
     }
     q->file = file_path(ex);
-    *v = offload_ask(ex, &auth_basic_handler, q);
+    ex->access.question = q;
+    *v = verdict_of(VERDICT_CHECK_PASSWORD);
     return SAYS_ASK;
 }
 
@@ -95,7 +96,7 @@ static void end_delay(struct http_exchange *ex)
 /* auth_delay: a wrong password takes its time, so that guessing does. */
 static struct verdict refuse(struct http_exchange *ex, int status)
 {
-    int64_t delay_ms = ex->route.location->settings->access.delay_ms;
+    int64_t delay_ms = ex->route.settings->access.delay_ms;
     if (status != 401 || delay_ms == 0)
         return verdict_answer(status);
     ex->access.delayed_status = status;

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "http/aside.h"
+#include "http/assign.h"
 
 struct verdict auth_request_ask(struct http_exchange *ex)
 {
@@ -32,8 +33,7 @@ struct verdict auth_request_ask(struct http_exchange *ex)
     ex->route.is_internal = ex->route.rewritten = true;
     ex->route.in_error_page = false;
     ex->route.forced_status = 0;
-    request_route(ex);
-    return verdict_of(VERDICT_AGAIN);
+    return verdict_of(VERDICT_ROUTE);
 }
 
 /* auth_request_set: the values, from the answer while it is there. NULL: none. */
@@ -50,13 +50,10 @@ struct verdict auth_request_ended(struct http_exchange *ex, int status)
 {
     struct slice www_authenticate = ex->access.www_authenticate;
     const struct location *asked = ex->aside->route.location;
-    ex->res.status = status;
     struct slice *values = expand_sets(ex, asked);
-    if (ex->route.location->settings->logs.subrequest)
-        request_log(ex);
     http_take_back(ex);
     for (int i = 0; values && i < asked->auth_set_count; i++)
-        rewrite_set(ex, asked->auth_sets[i].variable, values[i]);
+        http_assign(ex, asked->auth_sets[i].variable, values[i]);
     if (status == 401 && www_authenticate.len) /* auth_basic's may be there already: either would do */
         ex->access.www_authenticate =
             ex->access.www_authenticate.len

@@ -68,7 +68,7 @@ static int spill(struct http_exchange *ex, const struct settings *s)
 
 int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t announced)
 {
-    const struct settings *s = ex->route.location->settings;
+    const struct settings *s = ex->route.settings;
     ex->body.seen += len;
     if (s->client.max_body_bytes && ex->body.seen + announced > (uint64_t)s->client.max_body_bytes) {
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
@@ -83,7 +83,7 @@ int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t a
 
 int body_finish(struct http_exchange *ex)
 {
-    const struct settings *s = ex->route.location->settings;
+    const struct settings *s = ex->route.settings;
     bool to_file = ex->body.fd >= 0 || (s->client.body_in_file_only && ex->body.whole);
     return to_file && buf_len(&ex->body.mem) > 0 ? spill(ex, s) : 0;
 }
@@ -101,7 +101,7 @@ static struct verdict ask_for(struct http_exchange *ex)
 
 struct verdict body_pass(struct http_exchange *ex)
 {
-    uint64_t max = (uint64_t)ex->route.location->settings->client.max_body_bytes;
+    uint64_t max = (uint64_t)ex->route.settings->client.max_body_bytes;
     if (!max || ex->body.whole || ex->req.framing != HTTP_BODY_LENGTH || ex->req.content_length <= max)
         return verdict_of(VERDICT_NEXT);
     http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large body: %llu bytes",
@@ -130,8 +130,8 @@ static void count_wait(struct http_exchange *ex)
  */
 void body_wait(struct http_exchange *ex)
 {
-    const struct settings *s = ex->route.location->settings;
-    int64_t timeout_ms = ex->route.location->settings->client.body_timeout_ms;
+    const struct settings *s = ex->route.settings;
+    int64_t timeout_ms = ex->route.settings->client.body_timeout_ms;
     count_wait(ex);
     ex->body.wait_since_ms = ex->worker->now_ms;
     if (s->client.body_min_rate.bytes_per_s && ex->limits.holds) {
@@ -155,6 +155,6 @@ struct verdict body_read(struct http_exchange *ex)
     if (v.kind != VERDICT_NEXT)
         return v;
     ex->state = REQUEST_BODY;
-    client_expect(ex, ex->route.location->settings->client.body_timeout_ms);
+    client_expect(ex, ex->route.settings->client.body_timeout_ms);
     return verdict_of(VERDICT_WAIT);
 }

@@ -12,6 +12,7 @@
 #include "net/proxy_protocol.h"
 #include "net/stream.h"
 #include "shm/permit.h"
+#include "worker/pools.h"
 #include "worker/wait.h"
 #include "worker/worker.h"
 
@@ -60,8 +61,16 @@ struct limit_noise {
     uint64_t logged_ms, silent;
 };
 
+/* What rooms above the loop do when it is their turn. */
+struct worker_hooks {
+    void (*settle_limits)(struct worker *w); /* permits have come */
+    void (*settle_queues)(struct worker *w); /* servers of upstreams may have room */
+    void (*run_ready)(struct worker *w);     /* requests that have been resumed go on */
+};
+
 struct worker {
     struct ev_loop *loop;
+    struct worker_hooks hooks;
     const struct worker_options *options;
     struct conf *conf;
     struct site *site;
@@ -72,11 +81,12 @@ struct worker {
     bool accepting;
     bool draining; /* QUIT: no new connections, finish what runs */
     ev_timer accept_pause;
-    struct list_node busy, idle;           /* connections; idle ones oldest first */
-    struct list_node dead;                 /* closed in this turn */
-    struct connection *ready, **ready_end; /* to be driven before the turn ends, in this order */
-    struct list_node orphans;              /* jobs that run on though nobody waits for them */
-    uint64_t streamed_bytes;               /* of the connection being driven, in this turn */
+    struct list_node busy, idle;                  /* connections; idle ones oldest first */
+    struct list_node dead;                        /* closed in this turn */
+    struct connection *ready, **ready_end;        /* to be driven before the turn ends, in this order */
+    struct list_node orphans;                     /* jobs that run on though nobody waits for them */
+    void (*look_after_orphans)(struct worker *w); /* now and then while there are jobs */
+    uint64_t streamed_bytes;                      /* of the connection being driven, in this turn */
     unsigned connections;
     unsigned shown[SHM_CONNECTION_STATES]; /* connections by state: as the slot shows them */
     unsigned in_flight;                    /* requests */
@@ -86,8 +96,8 @@ struct worker {
     struct worker_pool pools[POOLS_MAX];
     int pool_count;
     ev_async pool_wake;
-    ev_timer expire;                      /* runs while there are jobs */
-    struct weir_request *_Atomic outputs; /* jobs with new output; pushed by threads */
+    ev_timer expire;                     /* runs while there are jobs */
+    struct pool_notice *_Atomic notices; /* of threads: there is something to hear */
     struct permit_user permits;
     struct http_exchange **waiting; /* by permit: who waits for it */
     unsigned waiters;
@@ -175,9 +185,6 @@ void request_log_refusal(struct http_exchange *ex, const char *why, bool in_head
 /* It ends with this status and not a byte of a response: counts and logs it. Its memory stays to the end of the turn. */
 void request_end_unanswered(struct http_exchange *ex, int status);
 
-/* Whether error_page has something for this status. */
-bool request_has_error_page(struct http_exchange *ex, int status);
-
 /* --- worker/serve.c --- */
 
 /* The one loop that runs a request: phases, error pages, other URIs, until it waits or has been answered. c is being driven. */
@@ -191,7 +198,9 @@ void request_serve_resumed(struct http_exchange *ex);
 /* What allow and deny say of the client. */
 enum access_verdict { ACCESS_UNKNOWN /* no line is for it */, ACCESS_ALLOWED, ACCESS_DENIED };
 enum access_verdict access_look(struct http_exchange *ex);
-void access_limit_methods(struct http_exchange *ex);
+
+/* limit_except: the location with its limits, where the method is not excepted; else l. */
+const struct location *access_limited(const struct http_exchange *ex, const struct location *l);
 
 /* --- worker/auth.c --- */
 
@@ -220,9 +229,6 @@ bool headers_want_trailers(struct http_exchange *ex);
 bool headers_add_trailers(struct http_exchange *ex, struct buf *out);
 
 /* --- worker/rewrite.c --- */
-
-/* Gives a variable of `set` its value. */
-void rewrite_set(struct http_exchange *ex, struct slice name, struct slice value);
 
 /* The server block of ex->route.server is known: runs its steps, and finds the location with those of the locations. */
 void rewrite_route(struct http_exchange *ex);
@@ -310,9 +316,6 @@ void limit_log_silent(struct worker *w);
 /* Lets signals that end the worker mark what has caused them. */
 void last_words_prepare(struct worker *w);
 
-/* Once a second: how many more requests the pools have refused than the log has lines. */
-void offload_log_silent(struct worker *w);
-
 /* --- worker/limit_keyed.c --- */
 
 /* nginx's limits. VERDICT_WAIT: it is delayed. */
@@ -346,34 +349,25 @@ bool aio_ready(struct http_exchange *ex, struct http_piece *p);
 
 /* How much of it that is true for, of `most` bytes. */
 size_t aio_limit(struct http_exchange *ex, const struct http_piece *p, size_t most);
-void aio_run(struct pool_task *task);
-void aio_ended(struct pool_task *task);
 void aio_client_gone(struct http_exchange *ex);
 
 /* --- worker/offload.c --- */
-
-/* A task more is with a pool; offload_collect counts its end. */
-void offload_count_job(struct worker *w);
-bool offload_open_pools(struct worker *w);
-void offload_reconfigure(struct worker *w);
 struct verdict offload_start(struct http_exchange *ex);
 
-/* The same with a handler of our own, on the pool "default": auth_answered follows. */
-struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings);
+/* The same with a handler of our own, on the pool "default"; `answered` says what comes of its result. done false: it has none. */
+struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
+                           struct verdict (*answered)(struct http_exchange *ex, bool done, int result));
 
-/* Takes what threads have finished, if they have. */
-void offload_collect(struct worker *w);
+/* Jobs whose client has left may end in their time; after that they are given up. */
+void offload_look_after_orphans(struct worker *w);
 
 /* The job's thread counts as stuck from now on, and nobody waits for it. */
 void offload_give_up(struct worker *w, struct weir_request *job);
 
-/* handler_timeout. */
+/* handler_timeout */
 void handler_is_late(struct http_exchange *ex);
 
 /* The job has ended: the exchange is its request's alone again. */
 void offload_end_job(struct http_exchange *ex);
-
-/* Ends the pools' threads. False when one still runs a handler. */
-bool offload_close_pools(struct worker *w);
 
 #endif

@@ -6,7 +6,7 @@
 #include "worker/filter.h"
 
 #include "conf/directive.h"
-#include "handlers/gzip_client.h"
+#include "http/gzip_client.h"
 
 #include <stdlib.h>
 #include <zlib.h>
@@ -149,7 +149,7 @@ static bool start_stream(struct http_exchange *ex, int level)
 
 void gzip_decide(struct http_exchange *ex)
 {
-    const struct settings *s = ex->route.location->settings;
+    const struct settings *s = ex->route.settings;
     struct http_response *res = &ex->res;
     if (!is_worth_it(ex, s))
         return;

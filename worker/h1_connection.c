@@ -43,7 +43,7 @@ void connection_set_timer(struct connection *c, int64_t after_ms)
 
 const struct settings *connection_settings(const struct connection *c)
 {
-    return c->ex ? c->ex->route.location->settings : c->settings;
+    return c->ex ? c->ex->route.settings : c->settings;
 }
 
 static void remember_peer(struct connection *c, const struct sockaddr_storage *peer)

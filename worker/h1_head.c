@@ -114,7 +114,7 @@ static bool is_disabled_browser(const struct http_request *req, int64_t disabled
 bool h1_is_last(const struct http_exchange *ex)
 {
     const struct connection *c = ex->connection;
-    const struct client_settings *s = &ex->route.location->settings->client;
+    const struct client_settings *s = &ex->route.settings->client;
     const struct worker *w = ex->worker;
     return !ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests ||
            s->keepalive.timeout_ms == 0 || w->draining ||

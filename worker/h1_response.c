@@ -111,7 +111,7 @@ static void end_request(struct http_exchange *ex)
 {
     struct connection *c = ex->connection;
     c->close_after |= ex->res.close;
-    c->settings = ex->route.location->settings;
+    c->settings = ex->route.settings;
     c->ex = NULL;
     request_done(ex);
 }
@@ -140,7 +140,7 @@ static bool is_framed(const struct http_exchange *ex)
 /* What a client gets of a body before it is the others' turn: sendfile_max_chunk, or less where each byte costs more. */
 static uint64_t share_of(const struct http_exchange *ex, const struct http_piece *next)
 {
-    uint64_t chunk = (uint64_t)ex->route.location->settings->files.sendfile_max_chunk_bytes;
+    uint64_t chunk = (uint64_t)ex->route.settings->files.sendfile_max_chunk_bytes;
     uint64_t most = is_framed(ex) ? FILTERED_AT_ONCE_BYTES : SEND_AT_ONCE_BYTES;
     return next->fd >= 0 && chunk && chunk < most ? chunk : most;
 }
@@ -186,7 +186,7 @@ static bool send_directly(struct http_exchange *ex, const struct http_piece *nex
     ssize_t n;
     if (next->fd < 0)
         n = net_stream_write(&c->stream, next->data, most, next->next != NULL);
-    else if (ex->route.location->settings->files.sendfile)
+    else if (ex->route.settings->files.sendfile)
         n = net_stream_send_file(&c->stream, next->fd, next->offset, most);
     else
         n = send_copied(c, next, most);
@@ -278,7 +278,7 @@ static void send_with_head(struct http_exchange *ex)
 static bool write_head(struct http_exchange *ex)
 {
     struct worker *w = ex->worker;
-    const struct settings *s = ex->route.location->settings;
+    const struct settings *s = ex->route.settings;
     struct buf *out = h1_output(ex->connection);
     size_t before = buf_len(out);
     struct http_head_options options = {&w->stamps[s->answers.server_tokens != 0],
@@ -375,7 +375,7 @@ static bool is_behind(const struct http_exchange *ex)
 
 static bool takes_trailers(const struct http_exchange *ex)
 {
-    return ex->req.minor_version > 0 && ex->route.location->settings->answers.chunked;
+    return ex->req.minor_version > 0 && ex->route.settings->answers.chunked;
 }
 
 static struct net_stream *hand_over(struct http_exchange *ex, struct buf *early, bool *ended)

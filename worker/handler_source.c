@@ -16,7 +16,7 @@ static struct http_exchange *part(struct http_exchange *ex, bool at_once)
     struct weir_request *job = ex->job;
     struct http_exchange *copy = exchange_leave_to_job(ex);
     job_orphan(job);
-    if (!pool_cancel(job->pool, &job->task)) {
+    if (!pool_cancel(job->pool, &job->task.task)) {
         if (at_once)
             offload_give_up(w, job);
         else
@@ -61,7 +61,7 @@ static void leave_job(struct http_exchange *ex)
 static enum source_says look_at_end(struct http_exchange *ex)
 {
     const struct weir_request *job = ex->job;
-    bool done = job->task.outcome == POOL_TASK_DONE;
+    bool done = job->task.task.outcome == POOL_TASK_DONE;
     if (done && job->result == 0)
         return SOURCE_END;
     if (done)
@@ -71,7 +71,8 @@ static enum source_says look_at_end(struct http_exchange *ex)
     else
         http_log(ex, LOG_LEVEL_ERROR,
                  "handler \"%s\" failed after it had begun to answer: %s; closing the connection",
-                 job->handler->name, job->task.fail_reason ? job->task.fail_reason : "it was given up");
+                 job->handler->name,
+                 job->task.task.fail_reason ? job->task.task.fail_reason : "it was given up");
     return SOURCE_FAILED;
 }
 

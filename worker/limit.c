@@ -7,8 +7,7 @@
  * without a client. The exchange carries them; whoever frees it gives them back.
  */
 #include "worker/client.h"
-#include "worker/h1_worker.h"
-#include "worker/proxy.h"
+#include "worker/core.h"
 
 #include "base/clock.h"
 
@@ -55,7 +54,7 @@ static void log_refusal(struct http_exchange *ex, enum permit_reason why, bool d
     struct worker *w = ex->worker;
     const struct location_limit *l = current(ex);
     struct limit_noise *noise = &w->limit_noise[zone_index(l)];
-    noise->level = (int)ex->route.location->settings->limit_concurrency.log_level;
+    noise->level = (int)ex->route.settings->limit_concurrency.log_level;
     noise->zone = l->zone;
     if (noise->logged_ms && w->now_ms < noise->logged_ms + LOG_EVERY_MS) {
         noise->silent++;
@@ -142,7 +141,7 @@ static struct verdict refuse(struct http_exchange *ex, enum permit_reason why)
     ex->worker->refused++;
     give_back(ex, true);
     ex->res.retry_after_s = RETRY_AFTER_S;
-    return verdict_answer((int)ex->route.location->settings->limit_concurrency.status);
+    return verdict_answer((int)ex->route.settings->limit_concurrency.status);
 }
 
 static void give_up_waiting(struct http_exchange *ex);
@@ -204,7 +203,7 @@ static struct verdict ask(struct http_exchange *ex)
         struct permit_request request = {.zone = zone_index(l),
                                          .priority = priority_of(l, ex),
                                          .now_us = clock_fast_us(),
-                                         .dry_run = ex->route.location->settings->limit_concurrency.dry_run};
+                                         .dry_run = ex->route.settings->limit_concurrency.dry_run};
         enum permit_reason why = PERMIT_LIMIT;
         uint32_t permit;
         enum permit_result result = permit_acquire(&w->permits, &request, &about, &permit, &why);
@@ -320,7 +319,7 @@ void limit_refuse_waiting(struct worker *w)
         end_wait(ex);
         request_resume(ex, refuse(ex, why));
     }
-    connection_run_ready(w);
+    w->hooks.run_ready(w);
 }
 
 /* --- the worker's side --- */
@@ -332,8 +331,8 @@ static void on_datagram(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     permit_heard(&w->permits);
     limit_settle(w);
-    proxy_settle_queues(w);
-    connection_run_ready(w);
+    w->hooks.settle_queues(w);
+    w->hooks.run_ready(w);
 }
 
 /*

@@ -36,7 +36,7 @@ static void log_excess(struct http_exchange *ex, enum log_level level, const cha
                        uint64_t excess, const struct location_keyed *l)
 {
     http_log(ex, level, "%s%s, excess: %llu.%03llu%s by zone \"%.*s\"", what,
-             ex->route.location->settings->limit_req.dry_run ? ", dry run" : "",
+             ex->route.settings->limit_req.dry_run ? ", dry run" : "",
              (unsigned long long)(excess / THOUSAND), (unsigned long long)(excess % THOUSAND), comma,
              SLICE_ARGS(l->zone->name));
 }
@@ -66,7 +66,7 @@ static enum keyed_result ask_rate(struct http_exchange *ex, const struct locatio
 static struct verdict reject_request(struct http_exchange *ex, const struct location_keyed *l,
                                      uint64_t excess)
 {
-    const struct settings *s = ex->route.location->settings;
+    const struct settings *s = ex->route.settings;
     log_excess(ex, (enum log_level)s->limit_req.log_level, "limiting requests", "", excess, l);
     ex->limits.req_status = s->limit_req.dry_run ? "REJECTED_DRY_RUN" : "REJECTED";
     return s->limit_req.dry_run ? verdict_of(VERDICT_NEXT) : verdict_answer((int)s->limit_req.status);
@@ -110,7 +110,7 @@ static struct verdict pass_rates(struct http_exchange *ex)
     if (ex->route.location->req_limit_count == 0 || ex->limits.req_status)
         return verdict_of(VERDICT_NEXT);
     struct verdict v = ask_rates(ex, &delay_ms);
-    if (v.kind != VERDICT_NEXT || delay_ms == 0 || ex->route.location->settings->limit_req.dry_run)
+    if (v.kind != VERDICT_NEXT || delay_ms == 0 || ex->route.settings->limit_req.dry_run)
         return v;
     return request_wait(ex, REQUEST_DELAYED, (int64_t)delay_ms, go_on);
 }
@@ -125,7 +125,7 @@ static void give_back(struct http_exchange *ex)
 
 static struct verdict reject_connection(struct http_exchange *ex, const struct location_keyed *l)
 {
-    const struct settings *s = ex->route.location->settings;
+    const struct settings *s = ex->route.settings;
     http_log(ex, (enum log_level)s->limit_conn.log_level, "limiting connections%s by zone \"%.*s\"",
              s->limit_conn.dry_run ? ", dry run," : "", SLICE_ARGS(l->zone->name));
     give_back(ex);

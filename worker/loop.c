@@ -115,7 +115,7 @@ void worker_do_urgent(struct worker *w)
 {
     w->served_since_urgent = 0;
     let_threads_run(w);
-    offload_collect(w);
+    pools_collect(w);
     limit_settle(w);
     connection_run_ready(w);
 }
@@ -188,7 +188,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     logfiles_tell_lost(&w->site->access_files);
     logfiles_tell_lost(&w->site->error_files);
     limit_log_silent(w);
-    offload_log_silent(w);
+    pools_log_silent(w);
     connection_look_for_leavers(w);
     upstream_look_after(w);
     proxy_settle_queues(w);
@@ -277,7 +277,7 @@ static bool take_over(struct worker *w, int fd)
         int index = 0;
         for (const struct conf_error_log *l = w->conf->error_logs; l; l = l->next)
             log_set_level(index++, (enum log_level)l->level, l->json);
-        offload_reconfigure(w);
+        pools_reconfigure(w);
     } else if (fresh && fresh->errors.first) {
         log_error("%.*s", SLICE_ARGS(fresh->errors.first->message));
     }
@@ -394,6 +394,8 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
 {
     *w = (struct worker){
         .options = o, .site = o->site, .conf = o->site->conf, .shm = o->shm, .slot = &o->shm->slots[o->slot]};
+    w->hooks = (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready};
+    w->look_after_orphans = offload_look_after_orphans;
     list_init(&w->busy);
     list_init(&w->idle);
     list_init(&w->orphans);
@@ -412,8 +414,8 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     watch_locks(w);
     take_time(w);
     watch_time(w);
-    return offload_open_pools(w) && limit_open(w) && upstream_open_all(w) && resolve_open(w) &&
-           health_open(w) && accept_open(w);
+    return pools_open(w) && limit_open(w) && upstream_open_all(w) && resolve_open(w) && health_open(w) &&
+           accept_open(w);
 }
 
 int worker_run(const struct worker_options *options)
@@ -435,8 +437,8 @@ int worker_run(const struct worker_options *options)
     ev_run(w->loop, 0);
     if (w->given_up)
         log_warn("%u handlers that are past their handler_timeout are left behind", w->given_up);
-    bool quiet = offload_close_pools(w);
-    offload_log_silent(w);
+    bool quiet = pools_close(w);
+    pools_log_silent(w);
     logfiles_flush_all(&w->site->access_files);
     open_logs_close(w);
     log_notice("exiting");

@@ -1,8 +1,7 @@
 /*
- * worker/offload.c - the way of a request to a pool and back: the one place where the loop and threads meet.
+ * worker/offload.c - the way of a request to a pool and back.
  *
- * While a job is with the pool, its exchange belongs to the thread. The loop gets both back when the task has ended;
- * pools say so with one wake-up for many. If the connection must go on or go away before that (time is over, the
+ * While a job is with the pool, its exchange belongs to the thread. The loop gets both back when the task has ended. If the connection must go on or go away before that (time is over, the
  * client left), the job keeps the exchange, the connection gets a copy to answer and log with, and the rest is freed
  * when the task ends at last.
  */
@@ -10,82 +9,12 @@
 #include "worker/core.h"
 #include "worker/source.h"
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "handlers/auth_basic.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 
-enum { RETRY_AFTER_S = 1, THREADS_END_WITHIN_US = 500000, LOG_EVERY_MS = 1000 };
-
-static const double EXPIRE_EVERY_S = 0.05;
-
-static struct worker *the_worker; /* for callbacks from threads; a process has one */
-
-static void wake_loop(void *arg)
-{
-    struct worker *w = arg;
-    ev_async_send(w->loop, &w->pool_wake);
-}
-
-/* From a job's thread. */
-static void on_output(struct weir_request *job)
-{
-    struct weir_request *head = atomic_load_explicit(&the_worker->outputs, memory_order_relaxed);
-    do
-        job->next_output = head;
-    while (!atomic_compare_exchange_weak_explicit(&the_worker->outputs, &head, job, memory_order_acq_rel,
-                                                  memory_order_relaxed));
-    if (!head)
-        wake_loop(the_worker);
-}
-
-static struct pool_config config_of(const struct conf_pool *p)
-{
-    return (struct pool_config){.name = p->name.data,
-                                .min = (unsigned)p->threads_min,
-                                .max = (unsigned)p->threads_max,
-                                .max_queue = (size_t)p->max_queue,
-                                .idle_timeout_ms = (unsigned)p->idle_timeout_ms,
-                                .queue_timeout_ms = (unsigned)p->queue_timeout_ms,
-                                .stack_bytes = (size_t)p->stack_bytes,
-                                .discipline = (enum pool_discipline)p->discipline};
-}
-
-/* One line a second for each pool; the others are counted. */
-static void log_refusal(struct http_exchange *ex, struct worker_pool *p, const char *why)
-{
-    struct worker *w = ex->worker;
-    if (p->logged_ms && w->now_ms < p->logged_ms + LOG_EVERY_MS) {
-        p->silent++;
-        return;
-    }
-    http_log(ex, LOG_LEVEL_ERROR, "thread pool \"%s\" %s; request refused", p->conf->name.data, why);
-    p->logged_ms = w->now_ms;
-}
-
-void offload_log_silent(struct worker *w)
-{
-    for (int i = 0; i < w->pool_count; i++) {
-        struct worker_pool *p = &w->pools[i];
-        if (p->silent == 0 || (!w->draining && w->now_ms < p->logged_ms + LOG_EVERY_MS))
-            continue;
-        log_error("thread pool \"%s\": %llu more requests refused", p->conf->name.data,
-                  (unsigned long long)p->silent);
-        p->silent = 0;
-        p->logged_ms = w->now_ms;
-    }
-}
-
-static struct worker_pool *pool_of(struct worker *w, const struct pool *pool)
-{
-    struct worker_pool *p = w->pools;
-    while (p->pool != pool)
-        p++;
-    return p;
-}
+enum { RETRY_AFTER_S = 1 };
 
 /* Why a task that nobody cancelled has never run. */
 static const char *why_not_run(enum pool_outcome outcome)
@@ -127,7 +56,7 @@ static void log_failure(struct http_exchange *ex, const struct ending *end)
     if (end->outcome == POOL_TASK_FAILED)
         http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" failed: %s", end->handler, end->fail_reason);
     else if (end->outcome != POOL_TASK_DONE)
-        log_refusal(ex, end->pool, why_not_run(end->outcome));
+        pools_log_refusal(ex, end->pool, why_not_run(end->outcome));
 }
 
 /* The answer of a job that did not stream. */
@@ -153,7 +82,7 @@ static struct verdict answer_job(struct http_exchange *ex, const struct ending *
 
 void offload_give_up(struct worker *w, struct weir_request *job)
 {
-    pool_abandon(job->pool, &job->task);
+    pool_abandon(job->pool, &job->task.task);
     job->given_up = true;
     w->given_up++;
     if (job->ex->limits.let_go)
@@ -167,12 +96,13 @@ void offload_end_job(struct http_exchange *ex)
     ex->source = NULL;
 }
 
-static void on_job_ended(struct worker *w, struct weir_request *job)
+static void on_job_ended(struct worker *w, struct loop_task *task)
 {
+    struct weir_request *job = (struct weir_request *)task; /* its first member */
     struct http_exchange *ex = job->ex;
     assert(!job->given_up || w->given_up > 0);
     w->given_up -= job->given_up;
-    if (job->handler != &auth_basic_handler && !ex->aside)
+    if (!job->answered && !ex->aside)
         http_served(ex);
     if (job->orphaned) {
         job_release(job);
@@ -180,12 +110,13 @@ static void on_job_ended(struct worker *w, struct weir_request *job)
         return;
     }
     ex->client.socket = job->client_socket;
-    struct ending end = {job->task.outcome, job->task.fail_reason, job->handler->name, pool_of(w, job->pool),
-                         job->result};
-    if (job->handler == &auth_basic_handler) {
+    struct ending end = {job->task.task.outcome, job->task.task.fail_reason, job->handler->name,
+                         pools_find(w, job->pool), job->result};
+    if (job->answered) {
+        struct verdict (*answered)(struct http_exchange *, bool, int) = job->answered;
         offload_end_job(ex);
         log_failure(ex, &end);
-        request_resume(ex, auth_answered(ex, end.outcome == POOL_TASK_DONE, end.result));
+        request_resume(ex, answered(ex, end.outcome == POOL_TASK_DONE, end.result));
     } else if (!job->head_sent) {
         buf_free(&ex->body.mem); /* the request's is not needed any more; the answer's takes its place */
         ex->body.mem = job->body;
@@ -209,56 +140,33 @@ static void start_stream(struct http_exchange *ex, struct weir_request *job)
     request_resume(ex, verdict_answer(0));
 }
 
-void offload_collect(struct worker *w)
+/* The thread has put out something new. */
+static void hear_output(struct pool_notice *notice)
 {
-    struct pool_task *ended[POOLS_MAX] = {0};
-    bool any = atomic_load_explicit(&w->outputs, memory_order_relaxed) != NULL;
-    for (int i = 0; i < w->pool_count; i++)
-        any |= pool_any_ended(w->pools[i].pool);
-    if (!any)
+    struct weir_request *job = container_of(notice, struct weir_request, notice);
+    struct http_exchange *ex = job->ex;
+    job_heard(job);
+    if (job->orphaned)
         return;
-    for (int i = 0; i < w->pool_count; i++)
-        ended[i] = pool_collect(w->pools[i].pool);
-    /* Jobs that ended have announced their output before: so none in this list is freed before it is looked at. */
-    struct weir_request *job = atomic_exchange_explicit(&w->outputs, NULL, memory_order_acquire);
-    while (job) {
-        struct weir_request *next = job->next_output;
-        struct http_exchange *ex = job->ex;
-        job_heard(job);
-        if (!job->orphaned) {
-            if (ex->aside) { /* only its status is of interest */
-                struct buf unwanted;
-                job_take_output(job, &unwanted);
-                buf_free(&unwanted);
-            } else if (!job->head_sent) {
-                start_stream(ex, job);
-            } else {
-                client_go_on(ex);
-            }
-        }
-        job = next;
-    }
-    for (int i = 0; i < w->pool_count; i++) {
-        for (struct pool_task *t = ended[i], *next; t; t = next) {
-            next = t->next;
-            w->jobs--;
-            if (t->run == aio_run)
-                aio_ended(t);
-            else
-                on_job_ended(w, (struct weir_request *)t); /* its first member */
-        }
+    if (ex->aside) { /* only its status is of interest */
+        struct buf unwanted;
+        job_take_output(job, &unwanted);
+        buf_free(&unwanted);
+    } else if (!job->head_sent) {
+        start_stream(ex, job);
+    } else {
+        client_go_on(ex);
     }
 }
 
-static void on_wake(struct ev_loop *loop, ev_async *async, int events)
+/* From a job's thread. */
+static void on_output(struct weir_request *job)
 {
-    (void)loop;
-    (void)events;
-    worker_do_urgent(async->data);
+    pools_notify(&job->notice);
 }
 
 /* A handler whose client has left may end in its time; after that it is given up like any other. */
-static void give_up_orphans(struct worker *w)
+void offload_look_after_orphans(struct worker *w)
 {
     struct list_node *next;
     for (struct list_node *n = w->orphans.next; n != &w->orphans; n = next) {
@@ -271,79 +179,17 @@ static void give_up_orphans(struct worker *w)
     }
 }
 
-/* Tasks whose time in the queue is over are ended also when no thread comes by. Runs only while there are jobs. */
-static void on_expire(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    struct worker *w = timer->data;
-    (void)events;
-    for (int i = 0; i < w->pool_count; i++)
-        pool_expire(w->pools[i].pool);
-    give_up_orphans(w);
-    if (w->jobs == 0)
-        ev_timer_stop(loop, timer);
-}
-
-_Static_assert((int)CONF_POOLS_MAX == (int)SHM_POOLS, "each pool has a place for its figures");
-
-bool offload_open_pools(struct worker *w)
-{
-    the_worker = w;
-    ev_async_init(&w->pool_wake, on_wake);
-    ev_set_priority(&w->pool_wake, URGENT_PRIORITY);
-    w->pool_wake.data = w;
-    ev_async_start(w->loop, &w->pool_wake);
-    ev_timer_init(&w->expire, on_expire, EXPIRE_EVERY_S, EXPIRE_EVERY_S);
-    w->expire.data = w;
-    const char *wanted[POOLS_MAX + 1] = {0};
-    int count = 0;
-    for (const struct conf_pool *p = w->conf->pools; p && count < POOLS_MAX; p = p->next)
-        wanted[count++] = p->name.data;
-    for (const struct conf_pool *p = w->conf->pools; p; p = p->next) {
-        struct shm_pool *place =
-            w->pool_count < POOLS_MAX ? shm_slot_pool(w->slot, p->name.data, wanted) : NULL;
-        if (!place) {
-            log_emerg("more than %d thread pools; remove some", POOLS_MAX);
-            return false;
-        }
-        struct pool_config config = config_of(p);
-        config.figures = (struct pool_figures *)place->figures;
-        config.notify = wake_loop;
-        config.notify_arg = w;
-        w->pools[w->pool_count] = (struct worker_pool){.pool = pool_create(&config), .conf = p};
-        if (!w->pools[w->pool_count].pool) {
-            log_errno(LOG_LEVEL_EMERG, errno, "cannot create thread pool \"%s\"", p->name.data);
-            return false;
-        }
-        w->pool_count++;
-    }
-    return true;
-}
-
-void offload_reconfigure(struct worker *w)
-{
-    for (int i = 0; i < w->pool_count; i++) {
-        struct pool_config config = config_of(w->pools[i].conf);
-        pool_reconfigure(w->pools[i].pool, &config);
-    }
-}
-
 static struct verdict refuse(struct http_exchange *ex, struct weir_request *job, enum pool_result result)
 {
-    struct worker_pool *p = pool_of(ex->worker, job->pool);
+    struct worker_pool *p = pools_find(ex->worker, job->pool);
     char why[64] = "is being closed";
     if (result == POOL_EOVERLOAD)
         snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
-    log_refusal(ex, p, why);
+    pools_log_refusal(ex, p, why);
     ex->client.socket = job->client_socket;
     job_release(job);
     ex->res.retry_after_s = RETRY_AFTER_S;
     return verdict_answer(503);
-}
-
-void offload_count_job(struct worker *w)
-{
-    if (w->jobs++ == 0)
-        ev_timer_start(w->loop, &w->expire);
 }
 
 static int default_pool(const struct worker *w)
@@ -355,14 +201,19 @@ static int default_pool(const struct worker *w)
 }
 
 static struct verdict submit(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
-                             int pool, const struct slice *variables, int error)
+                             int pool, const struct slice *variables,
+                             struct verdict (*answered)(struct http_exchange *ex, bool done, int result),
+                             int error)
 {
     struct worker *w = ex->worker;
-    int64_t timeout_ms = ex->route.location->settings->answers.handler_timeout_ms;
+    int64_t timeout_ms = ex->route.settings->answers.handler_timeout_ms;
     struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
     if (!job)
         return verdict_answer(error ? error : 500);
     job_init(job, ex, handler, settings);
+    job->task.ended = on_job_ended;
+    job->notice.hear = hear_output;
+    job->answered = answered;
     job->output = on_output;
     job->running = &w->slot->running;
     job->variables = variables;
@@ -370,10 +221,10 @@ static struct verdict submit(struct http_exchange *ex, const struct weir_handler
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
     job->client_socket = ex->client.socket;
     ex->client.socket = -1; /* the thread must not ask a descriptor that may be another's by then */
-    enum pool_result result = pool_submit(job->pool, &job->task);
+    enum pool_result result = pool_submit(job->pool, &job->task.task);
     if (result != POOL_OK)
         return refuse(ex, job, result);
-    offload_count_job(w);
+    pools_count_task(w);
     ex->job = job;
     ex->source = &source_handler;
     return request_wait(ex, REQUEST_HANDLER, timeout_ms, handler_is_late);
@@ -401,20 +252,11 @@ struct verdict offload_start(struct http_exchange *ex)
     int error = !ex->body.whole ? 500 : body_finish(ex); /* a handler never sees a part of a body */
     const struct slice *values = error ? NULL : expand_variables(ex, &error);
     return submit(ex, ex->route.location->handler, ex->route.location->handler_settings,
-                  ex->route.location->pool, values, error);
+                  ex->route.location->pool, values, NULL, error);
 }
 
-struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings)
+struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
+                           struct verdict (*answered)(struct http_exchange *ex, bool done, int result))
 {
-    return submit(ex, handler, settings, default_pool(ex->worker), NULL, 0);
-}
-
-bool offload_close_pools(struct worker *w)
-{
-    bool quiet = true;
-    uint64_t deadline_us =
-        w->jobs ? 0 : clock_mono_us() + THREADS_END_WITHIN_US; /* idle threads only have to wake */
-    for (int i = 0; i < w->pool_count; i++)
-        quiet &= pool_shutdown(w->pools[i].pool, POOL_DROP, deadline_us) == POOL_OK;
-    return quiet;
+    return submit(ex, handler, settings, default_pool(ex->worker), NULL, answered, 0);
 }

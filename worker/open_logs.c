@@ -144,7 +144,7 @@ void open_logs_append(struct http_exchange *ex, const struct access_log *log, st
     }
     struct open_log *l = find(w, path);
     if (!l && has_root(ex))
-        l = open_log(w, path, &ex->route.location->settings->logs.open);
+        l = open_log(w, path, &ex->route.settings->logs.open);
     if (!l)
         return;
     l->used_ms = w->now_ms;

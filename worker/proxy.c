@@ -532,7 +532,7 @@ struct verdict proxy_start(struct http_exchange *ex)
     } else if (p->u->peer_count == 0 && is_being_resolved(p->u)) {
         p->state = PROXY_RESOLVE;
         list_push_back(&p->u->unresolved, &p->link);
-        proxy_set_timer(p, ex->route.location->settings->resolver.timeout_ms);
+        proxy_set_timer(p, ex->route.settings->resolver.timeout_ms);
     } else {
         proxy_find_server(p);
     }

@@ -278,7 +278,7 @@ static void end_detour(struct proxy *p, const struct http_answer *a, size_t head
 static bool intercepts(const struct proxy *p, const struct http_answer *a)
 {
     return proxy_settings(p)->proxy.upstream.intercept_errors && a->status >= 300 &&
-           request_has_error_page(p->ex, a->status);
+           site_has_error_page(p->ex, a->status);
 }
 
 static void begin_tunnel(struct proxy *p, const struct http_answer *a, size_t head_len)

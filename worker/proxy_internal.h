@@ -88,7 +88,7 @@ struct proxy {
 
 static inline const struct settings *proxy_settings(const struct proxy *p)
 {
-    return p->ex->route.location->settings;
+    return p->ex->route.settings;
 }
 
 static inline struct worker *proxy_worker(const struct proxy *p)

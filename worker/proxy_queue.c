@@ -63,7 +63,7 @@ static void on_queue_look(struct ev_loop *loop, ev_timer *timer, int events)
     bool any = false;
     (void)events;
     permit_heard(&w->permits);
-    limit_settle(w);
+    w->hooks.settle_limits(w);
     for (struct upstream *u = w->site->upstreams; u; u = u->next) {
         bool may = u->queue_length > 0 && may_go(w, u);
         if (may && balance_is_next(w, u))

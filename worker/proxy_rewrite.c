@@ -4,6 +4,7 @@
 #include "worker/proxy_internal.h"
 
 #include "handlers/return.h"
+#include "http/absolute_url.h"
 
 /* The replacement of one line, with the captures of its own expression. */
 static struct slice expand_to(struct proxy *p, const struct http_template *to,
@@ -56,7 +57,7 @@ struct slice proxy_rewrite_location(struct proxy *p, struct slice value)
 {
     struct slice text = rewrite_url(p, value);
     if (text.len && text.data[0] == '/') /* nginx puts the server's name before it */
-        return return_absolute_url(p->ex, proxy_settings(p), text);
+        return http_absolute_url(p->ex, proxy_settings(p), text);
     return text.data ? text : value;
 }
 

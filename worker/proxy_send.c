@@ -157,7 +157,7 @@ void proxy_go_on_sending(struct proxy *p)
 bool proxy_body_is_full(const struct http_exchange *ex)
 {
     const struct proxy *p = ex->proxy;
-    size_t most = (size_t)ex->route.location->settings->client.body_buffer_bytes;
+    size_t most = (size_t)ex->route.settings->client.body_buffer_bytes;
     return p && p->streams && buf_len(&ex->body.mem) >= (most > 4096 ? most : 4096);
 }
 

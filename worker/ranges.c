@@ -95,7 +95,7 @@ int ranges_cut(struct http_exchange *ex)
     if (!value || !is_wanted(ex))
         return 0;
     const struct http_piece *whole = ex->res.body;
-    int count, most = count_ranges(*value, ex->route.location->settings->files.max_ranges);
+    int count, most = count_ranges(*value, ex->route.settings->files.max_ranges);
     struct http_range *ranges = arena_alloc(&ex->arena, (size_t)most * sizeof *ranges);
     if (!ranges)
         return 500;

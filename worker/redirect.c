@@ -53,7 +53,7 @@ void request_route(struct http_exchange *ex)
 void request_use_location(struct http_exchange *ex, const struct location *l)
 {
     ex->route.location = l;
-    ex->route.location = l;
+    ex->route.settings = l->settings;
     ex->route.error_files = l->error_files;
     ex->route.alias_rest = (struct slice){0};
     ex->route.return_code = l->return_code;
@@ -72,21 +72,6 @@ bool request_count_redirect(struct http_exchange *ex, struct slice to)
              to.len && to.data[0] == '@' ? "redirect to named location" : "internally redirecting to",
              SLICE_ARGS(to));
     return false;
-}
-
-static const struct error_target *find_error_target(struct http_exchange *ex, int status)
-{
-    for (const struct error_target *t = ex->route.location->error_targets; t; t = t->next)
-        for (int i = 0; i < t->code_count; i++)
-            if (t->codes[i] == status)
-                return t;
-    return NULL;
-}
-
-bool request_has_error_page(struct http_exchange *ex, int status)
-{
-    return (!ex->route.in_error_page || ex->route.location->settings->answers.recursive_error_pages) &&
-           find_error_target(ex, status);
 }
 
 /* For another URI in the request's place: a request without a body. */
@@ -142,8 +127,7 @@ static struct verdict route_again(struct http_exchange *ex)
     if (ex->req.path.len == 0)
         ex->req.path = SLICE("/");
     ex->route.is_internal = ex->route.rewritten = true;
-    request_route(ex);
-    return verdict_of(VERDICT_AGAIN);
+    return verdict_of(VERDICT_ROUTE);
 }
 
 struct verdict request_redirect(struct http_exchange *ex, struct slice uri)
@@ -201,10 +185,9 @@ static struct verdict send_away(struct http_exchange *ex, const struct error_tar
 struct verdict request_error_page(struct http_exchange *ex, int status)
 {
     struct verdict plain = {.kind = VERDICT_SEND, .status = status};
-    bool ends_here =
-        (ex->route.in_error_page && !ex->route.location->settings->answers.recursive_error_pages) ||
-        ex->route.redirects > REDIRECTS_MAX;
-    const struct error_target *t = ends_here ? NULL : find_error_target(ex, status);
+    bool ends_here = (ex->route.in_error_page && !ex->route.settings->answers.recursive_error_pages) ||
+                     ex->route.redirects > REDIRECTS_MAX;
+    const struct error_target *t = ends_here ? NULL : site_find_error_target(ex->route.location, status);
     if (!t)
         return plain;
     int before = ex->route.forced_status;
@@ -241,6 +224,5 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
         absent = SLICE("");
     set_uri(ex, uri, absent);
     ex->route.rewritten = true;
-    request_route(ex);
-    return verdict_of(VERDICT_AGAIN);
+    return verdict_of(VERDICT_ROUTE);
 }

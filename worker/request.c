@@ -15,13 +15,14 @@ enum { CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
 
 static const struct settings *settings(const struct http_exchange *ex)
 {
-    return ex->route.location->settings;
+    return ex->route.settings;
 }
 
 void request_begin(struct http_exchange *ex, const struct location *l)
 {
     struct worker *w = ex->worker;
     ex->route.location = l;
+    ex->route.settings = l->settings;
     ex->body.whole = true;
     counter_set(&w->slot->in_flight, ++w->in_flight);
 }

@@ -5,6 +5,7 @@
  * The server's steps run first, then those of the location that the path leads to; a path that has changed leads to
  * another location, and so on, ten times at most.
  */
+#include "http/assign.h"
 #include "worker/core.h"
 
 #include "conf/directive.h"
@@ -25,31 +26,11 @@ enum progress {
 
 static enum progress run(struct http_exchange *ex, const struct rewrite_op *ops, bool *changed);
 
-/* --- set --- */
-
-void rewrite_set(struct http_exchange *ex, struct slice name, struct slice value)
-{
-    int64_t rate;
-    if (slice_eq_nocase(name, SLICE("args"))) {
-        ex->req.args = arena_dup(&ex->arena, value);
-        ex->route.rewritten = true;
-        return;
-    }
-    if (slice_eq_nocase(name, SLICE("limit_rate"))) {
-        if (!conf_parse_size(value, &rate))
-            return; /* no size: the rate stays */
-        ex->pace.is_set = true;
-        ex->pace.rate = (uint64_t)rate;
-        return;
-    }
-    http_set_named(ex, name, value.len ? arena_dup(&ex->arena, value) : SLICE(""));
-}
-
 /* --- expressions --- */
 
 static bool is_logged(struct http_exchange *ex)
 {
-    return ex->route.location && ex->route.location->settings->rewrite.log;
+    return ex->route.location && ex->route.settings->rewrite.log;
 }
 
 static bool match(struct http_exchange *ex, const struct rewrite_op *op, struct slice text)
@@ -212,7 +193,7 @@ static enum progress run(struct http_exchange *ex, const struct rewrite_op *ops,
     for (const struct rewrite_op *op = ops; op && progress == GO_ON; op = op->next) {
         switch (op->kind) {
         case CONF_OP_SET:
-            rewrite_set(ex, op->variable, http_template_expand(op->value, ex));
+            http_assign(ex, op->variable, http_template_expand(op->value, ex));
             break;
         case CONF_OP_IF:
             progress = run_if(ex, op, changed);
@@ -258,8 +239,10 @@ void rewrite_in_location(struct http_exchange *ex, const struct location *l)
             ex->route.return_text = NULL;
             return;
         }
-        access_limit_methods(ex); /* its own steps take the place of the location's, as in nginx */
-        l = ex->route.location;
+        const struct location *limited = access_limited(ex, l);
+        if (limited != l) /* its own steps take the place of the location's, as in nginx */
+            request_use_location(ex, limited);
+        l = limited;
         if (!l->ops || run(ex, l->ops, &changed) == ANSWER || !changed)
             return;
         if (cycles >= CYCLES_MAX) {

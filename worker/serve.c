@@ -9,6 +9,7 @@
 #include "worker/proxy.h"
 #include "worker/upstream.h"
 
+#include "handlers/auth_basic.h"
 #include "handlers/return.h"
 #include "handlers/static.h"
 #include "handlers/status.h"
@@ -134,8 +135,7 @@ static struct verdict go_to_index(struct http_exchange *ex)
     if (!request_count_redirect(ex, ex->req.path))
         return verdict_answer(500);
     ex->route.is_internal = true;
-    request_route(ex);
-    return verdict_of(VERDICT_AGAIN);
+    return verdict_of(VERDICT_ROUTE);
 }
 
 /* By an upstream or a thread, which answers later, or here and now. */
@@ -175,8 +175,12 @@ static struct verdict run_phases(struct http_exchange *ex)
 /* The answer of what auth_request has asked is for the request that asked; else error_page may have a page for it. */
 static struct verdict look_at_answer(struct http_exchange *ex, int error)
 {
-    if (ex->aside)
-        return auth_request_ended(ex, error ? error : ex->res.status);
+    if (ex->aside) {
+        ex->res.status = error ? error : ex->res.status;
+        if (ex->route.settings->logs.subrequest)
+            request_log(ex);
+        return auth_request_ended(ex, ex->res.status);
+    }
     return error ? request_error_page(ex, error) : verdict_of(VERDICT_SEND);
 }
 
@@ -198,6 +202,13 @@ void request_serve(struct http_exchange *ex, struct verdict v)
         case VERDICT_NEXT:
         case VERDICT_AGAIN:
             v = run_phases(ex);
+            break;
+        case VERDICT_ROUTE:
+            request_route(ex);
+            v = verdict_of(VERDICT_AGAIN);
+            break;
+        case VERDICT_CHECK_PASSWORD:
+            v = offload_ask(ex, &auth_basic_handler, ex->access.question, auth_answered);
             break;
         case VERDICT_ANSWER:
             v = look_at_answer(ex, v.status);

@@ -565,3 +565,19 @@ const struct location *site_find_named(const struct vserver *server, struct slic
         l = l->next_named;
     return l;
 }
+
+const struct error_target *site_find_error_target(const struct location *l, int status)
+{
+    for (const struct error_target *t = l->error_targets; t; t = t->next)
+        for (int i = 0; i < t->code_count; i++)
+            if (t->codes[i] == status)
+                return t;
+    return NULL;
+}
+
+bool site_has_error_page(const struct http_exchange *ex, int status)
+{
+    const struct location *l = ex->route.location;
+    return (!ex->route.in_error_page || l->settings->answers.recursive_error_pages) &&
+           site_find_error_target(l, status);
+}

@@ -429,4 +429,10 @@ bool site_same_modules(const struct site *a, const struct site *b);
 const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
                                        struct http_captures *captures);
 const struct location *site_find_named(const struct vserver *server, struct slice name);
+/* What error_page says of this status; NULL: nothing. */
+const struct error_target *site_find_error_target(const struct location *l, int status);
+
+/* The same for an error of the request's, which may have one already. */
+bool site_has_error_page(const struct http_exchange *ex, int status);
+
 #endif

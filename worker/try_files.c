@@ -6,6 +6,7 @@
 #include "conf/directive.h"
 #include "handlers/return.h"
 #include "handlers/static.h"
+#include "http/absolute_url.h"
 
 /* As "return 444". */
 enum { CLOSE_UNANSWERED = 444 };
@@ -67,7 +68,7 @@ static struct verdict answer_code(struct http_exchange *ex, int code)
 static struct verdict redirect_to_root(struct http_exchange *ex)
 {
     request_use_location(ex, request_find_server(ex)->top);
-    ex->res.location = return_absolute_url(ex, ex->route.location->settings, SLICE("/"));
+    ex->res.location = http_absolute_url(ex, ex->route.settings, SLICE("/"));
     return verdict_answer(ex->res.location.data ? 301 : 500);
 }
 

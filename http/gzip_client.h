@@ -1,10 +1,10 @@
 /*
- * handlers/gzip_client.h - which clients get gzip: what gzip and gzip_static have in common.
+ * http/gzip_client.h - which clients get gzip: what gzip and gzip_static have in common.
  *
  * Threads: the loop's.
  */
-#ifndef WEIR_HANDLERS_GZIP_CLIENT_H
-#define WEIR_HANDLERS_GZIP_CLIENT_H
+#ifndef WEIR_HTTP_GZIP_CLIENT_H
+#define WEIR_HTTP_GZIP_CLIENT_H
 
 #include "conf/settings.h"
 #include "http/exchange.h"

@@ -1,9 +1,9 @@
 /*
- * handlers/gzip_client.c - which clients get gzip: gzip_http_version, gzip_disable and gzip_proxied.
+ * http/gzip_client.c - which clients get gzip: gzip_http_version, gzip_disable and gzip_proxied.
  *
  * Whether an answer is worth it is another question, of worker/gzip.c.
  */
-#include "handlers/gzip_client.h"
+#include "http/gzip_client.h"
 
 #include "base/clock.h"
 #include "http/agent.h"
