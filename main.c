@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/slice.h"
 #include "base/title.h"
 #include "base/version.h"
 #include "conf/conf.h"

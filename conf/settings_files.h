@@ -16,8 +16,6 @@ struct conf_types {
     int count;
 };
 
-enum conf_symlinks { CONF_SYMLINKS_FOLLOW, CONF_SYMLINKS_NONE, CONF_SYMLINKS_IF_NOT_OWNER };
-
 enum conf_autoindex { CONF_AUTOINDEX_HTML, CONF_AUTOINDEX_XML, CONF_AUTOINDEX_JSON, CONF_AUTOINDEX_JSONP };
 
 /* root or alias: one of the two has data. */

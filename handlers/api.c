@@ -1,11 +1,16 @@
 /*
  * handlers/api.c - the calls of <weir/handler.h> that read the request and shape the answer.
  */
-#include "handlers/handler.h"
+#include "handlers/job.h"
 
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "handlers/job.h"
+#include "base/slice.h"
+#include "http/request/exchange.h"
+#include "http/wire/request.h"
+#include "http/wire/response.h"
 
 #include <stdio.h>
 #include <sys/mman.h>

@@ -6,18 +6,9 @@
 #define WEIR_HANDLERS_AUTH_BASIC_H
 
 #include "handlers/handler.h"
-
-#include <stdbool.h>
-
-/* What one request asks; in its exchange's arena. */
-struct auth_question {
-    const char *file, *user, *password;
-};
+#include "http/wire/credentials.h"
 
 /* Its settings are a struct auth_question. run returns 0, 401, 403 (no file), or 500 (a file that cannot be read). */
 extern const struct weir_handler auth_basic_handler;
-
-/* Cuts "Basic BASE64" apart, into text of at least len bytes. False: it is none. */
-bool auth_basic_parse(const char *value, size_t len, char *text, const char **user, const char **password);
 
 #endif

@@ -5,9 +5,14 @@
  */
 #include "handlers/autoindex.h"
 
-#include "base/clock.h"
-#include "handlers/symlinks.h"
-#include "http/uri.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/slice.h"
+#include "base/symlinks.h"
+#include "http/request/exchange.h"
+#include "http/wire/request.h"
+#include "http/wire/response.h"
+#include "http/wire/uri.h"
 
 #include <assert.h>
 #include <ctype.h>

@@ -6,9 +6,9 @@
 #ifndef WEIR_HANDLERS_AUTOINDEX_H
 #define WEIR_HANDLERS_AUTOINDEX_H
 
+#include "base/file_cache.h"
 #include "conf/settings.h"
-#include "handlers/file_cache.h"
-#include "http/exchange.h"
+#include "http/request/exchange.h"
 
 /* Answers with the folder `dir` (a zero behind it), which the exchange's path names. 0, or the status of an error page. */
 int autoindex_answer(struct http_exchange *ex, const struct settings *s, const struct file_rules *rules,

@@ -3,7 +3,7 @@
  */
 #include "handlers/content_type.h"
 
-#include "conf/directive.h"
+#include "base/slice.h"
 
 struct slice content_type_of(const struct settings *s, struct slice path)
 {

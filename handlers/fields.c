@@ -6,10 +6,13 @@
  * however often it is asked.
  */
 #include "handlers/handler.h"
-
 #include "handlers/job.h"
-#include "http/multipart.h"
-#include "http/uri.h"
+
+#include "base/arena.h"
+#include "base/slice.h"
+#include "http/wire/multipart.h"
+#include "http/wire/request.h"
+#include "http/wire/uri.h"
 
 enum coding { PLAIN, URL_CODED, ESCAPED /* in quotes */ };
 

@@ -10,8 +10,8 @@
  * Threads:   weir_* calls are for the thread that runs the request, from any depth below run.
  * Errors:    each call says. Out of memory ends the request as failed (500), so no call returns NULL for it.
  */
-#ifndef WEIR_HANDLER_H
-#define WEIR_HANDLER_H
+#ifndef WEIR_HANDLERS_HANDLER_H
+#define WEIR_HANDLERS_HANDLER_H
 
 #include <stdarg.h>
 #include <stddef.h>

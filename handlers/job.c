@@ -3,8 +3,15 @@
  */
 #include "handlers/job.h"
 
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/list.h"
+#include "base/slice.h"
+#include "handlers/handler.h"
+#include "http/wire/request.h"
+#include "pool/gate.h"
+#include "shm/running.h"
 
 #include <assert.h>
 #include <sys/mman.h>

@@ -11,11 +11,11 @@
 
 #include "base/list.h"
 #include "handlers/handler.h"
-#include "http/exchange.h"
+#include "http/request/exchange.h"
 #include "pool/gate.h"
 #include "pool/pool.h"
 #include "shm/running.h"
-#include "worker/pools.h"
+#include "worker/loop/pools.h"
 
 enum { JOB_WHOLE_BODY_MAX = 64 << 10, JOB_AHEAD_MAX = 1 << 20 };
 

@@ -3,9 +3,11 @@
  */
 #include "handlers/return.h"
 
-#include "http/absolute_url.h"
-
+#include "base/slice.h"
 #include "handlers/content_type.h"
+#include "http/request/absolute_url.h"
+#include "http/request/template.h"
+#include "http/wire/response.h"
 
 /* A redirect's target must not bring line breaks from a decoded URI into the head. */
 static bool is_header_safe(struct slice s)

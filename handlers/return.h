@@ -7,7 +7,7 @@
 #define WEIR_HANDLERS_RETURN_H
 
 #include "conf/settings.h"
-#include "http/template.h"
+#include "http/request/template.h"
 
 /*
  * Sets status, type, body or Location. text may be NULL: an error page, or an empty body. A Location that starts with "/" is completed with scheme and

@@ -3,7 +3,8 @@
  */
 #include "handlers/status.h"
 
-#include "http/encoding.h"
+#include "base/slice.h"
+#include "http/wire/encoding.h"
 
 #include <stdlib.h>
 

@@ -7,7 +7,7 @@
 #define WEIR_HANDLERS_STATUS_H
 
 #include "conf/settings.h"
-#include "http/exchange.h"
+#include "http/request/exchange.h"
 #include "pool/figures.h"
 #include "shm/peer.h"
 #include "shm/permit.h"

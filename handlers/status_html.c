@@ -3,7 +3,9 @@
  */
 #include "handlers/status.h"
 
+#include "base/buf.h"
 #include "base/version.h"
+#include "shm/shm.h"
 
 #define U(x) (unsigned long long)(x)
 

@@ -6,7 +6,12 @@
  */
 #include "handlers/status.h"
 
+#include "base/buf.h"
+#include "base/hist.h"
+#include "base/slice.h"
 #include "base/version.h"
+#include "shm/peer.h"
+#include "worker/loop/worker_state.h"
 
 #include <stdio.h>
 

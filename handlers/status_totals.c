@@ -3,6 +3,10 @@
  */
 #include "handlers/status.h"
 
+#include "base/hist.h"
+#include "pool/figures.h"
+#include "shm/shm.h"
+
 #include <assert.h>
 
 const char *const status_worker_states[SHM_STATES] = {"free", "starting", "running", "stopping"};

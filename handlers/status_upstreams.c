@@ -5,6 +5,10 @@
  */
 #include "handlers/status.h"
 
+#include "base/buf.h"
+#include "base/hist.h"
+#include "shm/peer.h"
+
 #define U(x) (unsigned long long)(x)
 
 static bool write_histogram(struct buf *out, const struct hist *h)

@@ -5,6 +5,10 @@
  */
 #include "handlers/status.h"
 
+#include "base/buf.h"
+#include "shm/permit.h"
+#include "shm/shm.h"
+
 #include <arpa/inet.h>
 
 #define U(x) (unsigned long long)(x)

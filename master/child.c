@@ -3,6 +3,8 @@
  */
 #include "master/child.h"
 
+#include "worker/worker.h"
+
 #include <assert.h>
 #include <signal.h>
 #include <sys/wait.h>

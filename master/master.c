@@ -3,12 +3,21 @@
  */
 #include "master/master.h"
 
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hist.h"
 #include "base/log.h"
+#include "base/logfile.h"
+#include "base/slice.h"
 #include "base/title.h"
+#include "conf/conf.h"
+#include "http/site/site.h"
+#include "master/child.h"
 #include "master/internal.h"
 #include "master/signals.h"
+#include "worker/worker.h"
 
 #include <assert.h>
 #include <errno.h>

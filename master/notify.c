@@ -4,6 +4,8 @@
  */
 #include "master/internal.h"
 
+#include "base/slice.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,6 +5,10 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/logfile.h"
+#include "base/slice.h"
+#include "conf/tree.h"
+#include "http/site/site.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,9 +7,15 @@
  */
 #include "master/internal.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hist.h"
 #include "base/log.h"
+#include "base/slice.h"
+#include "conf/conf.h"
+#include "http/site/site.h"
+#include "worker/worker.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -5,13 +5,18 @@
  * The master is root and workers are not trusted. It follows nothing in the region that it has not checked; which slots,
  * processes and zones there are it knows from memory of its own.
  */
+#include "master/child.h"
 #include "master/internal.h"
 
 #include "base/clock.h"
+#include "base/hist.h"
 #include "base/log.h"
+#include "pool/figures.h"
 #include "shm/lock.h"
 #include "shm/peer.h"
 #include "shm/reclaim.h"
+#include "shm/shm.h"
+#include "worker/worker.h"
 
 #include <assert.h>
 #include <errno.h>

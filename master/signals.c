@@ -3,6 +3,7 @@
  */
 #include "master/signals.h"
 
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/log.h"
 

@@ -8,6 +8,10 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/slice.h"
+#include "http/site/site.h"
+#include "net/address.h"
+#include "net/listener.h"
 
 #include <errno.h>
 #include <stdio.h>

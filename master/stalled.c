@@ -7,9 +7,12 @@
  */
 #include "master/internal.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/slice.h"
+#include "worker/worker.h"
 
 #include <arpa/inet.h>
 #include <signal.h>

@@ -9,8 +9,11 @@
  */
 #include "master/internal.h"
 
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/slice.h"
+#include "http/site/site.h"
 
 #include <assert.h>
 #include <errno.h>

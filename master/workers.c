@@ -1,10 +1,16 @@
 /*
  * master/workers.c - forking workers, hearing from them, replacing those that die, ending those that do not.
  */
+#include "master/child.h"
 #include "master/internal.h"
 
 #include "base/clock.h"
+#include "base/hist.h"
 #include "base/log.h"
+#include "base/logfile.h"
+#include "http/site/site.h"
+#include "shm/shm.h"
+#include "worker/worker.h"
 
 #include <assert.h>
 #include <errno.h>

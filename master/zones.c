@@ -7,6 +7,7 @@
 #include "master/internal.h"
 
 #include "base/log.h"
+#include "base/slice.h"
 #include "shm/keyed.h"
 #include "shm/permit.h"
 

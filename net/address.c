@@ -4,6 +4,8 @@
 #include "net/address.h"
 
 #include "base/clock.h"
+#include "base/list.h"
+#include "base/slice.h"
 
 #include <arpa/inet.h>
 #include <assert.h>

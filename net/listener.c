@@ -4,6 +4,9 @@
  */
 #include "net/listener.h"
 
+#include "base/list.h"
+#include "net/stream.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>

@@ -3,6 +3,10 @@
  */
 #include "net/proxy_protocol.h"
 
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/slice.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 

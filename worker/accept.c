@@ -5,11 +5,16 @@
  * the idle ones get more. When descriptors or connections run out, the oldest idle client makes room; if there is
  * none, accepting pauses, and the kernel's backlog holds the rest.
  */
-#include "worker/core.h"
-#include "worker/h1_worker.h"
+#include "worker/accept.h"
 
 #include "base/fd.h"
+#include "base/hist.h"
 #include "base/log.h"
+#include "http/h1/connections.h"
+#include "http/site/site.h"
+#include "net/address.h"
+#include "net/listener.h"
+#include "worker/loop/worker_state.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,9 +3,12 @@
  *
  * What the system refuses is said and does not stop a worker, but for its user.
  */
-#include "worker/core.h"
+#include "worker/become.h"
 
 #include "base/log.h"
+#include "base/slice.h"
+#include "http/site/site.h"
+#include "worker/loop/options.h"
 
 #include <errno.h>
 #include <grp.h>

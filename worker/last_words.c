@@ -4,11 +4,12 @@
  * The records of shm/running.h say what runs. A signal that ends the process marks the one of its own thread, and then takes
  * its usual course: a core is as it would be. Only memory that is there is touched: nothing is allocated or locked.
  */
-#include "worker/core.h"
-#include "worker/h1_worker.h"
+#include "worker/last_words.h"
 
 #include "handlers/job.h"
+#include "http/h1/connections.h"
 #include "shm/running.h"
+#include "worker/loop/worker_state.h"
 
 #include <signal.h>
 #include <sys/syscall.h>

@@ -7,9 +7,9 @@
 #ifndef WEIR_WORKER_WORKER_H
 #define WEIR_WORKER_WORKER_H
 
-#include "shm/shm.h"
-#include "worker/site.h"
+#include "worker/loop/options.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 enum worker_message_kind {
@@ -29,19 +29,6 @@ struct worker_message {
         uint64_t generation;
         uint64_t pid;
     };
-};
-
-struct worker_options {
-    struct site *site;
-    struct shm *shm;
-    int slot;
-    int index;   /* 0.. among the workers of its generation: picks its reuseport sockets */
-    int channel; /* its end of the pair, to read; -1 without a master */
-    int reports; /* and of the pipe, to write */
-    uid_t uid;   /* who to become; 0 stays root */
-    gid_t gid;
-    const char *user; /* for supplementary groups, or NULL */
-    const struct conf_options *conf_options;
 };
 
 /* Runs a worker until it has been told to stop and has finished. Returns its exit code. */

@@ -2,8 +2,8 @@
  * tests/fuzz/fuzz.h - what the fuzz targets share: a check that ends the run with a report, and copies of an
  * exact size, behind which AddressSanitizer watches.
  */
-#ifndef WEIR_TESTS_FUZZ_H
-#define WEIR_TESTS_FUZZ_H
+#ifndef WEIR_TESTS_FUZZ_FUZZ_H
+#define WEIR_TESTS_FUZZ_FUZZ_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "http/answer.h"
-#include "http/chars.h"
+#include "http/wire/answer.h"
+#include "http/wire/chars.h"
 
 enum { CUT_BYTES_MAX = 400 };
 

@@ -4,7 +4,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "http/chunked.h"
+#include "http/wire/chunked.h"
 
 struct decoded {
     enum http_chunked_result result;

@@ -5,7 +5,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "http/multipart.h"
+#include "http/wire/multipart.h"
 
 static void check_inside(struct slice piece, struct slice whole)
 {

@@ -3,7 +3,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "http/range.h"
+#include "http/wire/range.h"
 
 enum { RANGES_MAX = 64 /* the default of max_ranges */ };
 

@@ -8,7 +8,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "http/router.h"
+#include "http/site/router.h"
 
 enum { RULES_MAX = 16, INPUT_MAX = 400, TOP = -1 };
 

@@ -6,7 +6,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "http/request.h"
+#include "http/wire/request.h"
 
 enum { CUT_BYTES_MAX = 400 }; /* of an input that is tried with every cut: that costs its square */
 

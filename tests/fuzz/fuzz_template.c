@@ -3,7 +3,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "http/template.h"
+#include "http/request/template.h"
 
 static const struct http_peer *peer(struct http_exchange *ex)
 {

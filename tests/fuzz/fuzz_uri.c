@@ -3,8 +3,8 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "http/chars.h"
-#include "http/uri.h"
+#include "http/wire/chars.h"
+#include "http/wire/uri.h"
 
 static void check_normal(struct slice path, bool merged)
 {

@@ -17,7 +17,7 @@ NOT_YET = (
     "examples/",
     "http/exchange",
     "http/variable",
-    "http/verdict.h",
+    "http/request/verdict.h",
     "tests/functional/",
     "tests/fuzz/",
     "tests/unit/conf/",

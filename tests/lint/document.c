@@ -3,7 +3,7 @@
  * them, lint compares them.
  */
 #include "conf/conf.h"
-#include "http/variable_list.h"
+#include "http/request/variable_list.h"
 
 #include <stdio.h>
 
@@ -13,7 +13,7 @@ int main(int argc, char **argv)
     const char *missing = http_undocumented_variable();
     (void)argv;
     if (missing)
-        fprintf(stderr, "$%s has no sentence in http/variable_list.c\n", missing);
+        fprintf(stderr, "$%s has no sentence in http/request/variable_list.c\n", missing);
     bool ok = (argc > 1 ? http_document_variables(&text) : conf_document(&text)) &&
               fwrite(text.data, 1, text.end, stdout) == text.end;
     buf_free(&text);

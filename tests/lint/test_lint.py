@@ -31,7 +31,7 @@ CLEAN = {
     "pool/pool.h": header("pool/pool.h", '#include "base/list.h"'),
     "pool/pool.c": OPENING + '#include "pool/pool.h"\n\n#include <pthread.h>\n',
     "handlers/handler.h": header("handlers/handler.h", "#include <stddef.h>"),
-    "handlers/module.c": OPENING + 'void *load(const char *path)\n{\n    return dlopen(path, 0);\n}\n',
+    "http/site/module.c": OPENING + 'void *load(const char *path)\n{\n    return dlopen(path, 0);\n}\n',
     "worker/worker.c": OPENING + '#include "pool/pool.h"\n#include <ev.h>\n',
     "master/spawn.c": OPENING + "int spawn(void)\n{\n    return fork();\n}\n",
     "modules/demo.c": OPENING + "#include <weir/handler.h>\n",

@@ -1,8 +1,8 @@
 /*
  * tests/unit/conf/conf_help.h - configurations out of a test's text: as serialized text, or as a file on disk.
  */
-#ifndef WEIR_TESTS_UNIT_CONF_HELP_H
-#define WEIR_TESTS_UNIT_CONF_HELP_H
+#ifndef WEIR_TESTS_UNIT_CONF_CONF_HELP_H
+#define WEIR_TESTS_UNIT_CONF_CONF_HELP_H
 
 #include "conf/conf.h"
 #include "tests/unit/check.h"

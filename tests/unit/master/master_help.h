@@ -4,6 +4,7 @@
 #ifndef WEIR_TESTS_UNIT_MASTER_MASTER_HELP_H
 #define WEIR_TESTS_UNIT_MASTER_MASTER_HELP_H
 
+#include "http/site/site.h"
 #include "tests/unit/master/calls.h"
 
 static struct conf master_conf;

@@ -4,8 +4,8 @@
  * A job is a task with a latch that its run waits at. Its `ended` is raised last, in its done callback: who has seen
  * it may read everything else, and the job is its owner's again.
  */
-#ifndef WEIR_TESTS_UNIT_POOL_HELP_H
-#define WEIR_TESTS_UNIT_POOL_HELP_H
+#ifndef WEIR_TESTS_UNIT_POOL_POOL_HELP_H
+#define WEIR_TESTS_UNIT_POOL_POOL_HELP_H
 
 #include "base/list.h"
 #include "pool/pool.h"

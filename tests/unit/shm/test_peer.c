@@ -322,7 +322,7 @@ struct life {
     int slot, held[ITEMS]; /* a server's number from 1 */
 };
 
-/* As worker/balance.c does it: the process's own number and the sum change one after the other. */
+/* As proxy/balance.c does it: the process's own number and the sum change one after the other. */
 static void step(struct life *l, int *item)
 {
     peer_lock(l->shm, l->group);

@@ -1,0 +1,121 @@
+/*
+ * handlers/handler_source.c - a handler's output as a response's body, and what becomes of a handler that nobody waits for.
+ *
+ * If the request must go on or go away before the handler has returned (time is over, the client left), the job keeps the
+ * exchange, the connection gets a copy to answer and log with, and the rest is freed when the task ends at last.
+ */
+#include "handlers/job.h"
+#include "handlers/offload.h"
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "http/request/client.h"
+#include "http/request/exchange.h"
+#include "http/request/source.h"
+#include "http/request/verdict.h"
+#include "pool/pool.h"
+#include "worker/loop/exchanges.h"
+#include "worker/loop/wait.h"
+#include "worker/loop/worker_state.h"
+
+/* Lets the job go its own way, with the exchange. Returns what goes on in its place; NULL: out of memory. */
+static struct http_exchange *part(struct http_exchange *ex, bool at_once)
+{
+    struct worker *w = ex->worker;
+    struct weir_request *job = ex->job;
+    struct http_exchange *copy = exchange_leave_to_job(ex);
+    job_orphan(job);
+    if (!pool_cancel(job->pool, &job->task.task)) {
+        if (at_once)
+            offload_give_up(w, job);
+        else
+            list_push_back(&w->orphans, &job->orphan);
+    }
+    return copy;
+}
+
+void handler_is_late(struct http_exchange *ex)
+{
+    struct http_exchange *old = ex;
+    const char *name = ex->job->handler->name;
+    bool asked = ex->aside != NULL;
+    ex = part(ex, true);
+    if (!ex) {
+        client_reset(old);
+        return;
+    }
+    http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" timed out", name);
+    if (asked)
+        http_log(ex, LOG_LEVEL_ERROR, "auth request unexpected status: 504");
+    request_resume(ex, verdict_answer(asked ? 500 : 504));
+}
+
+/* Nobody wants its answer any more. */
+static void leave_job(struct http_exchange *ex)
+{
+    struct weir_request *job = ex->job;
+    if (job->pool == NULL) { /* it has ended, and the exchange is ours again */
+        offload_end_job(ex);
+        return;
+    }
+    int status = job->head_sent ? ex->res.status : 0;
+    ex = part(ex, job->deadline_ms && ex->worker->now_ms >= job->deadline_ms);
+    if (ex)
+        ex->res.status = status;
+}
+
+/* --- its output as a body --- */
+
+/* The handler has returned, and all that it has written is gone. */
+static enum source_says look_at_end(struct http_exchange *ex)
+{
+    const struct weir_request *job = ex->job;
+    bool done = job->task.task.outcome == POOL_TASK_DONE;
+    if (done && job->result == 0)
+        return SOURCE_END;
+    if (done)
+        http_log(ex, LOG_LEVEL_ERROR,
+                 "handler \"%s\" returned %d after it had begun to answer; closing the connection",
+                 job->handler->name, job->result);
+    else
+        http_log(ex, LOG_LEVEL_ERROR,
+                 "handler \"%s\" failed after it had begun to answer: %s; closing the connection",
+                 job->handler->name,
+                 job->task.task.fail_reason ? job->task.task.fail_reason : "it was given up");
+    return SOURCE_FAILED;
+}
+
+static enum source_says look_at_output(struct http_exchange *ex, struct http_piece *stretch)
+{
+    struct weir_request *job = ex->job;
+    bool ended = job->pool == NULL; /* before its last output is looked for */
+    if (buf_len(&job->taken) == 0) {
+        buf_free(&job->taken);
+        if (!job_take_output(job, &job->taken))
+            return ended ? look_at_end(ex) : SOURCE_LATER;
+    }
+    stretch->data = job->taken.data + job->taken.start;
+    stretch->len = buf_len(&job->taken);
+    return SOURCE_HAS;
+}
+
+static void take_output(struct http_exchange *ex, size_t n)
+{
+    buf_consume(&ex->job->taken, n);
+}
+
+/* What is left of handler_timeout, but never 0 then. */
+static int64_t time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
+{
+    if (ex->job->deadline_ms == 0)
+        return at_most_ms;
+    uint64_t now_ms = ex->worker->now_ms, deadline_ms = ex->job->deadline_ms;
+    int64_t left_ms = deadline_ms > now_ms ? (int64_t)(deadline_ms - now_ms) : 1;
+    return at_most_ms && at_most_ms < left_ms ? at_most_ms : left_ms;
+}
+
+const struct source source_handler = {.look = look_at_output,
+                                      .take = take_output,
+                                      .stop = leave_job,
+                                      .time_left_ms = time_left_ms,
+                                      .is_live = true};

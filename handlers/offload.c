@@ -1,0 +1,278 @@
+/*
+ * handlers/offload.c - the way of a request to a pool and back.
+ *
+ * While a job is with the pool, its exchange belongs to the thread. The loop gets both back when the task has ended. If the connection must go on or go away before that (time is over, the
+ * client left), the job keeps the exchange, the connection gets a copy to answer and log with, and the rest is freed
+ * when the task ends at last.
+ */
+#include "handlers/offload.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/slice.h"
+#include "handlers/job.h"
+#include "http/request/body.h"
+#include "http/request/client.h"
+#include "http/request/exchange.h"
+#include "http/request/source.h"
+#include "http/request/template.h"
+#include "http/request/verdict.h"
+#include "http/site/site.h"
+#include "http/wire/response.h"
+#include "pool/pool.h"
+#include "worker/loop/exchanges.h"
+#include "worker/loop/pools.h"
+#include "worker/loop/wait.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+enum { RETRY_AFTER_S = 1 };
+
+/* Why a task that nobody cancelled has never run. */
+static const char *why_not_run(enum pool_outcome outcome)
+{
+    return outcome == POOL_TASK_EXPIRED ? "has kept a request waiting for its whole queue_timeout"
+           : outcome == POOL_TASK_SHED  ? "has a standing queue, and the request is among the oldest"
+                                        : "is being closed";
+}
+
+/* How a job ended; taken from it before its memory goes away with the exchange. */
+struct ending {
+    enum pool_outcome outcome;
+    const char *fail_reason, *handler;
+    struct worker_pool *pool;
+    int result;
+};
+
+static bool is_error_status(int result)
+{
+    return result >= 400 && result <= 599;
+}
+
+/* What run returned, where that is nothing that <weir/handler.h> gives a meaning to: 500. */
+static int checked_result(struct http_exchange *ex, const struct ending *end)
+{
+    if (end->result == 0 || is_error_status(end->result))
+        return end->result;
+    http_log(
+        ex, LOG_LEVEL_ERROR,
+        "handler \"%s\" returned %d, which means nothing; it may return 0 when it has answered, or 400 to 599 "
+        "for an error page",
+        end->handler, end->result);
+    return 500;
+}
+
+/* A job that did not come to its return. */
+static void log_failure(struct http_exchange *ex, const struct ending *end)
+{
+    if (end->outcome == POOL_TASK_FAILED)
+        http_log(ex, LOG_LEVEL_ERROR, "handler \"%s\" failed: %s", end->handler, end->fail_reason);
+    else if (end->outcome != POOL_TASK_DONE)
+        pools_log_refusal(ex, end->pool, why_not_run(end->outcome));
+}
+
+/* The answer of a job that did not stream. */
+static struct verdict answer_job(struct http_exchange *ex, const struct ending *end)
+{
+    int result = end->outcome == POOL_TASK_DONE ? checked_result(ex, end) : 0;
+    log_failure(ex, end);
+    if (end->outcome == POOL_TASK_DONE && result == 0) {
+        if (ex->res.status == 0)
+            ex->res.status = 200;
+        bool ok =
+            http_add_memory(&ex->res, &ex->arena, buf_slice(&ex->body.mem).data, buf_len(&ex->body.mem));
+        return verdict_answer(ok ? 0 : 500);
+    }
+    http_response_reset(&ex->res);
+    if (end->outcome == POOL_TASK_DONE)
+        return verdict_answer(result);
+    if (end->outcome == POOL_TASK_FAILED)
+        return verdict_answer(500);
+    ex->res.retry_after_s = RETRY_AFTER_S; /* it never ran */
+    return verdict_answer(503);
+}
+
+void offload_give_up(struct worker *w, struct weir_request *job)
+{
+    pool_abandon(job->pool, &job->task.task);
+    job->given_up = true;
+    w->given_up++;
+    if (job->ex->limits.let_go)
+        job->ex->limits.let_go(job->ex);
+}
+
+void offload_end_job(struct http_exchange *ex)
+{
+    job_release(ex->job);
+    ex->job = NULL;
+    ex->source = NULL;
+}
+
+static void on_job_ended(struct worker *w, struct loop_task *task)
+{
+    struct weir_request *job = (struct weir_request *)task; /* its first member */
+    struct http_exchange *ex = job->ex;
+    assert(!job->given_up || w->given_up > 0);
+    w->given_up -= job->given_up;
+    if (!job->answered && !ex->aside)
+        http_served(ex);
+    if (job->orphaned) {
+        job_release(job);
+        exchange_free(w, ex);
+        return;
+    }
+    ex->client.socket = job->client_socket;
+    struct ending end = {job->task.task.outcome, job->task.task.fail_reason, job->handler->name,
+                         pools_find(w, job->pool), job->result};
+    if (job->answered) {
+        struct verdict (*answered)(struct http_exchange *, bool, int) = job->answered;
+        offload_end_job(ex);
+        log_failure(ex, &end);
+        request_resume(ex, answered(ex, end.outcome == POOL_TASK_DONE, end.result));
+    } else if (!job->head_sent) {
+        buf_free(&ex->body.mem); /* the request's is not needed any more; the answer's takes its place */
+        ex->body.mem = job->body;
+        ex->body.len = 0;
+        job->body = (struct buf){0};
+        offload_end_job(ex);
+        request_resume(ex, answer_job(ex, &end));
+    } else {
+        job->pool = NULL; /* marks the end */
+        client_go_on(ex);
+    }
+}
+
+/* The first output of a streaming job: its head goes out. */
+static void start_stream(struct http_exchange *ex, struct weir_request *job)
+{
+    job->head_sent = true;
+    if (ex->res.status == 0)
+        ex->res.status = 200;
+    ex->res.content_length = HTTP_LENGTH_UNKNOWN;
+    request_resume(ex, verdict_answer(0));
+}
+
+/* The thread has put out something new. */
+static void hear_output(struct pool_notice *notice)
+{
+    struct weir_request *job = container_of(notice, struct weir_request, notice);
+    struct http_exchange *ex = job->ex;
+    job_heard(job);
+    if (job->orphaned)
+        return;
+    if (ex->aside) { /* only its status is of interest */
+        struct buf unwanted;
+        job_take_output(job, &unwanted);
+        buf_free(&unwanted);
+    } else if (!job->head_sent) {
+        start_stream(ex, job);
+    } else {
+        client_go_on(ex);
+    }
+}
+
+/* From a job's thread. */
+static void on_output(struct weir_request *job)
+{
+    pools_notify(&job->notice);
+}
+
+/* A handler whose client has left may end in its time; after that it is given up like any other. */
+void offload_look_after_orphans(struct worker *w)
+{
+    struct list_node *next;
+    for (struct list_node *n = w->orphans.next; n != &w->orphans; n = next) {
+        struct weir_request *job = container_of(n, struct weir_request, orphan);
+        next = n->next;
+        if (job->deadline_ms == 0 || w->now_ms < job->deadline_ms)
+            continue;
+        list_remove(n);
+        offload_give_up(w, job);
+    }
+}
+
+static struct verdict refuse(struct http_exchange *ex, struct weir_request *job, enum pool_result result)
+{
+    struct worker_pool *p = pools_find(ex->worker, job->pool);
+    char why[64] = "is being closed";
+    if (result == POOL_EOVERLOAD)
+        snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
+    pools_log_refusal(ex, p, why);
+    ex->client.socket = job->client_socket;
+    job_release(job);
+    ex->res.retry_after_s = RETRY_AFTER_S;
+    return verdict_answer(503);
+}
+
+static int default_pool(const struct worker *w)
+{
+    int i = 0;
+    while (i < w->pool_count - 1 && !slice_eq(w->pools[i].conf->name, SLICE("default")))
+        i++;
+    return i;
+}
+
+static struct verdict submit(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
+                             int pool, const struct slice *variables,
+                             struct verdict (*answered)(struct http_exchange *ex, bool done, int result),
+                             int error)
+{
+    struct worker *w = ex->worker;
+    int64_t timeout_ms = ex->route.settings->answers.handler_timeout_ms;
+    struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
+    if (!job)
+        return verdict_answer(error ? error : 500);
+    job_init(job, ex, handler, settings);
+    job->task.ended = on_job_ended;
+    job->notice.hear = hear_output;
+    job->answered = answered;
+    job->output = on_output;
+    job->running = &w->slot->running;
+    job->variables = variables;
+    job->pool = w->pools[pool].pool;
+    job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
+    job->client_socket = ex->client.socket;
+    ex->client.socket = -1; /* the thread must not ask a descriptor that may be another's by then */
+    enum pool_result result = pool_submit(job->pool, &job->task.task);
+    if (result != POOL_OK)
+        return refuse(ex, job, result);
+    pools_count_task(w);
+    ex->job = job;
+    ex->source = &source_handler;
+    return request_wait(ex, REQUEST_HANDLER, timeout_ms, handler_is_late);
+}
+
+/* Before a thread has the exchange: maps, expressions and clocks are the loop's. */
+static const struct slice *expand_variables(struct http_exchange *ex, int *error)
+{
+    const struct location *l = ex->route.location;
+    int count = 0;
+    while (l->handler_variables && l->handler->variables[count])
+        count++;
+    struct slice *values = count ? arena_zalloc(&ex->arena, (size_t)count * sizeof *values) : NULL;
+    for (int i = 0; values && i < count; i++) {
+        struct slice value = http_template_expand(l->handler_variables[i], ex);
+        values[i] = value.len ? arena_dup(&ex->arena, value) : (struct slice){0};
+    }
+    if (count && !values)
+        *error = 500;
+    return values;
+}
+
+struct verdict offload_start(struct http_exchange *ex)
+{
+    int error = !ex->body.whole ? 500 : body_finish(ex); /* a handler never sees a part of a body */
+    const struct slice *values = error ? NULL : expand_variables(ex, &error);
+    return submit(ex, ex->route.location->handler, ex->route.location->handler_settings,
+                  ex->route.location->pool, values, NULL, error);
+}
+
+struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
+                           struct verdict (*answered)(struct http_exchange *ex, bool done, int result))
+{
+    return submit(ex, handler, settings, default_pool(ex->worker), NULL, answered, 0);
+}

@@ -1,0 +1,33 @@
+/*
+ * handlers/offload.h - handlers on threads: the way of a request to a pool and back.
+ *
+ * Threads: the loop's.
+ */
+#ifndef WEIR_HANDLERS_OFFLOAD_H
+#define WEIR_HANDLERS_OFFLOAD_H
+
+#include "http/request/exchange.h"
+
+struct worker;
+struct weir_request;
+struct weir_handler;
+
+struct verdict offload_start(struct http_exchange *ex);
+
+/* The same with a handler of our own, on the pool "default"; `answered` says what comes of its result. done false: it has none. */
+struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
+                           struct verdict (*answered)(struct http_exchange *ex, bool done, int result));
+
+/* Jobs whose client has left may end in their time; after that they are given up. */
+void offload_look_after_orphans(struct worker *w);
+
+/* The job's thread counts as stuck from now on, and nobody waits for it. */
+void offload_give_up(struct worker *w, struct weir_request *job);
+
+/* handler_timeout */
+void handler_is_late(struct http_exchange *ex);
+
+/* The job has ended: the exchange is its request's alone again. */
+void offload_end_job(struct http_exchange *ex);
+
+#endif

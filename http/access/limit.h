@@ -1,0 +1,28 @@
+/*
+ * http/access/limit.h - limits of concurrency on the way of a request.
+ *
+ * Threads: the loop's.
+ */
+#ifndef WEIR_HTTP_ACCESS_LIMIT_H
+#define WEIR_HTTP_ACCESS_LIMIT_H
+
+#include "http/request/exchange.h"
+
+struct worker;
+
+bool limit_open(struct worker *w);
+
+/* VERDICT_WAIT: for a permit. */
+struct verdict limit_pass(struct http_exchange *ex);
+
+/* Goes on with requests whose permit has come, and answers those whose wait was ended. */
+void limit_settle(struct worker *w);
+void limit_client_gone(struct http_exchange *ex);
+
+/* The worker stops: who waits is told so. */
+void limit_refuse_waiting(struct worker *w);
+
+/* Logs how many refusals were not logged. */
+void limit_log_silent(struct worker *w);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * http/h1/connections.h - what a worker does with its connections as a whole.
+ *
+ * Threads: the loop's.
+ */
+#ifndef WEIR_HTTP_H1_CONNECTIONS_H
+#define WEIR_HTTP_H1_CONNECTIONS_H
+
+#include "base/wheel.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct http_exchange;
+struct listener;
+struct worker;
+
+void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer);
+
+void connection_free_dead(struct worker *w);
+
+/* Closes the connection that has been idle longest. False when none is idle. */
+bool connection_close_oldest_idle(struct worker *w);
+void connection_on_timer(struct wheel_entry *e);
+
+void connection_run_ready(struct worker *w);
+
+/* Once a second: closes those of clients that have left while more input waits than is read ahead. */
+void connection_look_for_leavers(struct worker *w);
+
+/* The worker stops: idle clients get a moment for a request that is just on its way. */
+void connection_drain(struct worker *w);
+
+/* The request of the connection that is being driven, or NULL. Safe in a signal handler. */
+const struct http_exchange *connection_at_work(const struct worker *w);
+
+#endif

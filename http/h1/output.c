@@ -1,0 +1,94 @@
+/*
+ * http/h1/output.c - what waits to be sent: its buffers, and how they go.
+ *
+ * Output goes through the worker's buffer as long as the socket takes it; what the socket does not take moves to a
+ * buffer of the connection's own.
+ */
+#include "http/h1/h1.h"
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "http/request/exchange.h"
+#include "net/stream.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+struct buf *h1_output(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    assert(c->out || w->driving == c);
+    return c->out ? c->out : &w->output;
+}
+
+struct buf *h1_own_output(struct connection *c)
+{
+    if (!c->out)
+        c->out = calloc(1, sizeof *c->out);
+    return c->out;
+}
+
+/* The socket failed: the client is gone. */
+bool h1_send_failed(struct connection *c)
+{
+    if (errno == EAGAIN || errno == EINTR)
+        return false;
+    if (errno != EPIPE && errno != ECONNRESET)
+        log_errno(LOG_LEVEL_INFO, errno, "send() failed");
+    connection_close(c);
+    return false;
+}
+
+/* Sends from b until it is empty. False when the socket takes no more, or failed. */
+static bool send_buf(struct connection *c, struct buf *b, bool more_follows)
+{
+    while (buf_len(b) > 0) {
+        ssize_t n = net_stream_write(&c->stream, b->data + b->start, buf_len(b), more_follows);
+        if (n < 0)
+            return h1_send_failed(c);
+        buf_consume(b, (size_t)n);
+    }
+    return true;
+}
+
+static bool keep_output(struct connection *c, struct buf *rest)
+{
+    if (h1_own_output(c) && buf_append_slice(c->out, buf_slice(rest))) {
+        rest->start = rest->end = 0;
+        return true;
+    }
+    connection_close(c);
+    return false;
+}
+
+void h1_set_send_timer(struct connection *c)
+{
+    const struct http_exchange *ex = c->ex;
+    int64_t timeout_ms = connection_settings(c)->client.send_timeout_ms;
+    if (ex && (ex->throttled || ex->state != REQUEST_SEND))
+        return; /* another timer says when to go on; or what waits is of an earlier answer, and the request at work has its own */
+    if (ex && ex->source->time_left_ms)
+        timeout_ms = ex->source->time_left_ms(ex, timeout_ms);
+    connection_set_timer(c, timeout_ms);
+}
+
+bool h1_flush(struct connection *c, bool more_follows)
+{
+    struct worker *w = connection_worker(c);
+    if (c->out) {
+        size_t before = buf_len(c->out);
+        if (!send_buf(c, c->out, more_follows)) {
+            if (!c->dead && buf_len(c->out) < before)
+                h1_set_send_timer(c);
+            return false;
+        }
+        connection_drop_output(c);
+    }
+    if (send_buf(c, &w->output, more_follows))
+        return true;
+    if (!c->dead && keep_output(c, &w->output))
+        h1_set_send_timer(c);
+    return false;
+}

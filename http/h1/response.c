@@ -1,0 +1,415 @@
+/*
+ * http/h1/response.c - a response on its way from its source to a client of HTTP/1: head, body, end.
+ *
+ * Short bodies go out with their heads. Of others the source is asked stretch by stretch: what is framed or short is copied
+ * into the output, the rest goes to the socket as it is.
+ */
+#include "http/h1/h1.h"
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/slice.h"
+#include "http/filters/headers.h"
+#include "http/request/exchange.h"
+#include "http/request/filter.h"
+#include "http/request/source.h"
+#include "http/serve/request.h"
+#include "http/wire/response.h"
+#include "net/stream.h"
+#include "worker/loop/wait.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+enum {
+    FILTERED_AT_ONCE_BYTES = 512 << 10,
+    WITH_HEAD_BYTES = 32 << 10, /* a body this short goes out with its head */
+    SHORT_BYTES = 4096,         /* a stretch this short goes out with what is there, by one system call */
+    COPY_BYTES = 64 << 10,
+    RATE_STEP_MS = 100 /* what limit_rate lets go at a time */
+};
+
+/* A stretch of the body as it is to go out, chunked where the body is. */
+static bool send_framed(struct http_exchange *ex, struct slice stretch)
+{
+    struct buf *out = h1_output(ex->connection);
+    if (ex->res.no_body)
+        return true;
+    size_t before = buf_len(out);
+    ex->worker->streamed_bytes += stretch.len;
+    bool ok = ex->res.chunked ? buf_printf(out, "%zx\r\n", stretch.len) && buf_append_slice(out, stretch) &&
+                                    buf_append(out, "\r\n", 2)
+                              : buf_append_slice(out, stretch);
+    ex->sent.body += buf_len(out) - before;
+    return ok;
+}
+
+/* limit_rate lets it go on. */
+static void end_pause(struct http_exchange *ex)
+{
+    ex->throttled = false;
+    connection_ready(ex->connection);
+}
+
+/*
+ * How much of the body may be sent now by limit_rate; 0: none, and the request goes on when there is more. UINT64_MAX: no
+ * bound.
+ */
+static uint64_t allowance(struct http_exchange *ex)
+{
+    if (ex->pace.rate == 0)
+        return UINT64_MAX;
+    uint64_t now_ms = ex->worker->now_ms, step = ex->pace.rate * RATE_STEP_MS / 1000;
+    if (ex->pace.from_ms == 0)
+        ex->pace.from_ms = now_ms;
+    step = step ? step : 1;
+    uint64_t allowed = ex->pace.after + (now_ms - ex->pace.from_ms) * ex->pace.rate / 1000 + step;
+    if (allowed > ex->sent.body)
+        return allowed - ex->sent.body;
+    uint64_t wait_ms = (ex->sent.body - allowed + step) * 1000 / ex->pace.rate + 1;
+    ex->throttled = true;
+    connection_set_timer(ex->connection, 0);
+    request_pause(ex, (int64_t)wait_ms, end_pause);
+    return 0;
+}
+
+/* The body's end: what filters still hold, and, in chunks, trailers: those of its source, and add_trailer's. */
+static bool send_end(struct http_exchange *ex, struct slice passed_on)
+{
+    struct buf *out = h1_output(ex->connection);
+    if (!filter_finish(ex))
+        return false;
+    if (!ex->res.chunked || ex->res.no_body)
+        return true;
+    size_t before = buf_len(out);
+    bool ok = buf_append(out, "0\r\n", 3) && buf_append_slice(out, passed_on) &&
+              headers_add_trailers(ex, out) && buf_append(out, "\r\n", 2);
+    ex->sent.body += buf_len(out) - before;
+    return ok;
+}
+
+/* --- the body: from its source to the client --- */
+
+/* The client takes no more for now, or has had its share of the turn. */
+static bool wait_for_client(struct http_exchange *ex)
+{
+    ex->more_later = true;
+    h1_set_send_timer(ex->connection);
+    return false;
+}
+
+/* What has come so far goes out, where that is all there will be for a while. */
+static bool wait_for_source(struct http_exchange *ex)
+{
+    struct connection *c = ex->connection;
+    if (ex->source->is_live && filter_is_pending(ex)) {
+        bool ok = filter_flush(ex);
+        if (!ok)
+            connection_close(c);
+        return ok;
+    }
+    if (ex->source->time_left_ms)
+        connection_set_timer(c, ex->source->time_left_ms(ex, 0));
+    return false;
+}
+
+/* The connection is for another request, or is closed once all is sent. */
+static void end_request(struct http_exchange *ex)
+{
+    struct connection *c = ex->connection;
+    c->close_after |= ex->res.close;
+    c->settings = ex->route.settings;
+    c->ex = NULL;
+    request_done(ex);
+}
+
+/* The body is whole. */
+static bool finish(struct http_exchange *ex)
+{
+    struct buf trailers = {0};
+    bool ok = (!ex->source->add_trailers || ex->source->add_trailers(ex, &trailers)) &&
+              send_end(ex, buf_slice(&trailers));
+    buf_free(&trailers);
+    if (!ok) {
+        connection_close(ex->connection);
+        return false;
+    }
+    ex->source->stop(ex);
+    end_request(ex);
+    return true;
+}
+
+static bool is_framed(const struct http_exchange *ex)
+{
+    return ex->sent.filters || ex->res.chunked || ex->res.no_body;
+}
+
+/* What a client gets of a body before it is the others' turn: sendfile_max_chunk, or less where each byte costs more. */
+static uint64_t share_of(const struct http_exchange *ex, const struct http_piece *next)
+{
+    uint64_t chunk = (uint64_t)ex->route.settings->files.sendfile_max_chunk_bytes;
+    uint64_t most = is_framed(ex) ? FILTERED_AT_ONCE_BYTES : SEND_AT_ONCE_BYTES;
+    return next->fd >= 0 && chunk && chunk < most ? chunk : most;
+}
+
+static bool file_is_short(struct http_exchange *ex)
+{
+    log_error("file is shorter than it was when its answer began; closing the connection");
+    connection_close(ex->connection);
+    return false;
+}
+
+/* By way of the output, at most `most` bytes: for what is framed or short, or goes behind something that waits there. */
+static bool copy(struct http_exchange *ex, const struct http_piece *next, uint64_t most)
+{
+    static char bytes[COPY_BYTES]; /* not the worker's input, where later requests may still stand */
+    struct slice stretch = {next->data, (size_t)most};
+    if (next->fd >= 0) {
+        ssize_t n = pread(next->fd, bytes, most < COPY_BYTES ? (size_t)most : COPY_BYTES, next->offset);
+        if (n <= 0)
+            return file_is_short(ex);
+        stretch = (struct slice){bytes, (size_t)n};
+    }
+    if (!(ex->sent.filters ? filter_stretch(ex, stretch) : send_framed(ex, stretch))) {
+        connection_close(ex->connection);
+        return false;
+    }
+    ex->source->take(ex, stretch.len);
+    return true;
+}
+
+/* A file's bytes by way of memory: for `sendfile off`. */
+static ssize_t send_copied(struct connection *c, const struct http_piece *next, size_t most)
+{
+    static char bytes[COPY_BYTES];
+    ssize_t n = pread(next->fd, bytes, most < COPY_BYTES ? most : COPY_BYTES, next->offset);
+    return n <= 0 ? n : net_stream_write(&c->stream, bytes, (size_t)n, next->next != NULL);
+}
+
+/* To the socket, without a copy. */
+static bool send_directly(struct http_exchange *ex, const struct http_piece *next, size_t most)
+{
+    struct connection *c = ex->connection;
+    ssize_t n;
+    if (next->fd < 0)
+        n = net_stream_write(&c->stream, next->data, most, next->next != NULL);
+    else if (ex->route.settings->files.sendfile)
+        n = net_stream_send_file(&c->stream, next->fd, next->offset, most);
+    else
+        n = send_copied(c, next, most);
+    if (n == 0)
+        return file_is_short(ex);
+    if (n < 0 && errno == EAGAIN)
+        return wait_for_client(ex);
+    if (n < 0 && errno != EINTR)
+        return h1_send_failed(c);
+    if (n > 0) {
+        ex->sent.body += (uint64_t)n;
+        ex->worker->streamed_bytes += (uint64_t)n;
+        ex->source->take(ex, (size_t)n);
+    }
+    return true;
+}
+
+static bool send_next(struct http_exchange *ex, const struct http_piece *next)
+{
+    uint64_t share = share_of(ex, next), had = ex->worker->streamed_bytes;
+    if (had >= share)
+        return wait_for_client(ex);
+    uint64_t most = allowance(ex);
+    if (most == 0)
+        return false; /* limit_rate: a timer brings us back */
+    most = most < next->len ? most : next->len;
+    bool is_short = next->fd < 0 && next->len <= SHORT_BYTES;
+    if (is_framed(ex) || is_short || buf_len(h1_output(ex->connection)) > 0)
+        return copy(ex, next, most); /* whole: chunks are the same whatever else goes out in this turn */
+    return send_directly(ex, next, (size_t)(most < share - had ? most : share - had));
+}
+
+/* What a filter has put off. */
+static bool go_on_filtering(struct http_exchange *ex)
+{
+    if (ex->worker->streamed_bytes >= FILTERED_AT_ONCE_BYTES)
+        return wait_for_client(ex);
+    bool ok = filter_go_on(ex);
+    if (!ok)
+        connection_close(ex->connection);
+    return ok;
+}
+
+bool h1_send_body(struct http_exchange *ex)
+{
+    struct http_piece next = {.fd = -1};
+    assert(ex->state == REQUEST_SEND && ex->worker->driving == ex->connection);
+    ex->more_later = false;
+    if (filter_is_full(ex))
+        return go_on_filtering(ex);
+    switch (ex->source->look(ex, &next)) {
+    case SOURCE_HAS:
+        return send_next(ex, &next);
+    case SOURCE_LATER:
+        return wait_for_source(ex);
+    case SOURCE_END:
+        return finish(ex);
+    case SOURCE_FAILED:
+        connection_close(ex->connection);
+        return false;
+    case SOURCE_TUNNEL:
+        ex->connection->state = CONNECTION_TUNNEL;
+        return false;
+    }
+    return false;
+}
+
+/* The head is in the output: a short body that is there already goes out with it. */
+static void send_with_head(struct http_exchange *ex)
+{
+    const struct connection *c = ex->connection;
+    struct http_piece next = {.fd = -1};
+    for (uint64_t left = WITH_HEAD_BYTES; c->ex == ex && ex->state == REQUEST_SEND; left -= next.len) {
+        if (filter_is_full(ex))
+            return;
+        enum source_says says = ex->source->look(ex, &next);
+        if (says == SOURCE_END)
+            finish(ex);
+        if (says == SOURCE_FAILED)
+            connection_close(ex->connection);
+        if (says != SOURCE_HAS || next.fd >= 0 || next.len > left || ex->pace.rate ||
+            !copy(ex, &next, next.len))
+            return;
+    }
+}
+
+/* --- what requests ask for --- */
+
+static bool write_head(struct http_exchange *ex)
+{
+    struct worker *w = ex->worker;
+    const struct settings *s = ex->route.settings;
+    struct buf *out = h1_output(ex->connection);
+    size_t before = buf_len(out);
+    struct http_head_options options = {&w->stamps[s->answers.server_tokens != 0],
+                                        s->client.keepalive.header_s, !s->answers.chunked};
+    if (!http_write_head(&ex->res, &ex->req, &options, out))
+        return false;
+    ex->sent.head = buf_len(out) - before;
+    return true;
+}
+
+static bool respond(struct http_exchange *ex)
+{
+    struct connection *c = ex->connection;
+    ex->res.close |= ex->worker->draining;
+    if (c->out) /* of earlier responses: the client has to take it within its time */
+        h1_set_send_timer(c);
+    if (headers_want_trailers(ex))
+        ex->res.content_length = HTTP_LENGTH_UNKNOWN;
+    if (!write_head(ex))
+        return false;
+    send_with_head(ex);
+    return true;
+}
+
+static void go_on(struct http_exchange *ex)
+{
+    connection_ready(ex->connection);
+}
+
+static void reset(struct http_exchange *ex)
+{
+    connection_close(ex->connection);
+}
+
+static void cut_off(struct http_exchange *ex)
+{
+    struct connection *c = ex->connection;
+    h1_flush(c, false);
+    if (!c->dead)
+        connection_reset(c);
+    connection_close(c);
+}
+
+static void replace(struct http_exchange *ex, struct http_exchange *by)
+{
+    ex->connection->ex = by;
+    if (by)
+        by->res.close = h1_is_last(by);
+}
+
+static bool interim(struct http_exchange *ex, int status, struct slice reason,
+                    const struct http_header *fields, int count)
+{
+    struct buf *out = ex->req.minor_version > 0 ? h1_own_output(ex->connection) : NULL;
+    if (ex->req.minor_version == 0)
+        return true;
+    bool ok = out &&
+              buf_printf(out, "HTTP/1.1 %d %.*s\r\n", status, (int)reason.len, reason.len ? reason.data : "");
+    for (int i = 0; ok && i < count; i++) {
+        const struct http_header *h = &fields[i];
+        ok = buf_append_slice(out, h->name) && buf_append(out, ": ", 2) &&
+             (!h->value.len || buf_append_slice(out, h->value)) && buf_append(out, "\r\n", 2);
+    }
+    return ok && buf_append(out, "\r\n", 2);
+}
+
+static bool ask_for_body(struct http_exchange *ex)
+{
+    return !ex->req.expect_continue ||
+           buf_append_slice(h1_output(ex->connection), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+static void expect(struct http_exchange *ex, int64_t within_ms)
+{
+    connection_set_timer(ex->connection, within_ms);
+}
+
+static void make_last(struct http_exchange *ex, bool still_sends)
+{
+    ex->res.close = true;
+    ex->connection->linger_after |= still_sends;
+}
+
+static bool has_left(struct http_exchange *ex)
+{
+    char byte;
+    return net_stream_peek(&ex->connection->stream, &byte, 1) == 0;
+}
+
+static bool is_behind(const struct http_exchange *ex)
+{
+    return ex->connection->out != NULL;
+}
+
+static bool takes_trailers(const struct http_exchange *ex)
+{
+    return ex->req.minor_version > 0 && ex->route.settings->answers.chunked;
+}
+
+static struct net_stream *hand_over(struct http_exchange *ex, struct buf *early, bool *ended)
+{
+    struct connection *c = ex->connection;
+    assert(c->state == CONNECTION_TUNNEL);
+    *ended = c->eof;
+    if (c->in && !buf_append_slice(early, buf_slice(&c->in->buf)))
+        return NULL;
+    connection_drop_input(c);
+    return &c->stream;
+}
+
+const struct client_protocol h1_protocol = {.go_on = go_on,
+                                            .reset = reset,
+                                            .cut_off = cut_off,
+                                            .replace = replace,
+                                            .interim = interim,
+                                            .respond = respond,
+                                            .data = send_framed,
+                                            .ask_for_body = ask_for_body,
+                                            .drop_body = h1_drop_body,
+                                            .expect = expect,
+                                            .make_last = make_last,
+                                            .has_left = has_left,
+                                            .is_behind = is_behind,
+                                            .takes_trailers = takes_trailers,
+                                            .hand_over = hand_over};

@@ -1,0 +1,282 @@
+/*
+ * http/request/exchange.h - one request and its answer, with the memory of both.
+ *
+ * Ownership: owned by a connection, or by a pool task while a handler runs on a thread; see handlers/offload.c.
+ * Threads:   its owner's.
+ */
+#ifndef WEIR_HTTP_REQUEST_EXCHANGE_H
+#define WEIR_HTTP_REQUEST_EXCHANGE_H
+
+#include "base/log.h"
+#include "base/logfile.h"
+#include "base/wheel.h"
+#include "http/request/regex.h"
+#include "http/request/verdict.h"
+#include "http/wire/chunked.h"
+#include "http/wire/request.h"
+#include "http/wire/response.h"
+
+/* Texts of a connection's two ends; made only when something asks for them. */
+struct http_peer {
+    struct slice remote_addr, remote_port, server_addr, server_port;
+    unsigned char remote_binary[16];
+    int remote_binary_len;
+    struct slice tlvs; /* of the PROXY protocol's header */
+};
+
+/* A server of an upstream that was asked: for $upstream_addr and its kin. Times count from start_us. */
+#define HTTP_TRY_NEVER UINT64_MAX
+struct http_try {
+    struct http_try *next;
+    struct slice addr;
+    int status; /* of its answer, or what its failure means; 0: none */
+    uint64_t start_us, connect_us, header_us, response_us;
+    uint64_t sent, received; /* bytes */
+    uint64_t body_len;       /* of its answer, decoded */
+    bool new_group;          /* another upstream than the one before: after an internal redirect */
+};
+
+/* A variable that `set`, its kin or a named group of an expression that has matched gave a value: one name is one variable. */
+struct http_named {
+    struct slice name, value;
+    struct http_named *next;
+};
+
+struct http_aside;
+struct auth_question;
+struct body_filter;
+struct client_protocol;
+struct connection;
+struct error_file;
+struct file_read;
+struct http_exchange;
+struct http_template;
+struct location;
+struct location_auth;
+struct net_address;
+struct net_proxy_header;
+struct permits;
+struct proxy;
+struct settings;
+struct site_listen;
+struct source;
+struct vserver;
+struct weir_request;
+struct worker;
+
+/* Who sent the request, and by which connection. */
+struct http_client {
+    const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the client's end */
+    const struct http_peer *(*own)(struct http_exchange *ex);  /* of both: costs a system call */
+    const struct http_peer *known;                             /* what peer made, or NULL */
+    const struct http_peer *told;               /* what the PROXY protocol said; NULL: nothing */
+    const struct net_proxy_header *told_header; /* its header, likewise */
+    const struct client_protocol *protocol;
+    const struct site_listen *listen;
+    const struct net_address *listen_address;
+    const struct settings *listen_settings; /* of its default server */
+    uint64_t connection_id;
+    uint64_t since_ms;        /* when the connection was accepted */
+    uint64_t requests;        /* of the connection, this one included */
+    int socket;               /* for the server's own address, or -1 */
+    int remote_len;           /* 4, 16, or 0 for a unix socket */
+    unsigned char remote[18]; /* address and port of an IP client, in network order */
+    bool pipelined;
+    /* of the connection, where real_ip took another address from a header */
+    struct slice direct_addr, direct_port;
+};
+
+/* The request's body, while and after it is read. */
+struct http_body {
+    struct buf mem;         /* what is in memory */
+    struct slice file;      /* the path of its temporary file, where that has one */
+    uint64_t left;          /* of a body with a length */
+    uint64_t len;           /* what is kept: in memory or in the file */
+    uint64_t seen;          /* what has arrived, kept or not */
+    uint64_t waited_ms;     /* for the client to send it */
+    uint64_t wait_since_ms; /* likewise, since when now; 0: nobody waits */
+    struct http_chunked chunked;
+    int fd;          /* of the temporary file once the memory is outgrown, or -1 */
+    bool file_stays; /* client_body_in_file_only */
+    bool taken;      /* some of it has gone to an upstream, and is not kept: no other location can have it */
+    bool begun;      /* some of it was read, or the client was told to send it */
+    bool whole;      /* nothing of it is still to come */
+};
+
+/* Where the request stands: its server and location, and the ways that have led there. */
+struct http_route {
+    const struct vserver *server;
+    const struct location *location;
+    const struct settings *settings;      /* of the location */
+    struct slice server_name;             /* the server block's first name */
+    const struct error_file *error_files; /* of the location; NULL: the usual error log */
+    const struct http_template *return_text;
+    int return_code;         /* of "return", for this location; 0: none */
+    int forced_status;       /* of the answer that an error page belongs to; 0: none */
+    int redirects;           /* internal ones: bounded, so that error pages cannot go round */
+    struct slice alias_rest; /* what try_files has found behind the alias of an expression's location */
+    struct slice
+        first_method;   /* of the request that asks, while auth_request's question stands in its place */
+    bool in_error_page; /* an error of the page is shown plainly */
+    bool is_internal;   /* no longer the URI that the client has sent: for `internal` */
+    bool files_tried;   /* try_files of the location has chosen */
+    bool path_is_final; /* by rewrite ... break: proxy_pass passes it on as it is */
+    bool rewritten;     /* the path is no longer that of the request line */
+    struct http_captures server_captures, location_captures; /* of regular expressions that chose them */
+};
+
+/* What upstreams were asked for the request, and said: for variables and the error log. */
+struct http_upstream_record {
+    struct http_try *tries, *last_try;
+    const struct http_header *headers; /* of the last response */
+    int header_count;
+    int status;             /* of that response */
+    struct slice trailers;  /* its lines */
+    struct slice addr, uri; /* of the server that has the request */
+    struct slice host;      /* $proxy_host, once a proxy has the request */
+    bool is_unix;           /* the host: it has no port */
+    uint64_t queue_us;      /* in upstreams' queues */
+};
+
+/* How fast the response's body may go out. */
+struct http_pace {
+    uint64_t rate, after; /* limit_rate: bytes a second, 0: no bound */
+    uint64_t from_ms;     /* when that began */
+    bool is_set;          /* by the upstream: limit_rate does not count */
+};
+
+/* Something that a request holds until it is over. */
+struct http_cleanup {
+    struct http_cleanup *next;
+    void (*run)(struct http_exchange *ex);
+};
+
+/* What limits have said of the request, and what it holds of them. */
+struct http_limits {
+    struct permits *permits;                  /* of concurrency */
+    void (*served)(struct http_exchange *ex); /* with permits: the work is done; see http_served */
+    void (*let_go)(struct http_exchange *ex); /* likewise: gives them back though the request goes on */
+    bool holds;                               /* a permit of concurrency */
+    const char *status, *reason;              /* of the limits of concurrency; NULL where none applies */
+    struct slice zone;
+    uint64_t queue_ms;
+    const char *conn_status, *req_status; /* of nginx's limits; NULL where none applies */
+    uint32_t conn_permits[8];
+    int conn_permit_count;
+    struct http_cleanup conn_cleanup; /* with any of those */
+};
+
+/* What has been found out of the client's right to come in. */
+struct http_access {
+    const struct location_auth *authorized_by, *refused_by; /* the auth_basic that has let it pass, or not */
+    const struct location *asked_by;                        /* whose auth_request has been answered, */
+    struct auth_question *question;                         /* VERDICT_CHECK_PASSWORD */
+    int status;                                             /* and how */
+    int delayed_status;            /* auth_delay: the response, once its time has come */
+    struct slice www_authenticate; /* of a 401, whatever page is shown */
+    struct slice link_expires;     /* once $secure_link has been asked for */
+};
+
+/* The response on its way out. */
+struct http_sent {
+    uint64_t head, body;         /* bytes, as queued for the socket */
+    struct body_filter *filters; /* what the body goes through; NULL: nothing */
+    uint64_t gzip_in, gzip_out;  /* bytes, for $gzip_ratio */
+    struct slice charset;        /* that an upstream wants: the directive does not count; empty: none */
+    bool whole;                  /* $request_completion */
+};
+
+/* aio: what is in memory of the file that is being sent. */
+struct http_reading {
+    off_t from, until;
+    struct file_read *at_work; /* what a thread is reading; NULL: nothing */
+};
+
+/* What a request is at, and so what it waits for. */
+enum request_state {
+    REQUEST_RUNS,    /* its phases run */
+    REQUEST_BODY,    /* the client sends the request's body */
+    REQUEST_DELAYED, /* limit_req or auth_delay says so */
+    REQUEST_QUEUED,  /* waits for a permit */
+    REQUEST_HANDLER, /* a handler has it */
+    REQUEST_PROXY,   /* an upstream has it; its response has not begun */
+    REQUEST_READY,   /* what it waited for has come: it goes on before this turn ends */
+    REQUEST_SEND,    /* its response goes out */
+    REQUEST_GONE     /* over before its response was out: its memory stays to the end of the turn */
+};
+
+struct http_exchange {
+    struct arena arena;
+    struct http_request req; /* what came */
+    struct http_body body;
+    struct http_route route;
+    struct http_response res; /* what goes out: this and all that follows begins as zeroes */
+    struct http_sent sent;
+    struct http_pace pace;
+    struct http_client client;
+    struct connection *connection; /* the client's */
+    struct worker *worker;
+    struct wheel_entry timer;                  /* of the wait for anything but the client */
+    void (*on_time)(struct http_exchange *ex); /* with timer */
+    const struct source *source;               /* of the response, once somebody is at it; NULL: nobody is */
+    struct proxy *proxy;                       /* with REQUEST_PROXY, and while its response is passed on */
+    struct weir_request *job;                  /* with REQUEST_HANDLER, and while it streams */
+    enum request_state state;
+    bool more_later; /* a stream that has had its share of this turn */
+    bool throttled;  /* limit_rate: the timer says when to go on */
+    struct http_upstream_record upstream;
+    struct http_limits limits;
+    struct http_access access;
+    struct http_reading reading;
+    struct slice head;                /* the request's, in the arena */
+    uint64_t request_bytes;           /* head and body as received */
+    uint64_t start_ms, start_wall_ms; /* when the head's first byte was read */
+    const uint64_t *now_ms;           /* the owner's clock */
+    struct http_cleanup *cleanups;    /* run when it is over, the last one first */
+    void (*release)(void *held);      /* called with held when the response has been sent, unless NULL */
+    void *held;
+    struct slice request_id, traceparent; /* once something has asked for them */
+    struct http_named *named;             /* variables of `set` and of groups that have matched */
+    struct http_aside *aside;             /* the request, while auth_request's question stands in its place */
+    struct slice leads_to;                /* VERDICT_REDIRECT */
+    struct verdict resumed; /* what has ended its wait, until the loop takes it up; VERDICT_NEXT: nothing */
+    int map_depth;          /* maps being looked up: bounded, so that they cannot go round */
+    bool in_folder;         /* while a directory's name is expanded: it must not ask for itself */
+    bool escape_captures;   /* while a replacement is expanded: captures become arguments */
+};
+
+/* Puts something on the list of what the request holds. It is the caller's memory, and must live as long as the request. */
+void http_add_cleanup(struct http_exchange *ex, struct http_cleanup *cleanup);
+
+/* Gives back all that is on the list. */
+void http_run_cleanups(struct http_exchange *ex);
+
+/* Lets go of what the response held, for another in its place; and of the request's body with it. */
+void http_drop_held(struct http_exchange *ex);
+void http_drop_bodies(struct http_exchange *ex);
+
+/* The request's work is done, though its response has still to go: for limits that measure. */
+static inline void http_served(struct http_exchange *ex)
+{
+    if (ex->limits.served)
+        ex->limits.served(ex);
+}
+
+/* $request_id: the client's X-Request-ID where that is well-formed, else a random one. $traceparent: likewise. */
+struct slice http_request_id(struct http_exchange *ex);
+struct slice http_traceparent(struct http_exchange *ex);
+
+/* The variable of that name gets this value, which must live as long as the exchange; the last one counts. */
+void http_set_named(struct http_exchange *ex, struct slice name, struct slice value);
+
+/* The variable of that name; NULL: it has no value yet. */
+const struct http_named *http_find_named(const struct http_exchange *ex, struct slice name);
+
+/* The named groups of a match become variables. */
+void http_keep_named(struct http_exchange *ex, const struct http_captures *captures);
+
+/* A line of the error log with connection, client, server, request and host behind it, as nginx has them. */
+void http_log(struct http_exchange *ex, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * http/request/held.c - what a request holds, and how it is given back.
+ */
+#include "http/request/exchange.h"
+#include "http/request/filter.h"
+
+#include <assert.h>
+#include <unistd.h>
+
+void http_add_cleanup(struct http_exchange *ex, struct http_cleanup *cleanup)
+{
+    assert(cleanup->run && !cleanup->next);
+    cleanup->next = ex->cleanups;
+    ex->cleanups = cleanup;
+}
+
+void http_run_cleanups(struct http_exchange *ex)
+{
+    while (ex->cleanups) {
+        struct http_cleanup *c = ex->cleanups;
+        ex->cleanups = c->next;
+        c->next = NULL;
+        c->run(ex);
+    }
+}
+
+void http_drop_held(struct http_exchange *ex)
+{
+    filter_free(ex);
+    if (ex->release)
+        ex->release(ex->held);
+    ex->release = NULL;
+}
+
+void http_drop_bodies(struct http_exchange *ex)
+{
+    http_drop_held(ex);
+    if (ex->body.fd >= 0)
+        close(ex->body.fd);
+    if (ex->body.file.data && !ex->body.file_stays)
+        unlink(ex->body.file.data);
+    ex->body.file = (struct slice){0};
+    ex->body.fd = -1;
+    ex->body.mem.start = ex->body.mem.end = 0;
+    ex->body.len = 0;
+}

@@ -1,0 +1,64 @@
+/*
+ * http/request/source.h - where a response's body comes from: pieces that are there, a handler, an upstream.
+ *
+ * Whoever sends the body asks its source for the next stretch, lets as much of it go as the client and the limits take, and says
+ * how much that was. So a file can go out by sendfile and memory without a copy, whatever it belongs to; and a source need
+ * know nothing of sockets, filters or how bodies are framed.
+ * Threads:   the loop's.
+ */
+#ifndef WEIR_HTTP_REQUEST_SOURCE_H
+#define WEIR_HTTP_REQUEST_SOURCE_H
+
+#include "http/request/exchange.h"
+
+enum source_says {
+    SOURCE_HAS,   /* the stretch is set; it holds until take, stop or the end of the turn */
+    SOURCE_LATER, /* nothing for now: it calls connection_ready when there is */
+    SOURCE_END,   /* that was all */
+    SOURCE_FAILED, /* the rest will never come, which it has logged: the client must see that the body is not whole */
+    SOURCE_TUNNEL /* no body: from here on bytes go both ways */
+};
+
+struct source {
+    /* The next stretch of the body, in memory (fd -1) or of a file. */
+    enum source_says (*look)(struct http_exchange *ex, struct http_piece *stretch);
+
+    /* The first n bytes of what was seen last have gone. */
+    void (*take)(struct http_exchange *ex, size_t n);
+
+    /* After SOURCE_END: the lines of the body's trailers, appended to out. NULL: it has none. False: out of memory. */
+    bool (*add_trailers)(struct http_exchange *ex, struct buf *out);
+
+    /*
+     * Nobody wants more of it: the body is out, or the client gone, or another answer takes its place. Where something else
+     * keeps the exchange, the connection has a copy then, or none.
+     */
+    void (*stop)(struct http_exchange *ex);
+
+    /* For how long a wait for it or for the client may go on, in ms: at_most_ms, or less. 0: without end. */
+    int64_t (*time_left_ms)(const struct http_exchange *ex, int64_t at_most_ms);
+
+    /* After SOURCE_TUNNEL, when all before it is with the client: the client's stream is taken over. */
+    void (*tunnel)(struct http_exchange *ex);
+
+    /* Of one that takes the request's body while it comes: more of it lies in the exchange, or its end has come. */
+    void (*body_came)(struct http_exchange *ex, bool whole);
+
+    /* Likewise: no more of it may be read for now. */
+    bool (*body_is_full)(const struct http_exchange *ex);
+
+    /* Whether it goes on though the client has left. NULL: never. */
+    bool (*outlives_client)(const struct http_exchange *ex);
+
+    bool is_live;      /* it comes as it is made: what filters hold is not kept back while there is no more */
+    bool needs_client; /* a client that has said its last while the body goes out ends it */
+};
+
+/* What the response holds as pieces: the source where there is no other. */
+extern const struct source source_pieces;
+
+/* With ex->job; with ex->proxy. */
+extern const struct source source_handler;
+extern const struct source source_upstream;
+
+#endif

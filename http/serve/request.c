@@ -1,0 +1,215 @@
+/*
+ * http/serve/request.c - how a request begins, is refused, is answered, and comes to its line of the log; http/serve/serve.c runs what
+ * is between.
+ */
+#include "http/serve/request.h"
+
+#include "base/buf.h"
+#include "base/hist.h"
+#include "base/log.h"
+#include "base/logfile.h"
+#include "base/slice.h"
+#include "conf/directive.h"
+#include "http/access/realip.h"
+#include "http/filters/filters.h"
+#include "http/filters/headers.h"
+#include "http/request/aside.h"
+#include "http/request/body.h"
+#include "http/request/client.h"
+#include "http/request/exchange.h"
+#include "http/request/filter.h"
+#include "http/request/source.h"
+#include "http/request/template.h"
+#include "http/request/verdict.h"
+#include "http/serve/open_logs.h"
+#include "http/serve/redirect.h"
+#include "http/site/site.h"
+#include "http/wire/request.h"
+#include "http/wire/response.h"
+#include "worker/loop/exchanges.h"
+#include "worker/loop/worker_state.h"
+
+enum { CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
+
+static const struct settings *settings(const struct http_exchange *ex)
+{
+    return ex->route.settings;
+}
+
+void request_begin(struct http_exchange *ex, const struct location *l)
+{
+    struct worker *w = ex->worker;
+    ex->route.location = l;
+    ex->route.settings = l->settings;
+    ex->body.whole = true;
+    counter_set(&w->slot->in_flight, ++w->in_flight);
+}
+
+/* Where it stands whose head could not be understood; of that as much counts as has been read. */
+static void stand_on_top(struct http_exchange *ex)
+{
+    const struct vserver *server = request_find_server(ex);
+    request_use_location(ex, server->top);
+    realip_apply(ex, server->top); /* the PROXY protocol may have named the client */
+}
+
+void request_log_refusal(struct http_exchange *ex, const char *why, bool in_headers)
+{
+    stand_on_top(ex);
+    http_log(ex, LOG_LEVEL_INFO, "%s while reading client request %s", why, in_headers ? "headers" : "line");
+}
+
+struct verdict request_start(struct http_exchange *ex)
+{
+    request_route(ex);
+    if (ex->req.ignored_headers)
+        http_log(ex, LOG_LEVEL_INFO,
+                 "client sent invalid header line: \"%.*s\" while reading client request headers",
+                 SLICE_ARGS(ex->req.ignored_header));
+    return body_pass(ex);
+}
+
+/* nginx's own codes for kinds of 400: error_page and return know them, clients do not. */
+static int shown_status(int status)
+{
+    return status >= 494 && status <= 497 ? 400 : status;
+}
+
+/* The built-in page takes the place of whatever body there was. Headers that belong to the status stay. */
+static bool make_error_page(struct http_exchange *ex, int status)
+{
+    struct http_response *res = &ex->res;
+    struct slice page = http_error_page(status, settings(ex)->answers.server_tokens);
+    res->status = shown_status(status);
+    res->reason = (struct slice){0};
+    res->body = res->last_piece = NULL;
+    res->content_length = 0;
+    res->last_modified = res->etag = (struct slice){0};
+    res->accept_ranges = false;
+    res->content_type = page.len ? SLICE("text/html") : (struct slice){0};
+    if (res->status == 400 || status == 413 || status == 414 || status == 501)
+        client_make_last(ex, false);
+    return http_add_memory(res, &ex->arena, page.data, page.len);
+}
+
+/* Of the answer's body, unless its upstream has said. */
+static void set_rate(struct http_exchange *ex)
+{
+    int64_t rate = 0, after = 0;
+    if (ex->route.location->rate_after &&
+        conf_parse_size(http_template_expand(ex->route.location->rate_after, ex), &after))
+        ex->pace.after = (uint64_t)after;
+    if (ex->pace.is_set || !ex->route.location->rate)
+        return;
+    if (conf_parse_size(http_template_expand(ex->route.location->rate, ex), &rate))
+        ex->pace.rate = (uint64_t)rate;
+}
+
+/* Out of memory for an answer. */
+static struct verdict give_up(struct http_exchange *ex)
+{
+    client_reset(ex);
+    return verdict_of(VERDICT_GONE);
+}
+
+struct verdict request_send(struct http_exchange *ex, int error)
+{
+    if (error)
+        ex->route.forced_status =
+            0; /* the page itself failed, or is a redirect: its own status counts, as in nginx */
+    if (error && !make_error_page(ex, error))
+        return give_up(ex);
+    if (ex->route.forced_status) {
+        ex->res.status = ex->route.forced_status;
+        ex->res.reason = (struct slice){0};
+    }
+    if (ex->res.location.data && !http_is_field_value(ex->res.location)) {
+        http_log(ex, LOG_LEVEL_ERROR, "the redirect has a control character; request refused");
+        ex->res.location = (struct slice){0};
+        if (!make_error_page(ex, 400))
+            return give_up(ex);
+    }
+    bool challenges = ex->res.status == 401 || ex->route.in_error_page; /* whatever code its page has */
+    if (challenges && ex->access.www_authenticate.len &&
+        !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->access.www_authenticate))
+        return give_up(ex);
+    if (!headers_add(ex))
+        return give_up(ex);
+    filter_decide(ex);
+    int failed = ranges_cut(ex);
+    if (failed) {
+        filter_free(ex); /* they were for the body that it had */
+        return verdict_answer(failed);
+    }
+    ex->client.protocol->drop_body(ex);
+    set_rate(ex);
+    ex->state = REQUEST_SEND;
+    if (!ex->source)
+        ex->source = &source_pieces;
+    return ex->client.protocol->respond(ex) ? verdict_of(VERDICT_GONE) : give_up(ex);
+}
+
+static bool is_true(struct slice text)
+{
+    return text.len > 0 && !slice_eq(text, SLICE("0"));
+}
+
+void request_log(struct http_exchange *ex)
+{
+    static struct buf line;
+    for (const struct access_log *log = ex->route.location->access_logs; log; log = log->next) {
+        line.start = line.end = 0;
+        if (log->condition && !is_true(http_template_expand(log->condition, ex)))
+            continue;
+        if (!http_template_log(log->format, log->escape, ex, &line) || !buf_append(&line, "\n", 1))
+            continue;
+        if (log->file)
+            logfile_append(log->file, buf_slice(&line));
+        else
+            open_logs_append(ex, log, buf_slice(&line));
+    }
+}
+
+/* Counts and logs the request, and gives back what it holds. */
+static void conclude(struct http_exchange *ex)
+{
+    struct worker *w = ex->worker;
+    unsigned status = (unsigned)ex->res.status;
+    counter_set(&w->slot->in_flight, --w->in_flight);
+    counter_add(&w->slot->requests, 1);
+    if (status < SHM_CODES)
+        counter_add(&w->slot->codes[status], 1);
+    hist_add(&w->slot->duration, (w->now_ms - ex->start_ms) * 1000);
+    if (ex->route.location->access_logs)
+        request_log(ex);
+    w->busy_since_purge++;
+    exchange_release(w, ex);
+}
+
+void request_done(struct http_exchange *ex)
+{
+    ex->sent.whole = true;
+    conclude(ex);
+    exchange_recycle(ex->worker, ex);
+}
+
+void request_end_unanswered(struct http_exchange *ex, int status)
+{
+    ex->res.status = status;
+    conclude(ex);
+    ex->state = REQUEST_GONE;
+}
+
+void request_gone(struct http_exchange *ex)
+{
+    bool cut = ex->route.return_code == CLOSE_WITHOUT_ANSWER;
+    bool unfinished = !ex->body.whole && (ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
+    if (ex->state == REQUEST_GONE) /* it has been told of already */
+        return;
+    if (ex->aside)
+        http_take_back(ex);
+    if (ex->res.status == 0 || ex->sent.head == 0)
+        ex->res.status = cut ? CLOSE_WITHOUT_ANSWER : unfinished ? 400 : CLIENT_CLOSED_REQUEST;
+    conclude(ex);
+    ex->state = REQUEST_GONE;
+}

@@ -1,0 +1,591 @@
+/*
+ * http/site/site.c - from settings to a site.
+ */
+#include "http/site/site.h"
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/logfile.h"
+#include "base/slice.h"
+#include "conf/directive.h"
+#include "conf/tree.h"
+#include "http/request/template.h"
+#include "http/request/variable_list.h"
+#include "http/site/charset_map.h"
+#include "http/site/module.h"
+#include "http/site/resolver_words.h"
+#include "http/site/router.h"
+#include "net/address.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void *must(void *p)
+{
+    if (!p)
+        abort(); /* out of memory while reading a configuration */
+    return p;
+}
+
+void *site_array(struct site *site, int count, size_t size)
+{
+    return must(arena_zalloc(&site->arena, (size_t)(count ? count : 1) * size));
+}
+
+static const char combined[] =
+    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
+    "\"$http_referer\" \"$http_user_agent\"";
+
+void site_unknown_variable(struct site *site, struct slice name, const struct conf_node *node)
+{
+    struct slice guess = http_nearest_variable(name, &site->scope);
+    conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable%s%.*s%s", SLICE_ARGS(name),
+               guess.data ? "; did you mean \"" : "", SLICE_ARGS(guess), guess.data ? "\"?" : "");
+}
+
+const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node)
+{
+    struct slice unknown;
+    struct http_template *t = http_template_compile(&site->arena, text, &site->scope, &unknown);
+    if (t)
+        return t;
+    if (unknown.len == 0 || unknown.data[0] == '{') {
+        conf_error(&site->conf->errors, node,
+                   unknown.len ? "the closing bracket in \"%.*s\" variable is missing"
+                               : "invalid variable name%.*s; a \"$\" begins the name of a variable",
+                   SLICE_ARGS(slice_from(unknown, 1)));
+        return NULL;
+    }
+    site_unknown_variable(site, unknown, node);
+    return NULL;
+}
+
+static const struct http_template *log_format(struct site *site, const struct conf_access_log *log,
+                                              enum http_escape *escape)
+{
+    for (const struct conf_log_format *f = site->conf->http->formats; f; f = f->next)
+        if (slice_eq(f->name, log->format_name)) {
+            *escape = (enum http_escape)f->escape;
+            return site_compile(site, f->text, f->node);
+        }
+    if (slice_eq(log->format_name, SLICE("combined")))
+        return site_compile(site, slice_of(combined), log->node);
+    conf_error(&site->conf->errors, log->node, "unknown log format \"%.*s\"; define it with log_format",
+               SLICE_ARGS(log->format_name));
+    return NULL;
+}
+
+static struct logfile *add_file(struct site *site, struct logfiles *files, struct slice path,
+                                const struct conf_node *n)
+{
+    struct logfile *f = must(logfiles_add(files, path));
+    if (!f->place.data)
+        f->place = conf_place(&site->arena, n);
+    if (f->wrong)
+        conf_error(&site->conf->errors, n, "invalid \"%.*s\": %s", SLICE_ARGS(path), f->wrong);
+    return f;
+}
+
+static struct access_log *build_logs(struct site *site, const struct conf_access_log *list)
+{
+    struct access_log *logs = NULL, **tail = &logs;
+    for (; list && list->path.data; list = list->next) {
+        struct access_log *log = must(arena_zalloc(&site->arena, sizeof *log));
+        log->format = log_format(site, list, &log->escape);
+        log->condition = list->condition.data ? site_compile(site, list->condition, list->node) : NULL;
+        *tail = log;
+        tail = &log->next;
+        if (memchr(list->path.data, '$', list->path.len) && !slice_starts(list->path, SLICE("syslog:"))) {
+            log->path = site_compile(site, list->path, list->node);
+            continue;
+        }
+        log->file = add_file(site, &site->access_files, list->path, list->node);
+        if (log->file->has_users && log->file->gzip != (int)list->gzip)
+            conf_error(&site->conf->errors, list->node,
+                       "\"%.*s\" is written with gzip and without; write it in one way",
+                       SLICE_ARGS(list->path));
+        log->file->has_users = true;
+        log->file->gzip = (int)list->gzip;
+        if ((size_t)list->buffer_bytes > log->file->buffer_bytes)
+            log->file->buffer_bytes = (size_t)list->buffer_bytes;
+        log->file->flush_ms = list->flush_ms ? list->flush_ms : log->file->flush_ms;
+    }
+    return logs;
+}
+
+static struct error_file *build_error_files(struct site *site, const struct conf_error_log *list)
+{
+    struct error_file *files = NULL, **tail = &files;
+    for (; list; list = list->next) {
+        *tail = must(arena_zalloc(&site->arena, sizeof **tail));
+        **tail = (struct error_file){add_file(site, &site->error_files, list->path, list->node), &list->level,
+                                     &list->json, NULL};
+        tail = &(*tail)->next;
+    }
+    return files;
+}
+
+static struct error_target *build_error_targets(struct site *site, const struct conf_error_page *list)
+{
+    struct error_target *targets = NULL;
+    for (; list;
+         list =
+             list->next) { /* the conf has the last line first: the first line is to win, and comes first */
+        struct error_target *t = must(arena_zalloc(&site->arena, sizeof *t));
+        *t = (struct error_target){list->codes,
+                                   list->code_count,
+                                   list->new_code,
+                                   site_compile(site, list->uri, list->node),
+                                   list->uri.len && list->uri.data[0] == '@',
+                                   targets};
+        targets = t;
+    }
+    return targets;
+}
+
+static void find_handler(struct site *site, struct location *l, const struct conf_handler *h)
+{
+    for (struct loaded_module *m = site->modules; m && !l->handler; m = m->next)
+        l->handler = module_find(m->module, h->name);
+    if (!l->handler)
+        conf_error(&site->conf->errors, h->node, "unknown handler \"%.*s\"; is its load_module missing?",
+                   SLICE_ARGS(h->name));
+    const struct conf_pool *pool = site->conf->pools;
+    for (l->pool = 0; pool && !slice_eq(pool->name, h->pool); pool = pool->next)
+        l->pool++;
+    if (!pool)
+        conf_error(&site->conf->errors, h->node, "unknown thread pool \"%.*s\"; define it with thread_pool",
+                   SLICE_ARGS(h->pool));
+}
+
+static void init_handler(struct site *site, struct location *l, const struct conf_handler *h)
+{
+    char why[256] = "";
+    int count = 0;
+    for (const struct conf_key_value *kv = h->args; kv; kv = kv->next)
+        count++;
+    struct weir_setting *settings = must(arena_zalloc(&site->arena, (size_t)(count + 1) * sizeof *settings));
+    count = 0;
+    for (const struct conf_key_value *kv = h->args; kv; kv = kv->next)
+        settings[count++] = (struct weir_setting){kv->key.data, kv->value.data};
+    if (l->handler->init) {
+        l->handler_settings = l->handler->init(settings, why, sizeof why);
+        if (!l->handler_settings)
+            conf_error(&site->conf->errors, h->node, "handler \"%s\": %s", l->handler->name,
+                       why[0] ? why : "its settings were refused");
+    } else if (count) {
+        conf_error(&site->conf->errors, h->node, "handler \"%s\" takes no settings; remove \"%s\"",
+                   l->handler->name, settings[0].key);
+    }
+}
+
+/* What the handler wants to read of the configuration's variables. */
+static void build_handler_variables(struct site *site, struct location *l, const struct conf_node *node)
+{
+    int count = 0;
+    const char *const *names = l->handler->variables;
+    while (names && names[count])
+        count++;
+    if (count == 0)
+        return;
+    l->handler_variables = must(arena_zalloc(&site->arena, (size_t)count * sizeof(void *)));
+    for (int i = 0; i < count; i++)
+        l->handler_variables[i] = site_compile(site, arena_printf(&site->arena, "${%s}", names[i]), node);
+}
+
+/* A size, or a text with variables that becomes one. */
+static const struct http_template *build_rate(struct site *site, const struct conf_node *n)
+{
+    int64_t bytes;
+    struct slice text = n->args[0];
+    if (!memchr(text.data, '$', text.len) && !conf_parse_size(text, &bytes))
+        conf_error(&site->conf->errors, n, "\"%.*s\" directive invalid value \"%.*s\"; it takes %s",
+                   SLICE_ARGS(n->name), SLICE_ARGS(text), conf_type_words(CONF_SIZE));
+    return site_compile(site, text, n);
+}
+
+static void build_rates(struct site *site, struct location *l, const struct settings *s)
+{
+    if (s->answers.limit_rate)
+        l->rate = build_rate(site, s->answers.limit_rate);
+    if (s->answers.limit_rate_after)
+        l->rate_after = build_rate(site, s->answers.limit_rate_after);
+    if (s->proxy.upstream.limit_rate)
+        l->proxy_rate = build_rate(site, s->proxy.upstream.limit_rate);
+}
+
+static void build_early_hints(struct site *site, struct location *l, const struct conf_lines *lines)
+{
+    int count = 0;
+    for (const struct conf_lines *line = lines; line; line = line->next)
+        count += line->node->nargs;
+    l->early_hints = site_array(site, count, sizeof(void *));
+    for (const struct conf_lines *line = lines; line; line = line->next)
+        for (int i = 0; i < line->node->nargs; i++)
+            l->early_hints[l->early_hint_count++] = site_compile(site, line->node->args[i], line->node);
+}
+
+static struct location *build_location(struct site *site, const struct conf_location *c,
+                                       const struct conf_location *outer)
+{
+    struct location *l = must(arena_zalloc(&site->arena, sizeof *l));
+    const struct conf_return *ret =
+        outer && outer->ret ? outer->ret : c->ret; /* the server's own comes first */
+    l->settings = &c->settings;
+    l->content = c->content;
+    l->access_logs = build_logs(site, c->settings.logs.access);
+    l->error_targets = build_error_targets(site, c->settings.answers.error_pages);
+    l->error_files = build_error_files(site, c->settings.logs.errors);
+    site_build_limits(site, l);
+    if (ret) {
+        l->return_code = ret->code;
+        l->return_text = ret->text.data ? site_compile(site, ret->text, ret->node) : NULL;
+    }
+    site_build_files(site, l, c);
+    if (c->handler) {
+        find_handler(site, l, c->handler);
+        if (l->handler) {
+            init_handler(site, l, c->handler);
+            build_handler_variables(site, l, c->handler->node);
+        }
+    }
+    if (c->settings.resolver.servers)
+        resolver_check(site->conf, c->settings.resolver.servers->node);
+    build_rates(site, l, &c->settings);
+    if (c->settings.headers.added)
+        l->added = site_build_added_headers(site, c->settings.headers.added, &l->added_count);
+    if (c->settings.headers.early_hints)
+        build_early_hints(site, l, c->settings.headers.early_hints);
+    if (c->settings.headers.trailers)
+        l->trailers = site_build_added_headers(site, c->settings.headers.trailers, &l->trailer_count);
+    if (c->settings.sub.filters)
+        site_build_subs(site, l, c->settings.sub.filters);
+    site_build_charset(site, l);
+    if (c->settings.referer.valid)
+        site_build_referers(site, l, c->settings.referer.valid);
+    site_build_secure_link(site, l, c->node);
+    if (c->settings.headers.expires)
+        l->expires = site_build_expires(site, c->settings.headers.expires);
+    l->access = site_build_access(site, c->settings.access.rules);
+    l->auth = site_build_auth(site, &c->settings);
+    site_build_auth_request(site, l);
+    if (c->except) {
+        l->except = site_build_location(site, c->except);
+        l->except_node = c->except->node;
+    }
+    if (c->try_files)
+        l->try_files = site_build_try_files(site, c->try_files);
+    l->internal = c->internal;
+    l->ops = site_build_ops(site, c);
+    l->realip = site_build_realip(site, &c->settings);
+    l->proxy = site_build_proxy(site, c);
+    l->next_made = site->made;
+    site->made = l;
+    return l;
+}
+
+struct location *site_build_location(struct site *site, const struct conf_location *c)
+{
+    return build_location(site, c, NULL);
+}
+
+static struct http_locations *build_locations(struct site *site, struct vserver *v,
+                                              const struct conf_location *list,
+                                              const struct conf_location *server_top)
+{
+    struct http_locations *locations = must(http_locations_new(&site->arena));
+    for (const struct conf_location *c = list; c; c = c->next) {
+        struct slice why = {0};
+        struct http_locations *nested =
+            c->locations ? build_locations(site, v, c->locations, server_top) : NULL;
+        struct location *l = build_location(site, c, server_top);
+        l->name = c->pattern;
+        bool prefix = c->match == CONF_MATCH_PREFIX || c->match == CONF_MATCH_PREFIX_FINAL;
+        if (c->proxy && prefix && c->pattern.len > 1 && c->pattern.data[c->pattern.len - 1] == '/') {
+            l->next_slashed = v->slashed;
+            v->slashed = l;
+        }
+        if (c->match == CONF_MATCH_NAMED) {
+            l->next_named = v->named;
+            v->named = l;
+            continue;
+        }
+        if (!http_locations_add(locations, (enum http_match)c->match, c->pattern, nested, l, &why))
+            conf_error(&site->conf->errors, c->node, "%.*s", SLICE_ARGS(why));
+    }
+    http_locations_finish(locations);
+    return locations;
+}
+
+static struct net_listen_options options_of(const struct conf_listen *c, bool nodelay)
+{
+    return (struct net_listen_options){.backlog = (int)c->backlog,
+                                       .ipv6only = c->ipv6only,
+                                       .nodelay = nodelay,
+                                       .reuseport = c->reuseport,
+                                       .deferred = c->deferred,
+                                       .fastopen = (int)c->fastopen,
+                                       .receive_bytes = (int)c->rcvbuf,
+                                       .send_bytes = (int)c->sndbuf,
+                                       .keepalive_idle_s = (int)(c->keepalive_idle_ms / 1000),
+                                       .keepalive_interval_s = (int)(c->keepalive_interval_ms / 1000),
+                                       .keepalive_count = (int)c->keepalive_count,
+                                       .keepalive = c->so_keepalive};
+}
+
+static struct site_listen *find_listen(struct site *site, const struct conf_listen *c)
+{
+    struct net_address address;
+    const char *wrong = net_address_parse(c->address, &address);
+    if (wrong) {
+        conf_error(&site->conf->errors, c->node, "invalid address \"%.*s\" of the \"listen\" directive: %s",
+                   SLICE_ARGS(c->address), wrong);
+        return NULL;
+    }
+    struct site_listen **tail = &site->listens;
+    for (; *tail; tail = &(*tail)->next)
+        if (net_address_eq(&(*tail)->address, &address))
+            return *tail;
+    struct site_listen *l = must(arena_zalloc(&site->arena, sizeof *l));
+    l->address = address;
+    l->names = must(http_names_new(&site->arena));
+    l->node = c->node;
+    for (int i = 0; i < SITE_REUSEPORT_MAX; i++)
+        l->fds[i] = -1;
+    *tail = l;
+    return l;
+}
+
+static void attach(struct site *site, const struct conf_server *s, struct vserver *v,
+                   const struct conf_listen *c)
+{
+    struct site_listen *l = find_listen(site, c);
+    if (!l)
+        return;
+    if (c->default_server && l->has_explicit_default)
+        conf_error(&site->conf->errors, c->node,
+                   "a duplicate default server for %.*s; keep one default_server", SLICE_ARGS(c->address));
+    if (!l->default_server ||
+        (c->binds && !l->binds)) /* the socket is as the first one says that says anything */
+        l->options = options_of(c, s->top.settings.client.tcp_nodelay);
+    if (!l->default_server || c->default_server)
+        l->default_server = v;
+    l->has_explicit_default |= c->default_server;
+    l->proxy_protocol |= c->proxy_protocol;
+    l->binds |= c->binds;
+    l->fd_count = l->options.reuseport ? (int)site->conf->worker_processes : 1;
+    if (s->names.count == 0) { /* nginx's default is the empty name */
+        struct slice why = {0};
+        http_names_add(l->names, SLICE(""), v, &why);
+    }
+    for (int i = 0; i < s->names.count; i++) {
+        struct slice why = {0};
+        if (!http_names_add(l->names, s->names.items[i], v, &why))
+            conf_error(&site->conf->errors, s->names_node, "server name \"%.*s\" is invalid: %.*s",
+                       SLICE_ARGS(s->names.items[i]), SLICE_ARGS(why));
+        else if (why.data)
+            conf_error(&site->conf->warnings, s->names_node,
+                       "conflicting server name \"%.*s\" on %.*s, ignored", SLICE_ARGS(s->names.items[i]),
+                       SLICE_ARGS(c->address));
+    }
+}
+
+/* $server_name: host names know no case, and ".name" stands for the name itself as well. */
+static struct slice shown_name(struct site *site, const struct conf_server *s)
+{
+    struct slice name = s->names.count ? s->names.items[0] : SLICE("");
+    if (name.len == 0 || name.data[0] == '~')
+        return name;
+    return arena_dup_lower(&site->arena, slice_from(name, name.data[0] == '.'));
+}
+
+static void build_server(struct site *site, const struct conf_server *s)
+{
+    struct vserver *v = must(arena_zalloc(&site->arena, sizeof *v));
+    v->next = site->servers;
+    site->servers = v;
+    v->name = shown_name(site, s);
+    v->top = build_location(site, &s->top, NULL);
+    v->locations = build_locations(site, v, s->top.locations, s->top.ret ? &s->top : NULL);
+    for (const struct conf_listen *c = s->listens; c; c = c->next)
+        attach(site, s, v, c);
+}
+
+/*
+ * A port that is bound for all addresses is bound once, as in nginx: of its other addresses only those have sockets that must
+ * ("bind" and all options of sockets). The local address of a connection says which servers it is for.
+ */
+static void share_wildcards(struct site *site)
+{
+    for (struct site_listen *l = site->listens; l; l = l->next) {
+        const struct site_listen *any = l->binds ? NULL : site->listens;
+        while (any && !net_address_covers(&any->address, &l->address))
+            any = any->next;
+        if (any)
+            l->fd_count = 0;
+        l->within = any;
+    }
+}
+
+static void load_modules(struct site *site)
+{
+    for (const struct conf_module *c = site->conf->modules; c; c = c->next) {
+        struct slice why = {0};
+        struct loaded_module *m = must(arena_zalloc(&site->arena, sizeof *m));
+        m->module = module_load(&site->arena, c->path, &why);
+        if (!m->module) {
+            conf_error(&site->conf->errors, c->node, "%.*s%.*s", SLICE_ARGS(why), SLICE_ARGS(c->about));
+            continue;
+        }
+        struct slice note = module_note(&site->arena, m->module, c->path);
+        if (note.len)
+            conf_error(&site->conf->warnings, c->node, "%.*s", SLICE_ARGS(note));
+        m->next = site->modules;
+        site->modules = m;
+    }
+}
+
+/* Named groups may be used before the expression that defines them: so they are collected first, by their syntax. */
+void site_collect_groups(struct site *site, struct slice pattern, const struct conf_node *node)
+{
+    for (size_t i = 0; i + 3 < pattern.len; i++) {
+        if (pattern.data[i] != '(' || pattern.data[i + 1] != '?')
+            continue;
+        size_t start = i + 2 + (pattern.data[i + 2] == 'P'), end = start + 1;
+        if (start >= pattern.len || !strchr("<'", pattern.data[start]))
+            continue;
+        while (end < pattern.len && (isalnum((unsigned char)pattern.data[end]) || pattern.data[end] == '_'))
+            end++;
+        struct http_capture_names *n = must(arena_zalloc(&site->arena, sizeof *n));
+        n->name = (struct slice){pattern.data + start + 1, end - start - 1};
+        n->next = (struct http_capture_names *)(uintptr_t)site->scope.captures;
+        if (n->name.len) /* none: a look-behind */
+            site->scope.captures = n;
+        if (site_is_taken(site, n->name))
+            conf_error(&site->conf->errors, node,
+                       "the duplicate \"%.*s\" variable; choose another name for the group",
+                       SLICE_ARGS(n->name));
+    }
+}
+
+static void collect_names_of(struct site *site, const struct conf_location *list)
+{
+    for (const struct conf_location *l = list; l; l = l->next) {
+        site_collect_groups(site, l->pattern, l->node);
+        collect_names_of(site, l->locations);
+    }
+}
+
+/* Also of those that no log uses. */
+static void check_log_formats(struct site *site)
+{
+    for (const struct conf_log_format *f = site->conf->http ? site->conf->http->formats : NULL; f;
+         f = f->next)
+        site_compile(site, f->text, f->node);
+}
+
+struct site *site_build(struct conf *conf)
+{
+    struct site *site = must(calloc(1, sizeof *site));
+    arena_init(&site->arena, 16384);
+    site->conf = conf;
+    site->access_files.arena = site->error_files.arena = &site->arena;
+    for (const struct conf_error_log *l = conf->error_logs; l; l = l->next)
+        add_file(site, &site->error_files, l->path, l->node);
+    load_modules(site);
+    site_name_variables(site);
+    for (const struct conf_server *c = conf->http ? conf->http->servers : NULL; c; c = c->next) {
+        collect_names_of(site, c->top.locations);
+        for (int i = 0; i < c->names.count; i++)
+            site_collect_groups(site, c->names.items[i], c->node);
+    }
+    site_name_sets(site);
+    site_build_geo(site);
+    site_build_charset_maps(site);
+    site_name_maps(site);
+    site_join_sets(site);
+    site_build_maps(site);
+    check_log_formats(site);
+    site_build_upstreams(site);
+    site_build_zones(site);
+    for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
+        build_server(site, s);
+    share_wildcards(site);
+    return site;
+}
+
+void site_use_error_logs(struct site *site)
+{
+    struct log_sink sinks[LOG_SINKS_MAX];
+    int count = 0;
+    for (const struct conf_error_log *l = site->conf->error_logs; l && count < LOG_SINKS_MAX; l = l->next)
+        sinks[count++] = logfile_sink(logfiles_add(&site->error_files, l->path), l->level, l->json);
+    log_set_sinks(sinks, count);
+}
+
+bool site_same_modules(const struct site *a, const struct site *b)
+{
+    const struct loaded_module *m = a->modules, *n = b->modules;
+    for (; m && n && module_same(m->module, n->module); m = m->next)
+        n = n->next;
+    return !m && !n;
+}
+
+void site_free(struct site *site)
+{
+    for (struct site_listen *l = site->listens; l; l = l->next) {
+        http_names_free(l->names);
+        for (int i = 0; i < l->fd_count; i++)
+            if (l->fds[i] >= 0)
+                close(l->fds[i]);
+    }
+    for (struct vserver *v = site->servers; v; v = v->next)
+        http_locations_free(v->locations);
+    site_free_rewrites(site);
+    site_free_maps(site);
+    site_free_ops(site);
+    for (struct location *l = site->made; l; l = l->next_made)
+        site_free_referers(l);
+    for (struct location *l = site->made; l; l = l->next_made)
+        if (l->handler_settings && l->handler->free)
+            l->handler->free(l->handler_settings);
+    for (struct loaded_module *m = site->modules; m; m = m->next)
+        module_unload(m->module);
+    logfiles_close(&site->access_files);
+    logfiles_close(&site->error_files);
+    struct arena arena = site->arena;
+    free(site);
+    arena_free(&arena);
+}
+
+const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
+                                       struct http_captures *captures)
+{
+    const struct vserver *v = http_names_find(listen->names, host, captures);
+    return v ? v : listen->default_server;
+}
+
+const struct location *site_find_named(const struct vserver *server, struct slice name)
+{
+    const struct location *l = server->named;
+    while (l && !slice_eq(l->name, name))
+        l = l->next_named;
+    return l;
+}
+
+const struct error_target *site_find_error_target(const struct location *l, int status)
+{
+    for (const struct error_target *t = l->error_targets; t; t = t->next)
+        for (int i = 0; i < t->code_count; i++)
+            if (t->codes[i] == status)
+                return t;
+    return NULL;
+}
+
+bool site_has_error_page(const struct http_exchange *ex, int status)
+{
+    const struct location *l = ex->route.location;
+    return (!ex->route.in_error_page || l->settings->answers.recursive_error_pages) &&
+           site_find_error_target(l, status);
+}

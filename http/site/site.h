@@ -1,0 +1,438 @@
+/*
+ * http/site/site.h - a configuration made ready to serve: routers built, texts compiled, modules loaded, handlers set up.
+ *
+ * Built by the master before it forks, so that every mistake is found while the old configuration still serves; the
+ * workers inherit it.
+ * Ownership: a site owns its listening sockets, log files and modules; it refers to its conf, which must outlive it.
+ * Threads:   built by one thread; then read by the worker's loop.
+ */
+#ifndef WEIR_HTTP_SITE_SITE_H
+#define WEIR_HTTP_SITE_SITE_H
+
+#include "base/list.h"
+#include "base/logfile.h"
+#include "conf/conf.h"
+#include "http/request/template.h"
+#include "http/request/variables.h"
+#include "http/site/map.h"
+#include "http/site/module.h"
+#include "http/site/paths.h"
+#include "http/site/router.h"
+#include "net/listener.h"
+#include "shm/peer.h"
+#include "shm/permit.h"
+
+enum { SITE_REUSEPORT_MAX = 64, SITE_LIMITS_MAX = 8 /* zones of one location */ };
+
+struct access_log {
+    struct logfile *file;             /* or NULL: */
+    const struct http_template *path; /* says it for each request */
+    const struct http_template *format;
+    enum http_escape escape;
+    const struct http_template *condition; /* NULL: every request */
+    struct access_log *next;
+};
+
+struct error_target {
+    const int *codes;
+    int code_count;
+    int new_code; /* as in struct conf_error_page */
+    const struct http_template *uri;
+    bool named; /* a named location: it gets the request's body */
+    struct error_target *next;
+};
+
+/* A permit that requests need. */
+struct location_limit {
+    const struct conf_zone *zone;
+    enum permit_priority priority;
+    const struct http_template *priority_text; /* says it for each request, or NULL */
+};
+
+/* A limit of nginx's kind, for each value of a key. */
+struct location_keyed {
+    const struct conf_keyed_zone *zone;
+    const struct conf_keyed_limit *limit;
+    const struct http_template *key;
+};
+
+struct health_probe;
+
+/* An address of an upstream's server, as one worker sees it. */
+struct peer {
+    struct net_address address;
+    const char *text;
+    struct shm_peer *shared;
+    char *name; /* among all peers of the group */
+    struct upstream_server *server;
+    struct shm_peer *own;       /* with no room in shared memory: it is only this worker's */
+    unsigned refs;              /* connections, and the upstream while it lists the peer */
+    bool gone;                  /* its name no longer has this address */
+    struct health_probe *probe; /* proxy/health.c: the check under way, or NULL */
+    char id[32];                /* for sticky */
+    size_t id_len;
+    uint64_t tag; /* of the id, for sessions */
+};
+
+/* A line of an upstream. */
+struct upstream_server {
+    const struct conf_upstream_server *conf;
+    struct slice host; /* a name that is resolved again and again; data NULL: an address */
+    unsigned port;
+    struct net_address *addresses; /* when the configuration was read */
+    int address_count;
+    uint64_t resolve_at_ms;
+    bool resolving, owns_addresses, complained;
+    struct upstream *upstream;
+};
+
+struct hash_point {
+    uint32_t hash;
+    int peer;
+};
+
+struct upstream {
+    struct slice name;
+    const struct conf_upstream *conf; /* NULL: of a single server that proxy_pass names */
+    struct upstream_server *servers;
+    int server_count;
+    struct shm_group *group;
+    struct slice group_name;
+    struct peer **peers; /* proxy/upstream.c, from malloc */
+    int peer_count;
+    const struct http_template *hash_key;
+    struct sticky *sticky;     /* proxy/sticky.c; NULL: none */
+    struct hash_point *points; /* hash consistent: sorted */
+    int point_count;
+    int64_t keepalive, keepalive_requests, keepalive_time_ms, keepalive_timeout_ms;
+    struct list_node idle; /* connections, the one used last at the front */
+    int idle_count;
+    int usable_count;            /* of the peers, those that are not configured to be down */
+    int retrying;                /* requests that wait for a server other than those they have tried */
+    struct list_node unresolved; /* requests that wait for a name */
+    struct list_node queue;      /* requests that wait for a server */
+    int queue_length;
+    char *own_name;   /* from malloc; NULL: the configuration's */
+    bool named;       /* by variables of a proxy_pass: proxy/resolve.c made it */
+    uint64_t used_ms; /* and when it was used last */
+    unsigned users;   /* requests */
+    struct upstream *next;
+};
+
+struct proxy_header {
+    struct slice name;
+    const struct http_template *value;
+};
+
+/* A line of proxy_redirect, proxy_cookie_domain or proxy_cookie_path; or a cookie's name of proxy_cookie_flags. */
+struct proxy_rewrite {
+    const struct http_template *from; /* a prefix; NULL: */
+    struct http_regex *regex;
+    const struct http_template *to;
+    const struct http_template *flags[6]; /* of proxy_cookie_flags */
+    int flag_count;
+};
+
+struct proxy_rewrites {
+    struct proxy_rewrite *items;
+    int count;
+};
+
+struct location_proxy {
+    struct upstream *upstream; /* NULL: `target` says */
+    const struct http_template *target;
+    struct slice host; /* $proxy_host */
+    struct slice uri;  /* data NULL: the client's as it is */
+    size_t strip;      /* bytes of the path that `uri` replaces */
+    struct proxy_header *headers;
+    int header_count;
+    bool sets_host; /* a header is Host */
+    const struct http_template *method, *body;
+    const struct http_template *bind; /* NULL: none */
+    bool bind_transparent;
+    struct slice *hidden, *passed;
+    int hidden_count, passed_count;
+    struct proxy_rewrites redirects, cookie_domains, cookie_paths, cookie_flags;
+};
+
+/* Whose word about a client's address is believed. */
+struct realip {
+    struct net_mask *masks;
+    int mask_count;
+    bool trusts_unix, recursive;
+    struct slice header; /* or "proxy_protocol" */
+};
+
+struct added_header {
+    struct slice name;
+    const struct http_template *value;
+    bool always;
+};
+
+/* sub_filter */
+struct substitution {
+    const struct http_template *text, *by;
+};
+
+/* expires */
+enum expires_kind {
+    EXPIRES_OFF,
+    EXPIRES_EPOCH,
+    EXPIRES_MAX,
+    EXPIRES_TIME,
+    EXPIRES_DAILY /* at a time of the day */
+};
+struct expires {
+    enum expires_kind kind;
+    bool modified;                    /* from when the file was changed */
+    const struct http_template *text; /* says it for each answer; NULL: what follows */
+    int64_t seconds;
+};
+
+/* allow, deny */
+struct access_rule {
+    bool deny, all, is_unix;
+    struct net_mask mask;
+};
+struct access_rules {
+    struct access_rule *items;
+    int count;
+};
+
+/* auth_basic */
+struct location_auth {
+    const struct http_template *realm, *file;
+};
+
+/* auth_request_set */
+struct auth_set {
+    struct slice variable;
+    const struct http_template *value;
+};
+
+struct try_files {
+    const struct http_template **files;
+    bool *folders; /* whether each is written with "/" at its end */
+    int count;
+    const struct http_template *otherwise;
+    int code; /* in its place, unless 0 */
+};
+
+struct site_map {
+    struct http_map *map;
+    struct http_user_variable variable;
+    const struct conf_node *node;
+    struct site_map *next;
+};
+
+/* What "if" asks. */
+enum rewrite_test { TEST_TRUE, TEST_EQUAL, TEST_MATCH, TEST_FILE, TEST_FOLDER, TEST_EXISTS, TEST_EXECUTABLE };
+
+/* A step of the rewrite module, compiled; `kind` is an enum conf_op_kind. */
+struct rewrite_op {
+    int kind;
+    const struct http_template
+        *value; /* set: the value; if: what is tested; rewrite: the replacement; return: the text */
+    const struct http_template
+        *right; /* if: what it is compared with; rewrite: the replacement's arguments */
+    struct http_regex *regex;
+    struct slice pattern;  /* its text, for the log */
+    struct slice variable; /* set: which */
+    enum rewrite_test test;
+    bool negated;
+    bool last, stop;           /* rewrite: flags */
+    bool drops_args;           /* rewrite: the replacement ends with "?" */
+    int code;                  /* rewrite: of a redirect, 0 none; return */
+    struct rewrite_op *then;   /* if */
+    struct location *location; /* if: its settings */
+    struct rewrite_op *next;
+};
+
+struct location {
+    const struct settings *settings;
+    enum conf_content content;
+    const struct http_template *return_text;
+    int return_code; /* 0: none */
+    const struct weir_handler *handler;
+    void *handler_settings;
+    const struct http_template **handler_variables; /* of handler->variables, as many; NULL: none */
+    struct location_proxy *proxy;
+    struct realip *realip;                                      /* NULL: nobody's */
+    const struct http_template *rate, *rate_after, *proxy_rate; /* limit_rate and its kin; NULL: none */
+    struct static_source files;
+    int aio_pool; /* index in the order of conf->pools, or -1 */
+    int pool;     /* index in the order of conf->pools */
+    struct location_limit
+        *limits; /* by name of their zones: in the same order everywhere, so that none waits in a ring */
+    int limit_count;
+    struct location_keyed *conn_limits, *req_limits;
+    int conn_limit_count, req_limit_count;
+    struct location *except;                  /* limit_except; NULL: none */
+    const struct conf_node *except_node;      /* its methods */
+    struct access_rules *access;              /* NULL: none */
+    struct location_auth *auth;               /* NULL: none */
+    const struct http_template *auth_request; /* NULL: none */
+    struct auth_set *auth_sets;
+    int auth_set_count;
+    struct expires *expires;                  /* NULL: none */
+    const struct http_template **early_hints; /* early_hints; NULL: as always */
+    int early_hint_count;
+    struct added_header *added, *trailers;
+    int added_count, trailer_count;
+    struct substitution *subs; /* sub_filter */
+    int sub_count;
+    const struct http_template *charset, *source_charset;      /* NULL: none */
+    const struct charset_map *charset_maps;                    /* of the site */
+    struct referers *referers;                                 /* valid_referers; NULL: none */
+    const struct http_template *secure_link, *secure_link_md5; /* NULL: none */
+    struct rewrite_op *ops;                                    /* NULL: none */
+    struct try_files *try_files;                               /* NULL: none */
+    bool internal;                                             /* for other locations only */
+    struct slice name;                                         /* the pattern, or "@name" of a named one */
+    struct location *next_named;
+    struct location *next_slashed;
+    struct access_log *access_logs;
+    struct error_target *error_targets;
+    struct error_file *error_files; /* NULL: the main level's */
+    struct location *next_made;     /* all of a site, for freeing handlers' settings */
+};
+
+struct vserver {
+    struct slice name; /* the first one, for $server_name and redirects */
+    struct http_locations *locations;
+    struct location *top; /* when no location matches */
+    struct location *named;
+    struct location
+        *slashed; /* that pass on, and whose prefix ends with a slash: the name without it is redirected */
+    struct vserver *next;
+};
+
+struct site_listen {
+    struct net_address address;
+    struct net_listen_options options;
+    int fds[SITE_REUSEPORT_MAX]; /* one, or with reuseport one for each worker; -1 when not open */
+    int fd_count;                /* 0 with `within` */
+    const struct site_listen
+        *within; /* the wildcard that is bound in its place; NULL: it has sockets of its own */
+    bool binds;  /* it must have */
+    struct http_names *names;
+    struct vserver *default_server;
+    bool has_explicit_default;
+    bool proxy_protocol; /* connections begin with its header */
+    bool is_managers;    /* a service manager handed it over: the file of a unix socket is its, too */
+    bool is_older_binarys;
+    const struct conf_node *node;
+    struct site_listen *next;
+};
+
+struct loaded_module {
+    struct module *module;
+    struct loaded_module *next;
+};
+
+struct site {
+    struct arena arena;
+    struct conf *conf;
+    struct site_listen *listens;
+    struct logfiles access_files, error_files;
+    struct loaded_module *modules;
+    struct location *made;
+    struct vserver *servers;
+    struct upstream *upstreams;
+    int upstream_count, address_count;      /* of all upstreams */
+    const struct http_template **zone_keys; /* in the order of conf's keyed_zones */
+    struct http_scope scope;                /* groups of all regular expressions, and maps */
+    struct site_map *maps;
+    const struct charset_map *charset_maps;
+    struct http_regex **op_regexes; /* for freeing */
+    int op_regex_count;
+    uint64_t lookups_ms; /* how long names of hosts have been waited for */
+};
+
+/* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
+struct site *site_build(struct conf *conf);
+
+/* What the files of site share. An array of zeroes in the site's arena; without memory for it nothing is left to do. */
+void *site_array(struct site *site, int count, size_t size);
+const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node);
+
+void site_unknown_variable(struct site *site, struct slice name, const struct conf_node *node);
+
+/* The name behind the "$"; empty when there is none. */
+struct slice site_variable_name(struct slice text);
+int site_count_lines(const struct conf_lines *lines);
+void site_build_zones(struct site *site);
+void site_build_limits(struct site *site, struct location *l);
+void site_build_upstreams(struct site *site);
+
+/* What of its idle connections an upstream keeps. */
+void site_set_keepalive(struct upstream *u, const struct conf_upstream *c);
+
+/* sticky cookie ... | route ... | learn ... */
+struct sticky *site_build_sticky(struct site *site, const struct conf_node *node);
+
+/* The upstream of that name, or NULL. */
+struct upstream *site_find_upstream(const struct site *site, struct slice name);
+/* Whether a variable of that name is there, which no configuration may define. */
+bool site_is_taken(const struct site *site, struct slice name);
+/* Named groups of a regular expression may be used before it. */
+void site_collect_groups(struct site *site, struct slice pattern, const struct conf_node *node);
+void site_name_variables(struct site *site);
+void site_name_referers(struct site *site);
+void site_name_secure_links(struct site *site);
+
+/* A variable of the server's own that has to know the location. */
+void site_define(struct site *site, const char *name,
+                 struct slice (*get)(struct http_exchange *ex, const void *data));
+struct http_regex *site_compile_regex(struct site *site, struct slice text, bool no_case,
+                                      const struct conf_node *n);
+void site_build_referers(struct site *site, struct location *l, const struct conf_lines *lines);
+void site_free_referers(struct location *l);
+void site_build_secure_link(struct site *site, struct location *l, const struct conf_node *n);
+void site_name_sets(struct site *site);
+struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
+struct location_auth *site_build_auth(struct site *site, const struct settings *s);
+void site_build_auth_request(struct site *site, struct location *l);
+
+/* The name of the variable that `set` or its kin gives a value to. */
+struct slice site_set_variable(const struct conf_node *n);
+struct expires *site_build_expires(struct site *site, const struct conf_node *node);
+struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
+void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines);
+void site_build_charset(struct site *site, struct location *l);
+void site_build_files(struct site *site, struct location *l, const struct conf_location *c);
+struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);
+void site_free_ops(struct site *site);
+struct location *site_build_location(struct site *site, const struct conf_location *c);
+void site_name_maps(struct site *site);
+/* A variable that both `set` and a map, geo or split_clients has becomes one. */
+void site_join_sets(struct site *site);
+void site_build_maps(struct site *site);
+void site_build_geo(struct site *site);
+void site_free_maps(struct site *site);
+struct try_files *site_build_try_files(struct site *site, const struct conf_node *node);
+struct realip *site_build_realip(struct site *site, const struct settings *s);
+void site_free_rewrites(struct site *site);
+/* NULL: the location has no proxy_pass; its other texts about one are checked. */
+struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);
+
+/* Sends the error log to this site's files, which must be open. */
+void site_use_error_logs(struct site *site);
+
+/* Closes sockets and files of this process, frees handlers' settings. The conf is the caller's. */
+void site_free(struct site *site);
+
+/* Whether two sites whose configurations name the same modules have loaded the same ones. */
+bool site_same_modules(const struct site *a, const struct site *b);
+
+/* Server and location for a host and path. */
+const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
+                                       struct http_captures *captures);
+const struct location *site_find_named(const struct vserver *server, struct slice name);
+/* What error_page says of this status; NULL: nothing. */
+const struct error_target *site_find_error_target(const struct location *l, int status);
+
+/* The same for an error of the request's, which may have one already. */
+bool site_has_error_page(const struct http_exchange *ex, int status);
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * proxy/send.c - a request on its way to an upstream: its head, and its body from memory, from a file, or as it
+ * comes from the client.
+ */
+#include "proxy/internal.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/slice.h"
+#include "http/request/body.h"
+#include "http/request/client.h"
+#include "net/stream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { FILE_AT_ONCE_BYTES = 2 << 20, CHUNK_HEAD_BYTES = 20 };
+
+void proxy_begin_to_send(struct proxy *p)
+{
+    p->state = PROXY_SEND;
+    p->request_sent = 0;
+    p->body_sent = 0;
+    p->sent = false;
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
+}
+
+void proxy_on_connected(struct proxy *p)
+{
+    int error = net_stream_connect_error(&p->uc->stream);
+    if (error) {
+        proxy_log_errno(p, "connect()", error);
+        proxy_next(p, CONF_NEXT_ERROR, 502);
+        return;
+    }
+    p->try->connect_us = clock_mono_us() - p->try->start_us;
+    proxy_begin_to_send(p);
+    proxy_go_on_sending(p);
+}
+
+enum progress { ALL_SENT, SEND_LATER, SEND_FAILED };
+
+static void note_sent(struct proxy *p, size_t n)
+{
+    p->try->sent += n;
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
+}
+
+static enum progress send_memory(struct proxy *p, bool more)
+{
+    while (p->request_sent < buf_len(&p->request)) {
+        struct slice rest = slice_from(buf_slice(&p->request), p->request_sent);
+        ssize_t n = net_stream_write(&p->uc->stream, rest.data, rest.len, more);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR ? SEND_LATER : SEND_FAILED;
+        p->request_sent += (size_t)n;
+        note_sent(p, (size_t)n);
+    }
+    return ALL_SENT;
+}
+
+/* Of a body in a file; others have their turn after a while. */
+static enum progress send_file(struct proxy *p)
+{
+    const struct http_exchange *ex = p->ex;
+    uint64_t now = 0;
+    if (!p->sends_file)
+        return ALL_SENT;
+    while (ex->body.fd >= 0 && p->body_sent < ex->body.len) {
+        if (now >= FILE_AT_ONCE_BYTES)
+            return SEND_LATER;
+        uint64_t left = ex->body.len - p->body_sent;
+        ssize_t n = net_stream_send_file(&p->uc->stream, ex->body.fd, (off_t)p->body_sent,
+                                         left < FILE_AT_ONCE_BYTES ? (size_t)left : FILE_AT_ONCE_BYTES);
+        if (n <= 0)
+            return n < 0 && (errno == EAGAIN || errno == EINTR) ? SEND_LATER : SEND_FAILED;
+        p->body_sent += (uint64_t)n;
+        now += (uint64_t)n;
+        note_sent(p, (size_t)n);
+    }
+    return ALL_SENT;
+}
+
+/* What has come of a body that is sent on as it comes takes the place of what has been sent. */
+static bool take_from_client(struct proxy *p)
+{
+    struct http_exchange *ex = p->ex;
+    struct slice part = buf_slice(&ex->body.mem);
+    if (!p->streams || p->sent)
+        return false;
+    bool chunked = ex->req.framing == HTTP_BODY_CHUNKED, last = ex->body.whole;
+    if (part.len == 0 && (!last || p->end_taken))
+        return false;
+    p->streamed = p->ex->body.taken = true;
+    p->request.start = p->request.end = p->request_sent = 0;
+    bool ok = true;
+    if (chunked && part.len)
+        ok = buf_printf(&p->request, "%zx\r\n", part.len);
+    if (part.len)
+        ok = ok && buf_append_slice(&p->request, part);
+    if (chunked)
+        ok = ok && (!part.len || buf_append(&p->request, "\r\n", 2)) &&
+             (!last || buf_append(&p->request, "0\r\n\r\n", 5));
+    ex->body.mem.start = ex->body.mem.end = 0;
+    p->end_taken = last;
+    p->out_of_memory |= !ok;
+    return ok && buf_len(&p->request) > 0;
+}
+
+/* Sending failed: the other side may have answered before it closed, so what has come decides. */
+static void stop_sending(struct proxy *p)
+{
+    p->send_error = errno;
+    p->state = PROXY_HEAD; /* not sent: the connection is not kept */
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
+    proxy_watch(p, EV_READ);
+}
+
+static void all_is_sent(struct proxy *p)
+{
+    p->sent = true;
+    p->state = PROXY_HEAD;
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
+    proxy_watch(p, EV_READ);
+}
+
+void proxy_go_on_sending(struct proxy *p)
+{
+    enum progress progress;
+    do {
+        progress = send_memory(p, p->sends_file);
+    } while (progress == ALL_SENT && take_from_client(p));
+    if (p->out_of_memory) { /* the body has a hole: nobody may take it for whole */
+        errno = ENOMEM;
+        progress = SEND_FAILED;
+    }
+    if (progress == ALL_SENT)
+        progress = send_file(p);
+    if (progress == SEND_FAILED) {
+        stop_sending(p);
+        return;
+    }
+    bool client_is_slow = progress == ALL_SENT && p->streams && !p->ex->body.whole;
+    if (client_is_slow) {
+        proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
+        proxy_watch(p, EV_READ);
+        body_wait(p->ex);
+        client_go_on(p->ex); /* it may have been stopped: it is read again */
+    } else if (progress == ALL_SENT) {
+        all_is_sent(p);
+    } else {
+        if (p->timer.deadline_ms == 0) /* it was the client that had to go on */
+            proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
+        proxy_watch(p, EV_READ | EV_WRITE);
+    }
+}
+
+/* --- a body that is sent on while it comes --- */
+
+bool proxy_body_is_full(const struct http_exchange *ex)
+{
+    const struct proxy *p = ex->proxy;
+    size_t most = (size_t)ex->route.settings->client.body_buffer_bytes;
+    return p && p->streams && buf_len(&ex->body.mem) >= (most > 4096 ? most : 4096);
+}
+
+void proxy_body_came(struct http_exchange *ex, bool whole)
+{
+    struct proxy *p = ex->proxy;
+    if (whole || proxy_body_is_full(ex))
+        body_wait_over(ex);
+    else
+        body_wait(ex);
+    if (p->state == PROXY_SEND)
+        proxy_go_on_sending(p);
+}

@@ -1,0 +1,174 @@
+/*
+ * proxy/tunnel.c - a connection that has changed to another protocol (101): bytes go both ways as they come.
+ *
+ * Bytes pass through one buffer of the worker; only what the other side does not take at once gets memory, and then its
+ * source is not read until that has gone. A side that ends is told to the other by closing its sending half; when both have
+ * ended, or one breaks, the tunnel is closed.
+ */
+#include "proxy/internal.h"
+#include "proxy/upstream.h"
+
+#include "base/buf.h"
+#include "http/request/client.h"
+#include "net/stream.h"
+#include "worker/loop/worker_state.h"
+
+#include <errno.h>
+
+enum { AT_ONCE_BYTES = 256 << 10 };
+
+/* One direction. */
+struct way {
+    struct proxy *p;
+    struct net_stream *from, *to;
+    struct buf *rest; /* taken, and not yet given on */
+    bool *ended;      /* the source has said its last */
+    bool to_client;
+};
+
+static struct way down(struct proxy *p)
+{
+    return (struct way){p, &p->uc->stream, p->client, &p->in, &p->eof, true};
+}
+
+static struct way up(struct proxy *p)
+{
+    return (struct way){p, p->client, &p->uc->stream, &p->request, &p->client_ended, false};
+}
+
+static void count(const struct way *way, size_t n)
+{
+    if (way->to_client)
+        way->p->ex->sent.body += n;
+    else
+        way->p->try->sent += n;
+}
+
+static bool is_later(ssize_t n)
+{
+    return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* False: that side is broken. */
+static bool give(const struct way *way, const char *data, size_t len, size_t *gone)
+{
+    *gone = 0;
+    while (*gone < len) {
+        ssize_t n = net_stream_write(way->to, data + *gone, len - *gone, false);
+        if (is_later(n))
+            return true;
+        if (n < 0)
+            return false;
+        *gone += (size_t)n;
+        count(way, (size_t)n);
+    }
+    return true;
+}
+
+static bool give_rest(const struct way *way)
+{
+    size_t gone;
+    if (buf_len(way->rest) == 0)
+        return true;
+    bool ok = give(way, way->rest->data + way->rest->start, buf_len(way->rest), &gone);
+    buf_consume(way->rest, gone);
+    if (ok && buf_len(way->rest) == 0) {
+        buf_free(way->rest); /* an idle tunnel holds no buffers */
+        if (*way->ended)
+            net_stream_end_writing(way->to);
+    }
+    return ok;
+}
+
+/* Reads until there is nothing, or the other side takes no more. False: broken. */
+static bool pass(const struct way *way)
+{
+    struct worker *w = proxy_worker(way->p);
+    for (size_t total = 0; total < AT_ONCE_BYTES && buf_len(way->rest) == 0 && !*way->ended;) {
+        size_t gone;
+        ssize_t n = net_stream_read(way->from, w->input, INPUT_BYTES);
+        if (is_later(n))
+            return true;
+        if (n < 0)
+            return false;
+        if (n == 0) {
+            *way->ended = true;
+            net_stream_end_writing(way->to);
+            return true;
+        }
+        total += (size_t)n;
+        if (way->to_client)
+            way->p->try->received += (uint64_t)n;
+        else
+            way->p->ex->request_bytes += (uint64_t)n;
+        if (!give(way, w->input, (size_t)n, &gone) ||
+            (gone < (size_t)n && !buf_append(way->rest, w->input + gone, (size_t)n - gone)))
+            return false;
+        if (n < INPUT_BYTES)
+            return true; /* most likely that was all */
+    }
+    return true;
+}
+
+static void go_on(struct proxy *p, bool read_client, bool read_upstream);
+
+static void watch(struct http_exchange *ex)
+{
+    struct proxy *p = ex->proxy;
+    bool to_client = buf_len(&p->in) > 0, to_upstream = buf_len(&p->request) > 0;
+    net_stream_watch(p->client, ex->worker->loop,
+                     (p->client_ended || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
+    proxy_watch(p, (p->eof || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
+    proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy.upstream.send_timeout_ms
+                                                : proxy_settings(p)->proxy.upstream.read_timeout_ms);
+    client_expect(ex, 0);
+}
+
+static void on_client_event(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    go_on(io->data, events & EV_READ, false);
+}
+
+/* The protocol has just changed: what came early from either side goes first. False: broken. */
+static bool begin(struct proxy *p)
+{
+    buf_free(&p->request); /* the request's head: it is sent */
+    if (buf_len(&p->in) == 0)
+        buf_free(&p->in);
+    p->client = p->ex->client.protocol->hand_over(p->ex, &p->request, &p->client_ended);
+    if (!p->client)
+        return false;
+    net_stream_set_user(p->client, p, on_client_event);
+    if (p->client_ended && buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
+        net_stream_end_writing(&p->uc->stream);
+    return true;
+}
+
+static void go_on(struct proxy *p, bool read_client, bool read_upstream)
+{
+    struct http_exchange *ex = p->ex;
+    bool begun = p->client || begin(p);
+    struct way downwards = down(p), upwards = up(p);
+    bool ok = begun && give_rest(&downwards) && give_rest(&upwards) && (!read_upstream || pass(&downwards)) &&
+              (!read_client || pass(&upwards));
+    bool over = p->eof && p->client_ended && buf_len(&p->in) == 0 && buf_len(&p->request) == 0;
+    if (ok && !over) {
+        watch(ex);
+        return;
+    }
+    ex->sent.whole = true; /* a side has ended it: nginx does not ask how */
+    proxy_end_try(p, UPSTREAM_SERVED, 101, false);
+    client_reset(ex);
+}
+
+void tunnel_on_upstream(struct proxy *p, int events)
+{
+    if (p->client) /* else the answer's head is still on its way */
+        go_on(p, false, events & EV_READ);
+}
+
+void tunnel_begin(struct http_exchange *ex)
+{
+    go_on(ex->proxy, false, false);
+}

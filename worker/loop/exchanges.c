@@ -1,0 +1,279 @@
+/*
+ * worker/loop/exchanges.c - exchanges: kept for reuse, begun, copied when a job takes one away, freed.
+ */
+#include "worker/loop/exchanges.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/slice.h"
+#include "base/wheel.h"
+#include "conf/settings.h"
+#include "http/request/aside.h"
+#include "http/request/client.h"
+#include "http/request/exchange.h"
+#include "http/request/filter.h"
+#include "http/wire/request.h"
+#include "net/address.h"
+#include "net/listener.h"
+#include "net/proxy_protocol.h"
+#include "worker/loop/worker_state.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#ifdef WEIR_SANITIZED /* it sees who still looks at a request that is over */
+enum { EXCHANGES_ARE_KEPT = false };
+#else
+enum { EXCHANGES_ARE_KEPT = true };
+#endif
+
+enum { ARENA_BYTES = 4096 - 64, BODY_KEPT_BYTES = 16 << 10 };
+
+/* Empty where it is not known, as in nginx. */
+static struct slice port_text(struct http_exchange *ex, unsigned port)
+{
+    return port ? arena_number(&ex->arena, port) : SLICE("");
+}
+
+/* The texts live in the exchange's arena. */
+static const struct http_peer *make_peer(struct http_exchange *ex)
+{
+    static const struct http_peer nobody = {{"", 0}, {"", 0}, {"", 0}, {"", 0}, {0}, 0, {NULL, 0}};
+    struct net_address address = {0};
+    char text[NET_ADDRESS_TEXT_BYTES];
+    unsigned port;
+    if (ex->client.known)
+        return ex->client.known;
+    struct http_peer *peer = arena_zalloc(&ex->arena, sizeof *peer);
+    if (!peer)
+        return &nobody;
+    address.addr.ss_family = ex->client.remote_len == 4    ? AF_INET
+                             : ex->client.remote_len == 16 ? AF_INET6
+                                                           : AF_UNIX;
+    if (ex->client.remote_len == 4) {
+        memcpy(&((struct sockaddr_in *)&address.addr)->sin_addr, ex->client.remote, 4);
+        memcpy(&((struct sockaddr_in *)&address.addr)->sin_port, ex->client.remote + 16, 2);
+    } else if (ex->client.remote_len == 16) {
+        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_addr, ex->client.remote, 16);
+        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_port, ex->client.remote + 16, 2);
+    }
+    memcpy(peer->remote_binary, ex->client.remote, 16);
+    peer->remote_binary_len = ex->client.remote_len;
+    size_t n = net_address_host(&address, text, &port);
+    peer->remote_addr = arena_dup(&ex->arena, (struct slice){text, n});
+    peer->remote_port = port_text(ex, port);
+    ex->client.known = peer;
+    return peer;
+}
+
+static const struct http_peer *make_own(struct http_exchange *ex)
+{
+    struct net_address address = {0};
+    char text[NET_ADDRESS_TEXT_BYTES];
+    unsigned port;
+    struct http_peer *peer = (struct http_peer *)(uintptr_t)ex->client.peer(ex);
+    if (peer->server_addr.data)
+        return peer;
+    if (ex->client.socket < 0 || net_bound_address(ex->client.socket, &address) < 0)
+        address = *ex->client.listen_address;
+    net_address_host(&address, text, &port);
+    if (address.addr.ss_family == AF_UNIX)
+        net_address_text(&address, text); /* with its path */
+    peer->server_addr = arena_dup(&ex->arena, slice_of(text));
+    peer->server_port = port_text(ex, port);
+    return peer;
+}
+
+struct http_exchange *exchange_new(struct worker *w)
+{
+    struct http_exchange *ex;
+    if (w->free_exchange_count > 0)
+        return w->free_exchanges[--w->free_exchange_count];
+    ex = calloc(1, sizeof *ex);
+    if (!ex)
+        return NULL;
+    arena_init(&ex->arena, ARENA_BYTES);
+    ex->body.fd = -1;
+    wheel_entry_init(&ex->timer);
+    ex->timer.kind = WORKER_TIMER_REQUEST;
+    return ex;
+}
+
+/* All but the captures, the arena's first chunk and the body's buffer begins anew. */
+static void reset(struct http_exchange *ex)
+{
+    struct arena arena = ex->arena;
+    struct buf mem = ex->body.mem;
+    struct wheel_entry timer = ex->timer; /* in no slot */
+    mem.start = mem.end = 0;
+    ex->req = (struct http_request){0};
+    memset(&ex->route, 0, offsetof(struct http_route, server_captures));
+    memset((char *)ex + offsetof(struct http_exchange, res), 0,
+           sizeof *ex - offsetof(struct http_exchange, res));
+    ex->arena = arena;
+    ex->timer = timer;
+    ex->body = (struct http_body){.mem = mem, .fd = -1};
+}
+
+void exchange_destroy(struct http_exchange *ex)
+{
+    buf_free(&ex->body.mem);
+    arena_free(&ex->arena);
+    free(ex);
+}
+
+void exchange_release(struct worker *w, struct http_exchange *ex)
+{
+    wheel_clear(&ex->timer);
+    (void)w;
+    http_run_cleanups(ex);
+    if (ex->aside)
+        http_take_back_body(ex);
+    http_drop_bodies(ex);
+}
+
+void exchange_recycle(struct worker *w, struct http_exchange *ex)
+{
+    if (ex->body.mem.cap > BODY_KEPT_BYTES)
+        buf_free(&ex->body.mem);
+    if (!EXCHANGES_ARE_KEPT || w->free_exchange_count == EXCHANGES_KEPT) {
+        exchange_destroy(ex);
+        return;
+    }
+    arena_reset(&ex->arena);
+    reset(ex);
+    w->free_exchanges[w->free_exchange_count++] = ex;
+}
+
+void exchange_free(struct worker *w, struct http_exchange *ex)
+{
+    exchange_release(w, ex);
+    exchange_recycle(w, ex);
+}
+
+/* For $proxy_protocol_addr and its kin. */
+static const struct http_peer *make_told(struct http_exchange *ex, const struct net_proxy_header *h)
+{
+    char text[INET6_ADDRSTRLEN];
+    int family = h->address_len == 16 ? AF_INET6 : AF_INET;
+    struct http_peer *peer = arena_zalloc(&ex->arena, sizeof *peer);
+    if (!peer)
+        return NULL;
+    peer->remote_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->source, text, sizeof text)));
+    peer->server_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->destination, text, sizeof text)));
+    peer->remote_port = port_text(ex, h->source_port);
+    peer->server_port = port_text(ex, h->destination_port);
+    peer->tlvs = h->tlvs;
+    return peer;
+}
+
+void exchange_begin(struct http_exchange *ex, struct worker *w)
+{
+    ex->worker = w;
+    ex->now_ms = &w->now_ms;
+    ex->start_ms = w->now_ms;
+    ex->start_wall_ms = w->now_wall_ms;
+    ex->route.server_captures.count = ex->route.location_captures.count = 0;
+    ex->client.peer = make_peer;
+    ex->client.own = make_own;
+    if (ex->client.told_header)
+        ex->client.told = make_told(ex, ex->client.told_header);
+}
+
+bool exchange_parse(struct http_exchange *ex, struct http_error *error)
+{
+    const struct settings *s = ex->client.listen_settings;
+    struct http_parse_options options = {s->client.merge_slashes != 0, s->client.underscores_in_headers != 0,
+                                         s->client.ignore_invalid_headers != 0, (int)s->client.max_headers};
+    return http_parse_head(&ex->req, &ex->arena, ex->head.data, ex->head.len, &options, error);
+}
+
+/* The texts go with the arena that they lie in. */
+static void copy_captures(struct http_exchange *copy, struct http_captures *to,
+                          const struct http_captures *from)
+{
+    to->regex = from->regex;
+    to->count = from->count;
+    for (int i = 0; i < from->count; i++)
+        to->groups[i] = arena_dup(&copy->arena, from->groups[i]);
+}
+
+/* Where the request stands, for one that goes on without what the job has. */
+static void copy_route(struct http_exchange *copy, const struct http_route *route)
+{
+    memcpy(&copy->route, route, offsetof(struct http_route, server_captures));
+    copy->route.alias_rest = arena_dup(&copy->arena, route->alias_rest);
+    copy_captures(copy, &copy->route.server_captures, &route->server_captures);
+    copy_captures(copy, &copy->route.location_captures, &route->location_captures);
+}
+
+/* How far the body has come; what there is of it stays with the job. */
+static void copy_body_marks(struct http_exchange *copy, const struct http_body *body)
+{
+    struct buf mem = copy->body.mem;
+    copy->body = *body;
+    copy->body.mem = mem;
+    copy->body.fd = -1;
+    copy->body.file = (struct slice){0};
+    copy->body.len = 0;
+}
+
+/* The same client, with texts of the copy's own. */
+static void copy_client(struct http_exchange *copy, const struct http_client *client)
+{
+    copy->client = *client;
+    copy->client.known = copy->client.told = NULL;
+    copy->client.direct_addr = arena_dup(&copy->arena, client->direct_addr);
+    copy->client.direct_port = arena_dup(&copy->arena, client->direct_port);
+}
+
+/* Permits of concurrency are the job's, those of connections the client's. */
+static void leave_permits(struct http_exchange *copy, struct http_exchange *old)
+{
+    struct http_cleanup **c = &old->cleanups;
+    copy->limits.permits = NULL;
+    copy->limits.served = copy->limits.let_go = NULL;
+    copy->limits.holds = false;
+    old->limits.conn_permit_count = 0;
+    while (*c && *c != &old->limits.conn_cleanup)
+        c = &(*c)->next;
+    if (!*c)
+        return;
+    *c = (*c)->next;
+    copy->limits.conn_cleanup.next = NULL;
+    http_add_cleanup(copy, &copy->limits.conn_cleanup);
+}
+
+struct http_exchange *exchange_leave_to_job(struct http_exchange *old)
+{
+    struct http_exchange *copy = exchange_new(old->worker);
+    struct http_error error;
+    wheel_clear(&old->timer);
+    if (!copy) {
+        old->client.protocol->replace(old, NULL);
+        return NULL;
+    }
+    copy_client(copy, &old->client);
+    exchange_begin(copy, old->worker);
+    copy->connection = old->connection;
+    copy->head = arena_dup(&copy->arena, old->head);
+    if (copy->head.data)
+        exchange_parse(copy, &error);
+    copy_route(copy, http_own_route(old));
+    copy_body_marks(copy, http_own_body(old));
+    copy->start_ms = old->start_ms;
+    copy->start_wall_ms = old->start_wall_ms;
+    copy->request_bytes = old->request_bytes;
+    copy->sent.head = old->sent.head;
+    copy->sent.body = old->sent.body;
+    copy->limits = old->limits;
+    leave_permits(copy, old);
+    for (const struct http_named *n = old->named; n; n = n->next)
+        http_set_named(copy, n->name, arena_dup(&copy->arena, n->value));
+    copy->state = old->state;
+    old->client.protocol->replace(old, copy);
+    return copy;
+}

@@ -1,0 +1,26 @@
+/*
+ * worker/loop/options.h - what the master gives a worker.
+ */
+#ifndef WEIR_WORKER_LOOP_OPTIONS_H
+#define WEIR_WORKER_LOOP_OPTIONS_H
+
+#include <sys/types.h>
+
+struct conf_options;
+struct shm;
+struct site;
+
+struct worker_options {
+    struct site *site;
+    struct shm *shm;
+    int slot;
+    int index;   /* 0.. among the workers of its generation: picks its reuseport sockets */
+    int channel; /* its end of the pair, to read; -1 without a master */
+    int reports; /* and of the pipe, to write */
+    uid_t uid;   /* who to become; 0 stays root */
+    gid_t gid;
+    const char *user; /* for supplementary groups, or NULL */
+    const struct conf_options *conf_options;
+};
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * worker/loop/wait.h - how a request waits for something other than its client, and goes on.
+ *
+ * Threads: the loop's.
+ */
+#ifndef WEIR_WORKER_LOOP_WAIT_H
+#define WEIR_WORKER_LOOP_WAIT_H
+
+#include "http/request/exchange.h"
+
+/*
+ * The request waits in this state, for after_ms at most (0: no bound): then `late` is called. Nothing is expected of the client
+ * meanwhile. VERDICT_WAIT.
+ */
+struct verdict request_wait(struct http_exchange *ex, enum request_state state, int64_t after_ms,
+                            void (*late)(struct http_exchange *ex));
+
+/* The same without a state of its own: the response may go on then. 0: no longer. */
+void request_pause(struct http_exchange *ex, int64_t after_ms, void (*over)(struct http_exchange *ex));
+
+/* What it waited for has come, or will not: it goes on with this before the turn ends. With VERDICT_WAIT it still waits. */
+void request_resume(struct http_exchange *ex, struct verdict v);
+
+/* Its timer. */
+void request_on_timer(struct wheel_entry *e);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * worker/loop/worker_state.h - a worker: one process, one loop, its connections, pools and clocks.
+ *
+ * Threads: the loop's, but for what pools are given.
+ */
+#ifndef WEIR_WORKER_LOOP_WORKER_STATE_H
+#define WEIR_WORKER_LOOP_WORKER_STATE_H
+
+#include "base/file_cache.h"
+#include "conf/settings.h"
+#include "http/request/exchange.h"
+#include "shm/permit.h"
+#include "shm/shm.h"
+#include "worker/loop/options.h"
+#include "worker/loop/pools.h"
+
+#include <ev.h>
+
+enum {
+    INPUT_BYTES = 64 << 10, /* one read at most */
+    OUTPUT_FLUSH_BYTES =
+        64 << 10, /* more waiting output than this is sent before the next request is looked at */
+    SEND_AT_ONCE_BYTES = 2 << 20, /* more of one body waits for the next turn */
+    EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
+    POOLS_MAX = CONF_POOLS_MAX,
+    WORKER_TIMER_PROXY = 1,    /* kinds of wheel entries; 0: a connection's */
+    WORKER_TIMER_UPSTREAM = 2, /* an idle connection to an upstream */
+    WORKER_TIMER_REQUEST = 3,
+    URGENT_PRIORITY = 1, /* of libev's: finished and admitted work goes before new requests */
+    URGENT_EVERY = 4     /* connections served between two looks for such work */
+};
+
+struct connection;
+struct worker;
+struct proxy;
+struct file_read;
+
+/* One of a worker's listening sockets, or an address of its own within one that is bound to all. */
+struct listener {
+    ev_io io; /* without `within` only */
+    struct worker *worker;
+    struct site_listen *listen;
+    struct listener *narrower; /* the first address within this one */
+    struct listener *next_narrower;
+    uint64_t next_complaint_ms; /* of errors of its own */
+};
+
+struct worker_pool {
+    struct pool *pool;
+    const struct conf_pool *conf;
+    uint64_t logged_ms; /* when a refusal was last logged; 0: never */
+    uint64_t silent;    /* refusals since, which have not been */
+};
+
+/* Refusals of a zone that have not been logged one by one. */
+struct limit_noise {
+    const struct conf_zone *zone;
+    int level;
+    uint64_t logged_ms, silent;
+};
+
+/* What rooms above the loop do when it is their turn. */
+struct worker_hooks {
+    void (*settle_limits)(struct worker *w); /* permits have come */
+    void (*settle_queues)(struct worker *w); /* servers of upstreams may have room */
+    void (*run_ready)(struct worker *w);     /* requests that have been resumed go on */
+    void (*woken)(struct worker *w);         /* threads have something to tell */
+};
+
+struct worker {
+    struct ev_loop *loop;
+    struct worker_hooks hooks;
+    const struct worker_options *options;
+    struct conf *conf;
+    struct site *site;
+    struct shm *shm;
+    struct shm_slot *slot;
+    struct listener *listeners;
+    int listener_count; /* of those with sockets; the addresses within them follow */
+    bool accepting;
+    bool draining; /* QUIT: no new connections, finish what runs */
+    ev_timer accept_pause;
+    struct list_node busy, idle;                  /* connections; idle ones oldest first */
+    struct list_node dead;                        /* closed in this turn */
+    struct connection *ready, **ready_end;        /* to be driven before the turn ends, in this order */
+    struct list_node orphans;                     /* jobs that run on though nobody waits for them */
+    void (*look_after_orphans)(struct worker *w); /* now and then while there are jobs */
+    uint64_t streamed_bytes;                      /* of the connection being driven, in this turn */
+    unsigned connections;
+    unsigned shown[SHM_CONNECTION_STATES]; /* connections by state: as the slot shows them */
+    unsigned in_flight;                    /* requests */
+    struct connection *driving;            /* whose turn it is, or NULL */
+    unsigned jobs;                         /* given to a pool and not yet ended */
+    unsigned given_up; /* of those: nobody waits for them any more, nor does the worker's end */
+    struct worker_pool pools[POOLS_MAX];
+    int pool_count;
+    ev_async pool_wake;
+    ev_timer expire;                     /* runs while there are jobs */
+    struct pool_notice *_Atomic notices; /* of threads: there is something to hear */
+    struct permit_user permits;
+    struct http_exchange **waiting; /* by permit: who waits for it */
+    unsigned waiters;
+    ev_io limit_socket;
+    ev_timer limit_look; /* runs while there are waiters */
+    struct limit_noise limit_noise[PERMIT_ZONES];
+    unsigned served_in_turn, served_last_turn; /* connections */
+    unsigned refused;                          /* requests, since the processor was given away */
+    unsigned served_since_urgent;              /* connections, since worker_do_urgent */
+    struct wheel wheel;
+    ev_timer wheel_timer;
+    ev_timer log_flush;      /* runs while lines wait for the flush= of their log */
+    uint64_t wheel_armed_ms; /* when wheel_timer fires; 0 when it is stopped */
+    ev_prepare before_wait;
+    ev_check after_wait;
+    ev_timer heartbeat;
+    ev_io channel;
+    ev_signal signals[4];
+    uint64_t now_ms;             /* monotonic, of this turn */
+    uint64_t now_wall_ms;        /* of this turn */
+    struct http_stamp stamps[2]; /* without and with the version */
+    struct file_cache files;
+    struct open_log *open_logs; /* http/serve/open_logs.c */
+    int open_log_count;
+    struct buf
+        output;  /* what the connection at hand has to send: most answers never get a buffer of their own */
+    char *input; /* INPUT_BYTES */
+    struct http_exchange *free_exchanges[EXCHANGES_KEPT];
+    int free_exchange_count;
+    uint64_t busy_since_purge; /* requests since memory was given back */
+};
+
+#endif
