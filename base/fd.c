@@ -125,7 +125,7 @@ static bool ends_with(int fd, off_t size, struct slice piece)
 }
 
 /* Nobody waits for the lock; it keeps two workers from cutting off what both have seen. */
-static bool cut_off(int fd, struct slice piece)
+static bool cut_off_piece(int fd, struct slice piece)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat st;
@@ -153,7 +153,7 @@ size_t fd_append_whole(int fd, struct slice data, bool by_line)
     while (whole > 0 && data.data[whole - 1] != '\n')
         whole--;
     if (whole < done)
-        cut_off(fd, (struct slice){data.data + whole, done - whole});
+        cut_off_piece(fd, (struct slice){data.data + whole, done - whole});
     errno = error;
     return whole;
 }
@@ -171,7 +171,7 @@ int fd_memory_file(const char *name, struct slice content)
     return fd;
 }
 
-static int open_named(const char *dir)
+static int open_and_unlink(const char *dir)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/weir-XXXXXX", dir) >= (int)sizeof path) {
@@ -190,6 +190,6 @@ int fd_open_unnamed(const char *dir)
     if (fd < 0 && errno == ENOENT && fd_make_dirs(dir, 0700) == 0)
         fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) /* a file system without O_TMPFILE */
-        return open_named(dir);
+        return open_and_unlink(dir);
     return fd;
 }

@@ -54,7 +54,7 @@ static bool move_to(struct walk *w, int dir)
 }
 
 /* What has been read of a link takes its place before the rest of the path. */
-static bool follow(struct walk *w, int link, const char *rest)
+static bool follow_link(struct walk *w, int link, const char *rest)
 {
     char target[PATH_MAX], whole[sizeof w->rest];
     struct stat st;
@@ -104,7 +104,7 @@ struct task {
 };
 
 /* One step. Returns the descriptor of the last name; -1 with *more: go on; or with errno. */
-static int step(struct walk *w, const struct task *task, bool *more)
+static int walk_step(struct walk *w, const struct task *task, bool *more)
 {
     char name[NAME_MAX + 2];
     const char *rest;
@@ -137,7 +137,7 @@ static int step(struct walk *w, const struct task *task, bool *more)
         return openat(w->dir, w->rest + strspn(w->rest, "/"), task->flags, task->mode);
     }
     if (S_ISLNK(st.st_mode)) {
-        *more = follow(w, fd, rest);
+        *more = follow_link(w, fd, rest);
         int error = errno;
         close(fd);
         errno = error;
@@ -161,7 +161,7 @@ static int open_walking(const char *path, const struct task *task)
     if (!move_to(&w, open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC)))
         return -1;
     while (more)
-        fd = step(&w, task, &more);
+        fd = walk_step(&w, task, &more);
     int error = errno;
     close(w.dir);
     errno = error;

@@ -102,7 +102,7 @@ void log_count_lost(unsigned long lines)
     atomic_fetch_add(&lost_lines, lines);
 }
 
-static void put_line(int fd, const char *line, size_t len)
+static void put_to_file(int fd, const char *line, size_t len)
 {
     if (fd < 0 || fd_append_whole(fd, (struct slice){line, len}, false) == len)
         return;
@@ -137,9 +137,9 @@ struct line {
 };
 
 /* snprintf that stops at the end. */
-static size_t add(char *out, size_t room, size_t len, const char *format, ...)
+static size_t add_text(char *out, size_t room, size_t len, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-static size_t add(char *out, size_t room, size_t len, const char *format, ...)
+static size_t add_text(char *out, size_t room, size_t len, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -151,7 +151,7 @@ static size_t add(char *out, size_t room, size_t len, const char *format, ...)
 
 static size_t add_quoted(char *out, size_t room, size_t len, const char *name, struct slice value)
 {
-    return value.data ? add(out, room, len, ", %s: \"%.*s\"", name, SLICE_ARGS(value)) : len;
+    return value.data ? add_text(out, room, len, ", %s: \"%.*s\"", name, SLICE_ARGS(value)) : len;
 }
 
 /* As nginx has it; without the time and what else stands before it, which *head gets. */
@@ -161,16 +161,17 @@ static size_t make_text(const struct line *l, char *out, size_t *head)
     const size_t room = LOG_LINE_BYTES - 1; /* and a line end */
     const struct log_context *a = l->about;
     clock_error_date(time(NULL), date);
-    size_t n = add(out, room, 0, "%s [%s] %d#%ld: ", date, level_names[l->level], (int)getpid(),
-                   syscall(SYS_gettid));
+    size_t n = add_text(out, room, 0, "%s [%s] %d#%ld: ", date, level_names[l->level], (int)getpid(),
+                        syscall(SYS_gettid));
     *head = n;
     if (a)
-        n = add(out, room, n, "*%llu ", a->connection);
-    n = add(out, room, n, "%.*s", (int)(room - n > ERROR_ROOM ? room - n - ERROR_ROOM : 0), l->text);
+        n = add_text(out, room, n, "*%llu ", a->connection);
+    n = add_text(out, room, n, "%.*s", (int)(room - n > ERROR_ROOM ? room - n - ERROR_ROOM : 0), l->text);
     if (l->error)
-        n = add(out, room, n, " (%d: %.100s)", l->error, strerror(l->error));
+        n = add_text(out, room, n, " (%d: %.100s)", l->error, strerror(l->error));
     if (a) {
-        n = add(out, room, n, ", client: %.*s, server: %.*s", SLICE_ARGS(a->client), SLICE_ARGS(a->server));
+        n = add_text(out, room, n, ", client: %.*s, server: %.*s", SLICE_ARGS(a->client),
+                     SLICE_ARGS(a->server));
         n = add_quoted(out, room, n, "request", a->request);
         n = add_quoted(out, room, n, "subrequest", a->subrequest);
         n = add_quoted(out, room, n, "upstream", a->upstream);
@@ -188,21 +189,21 @@ static size_t add_member(char *out, size_t room, size_t len, const char *name, s
 {
     if (!value.data || len + strlen(name) + sizeof ",\"\":\"\"" > room)
         return len;
-    len = add(out, room, len, "%s\"%s\":\"", len > 1 ? "," : "", name);
+    len = add_text(out, room, len, "%s\"%s\":\"", len > 1 ? "," : "", name);
     for (size_t i = 0; i < value.len && len + sizeof "\\u0000\"" < room; i++) {
         unsigned char c = (unsigned char)value.data[i];
         if (c == '"' || c == '\\')
-            len = add(out, room, len, "\\%c", c);
+            len = add_text(out, room, len, "\\%c", c);
         else {
             size_t n = slice_utf8(slice_from(value, i));
             unsigned code = slice_control((struct slice){value.data + i, n});
             len = code || c == 0
-                      ? add(out, room, len, "\\u%04x", code)
-                      : add(out, room, len, "%.*s", n ? (int)n : 6, n ? value.data + i : "\\ufffd");
+                      ? add_text(out, room, len, "\\u%04x", code)
+                      : add_text(out, room, len, "%.*s", n ? (int)n : 6, n ? value.data + i : "\\ufffd");
             i += n ? n - 1 : 0;
         }
     }
-    return add(out, room, len, "\"");
+    return add_text(out, room, len, "\"");
 }
 
 static size_t make_json(const struct line *l, char *out)
@@ -210,15 +211,15 @@ static size_t make_json(const struct line *l, char *out)
     char date[CLOCK_TEXT_BYTES];
     const size_t room = JSON_LINE_BYTES - 3; /* and its end */
     const struct log_context *a = l->about;
-    size_t n = add(out, room, 0, "{"), len = clock_iso8601(time(NULL), date);
+    size_t n = add_text(out, room, 0, "{"), len = clock_iso8601(time(NULL), date);
     n = add_member(out, room, n, "time", (struct slice){date, len});
     n = add_member(out, room, n, "level", slice_of(level_names[l->level]));
-    n = add(out, room, n, ",\"pid\":%d,\"tid\":%ld", (int)getpid(), syscall(SYS_gettid));
+    n = add_text(out, room, n, ",\"pid\":%d,\"tid\":%ld", (int)getpid(), syscall(SYS_gettid));
     if (a)
-        n = add(out, room, n, ",\"connection\":%llu", a->connection);
+        n = add_text(out, room, n, ",\"connection\":%llu", a->connection);
     n = add_member(out, room - JSON_BEHIND, n, "message", slice_of(l->text));
     if (l->error)
-        n = add_member(out, room, add(out, room, n, ",\"errno\":%d", l->error), "error",
+        n = add_member(out, room, add_text(out, room, n, ",\"errno\":%d", l->error), "error",
                        slice_of(strerror(l->error)));
     if (a) {
         n = add_member(out, room, n, "client", a->client);
@@ -235,14 +236,14 @@ static size_t make_json(const struct line *l, char *out)
     return n;
 }
 
-static void put(const struct log_sink *sink, enum log_level level, const char *line, size_t len)
+static void put_to_sink(const struct log_sink *sink, enum log_level level, const char *line, size_t len)
 {
     struct slice bare = {line, len - 1};
     assert(len > 0 && line[len - 1] == '\n');
     if (sink->memory)
         log_memory_write(sink->memory, (struct slice){line, len});
     else if (!sink->syslog)
-        put_line(sink->fd, line, len);
+        put_to_file(sink->fd, line, len);
     else if (!syslog_send(sink->syslog, (int)level - 1, bare))
         log_count_lost(1);
 }
@@ -250,7 +251,7 @@ static void put(const struct log_sink *sink, enum log_level level, const char *l
 static void put_json(const struct log_sink *sink, const struct line *l)
 {
     char json[JSON_LINE_BYTES];
-    put(sink, l->level, json, make_json(l, json));
+    put_to_sink(sink, l->level, json, make_json(l, json));
 }
 
 void log_tell_lost(int fd)
@@ -270,7 +271,7 @@ void log_tell_lost(int fd)
 }
 
 /* list NULL: the usual sinks. */
-static void emit(const struct log_sink *list, int count, const struct line *l)
+static void emit_line(const struct log_sink *list, int count, const struct line *l)
 {
     char text[LOG_LINE_BYTES];
     assert(l->level <= LOG_LEVEL_DEBUG);
@@ -286,14 +287,14 @@ static void emit(const struct log_sink *list, int count, const struct line *l)
         if (__atomic_load_n(&list[i].json, __ATOMIC_RELAXED))
             put_json(&list[i], l);
         else
-            put(&list[i], l->level, text, len);
+            put_to_sink(&list[i], l->level, text, len);
         on_stderr |= list[i].fd == STDERR_FILENO && !list[i].syslog && !list[i].memory;
     }
     if (usual && copy_to_stderr && l->level <= LOG_LEVEL_WARN && !on_stderr) {
         char brief[LOG_LINE_BYTES + 32];
         int n = snprintf(brief, sizeof brief, "weir: [%s] %.*s", level_names[l->level], (int)(len - head),
                          text + head);
-        put_line(STDERR_FILENO, brief, (size_t)n);
+        put_to_file(STDERR_FILENO, brief, (size_t)n);
     }
 }
 
@@ -301,7 +302,7 @@ static void emit_formatted(enum log_level level, int error, const char *format, 
 {
     char text[LOG_LINE_BYTES];
     vsnprintf(text, sizeof text, format, args);
-    emit(NULL, 0, &(struct line){level, text, NULL, error});
+    emit_line(NULL, 0, &(struct line){level, text, NULL, error});
 }
 
 void log_write_about(const struct log_sink *list, int count, enum log_level level,
@@ -309,7 +310,7 @@ void log_write_about(const struct log_sink *list, int count, enum log_level leve
 {
     int saved = errno;
     if (count || log_wants(level))
-        emit(count ? list : NULL, count, &(struct line){level, text, about, 0});
+        emit_line(count ? list : NULL, count, &(struct line){level, text, about, 0});
     errno = saved;
 }
 

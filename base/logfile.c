@@ -151,7 +151,7 @@ void logfiles_tell_lost(struct logfiles *files)
     }
 }
 
-static void write_pending(struct logfile *f)
+static void write_pending_lines(struct logfile *f)
 {
     struct slice lines = buf_slice(&f->pending);
     if (lines.len == 0)
@@ -207,7 +207,7 @@ void logfile_append(struct logfile *f, struct slice line)
     if (!buf_append_slice(&f->pending, line))
         note_lost(f, 1, ENOMEM);
     if (buf_len(&f->pending) >= (f->buffer_bytes ? f->buffer_bytes : PENDING_MAX))
-        write_pending(f);
+        write_pending_lines(f);
 }
 
 int64_t logfiles_flush(struct logfiles *files, uint64_t now_ms)
@@ -221,7 +221,7 @@ int64_t logfiles_flush(struct logfiles *files, uint64_t now_ms)
         assert(f->flush_ms >= 0 && f->pending_since_ms <= now_ms);
         uint64_t due_ms = f->pending_since_ms + (uint64_t)f->flush_ms;
         if (f->buffer_bytes == 0 || (f->flush_ms && now_ms >= due_ms))
-            write_pending(f);
+            write_pending_lines(f);
         else if (f->flush_ms && (next_ms < 0 || (int64_t)(due_ms - now_ms) < next_ms))
             next_ms = (int64_t)(due_ms - now_ms);
     }
@@ -231,7 +231,7 @@ int64_t logfiles_flush(struct logfiles *files, uint64_t now_ms)
 void logfiles_flush_all(struct logfiles *files)
 {
     for (struct logfile *f = files->first; f; f = f->next)
-        write_pending(f);
+        write_pending_lines(f);
 }
 
 void logfiles_close(struct logfiles *files)

@@ -46,7 +46,7 @@ static const char *take_unix(struct slice path, struct syslog *s)
 }
 
 /* "host", "host:port", "[v6]:port"; the port is 514 by default. */
-static const char *take_host(struct slice text, bool look_up, struct syslog *s)
+static const char *take_server_host(struct slice text, bool look_up, struct syslog *s)
 {
     char copy[HOST_BYTES], *host = copy, *port = NULL;
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found;
@@ -105,7 +105,7 @@ static const char *take_parameter(struct slice p, bool look_up, unsigned *seen, 
     if (slice_starts(p, SLICE("server=unix:")))
         return take_unix(slice_from(p, 12), s);
     if (slice_starts(p, SLICE("server=")))
-        return take_host(slice_from(p, 7), look_up, s);
+        return take_server_host(slice_from(p, 7), look_up, s);
     if (slice_starts(p, SLICE("facility="))) {
         s->facility = find_word(facilities, sizeof facilities / sizeof facilities[0], slice_from(p, 9));
         return s->facility < 0 ? "the facility is unknown" : NULL;
@@ -144,7 +144,7 @@ const char *syslog_parse(struct slice text, bool look_up, struct syslog *s)
 }
 
 /* The socket, made with the first line; others see it when it is ready, and it is never changed: they may be about to use it. */
-static int open_socket(struct syslog *s)
+static int open_syslog_socket(struct syslog *s)
 {
     int fd = s->fd, none = -1;
     if (fd >= 0)
@@ -162,7 +162,7 @@ static int open_socket(struct syslog *s)
     return fd;
 }
 
-static size_t write_head(const struct syslog *s, int severity, char *out, size_t room)
+static size_t write_syslog_head(const struct syslog *s, int severity, char *out, size_t room)
 {
     static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -179,10 +179,10 @@ static size_t write_head(const struct syslog *s, int severity, char *out, size_t
 bool syslog_send(struct syslog *s, int severity, struct slice message)
 {
     char text[MESSAGE_BYTES];
-    int fd = open_socket(s);
+    int fd = open_syslog_socket(s);
     if (fd < 0)
         return false;
-    size_t n = write_head(s, severity < 0 ? s->severity : severity, text, sizeof text);
+    size_t n = write_syslog_head(s, severity < 0 ? s->severity : severity, text, sizeof text);
     assert(n < sizeof text && (message.data || !message.len));
     size_t part = message.len < sizeof text - n ? message.len : sizeof text - n;
     memcpy(text + n, message.data, part);
