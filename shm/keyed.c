@@ -27,7 +27,7 @@ static unsigned tag_zone(unsigned zone)
 /* --- counts made anew --- */
 
 /* Counts what living processes hold; frees the permits of a dead one. */
-static void recount(const struct shm *shm, unsigned zone, int dead_slot)
+static void recount_holders(const struct shm *shm, unsigned zone, int dead_slot)
 {
     struct permit_region *r = permit_region(shm);
     assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock));
@@ -48,20 +48,20 @@ static void recount(const struct shm *shm, unsigned zone, int dead_slot)
     }
 }
 
-static void repair(const struct shm *shm, unsigned zone, int dead_slot)
+static void repair_table(const struct shm *shm, unsigned zone, int dead_slot)
 {
     struct keyed_zone *z = zone_of(shm, zone);
     assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock));
     keyed_table_check(z);
     if (z->kind == KEYED_CONNECTIONS)
-        recount(shm, zone, dead_slot);
+        recount_holders(shm, zone, dead_slot);
     keyed_table_rebuild(z);
 }
 
 static void lock_zone(const struct shm *shm, unsigned zone)
 {
     if (shm_lock(&zone_of(shm, zone)->links->lock))
-        repair(shm, zone, -1);
+        repair_table(shm, zone, -1);
 }
 
 static void unlock_zone(const struct keyed_zone *z)
@@ -73,7 +73,7 @@ static void remove_key(const struct shm *shm, unsigned zone, uint32_t cell)
 {
     assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock));
     if (!keyed_remove(zone_of(shm, zone), cell))
-        repair(shm, zone, -1);
+        repair_table(shm, zone, -1);
 }
 
 void keyed_reclaim(struct shm *shm, int slot)
@@ -85,7 +85,7 @@ void keyed_reclaim(struct shm *shm, int slot)
             continue;
         /* Rates hold nothing of anybody's: they need it only where the process died in the middle of a change. */
         if (shm_lock(&z->links->lock) || z->kind == KEYED_CONNECTIONS)
-            repair(shm, zone, slot);
+            repair_table(shm, zone, slot);
         unlock_zone(z);
     }
 }
@@ -95,7 +95,7 @@ void keyed_recount(struct shm *shm, unsigned zone)
     if (zone_of(shm, zone)->kind != KEYED_CONNECTIONS)
         return;
     lock_zone(shm, zone);
-    repair(shm, zone, -1);
+    repair_table(shm, zone, -1);
     unlock_zone(zone_of(shm, zone));
 }
 
@@ -119,7 +119,7 @@ void keyed_begin_anew(struct shm *shm)
             continue;
         shm_lock(&z->links->lock);
         keyed_table_clear(z);
-        recount(shm, zone, -1); /* what is held finds no key, and is free */
+        recount_holders(shm, zone, -1); /* what is held finds no key, and is free */
         unlock_zone(z);
     }
 }
@@ -172,7 +172,7 @@ void keyed_let_go(struct permit_user *u, uint32_t permit)
     struct keyed_cell *c = keyed_cell_of(z, cell);
     permit_set_tag(p, PERMIT_FREE);
     if (!c || c->kind != KEYED_KEY || c->count == 0)
-        repair(u->shm, zone, -1);
+        repair_table(u->shm, zone, -1);
     else if (--c->count == 0)
         remove_key(u->shm, zone, cell);
     unlock_zone(z);
@@ -213,8 +213,8 @@ static void forget_quiet(const struct shm *shm, unsigned zone, struct quiet quie
 /* A key has several cells, so several others may have to go. */
 enum { KEYS_FOR_ONE = 8 };
 
-static uint32_t make_room(const struct shm *shm, unsigned zone, struct slice key, struct quiet quiet,
-                          uint64_t now_us)
+static uint32_t make_room_for_key(const struct shm *shm, unsigned zone, struct slice key, struct quiet quiet,
+                                  uint64_t now_us)
 {
     const struct keyed_zone *z = zone_of(shm, zone);
     uint32_t cell;
@@ -238,7 +238,7 @@ static enum keyed_result count_request(const struct shm *shm, unsigned zone, uin
             c->last_us = now_us;
     }
     if (!keyed_touch(z, cell))
-        repair(shm, zone, -1);
+        repair_table(shm, zone, -1);
     return *excess > rate.burst ? KEYED_OVER : KEYED_OK;
 }
 
@@ -253,7 +253,7 @@ enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key
     if (cell) {
         result = count_request(shm, zone, cell, now_us, rate, account, excess);
     } else if (account) { /* the first one is free */
-        cell = make_room(shm, zone, key, (struct quiet){FORGET_AFTER_US, rate.rate}, now_us);
+        cell = make_room_for_key(shm, zone, key, (struct quiet){FORGET_AFTER_US, rate.rate}, now_us);
         if (cell)
             keyed_cell_of(z, cell)->last_us = now_us;
         else
@@ -266,14 +266,14 @@ enum keyed_result keyed_request(struct shm *shm, unsigned zone, struct slice key
 /* --- sessions --- */
 
 /* A worker whose turn began earlier must not set the time back. */
-static void renew(const struct shm *shm, unsigned zone, uint32_t cell, uint64_t now_us)
+static void renew_session(const struct shm *shm, unsigned zone, uint32_t cell, uint64_t now_us)
 {
     struct keyed_cell *c = keyed_cell_of(zone_of(shm, zone), cell);
     assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock) && c);
     if (now_us > c->last_us)
         c->last_us = now_us;
     if (!keyed_touch(zone_of(shm, zone), cell))
-        repair(shm, zone, -1);
+        repair_table(shm, zone, -1);
 }
 
 enum keyed_result keyed_remember(struct shm *shm, unsigned zone, struct slice key, uint64_t value,
@@ -284,10 +284,10 @@ enum keyed_result keyed_remember(struct shm *shm, unsigned zone, struct slice ke
     lock_zone(shm, zone);
     uint32_t cell = keyed_find(z, key);
     if (!cell)
-        cell = make_room(shm, zone, key, (struct quiet){.after_us = idle_us}, now_us);
+        cell = make_room_for_key(shm, zone, key, (struct quiet){.after_us = idle_us}, now_us);
     if (cell) {
         keyed_cell_of(z, cell)->value = value;
-        renew(shm, zone, cell, now_us);
+        renew_session(shm, zone, cell, now_us);
     }
     unlock_zone(z);
     return cell ? KEYED_OK : KEYED_NO_ROOM;
@@ -303,7 +303,7 @@ bool keyed_recall(struct shm *shm, unsigned zone, struct slice key, uint64_t now
     bool found = c && now_us < c->last_us + idle_us;
     if (found) {
         *value = c->value;
-        renew(shm, zone, cell, now_us);
+        renew_session(shm, zone, cell, now_us);
     } else if (c) {
         remove_key(shm, zone, cell);
     }

@@ -51,7 +51,7 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-static uint32_t *bucket_of(const struct keyed_zone *z, struct slice key)
+static uint32_t *key_bucket(const struct keyed_zone *z, struct slice key)
 {
     uint64_t h = z->seed ^ key.len;
     for (size_t at = 0; at < key.len; at += 8) {
@@ -91,7 +91,7 @@ static bool has_key(const struct keyed_zone *z, struct keyed_cell *c, struct sli
 
 uint32_t keyed_find(const struct keyed_zone *z, struct slice key)
 {
-    uint32_t cell = *bucket_of(z, key), steps = 0;
+    uint32_t cell = *key_bucket(z, key), steps = 0;
     struct keyed_cell *c;
     for (; (c = keyed_cell_of(z, cell)) && steps < z->cell_count; cell = c->next, steps++)
         if (has_key(z, c, key))
@@ -199,7 +199,7 @@ static bool unlink_by_age(const struct keyed_zone *z, uint32_t cell)
 
 uint32_t keyed_find_or_add(const struct keyed_zone *z, struct slice key)
 {
-    uint32_t cell = keyed_find(z, key), *bucket = bucket_of(z, key);
+    uint32_t cell = keyed_find(z, key), *bucket = key_bucket(z, key);
     if (cell)
         return cell;
     cell = make_key(z, key);
@@ -212,7 +212,7 @@ uint32_t keyed_find_or_add(const struct keyed_zone *z, struct slice key)
 }
 
 /* The key as one text. Pieces that are missing leave it short. */
-static struct slice key_of(const struct keyed_zone *z, uint32_t cell, char text[KEYED_KEY_MAX])
+static struct slice key_text(const struct keyed_zone *z, uint32_t cell, char text[KEYED_KEY_MAX])
 {
     struct keyed_cell *c = keyed_cell_of(z, cell);
     size_t len = *(const volatile uint8_t *)&c->key_len, at = 0, n; /* read once, as links are */
@@ -231,7 +231,7 @@ bool keyed_remove(const struct keyed_zone *z, uint32_t cell)
     /* The caller's link has changed since it was looked at. */
     if (!keyed_cell_of(z, cell))
         return false;
-    uint32_t *link = bucket_of(z, key_of(z, cell, text)), steps = 0;
+    uint32_t *link = key_bucket(z, key_text(z, cell, text)), steps = 0;
     struct keyed_cell *c;
     while (*link != cell && (c = keyed_cell_of(z, link_at(link))) && steps++ < z->cell_count)
         link = &c->next;
@@ -331,7 +331,7 @@ void keyed_table_rebuild(const struct keyed_zone *z)
     for (uint32_t i = 1; i <= used; i++) {
         struct keyed_cell *c = keyed_cell_of(z, i);
         if (c->kind == KEYED_KEY && (z->kind != KEYED_CONNECTIONS || c->count > 0)) {
-            uint32_t *bucket = bucket_of(z, key_of(z, i, text));
+            uint32_t *bucket = key_bucket(z, key_text(z, i, text));
             c->next = *bucket;
             *bucket = i;
         } else if (c->kind == KEYED_KEY) {

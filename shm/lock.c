@@ -69,7 +69,7 @@ static void name_to_kernel(_Atomic uint32_t *lock)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-static bool is_free(uint32_t word)
+static bool is_lock_free(uint32_t word)
 {
     return word == 0 || word & FUTEX_OWNER_DIED;
 }
@@ -130,11 +130,11 @@ bool shm_lock(_Atomic uint32_t *lock)
     name_to_kernel(lock);
     for (unsigned looks = 0;; looks++) {
         uint32_t word = atomic_load_explicit(lock, memory_order_relaxed);
-        if (is_free(word) && atomic_compare_exchange_strong_explicit(lock, &word, self, memory_order_acquire,
-                                                                     memory_order_relaxed))
+        if (is_lock_free(word) && atomic_compare_exchange_strong_explicit(
+                                      lock, &word, self, memory_order_acquire, memory_order_relaxed))
             return word != 0;
         pause_between_looks(looks);
-        if (looks < SPINS || is_free(word))
+        if (looks < SPINS || is_lock_free(word))
             continue;
         if (may_force()) {
             bound.forced++;

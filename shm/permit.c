@@ -41,7 +41,7 @@ uint32_t permit_take_spare(struct permit_user *u)
     return index;
 }
 
-static enum permit_result refuse(struct permit_zone *z, bool dry_run, enum permit_reason *why)
+static enum permit_result refuse_permit(struct permit_zone *z, bool dry_run, enum permit_reason *why)
 {
     *why = permit_get(&z->queue_limit) ? PERMIT_QUEUE_FULL : PERMIT_LIMIT;
     permit_count(dry_run ? &z->dry_run_rejected : &z->rejected[*why]);
@@ -49,7 +49,7 @@ static enum permit_result refuse(struct permit_zone *z, bool dry_run, enum permi
 }
 
 /* Into the queue. Lock held. */
-static void begin_to_wait(struct permit_region *r, const struct permit_request *request, uint32_t reference)
+static void queue_permit(struct permit_region *r, const struct permit_request *request, uint32_t reference)
 {
     struct permit *p = permit_of(r, reference);
     assert(shm_lock_is_held(&r->zones[request->zone].lock));
@@ -60,8 +60,8 @@ static void begin_to_wait(struct permit_region *r, const struct permit_request *
 }
 
 /* GO: the permit is held; WAIT: it waits, but in a dry run; NO: there is no room. Lock held. */
-static enum permit_result ask(const struct shm *shm, const struct permit_request *request, uint32_t reference,
-                              struct permit_calls *calls)
+static enum permit_result ask_for_permit(const struct shm *shm, const struct permit_request *request,
+                                         uint32_t reference, struct permit_calls *calls)
 {
     struct permit_region *r = shm->permits;
     struct permit_zone *z = &r->zones[request->zone];
@@ -81,7 +81,7 @@ static enum permit_result ask(const struct shm *shm, const struct permit_request
     }
     if (!permit_make_room(shm, request->zone, request->priority, request->now_us, calls))
         return PERMIT_NO;
-    begin_to_wait(r, request, reference);
+    queue_permit(r, request, reference);
     return PERMIT_WAIT;
 }
 
@@ -93,14 +93,14 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     struct permit_calls calls = {.self = u->slot};
     assert(request->zone < PERMIT_ZONES && request->priority < PERMIT_PRIORITIES);
     if (is_hopeless(z, request->priority))
-        return refuse(z, request->dry_run, why);
+        return refuse_permit(z, request->dry_run, why);
     uint32_t index = permit_take_spare(u);
     if (index >= SHM_PERMITS_PER_SLOT)
-        return refuse(z, request->dry_run, why);
+        return refuse_permit(z, request->dry_run, why);
     r->parts[u->slot].permits[index].about = *about;
     *permit = index;
     permit_lock(u->shm, request->zone);
-    enum permit_result result = ask(u->shm, request, permit_reference(u->slot, index), &calls);
+    enum permit_result result = ask_for_permit(u->shm, request, permit_reference(u->slot, index), &calls);
     bool owed = permit_get(&z->queued) && permit_get(&z->held) < permit_get(&z->limit);
     permit_unlock(z);
     permit_wake(u->shm, u->socket, &calls);
@@ -111,7 +111,7 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     }
     if (result == PERMIT_NO || (result == PERMIT_WAIT && request->dry_run))
         permit_put_spare(u, index);
-    return result == PERMIT_NO ? refuse(z, request->dry_run, why) : result;
+    return result == PERMIT_NO ? refuse_permit(z, request->dry_run, why) : result;
 }
 
 void permit_put_spare(struct permit_user *u, uint32_t permit)
@@ -220,7 +220,7 @@ static bool clear_if_unused(const struct shm *shm, unsigned zone)
     return unused;
 }
 
-static bool is_among(const char *name, const char *const *names)
+static bool is_name_among(const char *name, const char *const *names)
 {
     while (*names && strcmp(*names, name) != 0)
         names++;
@@ -239,7 +239,7 @@ int permit_zone_open(struct shm *shm, const char *name, const struct permit_rule
             chosen = i;
     }
     for (int i = 0; i < PERMIT_ZONES && chosen < 0; i++)
-        if (!is_among(shm->permit_names[i], wanted) && clear_if_unused(shm, (unsigned)i))
+        if (!is_name_among(shm->permit_names[i], wanted) && clear_if_unused(shm, (unsigned)i))
             chosen = i;
     if (chosen < 0)
         return -1;

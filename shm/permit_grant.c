@@ -11,7 +11,7 @@
 /* Links that were bent are put right at once; bent again and again, they end the call. */
 enum { STEPS_OF_REPAIR = PERMIT_STEPS_MAX / 8 };
 
-static bool is_exhausted(const struct permit_calls *calls)
+static bool are_steps_used_up(const struct permit_calls *calls)
 {
     return calls->steps >= PERMIT_STEPS_MAX;
 }
@@ -52,7 +52,7 @@ static bool is_stalled(const struct permit_part *part, uint64_t now_us)
     return false;
 }
 
-static void repair(const struct shm *shm, unsigned zone, struct permit_calls *calls)
+static void repair_zone(const struct shm *shm, unsigned zone, struct permit_calls *calls)
 {
     calls->steps += STEPS_OF_REPAIR;
     permit_repair(shm, zone, -1);
@@ -71,7 +71,7 @@ static void refuse_waiter(const struct shm *shm, unsigned zone, uint32_t referen
     permit_count(&r->zones[zone].rejected[why]);
     permit_mark_changed(r, reference, now_us, calls);
     if (!whole)
-        repair(shm, zone, calls);
+        repair_zone(shm, zone, calls);
 }
 
 static uint64_t age_us(const struct permit *p, uint64_t now_us)
@@ -83,7 +83,8 @@ static uint64_t age_us(const struct permit *p, uint64_t now_us)
  * From the oldest on, who has waited longer than the rules allow. The newest of the highest priority is not shed, or it would go
  * while a lower one is served. False when `calls` is full.
  */
-static bool drop_old(const struct shm *shm, unsigned zone, uint64_t now_us, struct permit_calls *calls)
+static bool drop_old_waiters(const struct shm *shm, unsigned zone, uint64_t now_us,
+                             struct permit_calls *calls)
 {
     struct permit_zone *z = &shm->permits->zones[zone];
     bool shed = z->rules.policy == PERMIT_CODEL && z->codel.overloaded, spared = false;
@@ -99,7 +100,7 @@ static bool drop_old(const struct shm *shm, unsigned zone, uint64_t now_us, stru
             if (!late &&
                 !(shed && age > 2 * z->rules.target_us && (spared || reference != z->queues[i].newest)))
                 break;
-            if (calls_full(calls) || is_exhausted(calls))
+            if (calls_full(calls) || are_steps_used_up(calls))
                 return false;
             refuse_waiter(shm, zone, reference, late ? PERMIT_QUEUE_TIMEOUT : PERMIT_CODEL_SHED, now_us,
                           calls);
@@ -134,7 +135,7 @@ bool permit_make_room(const struct shm *shm, unsigned zone, enum permit_priority
     assert(shm_lock_is_held(&z->lock) && priority < PERMIT_PRIORITIES);
     if (permit_get(&z->queued) < z->rules.queue)
         return true;
-    drop_old(shm, zone, now_us, calls);
+    drop_old_waiters(shm, zone, now_us, calls);
     if (permit_get(&z->queued) < z->rules.queue)
         return true;
     for (int i = PERMIT_LOW; i > (int)priority; i--) {
@@ -162,13 +163,13 @@ void permit_admit(struct permit_zone *z, struct permit *p, uint32_t tag, uint64_
 }
 
 /* The waiter of this priority that comes first, with its process at work: the oldest, or the newest. 0: none. */
-static uint32_t first_of(struct permit_region *r, unsigned zone, enum permit_priority priority, bool newest,
-                         uint64_t now_us, struct permit_calls *calls)
+static uint32_t first_in_queue(struct permit_region *r, unsigned zone, enum permit_priority priority,
+                               bool newest, uint64_t now_us, struct permit_calls *calls)
 {
     const struct permit_queue *q = &r->zones[zone].queues[priority];
     uint32_t reference = permit_read(newest ? &q->newest : &q->oldest);
     const struct permit *p;
-    while ((p = permit_waiter(r, zone, reference, priority)) && !is_exhausted(calls)) {
+    while ((p = permit_waiter(r, zone, reference, priority)) && !are_steps_used_up(calls)) {
         int slot = permit_slot_of(reference);
         if (slot == calls->self || !is_stalled(&r->parts[slot], now_us))
             return reference;
@@ -185,20 +186,21 @@ static uint32_t next_in_line(struct permit_region *r, unsigned zone, uint64_t no
     bool newest = z->rules.policy == PERMIT_CODEL && z->codel.overloaded;
     uint32_t chosen = PERMIT_NONE;
     for (int i = 0; i < PERMIT_PRIORITIES && !chosen; i++)
-        chosen = first_of(r, zone, (enum permit_priority)i, newest, now_us, calls);
+        chosen = first_in_queue(r, zone, (enum permit_priority)i, newest, now_us, calls);
     return chosen;
 }
 
 /* Admits waiters while permits are free. False when `calls` is full: wake those, and come again. */
-static bool grant(const struct shm *shm, unsigned zone, uint64_t now_us, struct permit_calls *calls)
+static bool grant_waiters(const struct shm *shm, unsigned zone, uint64_t now_us, struct permit_calls *calls)
 {
     struct permit_region *r = shm->permits;
     struct permit_zone *z = &r->zones[zone];
     assert(shm_lock_is_held(&z->lock));
-    while (permit_get(&z->queued) && permit_get(&z->held) < permit_get(&z->limit) && !is_exhausted(calls)) {
+    while (permit_get(&z->queued) && permit_get(&z->held) < permit_get(&z->limit) &&
+           !are_steps_used_up(calls)) {
         permit_observe_delay(r, zone, now_us);
-        if (!drop_old(shm, zone, now_us, calls) || calls_full(calls))
-            return is_exhausted(calls);
+        if (!drop_old_waiters(shm, zone, now_us, calls) || calls_full(calls))
+            return are_steps_used_up(calls);
         uint32_t chosen = next_in_line(r, zone, now_us, calls);
         struct permit *p = permit_of(r, chosen);
         if (!p)
@@ -209,7 +211,7 @@ static bool grant(const struct shm *shm, unsigned zone, uint64_t now_us, struct 
                      now_us);
         permit_mark_changed(r, chosen, now_us, calls);
         if (!whole)
-            repair(shm, zone, calls);
+            repair_zone(shm, zone, calls);
     }
     return true;
 }
@@ -219,7 +221,7 @@ void permit_grant_and_unlock(const struct shm *shm, unsigned zone, uint64_t now_
     struct permit_zone *z = &shm->permits->zones[zone];
     struct permit_calls calls = {.self = self};
     assert(shm_lock_is_held(&z->lock) && self < SHM_SLOTS);
-    while (!grant(shm, zone, now_us, &calls)) {
+    while (!grant_waiters(shm, zone, now_us, &calls)) {
         permit_unlock(z);
         permit_wake(shm, socket, &calls);
         calls.count = 0;

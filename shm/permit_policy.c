@@ -25,7 +25,7 @@ enum {
     WINDOWS_AT_MIN = 5 /* before a probe */
 };
 
-static unsigned bucket_of(uint64_t us)
+static unsigned rtt_bucket(uint64_t us)
 {
     double octaves = us > FIRST_BUCKET_US ? log2((double)us / FIRST_BUCKET_US) : 0;
     unsigned bucket = (unsigned)(octaves * BUCKETS_PER_OCTAVE);
@@ -119,7 +119,7 @@ static void count_unfinished(const struct shm *shm, unsigned zone, uint64_t now_
             if (!permit_tag_is_held(tag) || tag & PERMIT_SERVED || permit_tag_zone(tag) != zone ||
                 (double)age_us <= half_us)
                 continue;
-            g->counts[bucket_of(age_us)]++;
+            g->counts[rtt_bucket(age_us)]++;
             g->samples++;
         }
     }
@@ -168,7 +168,7 @@ void permit_policy_sample(const struct shm *shm, unsigned zone, uint64_t now_us,
     assert(shm_lock_is_held(&z->lock));
     if (z->rules.policy != PERMIT_GRADIENT || since_us < g->since_us)
         return;
-    g->counts[bucket_of(rtt_us)]++;
+    g->counts[rtt_bucket(rtt_us)]++;
     g->samples++;
     if (g->probing && g->samples >= z->rules.probe_requests)
         end_probe(z, now_us);

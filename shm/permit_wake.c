@@ -26,7 +26,7 @@ static int new_socket(void)
     return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-static int open_socket(char address[8])
+static int open_wake_socket(char address[8])
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     socklen_t len = sizeof name;
@@ -107,7 +107,7 @@ bool permit_open(struct permit_user *u, struct shm *shm, int slot)
     u->spare = malloc(SHM_PERMITS_PER_SLOT * sizeof *u->spare);
     if (!u->spare)
         return false;
-    u->socket = open_socket(u->address);
+    u->socket = open_wake_socket(u->address);
     if (u->socket < 0) {
         free(u->spare);
         return false;

@@ -95,7 +95,7 @@ void shm_slot_clear_gauges(struct shm_slot *slot)
     counter_set(&slot->cpu_us, 0);
 }
 
-static bool is_wanted(const struct shm_pool *p, const char *const *wanted)
+static bool is_wanted_pool(const struct shm_pool *p, const char *const *wanted)
 {
     for (; *wanted; wanted++)
         if (strncmp(p->name, *wanted, SHM_POOL_NAME_BYTES) == 0)
@@ -113,7 +113,7 @@ struct shm_pool *shm_slot_pool(struct shm_slot *slot, const char *name, const ch
             unused = &slot->pools[i];
     }
     for (int i = 0; i < SHM_POOLS && !unused; i++)
-        if (!is_wanted(&slot->pools[i], wanted))
+        if (!is_wanted_pool(&slot->pools[i], wanted))
             unused = &slot->pools[i];
     if (unused) {
         memset(unused, 0, sizeof *unused);
