@@ -73,7 +73,7 @@ static uint64_t oldest_age(const struct pool *pool, uint64_t now_us)
  * From the oldest on, what is older than the discipline or the age bound allows. The newest of the highest priority is not
  * shed, or it would go while a lower one is served.
  */
-static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **rejects)
+static void drop_old_tasks(struct pool *pool, uint64_t now_us, struct pool_task **rejects)
 {
     uint64_t bound_us = pool->config.queue_timeout_ms ? pool->config.queue_timeout_ms * 1000ull : UINT64_MAX;
     bool shed = pool->config.discipline == POOL_CODEL && pool->codel.overloaded, spared = false;
@@ -97,7 +97,7 @@ static void drop_old(struct pool *pool, uint64_t now_us, struct pool_task **reje
 }
 
 /* The priority whose turn it is. There is a task. */
-static struct task_list *turn(struct pool *pool)
+static struct task_list *list_in_turn(struct pool *pool)
 {
     int chosen = 0;
     assert(pool->queued > 0);
@@ -129,11 +129,11 @@ struct pool_task *pool_take(struct pool *pool, uint64_t now_us, struct pool_task
         newest = pool->codel.overloaded;
     }
     if (codel || pool->config.queue_timeout_ms) {
-        drop_old(pool, now_us, rejects);
+        drop_old_tasks(pool, now_us, rejects);
         if (pool->queued == 0)
             return NULL;
     }
-    struct task_list *list = turn(pool);
+    struct task_list *list = list_in_turn(pool);
     struct pool_task *t = newest ? list->newest : list->oldest;
     unlink_task(pool, t);
     t->started_us = now_us > t->submitted_us ? now_us : t->submitted_us;
@@ -148,7 +148,7 @@ void pool_expire(struct pool *pool)
     struct pool_task *rejects = NULL;
     pthread_mutex_lock(&pool->lock);
     if (pool->queued > 0 || pool_pull(pool))
-        drop_old(pool, clock_mono_us(), &rejects);
+        drop_old_tasks(pool, clock_mono_us(), &rejects);
     /* Where starting a thread failed before, this is the next try. */
     pool_search(pool);
     pool_unlock(pool);

@@ -21,7 +21,7 @@ enum {
 };
 
 /* inbox.lock held. */
-static bool has_room(struct pool *pool)
+static bool inbox_has_room(struct pool *pool)
 {
     struct pool_inbox *in = &pool->inbox;
     uint64_t limit = atomic_load_explicit(&pool->limit, memory_order_relaxed);
@@ -108,7 +108,7 @@ static void wait_for_room(struct pool *pool, uint64_t deadline_us)
     /* The submitter may be a task of another pool: cancelled, it would keep the lock. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     counter_set(&pool->figures->waiting, ++in->waiters);
-    while (!in->closed && !has_room(pool) && sleep_for_room(pool, deadline_us))
+    while (!in->closed && !inbox_has_room(pool) && sleep_for_room(pool, deadline_us))
         ;
     assert(pool_lock_is_held(&pool->inbox.lock) && in->waiters > 0);
     in->signalled = false;
@@ -130,7 +130,8 @@ static enum pool_result admit(struct pool *pool, uint64_t deadline_us, bool *ins
 {
     struct pool_inbox *in = &pool->inbox;
     assert(pool_lock_is_held(&pool->inbox.lock));
-    if (!in->closed && !has_room(pool) && !(deadline_us && pool_current && pool_current->pool == pool)) {
+    if (!in->closed && !inbox_has_room(pool) &&
+        !(deadline_us && pool_current && pool_current->pool == pool)) {
         if (deadline_us == 0 || (pool->config.max_waiters && in->waiters >= pool->config.max_waiters)) {
             counter_add(&pool->figures->refused_full, 1);
             return POOL_EOVERLOAD;
@@ -138,7 +139,7 @@ static enum pool_result admit(struct pool *pool, uint64_t deadline_us, bool *ins
         enter(pool, inside);
         *waited = true;
         wait_for_room(pool, deadline_us);
-        if (!in->closed && !has_room(pool))
+        if (!in->closed && !inbox_has_room(pool))
             return POOL_ETIMEDOUT;
     }
     if (in->closed) {
@@ -217,7 +218,7 @@ static size_t submit_some(struct pool *pool, struct pool_task *const *tasks, siz
     if (*why == POOL_OK)
         do
             take_in(pool, tasks[taken++], now_us);
-        while (taken < count && fits(tasks[taken]) && has_room(pool));
+        while (taken < count && fits(tasks[taken]) && inbox_has_room(pool));
     /* There may be more room, and the signal went to this submitter. */
     if (waited)
         offer_room(pool);

@@ -115,7 +115,7 @@ void pool_bury(struct pool_thread *dead)
  * once, as threads that all wait for the one before them would end one after the other; and the last ones when the pool
  * comes to rest. What is left is buried by pool_shutdown.
  */
-static struct pool_thread *leave(struct pool_thread *th)
+static struct pool_thread *leave_pool(struct pool_thread *th)
 {
     struct pool *pool = th->pool;
     struct pool_thread *before = NULL;
@@ -150,14 +150,14 @@ static void end_thread(struct pool_thread *th, struct pool_task *ended)
     if (ended)
         pool_end(pool, ended);
     pthread_mutex_lock(&pool->lock);
-    struct pool_thread *before = leave(th);
+    struct pool_thread *before = leave_pool(th);
     pool_unlock(pool);
     pool_bury(before);
     pool_current = NULL;
 }
 
 /* Reports ends one by one: a callback may be where the thread is cancelled, and then on_task_exit reports the rest. */
-static void report(struct pool_thread *th)
+static void report_ends(struct pool_thread *th)
 {
     while (th->report) {
         struct pool_task *t = th->report;
@@ -183,7 +183,7 @@ static void on_task_exit(void *arg)
     pool->leaving++;
     pool_publish(pool);
     pool_unlock(pool);
-    report(th);
+    report_ends(th);
     end_thread(th, t);
 }
 
@@ -296,7 +296,7 @@ static void run_task(struct pool_task *t)
  * the second. Lock held on entry and on return; now_us is the time of both. *ended is the task that ended, in and out.
  * Returns false when there was nothing to do.
  */
-static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now_us)
+static bool serve_step(struct pool_thread *th, struct pool_task **ended, uint64_t *now_us)
 {
     struct pool *pool = th->pool;
     struct pool_task *rejects = NULL, *before = *ended, *t = NULL;
@@ -321,7 +321,7 @@ static bool step(struct pool_thread *th, struct pool_task **ended, uint64_t *now
     pool_publish(pool);
     pool_unlock(pool);
     pool_offer_room(pool);
-    report(th);
+    report_ends(th);
     *ended = NULL;
     if (t)
         run_task(t);
@@ -361,7 +361,7 @@ static struct pool_task *serve(struct pool_thread *th)
     /* By the thread, before its first task: the one who started it may be long in coming back. */
     counter_add(&pool->figures->spawned, 1);
     while (!over_max(pool)) {
-        if (step(th, &ended, &now_us))
+        if (serve_step(th, &ended, &now_us))
             continue;
         if (pool->closed || (!give_way(th) && !wait_for_work(th)))
             break;

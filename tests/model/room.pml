@@ -41,7 +41,7 @@ inline take_lock()
 }
 
 /* Whether there is room is !full afterwards. */
-inline has_room()
+inline inbox_has_room()
 {
     if
     :: full -> inbox_gone = gone
@@ -135,7 +135,7 @@ proctype submitter(byte me)
     fi;
 submits:
     /* submit_some, admit */
-    has_room();
+    inbox_has_room();
     if
     :: !closed && full && (kind == MAY_WAIT || kind == HAS_DEADLINE) ->
         atomic {
@@ -150,7 +150,7 @@ submits:
         do
         :: closed -> break
         :: !closed ->
-            has_room();
+            inbox_has_room();
             if
             :: !full || late -> break
             :: else
@@ -197,13 +197,13 @@ end_asleep:
 #endif
             waiters--
         };
-        has_room()
+        inbox_has_room()
     :: else
     fi;
     ok = !closed && (!full || kind == MEMBER);
     late = false;
     do
-    :: ok && left > 0 && (!full || kind == MEMBER) -> atomic { taken++; left-- }; has_room()
+    :: ok && left > 0 && (!full || kind == MEMBER) -> atomic { taken++; left-- }; inbox_has_room()
     :: else -> break
     od;
     if

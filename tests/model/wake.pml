@@ -448,7 +448,7 @@ serve:
         :: else
         fi;
 
-        /* step */
+        /* serve_step */
         if
         :: rushing && busy > 0 /* steps aside, where the youngest task has just begun */
         :: true ->
@@ -493,7 +493,7 @@ serve:
         give_up_lock()
     };
     wake_chosen();
-    /* report: the callback may end the thread */
+    /* report_ends: the callback may end the thread */
     if
     :: atomic { ended && exits > 0 -> exits--; goto on_task_exit }
     :: ended = false
@@ -653,7 +653,7 @@ end_thread:
     atomic {
         ended = false;
         take_lock();
-        /* leave */
+        /* leave_pool */
 #ifdef M_LEAVES_EARLY
         threads--;
 #endif
