@@ -65,7 +65,7 @@ static void set_v6(struct net_address *out, struct in6_addr ip, unsigned port)
     out->len = sizeof *in;
 }
 
-static const char *resolve(const char *host, unsigned port, struct net_address *out)
+static const char *resolve_host(const char *host, unsigned port, struct net_address *out)
 {
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found = NULL;
     if (getaddrinfo(host, NULL, &hints, &found) != 0 || !found)
@@ -75,7 +75,7 @@ static const char *resolve(const char *host, unsigned port, struct net_address *
     return NULL;
 }
 
-static const char *parse_host(struct slice host, unsigned port, bool names, struct net_address *out)
+static const char *parse_host_part(struct slice host, unsigned port, bool names, struct net_address *out)
 {
     char text[256];
     struct in_addr v4 = {INADDR_ANY};
@@ -102,10 +102,10 @@ static const char *parse_host(struct slice host, unsigned port, bool names, stru
     assert(host.len < sizeof text);
     memcpy(text, host.data, host.len);
     text[host.len] = '\0';
-    return names ? resolve(text, port, out) : "it is no address";
+    return names ? resolve_host(text, port, out) : "it is no address";
 }
 
-static const char *parse(struct slice text, bool names, struct net_address *out)
+static const char *parse_address_text(struct slice text, bool names, struct net_address *out)
 {
     unsigned long long port = 80;
     memset(out, 0, sizeof *out);
@@ -133,17 +133,17 @@ static const char *parse(struct slice text, bool names, struct net_address *out)
     }
     if (port_text.len && (!slice_to_u64(port_text, 65535, &port) || port == 0))
         return "invalid port; it is a number from 1 to 65535";
-    return parse_host(host, (unsigned)port, names, out);
+    return parse_host_part(host, (unsigned)port, names, out);
 }
 
 const char *net_address_parse(struct slice text, struct net_address *out)
 {
-    return parse(text, true, out);
+    return parse_address_text(text, true, out);
 }
 
 const char *net_address_parse_literal(struct slice text, struct net_address *out)
 {
-    return parse(text, false, out);
+    return parse_address_text(text, false, out);
 }
 
 const char *net_address_parse_local(struct slice text, struct net_address *out)

@@ -44,7 +44,7 @@ int net_remove_stale_socket(const struct net_address *address)
     return 0;
 }
 
-static int prepare(int fd, const struct net_address *address, const struct net_listen_options *o)
+static int prepare_socket(int fd, const struct net_address *address, const struct net_listen_options *o)
 {
     if (address->addr.ss_family == AF_UNIX)
         return net_remove_stale_socket(address);
@@ -73,7 +73,7 @@ int net_listen(const struct net_address *address, const struct net_listen_option
     int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    if (prepare(fd, address, options) < 0 ||
+    if (prepare_socket(fd, address, options) < 0 ||
         bind(fd, (const struct sockaddr *)&address->addr, address->len) < 0 ||
         listen(fd, options->backlog) < 0) {
         int saved = errno;
@@ -109,7 +109,7 @@ int net_try_listen(const struct net_address *address, const struct net_listen_op
     int fd = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    int result = prepare(fd, address, options) < 0 ? -1 : bind(fd, a, address->len), saved = errno;
+    int result = prepare_socket(fd, address, options) < 0 ? -1 : bind(fd, a, address->len), saved = errno;
     close(fd);
     errno = saved;
     return result;

@@ -50,7 +50,7 @@ static bool parse_port(struct slice word, uint16_t *port)
     return true;
 }
 
-static bool parse_line(struct net_proxy_header *h, struct slice line)
+static bool parse_v1_line(struct net_proxy_header *h, struct slice line)
 {
     struct slice rest = line;
     if (!slice_eq(next_word(&rest), SLICE("PROXY")))
@@ -80,7 +80,7 @@ static enum net_proxy_result parse_v1(struct net_proxy_header *h, const char *da
     if (lf == data || lf[-1] != '\r')
         return NET_PROXY_BAD;
     *used = (size_t)(lf - data) + 1;
-    return parse_line(h, (struct slice){data, *used - 2}) ? NET_PROXY_DONE : NET_PROXY_BAD;
+    return parse_v1_line(h, (struct slice){data, *used - 2}) ? NET_PROXY_DONE : NET_PROXY_BAD;
 }
 
 /* --- version 2: binary --- */
