@@ -57,7 +57,7 @@ static bool is_capture(const struct http_scope *scope, struct slice name)
     return names != NULL;
 }
 
-static const struct http_user_variable *find_user(const struct http_scope *scope, struct slice name)
+static const struct http_user_variable *find_user_variable(const struct http_scope *scope, struct slice name)
 {
     const struct http_user_variable *v = scope ? scope->variables : NULL;
     while (v && !slice_eq_nocase(v->name, name))
@@ -72,7 +72,7 @@ static const struct http_user_variable *find_user(const struct http_scope *scope
  */
 static bool find_variable(struct part *p, struct slice name, const struct http_scope *scope)
 {
-    p->user = find_user(scope, name);
+    p->user = find_user_variable(scope, name);
     bool defined = p->user && p->user->data;
     if (!defined && is_capture(scope, name)) {
         p->user = NULL;
@@ -84,8 +84,8 @@ static bool find_variable(struct part *p, struct slice name, const struct http_s
     return p->variable || p->user;
 }
 
-static struct part *next_part(struct arena *arena, struct slice *rest, const struct http_scope *scope,
-                              struct slice *unknown)
+static struct part *next_template_part(struct arena *arena, struct slice *rest,
+                                       const struct http_scope *scope, struct slice *unknown)
 {
     struct part *p = arena_zalloc(arena, sizeof *p);
     if (!p)
@@ -112,7 +112,7 @@ struct http_template *http_template_compile(struct arena *arena, struct slice te
     struct part **tail = t ? &t->parts : NULL;
     *unknown = (struct slice){0};
     while (t && text.len > 0) {
-        *tail = next_part(arena, &text, scope, unknown);
+        *tail = next_template_part(arena, &text, scope, unknown);
         if (!*tail)
             return NULL;
         tail = &(*tail)->next;
@@ -198,7 +198,7 @@ static bool append_escaped(struct buf *out, struct slice s)
     return true;
 }
 
-static bool append_json(struct buf *out, struct slice s)
+static bool append_json_text(struct buf *out, struct slice s)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < s.len; i++) {
@@ -227,7 +227,7 @@ static bool append_json(struct buf *out, struct slice s)
 static bool append_value(struct buf *out, enum http_escape escape, struct slice value)
 {
     if (escape == HTTP_ESCAPE_JSON)
-        return append_json(out, value);
+        return append_json_text(out, value);
     if (escape == HTTP_ESCAPE_NONE)
         return buf_append_slice(out, value);
     return value.data ? append_escaped(out, value) : buf_append(out, "-", 1);

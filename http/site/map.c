@@ -95,7 +95,7 @@ bool http_map_add(struct http_map *m, struct slice key, const struct http_templa
     return true;
 }
 
-static int compare(const void *a, const void *b)
+static int compare_map_keys(const void *a, const void *b)
 {
     struct slice x = ((const struct entry *)a)->key, y = ((const struct entry *)b)->key;
     size_t n = x.len < y.len ? x.len : y.len;
@@ -114,9 +114,9 @@ bool http_map_finish(struct http_map *m, struct slice *twice)
     for (struct entry *e = m->list; e; e = e->next)
         m->sorted[--i] = *e;
     assert(i == 0);
-    qsort(m->sorted, m->count, sizeof *m->sorted, compare);
+    qsort(m->sorted, m->count, sizeof *m->sorted, compare_map_keys);
     for (i = 1; i < m->count; i++) {
-        if (compare(&m->sorted[i - 1], &m->sorted[i]) == 0) {
+        if (compare_map_keys(&m->sorted[i - 1], &m->sorted[i]) == 0) {
             *twice = m->sorted[i].key;
             return false;
         }
@@ -124,14 +124,14 @@ bool http_map_finish(struct http_map *m, struct slice *twice)
     return true;
 }
 
-static const struct http_template *find(const struct http_map *m, struct slice text,
-                                        struct http_captures *captures)
+static const struct http_template *find_in_map(const struct http_map *m, struct slice text,
+                                               struct http_captures *captures)
 {
     if (m->hosts && text.len && text.data[text.len - 1] == '.')
         text.len--; /* of a name that is written whole */
     struct entry wanted = {.key = text};
     const struct entry *e =
-        m->count ? bsearch(&wanted, m->sorted, m->count, sizeof *m->sorted, compare) : NULL;
+        m->count ? bsearch(&wanted, m->sorted, m->count, sizeof *m->sorted, compare_map_keys) : NULL;
     if (e)
         return e->value;
     const struct http_template *value =
@@ -152,7 +152,7 @@ struct slice http_map_get(struct http_exchange *ex, const void *map)
     if (!m->source || ex->map_depth >= DEPTH_MAX)
         return SLICE(""); /* maps that go round */
     ex->map_depth++;
-    const struct http_template *value = find(m, http_template_expand(m->source, ex), &captures);
+    const struct http_template *value = find_in_map(m, http_template_expand(m->source, ex), &captures);
     struct slice text = SLICE("");
     http_keep_named(ex, &captures);
     if (value && captures.count) {

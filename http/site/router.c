@@ -37,7 +37,7 @@ struct http_locations {
     struct table exact, prefixes, regexes;
 };
 
-static int compare(struct slice a, struct slice b)
+static int compare_keys(struct slice a, struct slice b)
 {
     size_t n = a.len < b.len ? a.len : b.len;
     int c = n ? memcmp(a.data, b.data, n) : 0;
@@ -67,7 +67,7 @@ static int floor_of(const struct table *t, struct slice key)
     int low = 0, high = t->count;
     while (low < high) {
         int middle = (low + high) / 2;
-        if (compare(t->items[middle].key, key) <= 0)
+        if (compare_keys(t->items[middle].key, key) <= 0)
             low = middle + 1;
         else
             high = middle;
@@ -80,7 +80,7 @@ static bool table_insert(struct table *t, struct entry e, struct slice *why)
 {
     int at = floor_of(t, e.key) + 1;
     assert(at >= 0 && at <= t->count);
-    if (at > 0 && compare(t->items[at - 1].key, e.key) == 0) {
+    if (at > 0 && compare_keys(t->items[at - 1].key, e.key) == 0) {
         if (t->items[at - 1].value != e.value)
             *why = SLICE("duplicate");
         return true;
@@ -95,7 +95,7 @@ static bool table_insert(struct table *t, struct entry e, struct slice *why)
 static const struct entry *table_find(const struct table *t, struct slice key)
 {
     int at = floor_of(t, key);
-    return at >= 0 && compare(t->items[at].key, key) == 0 ? &t->items[at] : NULL;
+    return at >= 0 && compare_keys(t->items[at].key, key) == 0 ? &t->items[at] : NULL;
 }
 
 static void table_free_regexes(struct table *t)
@@ -261,8 +261,8 @@ struct found {
     void *arg;
 };
 
-static void find_in(const struct http_locations *l, struct slice path, struct found *found,
-                    struct http_captures *captures)
+static void find_in_level(const struct http_locations *l, struct slice path, struct found *found,
+                          struct http_captures *captures)
 {
     const struct entry *e = table_find(&l->exact, path);
     if (e) {
@@ -274,7 +274,7 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
     if (e) {
         found->location = e->value;
         if (e->nested)
-            find_in(e->nested, path, found, captures);
+            find_in_level(e->nested, path, found, captures);
         /* "^~" is final for the expressions of its own level, as in nginx. */
         if (found->settled || e->final)
             return;
@@ -288,7 +288,7 @@ static void find_in(const struct http_locations *l, struct slice path, struct fo
         if (found->on_match)
             found->on_match(found->arg, captures);
         if (r->nested)
-            find_in(r->nested, path, found, captures);
+            find_in_level(r->nested, path, found, captures);
         found->settled = true;
         return;
     }
@@ -298,7 +298,7 @@ void *http_locations_find(const struct http_locations *l, struct slice path, str
                           http_captures_fn on_match, void *arg)
 {
     struct found found = {.on_match = on_match, .arg = arg};
-    find_in(l, path, &found, captures);
+    find_in_level(l, path, &found, captures);
     return found.location;
 }
 

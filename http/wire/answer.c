@@ -9,7 +9,7 @@
 
 #include <assert.h>
 
-static bool bad(const char **why, const char *text)
+static bool refuse_answer(const char **why, const char *text)
 {
     *why = text;
     return false;
@@ -21,26 +21,26 @@ static bool parse_status_line(struct http_answer *a, struct slice line, const ch
     static const char wrong[] = "upstream sent no valid HTTP/1.x header";
     if (line.len < 12 || memcmp(line.data, "HTTP/1.", 7) != 0 || line.data[7] < '0' || line.data[7] > '9' ||
         line.data[8] != ' ' || (line.len > 12 && line.data[12] != ' '))
-        return bad(why, wrong);
+        return refuse_answer(why, wrong);
     a->minor_version = line.data[7] - '0';
     a->status = 0;
     for (int i = 9; i < 12; i++) {
         if (line.data[i] < '0' || line.data[i] > '9')
-            return bad(why, wrong);
+            return refuse_answer(why, wrong);
         a->status = a->status * 10 + line.data[i] - '0';
     }
     a->reason = line.len > 13 ? slice_from(line, 13) : SLICE("");
     for (size_t i = 0; i < a->reason.len; i++)
         if (!char_is(a->reason.data[i], CHAR_FIELD))
-            return bad(why, wrong);
-    return (a->status >= 100 && a->status <= 599) || bad(why, wrong);
+            return refuse_answer(why, wrong);
+    return (a->status >= 100 && a->status <= 599) || refuse_answer(why, wrong);
 }
 
-static bool take_length(struct http_answer *a, struct slice value, const char **why)
+static bool take_answer_length(struct http_answer *a, struct slice value, const char **why)
 {
     unsigned long long length;
     if (!slice_to_u64(value, INT64_MAX, &length) || (a->has_length && a->content_length != length))
-        return bad(why, "upstream sent invalid \"Content-Length\" header");
+        return refuse_answer(why, "upstream sent invalid \"Content-Length\" header");
     a->has_length = true;
     a->content_length = length;
     return true;
@@ -65,14 +65,14 @@ static void take_idle_time(struct http_answer *a, struct slice list)
     }
 }
 
-static bool take_header(struct http_answer *a, const struct http_header *h, struct found *found,
-                        const char **why)
+static bool take_answer_header(struct http_answer *a, const struct http_header *h, struct found *found,
+                               const char **why)
 {
     if (slice_eq_nocase(h->name, SLICE("Content-Length")))
-        return take_length(a, h->value, why);
+        return take_answer_length(a, h->value, why);
     if (slice_eq_nocase(h->name, SLICE("Transfer-Encoding"))) {
         if (found->chunked || !slice_eq_nocase(h->value, SLICE("chunked")))
-            return bad(why, "upstream sent unknown \"Transfer-Encoding\"");
+            return refuse_answer(why, "upstream sent unknown \"Transfer-Encoding\"");
         found->chunked = true;
     }
     if (slice_eq_nocase(h->name, SLICE("Keep-Alive")))
@@ -90,10 +90,10 @@ static bool take_header(struct http_answer *a, const struct http_header *h, stru
 static bool settle_framing(struct http_answer *a, const struct found *found, bool to_head, const char **why)
 {
     if (found->chunked && (a->has_length || a->minor_version == 0))
-        return bad(why,
-                   a->has_length
-                       ? "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"
-                       : "upstream sent \"Transfer-Encoding\" with HTTP/1.0");
+        return refuse_answer(
+            why, a->has_length
+                     ? "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"
+                     : "upstream sent \"Transfer-Encoding\" with HTTP/1.0");
     a->keepalive = !found->close && (a->minor_version > 0 || found->keepalive);
     if (to_head || a->status < 200 || a->status == 204 || a->status == 304)
         a->framing = HTTP_ANSWER_EMPTY;
@@ -122,12 +122,12 @@ static bool parse_lines(struct http_answer *a, const char *data, const char *end
                 return false;
         } else {
             if (a->header_count == HTTP_ANSWER_HEADERS_MAX)
-                return bad(why, "upstream sent too many header lines");
+                return refuse_answer(why, "upstream sent too many header lines");
             struct http_header *h = &a->headers[a->header_count++];
             if (!http_parse_field(h, p, eol))
-                return bad(why, "upstream sent invalid header");
+                return refuse_answer(why, "upstream sent invalid header");
             /* An interim answer ends here, whatever it says of a body. */
-            if (a->status >= 200 && !take_header(a, h, &found, why))
+            if (a->status >= 200 && !take_answer_header(a, h, &found, why))
                 return false;
         }
         p = lf + 1;

@@ -18,7 +18,7 @@ const struct http_parse_options http_parse_defaults = {
 
 enum { HEADERS_FIRST = 24 /* room for what most requests have */ };
 
-static bool refuse(struct http_error *error, int status, const char *text)
+static bool refuse_request(struct http_error *error, int status, const char *text)
 {
     *error = (struct http_error){.status = status, .text = text};
     return false;
@@ -39,7 +39,7 @@ bool http_is_token(struct slice s)
     return s.len > 0;
 }
 
-static enum http_method method_of(struct slice name)
+static enum http_method method_by_name(struct slice name)
 {
     static const struct slice names[] = {{"GET", 3},   {"HEAD", 4},    {"POST", 4},
                                          {"PUT", 3},   {"DELETE", 6},  {"OPTIONS", 7},
@@ -56,15 +56,15 @@ static bool parse_version(struct slice version, int *minor, struct http_error *e
     const char *v = version.data;
     if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[6] != '.' || v[5] < '1' || v[5] > '9' ||
         v[7] < '0' || v[7] > '9')
-        return refuse(error, 400, "client sent invalid request");
+        return refuse_request(error, 400, "client sent invalid request");
     if (v[5] != '1')
-        return refuse(error, 505, "client sent invalid version");
+        return refuse_request(error, 505, "client sent invalid version");
     *minor = v[7] == '0' ? 0 : 1;
     return true;
 }
 
 /* request-line = method SP request-target SP HTTP-version (RFC 9112 section 3); one space each, no other blank. */
-static bool parse_line(struct http_request *req, struct slice line, struct http_error *error)
+static bool parse_request_line(struct http_request *req, struct slice line, struct http_error *error)
 {
     const char *p = line.data, *end = line.data + line.len;
     while (p < end &&
@@ -75,16 +75,16 @@ static bool parse_line(struct http_request *req, struct slice line, struct http_
     req->method_name = (struct slice){line.data, (size_t)(p - line.data)};
     if (req->method_name.len == 0 || p == end || *p != ' ') {
         req->method_name = (struct slice){0};
-        return refuse(error, 400, "client sent invalid method");
+        return refuse_request(error, 400, "client sent invalid method");
     }
     /* The method also of what is refused: an answer to HEAD has no body. */
-    req->method = method_of(req->method_name);
+    req->method = method_by_name(req->method_name);
     const char *target = ++p;
     while (p < end && char_is(*p, CHAR_URI))
         p++;
     req->target = (struct slice){target, (size_t)(p - target)};
     if (req->target.len == 0 || p == end || *p != ' ')
-        return refuse(error, 400, "client sent invalid request");
+        return refuse_request(error, 400, "client sent invalid request");
     p++;
     req->protocol = (struct slice){p, (size_t)(end - p)};
     return parse_version(req->protocol, &req->minor_version, error);
@@ -95,11 +95,11 @@ static bool within_limits(const struct http_scan *scan, const struct http_head_l
                           struct http_error *error)
 {
     if (end - scan->line_start > limits->line_bytes && !scan->line_checked)
-        return refuse(error, 414, "client sent too long URI");
+        return refuse_request(error, 414, "client sent too long URI");
     if (end - scan->line_start > limits->line_bytes)
-        refuse(error, 494, "client sent too long header line");
+        refuse_request(error, 494, "client sent too long header line");
     else if (end > limits->head_bytes)
-        refuse(error, 494, "client sent too large request");
+        refuse_request(error, 494, "client sent too large request");
     else
         return true;
     error->in_headers = scan->line_checked;
@@ -120,7 +120,7 @@ static bool scan_line(struct http_scan *scan, const char *data, size_t at, struc
         return true;
     assert(scan->line_start == 0); /* the first line, and complete */
     scan->line_checked = true;
-    return parse_line(&line_only, (struct slice){data, at}, error);
+    return parse_request_line(&line_only, (struct slice){data, at}, error);
 }
 
 enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits,
@@ -136,7 +136,7 @@ enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_h
         return HTTP_SCAN_DONE;
     }
     if (len > 0 && !char_is(data[0], CHAR_TOKEN) && data[0] != '\r') {
-        refuse(error, 400, "client sent invalid method");
+        refuse_request(error, 400, "client sent invalid method");
         return HTTP_SCAN_ERROR;
     }
     assert(scan->line_start <= scan->seen && scan->seen <= len);
@@ -181,31 +181,31 @@ static bool is_literal(struct slice s)
 }
 
 /* Host = uri-host [ ":" port ] (RFC 9110 section 7.2). Keeps the name without the port. */
-static bool parse_host(struct http_request *req, struct slice value, struct http_error *error)
+static bool parse_authority(struct http_request *req, struct slice value, struct http_error *error)
 {
     size_t n = 0;
     if (value.len > 0 && value.data[0] == '[') {
         const char *close = memchr(value.data, ']', value.len);
         if (!close)
-            return refuse(error, 400, "client sent invalid host");
+            return refuse_request(error, 400, "client sent invalid host");
         n = (size_t)(close - value.data) + 1;
         if (!is_literal((struct slice){value.data + 1, n - 2}))
-            return refuse(error, 400, "client sent invalid host");
+            return refuse_request(error, 400, "client sent invalid host");
     } else {
         while (n < value.len && value.data[n] != ':') {
             if (!char_is(value.data[n], CHAR_HOST) ||
                 (value.data[n] == '.' && n + 1 < value.len && value.data[n + 1] == '.'))
-                return refuse(error, 400, "client sent invalid host");
+                return refuse_request(error, 400, "client sent invalid host");
             n++;
         }
         if (n > 0 && value.data[0] == '.' && n == 1)
-            return refuse(error, 400, "client sent invalid host");
+            return refuse_request(error, 400, "client sent invalid host");
     }
     for (size_t i = n; i < value.len; i++)
         if (i == n ? value.data[i] != ':' : (value.data[i] < '0' || value.data[i] > '9'))
-            return refuse(error, 400, "client sent invalid host");
+            return refuse_request(error, 400, "client sent invalid host");
     if (n == 0)
-        return refuse(error, 400, "client sent invalid host");
+        return refuse_request(error, 400, "client sent invalid host");
     req->host = (struct slice){value.data, n};
     req->port = n < value.len ? slice_from(value, n + 1) : (struct slice){0};
     if (n > 1 && value.data[n - 1] == '.')
@@ -247,7 +247,7 @@ static bool check_single(struct slice name, struct framing_headers *f, struct ht
         if (single[i].name.len != name.len || !slice_eq_nocase(single[i].name, name))
             continue;
         if (f->seen & 1U << i)
-            return refuse(error, 400, single[i].text);
+            return refuse_request(error, 400, single[i].text);
         f->seen |= 1U << i;
     }
     return true;
@@ -260,13 +260,13 @@ static bool put_off(struct framing_headers *f, int status, const char *text)
     return true;
 }
 
-static bool take_length(struct http_request *req, struct slice value, struct framing_headers *f,
-                        struct http_error *error)
+static bool take_request_length(struct http_request *req, struct slice value, struct framing_headers *f,
+                                struct http_error *error)
 {
     unsigned long long length;
     /* Even an equal one: RFC 9110 section 8.6 allows refusing it. */
     if (f->has_length)
-        return refuse(error, 400, "client sent duplicate \"Content-Length\" header");
+        return refuse_request(error, 400, "client sent duplicate \"Content-Length\" header");
     f->has_length = true;
     if (!slice_to_u64(value, INT64_MAX, &length))
         return put_off(f, 400, "client sent invalid \"Content-Length\" header");
@@ -279,7 +279,7 @@ static bool take_encoding(struct http_request *req, struct slice value, struct f
                           struct http_error *error)
 {
     if (f->has_encoding)
-        return refuse(error, 400, "client sent duplicate \"Transfer-Encoding\" header");
+        return refuse_request(error, 400, "client sent duplicate \"Transfer-Encoding\" header");
     f->has_encoding = true;
     /* RFC 9112 section 6.1: its framing is to be taken as faulty. */
     if (req->minor_version == 0)
@@ -301,11 +301,11 @@ static void take_connection(struct slice value, struct framing_headers *f)
     }
 }
 
-static bool take_host(struct http_request *req, struct slice value, const struct framing_headers *f,
-                      struct http_error *error)
+static bool take_request_host(struct http_request *req, struct slice value, const struct framing_headers *f,
+                              struct http_error *error)
 {
     struct slice host = req->host, port = req->port;
-    if (!parse_host(req, value, error))
+    if (!parse_authority(req, value, error))
         return false;
     if (f->host_is_said) {
         req->host = host;
@@ -315,8 +315,8 @@ static bool take_host(struct http_request *req, struct slice value, const struct
 }
 
 /* Only headers that decide framing and connection are looked at here; the length tells most others apart. */
-static bool take_header(struct http_request *req, const struct http_header *h, struct framing_headers *f,
-                        struct http_error *error)
+static bool take_request_header(struct http_request *req, const struct http_header *h,
+                                struct framing_headers *f, struct http_error *error)
 {
     if (!check_single(h->name, f, error))
         return false;
@@ -325,9 +325,9 @@ static bool take_header(struct http_request *req, const struct http_header *h, s
         if (!slice_eq_nocase(h->name, SLICE("Host")))
             return true;
         if (f->has_host)
-            return refuse(error, 400, "client sent duplicate host header");
+            return refuse_request(error, 400, "client sent duplicate host header");
         f->has_host = true;
-        return take_host(req, h->value, f, error);
+        return take_request_host(req, h->value, f, error);
     case 6:
         if (slice_eq_nocase(h->name, SLICE("Expect")))
             req->expect_continue =
@@ -338,7 +338,8 @@ static bool take_header(struct http_request *req, const struct http_header *h, s
             take_connection(h->value, f);
         return true;
     case 14:
-        return !slice_eq_nocase(h->name, SLICE("Content-Length")) || take_length(req, h->value, f, error);
+        return !slice_eq_nocase(h->name, SLICE("Content-Length")) ||
+               take_request_length(req, h->value, f, error);
     case 17:
         return !slice_eq_nocase(h->name, SLICE("Transfer-Encoding")) ||
                take_encoding(req, h->value, f, error);
@@ -365,23 +366,24 @@ bool http_parse_field(struct http_header *h, const char *line, const char *end)
 static bool parse_field(struct http_header *h, const char *p, const char *end, struct http_error *error)
 {
     if (*p == ' ' || *p == '\t')
-        return refuse(error, 400, "client sent a folded header line");
-    return http_parse_field(h, p, end) || refuse(error, 400, "client sent invalid header line");
+        return refuse_request(error, 400, "client sent a folded header line");
+    return http_parse_field(h, p, end) || refuse_request(error, 400, "client sent invalid header line");
 }
 
-static bool finish(struct http_request *req, const struct framing_headers *f, struct http_error *error)
+static bool finish_head(struct http_request *req, const struct framing_headers *f, struct http_error *error)
 {
     if (f->late.status)
-        return refuse(error, f->late.status, f->late.text);
+        return refuse_request(error, f->late.status, f->late.text);
     if (req->method == HTTP_CONNECT || req->method == HTTP_TRACE)
-        return refuse(error, 405,
-                      req->method == HTTP_TRACE ? "client sent TRACE method" : "client sent CONNECT method");
+        return refuse_request(error, 405,
+                              req->method == HTTP_TRACE ? "client sent TRACE method"
+                                                        : "client sent CONNECT method");
     if (req->minor_version == 1 && !f->has_host) /* RFC 9112 section 3.2 */
-        return refuse(error, 400, "client sent HTTP/1.1 request without \"Host\" header");
+        return refuse_request(error, 400, "client sent HTTP/1.1 request without \"Host\" header");
     /* RFC 9112 section 6.3, item 3: possible smuggling. */
     if (f->has_length && f->has_encoding)
-        return refuse(error, 400,
-                      "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time");
+        return refuse_request(
+            error, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time");
     if (f->has_encoding)
         req->framing = HTTP_BODY_CHUNKED;
     req->keepalive = !f->close && (req->minor_version == 1 || f->keepalive);
@@ -406,13 +408,13 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
                         : rest.len >= 8 && strncasecmp(rest.data, "https://", 8) == 0 ? 8
                                                                                       : 0;
         if (!scheme)
-            return refuse(error, 400, "client sent invalid request");
+            return refuse_request(error, 400, "client sent invalid request");
         rest = slice_from(rest, scheme);
         size_t n = 0;
         while (n < rest.len && rest.data[n] != '/' && rest.data[n] != '?')
             n++;
-        if (n == 0 || !parse_host(req, (struct slice){rest.data, n}, error))
-            return refuse(error, 400, "client sent invalid host");
+        if (n == 0 || !parse_authority(req, (struct slice){rest.data, n}, error))
+            return refuse_request(error, 400, "client sent invalid host");
         rest = slice_from(rest, n);
     }
     req->uri = rest.len ? rest : SLICE("/");
@@ -429,11 +431,11 @@ static bool parse_target(struct http_request *req, struct arena *arena, bool mer
     bool normal = http_is_normal_path(raw_path, merge);
     char *scratch = normal ? NULL : arena_alloc(arena, raw_path.len);
     if (!req->uri.data || (!normal && !scratch))
-        return refuse(error, 500, "out of memory");
+        return refuse_request(error, 500, "out of memory");
     if (http_normalize_path(raw_path, merge, scratch, &req->path))
         return true;
     req->host = req->port = (struct slice){0};
-    return refuse(error, 400, "client sent invalid request");
+    return refuse_request(error, 400, "client sent invalid request");
 }
 
 /* Whether a name has only letters, digits and "-" (and "_" where that is wanted). */
@@ -446,7 +448,7 @@ static bool is_ordinary_name(struct slice name, bool underscores)
 }
 
 /* Room for one more header; NULL: out of memory. */
-static struct http_header *next_header(struct http_request *req, struct arena *arena)
+static struct http_header *room_for_header(struct http_request *req, struct arena *arena)
 {
     if (req->header_count == req->header_room) {
         int room = req->header_room ? 2 * req->header_room : HEADERS_FIRST;
@@ -466,9 +468,9 @@ static struct http_header *next_header(struct http_request *req, struct arena *a
 static bool add_header(struct http_request *req, struct arena *arena, const char *line, const char *end,
                        const struct http_parse_options *options, struct http_error *error)
 {
-    struct http_header *h = next_header(req, arena);
+    struct http_header *h = room_for_header(req, arena);
     if (!h)
-        return refuse(error, 500, "out of memory");
+        return refuse_request(error, 500, "out of memory");
     if (!parse_field(h, line, end, error))
         return false;
     if (options->ignore_invalid_headers && !is_ordinary_name(h->name, options->underscores_in_headers)) {
@@ -478,7 +480,7 @@ static bool add_header(struct http_request *req, struct arena *arena, const char
         req->header_count++;
     }
     if (req->header_count + req->ignored_headers > options->max_headers)
-        return refuse(error, 400, "client sent too many header lines");
+        return refuse_request(error, 400, "client sent too many header lines");
     return true;
 }
 
@@ -495,7 +497,7 @@ bool http_parse_head(struct http_request *req, struct arena *arena, const char *
     req->content_length = 0;
     req->headers = NULL;
     req->header_count = req->header_room = req->ignored_headers = 0;
-    if (!parse_line(req, (struct slice){head, (size_t)(line_end(head, lf) - head)}, error))
+    if (!parse_request_line(req, (struct slice){head, (size_t)(line_end(head, lf) - head)}, error))
         return false;
     if (!parse_target(req, arena, options->merge_slashes, error))
         return false;
@@ -504,10 +506,10 @@ bool http_parse_head(struct http_request *req, struct arena *arena, const char *
         int before = req->header_count;
         lf = memchr(p, '\n', (size_t)(end - p)); /* the scan made sure of it */
         if (!add_header(req, arena, p, line_end(p, lf), options, error) ||
-            (req->header_count > before && !take_header(req, &req->headers[before], &found, error)))
+            (req->header_count > before && !take_request_header(req, &req->headers[before], &found, error)))
             return in_headers(error);
     }
-    return finish(req, &found, error) || in_headers(error);
+    return finish_head(req, &found, error) || in_headers(error);
 }
 
 const struct slice *http_find_header(const struct http_request *req, struct slice name)

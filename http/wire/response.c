@@ -221,13 +221,13 @@ struct cursor {
     char *at;
 };
 
-static void put(struct cursor *c, const char *data, size_t n)
+static void put_bytes(struct cursor *c, const char *data, size_t n)
 {
     memcpy(c->at, data, n);
     c->at += n;
 }
 
-#define PUT(c, literal) put((c), (literal), sizeof(literal) - 1)
+#define PUT(c, literal) put_bytes((c), (literal), sizeof(literal) - 1)
 
 static void put_number(struct cursor *c, uint64_t n)
 {
@@ -236,7 +236,7 @@ static void put_number(struct cursor *c, uint64_t n)
     do
         digits[--i] = (char)('0' + n % 10);
     while (n /= 10);
-    put(c, digits + i, (size_t)(20 - i));
+    put_bytes(c, digits + i, (size_t)(20 - i));
 }
 
 static void put_status_line(struct cursor *c, const struct http_response *res)
@@ -249,7 +249,7 @@ static void put_status_line(struct cursor *c, const struct http_response *res)
     PUT(c, "HTTP/1.1 ");
     put_number(c, (uint64_t)res->status);
     PUT(c, " ");
-    put(c, reason.data, reason.len);
+    put_bytes(c, reason.data, reason.len);
     PUT(c, "\r\n");
 }
 
@@ -277,10 +277,10 @@ static void decide_framing(struct http_response *res, const struct http_request 
         res->close = true;
 }
 
-static void put_line(struct cursor *c, const char *name, struct slice value)
+static void put_field(struct cursor *c, const char *name, struct slice value)
 {
-    put(c, name, strlen(name));
-    put(c, value.data, value.len);
+    put_bytes(c, name, strlen(name));
+    put_bytes(c, value.data, value.len);
     PUT(c, "\r\n");
 }
 
@@ -310,15 +310,15 @@ static void put_connection(struct cursor *c, const struct http_response *res, in
     }
 }
 
-static bool append_line(struct buf *out, struct slice name, struct slice value)
+static bool append_field(struct buf *out, struct slice name, struct slice value)
 {
     if (!buf_reserve(out, name.len + value.len + 4))
         return false;
     struct cursor c = {out->data + out->end};
-    put(&c, name.data, name.len);
+    put_bytes(&c, name.data, name.len);
     PUT(&c, ": ");
     if (value.len)
-        put(&c, value.data, value.len);
+        put_bytes(&c, value.data, value.len);
     PUT(&c, "\r\n");
     out->end += name.len + value.len + 4;
     assert(c.at == out->data + out->end);
@@ -334,18 +334,18 @@ static bool append_header(const struct http_response *res, const struct http_res
                           struct buf *out)
 {
     struct slice value = h->own ? own_value(res, h->own) : h->header.value;
-    return (h->own && !value.data) || append_line(out, h->header.name, value);
+    return (h->own && !value.data) || append_field(out, h->header.name, value);
 }
 
 /* Those of its own that have no place in the list begin it. */
 static bool append_list(const struct http_response *res, struct buf *out)
 {
     bool ok = !res->location.data || res->location_is_made || res->placed & HTTP_OWN_LOCATION ||
-              append_line(out, SLICE("Location"), res->location);
-    ok = ok && (!res->etag.len || res->placed & HTTP_OWN_ETAG || append_line(out, SLICE("ETag"), res->etag));
+              append_field(out, SLICE("Location"), res->location);
+    ok = ok && (!res->etag.len || res->placed & HTTP_OWN_ETAG || append_field(out, SLICE("ETag"), res->etag));
     for (struct http_response_header *h = res->headers; ok && h; h = h->next)
         ok = append_header(res, h, out);
-    ok = ok && (!res->accept_ranges || append_line(out, SLICE("Accept-Ranges"), SLICE("bytes")));
+    ok = ok && (!res->accept_ranges || append_field(out, SLICE("Accept-Ranges"), SLICE("bytes")));
     return ok && buf_append(out, "\r\n", 2);
 }
 
@@ -353,15 +353,15 @@ static bool append_list(const struct http_response *res, struct buf *out)
 static void put_stamp(struct cursor *c, const struct http_stamp *stamp, const struct http_response *res)
 {
     if (!res->without_server && !res->without_date) {
-        put(c, stamp->text, stamp->len);
+        put_bytes(c, stamp->text, stamp->len);
         return;
     }
     assert(memchr(stamp->text, '\n', stamp->len));
     size_t server_len = (size_t)((const char *)memchr(stamp->text, '\n', stamp->len) - stamp->text) + 1;
     if (!res->without_server)
-        put(c, stamp->text, server_len);
+        put_bytes(c, stamp->text, server_len);
     if (!res->without_date)
-        put(c, stamp->text + server_len, stamp->len - server_len);
+        put_bytes(c, stamp->text + server_len, stamp->len - server_len);
 }
 
 /* In nginx's order: what has a place of its own, then the list. */
@@ -377,12 +377,12 @@ bool http_write_head(struct http_response *res, const struct http_request *req,
     put_status_line(&c, res);
     put_stamp(&c, options->stamp, res);
     if (res->content_type.len)
-        put_line(&c, "Content-Type: ", res->content_type);
+        put_field(&c, "Content-Type: ", res->content_type);
     put_length(&c, res);
     if (res->last_modified.len && !(res->placed & HTTP_OWN_LAST_MODIFIED))
-        put_line(&c, "Last-Modified: ", res->last_modified);
+        put_field(&c, "Last-Modified: ", res->last_modified);
     if (res->location.data && res->location_is_made && !(res->placed & HTTP_OWN_LOCATION))
-        put_line(&c, "Location: ", res->location);
+        put_field(&c, "Location: ", res->location);
     put_connection(&c, res, options->keepalive_header_s);
     if (res->varies_encoding)
         PUT(&c, "Vary: Accept-Encoding\r\n");
