@@ -33,7 +33,7 @@ void file_cache_init(struct file_cache *c)
 }
 
 /* FNV-1a (Fowler, Noll, Vo). */
-static unsigned hash(struct slice s)
+static unsigned hash_path(struct slice s)
 {
     uint64_t h = 14695981039346656037ull;
     for (size_t i = 0; i < s.len; i++)
@@ -53,7 +53,7 @@ void file_entry_release(struct file_entry *e)
     free(e);
 }
 
-static void drop(struct file_cache *c, struct file_entry *e)
+static void drop_entry(struct file_cache *c, struct file_entry *e)
 {
     assert(!list_empty(&e->bucket) && !list_empty(&e->use) && c->entries > 0);
     assert(c->open_files >= (e->fd >= 0) && (!e->content || c->bytes >= (size_t)e->st.st_size));
@@ -69,11 +69,11 @@ static void drop(struct file_cache *c, struct file_entry *e)
 void file_cache_free(struct file_cache *c)
 {
     while (!list_empty(&c->by_use))
-        drop(c, container_of(c->by_use.next, struct file_entry, use));
+        drop_entry(c, container_of(c->by_use.next, struct file_entry, use));
     assert(c->entries == 0 && c->open_files == 0 && c->bytes == 0);
 }
 
-static struct file_entry *find(struct file_cache *c, struct slice path, unsigned bucket)
+static struct file_entry *find_entry(struct file_cache *c, struct slice path, unsigned bucket)
 {
     for (struct list_node *n = c->buckets[bucket].next; n != &c->buckets[bucket]; n = n->next) {
         struct file_entry *e = container_of(n, struct file_entry, bucket);
@@ -129,7 +129,7 @@ static bool read_content(struct file_entry *e, bool without_waiting)
     return without_waiting;
 }
 
-static bool fill(struct file_entry *e, bool without_waiting)
+static bool fill_entry(struct file_entry *e, bool without_waiting)
 {
     if (fstat(e->fd, &e->st) < 0)
         return false;
@@ -164,7 +164,7 @@ static struct file_entry *open_entry(struct slice path, const struct file_rules 
     e->fd = rules && rules->symlinks
                 ? symlinks_open(e->path_text, rules->symlinks, rules->symlinks_from)
                 : open(e->path_text, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold the loop */
-    if (e->fd >= 0 && fill(e, rules && rules->without_waiting))
+    if (e->fd >= 0 && fill_entry(e, rules && rules->without_waiting))
         return e;
     e->error = errno;
     assert(e->error != 0);
@@ -181,14 +181,14 @@ static void drop_oldest_open(struct file_cache *c)
     assert(c->open_files > 0 && c->open_files <= c->entries);
     while (container_of(n, struct file_entry, use)->fd < 0)
         n = n->next;
-    drop(c, container_of(n, struct file_entry, use));
+    drop_entry(c, container_of(n, struct file_entry, use));
 }
 
-static void insert(struct file_cache *c, struct file_entry *e, unsigned bucket, unsigned open_max)
+static void insert_entry(struct file_cache *c, struct file_entry *e, unsigned bucket, unsigned open_max)
 {
     size_t content = e->content ? (size_t)e->st.st_size : 0;
     while (c->entries > 0 && (c->entries >= FILE_CACHE_ENTRIES || c->bytes + content > FILE_CACHE_BYTES))
-        drop(c, container_of(c->by_use.next, struct file_entry, use));
+        drop_entry(c, container_of(c->by_use.next, struct file_entry, use));
     while (e->fd >= 0 && c->open_files > 0 &&
            c->open_files >= open_max) /* descriptors are for clients first */
         drop_oldest_open(c);
@@ -211,7 +211,7 @@ static void forget_inactive(struct file_cache *c, uint64_t inactive_ms)
         // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop has taken the one before off the list
         if (c->now_ms - e->used_ms <= inactive_ms)
             return;
-        drop(c, e);
+        drop_entry(c, e);
     }
 }
 
@@ -235,9 +235,9 @@ static bool is_fresh(const struct file_cache *c, struct file_entry *e, const str
 static struct file_entry *find_fresh(struct file_cache *c, struct slice path, unsigned bucket,
                                      const struct file_rules *rules)
 {
-    struct file_entry *e = find(c, path, bucket);
+    struct file_entry *e = find_entry(c, path, bucket);
     if (e && !is_fresh(c, e, rules)) {
-        drop(c, e);
+        drop_entry(c, e);
         e = NULL;
     }
     if (!e)
@@ -257,7 +257,8 @@ static bool is_lasting(int error)
 
 struct file_entry *file_cache_get(struct file_cache *c, struct slice path, const struct file_rules *rules)
 {
-    unsigned bucket = hash(path), open_max = rules && rules->open_max ? rules->open_max : FILE_CACHE_OPEN_MAX;
+    unsigned bucket = hash_path(path),
+             open_max = rules && rules->open_max ? rules->open_max : FILE_CACHE_OPEN_MAX;
     open_max = open_max < c->open_max ? open_max : c->open_max;
     bool cached = !rules || rules->symlinks == 0; /* a link may be made at any time */
     if (rules && rules->inactive_ms)
@@ -273,7 +274,7 @@ struct file_entry *file_cache_get(struct file_cache *c, struct slice path, const
         bool wanted = e->error ? rules && rules->errors && rules->valid_ms && is_lasting(e->error)
                                : !times_too_fresh(&e->st);
         if (cached && wanted)
-            insert(c, e, bucket, open_max);
+            insert_entry(c, e, bucket, open_max);
         e->holders--; /* the one below */
     }
     e->holders++;

@@ -55,7 +55,7 @@ static bool find_hash(FILE *file, const char *user, char **hash)
     return found;
 }
 
-static int run(weir_request *r)
+static int run_password_check(weir_request *r)
 {
     const struct auth_question *q = weir_settings(r);
     FILE *file = fopen(q->file, "re");
@@ -80,4 +80,4 @@ static int run(weir_request *r)
     return failed ? 500 : ok ? 0 : 401;
 }
 
-const struct weir_handler auth_basic_handler = {.name = "auth_basic", .run = run};
+const struct weir_handler auth_basic_handler = {.name = "auth_basic", .run = run_password_check};

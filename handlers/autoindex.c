@@ -39,7 +39,7 @@ struct listing {
     size_t count, room;
 };
 
-static int compare(const void *a, const void *b)
+static int compare_listed(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
     if (x->folder != y->folder)
@@ -47,7 +47,7 @@ static int compare(const void *a, const void *b)
     return strcmp(x->name.data, y->name.data);
 }
 
-static bool add(struct http_exchange *ex, struct listing *list, int dir, const char *name)
+static bool add_listed(struct http_exchange *ex, struct listing *list, int dir, const char *name)
 {
     struct stat st;
     if (name[0] == '.' ||
@@ -95,16 +95,16 @@ static int read_folder(struct http_exchange *ex, struct slice path, const struct
     }
     bool ok = true;
     for (struct dirent *d; ok && list->count < ENTRIES_MAX && (d = readdir(dir));)
-        ok = add(ex, list, dirfd(dir), d->d_name);
+        ok = add_listed(ex, list, dirfd(dir), d->d_name);
     closedir(dir);
     if (list->count)
-        qsort(list->items, list->count, sizeof *list->items, compare);
+        qsort(list->items, list->count, sizeof *list->items, compare_listed);
     return ok ? 0 : 500;
 }
 
 /* --- HTML --- */
 
-static bool escape(struct buf *out, struct slice text)
+static bool append_html_name(struct buf *out, struct slice text)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < text.len; i++) {
@@ -119,7 +119,7 @@ static bool escape(struct buf *out, struct slice text)
 }
 
 /* Bytes of the first `columns` characters of UTF-8, and how many characters there are in all. */
-static size_t cut(struct slice name, size_t columns, size_t *characters)
+static size_t cut_to_columns(struct slice name, size_t columns, size_t *characters)
 {
     size_t bytes = name.len;
     *characters = 0;
@@ -157,10 +157,10 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
     struct tm tm;
     struct slice link = http_encode_segment(&ex->arena, e->name);
     struct slice shown = e->folder ? arena_printf(&ex->arena, "%.*s/", SLICE_ARGS(e->name)) : e->name;
-    size_t characters, bytes = cut(shown, NAME_COLUMNS, &characters);
+    size_t characters, bytes = cut_to_columns(shown, NAME_COLUMNS, &characters);
     bool longer = characters > NAME_COLUMNS;
     if (longer)
-        bytes = cut(shown, NAME_SHOWN, &characters);
+        bytes = cut_to_columns(shown, NAME_SHOWN, &characters);
     if (s->autoindex.localtime)
         localtime_r(&e->modified, &tm);
     else
@@ -168,7 +168,7 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
     strftime(date, sizeof date, "%d-%b-%Y %H:%M", &tm);
     return link.data && buf_append(out, "<a href=\"", 9) && buf_append_slice(out, link) &&
            (!e->folder || buf_append(out, "/", 1)) && buf_append(out, "\">", 2) &&
-           escape(out, (struct slice){shown.data, bytes}) &&
+           append_html_name(out, (struct slice){shown.data, bytes}) &&
            buf_printf(out, "%s</a>%*s %s ", longer ? "..&gt;" : "",
                       longer ? 0 : (int)(NAME_COLUMNS - characters), "", date) &&
            append_size(out, s, e) && buf_append(out, "\r\n", 2);
@@ -177,9 +177,10 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
 static bool write_html(struct http_exchange *ex, const struct settings *s, const struct listing *list,
                        struct buf *out)
 {
-    bool ok = buf_append_slice(out, SLICE("<html>\r\n<head><title>Index of ")) && escape(out, ex->req.path) &&
+    bool ok = buf_append_slice(out, SLICE("<html>\r\n<head><title>Index of ")) &&
+              append_html_name(out, ex->req.path) &&
               buf_append_slice(out, SLICE("</title></head>\r\n<body>\r\n<h1>Index of ")) &&
-              escape(out, ex->req.path) &&
+              append_html_name(out, ex->req.path) &&
               buf_append_slice(out, SLICE("</h1><hr><pre><a href=\"../\">../</a>\r\n"));
     for (size_t i = 0; ok && i < list->count; i++)
         ok = append_row(ex, s, &list->items[i], out);
@@ -188,7 +189,7 @@ static bool write_html(struct http_exchange *ex, const struct settings *s, const
 
 /* --- JSON --- */
 
-static bool append_json(struct buf *out, struct slice text)
+static bool append_json_name(struct buf *out, struct slice text)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < text.len; i++) {
@@ -210,7 +211,7 @@ static bool write_json(const struct listing *list, struct buf *out)
         const struct entry *e = &list->items[i];
         char date[CLOCK_HTTP_DATE_BYTES + 1];
         clock_http_date(e->modified, date);
-        ok = buf_printf(out, "%s\r\n{ \"name\":\"", i ? "," : "") && append_json(out, e->name) &&
+        ok = buf_printf(out, "%s\r\n{ \"name\":\"", i ? "," : "") && append_json_name(out, e->name) &&
              buf_printf(out, "\", \"type\":\"%s\", \"mtime\":\"%s\"",
                         e->folder ? "directory"
                         : e->file ? "file"
@@ -234,7 +235,7 @@ static bool write_xml(const struct listing *list, struct buf *out)
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&e->modified, &tm));
         ok = buf_printf(out, "<%s mtime=\"%s\"", kind, date) &&
              (!e->file || buf_printf(out, " size=\"%lld\"", (long long)e->size)) && buf_append(out, ">", 1) &&
-             escape(out, e->name) && buf_printf(out, "</%s>\r\n", kind);
+             append_html_name(out, e->name) && buf_printf(out, "</%s>\r\n", kind);
     }
     return ok && buf_append_slice(out, SLICE("</list>\r\n"));
 }

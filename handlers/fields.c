@@ -56,18 +56,18 @@ static bool is_as_sent(struct slice raw, enum coding coding)
 }
 
 /* A name that has nothing to decode is not copied for being compared. */
-static bool is_named(weir_request *r, const struct raw_field *raw, struct slice name)
+static bool has_field_name(weir_request *r, const struct raw_field *raw, struct slice name)
 {
     bool as_sent = is_as_sent(raw->name, raw->name_coding);
     return slice_eq(as_sent ? raw->name : decoded(r, raw->name, raw->name_coding), name);
 }
 
-static const char *first(weir_request *r, const char *name, next_raw *next)
+static const char *first_value(weir_request *r, const char *name, next_raw *next)
 {
     struct raw_field raw;
     size_t at = 0;
     while (name && next(r, &at, &raw) > 0)
-        if (is_named(r, &raw, slice_of(name)))
+        if (has_field_name(r, &raw, slice_of(name)))
             return decoded(r, raw.value, raw.value_coding).data;
     return NULL;
 }
@@ -87,7 +87,7 @@ static bool next_piece(struct slice list, char separator, size_t *at, struct sli
 }
 
 /* Cut at the first "="; without one the value is empty. */
-static void cut(struct slice piece, struct raw_field *raw)
+static void cut_at_equals(struct slice piece, struct raw_field *raw)
 {
     const char *equals = memchr(piece.data, '=', piece.len);
     raw->name = (struct slice){piece.data, equals ? (size_t)(equals - piece.data) : piece.len};
@@ -101,14 +101,14 @@ static int next_pair(struct slice list, size_t *at, struct raw_field *raw)
         if (!next_piece(list, '&', at, &piece))
             return 0;
     } while (piece.len == 0);
-    cut(piece, raw);
+    cut_at_equals(piece, raw);
     raw->name_coding = raw->value_coding = URL_CODED;
     return 1;
 }
 
 /* --- headers, arguments, cookies --- */
 
-static int next_header(weir_request *r, size_t *at, struct raw_field *raw)
+static int next_request_header(weir_request *r, size_t *at, struct raw_field *raw)
 {
     if (*at >= (size_t)r->ex->req.header_count)
         return 0;
@@ -147,7 +147,7 @@ static int next_cookie(weir_request *r, size_t *at, struct raw_field *raw)
         if (!next_piece(all, ';', at, &piece))
             return 0;
     } while (!memchr(piece.data, '=', piece.len)); /* it has no name */
-    cut(slice_trim(piece), raw);
+    cut_at_equals(slice_trim(piece), raw);
     *raw = (struct raw_field){slice_trim(raw->name), slice_trim(raw->value), PLAIN, PLAIN};
     return 1;
 }
@@ -167,7 +167,7 @@ static struct slice body_of(weir_request *r)
     return (struct slice){body, len};
 }
 
-static int next_part(weir_request *r, size_t *at, struct http_part *part)
+static int next_form_part(weir_request *r, size_t *at, struct http_part *part)
 {
     struct slice boundary;
     if (!http_multipart_boundary(body_type(r), &boundary))
@@ -186,7 +186,7 @@ static int next_form(weir_request *r, size_t *at, struct raw_field *raw)
     if (slice_eq_nocase(slice_trim(essence), SLICE("application/x-www-form-urlencoded")))
         return next_pair(body_of(r), at, raw);
     do {
-        result = next_part(r, at, &part);
+        result = next_form_part(r, at, &part);
     } while (result > 0 && part.filename.data);
     if (result > 0)
         *raw = (struct raw_field){part.name, part.content, ESCAPED, PLAIN};
@@ -197,7 +197,7 @@ static int next_form(weir_request *r, size_t *at, struct raw_field *raw)
 
 int weir_next_header(weir_request *r, struct weir_field *f)
 {
-    return give_next(r, f, next_header);
+    return give_next(r, f, next_request_header);
 }
 
 int weir_next_arg(weir_request *r, struct weir_field *f)
@@ -218,7 +218,7 @@ int weir_next_cookie(weir_request *r, struct weir_field *f)
 int weir_next_part(weir_request *r, struct weir_part *p)
 {
     struct http_part part;
-    int result = next_part(r, &p->next, &part);
+    int result = next_form_part(r, &p->next, &part);
     if (result <= 0)
         return result;
     p->name = decoded(r, part.name, ESCAPED).data;
@@ -231,15 +231,15 @@ int weir_next_part(weir_request *r, struct weir_part *p)
 
 const char *weir_arg(weir_request *r, const char *name)
 {
-    return first(r, name, next_arg);
+    return first_value(r, name, next_arg);
 }
 
 const char *weir_form(weir_request *r, const char *name)
 {
-    return first(r, name, next_form);
+    return first_value(r, name, next_form);
 }
 
 const char *weir_cookie(weir_request *r, const char *name)
 {
-    return first(r, name, next_cookie);
+    return first_value(r, name, next_cookie);
 }

@@ -56,12 +56,12 @@ struct md5 {
     bool ok;
 };
 
-static void begin(struct md5 *m)
+static void digest_begin(struct md5 *m)
 {
     m->ok = m->ok && EVP_DigestInit_ex(m->ctx, EVP_md5(), NULL);
 }
 
-static void add(struct md5 *m, const void *data, size_t len)
+static void digest_add(struct md5 *m, const void *data, size_t len)
 {
     m->ok = m->ok && EVP_DigestUpdate(m->ctx, data, len);
 }
@@ -90,19 +90,19 @@ static void apr1_first(struct md5 *m, const char *password, size_t len, const ch
                        unsigned char out[MD5_BYTES])
 {
     unsigned char other[MD5_BYTES];
-    begin(m);
-    add(m, password, len);
-    add(m, salt, salt_len);
-    add(m, password, len);
+    digest_begin(m);
+    digest_add(m, password, len);
+    digest_add(m, salt, salt_len);
+    digest_add(m, password, len);
     end(m, other);
-    begin(m);
-    add(m, password, len);
-    add(m, "$apr1$", 6);
-    add(m, salt, salt_len);
+    digest_begin(m);
+    digest_add(m, password, len);
+    digest_add(m, "$apr1$", 6);
+    digest_add(m, salt, salt_len);
     for (size_t left = len; left > 0; left -= left < MD5_BYTES ? left : MD5_BYTES)
-        add(m, other, left < MD5_BYTES ? left : MD5_BYTES);
+        digest_add(m, other, left < MD5_BYTES ? left : MD5_BYTES);
     for (size_t bits = len; bits > 0; bits >>= 1)
-        add(m, bits & 1 ? "" : password, 1);
+        digest_add(m, bits & 1 ? "" : password, 1);
     end(m, out);
 }
 
@@ -118,13 +118,13 @@ static bool matches_apr1(const char *password, const char *hash)
     m.ok = m.ctx != NULL;
     apr1_first(&m, password, len, salt, salt_len, digest);
     for (int i = 0; m.ok && i < APR1_ROUNDS; i++) {
-        begin(&m);
-        add(&m, i & 1 ? (const void *)password : digest, i & 1 ? len : MD5_BYTES);
+        digest_begin(&m);
+        digest_add(&m, i & 1 ? (const void *)password : digest, i & 1 ? len : MD5_BYTES);
         if (i % 3)
-            add(&m, salt, salt_len);
+            digest_add(&m, salt, salt_len);
         if (i % 7)
-            add(&m, password, len);
-        add(&m, i & 1 ? (const void *)digest : password, i & 1 ? MD5_BYTES : len);
+            digest_add(&m, password, len);
+        digest_add(&m, i & 1 ? (const void *)digest : password, i & 1 ? MD5_BYTES : len);
         end(&m, digest);
     }
     EVP_MD_CTX_free(m.ctx);

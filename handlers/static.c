@@ -65,7 +65,7 @@ static int add_all(struct http_exchange *ex, const struct settings *s, const str
     return 0;
 }
 
-static struct file_rules rules_of(struct http_exchange *ex, const struct static_source *from)
+static struct file_rules file_rules_of(struct http_exchange *ex, const struct static_source *from)
 {
     struct file_rules rules = from->rules;
     if (from->symlinks_from)
@@ -76,7 +76,7 @@ static struct file_rules rules_of(struct http_exchange *ex, const struct static_
 static struct file_entry *get_entry(struct http_exchange *ex, const struct static_source *from,
                                     struct file_cache *cache, struct slice path)
 {
-    struct file_rules rules = rules_of(ex, from);
+    struct file_rules rules = file_rules_of(ex, from);
     return file_cache_get(cache, path, &rules);
 }
 
@@ -162,7 +162,7 @@ static bool pick_any(struct http_exchange *ex, const struct static_source *from,
     if (!folder)
         return false;
     file_entry_release(folder);
-    struct file_rules rules = rules_of(ex, from);
+    struct file_rules rules = file_rules_of(ex, from);
     if (!autoindex_pick(ex, &rules, dir, &name))
         return false;
     struct slice uri = arena_join(&ex->arena, ex->req.path, name);
@@ -223,7 +223,7 @@ static int answer_folder(struct http_exchange *ex, const struct static_source *f
     if (!folder)
         return open_failed(ex, s, dir);
     file_entry_release(folder);
-    struct file_rules rules = rules_of(ex, from);
+    struct file_rules rules = file_rules_of(ex, from);
     if (s->autoindex.on && ex->req.method != HTTP_POST)
         return autoindex_answer(ex, s, &rules, dir);
     http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));

@@ -17,7 +17,7 @@ static const char head[] =
     "th,td{text-align:right;padding:.25rem .6rem;border-bottom:1px solid #dde4ea;font-variant-numeric:tabular-nums}"
     "th:first-child,td:first-child{text-align:left}th{color:#567;font-weight:600}.bad{color:#b00}</style></head><body>\n";
 
-static bool write_workers(struct buf *out, const struct shm *shm)
+static bool write_worker_table(struct buf *out, const struct shm *shm)
 {
     bool ok = buf_printf(
         out, "<h2>Workers</h2><table><tr><th>slot</th><th>pid</th><th>state</th><th>connections</th>"
@@ -35,7 +35,7 @@ static bool write_workers(struct buf *out, const struct shm *shm)
     return ok && buf_printf(out, "</table>\n");
 }
 
-static bool write_pools(struct buf *out, const struct status_totals *t)
+static bool write_pool_table(struct buf *out, const struct status_totals *t)
 {
     bool ok = buf_printf(
         out, "<h2>Thread pools</h2><table><tr><th>pool</th><th>running</th><th>idle</th><th>stuck</th>"
@@ -54,7 +54,7 @@ static bool write_pools(struct buf *out, const struct status_totals *t)
     return ok && buf_printf(out, "</table>\n");
 }
 
-static bool write_zones(struct buf *out, const struct status_source *source)
+static bool write_zone_table(struct buf *out, const struct status_source *source)
 {
     bool ok =
         !source->site_zones ||
@@ -106,7 +106,7 @@ bool status_write_html(struct buf *out, const struct status_source *source, cons
             "<p>%llu workers of configuration %llu still finish, for %.0f s now: %llu connections.</p>\n",
             U(t->old[i].workers), U(t->old[i].generation), (double)t->old[i].age_ms / 1000,
             U(t->old[i].connections));
-    ok = ok && write_workers(out, shm) && write_pools(out, t) && write_zones(out, source) &&
+    ok = ok && write_worker_table(out, shm) && write_pool_table(out, t) && write_zone_table(out, source) &&
          status_write_upstreams_html(out, source);
     return ok && buf_printf(
                      out,

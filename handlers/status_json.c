@@ -9,7 +9,7 @@
 
 #define U(x) (unsigned long long)(x)
 
-static bool write_workers(struct buf *out, const struct shm *shm)
+static bool write_worker_list(struct buf *out, const struct shm *shm)
 {
     const char *separator = "";
     bool ok = buf_printf(out, "\"workers\":[");
@@ -28,7 +28,7 @@ static bool write_workers(struct buf *out, const struct shm *shm)
 }
 
 /* Of reloads whose old workers still finish. */
-static bool write_old_generations(struct buf *out, const struct status_totals *t)
+static bool write_generation_list(struct buf *out, const struct status_totals *t)
 {
     bool ok = buf_printf(out, "\"old_generations\":[");
     for (int i = 0; ok && i < t->old_count; i++)
@@ -73,7 +73,7 @@ bool status_write_json(struct buf *out, const struct status_source *source, cons
                    WEIR_VERSION, (double)(source->now_ms - shm->start_mono_ms) / 1000,
                    U(shm->head->generation), shm->head->reload.last_ok ? "true" : "false",
                    kind_of(&shm->head->reload), U(shm->head->reload.count), U(shm->head->reload.failed));
-    ok = ok && write_workers(out, shm) && write_old_generations(out, t);
+    ok = ok && write_worker_list(out, shm) && write_generation_list(out, t);
     ok = ok &&
          buf_printf(out,
                     "\"connections\":{\"accepted\":%llu,\"handled\":%llu,\"active\":%llu,\"reading\":%llu,"

@@ -23,7 +23,7 @@ struct writer {
     bool ok;
 };
 
-static void family(struct writer *w, const char *name, const char *type, const char *help)
+static void write_family(struct writer *w, const char *name, const char *type, const char *help)
 {
     size_t len = strlen(name);
     bool strip = w->openmetrics && strcmp(type, "counter") == 0 && len > 6;
@@ -33,15 +33,15 @@ static void family(struct writer *w, const char *name, const char *type, const c
         w->ok && buf_printf(w->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", shown, name, help, shown, name, type);
 }
 
-static void number(struct writer *w, const char *name, const char *labels, uint64_t value)
+static void write_number(struct writer *w, const char *name, const char *labels, uint64_t value)
 {
     w->ok = w->ok && buf_printf(w->out, "%s%s %llu\n", name, labels, U(value));
 }
 
 static void single(struct writer *w, const char *name, const char *type, const char *help, uint64_t value)
 {
-    family(w, name, type, help);
-    number(w, name, "", value);
+    write_family(w, name, type, help);
+    write_number(w, name, "", value);
 }
 
 /* labels is "" or `pool="x",` */
@@ -62,25 +62,26 @@ static void histogram(struct writer *w, const char *name, const char *labels, co
                        name, open, bare, labels, close, U(h->total));
 }
 
-static void write_old_generations(struct writer *w, const struct status_totals *t)
+static void write_generation_metrics(struct writer *w, const struct status_totals *t)
 {
     uint64_t oldest_ms = 0;
     for (int i = 0; i < t->old_count; i++)
         oldest_ms = t->old[i].age_ms > oldest_ms ? t->old[i].age_ms : oldest_ms;
     single(w, "weir_config_old_generations", "gauge", "Earlier configurations whose workers still finish.",
            (uint64_t)t->old_count);
-    family(w, "weir_config_oldest_generation_age_seconds", "gauge",
-           "How long the workers of the oldest of them have been finishing; 0 without any.");
+    write_family(w, "weir_config_oldest_generation_age_seconds", "gauge",
+                 "How long the workers of the oldest of them have been finishing; 0 without any.");
     w->ok = w->ok &&
             buf_printf(w->out, "weir_config_oldest_generation_age_seconds %.3f\n", (double)oldest_ms / 1000);
 }
 
-static void write_server(struct writer *w, const struct status_source *source)
+static void write_server_metrics(struct writer *w, const struct status_source *source)
 {
     const struct shm *shm = source->shm;
-    family(w, "weir_build_info", "gauge", "Version of the server; the value is always 1.");
-    number(w, "weir_build_info", "{version=\"" WEIR_VERSION "\"}", 1);
-    family(w, "weir_start_time_seconds", "gauge", "When the master started, in seconds since the epoch.");
+    write_family(w, "weir_build_info", "gauge", "Version of the server; the value is always 1.");
+    write_number(w, "weir_build_info", "{version=\"" WEIR_VERSION "\"}", 1);
+    write_family(w, "weir_start_time_seconds", "gauge",
+                 "When the master started, in seconds since the epoch.");
     w->ok = w->ok && buf_printf(w->out, "weir_start_time_seconds %.3f\n", (double)shm->start_wall_ms / 1000);
     single(w, "weir_config_generation", "gauge", "Number of the configuration in force, from 1.",
            shm->head->generation);
@@ -88,19 +89,20 @@ static void write_server(struct writer *w, const struct status_source *source)
            "1 if the last reload took effect, 0 if it was refused.", (uint64_t)shm->head->reload.last_ok);
 }
 
-static void write_workers(struct writer *w, const struct shm *shm, const struct status_totals *t)
+static void write_worker_metrics(struct writer *w, const struct shm *shm, const struct status_totals *t)
 {
     char labels[64];
-    family(w, "weir_workers", "gauge", "Worker processes by state.");
+    write_family(w, "weir_workers", "gauge", "Worker processes by state.");
     for (int s = SHM_STARTING; s < SHM_STATES; s++) {
         snprintf(labels, sizeof labels, "{state=\"%s\"}", status_worker_states[s]);
-        number(w, "weir_workers", labels, t->workers[s]);
+        write_number(w, "weir_workers", labels, t->workers[s]);
     }
-    family(w, "weir_worker_restarts_total", "counter", "Workers that died and were replaced, by reason.");
-    number(w, "weir_worker_restarts_total", "{reason=\"exit\"}", shm->head->restarts_by_exit);
-    number(w, "weir_worker_restarts_total", "{reason=\"signal\"}", shm->head->restarts_by_signal);
-    family(w, "weir_worker_cpu_seconds_total", "counter",
-           "CPU time of the workers of a slot, user and system.");
+    write_family(w, "weir_worker_restarts_total", "counter",
+                 "Workers that died and were replaced, by reason.");
+    write_number(w, "weir_worker_restarts_total", "{reason=\"exit\"}", shm->head->restarts_by_exit);
+    write_number(w, "weir_worker_restarts_total", "{reason=\"signal\"}", shm->head->restarts_by_signal);
+    write_family(w, "weir_worker_cpu_seconds_total", "counter",
+                 "CPU time of the workers of a slot, user and system.");
     for (int i = 0; i < SHM_SLOTS; i++) {
         const struct shm_slot *s = &shm->slots[i];
         if (s->generation != 0)
@@ -114,21 +116,21 @@ static void write_http(struct writer *w, const struct status_totals *t)
     static const char *const states[] = {"reading", "writing", "waiting"};
     char labels[64];
     single(w, "weir_connections_accepted_total", "counter", "Connections accepted.", t->accepted);
-    family(w, "weir_connections", "gauge", "Open connections by state.");
+    write_family(w, "weir_connections", "gauge", "Open connections by state.");
     for (int i = 0; i < SHM_CONNECTION_STATES; i++) {
         snprintf(labels, sizeof labels, "{state=\"%s\"}", states[i]);
-        number(w, "weir_connections", labels, t->connection_states[i]);
+        write_number(w, "weir_connections", labels, t->connection_states[i]);
     }
-    family(w, "weir_http_requests_total", "counter", "Requests answered, by status code.");
+    write_family(w, "weir_http_requests_total", "counter", "Requests answered, by status code.");
     for (int code = 100; code < SHM_CODES; code++) {
         if (t->codes[code] == 0)
             continue;
         snprintf(labels, sizeof labels, "{code=\"%d\"}", code);
-        number(w, "weir_http_requests_total", labels, t->codes[code]);
+        write_number(w, "weir_http_requests_total", labels, t->codes[code]);
     }
     single(w, "weir_http_requests_in_flight", "gauge", "Requests being read, run or answered.", t->in_flight);
-    family(w, "weir_http_request_duration_seconds", "histogram",
-           "From a request's first byte to its answer's last.");
+    write_family(w, "weir_http_request_duration_seconds", "histogram",
+                 "From a request's first byte to its answer's last.");
     histogram(w, "weir_http_request_duration_seconds", "", &t->duration);
 }
 
@@ -137,17 +139,17 @@ static void pool_family(struct writer *w, const struct status_totals *t, const c
                         size_t offset)
 {
     char labels[64];
-    family(w, name, "gauge", help);
+    write_family(w, name, "gauge", help);
     for (int i = 0; i < t->pool_count; i++) {
         snprintf(labels, sizeof labels, "{pool=\"%s\"}", t->pools[i].name);
-        number(w, name, labels, *(const uint64_t *)((const char *)&t->pools[i] + offset));
+        write_number(w, name, labels, *(const uint64_t *)((const char *)&t->pools[i] + offset));
     }
 }
 
 static void write_pool_states(struct writer *w, const struct status_totals *t)
 {
     char labels[96];
-    family(w, "weir_pool_threads", "gauge", "Threads of a pool by state, over all workers.");
+    write_family(w, "weir_pool_threads", "gauge", "Threads of a pool by state, over all workers.");
     for (int i = 0; i < t->pool_count; i++) {
         const struct status_pool *p = &t->pools[i];
         const struct {
@@ -156,7 +158,7 @@ static void write_pool_states(struct writer *w, const struct status_totals *t)
         } states[] = {{"running", p->running}, {"idle", p->idle}, {"stuck", p->stuck}};
         for (int s = 0; s < 3; s++) {
             snprintf(labels, sizeof labels, "{pool=\"%s\",state=\"%s\"}", p->name, states[s].state);
-            number(w, "weir_pool_threads", labels, states[s].value);
+            write_number(w, "weir_pool_threads", labels, states[s].value);
         }
     }
 }
@@ -164,7 +166,7 @@ static void write_pool_states(struct writer *w, const struct status_totals *t)
 static void write_pool_tasks(struct writer *w, const struct status_totals *t)
 {
     char labels[96];
-    family(w, "weir_pool_tasks_total", "counter", "Tasks of a pool by how they ended.");
+    write_family(w, "weir_pool_tasks_total", "counter", "Tasks of a pool by how they ended.");
     for (int i = 0; i < t->pool_count; i++) {
         const struct status_pool *p = &t->pools[i];
         const struct {
@@ -180,12 +182,12 @@ static void write_pool_tasks(struct writer *w, const struct status_totals *t)
                        {"rejected_codel", p->rejected[POOL_REJECT_CODEL]}};
         for (size_t r = 0; r < sizeof results / sizeof results[0]; r++) {
             snprintf(labels, sizeof labels, "{pool=\"%s\",result=\"%s\"}", p->name, results[r].result);
-            number(w, "weir_pool_tasks_total", labels, results[r].value);
+            write_number(w, "weir_pool_tasks_total", labels, results[r].value);
         }
     }
 }
 
-static void write_pools(struct writer *w, const struct status_totals *t)
+static void write_pool_metrics(struct writer *w, const struct status_totals *t)
 {
     char labels[64];
     write_pool_states(w, t);
@@ -195,12 +197,13 @@ static void write_pools(struct writer *w, const struct status_totals *t)
                 offsetof(struct status_pool, queued));
     pool_family(w, t, "weir_pool_queue_limit", "Most tasks that may wait.",
                 offsetof(struct status_pool, queue_limit));
-    family(w, "weir_pool_queue_wait_seconds", "histogram", "Time of tasks between submission and start.");
+    write_family(w, "weir_pool_queue_wait_seconds", "histogram",
+                 "Time of tasks between submission and start.");
     for (int i = 0; i < t->pool_count; i++) {
         snprintf(labels, sizeof labels, "pool=\"%s\",", t->pools[i].name);
         histogram(w, "weir_pool_queue_wait_seconds", labels, &t->pools[i].queue_wait);
     }
-    family(w, "weir_pool_task_duration_seconds", "histogram", "Running time of tasks.");
+    write_family(w, "weir_pool_task_duration_seconds", "histogram", "Running time of tasks.");
     for (int i = 0; i < t->pool_count; i++) {
         snprintf(labels, sizeof labels, "pool=\"%s\",", t->pools[i].name);
         histogram(w, "weir_pool_task_duration_seconds", labels, &t->pools[i].run_time);
@@ -212,16 +215,17 @@ static void zone_family(struct writer *w, const struct status_source *source, co
                         const char *help, size_t offset)
 {
     char labels[64];
-    family(w, name, "gauge", help);
+    write_family(w, name, "gauge", help);
     for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
         const struct permit_zone *z = status_zone(source, c);
         snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
         if (z)
-            number(w, name, labels, *(const _Atomic uint32_t *)(const void *)((const char *)z + offset));
+            write_number(w, name, labels,
+                         *(const _Atomic uint32_t *)(const void *)((const char *)z + offset));
     }
 }
 
-static void write_zones(struct writer *w, const struct status_source *source)
+static void write_zone_metrics(struct writer *w, const struct status_source *source)
 {
     char labels[96];
     zone_family(w, source, "weir_concurrency_limit", "Most requests that may run at a time.",
@@ -230,28 +234,29 @@ static void write_zones(struct writer *w, const struct status_source *source)
                 offsetof(struct permit_zone, held));
     zone_family(w, source, "weir_concurrency_queued", "Requests that wait for a permit.",
                 offsetof(struct permit_zone, queued));
-    family(w, "weir_concurrency_admitted_total", "counter", "Requests that got a permit.");
+    write_family(w, "weir_concurrency_admitted_total", "counter", "Requests that got a permit.");
     for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
         const struct permit_zone *z = status_zone(source, c);
         snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
         if (z)
-            number(w, "weir_concurrency_admitted_total", labels, z->admitted);
+            write_number(w, "weir_concurrency_admitted_total", labels, z->admitted);
     }
-    family(w, "weir_concurrency_rejected_total", "counter", "Requests that were refused, by reason.");
+    write_family(w, "weir_concurrency_rejected_total", "counter", "Requests that were refused, by reason.");
     for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
         const struct permit_zone *z = status_zone(source, c);
         for (int i = 0; z && i < PERMIT_REASONS; i++) {
             snprintf(labels, sizeof labels, "{zone=\"%.*s\",reason=\"%s\"}", SLICE_ARGS(c->name),
                      permit_reason_names[i]);
-            number(w, "weir_concurrency_rejected_total", labels, z->rejected[i]);
+            write_number(w, "weir_concurrency_rejected_total", labels, z->rejected[i]);
         }
     }
-    family(w, "weir_concurrency_reclaimed_total", "counter", "Permits taken back from workers that died.");
+    write_family(w, "weir_concurrency_reclaimed_total", "counter",
+                 "Permits taken back from workers that died.");
     for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
         const struct permit_zone *z = status_zone(source, c);
         snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
         if (z)
-            number(w, "weir_concurrency_reclaimed_total", labels, z->reclaimed);
+            write_number(w, "weir_concurrency_reclaimed_total", labels, z->reclaimed);
     }
 }
 
@@ -348,19 +353,20 @@ static void write_peer_response(struct writer *w, const char *labels, const stru
 static void write_upstreams(struct writer *w, const struct status_source *source)
 {
     char labels[PEER_LABELS_BYTES];
-    family(w, "weir_upstream_requests_total", "counter", "Answers of servers of upstreams, by status code.");
+    write_family(w, "weir_upstream_requests_total", "counter",
+                 "Answers of servers of upstreams, by status code.");
     for_each_peer(w, source, write_peer_requests);
-    family(w, "weir_upstream_failures_total", "counter", "Requests that a server failed to answer.");
+    write_family(w, "weir_upstream_failures_total", "counter", "Requests that a server failed to answer.");
     for_each_peer(w, source, write_peer_failures);
-    family(w, "weir_upstream_connections", "gauge", "Connections to servers of upstreams, by state.");
+    write_family(w, "weir_upstream_connections", "gauge", "Connections to servers of upstreams, by state.");
     for_each_peer(w, source, write_peer_connections);
-    family(w, "weir_upstream_server_up", "gauge", "1 if a server gets requests.");
+    write_family(w, "weir_upstream_server_up", "gauge", "1 if a server gets requests.");
     for_each_peer(w, source, write_peer_up);
     if (source->upstream_count)
-        family(w, "weir_upstream_response_seconds", "histogram",
-               "From connecting to a server to the end of its answer.");
+        write_family(w, "weir_upstream_response_seconds", "histogram",
+                     "From connecting to a server to the end of its answer.");
     for_each_peer(w, source, write_peer_response);
-    family(w, "weir_upstream_queue_length", "gauge", "Requests that wait for a server.");
+    write_family(w, "weir_upstream_queue_length", "gauge", "Requests that wait for a server.");
     for (int i = 0; i < source->upstream_count; i++) {
         const struct status_upstream *u = &source->upstreams[i];
         peer_labels(labels, sizeof labels, u->name, "");
@@ -375,17 +381,17 @@ bool status_write_prometheus(struct buf *out, const struct status_source *source
                              const struct status_totals *t, bool openmetrics)
 {
     struct writer w = {out, openmetrics, true};
-    write_server(&w, source);
-    write_old_generations(&w, t);
-    write_workers(&w, source->shm, t);
+    write_server_metrics(&w, source);
+    write_generation_metrics(&w, t);
+    write_worker_metrics(&w, source->shm, t);
     write_http(&w, t);
-    write_pools(&w, t);
-    write_zones(&w, source);
+    write_pool_metrics(&w, t);
+    write_zone_metrics(&w, source);
     write_upstreams(&w, source);
     single(&w, "weir_log_lines_lost_total", "counter", "Lines of logs that could not be written.",
            t->log_lines_lost);
-    family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");
-    number(&w, "weir_memory_bytes", "{kind=\"allocated\"}", t->memory_allocated_bytes);
-    number(&w, "weir_memory_bytes", "{kind=\"resident\"}", t->memory_resident_bytes);
+    write_family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");
+    write_number(&w, "weir_memory_bytes", "{kind=\"allocated\"}", t->memory_allocated_bytes);
+    write_number(&w, "weir_memory_bytes", "{kind=\"resident\"}", t->memory_resident_bytes);
     return w.ok && (!openmetrics || buf_printf(out, "# EOF\n"));
 }

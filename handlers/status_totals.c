@@ -26,7 +26,7 @@ static bool is_pool_name(const char *name)
     return len > 0 && len < SHM_POOL_NAME_BYTES;
 }
 
-static struct status_pool *find_pool(struct status_totals *t, const char *name)
+static struct status_pool *find_pool_totals(struct status_totals *t, const char *name)
 {
     for (int i = 0; i < t->pool_count; i++)
         if (strncmp(t->pools[i].name, name, SHM_POOL_NAME_BYTES) == 0)
@@ -85,7 +85,8 @@ static void add_slot(struct status_totals *t, const struct shm_slot *slot)
     t->memory_allocated_bytes += counter_get(&slot->memory_allocated_bytes);
     t->memory_resident_bytes += counter_get(&slot->memory_resident_bytes);
     for (int i = 0; i < SHM_POOLS; i++) {
-        struct status_pool *p = is_pool_name(slot->pools[i].name) ? find_pool(t, slot->pools[i].name) : NULL;
+        struct status_pool *p =
+            is_pool_name(slot->pools[i].name) ? find_pool_totals(t, slot->pools[i].name) : NULL;
         if (p)
             add_pool(p, (const struct pool_figures *)(const void *)slot->pools[i].figures);
     }
@@ -113,7 +114,7 @@ void status_collect(const struct status_source *source, struct status_totals *t)
     for (const struct conf_pool *p = source->site_pools; p; p = p->next) {
         char name[SHM_POOL_NAME_BYTES] = "";
         memcpy(name, p->name.data, p->name.len < sizeof name ? p->name.len : sizeof name - 1);
-        find_pool(t, name);
+        find_pool_totals(t, name);
     }
     for (int i = 0; i < shm_slots_used(source->shm); i++)
         if (source->shm->slots[i].state != SHM_SLOT_FREE || source->shm->slots[i].generation != 0)
