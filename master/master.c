@@ -247,7 +247,7 @@ static void find_binary(struct master *m)
     m->binary[n > 0 ? n : 0] = '\0';
 }
 
-static bool print_errors(const struct conf *conf)
+static bool log_conf_errors(const struct conf *conf)
 {
     for (const struct conf_error *e = conf->errors.first; e; e = e->next) {
         log_emerg("%.*s", SLICE_ARGS(e->message));
@@ -261,7 +261,7 @@ static bool set_up(struct master *m)
     m->site = site_build(m->conf);
     process_find_user(m->conf, &m->uid, &m->gid);
     conf_require_events(m->conf);
-    if (!print_errors(m->conf))
+    if (!log_conf_errors(m->conf))
         return false;
     if (!process_open_logs(m->site))
         return false;

@@ -28,7 +28,7 @@
 enum { READY_WITHIN_MS = 30000, ANSWER_WITHIN_MS = 10000 };
 
 /* wrong: what a failed one failed by, or NULL: then the log says it. */
-static void finish(struct master *m, bool ok, int kind, const struct conf_error *wrong)
+static void finish_reload(struct master *m, bool ok, int kind, const struct conf_error *wrong)
 {
     struct shm_reload *r = &m->shm->head->reload;
     r->last_ok = ok;
@@ -50,11 +50,11 @@ static void finish(struct master *m, bool ok, int kind, const struct conf_error 
                      e ? e->message.data : "");
 }
 
-static void refuse(struct master *m, struct conf *conf, struct site *site)
+static void refuse_reload(struct master *m, struct conf *conf, struct site *site)
 {
     for (const struct conf_error *e = conf ? conf->errors.first : NULL; e; e = e->next)
         log_emerg("%.*s", SLICE_ARGS(e->message));
-    finish(m, false, SHM_RELOAD_NONE, conf ? conf->errors.first : NULL);
+    finish_reload(m, false, SHM_RELOAD_NONE, conf ? conf->errors.first : NULL);
     if (site)
         site_free(site);
     conf_free(conf);
@@ -102,7 +102,7 @@ static void reload_in_place(struct master *m, struct conf *conf, struct site *si
     site_free(site);
     if (!send_to_workers(m, conf)) {
         log_errno(LOG_LEVEL_ALERT, errno, "cannot hand the configuration to the workers");
-        refuse(m, conf, NULL);
+        refuse_reload(m, conf, NULL);
         return;
     }
     conf_copy_live(m->conf, conf); /* for workers that start later */
@@ -137,7 +137,7 @@ static void continue_in_place(struct master *m, uint64_t now_ms)
         m->children[i].generation = m->generation;
         counter_set(&m->shm->slots[i].generation, m->generation);
     }
-    finish(m, !late && !m->live_reload_failed, SHM_RELOAD_IN_PLACE, NULL);
+    finish_reload(m, !late && !m->live_reload_failed, SHM_RELOAD_IN_PLACE, NULL);
 }
 
 /* --- by new workers --- */
@@ -151,7 +151,7 @@ static void abandon_new(struct master *m)
     struct conf *conf = m->reload.conf;
     struct site *site = m->reload.site;
     m->reload = (struct pending_reload){0};
-    refuse(m, conf, site);
+    refuse_reload(m, conf, site);
 }
 
 static bool only_current_workers(const struct master *m)
@@ -170,7 +170,7 @@ static void reload_by_respawn(struct master *m, struct conf *conf, struct site *
     gid_t gid;
     if (!process_find_user(conf, &uid, &gid) || !process_open_logs(site) ||
         !zones_open(m->shm, conf, m->conf) || !sockets_open(site, m->site)) {
-        refuse(m, conf, site);
+        refuse_reload(m, conf, site);
         return;
     }
     for (const struct conf_error *e = conf->warnings.first; e; e = e->next)
@@ -215,7 +215,7 @@ static void commit_new(struct master *m)
     move_pid(m);
     site_free(old_site);
     conf_free(old_conf);
-    finish(m, true, SHM_RELOAD_RESPAWN, NULL);
+    finish_reload(m, true, SHM_RELOAD_RESPAWN, NULL);
 }
 
 static void continue_respawn(struct master *m, uint64_t now_ms)
@@ -248,13 +248,13 @@ void reload_begin(struct master *m)
     shared_look_over(m);
     struct conf *conf = conf_load(&m->options->conf);
     if (conf->errors.count) {
-        refuse(m, conf, NULL);
+        refuse_reload(m, conf, NULL);
         return;
     }
     struct site *site = site_build(conf);
     conf_require_events(conf);
     if (conf->errors.count)
-        refuse(m, conf, site);
+        refuse_reload(m, conf, site);
     else if (!m->without_workers && conf_differs_only_live(m->conf, conf) && site_same_modules(m->site, site))
         reload_in_place(m, conf, site);
     else

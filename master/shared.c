@@ -111,7 +111,7 @@ void shared_end_holder(struct master *m, uint32_t pid)
 }
 
 /* While the master itself waits for a lock. */
-static void on_lock_stuck(uint32_t holder)
+static void end_lock_holder(uint32_t holder)
 {
     assert(self);
     shared_end_holder(self, holder);
@@ -128,7 +128,7 @@ bool shared_open(struct master *m)
     m->shm->wake = make_look;
     m->shm->wake_with = m;
     self = m;
-    shm_lock_on_stuck(on_lock_stuck);
+    shm_lock_on_stuck(end_lock_holder);
     shared_begin_turn();
     return true;
 }

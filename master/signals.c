@@ -34,7 +34,7 @@ enum { SIGNALS = sizeof signals / sizeof signals[0] };
 
 static volatile sig_atomic_t came[SIGNALS], sender[SIGNALS]; /* sender: the pid, 0 where nobody sent it */
 
-static void on_signal(int number, siginfo_t *info, void *context)
+static void note_signal(int number, siginfo_t *info, void *context)
 {
     (void)context;
     for (int i = 0; i < SIGNALS; i++) {
@@ -50,7 +50,7 @@ void signals_catch(sigset_t *while_waiting)
     sigset_t blocked;
     sigemptyset(&blocked);
     for (int i = 0; i < SIGNALS; i++) {
-        struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+        struct sigaction action = {.sa_sigaction = note_signal, .sa_flags = SA_SIGINFO};
         sigaction(signals[i].number, &action, NULL);
         sigaddset(&blocked, signals[i].number);
     }
@@ -73,7 +73,7 @@ static void log_signal(int i)
     log_notice("signal %d (%s) received%s, %s", signals[i].number, signals[i].name, from, signals[i].meaning);
 }
 
-static void take(enum order order)
+static void take_order(enum order order)
 {
     for (int i = 0; i < SIGNALS; i++) {
         if (signals[i].order != order || !came[i])
@@ -91,7 +91,7 @@ enum order signals_next(bool stopping, bool reloading)
         if (!came[i] || (stopping && !signals[i].while_stopping) ||
             (reloading && signals[i].order == ORDER_RELOAD))
             continue;
-        take(signals[i].order);
+        take_order(signals[i].order);
         return signals[i].order;
     }
     return ORDER_NONE;

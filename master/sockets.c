@@ -93,7 +93,7 @@ static int take_inherited(struct site_listen *l)
 }
 
 /* Only those that have sockets. */
-static struct site_listen *find_in(struct site *site, const struct net_address *address)
+static struct site_listen *find_same_listen(struct site *site, const struct net_address *address)
 {
     struct site_listen *l = site ? site->listens : NULL;
     while (l && (l->within || !net_address_eq(&l->address, address)))
@@ -190,10 +190,10 @@ bool sockets_test(struct site *site)
 }
 
 /* Closes what was opened for a site that will not be used. */
-static void give_up(struct site *site, struct site *old)
+static void give_up_sockets(struct site *site, struct site *old)
 {
     for (struct site_listen *l = site->listens; l; l = l->next) {
-        const struct site_listen *before = find_in(old, &l->address);
+        const struct site_listen *before = find_same_listen(old, &l->address);
         if (l->fds[0] >= 0 && !before)
             remove_file(l);
         for (int i = 0; i < l->fd_count; i++) {
@@ -207,12 +207,12 @@ static void give_up(struct site *site, struct site *old)
 bool sockets_open(struct site *site, struct site *old)
 {
     for (struct site_listen *l = site->listens; l; l = l->next) {
-        const struct site_listen *before = find_in(old, &l->address);
+        const struct site_listen *before = find_same_listen(old, &l->address);
         for (int i = 0; i < l->fd_count; i++) {
             if (!open_one(l, i, before)) {
                 const struct site_listen *own = in_the_way(site, l);
                 bind_failed(l, errno, own ? own : in_the_way(old, l));
-                give_up(site, old);
+                give_up_sockets(site, old);
                 return false;
             }
         }
@@ -223,7 +223,7 @@ bool sockets_open(struct site *site, struct site *old)
 void sockets_disown(struct site *old, const struct site *site)
 {
     for (struct site_listen *l = old->listens; l; l = l->next) {
-        const struct site_listen *after = find_in((struct site *)(uintptr_t)site, &l->address);
+        const struct site_listen *after = find_same_listen((struct site *)(uintptr_t)site, &l->address);
         for (int i = 0; i < l->fd_count; i++)
             if (after && is_in(after->fds, after->fd_count, l->fds[i]))
                 l->fds[i] = -1;
@@ -250,7 +250,7 @@ void sockets_close(struct site *site)
 void sockets_remove_files(const struct site *site, const struct site *kept)
 {
     for (const struct site_listen *l = site->listens; l; l = l->next)
-        if (!find_in((struct site *)(uintptr_t)kept, &l->address))
+        if (!find_same_listen((struct site *)(uintptr_t)kept, &l->address))
             remove_file(l);
 }
 

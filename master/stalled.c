@@ -112,7 +112,7 @@ static void end_stalled(struct child *c, uint64_t now_ms, uint64_t patience_ms)
 }
 
 /* Not for ever: what it does not read takes the room of messages that matter when it goes on. */
-static void ask(const struct child *c)
+static void ask_for_sign_of_life(const struct child *c)
 {
     struct worker_message message = {.kind = WORKER_ASKED};
     if (c->channel >= 0 && c->silent_looks <= LOOKS)
@@ -142,7 +142,7 @@ uint64_t stalled_look(struct master *m, uint64_t now_ms)
         if (timeout_ms && c->silent_looks >= LOOKS && silent_ms(c, now_ms) >= timeout_ms &&
             !is_dumping(c->pid))
             end_stalled(c, now_ms, every_ms);
-        ask(c);
+        ask_for_sign_of_life(c);
         c->silent_looks++;
     }
     return now_ms + every_ms;

@@ -29,7 +29,7 @@ static bool old_pid_path(const struct master *m, char path[PATH_MAX])
     return snprintf(path, PATH_MAX, "%s.oldbin", m->pid_path) < PATH_MAX;
 }
 
-static void set_number(const char *name, long number)
+static void set_environment_number(const char *name, long number)
 {
     char text[24];
     snprintf(text, sizeof text, "%ld", number);
@@ -49,9 +49,9 @@ bool upgrade_pass_on(const struct site *site, int ready_fd)
     ok = ok && buf_append(&fds, "", 1) && setenv("WEIR_FDS", fds.data, 1) == 0;
     buf_free(&fds);
     fd_set_cloexec(ready_fd, false);
-    set_number("WEIR_READY_FD", ready_fd);
+    set_environment_number("WEIR_READY_FD", ready_fd);
     if (getenv("WATCHDOG_PID")) /* it is for the new one from now on */
-        set_number("WATCHDOG_PID", (long)getpid());
+        set_environment_number("WATCHDOG_PID", (long)getpid());
     return ok;
 }
 

@@ -14,7 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 
-static struct permit_rules rules_of(const struct conf_zone *z)
+static struct permit_rules permit_rules_of(const struct conf_zone *z)
 {
     struct permit_rules r = {0};
     r.limit = (uint32_t)z->limit;
@@ -76,7 +76,7 @@ bool zones_open(struct shm *shm, struct conf *conf, const struct conf *in_force)
     const char *wanted[2 * PERMIT_ZONES + 1] = {0};
     add_names(in_force, wanted, add_names(conf, wanted, 0));
     for (struct conf_zone *z = conf->http ? conf->http->zones : NULL; z; z = z->next) {
-        struct permit_rules rules = rules_of(z);
+        struct permit_rules rules = permit_rules_of(z);
         z->index = permit_zone_open(shm, z->name.data, &rules, wanted);
         if (z->index < 0) {
             log_emerg(
@@ -94,7 +94,7 @@ bool zones_open(struct shm *shm, struct conf *conf, const struct conf *in_force)
 void zones_apply(struct shm *shm, const struct conf *conf)
 {
     for (const struct conf_zone *z = conf->http ? conf->http->zones : NULL; z; z = z->next) {
-        struct permit_rules rules = rules_of(z);
+        struct permit_rules rules = permit_rules_of(z);
         assert(z->index >= 0 && z->index < PERMIT_ZONES);
         permit_zone_set(shm, (unsigned)z->index, &rules);
     }

@@ -272,7 +272,7 @@ static int answer_rows(weir_request *r, struct session *s)
     return rows ? HTTP_ERROR : answer_error(r, HTTP_ERROR, sqlite3_errmsg(s->db));
 }
 
-static int run(weir_request *r)
+static int run_query(weir_request *r)
 {
     char why[256] = "";
     struct query *q = weir_settings(r);
@@ -296,6 +296,6 @@ static int run(weir_request *r)
 }
 
 static const struct weir_handler handlers[] = {
-    {.name = "sqlite", .run = run, .init = init, .free = free_query}, {0}};
+    {.name = "sqlite", .run = run_query, .init = init, .free = free_query}, {0}};
 
 WEIR_MODULE(handlers);
