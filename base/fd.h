@@ -23,10 +23,10 @@ int fd_read_file(const char *path, size_t max_bytes, struct buf *out);
 /* The same from an open descriptor, from where it stands. */
 int fd_read_all(int fd, size_t max_bytes, struct buf *out);
 
-/* mkdir with all its parents; an existing folder is no error. */
+/* mkdir with all its parents; an existing directory is no error. */
 int fd_make_dirs(const char *path, mode_t mode);
 
-/* The same for the folder that `path` lies in. */
+/* The same for the directory that `path` lies in. */
 int fd_make_parent_dirs(const char *path, mode_t mode);
 
 /* Opens path for appending, creating it with mode 0644; a file also for reading, where that is permitted. */
@@ -34,14 +34,14 @@ int fd_open_append(const char *path);
 
 /*
  * From now on, while this process is root, fd_open_append and the two below follow no link that belongs to this user, who may
- * write to folders on the way: -1 with EPERM.
+ * write to directories on the way: -1 with EPERM.
  */
 void fd_distrust(uid_t uid);
 
 /* open(2) */
 int fd_open_warily(const char *path, int flags, mode_t mode);
 
-/* A folder, made with its parents where it is missing: its descriptor. */
+/* A directory, made with its parents where it is missing: its descriptor. */
 int fd_make_dir_warily(const char *path, mode_t mode);
 
 /*
@@ -55,7 +55,7 @@ size_t fd_append_whole(int fd, struct slice data, bool by_line);
 int fd_memory_file(const char *name, struct slice content);
 
 /*
- * A new file without a name in the folder `dir`, which is made if need be; it is gone with its last descriptor. -1 with errno.
+ * A new file without a name in the directory `dir`, which is made if need be; it is gone with its last descriptor. -1 with errno.
  */
 int fd_open_unnamed(const char *dir);
 

@@ -1,5 +1,5 @@
 /*
- * base/fd_wary.c - opening files as root where others may write to the folders on the way: a link of theirs would lead to a
+ * base/fd_wary.c - opening files as root where others may write to the directories on the way: a link of theirs would lead to a
  * file that only root may have (CVE-2016-1247 is of that kind).
  *
  * The path is walked step by step, each from the descriptor of the last, so that nothing can be exchanged behind a look at it.

@@ -52,7 +52,7 @@ static void nobody_changes_a_file_in_memory(void)
         close(again);
 }
 
-static void makes_folders_with_their_parents(void)
+static void makes_directories_with_their_parents(void)
 {
     char dir[] = "/tmp/weir-fd-XXXXXX", path[120], file[100];
     struct stat st;
@@ -114,7 +114,7 @@ static void sets_flags(void)
 static const struct check_case cases[] = {
     {"reads within a bound", reads_within_a_bound},
     {"nobody changes a file in memory", nobody_changes_a_file_in_memory},
-    {"makes folders with their parents", makes_folders_with_their_parents},
+    {"makes folders with their parents", makes_directories_with_their_parents},
     {"refuses paths that are too long", refuses_paths_that_are_too_long},
     {"sets flags", sets_flags},
 };

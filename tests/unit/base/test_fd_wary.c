@@ -97,7 +97,7 @@ static void names_that_are_too_long(void)
     CHECK_FOR("a path", strcmp(opens(path, O_RDONLY), "ENAMETOOLONG") == 0);
 }
 
-static void folders_are_made_with_their_parents(void)
+static void directories_are_made_with_their_parents(void)
 {
     struct stat st;
     int fd = fd_make_dir_warily(at("dir/a/b/c"), 0700);
@@ -155,7 +155,7 @@ static void all(void)
     whose_links_are_followed();
     links_of_proc_lead_to_what_is_open();
     names_that_are_too_long();
-    folders_are_made_with_their_parents();
+    directories_are_made_with_their_parents();
     nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
