@@ -89,16 +89,16 @@ int net_listen(const struct net_address *address, const struct net_listen_option
 /* Binding would leave a file, or take away the one of a server that runs. */
 static int try_unix(const char *path)
 {
-    char folder[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
     const char *slash = strrchr(path, '/');
     struct stat st;
     if (slash)
-        snprintf(folder, sizeof folder, "%.*s/", (int)(slash - path), path);
+        snprintf(directory, sizeof directory, "%.*s/", (int)(slash - path), path);
     if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
         errno = EEXIST;
         return -1;
     }
-    return access(folder, W_OK | X_OK);
+    return access(directory, W_OK | X_OK);
 }
 
 int net_try_listen(const struct net_address *address, const struct net_listen_options *options)
