@@ -79,7 +79,7 @@ struct file_cache {
 void file_cache_init(struct file_cache *c);
 
 /*
- * The entry for a path (with a zero behind it), held. Folders are entries too, without fd. NULL with errno when it
+ * The entry for a path (with a zero behind it), held. Directories are entries too, without fd. NULL with errno when it
  * cannot be opened. rules NULL: each turn has a look.
  */
 struct file_entry *file_cache_get(struct file_cache *c, struct slice path, const struct file_rules *rules);

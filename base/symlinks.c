@@ -36,9 +36,10 @@ static bool is_link(int dir, const char *name)
 }
 
 /* One part of the path. -1 with errno. */
-static int open_part(int dir, const char *name, bool folder, bool last, int mode)
+static int open_part(int dir, const char *name, bool directory, bool last, int mode)
 {
-    int flags = (last ? O_RDONLY | O_NONBLOCK : O_PATH) | (folder ? O_DIRECTORY : 0) | O_NOFOLLOW | O_CLOEXEC;
+    int flags =
+        (last ? O_RDONLY | O_NONBLOCK : O_PATH) | (directory ? O_DIRECTORY : 0) | O_NOFOLLOW | O_CLOEXEC;
     int opened;
     int fd = openat(dir, name, flags);
     if (fd >= 0 || (errno != ELOOP && errno != ENOTDIR && errno != EMLINK))

@@ -1,5 +1,5 @@
 /*
- * handlers/autoindex.c - reading a folder, and writing its list: folders first, then files, each by name.
+ * handlers/autoindex.c - reading a directory, and writing its list: directories first, then files, each by name.
  *
  * Names that begin with a dot are left out. The HTML is the one that clients of nginx know how to read.
  */
@@ -29,7 +29,7 @@ enum { NAME_COLUMNS = 50, NAME_SHOWN = NAME_COLUMNS - 3, SIZE_COLUMNS = 19, ENTR
 
 struct entry {
     struct slice name;
-    bool folder, file;
+    bool directory, file;
     int64_t size;
     time_t modified;
 };
@@ -42,8 +42,8 @@ struct listing {
 static int compare_listed(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
-    if (x->folder != y->folder)
-        return x->folder ? -1 : 1;
+    if (x->directory != y->directory)
+        return x->directory ? -1 : 1;
     return strcmp(x->name.data, y->name.data);
 }
 
@@ -68,8 +68,8 @@ static bool add_listed(struct http_exchange *ex, struct listing *list, int dir, 
     return copy.data != NULL;
 }
 
-/* As the location wants links to be looked at: between a check and an open by name the folder could be replaced. */
-static DIR *open_folder(struct slice path, const struct file_rules *rules)
+/* As the location wants links to be looked at: between a check and an open by name the directory could be replaced. */
+static DIR *open_listed_directory(struct slice path, const struct file_rules *rules)
 {
     if (!rules->symlinks)
         return opendir(path.data);
@@ -81,10 +81,10 @@ static DIR *open_folder(struct slice path, const struct file_rules *rules)
 }
 
 /* 0, or a status. */
-static int read_folder(struct http_exchange *ex, struct slice path, const struct file_rules *rules,
-                       struct listing *list)
+static int read_directory(struct http_exchange *ex, struct slice path, const struct file_rules *rules,
+                          struct listing *list)
 {
-    DIR *dir = open_folder(path, rules);
+    DIR *dir = open_listed_directory(path, rules);
     if (!dir) {
         int status = errno == EACCES || errno == ELOOP                              ? 403
                      : errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG ? 404
@@ -136,7 +136,7 @@ static size_t cut_to_columns(struct slice name, size_t columns, size_t *characte
 static bool append_size(struct buf *out, const struct settings *s, const struct entry *e)
 {
     static const char units[] = " KMG";
-    if (e->folder)
+    if (e->directory)
         return buf_printf(out, "%*s", s->autoindex.exact_size ? SIZE_COLUMNS : SIZE_COLUMNS - 12, "-");
     if (s->autoindex.exact_size)
         return buf_printf(out, "%*lld", SIZE_COLUMNS, (long long)e->size);
@@ -156,7 +156,7 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
     char date[32];
     struct tm tm;
     struct slice link = http_encode_segment(&ex->arena, e->name);
-    struct slice shown = e->folder ? arena_printf(&ex->arena, "%.*s/", SLICE_ARGS(e->name)) : e->name;
+    struct slice shown = e->directory ? arena_printf(&ex->arena, "%.*s/", SLICE_ARGS(e->name)) : e->name;
     size_t characters, bytes = cut_to_columns(shown, NAME_COLUMNS, &characters);
     bool longer = characters > NAME_COLUMNS;
     if (longer)
@@ -167,7 +167,7 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
         gmtime_r(&e->modified, &tm);
     strftime(date, sizeof date, "%d-%b-%Y %H:%M", &tm);
     return link.data && buf_append(out, "<a href=\"", 9) && buf_append_slice(out, link) &&
-           (!e->folder || buf_append(out, "/", 1)) && buf_append(out, "\">", 2) &&
+           (!e->directory || buf_append(out, "/", 1)) && buf_append(out, "\">", 2) &&
            append_html_name(out, (struct slice){shown.data, bytes}) &&
            buf_printf(out, "%s</a>%*s %s ", longer ? "..&gt;" : "",
                       longer ? 0 : (int)(NAME_COLUMNS - characters), "", date) &&
@@ -213,9 +213,9 @@ static bool write_json(const struct listing *list, struct buf *out)
         clock_http_date(e->modified, date);
         ok = buf_printf(out, "%s\r\n{ \"name\":\"", i ? "," : "") && append_json_name(out, e->name) &&
              buf_printf(out, "\", \"type\":\"%s\", \"mtime\":\"%s\"",
-                        e->folder ? "directory"
-                        : e->file ? "file"
-                                  : "other",
+                        e->directory ? "directory"
+                        : e->file    ? "file"
+                                     : "other",
                         date) &&
              (!e->file || buf_printf(out, ", \"size\":%lld", (long long)e->size)) && buf_append(out, " }", 2);
     }
@@ -229,7 +229,7 @@ static bool write_xml(const struct listing *list, struct buf *out)
     bool ok = buf_append_slice(out, SLICE("<?xml version=\"1.0\"?>\r\n<list>\r\n"));
     for (size_t i = 0; ok && i < list->count; i++) {
         const struct entry *e = &list->items[i];
-        const char *kind = e->folder ? "directory" : e->file ? "file" : "other";
+        const char *kind = e->directory ? "directory" : e->file ? "file" : "other";
         char date[32];
         struct tm tm;
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&e->modified, &tm));
@@ -269,7 +269,7 @@ bool autoindex_pick(struct http_exchange *ex, const struct file_rules *rules, st
     struct listing list = {0};
     unsigned draw;
     size_t files = 0;
-    if (read_folder(ex, dir, rules, &list) != 0 || getrandom(&draw, sizeof draw, 0) != sizeof draw) {
+    if (read_directory(ex, dir, rules, &list) != 0 || getrandom(&draw, sizeof draw, 0) != sizeof draw) {
         free(list.items);
         return false;
     }
@@ -310,7 +310,7 @@ int autoindex_answer(struct http_exchange *ex, const struct settings *s, const s
 {
     struct listing list = {0};
     struct buf out = {0};
-    int status = read_folder(ex, dir, rules, &list);
+    int status = read_directory(ex, dir, rules, &list);
     enum conf_autoindex form = (enum conf_autoindex)s->autoindex.format;
     if (status == 0 && !write_list(ex, s, &list, &form, &out))
         status = 500;

@@ -1,5 +1,5 @@
 /*
- * handlers/static.c - serving files: the index of a folder, conditions. Content and metadata come
+ * handlers/static.c - serving files: the path, the index of a directory, conditions. Content and metadata come
  * from base/file_cache.c, ranges from http/filters/ranges.c.
  */
 #include "handlers/static.h"
@@ -158,10 +158,10 @@ static int answer_file(struct http_exchange *ex, const struct settings *s, struc
 static bool pick_any(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
     struct slice dir = static_path(ex, from, ex->req.path), name;
-    struct file_entry *folder = dir.data ? get_entry(ex, from, cache, dir) : NULL;
-    if (!folder)
+    struct file_entry *directory = dir.data ? get_entry(ex, from, cache, dir) : NULL;
+    if (!directory)
         return false;
-    file_entry_release(folder);
+    file_entry_release(directory);
     struct file_rules rules = file_rules_of(ex, from);
     if (!autoindex_pick(ex, &rules, dir, &name))
         return false;
@@ -192,8 +192,8 @@ static int go_to(struct http_exchange *ex, struct slice uri)
     return STATIC_ROUTE_AGAIN;
 }
 
-static bool folder_exists(struct http_exchange *ex, const struct static_source *from,
-                          struct file_cache *cache)
+static bool directory_exists(struct http_exchange *ex, const struct static_source *from,
+                             struct file_cache *cache)
 {
     struct slice dir = static_path(ex, from, ex->req.path);
     return dir.data && static_exists(ex, from, cache, dir, true);
@@ -213,16 +213,17 @@ static int index_failed(struct http_exchange *ex, const struct settings *s, stru
 }
 
 /* What no index file stands for: its list, or 403. */
-static int answer_folder(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
+static int answer_directory(struct http_exchange *ex, const struct static_source *from,
+                            struct file_cache *cache)
 {
     const struct settings *s = from->settings;
     struct slice dir = static_path(ex, from, ex->req.path);
     if (!dir.data)
         return no_path();
-    struct file_entry *folder = get_entry(ex, from, cache, dir);
-    if (!folder)
+    struct file_entry *directory = get_entry(ex, from, cache, dir);
+    if (!directory)
         return open_failed(ex, s, dir);
-    file_entry_release(folder);
+    file_entry_release(directory);
     struct file_rules rules = file_rules_of(ex, from);
     if (s->autoindex.on && ex->req.method != HTTP_POST)
         return autoindex_answer(ex, s, &rules, dir);
@@ -234,7 +235,7 @@ static int answer_folder(struct http_exchange *ex, const struct static_source *f
 static int find_index(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
 {
     const struct settings *s = from->settings;
-    bool folder_tested = false;
+    bool directory_tested = false;
     if (s->files.random_index && pick_any(ex, from, cache))
         return STATIC_ROUTE_AGAIN;
     for (int i = 0; i < s->files.index->count; i++) {
@@ -254,14 +255,14 @@ static int find_index(struct http_exchange *ex, const struct static_source *from
         }
         if (errno != ENOENT)
             return index_failed(ex, s, path, errno);
-        if (!folder_tested && !folder_exists(ex, from, cache))
+        if (!directory_tested && !directory_exists(ex, from, cache))
             return index_failed(ex, s, path, ENOENT); /* whatever follows */
-        folder_tested = true;
+        directory_tested = true;
     }
-    return answer_folder(ex, from, cache);
+    return answer_directory(ex, from, cache);
 }
 
-static int redirect_to_folder(struct http_exchange *ex, const struct settings *s)
+static int redirect_to_directory(struct http_exchange *ex, const struct settings *s)
 {
     struct slice encoded = http_encode_path(&ex->arena, ex->req.path);
     struct slice args = ex->req.args;
@@ -287,10 +288,10 @@ bool static_stat(struct http_exchange *ex, const struct static_source *from, str
 }
 
 bool static_exists(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache,
-                   struct slice path, bool folder)
+                   struct slice path, bool directory)
 {
     struct stat st;
-    return static_stat(ex, from, cache, path, &st) && (folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
+    return static_stat(ex, from, cache, path, &st) && (directory ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
 }
 
 int static_answer(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache)
@@ -335,7 +336,7 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
             http_add_header(&ex->res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip"));
         return result;
     }
-    int status = S_ISDIR(e->st.st_mode) ? redirect_to_folder(ex, s) : 404;
+    int status = S_ISDIR(e->st.st_mode) ? redirect_to_directory(ex, s) : 404;
     file_entry_release(e);
     return status;
 }

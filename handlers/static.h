@@ -18,8 +18,8 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
 bool static_stat(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache,
                  struct slice path, struct stat *st);
 
-/* Whether there is a file, or a folder, of this path (with a zero behind it). */
+/* Whether there is a file, or a directory, of this path (with a zero behind it). */
 bool static_exists(struct http_exchange *ex, const struct static_source *from, struct file_cache *cache,
-                   struct slice path, bool folder);
+                   struct slice path, bool directory);
 
 #endif

@@ -182,7 +182,7 @@ static void a_file_just_written_is_not_trusted(void)
     unlink(path);
 }
 
-static void folders_and_odd_files(void)
+static void directories_and_odd_files(void)
 {
     const char *fifo = path_of("fifo"), *empty = path_of("empty");
     CU_ASSERT_FATAL(mkfifo(fifo, 0644) == 0);
@@ -571,7 +571,7 @@ static const struct check_case cases[] = {
     {"changes are seen in the next turn", changes_are_seen_in_the_next_turn},
     {"replaced and deleted files are seen", replaced_and_deleted_files_are_seen},
     {"a file just written is not trusted", a_file_just_written_is_not_trusted},
-    {"folders and odd files", folders_and_odd_files},
+    {"folders and odd files", directories_and_odd_files},
     {"the number of entries is bounded", the_number_of_entries_is_bounded},
     {"the bytes are bounded", the_bytes_are_bounded},
     {"an entry is believed while it is valid", an_entry_is_believed_while_it_is_valid},
