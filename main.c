@@ -28,7 +28,7 @@
 #define WEIR_PID WEIR_LOGS "/weir.pid"
 #endif
 
-/* Of the installed program; -p puts everything below one folder instead. */
+/* Of the installed program; -p puts everything below one directory instead. */
 static const struct conf_places installed = {WEIR_LOGS, WEIR_STATE, WEIR_MODULES, WEIR_PID};
 
 struct arguments {
@@ -225,7 +225,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (!resolve_paths(&a, prefix, file)) {
-        fputs("weir: [emerg] path too long, or no current folder\n", stderr);
+        fputs("weir: [emerg] path too long, or no current directory\n", stderr);
         return 1;
     }
     struct master_options options = {{file, prefix, a.globals, a.error_log, a.prefix ? NULL : &installed},

@@ -54,7 +54,7 @@ bool process_find_user(struct conf *conf, uid_t *uid, gid_t *gid)
     return group || !given;
 }
 
-/* Paths that nobody wrote down may be made; a folder that the configuration names has to be there. */
+/* Paths that nobody wrote down may be made; a directory that the configuration names has to be there. */
 static void make_default_dirs(const struct conf *conf)
 {
     char path[PATH_MAX];
@@ -68,7 +68,7 @@ static bool open_or_say(struct logfiles *files)
 {
     struct logfile *failed = logfiles_open(files);
     if (failed)
-        log_emerg("open() \"%s\" failed (%d: %s); check that the folder exists and may be written%.*s",
+        log_emerg("open() \"%s\" failed (%d: %s); check that the directory exists and may be written%.*s",
                   failed->path.data, errno, strerror(errno), SLICE_ARGS(failed->place));
     return !failed;
 }
@@ -79,7 +79,7 @@ bool process_open_logs(struct site *site)
     return open_or_say(&site->error_files) && open_or_say(&site->access_files);
 }
 
-/* A folder that is there belongs to the workers from now on, as in nginx. */
+/* A directory that is there belongs to the workers from now on, as in nginx. */
 static void make_temp_dir(const char *name, const char *path, uid_t uid, gid_t gid)
 {
     struct stat st;
@@ -115,25 +115,25 @@ bool process_make_temp_dirs(struct conf *conf, uid_t uid, gid_t gid)
 static bool pid_failed(struct conf *conf, int error)
 {
     struct slice place = conf_place(&conf->arena, conf_tree_find(&conf->tree, "pid"));
-    log_emerg("open() \"%s\" failed (%d: %s); the pid file's folder must exist and be writable%.*s",
+    log_emerg("open() \"%s\" failed (%d: %s); the pid file's directory must exist and be writable%.*s",
               conf->pid_path.data, error, strerror(error), SLICE_ARGS(place));
     return false;
 }
 
 bool process_test_pid(struct conf *conf)
 {
-    char folder[PATH_MAX];
+    char directory[PATH_MAX];
     const char *path = conf->pid_path.data, *slash = strrchr(path, '/');
     struct stat st;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return pid_failed(conf, EISDIR);
     if (access(path, W_OK) == 0)
         return true;
-    if (errno != ENOENT || !slash || (size_t)(slash - path) >= sizeof folder)
+    if (errno != ENOENT || !slash || (size_t)(slash - path) >= sizeof directory)
         return pid_failed(conf, errno);
-    snprintf(folder, sizeof folder, "%.*s/", (int)(slash - path), path);
+    snprintf(directory, sizeof directory, "%.*s/", (int)(slash - path), path);
     make_default_dirs(conf); /* as a start would */
-    return access(folder, W_OK | X_OK) == 0 || pid_failed(conf, errno);
+    return access(directory, W_OK | X_OK) == 0 || pid_failed(conf, errno);
 }
 
 bool process_write_pid(struct conf *conf)

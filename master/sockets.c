@@ -129,7 +129,7 @@ static const char *remedy_of(const struct site_listen *l, int error)
            : error == EADDRNOTAVAIL ? "; this host has no such address: choose one of its own in \"listen\""
            : error == EACCES && !is_file ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
            : error == EEXIST             ? "; there is a file of this name that is no socket: remove it"
-           : is_file                     ? "; the socket's folder must exist and be writable"
+           : is_file                     ? "; the socket's directory must exist and be writable"
                                          : "";
 }
 
