@@ -34,7 +34,7 @@ static _Atomic int most_verbose;
 static _Atomic bool copy_to_stderr = true;
 static atomic_ulong lost_lines;
 
-/* What a descriptor has lost and not told, by its number modulo LOSSES. */
+/* What a descriptor has lost and not reported, by its number modulo LOSSES. */
 static struct loss {
     atomic_ulong lines;
     _Atomic bool json; /* the form of its lines */

@@ -128,7 +128,7 @@ static void note_lost(struct logfile *f, unsigned long lost, int error)
     time_t now = time(NULL);
     assert(lost > 0);
     f->lost += lost;
-    f->untold += lost;
+    f->unreported += lost;
     f->goes_on = false;
     log_count_lost(lost);
     if (now - f->complained < COMPLAIN_EVERY_S)
@@ -142,12 +142,12 @@ void logfiles_tell_lost(struct logfiles *files)
 {
     for (struct logfile *f = files->first; f; f = f->next) {
         log_tell_lost(f->fd);
-        assert(f->untold <= f->lost);
-        if (!f->untold || !f->goes_on)
+        assert(f->unreported <= f->lost);
+        if (!f->unreported || !f->goes_on)
             continue;
-        log_warn("\"%s\" can be written again; %lu line%s lost", f->path.data, f->untold,
-                 f->untold == 1 ? " was" : "s were");
-        f->untold = 0;
+        log_warn("\"%s\" can be written again; %lu line%s lost", f->path.data, f->unreported,
+                 f->unreported == 1 ? " was" : "s were");
+        f->unreported = 0;
     }
 }
 

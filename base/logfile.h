@@ -39,7 +39,7 @@ struct logfile {
     time_t complained;  /* when a failed write was last reported */
     unsigned long lost; /* lines that could not be written */
     /* Lost lines that are not yet reported by their number. */
-    unsigned long untold;
+    unsigned long unreported;
     bool goes_on; /* the last write went well */
     struct logfile *next;
 };
