@@ -267,9 +267,10 @@ bool autoindex_pick(struct http_exchange *ex, const struct file_rules *rules, st
                     struct slice *name)
 {
     struct listing list = {0};
-    unsigned draw;
+    unsigned random_number;
     size_t files = 0;
-    if (read_directory(ex, dir, rules, &list) != 0 || getrandom(&draw, sizeof draw, 0) != sizeof draw) {
+    if (read_directory(ex, dir, rules, &list) != 0 ||
+        getrandom(&random_number, sizeof random_number, 0) != sizeof random_number) {
         free(list.items);
         return false;
     }
@@ -277,7 +278,7 @@ bool autoindex_pick(struct http_exchange *ex, const struct file_rules *rules, st
         if (list.items[i].file)
             list.items[files++] = list.items[i];
     if (files)
-        *name = list.items[draw % files].name;
+        *name = list.items[random_number % files].name;
     free(list.items);
     return files > 0;
 }
