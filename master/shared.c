@@ -77,14 +77,14 @@ static bool kill_worker(struct master *m, uint32_t pid)
 /* Who holds a lock by what a worker says and is no worker: a worker may say so as often as it likes. */
 static struct {
     uint64_t next_ms; /* a line is written */
-    unsigned untold;
+    unsigned unreported;
 } strangers;
 
 static void log_stranger(uint32_t pid)
 {
     uint64_t now_ms = clock_mono_ms();
     if (now_ms < strangers.next_ms) {
-        strangers.untold++;
+        strangers.unreported++;
         return;
     }
     strangers.next_ms = now_ms + STRANGERS_EVERY_MS;
@@ -92,15 +92,15 @@ static void log_stranger(uint32_t pid)
               pid);
 }
 
-static void log_untold_strangers(void)
+static void log_unreported_strangers(void)
 {
     uint64_t now_ms = clock_mono_ms();
-    if (!strangers.untold || now_ms < strangers.next_ms)
+    if (!strangers.unreported || now_ms < strangers.next_ms)
         return;
     strangers.next_ms = now_ms + STRANGERS_EVERY_MS;
     log_alert("locks of the shared memory were held by processes that are no workers of ours %u times more",
-              strangers.untold);
-    strangers.untold = 0;
+              strangers.unreported);
+    strangers.unreported = 0;
 }
 
 void shared_end_holder(struct master *m, uint32_t pid)
@@ -140,7 +140,7 @@ void shared_begin_turn(void)
     if (forced)
         log_alert("%u locks of the shared memory were not given up within %d ms; taken all the same", forced,
                   TURN_WAITS_MS);
-    log_untold_strangers();
+    log_unreported_strangers();
 }
 
 static void write_slots_anew(struct master *m)
