@@ -1,5 +1,5 @@
 /*
- * http/wire/answer.c - parsing the heads of answers.
+ * http/wire/answer.c - parsing upstreams' response heads.
  */
 #include "http/wire/answer.h"
 

@@ -1,5 +1,5 @@
 /*
- * http/wire/answer.h - the head of an upstream's answer, parsed into slices of the caller's bytes.
+ * http/wire/answer.h - an upstream's response head, parsed into slices of the caller's bytes.
  *
  * Strict where two readers could understand two things (RFC 9112 section 6.3): such an answer is no answer. Lines may end
  * with a bare LF (section 2.2), as some applications write them.

@@ -219,7 +219,7 @@ struct framing_headers {
     /* By an absolute target: Host is only checked then. */
     bool host_is_said;
     unsigned seen; /* a bit for each of `single` */
-    /* A mistake in framing: told when all fields are read, so that Host's server tells it; status 0: none. */
+    /* A mistake in framing: reported when all fields are read, so that the server of Host reports it; status 0: none. */
     struct http_error late;
 };
 
