@@ -29,8 +29,8 @@ static inline bool list_empty(const struct list_node *head)
 
 static inline void list_insert_before(struct list_node *at, struct list_node *n)
 {
-    assert(n != at && at->prev->next == at);
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it sees no counts. */
+    assert(n != at && at->prev->next == at);
     n->prev = at->prev;
     n->next = at;
     at->prev->next = n;
@@ -51,8 +51,8 @@ static inline void list_push_front(struct list_node *head, struct list_node *n)
 /* Unlinks n from whatever list it is in; harmless on a node in none. */
 static inline void list_remove(struct list_node *n)
 {
-    assert(n->prev->next == n && n->next->prev == n);
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it sees no counts. */
+    assert(n->prev->next == n && n->next->prev == n);
     n->prev->next = n->next;
     n->next->prev = n->prev;
     list_init(n);
