@@ -125,10 +125,10 @@ def test_stream_past_its_time(weir, pour):
 def test_handler_left_by_its_client(weir, pour):
     """A handler that nobody waits for counts as stuck after its time, and its place is filled."""
     serve(weir, pour, "location /deaf { handler deaf; handler_timeout 400ms; }", pool="threads=2 max_queue=10")
-    for _ in range(2):
+    for running in (1, 2):
         with weir.connect() as connection:
             connection.request("/deaf?ms=4000")
-            connection.wait_taken()
+            wait_until(lambda: sum(weir.pool()["threads"][state] for state in ("running", "stuck")) >= running, 3, "a running handler")
     wait_until(lambda: weir.pool()["threads"]["stuck"] == 2, 5, "two stuck threads")
     assert weir.get("/deaf?ms=1").text == "awake\n"
 

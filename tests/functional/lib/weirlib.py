@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -325,6 +326,29 @@ class Incomplete(ConnectionError):
     """The server closed the connection in the middle of a response."""
 
 
+def unread_bytes(local, remote):
+    """How much an end of a TCP connection within 127.0.0.1, given by both ports, holds for its program; 0 if it is gone."""
+    SOCK_DIAG_BY_FAMILY, NETLINK_SOCK_DIAG, NLM_F_REQUEST, ANY = 20, 4, 1, 0xffffffff
+    loopback = socket.inet_aton("127.0.0.1")
+    ends = struct.pack("!HH4s12x4s12x", local, remote, loopback, loopback) + struct.pack("=III", 0, ANY, ANY)
+    question = struct.pack("=BBxxI", socket.AF_INET, socket.IPPROTO_TCP, ANY) + ends
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+            kernel.send(struct.pack("=IHHII", 16 + len(question), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0) + question)
+            found = kernel.recv(4096)
+        kind, = struct.unpack_from("=H", found, 4)
+        if kind == SOCK_DIAG_BY_FAMILY:  # and else no such socket, or nobody who knows
+            return struct.unpack_from("=I", found, 16 + 4 + len(ends) + 4)[0]
+    except OSError:
+        pass  # no such kernel: /proc has it too, in a list that may be long
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        ports = tuple(int(end.split(":")[1], 16) for end in fields[1:3])
+        if ports == (local, remote):
+            return int(fields[4].split(":")[1], 16)
+    return 0
+
+
 class Connection:
     """One client connection: raw bytes out, whole responses (checked by h11) in. Address: port or socket path."""
 
@@ -352,17 +376,12 @@ class Connection:
         self.socket.sendall(data.encode() if isinstance(data, str) else data)
 
     def wait_taken(self):
-        """Until the server has read all that was sent over TCP: its socket, of which the kernel has a line, holds nothing."""
+        """Until the server has read all that was sent over TCP."""
         try:
             (_, own), (_, server) = self.socket.getsockname(), self.socket.getpeername()
         except OSError:  # it has read, and closed
             return
-
-        def taken():
-            rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-            ends = [(int(row[1].split(":")[1], 16), int(row[2].split(":")[1], 16), int(row[4].split(":")[1], 16)) for row in rows]
-            return not any((local, remote) == (server, own) and unread for local, remote, unread in ends)
-        wait_until(taken, 5, "the server to read")
+        wait_until(lambda: not unread_bytes(server, own), 5, "the server to read")
 
     def request(self, target, method="GET", headers=(), body=None):
         """Send one HTTP/1.1 request."""
