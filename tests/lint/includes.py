@@ -36,7 +36,7 @@ PUBLIC_HEADERS = ("weir/handler.h", "handlers/handler.h")
 
 # System header: the folders that may include it, and what the others do instead.
 KEPT_HEADERS = {
-    "ev.h": (("net", "worker/loop", "worker", "proxy", "http/h1", "http/access", "master"), "let worker/loop watch the descriptor or the time and call you"),
+    "ev.h": (("net", "worker/loop", "worker", "master"), "let worker/loop watch the descriptor or the time and call you"),
     "pthread.h": (("pool", "modules"), "submit a task to pool/ or add the call to its interface"),
     "threads.h": (("pool",), "submit a task to pool/ or add the call to its interface"),
 }
