@@ -86,7 +86,8 @@ static struct peer *bound(struct choice *k)
 static int64_t weight_of(const struct choice *k, const struct shm_peer *s)
 {
     int64_t weight = (int64_t)s->rules.weight * WEIGHT_UNIT;
-    uint64_t age_ms = k->now_ms - s->up_since_ms;
+    /* Another worker's clock, which has noted it, may be ahead of this turn's. */
+    uint64_t age_ms = k->now_ms > s->up_since_ms ? k->now_ms - s->up_since_ms : 0;
     if (s->up_since_ms == 0 || s->rules.slow_start_ms == 0 || age_ms >= s->rules.slow_start_ms)
         return weight;
     weight = weight * (int64_t)age_ms / (int64_t)s->rules.slow_start_ms;
