@@ -387,6 +387,17 @@ static bool takes_trailers(const struct http_exchange *ex)
     return ex->req.minor_version > 0 && ex->route.settings->answers.chunked;
 }
 
+static struct slice sent_field(const struct http_exchange *ex, struct slice name)
+{
+    if (slice_eq_nocase(name, SLICE("connection")))
+        return ex->res.status == 101 ? SLICE("upgrade")
+               : ex->res.close       ? SLICE("close")
+                                     : SLICE("keep-alive");
+    if (slice_eq_nocase(name, SLICE("transfer_encoding")) && ex->res.chunked)
+        return SLICE("chunked");
+    return (struct slice){0};
+}
+
 static struct net_stream *hand_over(struct http_exchange *ex, struct buf *early, bool *ended)
 {
     struct connection *c = ex->connection;
@@ -412,4 +423,5 @@ const struct client_protocol h1_protocol = {.go_on = go_on,
                                             .has_left = has_left,
                                             .is_behind = is_behind,
                                             .takes_trailers = takes_trailers,
+                                            .sent_field = sent_field,
                                             .hand_over = hand_over};

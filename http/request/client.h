@@ -55,6 +55,9 @@ struct client_protocol {
     /* Whether trailers can go out behind the body. */
     bool (*takes_trailers)(const struct http_exchange *ex);
 
+    /* Of the response's head: a field that is the protocol's own ("connection"), as variables name it. data NULL: none. */
+    struct slice (*sent_field)(const struct http_exchange *ex, struct slice name);
+
     /*
      * With SOURCE_TUNNEL, once the head is out: the client's stream, which is the caller's until reset. What the client has sent
      * behind its request is appended to `early`; *ended: it sends nothing more. NULL: out of memory.

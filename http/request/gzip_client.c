@@ -78,6 +78,7 @@ static bool is_disabled(const struct http_request *req, const struct gzip_disabl
 bool gzip_client_takes_it(const struct http_exchange *ex, const struct settings *s,
                           const struct gzip_disable *disable)
 {
-    return ex->req.minor_version >= s->gzip.http_version && http_accepts_gzip(&ex->req) &&
-           !is_disabled(&ex->req, disable) && is_allowed_for_proxies(ex, s->gzip.proxied);
+    return (s->gzip.http_version == 0 || !slice_eq(ex->req.protocol, SLICE("HTTP/1.0"))) &&
+           http_accepts_gzip(&ex->req) && !is_disabled(&ex->req, disable) &&
+           is_allowed_for_proxies(ex, s->gzip.proxied);
 }

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/slice.h"
+#include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/request/regex.h"
 #include "http/wire/request.h"
@@ -186,11 +187,6 @@ static struct slice find_sent(struct http_exchange *ex, const struct http_respon
     return all;
 }
 
-static struct slice sent_connection(const struct http_exchange *ex)
-{
-    return ex->res.status == 101 ? SLICE("upgrade") : ex->res.close ? SLICE("close") : SLICE("keep-alive");
-}
-
 static struct slice sent_length(struct http_exchange *ex)
 {
     int status = ex->res.status;
@@ -207,12 +203,14 @@ GETTER(get_sent_http)
                {SLICE("location"), res->location},
                {SLICE("etag"), res->etag},
                {SLICE("last_modified"), res->last_modified},
-               {SLICE("connection"), sent_connection(ex)},
-               {SLICE("accept_ranges"), res->accept_ranges ? SLICE("bytes") : (struct slice){0}},
-               {SLICE("transfer_encoding"), res->chunked ? SLICE("chunked") : (struct slice){0}}};
+               {SLICE("accept_ranges"), res->accept_ranges ? SLICE("bytes") : (struct slice){0}}};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         if (slice_eq_nocase(own[i].name, rest) && own[i].value.data)
             return own[i].value;
+    struct slice protocols =
+        ex->client.protocol ? ex->client.protocol->sent_field(ex, rest) : (struct slice){0};
+    if (protocols.data)
+        return protocols;
     struct slice added = find_sent(ex, res->headers, rest);
     return !added.data && slice_eq_nocase(rest, SLICE("content_length")) ? sent_length(ex) : added;
 }

@@ -47,6 +47,18 @@ KEPT_CALLS = {
     r"\bdlm?open\s*\(": (r"http/site/module[^/]*\.c$", "dlopen", "only http/site/module*.c loads objects; call the loader"),
 }
 
+# Word: the files that may have it, and what the others do instead.
+KEPT_WORDS = {
+    r"\b(?:recv|recvfrom|recvmsg|send|sendto|sendmsg|sendfile|shutdown)\s*\(": (
+        r"(?!http/|proxy/|handlers/)",
+        "sockets of clients and upstreams are read and written by net/stream.h alone",
+    ),
+    r"\bminor_version\b|\bres(?:->|\.)(?:chunked|close)\b|\blinger_after\b": (
+        r"http/(wire|h1)/|proxy/|(?!http/|handlers/|worker/)",
+        "how a response is delimited and whether its connection is kept is the client's protocol's; see struct client_protocol",
+    ),
+}
+
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.M)
 DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*(\w+)[ \t]*(\w*)", re.M)
 
@@ -141,6 +153,14 @@ def check_kept_calls(source, known):
             yield source.finding(line_at(source.code, match.start()), f"{name}() does not belong here: {instead}.")
 
 
+def check_kept_words(source, known):
+    if not is_product(source.name):
+        return
+    for word, (files, instead) in KEPT_WORDS.items():
+        for match in () if re.match(files, source.name) else re.finditer(word, source.code):
+            yield source.finding(line_at(source.code, match.start()), f'"{match[0]}" does not belong here: {instead}.')
+
+
 def check_own_header_first(source, known):
     own = source.name[:-2] + ".h"
     if not source.name.endswith(".c") or own not in known:
@@ -202,6 +222,7 @@ FILE_CHECKS = (
     check_public,
     check_kept_headers,
     check_kept_calls,
+    check_kept_words,
     check_own_header_first,
 )
 

@@ -65,6 +65,11 @@ def test_clean_tree_has_no_findings(check, tmp_path):
 
 BAD_INCLUDES = {
     "up": ({"base/a.c": OPENING + '#include "pool/pool.h"\n'}, "base/a.c:2: base (rank 0) may not include pool"),
+    "recv": ({"proxy/a.c": OPENING + "int n = recv(fd, p, 1, 0);\n"}, 'proxy/a.c:2: "recv(" does not belong here: sockets'),
+    "protocol": (
+        {"http/serve/a.c": OPENING + "int n = ex->res.close;\n"},
+        'http/serve/a.c:2: "res.close" does not belong here: how a response is delimited',
+    ),
     "sideways": ({"net/a.c": OPENING + '#include "pool/pool.h"\n'}, "net/a.c:2: net (rank 1) may not include pool"),
     "no rank": ({"limits/a.c": OPENING}, "limits/a.c:1: limits has no rank"),
     "into a module": (
