@@ -29,11 +29,12 @@ struct http_peer {
 struct http_try {
     struct http_try *next;
     struct slice addr;
-    int status; /* of its answer, or what its failure means; 0: none */
+    int status; /* of the response or failure; 0: none */
     uint64_t start_us, connect_us, header_us, response_us;
     uint64_t sent, received; /* bytes */
     uint64_t body_len;       /* of its answer, decoded */
-    bool new_group;          /* another upstream than the one before: after an internal redirect */
+    /* After an internal redirect: the upstream is another than that of the try before. */
+    bool new_group;
 };
 
 /* A variable that `set`, its kin or a named group of an expression that has matched gave a value: one name is one variable. */
@@ -69,18 +70,19 @@ struct http_client {
     const struct http_peer *(*peer)(struct http_exchange *ex); /* texts of the client's end */
     const struct http_peer *(*own)(struct http_exchange *ex);  /* of both: costs a system call */
     const struct http_peer *known;                             /* what peer made, or NULL */
-    const struct http_peer *told;               /* what the PROXY protocol said; NULL: nothing */
-    const struct net_proxy_header *told_header; /* its header, likewise */
+    const struct http_peer *told;                              /* by the PROXY protocol; NULL: nothing */
+    const struct net_proxy_header *told_header;                /* its header, likewise */
     const struct client_protocol *protocol;
     const struct site_listen *listen;
     const struct net_address *listen_address;
     const struct settings *listen_settings; /* of its default server */
     uint64_t connection_id;
-    uint64_t since_ms;        /* when the connection was accepted */
-    uint64_t requests;        /* of the connection, this one included */
-    int socket;               /* for the server's own address, or -1 */
-    int remote_len;           /* 4, 16, or 0 for a unix socket */
-    unsigned char remote[18]; /* address and port of an IP client, in network order */
+    uint64_t since_ms; /* when the connection was accepted */
+    uint64_t requests; /* of the connection, this one included */
+    int socket;        /* for the server's own address, or -1 */
+    int remote_len;    /* 4, 16, or 0 for a unix socket */
+    /* Address and port of an IP client, in network order. */
+    unsigned char remote[18];
     bool pipelined;
     /* of the connection, where real_ip took another address from a header */
     struct slice direct_addr, direct_port;
@@ -89,39 +91,49 @@ struct http_client {
 /* The request's body, while and after it is read. */
 struct http_body {
     struct buf mem;         /* what is in memory */
-    struct slice file;      /* the path of its temporary file, where that has one */
+    struct slice file;      /* the path of the temporary file, if named */
     uint64_t left;          /* of a body with a length */
     uint64_t len;           /* what is kept: in memory or in the file */
     uint64_t seen;          /* what has arrived, kept or not */
     uint64_t waited_ms;     /* for the client to send it */
-    uint64_t wait_since_ms; /* likewise, since when now; 0: nobody waits */
+    uint64_t wait_since_ms; /* when the wait began; 0: nobody waits */
     struct http_chunked chunked;
-    int fd;          /* of the temporary file once the memory is outgrown, or -1 */
+    /* Of the temporary file once the memory is outgrown, else -1. */
+    int fd;
     bool file_stays; /* client_body_in_file_only */
-    bool taken;      /* some of it has gone to an upstream, and is not kept: no other location can have it */
-    bool begun;      /* some of it was read, or the client was told to send it */
-    bool whole;      /* nothing of it is still to come */
+    /* Some of the body has gone to an upstream and is not kept: no other location can have it. */
+    bool taken;
+    /* Some of the body was read, or the client was told to send it. */
+    bool begun;
+    bool whole; /* nothing of it is still to come */
 };
 
 /* Where the request stands: its server and location, and the ways that have led there. */
 struct http_route {
     const struct vserver *server;
     const struct location *location;
-    const struct settings *settings;      /* of the location */
-    struct slice server_name;             /* the server block's first name */
-    const struct error_file *error_files; /* of the location; NULL: the usual error log */
+    const struct settings *settings; /* of the location */
+    struct slice server_name;        /* the server block's first name */
+    /* Of the location; NULL: the usual error log. */
+    const struct error_file *error_files;
     const struct http_template *return_text;
-    int return_code;         /* of "return", for this location; 0: none */
-    int forced_status;       /* of the answer that an error page belongs to; 0: none */
-    int redirects;           /* internal ones: bounded, so that error pages cannot go round */
-    struct slice alias_rest; /* what try_files has found behind the alias of an expression's location */
-    struct slice
-        first_method;   /* of the request that asks, while auth_request's question stands in its place */
+    int return_code; /* of "return", for this location; 0: none */
+    /* Of the response that an error page belongs to; 0: none. */
+    int forced_status;
+    /* Internal ones: bounded, so that error pages cannot lead to each other for ever. */
+    int redirects;
+    /* What try_files has found behind the alias of an expression's location. */
+    struct slice alias_rest;
+    /* The method of the request that asks, while auth_request's question stands in its place. */
+    struct slice first_method;
     bool in_error_page; /* an error of the page is shown plainly */
-    bool is_internal;   /* no longer the URI that the client has sent: for `internal` */
-    bool files_tried;   /* try_files of the location has chosen */
-    bool path_is_final; /* by rewrite ... break: proxy_pass passes it on as it is */
-    bool rewritten;     /* the path is no longer that of the request line */
+    /* The URI is no longer the one that the client has sent: for `internal`. */
+    bool is_internal;
+    bool files_tried; /* try_files of the location has chosen */
+    /* By rewrite ... break: proxy_pass passes the path on as it is. */
+    bool path_is_final;
+    /* The path is no longer that of the request line. */
+    bool rewritten;
     struct http_captures server_captures, location_captures; /* of regular expressions that chose them */
 };
 
@@ -133,7 +145,7 @@ struct http_upstream_record {
     int status;             /* of that response */
     struct slice trailers;  /* its lines */
     struct slice addr, uri; /* of the server that has the request */
-    struct slice host;      /* $proxy_host, once a proxy has the request */
+    struct slice host;      /* $proxy_host, once an upstream is asked */
     bool is_unix;           /* the host: it has no port */
     uint64_t queue_us;      /* in upstreams' queues */
 };
@@ -142,7 +154,7 @@ struct http_upstream_record {
 struct http_pace {
     uint64_t rate, after; /* limit_rate: bytes a second, 0: no bound */
     uint64_t from_ms;     /* when that began */
-    bool is_set;          /* by the upstream: limit_rate does not count */
+    bool is_set;          /* by the upstream: limit_rate is ignored */
 };
 
 /* Something that a request holds until it is over. */
@@ -153,14 +165,18 @@ struct http_cleanup {
 
 /* What limits have said of the request, and what it holds of them. */
 struct http_limits {
-    struct permits *permits;                  /* of concurrency */
-    void (*served)(struct http_exchange *ex); /* with permits: the work is done; see http_served */
-    void (*let_go)(struct http_exchange *ex); /* likewise: gives them back though the request goes on */
-    bool holds;                               /* a permit of concurrency */
-    const char *status, *reason;              /* of the limits of concurrency; NULL where none applies */
+    struct permits *permits; /* of concurrency */
+    /* With permits: the work is done; see http_served. */
+    void (*served)(struct http_exchange *ex);
+    /* With permits: gives them back though the request goes on. */
+    void (*let_go)(struct http_exchange *ex);
+    bool holds; /* a permit of concurrency */
+    /* Of the limits of concurrency; NULL where none applies. */
+    const char *status, *reason;
     struct slice zone;
     uint64_t queue_ms;
-    const char *conn_status, *req_status; /* of nginx's limits; NULL where none applies */
+    /* Of limit_conn and limit_req; NULL where none applies. */
+    const char *conn_status, *req_status;
     uint32_t conn_permits[8];
     int conn_permit_count;
     struct http_cleanup conn_cleanup; /* with any of those */
@@ -168,11 +184,13 @@ struct http_limits {
 
 /* What has been found out of the client's right to come in. */
 struct http_access {
-    const struct location_auth *authorized_by, *refused_by; /* the auth_basic that has let it pass, or not */
-    const struct location *asked_by;                        /* whose auth_request has been answered, */
-    struct auth_question *question;                         /* VERDICT_CHECK_PASSWORD */
-    int status;                                             /* and how */
-    int delayed_status;            /* auth_delay: the response, once its time has come */
+    /* The auth_basic that has let the request pass, or has refused it. */
+    const struct location_auth *authorized_by, *refused_by;
+    const struct location *asked_by; /* whose auth_request has been answered, */
+    struct auth_question *question;  /* VERDICT_CHECK_PASSWORD */
+    int status;                      /* and how */
+    /* By auth_delay: the response, once its time has come. */
+    int delayed_status;
     struct slice www_authenticate; /* of a 401, whatever page is shown */
     struct slice link_expires;     /* once $secure_link has been asked for */
 };
@@ -180,10 +198,11 @@ struct http_access {
 /* The response on its way out. */
 struct http_sent {
     uint64_t head, body;         /* bytes, as queued for the socket */
-    struct body_filter *filters; /* what the body goes through; NULL: nothing */
+    struct body_filter *filters; /* what the body goes through, or NULL */
     uint64_t gzip_in, gzip_out;  /* bytes, for $gzip_ratio */
-    struct slice charset;        /* that an upstream wants: the directive does not count; empty: none */
-    bool whole;                  /* $request_completion */
+    /* That an upstream wants: the directive does not count then; empty: none. */
+    struct slice charset;
+    bool whole; /* $request_completion */
 };
 
 /* aio: what is in memory of the file that is being sent. */
@@ -199,10 +218,13 @@ enum request_state {
     REQUEST_DELAYED, /* limit_req or auth_delay says so */
     REQUEST_QUEUED,  /* waits for a permit */
     REQUEST_HANDLER, /* a handler has it */
-    REQUEST_PROXY,   /* an upstream has it; its response has not begun */
-    REQUEST_READY,   /* what it waited for has come: it goes on before this turn ends */
-    REQUEST_SEND,    /* its response goes out */
-    REQUEST_GONE     /* over before its response was out: its memory stays to the end of the turn */
+    /* An upstream has the request; its response has not begun. */
+    REQUEST_PROXY,
+    /* What the request waited for has come: it goes on before this turn ends. */
+    REQUEST_READY,
+    REQUEST_SEND, /* its response goes out */
+    /* Over before the response was out: the memory stays to the end of the turn. */
+    REQUEST_GONE
 };
 
 struct http_exchange {
@@ -210,7 +232,8 @@ struct http_exchange {
     struct http_request req; /* what came */
     struct http_body body;
     struct http_route route;
-    struct http_response res; /* what goes out: this and all that follows begins as zeroes */
+    /* What goes out: this and all that follows begins as zeroes. */
+    struct http_response res;
     struct http_sent sent;
     struct http_pace pace;
     struct http_client client;
@@ -218,11 +241,14 @@ struct http_exchange {
     struct worker *worker;
     struct wheel_entry timer;                  /* of the wait for anything but the client */
     void (*on_time)(struct http_exchange *ex); /* with timer */
-    const struct source *source;               /* of the response, once somebody is at it; NULL: nobody is */
-    struct proxy *proxy;                       /* with REQUEST_PROXY, and while its response is passed on */
-    struct weir_request *job;                  /* with REQUEST_HANDLER, and while it streams */
+    /* Where the response's body comes from, once somebody works at the request; NULL: nobody does. */
+    const struct source *source;
+    /* With REQUEST_PROXY, and while the upstream's response is passed on. */
+    struct proxy *proxy;
+    /* With REQUEST_HANDLER, and while the handler's output is streamed. */
+    struct weir_request *job;
     enum request_state state;
-    bool more_later; /* a stream that has had its share of this turn */
+    bool more_later; /* the body has had its share of this turn */
     bool throttled;  /* limit_rate: the timer says when to go on */
     struct http_upstream_record upstream;
     struct http_limits limits;
@@ -233,16 +259,22 @@ struct http_exchange {
     uint64_t start_ms, start_wall_ms; /* when the head's first byte was read */
     const uint64_t *now_ms;           /* the owner's clock */
     struct http_cleanup *cleanups;    /* run when it is over, the last one first */
-    void (*release)(void *held);      /* called with held when the response has been sent, unless NULL */
+    /* Called with `held` when the response has been sent, unless NULL. */
+    void (*release)(void *held);
     void *held;
     struct slice request_id, traceparent; /* once something has asked for them */
-    struct http_named *named;             /* variables of `set` and of groups that have matched */
-    struct http_aside *aside;             /* the request, while auth_request's question stands in its place */
-    struct slice leads_to;                /* VERDICT_REDIRECT */
-    struct verdict resumed; /* what has ended its wait, until the loop takes it up; VERDICT_NEXT: nothing */
-    int map_depth;          /* maps being looked up: bounded, so that they cannot go round */
-    bool in_folder;         /* while a directory's name is expanded: it must not ask for itself */
-    bool escape_captures;   /* while a replacement is expanded: captures become arguments */
+    struct http_named *named;             /* of `set`, and groups that have matched */
+    /* The client's own request, while auth_request's question stands in its place. */
+    struct http_aside *aside;
+    struct slice leads_to; /* VERDICT_REDIRECT */
+    /* What has ended the wait, until the loop takes it up; VERDICT_NEXT: nothing. */
+    struct verdict resumed;
+    /* Maps being looked up: bounded, so that they cannot lead to each other for ever. */
+    int map_depth;
+    /* While a directory's name is expanded: the name must not ask for itself. */
+    bool in_folder;
+    /* While a replacement is expanded: captures become arguments. */
+    bool escape_captures;
 };
 
 /* Puts something on the list of what the request holds. It is the caller's memory, and must live as long as the request. */

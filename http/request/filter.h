@@ -13,7 +13,8 @@
 
 enum filter_mode {
     FILTER_MORE,
-    FILTER_FLUSH, /* the source has nothing more for now: what can go out is to */
+    /* The source has nothing more for now: what can go out is to. */
+    FILTER_FLUSH,
     FILTER_END
 };
 
@@ -21,8 +22,10 @@ struct body_filter {
     /* Takes a stretch, and gives what comes of it to filter_next. False: out of memory. */
     bool (*pass)(struct http_exchange *ex, struct body_filter *f, struct slice in, enum filter_mode mode);
     void (*free)(struct body_filter *f);
-    bool pending; /* something has come in that FILTER_FLUSH would bring out */
-    bool full;    /* it has put off some of what came in: filter_go_on is to be called before more comes */
+    /* Something has come in that FILTER_FLUSH would bring out. */
+    bool pending;
+    /* Some of what came in was put off: filter_go_on is to be called before more comes. */
+    bool full;
     struct body_filter *next;
 };
 

@@ -110,8 +110,8 @@ bool http_regex_name(const struct http_regex *regex, int index, struct slice *na
         return false;
     pcre2_pattern_info(code, PCRE2_INFO_NAMEENTRYSIZE, &entry_bytes);
     pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &table);
-    const unsigned char *entry =
-        table + (size_t)index * entry_bytes; /* the number in two bytes, then the name */
+    /* The number in two bytes, then the name. */
+    const unsigned char *entry = table + (size_t)index * entry_bytes;
     *group = entry[0] << 8 | entry[1];
     *name = slice_of((const char *)entry + 2);
     return true;

@@ -12,10 +12,13 @@
 #include "http/request/exchange.h"
 
 enum source_says {
-    SOURCE_HAS,   /* the stretch is set; it holds until take, stop or the end of the turn */
-    SOURCE_LATER, /* nothing for now: it calls connection_ready when there is */
-    SOURCE_END,   /* that was all */
-    SOURCE_FAILED, /* the rest will never come, which it has logged: the client must see that the body is not whole */
+    /* The stretch is set; it holds until take, stop or the end of the turn. */
+    SOURCE_HAS,
+    /* Nothing for now: the source calls client_go_on when there is more. */
+    SOURCE_LATER,
+    SOURCE_END, /* that was all */
+    /* The rest will never come, which the source has logged: the client must see that the body is not whole. */
+    SOURCE_FAILED,
     SOURCE_TUNNEL /* no body: from here on bytes go both ways */
 };
 
@@ -50,8 +53,10 @@ struct source {
     /* Whether it goes on though the client has left. NULL: never. */
     bool (*outlives_client)(const struct http_exchange *ex);
 
-    bool is_live;      /* it comes as it is made: what filters hold is not kept back while there is no more */
-    bool needs_client; /* a client that has said its last while the body goes out ends it */
+    /* The body comes as it is made: what filters hold is not kept back while there is no more. */
+    bool is_live;
+    /* A client that has said its last while the body goes out ends the response. */
+    bool needs_client;
 };
 
 /* What the response holds as pieces: the source where there is no other. */

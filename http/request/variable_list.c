@@ -8,7 +8,8 @@
 
 #include <strings.h>
 
-enum { NAME_MAX_BYTES = 64, FAR = 3 /* changes of a name that is not meant any more */ };
+/* FAR: a name with so many changes is not meant any more. */
+enum { NAME_MAX_BYTES = 64, FAR = 3 };
 
 const struct http_variable_help http_variable_helps[] = {
     // clang-format off

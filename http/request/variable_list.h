@@ -10,7 +10,8 @@
 struct http_variable_help {
     const char *name; /* of a prefix with its "_" */
     bool prefix;
-    const char *rest; /* of a prefix: what stands behind it, in capitals */
+    /* Of a prefix: what stands behind the "_", in capitals. */
+    const char *rest;
     const char *help;
     bool own; /* none of nginx's */
 };

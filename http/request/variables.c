@@ -358,7 +358,8 @@ GETTER(get_request_method)
     return ex->route.first_method.len ? ex->route.first_method : ex->req.method_name;
 }
 
-static bool body_file_is_asked_for; /* by a configuration of this process, or of the one that has made it */
+/* Asked for by a configuration of this process, or of the one that has forked it. */
+static bool body_file_is_asked_for;
 
 bool http_body_files_have_names(void)
 {

@@ -8,7 +8,8 @@
 
 struct http_variable {
     const char *name;
-    bool prefix; /* "http_": the rest of the name goes to get */
+    /* A name like "http_": the rest of the name goes to get. */
+    bool prefix;
     struct slice (*get)(struct http_exchange *ex, struct slice rest);
 };
 

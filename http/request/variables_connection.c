@@ -160,7 +160,8 @@ GETTER(get_status)
 
 GETTER(get_time_local)
 {
-    static char text[CLOCK_TEXT_BYTES]; /* it is the same for a whole second; the loop's */
+    /* The same for a whole second. The loop's. */
+    static char text[CLOCK_TEXT_BYTES];
     static time_t second;
     static size_t n;
     time_t now = (time_t)(clock_wall_ms() / 1000);

@@ -268,8 +268,9 @@ static struct slice find_tlv(struct slice tlvs, unsigned type)
     while (tlvs.len >= 3) {
         const unsigned char *head = (const unsigned char *)tlvs.data;
         size_t len = (size_t)head[1] << 8 | head[2];
+        /* An extension that does not end: nothing behind it can be read. */
         if (len > tlvs.len - 3)
-            break; /* it does not end: nothing behind it can be read */
+            break;
         if (head[0] == type)
             return (struct slice){tlvs.data + 3, len};
         tlvs = slice_from(tlvs, 3 + len);

@@ -6,22 +6,31 @@
 #define WEIR_HTTP_REQUEST_VERDICT_H
 
 enum verdict_kind {
-    VERDICT_NEXT, /* this phase has nothing against it: the next one */
-    VERDICT_AGAIN, /* it has another location, or what it waited for: from the first phase on, each knows what it has done */
-    VERDICT_ROUTE,          /* it has another path: its location is to be found, and then as above */
-    VERDICT_CHECK_PASSWORD, /* a thread is to look at the question in its access */
-    VERDICT_WAIT,           /* somebody has it who resumes it */
-    VERDICT_ANSWER, /* the response stands, or the page of `status` is wanted: error_page may have another */
-    VERDICT_SEND,   /* the same without a look at error_page */
-    VERDICT_REDIRECT,     /* another URI or a named location, the exchange's leads_to, answers in its place */
-    VERDICT_REDIRECT_GET, /* the same as a GET without a body, with a URI as an upstream has written it */
-    VERDICT_GONE          /* nothing: its answer is on its way, or the connection is closed */
+    /* The phase has nothing against the request: the next one. */
+    VERDICT_NEXT,
+    /* Another location, or what was waited for: from the first phase on; each knows by the request what it has done. */
+    VERDICT_AGAIN,
+    /* Another path: its location is to be found, and then as above. */
+    VERDICT_ROUTE,
+    /* A thread is to look at the question in the request's access. */
+    VERDICT_CHECK_PASSWORD,
+    VERDICT_WAIT, /* somebody has it who resumes it */
+    /* The response stands, or the page of `status` is wanted: error_page may have another. */
+    VERDICT_ANSWER,
+    VERDICT_SEND, /* the same without a look at error_page */
+    /* Another URI or a named location, the request's leads_to, answers in its place. */
+    VERDICT_REDIRECT,
+    /* The same as a GET without a body, with a URI as an upstream has written it. */
+    VERDICT_REDIRECT_GET,
+    /* Nothing: the response is on its way, or the connection is closed. */
+    VERDICT_GONE
 };
 
 /* As small as a register, since every phase returns one. */
 struct verdict {
     enum verdict_kind kind;
-    int status; /* of an error; 0: the response is complete, or its head is */
+    /* Of an error; 0: the response is complete, or its head is. */
+    int status;
 };
 
 static inline struct verdict verdict_of(enum verdict_kind kind)
