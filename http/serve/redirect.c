@@ -52,9 +52,11 @@ const struct vserver *request_find_server(struct http_exchange *ex)
 
 void request_route(struct http_exchange *ex)
 {
-    http_regex_take_failure(); /* of a log line or a header: not of this request */
+    /* Of a log line or a header: not of this request. */
+    http_regex_take_failure();
     const struct vserver *server = request_find_server(ex);
-    if (!ex->client.direct_addr.data) /* before any step that may ask for the client's address */
+    /* Before any step that may ask for the client's address. */
+    if (!ex->client.direct_addr.data)
         realip_apply(ex, server->top);
     rewrite_route(ex);
     refuse_undecided(ex);
@@ -203,8 +205,8 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
     int before = ex->route.forced_status;
     ex->route.forced_status = forced(t, status); /* $status in the page's URI, too */
     struct slice uri = http_template_expand(t->uri, ex);
-    if (uri.len == 0 ||
-        (uri.data[0] == '@' && is_partly_gone(ex))) { /* its request would lack a part of the body */
+    /* A named location would get a request that lacks a part of its body. */
+    if (uri.len == 0 || (uri.data[0] == '@' && is_partly_gone(ex))) {
         ex->route.forced_status = before;
         return plain;
     }
@@ -215,7 +217,8 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
     bool location_is_made = ex->res.location_is_made;
     ex->route.in_error_page = ex->route.is_internal = true;
     http_response_reset(&ex->res);
-    ex->res.retry_after_s = retry_after_s; /* they belong to the status, whatever page is shown */
+    /* They belong to the status, whatever page is shown. */
+    ex->res.retry_after_s = retry_after_s;
     ex->res.location = location;
     ex->res.location_is_made = location_is_made;
     if (range.len)

@@ -50,7 +50,8 @@ static void stand_on_top(struct http_exchange *ex)
 {
     const struct vserver *server = request_find_server(ex);
     request_use_location(ex, server->top);
-    realip_apply(ex, server->top); /* the PROXY protocol may have named the client */
+    /* The PROXY protocol may have named the client. */
+    realip_apply(ex, server->top);
 }
 
 void request_log_refusal(struct http_exchange *ex, const char *why, bool in_headers)
@@ -115,8 +116,8 @@ static struct verdict give_up(struct http_exchange *ex)
 struct verdict request_send(struct http_exchange *ex, int error)
 {
     if (error)
-        ex->route.forced_status =
-            0; /* the page itself failed, or is a redirect: its own status counts, as in nginx */
+        /* The page itself failed, or is a redirect: its own status counts, as in nginx. */
+        ex->route.forced_status = 0;
     if (error && !make_error_page(ex, error))
         return give_up(ex);
     if (ex->route.forced_status) {

@@ -46,7 +46,8 @@ static bool is_logged(struct http_exchange *ex)
 static bool match(struct http_exchange *ex, const struct rewrite_op *op, struct slice text)
 {
     bool found = http_regex_match(op->regex, text, &ex->route.location_captures);
-    if (!found) /* as in nginx: $1 is of the last expression, whose groups are empty now */
+    /* As in nginx: $1 is of the last expression, whose groups are empty now. */
+    if (!found)
         ex->route.location_captures.count = ex->route.server_captures.count = 0;
     if (is_logged(ex))
         http_log(ex, LOG_LEVEL_NOTICE,
@@ -216,7 +217,8 @@ static enum progress run(struct http_exchange *ex, const struct rewrite_op *ops,
             ex->route.return_text = op->value;
             progress = ANSWER;
             break;
-        default: /* break: a path that has changed stays in this location */
+        default:
+            /* "break": a path that has changed stays in this location. */
             ex->route.path_is_final |= *changed;
             *changed = false;
             progress = STOP;
@@ -250,7 +252,8 @@ void rewrite_in_location(struct http_exchange *ex, const struct location *l)
             return;
         }
         const struct location *limited = access_limited(ex, l);
-        if (limited != l) /* its own steps take the place of the location's, as in nginx */
+        /* The steps of limit_except take the place of the location's, as in nginx. */
+        if (limited != l)
             request_use_location(ex, limited);
         l = limited;
         if (!l->ops || run(ex, l->ops, &changed) == ANSWER || !changed)

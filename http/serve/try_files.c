@@ -88,7 +88,8 @@ struct verdict try_files_pass(struct http_exchange *ex)
         struct slice text = http_template_expand(t->files[i], ex);
         bool folder = t->folders[i];
         if (folder && text.len)
-            text.len--; /* the static handler sends a client that left "/" out to the folder */
+            /* The static handler sends a client that left "/" out to the directory. */
+            text.len--;
         struct slice uri = text.len ? uri_of(ex, l, t->files[i], text) : text;
         if ((uri.len && memchr(uri.data, '\0', uri.len)) || !exists(ex, place_of(ex, l, text, uri), folder))
             continue;
@@ -124,7 +125,8 @@ struct try_files *site_build_try_files(struct site *site, const struct conf_node
         if (!conf_parse_whole(slice_from(last, 1), 0, 999, &code))
             conf_error(&site->conf->errors, n, "invalid code \"%.*s\" in \"try_files\"; write =CODE",
                        SLICE_ARGS(last));
-        else /* as in nginx; no answer could have a code below 200 */
+        else
+            /* As in nginx; no response could have a code below 200. */
             t->code = code == 0 ? 404 : code < 200 ? CLOSE_UNANSWERED : (int)code;
     }
     return t;

@@ -18,7 +18,6 @@ NOT_YET = (
     "http/access/",
     "http/filters/",
     "http/h1/",
-    "http/serve/",
     "http/site/",
     "proxy/",
     "tests/functional/",
