@@ -69,7 +69,8 @@ size_t h1_take_body(struct http_exchange *ex, char *data, size_t len, bool *done
     }
     size_t body_len, used;
     enum http_chunked_result result = http_chunked_decode(&ex->body.chunked, data, len, &body_len, &used);
-    ex->request_bytes += used; /* with the chunks' framing, as it was received */
+    /* With the chunks' framing, as it was received. */
+    ex->request_bytes += used;
     *error = body_keep(ex, data, body_len, ex->body.chunked.left);
     if (result == HTTP_CHUNKED_ERROR) {
         http_log(ex, LOG_LEVEL_INFO, "client sent invalid chunked body");

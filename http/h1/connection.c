@@ -121,11 +121,14 @@ void connection_drop_output(struct connection *c)
     c->out = NULL;
 }
 
-/* Its request ends where it stands: whatever works for it is told. */
+/*
+ * The request ends where it stands: whatever works for it is told. Once its source has stopped, a copy may stand in the
+ * request's place, or nothing.
+ */
 static void request_client_gone(struct connection *c)
 {
     if (c->ex->source)
-        c->ex->source->stop(c->ex); /* a copy may stand in its place then, or nothing */
+        c->ex->source->stop(c->ex);
     if (!c->ex)
         return;
     if (c->ex->state == REQUEST_QUEUED)
@@ -214,7 +217,8 @@ void connection_finish(struct connection *c)
     c->close_after = false;
     connection_drop_input(c);
     list_remove(&c->link);
-    list_push_back(&w->idle, &c->link); /* it makes room first when connections run out */
+    /* The first to make room when connections run out. */
+    list_push_back(&w->idle, &c->link);
     c->until_ms = w->now_ms + (uint64_t)s->client.lingering_time_ms;
     connection_set_linger_timer(c);
 }

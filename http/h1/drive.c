@@ -232,8 +232,8 @@ static void drive(struct connection *c, struct input *in)
             request_serve_resumed(c->ex);
         while (use_input(c, in)) {
         }
-        c->linger_after |=
-            c->close_after && in->len > 0; /* requests that stay unanswered must not cost the answers */
+        /* Requests that stay unanswered must not cost the responses of others. */
+        c->linger_after |= c->close_after && in->len > 0;
     } while (!c->dead && (request_is(c, REQUEST_READY) || (has_output(c) && send_step(c))));
 }
 
@@ -241,9 +241,9 @@ static void drive(struct connection *c, struct input *in)
 static bool keep_input(struct connection *c, const struct input *in)
 {
     if (c->in) {
+        /* What is left began to come now at the earliest. */
         if (in->len < buf_len(&c->in->buf))
-            c->in->since_ms =
-                connection_worker(c)->now_ms; /* what is left began to come now at the earliest */
+            c->in->since_ms = connection_worker(c)->now_ms;
         buf_consume(&c->in->buf, buf_len(&c->in->buf) - in->len);
         if (in->len == 0)
             connection_drop_input(c);
@@ -315,7 +315,7 @@ static void settle_rest(struct connection *c)
 static void settle_head(struct connection *c)
 {
     struct worker *w = connection_worker(c);
-    if (c->eof) { /* all that came before it has been answered */
+    if (c->eof) { /* all before the end has its response */
         close_at_end(c, 0);
         return;
     }
@@ -328,17 +328,19 @@ static void settle_head(struct connection *c)
     bool begun = has_begun(c);
     bool as_before = begun || c->requests == 0 ? c->shown_state == SHM_CONNECTION_READING
                                                : c->shown_state == SHM_CONNECTION_WAITING;
-    if (as_before && c->timer.deadline_ms == 0) { /* its time was over, and what came late was not enough */
+    /* The time was over, and what came late was not enough. */
+    if (as_before && c->timer.deadline_ms == 0) {
         connection_end_head(c, 408, "client timed out (110: Connection timed out)");
         return;
     }
+    /* Idle as before: empty lines win no time, and no place. */
     if (as_before && c->shown_state == SHM_CONNECTION_WAITING && !w->draining)
-        return; /* idle as it was: empty lines win no time, and no place */
+        return;
     list_remove(&c->link);
     if (begun || c->requests == 0) {
         list_push_back(&w->busy, &c->link);
-        if (c->shown_state !=
-            SHM_CONNECTION_READING) /* from its first byte on; a first head's clock runs from accept */
+        /* From the head's first byte on; a first head's time runs from accept. */
+        if (c->shown_state != SHM_CONNECTION_READING)
             connection_set_timer(c, connection_settings(c)->client.header_timeout_ms);
         connection_show(c, SHM_CONNECTION_READING);
         return;
@@ -405,12 +407,14 @@ static void drive_and_settle(struct connection *c, struct input *in)
     w->driving = c;
     w->streamed_bytes = 0;
     drive(c, in);
+    /* The client's leaving was ignored before: the rest of the body will never come. */
     if (!c->dead && c->eof && in->len == 0 && passes_body(c))
-        close_at_end(c, 0); /* its leaving was ignored before: the body's rest will never come */
+        close_at_end(c, 0);
     if (!c->dead && c->state != CONNECTION_LINGER && !keep_input(c, in))
         connection_close(c);
+    /* What is missing of the body will not come. */
     if (!c->dead && c->eof && request_is(c, REQUEST_BODY))
-        close_at_end(c, 0); /* what is missing of the body will not come */
+        close_at_end(c, 0);
     if (!c->dead && connection_is_between(c) && !c->out)
         settle_head(c);
     else if (!c->dead && c->state != CONNECTION_LINGER)
@@ -515,8 +519,9 @@ static void read_ahead(struct connection *c)
         watch(c);
         return;
     }
+    /* The client may only have closed its sending side: it still gets its response. */
     if (n == 0 && !has_request_at_work(c) && !needs_client(c)) {
-        c->eof = true; /* it may only have closed its sending side: it still gets its answer */
+        c->eof = true;
         watch(c);
         return;
     }
@@ -559,8 +564,9 @@ void connection_on_event(struct ev_loop *loop, ev_io *io, int events)
     struct connection *c = (struct connection *)io; /* its first member */
     struct worker *w = connection_worker(c);
     (void)loop;
+    /* With both, what can be read comes with the next turn. */
     if (events & EV_WRITE)
-        connection_drive(c); /* what can be read comes with the next turn */
+        connection_drive(c);
     else if (c->state == CONNECTION_LINGER)
         linger(c);
     else if (!passes_body(c) && (has_request_at_work(c) || request_is(c, REQUEST_SEND) || c->out))

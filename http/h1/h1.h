@@ -19,9 +19,12 @@
 #include "worker/loop/worker_state.h"
 
 enum connection_state {
-    CONNECTION_OPEN,   /* reads heads; with a request it is that one's state that counts */
-    CONNECTION_TUNNEL, /* another protocol: bytes go both ways (proxy/tunnel.c) */
-    CONNECTION_LINGER /* answered and shut down; reading what the client still sends, so that it sees the answer */
+    /* Reads heads; with a request it is the request's state that counts. */
+    CONNECTION_OPEN,
+    /* Another protocol: bytes go both ways (proxy/tunnel.c). */
+    CONNECTION_TUNNEL,
+    /* All responses are sent and writing has ended; what the client still sends is read, or it might not see the last one. */
+    CONNECTION_LINGER
 };
 
 /* The start of a request whose rest has not arrived, or requests that wait for their turn. */
@@ -39,33 +42,40 @@ struct body_rest {
     bool is_chunked;
 };
 
-/* As small as can be: an idle client costs this and an entry of libev's table, nothing else. */
+/* As small as can be: an idle client costs this and an entry of libev's table, nothing else. Times are the worker's clock. */
 struct connection {
-    struct net_stream stream; /* reads always; writes while output waits */
-    struct wheel_entry timer; /* whatever the state waits for */
-    struct list_node link;    /* in worker->busy or worker->idle */
+    /* First: the watcher of an event is the connection. It reads always, and writes while output waits. */
+    struct net_stream stream;
+    struct wheel_entry timer; /* what the client has to do, and by when */
+    struct list_node link;    /* in the worker's busy, idle or dead */
     struct listener *listener;
-    struct http_exchange *ex;        /* the request being read or answered, or NULL */
-    const struct settings *settings; /* of the last request, or of the default server */
-    struct pending_input *in;        /* read and not yet used; NULL when there is none */
-    struct body_rest *rest;          /* comes before any other input; NULL: none */
-    struct buf *out;                 /* to be sent; NULL when empty */
-    struct net_proxy_header *told;   /* what the PROXY protocol said of the client; NULL: nothing yet */
-    struct connection *next_ready;   /* with is_ready */
+    struct http_exchange *ex; /* being read or answered, or NULL */
+    /* Of the last request, or of the default server. */
+    const struct settings *settings;
+    struct pending_input *in;      /* read and not used, or NULL */
+    struct body_rest *rest;        /* before any other input; NULL: none */
+    struct buf *out;               /* to be sent; NULL: nothing waits */
+    struct net_proxy_header *told; /* by the PROXY protocol, or NULL */
+    struct connection *next_ready; /* with is_ready */
     uint64_t id;
-    uint64_t since_ms; /* when it was accepted */
-    uint64_t until_ms; /* lingering: the end of that; idle: it is not closed to make room for others before */
+    uint64_t since_ms; /* when the client was accepted */
+    /* Lingering: the end of that. Idle: until then the connection is not closed to make room for others. */
+    uint64_t until_ms;
     uint32_t requests;
     uint8_t state;       /* enum connection_state */
-    uint8_t shown_state; /* enum shm_connection_state: which gauge counts it */
+    uint8_t shown_state; /* enum shm_connection_state: the gauge */
     bool close_after;    /* close once the output is sent */
-    bool linger_after;   /* and linger before that: the client may still be sending */
-    bool eof;            /* the client sends nothing more */
-    bool deaf; /* so much input waits for a request at work that no more is read: its leaving is looked for */
-    bool is_ready; /* it stands in worker->ready */
-    bool dead;     /* closed: its memory is freed when the turn ends */
-    uint8_t remote_len;
-    unsigned char remote[18]; /* address and port of an IP peer, in network order */
+    /* With close_after: linger before that, as the client may still be sending. */
+    bool linger_after;
+    bool eof; /* the client sends nothing more */
+    /* So much input waits behind a request at work that no more is read: whether the client leaves is looked for. */
+    bool deaf;
+    bool is_ready; /* in the worker's list `ready` */
+    /* Closed: holds nothing any more, and is freed when the turn ends. */
+    bool dead;
+    uint8_t remote_len; /* 4, 16, or 0 for a unix socket */
+    /* Address and port of an IP client, in network order. */
+    unsigned char remote[18];
 };
 
 static inline struct worker *connection_worker(const struct connection *c)

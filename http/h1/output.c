@@ -67,8 +67,9 @@ void h1_set_send_timer(struct connection *c)
 {
     const struct http_exchange *ex = c->ex;
     int64_t timeout_ms = connection_settings(c)->client.send_timeout_ms;
+    /* Another timer says when to go on, or what waits is of an earlier response and the request at work has its own. */
     if (ex && (ex->throttled || ex->state != REQUEST_SEND))
-        return; /* another timer says when to go on; or what waits is of an earlier answer, and the request at work has its own */
+        return;
     if (ex && ex->source->time_left_ms)
         timeout_ms = ex->source->time_left_ms(ex, timeout_ms);
     connection_set_timer(c, timeout_ms);

@@ -26,7 +26,8 @@
 enum {
     FILTERED_AT_ONCE_BYTES = 512 << 10,
     WITH_HEAD_BYTES = 32 << 10, /* a body this short goes out with its head */
-    SHORT_BYTES = 4096,         /* a stretch this short goes out with what is there, by one system call */
+    /* A stretch this short goes out with what is there, by one system call. */
+    SHORT_BYTES = 4096,
     COPY_BYTES = 64 << 10,
     RATE_STEP_MS = 100 /* what limit_rate lets go at a time */
 };
@@ -164,7 +165,8 @@ static bool file_is_short(struct http_exchange *ex)
 /* By way of the output, at most `most` bytes: for what is framed or short, or goes behind something that waits there. */
 static bool copy(struct http_exchange *ex, const struct http_piece *next, uint64_t most)
 {
-    static char bytes[COPY_BYTES]; /* not the worker's input, where later requests may still stand */
+    /* Not the worker's input, where later requests may still stand. */
+    static char bytes[COPY_BYTES];
     struct slice stretch = {next->data, (size_t)most};
     if (next->fd >= 0) {
         ssize_t n = pread(next->fd, bytes, most < COPY_BYTES ? (size_t)most : COPY_BYTES, next->offset);
@@ -222,9 +224,10 @@ static bool send_next(struct http_exchange *ex, const struct http_piece *next)
     if (most == 0)
         return false; /* limit_rate: a timer brings us back */
     most = most < next->len ? most : next->len;
+    /* Copied whole: chunks are the same whatever else goes out in this turn. */
     bool is_short = next->fd < 0 && next->len <= SHORT_BYTES;
     if (is_framed(ex) || is_short || buf_len(h1_output(ex->connection)) > 0)
-        return copy(ex, next, most); /* whole: chunks are the same whatever else goes out in this turn */
+        return copy(ex, next, most);
     return send_directly(ex, next, (size_t)(most < share - had ? most : share - had));
 }
 
@@ -302,7 +305,8 @@ static bool respond(struct http_exchange *ex)
 {
     struct connection *c = ex->connection;
     ex->res.close |= ex->worker->draining;
-    if (c->out) /* of earlier responses: the client has to take it within its time */
+    /* Of earlier responses: the client has to take it within its time. */
+    if (c->out)
         h1_set_send_timer(c);
     if (headers_want_trailers(ex))
         ex->res.content_length = HTTP_LENGTH_UNKNOWN;

@@ -17,7 +17,6 @@ NOT_YET = (
     "examples/",
     "http/access/",
     "http/filters/",
-    "http/h1/",
     "http/site/",
     "proxy/",
     "tests/functional/",
