@@ -24,7 +24,7 @@
 enum { PART_BYTES = 512 << 10, STEP_BYTES = 32 << 10 };
 
 #ifndef SYS_cachestat
-#define SYS_cachestat 451 /* Linux 6.5; the same number on every machine */
+#define SYS_cachestat 451 /* Linux 6.5; the same on every machine */
 #endif
 
 struct file_read {

@@ -54,7 +54,8 @@ void handler_is_late(struct http_exchange *ex)
 static void leave_job(struct http_exchange *ex)
 {
     struct weir_request *job = ex->job;
-    if (job->pool == NULL) { /* it has ended, and the exchange is ours again */
+    /* The job has ended, and the request is the loop's again. */
+    if (job->pool == NULL) {
         offload_end_job(ex);
         return;
     }

@@ -51,7 +51,7 @@ struct weir_request {
     /* The job is in the loop's list: it must not be put there twice. */
     bool announced;
     /* the loop's */
-    int client_socket; /* of the exchange, which has none meanwhile */
+    int client_socket; /* meanwhile the request has none */
     bool orphaned;     /* nobody waits for the answer any more */
     /* The pool that has the task; NULL once the task has ended. */
     struct pool *pool;

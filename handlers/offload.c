@@ -134,7 +134,8 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
         log_failure(ex, &end);
         request_resume(ex, answered(ex, end.outcome == POOL_TASK_DONE, end.result));
     } else if (!job->head_sent) {
-        buf_free(&ex->body.mem); /* the request's is not needed any more; the answer's takes its place */
+        /* The response's body takes the place of the request's, which is not needed any more. */
+        buf_free(&ex->body.mem);
         ex->body.mem = job->body;
         ex->body.len = 0;
         job->body = (struct buf){0};
@@ -236,7 +237,8 @@ static struct verdict submit(struct http_exchange *ex, const struct weir_handler
     job->pool = w->pools[pool].pool;
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
     job->client_socket = ex->client.socket;
-    ex->client.socket = -1; /* the thread must not ask a descriptor that may be another's by then */
+    /* The thread must not ask a descriptor that may be another client's by then. */
+    ex->client.socket = -1;
     enum pool_result result = pool_submit(job->pool, &job->task.task);
     if (result != POOL_OK)
         return refuse(ex, job, result);

@@ -328,7 +328,7 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
         return 405;
     }
     if (S_ISREG(e->st.st_mode)) {
-        assert(!ex->release); /* what an earlier answer held has been given back */
+        assert(!ex->release); /* what was held has been given back */
         ex->held = e;
         ex->release = release_entry;
         int result = answer_file(ex, s, e, compressed);
