@@ -65,11 +65,10 @@ bool accept_open(struct worker *w)
             continue;
         struct listener *mine = &w->listeners[w->listener_count];
         int fd = l->fds[l->options.reuseport ? w->options->index % l->fd_count : 0];
+        /* Those of other workers are closed: the kernel gives connections to a socket as long as anybody holds it. */
         for (int i = 0; i < l->fd_count; i++)
             if (l->fds[i] != fd && w->options->channel >= 0)
-                close(
-                    l->fds
-                        [i]); /* another worker's: as long as one holds it the kernel gives it connections */
+                close(l->fds[i]);
         if (fd < 0)
             continue;
         *mine = (struct listener){.worker = w, .listen = l};
@@ -103,7 +102,8 @@ void accept_close(struct worker *w)
     ev_timer_stop(w->loop, &w->accept_pause);
     for (int i = 0; i < w->listener_count; i++)
         close(w->listeners[i].io.fd);
-    w->listener_count = 0; /* the structures stay: connections point to them */
+    /* The structures stay: connections point to them. */
+    w->listener_count = 0;
 }
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)

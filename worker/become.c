@@ -30,9 +30,9 @@ static bool become_user(const struct worker_options *o)
         log_errno(LOG_LEVEL_EMERG, errno, "%s() for user \"%s\" failed", failed, o->user);
         return false;
     }
+    /* setuid took it away: from then on others of this user may look into the process. */
     if (o->site->conf->rlimit_core > 0)
-        prctl(PR_SET_DUMPABLE,
-              1); /* setuid took it away: from then on others of this user may look into it */
+        prctl(PR_SET_DUMPABLE, 1);
     return true;
 }
 

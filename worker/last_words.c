@@ -38,7 +38,8 @@ static void on_fatal(int number)
         if (r)
             r->died = number;
     }
-    raise(number); /* taken when this returns, as SA_RESETHAND has put the usual course back */
+    /* Taken when this returns, as SA_RESETHAND has put the usual course back. */
+    raise(number);
 }
 
 void last_words_prepare(struct worker *w)

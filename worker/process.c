@@ -113,8 +113,9 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     struct worker *w = prepare->data;
     (void)loop;
     (void)events;
+    /* Permits that this turn's responses have given back to requests of this worker. */
     do {
-        limit_settle(w); /* permits that this turn's answers have given back to waiters of our own */
+        limit_settle(w);
         connection_run_ready(w);
     } while (permit_any_changed(&w->permits));
     connection_free_dead(w);
@@ -329,7 +330,8 @@ static void watch_time(struct worker *w)
     wheel_init(&w->wheel, w->now_ms);
     ev_timer_init(&w->wheel_timer, on_wheel, 0, 0);
     ev_timer_init(&w->log_flush, on_log_flush, 0, 0);
-    const char *watchdog_us = getenv("WATCHDOG_USEC"); /* a service manager wants to hear more often */
+    /* A service manager wants to hear more often. */
+    const char *watchdog_us = getenv("WATCHDOG_USEC");
     double every_s =
         watchdog_us && atof(watchdog_us) > 0 && atof(watchdog_us) < 4e6 ? atof(watchdog_us) / 4e6 : 1;
     ev_timer_init(&w->heartbeat, on_heartbeat, every_s, every_s);
@@ -345,7 +347,8 @@ static void watch_time(struct worker *w)
 static void watch_outside(struct worker *w)
 {
     static const int numbers[] = {SIGQUIT, SIGUSR1, SIGTERM, SIGINT};
-    int count = w->options->channel >= 0 ? 3 : 4; /* a terminal's INT goes to all; the master decides */
+    /* An interrupt at a terminal goes to all; the master decides. */
+    int count = w->options->channel >= 0 ? 3 : 4;
     for (int i = 0; i < count; i++) {
         ev_signal_init(&w->signals[i], on_signal, numbers[i]);
         w->signals[i].data = w;
@@ -360,7 +363,8 @@ static void watch_outside(struct worker *w)
         signal(SIGINT, SIG_IGN);
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL); /* the master blocks its signals while it forks */
+    /* The master blocks its signals while it forks. */
+    sigprocmask(SIG_SETMASK, &none, NULL);
     if (w->options->channel < 0)
         return;
     ev_io_init(&w->channel, on_channel, w->options->channel, EV_READ);
@@ -422,7 +426,8 @@ int worker_run(const struct worker_options *options)
     open_logs_close(w);
     log_notice("exiting");
     worker_publish_figures(w);
+    /* A handler still runs: what it uses must not be taken down under it. */
     if (!quiet)
-        _exit(0); /* a handler still runs: what it uses must not be taken down under it */
+        _exit(0);
     return 0;
 }

@@ -24,7 +24,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#ifdef WEIR_SANITIZED /* it sees who still looks at a request that is over */
+/* The sanitizer sees who still looks at a request that is over. */
+#ifdef WEIR_SANITIZED
 enum { EXCHANGES_ARE_KEPT = false };
 #else
 enum { EXCHANGES_ARE_KEPT = true };

@@ -14,8 +14,9 @@ struct worker_options {
     struct site *site;
     struct shm *shm;
     int slot;
-    int index;   /* 0.. among the workers of its generation: picks its reuseport sockets */
-    int channel; /* its end of the pair, to read; -1 without a master */
+    /* Among the workers of its generation, from 0: picks its reuseport sockets. */
+    int index;
+    int channel; /* read end of the pair; -1: no master */
     int reports; /* and of the pipe, to write */
     uid_t uid;   /* who to become; 0 stays root */
     gid_t gid;

@@ -18,16 +18,19 @@
 
 enum {
     INPUT_BYTES = 64 << 10, /* one read at most */
-    OUTPUT_FLUSH_BYTES =
-        64 << 10, /* more waiting output than this is sent before the next request is looked at */
-    SEND_AT_ONCE_BYTES = 2 << 20, /* more of one body waits for the next turn */
-    EXCHANGES_KEPT = 64,          /* unused exchanges kept for the next requests */
+    /* More waiting output than this is sent before the next request is looked at. */
+    OUTPUT_FLUSH_BYTES = 64 << 10,
+    /* What is more of one body waits for the next turn. */
+    SEND_AT_ONCE_BYTES = 2 << 20,
+    EXCHANGES_KEPT = 64, /* unused ones, for the next requests */
     POOLS_MAX = CONF_POOLS_MAX,
-    WORKER_TIMER_PROXY = 1,    /* kinds of wheel entries; 0: a connection's */
+    /* Kinds of entries of the wheel; 0: a client's connection. */
+    WORKER_TIMER_PROXY = 1,
     WORKER_TIMER_UPSTREAM = 2, /* an idle connection to an upstream */
     WORKER_TIMER_REQUEST = 3,
-    URGENT_PRIORITY = 1, /* of libev's: finished and admitted work goes before new requests */
-    URGENT_EVERY = 4     /* connections served between two looks for such work */
+    /* Of libev's: what is finished and what is admitted go before new requests. */
+    URGENT_PRIORITY = 1,
+    URGENT_EVERY = 4 /* connections until worker_do_urgent */
 };
 
 struct connection;
@@ -76,27 +79,33 @@ struct worker {
     struct shm *shm;
     struct shm_slot *slot;
     struct listener *listeners;
-    int listener_count; /* of those with sockets; the addresses within them follow */
+    /* Those with sockets; the addresses within them follow in the array. */
+    int listener_count;
     bool accepting;
-    bool draining; /* QUIT: no new connections, finish what runs */
+    bool draining; /* no new connections; what runs is finished */
     ev_timer accept_pause;
-    struct list_node busy, idle;                  /* connections; idle ones oldest first */
-    struct list_node dead;                        /* closed in this turn */
-    struct connection *ready, **ready_end;        /* to be driven before the turn ends, in this order */
-    struct list_node orphans;                     /* jobs that run on though nobody waits for them */
-    void (*look_after_orphans)(struct worker *w); /* now and then while there are jobs */
-    uint64_t streamed_bytes;                      /* of the connection being driven, in this turn */
-    unsigned connections;
-    unsigned shown[SHM_CONNECTION_STATES]; /* connections by state: as the slot shows them */
-    unsigned in_flight;                    /* requests */
-    struct connection *driving;            /* whose turn it is, or NULL */
-    unsigned jobs;                         /* given to a pool and not yet ended */
-    unsigned given_up; /* of those: nobody waits for them any more, nor does the worker's end */
+    /* Connections that live, each in one of the two; idle ones oldest first. */
+    struct list_node busy, idle;
+    struct list_node dead; /* connections closed in this turn */
+    /* Connections to be driven before the turn ends, in this order. */
+    struct connection *ready, **ready_end;
+    struct list_node orphans;                     /* jobs that go on without request */
+    void (*look_after_orphans)(struct worker *w); /* now and then, with jobs */
+    /* Of bodies of the connection being driven, sent in this turn. */
+    uint64_t streamed_bytes;
+    unsigned connections; /* that live: in busy or idle */
+    /* Those by state, as the slot shows them; the sum is `connections`. */
+    unsigned shown[SHM_CONNECTION_STATES];
+    unsigned in_flight;         /* requests */
+    struct connection *driving; /* whose turn it is, or NULL */
+    unsigned jobs;              /* given to a pool and not yet ended */
+    /* Of those: nobody waits for them any more, nor does the worker's end. */
+    unsigned given_up;
     struct worker_pool pools[POOLS_MAX];
     int pool_count;
     ev_async pool_wake;
     ev_timer expire;                     /* runs while there are jobs */
-    struct pool_notice *_Atomic notices; /* of threads: there is something to hear */
+    struct pool_notice *_Atomic notices; /* of threads */
     struct permit_user permits;
     struct http_exchange **waiting; /* by permit: who waits for it */
     unsigned waiters;
@@ -104,12 +113,12 @@ struct worker {
     ev_timer limit_look; /* runs while there are waiters */
     struct limit_noise limit_noise[PERMIT_ZONES];
     unsigned served_in_turn, served_last_turn; /* connections */
-    unsigned refused;                          /* requests, since the processor was given away */
-    unsigned served_since_urgent;              /* connections, since worker_do_urgent */
+    unsigned refused;                          /* requests, since the last sched_yield */
+    unsigned served_since_urgent;              /* connections */
     struct wheel wheel;
     ev_timer wheel_timer;
-    ev_timer log_flush;      /* runs while lines wait for the flush= of their log */
-    uint64_t wheel_armed_ms; /* when wheel_timer fires; 0 when it is stopped */
+    ev_timer log_flush;      /* runs while lines wait for their flush= */
+    uint64_t wheel_armed_ms; /* when wheel_timer fires; 0: stopped */
     ev_prepare before_wait;
     ev_check after_wait;
     ev_timer heartbeat;
@@ -121,8 +130,8 @@ struct worker {
     struct file_cache files;
     struct open_log *open_logs; /* http/serve/open_logs.c */
     int open_log_count;
-    struct buf
-        output;  /* what the connection at hand has to send: most answers never get a buffer of their own */
+    /* What the connection being driven has to send: most responses never get a buffer of their own. Else empty. */
+    struct buf output;
     char *input; /* INPUT_BYTES */
     struct http_exchange *free_exchanges[EXCHANGES_KEPT];
     int free_exchange_count;
