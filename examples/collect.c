@@ -15,8 +15,9 @@
 enum { TASKS = 1000, NUMBERS_PER_TASK = 1000, OTHER_WORK_US = 10000 };
 
 struct search {
-    struct pool_task task;          /* first, so that a pointer to it is one to the search */
-    unsigned long long first, best; /* of NUMBERS_PER_TASK numbers; the one of the longest sequence */
+    struct pool_task task; /* first: its address is the search's */
+    /* Of NUMBERS_PER_TASK numbers; the one of the longest sequence. */
+    unsigned long long first, best;
     unsigned best_steps;
 };
 
@@ -62,7 +63,8 @@ int main(void)
     unsigned long long best = 0;
     struct pollfd polled = {.fd = ended_fd, .events = POLLIN}; /* a server adds its sockets */
     while (collected < TASKS) {
-        eventfd_t ignored; /* read before collecting: whatever ends later notifies again */
+        /* Read before collecting: whatever ends later notifies again. */
+        eventfd_t ignored;
         if (poll(&polled, 1, -1) < 0 || eventfd_read(ended_fd, &ignored) < 0)
             err(1, "no event");
         wakeups++;
@@ -71,9 +73,11 @@ int main(void)
             if (search->best_steps > best_steps)
                 best_steps = search->best_steps, best = search->best;
         }
-        usleep(OTHER_WORK_US); /* serves the sockets; whatever ends meanwhile is collected at one go */
+        /* Serves the sockets; whatever ends meanwhile is collected at one go. */
+        usleep(OTHER_WORK_US);
     }
     printf("%u tasks, %u wake-ups: %llu takes %u steps\n", collected, wakeups, best, best_steps);
-    pool_destroy(pool); /* first: a thread may still be on its way back from notify */
+    /* First: a thread may still be on its way back from notify. */
+    pool_destroy(pool);
     close(ended_fd);
 }

@@ -12,7 +12,7 @@
 
 /* The pool knows struct pool_task only; what the task works on lies around it. */
 struct job {
-    struct pool_task task; /* first, so that a pointer to it is one to the job */
+    struct pool_task task; /* first: its address is the job's */
     struct pool_group *group;
     unsigned n;
     unsigned long long result;
@@ -57,7 +57,8 @@ int main(int argc, char **argv)
         errx(1, "not enough memory or threads");
     struct pool_group group;
     pool_group_init(&group);
-    pool_group_add(&group, count); /* before submitting: a task may be done when pool_submit returns */
+    /* Before submitting: a task may be done when pool_submit returns. */
+    pool_group_add(&group, count);
     for (unsigned i = 0; i < count; i++) {
         jobs[i] = (struct job){.task = {.run = run, .done = done}, .group = &group, .n = n};
         if (pool_submit(pool, &jobs[i].task) != POOL_OK)
@@ -65,7 +66,8 @@ int main(int argc, char **argv)
     }
     pool_group_wait(&group, UINT64_MAX);
     unsigned long long sum = 0;
-    uint64_t end_us = 0; /* the pool notes when a task was submitted, started and ended */
+    /* The pool notes when a task was submitted, started and ended. */
+    uint64_t end_us = 0;
     for (struct job *job = jobs; job < jobs + count; job++) {
         printf("fib(%u) = %llu\n", job->n, job->result);
         sum += job->result;

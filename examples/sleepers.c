@@ -16,7 +16,8 @@ static unsigned nap_ms;
 static void run(struct pool_task *task)
 {
     (void)task;
-    usleep(nap_ms * 1000); /* stands for a query, a download, a lock: whatever blocks */
+    /* Stands for a query, a download, a lock: whatever blocks. */
+    usleep(nap_ms * 1000);
 }
 
 static double now_s(void)
@@ -58,10 +59,12 @@ int main(int argc, char **argv)
     struct pool *pool = pool_create(&(struct pool_config){
         .name = "sleepers", .min = 1, .max = threads, .max_queue = 1000, .stack_bytes = 64 * 1024});
     struct pool_task *tasks = calloc(count, sizeof *tasks);
-    if (!pool || !tasks || pool_prestart(pool) != POOL_OK) /* one thread is enough to finish, in the end */
+    /* One thread is enough to finish, in the end. */
+    if (!pool || !tasks || pool_prestart(pool) != POOL_OK)
         errx(1, "not enough memory, or no thread at all");
     for (unsigned i = 0; i < count; i++) {
-        tasks[i].run = run; /* without done: nobody waits for a single one */
+        /* Without done: nobody waits for a single task. */
+        tasks[i].run = run;
         if (pool_submit_until(pool, &tasks[i], UINT64_MAX) != POOL_OK)
             errx(1, "the pool is closed"); /* never: it is closed below */
     }

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REGION_MAPPINGS = 256, REGION_PARTS = 4 /* of those of permits; the others lie in the whole */ };
+/* REGION_PARTS: of those of permits; the others lie in the whole. */
+enum { REGION_MAPPINGS = 256, REGION_PARTS = 4 };
 
 #define REGION_LINES(bytes) (((bytes) + 63) / 64 * 64)
 #define REGION_SLOTS REGION_LINES(sizeof(struct shm_head))

@@ -39,7 +39,8 @@ static void check_answer(const struct http_answer *a, const char *head, size_t h
         codings += slice_eq_nocase(a->headers[i].name, SLICE("Transfer-Encoding"));
     }
     bool empty = to_head || a->status < 200 || a->status == 204 || a->status == 304;
-    if (a->status < 200) /* it ends at its empty line, whatever it says of a body (RFC 9112 section 6.3) */
+    /* It ends at its empty line, whatever it says of a body (RFC 9112 section 6.3). */
+    if (a->status < 200)
         lengths = codings = 0;
     FUZZ_CHECK(!(lengths && codings) && codings <= 1 && a->has_length == (lengths > 0));
     FUZZ_CHECK(!a->has_length || a->content_length <= INT64_MAX);

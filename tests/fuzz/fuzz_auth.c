@@ -172,7 +172,8 @@ static int should_match(const char *password, const char *hash)
         return sha1_fits(password, hash + 5);
     if (strncmp(hash, "{SSHA}", 6) == 0)
         return sha1_fits(password, hash + 6);
-    if (strncmp(hash, "$apr1$", 6) == 0) /* salt, "$", and 22 digits; the seeds have one that fits */
+    /* Salt, "$", and 22 digits; the seeds have one that fits. */
+    if (strncmp(hash, "$apr1$", 6) == 0)
         return strlen(hash) < 6 + 1 + 22 ? 0 : -1;
     const char *made = hash[0] ? quick_hash(password, hash, out, sizeof out) : NULL;
     return made && made[0] != '*' && strcmp(made, hash) == 0;

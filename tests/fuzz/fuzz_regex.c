@@ -85,7 +85,8 @@ static bool add_location(struct routes *all, struct rule *r, struct http_locatio
     r->nested = r->match == HTTP_MATCH_EXACT ? NULL : http_locations_new(&all->arena);
     bool added = http_locations_add(to, r->match, r->pattern, r->nested, r, &why);
     FUZZ_CHECK(added || (is_regex(r->match) && why.len > 0));
-    if (!added || why.data) /* a bad expression, or the first of equals stays */
+    /* A bad expression, or the first of equals stays. */
+    if (!added || why.data)
         return false;
     if (is_regex(r->match))
         r->regex = compile_again(all, r->pattern, r->match == HTTP_MATCH_REGEX_NOCASE);
@@ -305,7 +306,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct routes all;
     struct slice text = {(const char *)data, size};
-    if (size > INPUT_MAX) /* compiling grows with the text, and says nothing new */
+    /* Compiling grows with the text, and says nothing new. */
+    if (size > INPUT_MAX)
         return 0;
     struct slice path = next_line(&text), host = next_line(&text);
     path.data = fuzz_copy(path.data, path.len);

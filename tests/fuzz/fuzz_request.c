@@ -8,7 +8,8 @@
 
 #include "http/wire/request.h"
 
-enum { CUT_BYTES_MAX = 400 }; /* of an input that is tried with every cut: that costs its square */
+/* Of an input that is tried with every cut: that costs its square. */
+enum { CUT_BYTES_MAX = 400 };
 
 static const struct http_head_limits limits = {8192, 32768};
 

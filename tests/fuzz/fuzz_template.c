@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice unknown;
     struct http_error error;
     struct buf out = {0};
-    memset(&ex, 0, sizeof ex); /* what it remembers is in the last input's arena */
+    /* What the request remembers is in the last input's arena. */
+    memset(&ex, 0, sizeof ex);
     arena_init(&ex.arena, 4096);
     FUZZ_CHECK(http_parse_head(&ex.req, &ex.arena, head, sizeof head - 1, &http_parse_defaults, &error));
     ex.client.peer = ex.client.own = peer;

@@ -20,9 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena arena;
     struct slice path, again;
+    /* The request parser lets no other byte through. */
     for (size_t i = 0; i < size; i++)
         if (!char_is((char)data[i], CHAR_URI))
-            return 0; /* the request parser lets no such byte through */
+            return 0;
     char *raw = malloc(size + 1), *scratch = malloc(size + 1);
     raw[0] = '/';
     if (size)

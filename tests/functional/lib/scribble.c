@@ -35,8 +35,9 @@ static int scribble(weir_request *r)
         region_set_locks(!strcmp(lock, "self") ? (uint32_t)getpid() : (uint32_t)strtoul(lock, NULL, 10));
     if (!strcmp(then, "exit"))
         _exit(1);
+    /* Raised, the signal would wait: threads of a pool block signals. */
     if (!strcmp(then, "crash"))
-        *(volatile int *)8 = 0; /* raised, the signal would wait: threads of a pool block signals */
+        *(volatile int *)8 = 0;
     if (!strcmp(then, "stop"))
         raise(SIGSTOP);
     return weir_puts(r, "done\n") < 0;

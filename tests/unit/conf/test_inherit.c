@@ -239,7 +239,8 @@ static void alias_and_root_replace_each_other(void)
         good_conf_of("http { root /r; server { location /i/ { alias /data/; location /i/j { } "
                      "location /i/k { root /k; } } } }");
     const struct conf_location *i = conf->http->servers->top.locations;
-    CHECK_SLICE(i->settings.files.folder.alias, "/data/"); /* as written: the URI's rest follows at once */
+    /* As written: the URI's rest follows at once. */
+    CHECK_SLICE(i->settings.files.folder.alias, "/data/");
     CHECK_NUMBER(i->settings.files.folder.alias_strip, 3);
     CHECK_SLICE(i->locations->settings.files.folder.alias, "/data/");
     CHECK_NUMBER(i->locations->settings.files.folder.alias_strip, 3);

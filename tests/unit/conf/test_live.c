@@ -75,7 +75,8 @@ static void copying_takes_the_values_over(void)
     CU_ASSERT(conf_differs_only_live(to, from));
     const struct conf_location *root = to->http->servers->top.locations, *in = root->locations;
     conf_copy_live(to, from);
-    conf_free(from); /* nothing of it may be referred to any more */
+    /* Nothing of it may be referred to any more. */
+    conf_free(from);
     CHECK_NUMBER(to->error_logs->level, LOG_LEVEL_DEBUG);
     CHECK_NUMBER(to->shutdown_timeout_ms, 6000);
     CHECK_NUMBER(to->worker_connections, 200);

@@ -77,7 +77,8 @@ static void resolves_escapes(void)
     check_tokens("\"a\\\"b\" 'c\\'d'", "[a\"b][c'd]$");
     check_tokens("\"tab\\tcr\\rlf\\n\"", "[tab\tcr\rlf\n]$");
     check_tokens("a\\\\b", "[a\\b]$");
-    check_tokens("a\\ b", "[a\\ b]$"); /* the blank does not end it; the backslash stays, as in nginx */
+    /* The blank does not end it; the backslash stays, as in nginx. */
+    check_tokens("a\\ b", "[a\\ b]$");
     check_tokens("a\\;b;", "[a\\;b];$");
     check_tokens("\\.\\d+\\w", "[\\.\\d+\\w]$");
     check_tokens("\"\\.\\d\"", "[\\.\\d]$");

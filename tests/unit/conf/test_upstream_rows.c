@@ -5,7 +5,8 @@
 #include "tests/unit/conf/conf_help.h"
 
 struct second {
-    int64_t before; /* so that no field lies where that of the first one does */
+    /* So that no field lies where that of the first one does. */
+    int64_t before;
     struct upstream_settings up;
 };
 
