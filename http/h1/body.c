@@ -1,7 +1,7 @@
 /*
  * http/h1/body.c - the body of a request of HTTP/1: where it ends, and how its rest is skipped when nobody wants it.
  */
-#include "http/h1/h1.h"
+#include "http/h1/body.h"
 
 #include "base/log.h"
 #include "http/request/body.h"
@@ -9,6 +9,7 @@
 #include "http/wire/chunked.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /*
@@ -18,8 +19,10 @@
 void h1_drop_body(struct http_exchange *ex)
 {
     struct connection *c = ex->connection;
+    assert(c->ex == ex);
     if (ex->body.whole)
         return;
+    assert(!c->rest && !ex->aside);
     bool follows = !ex->body.begun && !ex->req.expect_continue;
     ex->body.whole = true;
     c->rest = follows ? calloc(1, sizeof *c->rest) : NULL;
@@ -35,6 +38,7 @@ void h1_drop_body(struct http_exchange *ex)
 size_t h1_skip_body(struct connection *c, char *data, size_t len)
 {
     struct body_rest *rest = c->rest;
+    assert(!c->dead && rest && (rest->is_chunked || rest->left > 0));
     enum http_chunked_result result = HTTP_CHUNKED_MORE;
     size_t body_len, used = rest->left < len ? (size_t)rest->left : len;
     if (rest->is_chunked) {
@@ -43,6 +47,7 @@ size_t h1_skip_body(struct connection *c, char *data, size_t len)
         rest->left -= used;
         result = rest->left == 0 ? HTTP_CHUNKED_DONE : HTTP_CHUNKED_MORE;
     }
+    assert(used <= len);
     if (result == HTTP_CHUNKED_MORE)
         return used;
     free(rest);
@@ -58,8 +63,11 @@ size_t h1_skip_body(struct connection *c, char *data, size_t len)
 
 size_t h1_take_body(struct http_exchange *ex, char *data, size_t len, bool *done, int *error)
 {
+    assert(ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
+    assert(!ex->body.whole && !ex->aside && !ex->connection->rest);
     ex->body.begun = true;
     if (ex->req.framing == HTTP_BODY_LENGTH) {
+        assert(ex->body.left > 0);
         size_t n = ex->body.left < len ? (size_t)ex->body.left : len;
         ex->body.left -= n;
         ex->request_bytes += n;
@@ -68,7 +76,9 @@ size_t h1_take_body(struct http_exchange *ex, char *data, size_t len, bool *done
         return n;
     }
     size_t body_len, used;
+    assert(ex->req.framing == HTTP_BODY_CHUNKED);
     enum http_chunked_result result = http_chunked_decode(&ex->body.chunked, data, len, &body_len, &used);
+    assert(body_len <= used && used <= len);
     /* With the chunks' framing, as it was received. */
     ex->request_bytes += used;
     *error = body_keep(ex, data, body_len, ex->body.chunked.left);

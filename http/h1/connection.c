@@ -1,10 +1,9 @@
 /*
- * http/h1/connection.c - a client's connection from accept to close: its memory, gauges, timer and end.
+ * http/h1/connection.c - a client's connection: its memory, its gauges, its timer, its place on the ready list, its end.
  *
- * How it moves in between is in http/h1/drive.c.
+ * Nothing here reads, writes or runs a request: that is http/h1/drive.c and what it calls.
  */
-#include "http/h1/connections.h"
-#include "http/h1/h1.h"
+#include "http/h1/connection.h"
 
 #include "base/buf.h"
 #include "base/hist.h"
@@ -13,12 +12,9 @@
 #include "base/wheel.h"
 #include "http/access/limit.h"
 #include "http/request/exchange.h"
-#include "http/request/verdict.h"
+#include "http/request/source.h"
 #include "http/serve/request.h"
-#include "http/site/site.h"
 #include "net/stream.h"
-#include "worker/loop/exchanges.h"
-#include "worker/loop/wait.h"
 #include "worker/loop/worker_state.h"
 
 #include <assert.h>
@@ -27,11 +23,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { IDLE_LOOKED_AT = 64, DRAIN_GRACE_MS = 200 };
-
 /* The worker's own number is the true one: what stands in shared memory others can write. */
 static void show_count(struct worker *w, unsigned state, int by)
 {
+    assert(state < SHM_CONNECTION_STATES && (by > 0 || w->shown[state] > 0));
     w->shown[state] += (unsigned)by;
     counter_set(&w->slot->connection_states[state], w->shown[state]);
 }
@@ -39,6 +34,7 @@ static void show_count(struct worker *w, unsigned state, int by)
 void connection_show(struct connection *c, enum shm_connection_state state)
 {
     struct worker *w = connection_worker(c);
+    assert(!c->dead);
     if (c->shown_state == state)
         return;
     show_count(w, c->shown_state, -1);
@@ -49,6 +45,7 @@ void connection_show(struct connection *c, enum shm_connection_state state)
 void connection_set_timer(struct connection *c, int64_t after_ms)
 {
     struct worker *w = connection_worker(c);
+    assert(!c->dead || after_ms <= 0);
     if (after_ms <= 0)
         wheel_clear(&c->timer);
     else
@@ -59,6 +56,34 @@ const struct settings *connection_settings(const struct connection *c)
 {
     return c->ex ? c->ex->route.settings : c->settings;
 }
+
+bool connection_ignores_abort(const struct connection *c)
+{
+    const struct source *s = c->ex ? c->ex->source : NULL;
+    return s && s->outlives_client && s->outlives_client(c->ex);
+}
+
+bool connection_has_request_at_work(const struct connection *c)
+{
+    return connection_request_is(c, REQUEST_HANDLER) || connection_request_is(c, REQUEST_PROXY) ||
+           connection_request_is(c, REQUEST_QUEUED) || connection_request_is(c, REQUEST_DELAYED) ||
+           connection_request_is(c, REQUEST_READY);
+}
+
+void connection_ready(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    /* One that is being driven goes on until it has to wait. */
+    if (c->is_ready || c->dead || w->driving == c)
+        return;
+    assert(!*w->ready_end);
+    c->is_ready = true;
+    c->next_ready = NULL;
+    *w->ready_end = c;
+    w->ready_end = &c->next_ready;
+}
+
+/* --- the beginning --- */
 
 static void remember_peer(struct connection *c, const struct sockaddr_storage *peer)
 {
@@ -75,14 +100,16 @@ static void remember_peer(struct connection *c, const struct sockaddr_storage *p
     }
 }
 
-void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer)
+struct connection *connection_open(struct listener *l, int fd, const struct sockaddr_storage *peer,
+                                   void (*on_event)(struct ev_loop *loop, ev_io *io, int events))
 {
     struct worker *w = l->worker;
     struct connection *c = calloc(1, sizeof *c);
+    assert(fd >= 0);
     if (!c) {
         log_error("out of memory for a connection; closing it");
         close(fd);
-        return;
+        return NULL;
     }
     c->listener = l;
     c->settings = l->listen->default_server->top->settings;
@@ -97,11 +124,13 @@ void connection_new(struct listener *l, int fd, const struct sockaddr_storage *p
     counter_set(&w->slot->connections, w->connections);
     c->shown_state = SHM_CONNECTION_READING;
     show_count(w, SHM_CONNECTION_READING, 1);
-    net_stream_init(&c->stream, fd, connection_on_event);
+    net_stream_init(&c->stream, fd, on_event);
     net_stream_watch(&c->stream, w->loop, EV_READ);
-    connection_set_timer(c, connection_settings(c)->client.header_timeout_ms);
-    connection_try_read(c);
+    connection_set_timer(c, c->settings->client.header_timeout_ms);
+    return c;
 }
+
+/* --- the end --- */
 
 void connection_drop_input(struct connection *c)
 {
@@ -125,7 +154,7 @@ void connection_drop_output(struct connection *c)
  * The request ends where it stands: whatever works for it is told. Once its source has stopped, a copy may stand in the
  * request's place, or nothing.
  */
-static void request_client_gone(struct connection *c)
+static void end_request_of_client_gone(struct connection *c)
 {
     if (c->ex->source)
         c->ex->source->stop(c->ex);
@@ -134,6 +163,7 @@ static void request_client_gone(struct connection *c)
     if (c->ex->state == REQUEST_QUEUED)
         limit_client_gone(c->ex);
     request_gone(c->ex);
+    assert(c->ex->state == REQUEST_GONE);
 }
 
 void connection_close(struct connection *c)
@@ -141,9 +171,11 @@ void connection_close(struct connection *c)
     struct worker *w = connection_worker(c);
     if (c->dead)
         return;
+    assert(w->connections > 0 && !list_empty(&c->link));
+    assert(!c->ex || c->ex->connection == c);
     c->dead = true;
     if (c->ex)
-        request_client_gone(c);
+        end_request_of_client_gone(c);
     show_count(w, c->shown_state, -1);
     wheel_clear(&c->timer);
     list_remove(&c->link);
@@ -151,137 +183,19 @@ void connection_close(struct connection *c)
     connection_drop_output(c);
     free(c->rest);
     free(c->told);
+    c->rest = NULL;
+    c->told = NULL;
+    /* What lies in the common output was this connection's. */
     if (w->driving == c)
-        w->output.start = w->output.end = 0; /* it was this connection's */
+        w->output.start = w->output.end = 0;
     net_stream_close(&c->stream, w->loop);
     counter_set(&w->slot->connections, --w->connections);
     list_push_back(&w->dead, &c->link);
 }
 
-void connection_free_dead(struct worker *w)
-{
-    assert(!w->ready);
-    while (!list_empty(&w->dead)) {
-        struct connection *c = container_of(w->dead.next, struct connection, link);
-        list_remove(&c->link);
-        if (c->ex)
-            exchange_recycle(w, c->ex);
-        free(c);
-    }
-}
-
 void connection_reset(struct connection *c)
 {
+    assert(!c->dead);
     if (connection_settings(c)->client.reset_timedout && net_stream_reset_at_close(&c->stream) < 0)
         log_errno(LOG_LEVEL_ALERT, errno, "setsockopt(SO_LINGER) failed");
-}
-
-bool connection_close_oldest_idle(struct worker *w)
-{
-    int looked_at = 0;
-    for (struct list_node *n = w->idle.next; n != &w->idle && looked_at < IDLE_LOOKED_AT; n = n->next) {
-        struct connection *c = container_of(n, struct connection, link);
-        looked_at++;
-        if (connection_is_between(c) && c->until_ms > w->now_ms)
-            continue; /* keepalive_min_timeout */
-        connection_close(c);
-        return true;
-    }
-    return false;
-}
-
-/* lingering_timeout, within what is left of lingering_time. */
-void connection_set_linger_timer(struct connection *c)
-{
-    int64_t left = (int64_t)(c->until_ms - connection_worker(c)->now_ms);
-    int64_t silence = connection_settings(c)->client.lingering_timeout_ms;
-    connection_set_timer(c, silence < left ? silence : left);
-}
-
-/*
- * A connection that is closed while the client still sends would be reset, and the reset would take the answer away
- * from the client (RFC 9112 section 9.6): so the sending side is closed and what arrives is thrown away for a while.
- */
-void connection_finish(struct connection *c)
-{
-    struct worker *w = connection_worker(c);
-    const struct settings *s = connection_settings(c);
-    bool wanted = s->client.lingering_close == CONF_LINGERING_ALWAYS ||
-                  (s->client.lingering_close == CONF_LINGERING_ON && (c->linger_after || c->rest));
-    if (!wanted || c->eof || s->client.lingering_time_ms == 0 || s->client.lingering_timeout_ms == 0) {
-        connection_close(c);
-        return;
-    }
-    net_stream_end_writing(&c->stream);
-    c->state = CONNECTION_LINGER;
-    c->close_after = false;
-    connection_drop_input(c);
-    list_remove(&c->link);
-    /* The first to make room when connections run out. */
-    list_push_back(&w->idle, &c->link);
-    c->until_ms = w->now_ms + (uint64_t)s->client.lingering_time_ms;
-    connection_set_linger_timer(c);
-}
-
-/* Its time is over: reset_timedout_connection. */
-static void close_late(struct connection *c)
-{
-    connection_reset(c);
-    connection_close(c);
-}
-
-/* The client has not gone on sending the request's body. */
-static void end_late_body(struct connection *c)
-{
-    struct http_exchange *ex = c->ex;
-    http_log(ex, LOG_LEVEL_INFO,
-             "client timed out (110: Connection timed out) while reading client request body");
-    if (ex->source) /* it was sent on while it came */
-        ex->source->stop(ex);
-    c->linger_after = true;
-    ex->res.close = true;
-    request_resume(ex, verdict_answer(408));
-}
-
-/* Between requests, or in a head. */
-static void end_late_head(struct connection *c)
-{
-    if (c->rest) {
-        connection_close(c);
-    } else if (!c->in) {
-        connection_expire(c);
-    } else {
-        connection_reset(c);
-        connection_end_head(c, 408, "client timed out (110: Connection timed out)");
-    }
-}
-
-void connection_on_timer(struct wheel_entry *e)
-{
-    struct connection *c = container_of(e, struct connection, timer);
-    if (request_is(c, REQUEST_BODY) || request_is(c, REQUEST_PROXY))
-        end_late_body(c);
-    else if (connection_is_between(c) && !c->out)
-        end_late_head(c);
-    else
-        close_late(c);
-}
-
-void connection_drain(struct worker *w)
-{
-    for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next) {
-        struct connection *c = container_of(n, struct connection, link);
-        bool kept = connection_is_between(c) && c->until_ms > w->now_ms + DRAIN_GRACE_MS;
-        connection_set_timer(c, kept ? (int64_t)(c->until_ms - w->now_ms) : DRAIN_GRACE_MS);
-    }
-    for (struct list_node *n = w->busy.next; n != &w->busy; n = n->next) {
-        struct connection *c = container_of(n, struct connection, link);
-        if (connection_is_between(c) && c->requests == 0 && !c->in)
-            connection_set_timer(c, DRAIN_GRACE_MS);
-    }
-}
-
-const struct http_exchange *connection_at_work(const struct worker *w)
-{
-    return w->driving ? w->driving->ex : NULL;
 }

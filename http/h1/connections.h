@@ -15,14 +15,19 @@ struct http_exchange;
 struct listener;
 struct worker;
 
+/* A client has been accepted: fd belongs to the new connection, or is closed where memory is out. */
 void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer);
 
+/* The end of a turn, with nothing on the ready list: frees the connections that were closed in it. */
 void connection_free_dead(struct worker *w);
 
-/* Closes the connection that has been idle longest. False when none is idle. */
+/* Closes the connection that has been idle longest. False when none may be closed. */
 bool connection_close_oldest_idle(struct worker *w);
+
+/* The time of a connection is over: its timer's entry. */
 void connection_on_timer(struct wheel_entry *e);
 
+/* Drives what is on the ready list, and what comes onto it meanwhile, until the list is empty. */
 void connection_run_ready(struct worker *w);
 
 /* Once a second: closes those of clients that have left while more input waits than is read ahead. */

@@ -1,12 +1,13 @@
 /*
  * http/h1/head.c - how a request of HTTP/1 begins, and what becomes of input that is none.
  */
-#include "http/h1/h1.h"
+#include "http/h1/head.h"
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/slice.h"
+#include "http/h1/response.h"
 #include "http/request/client.h"
 #include "http/request/verdict.h"
 #include "http/serve/request.h"
@@ -14,6 +15,8 @@
 #include "http/wire/request.h"
 #include "worker/loop/exchanges.h"
 #include "worker/loop/worker_state.h"
+
+#include <assert.h>
 
 void h1_identify(const struct connection *c, struct http_client *client)
 {
@@ -31,10 +34,11 @@ void h1_identify(const struct connection *c, struct http_client *client)
         client->told_header = c->told;
 }
 
-/* An exchange for a new request. NULL closes the connection: there is no memory to say more. */
-static struct http_exchange *begin(struct connection *c)
+/* A new request. NULL closes the connection: there is no memory to say more. */
+static struct http_exchange *begin_request(struct connection *c)
 {
     struct worker *w = connection_worker(c);
+    assert(connection_is_between(c) && !c->dead && !c->rest && !c->close_after);
     struct http_exchange *ex = exchange_new(w);
     if (!ex) {
         log_error("out of memory for a request; closing its connection");
@@ -54,7 +58,7 @@ static struct http_exchange *begin(struct connection *c)
     return ex;
 }
 
-static struct verdict refuse(struct http_exchange *ex, const struct http_error *error)
+static struct verdict refuse_head(struct http_exchange *ex, const struct http_error *error)
 {
     request_log_refusal(ex, error->text, error->in_headers);
     ex->req.keepalive = false;
@@ -87,7 +91,7 @@ static struct slice first_line(struct slice head)
  * Of a line that is too long the method alone counts, as in nginx: whether more of it has come is chance, so it names no
  * server, and the access log has no more of it than a line may have.
  */
-static struct slice shorten(const struct connection *c, struct slice *line)
+static struct slice shorten_line(const struct connection *c, struct slice *line)
 {
     size_t most = (size_t)c->listener->listen->default_server->top->settings->client.large_header.bytes;
     line->len = line->len < most ? line->len : most;
@@ -98,14 +102,15 @@ static struct slice shorten(const struct connection *c, struct slice *line)
 struct verdict h1_refuse(struct connection *c, struct slice head, size_t whole_lines,
                          const struct http_error *error)
 {
-    struct http_exchange *ex = begin(c);
+    assert(whole_lines <= head.len);
+    struct http_exchange *ex = begin_request(c);
     if (!ex)
         return verdict_of(VERDICT_GONE);
-    struct slice line = first_line(head), first = error->status == 414 ? shorten(c, &line) : line;
+    struct slice line = first_line(head), first = error->status == 414 ? shorten_line(c, &line) : line;
     read_whole_lines(ex, (struct slice){head.data, whole_lines}, first);
     ex->req.line = arena_dup(&ex->arena, line);
     ex->request_bytes = head.len;
-    return refuse(ex, error);
+    return refuse_head(ex, error);
 }
 
 /* keepalive_disable: browsers that are known to go wrong on a kept connection. */
@@ -127,6 +132,7 @@ bool h1_is_last(const struct http_exchange *ex)
     const struct connection *c = ex->connection;
     const struct client_settings *s = &ex->route.settings->client;
     const struct worker *w = ex->worker;
+    assert(c->ex == ex && c->requests > 0);
     return !ex->req.keepalive || c->requests >= (uint64_t)s->keepalive_requests ||
            s->keepalive.timeout_ms == 0 || w->draining ||
            w->now_ms - c->since_ms > (uint64_t)s->keepalive_time_ms ||
@@ -136,7 +142,8 @@ bool h1_is_last(const struct http_exchange *ex)
 struct verdict h1_start(struct connection *c, struct slice head)
 {
     struct http_error error;
-    struct http_exchange *ex = begin(c);
+    assert(head.len > 0);
+    struct http_exchange *ex = begin_request(c);
     if (!ex)
         return verdict_of(VERDICT_GONE);
     ex->head = arena_dup(&ex->arena, head);
@@ -146,7 +153,7 @@ struct verdict h1_start(struct connection *c, struct slice head)
     }
     ex->request_bytes = head.len;
     if (!exchange_parse(ex, &error))
-        return refuse(ex, &error);
+        return refuse_head(ex, &error);
     ex->body.left = ex->req.content_length;
     ex->body.whole = ex->req.framing == HTTP_BODY_NONE ||
                      (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0);
@@ -158,7 +165,8 @@ struct verdict h1_start(struct connection *c, struct slice head)
 void h1_leave_unfinished(struct connection *c, struct slice head, size_t whole_lines, int status,
                          const char *why)
 {
-    struct http_exchange *ex = begin(c);
+    assert(whole_lines <= head.len);
+    struct http_exchange *ex = begin_request(c);
     if (!ex)
         return;
     struct slice line = first_line(head);

@@ -2,9 +2,9 @@
  * http/h1/output.c - what waits to be sent: its buffers, and how they go.
  *
  * Output goes through the worker's buffer as long as the socket takes it; what the socket does not take moves to a
- * buffer of the connection's own.
+ * buffer of the connection's own, and what follows is put behind it there.
  */
-#include "http/h1/h1.h"
+#include "http/h1/output.h"
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -25,12 +25,12 @@ struct buf *h1_output(struct connection *c)
 
 struct buf *h1_own_output(struct connection *c)
 {
+    assert(!c->dead);
     if (!c->out)
         c->out = calloc(1, sizeof *c->out);
     return c->out;
 }
 
-/* The socket failed: the client is gone. */
 bool h1_send_failed(struct connection *c)
 {
     if (errno == EAGAIN || errno == EINTR)
@@ -41,6 +41,12 @@ bool h1_send_failed(struct connection *c)
     return false;
 }
 
+bool h1_output_waits(const struct connection *c)
+{
+    return c->out || connection_request_is(c, REQUEST_SEND) || c->close_after ||
+           buf_len(&connection_worker(c)->output) >= OUTPUT_FLUSH_BYTES;
+}
+
 /* Sends from b until it is empty. False when the socket takes no more, or failed. */
 static bool send_buf(struct connection *c, struct buf *b, bool more_follows)
 {
@@ -48,13 +54,16 @@ static bool send_buf(struct connection *c, struct buf *b, bool more_follows)
         ssize_t n = net_stream_write(&c->stream, b->data + b->start, buf_len(b), more_follows);
         if (n < 0)
             return h1_send_failed(c);
+        assert((size_t)n <= buf_len(b));
         buf_consume(b, (size_t)n);
     }
     return true;
 }
 
+/* What the socket does not take moves to a buffer of the connection's own. False: out of memory, and the connection is dead. */
 static bool keep_output(struct connection *c, struct buf *rest)
 {
+    assert(!c->out && buf_len(rest) > 0);
     if (h1_own_output(c) && buf_append_slice(c->out, buf_slice(rest))) {
         rest->start = rest->end = 0;
         return true;
@@ -66,6 +75,7 @@ static bool keep_output(struct connection *c, struct buf *rest)
 void h1_set_send_timer(struct connection *c)
 {
     const struct http_exchange *ex = c->ex;
+    assert(!c->dead);
     int64_t timeout_ms = connection_settings(c)->client.send_timeout_ms;
     /* Another timer says when to go on, or what waits is of an earlier response and the request at work has its own. */
     if (ex && (ex->throttled || ex->state != REQUEST_SEND))
@@ -78,6 +88,9 @@ void h1_set_send_timer(struct connection *c)
 bool h1_flush(struct connection *c, bool more_follows)
 {
     struct worker *w = connection_worker(c);
+    assert(!c->dead && w->driving == c);
+    /* Two buffers would not say which goes first. */
+    assert(!c->out || buf_len(&w->output) == 0);
     if (c->out) {
         size_t before = buf_len(c->out);
         if (!send_buf(c, c->out, more_follows)) {

@@ -4,12 +4,15 @@
  * Short bodies go out with their heads. Of others the source is asked stretch by stretch: what is framed or short is copied
  * into the output, the rest goes to the socket as it is.
  */
-#include "http/h1/h1.h"
+#include "http/h1/response.h"
 
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/slice.h"
 #include "http/filters/headers.h"
+#include "http/h1/body.h"
+#include "http/h1/head.h"
+#include "http/h1/output.h"
 #include "http/request/exchange.h"
 #include "http/request/filter.h"
 #include "http/request/source.h"
@@ -36,6 +39,7 @@ enum {
 static bool send_framed(struct http_exchange *ex, struct slice stretch)
 {
     struct buf *out = h1_output(ex->connection);
+    assert(ex->state == REQUEST_SEND && ex->connection->ex == ex);
     if (ex->res.no_body)
         return true;
     size_t before = buf_len(out);
@@ -50,6 +54,7 @@ static bool send_framed(struct http_exchange *ex, struct slice stretch)
 /* limit_rate lets it go on. */
 static void end_pause(struct http_exchange *ex)
 {
+    assert(ex->throttled && ex->state == REQUEST_SEND);
     ex->throttled = false;
     connection_ready(ex->connection);
 }
@@ -58,7 +63,7 @@ static void end_pause(struct http_exchange *ex)
  * How much of the body may be sent now by limit_rate; 0: none, and the request goes on when there is more. UINT64_MAX: no
  * bound.
  */
-static uint64_t allowance(struct http_exchange *ex)
+static uint64_t rate_allowance(struct http_exchange *ex)
 {
     if (ex->pace.rate == 0)
         return UINT64_MAX;
@@ -120,6 +125,7 @@ static bool wait_for_source(struct http_exchange *ex)
 static void end_request(struct http_exchange *ex)
 {
     struct connection *c = ex->connection;
+    assert(c->ex == ex && ex->state == REQUEST_SEND && !c->dead && !c->close_after);
     c->close_after |= ex->res.close;
     c->settings = ex->route.settings;
     c->ex = NULL;
@@ -127,7 +133,7 @@ static void end_request(struct http_exchange *ex)
 }
 
 /* The body is whole. */
-static bool finish(struct http_exchange *ex)
+static bool finish_body(struct http_exchange *ex)
 {
     struct buf trailers = {0};
     bool ok = (!ex->source->add_trailers || ex->source->add_trailers(ex, &trailers)) &&
@@ -148,14 +154,14 @@ static bool is_framed(const struct http_exchange *ex)
 }
 
 /* What a client gets of a body before it is the others' turn: sendfile_max_chunk, or less where each byte costs more. */
-static uint64_t share_of(const struct http_exchange *ex, const struct http_piece *next)
+static uint64_t share_of_turn(const struct http_exchange *ex, const struct http_piece *next)
 {
     uint64_t chunk = (uint64_t)ex->route.settings->files.sendfile_max_chunk_bytes;
     uint64_t most = is_framed(ex) ? FILTERED_AT_ONCE_BYTES : SEND_AT_ONCE_BYTES;
     return next->fd >= 0 && chunk && chunk < most ? chunk : most;
 }
 
-static bool file_is_short(struct http_exchange *ex)
+static bool close_at_short_file(struct http_exchange *ex)
 {
     log_error("file is shorter than it was when its answer began; closing the connection");
     connection_close(ex->connection);
@@ -163,15 +169,16 @@ static bool file_is_short(struct http_exchange *ex)
 }
 
 /* By way of the output, at most `most` bytes: for what is framed or short, or goes behind something that waits there. */
-static bool copy(struct http_exchange *ex, const struct http_piece *next, uint64_t most)
+static bool copy_stretch(struct http_exchange *ex, const struct http_piece *next, uint64_t most)
 {
+    assert(most > 0 && most <= next->len);
     /* Not the worker's input, where later requests may still stand. */
     static char bytes[COPY_BYTES];
     struct slice stretch = {next->data, (size_t)most};
     if (next->fd >= 0) {
         ssize_t n = pread(next->fd, bytes, most < COPY_BYTES ? (size_t)most : COPY_BYTES, next->offset);
         if (n <= 0)
-            return file_is_short(ex);
+            return close_at_short_file(ex);
         stretch = (struct slice){bytes, (size_t)n};
     }
     if (!(ex->sent.filters ? filter_stretch(ex, stretch) : send_framed(ex, stretch))) {
@@ -195,6 +202,8 @@ static bool send_directly(struct http_exchange *ex, const struct http_piece *nex
 {
     struct connection *c = ex->connection;
     ssize_t n;
+    /* Nothing may overtake what waits in the output. */
+    assert(most > 0 && most <= next->len && !c->out && buf_len(&ex->worker->output) == 0);
     if (next->fd < 0)
         n = net_stream_write(&c->stream, next->data, most, next->next != NULL);
     else if (ex->route.settings->files.sendfile)
@@ -202,12 +211,13 @@ static bool send_directly(struct http_exchange *ex, const struct http_piece *nex
     else
         n = send_copied(c, next, most);
     if (n == 0)
-        return file_is_short(ex);
+        return close_at_short_file(ex);
     if (n < 0 && errno == EAGAIN)
         return wait_for_client(ex);
     if (n < 0 && errno != EINTR)
         return h1_send_failed(c);
     if (n > 0) {
+        assert((size_t)n <= most);
         ex->sent.body += (uint64_t)n;
         ex->worker->streamed_bytes += (uint64_t)n;
         ex->source->take(ex, (size_t)n);
@@ -217,17 +227,17 @@ static bool send_directly(struct http_exchange *ex, const struct http_piece *nex
 
 static bool send_next(struct http_exchange *ex, const struct http_piece *next)
 {
-    uint64_t share = share_of(ex, next), had = ex->worker->streamed_bytes;
+    uint64_t share = share_of_turn(ex, next), had = ex->worker->streamed_bytes;
     if (had >= share)
         return wait_for_client(ex);
-    uint64_t most = allowance(ex);
+    uint64_t most = rate_allowance(ex);
     if (most == 0)
         return false; /* limit_rate: a timer brings us back */
     most = most < next->len ? most : next->len;
     /* Copied whole: chunks are the same whatever else goes out in this turn. */
     bool is_short = next->fd < 0 && next->len <= SHORT_BYTES;
     if (is_framed(ex) || is_short || buf_len(h1_output(ex->connection)) > 0)
-        return copy(ex, next, most);
+        return copy_stretch(ex, next, most);
     return send_directly(ex, next, (size_t)(most < share - had ? most : share - had));
 }
 
@@ -245,7 +255,7 @@ static bool go_on_filtering(struct http_exchange *ex)
 bool h1_send_body(struct http_exchange *ex)
 {
     struct http_piece next = {.fd = -1};
-    assert(ex->state == REQUEST_SEND && ex->worker->driving == ex->connection);
+    assert(ex->state == REQUEST_SEND && ex->worker->driving == ex->connection && ex->connection->ex == ex);
     ex->more_later = false;
     if (filter_is_full(ex))
         return go_on_filtering(ex);
@@ -255,7 +265,7 @@ bool h1_send_body(struct http_exchange *ex)
     case SOURCE_LATER:
         return wait_for_source(ex);
     case SOURCE_END:
-        return finish(ex);
+        return finish_body(ex);
     case SOURCE_FAILED:
         connection_close(ex->connection);
         return false;
@@ -276,11 +286,11 @@ static void send_with_head(struct http_exchange *ex)
             return;
         enum source_says says = ex->source->look(ex, &next);
         if (says == SOURCE_END)
-            finish(ex);
+            finish_body(ex);
         if (says == SOURCE_FAILED)
             connection_close(ex->connection);
         if (says != SOURCE_HAS || next.fd >= 0 || next.len > left || ex->pace.rate ||
-            !copy(ex, &next, next.len))
+            !copy_stretch(ex, &next, next.len))
             return;
     }
 }
@@ -304,6 +314,8 @@ static bool write_head(struct http_exchange *ex)
 static bool respond(struct http_exchange *ex)
 {
     struct connection *c = ex->connection;
+    assert(c->ex == ex && ex->worker->driving == c && !c->dead);
+    assert(ex->state == REQUEST_SEND && ex->source && ex->sent.head == 0);
     ex->res.close |= ex->worker->draining;
     /* Of earlier responses: the client has to take it within its time. */
     if (c->out)
@@ -316,17 +328,17 @@ static bool respond(struct http_exchange *ex)
     return true;
 }
 
-static void go_on(struct http_exchange *ex)
+static void make_ready(struct http_exchange *ex)
 {
     connection_ready(ex->connection);
 }
 
-static void reset(struct http_exchange *ex)
+static void reset_client(struct http_exchange *ex)
 {
     connection_close(ex->connection);
 }
 
-static void cut_off(struct http_exchange *ex)
+static void cut_client_off(struct http_exchange *ex)
 {
     struct connection *c = ex->connection;
     h1_flush(c, false);
@@ -335,19 +347,22 @@ static void cut_off(struct http_exchange *ex)
     connection_close(c);
 }
 
-static void replace(struct http_exchange *ex, struct http_exchange *by)
+static void replace_request(struct http_exchange *ex, struct http_exchange *by)
 {
+    assert(ex->connection->ex == ex && (!by || by->connection == ex->connection));
     ex->connection->ex = by;
     if (by)
         by->res.close = h1_is_last(by);
 }
 
-static bool interim(struct http_exchange *ex, int status, struct slice reason,
-                    const struct http_header *fields, int count)
+static bool send_interim(struct http_exchange *ex, int status, struct slice reason,
+                         const struct http_header *fields, int count)
 {
-    struct buf *out = ex->req.minor_version > 0 ? h1_own_output(ex->connection) : NULL;
+    /* The connection's own buffer goes before what is in the common one. */
+    assert(status < 200 && ex->worker->driving != ex->connection && ex->sent.head == 0);
     if (ex->req.minor_version == 0)
         return true;
+    struct buf *out = h1_own_output(ex->connection);
     bool ok = out &&
               buf_printf(out, "HTTP/1.1 %d %.*s\r\n", status, (int)reason.len, reason.len ? reason.data : "");
     for (int i = 0; ok && i < count; i++) {
@@ -364,7 +379,7 @@ static bool ask_for_body(struct http_exchange *ex)
            buf_append_slice(h1_output(ex->connection), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
 }
 
-static void expect(struct http_exchange *ex, int64_t within_ms)
+static void expect_of_client(struct http_exchange *ex, int64_t within_ms)
 {
     connection_set_timer(ex->connection, within_ms);
 }
@@ -402,10 +417,10 @@ static struct slice sent_field(const struct http_exchange *ex, struct slice name
     return (struct slice){0};
 }
 
-static struct net_stream *hand_over(struct http_exchange *ex, struct buf *early, bool *ended)
+static struct net_stream *hand_stream_over(struct http_exchange *ex, struct buf *early, bool *ended)
 {
     struct connection *c = ex->connection;
-    assert(c->state == CONNECTION_TUNNEL);
+    assert(c->state == CONNECTION_TUNNEL && c->ex == ex && !c->out && !c->rest);
     *ended = c->eof;
     if (c->in && !buf_append_slice(early, buf_slice(&c->in->buf)))
         return NULL;
@@ -413,19 +428,19 @@ static struct net_stream *hand_over(struct http_exchange *ex, struct buf *early,
     return &c->stream;
 }
 
-const struct client_protocol h1_protocol = {.go_on = go_on,
-                                            .reset = reset,
-                                            .cut_off = cut_off,
-                                            .replace = replace,
-                                            .interim = interim,
+const struct client_protocol h1_protocol = {.go_on = make_ready,
+                                            .reset = reset_client,
+                                            .cut_off = cut_client_off,
+                                            .replace = replace_request,
+                                            .interim = send_interim,
                                             .respond = respond,
                                             .data = send_framed,
                                             .ask_for_body = ask_for_body,
                                             .drop_body = h1_drop_body,
-                                            .expect = expect,
+                                            .expect = expect_of_client,
                                             .make_last = make_last,
                                             .has_left = has_left,
                                             .is_behind = is_behind,
                                             .takes_trailers = takes_trailers,
                                             .sent_field = sent_field,
-                                            .hand_over = hand_over};
+                                            .hand_over = hand_stream_over};

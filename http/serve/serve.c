@@ -3,7 +3,7 @@
  * waits for something or its answer is on its way.
  *
  * A phase looks at the request and returns what is to happen next; it never calls back into here. Who makes a request wait
- * gives it back by request_resume, and it goes on in connection_drive before the turn of the worker's loop ends.
+ * gives it back by request_resume, and it goes on in h1_drive before the turn of the worker's loop ends.
  */
 #include "http/serve/serve.h"
 

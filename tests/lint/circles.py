@@ -38,10 +38,6 @@ KNOWN = (
         "A zone that is found broken is mended where it is found, under its lock, and what mending frees is granted there and then.",
     ),
     (
-        in_room("http/h1", "body connection drive head output response"),
-        "A connection's input, output and end are one machine: what ends a request begins the next one, and each may end it all.",
-    ),
-    (
         in_room("proxy", "answer body proxy queue receive resolve send tunnel"),
         "Being untied: a try's steps call each other.",
     ),

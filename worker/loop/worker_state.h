@@ -82,7 +82,7 @@ struct worker {
     /* Those with sockets; the addresses within them follow in the array. */
     int listener_count;
     bool accepting;
-    bool draining; /* no new connections; what runs is finished */
+    bool draining; /* no new connections; finish what runs */
     ev_timer accept_pause;
     /* Connections that live, each in one of the two; idle ones oldest first. */
     struct list_node busy, idle;

@@ -1,0 +1,254 @@
+/*
+ * http/h1/input.c - what clients send: the PROXY protocol's header, heads, bodies, and what is kept for later.
+ *
+ * Input is read into one buffer of the worker; only what cannot be used yet gets memory of its own. So an idle connection
+ * holds no buffer.
+ */
+#include "http/h1/input.h"
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "http/h1/body.h"
+#include "http/h1/head.h"
+#include "http/h1/output.h"
+#include "http/request/exchange.h"
+#include "http/request/source.h"
+#include "http/request/verdict.h"
+#include "http/serve/serve.h"
+#include "http/wire/request.h"
+#include "net/address.h"
+#include "net/proxy_protocol.h"
+#include "worker/loop/exchanges.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SHOWN_HEADER_BYTES = 107, SHOWN_ERROR_BYTES = 128 };
+
+static void drop_front(struct h1_input *in, size_t len)
+{
+    assert(len <= in->len);
+    in->data += len;
+    in->len -= len;
+}
+
+/* In nginx's words. There is no request yet whose line it could be. */
+static void log_broken_header(struct connection *c, struct slice in)
+{
+    const struct site_listen *listen = c->listener->listen;
+    struct http_exchange *ex = exchange_new(connection_worker(c));
+    char server[NET_ADDRESS_TEXT_BYTES];
+    if (!ex)
+        return;
+    h1_identify(c, &ex->client);
+    exchange_begin(ex, connection_worker(c));
+    ex->route.error_files = listen->default_server->top->error_files;
+    ex->route.server_name = slice_of(net_address_text(&listen->address, server));
+    http_log(ex, LOG_LEVEL_ERROR, "broken header: \"%.*s\" while reading PROXY protocol",
+             (int)(in.len < SHOWN_HEADER_BYTES ? in.len : SHOWN_HEADER_BYTES), in.data);
+    exchange_free(connection_worker(c), ex);
+}
+
+/* listen ... proxy_protocol: a connection begins with its header. False when more is needed. */
+static bool use_proxy_header(struct connection *c, struct h1_input *in)
+{
+    struct net_proxy_header header;
+    size_t used = 0;
+    assert(!c->told && c->requests == 0);
+    enum net_proxy_result result = net_proxy_parse(&header, in->data, in->len, &used);
+    if (result == NET_PROXY_MORE)
+        return false;
+    if (result == NET_PROXY_DONE && (c->told = malloc(sizeof *c->told + header.tlvs.len))) {
+        char *tlvs = (char *)(c->told + 1);
+        if (header.tlvs.len)
+            memcpy(tlvs, header.tlvs.data, header.tlvs.len);
+        header.tlvs.data = tlvs;
+        *c->told = header;
+        drop_front(in, used);
+        return true;
+    }
+    log_broken_header(c, (struct slice){in->data, in->len});
+    connection_close(c);
+    return false;
+}
+
+/* As in nginx a head may fill its first buffer, and after that the large ones; each line lies whole in one of them. */
+static struct http_head_limits head_limits(const struct connection *c)
+{
+    const struct settings *s = c->listener->listen->default_server->top->settings;
+    size_t first = (size_t)s->client.header_buffer_bytes, large = (size_t)s->client.large_header.bytes;
+    return (struct http_head_limits){.line_bytes = first > large ? first : large,
+                                     .head_bytes = first + large * (size_t)s->client.large_header.count};
+}
+
+/* VERDICT_GONE: there is no request, as the connection is closed. */
+static void serve_begun(struct connection *c, struct verdict v)
+{
+    assert(v.kind == VERDICT_GONE ? c->dead : c->ex != NULL);
+    if (v.kind != VERDICT_GONE)
+        request_serve(c->ex, v);
+}
+
+/* Looks for a head in the input. False when more is needed. */
+static bool use_request_head(struct connection *c, struct h1_input *in)
+{
+    struct http_head_limits limits = head_limits(c);
+    struct http_error error;
+    size_t head_len = 0;
+    assert(connection_is_between(c) && !c->rest && !c->close_after);
+    switch (http_scan_head(in->scan, &limits, in->data, in->len, &head_len, &error)) {
+    case HTTP_SCAN_ERROR:
+        serve_begun(c, h1_refuse(c, (struct slice){in->data, in->len}, in->scan->line_start, &error));
+        in->len = 0;
+        return true;
+    case HTTP_SCAN_MORE:
+        return false;
+    default:
+        break;
+    }
+    /* Empty lines before a head are nothing. */
+    if (head_len > 2)
+        serve_begun(c, h1_start(c, (struct slice){in->data, head_len}));
+    /* The input may have been the connection's. */
+    if (c->dead)
+        return false;
+    *in->scan = (struct http_scan){0};
+    drop_front(in, head_len);
+    return true;
+}
+
+/* A body that is sent on to an upstream while it comes. */
+static bool use_passing_body(struct connection *c, struct h1_input *in)
+{
+    bool done = false;
+    int error = 0;
+    if (c->ex->source->body_is_full(c->ex))
+        return false;
+    size_t n = h1_take_body(c->ex, in->data, in->len, &done, &error);
+    drop_front(in, n);
+    if (error) {
+        in->len = 0;
+        c->ex->res.close = c->linger_after = true;
+        c->ex->source->stop(c->ex);
+        request_serve(c->ex, verdict_answer(error));
+        return true;
+    }
+    c->ex->body.whole = done;
+    c->ex->source->body_came(c->ex, done);
+    return in->len > 0;
+}
+
+static bool use_body(struct connection *c, struct h1_input *in)
+{
+    bool done = false;
+    int error = 0;
+    size_t n = h1_take_body(c->ex, in->data, in->len, &done, &error);
+    drop_front(in, n);
+    if (error) {
+        in->len = 0;
+        c->ex->res.close = c->linger_after = true;
+        request_serve(c->ex, verdict_answer(error));
+    } else if (done) {
+        c->ex->body.whole = true;
+        request_serve(c->ex, verdict_of(VERDICT_AGAIN));
+    } else {
+        connection_set_timer(c, connection_settings(c)->client.body_timeout_ms);
+    }
+    return error || done;
+}
+
+struct h1_input h1_kept_input(struct connection *c, struct http_scan *fresh)
+{
+    if (!c->in)
+        return (struct h1_input){.scan = fresh};
+    struct buf *b = &c->in->buf;
+    return (struct h1_input){b->data + b->start, buf_len(b), &c->in->scan};
+}
+
+bool h1_use_input(struct connection *c, struct h1_input *in)
+{
+    if (c->dead || in->len == 0)
+        return false;
+    assert(connection_worker(c)->driving == c && c->state != CONNECTION_LINGER);
+    if (c->rest) {
+        size_t n = h1_skip_body(c, in->data, in->len);
+        drop_front(in, n);
+        return in->len > 0;
+    }
+    if (h1_output_waits(c))
+        return false;
+    if (connection_is_between(c) && c->listener->listen->proxy_protocol && !c->told)
+        return use_proxy_header(c, in);
+    if (connection_is_between(c))
+        return use_request_head(c, in);
+    if (connection_passes_body(c))
+        return use_passing_body(c, in);
+    return connection_request_is(c, REQUEST_BODY) && use_body(c, in);
+}
+
+bool h1_keep_input(struct connection *c, const struct h1_input *in)
+{
+    assert(!c->dead);
+    if (c->in) {
+        assert(in->len <= buf_len(&c->in->buf));
+        /* What is left began to come now at the earliest. */
+        if (in->len < buf_len(&c->in->buf))
+            c->in->since_ms = connection_worker(c)->now_ms;
+        buf_consume(&c->in->buf, buf_len(&c->in->buf) - in->len);
+        if (in->len == 0)
+            connection_drop_input(c);
+        return true;
+    }
+    if (in->len == 0)
+        return true;
+    c->in = calloc(1, sizeof *c->in);
+    if (!c->in)
+        return false;
+    const struct settings *s = c->listener->listen->default_server->top->settings;
+    c->in->scan = *in->scan;
+    c->in->since_ms = connection_worker(c)->now_ms;
+    return buf_reserve(&c->in->buf, (size_t)s->client.header_buffer_bytes) &&
+           buf_append(&c->in->buf, in->data, in->len);
+}
+
+bool h1_head_has_begun(const struct connection *c)
+{
+    struct slice in = c->in ? buf_slice(&c->in->buf) : (struct slice){0};
+    size_t i = 0;
+    while (i < in.len && (in.data[i] == '\r' || in.data[i] == '\n'))
+        i++;
+    return i < in.len;
+}
+
+void h1_end_head(struct connection *c, int status, const char *why)
+{
+    assert(connection_is_between(c) && !c->dead && !c->rest);
+    if (!c->in || !h1_head_has_begun(c)) {
+        connection_close(c);
+        return;
+    }
+    struct slice head = buf_slice(&c->in->buf);
+    if (c->listener->listen->proxy_protocol && !c->told) {
+        log_broken_header(c, head);
+        connection_close(c);
+        return;
+    }
+    h1_leave_unfinished(c, head, c->in->scan.line_start, status, why);
+}
+
+void h1_close_at_end(struct connection *c, int error)
+{
+    char why[SHOWN_ERROR_BYTES] = "client prematurely closed connection";
+    assert(!c->dead);
+    if (error)
+        snprintf(why, sizeof why, "recv() failed (%d: %s)", error, strerror(error));
+    if (connection_is_between(c) && !c->rest && !c->out) {
+        h1_end_head(c, 400, why);
+        return;
+    }
+    if (connection_request_is(c, REQUEST_BODY) || connection_passes_body(c))
+        http_log(c->ex, LOG_LEVEL_INFO, "%s while reading client request body", why);
+    connection_close(c);
+}
