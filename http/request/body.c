@@ -36,7 +36,7 @@ static int temp_failed(struct http_exchange *ex, const struct settings *s, const
 }
 
 /* Others may read it by its name, which is a number of ten digits, as nginx has it. */
-static int open_named(struct http_exchange *ex, const struct settings *s)
+static int open_named_file(struct http_exchange *ex, const struct settings *s)
 {
     static uint32_t number;
     for (int i = 0; i < NAMES_TRIED; i++) {
@@ -57,12 +57,12 @@ static int open_named(struct http_exchange *ex, const struct settings *s)
     return -1;
 }
 
-static int spill(struct http_exchange *ex, const struct settings *s)
+static int spill_body(struct http_exchange *ex, const struct settings *s)
 {
     struct slice part = buf_slice(&ex->body.mem);
     if (ex->body.fd < 0)
         ex->body.fd = s->client.body_in_file_only || http_body_files_have_names()
-                          ? open_named(ex, s)
+                          ? open_named_file(ex, s)
                           : fd_open_unnamed(s->client.body_temp_path.data);
     if (ex->body.fd < 0)
         return temp_failed(ex, s, "open");
@@ -84,18 +84,18 @@ int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t a
         return 500;
     ex->body.len += len;
     bool passing = ex->state == REQUEST_PROXY;
-    return !passing && buf_len(&ex->body.mem) > (size_t)s->client.body_buffer_bytes ? spill(ex, s) : 0;
+    return !passing && buf_len(&ex->body.mem) > (size_t)s->client.body_buffer_bytes ? spill_body(ex, s) : 0;
 }
 
 int body_finish(struct http_exchange *ex)
 {
     const struct settings *s = ex->route.settings;
     bool to_file = ex->body.fd >= 0 || (s->client.body_in_file_only && ex->body.whole);
-    return to_file && buf_len(&ex->body.mem) > 0 ? spill(ex, s) : 0;
+    return to_file && buf_len(&ex->body.mem) > 0 ? spill_body(ex, s) : 0;
 }
 
 /* Tells a client that waits for it to send the body. */
-static struct verdict ask_for(struct http_exchange *ex)
+static struct verdict ask_client_for_body(struct http_exchange *ex)
 {
     bool ok = ex->body.begun || ex->client.protocol->ask_for_body(ex);
     ex->body.begun = true;
@@ -119,10 +119,10 @@ struct verdict body_pass(struct http_exchange *ex)
 struct verdict body_begin(struct http_exchange *ex)
 {
     struct verdict v = body_pass(ex);
-    return v.kind == VERDICT_NEXT ? ask_for(ex) : v;
+    return v.kind == VERDICT_NEXT ? ask_client_for_body(ex) : v;
 }
 
-static void count_wait(struct http_exchange *ex)
+static void count_wait_for_client(struct http_exchange *ex)
 {
     if (ex->body.wait_since_ms)
         ex->body.waited_ms += *ex->now_ms - ex->body.wait_since_ms;
@@ -138,7 +138,7 @@ void body_wait(struct http_exchange *ex)
 {
     const struct settings *s = ex->route.settings;
     int64_t timeout_ms = ex->route.settings->client.body_timeout_ms;
-    count_wait(ex);
+    count_wait_for_client(ex);
     ex->body.wait_since_ms = *ex->now_ms;
     if (s->client.body_min_rate.bytes_per_s && ex->limits.holds) {
         uint64_t allowed_ms = (uint64_t)s->client.body_min_rate.after_ms +
@@ -151,7 +151,7 @@ void body_wait(struct http_exchange *ex)
 
 void body_wait_over(struct http_exchange *ex)
 {
-    count_wait(ex);
+    count_wait_for_client(ex);
     client_expect(ex, 0);
 }
 

@@ -14,7 +14,7 @@
 #include "http/wire/response.h"
 
 /* Whether a list has that word, alone: "private" and not `private="x"`, as in nginx. */
-static bool says(const struct http_response *res, const char *word)
+static bool cache_control_says(const struct http_response *res, const char *word)
 {
     struct slice item;
     for (const struct http_response_header *h = res->headers; h; h = h->next) {
@@ -54,9 +54,9 @@ static bool is_allowed_for_proxies(const struct http_exchange *ex, int64_t mask)
     if (expires.data)
         return mask & CONF_GZIP_EXPIRED && has_expired(res, expires);
     if (http_added_header(res, SLICE("Cache-Control")).data)
-        return (mask & CONF_GZIP_NO_CACHE && says(res, "no-cache")) ||
-               (mask & CONF_GZIP_NO_STORE && says(res, "no-store")) ||
-               (mask & CONF_GZIP_PRIVATE && says(res, "private"));
+        return (mask & CONF_GZIP_NO_CACHE && cache_control_says(res, "no-cache")) ||
+               (mask & CONF_GZIP_NO_STORE && cache_control_says(res, "no-store")) ||
+               (mask & CONF_GZIP_PRIVATE && cache_control_says(res, "private"));
     return !(mask & CONF_GZIP_NO_LAST_MODIFIED && res->last_modified.len) &&
            !(mask & CONF_GZIP_NO_ETAG && res->etag.len);
 }

@@ -224,7 +224,7 @@ static bool append_json_text(struct buf *out, struct slice s)
     return ok;
 }
 
-static bool append_value(struct buf *out, enum http_escape escape, struct slice value)
+static bool append_log_value(struct buf *out, enum http_escape escape, struct slice value)
 {
     if (escape == HTTP_ESCAPE_JSON)
         return append_json_text(out, value);
@@ -239,7 +239,7 @@ bool http_template_log(const struct http_template *t, enum http_escape escape, s
     bool ok = true;
     for (const struct part *p = t->parts; ok && p; p = p->next) {
         struct slice value = value_of(p, ex);
-        ok = p->variable || p->user ? append_value(out, escape, value) : buf_append_slice(out, value);
+        ok = p->variable || p->user ? append_log_value(out, escape, value) : buf_append_slice(out, value);
     }
     return ok;
 }

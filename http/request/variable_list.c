@@ -113,7 +113,7 @@ const struct http_variable_help http_variable_helps[] = {
 };
 
 /* Levenshtein distance without the case of letters; FAR + 1 for long names. */
-static size_t distance(struct slice a, struct slice b)
+static size_t name_distance(struct slice a, struct slice b)
 {
     size_t row[NAME_MAX_BYTES];
     if (a.len >= NAME_MAX_BYTES || b.len >= NAME_MAX_BYTES)
@@ -134,9 +134,9 @@ static size_t distance(struct slice a, struct slice b)
     return row[b.len];
 }
 
-static void consider(struct slice name, struct slice candidate, size_t *best, struct slice *found)
+static void consider_name(struct slice name, struct slice candidate, size_t *best, struct slice *found)
 {
-    size_t far = distance(name, candidate);
+    size_t far = name_distance(name, candidate);
     if (far < *best && far < name.len && far < candidate.len) {
         *best = far;
         *found = candidate;
@@ -148,12 +148,12 @@ struct slice http_nearest_variable(struct slice name, const struct http_scope *s
     struct slice found = {0};
     size_t best = FAR + 1;
     for (const struct http_user_variable *v = scope ? scope->variables : NULL; v; v = v->next)
-        consider(name, v->name, &best, &found);
+        consider_name(name, v->name, &best, &found);
     for (const struct http_capture_names *n = scope ? scope->captures : NULL; n; n = n->next)
-        consider(name, n->name, &best, &found);
+        consider_name(name, n->name, &best, &found);
     for (const struct http_variable_help *h = http_variable_helps; h->name; h++)
         if (!h->prefix)
-            consider(name, slice_of(h->name), &best, &found);
+            consider_name(name, slice_of(h->name), &best, &found);
     return found;
 }
 

@@ -14,7 +14,7 @@
 #define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
 #define UNUSED(x) (void)(x)
 
-static struct slice header(struct http_exchange *ex, struct slice name)
+static struct slice request_header(struct http_exchange *ex, struct slice name)
 {
     const struct slice *value = http_find_header(&ex->req, name);
     return value ? *value : (struct slice){0};
@@ -57,13 +57,13 @@ GETTER(get_is_args)
 GETTER(get_content_length)
 {
     UNUSED(rest);
-    return header(ex, SLICE("Content-Length"));
+    return request_header(ex, SLICE("Content-Length"));
 }
 
 GETTER(get_content_type)
 {
     UNUSED(rest);
-    return header(ex, SLICE("Content-Type"));
+    return request_header(ex, SLICE("Content-Type"));
 }
 
 /* Several lines of one name count as one (RFC 9110 section 5.3); those of cookies are put together by semicolons. */
@@ -305,7 +305,7 @@ static int base64_digit(char c)
 GETTER(get_remote_user)
 {
     UNUSED(rest);
-    struct slice auth = header(ex, SLICE("Authorization"));
+    struct slice auth = request_header(ex, SLICE("Authorization"));
     if (auth.len <= 6 || strncasecmp(auth.data, "Basic ", 6) != 0)
         return (struct slice){0};
     auth = slice_trim(slice_from(auth, 6));

@@ -220,7 +220,7 @@ GETTER(get_gzip_ratio)
 }
 
 /* As nginx's server-side includes have dates, in their default form. */
-static struct slice date(struct http_exchange *ex, const struct tm *tm, const char *format)
+static struct slice date_text(struct http_exchange *ex, const struct tm *tm, const char *format)
 {
     char text[64] = "";
     size_t n = strftime(text, sizeof text, format, tm);
@@ -232,7 +232,7 @@ GETTER(get_date_local)
     time_t now = (time_t)(clock_wall_ms() / 1000);
     struct tm tm;
     UNUSED(rest);
-    return date(ex, localtime_r(&now, &tm), "%A, %d-%b-%Y %H:%M:%S %Z");
+    return date_text(ex, localtime_r(&now, &tm), "%A, %d-%b-%Y %H:%M:%S %Z");
 }
 
 GETTER(get_date_gmt)
@@ -240,7 +240,7 @@ GETTER(get_date_gmt)
     time_t now = (time_t)(clock_wall_ms() / 1000);
     struct tm tm;
     UNUSED(rest);
-    return date(ex, gmtime_r(&now, &tm), "%A, %d-%b-%Y %H:%M:%S GMT");
+    return date_text(ex, gmtime_r(&now, &tm), "%A, %d-%b-%Y %H:%M:%S GMT");
 }
 
 const struct http_variable http_connection_variables[] = {

@@ -27,9 +27,9 @@ enum {
 
 /* --- servers that were asked --- */
 
-typedef bool append_value(const struct http_try *t, struct buf *out);
+typedef bool append_of_try(const struct http_try *t, struct buf *out);
 
-static struct slice of_all(struct http_exchange *ex, append_value *append)
+static struct slice join_tries(struct http_exchange *ex, append_of_try *append)
 {
     struct buf text = {0};
     bool ok = true;
@@ -56,63 +56,63 @@ static bool append_number(uint64_t n, struct buf *out)
     return buf_printf(out, "%llu", (unsigned long long)n);
 }
 
-static bool append_addr(const struct http_try *t, struct buf *out)
+static bool append_try_addr(const struct http_try *t, struct buf *out)
 {
     return buf_append_slice(out, t->addr);
 }
 
-static bool append_status(const struct http_try *t, struct buf *out)
+static bool append_try_status(const struct http_try *t, struct buf *out)
 {
     return t->status ? append_number((uint64_t)t->status, out) : buf_append(out, "-", 1);
 }
 
-static bool append_connect_time(const struct http_try *t, struct buf *out)
+static bool append_try_connect_time(const struct http_try *t, struct buf *out)
 {
     return append_time(t->connect_us, out);
 }
 
-static bool append_header_time(const struct http_try *t, struct buf *out)
+static bool append_try_header_time(const struct http_try *t, struct buf *out)
 {
     return append_time(t->header_us, out);
 }
 
-static bool append_response_time(const struct http_try *t, struct buf *out)
+static bool append_try_response_time(const struct http_try *t, struct buf *out)
 {
     return append_time(t->response_us, out);
 }
 
-static bool append_sent(const struct http_try *t, struct buf *out)
+static bool append_try_sent(const struct http_try *t, struct buf *out)
 {
     return append_number(t->sent, out);
 }
 
-static bool append_received(const struct http_try *t, struct buf *out)
+static bool append_try_received(const struct http_try *t, struct buf *out)
 {
     return append_number(t->received, out);
 }
 
-static bool append_length(const struct http_try *t, struct buf *out)
+static bool append_try_length(const struct http_try *t, struct buf *out)
 {
     return append_number(t->body_len, out);
 }
 
-#define OF_ALL(getter, append)     \
-    GETTER(getter)                 \
-    {                              \
-        UNUSED(rest);              \
-        return of_all(ex, append); \
+#define OF_TRIES(getter, append)       \
+    GETTER(getter)                     \
+    {                                  \
+        UNUSED(rest);                  \
+        return join_tries(ex, append); \
     }
 
-OF_ALL(get_addr, append_addr)
-OF_ALL(get_status, append_status)
-OF_ALL(get_connect_time, append_connect_time)
-OF_ALL(get_header_time, append_header_time)
-OF_ALL(get_response_time, append_response_time)
-OF_ALL(get_sent, append_sent)
-OF_ALL(get_received, append_received)
-OF_ALL(get_length, append_length)
+OF_TRIES(get_upstream_addr, append_try_addr)
+OF_TRIES(get_upstream_status, append_try_status)
+OF_TRIES(get_upstream_connect_time, append_try_connect_time)
+OF_TRIES(get_upstream_header_time, append_try_header_time)
+OF_TRIES(get_upstream_response_time, append_try_response_time)
+OF_TRIES(get_upstream_sent, append_try_sent)
+OF_TRIES(get_upstream_received, append_try_received)
+OF_TRIES(get_upstream_length, append_try_length)
 
-GETTER(get_queue_time)
+GETTER(get_upstream_queue_time)
 {
     struct buf text = {0};
     UNUSED(rest);
@@ -125,7 +125,7 @@ GETTER(get_queue_time)
 
 /* --- its answer --- */
 
-GETTER(get_header)
+GETTER(get_upstream_header)
 {
     struct slice all = {0};
     for (int i = 0; i < ex->upstream.header_count; i++)
@@ -134,7 +134,7 @@ GETTER(get_header)
     return all;
 }
 
-GETTER(get_cookie)
+GETTER(get_upstream_cookie)
 {
     for (int i = 0; i < ex->upstream.header_count; i++) {
         const struct http_header *h = &ex->upstream.headers[i];
@@ -148,7 +148,7 @@ GETTER(get_cookie)
     return (struct slice){0};
 }
 
-GETTER(get_trailer)
+GETTER(get_upstream_trailer)
 {
     struct slice left = ex->upstream.trailers, all = {0};
     const char *end;
@@ -163,7 +163,7 @@ GETTER(get_trailer)
 
 /* --- ids --- */
 
-static struct slice random_hex(struct http_exchange *ex, size_t bytes)
+static struct slice random_hex_digits(struct http_exchange *ex, size_t bytes)
 {
     static unsigned char store[RANDOM_BYTES]; /* one system call for many ids */
     static size_t used = RANDOM_BYTES;
@@ -199,7 +199,7 @@ struct slice http_request_id(struct http_exchange *ex)
 {
     const struct slice *given = http_find_header(&ex->req, SLICE("X-Request-ID"));
     if (!ex->request_id.data)
-        ex->request_id = given && is_id(*given) ? *given : random_hex(ex, ID_BYTES);
+        ex->request_id = given && is_id(*given) ? *given : random_hex_digits(ex, ID_BYTES);
     return ex->request_id;
 }
 
@@ -220,9 +220,9 @@ struct slice http_traceparent(struct http_exchange *ex)
     if (given)
         return *given;
     if (!ex->traceparent.data) {
-        struct slice trace = http_request_id(ex), parent = random_hex(ex, ID_BYTES / 2);
+        struct slice trace = http_request_id(ex), parent = random_hex_digits(ex, ID_BYTES / 2);
         if (!is_trace_id(trace))
-            trace = random_hex(ex, ID_BYTES);
+            trace = random_hex_digits(ex, ID_BYTES);
         char *text = arena_alloc(&ex->arena, TRACEPARENT_BYTES);
         if (!trace.data || !parent.data || !text)
             return ex->traceparent;
@@ -446,17 +446,17 @@ const struct http_variable http_upstream_variables[] = {
     {"realip_remote_port", false, get_realip_port},
     {"request_id", false, get_request_id},
     {"traceparent", false, get_traceparent},
-    {"upstream_addr", false, get_addr},
-    {"upstream_bytes_received", false, get_received},
-    {"upstream_bytes_sent", false, get_sent},
-    {"upstream_connect_time", false, get_connect_time},
-    {"upstream_cookie_", true, get_cookie},
-    {"upstream_header_time", false, get_header_time},
-    {"upstream_http_", true, get_header},
-    {"upstream_queue_time", false, get_queue_time},
-    {"upstream_response_length", false, get_length},
-    {"upstream_response_time", false, get_response_time},
-    {"upstream_status", false, get_status},
-    {"upstream_trailer_", true, get_trailer},
+    {"upstream_addr", false, get_upstream_addr},
+    {"upstream_bytes_received", false, get_upstream_received},
+    {"upstream_bytes_sent", false, get_upstream_sent},
+    {"upstream_connect_time", false, get_upstream_connect_time},
+    {"upstream_cookie_", true, get_upstream_cookie},
+    {"upstream_header_time", false, get_upstream_header_time},
+    {"upstream_http_", true, get_upstream_header},
+    {"upstream_queue_time", false, get_upstream_queue_time},
+    {"upstream_response_length", false, get_upstream_length},
+    {"upstream_response_time", false, get_upstream_response_time},
+    {"upstream_status", false, get_upstream_status},
+    {"upstream_trailer_", true, get_upstream_trailer},
     {0},
 };
