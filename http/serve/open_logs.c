@@ -53,7 +53,7 @@ static void write_pending(struct open_log *l)
     l->pending.start = l->pending.end = 0;
 }
 
-static void drop(struct worker *w, struct open_log **link)
+static void drop_log(struct worker *w, struct open_log **link)
 {
     struct open_log *l = *link;
     *link = l->next;
@@ -65,7 +65,7 @@ static void drop(struct worker *w, struct open_log **link)
 }
 
 /* Rotated away, or deleted. */
-static bool is_moved(struct open_log *l, uint64_t now_ms)
+static bool file_is_moved(struct open_log *l, uint64_t now_ms)
 {
     struct stat now;
     if (now_ms - l->checked_ms < (uint64_t)l->rules->valid_ms)
@@ -74,14 +74,14 @@ static bool is_moved(struct open_log *l, uint64_t now_ms)
     return stat(l->path, &now) < 0 || now.st_ino != l->st.st_ino || now.st_dev != l->st.st_dev;
 }
 
-static struct open_log *find(struct worker *w, struct slice path)
+static struct open_log *find_open_log(struct worker *w, struct slice path)
 {
     for (struct open_log **link = &w->open_logs; *link; link = &(*link)->next) {
         struct open_log *l = *link;
         if (!slice_eq(slice_of(l->path), path))
             continue;
-        if (is_moved(l, w->now_ms)) {
-            drop(w, link);
+        if (file_is_moved(l, w->now_ms)) {
+            drop_log(w, link);
             return NULL;
         }
         *link = l->next;
@@ -92,25 +92,25 @@ static struct open_log *find(struct worker *w, struct slice path)
     return NULL;
 }
 
-static void drop_oldest(struct worker *w)
+static void drop_oldest_log(struct worker *w)
 {
     struct open_log **link = &w->open_logs;
     while ((*link)->next)
         link = &(*link)->next;
-    drop(w, link);
+    drop_log(w, link);
 }
 
 /* Room for one more. */
-static void make_room(struct worker *w, const struct conf_open_logs *rules)
+static void make_room_for_log(struct worker *w, const struct conf_open_logs *rules)
 {
     int64_t most = rules->max == 0 ? OPEN_AT_ONCE_MAX : rules->max < KEPT_MAX ? rules->max : KEPT_MAX;
     while (w->open_logs && w->open_log_count >= most)
-        drop_oldest(w);
+        drop_oldest_log(w);
 }
 
 static struct open_log *open_log(struct worker *w, struct slice path, const struct conf_open_logs *rules)
 {
-    make_room(w, rules);
+    make_room_for_log(w, rules);
     struct open_log *l = calloc(1, sizeof *l + path.len + 1);
     if (!l)
         return NULL;
@@ -148,7 +148,7 @@ void open_logs_append(struct http_exchange *ex, const struct access_log *log, st
         log_error("invalid name \"%.*s\" of an access log; its line is lost", SLICE_ARGS(path));
         return;
     }
-    struct open_log *l = find(w, path);
+    struct open_log *l = find_open_log(w, path);
     if (!l && has_root(ex))
         l = open_log(w, path, &ex->route.settings->logs.open);
     if (!l)
@@ -167,12 +167,12 @@ void open_logs_flush(struct worker *w)
         if (kept)
             link = &l->next;
         else
-            drop(w, link);
+            drop_log(w, link);
     }
 }
 
 void open_logs_close(struct worker *w)
 {
     while (w->open_logs)
-        drop(w, &w->open_logs);
+        drop_log(w, &w->open_logs);
 }

@@ -99,7 +99,7 @@ static void become_get(struct http_exchange *ex)
 }
 
 /* `absent` are the arguments of a URI without a "?": nginx tells apart what is empty and what is not there. */
-static void set_uri(struct http_exchange *ex, struct slice uri, struct slice absent)
+static void set_request_uri(struct http_exchange *ex, struct slice uri, struct slice absent)
 {
     const char *mark = memchr(uri.data, '?', uri.len);
     ex->req.args = mark ? slice_from(uri, (size_t)(mark - uri.data) + 1) : absent;
@@ -151,7 +151,7 @@ struct verdict request_redirect(struct http_exchange *ex, struct slice uri)
     uri = arena_dup(&ex->arena, uri);
     if (!uri.data)
         return verdict_answer(500);
-    set_uri(ex, uri, SLICE(""));
+    set_request_uri(ex, uri, SLICE(""));
     return route_again(ex);
 }
 
@@ -176,7 +176,7 @@ struct verdict request_redirect_away(struct http_exchange *ex, struct slice uri)
 }
 
 /* The status that a page gets; 0: its own. */
-static int forced(const struct error_target *t, int status)
+static int page_status(const struct error_target *t, int status)
 {
     return t->new_code > 0                  ? t->new_code
            : t->new_code == 0               ? 0
@@ -203,7 +203,7 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
     if (!t)
         return plain;
     int before = ex->route.forced_status;
-    ex->route.forced_status = forced(t, status); /* $status in the page's URI, too */
+    ex->route.forced_status = page_status(t, status); /* $status in the page's URI, too */
     struct slice uri = http_template_expand(t->uri, ex);
     /* A named location would get a request that lacks a part of its body. */
     if (uri.len == 0 || (uri.data[0] == '@' && is_partly_gone(ex))) {
@@ -235,7 +235,7 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
     struct slice absent = {0};
     if (!http_template_is_constant(t->uri))
         absent = SLICE("");
-    set_uri(ex, uri, absent);
+    set_request_uri(ex, uri, absent);
     ex->route.rewritten = true;
     return verdict_of(VERDICT_ROUTE);
 }

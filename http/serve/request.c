@@ -31,11 +31,6 @@
 
 enum { CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
 
-static const struct settings *settings(const struct http_exchange *ex)
-{
-    return ex->route.settings;
-}
-
 void request_begin(struct http_exchange *ex, const struct location *l)
 {
     struct worker *w = ex->worker;
@@ -80,7 +75,7 @@ static int shown_status(int status)
 static bool make_error_page(struct http_exchange *ex, int status)
 {
     struct http_response *res = &ex->res;
-    struct slice page = http_error_page(status, settings(ex)->answers.server_tokens);
+    struct slice page = http_error_page(status, ex->route.settings->answers.server_tokens);
     res->status = shown_status(status);
     res->reason = (struct slice){0};
     res->body = res->last_piece = NULL;
@@ -107,7 +102,7 @@ static void set_rate(struct http_exchange *ex)
 }
 
 /* Out of memory for an answer. */
-static struct verdict give_up(struct http_exchange *ex)
+static struct verdict give_up_response(struct http_exchange *ex)
 {
     client_reset(ex);
     return verdict_of(VERDICT_GONE);
@@ -119,7 +114,7 @@ struct verdict request_send(struct http_exchange *ex, int error)
         /* The page itself failed, or is a redirect: its own status counts, as in nginx. */
         ex->route.forced_status = 0;
     if (error && !make_error_page(ex, error))
-        return give_up(ex);
+        return give_up_response(ex);
     if (ex->route.forced_status) {
         ex->res.status = ex->route.forced_status;
         ex->res.reason = (struct slice){0};
@@ -128,14 +123,14 @@ struct verdict request_send(struct http_exchange *ex, int error)
         http_log(ex, LOG_LEVEL_ERROR, "the redirect has a control character; request refused");
         ex->res.location = (struct slice){0};
         if (!make_error_page(ex, 400))
-            return give_up(ex);
+            return give_up_response(ex);
     }
     bool challenges = ex->res.status == 401 || ex->route.in_error_page; /* whatever code its page has */
     if (challenges && ex->access.www_authenticate.len &&
         !http_add_header(&ex->res, &ex->arena, SLICE("WWW-Authenticate"), ex->access.www_authenticate))
-        return give_up(ex);
+        return give_up_response(ex);
     if (!headers_add(ex))
-        return give_up(ex);
+        return give_up_response(ex);
     filter_decide(ex);
     int failed = ranges_cut(ex);
     if (failed) {
@@ -147,7 +142,7 @@ struct verdict request_send(struct http_exchange *ex, int error)
     ex->state = REQUEST_SEND;
     if (!ex->source)
         ex->source = &source_pieces;
-    return ex->client.protocol->respond(ex) ? verdict_of(VERDICT_GONE) : give_up(ex);
+    return ex->client.protocol->respond(ex) ? verdict_of(VERDICT_GONE) : give_up_response(ex);
 }
 
 static bool is_true(struct slice text)

@@ -34,7 +34,7 @@ enum progress {
     ANSWER      /* return, or a redirect */
 };
 
-static enum progress run(struct http_exchange *ex, const struct rewrite_op *ops, bool *changed);
+static enum progress run_ops(struct http_exchange *ex, const struct rewrite_op *ops, bool *changed);
 
 /* --- expressions --- */
 
@@ -43,7 +43,7 @@ static bool is_logged(struct http_exchange *ex)
     return ex->route.location && ex->route.settings->rewrite.log;
 }
 
-static bool match(struct http_exchange *ex, const struct rewrite_op *op, struct slice text)
+static bool match_op(struct http_exchange *ex, const struct rewrite_op *op, struct slice text)
 {
     bool found = http_regex_match(op->regex, text, &ex->route.location_captures);
     /* As in nginx: $1 is of the last expression, whose groups are empty now. */
@@ -75,7 +75,7 @@ static bool test_file(struct http_exchange *ex, const struct rewrite_op *op, str
     }
 }
 
-static bool holds(struct http_exchange *ex, const struct rewrite_op *op)
+static bool condition_holds(struct http_exchange *ex, const struct rewrite_op *op)
 {
     struct slice left = http_template_expand(op->value, ex);
     bool result;
@@ -87,7 +87,7 @@ static bool holds(struct http_exchange *ex, const struct rewrite_op *op)
         result = slice_eq(left, http_template_expand(op->right, ex));
         break;
     case TEST_MATCH:
-        result = match(ex, op, left);
+        result = match_op(ex, op, left);
         if (result)
             http_keep_named(ex, &ex->route.location_captures);
         break;
@@ -100,11 +100,11 @@ static bool holds(struct http_exchange *ex, const struct rewrite_op *op)
 
 static enum progress run_if(struct http_exchange *ex, const struct rewrite_op *op, bool *changed)
 {
-    if (!holds(ex, op))
+    if (!condition_holds(ex, op))
         return GO_ON;
     if (op->location)
         request_use_location(ex, op->location);
-    return run(ex, op->then, changed);
+    return run_ops(ex, op->then, changed);
 }
 
 /* --- rewrite --- */
@@ -139,8 +139,8 @@ static struct slice join_args(struct http_exchange *ex, const struct rewrite_op 
     return own.len ? arena_printf(&ex->arena, "%.*s&%.*s", SLICE_ARGS(own), SLICE_ARGS(old)) : old;
 }
 
-static enum progress redirect(struct http_exchange *ex, const struct rewrite_op *op, struct slice path,
-                              struct slice args)
+static enum progress redirect_by_rewrite(struct http_exchange *ex, const struct rewrite_op *op,
+                                         struct slice path, struct slice args)
 {
     struct slice url = args.len || op->right
                            ? arena_printf(&ex->arena, "%.*s?%.*s", SLICE_ARGS(path), SLICE_ARGS(args))
@@ -153,7 +153,7 @@ static enum progress redirect(struct http_exchange *ex, const struct rewrite_op 
 }
 
 /* As in nginx, captures of a path that was written with escapes are escaped again where they become arguments. */
-static struct slice expand(struct http_exchange *ex, const struct http_template *t, bool as_args)
+static struct slice expand_replacement(struct http_exchange *ex, const struct http_template *t, bool as_args)
 {
     if (!t)
         return (struct slice){0};
@@ -164,7 +164,7 @@ static struct slice expand(struct http_exchange *ex, const struct http_template 
     return text.len ? arena_dup(&ex->arena, text) : text;
 }
 
-static enum progress fail(struct http_exchange *ex)
+static enum progress fail_rewrite(struct http_exchange *ex)
 {
     ex->route.return_code = 500;
     ex->route.return_text = NULL;
@@ -173,20 +173,21 @@ static enum progress fail(struct http_exchange *ex)
 
 static enum progress run_rewrite(struct http_exchange *ex, const struct rewrite_op *op, bool *changed)
 {
-    if (!match(ex, op, ex->req.path))
+    if (!match_op(ex, op, ex->req.path))
         return GO_ON;
     http_keep_named(ex, &ex->route.location_captures);
-    struct slice path = expand(ex, op->value, op->code != 0), own = expand(ex, op->right, true);
+    struct slice path = expand_replacement(ex, op->value, op->code != 0),
+                 own = expand_replacement(ex, op->right, true);
     struct slice args = join_args(ex, op, own);
     if (!op->code && is_logged(ex))
         http_log(ex, LOG_LEVEL_NOTICE, "rewritten data: \"%.*s\", args: \"%.*s\"", SLICE_ARGS(path),
                  SLICE_ARGS(args));
     if (op->code)
-        return redirect(ex, op, path, args);
+        return redirect_by_rewrite(ex, op, path, args);
     if (path.len == 0 || path.data[0] != '/' || path.len > REWRITTEN_MAX || args.len > REWRITTEN_MAX) {
         http_log(ex, LOG_LEVEL_ERROR, "the rewritten URI \"%.*s\" does not begin with \"/\", or is too long",
                  (int)(path.len < 100 ? path.len : 100), path.len ? path.data : "");
-        return fail(ex);
+        return fail_rewrite(ex);
     }
     ex->req.path = path;
     ex->req.args = args;
@@ -198,7 +199,7 @@ static enum progress run_rewrite(struct http_exchange *ex, const struct rewrite_
 
 /* --- all of them --- */
 
-static enum progress run(struct http_exchange *ex, const struct rewrite_op *ops, bool *changed)
+static enum progress run_ops(struct http_exchange *ex, const struct rewrite_op *ops, bool *changed)
 {
     enum progress progress = GO_ON;
     for (const struct rewrite_op *op = ops; op && progress == GO_ON; op = op->next) {
@@ -227,16 +228,16 @@ static enum progress run(struct http_exchange *ex, const struct rewrite_op *ops,
     return progress;
 }
 
-static void keep_named(void *ex, const struct http_captures *captures)
+static void keep_named_of_location(void *ex, const struct http_captures *captures)
 {
     http_keep_named(ex, captures);
 }
 
-static const struct location *find(struct http_exchange *ex)
+static const struct location *find_location(struct http_exchange *ex)
 {
     const struct vserver *server = ex->route.server;
-    const struct location *l =
-        http_locations_find(server->locations, ex->req.path, &ex->route.location_captures, keep_named, ex);
+    const struct location *l = http_locations_find(server->locations, ex->req.path,
+                                                   &ex->route.location_captures, keep_named_of_location, ex);
     return l ? l : server->top;
 }
 
@@ -256,7 +257,7 @@ void rewrite_in_location(struct http_exchange *ex, const struct location *l)
         if (limited != l)
             request_use_location(ex, limited);
         l = limited;
-        if (!l->ops || run(ex, l->ops, &changed) == ANSWER || !changed)
+        if (!l->ops || run_ops(ex, l->ops, &changed) == ANSWER || !changed)
             return;
         if (cycles >= CYCLES_MAX) {
             http_log(ex, LOG_LEVEL_ERROR, "rewrite or internal redirection cycle while processing \"%.*s\"",
@@ -265,7 +266,7 @@ void rewrite_in_location(struct http_exchange *ex, const struct location *l)
             ex->route.return_text = NULL;
             return;
         }
-        l = find(ex);
+        l = find_location(ex);
     }
 }
 
@@ -294,10 +295,10 @@ void rewrite_route(struct http_exchange *ex)
     bool changed = false;
     if (server->top->ops && ex->req.path.data[0] == '/') {
         request_use_location(ex, server->top);
-        if (run(ex, server->top->ops, &changed) == ANSWER)
+        if (run_ops(ex, server->top->ops, &changed) == ANSWER)
             return;
     }
-    const struct location *l = find(ex);
+    const struct location *l = find_location(ex);
     if (server->slashed && add_slash(ex, l))
         return;
     if (l == server->top)

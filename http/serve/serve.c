@@ -60,7 +60,7 @@ static struct verdict find_client(struct http_exchange *ex)
 }
 
 /* return 444 */
-static struct verdict cut_off(struct http_exchange *ex)
+static struct verdict close_unanswered(struct http_exchange *ex)
 {
     if (ex->route.return_code != CLOSE_WITHOUT_ANSWER)
         return verdict_of(VERDICT_NEXT);
@@ -201,8 +201,8 @@ static struct verdict answer_by_content(struct http_exchange *ex)
 static struct verdict run_phases(struct http_exchange *ex)
 {
     static struct verdict (*const phases[])(struct http_exchange *) = {
-        find_client,       cut_off, limit_by_key, read_body,
-        limit_concurrency, let_in,  try_files,    answer_by_content};
+        find_client,       close_unanswered, limit_by_key, read_body,
+        limit_concurrency, let_in,           try_files,    answer_by_content};
     struct verdict v = verdict_of(VERDICT_NEXT);
     for (size_t i = 0; i < sizeof phases / sizeof phases[0] && v.kind == VERDICT_NEXT; i++)
         v = phases[i](ex);

@@ -19,7 +19,7 @@
 /* As "return 444". */
 enum { CLOSE_UNANSWERED = 444 };
 
-static bool exists(struct http_exchange *ex, struct slice path, bool folder)
+static bool named_file_exists(struct http_exchange *ex, struct slice path, bool folder)
 {
     return path.data && static_exists(ex, &ex->route.location->files, &ex->worker->files, path, folder);
 }
@@ -91,7 +91,8 @@ struct verdict try_files_pass(struct http_exchange *ex)
             /* The static handler sends a client that left "/" out to the directory. */
             text.len--;
         struct slice uri = text.len ? uri_of(ex, l, t->files[i], text) : text;
-        if ((uri.len && memchr(uri.data, '\0', uri.len)) || !exists(ex, place_of(ex, l, text, uri), folder))
+        if ((uri.len && memchr(uri.data, '\0', uri.len)) ||
+            !named_file_exists(ex, place_of(ex, l, text, uri), folder))
             continue;
         if (l->files.is_whole_path && !folder)
             ex->route.alias_rest = text;
