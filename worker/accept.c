@@ -41,7 +41,7 @@ static void add_narrower(struct worker *w)
 }
 
 /* Whose servers a connection is for. */
-static struct listener *narrowest(struct listener *l, int fd)
+static struct listener *narrowest_listener(struct listener *l, int fd)
 {
     struct net_address local;
     if (!l->narrower || net_bound_address(fd, &local) < 0)
@@ -156,7 +156,7 @@ static void on_shortage(struct worker *w, int error)
 }
 
 /* Makes room below worker_connections. False when there is none. */
-static bool make_room(struct worker *w)
+static bool make_room_for_connection(struct worker *w)
 {
     static uint64_t next_complaint_ms;
     if (w->connections < (uint64_t)w->conf->worker_connections)
@@ -176,12 +176,12 @@ static bool accept_one(struct listener *l)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
-    if (!make_room(l->worker))
+    if (!make_room_for_connection(l->worker))
         return false;
     int fd = accept4(l->io.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         counter_add(&l->worker->slot->accepted, 1);
-        connection_new(narrowest(l, fd), fd, &peer);
+        connection_new(narrowest_listener(l, fd), fd, &peer);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)

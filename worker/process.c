@@ -237,14 +237,14 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     }
 }
 
-static void reply(struct worker *w, int kind, uint64_t generation)
+static void send_message(struct worker *w, int kind, uint64_t generation)
 {
     struct worker_message m = {.kind = kind, .generation = generation};
     if (w->options->reports >= 0 && write(w->options->reports, &m, sizeof m) < 0)
         log_errno(LOG_LEVEL_ALERT, errno, "write() to the master failed");
 }
 
-static bool take_over(struct worker *w, int fd)
+static bool take_over_live_values(struct worker *w, int fd)
 {
     struct buf text = {0};
     bool ok = fd_read_all(fd, 64 << 20, &text) == 0;
@@ -264,7 +264,7 @@ static bool take_over(struct worker *w, int fd)
     return ok;
 }
 
-static int receive(int channel, struct worker_message *m, int *fd)
+static int receive_message(int channel, struct worker_message *m, int *fd)
 {
     char control[CMSG_SPACE(sizeof(int))];
     struct iovec data = {m, sizeof *m};
@@ -284,7 +284,7 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
     struct worker_message m;
     int fd;
     (void)events;
-    int n = receive(io->fd, &m, &fd);
+    int n = receive_message(io->fd, &m, &fd);
     if (n == 0) {
         ev_io_stop(loop, io);
         log_alert("the master is gone; finishing");
@@ -294,13 +294,13 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
     if (n == (int)sizeof m && m.kind == WORKER_LOOK)
         limit_settle(w);
     if (n == (int)sizeof m && m.kind == WORKER_ASKED)
-        reply(w, WORKER_TURNS, 0);
+        send_message(w, WORKER_TURNS, 0);
     if (n != (int)sizeof m || m.kind != WORKER_RELOAD || fd < 0) {
         if (fd >= 0)
             close(fd);
         return;
     }
-    reply(w, take_over(w, fd) ? WORKER_RELOADED : WORKER_RELOAD_FAILED, m.generation);
+    send_message(w, take_over_live_values(w, fd) ? WORKER_RELOADED : WORKER_RELOAD_FAILED, m.generation);
     close(fd);
 }
 
@@ -416,7 +416,7 @@ int worker_run(const struct worker_options *options)
     accept_start(w);
     w->slot->state = SHM_RUNNING;
     worker_publish_figures(w);
-    reply(w, WORKER_READY, counter_get(&w->slot->generation));
+    send_message(w, WORKER_READY, counter_get(&w->slot->generation));
     ev_run(w->loop, 0);
     if (w->given_up)
         log_warn("%u handlers that are past their handler_timeout are left behind", w->given_up);

@@ -104,7 +104,7 @@ struct http_exchange *exchange_new(struct worker *w)
 }
 
 /* All but the captures, the arena's first chunk and the body's buffer begins anew. */
-static void reset(struct http_exchange *ex)
+static void reset_exchange(struct http_exchange *ex)
 {
     struct arena arena = ex->arena;
     struct buf mem = ex->body.mem;
@@ -145,7 +145,7 @@ void exchange_recycle(struct worker *w, struct http_exchange *ex)
         return;
     }
     arena_reset(&ex->arena);
-    reset(ex);
+    reset_exchange(ex);
     w->free_exchanges[w->free_exchange_count++] = ex;
 }
 
