@@ -88,7 +88,7 @@ static bool is_in_memory(int fd, off_t offset, size_t len)
     return said < 0 ? read_in_vain(fd, offset, len) : said && has_arrived(fd, offset, len);
 }
 
-static void run(struct pool_task *task)
+static void run_read(struct pool_task *task)
 {
     struct file_read *r = (struct file_read *)task;
     char bytes[STEP_BYTES];
@@ -101,7 +101,7 @@ static void run(struct pool_task *task)
     }
 }
 
-static void ended(struct worker *w, struct loop_task *task)
+static void on_read_ended(struct worker *w, struct loop_task *task)
 {
     struct file_read *r = (struct file_read *)task; /* its first member */
     struct http_exchange *ex = r->ex;
@@ -115,14 +115,14 @@ static void ended(struct worker *w, struct loop_task *task)
 }
 
 /* Takes it to the pool. False: the pool takes nothing now. */
-static bool submit(struct http_exchange *ex, struct http_piece *p, size_t len)
+static bool submit_read(struct http_exchange *ex, struct http_piece *p, size_t len)
 {
     struct worker *w = ex->worker;
     struct file_read *r = calloc(1, sizeof *r);
     if (!r)
         return false;
-    r->task.task.run = run;
-    r->task.ended = ended;
+    r->task.task.run = run_read;
+    r->task.ended = on_read_ended;
     r->ex = ex;
     r->entry = ex->held;
     r->fd = p->fd;
@@ -139,7 +139,7 @@ static bool submit(struct http_exchange *ex, struct http_piece *p, size_t len)
     return true;
 }
 
-static bool is_wanted(struct http_exchange *ex, const struct http_piece *p)
+static bool aio_is_wanted(struct http_exchange *ex, const struct http_piece *p)
 {
     return p->fd >= 0 && ex->route.location->aio_pool >= 0 && ex->held;
 }
@@ -147,12 +147,12 @@ static bool is_wanted(struct http_exchange *ex, const struct http_piece *p)
 size_t aio_limit(struct http_exchange *ex, const struct http_piece *p, size_t most)
 {
     off_t left = ex->reading.until - p->offset;
-    return is_wanted(ex, p) && left < (off_t)most ? (size_t)left : most;
+    return aio_is_wanted(ex, p) && left < (off_t)most ? (size_t)left : most;
 }
 
 bool aio_ready(struct http_exchange *ex, struct http_piece *p)
 {
-    if (!is_wanted(ex, p))
+    if (!aio_is_wanted(ex, p))
         return true;
     if (ex->reading.at_work)
         return false;
@@ -161,7 +161,7 @@ bool aio_ready(struct http_exchange *ex, struct http_piece *p)
     size_t len = p->len < PART_BYTES ? (size_t)p->len : PART_BYTES;
     ex->reading.from = p->offset;
     ex->reading.until = p->offset + (off_t)len;
-    return is_in_memory(p->fd, p->offset, len) || !submit(ex, p, len);
+    return is_in_memory(p->fd, p->offset, len) || !submit_read(ex, p, len);
 }
 
 void aio_client_gone(struct http_exchange *ex)

@@ -19,7 +19,7 @@
 #include "worker/loop/worker_state.h"
 
 /* Lets the job go its own way, with the exchange. Returns what goes on in its place; NULL: out of memory. */
-static struct http_exchange *part(struct http_exchange *ex, bool at_once)
+static struct http_exchange *part_from_job(struct http_exchange *ex, bool at_once)
 {
     struct worker *w = ex->worker;
     struct weir_request *job = ex->job;
@@ -39,7 +39,7 @@ void handler_is_late(struct http_exchange *ex)
     struct http_exchange *old = ex;
     const char *name = ex->job->handler->name;
     bool asked = ex->aside != NULL;
-    ex = part(ex, true);
+    ex = part_from_job(ex, true);
     if (!ex) {
         client_reset(old);
         return;
@@ -60,7 +60,7 @@ static void leave_job(struct http_exchange *ex)
         return;
     }
     int status = job->head_sent ? ex->res.status : 0;
-    ex = part(ex, job->deadline_ms && ex->worker->now_ms >= job->deadline_ms);
+    ex = part_from_job(ex, job->deadline_ms && ex->worker->now_ms >= job->deadline_ms);
     if (ex)
         ex->res.status = status;
 }
@@ -106,7 +106,7 @@ static void take_output(struct http_exchange *ex, size_t n)
 }
 
 /* What is left of handler_timeout, but never 0 then. */
-static int64_t time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
+static int64_t job_time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
 {
     if (ex->job->deadline_ms == 0)
         return at_most_ms;
@@ -118,5 +118,5 @@ static int64_t time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
 const struct source source_handler = {.look = look_at_output,
                                       .take = take_output,
                                       .stop = leave_job,
-                                      .time_left_ms = time_left_ms,
+                                      .time_left_ms = job_time_left_ms,
                                       .is_live = true};

@@ -55,7 +55,7 @@ void job_describe(struct running *r, const struct http_exchange *ex)
         running_set(r->id, sizeof r->id, *given);
 }
 
-static void record(struct weir_request *job)
+static void record_job(struct weir_request *job)
 {
     job->record = job->running ? running_begin(job->running, clock_mono_ms()) : NULL;
     if (!job->record)
@@ -68,7 +68,7 @@ void job_run(struct pool_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
     assert(!current_record && !job->record && !job->streaming);
-    record(job);
+    record_job(job);
     current_record = job->record;
     job->result = job->gone ? 0 : job->handler->run(job);
     current_record = NULL;
@@ -126,7 +126,7 @@ void weir_fail(weir_request *r, const char *reason)
 }
 
 /* Moves what was written to the loop's side; waits while the loop is too far behind. */
-static int hand_over(weir_request *r)
+static int hand_output_over(weir_request *r)
 {
     /* The peer is made for weir_log, which must not make it any more. */
     if (!r->streaming)
@@ -152,7 +152,7 @@ static int hand_over(weir_request *r)
 
 int weir_flush(weir_request *r)
 {
-    return r->gone ? -1 : hand_over(r);
+    return r->gone ? -1 : hand_output_over(r);
 }
 
 int weir_write(weir_request *r, const void *data, size_t bytes)
@@ -161,5 +161,5 @@ int weir_write(weir_request *r, const void *data, size_t bytes)
         return -1;
     if (!buf_append(&r->body, data, bytes))
         weir_fail(r, "out of memory for the answer");
-    return buf_len(&r->body) > JOB_WHOLE_BODY_MAX ? hand_over(r) : 0;
+    return buf_len(&r->body) > JOB_WHOLE_BODY_MAX ? hand_output_over(r) : 0;
 }

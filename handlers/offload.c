@@ -148,7 +148,7 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
 }
 
 /* The first output of a streaming job: its head goes out. */
-static void start_stream(struct http_exchange *ex, struct weir_request *job)
+static void start_job_stream(struct http_exchange *ex, struct weir_request *job)
 {
     job->head_sent = true;
     if (ex->res.status == 0)
@@ -170,7 +170,7 @@ static void hear_output(struct pool_notice *notice)
         job_take_output(job, &unwanted);
         buf_free(&unwanted);
     } else if (!job->head_sent) {
-        start_stream(ex, job);
+        start_job_stream(ex, job);
     } else {
         client_go_on(ex);
     }
@@ -196,7 +196,7 @@ void offload_look_after_orphans(struct worker *w)
     }
 }
 
-static struct verdict refuse(struct http_exchange *ex, struct weir_request *job, enum pool_result result)
+static struct verdict refuse_job(struct http_exchange *ex, struct weir_request *job, enum pool_result result)
 {
     struct worker_pool *p = pools_find(ex->worker, job->pool);
     char why[64] = "is being closed";
@@ -217,10 +217,10 @@ static int default_pool(const struct worker *w)
     return i;
 }
 
-static struct verdict submit(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
-                             int pool, const struct slice *variables,
-                             struct verdict (*answered)(struct http_exchange *ex, bool done, int result),
-                             int error)
+static struct verdict submit_job(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
+                                 int pool, const struct slice *variables,
+                                 struct verdict (*answered)(struct http_exchange *ex, bool done, int result),
+                                 int error)
 {
     struct worker *w = ex->worker;
     int64_t timeout_ms = ex->route.settings->answers.handler_timeout_ms;
@@ -241,7 +241,7 @@ static struct verdict submit(struct http_exchange *ex, const struct weir_handler
     ex->client.socket = -1;
     enum pool_result result = pool_submit(job->pool, &job->task.task);
     if (result != POOL_OK)
-        return refuse(ex, job, result);
+        return refuse_job(ex, job, result);
     pools_count_task(w);
     ex->job = job;
     ex->source = &source_handler;
@@ -269,12 +269,12 @@ struct verdict offload_start(struct http_exchange *ex)
 {
     int error = !ex->body.whole ? 500 : body_finish(ex); /* a handler never sees a part of a body */
     const struct slice *values = error ? NULL : expand_variables(ex, &error);
-    return submit(ex, ex->route.location->handler, ex->route.location->handler_settings,
-                  ex->route.location->pool, values, NULL, error);
+    return submit_job(ex, ex->route.location->handler, ex->route.location->handler_settings,
+                      ex->route.location->pool, values, NULL, error);
 }
 
 struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings,
                            struct verdict (*answered)(struct http_exchange *ex, bool done, int result))
 {
-    return submit(ex, handler, settings, default_pool(ex->worker), NULL, answered, 0);
+    return submit_job(ex, handler, settings, default_pool(ex->worker), NULL, answered, 0);
 }

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <fcntl.h>
 
-static enum source_says look(struct http_exchange *ex, struct http_piece *stretch)
+static enum source_says look_at_piece(struct http_exchange *ex, struct http_piece *stretch)
 {
     struct http_piece *p = ex->res.body;
     if (!p || ex->res.no_body)
@@ -31,7 +31,7 @@ static void leave_cache(const struct http_piece *p, size_t sent)
         posix_fadvise(p->fd, 0, end, POSIX_FADV_DONTNEED);
 }
 
-static void take(struct http_exchange *ex, size_t n)
+static void take_of_piece(struct http_exchange *ex, size_t n)
 {
     struct http_piece *p = ex->res.body;
     assert(n <= p->len);
@@ -45,10 +45,10 @@ static void take(struct http_exchange *ex, size_t n)
         ex->res.body = p->next;
 }
 
-static void stop(struct http_exchange *ex)
+static void stop_pieces(struct http_exchange *ex)
 {
     if (ex->reading.at_work)
         aio_client_gone(ex);
 }
 
-const struct source source_pieces = {.look = look, .take = take, .stop = stop};
+const struct source source_pieces = {.look = look_at_piece, .take = take_of_piece, .stop = stop_pieces};
