@@ -19,6 +19,7 @@
 #include "http/serve/request.h"
 #include "http/wire/response.h"
 #include "net/stream.h"
+#include "worker/loop/exchanges.h"
 #include "worker/loop/wait.h"
 #include "worker/loop/worker_state.h"
 
@@ -338,10 +339,26 @@ static void reset_client(struct http_exchange *ex)
     connection_close(ex->connection);
 }
 
+/* The client takes them slowly: the connection ends behind them, and the request now. */
+static void end_behind_earlier(struct http_exchange *ex)
+{
+    struct connection *c = ex->connection;
+    assert(c->out && c->ex == ex);
+    c->close_after = true;
+    c->settings = ex->route.settings;
+    c->ex = NULL;
+    request_gone(ex);
+    exchange_recycle(ex->worker, ex);
+    h1_set_send_timer(c);
+}
+
 static void cut_client_off(struct http_exchange *ex)
 {
     struct connection *c = ex->connection;
-    h1_flush(c, false);
+    if (!h1_flush(c, false) && !c->dead) {
+        end_behind_earlier(ex);
+        return;
+    }
     if (!c->dead)
         connection_reset(c);
     connection_close(c);
