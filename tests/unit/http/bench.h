@@ -107,7 +107,7 @@ static inline void bench_pass(uint64_t ms)
 static inline void bench_check_errors(void)
 {
     for (const struct conf_error *e = bench.conf->errors.first; e; e = e->next)
-        check_case(false, "no error in the configuration", e->message.data, __FILE__, __LINE__);
+        fprintf(stderr, "the bench's configuration: %s\n", e->message.data);
     if (bench.conf->errors.count)
         abort();
 }
@@ -153,7 +153,7 @@ static inline void bench_open(const char *http, const char *server)
     CU_ASSERT_FATAL(mkdtemp(bench.root) != NULL);
     snprintf(prefix, sizeof prefix, "%s/", bench.root);
     options.prefix = prefix;
-    bench.errors = fd_memory_file("bench-errors", SLICE(""));
+    bench.errors = memfd_create("bench-errors", MFD_CLOEXEC);
     snprintf(text, sizeof text,
              "events {} http { log_format line '$status $request_method $uri $request_completion;'; "
              "access_log access.log line; %s server { %s %s } }",
@@ -273,7 +273,7 @@ static inline void check_errors(const char *wanted, const char *file, int line)
 {
     const char *got = bench_errors();
     char text[400];
-    snprintf(text, sizeof text, "the error log has \"%s\", expected \"%s\"", got, wanted);
+    snprintf(text, sizeof text, "the error log has \"%.250s\", expected \"%.100s\"", got, wanted);
     check_report(*wanted ? strstr(got, wanted) != NULL : !*got, text, file, line);
 }
 
