@@ -101,7 +101,7 @@ static const struct source script_plain = {.look = script_look, .take = script_t
 /* A request that is held as one that a handler has. `head` is whole. */
 static inline struct http_exchange *client_hold(struct client *p, const char *head)
 {
-    static char kept[1000]; /* an expression's input may be changed in place */
+    static char kept[1000];
     snprintf(kept, sizeof kept, "%s", head);
     client_connect(p);
     struct verdict v = h1_start(p->c, slice_of(kept));
