@@ -12,6 +12,7 @@
 #include "conf/directive.h"
 #include "conf/tree.h"
 #include "http/request/template.h"
+#include "http/site/build.h"
 #include "http/site/site.h"
 #include "http/wire/request.h"
 #include "http/wire/response.h"

@@ -5,6 +5,7 @@
 
 #include "base/slice.h"
 #include "conf/tree.h"
+#include "http/site/build.h"
 #include "http/site/site.h"
 #include "net/address.h"
 

@@ -14,6 +14,7 @@
 #include "http/request/exchange.h"
 #include "http/request/template.h"
 #include "http/request/verdict.h"
+#include "http/site/build.h"
 #include "http/site/site.h"
 #include "http/wire/credentials.h"
 #include "http/wire/request.h"

@@ -16,6 +16,7 @@
 #include "http/request/exchange.h"
 #include "http/request/template.h"
 #include "http/request/verdict.h"
+#include "http/site/build.h"
 #include "http/site/site.h"
 
 struct verdict auth_request_ask(struct http_exchange *ex)

@@ -6,6 +6,7 @@
 
 #include "base/slice.h"
 #include "conf/tree.h"
+#include "http/site/build.h"
 #include "http/site/site.h"
 #include "http/site/trusted.h"
 #include "net/address.h"

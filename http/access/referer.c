@@ -6,6 +6,7 @@
 #include "conf/directive.h"
 #include "conf/tree.h"
 #include "http/request/regex.h"
+#include "http/site/build.h"
 #include "http/site/router.h"
 #include "http/site/site.h"
 #include "http/wire/request.h"

@@ -11,6 +11,7 @@
 #include "http/filters/filters.h"
 #include "http/request/exchange.h"
 #include "http/request/filter.h"
+#include "http/site/build.h"
 #include "http/site/charset_map.h"
 #include "http/site/site.h"
 

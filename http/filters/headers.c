@@ -11,6 +11,7 @@
 #include "conf/tree.h"
 #include "http/request/client.h"
 #include "http/request/template.h"
+#include "http/site/build.h"
 #include "http/site/site.h"
 #include "http/wire/request.h"
 #include "http/wire/response.h"

@@ -13,6 +13,7 @@
 #include "conf/tree.h"
 #include "http/request/filter.h"
 #include "http/request/template.h"
+#include "http/site/build.h"
 #include "http/site/site.h"
 
 #include <stdlib.h>

@@ -12,6 +12,7 @@
 #include "http/request/template.h"
 #include "http/request/verdict.h"
 #include "http/serve/redirect.h"
+#include "http/site/build.h"
 #include "http/site/paths.h"
 #include "http/site/site.h"
 #include "worker/loop/worker_state.h"

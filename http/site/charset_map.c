@@ -11,6 +11,7 @@
 #include "conf/directive.h"
 #include "conf/tree.h"
 #include "http/request/filter.h"
+#include "http/site/build.h"
 #include "http/site/site.h"
 
 #include <assert.h>

@@ -7,6 +7,7 @@
 #include "base/slice.h"
 #include "conf/directive.h"
 #include "conf/tree.h"
+#include "http/site/build.h"
 
 #include <ctype.h>
 

@@ -7,6 +7,7 @@
 #include "conf/directive.h"
 #include "conf/tree.h"
 #include "http/request/template.h"
+#include "http/site/build.h"
 #include "http/site/trusted.h"
 #include "net/address.h"
 

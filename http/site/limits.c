@@ -5,6 +5,7 @@
 
 #include "base/slice.h"
 #include "conf/tree.h"
+#include "http/site/build.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,7 @@
 /*
  * http/site/maps.c - variables that the configuration defines: map.
  */
+#include "http/site/build.h"
 #include "http/site/map.h"
 #include "http/site/site.h"
 
@@ -10,31 +11,6 @@
 #include "http/request/variables.h"
 
 #include <stdlib.h>
-
-struct slice site_variable_name(struct slice text)
-{
-    return text.len > 1 && text.data[0] == '$' ? slice_from(text, 1) : SLICE("");
-}
-
-/* The server's own variables that a configuration may give another meaning: nginx calls them changeable. */
-static bool may_be_redefined(struct slice name)
-{
-    return slice_eq_nocase(name, SLICE("args")) || slice_eq_nocase(name, SLICE("limit_rate")) ||
-           slice_eq_nocase(name, SLICE("invalid_referer"));
-}
-
-bool site_is_taken(const struct site *site, struct slice name)
-{
-    struct slice rest;
-    const struct http_variable *known = http_find_variable(name, &rest);
-    const struct http_user_variable *v = site->scope.variables;
-    if (may_be_redefined(name))
-        return false;
-    while (v && !slice_eq_nocase(v->name, name))
-        v = v->next;
-    bool own = v && !v->data;
-    return own || (known && (!known->prefix || rest.len == name.len)); /* whole: $1 */
-}
 
 static bool has_hostnames(const struct conf_node *n)
 {

@@ -10,6 +10,7 @@
 #include "http/request/regex.h"
 #include "http/request/template.h"
 #include "http/request/variables.h"
+#include "http/site/build.h"
 
 #include <stdlib.h>
 
@@ -141,34 +142,6 @@ void site_name_sets(struct site *site)
 }
 
 /* --- steps --- */
-
-struct http_regex *site_compile_regex(struct site *site, struct slice text, bool no_case,
-                                      const struct conf_node *n)
-{
-    struct slice why = {0};
-    struct http_regex *regex = http_regex_new(&site->arena, text, no_case, &why);
-    struct http_regex **more = realloc(site->op_regexes, (size_t)(site->op_regex_count + 1) * sizeof(void *));
-    if (!more)
-        abort();
-    site->op_regexes = more;
-    site->op_regexes[site->op_regex_count++] = regex;
-    if (!regex)
-        conf_error(&site->conf->errors, n, "%.*s", SLICE_ARGS(why));
-    return regex;
-}
-
-void site_free_ops(struct site *site)
-{
-    for (int i = 0; i < site->op_regex_count; i++)
-        if (site->op_regexes[i])
-            http_regex_free(site->op_regexes[i]);
-    free(site->op_regexes);
-}
-
-struct slice site_set_variable(const struct conf_node *n)
-{
-    return site_variable_name(n->args[0]);
-}
 
 static void build_set(struct site *site, struct rewrite_op *op, const struct conf_node *n)
 {

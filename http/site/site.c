@@ -11,6 +11,7 @@
 #include "conf/tree.h"
 #include "http/request/template.h"
 #include "http/request/variable_list.h"
+#include "http/site/build.h"
 #include "http/site/charset_map.h"
 #include "http/site/module.h"
 #include "http/site/resolver_words.h"
@@ -28,38 +29,9 @@ static void *must(void *p)
     return p;
 }
 
-void *site_array(struct site *site, int count, size_t size)
-{
-    return must(arena_zalloc(&site->arena, (size_t)(count ? count : 1) * size));
-}
-
 static const char combined[] =
     "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
     "\"$http_referer\" \"$http_user_agent\"";
-
-void site_unknown_variable(struct site *site, struct slice name, const struct conf_node *node)
-{
-    struct slice guess = http_nearest_variable(name, &site->scope);
-    conf_error(&site->conf->errors, node, "unknown \"%.*s\" variable%s%.*s%s", SLICE_ARGS(name),
-               guess.data ? "; did you mean \"" : "", SLICE_ARGS(guess), guess.data ? "\"?" : "");
-}
-
-const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node)
-{
-    struct slice unknown;
-    struct http_template *t = http_template_compile(&site->arena, text, &site->scope, &unknown);
-    if (t)
-        return t;
-    if (unknown.len == 0 || unknown.data[0] == '{') {
-        conf_error(&site->conf->errors, node,
-                   unknown.len ? "the closing bracket in \"%.*s\" variable is missing"
-                               : "invalid variable name%.*s; a \"$\" begins the name of a variable",
-                   SLICE_ARGS(slice_from(unknown, 1)));
-        return NULL;
-    }
-    site_unknown_variable(site, unknown, node);
-    return NULL;
-}
 
 static const struct http_template *log_format(struct site *site, const struct conf_access_log *log,
                                               enum http_escape *escape)
@@ -446,29 +418,6 @@ static void load_modules(struct site *site)
     }
 }
 
-/* Named groups may be used before the expression that defines them: so they are collected first, by their syntax. */
-void site_collect_groups(struct site *site, struct slice pattern, const struct conf_node *node)
-{
-    for (size_t i = 0; i + 3 < pattern.len; i++) {
-        if (pattern.data[i] != '(' || pattern.data[i + 1] != '?')
-            continue;
-        size_t start = i + 2 + (pattern.data[i + 2] == 'P'), end = start + 1;
-        if (start >= pattern.len || !strchr("<'", pattern.data[start]))
-            continue;
-        while (end < pattern.len && (isalnum((unsigned char)pattern.data[end]) || pattern.data[end] == '_'))
-            end++;
-        struct http_capture_names *n = must(arena_zalloc(&site->arena, sizeof *n));
-        n->name = (struct slice){pattern.data + start + 1, end - start - 1};
-        n->next = (struct http_capture_names *)(uintptr_t)site->scope.captures;
-        if (n->name.len) /* none: a look-behind */
-            site->scope.captures = n;
-        if (site_is_taken(site, n->name))
-            conf_error(&site->conf->errors, node,
-                       "the duplicate \"%.*s\" variable; choose another name for the group",
-                       SLICE_ARGS(n->name));
-    }
-}
-
 static void collect_names_of(struct site *site, const struct conf_location *list)
 {
     for (const struct conf_location *l = list; l; l = l->next) {
@@ -544,7 +493,7 @@ void site_free(struct site *site)
         http_locations_free(v->locations);
     site_free_rewrites(site);
     site_free_maps(site);
-    site_free_ops(site);
+    site_free_regexes(site);
     for (struct location *l = site->made; l; l = l->next_made)
         site_free_referers(l);
     for (struct location *l = site->made; l; l = l->next_made)
@@ -557,35 +506,4 @@ void site_free(struct site *site)
     struct arena arena = site->arena;
     free(site);
     arena_free(&arena);
-}
-
-const struct vserver *site_find_server(const struct site_listen *listen, struct slice host,
-                                       struct http_captures *captures)
-{
-    const struct vserver *v = http_names_find(listen->names, host, captures);
-    return v ? v : listen->default_server;
-}
-
-const struct location *site_find_named(const struct vserver *server, struct slice name)
-{
-    const struct location *l = server->named;
-    while (l && !slice_eq(l->name, name))
-        l = l->next_named;
-    return l;
-}
-
-const struct error_target *site_find_error_target(const struct location *l, int status)
-{
-    for (const struct error_target *t = l->error_targets; t; t = t->next)
-        for (int i = 0; i < t->code_count; i++)
-            if (t->codes[i] == status)
-                return t;
-    return NULL;
-}
-
-bool site_has_error_page(const struct http_exchange *ex, int status)
-{
-    const struct location *l = ex->route.location;
-    return (!ex->route.in_error_page || l->settings->answers.recursive_error_pages) &&
-           site_find_error_target(l, status);
 }

@@ -344,23 +344,14 @@ struct site {
     struct http_scope scope;                /* groups of all regular expressions, and maps */
     struct site_map *maps;
     const struct charset_map *charset_maps;
-    struct http_regex **op_regexes; /* for freeing */
-    int op_regex_count;
+    struct http_regex **regexes; /* for freeing */
+    int regex_count;
     uint64_t lookups_ms; /* how long names of hosts have been waited for */
 };
 
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
 struct site *site_build(struct conf *conf);
 
-/* What the files of site share. An array of zeroes in the site's arena; without memory for it nothing is left to do. */
-void *site_array(struct site *site, int count, size_t size);
-const struct http_template *site_compile(struct site *site, struct slice text, const struct conf_node *node);
-
-void site_unknown_variable(struct site *site, struct slice name, const struct conf_node *node);
-
-/* The name behind the "$"; empty when there is none. */
-struct slice site_variable_name(struct slice text);
-int site_count_lines(const struct conf_lines *lines);
 void site_build_zones(struct site *site);
 void site_build_limits(struct site *site, struct location *l);
 void site_build_upstreams(struct site *site);
@@ -373,19 +364,10 @@ struct sticky *site_build_sticky(struct site *site, const struct conf_node *node
 
 /* The upstream of that name, or NULL. */
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
-/* Whether a variable of that name is there, which no configuration may define. */
-bool site_is_taken(const struct site *site, struct slice name);
-/* Named groups of a regular expression may be used before it. */
-void site_collect_groups(struct site *site, struct slice pattern, const struct conf_node *node);
 void site_name_variables(struct site *site);
 void site_name_referers(struct site *site);
 void site_name_secure_links(struct site *site);
 
-/* A variable of the server's own that has to know the location. */
-void site_define(struct site *site, const char *name,
-                 struct slice (*get)(struct http_exchange *ex, const void *data));
-struct http_regex *site_compile_regex(struct site *site, struct slice text, bool no_case,
-                                      const struct conf_node *n);
 void site_build_referers(struct site *site, struct location *l, const struct conf_lines *lines);
 void site_free_referers(struct location *l);
 void site_build_secure_link(struct site *site, struct location *l, const struct conf_node *n);
@@ -394,15 +376,12 @@ struct access_rules *site_build_access(struct site *site, const struct conf_line
 struct location_auth *site_build_auth(struct site *site, const struct settings *s);
 void site_build_auth_request(struct site *site, struct location *l);
 
-/* The name of the variable that `set` or its kin gives a value to. */
-struct slice site_set_variable(const struct conf_node *n);
 struct expires *site_build_expires(struct site *site, const struct conf_node *node);
 struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
 void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines);
 void site_build_charset(struct site *site, struct location *l);
 void site_build_files(struct site *site, struct location *l, const struct conf_location *c);
 struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);
-void site_free_ops(struct site *site);
 struct location *site_build_location(struct site *site, const struct conf_location *c);
 void site_name_maps(struct site *site);
 /* A variable that both `set` and a map, geo or split_clients has becomes one. */

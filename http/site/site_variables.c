@@ -8,6 +8,7 @@
 #include "base/hist.h"
 #include "base/slice.h"
 #include "http/request/variables.h"
+#include "http/site/build.h"
 #include "http/site/paths.h"
 #include "http/site/site.h"
 
@@ -119,14 +120,6 @@ GETTER(get_connections_waiting)
 {
     (void)data;
     return sum(ex, SHM_CONNECTION_WAITING);
-}
-
-void site_define(struct site *site, const char *name,
-                 struct slice (*get)(struct http_exchange *ex, const void *data))
-{
-    struct http_user_variable *v = site_array(site, 1, sizeof *v);
-    *v = (struct http_user_variable){slice_of(name), get, NULL, site->scope.variables};
-    site->scope.variables = v;
 }
 
 void site_name_variables(struct site *site)

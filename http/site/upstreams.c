@@ -10,6 +10,7 @@
 #include "base/slice.h"
 #include "conf/tree.h"
 #include "http/request/regex.h"
+#include "http/site/build.h"
 #include "net/address.h"
 #include "shm/peer.h"
 
@@ -137,14 +138,6 @@ static struct upstream *upstream_for(struct site *site, const struct conf_proxy 
 }
 
 /* --- rewriting of answers' headers --- */
-
-int site_count_lines(const struct conf_lines *l)
-{
-    int count = 0;
-    for (; l; l = l->next)
-        count++;
-    return count;
-}
 
 /* A prefix with variables, or a regular expression behind "~" or "~*". */
 static void compile_from(struct site *site, struct proxy_rewrite *r, struct slice text, bool any_case,
