@@ -8,6 +8,7 @@
 #include "base/title.h"
 #include "base/version.h"
 #include "conf/conf.h"
+#include "http/serve/features.h"
 #include "master/master.h"
 
 #include <limits.h>
@@ -230,6 +231,7 @@ int main(int argc, char **argv)
     }
     struct master_options options = {{file, prefix, a.globals, a.error_log, a.prefix ? NULL : &installed},
                                      argv};
+    features_use();
     struct conf *conf = conf_load(&options.conf);
     int code = 1;
     if (a.test)

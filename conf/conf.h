@@ -15,6 +15,8 @@ struct conf_places {
     const char *pid;                    /* a file */
 };
 
+struct conf_table;
+
 struct conf_options {
     const char *file;                 /* -c, absolute */
     const char *prefix;               /* -p, absolute, ends in "/" */
@@ -22,6 +24,12 @@ struct conf_options {
     const char *error_log;            /* -e, or NULL */
     const struct conf_places *places; /* NULL: below the prefix, as -p asks */
 };
+
+/*
+ * The directives of features, whose rooms lie above this one; the list ends with NULL. To be called before the first
+ * configuration is read, and before there is any thread: it gives the parts of settings their places.
+ */
+void conf_use_tables(const struct conf_table *const *tables);
 
 /*
  * Reads a configuration whole. Never returns NULL; conf->errors.count tells whether it can be used. All errors that

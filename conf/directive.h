@@ -48,7 +48,8 @@ struct conf_walk {
 
 /* A field of what the rows of a context fill: struct settings for http contexts, conf_upstream, else struct conf. */
 struct conf_field {
-    size_t at, size; /* size 0: none */
+    size_t at, size;   /* size 0: none */
+    struct part *part; /* of struct settings, where the field is in one */
 };
 
 /* What of a statement may differ without new workers. */
@@ -85,14 +86,38 @@ struct conf_directive {
     const char *help;   /* likewise */
 };
 
-/* The rows of a feature, ended by one without a name. */
-struct conf_table {
-    const char *title; /* in the documentation */
-    const struct conf_directive *rows;
+/* Where a table stands in the documentation. */
+enum conf_section {
+    CONF_SECTION_CORE,
+    CONF_SECTION_HTTP,
+    CONF_SECTION_VARIABLES,
+    CONF_SECTION_CLIENTS,
+    CONF_SECTION_ANSWERS,
+    CONF_SECTION_FILES,
+    CONF_SECTION_ACCESS,
+    CONF_SECTION_LIMITS,
+    CONF_SECTION_HEADERS,
+    CONF_SECTION_COMPRESSION,
+    CONF_SECTION_BODIES,
+    CONF_SECTION_LOGS,
+    CONF_SECTION_PROXY,
+    CONF_SECTION_UPSTREAM,
+    CONF_SECTION_ACCEPTED,
+    CONF_SECTIONS
 };
 
-/* conf/tables.c: all of them, in the order of the documentation; ended by one without rows. */
-extern const struct conf_table conf_tables[];
+/* The rows of a feature, ended by one without a name. */
+struct conf_table {
+    enum conf_section section;
+    const struct conf_directive *rows;
+    /* What is not just taken over from the settings above; they are NULL at the top. NULL: nothing. */
+    void (*inherit)(struct settings *s, const struct settings *above);
+};
+
+/* conf/tables.c: all of them, ended by NULL. Those of conf/ come first, then what conf_use_tables was given. */
+extern const struct conf_table *conf_tables[];
+
+enum { CONF_TABLES_MAX = 64 };
 
 /* Two of them are of other structs than struct settings. */
 extern const struct conf_directive conf_core_directives[];
@@ -143,6 +168,14 @@ bool conf_set_value(struct conf_walk *walk, const struct conf_node *node, const 
 
 /* To be called before the statements of a level are applied, when all its fields are zero. */
 void conf_begin(struct conf *conf, struct conf_given *given, size_t size);
+void conf_begin_settings(struct conf *conf, struct settings *settings);
+
+/* The row's field in `values`, which is what its context fills. */
+void *conf_field_in(const struct conf_directive *d, void *values);
+const void *conf_field_of(const struct conf_directive *d, const void *values);
+
+/* The size of all parts of settings. */
+size_t conf_parts_size(void);
 bool conf_is_given(const struct conf_given *given, const struct conf_directive *d);
 void conf_mark_given(struct conf_given *given, const struct conf_directive *d);
 

@@ -72,11 +72,30 @@ static bool print_row(const struct conf_directive *d, struct buf *out)
            print_mark(d, out);
 }
 
-static bool print_table(const struct conf_table *table, struct buf *out)
+static const char *const titles[CONF_SECTIONS] = {
+    [CONF_SECTION_CORE] = "Core",
+    [CONF_SECTION_HTTP] = "Servers and locations",
+    [CONF_SECTION_VARIABLES] = "Rewriting and variables",
+    [CONF_SECTION_CLIENTS] = "Connections and requests of clients",
+    [CONF_SECTION_ANSWERS] = "Answers",
+    [CONF_SECTION_FILES] = "Static files",
+    [CONF_SECTION_ACCESS] = "Access",
+    [CONF_SECTION_LIMITS] = "Limits",
+    [CONF_SECTION_HEADERS] = "Headers of answers",
+    [CONF_SECTION_COMPRESSION] = "Compression",
+    [CONF_SECTION_BODIES] = "Bodies of answers",
+    [CONF_SECTION_LOGS] = "Logs",
+    [CONF_SECTION_PROXY] = "Proxy",
+    [CONF_SECTION_UPSTREAM] = "Upstream",
+    [CONF_SECTION_ACCEPTED] = "Accepted",
+};
+
+static bool print_section(enum conf_section section, struct buf *out)
 {
-    bool ok = buf_printf(out, "## %s\n\n", table->title);
-    for (const struct conf_directive *d = table->rows; ok && d->name; d++)
-        ok = print_row(d, out);
+    bool ok = buf_printf(out, "## %s\n\n", titles[section]);
+    for (const struct conf_table **t = conf_tables; *t; t++)
+        for (const struct conf_directive *d = (*t)->rows; ok && (*t)->section == section && d->name; d++)
+            ok = print_row(d, out);
     return ok;
 }
 
@@ -89,7 +108,7 @@ bool conf_document(struct buf *out)
         "defaults and meaning; different, and how; or none of nginx's.\n\n"
         "Sizes take k, m and g; times take ms, s, m, h, d, w, M and y, and are seconds without a "
         "unit. `include FILE|PATTERN;` may stand anywhere.\n\n");
-    for (const struct conf_table *table = conf_tables; ok && table->rows; table++)
-        ok = print_table(table, out);
+    for (int section = 0; ok && section < CONF_SECTIONS; section++)
+        ok = print_section((enum conf_section)section, out);
     return ok && print_absent(out);
 }

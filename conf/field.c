@@ -13,14 +13,40 @@ void conf_begin(struct conf *conf, struct conf_given *given, size_t size)
     given->bits = conf_must(arena_zalloc(&conf->arena, size / 8 + 1));
 }
 
+void conf_begin_settings(struct conf *conf, struct settings *s)
+{
+    conf_begin(conf, &s->given, sizeof *s + conf_parts_size());
+    s->parts.bytes = conf_must(arena_zalloc(&conf->arena, conf_parts_size()));
+}
+
+/* The field's bit: parts count as if they lay behind struct settings. */
+static size_t bit_of(const struct conf_directive *d)
+{
+    return d->field.part ? sizeof(struct settings) + d->field.part->at + d->field.at : d->field.at;
+}
+
 bool conf_is_given(const struct conf_given *given, const struct conf_directive *d)
 {
-    return given->bits[d->field.at / 8] >> d->field.at % 8 & 1;
+    return given->bits[bit_of(d) / 8] >> bit_of(d) % 8 & 1;
 }
 
 void conf_mark_given(struct conf_given *given, const struct conf_directive *d)
 {
-    given->bits[d->field.at / 8] |= (unsigned char)(1 << d->field.at % 8);
+    given->bits[bit_of(d) / 8] |= (unsigned char)(1 << bit_of(d) % 8);
+}
+
+void *conf_field_in(const struct conf_directive *d, void *values)
+{
+    struct settings *s = values;
+    char *from = d->field.part ? part_in(&s->parts, d->field.part, d->field.part->size) : values;
+    return from + d->field.at;
+}
+
+const void *conf_field_of(const struct conf_directive *d, const void *values)
+{
+    const struct settings *s = values;
+    const char *from = d->field.part ? part_in(&s->parts, d->field.part, d->field.part->size) : values;
+    return from + d->field.at;
 }
 
 /* The index of `text` among the row's words, or -1. */
@@ -187,7 +213,7 @@ bool conf_set_value(struct conf_walk *w, const struct conf_node *n, const struct
                     void *values)
 {
     assert(values || d->type == CONF_CUSTOM || d->type == CONF_ACCEPTED);
-    void *field = values ? (char *)values + d->field.at : NULL;
+    void *field = values ? conf_field_in(d, values) : NULL;
     switch (d->type) {
     case CONF_CUSTOM:
         d->set(w, n);

@@ -47,7 +47,7 @@ static void inherit_row(struct conf_walk *w, const struct conf_directive *d, con
     if (d->field.size == 0 || conf_is_given(given, d))
         return;
     if (parent)
-        memcpy((char *)values + d->field.at, (const char *)parent + d->field.at, d->field.size);
+        memcpy(conf_field_in(d, values), conf_field_of(d, parent), d->field.size);
     else if (d->default_text)
         conf_apply_default(w, d, values);
 }
@@ -93,10 +93,13 @@ static bool lists_word(const struct conf_lines *lines, struct slice word)
 void conf_inherit(struct settings *s, const struct settings *parent, struct conf *conf)
 {
     struct conf_walk w = {.conf = conf, .settings = s};
-    for (const struct conf_table *t = conf_tables; t->rows; t++)
-        for (const struct conf_directive *d = t->rows; d->name; d++)
+    for (const struct conf_table **t = conf_tables; *t; t++) {
+        for (const struct conf_directive *d = (*t)->rows; d->name; d++)
             if (conf_is_setting(d))
                 inherit_row(&w, d, &s->given, s, parent);
+        if ((*t)->inherit)
+            (*t)->inherit(s, parent);
+    }
     s->gzip.disable_msie6 =
         (parent && parent->gzip.disable_msie6) || lists_word(s->gzip.disable, SLICE("msie6"));
     if (parent) {

@@ -64,7 +64,7 @@ static void copy_rows(const struct conf_directive *table, bool settings, void *t
 {
     for (const struct conf_directive *d = table; d->name; d++)
         if (d->live == CONF_LIVE && conf_is_setting(d) == settings)
-            memcpy((char *)to + d->field.at, (const char *)from + d->field.at, d->field.size);
+            memcpy(conf_field_in(d, to), conf_field_of(d, from), d->field.size);
 }
 
 static void copy_log_levels(struct conf_error_log *to, const struct conf_error_log *from)
@@ -77,8 +77,8 @@ static void copy_log_levels(struct conf_error_log *to, const struct conf_error_l
 
 static void copy_settings(struct settings *to, const struct settings *from)
 {
-    for (const struct conf_table *t = conf_tables; t->rows; t++)
-        copy_rows(t->rows, true, to, from);
+    for (const struct conf_table **t = conf_tables; *t; t++)
+        copy_rows((*t)->rows, true, to, from);
     copy_log_levels(to->logs.errors, from->logs.errors);
 }
 

@@ -12,7 +12,7 @@ void conf_set_http(struct conf_walk *w, const struct conf_node *n)
     struct conf *conf = w->conf;
     conf->http = conf_must(arena_zalloc(&conf->arena, sizeof *conf->http));
     conf->http->node = n;
-    conf_begin(conf, &conf->http->settings.given, sizeof conf->http->settings);
+    conf_begin_settings(conf, &conf->http->settings);
     struct conf_walk inner = {.conf = conf, .context = CONF_HTTP, .settings = &conf->http->settings};
     conf_walk_block(&inner, n->children);
 }
@@ -25,7 +25,7 @@ void conf_set_server(struct conf_walk *w, const struct conf_node *n)
         tail = &(*tail)->next;
     *tail = server;
     server->node = server->top.node = n;
-    conf_begin(w->conf, &server->top.settings.given, sizeof server->top.settings);
+    conf_begin_settings(w->conf, &server->top.settings);
     struct conf_walk inner = {.conf = w->conf,
                               .context = CONF_SERVER,
                               .settings = &server->top.settings,
@@ -104,7 +104,7 @@ static void check_duplicate(struct conf_walk *w, const struct conf_node *n, cons
 
 void conf_walk_location(struct conf_walk *w, struct conf_location *l)
 {
-    conf_begin(w->conf, &l->settings.given, sizeof l->settings);
+    conf_begin_settings(w->conf, &l->settings);
     struct conf_walk inner = {.conf = w->conf,
                               .context = CONF_LOCATION,
                               .settings = &l->settings,

@@ -9,6 +9,7 @@
 #define WEIR_CONF_SETTINGS_H
 
 #include "base/arena.h"
+#include "conf/part.h"
 #include "conf/settings_access.h"
 #include "conf/settings_answers.h"
 #include "conf/settings_bodies.h"
@@ -137,6 +138,7 @@ struct conf_handler {
 /* What http, server and location share; inherited inwards field by field. */
 struct settings {
     struct conf_given given; /* on the level itself, not above it */
+    struct part_block parts; /* of features: each has its own header */
     struct client_settings client;
     struct answer_settings answers;
     struct file_settings files;
@@ -147,7 +149,6 @@ struct settings {
     struct access_settings access;
     struct auth_basic_settings auth_basic;
     struct auth_request_settings auth_request;
-    struct secure_link_settings secure_link;
     struct referer_settings referer;
     struct realip_settings realip;
     struct header_settings headers;
@@ -160,6 +161,24 @@ struct settings {
     struct proxy_settings proxy;
     struct resolver_settings resolver;
 };
+
+/*
+ * The one place where a part of settings gets its type, in its owner's header: tag_of reads the part, tag_in fills it.
+ *
+ * The owner's .c defines `struct part tag_part` with the size of struct tag; its rows have fields of it: CONF_PART_FIELD.
+ */
+// clang-format off
+#define SETTINGS_PART(tag)                                                              \
+    extern struct part tag##_part;                                                      \
+    static inline const struct tag *tag##_of(const struct settings *s)                  \
+    {                                                                                   \
+        return part_in(&s->parts, &tag##_part, sizeof(struct tag));                     \
+    }                                                                                   \
+    static inline struct tag *tag##_in(struct settings *s)                              \
+    {                                                                                   \
+        return part_in(&s->parts, &tag##_part, sizeof(struct tag));                     \
+    }
+// clang-format on
 
 enum conf_match {
     CONF_MATCH_PREFIX,

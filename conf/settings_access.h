@@ -23,11 +23,6 @@ struct auth_request_settings {
     struct conf_lines *sets;
 };
 
-struct secure_link_settings {
-    const struct conf_node *link, *md5;
-    struct slice secret;
-};
-
 struct referer_settings {
     struct conf_lines *valid;
 };

@@ -43,8 +43,8 @@ static const char *guess(struct slice name, enum conf_context context)
 {
     const char *found = NULL;
     size_t best = 4;
-    for (const struct conf_table *t = conf_tables; t->rows; t++) {
-        for (const struct conf_directive *d = t->rows; d->name; d++) {
+    for (const struct conf_table **t = conf_tables; *t; t++) {
+        for (const struct conf_directive *d = (*t)->rows; d->name; d++) {
             size_t far = distance(name, d->name);
             if ((d->where & context) && far < best && far < name.len) {
                 best = far;
@@ -106,8 +106,8 @@ void conf_unknown(struct conf_walk *w, const struct conf_node *n)
 
 static bool is_known(struct slice name)
 {
-    for (const struct conf_table *t = conf_tables; t->rows; t++)
-        for (const struct conf_directive *d = t->rows; d->name; d++)
+    for (const struct conf_table **t = conf_tables; *t; t++)
+        for (const struct conf_directive *d = (*t)->rows; d->name; d++)
             if (slice_eq(name, slice_of(d->name)))
                 return true;
     return false;

@@ -13,6 +13,7 @@
 #include "http/request/variable_list.h"
 #include "http/site/build.h"
 #include "http/site/charset_map.h"
+#include "http/site/feature.h"
 #include "http/site/module.h"
 #include "http/site/resolver_words.h"
 #include "http/site/router.h"
@@ -225,6 +226,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
     if (c->settings.resolver.servers)
         resolver_check(site->conf, c->settings.resolver.servers->node);
     build_rates(site, l, &c->settings);
+    features_build(site, l, c);
     if (c->settings.headers.added)
         l->added = site_build_added_headers(site, c->settings.headers.added, &l->added_count);
     if (c->settings.headers.early_hints)
@@ -236,7 +238,6 @@ static struct location *build_location(struct site *site, const struct conf_loca
     site_build_charset(site, l);
     if (c->settings.referer.valid)
         site_build_referers(site, l, c->settings.referer.valid);
-    site_build_secure_link(site, l, c->node);
     if (c->settings.headers.expires)
         l->expires = site_build_expires(site, c->settings.headers.expires);
     l->access = site_build_access(site, c->settings.access.rules);
@@ -444,17 +445,20 @@ struct site *site_build(struct conf *conf)
         add_file(site, &site->error_files, l->path, l->node);
     load_modules(site);
     site_name_variables(site);
+    features_define_variables(site);
     for (const struct conf_server *c = conf->http ? conf->http->servers : NULL; c; c = c->next) {
         collect_names_of(site, c->top.locations);
         for (int i = 0; i < c->names.count; i++)
             site_collect_groups(site, c->names.items[i], c->node);
     }
     site_name_sets(site);
+    features_name_variables(site);
     site_build_geo(site);
     site_build_charset_maps(site);
     site_name_maps(site);
     site_join_sets(site);
     site_build_maps(site);
+    features_prepare(site);
     check_log_formats(site);
     site_build_upstreams(site);
     site_build_zones(site);
@@ -494,6 +498,8 @@ void site_free(struct site *site)
     site_free_rewrites(site);
     site_free_maps(site);
     site_free_regexes(site);
+    for (struct location *l = site->made; l; l = l->next_made)
+        features_drop(l);
     for (struct location *l = site->made; l; l = l->next_made)
         site_free_referers(l);
     for (struct location *l = site->made; l; l = l->next_made)

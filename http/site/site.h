@@ -250,6 +250,7 @@ struct rewrite_op {
 
 struct location {
     const struct settings *settings;
+    struct part_block parts; /* of features: each has its own header */
     enum conf_content content;
     const struct http_template *return_text;
     int return_code; /* 0: none */
@@ -281,14 +282,13 @@ struct location {
     int added_count, trailer_count;
     struct substitution *subs; /* sub_filter */
     int sub_count;
-    const struct http_template *charset, *source_charset;      /* NULL: none */
-    const struct charset_map *charset_maps;                    /* of the site */
-    struct referers *referers;                                 /* valid_referers; NULL: none */
-    const struct http_template *secure_link, *secure_link_md5; /* NULL: none */
-    struct rewrite_op *ops;                                    /* NULL: none */
-    struct try_files *try_files;                               /* NULL: none */
-    bool internal;                                             /* for other locations only */
-    struct slice name;                                         /* the pattern, or "@name" of a named one */
+    const struct http_template *charset, *source_charset; /* NULL: none */
+    const struct charset_map *charset_maps;               /* of the site */
+    struct referers *referers;                            /* valid_referers; NULL: none */
+    struct rewrite_op *ops;                               /* NULL: none */
+    struct try_files *try_files;                          /* NULL: none */
+    bool internal;                                        /* for other locations only */
+    struct slice name;                                    /* the pattern, or "@name" of a named one */
     struct location *next_named;
     struct location *next_slashed;
     struct access_log *access_logs;
@@ -366,11 +366,9 @@ struct sticky *site_build_sticky(struct site *site, const struct conf_node *node
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
 void site_name_variables(struct site *site);
 void site_name_referers(struct site *site);
-void site_name_secure_links(struct site *site);
 
 void site_build_referers(struct site *site, struct location *l, const struct conf_lines *lines);
 void site_free_referers(struct location *l);
-void site_build_secure_link(struct site *site, struct location *l, const struct conf_node *n);
 void site_name_sets(struct site *site);
 struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
 struct location_auth *site_build_auth(struct site *site, const struct settings *s);

@@ -143,5 +143,4 @@ void site_name_variables(struct site *site)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         site_define(site, all[i].name, all[i].get);
     site_name_referers(site);
-    site_name_secure_links(site);
 }

@@ -5,6 +5,17 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "conf/conf.h"
+#include "http/serve/features.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    features_use();
+    return 0;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

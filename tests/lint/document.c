@@ -4,11 +4,13 @@
  */
 #include "conf/conf.h"
 #include "http/request/variable_list.h"
+#include "http/serve/features.h"
 
 #include <stdio.h>
 
 int main(int argc, char **argv)
 {
+    features_use();
     struct buf text = {0};
     const char *missing = http_undocumented_variable();
     (void)argv;

@@ -5,7 +5,14 @@
 #define WEIR_TESTS_UNIT_CONF_CONF_HELP_H
 
 #include "conf/conf.h"
+#include "http/serve/features.h"
 #include "tests/unit/check.h"
+
+/* Before the first test: the directives are those of the program. */
+__attribute__((constructor)) static void use_features(void)
+{
+    features_use();
+}
 
 /* From text that stands for no file; messages call it "master". The caller frees it. */
 static inline struct conf *conf_of(const char *text)

@@ -4,7 +4,7 @@
  */
 #include "conf/directive.h"
 
-#include "tests/unit/check.h"
+#include "tests/unit/conf/conf_help.h"
 
 /* What nginx 1.22 of Debian 12 knows in its http module and around it. */
 // clang-format off

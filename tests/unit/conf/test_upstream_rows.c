@@ -45,8 +45,8 @@ static void no_row_is_left_out(void)
     const size_t begin = offsetof(struct settings, proxy.upstream),
                  end = begin + sizeof(struct upstream_settings);
     int first = 0, second = 0;
-    for (const struct conf_table *t = conf_tables; t->rows; t++)
-        for (const struct conf_directive *d = t->rows; d->name; d++)
+    for (const struct conf_table **t = conf_tables; *t; t++)
+        for (const struct conf_directive *d = (*t)->rows; d->name; d++)
             first += conf_is_setting(d) && d->field.size && d->field.at >= begin && d->field.at < end;
     for (const struct conf_directive *d = second_rows; d->name; d++)
         second++;

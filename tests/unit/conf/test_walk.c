@@ -258,8 +258,8 @@ static bool refers(const struct conf_directive *d)
 /* The rows of the tables agree with themselves: each can be documented, and each default can be read. */
 static void tables_are_sound(void)
 {
-    for (const struct conf_table *t = conf_tables; t->rows; t++) {
-        for (const struct conf_directive *d = t->rows; d->name; d++) {
+    for (const struct conf_table **t = conf_tables; *t; t++) {
+        for (const struct conf_directive *d = (*t)->rows; d->name; d++) {
             CHECK_FOR(d->name, conf_find_directive(slice_of(d->name), (enum conf_context)d->where) ==
                                    d); /* no name twice */
             CHECK_FOR(d->name, d->where != 0 && d->help && d->help[0]);
@@ -277,6 +277,13 @@ static void tables_are_sound(void)
     CU_ASSERT(conf_document(&out));
     CU_ASSERT(buf_append(&out, "", 1));
     CU_ASSERT(strstr(out.data, "### worker_processes") && strstr(out.data, "### handler_timeout"));
+    for (const struct conf_table **t = conf_tables; *t; t++) {
+        for (const struct conf_directive *d = (*t)->rows; d->name; d++) {
+            char heading[80];
+            snprintf(heading, sizeof heading, "\n### %s\n", d->name);
+            CHECK_FOR(d->name, strstr(out.data, heading) != NULL);
+        }
+    }
     buf_free(&out);
 }
 
