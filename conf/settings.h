@@ -10,7 +10,6 @@
 
 #include "base/arena.h"
 #include "conf/part.h"
-#include "conf/settings_access.h"
 #include "conf/settings_answers.h"
 #include "conf/settings_bodies.h"
 #include "conf/settings_client.h"
@@ -146,11 +145,6 @@ struct settings {
     struct autoindex_settings autoindex;
     struct concurrency_settings limit_concurrency;
     struct keyed_settings limit_conn, limit_req;
-    struct access_settings access;
-    struct auth_basic_settings auth_basic;
-    struct auth_request_settings auth_request;
-    struct referer_settings referer;
-    struct realip_settings realip;
     struct header_settings headers;
     struct gzip_settings gzip;
     struct sub_settings sub;

@@ -11,7 +11,6 @@ extern const struct conf_directive conf_variable_directives[];
 extern const struct conf_directive conf_client_directives[];
 extern const struct conf_directive conf_answer_directives[];
 extern const struct conf_directive conf_file_directives[];
-extern const struct conf_directive conf_access_directives[];
 extern const struct conf_directive conf_limit_directives[];
 extern const struct conf_directive conf_header_directives[];
 extern const struct conf_directive conf_gzip_directives[];
@@ -27,7 +26,6 @@ static const struct conf_table own[] = {
     {CONF_SECTION_CLIENTS, conf_client_directives, NULL},
     {CONF_SECTION_ANSWERS, conf_answer_directives, NULL},
     {CONF_SECTION_FILES, conf_file_directives, NULL},
-    {CONF_SECTION_ACCESS, conf_access_directives, NULL},
     {CONF_SECTION_LIMITS, conf_limit_directives, NULL},
     {CONF_SECTION_HEADERS, conf_header_directives, NULL},
     {CONF_SECTION_COMPRESSION, conf_gzip_directives, NULL},

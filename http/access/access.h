@@ -8,7 +8,13 @@
 
 #include "http/request/exchange.h"
 
+struct feature;
 struct location;
+
+extern const struct feature feature_access;
+
+/* Whether there are allow and deny. */
+bool access_has_rules(const struct location *l);
 
 /* What allow and deny say of the client. */
 enum access_verdict { ACCESS_UNKNOWN /* no line is for it */, ACCESS_ALLOWED, ACCESS_DENIED };

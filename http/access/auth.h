@@ -8,6 +8,11 @@
 
 #include "http/request/exchange.h"
 
+struct feature;
+
+/* satisfy, auth_delay */
+extern const struct feature feature_satisfy;
+
 struct verdict auth_pass(struct http_exchange *ex);
 
 /* A thread has checked the password: `result` is 0 or a status; done false: it could not. */

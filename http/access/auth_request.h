@@ -8,6 +8,12 @@
 
 #include "http/request/exchange.h"
 
+struct feature;
+
+extern const struct feature feature_auth_request;
+
+bool auth_request_is_asked(const struct location *l);
+
 /* Asks the location of auth_request: it takes the request's place; auth_pass comes again when it has answered. */
 struct verdict auth_request_ask(struct http_exchange *ex);
 

@@ -5,14 +5,33 @@
 #include "http/access/realip.h"
 
 #include "base/slice.h"
+#include "conf/rows.h"
 #include "conf/tree.h"
 #include "http/site/build.h"
+#include "http/site/feature.h"
 #include "http/site/site.h"
 #include "http/site/trusted.h"
 #include "net/address.h"
 #include "net/proxy_protocol.h"
 
 #include <netinet/in.h>
+
+struct realip_settings {
+    struct conf_lines *from;
+    struct slice header;
+    bool recursive;
+};
+
+struct part realip_settings_part = {.size = sizeof(struct realip_settings)};
+SETTINGS_PART(realip_settings)
+
+/* Of a location. */
+struct realip_location {
+    struct realip *trusted; /* NULL: nobody is */
+};
+
+struct part realip_location_part = {.size = sizeof(struct realip_location)};
+LOCATION_PART(realip_location)
 
 static bool from_proxy_protocol(struct http_exchange *ex)
 {
@@ -28,7 +47,7 @@ static bool from_proxy_protocol(struct http_exchange *ex)
 
 void realip_apply(struct http_exchange *ex, const struct location *l)
 {
-    const struct realip *r = l->realip;
+    const struct realip *r = realip_location_of(l)->trusted;
     if (!r || !trusted_is(r, ex->client.remote, ex->client.remote_len))
         return;
     const struct http_peer *direct = ex->client.peer(ex);
@@ -69,27 +88,50 @@ static bool add_host(struct realip *r, struct slice name, uint64_t *spent_ms)
     return true;
 }
 
-struct realip *site_build_realip(struct site *site, const struct settings *s)
+static void build(struct site *site, struct location *l, const struct conf_location *c)
 {
-    int count = site_count_lines(s->realip.from) * NAME_ADDRESSES_MAX;
+    const struct realip_settings *s = realip_settings_of(l->settings);
+    (void)c;
+    int count = site_count_lines(s->from) * NAME_ADDRESSES_MAX;
     if (count == 0)
-        return NULL;
+        return;
     struct realip *r = site_array(site, 1, sizeof *r);
     r->masks = site_array(site, count, sizeof *r->masks);
-    r->header = s->realip.header;
-    r->recursive = s->realip.recursive;
-    for (const struct conf_lines *l = s->realip.from; l; l = l->next) {
-        struct slice text = l->node->args[0];
+    r->header = s->header;
+    r->recursive = s->recursive;
+    for (const struct conf_lines *line = s->from; line; line = line->next) {
+        struct slice text = line->node->args[0];
         if (slice_eq(text, SLICE("unix:")))
             r->trusts_unix = true;
         else if (net_mask_parse(text, &r->masks[r->mask_count]))
             r->mask_count++;
         else if (!add_host(r, text, &site->lookups_ms))
             conf_error(
-                &site->conf->errors, l->node,
+                &site->conf->errors, line->node,
                 "invalid parameter \"%.*s\" of \"set_real_ip_from\"; write ADDRESS, ADDRESS/BITS, the name of a host "
                 "that is known, or unix:",
                 SLICE_ARGS(text));
     }
-    return r;
+    realip_location_in(l)->trusted = r;
 }
+
+#define PART(member) CONF_PART_FIELD(realip_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "set_real_ip_from", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_LINES, .field = PART(from),
+     .syntax = "ADDRESS | NETWORK/BITS | unix:",
+     .help = "Whose word about the client's address is believed. Inherited where a level has none."},
+    {.name = "real_ip_header", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(header), .default_text = "X-Real-IP",
+     .syntax = "NAME | proxy_protocol",
+     .help = "Where the client's address is written."},
+    {.name = "real_ip_recursive", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(recursive), .default_text = "off", .live = CONF_LIVE,
+     .help = "Of several addresses, whether the last one that is not believed is taken instead of the last one."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_ACCESS, rows, NULL};
+
+const struct feature feature_realip = {
+    .name = "realip", .table = &table, .location = &realip_location_part, .build = build};

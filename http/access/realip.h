@@ -8,8 +8,10 @@
 
 #include "http/request/exchange.h"
 
+struct feature;
 struct location;
-struct realip;
+
+extern const struct feature feature_realip;
 
 /* Takes the client's address from where these settings say. */
 void realip_apply(struct http_exchange *ex, const struct location *l);

@@ -2,11 +2,15 @@
  * http/access/referer.c - valid_referers: $invalid_referer is empty for requests that come from where they may (nginx,
  * ngx_http_referer_module).
  */
+#include "http/access/referer.h"
+
 #include "base/slice.h"
 #include "conf/directive.h"
+#include "conf/rows.h"
 #include "conf/tree.h"
 #include "http/request/regex.h"
 #include "http/site/build.h"
+#include "http/site/feature.h"
 #include "http/site/router.h"
 #include "http/site/site.h"
 #include "http/wire/request.h"
@@ -24,6 +28,21 @@ struct referers {
     struct http_regex **regexes;
     int regex_count;
 };
+
+struct referer_settings {
+    struct conf_lines *valid;
+};
+
+struct part referer_settings_part = {.size = sizeof(struct referer_settings)};
+SETTINGS_PART(referer_settings)
+
+/* Of a location. */
+struct referer_location {
+    struct referers *valid; /* NULL: no directive says */
+};
+
+struct part referer_location_part = {.size = sizeof(struct referer_location)};
+LOCATION_PART(referer_location)
 
 /* Text behind "http://" or "https://". */
 static bool is_valid_url(const struct http_exchange *ex, const struct referers *r, struct slice text)
@@ -50,7 +69,7 @@ static bool is_valid_url(const struct http_exchange *ex, const struct referers *
 static struct slice get_invalid_referer(struct http_exchange *ex, const void *data)
 {
     const struct location *l = ex->route.location;
-    const struct referers *r = l ? l->referers : NULL;
+    const struct referers *r = l ? referer_location_of(l)->valid : NULL;
     const struct slice *value = http_find_header(&ex->req, SLICE("Referer"));
     (void)data;
     if (!r)
@@ -63,11 +82,6 @@ static struct slice get_invalid_referer(struct http_exchange *ex, const void *da
                                                                    : 0;
     bool valid = scheme ? is_valid_url(ex, r, slice_from(*value, scheme)) : r->blocked;
     return valid ? SLICE("") : SLICE("1");
-}
-
-void site_name_referers(struct site *site)
-{
-    site_define(site, "invalid_referer", get_invalid_referer);
 }
 
 /* --- from settings --- */
@@ -85,8 +99,12 @@ static void add_name(struct site *site, struct referers *r, struct slice text, c
                    SLICE_ARGS(why));
 }
 
-void site_build_referers(struct site *site, struct location *l, const struct conf_lines *lines)
+static void build(struct site *site, struct location *l, const struct conf_location *c)
 {
+    const struct conf_lines *lines = referer_settings_of(l->settings)->valid;
+    (void)c;
+    if (!lines)
+        return;
     struct referers *r = site_array(site, 1, sizeof *r);
     int words = 0;
     for (const struct conf_lines *line = lines; line; line = line->next)
@@ -109,11 +127,33 @@ void site_build_referers(struct site *site, struct location *l, const struct con
                 add_name(site, r, word, lines->node);
         }
     }
-    l->referers = r;
+    referer_location_in(l)->valid = r;
 }
 
-void site_free_referers(struct location *l)
+static void drop(struct location *l)
 {
-    if (l->referers)
-        http_names_free(l->referers->names);
+    if (referer_location_of(l)->valid)
+        http_names_free(referer_location_of(l)->valid->names);
 }
+
+#define PART(member) CONF_PART_FIELD(referer_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "valid_referers", .where = CONF_SERVER | CONF_LOCATION, .args = {1, CONF_ANY}, .type = CONF_LINES, .field = PART(valid),
+     .syntax = "none | blocked | server_names | NAME[/PREFIX] | ~REGEX ...",
+     .help = "For which Referer $invalid_referer is empty, else 1: for none, for one without http:// or https://, for the server's own names, for these names with wildcards, for what an expression finds behind the scheme. Inherited where a level has none."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_ACCESS, rows, NULL};
+
+static const struct feature_variable variables[] = {{"invalid_referer", get_invalid_referer}, {0}};
+
+const struct feature feature_referer = {.name = "referer",
+                                        .table = &table,
+                                        .location = &referer_location_part,
+                                        .variables = variables,
+                                        .build = build,
+                                        .drop = drop};

@@ -6,15 +6,31 @@
  */
 #include "http/serve/features.h"
 
+#include "http/access/access.h"
+#include "http/access/auth.h"
+#include "http/access/auth_basic.h"
+#include "http/access/auth_request.h"
+#include "http/access/realip.h"
+#include "http/access/referer.h"
 #include "http/access/secure_link.h"
+#include "http/serve/try_files.h"
 #include "http/site/feature.h"
 
 #include <stddef.h>
 
+// clang-format off
 static const struct feature *const features[] = {
+    &feature_try_files,
+    &feature_access,
+    &feature_auth_basic,
+    &feature_satisfy,
+    &feature_auth_request,
+    &feature_referer,
     &feature_secure_link,
+    &feature_realip,
     NULL,
 };
+// clang-format on
 
 void features_use(void)
 {

@@ -88,7 +88,7 @@ static struct verdict let_in(struct http_exchange *ex)
 
 static struct verdict try_files(struct http_exchange *ex)
 {
-    if (!ex->route.location->try_files || ex->route.files_tried || is_exempt(ex))
+    if (!try_files_has(ex->route.location) || ex->route.files_tried || is_exempt(ex))
         return verdict_of(VERDICT_NEXT);
     ex->route.files_tried = true;
     return try_files_pass(ex);
@@ -100,7 +100,7 @@ static bool passes_body_on(struct http_exchange *ex)
     const struct location *l = ex->route.location;
     const struct settings *s = l->settings;
     bool framed = ex->req.framing == HTTP_BODY_LENGTH || s->proxy.http_version;
-    return l->content == CONF_CONTENT_PROXY && !l->try_files && !s->proxy.upstream.request_buffering &&
+    return l->content == CONF_CONTENT_PROXY && !try_files_has(l) && !s->proxy.upstream.request_buffering &&
            s->proxy.upstream.pass_request_body && !l->proxy->body && framed;
 }
 
@@ -121,9 +121,9 @@ static struct verdict read_body(struct http_exchange *ex)
         v = try_files(ex);
     if (v.kind != VERDICT_NEXT)
         return v;
-    bool wanted =
-        l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER || (l->try_files && limited);
-    bool is_chosen = !l->try_files || ex->route.files_tried; /* else another location may yet answer */
+    bool wanted = l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER ||
+                  (try_files_has(l) && limited);
+    bool is_chosen = !try_files_has(l) || ex->route.files_tried; /* else another location may yet answer */
     int failed = l->content == CONF_CONTENT_PROXY && is_chosen ? proxy_check_target(ex) : 0;
     if (failed)
         return verdict_answer(failed);

@@ -13,9 +13,31 @@
 #include "http/request/verdict.h"
 #include "http/serve/redirect.h"
 #include "http/site/build.h"
+#include "http/site/feature.h"
 #include "http/site/paths.h"
 #include "http/site/site.h"
 #include "worker/loop/worker_state.h"
+
+struct try_files {
+    const struct http_template **files;
+    bool *folders; /* whether each is written with "/" at its end */
+    int count;
+    const struct http_template *otherwise;
+    int code; /* in its place, unless 0 */
+};
+
+/* Of a location. */
+struct try_files_location {
+    struct try_files *files; /* NULL: none */
+};
+
+struct part try_files_location_part = {.size = sizeof(struct try_files_location)};
+LOCATION_PART(try_files_location)
+
+bool try_files_has(const struct location *l)
+{
+    return try_files_location_of(l)->files != NULL;
+}
 
 /* As "return 444". */
 enum { CLOSE_UNANSWERED = 444 };
@@ -60,7 +82,7 @@ static struct slice uri_of(struct http_exchange *ex, const struct location *l, c
 /* The last name, which is no file, loses that part all the same. */
 static struct slice last_uri(struct http_exchange *ex, const struct location *l)
 {
-    const struct http_template *t = l->try_files->otherwise;
+    const struct http_template *t = try_files_location_of(l)->files->otherwise;
     struct slice text = http_template_expand(t, ex), part = replaced_part(ex, l);
     return has_part(t, text, part) ? slice_from(text, part.len) : text;
 }
@@ -84,7 +106,7 @@ static struct verdict redirect_to_root(struct http_exchange *ex)
 struct verdict try_files_pass(struct http_exchange *ex)
 {
     const struct location *l = ex->route.location;
-    const struct try_files *t = l->try_files;
+    const struct try_files *t = try_files_location_of(l)->files;
     for (int i = 0; i < t->count; i++) {
         struct slice text = http_template_expand(t->files[i], ex);
         bool folder = t->folders[i];
@@ -110,8 +132,13 @@ struct verdict try_files_pass(struct http_exchange *ex)
     return verdict_of(VERDICT_REDIRECT);
 }
 
-struct try_files *site_build_try_files(struct site *site, const struct conf_node *n)
+/* --- from settings --- */
+
+static void build(struct site *site, struct location *l, const struct conf_location *c)
 {
+    const struct conf_node *n = c->try_files;
+    if (!n)
+        return;
     struct try_files *t = site_array(site, 1, sizeof *t);
     struct slice last = n->args[n->nargs - 1];
     int64_t code;
@@ -131,5 +158,19 @@ struct try_files *site_build_try_files(struct site *site, const struct conf_node
             /* As in nginx; no response could have a code below 200. */
             t->code = code == 0 ? 404 : code < 200 ? CLOSE_UNANSWERED : (int)code;
     }
-    return t;
+    try_files_location_in(l)->files = t;
 }
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "try_files", .where = CONF_SERVER | CONF_LOCATION, .args = {2, CONF_ANY}, .set = conf_set_try_files,
+     .syntax = "FILE ... URI | =CODE | @NAME",
+     .help = "The first file (or, with a slash at its end, folder) that exists answers; else the last argument: another URI, a named location or a status."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_HTTP, rows, NULL};
+
+const struct feature feature_try_files = {
+    .name = "try_files", .table = &table, .location = &try_files_location_part, .build = build};

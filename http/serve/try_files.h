@@ -8,6 +8,13 @@
 
 #include "http/request/exchange.h"
 
+struct feature;
+struct location;
+
+extern const struct feature feature_try_files;
+
+bool try_files_has(const struct location *l);
+
 /* VERDICT_NEXT: with the path of a file that exists. */
 struct verdict try_files_pass(struct http_exchange *ex);
 

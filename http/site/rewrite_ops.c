@@ -1,6 +1,7 @@
 /*
  * http/site/rewrite_ops.c - compiling the steps of the rewrite module, and the variables that they set.
  */
+#include "http/site/feature.h"
 #include "http/site/site.h"
 
 #include "base/slice.h"
@@ -128,8 +129,7 @@ static void name_sets_of(struct site *site, const struct conf_location *list)
             for (int i = 0; op->kind == CONF_OP_IF && i < op->node->nargs; i++)
                 site_collect_groups(site, op->node->args[i], op->node);
         }
-        for (const struct conf_lines *line = l->settings.auth_request.sets; line; line = line->next)
-            name_set(site, line->node);
+        features_each_set(site, &l->settings, name_set);
         name_sets_of(site, l->ifs);
         name_sets_of(site, l->locations);
     }

@@ -236,22 +236,10 @@ static struct location *build_location(struct site *site, const struct conf_loca
     if (c->settings.sub.filters)
         site_build_subs(site, l, c->settings.sub.filters);
     site_build_charset(site, l);
-    if (c->settings.referer.valid)
-        site_build_referers(site, l, c->settings.referer.valid);
     if (c->settings.headers.expires)
         l->expires = site_build_expires(site, c->settings.headers.expires);
-    l->access = site_build_access(site, c->settings.access.rules);
-    l->auth = site_build_auth(site, &c->settings);
-    site_build_auth_request(site, l);
-    if (c->except) {
-        l->except = site_build_location(site, c->except);
-        l->except_node = c->except->node;
-    }
-    if (c->try_files)
-        l->try_files = site_build_try_files(site, c->try_files);
     l->internal = c->internal;
     l->ops = site_build_ops(site, c);
-    l->realip = site_build_realip(site, &c->settings);
     l->proxy = site_build_proxy(site, c);
     l->next_made = site->made;
     site->made = l;
@@ -500,8 +488,6 @@ void site_free(struct site *site)
     site_free_regexes(site);
     for (struct location *l = site->made; l; l = l->next_made)
         features_drop(l);
-    for (struct location *l = site->made; l; l = l->next_made)
-        site_free_referers(l);
     for (struct location *l = site->made; l; l = l->next_made)
         if (l->handler_settings && l->handler->free)
             l->handler->free(l->handler_settings);

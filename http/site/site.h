@@ -155,14 +155,6 @@ struct location_proxy {
     struct proxy_rewrites redirects, cookie_domains, cookie_paths, cookie_flags;
 };
 
-/* Whose word about a client's address is believed. */
-struct realip {
-    struct net_mask *masks;
-    int mask_count;
-    bool trusts_unix, recursive;
-    struct slice header; /* or "proxy_protocol" */
-};
-
 struct added_header {
     struct slice name;
     const struct http_template *value;
@@ -187,35 +179,6 @@ struct expires {
     bool modified;                    /* from when the file was changed */
     const struct http_template *text; /* says it for each answer; NULL: what follows */
     int64_t seconds;
-};
-
-/* allow, deny */
-struct access_rule {
-    bool deny, all, is_unix;
-    struct net_mask mask;
-};
-struct access_rules {
-    struct access_rule *items;
-    int count;
-};
-
-/* auth_basic */
-struct location_auth {
-    const struct http_template *realm, *file;
-};
-
-/* auth_request_set */
-struct auth_set {
-    struct slice variable;
-    const struct http_template *value;
-};
-
-struct try_files {
-    const struct http_template **files;
-    bool *folders; /* whether each is written with "/" at its end */
-    int count;
-    const struct http_template *otherwise;
-    int code; /* in its place, unless 0 */
 };
 
 struct site_map {
@@ -258,7 +221,6 @@ struct location {
     void *handler_settings;
     const struct http_template **handler_variables; /* of handler->variables, as many; NULL: none */
     struct location_proxy *proxy;
-    struct realip *realip;                                      /* NULL: nobody's */
     const struct http_template *rate, *rate_after, *proxy_rate; /* limit_rate and its kin; NULL: none */
     struct static_source files;
     int aio_pool; /* index in the order of conf->pools, or -1 */
@@ -268,13 +230,6 @@ struct location {
     int limit_count;
     struct location_keyed *conn_limits, *req_limits;
     int conn_limit_count, req_limit_count;
-    struct location *except;                  /* limit_except; NULL: none */
-    const struct conf_node *except_node;      /* its methods */
-    struct access_rules *access;              /* NULL: none */
-    struct location_auth *auth;               /* NULL: none */
-    const struct http_template *auth_request; /* NULL: none */
-    struct auth_set *auth_sets;
-    int auth_set_count;
     struct expires *expires;                  /* NULL: none */
     const struct http_template **early_hints; /* early_hints; NULL: as always */
     int early_hint_count;
@@ -284,9 +239,7 @@ struct location {
     int sub_count;
     const struct http_template *charset, *source_charset; /* NULL: none */
     const struct charset_map *charset_maps;               /* of the site */
-    struct referers *referers;                            /* valid_referers; NULL: none */
     struct rewrite_op *ops;                               /* NULL: none */
-    struct try_files *try_files;                          /* NULL: none */
     bool internal;                                        /* for other locations only */
     struct slice name;                                    /* the pattern, or "@name" of a named one */
     struct location *next_named;
@@ -365,14 +318,8 @@ struct sticky *site_build_sticky(struct site *site, const struct conf_node *node
 /* The upstream of that name, or NULL. */
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
 void site_name_variables(struct site *site);
-void site_name_referers(struct site *site);
 
-void site_build_referers(struct site *site, struct location *l, const struct conf_lines *lines);
-void site_free_referers(struct location *l);
 void site_name_sets(struct site *site);
-struct access_rules *site_build_access(struct site *site, const struct conf_lines *lines);
-struct location_auth *site_build_auth(struct site *site, const struct settings *s);
-void site_build_auth_request(struct site *site, struct location *l);
 
 struct expires *site_build_expires(struct site *site, const struct conf_node *node);
 struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
@@ -387,8 +334,6 @@ void site_join_sets(struct site *site);
 void site_build_maps(struct site *site);
 void site_build_geo(struct site *site);
 void site_free_maps(struct site *site);
-struct try_files *site_build_try_files(struct site *site, const struct conf_node *node);
-struct realip *site_build_realip(struct site *site, const struct settings *s);
 void site_free_rewrites(struct site *site);
 /* NULL: the location has no proxy_pass; its other texts about one are checked. */
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);

@@ -142,5 +142,4 @@ void site_name_variables(struct site *site)
                {"connections_waiting", get_connections_waiting}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         site_define(site, all[i].name, all[i].get);
-    site_name_referers(site);
 }

@@ -7,8 +7,15 @@
 #define WEIR_HTTP_SITE_TRUSTED_H
 
 #include "http/request/exchange.h"
+#include "net/address.h"
 
-struct realip;
+/* Whose word about a client's address is believed. */
+struct realip {
+    struct net_mask *masks;
+    int mask_count;
+    bool trusts_unix, recursive;
+    struct slice header; /* or "proxy_protocol" */
+};
 
 /* Whether the address, of len bytes, is one of those that are believed. */
 bool trusted_is(const struct realip *r, const unsigned char *address, int len);
