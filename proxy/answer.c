@@ -14,9 +14,9 @@
 #include "http/request/template.h"
 #include "http/request/verdict.h"
 #include "http/site/site.h"
-#include "http/wire/answer.h"
 #include "http/wire/request.h"
 #include "http/wire/response.h"
+#include "http/wire/response_head.h"
 #include "worker/loop/wait.h"
 
 #include <stddef.h>
@@ -32,7 +32,7 @@ static bool is_among(const struct slice *names, int count, struct slice name)
 }
 
 /* What the answer's Connection header names is between the upstream and us (RFC 9110 section 7.6.1). */
-static bool is_named_by_connection(const struct http_answer *a, struct slice name)
+static bool is_named_by_connection(const struct http_response_head *a, struct slice name)
 {
     for (int i = 0; i < a->header_count; i++) {
         struct slice list = a->headers[i].value, option;
@@ -98,8 +98,8 @@ static void replace_own(struct http_response *res, struct slice name)
     res->without_date |= slice_eq_nocase(name, SLICE("Date"));
 }
 
-static bool is_left_out(const struct proxy *p, const struct http_answer *a, const struct http_header *h,
-                        enum fate fate)
+static bool is_left_out(const struct proxy *p, const struct http_response_head *a,
+                        const struct http_header *h, enum fate fate)
 {
     const struct location_proxy *to = p->to;
     if (fate == DROP || fate == CONTENT_LENGTH || (fate == UPGRADE && a->status != 101) ||
@@ -111,7 +111,7 @@ static bool is_left_out(const struct proxy *p, const struct http_answer *a, cons
     return fate != UPGRADE && is_named_by_connection(a, h->name);
 }
 
-static bool take_header(struct proxy *p, const struct http_answer *a, const struct http_header *h)
+static bool take_header(struct proxy *p, const struct http_response_head *a, const struct http_header *h)
 {
     struct http_exchange *ex = p->ex;
     struct http_response *res = &ex->res;
@@ -159,7 +159,7 @@ static void rebase(struct slice *s, ptrdiff_t by)
 }
 
 /* The texts move to the exchange's arena, all at once: what follows, logs included, refers to them there. */
-static bool keep_texts(struct proxy *p, struct http_answer *a, size_t head_len)
+static bool keep_texts(struct proxy *p, struct http_response_head *a, size_t head_len)
 {
     struct http_exchange *ex = p->ex;
     struct slice old = {buf_slice(&p->in).data, head_len}, text = arena_dup(&ex->arena, old);
@@ -179,7 +179,7 @@ static bool keep_texts(struct proxy *p, struct http_answer *a, size_t head_len)
     return true;
 }
 
-static bool take_over_head(struct proxy *p, const struct http_answer *a)
+static bool take_over_head(struct proxy *p, const struct http_response_head *a)
 {
     struct http_exchange *ex = p->ex;
     bool ok = true;
@@ -190,22 +190,22 @@ static bool take_over_head(struct proxy *p, const struct http_answer *a)
         ok = take_header(p, a, &a->headers[i]);
     ok = ok && sticky_on_head(p->ex, p->u, p->peer);
     bool to_head = ex->req.method == HTTP_HEAD;
-    ex->res.content_length = p->head_only && !to_head                      ? 0
-                             : a->has_length                               ? (int64_t)a->content_length
-                             : a->framing == HTTP_ANSWER_EMPTY && !to_head ? 0
-                                                                           : HTTP_LENGTH_UNKNOWN;
+    ex->res.content_length = p->head_only && !to_head                        ? 0
+                             : a->has_length                                 ? (int64_t)a->content_length
+                             : a->framing == HTTP_RESPONSE_EMPTY && !to_head ? 0
+                                                                             : HTTP_LENGTH_UNKNOWN;
     return ok;
 }
 
 /* --- what X-Accel-... asks for --- */
 
-static void obey_wishes(struct proxy *p, const struct http_answer *a)
+static void obey_wishes(struct proxy *p, const struct http_response_head *a)
 {
     struct http_exchange *ex = p->ex;
     unsigned ignored = proxy_settings(p)->proxy.upstream.ignore_headers;
-    struct slice buffering = http_answer_header(a, SLICE("X-Accel-Buffering"));
-    struct slice rate = http_answer_header(a, SLICE("X-Accel-Limit-Rate"));
-    struct slice charset = http_answer_header(a, SLICE("X-Accel-Charset"));
+    struct slice buffering = http_response_head_field(a, SLICE("X-Accel-Buffering"));
+    struct slice rate = http_response_head_field(a, SLICE("X-Accel-Limit-Rate"));
+    struct slice charset = http_response_head_field(a, SLICE("X-Accel-Charset"));
     unsigned long long bytes;
     p->buffered = proxy_settings(p)->proxy.upstream.buffering;
     if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("no")))
@@ -220,15 +220,15 @@ static void obey_wishes(struct proxy *p, const struct http_answer *a)
         ex->sent.charset = arena_printf(&ex->arena, "%.*s", SLICE_ARGS(charset));
 }
 
-static struct slice redirect_target(const struct proxy *p, const struct http_answer *a)
+static struct slice redirect_target(const struct proxy *p, const struct http_response_head *a)
 {
     bool obeyed = !(proxy_settings(p)->proxy.upstream.ignore_headers & CONF_IGNORE_REDIRECT);
-    struct slice target = obeyed ? http_answer_header(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
+    struct slice target = obeyed ? http_response_head_field(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
     return target; /* an empty one is one as well, and wrong */
 }
 
 /* X-Accel-Redirect: another location answers in place of this body; some headers of the answer stay, as in nginx. */
-static void redirect(struct proxy *p, const struct http_answer *a, size_t head_len, struct slice uri)
+static void redirect(struct proxy *p, const struct http_response_head *a, size_t head_len, struct slice uri)
 {
     static const struct slice kept[] = {{"Set-Cookie", 10},
                                         {"Cache-Control", 13},
@@ -244,10 +244,10 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
         if (is_among(kept, sizeof kept / sizeof kept[0], name) && http_is_field_value(value))
             ok = http_add_header(&ex->res, &ex->arena, name, value);
     }
-    ex->res.content_type = http_answer_header(a, SLICE("Content-Type"));
+    ex->res.content_type = http_response_head_field(a, SLICE("Content-Type"));
     ex->res.keeps_type = ex->res.content_type.len > 0;
     bool whole =
-        a->framing == HTTP_ANSWER_EMPTY || (a->framing == HTTP_ANSWER_LENGTH && a->content_length == 0);
+        a->framing == HTTP_RESPONSE_EMPTY || (a->framing == HTTP_RESPONSE_LENGTH && a->content_length == 0);
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
     proxy_destroy(p);
@@ -257,7 +257,7 @@ static void redirect(struct proxy *p, const struct http_answer *a, size_t head_l
 }
 
 /* In one list (RFC 9110 section 11.6.1). */
-static struct slice all_challenges(struct http_exchange *ex, const struct http_answer *a)
+static struct slice all_challenges(struct http_exchange *ex, const struct http_response_head *a)
 {
     struct slice all = {0};
     for (int i = 0; i < a->header_count; i++) {
@@ -270,14 +270,14 @@ static struct slice all_challenges(struct http_exchange *ex, const struct http_a
 }
 
 /* auth_request: the status is all that is wanted of it. */
-static void end_detour(struct proxy *p, const struct http_answer *a, size_t head_len)
+static void end_detour(struct proxy *p, const struct http_response_head *a, size_t head_len)
 {
     struct http_exchange *ex = p->ex;
     struct slice wanted = all_challenges(ex, a);
     uint64_t came = buf_len(&p->in) - head_len;
     take_over_head(p, a); /* for $sent_http_... */
-    bool whole = (a->framing == HTTP_ANSWER_EMPTY && a->status != 101 && came == 0) ||
-                 (a->framing == HTTP_ANSWER_LENGTH && came == a->content_length);
+    bool whole = (a->framing == HTTP_RESPONSE_EMPTY && a->status != 101 && came == 0) ||
+                 (a->framing == HTTP_RESPONSE_LENGTH && came == a->content_length);
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && proxy_settings(p)->proxy.http_version);
     proxy_destroy(p);
@@ -287,13 +287,13 @@ static void end_detour(struct proxy *p, const struct http_answer *a, size_t head
 
 /* --- to the client --- */
 
-static bool intercepts(const struct proxy *p, const struct http_answer *a)
+static bool intercepts(const struct proxy *p, const struct http_response_head *a)
 {
     return proxy_settings(p)->proxy.upstream.intercept_errors && a->status >= 300 &&
            site_has_error_page(p->ex, a->status);
 }
 
-static void begin_tunnel(struct proxy *p, const struct http_answer *a, size_t head_len)
+static void begin_tunnel(struct proxy *p, const struct http_response_head *a, size_t head_len)
 {
     if (!take_over_head(p, a)) {
         proxy_fail(p, 500);
@@ -305,7 +305,7 @@ static void begin_tunnel(struct proxy *p, const struct http_answer *a, size_t he
     request_resume(p->ex, verdict_answer(0));
 }
 
-void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len)
+void proxy_answer_client(struct proxy *p, struct http_response_head *a, size_t head_len)
 {
     struct http_exchange *ex = p->ex;
     if (!keep_texts(p, a, head_len)) {
@@ -372,7 +372,7 @@ static bool wants_hints(struct http_exchange *ex)
     return !l->early_hints;
 }
 
-bool proxy_pass_interim(struct proxy *p, const struct http_answer *a)
+bool proxy_pass_interim(struct proxy *p, const struct http_response_head *a)
 {
     struct http_exchange *ex = p->ex;
     int count = 0;

@@ -15,9 +15,9 @@
 #include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
-#include "http/wire/answer.h"
 #include "http/wire/chunked.h"
 #include "http/wire/request.h"
+#include "http/wire/response_head.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -65,7 +65,7 @@ static bool decode(struct proxy *p, char *data, size_t len, size_t *body_len)
 {
     size_t used = len;
     *body_len = len;
-    if (p->framing == HTTP_ANSWER_CHUNKED) {
+    if (p->framing == HTTP_RESPONSE_CHUNKED) {
         p->chunked.trailers = &p->trailers;
         p->chunked.any_extensions = true; /* ours go no further */
         enum http_chunked_result result = http_chunked_decode(&p->chunked, data, len, body_len, &used);
@@ -74,13 +74,13 @@ static bool decode(struct proxy *p, char *data, size_t len, size_t *body_len)
             end_upstream(p, used < len);
         return result != HTTP_CHUNKED_ERROR;
     }
-    if (p->framing == HTTP_ANSWER_LENGTH) {
+    if (p->framing == HTTP_RESPONSE_LENGTH) {
         if (*body_len > p->body_left)
             *body_len = (size_t)p->body_left;
         p->body_left -= *body_len;
     }
     p->body_seen += *body_len;
-    if (p->framing == HTTP_ANSWER_LENGTH && p->body_left == 0)
+    if (p->framing == HTTP_RESPONSE_LENGTH && p->body_left == 0)
         end_upstream(p, *body_len < len);
     return true;
 }
@@ -90,7 +90,7 @@ bool proxy_begin_body(struct proxy *p)
     size_t body_len = 0;
     p->state = PROXY_BODY;
     p->read_from_ms = proxy_worker(p)->now_ms;
-    if (p->framing == HTTP_ANSWER_EMPTY || (p->framing == HTTP_ANSWER_LENGTH && p->body_left == 0)) {
+    if (p->framing == HTTP_RESPONSE_EMPTY || (p->framing == HTTP_RESPONSE_LENGTH && p->body_left == 0)) {
         bool rest = buf_len(&p->in) > 0;
         p->in.start = p->in.end = 0;
         end_upstream(p, rest);
@@ -98,7 +98,7 @@ bool proxy_begin_body(struct proxy *p)
     }
     bool ok = buf_len(&p->in) == 0 || decode(p, p->in.data + p->in.start, buf_len(&p->in), &body_len);
     p->in.end = p->in.start + body_len;
-    if (p->state == PROXY_BODY && p->eof && p->framing == HTTP_ANSWER_UNTIL_CLOSE)
+    if (p->state == PROXY_BODY && p->eof && p->framing == HTTP_RESPONSE_UNTIL_CLOSE)
         end_upstream(p, false);
     return ok;
 }
@@ -221,7 +221,7 @@ static void broken_off(struct proxy *p, int error)
     proxy_set_timer(p, 0);
     if (error == 0 && p->send_error)
         p->broken = p->send_error; /* a reset that send() has been told of reads as an end */
-    if (p->framing == HTTP_ANSWER_UNTIL_CLOSE && !p->broken)
+    if (p->framing == HTTP_RESPONSE_UNTIL_CLOSE && !p->broken)
         end_upstream(p, false);
     go_on(p);
 }

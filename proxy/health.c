@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "http/site/site.h"
-#include "http/wire/answer.h"
+#include "http/wire/response_head.h"
 #include "net/address.h"
 #include "net/stream.h"
 #include "shm/peer.h"
@@ -113,7 +113,7 @@ static void send_question(struct health_probe *k)
 
 static void read_answer(struct health_probe *k)
 {
-    static struct http_answer answer;
+    static struct http_response_head answer;
     size_t head_len;
     const char *why = "its answer is no HTTP";
     if (!buf_reserve(&k->in, 4096)) {
@@ -128,20 +128,20 @@ static void read_answer(struct health_probe *k)
         finish(k, false, n < 0 ? strerror(errno) : "it closed the connection without an answer");
         return;
     }
-    enum http_answer_result result =
-        http_parse_answer(&answer, k->in.data + k->in.start, buf_len(&k->in), false, &head_len, &why);
-    while (result == HTTP_ANSWER_DONE && answer.status < 200) {
+    enum http_response_head_result result =
+        http_parse_response_head(&answer, k->in.data + k->in.start, buf_len(&k->in), false, &head_len, &why);
+    while (result == HTTP_RESPONSE_HEAD_DONE && answer.status < 200) {
         buf_consume(&k->in, head_len);
-        result = buf_len(&k->in) ? http_parse_answer(&answer, k->in.data + k->in.start, buf_len(&k->in),
-                                                     false, &head_len, &why)
-                                 : HTTP_ANSWER_MORE;
+        result = buf_len(&k->in) ? http_parse_response_head(&answer, k->in.data + k->in.start,
+                                                            buf_len(&k->in), false, &head_len, &why)
+                                 : HTTP_RESPONSE_HEAD_MORE;
     }
-    if (result == HTTP_ANSWER_MORE && buf_len(&k->in) < HEAD_MAX)
+    if (result == HTTP_RESPONSE_HEAD_MORE && buf_len(&k->in) < HEAD_MAX)
         return;
     char text[48];
     snprintf(text, sizeof text, "its answer has status %d", answer.status);
-    bool well = result == HTTP_ANSWER_DONE && is_expected(rules_of(k->peer), answer.status);
-    finish(k, well, result == HTTP_ANSWER_DONE ? text : why);
+    bool well = result == HTTP_RESPONSE_HEAD_DONE && is_expected(rules_of(k->peer), answer.status);
+    finish(k, well, result == HTTP_RESPONSE_HEAD_DONE ? text : why);
 }
 
 static void on_event(struct ev_loop *loop, ev_io *io, int events)

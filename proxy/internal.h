@@ -5,7 +5,7 @@
 #define WEIR_PROXY_INTERNAL_H
 
 #include "http/request/source.h"
-#include "http/wire/answer.h"
+#include "http/wire/response_head.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 
@@ -57,7 +57,7 @@ struct proxy {
     uint64_t body_left, body_seen;
     uint64_t
         *tried; /* of struct upstream_ask; the request's arena's, from the first server that did not do */
-    enum http_answer_framing framing;
+    enum http_response_framing framing;
     enum proxy_state state;
     int64_t rate;   /* proxy_limit_rate: bytes a second that are read of the answer; 0: no bound */
     int tries;      /* servers asked */
@@ -65,7 +65,7 @@ struct proxy {
     int status;     /* for the client, should no server answer: what the last one did */
     int send_error; /* why sending stopped early */
     int broken;     /* errno with which reading ended: no proper end of an answer */
-    int64_t idle_s; /* of struct http_answer */
+    int64_t idle_s; /* of struct http_response_head */
     bool keepalive; /* the answer lets the connection be used again */
     bool upgrade;   /* was asked for */
     bool closes;    /* the request has told the upstream to close the connection (RFC 9112 section 9.6) */
@@ -143,8 +143,8 @@ void proxy_free_body(struct proxy *p);
 /* --- proxy_answer.c --- */
 
 /* The head's texts lie in the first head_len bytes of p->in. */
-void proxy_answer_client(struct proxy *p, struct http_answer *a, size_t head_len);
-bool proxy_pass_interim(struct proxy *p, const struct http_answer *a);
+void proxy_answer_client(struct proxy *p, struct http_response_head *a, size_t head_len);
+bool proxy_pass_interim(struct proxy *p, const struct http_response_head *a);
 
 /* --- proxy_rewrite.c --- */
 struct slice proxy_rewrite_location(struct proxy *p, struct slice value);

@@ -9,35 +9,35 @@
 #include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/site/site.h"
-#include "http/wire/answer.h"
+#include "http/wire/response_head.h"
 #include "net/stream.h"
 
 #include <errno.h>
 
 enum { INTERIMS_MAX = 16, INTERIMS_READ_MAX = 1000, READ_AHEAD_BYTES = 4096 /* of the body */ };
 
-static struct http_answer answer; /* of the head at hand: no two are looked at at a time */
+static struct http_response_head answer; /* of the head at hand: no two are looked at at a time */
 
-static enum http_answer_result refuse(const char **why, const char *text)
+static enum http_response_head_result refuse(const char **why, const char *text)
 {
     *why = text;
-    return HTTP_ANSWER_BAD;
+    return HTTP_RESPONSE_HEAD_BAD;
 }
 
 /* Looks at what has come. Interim answers are passed on or dropped; *interim says that there were some. */
-static enum http_answer_result look_at_head(struct proxy *p, size_t *head_len, bool *interim, bool *passed,
-                                            const char **why)
+static enum http_response_head_result look_at_head(struct proxy *p, size_t *head_len, bool *interim,
+                                                   bool *passed, const char **why)
 {
     size_t most = (size_t)proxy_settings(p)->proxy.upstream.buffer_bytes;
     for (;;) {
         struct slice in = buf_slice(&p->in);
-        enum http_answer_result result = HTTP_ANSWER_MORE;
+        enum http_response_head_result result = HTTP_RESPONSE_HEAD_MORE;
         if (in.len)
-            result = http_parse_answer(&answer, in.data, in.len, p->head_only, head_len, why);
-        if ((result == HTTP_ANSWER_MORE && in.len >= most) ||
-            (result == HTTP_ANSWER_DONE && *head_len > most))
+            result = http_parse_response_head(&answer, in.data, in.len, p->head_only, head_len, why);
+        if ((result == HTTP_RESPONSE_HEAD_MORE && in.len >= most) ||
+            (result == HTTP_RESPONSE_HEAD_DONE && *head_len > most))
             return refuse(why, "upstream sent too big header");
-        if (result != HTTP_ANSWER_DONE || answer.status >= 200 ||
+        if (result != HTTP_RESPONSE_HEAD_DONE || answer.status >= 200 ||
             (answer.status == 101 && p->upgrade && p->sent))
             return result;
         if (answer.status == 101)
@@ -82,14 +82,14 @@ static void use_head(struct proxy *p)
     size_t head_len = 0;
     const char *why = NULL;
     bool interim = false, passed = false;
-    enum http_answer_result result = look_at_head(p, &head_len, &interim, &passed, &why);
-    if (result == HTTP_ANSWER_DONE) {
+    enum http_response_head_result result = look_at_head(p, &head_len, &interim, &passed, &why);
+    if (result == HTTP_RESPONSE_HEAD_DONE) {
         p->try->header_us = clock_mono_us() - p->try->start_us;
         if (!is_to_be_replaced(p))
             proxy_answer_client(p, &answer, head_len);
         return;
     }
-    if (result == HTTP_ANSWER_BAD || p->eof) {
+    if (result == HTTP_RESPONSE_HEAD_BAD || p->eof) {
         http_log(ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream",
                  why ? why : "upstream prematurely closed connection");
         next_server(p, why ? CONF_NEXT_INVALID_HEADER : CONF_NEXT_ERROR, 502);

@@ -1,7 +1,7 @@
 /*
- * http/wire/answer.c - parsing upstreams' response heads.
+ * http/wire/response_head.c - parsing upstreams' response heads.
  */
-#include "http/wire/answer.h"
+#include "http/wire/response_head.h"
 
 #include "base/slice.h"
 #include "http/wire/chars.h"
@@ -9,38 +9,38 @@
 
 #include <assert.h>
 
-static bool refuse_answer(const char **why, const char *text)
+static bool refuse_head(const char **why, const char *text)
 {
     *why = text;
     return false;
 }
 
 /* "HTTP/1.x NNN reason"; the reason may be missing, with its blank (RFC 9112 section 4 wants the blank). */
-static bool parse_status_line(struct http_answer *a, struct slice line, const char **why)
+static bool parse_status_line(struct http_response_head *a, struct slice line, const char **why)
 {
     static const char wrong[] = "upstream sent no valid HTTP/1.x header";
     if (line.len < 12 || memcmp(line.data, "HTTP/1.", 7) != 0 || line.data[7] < '0' || line.data[7] > '9' ||
         line.data[8] != ' ' || (line.len > 12 && line.data[12] != ' '))
-        return refuse_answer(why, wrong);
+        return refuse_head(why, wrong);
     a->minor_version = line.data[7] - '0';
     a->status = 0;
     for (int i = 9; i < 12; i++) {
         if (line.data[i] < '0' || line.data[i] > '9')
-            return refuse_answer(why, wrong);
+            return refuse_head(why, wrong);
         a->status = a->status * 10 + line.data[i] - '0';
     }
     a->reason = line.len > 13 ? slice_from(line, 13) : SLICE("");
     for (size_t i = 0; i < a->reason.len; i++)
         if (!char_is(a->reason.data[i], CHAR_FIELD))
-            return refuse_answer(why, wrong);
-    return (a->status >= 100 && a->status <= 599) || refuse_answer(why, wrong);
+            return refuse_head(why, wrong);
+    return (a->status >= 100 && a->status <= 599) || refuse_head(why, wrong);
 }
 
-static bool take_answer_length(struct http_answer *a, struct slice value, const char **why)
+static bool take_length(struct http_response_head *a, struct slice value, const char **why)
 {
     unsigned long long length;
     if (!slice_to_u64(value, INT64_MAX, &length) || (a->has_length && a->content_length != length))
-        return refuse_answer(why, "upstream sent invalid \"Content-Length\" header");
+        return refuse_head(why, "upstream sent invalid \"Content-Length\" header");
     a->has_length = true;
     a->content_length = length;
     return true;
@@ -52,7 +52,7 @@ struct found {
 };
 
 /* Of several the shortest. */
-static void take_idle_time(struct http_answer *a, struct slice list)
+static void take_idle_time(struct http_response_head *a, struct slice list)
 {
     struct slice option;
     unsigned long long seconds;
@@ -65,14 +65,14 @@ static void take_idle_time(struct http_answer *a, struct slice list)
     }
 }
 
-static bool take_answer_header(struct http_answer *a, const struct http_header *h, struct found *found,
-                               const char **why)
+static bool take_field(struct http_response_head *a, const struct http_header *h, struct found *found,
+                       const char **why)
 {
     if (slice_eq_nocase(h->name, SLICE("Content-Length")))
-        return take_answer_length(a, h->value, why);
+        return take_length(a, h->value, why);
     if (slice_eq_nocase(h->name, SLICE("Transfer-Encoding"))) {
         if (found->chunked || !slice_eq_nocase(h->value, SLICE("chunked")))
-            return refuse_answer(why, "upstream sent unknown \"Transfer-Encoding\"");
+            return refuse_head(why, "upstream sent unknown \"Transfer-Encoding\"");
         found->chunked = true;
     }
     if (slice_eq_nocase(h->name, SLICE("Keep-Alive")))
@@ -87,28 +87,29 @@ static bool take_answer_header(struct http_answer *a, const struct http_header *
     return true;
 }
 
-static bool settle_framing(struct http_answer *a, const struct found *found, bool to_head, const char **why)
+static bool settle_framing(struct http_response_head *a, const struct found *found, bool to_head,
+                           const char **why)
 {
     if (found->chunked && (a->has_length || a->minor_version == 0))
-        return refuse_answer(
+        return refuse_head(
             why, a->has_length
                      ? "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"
                      : "upstream sent \"Transfer-Encoding\" with HTTP/1.0");
     a->keepalive = !found->close && (a->minor_version > 0 || found->keepalive);
     if (to_head || a->status < 200 || a->status == 204 || a->status == 304)
-        a->framing = HTTP_ANSWER_EMPTY;
+        a->framing = HTTP_RESPONSE_EMPTY;
     else if (found->chunked)
-        a->framing = HTTP_ANSWER_CHUNKED;
+        a->framing = HTTP_RESPONSE_CHUNKED;
     else if (a->has_length)
-        a->framing = HTTP_ANSWER_LENGTH;
+        a->framing = HTTP_RESPONSE_LENGTH;
     else
-        a->framing = HTTP_ANSWER_UNTIL_CLOSE;
-    assert(a->framing != HTTP_ANSWER_CHUNKED || !a->has_length);
-    a->keepalive &= a->framing != HTTP_ANSWER_UNTIL_CLOSE;
+        a->framing = HTTP_RESPONSE_UNTIL_CLOSE;
+    assert(a->framing != HTTP_RESPONSE_CHUNKED || !a->has_length);
+    a->keepalive &= a->framing != HTTP_RESPONSE_UNTIL_CLOSE;
     return true;
 }
 
-static bool parse_lines(struct http_answer *a, const char *data, const char *end, bool to_head,
+static bool parse_lines(struct http_response_head *a, const char *data, const char *end, bool to_head,
                         const char **why)
 {
     struct found found = {0};
@@ -121,13 +122,13 @@ static bool parse_lines(struct http_answer *a, const char *data, const char *end
             if (!parse_status_line(a, (struct slice){p, (size_t)(eol - p)}, why))
                 return false;
         } else {
-            if (a->header_count == HTTP_ANSWER_HEADERS_MAX)
-                return refuse_answer(why, "upstream sent too many header lines");
+            if (a->header_count == HTTP_RESPONSE_HEADERS_MAX)
+                return refuse_head(why, "upstream sent too many header lines");
             struct http_header *h = &a->headers[a->header_count++];
             if (!http_parse_field(h, p, eol))
-                return refuse_answer(why, "upstream sent invalid header");
-            /* An interim answer ends here, whatever it says of a body. */
-            if (a->status >= 200 && !take_answer_header(a, h, &found, why))
+                return refuse_head(why, "upstream sent invalid header");
+            /* An interim response ends here, whatever it says of a body. */
+            if (a->status >= 200 && !take_field(a, h, &found, why))
                 return false;
         }
         p = lf + 1;
@@ -154,8 +155,9 @@ static const char *find_end(const char *data, size_t len, size_t *head_len)
     return NULL;
 }
 
-enum http_answer_result http_parse_answer(struct http_answer *a, const char *data, size_t len, bool to_head,
-                                          size_t *head_len, const char **why)
+enum http_response_head_result http_parse_response_head(struct http_response_head *a, const char *data,
+                                                        size_t len, bool to_head, size_t *head_len,
+                                                        const char **why)
 {
     a->header_count = 0;
     a->has_length = false;
@@ -164,16 +166,16 @@ enum http_answer_result http_parse_answer(struct http_answer *a, const char *dat
     size_t start = len < 7 ? len : 7;
     if (memcmp(data, "HTTP/1.", start) != 0) { /* known before the head is complete */
         *why = "upstream sent no valid HTTP/1.x header";
-        return HTTP_ANSWER_BAD;
+        return HTTP_RESPONSE_HEAD_BAD;
     }
     const char *end = find_end(data, len, head_len);
     if (!end)
-        return HTTP_ANSWER_MORE;
+        return HTTP_RESPONSE_HEAD_MORE;
     assert(*head_len <= len);
-    return parse_lines(a, data, end, to_head, why) ? HTTP_ANSWER_DONE : HTTP_ANSWER_BAD;
+    return parse_lines(a, data, end, to_head, why) ? HTTP_RESPONSE_HEAD_DONE : HTTP_RESPONSE_HEAD_BAD;
 }
 
-struct slice http_answer_header(const struct http_answer *a, struct slice name)
+struct slice http_response_head_field(const struct http_response_head *a, struct slice name)
 {
     for (int i = 0; i < a->header_count; i++)
         if (slice_eq_nocase(a->headers[i].name, name))
