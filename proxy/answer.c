@@ -190,7 +190,7 @@ static bool take_over_head(struct proxy *p, const struct http_response_head *a)
         ok = take_header(p, a, &a->headers[i]);
     ok = ok && sticky_on_head(p->ex, p->u, p->peer);
     bool to_head = ex->req.method == HTTP_HEAD;
-    ex->res.content_length = p->head_only && !to_head                        ? 0
+    ex->res.content_length = p->asked.head_only && !to_head                  ? 0
                              : a->has_length                                 ? (int64_t)a->content_length
                              : a->framing == HTTP_RESPONSE_EMPTY && !to_head ? 0
                                                                              : HTTP_LENGTH_UNKNOWN;
@@ -225,6 +225,18 @@ static struct slice redirect_target(const struct proxy *p, const struct http_res
     bool obeyed = !(proxy_settings(p)->proxy.upstream.ignore_headers & CONF_IGNORE_REDIRECT);
     struct slice target = obeyed ? http_response_head_field(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
     return target; /* an empty one is one as well, and wrong */
+}
+
+/* Nobody wants the body: whether it has come whole all the same, so that the connection may be kept. */
+static bool skip_body(struct proxy *p, const struct http_response_head *a, size_t head_len)
+{
+    struct upstream_body body;
+    const char *why;
+    size_t body_len, len = buf_len(&p->in) - head_len;
+    p->protocol->begin_body(&body, a);
+    bool ok = p->protocol->decode(&body, p->in.data + p->in.start + head_len, len, &body_len, &why);
+    buf_free(&body.trailers);
+    return ok && body.is_whole && body.may_keep && a->status != 101 && p->sent && !p->eof;
 }
 
 /* X-Accel-Redirect: another location answers in place of this body; some headers of the answer stay, as in nginx. */
@@ -274,12 +286,8 @@ static void end_detour(struct proxy *p, const struct http_response_head *a, size
 {
     struct http_exchange *ex = p->ex;
     struct slice wanted = all_challenges(ex, a);
-    uint64_t came = buf_len(&p->in) - head_len;
     take_over_head(p, a); /* for $sent_http_... */
-    bool whole = (a->framing == HTTP_RESPONSE_EMPTY && a->status != 101 && came == 0) ||
-                 (a->framing == HTTP_RESPONSE_LENGTH && came == a->content_length);
-    proxy_end_try(p, UPSTREAM_SERVED, a->status,
-                  whole && a->keepalive && p->sent && proxy_settings(p)->proxy.http_version);
+    proxy_end_try(p, UPSTREAM_SERVED, a->status, skip_body(p, a, head_len));
     proxy_destroy(p);
     ex->access.www_authenticate = wanted;
     request_resume(ex, verdict_answer(0));
@@ -339,16 +347,12 @@ void proxy_answer_client(struct proxy *p, struct http_response_head *a, size_t h
     const struct http_template *rate = ex->route.location->proxy_rate;
     if (!rate || !conf_parse_size(http_template_expand(rate, ex), &p->rate))
         p->rate = 0;
-    p->framing = a->framing;
-    p->body_left = a->content_length;
-    p->keepalive = a->keepalive && proxy_settings(p)->proxy.http_version;
     if (!take_over_head(p, a)) {
         proxy_fail(p, 500);
         return;
     }
     buf_consume(&p->in, head_len);
-    if (!proxy_begin_body(p)) {
-        proxy_log(p, "upstream sent invalid chunked response");
+    if (!proxy_begin_body(p, a)) {
         http_response_reset(&ex->res);
         proxy_fail(p, 502);
         return;

@@ -15,7 +15,6 @@
 #include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
-#include "http/wire/chunked.h"
 #include "http/wire/request.h"
 #include "http/wire/response_head.h"
 #include "net/stream.h"
@@ -42,7 +41,7 @@ void proxy_free_body(struct proxy *p)
 {
     buf_free(&p->in);
     buf_free(&p->spool.behind);
-    buf_free(&p->trailers);
+    buf_free(&p->body.trailers);
     if (p->spool.fd >= 0)
         close(p->spool.fd);
     p->spool.fd = -1;
@@ -50,56 +49,40 @@ void proxy_free_body(struct proxy *p)
 
 /* --- what comes --- */
 
-/* The body is here: the server is done with, however long the client takes. */
-static void end_upstream(struct proxy *p, bool rest)
+/* Once the body is here the server is done with, however long the client takes. */
+static void settle_end(struct proxy *p)
 {
-    bool keep = p->keepalive && !p->eof && !rest && p->sent;
+    if (!p->body.is_whole || p->state != PROXY_BODY)
+        return;
+    bool keep = p->body.may_keep && !p->eof && p->sent;
     p->state = PROXY_END;
-    if (p->trailers.data)
-        p->ex->upstream.trailers = arena_dup(&p->ex->arena, buf_slice(&p->trailers));
+    if (p->body.trailers.data)
+        p->ex->upstream.trailers = arena_dup(&p->ex->arena, buf_slice(&p->body.trailers));
     proxy_end_try(p, UPSTREAM_SERVED, p->ex->upstream.status, keep);
 }
 
-/* Decodes what has come, in place: its first *body_len bytes are body then. False: it is none. */
+/* Decodes what has come, in place: its first *body_len bytes are body then. False: it is none, which has been logged. */
 static bool decode(struct proxy *p, char *data, size_t len, size_t *body_len)
 {
-    size_t used = len;
-    *body_len = len;
-    if (p->framing == HTTP_RESPONSE_CHUNKED) {
-        p->chunked.trailers = &p->trailers;
-        p->chunked.any_extensions = true; /* ours go no further */
-        enum http_chunked_result result = http_chunked_decode(&p->chunked, data, len, body_len, &used);
-        p->body_seen += *body_len;
-        if (result == HTTP_CHUNKED_DONE)
-            end_upstream(p, used < len);
-        return result != HTTP_CHUNKED_ERROR;
-    }
-    if (p->framing == HTTP_RESPONSE_LENGTH) {
-        if (*body_len > p->body_left)
-            *body_len = (size_t)p->body_left;
-        p->body_left -= *body_len;
-    }
-    p->body_seen += *body_len;
-    if (p->framing == HTTP_RESPONSE_LENGTH && p->body_left == 0)
-        end_upstream(p, *body_len < len);
-    return true;
+    const char *why = NULL;
+    bool ok = p->protocol->decode(&p->body, data, len, body_len, &why);
+    if (!ok)
+        proxy_log(p, why);
+    return ok;
 }
 
-bool proxy_begin_body(struct proxy *p)
+bool proxy_begin_body(struct proxy *p, const struct http_response_head *head)
 {
-    size_t body_len = 0;
+    size_t body_len = 0, len = buf_len(&p->in);
     p->state = PROXY_BODY;
     p->read_from_ms = proxy_worker(p)->now_ms;
-    if (p->framing == HTTP_RESPONSE_EMPTY || (p->framing == HTTP_RESPONSE_LENGTH && p->body_left == 0)) {
-        bool rest = buf_len(&p->in) > 0;
-        p->in.start = p->in.end = 0;
-        end_upstream(p, rest);
-        return true;
-    }
-    bool ok = buf_len(&p->in) == 0 || decode(p, p->in.data + p->in.start, buf_len(&p->in), &body_len);
+    p->protocol->begin_body(&p->body, head);
+    bool ok = len == 0 || decode(p, p->in.data + p->in.start, len, &body_len);
     p->in.end = p->in.start + body_len;
-    if (p->state == PROXY_BODY && p->eof && p->framing == HTTP_RESPONSE_UNTIL_CLOSE)
-        end_upstream(p, false);
+    if (p->eof)
+        p->protocol->on_close(&p->body);
+    if (ok)
+        settle_end(p);
     return ok;
 }
 
@@ -175,7 +158,7 @@ static int64_t pause_ms(const struct proxy *p)
     int64_t rate = p->rate;
     if (rate <= 0 || !p->buffered)
         return 0;
-    int64_t due_ms = (int64_t)(p->body_seen * 1000 / (uint64_t)rate);
+    int64_t due_ms = (int64_t)(p->body.seen * 1000 / (uint64_t)rate);
     return due_ms - (int64_t)(proxy_worker(p)->now_ms - p->read_from_ms);
 }
 
@@ -221,8 +204,9 @@ static void broken_off(struct proxy *p, int error)
     proxy_set_timer(p, 0);
     if (error == 0 && p->send_error)
         p->broken = p->send_error; /* a reset that send() has been told of reads as an end */
-    if (p->framing == HTTP_RESPONSE_UNTIL_CLOSE && !p->broken)
-        end_upstream(p, false);
+    if (!p->broken)
+        p->protocol->on_close(&p->body);
+    settle_end(p);
     go_on(p);
 }
 
@@ -244,11 +228,12 @@ static bool receive(struct proxy *p, char *data, size_t room, size_t *body_len)
         return false;
     }
     p->try->received += (uint64_t)n;
-    if (decode(p, data, (size_t)n, body_len))
-        return true;
-    proxy_log(p, "upstream sent invalid chunked response");
-    client_reset(p->ex);
-    return false;
+    if (!decode(p, data, (size_t)n, body_len)) {
+        client_reset(p->ex);
+        return false;
+    }
+    settle_end(p);
+    return true;
 }
 
 /* More comes than the memory may hold. */
@@ -322,7 +307,7 @@ static bool accepts_trailers(const struct http_request *req)
 static bool add_trailers(struct http_exchange *ex, struct buf *out)
 {
     const struct proxy *p = ex->proxy;
-    struct slice rest = buf_slice(&p->trailers);
+    struct slice rest = buf_slice(&p->body.trailers);
     bool ok = true, wanted = accepts_trailers(&ex->req);
     while (ok && wanted && proxy_settings(p)->proxy.pass_trailers && rest.len) {
         struct http_header h;

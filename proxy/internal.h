@@ -6,6 +6,7 @@
 
 #include "http/request/source.h"
 #include "http/wire/response_head.h"
+#include "proxy/protocol.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 
@@ -35,6 +36,8 @@ struct proxy_spool {
 struct proxy {
     struct http_exchange *ex;
     const struct location_proxy *to;
+    const struct upstream_protocol *protocol;
+    struct upstream_request asked;
     struct upstream *u;
     struct slice host, uri; /* $proxy_host; what replaces the location's part, data NULL: nothing */
     struct slice hash_key, wanted;
@@ -45,19 +48,15 @@ struct proxy {
     struct wheel_entry timer;  /* the upstream's; the client's is the connection's */
     struct list_node link;     /* in the upstream's queue */
     uint64_t start_us, queued_us, wait_from_us, read_from_ms;
-    struct buf
-        request;       /* head, and the body where it is in memory; then what a tunnel has for the upstream */
-    size_t prefix_len; /* of the PROXY protocol's header at the request's front */
+    /* The head, and the body where it is in memory; then what a tunnel has for the upstream. */
+    struct buf request;
     size_t request_sent;
     uint64_t body_sent; /* of a body in a file */
     struct buf in;      /* received: of the head; then of the body, decoded, not passed on */
     struct proxy_spool spool;
-    struct http_chunked chunked;
-    struct buf trailers;
-    uint64_t body_left, body_seen;
+    struct upstream_body body;
     uint64_t
         *tried; /* of struct upstream_ask; the request's arena's, from the first server that did not do */
-    enum http_response_framing framing;
     enum proxy_state state;
     int64_t rate;   /* proxy_limit_rate: bytes a second that are read of the answer; 0: no bound */
     int tries;      /* servers asked */
@@ -66,9 +65,6 @@ struct proxy {
     int send_error; /* why sending stopped early */
     int broken;     /* errno with which reading ended: no proper end of an answer */
     int64_t idle_s; /* of struct http_response_head */
-    bool keepalive; /* the answer lets the connection be used again */
-    bool upgrade;   /* was asked for */
-    bool closes;    /* the request has told the upstream to close the connection (RFC 9112 section 9.6) */
     bool begun_try; /* at a server of this upstream */
     bool streams;   /* the request's body goes on while it comes */
     bool streamed;  /* some of it is gone, so that no other server can be asked */
@@ -80,7 +76,6 @@ struct proxy {
     bool sends_file;    /* the request's body lies in a file */
     bool out_of_memory; /* a part of the body is lost */
     bool named_client;  /* the connection began with the PROXY protocol's header: it is nobody else's */
-    bool head_only;     /* the request that was sent is HEAD */
     bool client_ended;  /* of a tunnel */
     bool buffered;
     bool paused; /* the upstream is not read: the client takes no more, or proxy_limit_rate */
@@ -135,8 +130,8 @@ void proxy_read_head(struct proxy *p);
 
 /* --- proxy_body.c --- */
 
-/* The state is PROXY_BODY; what already lies in p->in is the body's beginning. False: it is no body. */
-bool proxy_begin_body(struct proxy *p);
+/* The state is PROXY_BODY; what already lies in p->in is the body's beginning. False: it is no body, which has been logged. */
+bool proxy_begin_body(struct proxy *p, const struct http_response_head *head);
 void proxy_read_body(struct proxy *p);
 void proxy_free_body(struct proxy *p);
 

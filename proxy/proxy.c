@@ -67,17 +67,11 @@ void proxy_log_errno(struct proxy *p, const char *call, int error)
              doing(p));
 }
 
-/* For the error log: the URI as the request line has it. */
+/* For the error log. */
 static void name_upstream(struct proxy *p)
 {
-    struct slice line = slice_from(buf_slice(&p->request), p->prefix_len);
-    const char *first = line.len ? memchr(line.data, ' ', line.len) : NULL;
-    struct slice uri = first ? slice_from(line, (size_t)(first - line.data) + 1) : SLICE("");
-    const char *second = uri.len ? memchr(uri.data, ' ', uri.len) : NULL;
-    if (second)
-        uri.len = (size_t)(second - uri.data);
     p->ex->upstream.addr = p->try->addr;
-    p->ex->upstream.uri = arena_dup(&p->ex->arena, uri);
+    p->ex->upstream.uri = p->asked.uri;
 }
 
 /* --- one try --- */
@@ -109,9 +103,9 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
     if (p->try) {
         p->try->status = status;
         p->try->response_us = clock_mono_us() - p->try->start_us;
-        p->try->body_len = p->body_seen;
+        p->try->body_len = p->body.seen;
     }
-    if (p->uc && keep && !p->named_client && !p->closes)
+    if (p->uc && keep && !p->named_client && !p->asked.is_last)
         upstream_keep(p->uc, p->idle_s);
     else if (p->uc)
         upstream_close(p->uc);
@@ -493,20 +487,11 @@ static int prepare(struct proxy *p)
 {
     struct http_exchange *ex = p->ex;
     int error = find_upstream(p);
-    struct proxy_target target = {.to = p->to,
-                                  .host = p->host,
-                                  .uri = p->uri,
-                                  .chunked = p->streams && ex->req.framing == HTTP_BODY_CHUNKED,
-                                  .upgrade = &p->upgrade,
-                                  .closes = &p->closes};
+    struct upstream_target target = {.to = p->to, .host = p->host, .uri = p->uri, .streams = p->streams};
     if (!error && !name_client(p))
         error = 500;
-    p->prefix_len = buf_len(&p->request);
     p->sends_file = ex->body.fd >= 0 && !p->to->body && proxy_settings(p)->proxy.upstream.pass_request_body;
-    error = error ? error : proxy_build_request(ex, p->ex->route.location, &target, &p->request);
-    p->head_only = buf_len(&p->request) > p->prefix_len + 5 &&
-                   memcmp(p->request.data + p->request.start + p->prefix_len, "HEAD ", 5) == 0;
-    return error;
+    return error ? error : p->protocol->write_request(ex, &target, &p->request, &p->asked);
 }
 
 static bool is_being_resolved(const struct upstream *u)
@@ -529,6 +514,7 @@ struct verdict proxy_start(struct http_exchange *ex)
         return verdict_answer(error ? error : 500);
     p->ex = ex;
     p->to = ex->route.location->proxy;
+    p->protocol = &upstream_http1;
     p->streams = streams;
     p->spool.fd = -1;
     p->start_us = clock_mono_us();

@@ -24,17 +24,4 @@ void proxy_settle_queues(struct worker *w);
 /* Names have been resolved: requests that wait for this upstream go on. */
 void proxy_resolved(struct upstream *u);
 
-/* What a request to an upstream is made of. */
-struct proxy_target {
-    const struct location_proxy *to;
-    struct slice host, uri;
-    bool chunked;  /* the body's length is not known yet */
-    bool *upgrade; /* set when the request asks for another protocol */
-    bool *closes;  /* set when it says that the connection is not for another one */
-};
-
-/* The request as the upstream is to see it: its head, and its body where that is in memory. 0, or a status for the client. */
-int proxy_build_request(struct http_exchange *ex, const struct location *l, const struct proxy_target *target,
-                        struct buf *out);
-
 #endif

@@ -33,12 +33,12 @@ static enum http_response_head_result look_at_head(struct proxy *p, size_t *head
         struct slice in = buf_slice(&p->in);
         enum http_response_head_result result = HTTP_RESPONSE_HEAD_MORE;
         if (in.len)
-            result = http_parse_response_head(&answer, in.data, in.len, p->head_only, head_len, why);
+            result = p->protocol->read_head(&p->asked, &answer, in.data, in.len, head_len, why);
         if ((result == HTTP_RESPONSE_HEAD_MORE && in.len >= most) ||
             (result == HTTP_RESPONSE_HEAD_DONE && *head_len > most))
             return refuse(why, "upstream sent too big header");
         if (result != HTTP_RESPONSE_HEAD_DONE || answer.status >= 200 ||
-            (answer.status == 101 && p->upgrade && p->sent))
+            (answer.status == 101 && p->asked.asks_upgrade && p->sent))
             return result;
         if (answer.status == 101)
             return refuse(why, "upstream sent 101 without having been asked");

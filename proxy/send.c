@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { FILE_AT_ONCE_BYTES = 2 << 20, CHUNK_HEAD_BYTES = 20 };
+enum { FILE_AT_ONCE_BYTES = 2 << 20 };
 
 void proxy_begin_to_send(struct proxy *p)
 {
@@ -89,19 +89,12 @@ static bool take_from_client(struct proxy *p)
     struct slice part = buf_slice(&ex->body.mem);
     if (!p->streams || p->sent)
         return false;
-    bool chunked = ex->req.framing == HTTP_BODY_CHUNKED, last = ex->body.whole;
+    bool last = ex->body.whole;
     if (part.len == 0 && (!last || p->end_taken))
         return false;
     p->streamed = p->ex->body.taken = true;
     p->request.start = p->request.end = p->request_sent = 0;
-    bool ok = true;
-    if (chunked && part.len)
-        ok = buf_printf(&p->request, "%zx\r\n", part.len);
-    if (part.len)
-        ok = ok && buf_append_slice(&p->request, part);
-    if (chunked)
-        ok = ok && (!part.len || buf_append(&p->request, "\r\n", 2)) &&
-             (!last || buf_append(&p->request, "0\r\n\r\n", 5));
+    bool ok = p->protocol->write_body(&p->asked, part, last, &p->request);
     ex->body.mem.start = ex->body.mem.end = 0;
     p->end_taken = last;
     p->out_of_memory |= !ok;
