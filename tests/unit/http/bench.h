@@ -15,7 +15,13 @@
 #include "handlers/offload.h"
 #include "http/access/limit.h"
 #include "http/filters/filters.h"
-#include "http/h1/h1.h"
+#include "http/h1/connection.h"
+#include "http/h1/connections.h"
+#include "http/h1/drive.h"
+#include "http/h1/events.h"
+#include "http/h1/head.h"
+#include "http/request/client.h"
+#include "http/serve/features.h"
 #include "http/site/site.h"
 #include "master/internal.h"
 #include "proxy/proxy.h"
@@ -158,6 +164,10 @@ static inline void bench_open(const char *http, const char *server)
              "events {} http { log_format line '$status $request_method $uri $request_completion;'; "
              "access_log access.log line; %s server { %s %s } }",
              http, strstr(server, "listen ") ? "" : "listen 127.0.0.1:8080;", server);
+    static bool has_features;
+    if (!has_features)
+        features_use();
+    has_features = true;
     bench.conf = conf_load_serialized(&options, slice_of(text));
     bench_check_errors();
     bench.site = site_build(bench.conf);

@@ -184,7 +184,7 @@ static void of_a_body(void)
     begin("");
     client_connect(&p);
     client_run(&p);
-    CU_ASSERT(request_is(p.c, REQUEST_BODY));
+    CU_ASSERT(connection_request_is(p.c, REQUEST_BODY));
     bench_pass(BODY_MS - 1);
     client_say(&p, SLICE("3"));
     bench_pass(BODY_MS - 15);
