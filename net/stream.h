@@ -32,7 +32,7 @@ struct net_layer {
 };
 
 struct net_stream {
-    ev_io io;                      /* first, so that the event's watcher is the stream */
+    ev_io io;                      /* first: the watcher is the stream */
     const struct net_layer *layer; /* NULL: none */
 };
 

@@ -74,8 +74,8 @@ void permit_wake(const struct shm *shm, int from, const struct permit_calls *cal
 
 void permit_poke(struct permit_user *u, int slot, uint64_t now_us)
 {
-    struct permit_part *part = &permit_region(u->shm)->parts[slot];
     assert(slot >= 0 && slot < SHM_SLOTS && u->socket >= 0);
+    struct permit_part *part = &permit_region(u->shm)->parts[slot];
     if (atomic_load_explicit(&part->granted_us, memory_order_relaxed) == 0)
         atomic_store(&part->granted_us, now_us);
     wake_one(part, u->socket);
@@ -97,8 +97,8 @@ void permit_show_address(const struct permit_user *u)
 
 bool permit_open(struct permit_user *u, struct shm *shm, int slot)
 {
-    struct permit_part *part = &permit_region(shm)->parts[slot];
     assert(slot >= 0 && slot < SHM_SLOTS);
+    struct permit_part *part = &permit_region(shm)->parts[slot];
     shm_lock_know_self();
     shm->slots_known = 0;
     shm->wake = NULL;

@@ -20,7 +20,7 @@
 
 struct try_files {
     const struct http_template **files;
-    bool *folders; /* whether each is written with "/" at its end */
+    bool *folders; /* whether each ends with "/" */
     int count;
     const struct http_template *otherwise;
     int code; /* in its place, unless 0 */

@@ -65,8 +65,7 @@ static struct slice cut_last(struct slice *list)
 }
 
 /* From the last address of the last line backwards: the first that is not trusted, or with `recursive` off the last. */
-bool trusted_headers(const struct http_exchange *ex, const struct realip *r, unsigned char out[18],
-                         int *len)
+bool trusted_headers(const struct http_exchange *ex, const struct realip *r, unsigned char out[18], int *len)
 {
     bool found = false;
     for (int i = ex->req.header_count - 1; i >= 0; i--) {
@@ -91,7 +90,7 @@ bool trusted_headers(const struct http_exchange *ex, const struct realip *r, uns
 }
 
 bool trusted_find(const struct realip *r, const struct http_exchange *ex, const unsigned char *address,
-                 int *len, unsigned char found[18])
+                  int *len, unsigned char found[18])
 {
     return trusted_is(r, address, *len) && trusted_headers(ex, r, found, len);
 }

@@ -83,7 +83,8 @@ static void end(void)
 static void for_a_permit(void)
 {
     begin("/one/big", 2);
-    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_QUEUED) && connection_request_is(waiters[1].c, REQUEST_QUEUED));
+    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_QUEUED) &&
+              connection_request_is(waiters[1].c, REQUEST_QUEUED));
     CHECK_NUMBER(permit_get(&zone()->queued), 2);
     CHECK_NUMBER(bench.w.waiters, 2);
     bench_pass(QUEUE_MS - 1);
@@ -103,7 +104,8 @@ static void for_a_permit_in_vain(void)
     CHECK_ERRORS("limiting concurrency by zone \"z\": queue_full");
     CHECK_NUMBER(counter_get(&zone()->rejected[PERMIT_QUEUE_FULL]), 1);
     bench_pass(QUEUE_MS - 1);
-    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_QUEUED) && connection_request_is(waiters[1].c, REQUEST_QUEUED));
+    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_QUEUED) &&
+              connection_request_is(waiters[1].c, REQUEST_QUEUED));
     waiters[0].room = waiters[1].room = SIZE_MAX;
     bench_pass(1);
     CHECK_CODES(&waiters[0], "503");
@@ -124,7 +126,8 @@ static void clients_that_leave(void)
     CHECK_LOG("499 GET /one/small ;");
     CHECK_NUMBER(permit_get(&zone()->queued), 1);
     CHECK_NUMBER(counter_get(&zone()->rejected[PERMIT_CLIENT_GONE]), 1);
-    waiters[1].ends = true; /* which has not been seen yet when it is let in */
+    /* Which has not been seen yet when the request is let in. */
+    waiters[1].ends = true;
     let_go();
     CU_ASSERT(!waiters[1].c);
     CHECK_NUMBER(client_got(&waiters[1]).len, 0);
@@ -195,7 +198,8 @@ static void by_a_rate(void)
         ask(&waiters[i], "/slow/small?k=1");
     ask(&more, "/slow/small?k=1");
     CHECK_CODES(&waiters[0], "200");
-    CU_ASSERT(connection_request_is(waiters[1].c, REQUEST_DELAYED) && connection_request_is(waiters[2].c, REQUEST_DELAYED));
+    CU_ASSERT(connection_request_is(waiters[1].c, REQUEST_DELAYED) &&
+              connection_request_is(waiters[2].c, REQUEST_DELAYED));
     CHECK_CODES(&more, "503");
     client_leave(&more);
     client_free(&more);
