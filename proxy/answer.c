@@ -17,8 +17,8 @@
 #include "http/wire/request.h"
 #include "http/wire/response.h"
 #include "http/wire/response_head.h"
-#include "worker/loop/wait.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 /* --- which headers --- */
@@ -236,11 +236,23 @@ static bool skip_body(struct proxy *p, const struct http_response_head *a, size_
     p->protocol->begin_body(&body, a);
     bool ok = p->protocol->decode(&body, p->in.data + p->in.start + head_len, len, &body_len, &why);
     buf_free(&body.trailers);
-    return ok && body.is_whole && body.may_keep && a->status != 101 && p->sent && !p->eof;
+    return ok && body.is_whole && body.may_keep && a->status != 101 && p->sent &&
+           p->input != PROXY_INPUT_ENDED;
+}
+
+static struct proxy_step end(struct verdict v)
+{
+    return (struct proxy_step){.says = PROXY_ENDS, .verdict = v};
+}
+
+static struct proxy_step begin_response(void)
+{
+    return (struct proxy_step){.says = PROXY_ANSWERS, .verdict = verdict_answer(0)};
 }
 
 /* X-Accel-Redirect: another location answers in place of this body; some headers of the answer stay, as in nginx. */
-static void redirect(struct proxy *p, const struct http_response_head *a, size_t head_len, struct slice uri)
+static struct proxy_step redirect(struct proxy *p, const struct http_response_head *a, size_t head_len,
+                                  struct slice uri)
 {
     static const struct slice kept[] = {{"Set-Cookie", 10},
                                         {"Cache-Control", 13},
@@ -262,10 +274,9 @@ static void redirect(struct proxy *p, const struct http_response_head *a, size_t
         a->framing == HTTP_RESPONSE_EMPTY || (a->framing == HTTP_RESPONSE_LENGTH && a->content_length == 0);
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
-    proxy_destroy(p);
     http_drop_held(ex);
     ex->leads_to = uri; /* of the head, whose texts are the exchange's by now */
-    request_resume(ex, ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
+    return end(ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
 }
 
 /* In one list (RFC 9110 section 11.6.1). */
@@ -282,15 +293,14 @@ static struct slice all_challenges(struct http_exchange *ex, const struct http_r
 }
 
 /* auth_request: the status is all that is wanted of it. */
-static void end_detour(struct proxy *p, const struct http_response_head *a, size_t head_len)
+static struct proxy_step end_detour(struct proxy *p, const struct http_response_head *a, size_t head_len)
 {
     struct http_exchange *ex = p->ex;
     struct slice wanted = all_challenges(ex, a);
     take_over_head(p, a); /* for $sent_http_... */
     proxy_end_try(p, UPSTREAM_SERVED, a->status, skip_body(p, a, head_len));
-    proxy_destroy(p);
     ex->access.www_authenticate = wanted;
-    request_resume(ex, verdict_answer(0));
+    return end(verdict_answer(0));
 }
 
 /* --- to the client --- */
@@ -301,67 +311,63 @@ static bool intercepts(const struct proxy *p, const struct http_response_head *a
            site_has_error_page(p->ex, a->status);
 }
 
-static void begin_tunnel(struct proxy *p, const struct http_response_head *a, size_t head_len)
+static struct proxy_step begin_tunnel(struct proxy *p, const struct http_response_head *a, size_t head_len)
 {
-    if (!take_over_head(p, a)) {
-        proxy_fail(p, 500);
-        return;
-    }
+    if (!take_over_head(p, a))
+        return proxy_step_fails(500);
     buf_consume(&p->in, head_len);
     p->state = PROXY_TUNNEL;
+    p->tunnel.upstream_ended = p->input == PROXY_INPUT_ENDED;
     proxy_watch(p, 0);
-    request_resume(p->ex, verdict_answer(0));
+    return begin_response();
 }
 
-void proxy_answer_client(struct proxy *p, struct http_response_head *a, size_t head_len)
+/* The body follows the head to the client, as it comes. */
+static struct proxy_step pass_on(struct proxy *p, const struct http_response_head *a, size_t head_len)
+{
+    const struct http_template *rate = p->ex->route.location->proxy_rate;
+    if (!rate || !conf_parse_size(http_template_expand(rate, p->ex), &p->rate))
+        p->rate = 0;
+    if (!take_over_head(p, a))
+        return proxy_step_fails(500);
+    buf_consume(&p->in, head_len);
+    if (!proxy_begin_body(p, a)) {
+        http_response_reset(&p->ex->res);
+        return proxy_step_fails(502);
+    }
+    if (p->state == PROXY_BODY) {
+        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
+        proxy_watch(p, p->input == PROXY_INPUT_ENDED ? 0 : EV_READ);
+    }
+    return begin_response();
+}
+
+struct proxy_step proxy_answer_client(struct proxy *p)
 {
     struct http_exchange *ex = p->ex;
-    if (!keep_texts(p, a, head_len)) {
-        proxy_fail(p, 500);
-        return;
-    }
+    struct http_response_head *a = p->head;
+    size_t head_len = p->head_len;
+    assert(a->status >= 100 && a->status <= 599 && head_len <= buf_len(&p->in));
+    if (!keep_texts(p, a, head_len))
+        return proxy_step_fails(500);
     struct slice target = redirect_target(p, a);
     p->idle_s = a->idle_s;
-    if (ex->aside && (!target.data || a->status == 101)) {
-        end_detour(p, a, head_len);
-        return;
-    }
+    if (ex->aside && (!target.data || a->status == 101))
+        return end_detour(p, a, head_len);
     if (!ex->aside)
         http_served(ex);
-    if (a->status == 101) {
-        begin_tunnel(p, a, head_len);
-        return;
-    }
+    if (a->status == 101)
+        return begin_tunnel(p, a, head_len);
     obey_wishes(p, a);
     if (!ex->aside && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
         if (a->status == 401)
             ex->access.www_authenticate = all_challenges(ex, a);
         proxy_end_try(p, UPSTREAM_SERVED, a->status, false);
-        proxy_fail(p, a->status);
-        return;
+        return proxy_step_fails(a->status);
     }
-    if (target.data) {
-        redirect(p, a, head_len, target);
-        return;
-    }
-    const struct http_template *rate = ex->route.location->proxy_rate;
-    if (!rate || !conf_parse_size(http_template_expand(rate, ex), &p->rate))
-        p->rate = 0;
-    if (!take_over_head(p, a)) {
-        proxy_fail(p, 500);
-        return;
-    }
-    buf_consume(&p->in, head_len);
-    if (!proxy_begin_body(p, a)) {
-        http_response_reset(&ex->res);
-        proxy_fail(p, 502);
-        return;
-    }
-    if (p->state == PROXY_BODY) {
-        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
-        proxy_watch(p, p->eof ? 0 : EV_READ);
-    }
-    request_resume(ex, verdict_answer(0));
+    if (target.data)
+        return redirect(p, a, head_len, target);
+    return pass_on(p, a, head_len);
 }
 
 /* early_hints */
@@ -376,8 +382,9 @@ static bool wants_hints(struct http_exchange *ex)
     return !l->early_hints;
 }
 
-bool proxy_pass_interim(struct proxy *p, const struct http_response_head *a)
+bool proxy_pass_interim(struct proxy *p)
 {
+    const struct http_response_head *a = p->head;
     struct http_exchange *ex = p->ex;
     int count = 0;
     if (ex->aside || (a->status == 103 && !wants_hints(ex))) /* the first: about another request */

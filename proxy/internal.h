@@ -4,35 +4,48 @@
 #ifndef WEIR_PROXY_INTERNAL_H
 #define WEIR_PROXY_INTERNAL_H
 
+#include "base/spool.h"
 #include "http/request/source.h"
+#include "http/request/verdict.h"
 #include "http/wire/response_head.h"
 #include "proxy/protocol.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
-
-enum {
-    PROXY_READ_BYTES = 64 << 10 /* at once, of an answer's body */
-};
 
 enum proxy_state {
     PROXY_RESOLVE, /* the name of its upstream is being asked for */
     PROXY_WAIT,    /* in the upstream's queue */
     PROXY_CONNECT,
     PROXY_SEND,
-    PROXY_HEAD, /* the request is sent; the answer has not begun */
+    PROXY_HEAD, /* the request is sent; the response has not begun */
     PROXY_BODY, /* the head is with the client's connection */
     PROXY_END,  /* the body is all here; the upstream has been let go */
     PROXY_TUNNEL
 };
 
-/* What of an answer's body the client has not taken, beyond what the memory holds: a file without a name. */
-struct proxy_spool {
-    int fd; /* -1: none */
-    uint64_t start, end;
-    struct buf behind; /* what came behind the file when it took no more */
-    bool failed;       /* the disk is full, say: no more goes there */
+/* Where the body of the request comes from that the upstream gets. */
+enum proxy_sends {
+    PROXY_SENDS_MEMORY, /* it lies behind the head, or there is none */
+    PROXY_SENDS_FILE,
+    PROXY_SENDS_STREAM /* the client, as it sends it */
 };
 
+/* Of a body that is sent on as it comes: what is gone from here, so that no other server can be asked. */
+enum proxy_streamed { PROXY_STREAMED_NOTHING, PROXY_STREAMED_PART, PROXY_STREAMED_ALL };
+
+/* Whether the upstream is read. */
+enum proxy_input {
+    PROXY_INPUT_OPEN,
+    PROXY_INPUT_PAUSED, /* the client takes no more, or proxy_limit_rate */
+    PROXY_INPUT_ENDED   /* it has closed the connection */
+};
+
+struct proxy_tunnel {
+    struct net_stream *client; /* NULL: the head is still on its way there */
+    bool client_ended, upstream_ended;
+};
+
+/* A request at an upstream. Fetching fills `kept`, and source.c passes on what is there. */
 struct proxy {
     struct http_exchange *ex;
     const struct location_proxy *to;
@@ -44,42 +57,77 @@ struct proxy {
     struct peer *peer; /* counts this request as active */
     struct upstream_connection *uc;
     struct http_try *try;
-    struct net_stream *client; /* once it is a tunnel */
-    struct wheel_entry timer;  /* the upstream's; the client's is the connection's */
-    struct list_node link;     /* in the upstream's queue */
+    struct wheel_entry timer; /* the upstream's; the client's is the connection's */
+    struct list_node link;    /* in the upstream's queue */
     uint64_t start_us, queued_us, wait_from_us, read_from_ms;
+    /* For those that wait in a queue or for a name: a server is to be looked for. */
+    void (*go_on)(struct proxy *p);
     /* The head, and the body where it is in memory; then what a tunnel has for the upstream. */
     struct buf request;
     size_t request_sent;
     uint64_t body_sent; /* of a body in a file */
-    struct buf in;      /* received: of the head; then of the body, decoded, not passed on */
-    struct proxy_spool spool;
+    struct buf in;      /* received: the head; then of a tunnel */
+    /* With PROXY_HAS_INTERIM and PROXY_HAS_HEAD: its texts lie in the first head_len bytes of `in`. */
+    struct http_response_head *head;
+    size_t head_len;
+    struct spool kept; /* the response's body, decoded, not passed on */
+    struct spool_reader reader;
     struct upstream_body body;
+    struct proxy_tunnel tunnel;
     uint64_t
         *tried; /* of struct upstream_ask; the request's arena's, from the first server that did not do */
     enum proxy_state state;
-    int64_t rate;   /* proxy_limit_rate: bytes a second that are read of the answer; 0: no bound */
+    enum proxy_sends sends;
+    enum proxy_streamed streamed;
+    enum proxy_input input;
+    int64_t rate;   /* proxy_limit_rate: bytes a second that are read of the response; 0: no bound */
     int tries;      /* servers asked */
-    int interims;   /* passed on */
+    int interims;   /* read of this server */
     int status;     /* for the client, should no server answer: what the last one did */
     int send_error; /* why sending stopped early */
-    int broken;     /* errno with which reading ended: no proper end of an answer */
+    int broken;     /* errno with which reading ended: no proper end of a response */
     int64_t idle_s; /* of struct http_response_head */
     bool begun_try; /* at a server of this upstream */
-    bool streams;   /* the request's body goes on while it comes */
-    bool streamed;  /* some of it is gone, so that no other server can be asked */
-    bool end_taken; /* and so is its end */
     bool sent;      /* the whole request */
-    bool reused;    /* the connection has carried a request before */
-    bool any_read;  /* of this answer */
-    bool eof;
-    bool sends_file;    /* the request's body lies in a file */
-    bool out_of_memory; /* a part of the body is lost */
-    bool named_client;  /* the connection began with the PROXY protocol's header: it is nobody else's */
-    bool client_ended;  /* of a tunnel */
     bool buffered;
-    bool paused; /* the upstream is not read: the client takes no more, or proxy_limit_rate */
+    /* The connection begins with the PROXY protocol's header, so it is nobody else's, whatever the settings say by now. */
+    bool named_client;
 };
+
+/* What a step of a try has led to. The steps return it, proxy.c acts on it. */
+enum proxy_says {
+    PROXY_WAITS,       /* for the upstream, for the client or for time to pass */
+    PROXY_ASKS_NEXT,   /* the server did not do, for the reason `why`: another one, or else the status */
+    PROXY_FAILS,       /* the client gets the status: nothing of a response has begun to go to it */
+    PROXY_HAS_INTERIM, /* an interim response: p->head, head_len */
+    PROXY_HAS_HEAD,    /* the response: likewise */
+    PROXY_ANSWERS,     /* the client's response begins, with the verdict; the body follows */
+    PROXY_ENDS,        /* the upstream is done with: the request goes on with the verdict */
+    PROXY_PASSES_ON,   /* there is more of the body, or its end */
+    PROXY_BREAKS_OFF   /* the rest will never come: the client must see that */
+};
+
+/* As small as two registers, since every step returns one. */
+struct proxy_step {
+    enum proxy_says says;
+    enum conf_next_upstream why;
+    struct verdict verdict; /* of ASKS_NEXT and FAILS the status only */
+};
+
+static inline struct proxy_step proxy_step_of(enum proxy_says says)
+{
+    return (struct proxy_step){.says = says};
+}
+
+static inline struct proxy_step proxy_step_fails(int status)
+{
+    return (struct proxy_step){.says = PROXY_FAILS, .verdict = verdict_answer(status)};
+}
+
+static inline struct proxy_step proxy_step_next(enum conf_next_upstream why, int status)
+{
+    return (struct proxy_step){.says = PROXY_ASKS_NEXT, .why = why, .verdict = verdict_answer(status)};
+}
 
 static inline const struct settings *proxy_settings(const struct proxy *p)
 {
@@ -91,72 +139,93 @@ static inline struct worker *proxy_worker(const struct proxy *p)
     return p->ex->worker;
 }
 
-/* --- proxy.c --- */
+/* --- try.c --- */
 void proxy_watch(struct proxy *p, int events);
 void proxy_set_timer(struct proxy *p, int64_t after_ms);
 
 /* An error of the upstream's, with its address and the URI behind it. */
 void proxy_log(struct proxy *p, const char *what);
 void proxy_log_errno(struct proxy *p, const char *call, int error);
+void proxy_log_timeout(struct proxy *p);
+
+/* A server is asked, or none can be: for $upstream_addr and its kin. False: out of memory. */
+bool proxy_begin_try(struct proxy *p, struct slice addr);
+void proxy_mark_tried(struct proxy *p);
 
 /* The server is done with: counts what became of it, and keeps or closes the connection. */
 void proxy_end_try(struct proxy *p, enum upstream_result result, int status, bool keep);
+
+/* Whether what has been sent may be sent again; whether another server may be asked for this reason. */
+bool proxy_may_repeat(const struct proxy *p);
+bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why);
+
+/* Out of tries, or of time for them. */
+bool proxy_is_exhausted(const struct proxy *p);
+
+/* --- target.c --- */
+
+/* Finds the upstream and writes the request. 0, or a status for the client. */
+int proxy_prepare(struct proxy *p);
+
+/* --- proxy.c --- */
 void proxy_destroy(struct proxy *p);
 
-/* The request ends with this status: no answer of an upstream has begun to go to the client. */
-void proxy_fail(struct proxy *p, int status);
+/* --- connect.c --- */
 
-/*
- * The server did not do: `why` is a bit of enum conf_next_upstream. Another one is asked, where that may be; else the client
- * gets the status.
- */
-void proxy_next(struct proxy *p, enum conf_next_upstream why, int status);
+/* A connection to p->peer, whose events go to on_event. False: there is none, which has been logged. */
+bool proxy_connect(struct proxy *p, void (*on_event)(struct ev_loop *loop, ev_io *io, int events));
+struct proxy_step proxy_on_connected(struct proxy *p);
 
-/* Whether another server may be asked for this reason. */
-bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why);
-void proxy_on_upstream_event(struct ev_loop *loop, ev_io *io, int events);
-
-/* --- proxy_send.c --- */
+/* --- send.c --- */
 void proxy_begin_to_send(struct proxy *p);
 void proxy_go_on_sending(struct proxy *p);
-void proxy_on_connected(struct proxy *p);
 
 /* Of a body that is sent on while it comes. */
 void proxy_body_came(struct http_exchange *ex, bool whole);
 bool proxy_body_is_full(const struct http_exchange *ex);
 
-/* --- proxy_receive.c --- */
-void proxy_read_head(struct proxy *p);
+/* --- receive.c --- */
+struct proxy_step proxy_read_head(struct proxy *p);
 
-/* --- proxy_body.c --- */
+/* The interim response p->head has been seen: what is behind it? */
+struct proxy_step proxy_after_interim(struct proxy *p);
+
+/* --- body.c --- */
 
 /* The state is PROXY_BODY; what already lies in p->in is the body's beginning. False: it is no body, which has been logged. */
 bool proxy_begin_body(struct proxy *p, const struct http_response_head *head);
-void proxy_read_body(struct proxy *p);
-void proxy_free_body(struct proxy *p);
+struct proxy_step proxy_read_body(struct proxy *p);
 
-/* --- proxy_answer.c --- */
+/* The input is paused, and the client has taken something or waits: it is read again once proxy_limit_rate lets it be. */
+void proxy_resume_reading(struct proxy *p);
 
-/* The head's texts lie in the first head_len bytes of p->in. */
-void proxy_answer_client(struct proxy *p, struct http_response_head *a, size_t head_len);
-bool proxy_pass_interim(struct proxy *p, const struct http_response_head *a);
+/* What proxy_limit_rate has paused for is over. */
+void proxy_read_again(struct proxy *p);
 
-/* --- proxy_rewrite.c --- */
+/* An errno of the disk, after p->kept has failed. */
+void proxy_log_disk(struct proxy *p);
+
+/* --- answer.c --- */
+
+/* What becomes of p->head. */
+struct proxy_step proxy_answer_client(struct proxy *p);
+
+/* False: out of memory. */
+bool proxy_pass_interim(struct proxy *p);
+
+/* --- rewrite.c --- */
 struct slice proxy_rewrite_location(struct proxy *p, struct slice value);
 struct slice proxy_rewrite_refresh(struct proxy *p, struct slice value);
 struct slice proxy_rewrite_cookie(struct proxy *p, struct slice value);
 
-/* --- proxy_queue.c --- */
+/* --- queue.c --- */
 
 /* Waits for a server. False: there is no queue, or no room in it. */
 bool proxy_enqueue(struct proxy *p);
 void proxy_leave_queue(struct proxy *p);
 
-/* The timer of one that waits: it looks for a server again, and is answered or waits on. False: its time is over. */
+/* The timer of one that waits. True: it has left the queue to look for a server again. False: its time is over. */
 bool proxy_looks_again(struct proxy *p);
-
-/* --- proxy.c, for proxy_queue.c and resolve.c --- */
-void proxy_find_server(struct proxy *p);
 
 /* --- tunnel.c --- */
 

@@ -55,7 +55,7 @@ static void let_one_go(struct upstream *u)
 {
     struct proxy *p = container_of(u->queue.next, struct proxy, link);
     proxy_leave_queue(p);
-    proxy_find_server(p);
+    p->go_on(p);
 }
 
 static void let_go_while_room(struct worker *w, struct upstream *u)
@@ -154,7 +154,6 @@ bool proxy_looks_again(struct proxy *p)
     if (p->tries == 0 || clock_mono_us() - p->queued_us >= (uint64_t)p->u->conf->queue_timeout_ms * 1000)
         return false;
     proxy_leave_queue(p);
-    proxy_find_server(p);
     return true;
 }
 
@@ -176,7 +175,7 @@ void proxy_resolved(struct upstream *u)
         struct proxy *p = container_of(u->unresolved.next, struct proxy, link);
         list_remove(&p->link);
         wheel_clear(&p->timer);
-        proxy_find_server(p);
+        p->go_on(p);
     }
     u->users--;
 }

@@ -11,6 +11,7 @@
 #include "http/request/client.h"
 #include "net/stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -24,19 +25,6 @@ void proxy_begin_to_send(struct proxy *p)
     p->body_sent = 0;
     p->sent = false;
     proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
-}
-
-void proxy_on_connected(struct proxy *p)
-{
-    int error = net_stream_connect_error(&p->uc->stream);
-    if (error) {
-        proxy_log_errno(p, "connect()", error);
-        proxy_next(p, CONF_NEXT_ERROR, 502);
-        return;
-    }
-    p->try->connect_us = clock_mono_us() - p->try->start_us;
-    proxy_begin_to_send(p);
-    proxy_go_on_sending(p);
 }
 
 enum progress { ALL_SENT, SEND_LATER, SEND_FAILED };
@@ -65,7 +53,7 @@ static enum progress send_file(struct proxy *p)
 {
     const struct http_exchange *ex = p->ex;
     uint64_t now = 0;
-    if (!p->sends_file)
+    if (p->sends != PROXY_SENDS_FILE)
         return ALL_SENT;
     while (ex->body.fd >= 0 && p->body_sent < ex->body.len) {
         if (now >= FILE_AT_ONCE_BYTES)
@@ -82,23 +70,26 @@ static enum progress send_file(struct proxy *p)
     return ALL_SENT;
 }
 
-/* What has come of a body that is sent on as it comes takes the place of what has been sent. */
-static bool take_from_client(struct proxy *p)
+/*
+ * What has come of a body that is sent on as it comes takes the place of what has been sent. False: nothing has come, or, with
+ * *failed, a part of it is lost.
+ */
+static bool take_from_client(struct proxy *p, bool *failed)
 {
     struct http_exchange *ex = p->ex;
     struct slice part = buf_slice(&ex->body.mem);
-    if (!p->streams || p->sent)
-        return false;
     bool last = ex->body.whole;
-    if (part.len == 0 && (!last || p->end_taken))
+    if (p->sends != PROXY_SENDS_STREAM || p->sent)
         return false;
-    p->streamed = p->ex->body.taken = true;
+    if (part.len == 0 && (!last || p->streamed == PROXY_STREAMED_ALL))
+        return false;
+    assert(p->streamed != PROXY_STREAMED_ALL && p->request_sent == buf_len(&p->request));
+    ex->body.taken = true;
+    p->streamed = last ? PROXY_STREAMED_ALL : PROXY_STREAMED_PART;
     p->request.start = p->request.end = p->request_sent = 0;
-    bool ok = p->protocol->write_body(&p->asked, part, last, &p->request);
+    *failed = !p->protocol->write_body(&p->asked, part, last, &p->request);
     ex->body.mem.start = ex->body.mem.end = 0;
-    p->end_taken = last;
-    p->out_of_memory |= !ok;
-    return ok && buf_len(&p->request) > 0;
+    return !*failed && buf_len(&p->request) > 0;
 }
 
 /* Sending failed: the other side may have answered before it closed, so what has come decides. */
@@ -121,10 +112,11 @@ static void all_is_sent(struct proxy *p)
 void proxy_go_on_sending(struct proxy *p)
 {
     enum progress progress;
+    bool failed = false;
     do {
-        progress = send_memory(p, p->sends_file);
-    } while (progress == ALL_SENT && take_from_client(p));
-    if (p->out_of_memory) { /* the body has a hole: nobody may take it for whole */
+        progress = send_memory(p, p->sends == PROXY_SENDS_FILE);
+    } while (progress == ALL_SENT && take_from_client(p, &failed));
+    if (failed) { /* the body has a hole: nobody may take it for whole */
         errno = ENOMEM;
         progress = SEND_FAILED;
     }
@@ -134,7 +126,7 @@ void proxy_go_on_sending(struct proxy *p)
         stop_sending(p);
         return;
     }
-    bool client_is_slow = progress == ALL_SENT && p->streams && !p->ex->body.whole;
+    bool client_is_slow = progress == ALL_SENT && p->sends == PROXY_SENDS_STREAM && !p->ex->body.whole;
     if (client_is_slow) {
         proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
         proxy_watch(p, EV_READ);
@@ -155,7 +147,7 @@ bool proxy_body_is_full(const struct http_exchange *ex)
 {
     const struct proxy *p = ex->proxy;
     size_t most = (size_t)ex->route.settings->client.body_buffer_bytes;
-    return p && p->streams && buf_len(&ex->body.mem) >= (most > 4096 ? most : 4096);
+    return p && p->sends == PROXY_SENDS_STREAM && buf_len(&ex->body.mem) >= (most > 4096 ? most : 4096);
 }
 
 void proxy_body_came(struct http_exchange *ex, bool whole)

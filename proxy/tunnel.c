@@ -28,12 +28,12 @@ struct way {
 
 static struct way down(struct proxy *p)
 {
-    return (struct way){p, &p->uc->stream, p->client, &p->in, &p->eof, true};
+    return (struct way){p, &p->uc->stream, p->tunnel.client, &p->in, &p->tunnel.upstream_ended, true};
 }
 
 static struct way up(struct proxy *p)
 {
-    return (struct way){p, p->client, &p->uc->stream, &p->request, &p->client_ended, false};
+    return (struct way){p, p->tunnel.client, &p->uc->stream, &p->request, &p->tunnel.client_ended, false};
 }
 
 static void count(const struct way *way, size_t n)
@@ -116,9 +116,9 @@ static void watch(struct http_exchange *ex)
 {
     struct proxy *p = ex->proxy;
     bool to_client = buf_len(&p->in) > 0, to_upstream = buf_len(&p->request) > 0;
-    net_stream_watch(p->client, ex->worker->loop,
-                     (p->client_ended || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
-    proxy_watch(p, (p->eof || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
+    net_stream_watch(p->tunnel.client, ex->worker->loop,
+                     (p->tunnel.client_ended || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
+    proxy_watch(p, (p->tunnel.upstream_ended || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
     proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy.upstream.send_timeout_ms
                                                 : proxy_settings(p)->proxy.upstream.read_timeout_ms);
     client_expect(ex, 0);
@@ -136,11 +136,12 @@ static bool begin(struct proxy *p)
     buf_free(&p->request); /* the request's head: it is sent */
     if (buf_len(&p->in) == 0)
         buf_free(&p->in);
-    p->client = p->ex->client.protocol->hand_over(p->ex, &p->request, &p->client_ended);
-    if (!p->client)
+    p->tunnel.client = p->ex->client.protocol->hand_over(p->ex, &p->request, &p->tunnel.client_ended);
+    if (!p->tunnel.client)
         return false;
-    net_stream_set_user(p->client, p, on_client_event);
-    if (p->client_ended && buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
+    net_stream_set_user(p->tunnel.client, p, on_client_event);
+    if (p->tunnel.client_ended &&
+        buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
         net_stream_end_writing(&p->uc->stream);
     return true;
 }
@@ -148,11 +149,12 @@ static bool begin(struct proxy *p)
 static void go_on(struct proxy *p, bool read_client, bool read_upstream)
 {
     struct http_exchange *ex = p->ex;
-    bool begun = p->client || begin(p);
+    bool begun = p->tunnel.client || begin(p);
     struct way downwards = down(p), upwards = up(p);
     bool ok = begun && give_rest(&downwards) && give_rest(&upwards) && (!read_upstream || pass(&downwards)) &&
               (!read_client || pass(&upwards));
-    bool over = p->eof && p->client_ended && buf_len(&p->in) == 0 && buf_len(&p->request) == 0;
+    bool over = p->tunnel.upstream_ended && p->tunnel.client_ended && buf_len(&p->in) == 0 &&
+                buf_len(&p->request) == 0;
     if (ok && !over) {
         watch(ex);
         return;
@@ -164,7 +166,7 @@ static void go_on(struct proxy *p, bool read_client, bool read_upstream)
 
 void tunnel_on_upstream(struct proxy *p, int events)
 {
-    if (p->client) /* else the answer's head is still on its way */
+    if (p->tunnel.client) /* else the answer's head is still on its way */
         go_on(p, false, events & EV_READ);
 }
 

@@ -27,10 +27,6 @@ KNOWN = (
         "A zone that is found broken is mended where it is found, under its lock, and what mending frees is granted there and then.",
     ),
     (
-        in_room("proxy", "answer body proxy queue receive resolve send tunnel"),
-        "Being untied: a try's steps call each other.",
-    ),
-    (
         in_room("http/site", "rewrite_ops site"),
         "Being untied: the compiled configuration calls its features by name.",
     ),

@@ -1,0 +1,94 @@
+/*
+ * proxy/connect.c - the connection of a try: a kept one, or a new one that is being made.
+ */
+#include "proxy/internal.h"
+#include "proxy/upstream.h"
+
+#include "base/clock.h"
+#include "base/slice.h"
+#include "http/request/exchange.h"
+#include "http/request/template.h"
+#include "http/site/site.h"
+#include "net/address.h"
+#include "net/stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The PROXY protocol names a client, and so does a local address with variables: such connections are not for others. */
+static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net_address *local)
+{
+    const struct settings *s = proxy_settings(p);
+    *dial = (struct upstream_dial){.keepalive = s->proxy.upstream.socket_keepalive, .fresh = p->named_client};
+    if (!p->to->bind)
+        return;
+    struct slice text = http_template_expand(p->to->bind, p->ex);
+    if (text.len == 0)
+        return;
+    if (net_address_parse_local(text, local)) {
+        http_log(p->ex, LOG_LEVEL_ERROR, "invalid local address \"%.*s\" in \"proxy_bind\"",
+                 SLICE_ARGS(text));
+        return;
+    }
+    dial->local = local;
+    dial->transparent = p->to->bind_transparent;
+    dial->kind = 1;
+    for (size_t i = 0; i < text.len; i++)
+        dial->kind = dial->kind * 31 + (unsigned char)text.data[i];
+}
+
+/* What happens to servers. Anything else is a mistake on this machine, as a socket's path that leads nowhere. */
+static bool is_of_the_net(int error)
+{
+    return error == ECONNREFUSED || error == EAGAIN || error == ECONNRESET || error == ENETDOWN ||
+           error == ENETUNREACH || error == EHOSTDOWN || error == EHOSTUNREACH;
+}
+
+/* Nothing has been sent on it for this request, nor read. */
+static void use_connection(struct proxy *p)
+{
+    p->input = PROXY_INPUT_OPEN;
+    p->sent = false;
+    p->interims = 0;
+    p->broken = p->send_error = 0;
+    p->in.start = p->in.end = 0;
+    if (p->uc->requests > 0) {
+        p->try->connect_us = 0;
+        proxy_begin_to_send(p);
+        proxy_go_on_sending(p);
+        return;
+    }
+    p->state = PROXY_CONNECT;
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.connect_timeout_ms);
+    proxy_watch(p, EV_WRITE);
+}
+
+bool proxy_connect(struct proxy *p, void (*on_event)(struct ev_loop *loop, ev_io *io, int events))
+{
+    struct upstream_dial dial;
+    struct net_address local;
+    prepare_dial(p, &dial, &local);
+    p->uc = upstream_connect(proxy_worker(p), p->u, p->peer, &dial);
+    if (!p->uc) {
+        http_log(p->ex, is_of_the_net(errno) ? LOG_LEVEL_ERROR : LOG_LEVEL_CRIT,
+                 "connect() to %s failed (%d: %s) while connecting to upstream", p->peer->text, errno,
+                 strerror(errno));
+        return false;
+    }
+    net_stream_set_user(&p->uc->stream, p, on_event);
+    use_connection(p);
+    return true;
+}
+
+struct proxy_step proxy_on_connected(struct proxy *p)
+{
+    int error = net_stream_connect_error(&p->uc->stream);
+    if (error) {
+        proxy_log_errno(p, "connect()", error);
+        return proxy_step_next(CONF_NEXT_ERROR, 502);
+    }
+    p->try->connect_us = clock_mono_us() - p->try->start_us;
+    proxy_begin_to_send(p);
+    proxy_go_on_sending(p);
+    return proxy_step_of(PROXY_WAITS);
+}

@@ -1,0 +1,123 @@
+/*
+ * proxy/source.c - an upstream's response as the source of a client's: what has been fetched is passed on from where it is kept.
+ *
+ * Fetching and passing on meet at the spool: the one writes there as the upstream sends, the other reads as the client takes.
+ */
+#include "proxy/internal.h"
+#include "proxy/upstream.h"
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "base/spool.h"
+#include "http/request/exchange.h"
+#include "http/request/source.h"
+#include "http/wire/request.h"
+#include "http/wire/response_head.h"
+
+#include <string.h>
+
+/* Cut off, so that the client sees that the answer is not whole. */
+static enum source_says cut(struct proxy *p)
+{
+    if (p->broken)
+        proxy_log_errno(p, "recv()", p->broken);
+    else
+        proxy_log(p, "upstream prematurely closed connection while reading upstream");
+    proxy_end_try(p, UPSTREAM_LEFT, p->ex->upstream.status, false);
+    return SOURCE_FAILED;
+}
+
+/* TE: trailers (RFC 9110 section 10.1.4) */
+static bool accepts_trailers(const struct http_request *req)
+{
+    for (int i = 0; i < req->header_count; i++) {
+        struct slice list = req->headers[i].value, option;
+        if (!slice_eq_nocase(req->headers[i].name, SLICE("TE")))
+            continue;
+        while (slice_next_in_list(&list, &option)) {
+            const char *semicolon = memchr(option.data, ';', option.len);
+            struct slice name = {option.data, semicolon ? (size_t)(semicolon - option.data) : option.len};
+            if (slice_eq_nocase(slice_trim(name), SLICE("trailers")))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Trailers that would change what an answer is are left out (RFC 9110 section 6.5.1). */
+static bool add_trailers(struct http_exchange *ex, struct buf *out)
+{
+    const struct proxy *p = ex->proxy;
+    struct slice rest = buf_slice(&p->body.trailers);
+    bool ok = true, wanted = accepts_trailers(&ex->req);
+    while (ok && wanted && proxy_settings(p)->proxy.pass_trailers && rest.len) {
+        struct http_header h;
+        const char *end = memmem(rest.data, rest.len, "\r\n", 2);
+        if (!end || !http_parse_field(&h, rest.data, end))
+            break;
+        if (http_may_be_trailer(h.name))
+            ok = buf_append(out, rest.data, (size_t)(end - rest.data) + 2);
+        rest = slice_from(rest, (size_t)(end - rest.data) + 2);
+    }
+    return ok;
+}
+
+static enum source_says look(struct http_exchange *ex, struct http_piece *stretch)
+{
+    struct proxy *p = ex->proxy;
+    struct spool_stretch next;
+    if (p->state == PROXY_TUNNEL)
+        return SOURCE_TUNNEL;
+    if (spool_look(&p->reader, &next)) {
+        stretch->data = next.data;
+        stretch->fd = next.fd;
+        stretch->offset = next.offset;
+        stretch->len = next.len;
+        return SOURCE_HAS;
+    }
+    if (p->state == PROXY_END)
+        return SOURCE_END;
+    if (p->input == PROXY_INPUT_ENDED)
+        return cut(p);
+    if (p->input == PROXY_INPUT_PAUSED)
+        proxy_resume_reading(p);
+    return SOURCE_LATER;
+}
+
+static void take(struct http_exchange *ex, size_t n)
+{
+    struct proxy *p = ex->proxy;
+    if (!spool_take(&p->reader, n))
+        proxy_log_disk(p);
+    if (p->input == PROXY_INPUT_PAUSED)
+        proxy_resume_reading(p);
+}
+
+static void stop(struct http_exchange *ex)
+{
+    proxy_destroy(ex->proxy);
+}
+
+/* It is the upstream that is waited for, and has a timer. */
+static int64_t time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
+{
+    (void)ex;
+    return at_most_ms;
+}
+
+static bool outlives_client(const struct http_exchange *ex)
+{
+    return proxy_settings(ex->proxy)->proxy.upstream.ignore_client_abort;
+}
+
+const struct source source_upstream = {.look = look,
+                                       .take = take,
+                                       .add_trailers = add_trailers,
+                                       .stop = stop,
+                                       .time_left_ms = time_left_ms,
+                                       .tunnel = tunnel_begin,
+                                       .body_came = proxy_body_came,
+                                       .body_is_full = proxy_body_is_full,
+                                       .outlives_client = outlives_client,
+                                       .is_live = true,
+                                       .needs_client = true};

@@ -1,0 +1,123 @@
+/*
+ * proxy/target.c - what a request is for: its upstream, by the configuration or by variables, and the request as it is sent there.
+ */
+#include "proxy/internal.h"
+#include "proxy/proxy.h"
+#include "proxy/upstream.h"
+
+#include "base/arena.h"
+#include "base/slice.h"
+#include "http/request/exchange.h"
+#include "http/request/template.h"
+#include "http/site/site.h"
+#include "net/proxy_protocol.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+/* "http://HOST[/URI]" of a text with variables. False: it leads nowhere, which has been logged. */
+static bool split_target(struct http_exchange *ex, struct slice url, struct slice *host, struct slice *uri)
+{
+    struct slice scheme = {url.data, url.len < 7 ? url.len : 7};
+    struct slice rest = slice_eq_nocase(scheme, SLICE("http://")) ? slice_from(url, 7) : SLICE("");
+    bool is_unix = slice_starts(rest, SLICE("unix:"));
+    size_t n = is_unix ? 5 : 0;
+    while (n < rest.len && rest.data[n] != (is_unix ? ':' : '/') && (is_unix || rest.data[n] != '?'))
+        n++;
+    *host = (struct slice){rest.data, n};
+    if (n + is_unix < rest.len)
+        *uri = slice_from(rest, n + is_unix);
+    if (uri->len && uri->data[0] == '?')
+        *uri = arena_printf(&ex->arena, "/%.*s", SLICE_ARGS(*uri));
+    bool ok = n > 0 && resolve_is_target(ex->worker, *host);
+    if (!ok)
+        http_log(ex, LOG_LEVEL_ERROR,
+                 "invalid URL \"%.*s\" in \"proxy_pass\"; it is http://HOST[:PORT][/URI]", SLICE_ARGS(url));
+    return ok;
+}
+
+int proxy_check_target(struct http_exchange *ex)
+{
+    const struct http_template *target = ex->route.location->proxy->target;
+    struct slice host, uri = {0};
+    return !target || split_target(ex, http_template_expand(target, ex), &host, &uri) ? 0 : 500;
+}
+
+/* 0, or a status for the client. */
+static int find_upstream(struct proxy *p)
+{
+    struct worker *w = proxy_worker(p);
+    p->u = p->to->upstream;
+    p->host = p->to->host;
+    p->uri = p->to->uri;
+    if (p->to->target) {
+        if (!split_target(p->ex, http_template_expand(p->to->target, p->ex), &p->host, &p->uri))
+            return 500;
+        p->u = resolve_upstream(w, p->host);
+        if (!p->u) {
+            http_log(p->ex, LOG_LEVEL_ERROR, "upstream \"%.*s\" cannot be used", SLICE_ARGS(p->host));
+            return 502;
+        }
+        if (slice_starts(p->host, SLICE("unix:")))
+            p->host = SLICE("localhost");
+    }
+    p->u->users++;
+    p->ex->upstream.host = p->host;
+    p->ex->upstream.is_unix = slice_starts(p->u->name, SLICE("unix:"));
+    p->wanted = sticky_wanted(p->ex, p->u);
+    if (p->u->hash_key)
+        p->hash_key = http_template_expand(p->u->hash_key, p->ex);
+    return 0;
+}
+
+/* Our end of the client's connection, as the PROXY protocol has it. False: it is of another family than the client's address. */
+static bool name_own_end(struct http_exchange *ex, struct net_proxy_header *h)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    unsigned long long port = 0;
+    const struct http_peer *peer = ex->client.own(ex);
+    if (peer->server_addr.len >= sizeof text)
+        return false;
+    memcpy(text, peer->server_addr.data, peer->server_addr.len);
+    if (slice_to_u64(peer->server_port, 65535, &port))
+        h->destination_port = (uint16_t)port;
+    return inet_pton(h->address_len == 16 ? AF_INET6 : AF_INET, text, h->destination) == 1;
+}
+
+/*
+ * The PROXY protocol's header, where the upstream wants one. Its two ends are of one family and belong together, or it says that
+ * they are not known: a client that a header of the request has named did not come to an address of ours of another family.
+ * False: out of memory.
+ */
+static bool name_client(struct proxy *p)
+{
+    struct http_exchange *ex = p->ex;
+    const struct net_proxy_header *told = p->ex->client.told_header;
+    struct net_proxy_header h = {.address_len = ex->client.remote_len}, unknown = {0};
+    int64_t version = proxy_settings(p)->proxy.protocol;
+    if (version == CONF_PROXY_PROTOCOL_OFF)
+        return true;
+    p->named_client = true;
+    memcpy(h.source, ex->client.remote, sizeof h.source);
+    h.source_port = (uint16_t)(ex->client.remote[16] << 8 | ex->client.remote[17]);
+    if (told && told->address_len && told->address_len == h.address_len &&
+        told->source_port == h.source_port && memcmp(told->source, h.source, (size_t)h.address_len) == 0)
+        h = *told; /* both ends as they were told to us */
+    else if (h.address_len == 0 || !name_own_end(ex, &h))
+        h = unknown;
+    return net_proxy_write(&h, version == CONF_PROXY_PROTOCOL_V2 ? 2 : 1, &p->request);
+}
+
+int proxy_prepare(struct proxy *p)
+{
+    struct http_exchange *ex = p->ex;
+    int error = find_upstream(p);
+    struct upstream_target target = {
+        .to = p->to, .host = p->host, .uri = p->uri, .streams = p->sends == PROXY_SENDS_STREAM};
+    if (!error && !name_client(p))
+        error = 500;
+    bool is_passed = !p->to->body && proxy_settings(p)->proxy.upstream.pass_request_body;
+    if (p->sends != PROXY_SENDS_STREAM && ex->body.fd >= 0 && is_passed)
+        p->sends = PROXY_SENDS_FILE;
+    return error ? error : p->protocol->write_request(ex, &target, &p->request, &p->asked);
+}
