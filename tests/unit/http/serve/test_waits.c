@@ -126,7 +126,7 @@ static void clients_that_leave(void)
     CHECK_LOG("499 GET /one/small ;");
     CHECK_NUMBER(permit_get(&zone()->queued), 1);
     CHECK_NUMBER(counter_get(&zone()->rejected[PERMIT_CLIENT_GONE]), 1);
-    /* Which has not been seen yet when the request is let in. */
+    /* This one has left, which has not been seen yet when it is let in. */
     waiters[1].ends = true;
     let_go();
     CU_ASSERT(!waiters[1].c);
