@@ -268,6 +268,18 @@ static void of_lingering(void)
     bench_pass(1);
     CU_ASSERT(!p.c);
     client_free(&p);
+    /* Nor does it end later where the client sends all the time. */
+    p = (struct client){.input = SLICE("GET /a HTTP/1.0\r\n\r\n")};
+    client_connect(&p);
+    client_run(&p);
+    p.piece = 1;
+    bench_set_time(bench.w.now_ms + LINGER_IN_ALL_MS - 1);
+    client_say(&p, SLICE("more and more"));
+    CU_ASSERT(p.c != NULL);
+    bench_set_time(bench.w.now_ms + 1);
+    client_say(&p, SLICE("more and more"));
+    CU_ASSERT(!p.c && p.input.len > 0);
+    client_free(&p);
     bench_close();
 }
 
