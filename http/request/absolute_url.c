@@ -6,8 +6,11 @@
 #include "base/arena.h"
 #include "base/slice.h"
 
+#include <assert.h>
+
 struct slice http_absolute_url(struct http_exchange *ex, const struct settings *s, struct slice path)
 {
+    assert(ex->sent.head == 0);
     if (!s->answers.absolute_redirect)
         return path;
     const struct http_peer *peer = ex->client.own(ex);

@@ -11,7 +11,8 @@
 
 void http_put_aside(struct http_exchange *ex, struct http_aside *aside)
 {
-    assert(!ex->aside);
+    assert(!ex->aside && ex->state == REQUEST_RUNS);
+    assert(!ex->source && !ex->release && !ex->sent.filters);
     aside->req = ex->req;
     aside->route = ex->route;
     aside->res = ex->res;
@@ -37,6 +38,7 @@ const struct http_body *http_own_body(const struct http_exchange *ex)
 
 void http_take_back_body(struct http_exchange *ex)
 {
+    assert(ex->aside);
     http_drop_bodies(ex);
     buf_free(&ex->body.mem);
     ex->body = ex->aside->body;
@@ -46,7 +48,7 @@ void http_take_back_body(struct http_exchange *ex)
 void http_take_back(struct http_exchange *ex)
 {
     const struct http_aside *aside = ex->aside;
-    assert(aside);
+    assert(aside && !ex->source);
     http_take_back_body(ex);
     ex->req = aside->req;
     ex->route = aside->route;

@@ -19,6 +19,7 @@
 #include "http/request/variables.h"
 #include "http/request/verdict.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -60,6 +61,7 @@ static int open_named_file(struct http_exchange *ex, const struct settings *s)
 static int spill_body(struct http_exchange *ex, const struct settings *s)
 {
     struct slice part = buf_slice(&ex->body.mem);
+    assert(part.len > 0);
     if (ex->body.fd < 0)
         ex->body.fd = s->client.body_in_file_only || http_body_files_have_names()
                           ? open_named_file(ex, s)
@@ -75,6 +77,7 @@ static int spill_body(struct http_exchange *ex, const struct settings *s)
 int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t announced)
 {
     const struct settings *s = ex->route.settings;
+    assert(ex->body.begun && !ex->body.whole);
     ex->body.seen += len;
     if (s->client.max_body_bytes && ex->body.seen + announced > (uint64_t)s->client.max_body_bytes) {
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
@@ -83,6 +86,7 @@ int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t a
     if (!buf_append(&ex->body.mem, data, len))
         return 500;
     ex->body.len += len;
+    assert(ex->body.len <= ex->body.seen);
     bool passing = ex->state == REQUEST_PROXY;
     return !passing && buf_len(&ex->body.mem) > (size_t)s->client.body_buffer_bytes ? spill_body(ex, s) : 0;
 }
@@ -97,6 +101,7 @@ int body_finish(struct http_exchange *ex)
 /* Tells a client that waits for it to send the body. */
 static struct verdict ask_client_for_body(struct http_exchange *ex)
 {
+    assert(!ex->body.whole);
     bool ok = ex->body.begun || ex->client.protocol->ask_for_body(ex);
     ex->body.begun = true;
     if (ok)
@@ -124,6 +129,7 @@ struct verdict body_begin(struct http_exchange *ex)
 
 static void count_wait_for_client(struct http_exchange *ex)
 {
+    assert(*ex->now_ms >= ex->body.wait_since_ms);
     if (ex->body.wait_since_ms)
         ex->body.waited_ms += *ex->now_ms - ex->body.wait_since_ms;
     ex->body.wait_since_ms = 0;
@@ -138,6 +144,7 @@ void body_wait(struct http_exchange *ex)
 {
     const struct settings *s = ex->route.settings;
     int64_t timeout_ms = ex->route.settings->client.body_timeout_ms;
+    assert(!ex->body.whole && ex->state == REQUEST_PROXY);
     count_wait_for_client(ex);
     ex->body.wait_since_ms = *ex->now_ms;
     if (s->client.body_min_rate.bytes_per_s && ex->limits.holds) {
@@ -160,6 +167,7 @@ struct verdict body_read(struct http_exchange *ex)
     struct verdict v = body_begin(ex);
     if (v.kind != VERDICT_NEXT)
         return v;
+    assert(ex->state == REQUEST_RUNS && !ex->body.whole && !ex->source);
     ex->state = REQUEST_BODY;
     client_expect(ex, ex->route.settings->client.body_timeout_ms);
     return verdict_of(VERDICT_WAIT);

@@ -8,6 +8,7 @@
 #include "base/slice.h"
 #include "http/wire/request.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 static int find_sinks(const struct http_exchange *ex, enum log_level level, struct log_sink *sinks,
@@ -15,6 +16,7 @@ static int find_sinks(const struct http_exchange *ex, enum log_level level, stru
 {
     int count = 0;
     *wanted = false;
+    assert(ex->client.peer);
     for (const struct error_file *f = ex->route.error_files; f && count < LOG_SINKS_MAX; f = f->next) {
         int from = __atomic_load_n(f->level, __ATOMIC_RELAXED);
         sinks[count++] = logfile_sink(f->file, from, __atomic_load_n(f->json, __ATOMIC_RELAXED));

@@ -8,9 +8,12 @@
 #include "http/request/client.h"
 #include "http/wire/response.h"
 
+#include <assert.h>
+
 void filter_add(struct http_exchange *ex, struct body_filter *f)
 {
     struct body_filter **tail = &ex->sent.filters;
+    assert(f->pass && f->free && !f->next && ex->sent.head == 0);
     while (*tail)
         tail = &(*tail)->next;
     *tail = f;
@@ -31,6 +34,7 @@ static void weaken_etag(struct http_exchange *ex)
 
 void filter_changes_body(struct http_exchange *ex)
 {
+    assert(ex->sent.head == 0);
     ex->res.content_length = HTTP_LENGTH_UNKNOWN;
     ex->res.accept_ranges = false;
     http_drop_header(&ex->res, SLICE("Accept-Ranges")); /* an upstream's */
@@ -47,6 +51,7 @@ bool filter_next(struct http_exchange *ex, struct body_filter *f, struct slice o
 bool filter_stretch(struct http_exchange *ex, struct slice stretch)
 {
     struct body_filter *first = ex->sent.filters;
+    assert(first && ex->state == REQUEST_SEND);
     return first->pass(ex, first, stretch, FILTER_MORE);
 }
 
@@ -68,6 +73,7 @@ bool filter_is_full(const struct http_exchange *ex)
 
 bool filter_go_on(struct http_exchange *ex)
 {
+    assert(filter_is_full(ex));
     return filter_stretch(ex, (struct slice){0});
 }
 
@@ -82,6 +88,7 @@ bool filter_finish(struct http_exchange *ex)
     struct body_filter *first = ex->sent.filters;
     bool ok = !first || first->pass(ex, first, (struct slice){0}, FILTER_END);
     filter_free(ex);
+    assert(!ex->sent.filters);
     return ok;
 }
 

@@ -19,6 +19,7 @@ void http_run_cleanups(struct http_exchange *ex)
     while (ex->cleanups) {
         struct http_cleanup *c = ex->cleanups;
         ex->cleanups = c->next;
+        assert(c->run);
         c->next = NULL;
         c->run(ex);
     }
@@ -27,6 +28,7 @@ void http_run_cleanups(struct http_exchange *ex)
 void http_drop_held(struct http_exchange *ex)
 {
     filter_free(ex);
+    assert(!ex->release || ex->held);
     if (ex->release)
         ex->release(ex->held);
     ex->release = NULL;
@@ -35,6 +37,8 @@ void http_drop_held(struct http_exchange *ex)
 void http_drop_bodies(struct http_exchange *ex)
 {
     http_drop_held(ex);
+    /* A thread still reads from what is held. */
+    assert(!ex->reading.at_work);
     if (ex->body.fd >= 0)
         close(ex->body.fd);
     if (ex->body.file.data && !ex->body.file_stays)

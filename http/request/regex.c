@@ -92,6 +92,7 @@ bool http_regex_match(const struct http_regex *regex, struct slice subject, stru
 int http_regex_group(const struct http_regex *regex, struct slice name)
 {
     char text[64];
+    assert(regex);
     if (name.len >= sizeof text)
         return -1;
     memcpy(text, name.data, name.len);
@@ -103,6 +104,7 @@ int http_regex_group(const struct http_regex *regex, struct slice name)
 bool http_regex_name(const struct http_regex *regex, int index, struct slice *name, int *group)
 {
     uint32_t count = 0, entry_bytes = 0;
+    assert(regex && index >= 0);
     PCRE2_SPTR table = NULL;
     const pcre2_code *code = (const pcre2_code *)regex;
     pcre2_pattern_info(code, PCRE2_INFO_NAMECOUNT, &count);
@@ -113,6 +115,7 @@ bool http_regex_name(const struct http_regex *regex, int index, struct slice *na
     /* The number in two bytes, then the name. */
     const unsigned char *entry = table + (size_t)index * entry_bytes;
     *group = entry[0] << 8 | entry[1];
+    assert(*group > 0);
     *name = slice_of((const char *)entry + 2);
     return true;
 }

@@ -11,6 +11,8 @@
 #include "http/wire/request.h"
 #include "http/wire/uri.h"
 
+#include <assert.h>
+
 #define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
 #define UNUSED(x) (void)(x)
 
@@ -110,12 +112,15 @@ GETTER(get_capture)
     const struct http_captures *c =
         ex->route.location_captures.count ? &ex->route.location_captures : &ex->route.server_captures;
     int group = rest.data[0] - '0';
+    assert(rest.len == 1 && group >= 1 && group <= 9);
+    assert(c->count >= 0 && c->count <= HTTP_GROUPS_MAX);
     return group < c->count ? as_wanted(ex, c->groups[group]) : (struct slice){0};
 }
 
 static struct http_named *find_named(const struct http_exchange *ex, struct slice name)
 {
     struct http_named *n = ex->named;
+    assert(name.len > 0);
     while (n && !slice_eq_nocase(n->name, name))
         n = n->next;
     return n;
@@ -143,6 +148,7 @@ void http_keep_named(struct http_exchange *ex, const struct http_captures *c)
     struct slice name;
     int group;
     for (int i = 0; c->count && http_regex_name(c->regex, i, &name, &group); i++) {
+        assert(group > 0);
         bool took_part = group < c->count && c->groups[group].data;
         http_set_named(ex, name, took_part ? c->groups[group] : SLICE(""));
     }
@@ -322,6 +328,7 @@ GETTER(get_remote_user)
         if (have < 8)
             continue;
         have -= 8;
+        assert(n < auth.len);
         out[n++] = (char)(bits >> have);
     }
     const char *colon = n ? memchr(out, ':', n) : NULL;

@@ -10,6 +10,7 @@
 #include "base/slice.h"
 #include "base/version.h"
 
+#include <assert.h>
 #include <unistd.h>
 
 #define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
@@ -33,6 +34,7 @@ struct slice http_seconds_text(struct http_exchange *ex, uint64_t ms)
     do
         *--at = (char)('0' + ms % 10);
     while (ms /= 10);
+    assert(at >= out);
     return (struct slice){at, (size_t)(out + BYTES - at)};
 }
 
@@ -128,6 +130,7 @@ GETTER(get_request_length)
 GETTER(get_request_time)
 {
     UNUSED(rest);
+    assert(*ex->now_ms >= ex->start_ms);
     return http_seconds_text(ex, *ex->now_ms - ex->start_ms);
 }
 
@@ -193,6 +196,7 @@ GETTER(get_version)
 GETTER(get_connection_time)
 {
     UNUSED(rest);
+    assert(*ex->now_ms >= ex->client.since_ms);
     return http_seconds_text(ex, *ex->now_ms - ex->client.since_ms);
 }
 

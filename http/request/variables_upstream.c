@@ -13,6 +13,7 @@
 #include "http/wire/chars.h"
 #include "http/wire/request.h"
 
+#include <assert.h>
 #include <sys/random.h>
 
 #define GETTER(name) static struct slice name(struct http_exchange *ex, struct slice rest)
@@ -169,6 +170,7 @@ static struct slice random_hex_digits(struct http_exchange *ex, size_t bytes)
     static size_t used = RANDOM_BYTES;
     static const char digits[] = "0123456789abcdef";
     char *text = arena_alloc(&ex->arena, 2 * bytes);
+    assert(bytes > 0 && bytes <= RANDOM_BYTES && used <= RANDOM_BYTES);
     if (used + bytes > RANDOM_BYTES && getrandom(store, sizeof store, 0) == (ssize_t)sizeof store)
         used = 0;
     if (!text || used + bytes > RANDOM_BYTES)
@@ -226,11 +228,13 @@ struct slice http_traceparent(struct http_exchange *ex)
         char *text = arena_alloc(&ex->arena, TRACEPARENT_BYTES);
         if (!trace.data || !parent.data || !text)
             return ex->traceparent;
+        assert(trace.len == 2 * ID_BYTES && parent.len == ID_BYTES);
         char *at = mempcpy(text, "00-", 3);
         at = mempcpy(at, trace.data, trace.len);
         *at++ = '-';
         at = mempcpy(at, parent.data, parent.len);
-        mempcpy(at, "-01", 3);
+        at = mempcpy(at, "-01", 3);
+        assert(at == text + TRACEPARENT_BYTES);
         ex->traceparent = (struct slice){text, TRACEPARENT_BYTES};
     }
     return ex->traceparent;
