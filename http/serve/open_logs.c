@@ -16,6 +16,7 @@
 #include "http/site/site.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ static void write_pending(struct open_log *l)
 {
     static time_t complained;
     struct slice lines = buf_slice(&l->pending);
+    assert(l->fd >= 0);
     struct slice rest = slice_from(lines, lines.len ? fd_append_whole(l->fd, lines, true) : 0);
     int error = errno;
     for (size_t i = 0; i < rest.len; i++)
@@ -56,6 +58,7 @@ static void write_pending(struct open_log *l)
 static void drop_log(struct worker *w, struct open_log **link)
 {
     struct open_log *l = *link;
+    assert(w->open_log_count > 0);
     *link = l->next;
     w->open_log_count--;
     write_pending(l);
@@ -95,6 +98,7 @@ static struct open_log *find_open_log(struct worker *w, struct slice path)
 static void drop_oldest_log(struct worker *w)
 {
     struct open_log **link = &w->open_logs;
+    assert(*link);
     while ((*link)->next)
         link = &(*link)->next;
     drop_log(w, link);
@@ -175,4 +179,5 @@ void open_logs_close(struct worker *w)
 {
     while (w->open_logs)
         drop_log(w, &w->open_logs);
+    assert(w->open_log_count == 0);
 }

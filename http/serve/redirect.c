@@ -18,6 +18,8 @@
 #include "http/wire/response.h"
 #include "http/wire/uri.h"
 
+#include <assert.h>
+
 enum { REDIRECTS_MAX = 10 };
 
 /* Host names know no case, so what an expression took from one is lower case. */
@@ -64,6 +66,7 @@ void request_route(struct http_exchange *ex)
 
 void request_use_location(struct http_exchange *ex, const struct location *l)
 {
+    assert(l && l->settings);
     ex->route.location = l;
     ex->route.settings = l->settings;
     ex->route.error_files = l->error_files;
@@ -75,6 +78,7 @@ void request_use_location(struct http_exchange *ex, const struct location *l)
 
 bool request_count_redirect(struct http_exchange *ex, struct slice to)
 {
+    assert(ex->route.redirects >= 0 && ex->route.redirects <= REDIRECTS_MAX + 1);
     if (++ex->route.redirects <= REDIRECTS_MAX)
         return true;
     const char *args = memchr(to.data, '?', to.len);
@@ -90,6 +94,7 @@ bool request_count_redirect(struct http_exchange *ex, struct slice to)
 static void become_get(struct http_exchange *ex)
 {
     struct http_request *req = &ex->req;
+    assert(ex->state == REQUEST_RUNS && !ex->source);
     ex->client.protocol->drop_body(ex);
     http_drop_bodies(ex);
     req->framing = HTTP_BODY_NONE;
@@ -139,6 +144,7 @@ static struct verdict route_again(struct http_exchange *ex)
     if (ex->req.path.len == 0)
         ex->req.path = SLICE("/");
     ex->route.is_internal = ex->route.rewritten = true;
+    assert(ex->route.redirects > 0);
     return verdict_of(VERDICT_ROUTE);
 }
 
@@ -197,6 +203,7 @@ static struct verdict send_away(struct http_exchange *ex, const struct error_tar
 struct verdict request_error_page(struct http_exchange *ex, int status)
 {
     struct verdict plain = {.kind = VERDICT_SEND, .status = status};
+    assert(status > 0 && !ex->aside && ex->sent.head == 0);
     bool ends_here = (ex->route.in_error_page && !ex->route.settings->answers.recursive_error_pages) ||
                      ex->route.redirects > REDIRECTS_MAX;
     const struct error_target *t = ends_here ? NULL : site_find_error_target(ex->route.location, status);

@@ -29,11 +29,14 @@
 #include "worker/loop/exchanges.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
+
 enum { CLOSE_WITHOUT_ANSWER = 444, CLIENT_CLOSED_REQUEST = 499 };
 
 void request_begin(struct http_exchange *ex, const struct location *l)
 {
     struct worker *w = ex->worker;
+    assert(ex->state == REQUEST_RUNS && !ex->route.location && ex->sent.head == 0);
     ex->route.location = l;
     ex->route.settings = l->settings;
     ex->body.whole = true;
@@ -57,6 +60,7 @@ void request_log_refusal(struct http_exchange *ex, const char *why, bool in_head
 
 struct verdict request_start(struct http_exchange *ex)
 {
+    assert(ex->state == REQUEST_RUNS && ex->route.location && !ex->source);
     request_route(ex);
     if (ex->req.ignored_headers)
         http_log(ex, LOG_LEVEL_INFO,
@@ -75,6 +79,8 @@ static int shown_status(int status)
 static bool make_error_page(struct http_exchange *ex, int status)
 {
     struct http_response *res = &ex->res;
+    /* Or another body would go out behind the page's head. */
+    assert(!ex->source && !ex->job && !ex->proxy);
     struct slice page = http_error_page(status, ex->route.settings->answers.server_tokens);
     res->status = shown_status(status);
     res->reason = (struct slice){0};
@@ -110,6 +116,8 @@ static struct verdict give_up_response(struct http_exchange *ex)
 
 struct verdict request_send(struct http_exchange *ex, int error)
 {
+    assert(ex->state == REQUEST_RUNS && !ex->aside && ex->sent.head == 0);
+    assert(!ex->sent.filters && ex->route.location);
     if (error)
         /* The page itself failed, or is a redirect: its own status counts, as in nginx. */
         ex->route.forced_status = 0;
@@ -142,6 +150,8 @@ struct verdict request_send(struct http_exchange *ex, int error)
     ex->state = REQUEST_SEND;
     if (!ex->source)
         ex->source = &source_pieces;
+    assert((ex->source == &source_handler) == (ex->job != NULL));
+    assert((ex->source == &source_upstream) == (ex->proxy != NULL));
     return ex->client.protocol->respond(ex) ? verdict_of(VERDICT_GONE) : give_up_response(ex);
 }
 
@@ -171,6 +181,10 @@ static void conclude(struct http_exchange *ex)
 {
     struct worker *w = ex->worker;
     unsigned status = (unsigned)ex->res.status;
+    assert(ex->state != REQUEST_GONE && w->in_flight > 0);
+    /* Whatever works for the request has been stopped. */
+    assert(!ex->job && !ex->proxy && !ex->reading.at_work && !ex->aside);
+    assert(w->now_ms >= ex->start_ms);
     counter_set(&w->slot->in_flight, --w->in_flight);
     counter_add(&w->slot->requests, 1);
     if (status < SHM_CODES)
@@ -184,6 +198,7 @@ static void conclude(struct http_exchange *ex)
 
 void request_done(struct http_exchange *ex)
 {
+    assert(ex->state == REQUEST_SEND);
     ex->sent.whole = true;
     conclude(ex);
     exchange_recycle(ex->worker, ex);
@@ -191,6 +206,7 @@ void request_done(struct http_exchange *ex)
 
 void request_end_unanswered(struct http_exchange *ex, int status)
 {
+    assert(ex->sent.head == 0);
     ex->res.status = status;
     conclude(ex);
     ex->state = REQUEST_GONE;

@@ -22,6 +22,7 @@
 #include "http/wire/uri.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,6 +126,7 @@ static struct slice encode_url(struct http_exchange *ex, struct slice url)
         out[n++] = digits[byte >> 4];
         out[n++] = digits[byte & 15];
     }
+    assert(n <= 3 * url.len);
     return (struct slice){out, out ? n : 0};
 }
 
@@ -157,6 +159,7 @@ static struct slice expand_replacement(struct http_exchange *ex, const struct ht
 {
     if (!t)
         return (struct slice){0};
+    assert(!ex->escape_captures);
     ex->escape_captures = as_args && (memchr(ex->req.uri.data, '%', ex->req.uri.len) ||
                                       memchr(ex->req.uri.data, '+', ex->req.uri.len));
     struct slice text = http_template_expand(t, ex);
@@ -293,6 +296,7 @@ void rewrite_route(struct http_exchange *ex)
 {
     const struct vserver *server = ex->route.server;
     bool changed = false;
+    assert(server && ex->req.path.len > 0);
     if (server->top->ops && ex->req.path.data[0] == '/') {
         request_use_location(ex, server->top);
         if (run_ops(ex, server->top->ops, &changed) == ANSWER)

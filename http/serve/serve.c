@@ -204,6 +204,7 @@ static struct verdict run_phases(struct http_exchange *ex)
         find_client,       close_unanswered, limit_by_key, read_body,
         limit_concurrency, let_in,           try_files,    answer_by_content};
     struct verdict v = verdict_of(VERDICT_NEXT);
+    assert(ex->state == REQUEST_RUNS && !ex->job && !ex->proxy && !ex->source);
     for (size_t i = 0; i < sizeof phases / sizeof phases[0] && v.kind == VERDICT_NEXT; i++)
         v = phases[i](ex);
     assert(v.kind != VERDICT_NEXT);
@@ -215,6 +216,7 @@ static struct verdict run_phases(struct http_exchange *ex)
 /* The answer of what auth_request has asked is for the request that asked; else error_page may have a page for it. */
 static struct verdict look_at_answer(struct http_exchange *ex, int error)
 {
+    assert(ex->state == REQUEST_RUNS);
     if (ex->aside) {
         ex->res.status = error ? error : ex->res.status;
         if (ex->route.settings->logs.subrequest)
@@ -237,6 +239,11 @@ static struct verdict take_resumed(struct http_exchange *ex)
 
 void request_serve(struct http_exchange *ex, struct verdict v)
 {
+    assert(ex->worker->driving && ex->worker->driving == ex->connection);
+    assert(v.kind != VERDICT_WAIT && v.kind != VERDICT_GONE);
+    assert(ex->state == REQUEST_RUNS || ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
+    /* Its body has come, or went wrong on its way to an upstream. */
+    ex->state = REQUEST_RUNS;
     for (;;) {
         switch (v.kind) {
         case VERDICT_NEXT:
@@ -273,5 +280,6 @@ void request_serve(struct http_exchange *ex, struct verdict v)
 
 void request_serve_resumed(struct http_exchange *ex)
 {
+    assert(ex->state == REQUEST_READY);
     request_serve(ex, take_resumed(ex));
 }
