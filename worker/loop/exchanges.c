@@ -19,6 +19,7 @@
 #include "worker/loop/worker_state.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -91,8 +92,11 @@ static const struct http_peer *make_own(struct http_exchange *ex)
 struct http_exchange *exchange_new(struct worker *w)
 {
     struct http_exchange *ex;
-    if (w->free_exchange_count > 0)
-        return w->free_exchanges[--w->free_exchange_count];
+    if (w->free_exchange_count > 0) {
+        ex = w->free_exchanges[--w->free_exchange_count];
+        assert(ex->state == REQUEST_RUNS && !ex->connection && ex->body.fd < 0);
+        return ex;
+    }
     ex = calloc(1, sizeof *ex);
     if (!ex)
         return NULL;
@@ -108,7 +112,8 @@ static void reset_exchange(struct http_exchange *ex)
 {
     struct arena arena = ex->arena;
     struct buf mem = ex->body.mem;
-    struct wheel_entry timer = ex->timer; /* in no slot */
+    struct wheel_entry timer = ex->timer;
+    assert(timer.deadline_ms == 0 && timer.kind == WORKER_TIMER_REQUEST);
     mem.start = mem.end = 0;
     ex->req = (struct http_request){0};
     memset(&ex->route, 0, offsetof(struct http_route, server_captures));
@@ -138,6 +143,10 @@ void exchange_release(struct worker *w, struct http_exchange *ex)
 
 void exchange_recycle(struct worker *w, struct http_exchange *ex)
 {
+    /* All that the request held has gone back. */
+    assert(!ex->cleanups && !ex->sent.filters && !ex->release && !ex->aside && !ex->reading.at_work);
+    assert(ex->body.fd < 0 && ex->timer.deadline_ms == 0 && list_empty(&ex->timer.node));
+    assert(!ex->limits.permits && ex->limits.conn_permit_count == 0);
     if (ex->body.mem.cap > BODY_KEPT_BYTES)
         buf_free(&ex->body.mem);
     if (!EXCHANGES_ARE_KEPT || w->free_exchange_count == EXCHANGES_KEPT) {
@@ -146,6 +155,7 @@ void exchange_recycle(struct worker *w, struct http_exchange *ex)
     }
     arena_reset(&ex->arena);
     reset_exchange(ex);
+    assert(w->free_exchange_count < EXCHANGES_KEPT);
     w->free_exchanges[w->free_exchange_count++] = ex;
 }
 
@@ -160,6 +170,7 @@ static const struct http_peer *make_told(struct http_exchange *ex, const struct 
 {
     char text[INET6_ADDRSTRLEN];
     int family = h->address_len == 16 ? AF_INET6 : AF_INET;
+    assert(h->address_len == 4 || h->address_len == 16);
     struct http_peer *peer = arena_zalloc(&ex->arena, sizeof *peer);
     if (!peer)
         return NULL;
@@ -173,6 +184,7 @@ static const struct http_peer *make_told(struct http_exchange *ex, const struct 
 
 void exchange_begin(struct http_exchange *ex, struct worker *w)
 {
+    assert(ex->state == REQUEST_RUNS && ex->client.protocol && ex->client.listen);
     ex->worker = w;
     ex->now_ms = &w->now_ms;
     ex->start_ms = w->now_ms;
@@ -198,6 +210,7 @@ static void copy_captures(struct http_exchange *copy, struct http_captures *to,
 {
     to->regex = from->regex;
     to->count = from->count;
+    assert(from->count >= 0 && from->count <= HTTP_GROUPS_MAX);
     for (int i = 0; i < from->count; i++)
         to->groups[i] = arena_dup(&copy->arena, from->groups[i]);
 }
@@ -252,6 +265,8 @@ struct http_exchange *exchange_leave_to_job(struct http_exchange *old)
 {
     struct http_exchange *copy = exchange_new(old->worker);
     struct http_error error;
+    assert(old->job && !old->proxy && !old->reading.at_work);
+    assert(old->state != REQUEST_GONE && old->connection);
     wheel_clear(&old->timer);
     if (!copy) {
         old->client.protocol->replace(old, NULL);

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <sys/resource.h>
 
 static uint64_t cpu_us_of_self(void)
@@ -33,6 +34,7 @@ void worker_publish_figures(struct worker *w)
         counter_set(&w->slot->connection_states[i], w->shown[i]);
     static unsigned long lost_before;
     unsigned long lost = log_lost_lines();
+    assert(lost >= lost_before);
     counter_add(&w->slot->log_lines_lost, lost - lost_before);
     lost_before = lost;
 }

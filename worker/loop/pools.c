@@ -16,6 +16,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 
 enum { THREADS_END_WITHIN_US = 500000, LOG_EVERY_MS = 1000 };
 
@@ -31,6 +32,7 @@ static void wake_loop(void *arg)
 
 void pools_notify(struct pool_notice *notice)
 {
+    assert(the_worker && notice->hear);
     struct pool_notice *head = atomic_load_explicit(&the_worker->notices, memory_order_relaxed);
     do
         notice->next = head;
@@ -80,8 +82,10 @@ void pools_log_silent(struct worker *w)
 struct worker_pool *pools_find(struct worker *w, const struct pool *pool)
 {
     struct worker_pool *p = w->pools;
-    while (p->pool != pool)
+    while (p->pool != pool) {
         p++;
+        assert(p < w->pools + w->pool_count);
+    }
     return p;
 }
 
@@ -106,7 +110,7 @@ void pools_collect(struct worker *w)
         for (struct pool_task *t = ended[i], *next; t; t = next) {
             struct loop_task *task = (struct loop_task *)t; /* its first member */
             next = t->next;
-            assert(w->jobs > 0);
+            assert(w->jobs > 0 && task->ended);
             w->jobs--;
             task->ended(w, task);
         }
@@ -118,6 +122,7 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int events)
     (void)loop;
     (void)events;
     struct worker *w = async->data;
+    assert(!w->driving);
     w->hooks.woken(w);
 }
 
@@ -129,6 +134,7 @@ static void on_expire(struct ev_loop *loop, ev_timer *timer, int events)
     for (int i = 0; i < w->pool_count; i++)
         pool_expire(w->pools[i].pool);
     w->look_after_orphans(w);
+    assert(w->given_up <= w->jobs);
     if (w->jobs == 0)
         ev_timer_stop(loop, timer);
 }
@@ -137,6 +143,7 @@ _Static_assert((int)CONF_POOLS_MAX == (int)SHM_POOLS, "each pool has a place for
 
 bool pools_open(struct worker *w)
 {
+    assert(!the_worker && w->pool_count == 0);
     the_worker = w;
     ev_async_init(&w->pool_wake, on_wake);
     ev_set_priority(&w->pool_wake, URGENT_PRIORITY);
@@ -179,6 +186,7 @@ void pools_reconfigure(struct worker *w)
 
 void pools_count_task(struct worker *w)
 {
+    assert(w->given_up <= w->jobs && w->jobs < UINT_MAX);
     if (w->jobs++ == 0)
         ev_timer_start(w->loop, &w->expire);
 }
@@ -186,8 +194,8 @@ void pools_count_task(struct worker *w)
 bool pools_close(struct worker *w)
 {
     bool quiet = true;
-    uint64_t deadline_us =
-        w->jobs ? 0 : clock_mono_us() + THREADS_END_WITHIN_US; /* idle threads only have to wake */
+    /* Idle threads only have to wake. */
+    uint64_t deadline_us = w->jobs ? 0 : clock_mono_us() + THREADS_END_WITHIN_US;
     for (int i = 0; i < w->pool_count; i++)
         quiet &= pool_shutdown(w->pools[i].pool, POOL_DROP, deadline_us) == POOL_OK;
     return quiet;

@@ -6,6 +6,7 @@
 #include "worker/loop/pools.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <sched.h>
 
 enum { REFUSALS_IN_A_ROW = 16 };
@@ -24,6 +25,7 @@ static void let_threads_run(struct worker *w)
 
 void worker_do_urgent(struct worker *w)
 {
+    assert(!w->driving);
     w->served_since_urgent = 0;
     let_threads_run(w);
     pools_collect(w);
