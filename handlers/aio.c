@@ -14,6 +14,7 @@
 #include "worker/loop/pools.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -54,6 +55,7 @@ static int ask_kernel(int fd, off_t offset, size_t len)
         uint64_t cache, dirty, writeback, evicted, recently_evicted;
     } found;
     static bool is_missing;
+    assert(len > 0);
     if (is_missing || syscall(SYS_cachestat, fd, &range, &found, 0) < 0) {
         is_missing |= errno == ENOSYS;
         return -1;
@@ -66,6 +68,7 @@ static int ask_kernel(int fd, off_t offset, size_t len)
 static bool read_in_vain(int fd, off_t offset, size_t len)
 {
     static char bytes[PART_BYTES];
+    assert(len <= sizeof bytes);
     struct iovec part = {bytes, len};
     return preadv2(fd, &part, 1, offset, RWF_NOWAIT) == (ssize_t)len;
 }
@@ -106,6 +109,7 @@ static void on_read_ended(struct worker *w, struct loop_task *task)
     struct file_read *r = (struct file_read *)task; /* its first member */
     struct http_exchange *ex = r->ex;
     (void)w;
+    assert(!ex || ex->reading.at_work == r);
     file_entry_release(r->entry);
     free(r);
     if (!ex)
@@ -118,6 +122,8 @@ static void on_read_ended(struct worker *w, struct loop_task *task)
 static bool submit_read(struct http_exchange *ex, struct http_piece *p, size_t len)
 {
     struct worker *w = ex->worker;
+    assert(!ex->reading.at_work && ex->state == REQUEST_SEND && len > 0);
+    assert(ex->route.location->aio_pool < w->pool_count);
     struct file_read *r = calloc(1, sizeof *r);
     if (!r)
         return false;
@@ -147,6 +153,7 @@ static bool aio_is_wanted(struct http_exchange *ex, const struct http_piece *p)
 size_t aio_limit(struct http_exchange *ex, const struct http_piece *p, size_t most)
 {
     off_t left = ex->reading.until - p->offset;
+    assert(!aio_is_wanted(ex, p) || left > 0);
     return aio_is_wanted(ex, p) && left < (off_t)most ? (size_t)left : most;
 }
 
@@ -166,6 +173,7 @@ bool aio_ready(struct http_exchange *ex, struct http_piece *p)
 
 void aio_client_gone(struct http_exchange *ex)
 {
+    assert(ex->reading.at_work && ex->reading.at_work->ex == ex);
     ex->reading.at_work->ex = NULL;
     ex->reading.at_work = NULL;
 }

@@ -18,11 +18,15 @@
 #include "worker/loop/wait.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
+
 /* Lets the job go its own way, with the exchange. Returns what goes on in its place; NULL: out of memory. */
 static struct http_exchange *part_from_job(struct http_exchange *ex, bool at_once)
 {
     struct worker *w = ex->worker;
     struct weir_request *job = ex->job;
+    /* The job is with the pool. */
+    assert(job->ex == ex && job->pool && !job->orphaned && !job->given_up);
     struct http_exchange *copy = exchange_leave_to_job(ex);
     job_orphan(job);
     if (!pool_cancel(job->pool, &job->task.task)) {
@@ -39,6 +43,7 @@ void handler_is_late(struct http_exchange *ex)
     struct http_exchange *old = ex;
     const char *name = ex->job->handler->name;
     bool asked = ex->aside != NULL;
+    assert(ex->state == REQUEST_HANDLER && !ex->job->head_sent);
     ex = part_from_job(ex, true);
     if (!ex) {
         client_reset(old);
@@ -54,6 +59,7 @@ void handler_is_late(struct http_exchange *ex)
 static void leave_job(struct http_exchange *ex)
 {
     struct weir_request *job = ex->job;
+    assert(job && job->ex == ex && !job->orphaned);
     /* The job has ended, and the request is the loop's again. */
     if (job->pool == NULL) {
         offload_end_job(ex);
@@ -89,6 +95,7 @@ static enum source_says look_at_end(struct http_exchange *ex)
 static enum source_says look_at_output(struct http_exchange *ex, struct http_piece *stretch)
 {
     struct weir_request *job = ex->job;
+    assert(job->head_sent && !job->orphaned && !job->answered);
     bool ended = job->pool == NULL; /* before its last output is looked for */
     if (buf_len(&job->taken) == 0) {
         buf_free(&job->taken);
@@ -102,6 +109,7 @@ static enum source_says look_at_output(struct http_exchange *ex, struct http_pie
 
 static void take_output(struct http_exchange *ex, size_t n)
 {
+    assert(n <= buf_len(&ex->job->taken));
     buf_consume(&ex->job->taken, n);
 }
 

@@ -21,6 +21,7 @@ enum { LATE_ARENA_BYTES = 1024 };
 void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler,
               void *settings)
 {
+    assert(!job->ex && handler->run);
     job->ex = ex;
     job->handler = handler;
     job->settings = settings;
@@ -78,6 +79,8 @@ void job_run(struct pool_task *task)
 
 void job_release(struct weir_request *job)
 {
+    /* Of the loop: no handler runs on its thread. */
+    assert(!current_record);
     list_remove(&job->orphan);
     if (job->record)
         running_end(job->running, job->record);

@@ -98,6 +98,7 @@ static struct verdict answer_job(struct http_exchange *ex, const struct ending *
 
 void offload_give_up(struct worker *w, struct weir_request *job)
 {
+    assert(job->pool && job->orphaned && !job->given_up && w->given_up < w->jobs);
     pool_abandon(job->pool, &job->task.task);
     job->given_up = true;
     w->given_up++;
@@ -107,6 +108,7 @@ void offload_give_up(struct worker *w, struct weir_request *job)
 
 void offload_end_job(struct http_exchange *ex)
 {
+    assert(ex->job && ex->job->ex == ex && !ex->job->orphaned && ex->source == &source_handler);
     job_release(ex->job);
     ex->job = NULL;
     ex->source = NULL;
@@ -116,7 +118,9 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
     struct http_exchange *ex = job->ex;
-    assert(!job->given_up || w->given_up > 0);
+    assert(!job->given_up || (job->orphaned && w->given_up > 0));
+    assert(job->orphaned || ex->job == job);
+    assert(job->orphaned || job->head_sent || ex->state == REQUEST_HANDLER);
     w->given_up -= job->given_up;
     if (!job->answered && !ex->aside)
         http_served(ex);
@@ -150,6 +154,7 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
 /* The first output of a streaming job: its head goes out. */
 static void start_job_stream(struct http_exchange *ex, struct weir_request *job)
 {
+    assert(ex->job == job && ex->state == REQUEST_HANDLER && !job->head_sent && !job->answered);
     job->head_sent = true;
     if (ex->res.status == 0)
         ex->res.status = 200;
@@ -188,6 +193,7 @@ void offload_look_after_orphans(struct worker *w)
     struct list_node *next;
     for (struct list_node *n = w->orphans.next; n != &w->orphans; n = next) {
         struct weir_request *job = container_of(n, struct weir_request, orphan);
+        assert(job->orphaned && !job->given_up && job->pool);
         next = n->next;
         if (job->deadline_ms == 0 || w->now_ms < job->deadline_ms)
             continue;
@@ -199,6 +205,7 @@ void offload_look_after_orphans(struct worker *w)
 static struct verdict refuse_job(struct http_exchange *ex, struct weir_request *job, enum pool_result result)
 {
     struct worker_pool *p = pools_find(ex->worker, job->pool);
+    assert(result != POOL_OK && !ex->job);
     char why[64] = "is being closed";
     if (result == POOL_EOVERLOAD)
         snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
@@ -224,6 +231,8 @@ static struct verdict submit_job(struct http_exchange *ex, const struct weir_han
 {
     struct worker *w = ex->worker;
     int64_t timeout_ms = ex->route.settings->answers.handler_timeout_ms;
+    assert(ex->state == REQUEST_RUNS && !ex->job && !ex->proxy && !ex->source);
+    assert(pool >= 0 && pool < w->pool_count);
     struct weir_request *job = error ? NULL : arena_zalloc(&ex->arena, sizeof *job);
     if (!job)
         return verdict_answer(error ? error : 500);

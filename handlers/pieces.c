@@ -12,6 +12,7 @@
 static enum source_says look_at_piece(struct http_exchange *ex, struct http_piece *stretch)
 {
     struct http_piece *p = ex->res.body;
+    assert(ex->source == &source_pieces && (!p || p->len > 0));
     if (!p || ex->res.no_body)
         return SOURCE_END;
     if (!aio_ready(ex, p))
@@ -34,7 +35,7 @@ static void leave_cache(const struct http_piece *p, size_t sent)
 static void take_of_piece(struct http_exchange *ex, size_t n)
 {
     struct http_piece *p = ex->res.body;
-    assert(n <= p->len);
+    assert(p && n > 0 && n <= p->len && !ex->reading.at_work);
     if (p->fd < 0)
         p->data += n;
     else if (p->leaves_cache)
