@@ -16,6 +16,7 @@
 #include "net/listener.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -64,6 +65,7 @@ bool accept_open(struct worker *w)
         if (l->within)
             continue;
         struct listener *mine = &w->listeners[w->listener_count];
+        assert(l->fd_count > 0 && w->options->index >= 0);
         int fd = l->fds[l->options.reuseport ? w->options->index % l->fd_count : 0];
         /* Those of other workers are closed: the kernel gives connections to a socket as long as anybody holds it. */
         for (int i = 0; i < l->fd_count; i++)
@@ -83,6 +85,7 @@ void accept_start(struct worker *w)
 {
     if (w->accepting || w->draining)
         return;
+    assert(w->listeners);
     w->accepting = true;
     ev_timer_stop(w->loop, &w->accept_pause);
     for (int i = 0; i < w->listener_count; i++)
@@ -98,6 +101,7 @@ void accept_stop(struct worker *w)
 
 void accept_close(struct worker *w)
 {
+    assert(w->draining);
     accept_stop(w);
     ev_timer_stop(w->loop, &w->accept_pause);
     for (int i = 0; i < w->listener_count; i++)
@@ -176,6 +180,7 @@ static bool accept_one(struct listener *l)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
+    assert(!l->listen->within && l->worker->accepting);
     if (!make_room_for_connection(l->worker))
         return false;
     int fd = accept4(l->io.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -198,6 +203,7 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
     struct listener *l = (struct listener *)io; /* its first member */
     (void)loop;
     (void)events;
+    assert(!l->worker->driving);
     /* One, so that other workers get some; more in long turns, or clients at the end of the backlog would wait for many. */
     int most = l->worker->conf->multi_accept ? MULTI_ACCEPT_MAX
                                              : 1 + (int)(l->worker->served_last_turn / SERVED_PER_ACCEPT);

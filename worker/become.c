@@ -10,6 +10,7 @@
 #include "http/site/site.h"
 #include "worker/loop/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <sched.h>
@@ -81,6 +82,7 @@ static void pick_one(const struct conf_node *n, int index, cpu_set_t *set)
 static void bind_to_processors(const struct conf_node *n, int index)
 {
     cpu_set_t set;
+    assert(n->nargs > 0 && index >= 0);
     CPU_ZERO(&set);
     if (slice_eq(n->args[0], SLICE("auto")))
         pick_one(n, index, &set);

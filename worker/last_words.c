@@ -11,6 +11,7 @@
 #include "shm/running.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,6 +46,7 @@ static void on_fatal(int number)
 void last_words_prepare(struct worker *w)
 {
     static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
+    assert(!the_worker && w->slot);
     the_worker = w;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         struct sigaction now, action = {.sa_handler = on_fatal, .sa_flags = (int)SA_RESETHAND};
