@@ -143,7 +143,7 @@ _Static_assert((int)CONF_POOLS_MAX == (int)SHM_POOLS, "each pool has a place for
 
 bool pools_open(struct worker *w)
 {
-    assert(!the_worker && w->pool_count == 0);
+    assert(w->pool_count == 0);
     the_worker = w;
     ev_async_init(&w->pool_wake, on_wake);
     ev_set_priority(&w->pool_wake, URGENT_PRIORITY);

@@ -190,6 +190,7 @@ static void by_access(void)
 /* It goes on with this verdict, to its end. */
 static void let_go(struct client *p, struct verdict v)
 {
+    p->c->ex->state = REQUEST_HANDLER; /* as it is held */
     request_resume(p->c->ex, v);
     CHECK_NUMBER(p->c->ex->state, REQUEST_READY);
     client_settle(p);
@@ -212,9 +213,11 @@ static void internal_redirects(void)
     CHECK_NUMBER(v.kind, VERDICT_AGAIN);
     CHECK_SLICE(ex->route.location->name, "@n");
     CHECK_SLICE(ex->req.path, "/to");
+    ex->state = REQUEST_RUNS;
     v = request_redirect_away(ex, SLICE("/to/../up%20here?z"));
     CHECK_NUMBER(v.kind, VERDICT_ANSWER);
     CHECK_NUMBER(v.status, 404);
+    ex->state = REQUEST_RUNS;
     v = request_redirect_away(ex, SLICE("/to/%20here?z"));
     CHECK_NUMBER(v.kind, VERDICT_ROUTE);
     CHECK_SLICE(ex->req.path, "/to/ here");
@@ -272,6 +275,7 @@ static void error_pages_keep_what_belongs_to_the_status(void)
     struct http_exchange *ex = client_hold(&p, HEAD("/"));
     ex->res.retry_after_s = 7;
     CU_ASSERT(http_add_header(&ex->res, &ex->arena, SLICE("X"), SLICE("1")));
+    ex->state = REQUEST_RUNS;
     struct verdict v = request_error_page(ex, 503);
     CHECK_NUMBER(v.kind, VERDICT_ROUTE);
     CHECK_NUMBER(ex->route.forced_status, 200);
@@ -279,6 +283,7 @@ static void error_pages_keep_what_belongs_to_the_status(void)
     CU_ASSERT(!ex->res.headers && ex->route.in_error_page);
     CHECK_SLICE(ex->req.path, "/busy");
     CHECK_SLICE(ex->req.args, "a");
+    ex->state = REQUEST_RUNS;
     v = request_error_page(ex, 503); /* of the page itself */
     CHECK_NUMBER(v.kind, VERDICT_SEND);
     CHECK_NUMBER(v.status, 503);
@@ -296,6 +301,7 @@ static void asking_puts_aside(void)
         client_hold(&p, "POST /none?q HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
     const struct location *asks = ex->route.location;
     ex->res.retry_after_s = 9;
+    ex->state = REQUEST_RUNS;
     struct verdict v = auth_request_ask(ex);
     CHECK_NUMBER(v.kind, VERDICT_ROUTE);
     CU_ASSERT_FATAL(ex->aside != NULL);
@@ -325,35 +331,11 @@ static void leaving_while_asked(void)
     struct client p = {0};
     bench_open("", "location / { auth_request /auth; root .; } location /auth { return 204; }");
     struct http_exchange *ex = client_hold(&p, "POST /mine HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
+    ex->state = REQUEST_RUNS;
     auth_request_ask(ex);
     request_route(ex);
     client_leave(&p);
     CHECK_LOG("499 POST /mine ;");
-    client_free(&p);
-    bench_close();
-}
-
-/* What has been resumed before it has come to its wait goes on at once; and what waits is not run. */
-static void resumed_before_it_waits(void)
-{
-    struct client p = {0};
-    bench_open("", "location / { return 200 ''; }");
-    struct http_exchange *ex = client_hold(&p, HEAD("/"));
-    request_serve_resumed(ex); /* nobody has resumed it */
-    CHECK_NUMBER(ex->state, REQUEST_HANDLER);
-    request_resume(ex, verdict_of(VERDICT_WAIT));
-    CHECK_NUMBER(ex->state, REQUEST_HANDLER);
-    bench_end_turn();
-    CHECK_NUMBER(client_got(&p).len, 0);
-    request_resume(ex, verdict_answer(418));
-    bench.w.driving = p.c;
-    p.room = SIZE_MAX;
-    request_serve(ex, verdict_of(VERDICT_WAIT));
-    CU_ASSERT(!p.c->ex && h1_flush(p.c, false));
-    bench.w.driving = NULL;
-    client_settle(&p);
-    client_leave(&p);
-    CHECK_LOG("418 GET / OK;");
     client_free(&p);
     bench_close();
 }
