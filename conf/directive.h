@@ -237,9 +237,6 @@ void conf_add_default_pool(struct conf *conf);
  */
 bool conf_lists_type(const struct conf_lines *lines, const char *always, struct slice type);
 
-/* Whether charset_types has the type. */
-bool conf_lists_charset_type(const struct settings *s, struct slice type);
-
 /* Out of memory while reading a configuration: nothing sensible is left to do, so it aborts. */
 static inline void *conf_must(void *p)
 {

@@ -66,30 +66,6 @@ void conf_fill_upstream_defaults(struct conf_upstream *upstream, struct conf *co
         inherit_row(&w, d, &upstream->given, upstream, NULL);
 }
 
-/* --- what is not just taken over --- */
-
-/* add_header_inherit: the lines of the level above have been taken over where there were none. */
-static void inherit_added(struct conf_lines **lines, struct conf_lines *above, enum conf_inherit how)
-{
-    struct conf_lines **tail = lines;
-    if (how == CONF_INHERIT_OFF && *lines == above)
-        *lines = NULL;
-    if (how != CONF_INHERIT_MERGE || *lines == above)
-        return;
-    while (*tail)
-        tail = &(*tail)->next;
-    *tail = above;
-}
-
-static bool lists_word(const struct conf_lines *lines, struct slice word)
-{
-    for (; lines; lines = lines->next)
-        for (int i = 0; i < lines->node->nargs; i++)
-            if (slice_eq(lines->node->args[i], word))
-                return true;
-    return false;
-}
-
 void conf_inherit(struct settings *s, const struct settings *parent, struct conf *conf)
 {
     struct conf_walk w = {.conf = conf, .settings = s};
@@ -99,11 +75,5 @@ void conf_inherit(struct settings *s, const struct settings *parent, struct conf
                 inherit_row(&w, d, &s->given, s, parent);
         if ((*t)->inherit)
             (*t)->inherit(s, parent);
-    }
-    s->gzip.disable_msie6 =
-        (parent && parent->gzip.disable_msie6) || lists_word(s->gzip.disable, SLICE("msie6"));
-    if (parent) {
-        inherit_added(&s->headers.added, parent->headers.added, s->headers.added_inherit);
-        inherit_added(&s->headers.trailers, parent->headers.trailers, s->headers.trailers_inherit);
     }
 }

@@ -11,11 +11,8 @@
 #include "base/arena.h"
 #include "conf/part.h"
 #include "conf/settings_answers.h"
-#include "conf/settings_bodies.h"
 #include "conf/settings_client.h"
 #include "conf/settings_files.h"
-#include "conf/settings_gzip.h"
-#include "conf/settings_headers.h"
 #include "conf/settings_limits.h"
 #include "conf/settings_logs.h"
 #include "conf/settings_proxy.h"
@@ -142,13 +139,8 @@ struct settings {
     struct answer_settings answers;
     struct file_settings files;
     struct open_files_settings open_files;
-    struct autoindex_settings autoindex;
     struct concurrency_settings limit_concurrency;
     struct keyed_settings limit_conn, limit_req;
-    struct header_settings headers;
-    struct gzip_settings gzip;
-    struct sub_settings sub;
-    struct charset_settings charset;
     struct variable_settings variables;
     struct rewrite_settings rewrite;
     struct log_settings logs;

@@ -24,6 +24,7 @@ struct answer_settings {
     bool chunked;
     enum conf_server_tokens server_tokens;
     const struct conf_node *limit_rate, *limit_rate_after;
+    struct conf_lines *early_hints;
     int64_t handler_timeout_ms;
 };
 

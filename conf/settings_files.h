@@ -16,8 +16,6 @@ struct conf_types {
     int count;
 };
 
-enum conf_autoindex { CONF_AUTOINDEX_HTML, CONF_AUTOINDEX_XML, CONF_AUTOINDEX_JSON, CONF_AUTOINDEX_JSONP };
-
 /* root or alias: one of the two has data. */
 struct conf_folder {
     struct slice root, alias;
@@ -51,11 +49,6 @@ struct open_files_settings {
     int64_t valid_ms;
     int min_uses;
     bool errors;
-};
-
-struct autoindex_settings {
-    bool on, exact_size, localtime;
-    enum conf_autoindex format;
 };
 
 #endif

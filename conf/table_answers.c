@@ -61,3 +61,12 @@ const struct conf_directive conf_answer_directives[] = {
     {0},
     // clang-format on
 };
+
+const struct conf_directive conf_interim_directives[] = {
+    // clang-format off
+    {.name = "early_hints", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .type = CONF_LINES, .field = FIELD(answers.early_hints),
+     .syntax = "TEXT ...",
+     .help = "Interim answers 103 of upstreams go on to the client only where one of the texts is neither empty nor 0; without it they always do. Inherited where a level has none."},
+    {0},
+    // clang-format on
+};

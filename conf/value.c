@@ -157,8 +157,3 @@ bool conf_lists_type(const struct conf_lines *lines, const char *always, struct 
                 return true;
     return false;
 }
-
-bool conf_lists_charset_type(const struct settings *s, struct slice type)
-{
-    return conf_lists_type(s->charset.types, "text/html", type);
-}

@@ -9,7 +9,9 @@
 #include "base/buf.h"
 #include "base/slice.h"
 #include "base/symlinks.h"
+#include "conf/rows.h"
 #include "http/request/exchange.h"
+#include "http/site/feature.h"
 #include "http/wire/request.h"
 #include "http/wire/response.h"
 #include "http/wire/uri.h"
@@ -26,6 +28,16 @@
 #include <unistd.h>
 
 enum { NAME_COLUMNS = 50, NAME_SHOWN = NAME_COLUMNS - 3, SIZE_COLUMNS = 19, ENTRIES_MAX = 100000 };
+
+enum autoindex_form { AUTOINDEX_HTML, AUTOINDEX_XML, AUTOINDEX_JSON, AUTOINDEX_JSONP };
+
+struct autoindex_settings {
+    bool on, exact_size, localtime;
+    enum autoindex_form format;
+};
+
+struct part autoindex_settings_part = {.size = sizeof(struct autoindex_settings)};
+SETTINGS_PART(autoindex_settings)
 
 struct entry {
     struct slice name;
@@ -137,8 +149,9 @@ static bool append_size(struct buf *out, const struct settings *s, const struct 
 {
     static const char units[] = " KMG";
     if (e->directory)
-        return buf_printf(out, "%*s", s->autoindex.exact_size ? SIZE_COLUMNS : SIZE_COLUMNS - 12, "-");
-    if (s->autoindex.exact_size)
+        return buf_printf(out, "%*s", autoindex_settings_of(s)->exact_size ? SIZE_COLUMNS : SIZE_COLUMNS - 12,
+                          "-");
+    if (autoindex_settings_of(s)->exact_size)
         return buf_printf(out, "%*lld", SIZE_COLUMNS, (long long)e->size);
     int64_t size = e->size;
     int unit = 0;
@@ -161,7 +174,7 @@ static bool append_row(struct http_exchange *ex, const struct settings *s, const
     bool longer = characters > NAME_COLUMNS;
     if (longer)
         bytes = cut_to_columns(shown, NAME_SHOWN, &characters);
-    if (s->autoindex.localtime)
+    if (autoindex_settings_of(s)->localtime)
         localtime_r(&e->modified, &tm);
     else
         gmtime_r(&e->modified, &tm);
@@ -283,23 +296,23 @@ bool autoindex_pick(struct http_exchange *ex, const struct file_rules *rules, st
     return files > 0;
 }
 
-static const char *const types[] = {[CONF_AUTOINDEX_HTML] = "text/html",
-                                    [CONF_AUTOINDEX_XML] = "text/xml; charset=utf-8",
-                                    [CONF_AUTOINDEX_JSON] = "application/json",
-                                    [CONF_AUTOINDEX_JSONP] = "application/javascript"};
+static const char *const types[] = {[AUTOINDEX_HTML] = "text/html",
+                                    [AUTOINDEX_XML] = "text/xml; charset=utf-8",
+                                    [AUTOINDEX_JSON] = "application/json",
+                                    [AUTOINDEX_JSONP] = "application/javascript"};
 
 static bool write_list(struct http_exchange *ex, const struct settings *s, const struct listing *list,
-                       enum conf_autoindex *form, struct buf *out)
+                       enum autoindex_form *form, struct buf *out)
 {
     struct slice callback = http_find_arg(ex->req.args, SLICE("callback"));
     switch (*form) {
-    case CONF_AUTOINDEX_XML:
+    case AUTOINDEX_XML:
         return write_xml(list, out);
-    case CONF_AUTOINDEX_JSONP:
+    case AUTOINDEX_JSONP:
         if (!is_function_name(callback))
-            *form = CONF_AUTOINDEX_JSON;
-        return write_jsonp(list, *form == CONF_AUTOINDEX_JSONP ? callback : (struct slice){0}, out);
-    case CONF_AUTOINDEX_JSON:
+            *form = AUTOINDEX_JSON;
+        return write_jsonp(list, *form == AUTOINDEX_JSONP ? callback : (struct slice){0}, out);
+    case AUTOINDEX_JSON:
         return write_json(list, out);
     default:
         return write_html(ex, s, list, out);
@@ -312,7 +325,7 @@ int autoindex_answer(struct http_exchange *ex, const struct settings *s, const s
     struct listing list = {0};
     struct buf out = {0};
     int status = read_directory(ex, dir, rules, &list);
-    enum conf_autoindex form = (enum conf_autoindex)s->autoindex.format;
+    enum autoindex_form form = autoindex_settings_of(s)->format;
     if (status == 0 && !write_list(ex, s, &list, &form, &out))
         status = 500;
     free(list.items);
@@ -325,3 +338,29 @@ int autoindex_answer(struct http_exchange *ex, const struct settings *s, const s
     buf_free(&out);
     return status;
 }
+
+bool autoindex_is_on(const struct settings *s)
+{
+    return autoindex_settings_of(s)->on;
+}
+
+#define PART(member) CONF_PART_FIELD(autoindex_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "autoindex", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(on), .default_text = "off", .live = CONF_LIVE,
+     .help = "Whether a folder without an index file is answered with the list of its files."},
+    {.name = "autoindex_exact_size", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(exact_size), .default_text = "on", .live = CONF_LIVE,
+     .help = "Sizes of that list in bytes, or rounded to K, M and G."},
+    {.name = "autoindex_localtime", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(localtime), .default_text = "off", .live = CONF_LIVE,
+     .help = "Times of that list in the local time zone, or in UTC."},
+    {.name = "autoindex_format", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(format), .default_text = "html", .live = CONF_LIVE,
+     .words = WORDS("html", "xml", "json", "jsonp"),
+     .help = "The form of that list; jsonp takes the name of the function from the argument callback."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_FILES, rows, NULL};
+
+const struct feature feature_autoindex = {.name = "autoindex", .table = &table};

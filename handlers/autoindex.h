@@ -10,6 +10,12 @@
 #include "conf/settings.h"
 #include "http/request/exchange.h"
 
+struct feature;
+
+extern const struct feature feature_autoindex;
+
+bool autoindex_is_on(const struct settings *s);
+
 /* Answers with the directory `dir` (a zero behind it), which the exchange's path names. 0, or the status of an error page. */
 int autoindex_answer(struct http_exchange *ex, const struct settings *s, const struct file_rules *rules,
                      struct slice dir);

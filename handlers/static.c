@@ -7,13 +7,16 @@
 #include "base/arena.h"
 #include "base/file_cache.h"
 #include "base/slice.h"
+#include "conf/rows.h"
 #include "handlers/autoindex.h"
 #include "handlers/content_type.h"
 #include "http/request/absolute_url.h"
 #include "http/request/exchange.h"
-#include "http/request/gzip_client.h"
 #include "http/request/template.h"
+#include "http/site/feature.h"
+#include "http/site/gzip_client.h"
 #include "http/site/paths.h"
+#include "http/site/site.h"
 #include "http/wire/range.h"
 #include "http/wire/response.h"
 #include "http/wire/uri.h"
@@ -80,21 +83,30 @@ static struct file_entry *get_entry(struct http_exchange *ex, const struct stati
     return file_cache_get(cache, path, &rules);
 }
 
+enum gzip_static { GZIP_STATIC_OFF, GZIP_STATIC_ON, GZIP_STATIC_ALWAYS };
+
+struct gzip_static_settings {
+    enum gzip_static files;
+};
+
+struct part gzip_static_settings_part = {.size = sizeof(struct gzip_static_settings)};
+SETTINGS_PART(gzip_static_settings)
+
 /* gzip_static: the compressed file beside this one, held; NULL: there is none, or it is not wanted. */
 static struct file_entry *find_compressed(struct http_exchange *ex, const struct static_source *from,
                                           struct slice path, struct file_cache *cache)
 {
-    const struct settings *s = from->settings;
-    if (s->gzip.static_files == CONF_GZIP_STATIC_OFF)
+    enum gzip_static files = gzip_static_settings_of(from->settings)->files;
+    if (files == GZIP_STATIC_OFF)
         return NULL;
-    bool wanted =
-        s->gzip.static_files == CONF_GZIP_STATIC_ALWAYS || gzip_client_takes_it(ex, s, from->gzip_disable);
-    if (!wanted && !s->gzip.vary)
+    bool vary = gzip_client_settings_of(from->settings)->vary;
+    bool wanted = files == GZIP_STATIC_ALWAYS || gzip_client_takes_it(ex, ex->route.location);
+    if (!wanted && !vary)
         return NULL;
     struct slice name = arena_printf(&ex->arena, "%.*s.gz", SLICE_ARGS(path));
     struct file_entry *e = name.data ? get_entry(ex, from, cache, name) : NULL;
     bool there = e && S_ISREG(e->st.st_mode);
-    ex->res.varies_encoding |= there && s->gzip.static_files == CONF_GZIP_STATIC_ON && s->gzip.vary;
+    ex->res.varies_encoding |= there && files == GZIP_STATIC_ON && vary;
     if (e && !(there && wanted)) {
         file_entry_release(e);
         e = NULL;
@@ -225,7 +237,7 @@ static int answer_directory(struct http_exchange *ex, const struct static_source
         return open_failed(ex, s, dir);
     file_entry_release(directory);
     struct file_rules rules = file_rules_of(ex, from);
-    if (s->autoindex.on && ex->req.method != HTTP_POST)
+    if (autoindex_is_on(s) && ex->req.method != HTTP_POST)
         return autoindex_answer(ex, s, &rules, dir);
     http_log(ex, LOG_LEVEL_ERROR, "directory index of \"%.*s\" is forbidden", SLICE_ARGS(dir));
     return 403;
@@ -340,3 +352,18 @@ int static_answer(struct http_exchange *ex, const struct static_source *from, st
     file_entry_release(e);
     return status;
 }
+
+#define PART(member) CONF_PART_FIELD(gzip_static_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "gzip_static", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(files), .default_text = "off", .live = CONF_LIVE,
+     .words = WORDS("off", "on", "always"),
+     .help = "Whether FILE.gz is sent in place of FILE to clients that take it, or to all."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_COMPRESSION, rows, NULL};
+
+const struct feature feature_gzip_static = {.name = "gzip_static", .table = &table};

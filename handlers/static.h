@@ -8,6 +8,10 @@
 
 #include "http/site/paths.h"
 
+struct feature;
+
+extern const struct feature feature_gzip_static;
+
 /* The path was changed (to an index file): the request is to be routed again. */
 enum { STATIC_ROUTE_AGAIN = -1 };
 

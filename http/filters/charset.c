@@ -2,17 +2,21 @@
  * http/filters/charset.c - charset and its kin (nginx, ngx_http_charset_module): the character set that Content-Type names, and
  * converting bodies to it by iconv(3).
  *
- * nginx converts by tables of the configuration (http/site/charset_map.c); iconv brings its own, for what has no table there.
+ * nginx converts by tables of the configuration (http/filters/charset_map.c); iconv brings its own, for what has no table there.
  */
+#include "http/filters/charset.h"
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/slice.h"
 #include "conf/directive.h"
+#include "conf/rows.h"
+#include "http/filters/charset_map.h"
 #include "http/filters/filters.h"
 #include "http/request/exchange.h"
 #include "http/request/filter.h"
 #include "http/site/build.h"
-#include "http/site/charset_map.h"
+#include "http/site/feature.h"
 #include "http/site/site.h"
 
 #include <errno.h>
@@ -24,6 +28,37 @@ enum { CHARACTER_BYTES = 16, STEP_BYTES = 16 << 10 };
 
 /* Between the two it is UTF-32, so that a character that one of them has not is known as one, whatever state they are in. */
 static const char between[] = "UTF-32LE";
+
+struct charset_settings {
+    const struct conf_node *name, *source;
+    struct conf_lines *types, *maps;
+    bool override;
+};
+
+struct part charset_settings_part = {.size = sizeof(struct charset_settings)};
+SETTINGS_PART(charset_settings)
+
+/* Of a location; NULL: none. */
+struct charset_location {
+    const struct http_template *name, *source;
+    const struct charset_map *maps; /* of the site */
+};
+
+struct part charset_location_part = {.size = sizeof(struct charset_location)};
+LOCATION_PART(charset_location)
+
+/* Of a site. */
+struct charset_site {
+    const struct charset_map *maps;
+};
+
+struct part charset_site_part = {.size = sizeof(struct charset_site)};
+SITE_PART(charset_site)
+
+bool charset_lists_type(const struct settings *s, struct slice type)
+{
+    return conf_lists_type(charset_settings_of(s)->types, "text/html", type);
+}
 
 struct charset_filter {
     struct body_filter filter; /* first */
@@ -190,10 +225,10 @@ static struct slice wanted_charset(struct http_exchange *ex, struct slice type, 
     struct slice wanted =
         ex->sent.charset; /* it counts for every type, and whatever the type names already */
     if (wanted.len == 0) {
-        bool stays = named.data && !(ex->proxy && l->settings->charset.override);
-        if (!l->charset || stays || !conf_lists_charset_type(l->settings, type))
+        bool stays = named.data && !(ex->proxy && charset_settings_of(l->settings)->override);
+        if (!charset_location_of(l)->name || stays || !charset_lists_type(l->settings, type))
             return (struct slice){0};
-        wanted = http_template_expand(l->charset, ex);
+        wanted = http_template_expand(charset_location_of(l)->name, ex);
     }
     return http_is_token(wanted) && !slice_eq(wanted, SLICE("off")) ? wanted : (struct slice){0};
 }
@@ -225,11 +260,12 @@ void charset_decide(struct http_exchange *ex)
     if (!to.data)
         return;
     struct slice from = named;
-    if (!named.data && l->source_charset)
-        from = http_template_expand(l->source_charset, ex);
+    if (!named.data && charset_location_of(l)->source)
+        from = http_template_expand(charset_location_of(l)->source, ex);
     bool converts = from.data && from.len && !slice_eq(from, SLICE("off")) && !slice_eq_nocase(from, to) &&
                     res->content_length != 0;
-    const struct charset_map *map = converts ? charset_map_find(l->charset_maps, from, to) : NULL;
+    const struct charset_map *map =
+        converts ? charset_map_find(charset_location_of(l)->maps, from, to) : NULL;
     bool foreign = ex->sent.charset.len && converts && !map;
     if (foreign || (converts && http_added_header(res, SLICE("Content-Encoding")).data))
         return; /* nor does an upstream choose among the converters of the system */
@@ -266,18 +302,61 @@ static const struct http_template *build_charset(struct site *site, const struct
     return site_compile(site, name, n);
 }
 
-void site_build_charset(struct site *site, struct location *l)
+static void build(struct site *site, struct location *l, const struct conf_location *c)
 {
-    const struct conf_node *to = l->settings->charset.name, *from = l->settings->charset.source;
+    const struct charset_settings *s = charset_settings_of(l->settings);
+    const struct charset_map *maps = charset_site_of(site)->maps;
+    const struct conf_node *to = s->name, *from = s->source;
+    (void)c;
     if (!to || slice_eq(to->args[0], SLICE("off"))) {
         if (from) /* of no use here, but a mistake in it is one */
             site_compile(site, from->args[0], from);
         return;
     }
     bool converts = from && !slice_eq(from->args[0], SLICE("off"));
-    bool by_iconv = converts && !charset_map_find(site->charset_maps, from->args[0], to->args[0]);
-    l->charset_maps = site->charset_maps;
-    l->charset = build_charset(site, to, by_iconv);
-    if (converts)
-        l->source_charset = build_charset(site, from, by_iconv);
+    bool by_iconv = converts && !charset_map_find(maps, from->args[0], to->args[0]);
+    *charset_location_in(l) = (struct charset_location){
+        .name = build_charset(site, to, by_iconv),
+        .source = converts ? build_charset(site, from, by_iconv) : NULL,
+        .maps = maps,
+    };
 }
+
+static void prepare(struct site *site)
+{
+    if (site->conf->http)
+        charset_site_in(site)->maps =
+            charset_maps_build(site, charset_settings_of(&site->conf->http->settings)->maps);
+}
+
+#define PART(member) CONF_PART_FIELD(charset_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "charset", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = PART(name),
+     .syntax = "NAME | off",
+     .help = "The charset that Content-Type names where it names none; may contain variables."},
+    {.name = "charset_types", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .type = CONF_LINES, .field = PART(types),
+     .default_text = "text/xml text/plain text/vnd.wap.wml application/javascript application/rss+xml",
+     .syntax = "TYPE ...",
+     .help = "Which answers that is for beside text/html."},
+    {.name = "charset_map", .where = CONF_HTTP, .args = {2, 2}, .type = CONF_LINES, .field = PART(maps), .block = true,
+     .syntax = "CHARSET CHARSET { HH HEX; ... }",
+     .help = "A table between two charsets, used in both directions in place of iconv(3): bytes of the first, and what they are in the second, bytes or characters of utf-8. What it has not is \"?\" or, from utf-8, a number as in HTML."},
+    {.name = "source_charset", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = PART(source),
+     .syntax = "NAME | off",
+     .help = "What answers are written in; they are converted to charset by charset_map, or by iconv(3)."},
+    {.name = "override_charset", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(override), .default_text = "off", .live = CONF_LIVE,
+     .help = "Whether answers of upstreams that name another charset are converted too."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_BODIES, rows, NULL};
+
+const struct feature feature_charset = {.name = "charset",
+                                        .table = &table,
+                                        .location = &charset_location_part,
+                                        .site = &charset_site_part,
+                                        .prepare = prepare,
+                                        .build = build};

@@ -8,6 +8,10 @@
 
 #include "http/request/filter.h"
 
+struct feature;
+
+extern const struct feature feature_sub_filter, feature_gzip;
+
 /* The answer's head is complete: what its settings want of the body. */
 void filter_decide(struct http_exchange *ex);
 

@@ -3,13 +3,15 @@
  *
  * What has been compressed is flushed whenever the source has nothing more for now, so that a stream is not held up.
  */
+#include "conf/rows.h"
 #include "http/filters/filters.h"
 
 #include "base/buf.h"
 #include "base/slice.h"
 #include "conf/directive.h"
 #include "http/request/filter.h"
-#include "http/request/gzip_client.h"
+#include "http/site/feature.h"
+#include "http/site/gzip_client.h"
 #include "http/site/site.h"
 #include "http/wire/response.h"
 
@@ -25,6 +27,16 @@ enum {
     MEMORY_LEVEL = 8
 };
 
+struct gzip_settings {
+    bool on;
+    int64_t min_length_bytes, buffers_bytes;
+    int comp_level;
+    struct conf_lines *types;
+};
+
+struct part gzip_settings_part = {.size = sizeof(struct gzip_settings)};
+SETTINGS_PART(gzip_settings)
+
 struct gzip_filter {
     struct body_filter filter; /* first */
     z_stream z;
@@ -34,14 +46,13 @@ struct gzip_filter {
 
 /* --- whether --- */
 
-static bool is_worth_it(const struct http_exchange *ex, const struct settings *s)
+static bool is_worth_it(const struct http_exchange *ex, const struct gzip_settings *s)
 {
     const struct http_response *res = &ex->res;
     bool status = res->status == 200 || res->status == 403 || res->status == 404;
-    return s->gzip.on && status &&
-           (res->content_length < 0 || res->content_length >= s->gzip.min_length_bytes) &&
+    return s->on && status && (res->content_length < 0 || res->content_length >= s->min_length_bytes) &&
            !http_added_header(res, SLICE("Content-Encoding")).data &&
-           conf_lists_type(s->gzip.types, "text/html", res->content_type);
+           conf_lists_type(s->types, "text/html", res->content_type);
 }
 
 /* --- the body --- */
@@ -154,16 +165,41 @@ static bool start_stream(struct http_exchange *ex, int level)
 
 void gzip_decide(struct http_exchange *ex)
 {
-    const struct settings *s = ex->route.settings;
+    const struct location *l = ex->route.location;
+    const struct gzip_settings *s = gzip_settings_of(ex->route.settings);
     struct http_response *res = &ex->res;
     if (!is_worth_it(ex, s))
         return;
-    res->varies_encoding |= s->gzip.vary != 0;
-    if (!gzip_client_takes_it(ex, s, ex->route.location->files.gzip_disable))
+    res->varies_encoding |= gzip_client_settings_of(ex->route.settings)->vary;
+    if (!gzip_client_takes_it(ex, l))
         return;
-    if (ex->req.method != HTTP_HEAD && !start_stream(ex, (int)s->gzip.comp_level))
+    if (ex->req.method != HTTP_HEAD && !start_stream(ex, s->comp_level))
         return; /* then it goes out as it is */
     if (!http_add_header(res, &ex->arena, SLICE("Content-Encoding"), SLICE("gzip")))
         return;
     filter_changes_body(ex);
 }
+
+#define PART(member) CONF_PART_FIELD(gzip_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "gzip", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(on), .default_text = "off", .live = CONF_LIVE,
+     .help = "Whether answers with status 200, 403 and 404 are compressed for clients that take it."},
+    {.name = "gzip_types", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .type = CONF_LINES, .field = PART(types),
+     .syntax = "TYPE ...",
+     .help = "What is compressed beside text/html, which always is; * is everything."},
+    {.name = "gzip_min_length", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_SIZE, .field = PART(min_length_bytes), .default_text = "20", .live = CONF_LIVE,
+     .help = "Shorter answers are not compressed."},
+    {.name = "gzip_comp_level", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = PART(comp_level), .range = {1, 9}, .default_text = "1", .live = CONF_LIVE,
+     .syntax = "LEVEL",
+     .help = "From fast to small."},
+    {.name = "gzip_buffers", .where = CONF_HTTP_ALL, .args = {2, 2}, .type = CONF_BUFFERS, .field = PART(buffers_bytes), .default_text = "32 4k", .live = CONF_LIVE,
+     .help = "Accepted: what has been compressed is sent at once."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_COMPRESSION, rows, NULL};
+
+const struct feature feature_gzip = {.name = "gzip", .table = &table};

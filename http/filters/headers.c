@@ -8,14 +8,57 @@
 #include "base/clock.h"
 #include "base/slice.h"
 #include "conf/directive.h"
+#include "conf/rows.h"
 #include "conf/tree.h"
 #include "http/request/client.h"
 #include "http/request/template.h"
 #include "http/site/build.h"
+#include "http/site/feature.h"
 #include "http/site/site.h"
 #include "http/wire/request.h"
 #include "http/wire/response.h"
 #include "worker/loop/worker_state.h"
+
+struct added_header {
+    struct slice name;
+    const struct http_template *value;
+    bool always;
+};
+
+enum expires_kind {
+    EXPIRES_OFF,
+    EXPIRES_EPOCH,
+    EXPIRES_MAX,
+    EXPIRES_TIME,
+    EXPIRES_DAILY /* at a time of the day */
+};
+struct expires {
+    enum expires_kind kind;
+    bool modified;                    /* from when the file was changed */
+    const struct http_template *text; /* says it for each answer; NULL: what follows */
+    int64_t seconds;
+};
+
+enum inherit_how { INHERIT_ON, INHERIT_OFF, INHERIT_MERGE };
+
+struct header_settings {
+    struct conf_lines *added, *trailers;
+    enum inherit_how added_inherit, trailers_inherit;
+    const struct conf_node *expires;
+};
+
+struct part header_settings_part = {.size = sizeof(struct header_settings)};
+SETTINGS_PART(header_settings)
+
+/* Of a location. */
+struct headers {
+    struct expires *expires; /* NULL: none */
+    struct added_header *added, *trailers;
+    int added_count, trailer_count;
+};
+
+struct part headers_part = {.size = sizeof(struct headers)};
+LOCATION_PART(headers)
 
 static bool is_ordinary(int status)
 {
@@ -147,7 +190,7 @@ static bool add_line(struct http_exchange *ex, const struct added_header *h)
 
 bool headers_add(struct http_exchange *ex)
 {
-    const struct location *l = ex->route.location;
+    const struct headers *l = headers_of(ex->route.location);
     bool ordinary = is_ordinary(ex->res.status), ok = true;
     if (ex->res.headers_added)
         return true;
@@ -168,15 +211,16 @@ bool headers_want_trailers(struct http_exchange *ex)
     bool has_body = ex->req.method != HTTP_HEAD && status >= 200 && status != 204 && status != 304;
     if (!has_body || !ex->client.protocol->takes_trailers(ex))
         return false;
-    for (int i = 0; i < ex->route.location->trailer_count; i++)
-        if (ex->route.location->trailers[i].always || is_ordinary(status))
+    const struct headers *l = headers_of(ex->route.location);
+    for (int i = 0; i < l->trailer_count; i++)
+        if (l->trailers[i].always || is_ordinary(status))
             return true;
     return false;
 }
 
 bool headers_add_trailers(struct http_exchange *ex, struct buf *out)
 {
-    const struct location *l = ex->route.location;
+    const struct headers *l = headers_of(ex->route.location);
     bool ok = true;
     for (int i = 0; ok && i < l->trailer_count; i++) {
         const struct added_header *h = &l->trailers[i];
@@ -192,8 +236,30 @@ bool headers_add_trailers(struct http_exchange *ex, struct buf *out)
 
 /* --- from settings --- */
 
+/* add_header_inherit: the lines of the level above have been taken over where there were none. */
+static void inherit_added(struct conf_lines **lines, struct conf_lines *above, enum inherit_how how)
+{
+    struct conf_lines **tail = lines;
+    if (how == INHERIT_OFF && *lines == above)
+        *lines = NULL;
+    if (how != INHERIT_MERGE || *lines == above)
+        return;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = above;
+}
+
+static void inherit(struct settings *settings, const struct settings *above)
+{
+    struct header_settings *s = header_settings_in(settings);
+    if (!above)
+        return;
+    inherit_added(&s->added, header_settings_of(above)->added, s->added_inherit);
+    inherit_added(&s->trailers, header_settings_of(above)->trailers, s->trailers_inherit);
+}
+
 /* expires [modified] [-|+]TIME | epoch | max | off | a text with variables */
-struct expires *site_build_expires(struct site *site, const struct conf_node *n)
+static struct expires *build_expires(struct site *site, const struct conf_node *n)
 {
     struct expires *e = site_array(site, 1, sizeof *e);
     struct slice text = n->args[n->nargs - 1];
@@ -212,7 +278,7 @@ struct expires *site_build_expires(struct site *site, const struct conf_node *n)
 }
 
 /* add_header, add_trailer: NAME VALUE [always] */
-struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count)
+static struct added_header *build_added(struct site *site, const struct conf_lines *lines, int *count)
 {
     struct added_header *added = site_array(site, site_count_lines(lines), sizeof *added);
     *count = 0;
@@ -227,3 +293,44 @@ struct added_header *site_build_added_headers(struct site *site, const struct co
     }
     return added;
 }
+
+static void build(struct site *site, struct location *l, const struct conf_location *c)
+{
+    const struct header_settings *s = header_settings_of(l->settings);
+    struct headers *to = headers_in(l);
+    (void)c;
+    if (s->added)
+        to->added = build_added(site, s->added, &to->added_count);
+    if (s->trailers)
+        to->trailers = build_added(site, s->trailers, &to->trailer_count);
+    if (s->expires)
+        to->expires = build_expires(site, s->expires);
+}
+
+#define PART(member) CONF_PART_FIELD(header_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "add_header", .where = CONF_HTTP_ALL, .args = {2, 3}, .type = CONF_LINES, .field = PART(added),
+     .syntax = "NAME VALUE [always]",
+     .help = "A header of answers with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, or always. Inherited where a level has none."},
+    {.name = "add_header_inherit", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(added_inherit), .default_text = "on",
+     .words = WORDS("on", "off", "merge"),
+     .help = "Whether a level without add_header has those of the level above, has none, or whether they come behind its own in any case."},
+    {.name = "add_trailer_inherit", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(trailers_inherit), .default_text = "on",
+     .words = WORDS("on", "off", "merge"),
+     .help = "The same of add_trailer."},
+    {.name = "expires", .where = CONF_HTTP_ALL, .args = {1, 2}, .type = CONF_TEMPLATE, .field = PART(expires),
+     .syntax = "[modified] [-|+]TIME | epoch | max | off",
+     .help = "Expires and Cache-Control of such answers; may contain variables."},
+    {.name = "add_trailer", .where = CONF_HTTP_ALL, .args = {2, 3}, .type = CONF_LINES, .field = PART(trailers),
+     .syntax = "NAME VALUE [always]",
+     .help = "A trailer of such answers, which then go out in chunks. Inherited where a level has none."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_HEADERS, rows, inherit};
+
+const struct feature feature_headers = {
+    .name = "headers", .table = &table, .location = &headers_part, .build = build};

@@ -8,6 +8,10 @@
 
 #include "http/request/exchange.h"
 
+struct feature;
+
+extern const struct feature feature_headers;
+
 /* Adds what the configuration adds to answers. False: out of memory. */
 bool headers_add(struct http_exchange *ex);
 

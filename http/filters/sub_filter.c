@@ -4,6 +4,7 @@
  * Texts are found in any case of their letters. What may be the beginning of one at the end of a stretch is kept until more
  * comes, so that a text is found however the body is cut.
  */
+#include "conf/rows.h"
 #include "http/filters/filters.h"
 
 #include "base/arena.h"
@@ -14,11 +15,33 @@
 #include "http/request/filter.h"
 #include "http/request/template.h"
 #include "http/site/build.h"
+#include "http/site/feature.h"
 #include "http/site/site.h"
 
 #include <stdlib.h>
 
 enum { OUT_BYTES_AT_ONCE = 128 << 10 }; /* replacements may be much longer than what they replace */
+
+struct sub_settings {
+    struct conf_lines *filters, *types;
+    bool once, last_modified;
+};
+
+struct part sub_settings_part = {.size = sizeof(struct sub_settings)};
+SETTINGS_PART(sub_settings)
+
+struct substitution {
+    const struct http_template *text, *by;
+};
+
+/* Of a location. */
+struct substitutions {
+    struct substitution *items;
+    int count;
+};
+
+struct part substitutions_part = {.size = sizeof(struct substitutions)};
+LOCATION_PART(substitutions)
 
 struct replacement {
     struct slice text; /* never empty; in lower case */
@@ -126,22 +149,22 @@ static void free_filter(struct body_filter *f)
 }
 
 /* NULL: out of memory, and the body goes out as it is. */
-static struct sub_filter *new_filter(struct http_exchange *ex, const struct location *l)
+static struct sub_filter *new_filter(struct http_exchange *ex, const struct substitutions *of, bool once)
 {
     struct sub_filter *s = calloc(1, sizeof *s);
-    struct replacement *items = arena_zalloc(&ex->arena, (size_t)l->sub_count * sizeof *items);
+    struct replacement *items = arena_zalloc(&ex->arena, (size_t)of->count * sizeof *items);
     if (!s || !items) {
         free(s);
         return NULL;
     }
     s->filter = (struct body_filter){.pass = pass, .free = free_filter};
     s->items = items;
-    s->once = l->settings->sub.once;
-    for (int i = 0; i < l->sub_count; i++) {
-        struct slice text = arena_dup_lower(&ex->arena, http_template_expand(l->subs[i].text, ex));
+    s->once = once;
+    for (int i = 0; i < of->count; i++) {
+        struct slice text = arena_dup_lower(&ex->arena, http_template_expand(of->items[i].text, ex));
         if (text.len == 0)
             continue;
-        items[s->count++] = (struct replacement){.text = text, .by = l->subs[i].by};
+        items[s->count++] = (struct replacement){.text = text, .by = of->items[i].by};
         unsigned char first = (unsigned char)text.data[0];
         s->begins[first] = true;
         if (first >= 'a' && first <= 'z')
@@ -152,13 +175,13 @@ static struct sub_filter *new_filter(struct http_exchange *ex, const struct loca
 
 void sub_filter_decide(struct http_exchange *ex)
 {
-    const struct location *l = ex->route.location;
-    const struct settings *s = l->settings;
+    const struct substitutions *of = substitutions_of(ex->route.location);
+    const struct sub_settings *s = sub_settings_of(ex->route.location->settings);
     bool bare = ex->res.status == 304; /* it says of the validators what the answer with a body would */
-    if (l->sub_count == 0 || (ex->res.content_length == 0 && !bare) || ex->res.status == 204 ||
-        !conf_lists_type(s->sub.types, "text/html", ex->res.content_type))
+    if (of->count == 0 || (ex->res.content_length == 0 && !bare) || ex->res.status == 204 ||
+        !conf_lists_type(s->types, "text/html", ex->res.content_type))
         return;
-    struct sub_filter *f = new_filter(ex, l);
+    struct sub_filter *f = new_filter(ex, of, s->once);
     if (!f)
         return;
     bool any = f->count > 0; /* no text that is empty by its variables is one */
@@ -169,20 +192,48 @@ void sub_filter_decide(struct http_exchange *ex)
     if (!any)
         return;
     filter_changes_body(ex);
-    if (!s->sub.last_modified)
+    if (!s->last_modified)
         ex->res.last_modified = ex->res.etag = (struct slice){0};
 }
 
+/* --- from settings --- */
+
 /* sub_filter TEXT REPLACEMENT */
-void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines)
+static void build(struct site *site, struct location *l, const struct conf_location *c)
 {
-    l->subs = site_array(site, site_count_lines(lines), sizeof *l->subs);
+    const struct conf_lines *lines = sub_settings_of(l->settings)->filters;
+    struct substitutions *to = substitutions_in(l);
+    (void)c;
+    to->items = lines ? site_array(site, site_count_lines(lines), sizeof *to->items) : NULL;
     for (; lines; lines = lines->next) {
         const struct conf_node *n = lines->node;
         if (n->args[0].len == 0)
             conf_error(&site->conf->errors, n,
                        "\"sub_filter\" has an empty text to look for; remove it or write one");
-        l->subs[l->sub_count++] =
+        to->items[to->count++] =
             (struct substitution){site_compile(site, n->args[0], n), site_compile(site, n->args[1], n)};
     }
 }
+
+#define PART(member) CONF_PART_FIELD(sub_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "sub_filter", .where = CONF_HTTP_ALL, .args = {2, 2}, .type = CONF_LINES, .field = PART(filters),
+     .syntax = "TEXT REPLACEMENT",
+     .help = "Replaces a text in answers, found in any case of its letters; both may contain variables. Inherited where a level has none."},
+    {.name = "sub_filter_once", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(once), .default_text = "on", .live = CONF_LIVE,
+     .help = "Whether each text is replaced once, or wherever it is found."},
+    {.name = "sub_filter_types", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .type = CONF_LINES, .field = PART(types),
+     .syntax = "TYPE ...",
+     .help = "What texts are replaced in beside text/html; * is everything."},
+    {.name = "sub_filter_last_modified", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(last_modified), .default_text = "off", .live = CONF_LIVE,
+     .help = "Whether such answers keep Last-Modified and a weak ETag, or have neither."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_BODIES, rows, NULL};
+
+const struct feature feature_sub_filter = {
+    .name = "sub_filter", .table = &table, .location = &substitutions_part, .build = build};

@@ -6,6 +6,8 @@
  */
 #include "http/serve/features.h"
 
+#include "handlers/autoindex.h"
+#include "handlers/static.h"
 #include "http/access/access.h"
 #include "http/access/auth.h"
 #include "http/access/auth_basic.h"
@@ -13,14 +15,19 @@
 #include "http/access/realip.h"
 #include "http/access/referer.h"
 #include "http/access/secure_link.h"
+#include "http/filters/charset.h"
+#include "http/filters/filters.h"
+#include "http/filters/headers.h"
 #include "http/serve/try_files.h"
 #include "http/site/feature.h"
+#include "http/site/gzip_client.h"
 
 #include <stddef.h>
 
 // clang-format off
 static const struct feature *const features[] = {
     &feature_try_files,
+    &feature_autoindex,
     &feature_access,
     &feature_auth_basic,
     &feature_satisfy,
@@ -28,6 +35,12 @@ static const struct feature *const features[] = {
     &feature_referer,
     &feature_secure_link,
     &feature_realip,
+    &feature_headers,
+    &feature_gzip_static,
+    &feature_gzip,
+    &feature_gzip_client,
+    &feature_sub_filter,
+    &feature_charset,
     NULL,
 };
 // clang-format on

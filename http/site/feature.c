@@ -10,7 +10,7 @@
 
 static const struct feature *const *features;
 
-static size_t parts_size; /* of a location */
+static size_t location_size, site_size; /* of all parts of one */
 
 void site_use_features(const struct feature *const *list)
 {
@@ -20,11 +20,18 @@ void site_use_features(const struct feature *const *list)
     features = list;
     for (const struct feature *const *f = features; *f; f++) {
         if ((*f)->location)
-            part_place((*f)->location, &parts_size);
+            part_place((*f)->location, &location_size);
+        if ((*f)->site)
+            part_place((*f)->site, &site_size);
         if ((*f)->table && count < CONF_TABLES_MAX)
             tables[count++] = (*f)->table;
     }
     conf_use_tables(tables);
+}
+
+void features_begin(struct site *site)
+{
+    site->parts.bytes = conf_must(arena_zalloc(&site->arena, site_size));
 }
 
 void features_define_variables(struct site *site)
@@ -58,7 +65,7 @@ void features_prepare(struct site *site)
 
 void features_build(struct site *site, struct location *l, const struct conf_location *c)
 {
-    l->parts.bytes = conf_must(arena_zalloc(&site->arena, parts_size));
+    l->parts.bytes = conf_must(arena_zalloc(&site->arena, location_size));
     for (const struct feature *const *f = features; *f; f++)
         if ((*f)->build)
             (*f)->build(site, l, c);
@@ -76,4 +83,11 @@ void features_drop(struct location *l)
     for (const struct feature *const *f = features; *f; f++)
         if ((*f)->drop)
             (*f)->drop(l);
+}
+
+void features_end(struct site *site)
+{
+    for (const struct feature *const *f = features; *f; f++)
+        if ((*f)->end)
+            (*f)->end(site);
 }

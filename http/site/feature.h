@@ -22,7 +22,7 @@ struct feature_variable {
 struct feature {
     const char *name;
     const struct conf_table *table;
-    struct part *location;
+    struct part *location, *site;
     const struct feature_variable *variables; /* ended by one without a name */
     /* Statements "$NAME VALUE" of a level that give variables values. */
     const struct conf_lines *(*sets)(const struct settings *s);
@@ -34,6 +34,7 @@ struct feature {
     void (*build_upstream)(struct site *site, struct upstream *u, const struct conf_upstream *c);
     /* Frees what no arena does. */
     void (*drop)(struct location *l);
+    void (*end)(struct site *site);
 };
 
 /*
@@ -42,19 +43,21 @@ struct feature {
  */
 void site_use_features(const struct feature *const *list);
 
-/* For site.c: the same of all features, in the order of the list. */
+/* For site.c: the same of all features, in the order of the list; begin makes room for their parts of the site. */
+void features_begin(struct site *site);
 void features_define_variables(struct site *site);
 void features_name_variables(struct site *site);
 void features_prepare(struct site *site);
 void features_build(struct site *site, struct location *l, const struct conf_location *c);
 void features_build_upstream(struct site *site, struct upstream *u, const struct conf_upstream *c);
 void features_drop(struct location *l);
+void features_end(struct site *site);
 
 /* Calls `each` for every statement of a level that gives a variable a value by a feature. */
 void features_each_set(struct site *site, const struct settings *s,
                        void (*each)(struct site *site, const struct conf_node *node));
 
-/* The one place where a part of a location gets its type, as SETTINGS_PART does for settings. */
+/* The one place where a part of a location, or of a site, gets its type, as SETTINGS_PART does for settings. */
 // clang-format off
 #define LOCATION_PART(tag)                                                              \
     extern struct part tag##_part;                                                      \
@@ -65,6 +68,17 @@ void features_each_set(struct site *site, const struct settings *s,
     static inline struct tag *tag##_in(struct location *l)                              \
     {                                                                                   \
         return part_in(&l->parts, &tag##_part, sizeof(struct tag));                     \
+    }
+
+#define SITE_PART(tag)                                                                  \
+    extern struct part tag##_part;                                                      \
+    static inline const struct tag *tag##_of(const struct site *s)                      \
+    {                                                                                   \
+        return part_in(&s->parts, &tag##_part, sizeof(struct tag));                     \
+    }                                                                                   \
+    static inline struct tag *tag##_in(struct site *s)                                  \
+    {                                                                                   \
+        return part_in(&s->parts, &tag##_part, sizeof(struct tag));                     \
     }
 // clang-format on
 

@@ -1,6 +1,6 @@
 /*
- * http/site/files.c - from settings to where a location's files come from: alias, open_file_cache, aio, disable_symlinks,
- * and to whom gzip_disable refuses compressed ones.
+ * http/site/files.c - from settings to where a location's files come from: alias, open_file_cache, aio and
+ * disable_symlinks.
  */
 #include "http/site/site.h"
 
@@ -10,24 +10,6 @@
 #include "http/site/build.h"
 
 #include <ctype.h>
-
-/* REGEX ... | msie6; the regular expressions are of any case, as in nginx. */
-static const struct gzip_disable *build_gzip_disable(struct site *site, const struct settings *s)
-{
-    int words = 0;
-    if (!s->gzip.disable)
-        return NULL;
-    for (const struct conf_lines *l = s->gzip.disable; l; l = l->next)
-        words += l->node->nargs;
-    struct gzip_disable *d = site_array(site, 1, sizeof *d);
-    d->msie6 = s->gzip.disable_msie6;
-    d->regexes = site_array(site, words, sizeof(void *));
-    for (const struct conf_lines *l = s->gzip.disable; l; l = l->next)
-        for (int i = 0; i < l->node->nargs; i++)
-            if (!slice_eq(l->node->args[i], SLICE("msie6")))
-                d->regexes[d->regex_count++] = site_compile_regex(site, l->node->args[i], true, l->node);
-    return d;
-}
 
 /* off | on | if_not_owner [from=PART] */
 static void build_symlinks(struct site *site, struct static_source *files, const struct conf_node *n)
@@ -133,7 +115,6 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
     files->index = site_array(site, s->files.index->count, sizeof(void *));
     for (int i = 0; i < s->files.index->count; i++)
         files->index[i] = site_compile(site, s->files.index->items[i], c->node);
-    files->gzip_disable = build_gzip_disable(site, s);
     l->aio_pool = find_aio_pool(site, s->files.aio);
     files->rules.without_waiting = l->aio_pool >= 0;
     if (s->open_files.cache.max)

@@ -8,7 +8,7 @@
 
 #include "base/file_cache.h"
 #include "conf/settings.h"
-#include "http/request/gzip_client.h"
+#include "http/request/exchange.h"
 #include "http/request/template.h"
 
 /* Where a location's files come from. */
@@ -22,7 +22,6 @@ struct static_source {
     /* The server's prefix, for what variables leave relative. */
     struct slice prefix;
     const struct http_template *symlinks_from; /* disable_symlinks ... from=; NULL: none */
-    const struct gzip_disable *gzip_disable;   /* NULL: none */
     struct file_rules rules;
 };
 

@@ -12,7 +12,6 @@
 #include "http/request/template.h"
 #include "http/request/variable_list.h"
 #include "http/site/build.h"
-#include "http/site/charset_map.h"
 #include "http/site/feature.h"
 #include "http/site/module.h"
 #include "http/site/resolver_words.h"
@@ -227,17 +226,8 @@ static struct location *build_location(struct site *site, const struct conf_loca
         resolver_check(site->conf, c->settings.resolver.servers->node);
     build_rates(site, l, &c->settings);
     features_build(site, l, c);
-    if (c->settings.headers.added)
-        l->added = site_build_added_headers(site, c->settings.headers.added, &l->added_count);
-    if (c->settings.headers.early_hints)
-        build_early_hints(site, l, c->settings.headers.early_hints);
-    if (c->settings.headers.trailers)
-        l->trailers = site_build_added_headers(site, c->settings.headers.trailers, &l->trailer_count);
-    if (c->settings.sub.filters)
-        site_build_subs(site, l, c->settings.sub.filters);
-    site_build_charset(site, l);
-    if (c->settings.headers.expires)
-        l->expires = site_build_expires(site, c->settings.headers.expires);
+    if (c->settings.answers.early_hints)
+        build_early_hints(site, l, c->settings.answers.early_hints);
     l->internal = c->internal;
     l->ops = site_build_ops(site, c);
     l->proxy = site_build_proxy(site, c);
@@ -431,6 +421,7 @@ struct site *site_build(struct conf *conf)
     site->access_files.arena = site->error_files.arena = &site->arena;
     for (const struct conf_error_log *l = conf->error_logs; l; l = l->next)
         add_file(site, &site->error_files, l->path, l->node);
+    features_begin(site);
     load_modules(site);
     site_name_variables(site);
     features_define_variables(site);
@@ -442,7 +433,6 @@ struct site *site_build(struct conf *conf)
     site_name_sets(site);
     features_name_variables(site);
     site_build_geo(site);
-    site_build_charset_maps(site);
     site_name_maps(site);
     site_join_sets(site);
     site_build_maps(site);
@@ -488,6 +478,7 @@ void site_free(struct site *site)
     site_free_regexes(site);
     for (struct location *l = site->made; l; l = l->next_made)
         features_drop(l);
+    features_end(site);
     for (struct location *l = site->made; l; l = l->next_made)
         if (l->handler_settings && l->handler->free)
             l->handler->free(l->handler_settings);

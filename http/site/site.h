@@ -155,32 +155,6 @@ struct location_proxy {
     struct proxy_rewrites redirects, cookie_domains, cookie_paths, cookie_flags;
 };
 
-struct added_header {
-    struct slice name;
-    const struct http_template *value;
-    bool always;
-};
-
-/* sub_filter */
-struct substitution {
-    const struct http_template *text, *by;
-};
-
-/* expires */
-enum expires_kind {
-    EXPIRES_OFF,
-    EXPIRES_EPOCH,
-    EXPIRES_MAX,
-    EXPIRES_TIME,
-    EXPIRES_DAILY /* at a time of the day */
-};
-struct expires {
-    enum expires_kind kind;
-    bool modified;                    /* from when the file was changed */
-    const struct http_template *text; /* says it for each answer; NULL: what follows */
-    int64_t seconds;
-};
-
 struct site_map {
     struct http_map *map;
     struct http_user_variable variable;
@@ -230,18 +204,11 @@ struct location {
     int limit_count;
     struct location_keyed *conn_limits, *req_limits;
     int conn_limit_count, req_limit_count;
-    struct expires *expires;                  /* NULL: none */
     const struct http_template **early_hints; /* early_hints; NULL: as always */
     int early_hint_count;
-    struct added_header *added, *trailers;
-    int added_count, trailer_count;
-    struct substitution *subs; /* sub_filter */
-    int sub_count;
-    const struct http_template *charset, *source_charset; /* NULL: none */
-    const struct charset_map *charset_maps;               /* of the site */
-    struct rewrite_op *ops;                               /* NULL: none */
-    bool internal;                                        /* for other locations only */
-    struct slice name;                                    /* the pattern, or "@name" of a named one */
+    struct rewrite_op *ops; /* NULL: none */
+    bool internal;          /* for other locations only */
+    struct slice name;      /* the pattern, or "@name" of a named one */
     struct location *next_named;
     struct location *next_slashed;
     struct access_log *access_logs;
@@ -286,6 +253,7 @@ struct loaded_module {
 struct site {
     struct arena arena;
     struct conf *conf;
+    struct part_block parts; /* of features, as of locations */
     struct site_listen *listens;
     struct logfiles access_files, error_files;
     struct loaded_module *modules;
@@ -296,7 +264,6 @@ struct site {
     const struct http_template **zone_keys; /* in the order of conf's keyed_zones */
     struct http_scope scope;                /* groups of all regular expressions, and maps */
     struct site_map *maps;
-    const struct charset_map *charset_maps;
     struct http_regex **regexes; /* for freeing */
     int regex_count;
     uint64_t lookups_ms; /* how long names of hosts have been waited for */
@@ -321,10 +288,6 @@ void site_name_variables(struct site *site);
 
 void site_name_sets(struct site *site);
 
-struct expires *site_build_expires(struct site *site, const struct conf_node *node);
-struct added_header *site_build_added_headers(struct site *site, const struct conf_lines *lines, int *count);
-void site_build_subs(struct site *site, struct location *l, const struct conf_lines *lines);
-void site_build_charset(struct site *site, struct location *l);
 void site_build_files(struct site *site, struct location *l, const struct conf_location *c);
 struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);
 struct location *site_build_location(struct site *site, const struct conf_location *c);

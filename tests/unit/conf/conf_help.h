@@ -5,6 +5,7 @@
 #define WEIR_TESTS_UNIT_CONF_CONF_HELP_H
 
 #include "conf/conf.h"
+#include "conf/directive.h"
 #include "http/serve/features.h"
 #include "tests/unit/check.h"
 
@@ -29,6 +30,16 @@ static inline struct conf *good_conf_of(const char *text)
         check_case(false, "no error in the configuration", conf->errors.first->message.data, __FILE__,
                    __LINE__);
     return conf;
+}
+
+/* The number that the directive has given, or inherited, in these settings: a flag, a choice or a number of any size. */
+static inline int64_t number_of(const struct settings *s, const char *name)
+{
+    const struct conf_directive *d = conf_find_directive(slice_of(name), CONF_HTTP);
+    const void *field = conf_field_of(d, s);
+    return d->field.size == sizeof(bool)  ? *(const bool *)field
+           : d->field.size == sizeof(int) ? *(const int *)field
+                                          : *(const int64_t *)field;
 }
 
 /* Whether one of the errors contains this text. */

@@ -3,6 +3,7 @@
  */
 #include "base/log.h"
 #include "conf/directive.h"
+#include "http/filters/charset.h"
 #include "tests/unit/conf/conf_help.h"
 
 static void core_defaults(void)
@@ -223,13 +224,13 @@ static void charset_types_are_as_in_nginx(void)
     struct conf *conf =
         good_conf_of("http { server { location /a { } location /b { charset_types text/x; } } }");
     const struct conf_location *a = conf->http->servers->top.locations, *b = a->next;
-    CU_ASSERT(conf_lists_charset_type(&a->settings, SLICE("text/html")));
-    CU_ASSERT(conf_lists_charset_type(&a->settings, SLICE("text/xml; charset=utf-8")));
-    CU_ASSERT(conf_lists_charset_type(&a->settings, SLICE("application/rss+xml")));
-    CU_ASSERT(!conf_lists_charset_type(&a->settings, SLICE("text/x")));
-    CU_ASSERT(conf_lists_charset_type(&b->settings, SLICE("text/html")));
-    CU_ASSERT(conf_lists_charset_type(&b->settings, SLICE("text/x")));
-    CU_ASSERT(!conf_lists_charset_type(&b->settings, SLICE("text/xml")));
+    CU_ASSERT(charset_lists_type(&a->settings, SLICE("text/html")));
+    CU_ASSERT(charset_lists_type(&a->settings, SLICE("text/xml; charset=utf-8")));
+    CU_ASSERT(charset_lists_type(&a->settings, SLICE("application/rss+xml")));
+    CU_ASSERT(!charset_lists_type(&a->settings, SLICE("text/x")));
+    CU_ASSERT(charset_lists_type(&b->settings, SLICE("text/html")));
+    CU_ASSERT(charset_lists_type(&b->settings, SLICE("text/x")));
+    CU_ASSERT(!charset_lists_type(&b->settings, SLICE("text/xml")));
     conf_free(conf);
 }
 

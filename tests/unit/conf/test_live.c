@@ -2,6 +2,7 @@
  * tests/unit/conf/test_live.c - what a reload can change in place, taking it over, and the serialized round trip.
  */
 #include "base/log.h"
+#include "http/site/gzip_client.h"
 #include "tests/unit/conf/conf_help.h"
 
 static const char base[] =
@@ -112,12 +113,12 @@ static void every_type_is_taken_over(void)
     conf_copy_live(to, from);
     conf_free(from);
     const struct settings *s = &to->http->servers->top.settings;
-    CU_ASSERT(s->gzip.on && !s->gzip.vary);
-    CHECK_NUMBER(s->gzip.comp_level, 9);
-    CHECK_NUMBER(s->gzip.proxied, CONF_GZIP_ANY | CONF_GZIP_AUTH);
-    CHECK_NUMBER(s->gzip.buffers_bytes, 3072);
-    CHECK_NUMBER(s->gzip.static_files, CONF_GZIP_STATIC_ALWAYS);
-    CHECK_NUMBER(s->gzip.http_version, 1); /* beside what has changed */
+    CU_ASSERT(number_of(s, "gzip") && !number_of(s, "gzip_vary"));
+    CHECK_NUMBER(number_of(s, "gzip_comp_level"), 9);
+    CHECK_NUMBER(number_of(s, "gzip_proxied"), GZIP_PROXIED_ANY | GZIP_PROXIED_AUTH);
+    CHECK_NUMBER(number_of(s, "gzip_buffers"), 3072);
+    CHECK_NUMBER(number_of(s, "gzip_static"), 2);       /* always */
+    CHECK_NUMBER(number_of(s, "gzip_http_version"), 1); /* beside what has changed */
     CHECK_NUMBER(s->client.keepalive_requests, 5000000000);
     CHECK_NUMBER(s->client.body_min_rate.bytes_per_s, 2048);
     CHECK_NUMBER(s->client.body_min_rate.after_ms, 5000);

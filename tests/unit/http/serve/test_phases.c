@@ -350,7 +350,6 @@ static const struct check_case cases[] = {
     {"half a body does not go on", half_a_body_does_not_go_on},
     {"an error page keeps what belongs to the status", error_pages_keep_what_belongs_to_the_status},
     {"asking another location puts the request aside", asking_puts_aside},
-    {"leaving while another location is asked", leaving_while_asked},
-    {"resumed before it waits", resumed_before_it_waits}};
+    {"leaving while another location is asked", leaving_while_asked}};
 
 CHECK_MAIN("phases", cases)

@@ -1,14 +1,15 @@
 /*
- * http/site/charset_map.h - tables of the configuration between two character sets: charset_map (nginx, ngx_http_charset_module).
+ * http/filters/charset_map.h - tables of the configuration between two character sets: charset_map (nginx, ngx_http_charset_module).
  *
  * Ownership: a table lives as long as its site; a filter as long as its answer.
  */
-#ifndef WEIR_HTTP_SITE_CHARSET_MAP_H
-#define WEIR_HTTP_SITE_CHARSET_MAP_H
+#ifndef WEIR_HTTP_FILTERS_CHARSET_MAP_H
+#define WEIR_HTTP_FILTERS_CHARSET_MAP_H
 
 #include "http/request/filter.h"
 
 struct charset_map;
+struct conf_lines;
 struct site;
 
 /* The table between the two, in either direction. NULL: there is none. */
@@ -25,6 +26,6 @@ bool charset_map_keeps_length(const struct charset_map *map);
 bool charset_map_keeps_ranges(const struct charset_map *map);
 
 /* The tables of a site, from its charset_map blocks. */
-void site_build_charset_maps(struct site *site);
+const struct charset_map *charset_maps_build(struct site *site, const struct conf_lines *blocks);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * http/site/charset_map.c - charset_map: tables of the configuration between two character sets, which go before iconv(3).
+ * http/filters/charset_map.c - charset_map: tables of the configuration between two character sets, which go before iconv(3).
  *
  * The first is one of single bytes, the second another one or UTF-8. Bytes below 128 are the same in both; of the others, those that the
  * table has not become question marks, and characters of UTF-8 numbers as HTML has them, as in nginx.
  */
-#include "http/site/charset_map.h"
+#include "http/filters/charset_map.h"
 
 #include "base/buf.h"
 #include "base/slice.h"
@@ -229,21 +229,22 @@ static struct charset_map *build_map(struct site *site, const struct conf_node *
     return m;
 }
 
-void site_build_charset_maps(struct site *site)
+const struct charset_map *charset_maps_build(struct site *site, const struct conf_lines *blocks)
 {
-    for (const struct conf_lines *l = site->conf->http ? site->conf->http->settings.charset.maps : NULL; l;
-         l = l->next) {
-        const struct conf_node *n = l->node;
-        const char *why = slice_eq_nocase(n->args[0], n->args[1]) ? "is between a charset and itself"
-                          : charset_map_find(site->charset_maps, n->args[0], n->args[1]) ? "is there twice"
-                                                                                         : NULL;
+    const struct charset_map *maps = NULL;
+    for (; blocks; blocks = blocks->next) {
+        const struct conf_node *n = blocks->node;
+        const char *why = slice_eq_nocase(n->args[0], n->args[1])          ? "is between a charset and itself"
+                          : charset_map_find(maps, n->args[0], n->args[1]) ? "is there twice"
+                                                                           : NULL;
         if (why) {
             conf_error(&site->conf->errors, n, "\"charset_map\" of \"%.*s\" and \"%.*s\" %s",
                        SLICE_ARGS(n->args[0]), SLICE_ARGS(n->args[1]), why);
             continue;
         }
         struct charset_map *m = build_map(site, n);
-        m->next = site->charset_maps;
-        site->charset_maps = m;
+        m->next = maps;
+        maps = m;
     }
+    return maps;
 }
