@@ -17,7 +17,10 @@ struct buf *h1_own_output(struct connection *c);
 /* Whether output has to go before any more input may be used. */
 bool h1_output_waits(const struct connection *c);
 
-/* Of the connection being driven: sends what waits. False: the socket takes no more for now, or failed (then the connection is dead). */
+/*
+ * Of the connection being driven: sends what waits. False: the socket takes no more for now, or failed (then the connection is
+ * dead).
+ */
 bool h1_flush(struct connection *c, bool more_follows);
 
 /* With errno of a send: closes, unless the socket only takes no more for now. Always false. */
