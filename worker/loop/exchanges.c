@@ -12,16 +12,11 @@
 #include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/request/filter.h"
+#include "http/request/peer.h"
 #include "http/wire/request.h"
-#include "net/address.h"
-#include "net/listener.h"
-#include "net/proxy_protocol.h"
 #include "worker/loop/worker_state.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <netinet/in.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -33,61 +28,6 @@ enum { EXCHANGES_ARE_KEPT = true };
 #endif
 
 enum { ARENA_BYTES = 4096 - 64, BODY_KEPT_BYTES = 16 << 10 };
-
-/* Empty where it is not known, as in nginx. */
-static struct slice port_text(struct http_exchange *ex, unsigned port)
-{
-    return port ? arena_number(&ex->arena, port) : SLICE("");
-}
-
-/* The texts live in the exchange's arena. */
-static const struct http_peer *make_peer(struct http_exchange *ex)
-{
-    static const struct http_peer nobody = {{"", 0}, {"", 0}, {"", 0}, {"", 0}, {0}, 0, {NULL, 0}};
-    struct net_address address = {0};
-    char text[NET_ADDRESS_TEXT_BYTES];
-    unsigned port;
-    if (ex->client.known)
-        return ex->client.known;
-    struct http_peer *peer = arena_zalloc(&ex->arena, sizeof *peer);
-    if (!peer)
-        return &nobody;
-    address.addr.ss_family = ex->client.remote_len == 4    ? AF_INET
-                             : ex->client.remote_len == 16 ? AF_INET6
-                                                           : AF_UNIX;
-    if (ex->client.remote_len == 4) {
-        memcpy(&((struct sockaddr_in *)&address.addr)->sin_addr, ex->client.remote, 4);
-        memcpy(&((struct sockaddr_in *)&address.addr)->sin_port, ex->client.remote + 16, 2);
-    } else if (ex->client.remote_len == 16) {
-        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_addr, ex->client.remote, 16);
-        memcpy(&((struct sockaddr_in6 *)&address.addr)->sin6_port, ex->client.remote + 16, 2);
-    }
-    memcpy(peer->remote_binary, ex->client.remote, 16);
-    peer->remote_binary_len = ex->client.remote_len;
-    size_t n = net_address_host(&address, text, &port);
-    peer->remote_addr = arena_dup(&ex->arena, (struct slice){text, n});
-    peer->remote_port = port_text(ex, port);
-    ex->client.known = peer;
-    return peer;
-}
-
-static const struct http_peer *make_own(struct http_exchange *ex)
-{
-    struct net_address address = {0};
-    char text[NET_ADDRESS_TEXT_BYTES];
-    unsigned port;
-    struct http_peer *peer = (struct http_peer *)(uintptr_t)ex->client.peer(ex);
-    if (peer->server_addr.data)
-        return peer;
-    if (ex->client.socket < 0 || net_bound_address(ex->client.socket, &address) < 0)
-        address = *ex->client.listen_address;
-    net_address_host(&address, text, &port);
-    if (address.addr.ss_family == AF_UNIX)
-        net_address_text(&address, text); /* with its path */
-    peer->server_addr = arena_dup(&ex->arena, slice_of(text));
-    peer->server_port = port_text(ex, port);
-    return peer;
-}
 
 struct http_exchange *exchange_new(struct worker *w)
 {
@@ -165,23 +105,6 @@ void exchange_free(struct worker *w, struct http_exchange *ex)
     exchange_recycle(w, ex);
 }
 
-/* For $proxy_protocol_addr and its kin. */
-static const struct http_peer *make_told(struct http_exchange *ex, const struct net_proxy_header *h)
-{
-    char text[INET6_ADDRSTRLEN];
-    int family = h->address_len == 16 ? AF_INET6 : AF_INET;
-    assert(h->address_len == 4 || h->address_len == 16);
-    struct http_peer *peer = arena_zalloc(&ex->arena, sizeof *peer);
-    if (!peer)
-        return NULL;
-    peer->remote_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->source, text, sizeof text)));
-    peer->server_addr = arena_dup(&ex->arena, slice_of(inet_ntop(family, h->destination, text, sizeof text)));
-    peer->remote_port = port_text(ex, h->source_port);
-    peer->server_port = port_text(ex, h->destination_port);
-    peer->tlvs = h->tlvs;
-    return peer;
-}
-
 void exchange_begin(struct http_exchange *ex, struct worker *w)
 {
     assert(ex->state == REQUEST_RUNS && ex->client.protocol && ex->client.listen);
@@ -190,10 +113,10 @@ void exchange_begin(struct http_exchange *ex, struct worker *w)
     ex->start_ms = w->now_ms;
     ex->start_wall_ms = w->now_wall_ms;
     ex->route.server_captures.count = ex->route.location_captures.count = 0;
-    ex->client.peer = make_peer;
-    ex->client.own = make_own;
+    ex->client.peer = http_make_peer;
+    ex->client.own = http_make_own;
     if (ex->client.told_header)
-        ex->client.told = make_told(ex, ex->client.told_header);
+        ex->client.told = http_make_told(ex, ex->client.told_header);
 }
 
 bool exchange_parse(struct http_exchange *ex, struct http_error *error)
