@@ -1,7 +1,7 @@
 /*
  * http/request/absolute_url.h - a path of this server as a client may be sent to it.
  *
- * Threads: the exchange's owner's.
+ * Threads: the request's owner's.
  */
 #ifndef WEIR_HTTP_REQUEST_ABSOLUTE_URL_H
 #define WEIR_HTTP_REQUEST_ABSOLUTE_URL_H

@@ -1,8 +1,8 @@
 /*
  * http/request/aside.h - a request that is put aside whole while another one stands in its place: auth_request's question.
  *
- * Ownership: what is put aside lives in the exchange's arena.
- * Threads:   the exchange's owner's.
+ * Ownership: what is put aside lives in the request's arena.
+ * Threads:   the request's owner's.
  */
 #ifndef WEIR_HTTP_REQUEST_ASIDE_H
 #define WEIR_HTTP_REQUEST_ASIDE_H
@@ -19,10 +19,10 @@ struct http_aside {
     struct slice www_authenticate;
 };
 
-/* With no other one aside: what the exchange is goes to `aside`; it is a request without a body then, and not answered. */
+/* With none aside: all that makes the request goes to `aside`; what stands in its place has no body, and no response yet. */
 void http_put_aside(struct http_exchange *ex, struct http_aside *aside);
 
-/* With ex->aside: the exchange is the request's again, or only its body. */
+/* With ex->aside: the client's own request is back, or only its body is. */
 void http_take_back(struct http_exchange *ex);
 void http_take_back_body(struct http_exchange *ex);
 

@@ -1,7 +1,7 @@
 /*
  * http/request/assign.h - giving a variable a value: set, auth_request_set.
  *
- * Threads: the exchange's owner's.
+ * Threads: the request's owner's.
  */
 #ifndef WEIR_HTTP_REQUEST_ASSIGN_H
 #define WEIR_HTTP_REQUEST_ASSIGN_H

@@ -8,23 +8,29 @@
 
 #include "http/request/exchange.h"
 
-/* client_max_body_size by the location's settings and the head. */
+/* client_max_body_size, by the location's settings and the head. VERDICT_NEXT, or 413. */
 struct verdict body_pass(struct http_exchange *ex);
 
-/* The body is wanted, and goes on while it comes: the client is told so. */
+/*
+ * The body is wanted, and goes on while it comes: a client that waits for that is told so. VERDICT_NEXT, or 413, or
+ * VERDICT_GONE.
+ */
 struct verdict body_begin(struct http_exchange *ex);
 
-/* The body is wanted whole: reads it. */
+/* The body is wanted whole: VERDICT_WAIT, and the phases run again when it is there; else as above. */
 struct verdict body_read(struct http_exchange *ex);
 
-/* The client has to go on sending its body within its time; or it need not, as we are not ready for more. */
+/*
+ * With REQUEST_PROXY: the client has to go on sending its body within its time; or it need not, as no more can be taken for
+ * now.
+ */
 void body_wait(struct http_exchange *ex);
 void body_wait_over(struct http_exchange *ex);
 
-/* More of the body has come; `announced` bytes are known to follow. Returns 0 or a status. */
+/* More of the body has come; `announced` bytes are known to follow at once. Returns 0, or the status of an error. */
 int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t announced);
 
-/* The body is complete: what belongs into its file goes there. Returns 0 or a status. */
+/* The body is complete: what belongs into its file goes there. Returns 0, or the status of an error. */
 int body_finish(struct http_exchange *ex);
 
 #endif

@@ -43,7 +43,10 @@ struct client_protocol {
     /* The client has to go on within this time; 0: nothing is expected of it. */
     void (*expect)(struct http_exchange *ex, int64_t within_ms);
 
-    /* No request is to follow on the connection. still_sends: the client may be sending, and is to see the response all the same. */
+    /*
+     * No request is to follow on the connection. still_sends: the client may be sending, and is to see the response all the
+     * same.
+     */
     void (*make_last)(struct http_exchange *ex, bool still_sends);
 
     /* Whether the client has gone, though no event has said so yet. */

@@ -1,7 +1,7 @@
 /*
- * http/request/exchange.h - one request and its answer, with the memory of both.
+ * http/request/exchange.h - one request and its response, with the memory of both.
  *
- * Ownership: owned by a connection, or by a pool task while a handler runs on a thread; see handlers/offload.c.
+ * Ownership: a connection's, or a pool task's while a handler runs on a thread; see handlers/offload.c.
  * Threads:   its owner's.
  */
 #ifndef WEIR_HTTP_REQUEST_EXCHANGE_H
@@ -32,7 +32,7 @@ struct http_try {
     int status; /* of the response or failure; 0: none */
     uint64_t start_us, connect_us, header_us, response_us;
     uint64_t sent, received; /* bytes */
-    uint64_t body_len;       /* of its answer, decoded */
+    uint64_t body_len;       /* of its response, decoded */
     /* After an internal redirect: the upstream is another than that of the try before. */
     bool new_group;
 };

@@ -1,9 +1,9 @@
 /*
- * http/request/filter.h - what an answer's body goes through on its way to the client: a chain of filters, each for one answer.
+ * http/request/filter.h - what a response's body goes through on its way to the client: a chain of filters, for this one.
  *
- * filter_decide looks at the answer's head and settings, changes the head where it must (lengths, validators), and makes the
- * chain. Whatever makes the body then goes through send_stretch, and each filter gives what comes out of it to the next.
- * Ownership: a filter is freed with its answer, by filter_free.
+ * filter_decide looks at the response's head and settings, changes the head where it must (lengths, validators), and makes the
+ * chain. Whatever makes the body then goes through filter_stretch, and each filter gives what comes out of it to the next.
+ * Ownership: a filter is freed with its response, by filter_free.
  * Threads:   the loop's.
  */
 #ifndef WEIR_HTTP_REQUEST_FILTER_H
@@ -38,17 +38,24 @@ void filter_changes_body(struct http_exchange *ex);
 /* What has come out of f goes on. */
 bool filter_next(struct http_exchange *ex, struct body_filter *f, struct slice out, enum filter_mode mode);
 
-/* With ex->sent.filters: a stretch of the body; what has come so far is to go out; the end. False: out of memory. */
+/*
+ * With ex->sent.filters: a stretch of the body; what has come so far is to go out; the end, after which there is no chain.
+ * False: out of memory.
+ */
 bool filter_stretch(struct http_exchange *ex, struct slice stretch);
 bool filter_flush(struct http_exchange *ex);
 bool filter_finish(struct http_exchange *ex);
 
+/* Whether a filter holds something that filter_flush would bring out. */
 bool filter_is_pending(const struct http_exchange *ex);
 
-/* One step of what was put off. False: out of memory. */
+/* Whether a filter has put off some of what came in: filter_go_on comes before any more. */
 bool filter_is_full(const struct http_exchange *ex);
+
+/* With filter_is_full: one step of what was put off. False: out of memory. */
 bool filter_go_on(struct http_exchange *ex);
 
+/* Frees the chain. */
 void filter_free(struct http_exchange *ex);
 
 #endif

@@ -23,7 +23,7 @@ struct http_captures {
     struct slice groups[HTTP_GROUPS_MAX];
 };
 
-/* Matches; captures may be NULL. */
+/* Whether `subject` matches; captures, which may be NULL, are set only then. */
 bool http_regex_match(const struct http_regex *regex, struct slice subject, struct http_captures *captures);
 
 /*
@@ -37,6 +37,7 @@ int http_regex_group(const struct http_regex *regex, struct slice name);
 
 /* The name and number of its index-th named group. False: there are not so many. */
 bool http_regex_name(const struct http_regex *regex, int index, struct slice *name, int *group);
+
 void http_regex_free(struct http_regex *regex);
 
 #endif

@@ -2,7 +2,7 @@
  * http/request/template.c - texts with variables.
  *
  * A template is a list of parts: literal text, or a variable's getter with the rest of its name ("http_", "arg_" and
- * their kin are prefixes). Getters may use the exchange's arena.
+ * their kin are prefixes). Getters may use the request's arena.
  */
 #include "http/request/template.h"
 

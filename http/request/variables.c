@@ -406,7 +406,10 @@ const struct http_variable http_request_variables[] = {
     {0},
 };
 
-/* Looks through one table, in any case of letters, as nginx does; a longer prefix does not win over an earlier one, as no prefix begins another. */
+/*
+ * Looks through one table, in any case of letters, as nginx does; a longer prefix does not win over an earlier one, as no
+ * prefix begins another.
+ */
 static const struct http_variable *find_in(const struct http_variable *table, struct slice name,
                                            struct slice *rest)
 {

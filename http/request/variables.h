@@ -1,5 +1,8 @@
 /*
  * http/request/variables.h - the variables of logs and texts, by name.
+ *
+ * Getters return data NULL for a variable that has no value, or where memory is out; the texts live as long as the request.
+ * Threads: the loop's.
  */
 #ifndef WEIR_HTTP_REQUEST_VARIABLES_H
 #define WEIR_HTTP_REQUEST_VARIABLES_H
@@ -16,12 +19,12 @@ struct http_variable {
 /* The value of a named group of a regular expression; `rest` is its name. */
 extern const struct http_variable http_named_capture;
 
-/* Of http/request/variables.c, http/request/variables_connection.c and http/request/variables_upstream.c, each ended by one without a name. */
+/* Of variables.c, variables_connection.c and variables_upstream.c, each ended by one without a name. */
 extern const struct http_variable http_request_variables[];
 extern const struct http_variable http_connection_variables[];
 extern const struct http_variable http_upstream_variables[];
 
-/* "12", and "0.012" of 12 ms. */
+/* "12", and "0.012" of 12 ms. data NULL: out of memory. */
 struct slice http_number_text(struct http_exchange *ex, uint64_t n);
 struct slice http_seconds_text(struct http_exchange *ex, uint64_t ms);
 

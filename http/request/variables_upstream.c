@@ -124,7 +124,7 @@ GETTER(get_upstream_queue_time)
     return copy;
 }
 
-/* --- its answer --- */
+/* --- the last response --- */
 
 GETTER(get_upstream_header)
 {
@@ -420,7 +420,7 @@ GETTER(get_empty)
     return SLICE("");
 }
 
-/* Of what there is not: answers from a cache, TLS, HTTP/2. */
+/* Of what there is not: responses from a cache, TLS, HTTP/2. */
 GETTER(get_nothing)
 {
     UNUSED(ex);

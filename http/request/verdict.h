@@ -1,6 +1,6 @@
 /*
  * http/request/verdict.h - what is to happen to a request next: what every phase returns to the loop that runs requests, and what ends
- * a wait.
+ * a wait. Plain values.
  */
 #ifndef WEIR_HTTP_REQUEST_VERDICT_H
 #define WEIR_HTTP_REQUEST_VERDICT_H
