@@ -2,7 +2,7 @@
  * http/serve/open_logs.c - access logs whose names have variables: opened when there is a line for them, kept open by
  * open_log_file_cache, else closed at the end of the turn.
  *
- * A client may have a say in such a name, so one that would leave its folder by ".." is refused, and as in nginx nothing is
+ * A client may have a say in such a name, so one that would leave its directory by ".." is refused, and as in nginx nothing is
  * logged where the request's root does not exist.
  */
 #include "http/serve/open_logs.h"

@@ -11,7 +11,7 @@
 struct access_log;
 struct worker;
 
-/* Appends to the access log that the log's path names for this exchange. */
+/* Appends the line to the file that the log's path names for this request. Failures are logged, and the line is lost. */
 void open_logs_append(struct http_exchange *ex, const struct access_log *log, struct slice line);
 
 /* The end of a turn: writes, and closes what is not to be kept. */

@@ -11,22 +11,25 @@
 struct location;
 struct vserver;
 
-/* The settings of this location are those of the request from now on. */
+/* This location's settings and error pages are those of the request from now on, and its "return", if it has one. */
 void request_use_location(struct http_exchange *ex, const struct location *l);
 
-/* Finds server and location for the exchange's host and path. */
+/* Finds server and location for the request's host and path, and runs the steps of rewrite that lead there. */
 void request_route(struct http_exchange *ex);
 
-/* The server block for the request's host, which becomes the exchange's. */
+/* The server block for the request's host, which becomes the request's. Never NULL. */
 const struct vserver *request_find_server(struct http_exchange *ex);
 
-/* False: it has gone round too often. */
+/* Counts a redirect to `to`. False: there were ten already, which has been logged; the request ends with 500. */
 bool request_count_redirect(struct http_exchange *ex, struct slice to);
 
-/* error_page: the page's URI takes the place of the request. VERDICT_SEND: the plain page is to be shown. */
+/*
+ * error_page, not of a request that is put aside: VERDICT_ROUTE or the like where the page's URI takes the request's place;
+ * VERDICT_SEND: the plain page.
+ */
 struct verdict request_error_page(struct http_exchange *ex, int status);
 
-/* Another URI answers in place of this one: "/path?args", or a named location. */
+/* Another URI stands in place of this one: "/path?args", or a named location. */
 struct verdict request_redirect(struct http_exchange *ex, struct slice uri);
 
 /* The same with a URI as an upstream has written it, for a GET without a body. */

@@ -94,7 +94,7 @@ static bool make_error_page(struct http_exchange *ex, int status)
     return http_add_memory(res, &ex->arena, page.data, page.len);
 }
 
-/* Of the answer's body, unless its upstream has said. */
+/* Of the response's body, unless an upstream has said. */
 static void set_rate(struct http_exchange *ex)
 {
     int64_t rate = 0, after = 0;
@@ -107,7 +107,7 @@ static void set_rate(struct http_exchange *ex)
         ex->pace.rate = (uint64_t)rate;
 }
 
-/* Out of memory for an answer. */
+/* Out of memory for a response. */
 static struct verdict give_up_response(struct http_exchange *ex)
 {
     client_reset(ex);
@@ -216,7 +216,8 @@ void request_gone(struct http_exchange *ex)
 {
     bool cut = ex->route.return_code == CLOSE_WITHOUT_ANSWER;
     bool unfinished = !ex->body.whole && (ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
-    if (ex->state == REQUEST_GONE) /* it has been told of already */
+    /* Logged and counted already, as by request_end_unanswered. */
+    if (ex->state == REQUEST_GONE)
         return;
     if (ex->aside)
         http_take_back(ex);

@@ -10,10 +10,10 @@
 
 struct location;
 
-/* The server block of ex->route.server is known: runs its steps, and finds the location with those of the locations. */
+/* With ex->route.server: runs the server block's steps and those of the locations, and so finds the location. */
 void rewrite_route(struct http_exchange *ex);
 
-/* This location, after its steps; they may lead on to another one. */
+/* Puts the request at this location and runs its steps, which may lead on to another one. */
 void rewrite_in_location(struct http_exchange *ex, const struct location *l);
 
 #endif

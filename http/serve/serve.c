@@ -1,6 +1,6 @@
 /*
  * http/serve/serve.c - the loop that runs a request: its phases in their order, error pages, other URIs in its place, until it
- * waits for something or its answer is on its way.
+ * waits for something or its response is on its way.
  *
  * A phase looks at the request and returns what is to happen next; it never calls back into here. Who makes a request wait
  * gives it back by request_resume, and it goes on in h1_drive before the turn of the worker's loop ends.
@@ -123,7 +123,8 @@ static struct verdict read_body(struct http_exchange *ex)
         return v;
     bool wanted = l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER ||
                   (try_files_has(l) && limited);
-    bool is_chosen = !try_files_has(l) || ex->route.files_tried; /* else another location may yet answer */
+    /* Else another location may yet stand for the request. */
+    bool is_chosen = !try_files_has(l) || ex->route.files_tried;
     int failed = l->content == CONF_CONTENT_PROXY && is_chosen ? proxy_check_target(ex) : 0;
     if (failed)
         return verdict_answer(failed);
@@ -169,7 +170,7 @@ static int run_status(struct http_exchange *ex)
                                                               : status_answer_stub(ex, &source);
 }
 
-/* A folder's index is another path, for which another location may stand. */
+/* A directory's index is another path, for which another location may stand. */
 static struct verdict go_to_index(struct http_exchange *ex)
 {
     if (!request_count_redirect(ex, ex->req.path))
@@ -178,7 +179,7 @@ static struct verdict go_to_index(struct http_exchange *ex)
     return verdict_of(VERDICT_ROUTE);
 }
 
-/* By an upstream or a thread, which answers later, or here and now. */
+/* By an upstream or a thread, which take their time, or here and now. */
 static struct verdict answer_by_content(struct http_exchange *ex)
 {
     const struct location *l = ex->route.location;
@@ -213,7 +214,7 @@ static struct verdict run_phases(struct http_exchange *ex)
 
 /* --- what becomes of it --- */
 
-/* The answer of what auth_request has asked is for the request that asked; else error_page may have a page for it. */
+/* The response to auth_request's question is for the request that asked; else error_page may have a page for it. */
 static struct verdict look_at_answer(struct http_exchange *ex, int error)
 {
     assert(ex->state == REQUEST_RUNS);

@@ -8,10 +8,13 @@
 
 #include "http/request/exchange.h"
 
-/* The one loop that runs a request: phases, error pages, other URIs, until it waits or has been answered. c is being driven. */
+/*
+ * The one loop that runs a request, from what v says on: phases, error pages, other URIs, until it waits or its response is on
+ * its way. Its connection is being driven; the request may be over, and freed, afterwards.
+ */
 void request_serve(struct http_exchange *ex, struct verdict v);
 
-/* With c being driven: serves what has been resumed. */
+/* The same with REQUEST_READY: from what has ended the wait. */
 void request_serve_resumed(struct http_exchange *ex);
 
 #endif

@@ -56,7 +56,7 @@ static struct slice place_of(struct http_exchange *ex, const struct location *l,
     return uri.len ? static_path(ex, &l->files, uri) : (struct slice){0};
 }
 
-/* With alias the location's part of the URI stands for the folder. */
+/* With alias the location's part of the URI stands for the directory. */
 static struct slice replaced_part(const struct http_exchange *ex, const struct location *l)
 {
     const struct settings *s = l->settings;
@@ -95,7 +95,7 @@ static struct verdict answer_code(struct http_exchange *ex, int code)
     return verdict_of(VERDICT_AGAIN);
 }
 
-/* An empty text is the root itself, a folder without the slash behind it; no location matches it. */
+/* An empty text is the root itself, a directory without the slash behind it; no location matches it. */
 static struct verdict redirect_to_root(struct http_exchange *ex)
 {
     request_use_location(ex, request_find_server(ex)->top);

@@ -15,7 +15,7 @@ extern const struct feature feature_try_files;
 
 bool try_files_has(const struct location *l);
 
-/* VERDICT_NEXT: with the path of a file that exists. */
+/* At a location with try_files. VERDICT_NEXT: the path is that of a file that exists; else where the last name leads. */
 struct verdict try_files_pass(struct http_exchange *ex);
 
 #endif
