@@ -1,7 +1,7 @@
 /*
- * worker/become.h - what a new worker process takes on.
+ * worker/become.h - from a fork of the master to a worker.
  *
- * Threads: the loop's.
+ * Threads: before there are any.
  */
 #ifndef WEIR_WORKER_BECOME_H
 #define WEIR_WORKER_BECOME_H
@@ -10,7 +10,10 @@
 
 struct worker_options;
 
-/* Takes on what the configuration says of workers. False: it must not run. */
+/*
+ * Environment, limits, priority, processors, user and working directory, as the configuration has them. False: the user is not
+ * the one wanted, and the process must not go on; that has been logged.
+ */
 bool become_worker(const struct worker_options *options);
 
 #endif

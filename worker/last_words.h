@@ -8,7 +8,7 @@
 
 struct worker;
 
-/* Lets signals that end the worker mark what has caused them. */
+/* Has signals that end the worker mark the request that was at work, in the shared memory. Once in a process. */
 void last_words_prepare(struct worker *w);
 
 #endif

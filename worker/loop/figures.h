@@ -8,7 +8,7 @@
 
 struct worker;
 
-/* Writes memory, CPU time and heartbeat to the slot. */
+/* Writes memory, processor time, the heartbeat, connections and requests to the worker's slot. */
 void worker_publish_figures(struct worker *w);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * worker/loop/options.h - what the master gives a worker.
+ * worker/loop/options.h - what the master gives a worker: its place, its pipes, its user. Lives as long as the worker.
  */
 #ifndef WEIR_WORKER_LOOP_OPTIONS_H
 #define WEIR_WORKER_LOOP_OPTIONS_H

@@ -1,5 +1,5 @@
 /*
- * worker/loop/pools.h - the worker's thread pools on the side of the loop: what has ended there is told here.
+ * worker/loop/pools.h - the worker's thread pools on the side of the loop: who submits a task here is called when it has ended.
  *
  * Threads: the loop's, but for pools_notify.
  */
@@ -24,27 +24,28 @@ struct pool_notice {
     void (*hear)(struct pool_notice *notice);
 };
 
+/* Makes the pools of the configuration. Once in a process. False: it cannot, which has been logged. */
 bool pools_open(struct worker *w);
 
 /* Takes over what a reload has changed. */
 void pools_reconfigure(struct worker *w);
 
-/* Ends the pools' threads. False when one still runs a task. */
+/* Ends the pools' threads, at once where jobs are left. False: one still runs a task, whose memory must stay. */
 bool pools_close(struct worker *w);
 
-/* The pool of the worker's that this is. */
+/* The worker's entry for this pool, which is one of its own. */
 struct worker_pool *pools_find(struct worker *w, const struct pool *pool);
 
-/* A task more is with a pool; pools_collect counts its end. */
+/* A task more has been submitted; pools_collect counts its end. */
 void pools_count_task(struct worker *w);
 
-/* Takes what threads have finished or given notice of, if they have. */
+/* Calls whoever waits for what threads have finished or given notice of, notices first. */
 void pools_collect(struct worker *w);
 
-/* From a thread: the notice is heard on the loop. It is given again only after that. */
+/* From any thread: the notice, which is the caller's memory, is heard on the loop. It is given again only after that. */
 void pools_notify(struct pool_notice *notice);
 
-/* One line a second for each pool; the others are counted, and once a second told as a number. */
+/* Says that a pool has refused the request, in one line a second for each pool; pools_log_silent has the number of the others. */
 void pools_log_refusal(struct http_exchange *ex, struct worker_pool *p, const char *why);
 void pools_log_silent(struct worker *w);
 

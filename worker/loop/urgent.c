@@ -1,5 +1,5 @@
 /*
- * worker/loop/urgent.c - what must not wait for the rest of a turn: answers of handlers, and requests that have got their permit.
+ * worker/loop/urgent.c - what must not wait for the rest of a turn: responses of handlers, and requests that have got their permit.
  */
 #include "worker/loop/urgent.h"
 

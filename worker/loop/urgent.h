@@ -1,5 +1,5 @@
 /*
- * worker/loop/urgent.h - what must not wait for the rest of a turn.
+ * worker/loop/urgent.h - what goes before the rest of a turn.
  *
  * Threads: the loop's.
  */
@@ -8,7 +8,10 @@
 
 struct worker;
 
-/* What must not wait for the rest of a turn: answers of handlers, and requests that have got their permit. */
+/*
+ * Takes what threads have finished and permits that have come, and lets those requests go on. Called with no connection being
+ * driven: after each few events, and when threads wake the loop.
+ */
 void worker_do_urgent(struct worker *w);
 
 #endif

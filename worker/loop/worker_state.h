@@ -62,7 +62,7 @@ struct limit_noise {
     uint64_t logged_ms, silent;
 };
 
-/* What rooms above the loop do when it is their turn. */
+/* What rooms above this one do when it is their turn. */
 struct worker_hooks {
     void (*settle_limits)(struct worker *w); /* permits have come */
     void (*settle_queues)(struct worker *w); /* servers of upstreams may have room */
