@@ -8,11 +8,16 @@
 
 #include "http/request/exchange.h"
 
-/* Whether sending from this piece does not wait for a disk. False: it is being read, and the connection goes on then. */
+/*
+ * Whether sending from the front of this piece does not wait for a disk. False: a thread reads it, and the request goes on
+ * then.
+ */
 bool aio_ready(struct http_exchange *ex, struct http_piece *p);
 
-/* How much of it that is true for, of `most` bytes. */
+/* After that: for how many bytes of `most` it is true. */
 size_t aio_limit(struct http_exchange *ex, const struct http_piece *p, size_t most);
+
+/* With a thread at work: nobody waits for it any more. */
 void aio_client_gone(struct http_exchange *ex);
 
 #endif

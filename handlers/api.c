@@ -1,5 +1,5 @@
 /*
- * handlers/api.c - the calls of <weir/handler.h> that read the request and shape the answer.
+ * handlers/api.c - the calls of <weir/handler.h> that read the request and shape the response.
  */
 #include "handlers/job.h"
 

@@ -55,7 +55,7 @@ void handler_is_late(struct http_exchange *ex)
     request_resume(ex, verdict_answer(asked ? 500 : 504));
 }
 
-/* Nobody wants its answer any more. */
+/* Nobody wants the handler's output any more. */
 static void leave_job(struct http_exchange *ex)
 {
     struct weir_request *job = ex->job;

@@ -38,10 +38,10 @@ struct weir_request {
     struct buf taken;
     void *mapped_body;
     size_t mapped_bytes;
-    /* The thread's: the head has been handed over, and the exchange's arena with it. */
+    /* The thread's: the head has been handed over, and the request's arena with it. */
     bool streaming;
     struct arena late; /* the thread's from then on */
-    /* Set by the loop: nobody waits for the answer any more. */
+    /* Set by the loop: nobody waits for the response any more. */
     _Atomic bool gone;
     /* Tells the loop of new pending output; from the thread. */
     void (*output)(struct weir_request *job);
@@ -52,7 +52,7 @@ struct weir_request {
     bool announced;
     /* the loop's */
     int client_socket; /* meanwhile the request has none */
-    bool orphaned;     /* nobody waits for the answer any more */
+    bool orphaned;     /* by its request: it runs on alone */
     /* The pool that has the task; NULL once the task has ended. */
     struct pool *pool;
     /* In the worker's list of orphans, or in none. */

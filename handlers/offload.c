@@ -75,7 +75,7 @@ static void log_failure(struct http_exchange *ex, const struct ending *end)
         pools_log_refusal(ex, end->pool, why_not_run(end->outcome));
 }
 
-/* The answer of a job that did not stream. */
+/* The response of a job that did not stream. */
 static struct verdict answer_job(struct http_exchange *ex, const struct ending *end)
 {
     int result = end->outcome == POOL_TASK_DONE ? checked_result(ex, end) : 0;
