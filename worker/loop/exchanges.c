@@ -5,6 +5,8 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/hist.h"
+#include "base/list.h"
 #include "base/slice.h"
 #include "base/wheel.h"
 #include "conf/settings.h"
@@ -191,7 +193,11 @@ struct http_exchange *exchange_leave_to_job(struct http_exchange *old)
     assert(old->job && !old->proxy && !old->reading.at_work);
     assert(old->state != REQUEST_GONE && old->connection);
     wheel_clear(&old->timer);
+    /* Without a copy the request is over, with no line of a log. */
     if (!copy) {
+        struct worker *w = old->worker;
+        assert(w->in_flight > 0);
+        counter_set(&w->slot->in_flight, --w->in_flight);
         old->client.protocol->replace(old, NULL);
         return NULL;
     }
