@@ -73,7 +73,7 @@ bool connection_has_request_at_work(const struct connection *c)
 void connection_ready(struct connection *c)
 {
     struct worker *w = connection_worker(c);
-    /* One that is being driven goes on until it has to wait. */
+    /* A connection that is being driven goes on until it has to wait. */
     if (c->is_ready || c->dead || w->driving == c)
         return;
     assert(!*w->ready_end);

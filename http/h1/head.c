@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/slice.h"
-#include "http/h1/response.h"
+#include "http/h1/protocol.h"
 #include "http/request/client.h"
 #include "http/request/verdict.h"
 #include "http/serve/request.h"

@@ -7,10 +7,15 @@
 #define WEIR_HTTP_H1_RESPONSE_H
 
 #include "http/h1/connection.h"
-#include "http/request/client.h"
 
-/* What requests of HTTP/1 may ask of their connection. */
-extern const struct client_protocol h1_protocol;
+/*
+ * With REQUEST_SEND, of the connection being driven, once for a request: puts the head into the output, and with it what there
+ * is of a short body, which may end the request. False: out of memory.
+ */
+bool h1_respond(struct http_exchange *ex);
+
+/* A stretch of the body as it is to go out, into the output: chunked where the body is. False: out of memory. */
+bool h1_send_framed(struct http_exchange *ex, struct slice stretch);
 
 /*
  * With REQUEST_SEND, of the connection being driven: goes on with the body. True when something came of it, or it has ended
