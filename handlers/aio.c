@@ -30,7 +30,7 @@ enum { PART_BYTES = 512 << 10, STEP_BYTES = 32 << 10 };
 
 struct file_read {
     struct loop_task task;    /* first */
-    struct http_exchange *ex; /* NULL once it has gone */
+    struct http_exchange *ex; /* NULL: the request has gone */
     struct file_entry *entry; /* keeps the file open */
     int fd;
     off_t offset;
@@ -99,7 +99,7 @@ static void run_read(struct pool_task *task)
     for (size_t done = 0; done < r->len;) {
         ssize_t n = pread(r->fd, bytes, sizeof bytes, r->offset + (off_t)done);
         if (n <= 0)
-            return; /* the loop will see it */
+            return; /* the loop will see that */
         done += (size_t)n;
     }
 }

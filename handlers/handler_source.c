@@ -26,7 +26,7 @@ static struct http_exchange *part_from_job(struct http_exchange *ex, bool at_onc
     struct worker *w = ex->worker;
     struct weir_request *job = ex->job;
     /* The job is with the pool. */
-    assert(job->ex == ex && job->pool && !job->orphaned && !job->given_up);
+    assert(job->ex == ex && !job->ended && !job->orphaned && !job->given_up);
     struct http_exchange *copy = exchange_leave_to_job(ex);
     job_orphan(job);
     if (!pool_cancel(job->pool, &job->task.task)) {
@@ -61,7 +61,7 @@ static void leave_job(struct http_exchange *ex)
     struct weir_request *job = ex->job;
     assert(job && job->ex == ex && !job->orphaned);
     /* The job has ended, and the request is the loop's again. */
-    if (job->pool == NULL) {
+    if (job->ended) {
         offload_end_job(ex);
         return;
     }
@@ -96,7 +96,7 @@ static enum source_says look_at_output(struct http_exchange *ex, struct http_pie
 {
     struct weir_request *job = ex->job;
     assert(job->head_sent && !job->orphaned && !job->answered);
-    bool ended = job->pool == NULL; /* before its last output is looked for */
+    bool ended = job->ended; /* before its last output is looked for */
     if (buf_len(&job->taken) == 0) {
         buf_free(&job->taken);
         if (!job_take_output(job, &job->taken))

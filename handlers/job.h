@@ -53,8 +53,8 @@ struct weir_request {
     /* the loop's */
     int client_socket; /* meanwhile the request has none */
     bool orphaned;     /* by its request: it runs on alone */
-    /* The pool that has the task; NULL once the task has ended. */
-    struct pool *pool;
+    struct pool *pool; /* the task's */
+    bool ended;        /* the task; output may still have to go */
     /* In the worker's list of orphans, or in none. */
     struct list_node orphan;
     /* Counted in the worker's given_up until the task ends. */

@@ -92,13 +92,13 @@ static struct verdict answer_job(struct http_exchange *ex, const struct ending *
         return verdict_answer(result);
     if (end->outcome == POOL_TASK_FAILED)
         return verdict_answer(500);
-    ex->res.retry_after_s = RETRY_AFTER_S; /* it never ran */
+    ex->res.retry_after_s = RETRY_AFTER_S; /* the job never ran */
     return verdict_answer(503);
 }
 
 void offload_give_up(struct worker *w, struct weir_request *job)
 {
-    assert(job->pool && job->orphaned && !job->given_up && w->given_up < w->jobs);
+    assert(!job->ended && job->orphaned && !job->given_up && w->given_up < w->jobs);
     pool_abandon(job->pool, &job->task.task);
     job->given_up = true;
     w->given_up++;
@@ -118,7 +118,7 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
     struct http_exchange *ex = job->ex;
-    assert(!job->given_up || (job->orphaned && w->given_up > 0));
+    assert(!job->ended && (!job->given_up || (job->orphaned && w->given_up > 0)));
     assert(job->orphaned || ex->job == job);
     assert(job->orphaned || job->head_sent || ex->state == REQUEST_HANDLER);
     w->given_up -= job->given_up;
@@ -146,7 +146,7 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
         offload_end_job(ex);
         request_resume(ex, answer_job(ex, &end));
     } else {
-        job->pool = NULL; /* marks the end */
+        job->ended = true;
         client_go_on(ex);
     }
 }
@@ -193,7 +193,7 @@ void offload_look_after_orphans(struct worker *w)
     struct list_node *next;
     for (struct list_node *n = w->orphans.next; n != &w->orphans; n = next) {
         struct weir_request *job = container_of(n, struct weir_request, orphan);
-        assert(job->orphaned && !job->given_up && job->pool);
+        assert(job->orphaned && !job->given_up && !job->ended);
         next = n->next;
         if (job->deadline_ms == 0 || w->now_ms < job->deadline_ms)
             continue;
