@@ -13,16 +13,16 @@
 #include <sys/types.h>
 
 enum worker_message_kind {
-    WORKER_READY, /* worker to master: it accepts connections */
+    WORKER_READY, /* to the master: connections are accepted */
     /* To a worker: take over the live values of the configuration in the descriptor. */
     WORKER_RELOAD,
-    WORKER_RELOADED,      /* worker to master: done */
-    WORKER_RELOAD_FAILED, /* worker to master: it could not */
+    WORKER_RELOADED,      /* to the master: done */
+    WORKER_RELOAD_FAILED, /* to the master: the values are no good */
     WORKER_LOOK,          /* to a worker: some permit has changed */
     /* To the master: process `pid` holds a lock of the shared memory and does not go on. */
     WORKER_LOCK_STUCK,
-    WORKER_ASKED, /* master to worker: does its loop turn? */
-    WORKER_TURNS  /* worker to master: it does */
+    WORKER_ASKED, /* to a worker: does its loop turn? */
+    WORKER_TURNS  /* to the master: it does */
 };
 
 struct worker_message {

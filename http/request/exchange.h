@@ -71,7 +71,7 @@ struct http_client {
     const struct http_peer *(*own)(struct http_exchange *ex);  /* of both: costs a system call */
     const struct http_peer *known;                             /* what peer made, or NULL */
     const struct http_peer *told;                              /* by the PROXY protocol; NULL: nothing */
-    const struct net_proxy_header *told_header;                /* its header, likewise */
+    const struct net_proxy_header *told_header;                /* the header of that */
     const struct client_protocol *protocol;
     const struct site_listen *listen;
     const struct net_address *listen_address;
@@ -143,7 +143,7 @@ struct http_upstream_record {
     const struct http_header *headers; /* of the last response */
     int header_count;
     int status;             /* of that response */
-    struct slice trailers;  /* its lines */
+    struct slice trailers;  /* lines, as they came */
     struct slice addr, uri; /* of the server that has the request */
     struct slice host;      /* $proxy_host, once an upstream is asked */
     bool is_unix;           /* the host: it has no port */

@@ -23,34 +23,37 @@ enum source_says {
 };
 
 struct source {
-    /* The next stretch of the body, in memory (fd -1) or of a file. */
+    /* The next stretch of the body, in memory (fd -1, as it is set before) or of a file. */
     enum source_says (*look)(struct http_exchange *ex, struct http_piece *stretch);
 
     /* The first n bytes of what was seen last have gone. */
     void (*take)(struct http_exchange *ex, size_t n);
 
-    /* After SOURCE_END: the lines of the body's trailers, appended to out. NULL: it has none. False: out of memory. */
+    /* After SOURCE_END: appends the lines of the body's trailers to out. NULL: there are none. False: out of memory. */
     bool (*add_trailers)(struct http_exchange *ex, struct buf *out);
 
     /*
-     * Nobody wants more of it: the body is out, or the client gone, or another answer takes its place. Where something else
-     * keeps the exchange, the connection has a copy then, or none.
+     * Nobody wants more of the body: it is out, or the client gone, or another response takes its place. A handler
+     * or an upstream is no longer the request's then; where a job keeps the request, the connection has a copy, or nothing.
      */
     void (*stop)(struct http_exchange *ex);
 
-    /* For how long a wait for it or for the client may go on, in ms: at_most_ms, or less. 0: without end. */
+    /*
+     * For how long a wait for the source or for the client may go on, in ms: at_most_ms, or less. 0: without end. NULL: the
+     * source sets no bound.
+     */
     int64_t (*time_left_ms)(const struct http_exchange *ex, int64_t at_most_ms);
 
     /* After SOURCE_TUNNEL, when all before it is with the client: the client's stream is taken over. */
     void (*tunnel)(struct http_exchange *ex);
 
-    /* Of one that takes the request's body while it comes: more of it lies in the exchange, or its end has come. */
+    /* Where the request's body is taken while it comes: more of it lies in the request, or its end has come. */
     void (*body_came)(struct http_exchange *ex, bool whole);
 
-    /* Likewise: no more of it may be read for now. */
+    /* Likewise: whether no more of the body may be read for now. */
     bool (*body_is_full)(const struct http_exchange *ex);
 
-    /* Whether it goes on though the client has left. NULL: never. */
+    /* Whether the source goes on though the client has left. NULL: never. */
     bool (*outlives_client)(const struct http_exchange *ex);
 
     /* The body comes as it is made: what filters hold is not kept back while there is no more. */

@@ -156,8 +156,8 @@ GETTER(get_server_protocol)
 GETTER(get_status)
 {
     UNUSED(rest);
-    int status = ex->route.forced_status ? ex->route.forced_status
-                                         : ex->res.status; /* an error page says what it is for */
+    /* An error page says what it is for. */
+    int status = ex->route.forced_status ? ex->route.forced_status : ex->res.status;
     return status > 99 ? arena_number(&ex->arena, (unsigned long long)status) : SLICE("000");
 }
 

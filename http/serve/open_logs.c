@@ -25,7 +25,7 @@
 
 enum {
     OPEN_AT_ONCE_MAX = 64, /* names in one turn, where none is kept */
-    KEPT_MAX = 1024,       /* they are looked for one by one */
+    KEPT_MAX = 1024,       /* names are looked for one by one */
     COMPLAIN_EVERY_S = 60
 };
 

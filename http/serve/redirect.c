@@ -224,7 +224,7 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
     bool location_is_made = ex->res.location_is_made;
     ex->route.in_error_page = ex->route.is_internal = true;
     http_response_reset(&ex->res);
-    /* They belong to the status, whatever page is shown. */
+    /* These belong to the status, whatever page is shown. */
     ex->res.retry_after_s = retry_after_s;
     ex->res.location = location;
     ex->res.location_is_made = location_is_made;

@@ -142,7 +142,8 @@ struct verdict request_send(struct http_exchange *ex, int error)
     filter_decide(ex);
     int failed = ranges_cut(ex);
     if (failed) {
-        filter_free(ex); /* they were for the body that it had */
+        /* The page has another body. */
+        filter_free(ex);
         return verdict_answer(failed);
     }
     ex->client.protocol->drop_body(ex);

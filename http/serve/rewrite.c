@@ -306,7 +306,7 @@ void rewrite_route(struct http_exchange *ex)
     if (server->slashed && add_slash(ex, l))
         return;
     if (l == server->top)
-        request_use_location(ex, l); /* its steps have run */
+        request_use_location(ex, l); /* the server's steps have run */
     else
         rewrite_in_location(ex, l);
 }

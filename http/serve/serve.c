@@ -150,8 +150,8 @@ static bool list_upstreams(const struct worker *w, struct arena *arena, struct s
             return false;
         for (int i = 0; i < u->peer_count; i++)
             peers[i] = u->peers[i]->shared;
-        list[--count] = (struct status_upstream){u->name, u->group, peers,
-                                                 u->peer_count}; /* the list has the last first */
+        /* The site has the last one first. */
+        list[--count] = (struct status_upstream){u->name, u->group, peers, u->peer_count};
     }
     return list != NULL;
 }
@@ -243,7 +243,7 @@ void request_serve(struct http_exchange *ex, struct verdict v)
     assert(ex->worker->driving && ex->worker->driving == ex->connection);
     assert(v.kind != VERDICT_WAIT && v.kind != VERDICT_GONE);
     assert(ex->state == REQUEST_RUNS || ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
-    /* Its body has come, or went wrong on its way to an upstream. */
+    /* A body that has come, or went wrong on its way to an upstream, is waited for no longer. */
     ex->state = REQUEST_RUNS;
     for (;;) {
         switch (v.kind) {
