@@ -1,0 +1,215 @@
+/*
+ * tests/unit/http/h1/test_memory.c - memory that there is not: each allocation on a request's way fails in turn, alone and with all
+ * behind it. Whatever becomes of the request: its connection ends, nothing is left, and what the client gets is no other response
+ * cut in two.
+ *
+ * The linker puts the functions called __wrap_NAME in the place of NAME (see GNUmakefile).
+ */
+#include "tests/unit/http/bench_client.h"
+
+enum { GOT_BYTES = 256 << 10, BIG_BYTES = 100000 };
+
+static struct {
+    bool counts;
+    long calls, fail_at;
+    bool for_good;
+} memory;
+
+/* Who grows by what the test itself puts there. */
+static const struct buf *of_test;
+
+static bool is_out(void)
+{
+    if (!memory.counts)
+        return false;
+    memory.calls++;
+    return memory.calls == memory.fail_at || (memory.for_good && memory.calls > memory.fail_at);
+}
+
+/* A call that may be out of memory, and what it returns then. */
+#define WRAP(type, name, parameters, arguments, failed)     \
+    type __wrap_##name parameters;                          \
+    type __real_##name parameters;                          \
+    type __wrap_##name parameters                           \
+    {                                                       \
+        return is_out() ? failed : __real_##name arguments; \
+    }
+
+#define NO_TEXT ((struct slice){0})
+
+WRAP(void *, malloc, (size_t bytes), (bytes), NULL)
+WRAP(void *, calloc, (size_t count, size_t bytes), (count, bytes), NULL)
+WRAP(void *, realloc, (void *old, size_t bytes), (old, bytes), NULL)
+WRAP(void *, arena_alloc, (struct arena * a, size_t size), (a, size), NULL)
+WRAP(void *, arena_zalloc, (struct arena * a, size_t size), (a, size), NULL)
+WRAP(struct slice, arena_dup, (struct arena * a, struct slice s), (a, s), NO_TEXT)
+WRAP(struct slice, arena_dup_lower, (struct arena * a, struct slice s), (a, s), NO_TEXT)
+WRAP(struct slice, arena_join, (struct arena * a, struct slice s, struct slice t), (a, s, t), NO_TEXT)
+WRAP(struct slice, arena_number, (struct arena * a, unsigned long long n), (a, n), NO_TEXT)
+
+struct slice __wrap_arena_printf(struct arena *a, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+bool __wrap_buf_append(struct buf *b, const void *data, size_t n);
+bool __real_buf_append(struct buf *b, const void *data, size_t n);
+bool __wrap_buf_append_slice(struct buf *b, struct slice s);
+bool __wrap_buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+struct slice __wrap_arena_printf(struct arena *a, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct slice made = is_out() ? NO_TEXT : arena_vprintf(a, format, args);
+    va_end(args);
+    return made;
+}
+
+bool __wrap_buf_append(struct buf *b, const void *data, size_t n)
+{
+    return b != of_test && is_out() ? false : __real_buf_append(b, data, n);
+}
+
+bool __wrap_buf_append_slice(struct buf *b, struct slice s)
+{
+    return __wrap_buf_append(b, s.data, s.len);
+}
+
+bool __wrap_buf_printf(struct buf *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    bool ok = !is_out() && buf_vprintf(b, format, args);
+    va_end(args);
+    return ok;
+}
+
+static const char http[] = "limit_concurrency_zone z limit=10;";
+static const char server[] =
+    "client_body_buffer_size 16; port_in_redirect off; set $a $arg_a;"
+    "location / { return 200 '$request_method $uri $a $remote_addr\n'; }"
+    "location /echo { limit_concurrency z; try_files /none @echo; }"
+    "location @echo { return 200 '$request_body'; }"
+    "location /moved { rewrite ^/moved/(.*)$ /to/$1 redirect; }"
+    "location /page { error_page 404 = /second; return 404; }"
+    "location /second { add_header X $uri; add_trailer T $uri; return 200 second; }"
+    "location /asked { auth_request /second; try_files /big =404; }"
+    "location /no { return 403; }"
+    "location /guarded { auth_request /no; try_files /big =404; }"
+    "location /denied { deny all; try_files /big =404; }"
+    "location /judged { set $v $arg_k-$arg_k-$request_id; if ($v ~ ^bad) { return 403; } try_files /big =404; }"
+    "location /compared { set $v $arg_k-$arg_k; if ($v = bad-bad) { return 403; } try_files /big =404; }"
+    "location /files/ { alias ./; sub_filter x zz; sub_filter_types *; sub_filter_once off;"
+    "  gzip on; gzip_types *; expires 1h; }"
+    "location /plain/ { alias ./; autoindex on; }";
+
+static const char *const talks[] = {
+    "GET /?a=1 HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n14\r\n01234567890123456789\r\n0\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /moved/x HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /page HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n",
+    "GET /asked HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /files/big HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n",
+    "GET /files/big HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /plain/big HTTP/1.1\r\nHost: h\r\nRange: bytes=1-2,5-6\r\n\r\n",
+    "GET /plain/ HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /guarded HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /denied HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /judged?k=bad HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /compared?k=bad HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: h\r\nX",
+};
+
+/* So that each run asks for the same: no exchange, buffer or file is kept from the one before. */
+static void forget_all(void)
+{
+    struct worker *w = &bench.w;
+    while (w->free_exchange_count > 0)
+        exchange_destroy(w->free_exchanges[--w->free_exchange_count]);
+    gzip_free_spares();
+    buf_free(&w->output);
+    file_cache_free(&w->files);
+    file_cache_init(&w->files);
+    bench_set_time(w->now_ms);
+}
+
+/* What was asked for must not be let out because nobody could look. */
+static bool is_forbidden(const char *talk)
+{
+    return strstr(talk, "/guarded") || strstr(talk, "/denied") || strstr(talk, "/judged") ||
+           strstr(talk, "/compared");
+}
+
+/* The only response that is whole by the log has its length: else the connection must end with it. */
+static bool is_whole(const struct client *p, const char *log)
+{
+    static const char field[] = "Content-Length: ";
+    struct slice all = client_got(p), body = client_body(p);
+    const char *length = all.len ? memmem(all.data, all.len, field, sizeof field - 1) : NULL;
+    bool is_only = strlen(client_codes(p)) == 3 && strchr(log, ';') == strrchr(log, ';');
+    return !is_only || !strstr(log, "OK;") || !length ||
+           strtoul(length + sizeof field - 1, NULL, 10) == body.len;
+}
+
+/* The n-th allocation fails. True when there were so many. */
+static bool fail_at(const char *talk, long n, bool for_good, size_t take)
+{
+    struct client p = {.input = slice_of(talk), .piece = 50, .take = take};
+    struct worker *w = &bench.w;
+    uint64_t handled = counter_get(&w->slot->requests);
+    CU_ASSERT_FATAL(buf_reserve(&p.got, GOT_BYTES));
+    of_test = &p.got;
+    client_connect(&p);
+    memory.calls = 0;
+    memory.fail_at = n;
+    memory.for_good = for_good;
+    memory.counts = true;
+    client_run(&p);
+    bench_pass(1);
+    bool stays = p.c != NULL;
+    if (stays)
+        client_leave(&p);
+    memory.counts = false;
+    CHECK_FOR(talk, p.closed == 1);
+    CHECK_NUMBER(w->connections, 0);
+    CHECK_NUMBER(w->in_flight, 0);
+    CHECK_FOR(talk, counter_get(&w->slot->requests) - handled <= 2);
+    CHECK_FOR(talk, !w->ready && !w->driving && buf_len(&w->output) == 0);
+    CHECK_FOR(talk, is_whole(&p, bench_log()) || !stays);
+    CHECK_FOR(talk, !is_forbidden(talk) || !client_has(&p, "yyy"));
+    client_free(&p);
+    forget_all();
+    (void)bench_errors();
+    return memory.calls >= n;
+}
+
+static void each_in_turn(bool for_good)
+{
+    static char big[BIG_BYTES];
+    bench_open(http, server);
+    memset(big, 'y', sizeof big);
+    big[0] = big[BIG_BYTES / 2] = 'x';
+    bench_add_file("big", (struct slice){big, sizeof big});
+    for (size_t i = 0; i < 2 * sizeof talks / sizeof talks[0]; i++) {
+        long n = 1;
+        while (fail_at(talks[i / 2], n, for_good, i % 2 ? 300 : 0))
+            n++;
+        CU_ASSERT(n > 2);
+    }
+    bench_close();
+}
+
+static void one_alone(void)
+{
+    each_in_turn(false);
+}
+
+static void and_all_behind_it(void)
+{
+    each_in_turn(true);
+}
+
+static const struct check_case cases[] = {{"an allocation fails", one_alone},
+                                          {"and all behind it", and_all_behind_it}};
+
+CHECK_MAIN("h1 without memory", cases)
