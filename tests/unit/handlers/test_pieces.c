@@ -151,8 +151,15 @@ static void of_a_file_cut_short(const char *settings)
     CU_ASSERT(ftruncate(file, FILE_BYTES - 1) == 0);
     answer(&p);
     CHECK_NUMBER(p.closed, 1);
-    CU_ASSERT(client_has(&p, "Content-Length: 100000\r\n"));
-    CU_ASSERT(slice_starts(buf_slice(&wanted), client_body(&p)));
+    CU_ASSERT(client_has(&p, "Content-Length: 100000\r\n") ||
+              client_has(&p, "\r\nTransfer-Encoding: chunked"));
+    struct slice body = client_body(&p);
+    struct http_chunked chunked = {0};
+    size_t len = body.len, used;
+    if (!client_has(&p, "Content-Length"))
+        CHECK_NUMBER(http_chunked_decode(&chunked, (char *)(uintptr_t)body.data, body.len, &len, &used),
+                     HTTP_CHUNKED_MORE);
+    CU_ASSERT(slice_starts(buf_slice(&wanted), (struct slice){body.data, len}));
     CHECK_ERRORS("file is shorter than it was when its answer began; closing the connection");
     CHECK_LOG("200 GET / ;");
     client_free(&p);
@@ -164,6 +171,7 @@ static void of_files_cut_short(void)
 {
     of_a_file_cut_short("sendfile on;");
     of_a_file_cut_short("sendfile off;");
+    of_a_file_cut_short("sub_filter nowhere there; sub_filter_types *;");
 }
 
 /* The n-th call on the stream fails. True when there were so many. */

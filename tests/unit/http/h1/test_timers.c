@@ -177,6 +177,25 @@ static void of_kept_connections(void)
     bench_close();
 }
 
+/* A request's own time runs from its first byte on. */
+static void of_a_request(void)
+{
+    struct client p = {.input = SLICE(HEAD("/a") "POST /re")};
+    begin("");
+    client_connect(&p);
+    bench_pass(500);
+    client_run(&p);
+    bench_pass(100);
+    client_say(&p, SLICE("ad HTTP/1.1\r\nHost: h\r\nContent-Le"));
+    bench_pass(100);
+    client_say(&p, SLICE("ngth: 1\r\n\r\n"));
+    CU_ASSERT_FATAL(request_is(p.c, REQUEST_BODY));
+    CHECK_NUMBER(p.c->ex->start_ms, BENCH_BEGINS_MS + 500);
+    client_leave(&p);
+    client_free(&p);
+    bench_close();
+}
+
 /* Each piece of a body has its time anew. */
 static void of_a_body(void)
 {
@@ -364,6 +383,7 @@ static const struct check_case cases[] = {{"a client that says nothing", of_noth
                                           {"between requests", between_requests},
                                           {"what comes at the last moment", at_the_last_moment},
                                           {"a connection's last request", of_kept_connections},
+                                          {"a request's own time", of_a_request},
                                           {"a body that does not end", of_a_body},
                                           {"a client that takes nothing more", of_all_ways_of_sending},
                                           {"a client that takes nothing at all", of_what_waits},

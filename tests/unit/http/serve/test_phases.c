@@ -84,6 +84,7 @@ static void by_try_files(void)
 {
     static const struct way ways[] = {
         {"/first", "200 GET /hello.txt OK;", "hello", NULL},
+        {"/hello", "200 GET /hello.txt OK;", "hello", NULL},
         {"/code", "404 GET /code OK;", NULL, NULL},
         {"/unanswered", "444 GET /unanswered ;", NULL, NULL},
         {"/named", "200 GET /named OK;", "named for /named", NULL},
@@ -96,6 +97,7 @@ static void by_try_files(void)
         {"/shown", "404 GET /shown OK;", NULL, NULL},
     };
     GO_ALL("location /first { try_files /none /hello.txt =404; }"
+           "location /hello { try_files $uri.txt =404; }"
            "location /code { try_files /none =404; }"
            "location /unanswered { try_files /none =444; }"
            "location /named { try_files /none @named; } location @named { return 200 'named for $uri'; }"
@@ -148,6 +150,7 @@ static void by_access(void)
 {
     static const struct way ways[] = {
         {"/yes", "200 GET /hello.txt OK;", "hello", NULL},
+        {"/yes/file", "200 GET /hello.txt OK;", "hello", NULL},
         {"/no401", "401 GET /no401 OK;", "401 Authorization Required", NULL},
         {"/no403", "403 GET /no403 OK;", "403 Forbidden", NULL},
         {"/odd", "500 GET /odd OK;", NULL, "auth request unexpected status: 302"},
