@@ -57,10 +57,10 @@ const char *weir_header(weir_request *r, const char *name)
 const void *weir_body(weir_request *r, size_t *len)
 {
     *len = (size_t)r->ex->body.len;
-    if (r->ex->body.fd < 0 || *len == 0)
-        return *len ? r->ex->body.mem.data + r->ex->body.mem.start : "";
+    if (r->ex->body.kept.fd < 0 || *len == 0)
+        return *len ? r->ex->body.kept.memory.data + r->ex->body.kept.memory.start : "";
     if (!r->mapped_body) {
-        void *p = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, r->ex->body.fd, 0);
+        void *p = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, r->ex->body.kept.fd, 0);
         if (p == MAP_FAILED)
             weir_fail(r, "cannot map the request's body");
         r->mapped_body = p;

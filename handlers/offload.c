@@ -83,8 +83,8 @@ static struct verdict answer_job(struct http_exchange *ex, const struct ending *
     if (end->outcome == POOL_TASK_DONE && result == 0) {
         if (ex->res.status == 0)
             ex->res.status = 200;
-        bool ok =
-            http_add_memory(&ex->res, &ex->arena, buf_slice(&ex->body.mem).data, buf_len(&ex->body.mem));
+        bool ok = http_add_memory(&ex->res, &ex->arena, buf_slice(&ex->body.kept.memory).data,
+                                  buf_len(&ex->body.kept.memory));
         return verdict_answer(ok ? 0 : 500);
     }
     http_response_reset(&ex->res);
@@ -139,8 +139,8 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
         request_resume(ex, answered(ex, end.outcome == POOL_TASK_DONE, end.result));
     } else if (!job->head_sent) {
         /* The response's body takes the place of the request's, which is not needed any more. */
-        buf_free(&ex->body.mem);
-        ex->body.mem = job->body;
+        buf_free(&ex->body.kept.memory);
+        ex->body.kept.memory = job->body;
         ex->body.len = 0;
         job->body = (struct buf){0};
         offload_end_job(ex);

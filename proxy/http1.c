@@ -214,12 +214,12 @@ static struct slice body_at_once(struct http_exchange *ex, const struct upstream
         *length = ex->req.content_length;
         return none;
     }
-    if (!target->to->body && ex->body.fd >= 0) {
+    if (!target->to->body && ex->body.kept.fd >= 0) {
         *length = ex->body.len;
         return none;
     }
     struct slice body =
-        target->to->body ? http_template_expand(target->to->body, ex) : buf_slice(&ex->body.mem);
+        target->to->body ? http_template_expand(target->to->body, ex) : buf_slice(&ex->body.kept.memory);
     *length = body.len;
     return body;
 }

@@ -55,11 +55,11 @@ static enum progress send_file(struct proxy *p)
     uint64_t now = 0;
     if (p->sends != PROXY_SENDS_FILE)
         return ALL_SENT;
-    while (ex->body.fd >= 0 && p->body_sent < ex->body.len) {
+    while (ex->body.kept.fd >= 0 && p->body_sent < ex->body.len) {
         if (now >= FILE_AT_ONCE_BYTES)
             return SEND_LATER;
         uint64_t left = ex->body.len - p->body_sent;
-        ssize_t n = net_stream_send_file(&p->uc->stream, ex->body.fd, (off_t)p->body_sent,
+        ssize_t n = net_stream_send_file(&p->uc->stream, ex->body.kept.fd, (off_t)p->body_sent,
                                          left < FILE_AT_ONCE_BYTES ? (size_t)left : FILE_AT_ONCE_BYTES);
         if (n <= 0)
             return n < 0 && (errno == EAGAIN || errno == EINTR) ? SEND_LATER : SEND_FAILED;
@@ -77,18 +77,19 @@ static enum progress send_file(struct proxy *p)
 static bool take_from_client(struct proxy *p, bool *failed)
 {
     struct http_exchange *ex = p->ex;
-    struct slice part = buf_slice(&ex->body.mem);
+    struct slice part = buf_slice(&ex->body.kept.memory);
     bool last = ex->body.whole;
     if (p->sends != PROXY_SENDS_STREAM || p->sent)
         return false;
     if (part.len == 0 && (!last || p->streamed == PROXY_STREAMED_ALL))
         return false;
-    assert(p->streamed != PROXY_STREAMED_ALL && p->request_sent == buf_len(&p->request));
+    assert(ex->body.kept.fd < 0 && p->streamed != PROXY_STREAMED_ALL);
+    assert(p->request_sent == buf_len(&p->request));
     ex->body.taken = true;
     p->streamed = last ? PROXY_STREAMED_ALL : PROXY_STREAMED_PART;
     p->request.start = p->request.end = p->request_sent = 0;
     *failed = !p->protocol->write_body(&p->asked, part, last, &p->request);
-    ex->body.mem.start = ex->body.mem.end = 0;
+    spool_empty(&ex->body.kept);
     return !*failed && buf_len(&p->request) > 0;
 }
 
@@ -147,7 +148,8 @@ bool proxy_body_is_full(const struct http_exchange *ex)
 {
     const struct proxy *p = ex->proxy;
     size_t most = (size_t)ex->route.settings->client.body_buffer_bytes;
-    return p && p->sends == PROXY_SENDS_STREAM && buf_len(&ex->body.mem) >= (most > 4096 ? most : 4096);
+    return p && p->sends == PROXY_SENDS_STREAM &&
+           buf_len(&ex->body.kept.memory) >= (most > 4096 ? most : 4096);
 }
 
 void proxy_body_came(struct http_exchange *ex, bool whole)

@@ -117,7 +117,7 @@ int proxy_prepare(struct proxy *p)
     if (!error && !name_client(p))
         error = 500;
     bool is_passed = !p->to->body && proxy_settings(p)->proxy.upstream.pass_request_body;
-    if (p->sends != PROXY_SENDS_STREAM && ex->body.fd >= 0 && is_passed)
+    if (p->sends != PROXY_SENDS_STREAM && ex->body.kept.fd >= 0 && is_passed)
         p->sends = PROXY_SENDS_FILE;
     return error ? error : p->protocol->write_request(ex, &target, &p->request, &p->asked);
 }

@@ -20,7 +20,8 @@ void http_put_aside(struct http_exchange *ex, struct http_aside *aside)
     aside->upstream = ex->upstream;
     aside->www_authenticate = ex->access.www_authenticate;
     http_response_init(&ex->res);
-    ex->body = (struct http_body){.fd = -1, .whole = true}; /* of the GET; the request's own waits */
+    /* Of the GET; the request's own waits. */
+    ex->body = (struct http_body){.kept.fd = -1, .whole = true};
     ex->upstream = (struct http_upstream_record){0};
     ex->access.www_authenticate = (struct slice){0};
     ex->aside = aside;
@@ -40,7 +41,7 @@ void http_take_back_body(struct http_exchange *ex)
 {
     assert(ex->aside);
     http_drop_bodies(ex);
-    buf_free(&ex->body.mem);
+    spool_free(&ex->body.kept);
     ex->body = ex->aside->body;
     ex->aside = NULL;
 }

@@ -9,10 +9,10 @@
 #include "http/request/body.h"
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/slice.h"
+#include "base/spool.h"
 #include "conf/settings.h"
 #include "http/request/client.h"
 #include "http/request/exchange.h"
@@ -29,10 +29,10 @@
 
 enum { NAMES_TRIED = 100 };
 
-static int temp_failed(struct http_exchange *ex, const struct settings *s, const char *what)
+static int temp_failed(struct http_exchange *ex, const struct settings *s, const char *what, int error)
 {
     http_log(ex, LOG_LEVEL_CRIT, "%s() in client_body_temp_path \"%s\" failed (%d: %s)", what,
-             s->client.body_temp_path.data, errno, strerror(errno));
+             s->client.body_temp_path.data, error, strerror(error));
     return 500;
 }
 
@@ -60,18 +60,14 @@ static int open_named_file(struct http_exchange *ex, const struct settings *s)
 
 static int spill_body(struct http_exchange *ex, const struct settings *s)
 {
-    struct slice part = buf_slice(&ex->body.mem);
-    assert(part.len > 0);
-    if (ex->body.fd < 0)
-        ex->body.fd = s->client.body_in_file_only || http_body_files_have_names()
-                          ? open_named_file(ex, s)
-                          : fd_open_unnamed(s->client.body_temp_path.data);
-    if (ex->body.fd < 0)
-        return temp_failed(ex, s, "open");
-    if (fd_write_all(ex->body.fd, part.data, part.len) < 0)
-        return temp_failed(ex, s, "write");
-    ex->body.mem.start = ex->body.mem.end = 0;
-    return 0;
+    struct spool *kept = &ex->body.kept;
+    if (kept->fd < 0 && (s->client.body_in_file_only || http_body_files_have_names())) {
+        kept->fd = open_named_file(ex, s);
+        if (kept->fd < 0)
+            return temp_failed(ex, s, "open", errno);
+    }
+    bool ok = spool_move_to_file(kept, s->client.body_temp_path.data);
+    return ok ? 0 : temp_failed(ex, s, kept->failed, kept->error);
 }
 
 int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t announced)
@@ -83,19 +79,21 @@ int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t a
         http_log(ex, LOG_LEVEL_ERROR, "client intended to send too large chunked body");
         return 413;
     }
-    if (!buf_append(&ex->body.mem, data, len))
+    if (!spool_append(&ex->body.kept, data, len))
         return 500;
     ex->body.len += len;
     assert(ex->body.len <= ex->body.seen);
     bool passing = ex->state == REQUEST_PROXY;
-    return !passing && buf_len(&ex->body.mem) > (size_t)s->client.body_buffer_bytes ? spill_body(ex, s) : 0;
+    return !passing && spool_in_memory(&ex->body.kept) > (size_t)s->client.body_buffer_bytes
+               ? spill_body(ex, s)
+               : 0;
 }
 
 int body_finish(struct http_exchange *ex)
 {
     const struct settings *s = ex->route.settings;
-    bool to_file = ex->body.fd >= 0 || (s->client.body_in_file_only && ex->body.whole);
-    return to_file && buf_len(&ex->body.mem) > 0 ? spill_body(ex, s) : 0;
+    bool to_file = ex->body.kept.fd >= 0 || (s->client.body_in_file_only && ex->body.whole);
+    return to_file && spool_in_memory(&ex->body.kept) > 0 ? spill_body(ex, s) : 0;
 }
 
 /* Tells a client that waits for it to send the body. */

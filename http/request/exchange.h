@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/logfile.h"
+#include "base/spool.h"
 #include "base/wheel.h"
 #include "http/request/regex.h"
 #include "http/request/verdict.h"
@@ -90,7 +91,7 @@ struct http_client {
 
 /* The request's body, while and after it is read. */
 struct http_body {
-    struct buf mem;         /* what is in memory */
+    struct spool kept;      /* in memory, or all of it in a file */
     struct slice file;      /* the path of the temporary file, if named */
     uint64_t left;          /* of a body with a length */
     uint64_t len;           /* what is kept: in memory or in the file */
@@ -98,8 +99,6 @@ struct http_body {
     uint64_t waited_ms;     /* for the client to send it */
     uint64_t wait_since_ms; /* when the wait began; 0: nobody waits */
     struct http_chunked chunked;
-    /* Of the temporary file once the memory is outgrown, else -1. */
-    int fd;
     bool file_stays; /* client_body_in_file_only */
     /* Some of the body has gone to an upstream and is not kept: no other location can have it. */
     bool taken;

@@ -39,12 +39,9 @@ void http_drop_bodies(struct http_exchange *ex)
     http_drop_held(ex);
     /* A thread still reads from what is held. */
     assert(!ex->reading.at_work);
-    if (ex->body.fd >= 0)
-        close(ex->body.fd);
+    spool_empty(&ex->body.kept);
     if (ex->body.file.data && !ex->body.file_stays)
         unlink(ex->body.file.data);
     ex->body.file = (struct slice){0};
-    ex->body.fd = -1;
-    ex->body.mem.start = ex->body.mem.end = 0;
     ex->body.len = 0;
 }

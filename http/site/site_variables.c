@@ -56,7 +56,7 @@ GETTER(get_limit_rate)
 GETTER(get_request_body)
 {
     (void)data;
-    struct slice none = {0}, body = ex->body.fd < 0 ? buf_slice(&ex->body.mem) : none;
+    struct slice none = {0}, body = ex->body.kept.fd < 0 ? buf_slice(&ex->body.kept.memory) : none;
     return body.len ? body : none;
 }
 

@@ -36,14 +36,14 @@ struct http_exchange *exchange_new(struct worker *w)
     struct http_exchange *ex;
     if (w->free_exchange_count > 0) {
         ex = w->free_exchanges[--w->free_exchange_count];
-        assert(ex->state == REQUEST_RUNS && !ex->connection && ex->body.fd < 0);
+        assert(ex->state == REQUEST_RUNS && !ex->connection && ex->body.kept.fd < 0);
         return ex;
     }
     ex = calloc(1, sizeof *ex);
     if (!ex)
         return NULL;
     arena_init(&ex->arena, ARENA_BYTES);
-    ex->body.fd = -1;
+    ex->body.kept.fd = -1;
     wheel_entry_init(&ex->timer);
     ex->timer.kind = WORKER_TIMER_REQUEST;
     return ex;
@@ -53,22 +53,22 @@ struct http_exchange *exchange_new(struct worker *w)
 static void reset_exchange(struct http_exchange *ex)
 {
     struct arena arena = ex->arena;
-    struct buf mem = ex->body.mem;
+    spool_empty(&ex->body.kept);
+    struct spool kept = ex->body.kept;
     struct wheel_entry timer = ex->timer;
     assert(timer.deadline_ms == 0 && timer.kind == WORKER_TIMER_REQUEST);
-    mem.start = mem.end = 0;
     ex->req = (struct http_request){0};
     memset(&ex->route, 0, offsetof(struct http_route, server_captures));
     memset((char *)ex + offsetof(struct http_exchange, res), 0,
            sizeof *ex - offsetof(struct http_exchange, res));
     ex->arena = arena;
     ex->timer = timer;
-    ex->body = (struct http_body){.mem = mem, .fd = -1};
+    ex->body = (struct http_body){.kept = kept};
 }
 
 void exchange_destroy(struct http_exchange *ex)
 {
-    buf_free(&ex->body.mem);
+    spool_free(&ex->body.kept);
     arena_free(&ex->arena);
     free(ex);
 }
@@ -87,10 +87,10 @@ void exchange_recycle(struct worker *w, struct http_exchange *ex)
 {
     /* All that the request held has gone back. */
     assert(!ex->cleanups && !ex->sent.filters && !ex->release && !ex->aside && !ex->reading.at_work);
-    assert(ex->body.fd < 0 && ex->timer.deadline_ms == 0 && list_empty(&ex->timer.node));
+    assert(ex->body.kept.fd < 0 && ex->timer.deadline_ms == 0 && list_empty(&ex->timer.node));
     assert(!ex->limits.permits && ex->limits.conn_permit_count == 0);
-    if (ex->body.mem.cap > BODY_KEPT_BYTES)
-        buf_free(&ex->body.mem);
+    if (ex->body.kept.memory.cap + ex->body.kept.behind.cap > BODY_KEPT_BYTES)
+        spool_free(&ex->body.kept);
     if (!EXCHANGES_ARE_KEPT || w->free_exchange_count == EXCHANGES_KEPT) {
         exchange_destroy(ex);
         return;
@@ -152,10 +152,9 @@ static void copy_route(struct http_exchange *copy, const struct http_route *rout
 /* How far the body has come; what there is of it stays with the job. */
 static void copy_body_marks(struct http_exchange *copy, const struct http_body *body)
 {
-    struct buf mem = copy->body.mem;
+    struct spool kept = copy->body.kept;
     copy->body = *body;
-    copy->body.mem = mem;
-    copy->body.fd = -1;
+    copy->body.kept = kept;
     copy->body.file = (struct slice){0};
     copy->body.len = 0;
 }

@@ -73,13 +73,13 @@ static inline bool script_trailers(struct http_exchange *ex, struct buf *out)
 
 static inline void script_body_came(struct http_exchange *ex, bool whole)
 {
-    script.body = buf_slice(&ex->body.mem);
+    script.body = buf_slice(&ex->body.kept.memory);
     script.body_ends += whole;
 }
 
 static inline bool script_is_full(const struct http_exchange *ex)
 {
-    return buf_len(&ex->body.mem) >= script.body_room;
+    return buf_len(&ex->body.kept.memory) >= script.body_room;
 }
 
 static inline void script_tunnel(struct http_exchange *ex)
