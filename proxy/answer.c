@@ -275,7 +275,8 @@ static struct proxy_step redirect(struct proxy *p, const struct http_response_he
     proxy_end_try(p, UPSTREAM_SERVED, a->status,
                   whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
     http_drop_held(ex);
-    ex->leads_to = uri; /* of the head, whose texts are the exchange's by now */
+    /* A text of the head, which is the exchange's by now. */
+    ex->leads_to = uri;
     return end(ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
 }
 
@@ -359,7 +360,8 @@ struct proxy_step proxy_answer_client(struct proxy *p)
     if (a->status == 101)
         return begin_tunnel(p, a, head_len);
     obey_wishes(p, a);
-    if (!ex->aside && intercepts(p, a)) { /* also where X-Accel-Redirect names another location */
+    /* The page is shown also where X-Accel-Redirect names another location. */
+    if (!ex->aside && intercepts(p, a)) {
         if (a->status == 401)
             ex->access.www_authenticate = all_challenges(ex, a);
         proxy_end_try(p, UPSTREAM_SERVED, a->status, false);

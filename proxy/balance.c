@@ -25,7 +25,8 @@ enum {
     REHASHES_MAX = 20,
     POINTS_PER_WEIGHT = 160
 };
-enum { WEIGHT_OF_POINTS_MAX = 1000, STALLED_MS = 2500 /* without a heartbeat, which comes every second */ };
+/* A worker without a heartbeat for STALLED_MS stands still: one comes every second. */
+enum { WEIGHT_OF_POINTS_MAX = 1000, STALLED_MS = 2500 };
 
 /*
  * What this worker has at each peer by its own records. The places in shared memory may be made anew, or overwritten by
@@ -41,15 +42,18 @@ static uint32_t *held_at(const struct worker *w, const struct peer *p)
 struct choice {
     struct upstream *u;
     const struct upstream_ask *ask;
-    const struct shm_peer *first; /* of the region: tried ones are bits by number */
+    /* The region's: tried ones are bits by number. */
+    const struct shm_peer *first;
     uint64_t now_ms;
-    bool busy; /* a server is well, and has max_conns connections */
+    /* A server is well, and has max_conns connections. */
+    bool busy;
 };
 
 static bool is_tried(const struct choice *k, const struct peer *p)
 {
+    /* Without such a bit the number of tries is what bounds them. */
     if (p->own || !k->ask->tried)
-        return false; /* then the number of tries is what bounds them */
+        return false;
     size_t i = (size_t)(p->shared - k->first);
     return k->ask->tried[i / 64] >> i % 64 & 1;
 }
@@ -387,8 +391,9 @@ enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const 
         p = round_robin(&k, true, least);
     if (p) {
         struct shm_peer *s = p->shared;
+        /* This one is a trial; the others wait for how it ends. */
         if (k.now_ms > s->checked_ms + s->rules.fail_timeout_ms)
-            s->checked_ms = k.now_ms; /* one trial; the others wait for how it ends */
+            s->checked_ms = k.now_ms;
         s->held[w->options->slot]++;
         s->active++;
         if (!p->own)
@@ -416,8 +421,8 @@ bool balance_done(struct worker *w, struct upstream *u, struct peer *peer,
     bool disabled = false;
     int slot = w->options->slot;
     peer_lock(w->shm, u->group);
-    bool counted =
-        s->held[slot] > 0; /* not since the table has been made anew, and balance_look_after not come */
+    /* What a table that has been made anew does not count, before balance_look_after has come, is not taken from it. */
+    bool counted = s->held[slot] > 0;
     s->held[slot] -= counted;
     s->active -= counted && s->active > 0;
     if (!peer->own)

@@ -146,8 +146,9 @@ static struct proxy_step break_off(struct proxy *p, int error)
     p->broken = error;
     proxy_watch(p, 0);
     proxy_set_timer(p, 0);
+    /* A reset that send() has been told of reads as an end. */
     if (error == 0 && p->send_error)
-        p->broken = p->send_error; /* a reset that send() has been told of reads as an end */
+        p->broken = p->send_error;
     if (!p->broken)
         p->protocol->on_close(&p->body);
     settle_end(p);

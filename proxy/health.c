@@ -182,7 +182,8 @@ static void start(struct worker *w, struct peer *peer)
                                     "Connection: close\r\n\r\n",
                                     SLICE_ARGS(rules->uri), SLICE_ARGS(peer->server->upstream->name));
     if (!ok) {
-        drop(k); /* our own shortage says nothing of the server */
+        /* Our own shortage says nothing of the server. */
+        drop(k);
         return;
     }
     if (connect(fd, (const struct sockaddr *)&address.addr, address.len) < 0 && errno != EINPROGRESS) {

@@ -156,7 +156,8 @@ static bool append_ids(struct http_exchange *ex, const struct location_proxy *to
 {
     static const struct slice id_name = {"X-Request-ID", 12}, trace_name = {"traceparent", 11};
     bool ok = true;
-    if (!is_replaced(to, id_name)) /* the client's own, where it can do no harm */
+    /* The client's own id goes on, where it can do no harm. */
+    if (!is_replaced(to, id_name))
         ok = append_line(out, id_name, http_request_id(ex));
     if (ok && !is_replaced(to, trace_name))
         ok = append_line(out, trace_name, http_traceparent(ex));

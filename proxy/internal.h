@@ -13,19 +13,23 @@
 #include "proxy/upstream.h"
 
 enum proxy_state {
-    PROXY_RESOLVE, /* the name of its upstream is being asked for */
-    PROXY_WAIT,    /* in the upstream's queue */
+    /* The upstream's name is being asked for. */
+    PROXY_RESOLVE,
+    PROXY_WAIT, /* in the upstream's queue */
     PROXY_CONNECT,
     PROXY_SEND,
-    PROXY_HEAD, /* the request is sent; the response has not begun */
+    /* The request is sent; the response has not begun. */
+    PROXY_HEAD,
     PROXY_BODY, /* the head is with the client's connection */
-    PROXY_END,  /* the body is all here; the upstream has been let go */
+    /* The body is all here; the upstream has been let go. */
+    PROXY_END,
     PROXY_TUNNEL
 };
 
 /* Where the body of the request comes from that the upstream gets. */
 enum proxy_sends {
-    PROXY_SENDS_MEMORY, /* it lies behind the head, or there is none */
+    /* The body lies behind the head, or there is none. */
+    PROXY_SENDS_MEMORY,
     PROXY_SENDS_FILE,
     PROXY_SENDS_STREAM /* the client, as it sends it */
 };
@@ -36,8 +40,9 @@ enum proxy_streamed { PROXY_STREAMED_NOTHING, PROXY_STREAMED_PART, PROXY_STREAME
 /* Whether the upstream is read. */
 enum proxy_input {
     PROXY_INPUT_OPEN,
-    PROXY_INPUT_PAUSED, /* the client takes no more, or proxy_limit_rate */
-    PROXY_INPUT_ENDED   /* it has closed the connection */
+    /* The client takes no more, or proxy_limit_rate has it wait. */
+    PROXY_INPUT_PAUSED,
+    PROXY_INPUT_ENDED /* it has closed the connection */
 };
 
 struct proxy_tunnel {
@@ -52,13 +57,16 @@ struct proxy {
     const struct upstream_protocol *protocol;
     struct upstream_request asked;
     struct upstream *u;
-    struct slice host, uri; /* $proxy_host; what replaces the location's part, data NULL: nothing */
+    struct slice host; /* $proxy_host */
+    /* What replaces the location's part of the URI; data NULL: nothing. */
+    struct slice uri;
     struct slice hash_key, wanted;
     struct peer *peer; /* counts this request as active */
     struct upstream_connection *uc;
     struct http_try *try;
-    struct wheel_entry timer; /* the upstream's; the client's is the connection's */
-    struct list_node link;    /* in the upstream's queue */
+    /* The upstream's time; the client's is its connection's. */
+    struct wheel_entry timer;
+    struct list_node link; /* in the upstream's queue */
     uint64_t start_us, queued_us, wait_from_us, read_from_ms;
     /* For those that wait in a queue or for a name: a server is to be looked for. */
     void (*go_on)(struct proxy *p);
@@ -70,22 +78,26 @@ struct proxy {
     /* With PROXY_HAS_INTERIM and PROXY_HAS_HEAD: its texts lie in the first head_len bytes of `in`. */
     struct http_response_head *head;
     size_t head_len;
-    struct spool kept; /* the response's body, decoded, not passed on */
+    /* The response's body, decoded, not passed on. */
+    struct spool kept;
     struct spool_reader reader;
     struct upstream_body body;
     struct proxy_tunnel tunnel;
-    uint64_t
-        *tried; /* of struct upstream_ask; the request's arena's, from the first server that did not do */
+    /* See struct upstream_ask; in the request's arena, from the first server that did not do. */
+    uint64_t *tried;
     enum proxy_state state;
     enum proxy_sends sends;
     enum proxy_streamed streamed;
     enum proxy_input input;
-    int64_t rate;   /* proxy_limit_rate: bytes a second that are read of the response; 0: no bound */
-    int tries;      /* servers asked */
-    int interims;   /* read of this server */
-    int status;     /* for the client, should no server answer: what the last one did */
+    /* Bytes a second that are read of the response, by proxy_limit_rate; 0: no bound. */
+    int64_t rate;
+    int tries;    /* servers asked */
+    int interims; /* read of this server */
+    /* What the last server has come to: the client's, should no other one answer. */
+    int status;
     int send_error; /* why sending stopped early */
-    int broken;     /* errno with which reading ended: no proper end of a response */
+    /* The errno with which reading ended: no proper end of a response. */
+    int broken;
     int64_t idle_s; /* of struct http_response_head */
     bool begun_try; /* at a server of this upstream */
     bool sent;      /* the whole request */
@@ -96,15 +108,21 @@ struct proxy {
 
 /* What a step of a try has led to. The steps return it, proxy.c acts on it. */
 enum proxy_says {
-    PROXY_WAITS,       /* for the upstream, for the client or for time to pass */
-    PROXY_ASKS_NEXT,   /* the server did not do, for the reason `why`: another one, or else the status */
-    PROXY_FAILS,       /* the client gets the status: nothing of a response has begun to go to it */
+    /* It goes on with an event of the upstream or the client, or in time. */
+    PROXY_WAITS,
+    /* The server did not do, for the reason `why`: another one is to, or the client gets the status. */
+    PROXY_ASKS_NEXT,
+    /* The client gets the status: nothing of a response has begun to go to it. */
+    PROXY_FAILS,
     PROXY_HAS_INTERIM, /* an interim response: p->head, head_len */
     PROXY_HAS_HEAD,    /* the response: likewise */
-    PROXY_ANSWERS,     /* the client's response begins, with the verdict; the body follows */
-    PROXY_ENDS,        /* the upstream is done with: the request goes on with the verdict */
-    PROXY_PASSES_ON,   /* there is more of the body, or its end */
-    PROXY_BREAKS_OFF   /* the rest will never come: the client must see that */
+    /* The client's response begins, with the verdict; the body follows. */
+    PROXY_ANSWERS,
+    /* The upstream is done with: the request goes on with the verdict. */
+    PROXY_ENDS,
+    PROXY_PASSES_ON, /* there is more of the body, or its end */
+    /* The rest will never come: the client must see that. */
+    PROXY_BREAKS_OFF
 };
 
 /* As small as two registers, since every step returns one. */

@@ -21,8 +21,9 @@ struct location_proxy;
 struct upstream_target {
     const struct location_proxy *to;
     struct slice host; /* $proxy_host */
-    struct slice uri;  /* in place of the location's part; data NULL: nothing is */
-    bool streams;      /* the body is sent on while it comes */
+    /* What replaces the location's part; data NULL: nothing. */
+    struct slice uri;
+    bool streams; /* the body is sent on while it comes */
 };
 
 /* What a request that has been written says. */
@@ -42,7 +43,8 @@ struct upstream_body {
     struct http_chunked chunked;
     enum http_response_framing framing;
     bool is_whole;
-    bool may_keep; /* once it is whole: the connection is as good as new */
+    /* With is_whole: the connection is as good as new. */
+    bool may_keep;
 };
 
 struct upstream_protocol {

@@ -135,8 +135,9 @@ static struct proxy_step pass_interim(struct proxy *p)
 
 static void pass_on(struct http_exchange *ex)
 {
+    /* The client does not keep up; its own events bring us back. */
     if (ex->more_later || ex->throttled || ex->client.protocol->is_behind(ex))
-        return; /* the client does not keep up; its own events bring us back */
+        return;
     client_go_on(ex);
 }
 

@@ -18,7 +18,8 @@
 #include "worker/loop/worker_state.h"
 
 enum { RETRY_LOOK_MS = 50 };
-static const double LOOK_EVERY_S = 0.1; /* while requests wait: whose turn it is may stand still */
+/* How often is looked while requests wait: the worker whose turn it is may stand still. */
+static const double LOOK_EVERY_S = 0.1;
 static ev_timer queue_look;
 
 static void tell_others(struct worker *w, struct upstream *u)
@@ -103,7 +104,8 @@ static void begin_to_wait(struct proxy *p)
         p->queued_us = p->wait_from_us;
         balance_count(proxy_worker(p), u, &u->group->queued);
     }
-    if (p->tries > 0) { /* others may take servers that it has tried: it looks by itself, in nobody's way */
+    /* One that has tried servers looks by itself: others may take those, and it must not stand in their way. */
+    if (p->tries > 0) {
         int64_t left_ms = time_left_ms(p);
         u->retrying++;
         tell_others(proxy_worker(p), u);
@@ -170,7 +172,8 @@ void proxy_settle_queues(struct worker *w)
 
 void proxy_resolved(struct upstream *u)
 {
-    u->users++; /* requests that end here may make room among the named ones */
+    /* Requests that end here may make room among the named ones. */
+    u->users++;
     while (!list_empty(&u->unresolved)) {
         struct proxy *p = container_of(u->unresolved.next, struct proxy, link);
         list_remove(&p->link);

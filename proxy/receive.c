@@ -16,7 +16,8 @@
 
 enum { INTERIMS_READ_MAX = 1000, READ_AHEAD_BYTES = 4096 /* of the body */ };
 
-static struct http_response_head response; /* of the head at hand: no two are looked at at a time */
+/* The head at hand: no two are looked at at a time. */
+static struct http_response_head response;
 
 static enum http_response_head_result refuse(const char **why, const char *text)
 {
@@ -87,7 +88,8 @@ static struct proxy_step use_input(struct proxy *p, bool begins)
                  why ? why : "upstream prematurely closed connection");
         return proxy_step_next(why ? CONF_NEXT_INVALID_HEADER : CONF_NEXT_ERROR, 502);
     }
-    if (p->state == PROXY_HEAD && begins) /* between two reads; interim responses win no time */
+    /* The time is that between two reads; interim responses win none. */
+    if (p->state == PROXY_HEAD && begins)
         proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
     return proxy_step_of(PROXY_WAITS);
 }
@@ -117,7 +119,8 @@ struct proxy_step proxy_read_head(struct proxy *p)
     p->try->received += (uint64_t)n;
     if (n == 0) {
         p->input = PROXY_INPUT_ENDED;
-        p->broken = p->send_error; /* a reset that send() has been told of reads as an end */
+        /* A reset that send() has been told of reads as an end. */
+        p->broken = p->send_error;
         proxy_watch(p, 0);
     }
     return use_input(p, true);

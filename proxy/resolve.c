@@ -40,7 +40,8 @@ static struct resolver {
     ev_io sockets[SOCKETS_MAX];
     ev_timer timer; /* while questions are under way */
     int queries;
-    int64_t valid_ms; /* takes the place of the answers' own; 0: none */
+    /* In place of the answers' own time to live; 0: none. */
+    int64_t valid_ms;
     int family;
     int named;
 } resolver;

@@ -87,8 +87,9 @@ struct attribute {
 };
 
 struct cookie {
-    struct attribute *items; /* with room for the flags that may be added */
-    int count;               /* 0: out of memory */
+    /* There is room for the flags that may be added. */
+    struct attribute *items;
+    int count; /* 0: out of memory */
 };
 
 enum { SECURE, HTTP_ONLY, SAME_SITE, FLAGS };

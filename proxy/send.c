@@ -117,7 +117,8 @@ void proxy_go_on_sending(struct proxy *p)
     do {
         progress = send_memory(p, p->sends == PROXY_SENDS_FILE);
     } while (progress == ALL_SENT && take_from_client(p, &failed));
-    if (failed) { /* the body has a hole: nobody may take it for whole */
+    /* The body has a hole then: nobody may take it for whole. */
+    if (failed) {
         errno = ENOMEM;
         progress = SEND_FAILED;
     }
@@ -129,10 +130,12 @@ void proxy_go_on_sending(struct proxy *p)
     }
     bool client_is_slow = progress == ALL_SENT && p->sends == PROXY_SENDS_STREAM && !p->ex->body.whole;
     if (client_is_slow) {
-        proxy_set_timer(p, 0); /* it is the client that has to go on, within its own time */
+        /* The client has to go on, within its own time. */
+        proxy_set_timer(p, 0);
         proxy_watch(p, EV_READ);
         body_wait(p->ex);
-        client_go_on(p->ex); /* it may have been stopped: it is read again */
+        /* Reading it may have been stopped, and begins again. */
+        client_go_on(p->ex);
     } else if (progress == ALL_SENT) {
         all_is_sent(p);
     } else {

@@ -140,8 +140,8 @@ static bool begin(struct proxy *p)
     if (!p->tunnel.client)
         return false;
     net_stream_set_user(p->tunnel.client, p, on_client_event);
-    if (p->tunnel.client_ended &&
-        buf_len(&p->request) == 0) /* it has left meanwhile (proxy_ignore_client_abort) */
+    /* The client may have left meanwhile (proxy_ignore_client_abort). */
+    if (p->tunnel.client_ended && buf_len(&p->request) == 0)
         net_stream_end_writing(&p->uc->stream);
     return true;
 }
@@ -159,14 +159,16 @@ static void go_on(struct proxy *p, bool read_client, bool read_upstream)
         watch(ex);
         return;
     }
-    ex->sent.whole = true; /* a side has ended it: nginx does not ask how */
+    /* Whichever side has ended the tunnel, and how, it is whole: nginx does not ask either. */
+    ex->sent.whole = true;
     proxy_end_try(p, UPSTREAM_SERVED, 101, false);
     client_reset(ex);
 }
 
 void tunnel_on_upstream(struct proxy *p, int events)
 {
-    if (p->tunnel.client) /* else the answer's head is still on its way */
+    /* Without it the response's head is still on its way. */
+    if (p->tunnel.client)
         go_on(p, false, events & EV_READ);
 }
 

@@ -277,7 +277,8 @@ static struct upstream_connection *take_idle(const struct worker *w, struct upst
         if (over || !is_quiet(uc)) {
             upstream_close(uc);
             continue;
-        } /* and watched as before: the next user only hears instead */
+        }
+        /* Its descriptor is watched as before: the next user only hears instead. */
         uc->requests++;
         return uc;
     }

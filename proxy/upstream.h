@@ -27,8 +27,8 @@ void upstream_look_after(struct worker *w);
 void peer_release(struct peer *peer);
 
 struct upstream_connection {
-    struct net_stream
-        stream; /* while it is used, its user's; while it is idle it waits for the other side to close */
+    /* Its events are its user's; while it is idle only the other side's closing is waited for. First. */
+    struct net_stream stream;
     struct list_node link;
     struct worker *worker;
     struct upstream *upstream;
@@ -42,7 +42,8 @@ struct upstream_connection {
 /* How a connection is to be made. */
 struct upstream_dial {
     const struct net_address *local; /* NULL: any */
-    uint32_t kind;                   /* a number for whatever makes connections differ; 0: nothing does */
+    /* A number for what makes connections differ; 0: nothing does. */
+    uint32_t kind;
     bool transparent, keepalive;
     bool fresh; /* not a kept one */
 };
@@ -74,15 +75,20 @@ void sticky_on_end(struct http_exchange *ex, const struct upstream *u, const str
 /* Who asks for a server. */
 struct upstream_ask {
     const struct http_exchange *ex;
-    struct slice key;      /* the value of the hash key */
-    struct slice wanted;   /* the id of the server that it is bound to; empty: none */
-    const uint64_t *tried; /* a bit for each peer of the shared memory; NULL: none */
-    bool waited;           /* it comes out of the queue: others do not go first */
+    struct slice key; /* the value of the hash key */
+    /* The id of the server that it is bound to; empty: none. */
+    struct slice wanted;
+    /* A bit for each peer of the shared memory; NULL: none. */
+    const uint64_t *tried;
+    /* It comes out of the queue: others do not go first. */
+    bool waited;
 };
 
 enum upstream_choice {
-    UPSTREAM_CHOSEN, /* *peer counts the request as active until balance_done */
-    UPSTREAM_BUSY,   /* all that are well have max_conns connections */
+    /* *peer counts the request as active until balance_done. */
+    UPSTREAM_CHOSEN,
+    /* All that are well have max_conns connections. */
+    UPSTREAM_BUSY,
     UPSTREAM_NONE
 };
 
@@ -90,8 +96,10 @@ enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const 
                                     struct peer **peer);
 
 enum upstream_result {
-    UPSTREAM_NOT_ASKED, /* nothing can be said of it, as when a kept connection was just being closed */
-    UPSTREAM_LEFT,      /* the client went, or it was not the server's fault */
+    /* Nothing can be said of it, as when a kept connection was just being closed. */
+    UPSTREAM_NOT_ASKED,
+    /* The client went, or it was not the server's fault. */
+    UPSTREAM_LEFT,
     UPSTREAM_SERVED,
     UPSTREAM_FAILED
 };
