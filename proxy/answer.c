@@ -316,6 +316,7 @@ static struct proxy_step begin_tunnel(struct proxy *p, const struct http_respons
 {
     if (!take_over_head(p, a))
         return proxy_step_fails(500);
+    assert(p->asked.asks_upgrade && p->sent);
     buf_consume(&p->in, head_len);
     p->state = PROXY_TUNNEL;
     p->tunnel.upstream_ended = p->input == PROXY_INPUT_ENDED;

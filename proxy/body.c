@@ -39,6 +39,7 @@ static void settle_end(struct proxy *p)
 {
     if (!p->body.is_whole || p->state != PROXY_BODY)
         return;
+    assert(p->uc && p->try);
     bool keep = p->body.may_keep && p->input != PROXY_INPUT_ENDED && p->sent;
     p->state = PROXY_END;
     if (p->body.trailers.data)
@@ -61,6 +62,7 @@ bool proxy_begin_body(struct proxy *p, const struct http_response_head *head)
     size_t body_len = 0, len = buf_len(&p->in);
     p->state = PROXY_BODY;
     p->read_from_ms = proxy_worker(p)->now_ms;
+    assert(p->body.seen == 0 && spool_in_memory(&p->kept) == 0); /* one body for each request */
     p->protocol->begin_body(&p->body, head);
     bool ok = len == 0 || decode(p, p->in.data + p->in.start, len, &body_len);
     p->in.end = p->in.start + body_len;

@@ -12,6 +12,7 @@
 #include "net/address.h"
 #include "net/stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -49,6 +50,7 @@ static void use_connection(struct proxy *p)
 {
     p->input = PROXY_INPUT_OPEN;
     p->sent = false;
+    assert(spool_in_memory(&p->kept) == 0 && p->body.seen == 0); /* no response has begun */
     p->interims = 0;
     p->broken = p->send_error = 0;
     p->in.start = p->in.end = 0;
@@ -67,6 +69,7 @@ bool proxy_connect(struct proxy *p, void (*on_event)(struct ev_loop *loop, ev_io
 {
     struct upstream_dial dial;
     struct net_address local;
+    assert(p->peer && p->try && !p->uc);
     prepare_dial(p, &dial, &local);
     p->uc = upstream_connect(proxy_worker(p), p->u, p->peer, &dial);
     if (!p->uc) {
@@ -82,6 +85,7 @@ bool proxy_connect(struct proxy *p, void (*on_event)(struct ev_loop *loop, ev_io
 
 struct proxy_step proxy_on_connected(struct proxy *p)
 {
+    assert(p->state == PROXY_CONNECT && p->uc->requests == 0);
     int error = net_stream_connect_error(&p->uc->stream);
     if (error) {
         proxy_log_errno(p, "connect()", error);

@@ -51,6 +51,7 @@ static void fail(struct proxy *p, int status)
     struct http_exchange *ex = p->ex;
     if (p->sends == PROXY_SENDS_STREAM && !ex->body.whole)
         client_make_last(ex, true);
+    assert(p->state < PROXY_TUNNEL && status >= 300);
     proxy_destroy(p);
     request_resume(ex, verdict_answer(status));
 }
@@ -85,6 +86,7 @@ static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events);
 static struct proxy_step find_server(struct proxy *p)
 {
     enum upstream_choice choice;
+    assert(!p->uc && !p->peer);
     p->state = PROXY_CONNECT;
     while ((choice = choose(p)) == UPSTREAM_CHOSEN) {
         if (!proxy_begin_try(p, slice_of(p->peer->text)))

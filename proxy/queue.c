@@ -17,6 +17,8 @@
 #include "shm/permit.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
+
 enum { RETRY_LOOK_MS = 50 };
 /* How often is looked while requests wait: the worker whose turn it is may stand still. */
 static const double LOOK_EVERY_S = 0.1;
@@ -55,6 +57,7 @@ static bool may_go(struct worker *w, const struct upstream *u)
 static void let_one_go(struct upstream *u)
 {
     struct proxy *p = container_of(u->queue.next, struct proxy, link);
+    assert(p->u == u && p->tries == 0);
     proxy_leave_queue(p);
     p->go_on(p);
 }
@@ -98,6 +101,7 @@ static void begin_to_wait(struct proxy *p)
 {
     struct upstream *u = p->u;
     bool again = p->queued_us != 0; /* woken in vain: it keeps its place */
+    assert(!p->uc && !p->peer && p->state != PROXY_WAIT);
     p->wait_from_us = clock_mono_us();
     p->state = PROXY_WAIT;
     if (!again) {
@@ -138,16 +142,19 @@ bool proxy_enqueue(struct proxy *p)
 
 void proxy_leave_queue(struct proxy *p)
 {
+    assert(p->state == PROXY_WAIT);
     p->ex->upstream.queue_us += clock_mono_us() - p->wait_from_us;
     wheel_clear(&p->timer);
     p->state = PROXY_CONNECT;
     if (p->tries > 0) {
         p->u->retrying--;
+        assert(p->u->retrying >= 0);
         tell_others(proxy_worker(p), p->u);
         return;
     }
     list_remove(&p->link);
     p->u->queue_length--;
+    assert((p->u->queue_length == 0) == list_empty(&p->u->queue));
     tell_others(proxy_worker(p), p->u);
 }
 
@@ -176,6 +183,7 @@ void proxy_resolved(struct upstream *u)
     u->users++;
     while (!list_empty(&u->unresolved)) {
         struct proxy *p = container_of(u->unresolved.next, struct proxy, link);
+        assert(p->u == u && p->state == PROXY_RESOLVE);
         list_remove(&p->link);
         wheel_clear(&p->timer);
         p->go_on(p);

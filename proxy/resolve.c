@@ -20,6 +20,7 @@
 #include "worker/loop/worker_state.h"
 
 #include <ares.h>
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -129,6 +130,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     struct upstream_server *s = arg;
     (void)timeouts;
     resolver.queries--;
+    assert(resolver.queries >= 0 && s->resolving);
     s->resolving = false;
     if (status == ARES_EDESTRUCTION)
         return;
@@ -176,6 +178,7 @@ void resolve_look_after(struct worker *w)
 static void drop_named(struct worker *w, struct upstream *u)
 {
     struct upstream **link = &w->site->upstreams;
+    assert(u->named && u->users == 0); /* nobody waits for it, nor asks it */
     while (*link != u)
         link = &(*link)->next;
     *link = u->next;

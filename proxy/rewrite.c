@@ -10,6 +10,8 @@
 #include "http/request/regex.h"
 #include "http/request/template.h"
 
+#include <assert.h>
+
 /* The replacement of one line, with the captures of its own expression. */
 static struct slice expand_to(struct proxy *p, const struct http_template *to,
                               const struct http_captures *captures)
@@ -211,6 +213,7 @@ static void set_flag(struct cookie *cookie, const struct flag *flag)
         a->gone = flag->off;
         found = true;
     }
+    assert(cookie->count > 0);
     if (!flag->off && !found)
         cookie->items[cookie->count++] = (struct attribute){names[flag->which], flag->value, false};
 }

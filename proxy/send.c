@@ -37,6 +37,7 @@ static void note_sent(struct proxy *p, size_t n)
 
 static enum progress send_memory(struct proxy *p, bool more)
 {
+    assert(p->request_sent <= buf_len(&p->request));
     while (p->request_sent < buf_len(&p->request)) {
         struct slice rest = slice_from(buf_slice(&p->request), p->request_sent);
         ssize_t n = net_stream_write(&p->uc->stream, rest.data, rest.len, more);
@@ -104,6 +105,8 @@ static void stop_sending(struct proxy *p)
 
 static void all_is_sent(struct proxy *p)
 {
+    assert(p->request_sent == buf_len(&p->request) && p->state == PROXY_SEND);
+    assert(p->sends != PROXY_SENDS_STREAM || p->ex->body.whole);
     p->sent = true;
     p->state = PROXY_HEAD;
     proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
@@ -112,6 +115,7 @@ static void all_is_sent(struct proxy *p)
 
 void proxy_go_on_sending(struct proxy *p)
 {
+    assert(p->state == PROXY_SEND && !p->sent);
     enum progress progress;
     bool failed = false;
     do {

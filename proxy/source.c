@@ -14,6 +14,7 @@
 #include "http/wire/request.h"
 #include "http/wire/response_head.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Cut off, so that the client sees that the answer is not whole. */
@@ -75,6 +76,7 @@ static enum source_says look(struct http_exchange *ex, struct http_piece *stretc
         stretch->len = next.len;
         return SOURCE_HAS;
     }
+    assert(p->state == PROXY_BODY || p->state == PROXY_END);
     if (p->state == PROXY_END)
         return SOURCE_END;
     if (p->input == PROXY_INPUT_ENDED)
@@ -87,6 +89,7 @@ static enum source_says look(struct http_exchange *ex, struct http_piece *stretc
 static void take(struct http_exchange *ex, size_t n)
 {
     struct proxy *p = ex->proxy;
+    assert(n <= spool_in_memory(&p->kept) + spool_in_file(&p->kept));
     if (!spool_take(&p->reader, n))
         proxy_log_disk(p);
     if (p->input == PROXY_INPUT_PAUSED)

@@ -14,10 +14,12 @@
 #include "net/stream.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <string.h>
 
 void proxy_watch(struct proxy *p, int events)
 {
+    assert(p->uc);
     net_stream_watch(&p->uc->stream, proxy_worker(p)->loop, events);
 }
 
@@ -74,6 +76,7 @@ void proxy_log_timeout(struct proxy *p)
 bool proxy_begin_try(struct proxy *p, struct slice addr)
 {
     struct http_exchange *ex = p->ex;
+    assert(!p->try && !p->uc);
     struct http_try *t = arena_zalloc(&ex->arena, sizeof *t);
     if (!t)
         return false;
@@ -101,6 +104,8 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
         p->try->response_us = clock_mono_us() - p->try->start_us;
         p->try->body_len = p->body.seen;
     }
+    /* A connection is a try's, and to its server. */
+    assert(!p->uc || (p->try && p->peer));
     if (p->uc && keep && !p->named_client && !p->asked.is_last)
         upstream_keep(p->uc, p->idle_s);
     else if (p->uc)

@@ -13,6 +13,7 @@
 #include "net/stream.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <errno.h>
 
 enum { AT_ONCE_BYTES = 256 << 10 };
@@ -68,6 +69,7 @@ static bool give(const struct way *way, const char *data, size_t len, size_t *go
 static bool give_rest(const struct way *way)
 {
     size_t gone;
+    assert(way->p->state == PROXY_TUNNEL);
     if (buf_len(way->rest) == 0)
         return true;
     bool ok = give(way, way->rest->data + way->rest->start, buf_len(way->rest), &gone);

@@ -15,6 +15,7 @@
 #include "shm/peer.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -26,6 +27,7 @@
 
 void peer_release(struct peer *peer)
 {
+    assert(peer->refs > 0);
     if (--peer->refs > 0)
         return;
     free((char *)(uintptr_t)peer->text);
@@ -179,6 +181,7 @@ static int gather_peers(struct worker *w, struct upstream *u, struct peer **fres
 
 static void count_usable(struct upstream *u)
 {
+    assert(u->peer_count >= 0);
     u->usable_count = 0;
     for (int i = 0; i < u->peer_count; i++)
         u->usable_count += !u->peers[i]->shared->rules.down;
@@ -195,6 +198,7 @@ bool upstream_set_peers(struct worker *w, struct upstream *u)
         free(fresh);
         return false; /* what there was stays in use */
     }
+    assert(made <= count);
     u->peers = fresh;
     u->peer_count = made;
     for (int i = 0; i < had; i++) {
@@ -233,6 +237,7 @@ bool upstream_open_all(struct worker *w)
 
 static void leave_idle(struct upstream_connection *uc)
 {
+    assert(uc->upstream->idle_count > 0 && !list_empty(&uc->link));
     list_remove(&uc->link);
     wheel_clear(&uc->timer);
     uc->upstream->idle_count--;
@@ -280,6 +285,7 @@ static struct upstream_connection *take_idle(const struct worker *w, struct upst
         }
         /* Its descriptor is watched as before: the next user only hears instead. */
         uc->requests++;
+        assert(uc->stream.io.fd >= 0 && uc->upstream == u);
         return uc;
     }
     return NULL;
@@ -363,6 +369,7 @@ void upstream_keep(struct upstream_connection *uc, int64_t idle_s)
         upstream_close(uc);
         return;
     }
+    assert(list_empty(&uc->link)); /* it is in use */
     if (u->idle_count >= u->keepalive) {
         struct upstream_connection *oldest = container_of(u->idle.prev, struct upstream_connection, link);
         leave_idle(oldest);
