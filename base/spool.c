@@ -23,7 +23,7 @@ static uint64_t spool_len(const struct spool *s)
     return spool_in_memory(s) + spool_in_file(s);
 }
 
-static void forget(struct spool *s)
+static void spool_forget(struct spool *s)
 {
     if (s->fd >= 0)
         close(s->fd);
@@ -37,14 +37,14 @@ void spool_empty(struct spool *s)
 {
     s->memory.start = s->memory.end = 0;
     s->behind.start = s->behind.end = 0;
-    forget(s);
+    spool_forget(s);
 }
 
 void spool_free(struct spool *s)
 {
     buf_free(&s->memory);
     buf_free(&s->behind);
-    forget(s);
+    spool_forget(s);
 }
 
 /* --- writing --- */
@@ -62,18 +62,18 @@ bool spool_append(struct spool *s, const void *data, size_t len)
     return buf_append(spool_memory_end(s), data, len);
 }
 
-static void fail(struct spool *s, const char *call)
+static void spool_fail(struct spool *s, const char *call)
 {
     s->error = errno;
     s->failed = call;
 }
 
 /* Returns how much the file has taken; less than len: s->failed. */
-static size_t write_to_file(struct spool *s, const char *dir, const char *data, size_t len)
+static size_t spool_write_to_file(struct spool *s, const char *dir, const char *data, size_t len)
 {
     size_t done = 0;
     if (s->fd < 0 && (s->fd = fd_open_unnamed(dir)) < 0) {
-        fail(s, "open");
+        spool_fail(s, "open");
         return 0;
     }
     while (done < len) {
@@ -81,7 +81,7 @@ static size_t write_to_file(struct spool *s, const char *dir, const char *data, 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            fail(s, "write");
+            spool_fail(s, "write");
             break;
         }
         done += (size_t)n;
@@ -95,7 +95,7 @@ enum spool_result spool_append_to_file(struct spool *s, const char *dir, const v
     size_t done = 0;
     bool may = !s->failed && buf_len(&s->behind) == 0;
     if (may)
-        done = write_to_file(s, dir, data, len);
+        done = spool_write_to_file(s, dir, data, len);
     if (!spool_append(s, (const char *)data + done, len - done))
         return SPOOL_NO_MEMORY;
     spool_check(s);
@@ -107,7 +107,7 @@ bool spool_move_to_file(struct spool *s, const char *dir)
     struct buf *b = spool_memory_end(s);
     assert(b == &s->memory || buf_len(&s->memory) == 0);
     struct buf rest = *b;
-    size_t done = s->failed ? 0 : write_to_file(s, dir, rest.data + rest.start, buf_len(&rest));
+    size_t done = s->failed ? 0 : spool_write_to_file(s, dir, rest.data + rest.start, buf_len(&rest));
     buf_consume(&rest, done);
     if (b == &s->memory && done > 0) { /* what is left is behind the file */
         *b = s->behind;
@@ -128,11 +128,11 @@ void spool_attach(struct spool *s, struct spool_reader *r)
 }
 
 /* All have read the file: its room on the disk is free again, and what is behind it comes next. */
-static bool empty_file(struct spool *s)
+static bool spool_empty_file(struct spool *s)
 {
     bool ok = ftruncate(s->fd, 0) == 0;
     if (!ok)
-        fail(s, "truncate");
+        spool_fail(s, "truncate");
     s->file_start = s->file_end = 0;
     struct buf empty = s->memory;
     assert(buf_len(&empty) == 0);
@@ -159,7 +159,7 @@ bool spool_give_back(struct spool *s)
         if (buf_len(&s->memory) > 0)
             buf_consume(&s->memory, (size_t)n);
         else if ((s->file_start += n) == s->file_end)
-            ok = empty_file(s);
+            ok = spool_empty_file(s);
         left -= n;
     }
     spool_check(s);

@@ -32,7 +32,7 @@ static bool is_among(const struct slice *names, int count, struct slice name)
 }
 
 /* What the answer's Connection header names is between the upstream and us (RFC 9110 section 7.6.1). */
-static bool is_named_by_connection(const struct http_response_head *a, struct slice name)
+static bool is_named_by_upstreams_connection(const struct http_response_head *a, struct slice name)
 {
     for (int i = 0; i < a->header_count; i++) {
         struct slice list = a->headers[i].value, option;
@@ -108,7 +108,7 @@ static bool is_left_out(const struct proxy *p, const struct http_response_head *
     bool hidden = fate == HIDE || is_among(to->hidden, to->hidden_count, h->name);
     if (hidden && !is_among(to->passed, to->passed_count, h->name))
         return true;
-    return fate != UPGRADE && is_named_by_connection(a, h->name);
+    return fate != UPGRADE && is_named_by_upstreams_connection(a, h->name);
 }
 
 static bool take_header(struct proxy *p, const struct http_response_head *a, const struct http_header *h)
@@ -240,7 +240,7 @@ static bool skip_body(struct proxy *p, const struct http_response_head *a, size_
            p->input != PROXY_INPUT_ENDED;
 }
 
-static struct proxy_step end(struct verdict v)
+static struct proxy_step end_at_upstream(struct verdict v)
 {
     return (struct proxy_step){.says = PROXY_ENDS, .verdict = v};
 }
@@ -251,8 +251,8 @@ static struct proxy_step begin_response(void)
 }
 
 /* X-Accel-Redirect: another location answers in place of this body; some headers of the answer stay, as in nginx. */
-static struct proxy_step redirect(struct proxy *p, const struct http_response_head *a, size_t head_len,
-                                  struct slice uri)
+static struct proxy_step answer_by_accel_redirect(struct proxy *p, const struct http_response_head *a,
+                                                  size_t head_len, struct slice uri)
 {
     static const struct slice kept[] = {{"Set-Cookie", 10},
                                         {"Cache-Control", 13},
@@ -277,7 +277,7 @@ static struct proxy_step redirect(struct proxy *p, const struct http_response_he
     http_drop_held(ex);
     /* A text of the head, which is the exchange's by now. */
     ex->leads_to = uri;
-    return end(ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
+    return end_at_upstream(ok ? verdict_of(VERDICT_REDIRECT_GET) : verdict_answer(500));
 }
 
 /* In one list (RFC 9110 section 11.6.1). */
@@ -301,7 +301,7 @@ static struct proxy_step end_detour(struct proxy *p, const struct http_response_
     take_over_head(p, a); /* for $sent_http_... */
     proxy_end_try(p, UPSTREAM_SERVED, a->status, skip_body(p, a, head_len));
     ex->access.www_authenticate = wanted;
-    return end(verdict_answer(0));
+    return end_at_upstream(verdict_answer(0));
 }
 
 /* --- to the client --- */
@@ -325,7 +325,8 @@ static struct proxy_step begin_tunnel(struct proxy *p, const struct http_respons
 }
 
 /* The body follows the head to the client, as it comes. */
-static struct proxy_step pass_on(struct proxy *p, const struct http_response_head *a, size_t head_len)
+static struct proxy_step begin_passing_on(struct proxy *p, const struct http_response_head *a,
+                                          size_t head_len)
 {
     const struct http_template *rate = p->ex->route.location->proxy_rate;
     if (!rate || !conf_parse_size(http_template_expand(rate, p->ex), &p->rate))
@@ -369,8 +370,8 @@ struct proxy_step proxy_answer_client(struct proxy *p)
         return proxy_step_fails(a->status);
     }
     if (target.data)
-        return redirect(p, a, head_len, target);
-    return pass_on(p, a, head_len);
+        return answer_by_accel_redirect(p, a, head_len, target);
+    return begin_passing_on(p, a, head_len);
 }
 
 /* early_hints */

@@ -183,7 +183,7 @@ static struct peer *at_weight(const struct upstream *u, uint32_t hash)
 }
 
 /* nginx's ip_hash: of IPv4 the first three bytes. */
-static struct peer *by_address(struct choice *k)
+static struct peer *balance_by_address(struct choice *k)
 {
     const struct http_exchange *ex = k->ask->ex;
     static const unsigned char nobody[3];
@@ -325,7 +325,7 @@ static struct peer *better_of_two(struct choice *k)
 
 /* --- all of them --- */
 
-static struct peer *choose(struct choice *k)
+static struct peer *balance_pick(struct choice *k)
 {
     switch (k->u->conf ? k->u->conf->balance : CONF_BALANCE_ROUND_ROBIN) {
     case CONF_BALANCE_LEAST_CONN:
@@ -333,7 +333,7 @@ static struct peer *choose(struct choice *k)
     case CONF_BALANCE_LEAST_TIME:
         return fastest(k, false);
     case CONF_BALANCE_IP_HASH:
-        return by_address(k);
+        return balance_by_address(k);
     case CONF_BALANCE_HASH:
         return by_key(k);
     case CONF_BALANCE_HASH_CONSISTENT:
@@ -386,7 +386,7 @@ enum upstream_choice balance_choose(struct worker *w, struct upstream *u, const 
     bool others_first = queues && !ask->waited && longest_waiting(w, u->group) >= 0 && any_is_up(&k);
     struct peer *p = others_first ? NULL : bound(&k);
     if (!p && !others_first)
-        p = choose(&k);
+        p = balance_pick(&k);
     if (!p && !others_first)
         p = round_robin(&k, true, least);
     if (p) {

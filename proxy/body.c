@@ -35,7 +35,7 @@ static size_t memory_most(const struct proxy *p)
 /* --- what comes --- */
 
 /* Once the body is here the server is done with, however long the client takes. */
-static void settle_end(struct proxy *p)
+static void body_settle_end(struct proxy *p)
 {
     if (!p->body.is_whole || p->state != PROXY_BODY)
         return;
@@ -48,7 +48,7 @@ static void settle_end(struct proxy *p)
 }
 
 /* Decodes what has come, in place: its first *body_len bytes are body then. False: it is none, which has been logged. */
-static bool decode(struct proxy *p, char *data, size_t len, size_t *body_len)
+static bool body_decode_in_place(struct proxy *p, char *data, size_t len, size_t *body_len)
 {
     const char *why = NULL;
     bool ok = p->protocol->decode(&p->body, data, len, body_len, &why);
@@ -64,13 +64,13 @@ bool proxy_begin_body(struct proxy *p, const struct http_response_head *head)
     p->read_from_ms = proxy_worker(p)->now_ms;
     assert(p->body.seen == 0 && spool_in_memory(&p->kept) == 0); /* one body for each request */
     p->protocol->begin_body(&p->body, head);
-    bool ok = len == 0 || decode(p, p->in.data + p->in.start, len, &body_len);
+    bool ok = len == 0 || body_decode_in_place(p, p->in.data + p->in.start, len, &body_len);
     p->in.end = p->in.start + body_len;
     spool_adopt(&p->kept, &p->in);
     if (p->input == PROXY_INPUT_ENDED)
         p->protocol->on_close(&p->body);
     if (ok)
-        settle_end(p);
+        body_settle_end(p);
     return ok;
 }
 
@@ -119,7 +119,7 @@ static int64_t pause_ms(const struct proxy *p)
  * How much of `room` proxy_limit_rate lets be read now: what the time since the answer's begin has left over, and a tenth of a
  * second's worth ahead of it. More would be a burst that a short answer consists of.
  */
-static size_t share_of(const struct proxy *p, size_t room)
+static size_t rate_share_of(const struct proxy *p, size_t room)
 {
     uint64_t rate = (uint64_t)p->rate, share = rate / 10 + 1;
     if (p->rate <= 0 || !p->buffered || share >= room)
@@ -142,7 +142,7 @@ static bool pause_for_rate(struct proxy *p)
 }
 
 /* The connection has ended, which may be the body's end. */
-static struct proxy_step break_off(struct proxy *p, int error)
+static struct proxy_step body_break_off(struct proxy *p, int error)
 {
     p->input = PROXY_INPUT_ENDED;
     p->broken = error;
@@ -153,12 +153,12 @@ static struct proxy_step break_off(struct proxy *p, int error)
         p->broken = p->send_error;
     if (!p->broken)
         p->protocol->on_close(&p->body);
-    settle_end(p);
+    body_settle_end(p);
     return proxy_step_of(PROXY_PASSES_ON);
 }
 
 /* Reads and decodes. PROXY_PASSES_ON with *body_len bytes: that much is there. Else nothing is to be kept. */
-static struct proxy_step receive(struct proxy *p, char *data, size_t room, size_t *body_len)
+static struct proxy_step body_receive(struct proxy *p, char *data, size_t room, size_t *body_len)
 {
     assert(room > 0 && p->input == PROXY_INPUT_OPEN);
     *body_len = 0;
@@ -166,11 +166,11 @@ static struct proxy_step receive(struct proxy *p, char *data, size_t room, size_
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return proxy_step_of(PROXY_WAITS);
     if (n <= 0)
-        return break_off(p, n < 0 ? errno : 0);
+        return body_break_off(p, n < 0 ? errno : 0);
     p->try->received += (uint64_t)n;
-    if (!decode(p, data, (size_t)n, body_len))
+    if (!body_decode_in_place(p, data, (size_t)n, body_len))
         return proxy_step_of(PROXY_BREAKS_OFF);
-    settle_end(p);
+    body_settle_end(p);
     if (p->state == PROXY_BODY && !pause_for_rate(p))
         proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
     return proxy_step_of(PROXY_PASSES_ON);
@@ -181,7 +181,7 @@ static struct proxy_step read_to_file(struct proxy *p)
 {
     static char bytes[PROXY_READ_BYTES];
     size_t body_len;
-    struct proxy_step step = receive(p, bytes, share_of(p, sizeof bytes), &body_len);
+    struct proxy_step step = body_receive(p, bytes, rate_share_of(p, sizeof bytes), &body_len);
     if (body_len > 0 && !keep_in_file(p, bytes, body_len))
         return proxy_step_of(PROXY_BREAKS_OFF); /* neither disk nor memory */
     return step;
@@ -193,7 +193,7 @@ static struct proxy_step read_to_memory(struct proxy *p, size_t room)
     char *data = spool_reserve(&p->kept, room);
     if (!data)
         return proxy_step_of(PROXY_BREAKS_OFF);
-    struct proxy_step step = receive(p, data, room, &body_len);
+    struct proxy_step step = body_receive(p, data, room, &body_len);
     spool_commit(&p->kept, body_len);
     return step;
 }
@@ -206,7 +206,7 @@ struct proxy_step proxy_read_body(struct proxy *p)
         return proxy_step_of(PROXY_WAITS);
     if (have < most && spool_in_file(&p->kept) == 0)
         return read_to_memory(
-            p, share_of(p, most - have < PROXY_READ_BYTES ? most - have : (size_t)PROXY_READ_BYTES));
+            p, rate_share_of(p, most - have < PROXY_READ_BYTES ? most - have : (size_t)PROXY_READ_BYTES));
     if (may_go_to_file(p))
         return read_to_file(p);
     p->input = PROXY_INPUT_PAUSED; /* until the client has taken some */

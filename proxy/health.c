@@ -34,12 +34,12 @@ struct health_probe {
     size_t sent;
 };
 
-static const struct conf_health_check *rules_of(const struct peer *peer)
+static const struct conf_health_check *health_rules_of(const struct peer *peer)
 {
     return peer->server->upstream->conf->health;
 }
 
-static void drop(struct health_probe *k)
+static void probe_drop(struct health_probe *k)
 {
     ev_timer_stop(k->worker->loop, &k->timeout);
     if (k->stream.io.fd >= 0)
@@ -53,7 +53,7 @@ static void drop(struct health_probe *k)
 void health_forget(struct peer *peer)
 {
     if (peer->probe)
-        drop(peer->probe);
+        probe_drop(peer->probe);
 }
 
 /* What one result makes of a server. True when it is another state now. */
@@ -74,18 +74,18 @@ static bool note_result(struct shm_peer *s, const struct conf_health_check *rule
     return s->health != before;
 }
 
-static void finish(struct health_probe *k, bool well, const char *why)
+static void probe_finish(struct health_probe *k, bool well, const char *why)
 {
     struct peer *peer = k->peer;
     struct upstream *u = peer->server->upstream;
     peer_lock(k->worker->shm, u->group);
-    bool changed = note_result(peer->shared, rules_of(peer), well, k->worker->now_ms);
+    bool changed = note_result(peer->shared, health_rules_of(peer), well, k->worker->now_ms);
     peer_unlock(u->group);
     if (changed && !well)
         log_warn("server %s of upstream \"%.*s\" is unhealthy: %s", peer->text, SLICE_ARGS(u->name), why);
     else if (changed)
         log_notice("server %s of upstream \"%.*s\" is healthy", peer->text, SLICE_ARGS(u->name));
-    drop(k);
+    probe_drop(k);
 }
 
 static bool is_expected(const struct conf_health_check *rules, int status)
@@ -102,7 +102,7 @@ static void send_question(struct health_probe *k)
     struct slice rest = slice_from(buf_slice(&k->request), k->sent);
     ssize_t n = error ? -1 : net_stream_write(&k->stream, rest.data, rest.len, false);
     if (error || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-        finish(k, false, strerror(error ? error : errno));
+        probe_finish(k, false, strerror(error ? error : errno));
         return;
     }
     k->sent += n > 0 ? (size_t)n : 0;
@@ -117,7 +117,7 @@ static void read_answer(struct health_probe *k)
     size_t head_len;
     const char *why = "its answer is no HTTP";
     if (!buf_reserve(&k->in, 4096)) {
-        finish(k, false, "out of memory");
+        probe_finish(k, false, "out of memory");
         return;
     }
     ssize_t n = net_stream_read(&k->stream, k->in.data + k->in.end, k->in.cap - k->in.end);
@@ -125,7 +125,7 @@ static void read_answer(struct health_probe *k)
         return;
     k->in.end += n > 0 ? (size_t)n : 0;
     if (n <= 0) {
-        finish(k, false, n < 0 ? strerror(errno) : "it closed the connection without an answer");
+        probe_finish(k, false, n < 0 ? strerror(errno) : "it closed the connection without an answer");
         return;
     }
     enum http_response_head_result result =
@@ -140,11 +140,11 @@ static void read_answer(struct health_probe *k)
         return;
     char text[48];
     snprintf(text, sizeof text, "its answer has status %d", answer.status);
-    bool well = result == HTTP_RESPONSE_HEAD_DONE && is_expected(rules_of(k->peer), answer.status);
-    finish(k, well, result == HTTP_RESPONSE_HEAD_DONE ? text : why);
+    bool well = result == HTTP_RESPONSE_HEAD_DONE && is_expected(health_rules_of(k->peer), answer.status);
+    probe_finish(k, well, result == HTTP_RESPONSE_HEAD_DONE ? text : why);
 }
 
-static void on_event(struct ev_loop *loop, ev_io *io, int events)
+static void probe_on_event(struct ev_loop *loop, ev_io *io, int events)
 {
     struct health_probe *k = (struct health_probe *)io; /* its first member */
     (void)loop;
@@ -154,17 +154,17 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
         read_answer(k);
 }
 
-static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events)
+static void probe_on_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct health_probe *k = timer->data;
     (void)loop;
     (void)events;
-    finish(k, false, "it did not answer in time");
+    probe_finish(k, false, "it did not answer in time");
 }
 
-static void start(struct worker *w, struct peer *peer)
+static void probe_start(struct worker *w, struct peer *peer)
 {
-    const struct conf_health_check *rules = rules_of(peer);
+    const struct conf_health_check *rules = health_rules_of(peer);
     struct net_address address = peer->address;
     struct health_probe *k = calloc(1, sizeof *k);
     if (!k)
@@ -174,8 +174,8 @@ static void start(struct worker *w, struct peer *peer)
     *k = (struct health_probe){.worker = w, .peer = peer};
     peer->probe = k;
     int fd = socket(address.addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    net_stream_init(&k->stream, fd, on_event);
-    ev_timer_init(&k->timeout, on_timeout, (double)rules->timeout_ms / 1000, 0);
+    net_stream_init(&k->stream, fd, probe_on_event);
+    ev_timer_init(&k->timeout, probe_on_timeout, (double)rules->timeout_ms / 1000, 0);
     k->timeout.data = k;
     bool ok = fd >= 0 && buf_printf(&k->request,
                                     "GET %.*s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: weir health check\r\n"
@@ -183,11 +183,11 @@ static void start(struct worker *w, struct peer *peer)
                                     SLICE_ARGS(rules->uri), SLICE_ARGS(peer->server->upstream->name));
     if (!ok) {
         /* Our own shortage says nothing of the server. */
-        drop(k);
+        probe_drop(k);
         return;
     }
     if (connect(fd, (const struct sockaddr *)&address.addr, address.len) < 0 && errno != EINPROGRESS) {
-        finish(k, false, strerror(errno));
+        probe_finish(k, false, strerror(errno));
         return;
     }
     net_stream_watch(&k->stream, w->loop, EV_WRITE);
@@ -201,7 +201,7 @@ static bool is_due(const struct worker *w, const struct shm_peer *s, uint64_t in
 }
 
 /* Whether this worker is the one to ask now. */
-static bool claim(struct worker *w, struct upstream *u, struct shm_peer *s)
+static bool probe_claim(struct worker *w, struct upstream *u, struct shm_peer *s)
 {
     uint64_t interval_ms = (uint64_t)u->conf->health->interval_ms;
     if (!is_due(w, s, interval_ms))
@@ -214,7 +214,7 @@ static bool claim(struct worker *w, struct upstream *u, struct shm_peer *s)
     return mine;
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
+static void health_on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct worker *w = timer->data;
     (void)loop;
@@ -224,8 +224,8 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
             continue;
         for (int i = 0; i < u->peer_count; i++) {
             struct peer *peer = u->peers[i];
-            if (!peer->probe && !peer->shared->rules.down && claim(w, u, peer->shared))
-                start(w, peer);
+            if (!peer->probe && !peer->shared->rules.down && probe_claim(w, u, peer->shared))
+                probe_start(w, peer);
         }
     }
 }
@@ -238,7 +238,7 @@ bool health_open(struct worker *w)
         any |= u->conf && u->conf->health;
     if (!any)
         return true;
-    ev_timer_init(&look, on_look, 0, LOOK_EVERY_S);
+    ev_timer_init(&look, health_on_look, 0, LOOK_EVERY_S);
     look.data = w;
     ev_timer_start(w->loop, &look);
     return true;

@@ -27,7 +27,7 @@ static bool is_ours(struct slice name)
 }
 
 /* What the client's Connection header names is between it and us. */
-static bool is_named_by_connection(const struct http_request *req, struct slice name)
+static bool is_named_by_clients_connection(const struct http_request *req, struct slice name)
 {
     for (int i = 0; i < req->header_count; i++) {
         struct slice list = req->headers[i].value, option;
@@ -57,7 +57,7 @@ static bool append_line(struct buf *out, struct slice name, struct slice value)
 enum { URI_PARTS = 4 };
 
 /* data NULL: out of memory. */
-static struct slice join(struct arena *arena, const struct slice parts[URI_PARTS])
+static struct slice http1_join(struct arena *arena, const struct slice parts[URI_PARTS])
 {
     size_t len = 0, at = 0;
     for (int i = 0; i < URI_PARTS; i++)
@@ -72,7 +72,7 @@ static struct slice join(struct arena *arena, const struct slice parts[URI_PARTS
  * The path by proxy_pass's rules: with a URI it takes the place of the location's part; else the client's stays as it is. data
  * NULL: out of memory.
  */
-static struct slice uri_of(struct http_exchange *ex, const struct upstream_target *target)
+static struct slice http1_uri_of(struct http_exchange *ex, const struct upstream_target *target)
 {
     const struct location_proxy *to = target->to;
     bool replace = target->uri.data && !ex->route.path_is_final;
@@ -87,7 +87,7 @@ static struct slice uri_of(struct http_exchange *ex, const struct upstream_targe
     struct slice path = rest.len ? http_encode_path(&ex->arena, rest) : SLICE("");
     struct slice mark = ex->req.args.len ? SLICE("?") : SLICE("");
     struct slice args = ex->req.args.len ? ex->req.args : SLICE("");
-    return path.data ? join(&ex->arena, (struct slice[URI_PARTS]){before, path, mark, args}) : path;
+    return path.data ? http1_join(&ex->arena, (struct slice[URI_PARTS]){before, path, mark, args}) : path;
 }
 
 /* A text with variables may hold what a client has made of it: a blank in it would end the target. */
@@ -145,7 +145,8 @@ static bool append_clients(const struct http_exchange *ex, const struct location
         if (ids && (slice_eq_nocase(h->name, SLICE("X-Request-ID")) ||
                     slice_eq_nocase(h->name, SLICE("traceparent"))))
             continue;
-        if (!is_ours(h->name) && !is_replaced(to, h->name) && !is_named_by_connection(&ex->req, h->name))
+        if (!is_ours(h->name) && !is_replaced(to, h->name) &&
+            !is_named_by_clients_connection(&ex->req, h->name))
             ok = append_line(out, h->name, h->value);
     }
     return ok;
@@ -188,7 +189,7 @@ static bool append_request_line(struct http_exchange *ex, const struct settings 
                                 struct upstream_request *written)
 {
     struct slice method = method_of(ex, target->to);
-    written->uri = uri_of(ex, target);
+    written->uri = http1_uri_of(ex, target);
     written->head_only = slice_eq(method, SLICE("HEAD"));
     return written->uri.data && buf_append_slice(out, method) && buf_append(out, " ", 1) &&
            buf_append_slice(out, written->uri) &&
@@ -225,8 +226,8 @@ static struct slice body_at_once(struct http_exchange *ex, const struct upstream
     return body;
 }
 
-static int write_request(struct http_exchange *ex, const struct upstream_target *target, struct buf *out,
-                         struct upstream_request *written)
+static int http1_write_request(struct http_exchange *ex, const struct upstream_target *target,
+                               struct buf *out, struct upstream_request *written)
 {
     const struct settings *s = ex->route.settings;
     const struct location_proxy *to = target->to;
@@ -253,8 +254,8 @@ static int write_request(struct http_exchange *ex, const struct upstream_target 
     return ok ? 0 : 500;
 }
 
-static bool write_body(const struct upstream_request *written, struct slice part, bool is_last,
-                       struct buf *out)
+static bool http1_write_body(const struct upstream_request *written, struct slice part, bool is_last,
+                             struct buf *out)
 {
     if (!written->chunked)
         return !part.len || buf_append_slice(out, part);
@@ -265,14 +266,14 @@ static bool write_body(const struct upstream_request *written, struct slice part
 
 /* --- the response --- */
 
-static enum http_response_head_result read_head(const struct upstream_request *written,
-                                                struct http_response_head *head, const char *data, size_t len,
-                                                size_t *head_len, const char **why)
+static enum http_response_head_result http1_read_head(const struct upstream_request *written,
+                                                      struct http_response_head *head, const char *data,
+                                                      size_t len, size_t *head_len, const char **why)
 {
     return http_parse_response_head(head, data, len, written->head_only, head_len, why);
 }
 
-static void begin_body(struct upstream_body *body, const struct http_response_head *head)
+static void http1_begin_body(struct upstream_body *body, const struct http_response_head *head)
 {
     *body = (struct upstream_body){
         .framing = head->framing, .left = head->content_length, .may_keep = head->keepalive};
@@ -282,7 +283,8 @@ static void begin_body(struct upstream_body *body, const struct http_response_he
         head->framing == HTTP_RESPONSE_EMPTY || (head->framing == HTTP_RESPONSE_LENGTH && body->left == 0);
 }
 
-static bool decode(struct upstream_body *body, char *data, size_t len, size_t *body_len, const char **why)
+static bool http1_decode(struct upstream_body *body, char *data, size_t len, size_t *body_len,
+                         const char **why)
 {
     size_t used = len;
     *body_len = body->is_whole ? 0 : len;
@@ -308,16 +310,16 @@ static bool decode(struct upstream_body *body, char *data, size_t len, size_t *b
     return true;
 }
 
-static void on_close(struct upstream_body *body)
+static void http1_on_close(struct upstream_body *body)
 {
     body->may_keep = false;
     body->is_whole |= body->framing == HTTP_RESPONSE_UNTIL_CLOSE;
 }
 
 const struct upstream_protocol upstream_http1 = {.name = "HTTP/1",
-                                                 .write_request = write_request,
-                                                 .write_body = write_body,
-                                                 .read_head = read_head,
-                                                 .begin_body = begin_body,
-                                                 .decode = decode,
-                                                 .on_close = on_close};
+                                                 .write_request = http1_write_request,
+                                                 .write_body = http1_write_body,
+                                                 .read_head = http1_read_head,
+                                                 .begin_body = http1_begin_body,
+                                                 .decode = http1_decode,
+                                                 .on_close = http1_on_close};

@@ -46,7 +46,7 @@ void proxy_destroy(struct proxy *p)
 }
 
 /* The request ends with this status: no response of an upstream has begun to go to the client. */
-static void fail(struct proxy *p, int status)
+static void proxy_fail(struct proxy *p, int status)
 {
     struct http_exchange *ex = p->ex;
     if (p->sends == PROXY_SENDS_STREAM && !ex->body.whole)
@@ -56,7 +56,7 @@ static void fail(struct proxy *p, int status)
     request_resume(ex, verdict_answer(status));
 }
 
-static enum upstream_choice choose(struct proxy *p)
+static enum upstream_choice proxy_choose(struct proxy *p)
 {
     struct upstream_ask ask = {
         .ex = p->ex, .key = p->hash_key, .wanted = p->wanted, .tried = p->tried, .waited = p->queued_us != 0};
@@ -68,7 +68,7 @@ static enum upstream_choice choose(struct proxy *p)
     return choice;
 }
 
-static struct proxy_step give_up(struct proxy *p, enum upstream_choice choice)
+static struct proxy_step proxy_give_up(struct proxy *p, enum upstream_choice choice)
 {
     if (p->tries == 0) {
         bool named = proxy_begin_try(p, p->u->name); /* as nginx shows it, in the line too */
@@ -83,12 +83,12 @@ static struct proxy_step give_up(struct proxy *p, enum upstream_choice choice)
 static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events);
 
 /* One server after the other, until one takes a connection or none is left. */
-static struct proxy_step find_server(struct proxy *p)
+static struct proxy_step proxy_find_server(struct proxy *p)
 {
     enum upstream_choice choice;
     assert(!p->uc && !p->peer);
     p->state = PROXY_CONNECT;
-    while ((choice = choose(p)) == UPSTREAM_CHOSEN) {
+    while ((choice = proxy_choose(p)) == UPSTREAM_CHOSEN) {
         if (!proxy_begin_try(p, slice_of(p->peer->text)))
             return proxy_step_fails(500);
         if (proxy_connect(p, on_upstream_event))
@@ -102,13 +102,13 @@ static struct proxy_step find_server(struct proxy *p)
     }
     if (choice == UPSTREAM_BUSY && proxy_enqueue(p))
         return proxy_step_of(PROXY_WAITS);
-    return give_up(p, choice);
+    return proxy_give_up(p, choice);
 }
 
 /* --- what a step has led to --- */
 
 /* The server did not do: another one is asked, where that may be; else the client gets the status. */
-static struct proxy_step ask_next(struct proxy *p, enum conf_next_upstream why, int status)
+static struct proxy_step proxy_ask_next(struct proxy *p, enum conf_next_upstream why, int status)
 {
     assert(p->uc && p->try && p->state < PROXY_BODY);
     /* A kept connection that was just being closed says nothing of its server, which is asked again. */
@@ -123,19 +123,19 @@ static struct proxy_step ask_next(struct proxy *p, enum conf_next_upstream why, 
                   : blameless ? UPSTREAM_SERVED
                               : UPSTREAM_FAILED,
                   status, false);
-    return go_on ? find_server(p) : proxy_step_fails(status);
+    return go_on ? proxy_find_server(p) : proxy_step_fails(status);
 }
 
 enum { INTERIMS_MAX = 16 /* that go on to the client */ };
 
-static struct proxy_step pass_interim(struct proxy *p)
+static struct proxy_step proxy_use_interim(struct proxy *p)
 {
     if (p->head->status != 100 && p->interims <= INTERIMS_MAX && proxy_pass_interim(p))
         client_go_on(p->ex); /* it goes out whatever comes next */
     return proxy_after_interim(p);
 }
 
-static void pass_on(struct http_exchange *ex)
+static void proxy_pass_on(struct http_exchange *ex)
 {
     /* The client does not keep up; its own events bring us back. */
     if (ex->more_later || ex->throttled || ex->client.protocol->is_behind(ex))
@@ -144,13 +144,13 @@ static void pass_on(struct http_exchange *ex)
 }
 
 /* Steps that have led to the next one. */
-static struct proxy_step go_through(struct proxy *p, struct proxy_step step)
+static struct proxy_step proxy_go_through(struct proxy *p, struct proxy_step step)
 {
     for (;;) {
         if (step.says == PROXY_ASKS_NEXT)
-            step = ask_next(p, step.why, step.verdict.status);
+            step = proxy_ask_next(p, step.why, step.verdict.status);
         else if (step.says == PROXY_HAS_INTERIM)
-            step = pass_interim(p);
+            step = proxy_use_interim(p);
         else if (step.says == PROXY_HAS_HEAD)
             step = proxy_answer_client(p);
         else
@@ -158,10 +158,10 @@ static struct proxy_step go_through(struct proxy *p, struct proxy_step step)
     }
 }
 
-static void act_on_change(struct proxy *p, struct proxy_step step)
+static void proxy_act_on_change(struct proxy *p, struct proxy_step step)
 {
     struct http_exchange *ex = p->ex;
-    step = go_through(p, step);
+    step = proxy_go_through(p, step);
     switch (step.says) {
     case PROXY_ENDS:
         proxy_destroy(p);
@@ -171,7 +171,7 @@ static void act_on_change(struct proxy *p, struct proxy_step step)
         request_resume(ex, step.verdict);
         break;
     case PROXY_FAILS:
-        fail(p, step.verdict.status);
+        proxy_fail(p, step.verdict.status);
         break;
     case PROXY_BREAKS_OFF:
         client_reset(ex);
@@ -182,12 +182,12 @@ static void act_on_change(struct proxy *p, struct proxy_step step)
 }
 
 /* What most steps lead to is more of a body. */
-static void act(struct proxy *p, struct proxy_step step)
+static void proxy_act(struct proxy *p, struct proxy_step step)
 {
     if (step.says == PROXY_PASSES_ON)
-        pass_on(p->ex);
+        proxy_pass_on(p->ex);
     else if (step.says != PROXY_WAITS)
-        act_on_change(p, step);
+        proxy_act_on_change(p, step);
 }
 
 /* --- events --- */
@@ -199,17 +199,17 @@ static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events)
     if (p->state == PROXY_TUNNEL)
         tunnel_on_upstream(p, events);
     else if (p->state == PROXY_CONNECT && events & EV_WRITE)
-        act(p, proxy_on_connected(p));
+        proxy_act(p, proxy_on_connected(p));
     else if (events & EV_READ && p->state == PROXY_BODY)
-        act(p, proxy_read_body(p));
+        proxy_act(p, proxy_read_body(p));
     else if (events & EV_READ)
-        act(p, proxy_read_head(p)); /* also while sending: an early response */
+        proxy_act(p, proxy_read_head(p)); /* also while sending: an early response */
     else if (p->state == PROXY_SEND)
         proxy_go_on_sending(p);
 }
 
 /* It has waited for its name, or in the queue, for as long as it may. */
-static struct proxy_step end_wait(struct proxy *p)
+static struct proxy_step proxy_end_wait(struct proxy *p)
 {
     if (p->state == PROXY_WAIT)
         balance_count(proxy_worker(p), p->u, &p->u->group->queue_timeouts);
@@ -218,12 +218,12 @@ static struct proxy_step end_wait(struct proxy *p)
     return proxy_step_fails(502);
 }
 
-static struct proxy_step end_time(struct proxy *p)
+static struct proxy_step proxy_end_time(struct proxy *p)
 {
     if (p->state == PROXY_WAIT && proxy_looks_again(p))
-        return find_server(p);
+        return proxy_find_server(p);
     if (p->state == PROXY_RESOLVE || p->state == PROXY_WAIT)
-        return end_wait(p);
+        return proxy_end_wait(p);
     if (p->state == PROXY_BODY && p->input == PROXY_INPUT_PAUSED) {
         proxy_read_again(p);
         return proxy_step_of(PROXY_WAITS);
@@ -238,12 +238,12 @@ static struct proxy_step end_time(struct proxy *p)
 void proxy_on_timer(struct wheel_entry *e)
 {
     struct proxy *p = container_of(e, struct proxy, timer);
-    act(p, end_time(p));
+    proxy_act(p, proxy_end_time(p));
 }
 
-static void go_on(struct proxy *p)
+static void proxy_go_on(struct proxy *p)
 {
-    act(p, find_server(p));
+    proxy_act(p, proxy_find_server(p));
 }
 
 /* --- from outside --- */
@@ -272,7 +272,7 @@ struct verdict proxy_start(struct http_exchange *ex)
     p->sends = streams ? PROXY_SENDS_STREAM : PROXY_SENDS_MEMORY;
     p->kept.fd = -1;
     spool_attach(&p->kept, &p->reader);
-    p->go_on = go_on;
+    p->go_on = proxy_go_on;
     p->start_us = clock_mono_us();
     wheel_entry_init(&p->timer);
     p->timer.kind = WORKER_TIMER_PROXY;
@@ -286,13 +286,13 @@ struct verdict proxy_start(struct http_exchange *ex)
         client_expect(ex, 0);
     error = proxy_prepare(p);
     if (error) {
-        fail(p, error);
+        proxy_fail(p, error);
     } else if (p->u->peer_count == 0 && is_being_resolved(p->u)) {
         p->state = PROXY_RESOLVE;
         list_push_back(&p->u->unresolved, &p->link);
         proxy_set_timer(p, ex->route.settings->resolver.timeout_ms);
     } else {
-        go_on(p);
+        proxy_go_on(p);
     }
     return verdict_of(VERDICT_WAIT); /* or it has been resumed already */
 }

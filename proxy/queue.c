@@ -32,7 +32,7 @@ static void tell_others(struct worker *w, struct upstream *u)
     balance_wait(w, u, oldest_us);
 }
 
-static int64_t time_left_ms(const struct proxy *p)
+static int64_t queue_time_left_ms(const struct proxy *p)
 {
     int64_t waited_ms = (int64_t)((clock_mono_us() - p->queued_us) / 1000);
     int64_t left_ms = p->u->conf->queue_timeout_ms - waited_ms;
@@ -40,7 +40,7 @@ static int64_t time_left_ms(const struct proxy *p)
 }
 
 /* Whether those that wait have something to go for, or nothing to wait for any more. */
-static bool may_go(struct worker *w, const struct upstream *u)
+static bool queue_may_go(struct worker *w, const struct upstream *u)
 {
     bool any_up = false;
     for (int i = 0; i < u->peer_count; i++) {
@@ -64,7 +64,7 @@ static void let_one_go(struct upstream *u)
 
 static void let_go_while_room(struct worker *w, struct upstream *u)
 {
-    for (int most = u->queue_length; u->queue_length > 0 && most > 0 && may_go(w, u); most--)
+    for (int most = u->queue_length; u->queue_length > 0 && most > 0 && queue_may_go(w, u); most--)
         let_one_go(u);
 }
 
@@ -77,7 +77,7 @@ static void on_queue_look(struct ev_loop *loop, ev_timer *timer, int events)
     permit_heard(&w->permits);
     w->hooks.settle_limits(w);
     for (struct upstream *u = w->site->upstreams; u; u = u->next) {
-        bool may = u->queue_length > 0 && may_go(w, u);
+        bool may = u->queue_length > 0 && queue_may_go(w, u);
         if (may && balance_is_next(w, u))
             let_go_while_room(w, u);
         else if (may)
@@ -97,7 +97,7 @@ static void begin_to_look(struct worker *w)
     ev_timer_start(w->loop, &queue_look);
 }
 
-static void begin_to_wait(struct proxy *p)
+static void queue_begin_to_wait(struct proxy *p)
 {
     struct upstream *u = p->u;
     bool again = p->queued_us != 0; /* woken in vain: it keeps its place */
@@ -110,7 +110,7 @@ static void begin_to_wait(struct proxy *p)
     }
     /* One that has tried servers looks by itself: others may take those, and it must not stand in their way. */
     if (p->tries > 0) {
-        int64_t left_ms = time_left_ms(p);
+        int64_t left_ms = queue_time_left_ms(p);
         u->retrying++;
         tell_others(proxy_worker(p), u);
         proxy_set_timer(p, left_ms < RETRY_LOOK_MS ? left_ms : RETRY_LOOK_MS);
@@ -123,7 +123,7 @@ static void begin_to_wait(struct proxy *p)
     u->queue_length++;
     begin_to_look(proxy_worker(p));
     tell_others(proxy_worker(p), u);
-    proxy_set_timer(p, time_left_ms(p));
+    proxy_set_timer(p, queue_time_left_ms(p));
 }
 
 bool proxy_enqueue(struct proxy *p)
@@ -136,7 +136,7 @@ bool proxy_enqueue(struct proxy *p)
         balance_count(proxy_worker(p), u, &u->group->queue_full);
         return false;
     }
-    begin_to_wait(p);
+    queue_begin_to_wait(p);
     return true;
 }
 
@@ -172,7 +172,7 @@ void proxy_settle_queues(struct worker *w)
         if (!u->conf || u->conf->queue == 0)
             continue;
         let_go_while_room(w, u);
-        if (u->group->waiting > 0 && may_go(w, u))
+        if (u->group->waiting > 0 && queue_may_go(w, u))
             balance_wake(w, u); /* whom this worker was woken for has left */
     }
 }

@@ -19,7 +19,7 @@ enum { INTERIMS_READ_MAX = 1000, READ_AHEAD_BYTES = 4096 /* of the body */ };
 /* The head at hand: no two are looked at at a time. */
 static struct http_response_head response;
 
-static enum http_response_head_result refuse(const char **why, const char *text)
+static enum http_response_head_result refuse_response(const char **why, const char *text)
 {
     *why = text;
     return HTTP_RESPONSE_HEAD_BAD;
@@ -40,13 +40,13 @@ static enum http_response_head_result look_for_head(struct proxy *p, const char 
         result = p->protocol->read_head(&p->asked, &response, in.data, in.len, &p->head_len, why);
     if ((result == HTTP_RESPONSE_HEAD_MORE && in.len >= most) ||
         (result == HTTP_RESPONSE_HEAD_DONE && p->head_len > most))
-        return refuse(why, "upstream sent too big header");
+        return refuse_response(why, "upstream sent too big header");
     if (result != HTTP_RESPONSE_HEAD_DONE || !is_interim(p))
         return result;
     if (response.status == 101)
-        return refuse(why, "upstream sent 101 without having been asked");
+        return refuse_response(why, "upstream sent 101 without having been asked");
     if (++p->interims > INTERIMS_READ_MAX)
-        return refuse(why, "upstream sent too many interim responses");
+        return refuse_response(why, "upstream sent too many interim responses");
     return result;
 }
 
@@ -65,7 +65,7 @@ static enum conf_next_upstream why_replace(const struct proxy *p)
     return 0;
 }
 
-static struct proxy_step use_head(struct proxy *p)
+static struct proxy_step use_response_head(struct proxy *p)
 {
     assert(p->head_len > 0 && p->head_len <= buf_len(&p->in));
     p->head = &response;
@@ -77,12 +77,12 @@ static struct proxy_step use_head(struct proxy *p)
 }
 
 /* begins: it is the first look since something was read. */
-static struct proxy_step use_input(struct proxy *p, bool begins)
+static struct proxy_step look_at_input(struct proxy *p, bool begins)
 {
     const char *why = NULL;
     enum http_response_head_result result = look_for_head(p, &why);
     if (result == HTTP_RESPONSE_HEAD_DONE)
-        return use_head(p);
+        return use_response_head(p);
     if (result == HTTP_RESPONSE_HEAD_BAD || p->input == PROXY_INPUT_ENDED) {
         http_log(p->ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream",
                  why ? why : "upstream prematurely closed connection");
@@ -97,7 +97,7 @@ static struct proxy_step use_input(struct proxy *p, bool begins)
 struct proxy_step proxy_after_interim(struct proxy *p)
 {
     buf_consume(&p->in, p->head_len);
-    return use_input(p, false);
+    return look_at_input(p, false);
 }
 
 struct proxy_step proxy_read_head(struct proxy *p)
@@ -123,5 +123,5 @@ struct proxy_step proxy_read_head(struct proxy *p)
         p->broken = p->send_error;
         proxy_watch(p, 0);
     }
-    return use_input(p, true);
+    return look_at_input(p, true);
 }

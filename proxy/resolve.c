@@ -57,7 +57,7 @@ static void settle_timer(struct resolver *r)
         ev_timer_stop(r->worker->loop, &r->timer);
 }
 
-static void on_socket(struct ev_loop *loop, ev_io *io, int events)
+static void resolve_on_socket(struct ev_loop *loop, ev_io *io, int events)
 {
     struct resolver *r = io->data;
     (void)loop;
@@ -66,7 +66,7 @@ static void on_socket(struct ev_loop *loop, ev_io *io, int events)
     settle_timer(r);
 }
 
-static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
+static void resolve_on_time(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct resolver *r = timer->data;
     (void)loop;
@@ -90,7 +90,7 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     ev_io_stop(r->worker->loop, io);
     if (!readable && !writable)
         return;
-    ev_io_init(io, on_socket, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
+    ev_io_init(io, resolve_on_socket, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
     io->data = r;
     ev_io_start(r->worker->loop, io);
 }
@@ -125,7 +125,7 @@ static void use_answer(struct upstream_server *s, const struct ares_addrinfo *fo
     upstream_set_peers(resolver.worker, s->upstream);
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+static void resolve_on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
     struct upstream_server *s = arg;
     (void)timeouts;
@@ -146,7 +146,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     proxy_resolved(s->upstream);
 }
 
-static void ask(struct upstream_server *s)
+static void resolve_ask(struct upstream_server *s)
 {
     char name[256];
     struct ares_addrinfo_hints hints = {.ai_family = resolver.family, .ai_socktype = SOCK_STREAM};
@@ -156,7 +156,7 @@ static void ask(struct upstream_server *s)
     name[s->host.len] = '\0';
     s->resolving = true;
     resolver.queries++;
-    ares_getaddrinfo(resolver.channel, name, NULL, &hints, on_answer, s);
+    ares_getaddrinfo(resolver.channel, name, NULL, &hints, resolve_on_answer, s);
     settle_timer(&resolver);
 }
 
@@ -168,7 +168,7 @@ void resolve_look_after(struct worker *w)
         for (int i = 0; i < u->server_count; i++) {
             struct upstream_server *s = &u->servers[i];
             if (s->host.data && !s->resolving && w->now_ms >= s->resolve_at_ms)
-                ask(s);
+                resolve_ask(s);
         }
     }
 }
@@ -195,7 +195,7 @@ static void drop_named(struct worker *w, struct upstream *u)
 }
 
 /* The one that has not been used for longest, of those that nobody uses now. */
-static bool make_room(struct worker *w)
+static bool resolve_make_room(struct worker *w)
 {
     struct upstream *oldest = NULL;
     for (struct upstream *u = w->site->upstreams; u; u = u->next)
@@ -267,7 +267,7 @@ struct upstream *resolve_upstream(struct worker *w, struct slice host)
 {
     struct upstream *u = site_find_upstream(w->site, host);
     if (!u) {
-        if (resolver.named >= NAMED_MAX && !make_room(w))
+        if (resolver.named >= NAMED_MAX && !resolve_make_room(w))
             return NULL;
         u = new_named(w, host);
         if (u && (!u->group || !set_target(&u->servers[0], u->name) || !upstream_set_peers(w, u))) {
@@ -280,7 +280,7 @@ struct upstream *resolve_upstream(struct worker *w, struct slice host)
     u->used_ms = w->now_ms;
     struct upstream_server *s = &u->servers[0];
     if (u->named && s->host.data && !s->resolving && w->now_ms >= s->resolve_at_ms)
-        ask(s);
+        resolve_ask(s);
     return u;
 }
 
@@ -330,7 +330,7 @@ bool resolve_open(struct worker *w)
     const struct conf_lines *servers = resolver_of(w->conf);
     resolver.worker = w;
     resolver.family = AF_UNSPEC;
-    ev_timer_init(&resolver.timer, on_time, 0, 0.25);
+    ev_timer_init(&resolver.timer, resolve_on_time, 0, 0.25);
     resolver.timer.data = &resolver;
     resolver.open =
         ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS &&

@@ -18,7 +18,7 @@
 #include <string.h>
 
 /* Cut off, so that the client sees that the answer is not whole. */
-static enum source_says cut(struct proxy *p)
+static enum source_says upstream_source_cut(struct proxy *p)
 {
     if (p->broken)
         proxy_log_errno(p, "recv()", p->broken);
@@ -46,7 +46,7 @@ static bool accepts_trailers(const struct http_request *req)
 }
 
 /* Trailers that would change what an answer is are left out (RFC 9110 section 6.5.1). */
-static bool add_trailers(struct http_exchange *ex, struct buf *out)
+static bool upstream_source_add_trailers(struct http_exchange *ex, struct buf *out)
 {
     const struct proxy *p = ex->proxy;
     struct slice rest = buf_slice(&p->body.trailers);
@@ -63,7 +63,7 @@ static bool add_trailers(struct http_exchange *ex, struct buf *out)
     return ok;
 }
 
-static enum source_says look(struct http_exchange *ex, struct http_piece *stretch)
+static enum source_says upstream_source_look(struct http_exchange *ex, struct http_piece *stretch)
 {
     struct proxy *p = ex->proxy;
     struct spool_stretch next;
@@ -80,13 +80,13 @@ static enum source_says look(struct http_exchange *ex, struct http_piece *stretc
     if (p->state == PROXY_END)
         return SOURCE_END;
     if (p->input == PROXY_INPUT_ENDED)
-        return cut(p);
+        return upstream_source_cut(p);
     if (p->input == PROXY_INPUT_PAUSED)
         proxy_resume_reading(p);
     return SOURCE_LATER;
 }
 
-static void take(struct http_exchange *ex, size_t n)
+static void upstream_source_take(struct http_exchange *ex, size_t n)
 {
     struct proxy *p = ex->proxy;
     assert(n <= spool_in_memory(&p->kept) + spool_in_file(&p->kept));
@@ -96,31 +96,31 @@ static void take(struct http_exchange *ex, size_t n)
         proxy_resume_reading(p);
 }
 
-static void stop(struct http_exchange *ex)
+static void upstream_source_stop(struct http_exchange *ex)
 {
     proxy_destroy(ex->proxy);
 }
 
 /* It is the upstream that is waited for, and has a timer. */
-static int64_t time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
+static int64_t upstream_source_time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
 {
     (void)ex;
     return at_most_ms;
 }
 
-static bool outlives_client(const struct http_exchange *ex)
+static bool upstream_source_outlives_client(const struct http_exchange *ex)
 {
     return proxy_settings(ex->proxy)->proxy.upstream.ignore_client_abort;
 }
 
-const struct source source_upstream = {.look = look,
-                                       .take = take,
-                                       .add_trailers = add_trailers,
-                                       .stop = stop,
-                                       .time_left_ms = time_left_ms,
+const struct source source_upstream = {.look = upstream_source_look,
+                                       .take = upstream_source_take,
+                                       .add_trailers = upstream_source_add_trailers,
+                                       .stop = upstream_source_stop,
+                                       .time_left_ms = upstream_source_time_left_ms,
                                        .tunnel = tunnel_begin,
                                        .body_came = proxy_body_came,
                                        .body_is_full = proxy_body_is_full,
-                                       .outlives_client = outlives_client,
+                                       .outlives_client = upstream_source_outlives_client,
                                        .is_live = true,
                                        .needs_client = true};

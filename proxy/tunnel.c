@@ -27,17 +27,17 @@ struct way {
     bool to_client;
 };
 
-static struct way down(struct proxy *p)
+static struct way tunnel_down(struct proxy *p)
 {
     return (struct way){p, &p->uc->stream, p->tunnel.client, &p->in, &p->tunnel.upstream_ended, true};
 }
 
-static struct way up(struct proxy *p)
+static struct way tunnel_up(struct proxy *p)
 {
     return (struct way){p, p->tunnel.client, &p->uc->stream, &p->request, &p->tunnel.client_ended, false};
 }
 
-static void count(const struct way *way, size_t n)
+static void tunnel_count(const struct way *way, size_t n)
 {
     if (way->to_client)
         way->p->ex->sent.body += n;
@@ -51,7 +51,7 @@ static bool is_later(ssize_t n)
 }
 
 /* False: that side is broken. */
-static bool give(const struct way *way, const char *data, size_t len, size_t *gone)
+static bool tunnel_give(const struct way *way, const char *data, size_t len, size_t *gone)
 {
     *gone = 0;
     while (*gone < len) {
@@ -61,18 +61,18 @@ static bool give(const struct way *way, const char *data, size_t len, size_t *go
         if (n < 0)
             return false;
         *gone += (size_t)n;
-        count(way, (size_t)n);
+        tunnel_count(way, (size_t)n);
     }
     return true;
 }
 
-static bool give_rest(const struct way *way)
+static bool tunnel_give_rest(const struct way *way)
 {
     size_t gone;
     assert(way->p->state == PROXY_TUNNEL);
     if (buf_len(way->rest) == 0)
         return true;
-    bool ok = give(way, way->rest->data + way->rest->start, buf_len(way->rest), &gone);
+    bool ok = tunnel_give(way, way->rest->data + way->rest->start, buf_len(way->rest), &gone);
     buf_consume(way->rest, gone);
     if (ok && buf_len(way->rest) == 0) {
         buf_free(way->rest); /* an idle tunnel holds no buffers */
@@ -83,7 +83,7 @@ static bool give_rest(const struct way *way)
 }
 
 /* Reads until there is nothing, or the other side takes no more. False: broken. */
-static bool pass(const struct way *way)
+static bool tunnel_pass(const struct way *way)
 {
     struct worker *w = proxy_worker(way->p);
     for (size_t total = 0; total < AT_ONCE_BYTES && buf_len(way->rest) == 0 && !*way->ended;) {
@@ -103,7 +103,7 @@ static bool pass(const struct way *way)
             way->p->try->received += (uint64_t)n;
         else
             way->p->ex->request_bytes += (uint64_t)n;
-        if (!give(way, w->input, (size_t)n, &gone) ||
+        if (!tunnel_give(way, w->input, (size_t)n, &gone) ||
             (gone < (size_t)n && !buf_append(way->rest, w->input + gone, (size_t)n - gone)))
             return false;
         if (n < INPUT_BYTES)
@@ -112,9 +112,9 @@ static bool pass(const struct way *way)
     return true;
 }
 
-static void go_on(struct proxy *p, bool read_client, bool read_upstream);
+static void tunnel_go_on(struct proxy *p, bool read_client, bool read_upstream);
 
-static void watch(struct http_exchange *ex)
+static void tunnel_watch(struct http_exchange *ex)
 {
     struct proxy *p = ex->proxy;
     bool to_client = buf_len(&p->in) > 0, to_upstream = buf_len(&p->request) > 0;
@@ -129,11 +129,11 @@ static void watch(struct http_exchange *ex)
 static void on_client_event(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
-    go_on(io->data, events & EV_READ, false);
+    tunnel_go_on(io->data, events & EV_READ, false);
 }
 
 /* The protocol has just changed: what came early from either side goes first. False: broken. */
-static bool begin(struct proxy *p)
+static bool tunnel_take_over(struct proxy *p)
 {
     buf_free(&p->request); /* the request's head: it is sent */
     if (buf_len(&p->in) == 0)
@@ -148,17 +148,17 @@ static bool begin(struct proxy *p)
     return true;
 }
 
-static void go_on(struct proxy *p, bool read_client, bool read_upstream)
+static void tunnel_go_on(struct proxy *p, bool read_client, bool read_upstream)
 {
     struct http_exchange *ex = p->ex;
-    bool begun = p->tunnel.client || begin(p);
-    struct way downwards = down(p), upwards = up(p);
-    bool ok = begun && give_rest(&downwards) && give_rest(&upwards) && (!read_upstream || pass(&downwards)) &&
-              (!read_client || pass(&upwards));
+    bool begun = p->tunnel.client || tunnel_take_over(p);
+    struct way downwards = tunnel_down(p), upwards = tunnel_up(p);
+    bool ok = begun && tunnel_give_rest(&downwards) && tunnel_give_rest(&upwards) &&
+              (!read_upstream || tunnel_pass(&downwards)) && (!read_client || tunnel_pass(&upwards));
     bool over = p->tunnel.upstream_ended && p->tunnel.client_ended && buf_len(&p->in) == 0 &&
                 buf_len(&p->request) == 0;
     if (ok && !over) {
-        watch(ex);
+        tunnel_watch(ex);
         return;
     }
     /* Whichever side has ended the tunnel, and how, it is whole: nginx does not ask either. */
@@ -171,10 +171,10 @@ void tunnel_on_upstream(struct proxy *p, int events)
 {
     /* Without it the response's head is still on its way. */
     if (p->tunnel.client)
-        go_on(p, false, events & EV_READ);
+        tunnel_go_on(p, false, events & EV_READ);
 }
 
 void tunnel_begin(struct http_exchange *ex)
 {
-    go_on(ex->proxy, false, false);
+    tunnel_go_on(ex->proxy, false, false);
 }

@@ -36,7 +36,8 @@ void peer_release(struct peer *peer)
     free(peer);
 }
 
-static struct peer_rules rules_of(const struct upstream *u, const struct upstream_server *s, int addresses)
+static struct peer_rules peer_rules_of(const struct upstream *u, const struct upstream_server *s,
+                                       int addresses)
 {
     const struct conf_upstream_server *c = s->conf;
     const struct conf_health_check *health = u->conf ? u->conf->health : NULL;
@@ -85,8 +86,8 @@ static void name_shared(char out[PEER_NAME_BYTES], const struct upstream_server 
 }
 
 /* Where clients name the servers there may be too many of them to share: then one is this worker's alone. */
-static struct shm_peer *share(struct worker *w, struct upstream *u, struct peer *p, const char *name,
-                              const struct peer_rules *rules)
+static struct shm_peer *peer_share(struct worker *w, struct upstream *u, struct peer *p, const char *name,
+                                   const struct peer_rules *rules)
 {
     struct shm_peer *shared =
         peer_open(w->shm, u->group, slice_of(name), rules, u->named ? PEERS_NAMED : 0, w->now_ms);
@@ -107,7 +108,7 @@ static struct peer *new_peer(struct worker *w, struct upstream *u, struct upstre
     char *own_text = p ? strdup(net_address_text(address, text)) : NULL;
     if (own_text)
         name_shared(name, s, address, text, place);
-    struct shm_peer *shared = own_text ? share(w, u, p, name, rules) : NULL;
+    struct shm_peer *shared = own_text ? peer_share(w, u, p, name, rules) : NULL;
     if (shared)
         p->name = strdup(name);
     if (!shared || !p->name) {
@@ -125,7 +126,7 @@ static struct peer *new_peer(struct worker *w, struct upstream *u, struct upstre
     return p;
 }
 
-static void let_go(struct peer *p)
+static void peer_let_go(struct peer *p)
 {
     struct list_node *next;
     struct upstream *u = p->server->upstream;
@@ -159,7 +160,7 @@ static int gather_peers(struct worker *w, struct upstream *u, struct peer **fres
     bool ok = true;
     for (int i = 0; i < u->server_count; i++) {
         struct upstream_server *s = &u->servers[i];
-        struct peer_rules rules = rules_of(u, s, addresses);
+        struct peer_rules rules = peer_rules_of(u, s, addresses);
         for (int a = 0; ok && a < s->address_count; a++) {
             struct peer *p = find_peer(u, s, &s->addresses[a]);
             if (p)
@@ -205,7 +206,7 @@ bool upstream_set_peers(struct worker *w, struct upstream *u)
         if (find_peer(u, old[i]->server, &old[i]->address) == old[i])
             peer_release(old[i]); /* the old list's; the new one has it too */
         else
-            let_go(old[i]);
+            peer_let_go(old[i]);
     }
     free(old);
     count_usable(u);
@@ -402,7 +403,7 @@ void upstream_look_after(struct worker *w)
         counter_set(&u->group->touched_ms, w->now_ms);
         for (int i = 0; i < u->peer_count; i++) {
             struct peer *p = u->peers[i];
-            struct peer_rules rules = rules_of(u, p->server, u->peer_count);
+            struct peer_rules rules = peer_rules_of(u, p->server, u->peer_count);
             if (!p->own)
                 peer_assert(w->shm, u->group, u->group_name, p->shared, slice_of(p->name), &rules);
             counter_set(&p->shared->touched_ms, w->now_ms);
