@@ -49,14 +49,6 @@ void spool_free(struct spool *s)
 
 /* --- writing --- */
 
-void spool_adopt(struct spool *s, struct buf *b)
-{
-    assert(spool_len(s) == 0);
-    struct buf empty = s->memory;
-    s->memory = *b;
-    *b = empty;
-}
-
 bool spool_append(struct spool *s, const void *data, size_t len)
 {
     return buf_append(spool_memory_end(s), data, len);

@@ -36,14 +36,14 @@ struct spool {
     struct buf behind;
     /* -1: none. The owner may give it one before the first byte goes there. */
     int fd;
+    int error; /* of the call that failed */
     /* The file's unread part, file_start <= file_end. */
     uint64_t file_start, file_end;
     uint64_t given_back; /* bytes that all have read */
     /* None is at less than given_back. */
     struct spool_reader *readers;
-    /* The call that failed, with its errno: the file gets no more. NULL: all is well. */
+    /* The call that failed: the file gets no more. NULL: all is well. */
     const char *failed;
-    int error;
 };
 
 /* A part that lies in one place: in memory with fd -1, else in the file. */
@@ -69,9 +69,6 @@ void spool_empty(struct spool *s);
 void spool_free(struct spool *s);
 
 /* --- writing --- */
-
-/* The content of b becomes that of an empty spool, without a copy; b gets an empty buffer. */
-void spool_adopt(struct spool *s, struct buf *b);
 
 /* What is last in memory. */
 static inline struct buf *spool_memory_end(struct spool *s)

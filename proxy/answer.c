@@ -162,7 +162,7 @@ static void rebase(struct slice *s, ptrdiff_t by)
 static bool keep_texts(struct proxy *p, struct http_response_head *a, size_t head_len)
 {
     struct http_exchange *ex = p->ex;
-    struct slice old = {buf_slice(&p->in).data, head_len}, text = arena_dup(&ex->arena, old);
+    struct slice old = {buf_slice(&p->kept.memory).data, head_len}, text = arena_dup(&ex->arena, old);
     size_t bytes = (size_t)a->header_count * sizeof *a->headers;
     struct http_header *headers = arena_alloc(&ex->arena, bytes + 1);
     if (!text.data || !headers)
@@ -232,9 +232,10 @@ static bool skip_body(struct proxy *p, const struct http_response_head *a, size_
 {
     struct upstream_body body;
     const char *why;
-    size_t body_len, len = buf_len(&p->in) - head_len;
+    size_t body_len, len = buf_len(&p->kept.memory) - head_len;
     p->protocol->begin_body(&body, a);
-    bool ok = p->protocol->decode(&body, p->in.data + p->in.start + head_len, len, &body_len, &why);
+    bool ok = p->protocol->decode(&body, p->kept.memory.data + p->kept.memory.start + head_len, len,
+                                  &body_len, &why);
     buf_free(&body.trailers);
     return ok && body.is_whole && body.may_keep && a->status != 101 && p->sent &&
            p->input != PROXY_INPUT_ENDED;
@@ -270,10 +271,7 @@ static struct proxy_step answer_by_accel_redirect(struct proxy *p, const struct 
     }
     ex->res.content_type = http_response_head_field(a, SLICE("Content-Type"));
     ex->res.keeps_type = ex->res.content_type.len > 0;
-    bool whole =
-        a->framing == HTTP_RESPONSE_EMPTY || (a->framing == HTTP_RESPONSE_LENGTH && a->content_length == 0);
-    proxy_end_try(p, UPSTREAM_SERVED, a->status,
-                  whole && a->keepalive && p->sent && buf_len(&p->in) == head_len);
+    proxy_end_try(p, UPSTREAM_SERVED, a->status, skip_body(p, a, head_len));
     http_drop_held(ex);
     /* A text of the head, which is the exchange's by now. */
     ex->leads_to = uri;
@@ -317,7 +315,7 @@ static struct proxy_step begin_tunnel(struct proxy *p, const struct http_respons
     if (!take_over_head(p, a))
         return proxy_step_fails(500);
     assert(p->asked.asks_upgrade && p->sent);
-    buf_consume(&p->in, head_len);
+    buf_consume(&p->kept.memory, head_len);
     p->state = PROXY_TUNNEL;
     p->tunnel.upstream_ended = p->input == PROXY_INPUT_ENDED;
     proxy_watch(p, 0);
@@ -333,7 +331,7 @@ static struct proxy_step begin_passing_on(struct proxy *p, const struct http_res
         p->rate = 0;
     if (!take_over_head(p, a))
         return proxy_step_fails(500);
-    buf_consume(&p->in, head_len);
+    buf_consume(&p->kept.memory, head_len);
     if (!proxy_begin_body(p, a)) {
         http_response_reset(&p->ex->res);
         return proxy_step_fails(502);
@@ -350,7 +348,7 @@ struct proxy_step proxy_answer_client(struct proxy *p)
     struct http_exchange *ex = p->ex;
     struct http_response_head *a = p->head;
     size_t head_len = p->head_len;
-    assert(a->status >= 100 && a->status <= 599 && head_len <= buf_len(&p->in));
+    assert(a->status >= 100 && a->status <= 599 && head_len <= buf_len(&p->kept.memory));
     if (!keep_texts(p, a, head_len))
         return proxy_step_fails(500);
     struct slice target = redirect_target(p, a);

@@ -59,14 +59,13 @@ static bool body_decode_in_place(struct proxy *p, char *data, size_t len, size_t
 
 bool proxy_begin_body(struct proxy *p, const struct http_response_head *head)
 {
-    size_t body_len = 0, len = buf_len(&p->in);
+    size_t body_len = 0, len = buf_len(&p->kept.memory);
     p->state = PROXY_BODY;
     p->read_from_ms = proxy_worker(p)->now_ms;
-    assert(p->body.seen == 0 && spool_in_memory(&p->kept) == 0); /* one body for each request */
+    assert(p->body.seen == 0 && spool_in_file(&p->kept) == 0); /* one body for each request */
     p->protocol->begin_body(&p->body, head);
-    bool ok = len == 0 || body_decode_in_place(p, p->in.data + p->in.start, len, &body_len);
-    p->in.end = p->in.start + body_len;
-    spool_adopt(&p->kept, &p->in);
+    bool ok = len == 0 || body_decode_in_place(p, p->kept.memory.data + p->kept.memory.start, len, &body_len);
+    p->kept.memory.end = p->kept.memory.start + body_len;
     if (p->input == PROXY_INPUT_ENDED)
         p->protocol->on_close(&p->body);
     if (ok)

@@ -50,10 +50,10 @@ static void use_connection(struct proxy *p)
 {
     p->input = PROXY_INPUT_OPEN;
     p->sent = false;
-    assert(spool_in_memory(&p->kept) == 0 && p->body.seen == 0); /* no response has begun */
+    assert(spool_in_file(&p->kept) == 0 && p->body.seen == 0); /* no response has begun */
     p->interims = 0;
     p->broken = p->send_error = 0;
-    p->in.start = p->in.end = 0;
+    p->kept.memory.start = p->kept.memory.end = 0;
     if (p->uc->requests > 0) {
         p->try->connect_us = 0;
         proxy_begin_to_send(p);

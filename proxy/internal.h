@@ -74,11 +74,10 @@ struct proxy {
     struct buf request;
     size_t request_sent;
     uint64_t body_sent; /* of a body in a file */
-    struct buf in;      /* received: the head; then of a tunnel */
-    /* With PROXY_HAS_INTERIM and PROXY_HAS_HEAD: its texts lie in the first head_len bytes of `in`. */
+    /* With PROXY_HAS_INTERIM and PROXY_HAS_HEAD: its texts lie in the first head_len bytes of `kept`. */
     struct http_response_head *head;
     size_t head_len;
-    /* The response's body, decoded, not passed on. */
+    /* What has been received: in its memory a head; then a body, decoded, or what a tunnel has for the client. */
     struct spool kept;
     struct spool_reader reader;
     struct upstream_body body;
@@ -210,7 +209,7 @@ struct proxy_step proxy_after_interim(struct proxy *p);
 
 /* --- body.c --- */
 
-/* The state is PROXY_BODY; what already lies in p->in is the body's beginning. False: it is no body, which has been logged. */
+/* The state is PROXY_BODY; what already lies in p->kept is the body's beginning. False: it is no body, which has been logged. */
 bool proxy_begin_body(struct proxy *p, const struct http_response_head *head);
 struct proxy_step proxy_read_body(struct proxy *p);
 

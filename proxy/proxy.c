@@ -39,7 +39,6 @@ void proxy_destroy(struct proxy *p)
     if (p->u)
         p->u->users--;
     buf_free(&p->request);
-    buf_free(&p->in);
     buf_free(&p->body.trailers);
     spool_free(&p->kept);
     free(p);

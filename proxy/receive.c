@@ -34,7 +34,7 @@ static bool is_interim(const struct proxy *p)
 static enum http_response_head_result look_for_head(struct proxy *p, const char **why)
 {
     size_t most = (size_t)proxy_settings(p)->proxy.upstream.buffer_bytes;
-    struct slice in = buf_slice(&p->in);
+    struct slice in = buf_slice(&p->kept.memory);
     enum http_response_head_result result = HTTP_RESPONSE_HEAD_MORE;
     if (in.len)
         result = p->protocol->read_head(&p->asked, &response, in.data, in.len, &p->head_len, why);
@@ -67,7 +67,7 @@ static enum conf_next_upstream why_replace(const struct proxy *p)
 
 static struct proxy_step use_response_head(struct proxy *p)
 {
-    assert(p->head_len > 0 && p->head_len <= buf_len(&p->in));
+    assert(p->head_len > 0 && p->head_len <= buf_len(&p->kept.memory));
     p->head = &response;
     if (is_interim(p))
         return proxy_step_of(PROXY_HAS_INTERIM);
@@ -96,7 +96,7 @@ static struct proxy_step look_at_input(struct proxy *p, bool begins)
 
 struct proxy_step proxy_after_interim(struct proxy *p)
 {
-    buf_consume(&p->in, p->head_len);
+    buf_consume(&p->kept.memory, p->head_len);
     return look_at_input(p, false);
 }
 
@@ -105,17 +105,18 @@ struct proxy_step proxy_read_head(struct proxy *p)
     /* With proxy_limit_rate, as in nginx, what lies behind the head in its buffer is all that comes at once. */
     size_t more = p->ex->route.location->proxy_rate ? 0 : READ_AHEAD_BYTES;
     size_t room = (size_t)proxy_settings(p)->proxy.upstream.buffer_bytes + more;
-    size_t have = buf_len(&p->in);
-    if (!buf_reserve(&p->in, have < room ? room - have : 1))
+    size_t have = buf_len(&p->kept.memory);
+    if (!buf_reserve(&p->kept.memory, have < room ? room - have : 1))
         return proxy_step_fails(500);
-    ssize_t n = net_stream_read(&p->uc->stream, p->in.data + p->in.end, p->in.cap - p->in.end);
+    ssize_t n = net_stream_read(&p->uc->stream, p->kept.memory.data + p->kept.memory.end,
+                                p->kept.memory.cap - p->kept.memory.end);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return proxy_step_of(PROXY_WAITS);
     if (n < 0) {
         proxy_log_errno(p, "recv()", errno);
         return proxy_step_next(CONF_NEXT_ERROR, 502);
     }
-    p->in.end += (size_t)n;
+    p->kept.memory.end += (size_t)n;
     p->try->received += (uint64_t)n;
     if (n == 0) {
         p->input = PROXY_INPUT_ENDED;

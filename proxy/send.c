@@ -13,8 +13,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
 
 enum { FILE_AT_ONCE_BYTES = 2 << 20 };
 

@@ -29,7 +29,8 @@ struct way {
 
 static struct way tunnel_down(struct proxy *p)
 {
-    return (struct way){p, &p->uc->stream, p->tunnel.client, &p->in, &p->tunnel.upstream_ended, true};
+    return (struct way){p,   &p->uc->stream, p->tunnel.client, &p->kept.memory, &p->tunnel.upstream_ended,
+                        true};
 }
 
 static struct way tunnel_up(struct proxy *p)
@@ -117,7 +118,7 @@ static void tunnel_go_on(struct proxy *p, bool read_client, bool read_upstream);
 static void tunnel_watch(struct http_exchange *ex)
 {
     struct proxy *p = ex->proxy;
-    bool to_client = buf_len(&p->in) > 0, to_upstream = buf_len(&p->request) > 0;
+    bool to_client = buf_len(&p->kept.memory) > 0, to_upstream = buf_len(&p->request) > 0;
     net_stream_watch(p->tunnel.client, ex->worker->loop,
                      (p->tunnel.client_ended || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
     proxy_watch(p, (p->tunnel.upstream_ended || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
@@ -136,8 +137,8 @@ static void on_client_event(struct ev_loop *loop, ev_io *io, int events)
 static bool tunnel_take_over(struct proxy *p)
 {
     buf_free(&p->request); /* the request's head: it is sent */
-    if (buf_len(&p->in) == 0)
-        buf_free(&p->in);
+    if (buf_len(&p->kept.memory) == 0)
+        buf_free(&p->kept.memory);
     p->tunnel.client = p->ex->client.protocol->hand_over(p->ex, &p->request, &p->tunnel.client_ended);
     if (!p->tunnel.client)
         return false;
@@ -155,7 +156,7 @@ static void tunnel_go_on(struct proxy *p, bool read_client, bool read_upstream)
     struct way downwards = tunnel_down(p), upwards = tunnel_up(p);
     bool ok = begun && tunnel_give_rest(&downwards) && tunnel_give_rest(&upwards) &&
               (!read_upstream || tunnel_pass(&downwards)) && (!read_client || tunnel_pass(&upwards));
-    bool over = p->tunnel.upstream_ended && p->tunnel.client_ended && buf_len(&p->in) == 0 &&
+    bool over = p->tunnel.upstream_ended && p->tunnel.client_ended && buf_len(&p->kept.memory) == 0 &&
                 buf_len(&p->request) == 0;
     if (ok && !over) {
         tunnel_watch(ex);

@@ -91,7 +91,7 @@ struct http_client {
 
 /* The request's body, while and after it is read. */
 struct http_body {
-    struct spool kept;      /* in memory, or all of it in a file */
+    struct spool kept;      /* in memory, or all of it in a file; first */
     struct slice file;      /* the path of the temporary file, if named */
     uint64_t left;          /* of a body with a length */
     uint64_t len;           /* what is kept: in memory or in the file */

@@ -54,7 +54,6 @@ static void reset_exchange(struct http_exchange *ex)
 {
     struct arena arena = ex->arena;
     spool_empty(&ex->body.kept);
-    struct spool kept = ex->body.kept;
     struct wheel_entry timer = ex->timer;
     assert(timer.deadline_ms == 0 && timer.kind == WORKER_TIMER_REQUEST);
     ex->req = (struct http_request){0};
@@ -63,7 +62,7 @@ static void reset_exchange(struct http_exchange *ex)
            sizeof *ex - offsetof(struct http_exchange, res));
     ex->arena = arena;
     ex->timer = timer;
-    ex->body = (struct http_body){.kept = kept};
+    memset((char *)&ex->body + sizeof ex->body.kept, 0, sizeof ex->body - sizeof ex->body.kept);
 }
 
 void exchange_destroy(struct http_exchange *ex)

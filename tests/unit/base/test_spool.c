@@ -83,25 +83,6 @@ static void keeps_in_memory(void)
     spool_free(&s);
 }
 
-static void takes_over_a_buffer(void)
-{
-    struct spool s = new_spool();
-    struct spool_reader r;
-    struct buf b = {0};
-    CU_ASSERT(buf_append(&b, "xhead", 5));
-    buf_consume(&b, 1);
-    const char *data = b.data + b.start;
-    spool_adopt(&s, &b);
-    spool_attach(&s, &r);
-    struct spool_stretch next;
-    CU_ASSERT_FATAL(spool_look(&r, &next));
-    CU_ASSERT_PTR_EQUAL(next.data, data); /* not a copy */
-    CHECK_NUMBER(buf_len(&b), 0);
-    CU_ASSERT(reads(&r, SLICE("head")));
-    buf_free(&b);
-    spool_free(&s);
-}
-
 static void goes_on_in_a_file(void)
 {
     struct spool s = new_spool();
@@ -286,7 +267,6 @@ static void holds_what_a_plain_array_would(void)
 
 static const struct check_case cases[] = {
     {"keeps in memory", keeps_in_memory},
-    {"takes over a buffer", takes_over_a_buffer},
     {"goes on in a file", goes_on_in_a_file},
     {"moves to a file", moves_to_a_file},
     {"survives a full disk", survives_a_full_disk},
