@@ -214,19 +214,15 @@ void conf_set_internal(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_content(struct conf_walk *walk, const struct conf_node *node);
 
 void conf_set_limit_zone(struct conf_walk *walk, const struct conf_node *node);
-void conf_set_limit(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_upstream(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_proxy_pass(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_upstream_server(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_balance(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_queue(struct conf_walk *walk, const struct conf_node *node);
-void conf_set_sticky(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_health_check(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_keyed_zone(struct conf_walk *walk, const struct conf_node *node);
 /* The zone NAME:SIZE of a "sticky learn"; one that is written wrongly is not added, and so not found when the site is built. */
 void conf_add_session_zone(struct conf_walk *walk, const struct conf_node *node, struct slice zone);
-void conf_set_limit_conn(struct conf_walk *walk, const struct conf_node *node);
-void conf_set_limit_req(struct conf_walk *walk, const struct conf_node *node);
 
 /* Adds the pool "default" unless the configuration defines it. */
 void conf_add_default_pool(struct conf *conf);

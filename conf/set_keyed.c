@@ -4,14 +4,7 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-enum {
-    THOUSAND = 1000,
-    ZONES_MAX = 64,
-    BYTES_MIN = 32768,
-    NAME_MAX_BYTES = 31,
-    KEY_MAX_BYTES = 127,
-    NUMBER_MAX = 65535
-};
+enum { THOUSAND = 1000, ZONES_MAX = 64, BYTES_MIN = 32768, NAME_MAX_BYTES = 31, KEY_MAX_BYTES = 127 };
 
 static const int64_t BYTES_MAX = 64ll << 30;
 
@@ -112,58 +105,4 @@ void conf_add_session_zone(struct conf_walk *w, const struct conf_node *n, struc
     struct conf_keyed_zone z = {.key = SLICE(""), .kind = CONF_KEYED_SESSIONS, .index = -1, .node = n};
     if (parse_zone(zone, &z))
         add_zone(w, n, &z);
-}
-
-static void add_limit(struct conf_walk *w, struct conf_keyed_limit **tail, struct conf_keyed_limit *l)
-{
-    for (; *tail; tail = &(*tail)->next)
-        if (slice_eq((*tail)->zone, l->zone))
-            conf_error(&w->conf->errors, l->node,
-                       "\"%.*s\" directive is duplicate: zone \"%.*s\" has one here already",
-                       SLICE_ARGS(l->node->name), SLICE_ARGS(l->zone));
-    *tail = l;
-}
-
-void conf_set_limit_conn(struct conf_walk *w, const struct conf_node *n)
-{
-    struct conf_keyed_limit *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
-    *l = (struct conf_keyed_limit){.zone = n->args[0], .node = n};
-    if (!conf_parse_number(n->args[1], &l->number) || l->number < 1 || l->number > NUMBER_MAX)
-        conf_error(&w->conf->errors, n, "invalid number of connections \"%.*s\"; it is from 1 to %d",
-                   SLICE_ARGS(n->args[1]), NUMBER_MAX);
-    add_limit(w, &w->settings->limit_conn.zones, l);
-}
-
-static bool set_req_parameter(struct conf_keyed_limit *l, struct slice arg)
-{
-    int64_t n;
-    if (slice_starts(arg, SLICE("zone="))) {
-        l->zone = slice_from(arg, 5);
-        return l->zone.len > 0;
-    }
-    if (slice_eq(arg, SLICE("nodelay"))) {
-        l->delay = INT64_MAX;
-        return true;
-    }
-    bool burst = slice_starts(arg, SLICE("burst=")), delay = slice_starts(arg, SLICE("delay="));
-    if ((!burst && !delay) || !conf_parse_number(slice_from(arg, 6), &n) || n < 1 || n > INT32_MAX)
-        return false;
-    *(burst ? &l->burst : &l->delay) = n * THOUSAND;
-    return true;
-}
-
-void conf_set_limit_req(struct conf_walk *w, const struct conf_node *n)
-{
-    struct conf_keyed_limit *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
-    int mistakes = w->conf->errors.count;
-    l->node = n;
-    for (int i = 0; i < n->nargs; i++)
-        if (!set_req_parameter(l, n->args[i]))
-            conf_error(
-                &w->conf->errors, n,
-                "invalid parameter \"%.*s\" in \"limit_req\" directive; write zone=NAME [burst=N] [nodelay | delay=N]",
-                SLICE_ARGS(n->args[i]));
-    if (l->zone.len == 0 && w->conf->errors.count == mistakes)
-        conf_error(&w->conf->errors, n, "\"limit_req\" must have \"zone\" parameter: zone=NAME");
-    add_limit(w, &w->settings->limit_req.zones, l);
 }

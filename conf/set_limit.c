@@ -132,31 +132,3 @@ void conf_set_limit_zone(struct conf_walk *w, const struct conf_node *n)
     *tail = z;
     set_parameters(w, n, z);
 }
-
-static bool valid_priority(struct slice p)
-{
-    return slice_eq(p, SLICE("high")) || slice_eq(p, SLICE("normal")) || slice_eq(p, SLICE("low")) ||
-           (p.len > 1 && p.data[0] == '$');
-}
-
-void conf_set_limit(struct conf_walk *w, const struct conf_node *n)
-{
-    struct conf_limit *l = conf_must(arena_zalloc(&w->conf->arena, sizeof *l));
-    *l = (struct conf_limit){.zone = n->args[0], .priority = SLICE("normal"), .node = n};
-    if (n->nargs > 1) {
-        struct slice p = n->args[1];
-        l->priority = slice_starts(p, SLICE("priority=")) ? slice_from(p, 9) : (struct slice){0};
-        if (!valid_priority(l->priority))
-            conf_error(
-                &w->conf->errors, n,
-                "invalid parameter \"%.*s\" in \"limit_concurrency\" directive; write priority=high, normal, low or "
-                "a variable that has one of these values",
-                SLICE_ARGS(p));
-    }
-    struct conf_limit **tail = &w->settings->limit_concurrency.zones;
-    for (; *tail; tail = &(*tail)->next)
-        if (slice_eq((*tail)->zone, l->zone))
-            conf_error(&w->conf->errors, n, "zone \"%.*s\" is duplicate here; remove one of the lines",
-                       SLICE_ARGS(l->zone));
-    *tail = l;
-}

@@ -97,14 +97,6 @@ void conf_set_balance(struct conf_walk *w, const struct conf_node *n)
                    SLICE_ARGS(last), SLICE_ARGS(n->name));
 }
 
-void conf_set_sticky(struct conf_walk *w, const struct conf_node *n)
-{
-    w->upstream->sticky = n;
-    for (int i = 1; slice_eq(n->args[0], SLICE("learn")) && i < n->nargs; i++)
-        if (slice_starts(n->args[i], SLICE("zone=")))
-            conf_add_session_zone(w, n, slice_from(n->args[i], 5));
-}
-
 void conf_set_queue(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_upstream *u = w->upstream;

@@ -17,7 +17,6 @@
 #include "conf/settings_logs.h"
 #include "conf/settings_proxy.h"
 #include "conf/settings_upstream.h"
-#include "conf/settings_variables.h"
 #include "conf/tree.h"
 
 enum { CONF_POOLS_MAX = 16 /* of a worker; shared memory has room for the figures of so many */ };
@@ -138,11 +137,6 @@ struct settings {
     struct client_settings client;
     struct answer_settings answers;
     struct file_settings files;
-    struct open_files_settings open_files;
-    struct concurrency_settings limit_concurrency;
-    struct keyed_settings limit_conn, limit_req;
-    struct variable_settings variables;
-    struct rewrite_settings rewrite;
     struct log_settings logs;
     struct proxy_settings proxy;
     struct resolver_settings resolver;

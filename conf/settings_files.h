@@ -38,17 +38,4 @@ struct file_settings {
     bool random_index;
 };
 
-/* open_file_cache */
-struct conf_file_cache {
-    int64_t max; /* 0: off */
-    int64_t inactive_ms;
-};
-
-struct open_files_settings {
-    struct conf_file_cache cache;
-    int64_t valid_ms;
-    int min_uses;
-    bool errors;
-};
-
 #endif

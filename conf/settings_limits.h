@@ -4,7 +4,6 @@
 #ifndef WEIR_CONF_SETTINGS_LIMITS_H
 #define WEIR_CONF_SETTINGS_LIMITS_H
 
-#include "base/log.h"
 #include "conf/values.h"
 
 enum conf_policy { CONF_POLICY_FIXED, CONF_POLICY_CODEL, CONF_POLICY_GRADIENT };
@@ -23,15 +22,6 @@ struct conf_zone {
     struct conf_zone *next;
 };
 
-/* limit_concurrency NAME [priority=...]; several lines on one level are a list, in order. */
-struct conf_limit {
-    struct slice zone;
-    struct slice priority; /* high, normal, low, or a text with variables */
-    const struct conf_node *node;
-    struct conf_limit *next;
-    bool reported; /* that its zone is unknown: once, though many locations inherit it */
-};
-
 enum conf_keyed_kind { CONF_KEYED_CONNECTIONS, CONF_KEYED_REQUESTS, CONF_KEYED_SESSIONS };
 
 /* limit_conn_zone KEY zone=NAME:SIZE, limit_req_zone KEY zone=NAME:SIZE rate=RATE, sticky learn ... zone=NAME:SIZE */
@@ -43,30 +33,6 @@ struct conf_keyed_zone {
     int index;    /* in the shared memory; the master sets it before it forks */
     const struct conf_node *node;
     struct conf_keyed_zone *next;
-};
-
-/* limit_conn ZONE NUMBER, limit_req zone=ZONE ...; several lines on one level are a list, in order. */
-struct conf_keyed_limit {
-    struct slice zone;
-    int64_t number;       /* limit_conn: connections */
-    int64_t burst, delay; /* limit_req: thousandths of requests; delay INT64_MAX: never */
-    const struct conf_node *node;
-    struct conf_keyed_limit *next;
-    bool reported;
-};
-
-struct concurrency_settings {
-    struct conf_limit *zones;
-    int status;
-    bool dry_run;
-    enum log_level log_level;
-};
-
-struct keyed_settings {
-    struct conf_keyed_limit *zones;
-    int status;
-    bool dry_run;
-    enum log_level log_level;
 };
 
 #endif

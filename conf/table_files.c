@@ -67,29 +67,6 @@ static void set_index(struct conf_walk *w, const struct conf_node *n)
     w->settings->files.index = list;
 }
 
-static bool set_cache_parameter(struct conf_file_cache *c, struct slice arg)
-{
-    if (slice_starts(arg, SLICE("max=")))
-        return conf_parse_whole(slice_from(arg, 4), 1, 1000000, &c->max);
-    return slice_starts(arg, SLICE("inactive=")) && conf_parse_time(slice_from(arg, 9), &c->inactive_ms);
-}
-
-/* off | max=N [inactive=TIME] */
-static void set_open_file_cache(struct conf_walk *w, const struct conf_node *n)
-{
-    struct conf_file_cache *c = &w->settings->open_files.cache;
-    struct slice words[CONF_PARAMETERS_MAX];
-    bool ok = true;
-    if (n->nargs == 1 && slice_eq(n->args[0], SLICE("off")))
-        return;
-    for (int i = conf_default_parameters(w->conf, n->name, w->context, words); i-- > 0;)
-        set_cache_parameter(c, words[i]);
-    for (int i = 0; i < n->nargs; i++)
-        ok = ok && set_cache_parameter(c, n->args[i]);
-    if (!ok || c->max == 0)
-        conf_error(&w->conf->errors, n, "invalid \"open_file_cache\"; write: off, or max=N [inactive=TIME]");
-}
-
 const struct conf_directive conf_file_directives[] = {
     // clang-format off
     {.name = "root", .where = CONF_HTTP_ALL, .args = {1, 1}, .field = FIELD(files.folder), .default_text = "html", .set = set_root,
@@ -118,15 +95,6 @@ const struct conf_directive conf_file_directives[] = {
      .help = "The most byte ranges of one request; with more of them it gets the whole file. 0: ranges are not offered."},
     {.name = "sendfile_max_chunk", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_SIZE, .field = FIELD(files.sendfile_max_chunk_bytes), .default_text = "2m", .live = CONF_LIVE,
      .help = "How much of a file one client gets before it is the others' turn, at most 2m; 0 is that."},
-    {.name = "open_file_cache", .where = CONF_HTTP_ALL, .args = {1, 2}, .once = true, .field = FIELD(open_files.cache), .default_text = "off", .set = set_open_file_cache, .parameters = "inactive=60s",
-     .syntax = "off | max=N [inactive=TIME]",
-     .help = "For how many files what is known of them is used for a while without a look at the disk. What is not used for as long as inactive says is forgotten. All locations share one cache, of at most 1024 files with their metadata and small contents, which are kept in any case and looked at once for each turn of the loop."},
-    {.name = "open_file_cache_valid", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TIME, .field = FIELD(open_files.valid_ms), .default_text = "60s",
-     .help = "For how long that is."},
-    {.name = "open_file_cache_min_uses", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = FIELD(open_files.min_uses), .range = {1, 1000000}, .default_text = "1",
-     .help = "From which use of a file on."},
-    {.name = "open_file_cache_errors", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(open_files.errors), .default_text = "off",
-     .help = "Whether it is remembered, too, that a file is not there."},
     {.name = "aio", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = FIELD(files.aio),
      .syntax = "off | on | threads[=POOL]",
      .help = "Whether content that is not in memory is read by a thread of this pool, so that the loop never waits for a disk; on is threads=default."},

@@ -12,7 +12,6 @@ extern const struct conf_directive conf_client_directives[];
 extern const struct conf_directive conf_answer_directives[];
 extern const struct conf_directive conf_interim_directives[];
 extern const struct conf_directive conf_file_directives[];
-extern const struct conf_directive conf_limit_directives[];
 extern const struct conf_directive conf_log_directives[];
 extern const struct conf_directive conf_proxy_directives[];
 extern const struct conf_directive conf_accepted_directives[];
@@ -25,7 +24,6 @@ static const struct conf_table own[] = {
     {CONF_SECTION_ANSWERS, conf_answer_directives, NULL},
     {CONF_SECTION_FILES, conf_file_directives, NULL},
     {CONF_SECTION_HEADERS, conf_interim_directives, NULL},
-    {CONF_SECTION_LIMITS, conf_limit_directives, NULL},
     {CONF_SECTION_LOGS, conf_log_directives, NULL},
     {CONF_SECTION_PROXY, conf_proxy_directives, NULL},
     {CONF_SECTION_UPSTREAM, conf_upstream_directives, NULL},

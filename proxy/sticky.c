@@ -4,6 +4,10 @@
  * Each server has an id: its route=, or the MD5 of its address. Which id a request asks for is said by a cookie that we set
  * ourselves, by variables, or by a session that a server has begun: then shared memory has the server's tag for it.
  */
+#include "proxy/sticky.h"
+
+#include "conf/rows.h"
+#include "http/site/feature.h"
 #include "proxy/upstream.h"
 
 #include "base/arena.h"
@@ -268,7 +272,7 @@ static bool build_learn(struct site *site, struct sticky *s, const struct conf_n
     return ok && s->creates.count && s->lookups.count && s->sessions;
 }
 
-struct sticky *site_build_sticky(struct site *site, const struct conf_node *n)
+static struct sticky *build_sticky(struct site *site, const struct conf_node *n)
 {
     static const struct {
         const char *word;
@@ -288,3 +292,30 @@ struct sticky *site_build_sticky(struct site *site, const struct conf_node *n)
             "lookup=$VARIABLE zone=NAME:SIZE [timeout=TIME] [header], with a size from 32k to 64g");
     return s;
 }
+
+static void build_upstream(struct site *site, struct upstream *u, const struct conf_upstream *c)
+{
+    if (c->sticky)
+        u->sticky = build_sticky(site, c->sticky);
+}
+
+static void set_sticky(struct conf_walk *w, const struct conf_node *n)
+{
+    w->upstream->sticky = n;
+    for (int i = 1; slice_eq(n->args[0], SLICE("learn")) && i < n->nargs; i++)
+        if (slice_starts(n->args[i], SLICE("zone=")))
+            conf_add_session_zone(w, n, slice_from(n->args[i], 5));
+}
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "sticky", .where = CONF_UPSTREAM, .args = {2, CONF_ANY}, .once = true, .field = CONF_FIELD(struct conf_upstream, sticky), .set = set_sticky,
+     .syntax = "cookie NAME [expires=TIME|max] [domain=DOMAIN] [path=PATH] [httponly] [secure] [samesite=strict|lax|none] | route $VARIABLE ... | learn create=$VARIABLE ... lookup=$VARIABLE ... zone=NAME:SIZE [timeout=TIME] [header]",
+     .help = "A client stays with its server: by a cookie that is set with the server's route or the MD5 of its address, by the first variable that is not empty, or by the session that the server has begun. A session is forgotten when it has not been used for timeout (10m); with header it is there when the answer's head is, and else when the answer is whole."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_UPSTREAM, rows, NULL};
+
+const struct feature feature_sticky = {.name = "sticky", .table = &table, .build_upstream = build_upstream};

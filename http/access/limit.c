@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/slice.h"
+#include "http/access/limit_settings.h"
 #include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/request/template.h"
@@ -30,7 +31,7 @@ static const double LOOK_EVERY_S = 0.1; /* for changes whose datagram was lost w
 /* What a request holds and waits for. In the exchange's arena. */
 struct permits {
     struct http_cleanup cleanup; /* first */
-    uint32_t held[SITE_LIMITS_MAX];
+    uint32_t held[LIMITS_MAX];
     int held_count;
     int next;         /* of its location's limits: the one that it asks for or waits for */
     uint32_t waiting; /* with CONNECTION_QUEUED */
@@ -40,7 +41,7 @@ struct permits {
 
 static const struct location_limit *current(struct http_exchange *ex)
 {
-    return &ex->route.location->limits[ex->limits.permits->next];
+    return &location_limits_of(ex->route.location)->items[ex->limits.permits->next];
 }
 
 static unsigned zone_index(const struct location_limit *l)
@@ -64,7 +65,7 @@ static void log_refusal(struct http_exchange *ex, enum permit_reason why, bool d
     struct worker *w = ex->worker;
     const struct location_limit *l = current(ex);
     struct limit_noise *noise = &w->limit_noise[zone_index(l)];
-    noise->level = (int)ex->route.settings->limit_concurrency.log_level;
+    noise->level = (int)concurrency_settings_of(ex->route.settings)->log_level;
     noise->zone = l->zone;
     if (noise->logged_ms && w->now_ms < noise->logged_ms + LOG_EVERY_MS) {
         noise->silent++;
@@ -151,7 +152,7 @@ static struct verdict refuse(struct http_exchange *ex, enum permit_reason why)
     ex->worker->refused++;
     give_back(ex, true);
     ex->res.retry_after_s = RETRY_AFTER_S;
-    return verdict_answer((int)ex->route.settings->limit_concurrency.status);
+    return verdict_answer((int)concurrency_settings_of(ex->route.settings)->status);
 }
 
 static void give_up_waiting(struct http_exchange *ex);
@@ -208,12 +209,12 @@ static struct verdict ask(struct http_exchange *ex)
     struct permits *p = ex->limits.permits;
     struct permit_about about;
     describe(ex, &about);
-    while (p->next < ex->route.location->limit_count) {
+    while (p->next < location_limits_of(ex->route.location)->count) {
         const struct location_limit *l = current(ex);
         struct permit_request request = {.zone = zone_index(l),
                                          .priority = priority_of(l, ex),
                                          .now_us = clock_fast_us(),
-                                         .dry_run = ex->route.settings->limit_concurrency.dry_run};
+                                         .dry_run = concurrency_settings_of(ex->route.settings)->dry_run};
         enum permit_reason why = PERMIT_LIMIT;
         uint32_t permit;
         enum permit_result result = permit_acquire(&w->permits, &request, &about, &permit, &why);
@@ -236,9 +237,14 @@ static struct verdict ask(struct http_exchange *ex)
     return verdict_of(VERDICT_NEXT);
 }
 
+bool limit_is_set(const struct location *l)
+{
+    return location_limits_of(l)->count > 0;
+}
+
 struct verdict limit_pass(struct http_exchange *ex)
 {
-    if (ex->route.location->limit_count == 0 || ex->limits.status)
+    if (!limit_is_set(ex->route.location) || ex->limits.status)
         return verdict_of(
             VERDICT_NEXT); /* none, or it has passed: an error page or another URI of the same request */
     ex->limits.permits = arena_zalloc(&ex->arena, sizeof *ex->limits.permits);

@@ -8,9 +8,13 @@
 
 #include "http/request/exchange.h"
 
+struct location;
 struct worker;
 
 bool limit_open(struct worker *w);
+
+/* Whether requests of this location need a permit. */
+bool limit_is_set(const struct location *l);
 
 /* VERDICT_WAIT: for a permit. */
 struct verdict limit_pass(struct http_exchange *ex);

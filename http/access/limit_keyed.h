@@ -8,6 +8,10 @@
 
 #include "http/request/exchange.h"
 
+struct feature;
+
+extern const struct feature feature_limit_keyed;
+
 /* nginx's limits. VERDICT_WAIT: it is delayed. */
 struct verdict keyed_pass(struct http_exchange *ex);
 

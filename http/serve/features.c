@@ -3,6 +3,9 @@
  *
  * In this order they are built, so that what is wrong with a location is told in it, and stand in each section of the
  * documentation, behind the directives of conf/.
+ *
+ * rewrite is the first: variables of "set" have their names before maps and geos define one of that name, and are made one with
+ * it before any text with variables is compiled.
  */
 #include "http/serve/features.h"
 
@@ -12,6 +15,8 @@
 #include "http/access/auth.h"
 #include "http/access/auth_basic.h"
 #include "http/access/auth_request.h"
+#include "http/access/limit_keyed.h"
+#include "http/access/limit_settings.h"
 #include "http/access/realip.h"
 #include "http/access/referer.h"
 #include "http/access/secure_link.h"
@@ -20,14 +25,28 @@
 #include "http/filters/headers.h"
 #include "http/serve/try_files.h"
 #include "http/site/feature.h"
+#include "http/site/geo.h"
 #include "http/site/gzip_client.h"
+#include "http/site/maps.h"
+#include "http/site/open_files.h"
+#include "http/site/rewrite_ops.h"
+#include "proxy/sticky.h"
 
 #include <stddef.h>
 
 // clang-format off
 static const struct feature *const features[] = {
-    &feature_try_files,
+    &feature_rewrite, /* first: see above */
+    &feature_limit_concurrency,
+    &feature_limit_keyed,
     &feature_autoindex,
+    &feature_open_files,
+    &feature_headers,
+    &feature_gzip_static,
+    &feature_gzip,
+    &feature_gzip_client,
+    &feature_sub_filter,
+    &feature_charset,
     &feature_access,
     &feature_auth_basic,
     &feature_satisfy,
@@ -35,12 +54,10 @@ static const struct feature *const features[] = {
     &feature_referer,
     &feature_secure_link,
     &feature_realip,
-    &feature_headers,
-    &feature_gzip_static,
-    &feature_gzip,
-    &feature_gzip_client,
-    &feature_sub_filter,
-    &feature_charset,
+    &feature_try_files,
+    &feature_map,
+    &feature_geo,
+    &feature_sticky,
     NULL,
 };
 // clang-format on

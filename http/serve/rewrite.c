@@ -17,6 +17,7 @@
 #include "http/request/regex.h"
 #include "http/request/template.h"
 #include "http/serve/redirect.h"
+#include "http/site/rewrite_ops.h"
 #include "http/site/router.h"
 #include "http/site/site.h"
 #include "http/wire/uri.h"
@@ -41,7 +42,7 @@ static enum progress run_ops(struct http_exchange *ex, const struct rewrite_op *
 
 static bool is_logged(struct http_exchange *ex)
 {
-    return ex->route.location && ex->route.settings->rewrite.log;
+    return ex->route.location && rewrite_settings_of(ex->route.settings)->log;
 }
 
 static bool match_op(struct http_exchange *ex, const struct rewrite_op *op, struct slice text)

@@ -116,7 +116,7 @@ static struct verdict read_body(struct http_exchange *ex)
     const struct location *l = ex->route.location;
     if (v.kind != VERDICT_NEXT)
         return v;
-    bool limited = l->limit_count > 0 && !ex->limits.status;
+    bool limited = limit_is_set(l) && !ex->limits.status;
     if (!limited)
         v = try_files(ex);
     if (v.kind != VERDICT_NEXT)

@@ -1,5 +1,5 @@
 /*
- * http/site/files.c - from settings to where a location's files come from: alias, open_file_cache, aio and
+ * http/site/files.c - from settings to where a location's files come from: alias, aio and
  * disable_symlinks.
  */
 #include "http/site/site.h"
@@ -117,13 +117,6 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
         files->index[i] = site_compile(site, s->files.index->items[i], c->node);
     l->aio_pool = find_aio_pool(site, s->files.aio);
     files->rules.without_waiting = l->aio_pool >= 0;
-    if (s->open_files.cache.max)
-        files->rules = (struct file_rules){.valid_ms = (uint64_t)s->open_files.valid_ms,
-                                           .inactive_ms = (uint64_t)s->open_files.cache.inactive_ms,
-                                           .min_uses = (unsigned)s->open_files.min_uses,
-                                           .errors = s->open_files.errors != 0,
-                                           .open_max = (unsigned)s->open_files.cache.max,
-                                           .without_waiting = files->rules.without_waiting};
     if (s->files.disable_symlinks)
         build_symlinks(site, files, s->files.disable_symlinks);
 }

@@ -1,6 +1,10 @@
 /*
  * http/site/geo.c - variables by address (geo) and by share (split_clients).
  */
+#include "http/site/geo.h"
+
+#include "conf/rows.h"
+#include "http/site/feature.h"
 #include "http/site/site.h"
 
 #include "base/slice.h"
@@ -28,6 +32,13 @@ static void define(struct site *site, const struct conf_node *n, struct slice te
 }
 
 /* --- geo --- */
+
+struct geo_settings {
+    struct conf_lines *geos, *splits;
+};
+
+struct part geo_settings_part = {.size = sizeof(struct geo_settings)};
+SETTINGS_PART(geo_settings)
 
 struct geo_entry {
     struct net_mask mask;
@@ -347,12 +358,31 @@ static void build_split(struct site *site, const struct conf_node *n)
     define(site, n, n->args[1], get_split, s);
 }
 
-void site_build_geo(struct site *site)
+static void name_variables(struct site *site)
 {
     if (!site->conf->http)
         return;
-    for (const struct conf_lines *l = site->conf->http->settings.variables.geos; l; l = l->next)
+    for (const struct conf_lines *l = geo_settings_of(&site->conf->http->settings)->geos; l; l = l->next)
         build_geo(site, l->node);
-    for (const struct conf_lines *l = site->conf->http->settings.variables.splits; l; l = l->next)
+    for (const struct conf_lines *l = geo_settings_of(&site->conf->http->settings)->splits; l; l = l->next)
         build_split(site, l->node);
 }
+
+#define PART(member) CONF_PART_FIELD(geo_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "geo", .where = CONF_HTTP, .args = {1, 2}, .type = CONF_LINES, .field = PART(geos), .block = true,
+     .syntax = "[ADDRESS] $NAME { NETWORK VALUE; default VALUE; delete NETWORK; proxy NETWORK; proxy_recursive; ranges; ... }",
+     .help = "A variable by the client's address, or the one that the text ADDRESS gives: the longest prefix that fits decides. Behind a proxy of these it is X-Forwarded-For that tells. After ranges, lines are for FIRST-LAST."},
+    {.name = "split_clients", .where = CONF_HTTP, .args = {2, 2}, .type = CONF_LINES, .field = PART(splits), .block = true,
+     .syntax = "TEXT $NAME { PERCENT% VALUE; ... * VALUE; }",
+     .help = "A variable that has each value for a share of the texts, always the same for the same text."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_VARIABLES, rows, NULL};
+
+const struct feature feature_geo = {
+    .name = "geo, split_clients", .table = &table, .name_variables = name_variables};

@@ -1,8 +1,10 @@
 /*
  * http/site/rewrite_ops.c - compiling the steps of the rewrite module, and the variables that they set.
  */
+#include "http/site/rewrite_ops.h"
+
+#include "conf/rows.h"
 #include "http/site/feature.h"
-#include "http/site/site.h"
 
 #include "base/slice.h"
 #include "conf/directive.h"
@@ -12,8 +14,11 @@
 #include "http/request/template.h"
 #include "http/request/variables.h"
 #include "http/site/build.h"
+#include "http/site/site.h"
 
 #include <stdlib.h>
+
+struct part rewrite_settings_part = {.size = sizeof(struct rewrite_settings)};
 
 /* --- variables of set --- */
 
@@ -33,7 +38,7 @@ struct set_variable {
 static struct slice warn(struct http_exchange *ex, const struct set_variable *v)
 {
     const struct location *l = ex->route.location;
-    if (v->warns && (!l || l->settings->rewrite.warns_uninitialized))
+    if (v->warns && (!l || rewrite_settings_of(l->settings)->warns_uninitialized))
         http_log(ex, LOG_LEVEL_WARN, "using uninitialized \"%.*s\" variable", SLICE_ARGS(v->name));
     if (v->warns)
         http_set_named(ex, v->name, SLICE(""));
@@ -102,7 +107,8 @@ static bool is_group(const struct site *site, struct slice name)
     return group != NULL;
 }
 
-void site_join_sets(struct site *site)
+/* A variable that both `set` and a map, geo or split_clients has becomes one. */
+static void join_variables(struct site *site)
 {
     for (const struct http_user_variable *v = site->scope.variables; v; v = v->next) {
         const struct http_user_variable *other = v->get == get_set ? find_other(site, v->name) : NULL;
@@ -135,7 +141,7 @@ static void name_sets_of(struct site *site, const struct conf_location *list)
     }
 }
 
-void site_name_sets(struct site *site)
+static void name_variables(struct site *site)
 {
     for (const struct conf_server *s = site->conf->http ? site->conf->http->servers : NULL; s; s = s->next)
         name_sets_of(site, &s->top);
@@ -245,6 +251,8 @@ static bool build_binary(struct site *site, struct rewrite_op *op, const struct 
     return true;
 }
 
+static struct rewrite_op *build_ops(struct site *site, const struct conf_location *l);
+
 static void build_if(struct site *site, struct rewrite_op *op, const struct conf_op *c)
 {
     struct slice words[3];
@@ -260,14 +268,14 @@ static void build_if(struct site *site, struct rewrite_op *op, const struct conf
         conf_error(&site->conf->errors, c->node,
                    "invalid condition in \"if\"; write ($VARIABLE), ($VARIABLE = TEXT), "
                    "($VARIABLE ~ REGEX), (-f FILE), with ! before = ~ -f for the opposite");
-    op->then = site_build_ops(site, c->then);
+    op->then = build_ops(site, c->then);
     bool top = c->then->parent->parent == NULL; /* a server's own: steps only */
     op->location = top ? NULL : site_build_location(site, c->then);
     if (op->location)
         op->location->ops = NULL; /* they are in op->then */
 }
 
-struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *l)
+static struct rewrite_op *build_ops(struct site *site, const struct conf_location *l)
 {
     struct rewrite_op *first = NULL, **tail = &first;
     for (const struct conf_op *c = l->ops; c; c = c->next) {
@@ -288,3 +296,28 @@ struct rewrite_op *site_build_ops(struct site *site, const struct conf_location 
     }
     return first;
 }
+
+static void build(struct site *site, struct location *l, const struct conf_location *c)
+{
+    l->ops = build_ops(site, c);
+}
+
+#define PART(member) CONF_PART_FIELD(rewrite_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "rewrite_log", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(log), .default_text = "off", .live = CONF_LIVE,
+     .help = "Whether rewrite logs what it does, at level notice."},
+    {.name = "uninitialized_variable_warn", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(warns_uninitialized), .default_text = "on", .live = CONF_LIVE,
+     .help = "Whether a warning is logged where a variable of set is used before it has a value."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_VARIABLES, rows, NULL};
+
+const struct feature feature_rewrite = {.name = "rewrite",
+                                        .table = &table,
+                                        .name_variables = name_variables,
+                                        .prepare = join_variables,
+                                        .build = build};

@@ -209,7 +209,6 @@ static struct location *build_location(struct site *site, const struct conf_loca
     l->access_logs = build_logs(site, c->settings.logs.access);
     l->error_targets = build_error_targets(site, c->settings.answers.error_pages);
     l->error_files = build_error_files(site, c->settings.logs.errors);
-    site_build_limits(site, l);
     if (ret) {
         l->return_code = ret->code;
         l->return_text = ret->text.data ? site_compile(site, ret->text, ret->node) : NULL;
@@ -229,7 +228,6 @@ static struct location *build_location(struct site *site, const struct conf_loca
     if (c->settings.answers.early_hints)
         build_early_hints(site, l, c->settings.answers.early_hints);
     l->internal = c->internal;
-    l->ops = site_build_ops(site, c);
     l->proxy = site_build_proxy(site, c);
     l->next_made = site->made;
     site->made = l;
@@ -430,16 +428,10 @@ struct site *site_build(struct conf *conf)
         for (int i = 0; i < c->names.count; i++)
             site_collect_groups(site, c->names.items[i], c->node);
     }
-    site_name_sets(site);
     features_name_variables(site);
-    site_build_geo(site);
-    site_name_maps(site);
-    site_join_sets(site);
-    site_build_maps(site);
     features_prepare(site);
     check_log_formats(site);
     site_build_upstreams(site);
-    site_build_zones(site);
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
         build_server(site, s);
     share_wildcards(site);
@@ -474,7 +466,6 @@ void site_free(struct site *site)
     for (struct vserver *v = site->servers; v; v = v->next)
         http_locations_free(v->locations);
     site_free_rewrites(site);
-    site_free_maps(site);
     site_free_regexes(site);
     for (struct location *l = site->made; l; l = l->next_made)
         features_drop(l);

@@ -14,15 +14,13 @@
 #include "conf/conf.h"
 #include "http/request/template.h"
 #include "http/request/variables.h"
-#include "http/site/map.h"
 #include "http/site/module.h"
 #include "http/site/paths.h"
 #include "http/site/router.h"
 #include "net/listener.h"
 #include "shm/peer.h"
-#include "shm/permit.h"
 
-enum { SITE_REUSEPORT_MAX = 64, SITE_LIMITS_MAX = 8 /* zones of one location */ };
+enum { SITE_REUSEPORT_MAX = 64 };
 
 struct access_log {
     struct logfile *file;             /* or NULL: */
@@ -40,20 +38,6 @@ struct error_target {
     const struct http_template *uri;
     bool named; /* a named location: it gets the request's body */
     struct error_target *next;
-};
-
-/* A permit that requests need. */
-struct location_limit {
-    const struct conf_zone *zone;
-    enum permit_priority priority;
-    const struct http_template *priority_text; /* says it for each request, or NULL */
-};
-
-/* A limit of nginx's kind, for each value of a key. */
-struct location_keyed {
-    const struct conf_keyed_zone *zone;
-    const struct conf_keyed_limit *limit;
-    const struct http_template *key;
 };
 
 struct health_probe;
@@ -155,13 +139,6 @@ struct location_proxy {
     struct proxy_rewrites redirects, cookie_domains, cookie_paths, cookie_flags;
 };
 
-struct site_map {
-    struct http_map *map;
-    struct http_user_variable variable;
-    const struct conf_node *node;
-    struct site_map *next;
-};
-
 /* What "if" asks. */
 enum rewrite_test { TEST_TRUE, TEST_EQUAL, TEST_MATCH, TEST_FILE, TEST_FOLDER, TEST_EXISTS, TEST_EXECUTABLE };
 
@@ -197,13 +174,8 @@ struct location {
     struct location_proxy *proxy;
     const struct http_template *rate, *rate_after, *proxy_rate; /* limit_rate and its kin; NULL: none */
     struct static_source files;
-    int aio_pool; /* index in the order of conf->pools, or -1 */
-    int pool;     /* index in the order of conf->pools */
-    struct location_limit
-        *limits; /* by name of their zones: in the same order everywhere, so that none waits in a ring */
-    int limit_count;
-    struct location_keyed *conn_limits, *req_limits;
-    int conn_limit_count, req_limit_count;
+    int aio_pool;                             /* index in the order of conf->pools, or -1 */
+    int pool;                                 /* index in the order of conf->pools */
     const struct http_template **early_hints; /* early_hints; NULL: as always */
     int early_hint_count;
     struct rewrite_op *ops; /* NULL: none */
@@ -260,11 +232,9 @@ struct site {
     struct location *made;
     struct vserver *servers;
     struct upstream *upstreams;
-    int upstream_count, address_count;      /* of all upstreams */
-    const struct http_template **zone_keys; /* in the order of conf's keyed_zones */
-    struct http_scope scope;                /* groups of all regular expressions, and maps */
-    struct site_map *maps;
-    struct http_regex **regexes; /* for freeing */
+    int upstream_count, address_count; /* of all upstreams */
+    struct http_scope scope;           /* groups of all regular expressions, and maps */
+    struct http_regex **regexes;       /* for freeing */
     int regex_count;
     uint64_t lookups_ms; /* how long names of hosts have been waited for */
 };
@@ -272,31 +242,17 @@ struct site {
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
 struct site *site_build(struct conf *conf);
 
-void site_build_zones(struct site *site);
-void site_build_limits(struct site *site, struct location *l);
 void site_build_upstreams(struct site *site);
 
 /* What of its idle connections an upstream keeps. */
 void site_set_keepalive(struct upstream *u, const struct conf_upstream *c);
 
-/* sticky cookie ... | route ... | learn ... */
-struct sticky *site_build_sticky(struct site *site, const struct conf_node *node);
-
 /* The upstream of that name, or NULL. */
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
 void site_name_variables(struct site *site);
 
-void site_name_sets(struct site *site);
-
 void site_build_files(struct site *site, struct location *l, const struct conf_location *c);
-struct rewrite_op *site_build_ops(struct site *site, const struct conf_location *c);
 struct location *site_build_location(struct site *site, const struct conf_location *c);
-void site_name_maps(struct site *site);
-/* A variable that both `set` and a map, geo or split_clients has becomes one. */
-void site_join_sets(struct site *site);
-void site_build_maps(struct site *site);
-void site_build_geo(struct site *site);
-void site_free_maps(struct site *site);
 void site_free_rewrites(struct site *site);
 /* NULL: the location has no proxy_pass; its other texts about one are checked. */
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);

@@ -3,6 +3,7 @@
  *
  * Names are resolved here for the first time, by the process that reads the configuration; proxy/resolve.c does it again.
  */
+#include "http/site/feature.h"
 #include "http/site/site.h"
 
 #include "base/arena.h"
@@ -91,8 +92,7 @@ static void build_upstream(struct site *site, const struct conf_upstream *c)
     struct upstream *u = new_upstream(site, c->name, count, c->node);
     u->conf = c;
     site_set_keepalive(u, c);
-    if (c->sticky)
-        u->sticky = site_build_sticky(site, c->sticky);
+    features_build_upstream(site, u, c);
     if (c->hash_key.data)
         u->hash_key = site_compile(site, c->hash_key, c->balance_node);
     struct upstream_server *to = u->servers;

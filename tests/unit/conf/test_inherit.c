@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "conf/directive.h"
 #include "http/filters/charset.h"
+#include "http/site/open_files.h"
 #include "tests/unit/conf/conf_help.h"
 
 static void core_defaults(void)
@@ -111,12 +112,12 @@ static void what_is_set_to_nothing_counts(void)
     CHECK_NUMBER(not_set->client.keepalive.timeout_ms, 5000);
     CHECK_NUMBER(set->answers.server_tokens, CONF_TOKENS_OFF);
     CHECK_NUMBER(not_set->answers.server_tokens, CONF_TOKENS_BUILD);
-    CHECK_NUMBER(set->limit_req.log_level, LOG_LEVEL_ERROR);
-    CHECK_NUMBER(not_set->limit_req.log_level, LOG_LEVEL_INFO);
+    CHECK_NUMBER(number_of(set, "limit_req_log_level"), LOG_LEVEL_ERROR);
+    CHECK_NUMBER(number_of(not_set, "limit_req_log_level"), LOG_LEVEL_INFO);
     CHECK_NUMBER(set->proxy.upstream.ignore_headers, CONF_IGNORE_REDIRECT);
     CHECK_NUMBER(not_set->proxy.upstream.ignore_headers, 1 << 8);
-    CHECK_NUMBER(set->open_files.cache.max, 0);
-    CHECK_NUMBER(not_set->open_files.cache.max, 7);
+    CHECK_NUMBER(open_files_settings_of(set)->cache.max, 0);
+    CHECK_NUMBER(open_files_settings_of(not_set)->cache.max, 7);
     CHECK_SLICE(set->logs.access->path, "/srv/l");
     CHECK_ABSENT(not_set->logs.access->path);
     conf_free(conf);
@@ -137,7 +138,7 @@ static void defaults_are_statements(void)
     CHECK_SLICE(s->files.types->items[2].type, "image/jpeg");
     CHECK_NUMBER(s->client.body_min_rate.bytes_per_s, 1024);
     CHECK_NUMBER(s->client.body_min_rate.after_ms, 20000);
-    CHECK_NUMBER(s->limit_conn.log_level, LOG_LEVEL_ERROR);
+    CHECK_NUMBER(number_of(s, "limit_conn_log_level"), LOG_LEVEL_ERROR);
     CHECK_SLICE(conf->http->servers->listens->address, "*:80");
     CHECK_NUMBER(conf->http->servers->listens->backlog, 511);
     CU_ASSERT_PTR_EQUAL(conf->http->servers->listens->node, conf->http->servers->node);
@@ -178,7 +179,7 @@ static void parameters_have_defaults(void)
     CHECK_NUMBER(z->jitter_percent, 15);
     CHECK_NUMBER(z->min, 3);
     CHECK_NUMBER(z->max, 1000);
-    CHECK_NUMBER(s->open_files.cache.inactive_ms, 60000);
+    CHECK_NUMBER(open_files_settings_of(s)->cache.inactive_ms, 60000);
     CHECK_NUMBER(s->client.body_min_rate.bytes_per_s, 5);
     CHECK_NUMBER(s->client.body_min_rate.after_ms, 20000);
     CHECK_NUMBER(s->logs.open.inactive_ms, 10000);

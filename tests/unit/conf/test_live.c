@@ -125,8 +125,8 @@ static void every_type_is_taken_over(void)
     CHECK_NUMBER(s->client.keepalive.timeout_ms, 1000);
     CHECK_NUMBER(s->client.keepalive.header_s, 2);
     CHECK_NUMBER(s->files.directio_bytes, 1 << 20);
-    CHECK_NUMBER(s->limit_conn.log_level, LOG_LEVEL_WARN);
-    CHECK_NUMBER(s->limit_req.log_level, LOG_LEVEL_ERROR);
+    CHECK_NUMBER(number_of(s, "limit_conn_log_level"), LOG_LEVEL_WARN);
+    CHECK_NUMBER(number_of(s, "limit_req_log_level"), LOG_LEVEL_ERROR);
     conf_free(to);
 }
 
