@@ -1,7 +1,7 @@
 /*
  * conf/settings.h - the typed settings that a configuration becomes.
  *
- * The directive tables (conf/table_*.c) say which statement fills which field, with unit, range and default.
+ * The directive tables (conf/table_*.c, and those of features) say which statement fills which field, with unit, range and default.
  * Ownership: everything lives in the arena of struct conf and dies with conf_free.
  * Threads:   read by the process's main thread only; a reload in place changes it between two events.
  */

@@ -35,7 +35,7 @@
 #include <stddef.h>
 
 // clang-format off
-static const struct feature *const features[] = {
+const struct feature *const features[] = {
     &feature_rewrite, /* first: see above */
     &feature_limit_concurrency,
     &feature_limit_keyed,

@@ -41,7 +41,7 @@ struct feature {
  * The list, ended by NULL: for conf/ and for every site from now on. To be called once, before the first configuration is read
  * and before there is any thread.
  */
-void site_use_features(const struct feature *const *list);
+void site_use_features(const struct feature *const *features);
 
 /* For site.c: the same of all features, in the order of the list; begin makes room for their parts of the site. */
 void features_begin(struct site *site);
