@@ -11,7 +11,7 @@ seconds=${1:-10}
 shift || true
 flags=(-std=c17 -D_GNU_SOURCE -I. -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all)
 sanitizers=address,undefined
-sources=(base/*.c conf/*.c http/wire/*.c http/request/*.c http/site/router.c http/site/map.c net/*.c shm/*.c handlers/auth_basic.c handlers/password.c)
+sources=(base/*.c conf/*.c http/*/*.c net/*.c shm/*.c handlers/auth_basic.c handlers/password.c)
 found=
 
 targets=("$@")

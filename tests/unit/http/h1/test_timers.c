@@ -189,7 +189,7 @@ static void of_a_request(void)
     client_say(&p, SLICE("ad HTTP/1.1\r\nHost: h\r\nContent-Le"));
     bench_pass(100);
     client_say(&p, SLICE("ngth: 1\r\n\r\n"));
-    CU_ASSERT_FATAL(request_is(p.c, REQUEST_BODY));
+    CU_ASSERT_FATAL(connection_request_is(p.c, REQUEST_BODY));
     CHECK_NUMBER(p.c->ex->start_ms, BENCH_BEGINS_MS + 500);
     client_leave(&p);
     client_free(&p);
