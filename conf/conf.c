@@ -83,7 +83,8 @@ struct conf *conf_load(const struct conf_options *options)
     if (options->globals)
         conf_tree_read_text(&conf->tree, "command line", slice_of(options->globals));
     conf_tree_read_file(&conf->tree, options->file);
-    if (!conf->tree.broken && conf->tree.files) /* what has no mistake is looked at all the same */
+    /* What has no mistake is looked at all the same. */
+    if (!conf->tree.broken && conf->tree.files)
         complete(conf, options);
     else if (conf->tree.files)
         conf_look_for_unknown(conf);

@@ -24,15 +24,20 @@ enum conf_type_of_value {
     CONF_FLAG,   /* on | off */
     CONF_NUMBER,
     CONF_SIZE, /* bytes: k, m, g */
-    CONF_TIME, /* milliseconds: ms, s, m, h, d, w, M, y; a bare number is seconds */
+    /* Milliseconds: ms, s, m, h, d, w, M, y; a bare number is seconds. */
+    CONF_TIME,
     CONF_TEXT,
-    CONF_PATH,     /* text; the prefix goes before a relative one */
-    CONF_CHOICE,   /* one of `words` */
-    CONF_CHOICES,  /* several of them: a bit for each */
-    CONF_BUFFERS,  /* NUMBER SIZE: the bytes of all */
-    CONF_TEMPLATE, /* a text with variables: the statement, compiled where it is used */
-    CONF_LINES,    /* the statements of one level as a struct conf_lines, inherited as a whole */
-    CONF_ACCEPTED, /* of nginx, and without a meaning here: only its place and arity count */
+    /* Text; the prefix goes before a relative one. */
+    CONF_PATH,
+    CONF_CHOICE,  /* one of `words` */
+    CONF_CHOICES, /* several of them: a bit for each */
+    CONF_BUFFERS, /* NUMBER SIZE: the bytes of all */
+    /* A text with variables: the statement, compiled where it is used. */
+    CONF_TEMPLATE,
+    /* The statements of one level as a struct conf_lines, inherited as a whole. */
+    CONF_LINES,
+    /* Of nginx, and without a meaning here: only its place and arity count. */
+    CONF_ACCEPTED,
 };
 
 /* Where the table walk stands. `settings` is what http, server and location directives fill. */
@@ -48,8 +53,9 @@ struct conf_walk {
 
 /* A field of what the rows of a context fill: struct settings for http contexts, conf_upstream, else struct conf. */
 struct conf_field {
-    size_t at, size;   /* size 0: none */
-    struct part *part; /* of struct settings, where the field is in one */
+    size_t at, size; /* size 0: none */
+    /* Of struct settings, where the field is in one. */
+    struct part *part;
 };
 
 /* What of a statement may differ without new workers. */
@@ -69,21 +75,26 @@ struct conf_directive {
         int min, max;
     } args;
     enum conf_type_of_value type;
-    struct conf_field field; /* of the type that conf_field_fits tells; CONF_CUSTOM: of any */
+    /* Of the type that conf_field_fits tells; CONF_CUSTOM: of any. */
+    struct conf_field field;
     struct {
         int64_t min, max;
     } range;                  /* of numbers; both 0: no bound */
     const char *const *words; /* of a choice, ended by NULL */
-    const int *values;        /* of CONF_CHOICE: what the words stand for; NULL: their index */
+    /* Of CONF_CHOICE: what the words stand for; NULL: their index. */
+    const int *values;
     const char *default_text; /* as a statement would have it; NULL: none */
-    const char *parameters;   /* NAME=VALUE of those that a statement may leave out; NULL: none */
+    /* NAME=VALUE of those that a statement may leave out; NULL: none. */
+    const char *parameters;
     enum conf_live live;
-    bool block;       /* "{ ... }" in place of ";" */
-    bool once;        /* CONF_CUSTOM: a second statement on one level is an error, as it is of other types */
+    bool block; /* "{ ... }" in place of ";" */
+    /* CONF_CUSTOM: a second statement on one level is an error, as it is of other types. */
+    bool once;
     bool off_is_zero; /* a size that may be "off" */
     void (*set)(struct conf_walk *walk, const struct conf_node *node);
-    const char *syntax; /* arguments, for people; NULL: as its type says, see conf_syntax_of */
-    const char *help;   /* likewise */
+    /* Arguments, for people; NULL: as its type says, see conf_syntax_of. */
+    const char *syntax;
+    const char *help; /* likewise */
 };
 
 /* Where a table stands in the documentation. */
@@ -128,14 +139,16 @@ enum conf_mark_kind {
     CONF_DIFFERS,
     CONF_OWN,
     CONF_ABSENT, /* nginx has it, and there is none here */
-    CONF_FOREIGN /* a module of a third party has it for nginx */
+    /* A module of a third party has it for nginx. */
+    CONF_FOREIGN
 };
 
 struct conf_mark {
-    const char
-        *name; /* a whole name, or with "*" at its end the beginning of some; at both ends: a part of some */
+    /* A whole name, or with "*" at its end the beginning of some; at both ends: a part of some. */
+    const char *name;
     enum conf_mark_kind kind;
-    const char *text; /* how it differs; or why it is absent, and what to do */
+    /* How it differs; or why it is absent, and what to do. */
+    const char *text;
 };
 
 /* conf/nginx.c, ended by one without a name. */

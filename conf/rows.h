@@ -7,8 +7,10 @@
 #include "conf/directive.h"
 
 // clang-format off
-#define CONF_FIELD(type, member) {offsetof(type, member), sizeof(((type *)0)->member), NULL} // NOLINT(bugprone-sizeof-expression): also of a pointer
-#define CONF_PART_FIELD(tag, member) {offsetof(struct tag, member), sizeof(((struct tag *)0)->member), &tag##_part} // NOLINT(bugprone-sizeof-expression): likewise
+// NOLINTBEGIN(bugprone-sizeof-expression): the size of a field, also where it is a pointer
+#define CONF_FIELD(type, member) {offsetof(type, member), sizeof(((type *)0)->member), NULL}
+#define CONF_PART_FIELD(tag, member) {offsetof(struct tag, member), sizeof(((struct tag *)0)->member), &tag##_part}
+// NOLINTEND(bugprone-sizeof-expression)
 // clang-format on
 #define FIELD(member) CONF_FIELD(struct settings, member)
 

@@ -38,7 +38,8 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
     if (host_len == 0)
         conf_error(&w->conf->errors, n, "no host in \"proxy_pass %.*s\"; write http://HOST[:PORT]",
                    SLICE_ARGS(n->args[0]));
-    if (host_len + is_unix < rest.len) /* a colon alone ends a socket's path, and is no URI */
+    /* A colon alone ends a socket's path, and is no URI. */
+    if (host_len + is_unix < rest.len)
         p->uri = slice_from(rest, host_len + is_unix);
     if (p->uri.data && p->uri.data[0] != '/' && p->uri.data[0] != '?')
         conf_error(&w->conf->errors, n, "invalid URI \"%.*s\" in \"proxy_pass\"; it begins with \"/\"",
@@ -48,7 +49,8 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
             &w->conf->errors, n,
             "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location, or inside \"if\" statement; remove \"%.*s\"",
             SLICE_ARGS(p->uri));
-    if (p->uri.data && p->uri.data[0] == '?') /* RFC 9112 section 3.2.1: the path is "/" then */
+    /* RFC 9112 section 3.2.1: the path is "/" then. */
+    if (p->uri.data && p->uri.data[0] == '?')
         p->uri = arena_printf(&w->conf->arena, "/%.*s", SLICE_ARGS(p->uri));
     w->location->content = CONF_CONTENT_PROXY;
     w->location->proxy = p;

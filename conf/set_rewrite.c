@@ -23,7 +23,8 @@ static bool redirects(int code)
 void conf_set_return(struct conf_walk *w, const struct conf_node *n)
 {
     if (w->location->ret)
-        return; /* the first one answers; nginx runs no further either */
+        /* The first one answers; nginx runs no further either. */
+        return;
     struct conf_return *r = conf_must(arena_zalloc(&w->conf->arena, sizeof *r));
     int64_t code;
     r->node = n;
@@ -48,7 +49,8 @@ void conf_set_return(struct conf_walk *w, const struct conf_node *n)
     if (w->location->ops || w->location->is_if)
         add_op(w, CONF_OP_RETURN, n)->ret = r;
     else
-        w->location->ret = r; /* the first step of all: what follows never runs */
+        /* The first step of all: what follows never runs. */
+        w->location->ret = r;
 }
 
 /* rewrite REGEX REPLACEMENT [FLAG]; set $NAME VALUE; break; what they say is checked when they are compiled. */

@@ -32,7 +32,8 @@ void conf_set_server(struct conf_walk *w, const struct conf_node *n)
                               .server = server,
                               .location = &server->top};
     conf_walk_block(&inner, n->children);
-    if (!server->listens) /* nginx's default; the port depends on who runs it only there */
+    /* Nginx's default; the port depends on who runs it only there. */
+    if (!server->listens)
         conf_apply_default(&inner, conf_find_directive(SLICE("listen"), CONF_SERVER), NULL);
 }
 

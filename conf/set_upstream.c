@@ -19,7 +19,8 @@ static bool set_server_parameter(struct conf_upstream_server *s, struct slice ar
         return s->route.len > 0 && s->route.len <= ROUTE_MAX;
     }
     if (slice_eq(arg, SLICE("resolve")))
-        return s->resolve = true; /* names always are; this one need not be known at the start */
+        /* Names always are; this one need not be known at the start. */
+        return s->resolve = true;
     if (slice_starts(arg, SLICE("weight=")))
         return conf_parse_whole(slice_from(arg, 7), 1, WEIGHT_MAX, &s->weight);
     if (slice_starts(arg, SLICE("max_fails=")))

@@ -19,7 +19,8 @@
 #include "conf/settings_upstream.h"
 #include "conf/tree.h"
 
-enum { CONF_POOLS_MAX = 16 /* of a worker; shared memory has room for the figures of so many */ };
+/* Of a worker; shared memory has room for the figures of so many. */
+enum { CONF_POOLS_MAX = 16 };
 
 /* thread_pool NAME threads=MIN..MAX ... */
 struct conf_pool {
@@ -38,14 +39,16 @@ enum conf_discipline { CONF_FIFO, CONF_LIFO, CONF_CODEL };
 
 struct conf_module {
     struct slice path;
-    struct slice about; /* what to add where it cannot be loaded; empty: nothing */
+    /* What to add where it cannot be loaded; empty: nothing. */
+    struct slice about;
     const struct conf_node *node;
     struct conf_module *next;
 };
 
 struct conf_return {
     int code;
-    struct slice text; /* body, or the URL of a redirect; data NULL when there is none */
+    /* Body, or the URL of a redirect; data NULL when there is none. */
+    struct slice text;
     const struct conf_node *node;
 };
 
@@ -84,7 +87,8 @@ struct conf_health_check {
     struct slice uri;
     int status_from[CONF_HEALTH_RANGES], status_to[CONF_HEALTH_RANGES]; /* that are well */
     int status_ranges;
-    bool mandatory; /* a server gets no request before its first check has passed */
+    /* A server gets no request before its first check has passed. */
+    bool mandatory;
 };
 
 struct conf_upstream {
@@ -94,13 +98,16 @@ struct conf_upstream {
     enum conf_balance balance;
     const struct conf_node *balance_node;
     struct slice hash_key; /* a text with variables */
-    bool by_last_byte;     /* least_time: the whole answer's time, else that of its head */
-    bool inflight;         /* least_time: requests under way count with the time that they have taken */
+    /* least_time: the whole answer's time, else that of its head. */
+    bool by_last_byte;
+    /* least_time: requests under way count with the time that they have taken. */
+    bool inflight;
     const struct conf_node *sticky; /* NULL: none */
     int keepalive;                  /* idle connections that a worker keeps */
     int keepalive_requests;
     int64_t keepalive_time_ms, keepalive_timeout_ms;
-    int64_t queue, queue_timeout_ms;  /* requests that may wait in a worker; 0: none */
+    /* Requests that may wait in a worker; 0: none. */
+    int64_t queue, queue_timeout_ms;
     struct conf_health_check *health; /* NULL: none */
     struct conf_lines *zone;
     const struct conf_node *node;
@@ -109,9 +116,12 @@ struct conf_upstream {
 
 /* proxy_pass http://HOST[URI] */
 struct conf_proxy {
-    struct slice text; /* with variables: all of it; else data NULL, and */
-    struct slice host; /* an upstream's name, or an address, as written */
-    struct slice uri;  /* replaces the location's part of the path; data NULL: the client's URI as it is */
+    /* With variables: all of it; else data NULL, and host and uri say. */
+    struct slice text;
+    /* An upstream's name, or an address, as written. */
+    struct slice host;
+    /* Replaces the location's part of the path; data NULL: the client's URI as it is. */
+    struct slice uri;
     const struct conf_node *node;
 };
 
@@ -206,7 +216,8 @@ struct conf_listen {
     int64_t fastopen, rcvbuf, sndbuf;                                  /* 0: the system's */
     int64_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count; /* likewise */
     bool reuseport, default_server, ipv6only, proxy_protocol, deferred, so_keepalive;
-    bool binds; /* "bind", or an option that only a socket of its own can have */
+    /* "bind", or an option that only a socket of its own can have. */
+    bool binds;
     const struct conf_node *node;
     struct conf_listen *next;
 };
@@ -215,7 +226,8 @@ struct conf_server {
     struct conf_listen *listens;
     struct conf_strings names;
     const struct conf_node *names_node;
-    struct conf_location top; /* the server's own settings, and its locations */
+    /* The server's own settings, and its locations. */
+    struct conf_location top;
     const struct conf_node *node;
     struct conf_server *next;
 };
@@ -226,7 +238,8 @@ struct conf_http {
     struct conf_zone *zones;
     struct conf_keyed_zone *keyed_zones;
     struct conf_upstream *upstreams;
-    struct conf_upstream unnamed; /* one server, and all as by default: for hosts that no upstream names */
+    /* One server, and all as by default: for hosts that no upstream names. */
+    struct conf_upstream unnamed;
     struct conf_server *servers;
     const struct conf_node *node;
 };
@@ -238,9 +251,12 @@ struct conf {
     struct conf_errors errors;
     struct conf_errors warnings; /* for the error log, once it is open */
     struct conf_tree tree;
-    struct conf_absent *absent;       /* conf/unknown.c: what is asked for and not there */
-    struct slice prefix;              /* with a "/" at its end; relative paths start here */
-    const struct conf_places *places; /* of what is not named; NULL: below the prefix */
+    /* conf/unknown.c: what is asked for and not there. */
+    struct conf_absent *absent;
+    /* With a "/" at its end; relative paths start here. */
+    struct slice prefix;
+    /* Of what is not named; NULL: below the prefix. */
+    const struct conf_places *places;
 
     struct conf_given given;
     bool daemon, master_process;

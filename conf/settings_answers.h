@@ -9,7 +9,8 @@
 struct conf_error_page {
     const int *codes;
     int code_count;
-    int new_code; /* -1: keep, 0: the answer's own ("="), else the code ("=200") */
+    /* -1: keep, 0: the answer's own ("="), else the code ("=200"). */
+    int new_code;
     struct slice uri;
     const struct conf_node *node;
     struct conf_error_page *next;

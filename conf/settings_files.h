@@ -19,7 +19,8 @@ struct conf_types {
 /* root or alias: one of the two has data. */
 struct conf_folder {
     struct slice root, alias;
-    int64_t alias_strip;          /* bytes of the URI that `alias` replaces; -1: all of it */
+    /* Bytes of the URI that `alias` replaces; -1: all of it. */
+    int64_t alias_strip;
     const struct conf_node *node; /* NULL: the default */
 };
 
@@ -32,8 +33,9 @@ struct file_settings {
     int if_modified_since; /* enum http_since */
     int max_ranges;
     int64_t sendfile_max_chunk_bytes;
-    int64_t directio_bytes;      /* 0: off */
-    const struct conf_node *aio; /* off, on, threads, threads=POOL; NULL: off */
+    int64_t directio_bytes; /* 0: off */
+    /* "off", "on", "threads", "threads=POOL"; NULL: off. */
+    const struct conf_node *aio;
     const struct conf_node *disable_symlinks;
     bool random_index;
 };

@@ -17,7 +17,8 @@ struct conf_zone {
     int64_t min, max;               /* gradient */
     int64_t target_ms, interval_ms; /* codel */
     int64_t window_ms, probe_interval_ms, probe_requests, buffer_percent, jitter_percent; /* gradient */
-    int index; /* in the shared memory; the master sets it before it forks */
+    /* In the shared memory; the master sets it before it forks. */
+    int index;
     const struct conf_node *node;
     struct conf_zone *next;
 };
@@ -26,11 +27,13 @@ enum conf_keyed_kind { CONF_KEYED_CONNECTIONS, CONF_KEYED_REQUESTS, CONF_KEYED_S
 
 /* limit_conn_zone KEY zone=NAME:SIZE, limit_req_zone KEY zone=NAME:SIZE rate=RATE, sticky learn ... zone=NAME:SIZE */
 struct conf_keyed_zone {
-    struct slice name, key; /* the key of sessions is "": each "sticky" that uses it has its own */
+    /* The key of sessions is "": each "sticky" that uses it has its own. */
+    struct slice name, key;
     enum conf_keyed_kind kind;
     int64_t bytes;
     int64_t rate; /* thousandths of requests a second */
-    int index;    /* in the shared memory; the master sets it before it forks */
+    /* In the shared memory; the master sets it before it forks. */
+    int index;
     const struct conf_node *node;
     struct conf_keyed_zone *next;
 };

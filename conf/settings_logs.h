@@ -7,8 +7,9 @@
 #include "conf/values.h"
 
 struct conf_error_log {
-    struct slice path; /* "stderr", "syslog:...", "memory:BYTES", or a file */
-    int level;         /* enum log_level */
+    /* "stderr", "syslog:...", "memory:BYTES", or a file. */
+    struct slice path;
+    int level; /* enum log_level */
     bool json;
     const struct conf_node *node;
     struct conf_error_log *next;
@@ -28,7 +29,8 @@ struct conf_log_format {
 struct conf_access_log {
     struct slice path;
     struct slice format_name;
-    struct slice condition; /* a text with variables; data NULL: every request */
+    /* A text with variables; data NULL: every request. */
+    struct slice condition;
     int64_t buffer_bytes, flush_ms;
     int64_t gzip; /* level; 0: none */
     const struct conf_node *node;
@@ -39,11 +41,13 @@ struct conf_access_log {
 struct conf_open_logs {
     int64_t max; /* 0: none is kept open */
     int64_t inactive_ms, valid_ms;
-    int64_t min_uses; /* accepted: a file is kept from its first line on */
+    /* Accepted: a file is kept from its first line on. */
+    int64_t min_uses;
 };
 
 struct log_settings {
-    struct conf_error_log *errors; /* of this level and below; NULL: those of the main level */
+    /* Of this level and below; NULL: those of the main level. */
+    struct conf_error_log *errors;
     const struct conf_access_log *access;
     struct conf_open_logs open;
     bool not_found, subrequest;

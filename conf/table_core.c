@@ -20,7 +20,8 @@ static void set_user(struct conf_walk *w, const struct conf_node *n)
 {
     w->conf->user = n->args[0];
     if (w->is_default)
-        return; /* its group is the one that the system has for it */
+        /* Its group is the one that the system has for it. */
+        return;
     w->conf->user_node = n;
     w->conf->group = n->args[n->nargs - 1];
 }

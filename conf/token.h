@@ -14,8 +14,10 @@ enum conf_token_kind {
     CONF_TOKEN_OPEN,
     CONF_TOKEN_CLOSE,
     CONF_TOKEN_END,
-    CONF_TOKEN_ERROR,   /* text holds the message; what follows cannot be cut any more */
-    CONF_TOKEN_MISTAKE, /* likewise, in place of a word; what follows can */
+    /* Text holds the message; what follows cannot be cut any more. */
+    CONF_TOKEN_ERROR,
+    /* Likewise, in place of a word; what follows can. */
+    CONF_TOKEN_MISTAKE,
 };
 
 struct conf_token {

@@ -23,8 +23,9 @@ struct reader {
     int include_depth;
     int block_depth;
     bool is_parameter; /* of -g */
-    bool closed;       /* a "}" has been read already: it ended a statement without ";" */
-    int closed_at;     /* its line */
+    /* A "}" has been read already: it ended a statement without ";". */
+    bool closed;
+    int closed_at; /* its line */
 };
 
 static bool read_path(struct conf_tree *tree, struct slice path, int depth, const struct conf_node *from,
@@ -49,13 +50,15 @@ void conf_error(struct conf_errors *errors, const struct conf_node *node, const 
     va_start(args, format);
     struct slice text = arena_vprintf(errors->arena, format, args);
     va_end(args);
-    char *p = (char *)(uintptr_t)text.data; /* a wrong file's bytes must not reach a terminal as they are */
+    /* A wrong file's bytes must not reach a terminal as they are. */
+    char *p = (char *)(uintptr_t)text.data;
     for (size_t i = 0; p && i < text.len; i++)
         if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
             p[i] = '?';
     struct conf_error *e = arena_zalloc(errors->arena, sizeof *e);
     if (!e)
-        abort(); /* out of memory while reading a configuration: nothing sensible is left to do */
+        /* Out of memory while reading a configuration: nothing sensible is left to do. */
+        abort();
     e->message = node ? arena_printf(errors->arena, "%.*s in %.*s:%d", SLICE_ARGS(text),
                                      SLICE_ARGS(node->file), node->line)
                       : text;
@@ -240,7 +243,8 @@ static bool read_block(struct reader *r, struct conf_node ***tail, const struct 
             }
             if (!told)
                 syntax_error(r, t.line, "unexpected \"}\"; there is no block to close");
-            broken(r); /* one before it has closed too much, but its words can be read */
+            /* One before it has closed too much, but its words can be read. */
+            broken(r);
             break;
         case CONF_TOKEN_END:
             r->block_depth--;

@@ -47,7 +47,8 @@ struct conf_tree {
     struct slice conf_dir; /* relative include paths start here */
     struct conf_node *root;
     struct conf_file *files, *last_file;
-    bool broken; /* braces or quotes do not match: what belongs where is not known */
+    /* Braces or quotes do not match: what belongs where is not known. */
+    bool broken;
 };
 
 /* The first statement of that name at the top of the tree, or NULL. */

@@ -10,7 +10,8 @@
 struct conf_absent {
     const struct conf_mark *mark; /* NULL: none */
     const struct conf_node *first;
-    struct slice parameter; /* of `first` that asks for it; data NULL: the directive itself does */
+    /* Of `first` that asks for it; data NULL: the directive itself does. */
+    struct slice parameter;
     int lines;
     struct conf_absent *next;
 };

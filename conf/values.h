@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONF_UNSET INT64_MIN /* a number that is left as it is where nothing sets it */
+/* A number that is left as it is where nothing sets it. */
+#define CONF_UNSET INT64_MIN
 
 /* Which fields of a struct statements of one level have set: a bit for each of its bytes, of which a field's first counts. */
 struct conf_given {

@@ -91,7 +91,8 @@ struct verdict auth_pass(struct http_exchange *ex)
         if (said == AUTH_SAYS_NO && !any)
             break;
     }
-    if (refusal == 403 && by_rule) /* auth_request's 403 is the other location's to log, as in nginx */
+    /* auth_request's 403 is the other location's to log, as in nginx. */
+    if (refusal == 403 && by_rule)
         http_log(ex, LOG_LEVEL_ERROR, "access forbidden by rule");
     return refusal ? refuse(ex, refusal) : v;
 }

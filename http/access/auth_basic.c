@@ -102,7 +102,8 @@ static void build(struct site *site, struct location *l, const struct conf_locat
     struct location_auth *to = location_auth_in(l);
     (void)c;
     if (!realm || slice_eq(realm->args[0], SLICE("off"))) {
-        if (file) /* of no use here, but a mistake in it is one */
+        /* Of no use here, but a mistake in it is one. */
+        if (file)
             site_compile(site, file->args[0], file);
         return;
     }

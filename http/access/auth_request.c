@@ -62,7 +62,8 @@ struct verdict auth_request_ask(struct http_exchange *ex)
         return verdict_answer(500);
     }
     http_put_aside(ex, aside);
-    ex->route.first_method = ex->req.method_name; /* $request_method is the first one's, as in nginx */
+    /* $request_method is the first one's, as in nginx. */
+    ex->route.first_method = ex->req.method_name;
     ex->req.method = HTTP_GET;
     ex->req.method_name = SLICE("GET");
     ex->req.framing = HTTP_BODY_NONE;
@@ -94,7 +95,8 @@ struct verdict auth_request_ended(struct http_exchange *ex, int status)
     http_take_back(ex);
     for (int i = 0; values && i < of->set_count; i++)
         http_assign(ex, of->sets[i].variable, values[i]);
-    if (status == 401 && www_authenticate.len) /* auth_basic's may be there already: either would do */
+    /* auth_basic's may be there already: either would do. */
+    if (status == 401 && www_authenticate.len)
         ex->access.www_authenticate =
             ex->access.www_authenticate.len
                 ? arena_printf(&ex->arena, "%.*s, %.*s", SLICE_ARGS(ex->access.www_authenticate),

@@ -8,7 +8,8 @@ enum auth_say {
     AUTH_SAYS_NOTHING,
     AUTH_SAYS_YES,
     AUTH_SAYS_NO,
-    AUTH_SAYS_ASK /* it has asked somebody: the verdict is what is to happen */
+    /* Somebody else has been asked: the verdict is what is to happen. */
+    AUTH_SAYS_ASK
 };
 
 #endif

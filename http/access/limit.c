@@ -26,14 +26,16 @@
 
 enum { RETRY_AFTER_S = 1, LOG_EVERY_MS = 1000 };
 
-static const double LOOK_EVERY_S = 0.1; /* for changes whose datagram was lost with its sender */
+/* For changes whose datagram was lost with its sender. */
+static const double LOOK_EVERY_S = 0.1;
 
 /* What a request holds and waits for. In the exchange's arena. */
 struct permits {
     struct http_cleanup cleanup; /* first */
     uint32_t held[LIMITS_MAX];
     int held_count;
-    int next;         /* of its location's limits: the one that it asks for or waits for */
+    /* Of its location's limits: the one that it asks for or waits for. */
+    int next;
     uint32_t waiting; /* with CONNECTION_QUEUED */
     bool all;         /* it has got all: the work has begun */
     uint64_t since_us, admitted_us, served_us;
@@ -245,8 +247,8 @@ bool limit_is_set(const struct location *l)
 struct verdict limit_pass(struct http_exchange *ex)
 {
     if (!limit_is_set(ex->route.location) || ex->limits.status)
-        return verdict_of(
-            VERDICT_NEXT); /* none, or it has passed: an error page or another URI of the same request */
+        /* None, or it has passed: an error page or another URI of the same request. */
+        return verdict_of(VERDICT_NEXT);
     ex->limits.permits = arena_zalloc(&ex->arena, sizeof *ex->limits.permits);
     if (!ex->limits.permits)
         return verdict_answer(500);

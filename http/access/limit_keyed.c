@@ -26,8 +26,9 @@ enum { THOUSAND = 1000, NUMBER_MAX = 65535 /* of connections */ };
 /* limit_conn ZONE NUMBER, limit_req zone=ZONE ...; several lines on one level are a list, in order. */
 struct keyed_line {
     struct slice zone;
-    int64_t number;       /* limit_conn: connections */
-    int64_t burst, delay; /* limit_req: thousandths of requests; delay INT64_MAX: never */
+    int64_t number; /* limit_conn: connections */
+    /* limit_req: thousandths of requests; delay INT64_MAX: never. */
+    int64_t burst, delay;
     const struct conf_node *node;
     struct keyed_line *next;
     bool reported;
@@ -113,7 +114,8 @@ static enum keyed_result ask_rate(struct http_exchange *ex, const struct locatio
         return KEYED_OK;
     ex->limits.req_status = "PASSED";
     if (account && keyed_limits_of(ex->route.location)->req_count > 1)
-        rate.burst = UINT64_MAX; /* it has passed: others that came in between must not undo that */
+        /* It has passed: others that came in between must not undo that. */
+        rate.burst = UINT64_MAX;
     enum keyed_result result =
         keyed_request(w->shm, (unsigned)l->zone->index, key, clock_fast_us(), rate, account, excess);
     uint64_t free = (uint64_t)l->line->delay;

@@ -14,10 +14,12 @@
 /* limit_concurrency NAME [priority=...]; several lines on one level are a list, in order. */
 struct limit_line {
     struct slice zone;
-    struct slice priority; /* high, normal, low, or a text with variables */
+    /* High, normal, low, or a text with variables. */
+    struct slice priority;
     const struct conf_node *node;
     struct limit_line *next;
-    bool reported; /* that its zone is unknown: once, though many locations inherit it */
+    /* That its zone is unknown: once, though many locations inherit it. */
+    bool reported;
 };
 
 struct part concurrency_settings_part = {.size = sizeof(struct concurrency_settings)};

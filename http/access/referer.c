@@ -15,7 +15,8 @@
 #include "http/site/site.h"
 #include "http/wire/request.h"
 
-enum { SHORTEST_URL = 11 /* http://i.ru: what is shorter names no site, as in nginx */ };
+/* http://i.ru: what is shorter names no site, as in nginx. */
+enum { SHORTEST_URL = 11 };
 
 /* What must follow the host of a referer; empty: anything. */
 struct referer_uri {

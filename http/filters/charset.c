@@ -137,7 +137,8 @@ static bool convert(struct charset_filter *s, bool at_end)
         return true;
     if (!buf_reserve(&s->out, CHARACTER_BYTES))
         return false;
-    char *out = s->out.data + s->out.end; /* some character sets have to be left at the end */
+    /* Some character sets have to be left at the end. */
+    char *out = s->out.data + s->out.end;
     size_t out_left = s->out.cap - s->out.end, before = out_left;
     iconv(s->encode, NULL, NULL, &out, &out_left);
     s->out.end += before - out_left;
@@ -222,8 +223,8 @@ static struct slice with_charset(struct arena *arena, struct slice type, struct 
 static struct slice wanted_charset(struct http_exchange *ex, struct slice type, struct slice named)
 {
     const struct location *l = ex->route.location;
-    struct slice wanted =
-        ex->sent.charset; /* it counts for every type, and whatever the type names already */
+    /* It counts for every type, and whatever the type names already. */
+    struct slice wanted = ex->sent.charset;
     if (wanted.len == 0) {
         bool stays = named.data && !(ex->proxy && charset_settings_of(l->settings)->override);
         if (!charset_location_of(l)->name || stays || !charset_lists_type(l->settings, type))
@@ -268,13 +269,15 @@ void charset_decide(struct http_exchange *ex)
         converts ? charset_map_find(charset_location_of(l)->maps, from, to) : NULL;
     bool foreign = ex->sent.charset.len && converts && !map;
     if (foreign || (converts && http_added_header(res, SLICE("Content-Encoding")).data))
-        return; /* nor does an upstream choose among the converters of the system */
+        /* Nor does an upstream choose among the converters of the system. */
+        return;
     struct body_filter *f = converts ? new_filter(ex, map, from, to) : NULL;
     type = with_charset(&ex->arena, type, named, to);
     if ((converts && !f) || !type.data) {
         if (f)
             f->free(f);
-        return; /* it stays what it is, and is not said to be anything else */
+        /* It stays what it is, and is not said to be anything else. */
+        return;
     }
     res->content_type = type;
     if (!f)
@@ -309,7 +312,8 @@ static void build(struct site *site, struct location *l, const struct conf_locat
     const struct conf_node *to = s->name, *from = s->source;
     (void)c;
     if (!to || slice_eq(to->args[0], SLICE("off"))) {
-        if (from) /* of no use here, but a mistake in it is one */
+        /* Of no use here, but a mistake in it is one. */
+        if (from)
             site_compile(site, from->args[0], from);
         return;
     }

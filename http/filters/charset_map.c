@@ -22,12 +22,13 @@ enum { BYTES = 256, ASCII = 128, UTF8_BYTES = 3 /* of a character that a table m
 
 struct charset_map {
     struct slice first, second;
-    bool is_utf8;                               /* the second */
-    bool changes_ascii;                         /* a line gives a byte below 128 another meaning */
+    bool is_utf8; /* the second */
+    /* A line gives a byte below 128 another meaning. */
+    bool changes_ascii;
     unsigned char forth[BYTES][1 + UTF8_BYTES]; /* a length, and as many bytes */
     unsigned char back[BYTES];
-    unsigned char *pages
-        [BYTES]; /* with is_utf8, in place of back: by a character's upper eight bits; NULL, 0: not there */
+    /* With is_utf8, in place of back: by a character's upper eight bits; NULL, 0: not there. */
+    unsigned char *pages[BYTES];
     const struct charset_map *next;
 };
 

@@ -41,7 +41,8 @@ struct gzip_filter {
     struct body_filter filter; /* first */
     z_stream z;
     int level;
-    struct buf out; /* what comes out, until it is enough for a chunk */
+    /* What comes out, until it is enough for a chunk. */
+    struct buf out;
 };
 
 /* --- whether --- */

@@ -34,8 +34,9 @@ enum expires_kind {
 };
 struct expires {
     enum expires_kind kind;
-    bool modified;                    /* from when the file was changed */
-    const struct http_template *text; /* says it for each answer; NULL: what follows */
+    bool modified; /* from when the file was changed */
+    /* Says it for each answer; NULL: what follows. */
+    const struct http_template *text;
     int64_t seconds;
 };
 
@@ -144,7 +145,8 @@ static bool add_expires(struct http_exchange *ex, const struct expires *e, int64
     struct expires said = *e;
     if (e->text) {
         if (!parse_expires(http_template_expand(e->text, ex), &said))
-            return true; /* as in nginx, what cannot be read adds nothing */
+            /* As in nginx, what cannot be read adds nothing. */
+            return true;
         e = &said;
     }
     switch (e->kind) {

@@ -20,7 +20,8 @@
 
 #include <stdlib.h>
 
-enum { OUT_BYTES_AT_ONCE = 128 << 10 }; /* replacements may be much longer than what they replace */
+/* Replacements may be much longer than what they replace. */
+enum { OUT_BYTES_AT_ONCE = 128 << 10 };
 
 struct sub_settings {
     struct conf_lines *filters, *types;
@@ -55,8 +56,9 @@ struct sub_filter {
     struct replacement *items;
     int count;
     bool once;
-    bool begins[256]; /* bytes that a text begins with, in both cases */
-    struct buf held;  /* not decided yet */
+    /* Bytes that a text begins with, in both cases. */
+    bool begins[256];
+    struct buf held; /* not decided yet */
     struct buf out;
 };
 
@@ -86,8 +88,8 @@ static enum found look(const struct sub_filter *s, struct slice rest, bool at_en
             continue;
         if (n == r->text.len) {
             *which = i;
-            return perhaps ? PERHAPS
-                           : FOUND; /* a text before it in the list may still turn out to be there */
+            /* A text before it in the list may still turn out to be there. */
+            return perhaps ? PERHAPS : FOUND;
         }
         perhaps = !at_end;
     }
@@ -177,14 +179,16 @@ void sub_filter_decide(struct http_exchange *ex)
 {
     const struct substitutions *of = substitutions_of(ex->route.location);
     const struct sub_settings *s = sub_settings_of(ex->route.location->settings);
-    bool bare = ex->res.status == 304; /* it says of the validators what the answer with a body would */
+    /* It says of the validators what the answer with a body would. */
+    bool bare = ex->res.status == 304;
     if (of->count == 0 || (ex->res.content_length == 0 && !bare) || ex->res.status == 204 ||
         !conf_lists_type(s->types, "text/html", ex->res.content_type))
         return;
     struct sub_filter *f = new_filter(ex, of, s->once);
     if (!f)
         return;
-    bool any = f->count > 0; /* no text that is empty by its variables is one */
+    /* No text that is empty by its variables is one. */
+    bool any = f->count > 0;
     if (any && !bare && ex->req.method != HTTP_HEAD)
         filter_add(ex, &f->filter);
     else

@@ -43,7 +43,8 @@ SETTINGS_PART(geo_settings)
 struct geo_entry {
     struct net_mask mask;
     struct slice value;
-    int line; /* of two for the same network the later counts */
+    /* Of two for the same network the later counts. */
+    int line;
     bool deleted;
 };
 
@@ -52,7 +53,8 @@ struct geo {
     struct realip proxies;              /* whose X-Forwarded-For is believed */
     bool ranges;                        /* lines are for ranges of addresses */
     int room;                           /* for entries, while they are read */
-    struct geo_entry *entries;          /* by address family, length of the prefix, and address */
+    /* By address family, length of the prefix, and address. */
+    struct geo_entry *entries;
     int count;
     struct slice otherwise;
 };
@@ -142,8 +144,8 @@ static struct slice get_geo(struct http_exchange *ex, const void *data)
     }
     if (g->proxies.mask_count && trusted_find(&g->proxies, ex, address, &len, forwarded))
         address = forwarded;
-    if (len ==
-        0) { /* no address of IP: as in nginx 255.255.255.255 stands for it, a unix socket among others */
+    /* No address of IP: as in nginx 255.255.255.255 stands for it, a unix socket among others. */
+    if (len == 0) {
         address = nobody;
         len = 4;
     }
@@ -161,7 +163,8 @@ static void add_entry(struct geo *g, struct geo_entry e)
         g->room = g->room ? 2 * g->room : 64;
         g->entries = realloc(g->entries, (size_t)g->room * sizeof *g->entries);
         if (!g->entries)
-            abort(); /* out of memory while reading a configuration */
+            /* Out of memory while reading a configuration. */
+            abort();
     }
     g->entries[g->count++] = e;
 }
@@ -268,7 +271,8 @@ static void build_geo(struct site *site, const struct conf_node *n)
 /* --- split_clients --- */
 
 struct share {
-    uint32_t below; /* of the hash; UINT32_MAX with `rest`: all that is left */
+    /* Of the hash; UINT32_MAX with `rest`: all that is left. */
+    uint32_t below;
     struct slice value;
     bool rest;
 };

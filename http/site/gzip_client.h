@@ -32,7 +32,8 @@ struct gzip_client_settings {
     bool vary;
     unsigned proxied; /* enum gzip_proxied */
     struct conf_lines *disable;
-    bool disable_msie6; /* at this level or above: "msie6" is inherited even where expressions are not */
+    /* At this level or above: "msie6" is inherited even where expressions are not. */
+    bool disable_msie6;
 };
 SETTINGS_PART(gzip_client_settings)
 

@@ -79,7 +79,8 @@ static void add_line(struct site *site, struct http_map *map, const struct conf_
     struct slice why = {0};
     if (line->nargs == 0 &&
         (slice_eq(line->name, SLICE("hostnames")) || slice_eq(line->name, SLICE("volatile"))))
-        return; /* values are never kept, so that all maps are volatile */
+        /* Values are never kept, so that all maps are volatile. */
+        return;
     if (line->nargs != 1 || line->has_block) {
         conf_error(&site->conf->errors, line, "invalid number of the map parameters; write: KEY VALUE;");
         return;

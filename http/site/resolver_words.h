@@ -15,9 +15,10 @@
 struct conf;
 
 struct resolver_words {
-    struct buf servers; /* addresses with ports, commas between them */
-    int64_t valid_ms;   /* 0: none is said */
-    int family;         /* AF_UNSPEC, or the only one to ask for */
+    /* Addresses with ports, commas between them. */
+    struct buf servers;
+    int64_t valid_ms; /* 0: none is said */
+    int family;       /* AF_UNSPEC, or the only one to ask for */
 };
 
 /* `out` is all zero. Returns the word that is wrong; data NULL: none. */

@@ -176,7 +176,8 @@ static void build_rewrite(struct site *site, struct rewrite_op *op, const struct
     if (op->drops_args)
         to.len--;
     const char *mark = to.len ? memchr(to.data, '?', to.len) : NULL;
-    if (mark) /* only one that is written here parts path and arguments */
+    /* Only one that is written here parts path and arguments. */
+    if (mark)
         op->right = site_compile(site, slice_from(to, (size_t)(mark - to.data) + 1), n);
     if (mark)
         to.len = (size_t)(mark - to.data);

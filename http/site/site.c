@@ -25,7 +25,8 @@
 static void *must(void *p)
 {
     if (!p)
-        abort(); /* out of memory while reading a configuration */
+        /* Out of memory while reading a configuration. */
+        abort();
     return p;
 }
 
@@ -101,9 +102,8 @@ static struct error_file *build_error_files(struct site *site, const struct conf
 static struct error_target *build_error_targets(struct site *site, const struct conf_error_page *list)
 {
     struct error_target *targets = NULL;
-    for (; list;
-         list =
-             list->next) { /* the conf has the last line first: the first line is to win, and comes first */
+    /* The conf has the last line first: the first line is to win, and comes first. */
+    for (; list; list = list->next) {
         struct error_target *t = must(arena_zalloc(&site->arena, sizeof *t));
         *t = (struct error_target){list->codes,
                                    list->code_count,
@@ -315,8 +315,8 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
     if (c->default_server && l->has_explicit_default)
         conf_error(&site->conf->errors, c->node,
                    "a duplicate default server for %.*s; keep one default_server", SLICE_ARGS(c->address));
-    if (!l->default_server ||
-        (c->binds && !l->binds)) /* the socket is as the first one says that says anything */
+    /* The socket is as the first one says that says anything. */
+    if (!l->default_server || (c->binds && !l->binds))
         l->options = options_of(c, s->top.settings.client.tcp_nodelay);
     if (!l->default_server || c->default_server)
         l->default_server = v;

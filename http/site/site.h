@@ -36,7 +36,8 @@ struct error_target {
     int code_count;
     int new_code; /* as in struct conf_error_page */
     const struct http_template *uri;
-    bool named; /* a named location: it gets the request's body */
+    /* A named location: it gets the request's body. */
+    bool named;
     struct error_target *next;
 };
 
@@ -49,11 +50,14 @@ struct peer {
     struct shm_peer *shared;
     char *name; /* among all peers of the group */
     struct upstream_server *server;
-    struct shm_peer *own;       /* with no room in shared memory: it is only this worker's */
-    unsigned refs;              /* connections, and the upstream while it lists the peer */
-    bool gone;                  /* its name no longer has this address */
-    struct health_probe *probe; /* proxy/health.c: the check under way, or NULL */
-    char id[32];                /* for sticky */
+    /* With no room in shared memory: it is only this worker's. */
+    struct shm_peer *own;
+    /* Connections, and the upstream while it lists the peer. */
+    unsigned refs;
+    bool gone; /* its name no longer has this address */
+    /* proxy/health.c: the check under way, or NULL. */
+    struct health_probe *probe;
+    char id[32]; /* for sticky */
     size_t id_len;
     uint64_t tag; /* of the id, for sessions */
 };
@@ -61,7 +65,8 @@ struct peer {
 /* A line of an upstream. */
 struct upstream_server {
     const struct conf_upstream_server *conf;
-    struct slice host; /* a name that is resolved again and again; data NULL: an address */
+    /* A name that is resolved again and again; data NULL: an address. */
+    struct slice host;
     unsigned port;
     struct net_address *addresses; /* when the configuration was read */
     int address_count;
@@ -77,7 +82,8 @@ struct hash_point {
 
 struct upstream {
     struct slice name;
-    const struct conf_upstream *conf; /* NULL: of a single server that proxy_pass names */
+    /* NULL: of a single server that proxy_pass names. */
+    const struct conf_upstream *conf;
     struct upstream_server *servers;
     int server_count;
     struct shm_group *group;
@@ -89,15 +95,19 @@ struct upstream {
     struct hash_point *points; /* hash consistent: sorted */
     int point_count;
     int64_t keepalive, keepalive_requests, keepalive_time_ms, keepalive_timeout_ms;
-    struct list_node idle; /* connections, the one used last at the front */
+    /* Connections, the one used last at the front. */
+    struct list_node idle;
     int idle_count;
-    int usable_count;            /* of the peers, those that are not configured to be down */
-    int retrying;                /* requests that wait for a server other than those they have tried */
+    /* Of the peers, those that are not configured to be down. */
+    int usable_count;
+    /* Requests that wait for a server other than those they have tried. */
+    int retrying;
     struct list_node unresolved; /* requests that wait for a name */
     struct list_node queue;      /* requests that wait for a server */
     int queue_length;
-    char *own_name;   /* from malloc; NULL: the configuration's */
-    bool named;       /* by variables of a proxy_pass: proxy/resolve.c made it */
+    char *own_name; /* from malloc; NULL: the configuration's */
+    /* By variables of a proxy_pass: proxy/resolve.c made it. */
+    bool named;
     uint64_t used_ms; /* and when it was used last */
     unsigned users;   /* requests */
     struct upstream *next;
@@ -145,10 +155,10 @@ enum rewrite_test { TEST_TRUE, TEST_EQUAL, TEST_MATCH, TEST_FILE, TEST_FOLDER, T
 /* A step of the rewrite module, compiled; `kind` is an enum conf_op_kind. */
 struct rewrite_op {
     int kind;
-    const struct http_template
-        *value; /* set: the value; if: what is tested; rewrite: the replacement; return: the text */
-    const struct http_template
-        *right; /* if: what it is compared with; rewrite: the replacement's arguments */
+    /* set: the value; if: what is tested; rewrite: the replacement; return: the text. */
+    const struct http_template *value;
+    /* "if": what it is compared with; rewrite: the replacement's arguments. */
+    const struct http_template *right;
     struct http_regex *regex;
     struct slice pattern;  /* its text, for the log */
     struct slice variable; /* set: which */
@@ -170,7 +180,8 @@ struct location {
     int return_code; /* 0: none */
     const struct weir_handler *handler;
     void *handler_settings;
-    const struct http_template **handler_variables; /* of handler->variables, as many; NULL: none */
+    /* Of handler->variables, as many; NULL: none. */
+    const struct http_template **handler_variables;
     struct location_proxy *proxy;
     const struct http_template *rate, *rate_after, *proxy_rate; /* limit_rate and its kin; NULL: none */
     struct static_source files;
@@ -186,32 +197,36 @@ struct location {
     struct access_log *access_logs;
     struct error_target *error_targets;
     struct error_file *error_files; /* NULL: the main level's */
-    struct location *next_made;     /* all of a site, for freeing handlers' settings */
+    /* All of a site, for freeing handlers' settings. */
+    struct location *next_made;
 };
 
 struct vserver {
-    struct slice name; /* the first one, for $server_name and redirects */
+    /* The first one, for $server_name and redirects. */
+    struct slice name;
     struct http_locations *locations;
     struct location *top; /* when no location matches */
     struct location *named;
-    struct location
-        *slashed; /* that pass on, and whose prefix ends with a slash: the name without it is redirected */
+    /* That pass on, and whose prefix ends with a slash: the name without it is redirected. */
+    struct location *slashed;
     struct vserver *next;
 };
 
 struct site_listen {
     struct net_address address;
     struct net_listen_options options;
-    int fds[SITE_REUSEPORT_MAX]; /* one, or with reuseport one for each worker; -1 when not open */
-    int fd_count;                /* 0 with `within` */
-    const struct site_listen
-        *within; /* the wildcard that is bound in its place; NULL: it has sockets of its own */
-    bool binds;  /* it must have */
+    /* One, or with reuseport one for each worker; -1 when not open. */
+    int fds[SITE_REUSEPORT_MAX];
+    int fd_count; /* 0 with `within` */
+    /* The wildcard that is bound in its place; NULL: it has sockets of its own. */
+    const struct site_listen *within;
+    bool binds; /* it must have */
     struct http_names *names;
     struct vserver *default_server;
     bool has_explicit_default;
     bool proxy_protocol; /* connections begin with its header */
-    bool is_managers;    /* a service manager handed it over: the file of a unix socket is its, too */
+    /* A service manager handed it over: the file of a unix socket is its, too. */
+    bool is_managers;
     bool is_older_binarys;
     const struct conf_node *node;
     struct site_listen *next;
@@ -233,10 +248,12 @@ struct site {
     struct vserver *servers;
     struct upstream *upstreams;
     int upstream_count, address_count; /* of all upstreams */
-    struct http_scope scope;           /* groups of all regular expressions, and maps */
-    struct http_regex **regexes;       /* for freeing */
+    /* Groups of all regular expressions, and maps. */
+    struct http_scope scope;
+    struct http_regex **regexes; /* for freeing */
     int regex_count;
-    uint64_t lookups_ms; /* how long names of hosts have been waited for */
+    /* How long names of hosts have been waited for. */
+    uint64_t lookups_ms;
 };
 
 /* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */

@@ -76,7 +76,8 @@ bool trusted_headers(const struct http_exchange *ex, const struct realip *r, uns
             struct net_address address;
             bool has_port;
             struct slice word = cut_last(&list);
-            if (word.len == 0) /* an empty element is none (RFC 9110 section 5.6.1.2) */
+            /* An empty element is none (RFC 9110 section 5.6.1.2). */
+            if (word.len == 0)
                 continue;
             if (!parse(word, &address, &has_port))
                 return found;

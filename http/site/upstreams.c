@@ -187,8 +187,8 @@ static struct proxy_rewrites build_rewrites(struct site *site, const struct conf
             continue;
         }
         struct slice from = l->node->args[0], to = l->node->args[1];
-        if (domains && from.len &&
-            from.data[0] != '~') { /* a cookie's own first dot stays: these do not count */
+        /* A cookie's own first dot stays: these do not count. */
+        if (domains && from.len && from.data[0] != '~') {
             from = slice_from(from, from.data[0] == '.');
             to = slice_from(to, to.len && to.data[0] == '.');
         }
@@ -348,7 +348,8 @@ struct location_proxy *site_build_proxy(struct site *site, const struct conf_loc
     struct location_proxy unused = {0};
     check_lines(site, s->proxy.upstream.cache_bypass);
     check_lines(site, s->proxy.upstream.no_cache);
-    if (!c->proxy) { /* a mistake in what the level has all the same is one */
+    if (!c->proxy) {
+        /* A mistake in what the level has all the same is one. */
         build_texts(site, &unused, c);
         free_texts(&unused);
         return NULL;
