@@ -128,6 +128,7 @@ static inline bool spool_look(const struct spool_reader *r, struct spool_stretch
     stretch->data = first->data + first->start;
     stretch->len = buf_len(first);
     stretch->fd = -1;
+    stretch->offset = 0;
     return true;
 }
 
