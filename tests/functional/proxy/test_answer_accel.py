@@ -77,6 +77,21 @@ def test_with_a_body_that_is_not_wanted(weir, backend, framing):
         assert [client.get("/x").text for _ in range(3)] == ["/own?"] * 3
 
 
+REDIRECTED_CHUNKS = CHUNKS[:-2] + b"X-Accel-Redirect: /own\r\n\r\n6\r\ntheirs\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("whole, kept", [
+    (accel("/own"), True), (accel("/own", body=b""), True), (REDIRECTED_CHUNKS, True),
+    (REDIRECTED_CHUNKS + b"more", False), (accel("/own") + b"more", False), (accel("/own", "Connection: close"), False)])
+def test_connection_behind_a_body_that_is_not_wanted(weir, backend, whole, kept):
+    """It is kept where the body has come whole with its head, and nothing behind it."""
+    up = backend(whole)
+    before_files(weir, up)
+    with weir.connect() as client:
+        assert [client.get("/x").text for _ in range(2)] == ["/own?"] * 2
+    assert len(up.peers) == (1 if kept else 2)
+
+
 def test_target_s_arguments(weir, backend):
     before_files(weir, backend(accel("/own?a=b", body=b"")))
     with weir.connect() as client:
