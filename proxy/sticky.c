@@ -34,15 +34,17 @@ struct templates {
 };
 
 struct sticky {
-    struct templates lookups;               /* of the id, or of the session */
-    struct templates creates;               /* learn: of a session that the answer begins */
+    struct templates lookups; /* of the id, or of the session */
+    /* Learn: of a session that the answer begins. */
+    struct templates creates;
     const struct conf_keyed_zone *sessions; /* learn; else NULL */
     uint64_t idle_us;
     bool at_head;
     struct slice cookie; /* its name; data NULL: none is set */
     struct slice path;
     const struct http_template *domain, *samesite; /* NULL: none */
-    int64_t expires_s;                             /* -1: when the browser ends; INT64_MAX: never */
+    /* -1: when the browser ends; INT64_MAX: never. */
+    int64_t expires_s;
     bool httponly, secure;
 };
 
