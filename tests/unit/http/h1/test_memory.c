@@ -140,15 +140,34 @@ static bool is_forbidden(const char *talk)
            strstr(talk, "/compared");
 }
 
-/* The only response that is whole by the log has its length: else the connection must end with it. */
-static bool is_whole(const struct client *p, const char *log)
+/* A body in chunks has its end, another one its length. */
+static bool has_all(const struct client *p)
 {
+    static char copy[GOT_BYTES];
     static const char field[] = "Content-Length: ";
     struct slice all = client_got(p), body = client_body(p);
+    struct http_chunked chunked = {0};
+    size_t len, used;
     const char *length = all.len ? memmem(all.data, all.len, field, sizeof field - 1) : NULL;
+    if (length)
+        return strtoul(length + sizeof field - 1, NULL, 10) == body.len;
+    if (!client_has(p, "Transfer-Encoding: chunked"))
+        return true;
+    memcpy(copy, body.data, body.len);
+    return http_chunked_decode(&chunked, copy, body.len, &len, &used) == HTTP_CHUNKED_DONE;
+}
+
+/* The only response that is whole by the log is whole: else the connection must end with it. */
+static bool is_whole(const struct client *p, const char *log)
+{
     bool is_only = strlen(client_codes(p)) == 3 && strchr(log, ';') == strrchr(log, ';');
-    return !is_only || !strstr(log, "OK;") || !length ||
-           strtoul(length + sizeof field - 1, NULL, 10) == body.len;
+    return !is_only || !strstr(log, "OK;") || has_all(p);
+}
+
+/* Nobody has it who would go on with it. */
+static bool hangs(const struct client *p)
+{
+    return p->c && p->c->ex && !connection_request_is(p->c, REQUEST_BODY);
 }
 
 /* The n-th allocation fails. True when there were so many. */
@@ -167,6 +186,7 @@ static bool fail_at(const char *talk, long n, bool for_good, size_t take)
     client_run(&p);
     bench_pass(1);
     bool stays = p.c != NULL;
+    CHECK_FOR(talk, !hangs(&p));
     if (stays)
         client_leave(&p);
     memory.counts = false;

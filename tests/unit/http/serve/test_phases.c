@@ -110,6 +110,20 @@ static void by_try_files(void)
            ways);
 }
 
+/* It chooses once, though the phases run again for a body: a file that it has chosen has no other behind it. */
+static void by_try_files_with_a_body(void)
+{
+    struct client p = {0};
+    bench_open("", "location / { root .; try_files $uri.txt =404; }");
+    bench_add_file("hello.txt", SLICE("hello"));
+    client_connect(&p);
+    client_say(&p, SLICE("POST /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"));
+    CHECK_LOG("405 POST /hello.txt OK;");
+    client_leave(&p);
+    client_free(&p);
+    bench_close();
+}
+
 static void by_error_pages(void)
 {
     static const struct way ways[] = {
@@ -169,6 +183,8 @@ static void by_access(void)
         "location = /a/204 { internal; return 204; } location = /a/401 { internal; return 401; }"
         "location = /a/403 { internal; return 403; } location = /a/302 { internal; return 302 /; }"
         "location /yes { auth_request /a/204; try_files /hello.txt =404; }"
+        "location = /a/file { internal; deny all; alias ./hello.txt; }"
+        "location /yes/file { auth_request /a/file; try_files /hello.txt =404; }"
         "location /no401 { auth_request /a/401; try_files /hello.txt =404; }"
         "location /no403 { auth_request /a/403; try_files /hello.txt =404; }"
         "location /odd { auth_request /a/302; try_files /hello.txt =404; }"
@@ -346,6 +362,7 @@ static void leaving_while_asked(void)
 static const struct check_case cases[] = {
     {"return and rewrite", by_return_and_rewrite},
     {"try_files", by_try_files},
+    {"try_files, with a body", by_try_files_with_a_body},
     {"error_page", by_error_pages},
     {"allow, deny, auth_request, satisfy", by_access},
     {"internal redirects", internal_redirects},
