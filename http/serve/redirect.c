@@ -14,6 +14,7 @@
 #include "http/request/template.h"
 #include "http/request/verdict.h"
 #include "http/serve/rewrite.h"
+#include "http/serve/stand.h"
 #include "http/site/site.h"
 #include "http/wire/response.h"
 #include "http/wire/uri.h"
@@ -21,14 +22,6 @@
 #include <assert.h>
 
 enum { REDIRECTS_MAX = 10 };
-
-/* Host names know no case, so what an expression took from one is lower case. */
-static void lower_captures(struct http_exchange *ex)
-{
-    for (int i = 0; i < ex->route.server_captures.count; i++)
-        ex->route.server_captures.groups[i] =
-            arena_dup_lower(&ex->arena, ex->route.server_captures.groups[i]);
-}
 
 /* What an expression was to decide and could not must not be taken as decided. */
 static void refuse_undecided(struct http_exchange *ex)
@@ -38,18 +31,6 @@ static void refuse_undecided(struct http_exchange *ex)
     http_log(ex, LOG_LEVEL_ERROR, "a regular expression took too much memory or too many steps");
     ex->route.return_code = 500;
     ex->route.return_text = NULL;
-}
-
-const struct vserver *request_find_server(struct http_exchange *ex)
-{
-    ex->route.location_captures.count = ex->route.server_captures.count = 0;
-    const struct vserver *server =
-        site_find_server(ex->client.listen, ex->req.host, &ex->route.server_captures);
-    lower_captures(ex);
-    http_keep_named(ex, &ex->route.server_captures);
-    ex->route.server_name = server->name;
-    ex->route.server = server;
-    return server;
 }
 
 void request_route(struct http_exchange *ex)
@@ -62,18 +43,6 @@ void request_route(struct http_exchange *ex)
         realip_apply(ex, server->top);
     rewrite_route(ex);
     refuse_undecided(ex);
-}
-
-void request_use_location(struct http_exchange *ex, const struct location *l)
-{
-    assert(l && l->settings);
-    ex->route.location = l;
-    ex->route.settings = l->settings;
-    ex->route.error_files = l->error_files;
-    ex->route.alias_rest = (struct slice){0};
-    ex->route.return_code = l->return_code;
-    ex->route.return_text = l->return_text;
-    ex->route.files_tried = false;
 }
 
 bool request_count_redirect(struct http_exchange *ex, struct slice to)

@@ -8,17 +8,8 @@
 
 #include "http/request/exchange.h"
 
-struct location;
-struct vserver;
-
-/* This location's settings and error pages are those of the request from now on, and its "return", if it has one. */
-void request_use_location(struct http_exchange *ex, const struct location *l);
-
 /* Finds server and location for the request's host and path, and runs the steps of rewrite that lead there. */
 void request_route(struct http_exchange *ex);
-
-/* The server block for the request's host, which becomes the request's. Never NULL. */
-const struct vserver *request_find_server(struct http_exchange *ex);
 
 /* Counts a redirect to `to`. False: there were ten already, which has been logged; the request ends with 500. */
 bool request_count_redirect(struct http_exchange *ex, struct slice to);

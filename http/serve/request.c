@@ -23,6 +23,7 @@
 #include "http/request/verdict.h"
 #include "http/serve/open_logs.h"
 #include "http/serve/redirect.h"
+#include "http/serve/stand.h"
 #include "http/site/site.h"
 #include "http/wire/request.h"
 #include "http/wire/response.h"

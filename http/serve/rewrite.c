@@ -16,7 +16,7 @@
 #include "http/request/exchange.h"
 #include "http/request/regex.h"
 #include "http/request/template.h"
-#include "http/serve/redirect.h"
+#include "http/serve/stand.h"
 #include "http/site/rewrite_ops.h"
 #include "http/site/router.h"
 #include "http/site/site.h"

@@ -11,7 +11,7 @@
 #include "http/request/absolute_url.h"
 #include "http/request/template.h"
 #include "http/request/verdict.h"
-#include "http/serve/redirect.h"
+#include "http/serve/stand.h"
 #include "http/site/build.h"
 #include "http/site/feature.h"
 #include "http/site/paths.h"

@@ -26,7 +26,6 @@ KNOWN = (
         in_room("shm", "permit permit_grant permit_repair"),
         "A zone that is found broken is mended where it is found, under its lock, and what mending frees is granted there and then.",
     ),
-    (in_room("http/serve", "redirect rewrite"), "Being untied: a rewritten request is routed anew."),
 )
 
 REMEDY = "return a verdict, take a callback, or move one of the functions"
