@@ -156,14 +156,17 @@ struct settings {
  * The one place where a part of settings gets its type, in its owner's header: tag_of reads the part, tag_in fills it.
  *
  * The owner's .c defines `struct part tag_part` with the size of struct tag; its rows have fields of it: CONF_PART_FIELD.
+ * One that only its owner's .c knows may need just one of the two: clang would say so of the other.
  */
 // clang-format off
 #define SETTINGS_PART(tag)                                                              \
     extern struct part tag##_part;                                                      \
+    __attribute__((unused))                                                             \
     static inline const struct tag *tag##_of(const struct settings *s)                  \
     {                                                                                   \
         return part_in(&s->parts, &tag##_part, sizeof(struct tag));                     \
     }                                                                                   \
+    __attribute__((unused))                                                             \
     static inline struct tag *tag##_in(struct settings *s)                              \
     {                                                                                   \
         return part_in(&s->parts, &tag##_part, sizeof(struct tag));                     \

@@ -61,10 +61,12 @@ void features_each_set(struct site *site, const struct settings *s,
 // clang-format off
 #define LOCATION_PART(tag)                                                              \
     extern struct part tag##_part;                                                      \
+    __attribute__((unused))                                                             \
     static inline const struct tag *tag##_of(const struct location *l)                  \
     {                                                                                   \
         return part_in(&l->parts, &tag##_part, sizeof(struct tag));                     \
     }                                                                                   \
+    __attribute__((unused))                                                             \
     static inline struct tag *tag##_in(struct location *l)                              \
     {                                                                                   \
         return part_in(&l->parts, &tag##_part, sizeof(struct tag));                     \
@@ -72,10 +74,12 @@ void features_each_set(struct site *site, const struct settings *s,
 
 #define SITE_PART(tag)                                                                  \
     extern struct part tag##_part;                                                      \
+    __attribute__((unused))                                                             \
     static inline const struct tag *tag##_of(const struct site *s)                      \
     {                                                                                   \
         return part_in(&s->parts, &tag##_part, sizeof(struct tag));                     \
     }                                                                                   \
+    __attribute__((unused))                                                             \
     static inline struct tag *tag##_in(struct site *s)                                  \
     {                                                                                   \
         return part_in(&s->parts, &tag##_part, sizeof(struct tag));                     \
