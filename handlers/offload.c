@@ -114,6 +114,15 @@ void offload_end_job(struct http_exchange *ex)
     ex->source = NULL;
 }
 
+/* It takes the place of the request's, which is not needed any more. Without a response an error page may want that. */
+static void take_response_body(struct http_exchange *ex, struct weir_request *job)
+{
+    buf_free(&ex->body.kept.memory);
+    ex->body.kept.memory = job->body;
+    ex->body.len = 0;
+    job->body = (struct buf){0};
+}
+
 static void on_job_ended(struct worker *w, struct loop_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
@@ -138,11 +147,8 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
         log_failure(ex, &end);
         request_resume(ex, answered(ex, end.outcome == POOL_TASK_DONE, end.result));
     } else if (!job->head_sent) {
-        /* The response's body takes the place of the request's, which is not needed any more. */
-        buf_free(&ex->body.kept.memory);
-        ex->body.kept.memory = job->body;
-        ex->body.len = 0;
-        job->body = (struct buf){0};
+        if (end.outcome == POOL_TASK_DONE && end.result == 0)
+            take_response_body(ex, job);
         offload_end_job(ex);
         request_resume(ex, answer_job(ex, &end));
     } else {

@@ -2,6 +2,7 @@
 
 import modlib
 import pytest
+import weirlib
 from weirlib import config, wait_until
 
 SOURCE = "#include <stdlib.h>\n" + modlib.handlers(
@@ -69,3 +70,22 @@ def test_a_module_without_a_function(weir, table, message):
     path = modlib.build(weir.tmp, table)
     result = weir.run("-t", conf=config(main=f"load_module {path};"))
     assert result.returncode == 1 and message in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("settings", ["", "client_body_buffer_size 1k;"], ids=["in memory", "in a file"])
+def test_a_named_page_has_the_request_s_body(weir, settings):
+    """What a handler had written before it failed is gone; where a named location answers instead, it has the client's body."""
+    path = modlib.build(weir.tmp, SOURCE)
+    weir.start(
+        config(
+            settings
+            + """
+            location /give { error_page 404 = @other; handler give; }
+            location @other { handler echo; }
+            """,
+            main=f"load_module {path};",
+        )
+    )
+    body = b"client's " * 400
+    answer = weirlib.fetch(weir.port, "/give?n=404", method="POST", body=body)
+    assert (answer.status, answer.body) == (200, body)
