@@ -11,7 +11,7 @@ seconds=${1:-10}
 shift || true
 flags=(-std=c17 -D_GNU_SOURCE -I. -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all)
 sanitizers=address,undefined
-sources=(base/*.c conf/*.c http/*/*.c net/*.c shm/*.c handlers/auth_basic.c handlers/password.c)
+sources=(base/*.c conf/*.c net/*.c shm/*.c pool/*.c http/*/*.c proxy/*.c handlers/*.c worker/loop/*.c)
 found=
 
 targets=("$@")
@@ -34,7 +34,7 @@ ar rcs build/fuzz/product.a build/fuzz/objects/*.o
 
 for name in "${targets[@]}"; do
     clang "${flags[@]}" -fsanitize=fuzzer,$sanitizers "tests/fuzz/fuzz_$name.c" build/fuzz/product.a \
-        -o "build/fuzz/fuzz_$name" -lpcre2-8 -lcrypto -lz || exit 1
+        -o "build/fuzz/fuzz_$name" -lev -lcares -lpcre2-8 -lcrypt -lcrypto -lz -ldl -lm -pthread || exit 1
     mkdir -p "build/fuzz/corpus/$name"
     options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -artifact_prefix="build/fuzz/$name-" -verbosity=0)
     [ ! -f "tests/fuzz/dict/$name.dict" ] || options+=(-dict="tests/fuzz/dict/$name.dict")
