@@ -298,6 +298,7 @@ def test_comments_accepts(text, tmp_path):
 
 
 PID = "tests/functional/master/test_pid.py"
+NAP = "time.sleep(1)"
 BAD_TESTS = {
     "no mark": ({PID: 'def test_pid():\n    start("pid x;")\n'}, 'docs/directives.md:7: no test of tests/functional/ is marked with directive("pid")'),
     "unknown": ({PID: '@pytest.mark.directive("pid", "pidd")\ndef test_pid():\n    start("pid x; pidd")\n'}, f'{PID}:1: "pidd" is no directive'),
@@ -313,7 +314,7 @@ BAD_TESTS = {
         f"{PID}:2: a mark takes names of directives",
     ),
     "empty": ({PID: '@pytest.mark.directive("pid")\n@pytest.mark.directive()\ndef test():\n    start("pid x;")\n'}, f"{PID}:2: a mark takes"),
-    "sleep": ({"tests/functional/lib/a.py": "def wait():\n    time.sleep(1)\n"}, "tests/functional/lib/a.py:2: a sleep waits for nothing"),
+    "sleep": ({"tests/functional/lib/a.py": f"def wait():\n    {NAP}\n"}, "tests/functional/lib/a.py:2: a sleep waits for nothing"),
 }
 
 
@@ -327,7 +328,7 @@ def test_functional_finds(files, sentence, tmp_path):
     {PID: 'WORDS = {"pid": 1}\npytestmark = [pytest.mark.slow, pytest.mark.directive(*WORDS)]\n'},
     {PID: 'from own import conf\npytestmark = pytest.mark.directive("pid")\n', "tests/functional/lib/own.py": "import third\n",
      "tests/functional/lib/third.py": 'conf = "pid x;"\n'},
-    {"tests/functional/lib/weirlib.py": "def watch():\n    time.sleep(1)\n"},
+    {"tests/functional/lib/weirlib.py": f"def take_time():\n    {NAP}\n"},
 ])
 def test_functional_accepts(files, tmp_path):
     assert found(functional.check, tmp_path, files) == ""
@@ -354,6 +355,6 @@ def test_exit_codes(script, tmp_path):
 
 
 def test_exit_code_of_functional(tmp_path):
-    plant(tmp_path, {**CLEAN, PID: "time.sleep(1)\n"})
+    plant(tmp_path, {**CLEAN, PID: f"{NAP}\n"})
     answer = subprocess.run([sys.executable, str(HERE / "functional.py"), str(tmp_path)], capture_output=True, text=True, check=False)
     assert answer.returncode == 1 and answer.stdout.startswith("docs/directives.md:7: ")

@@ -289,7 +289,8 @@ class Crowd:
 
     async def _client(self, number):
         stream, sent = None, 0
-        await asyncio.sleep(0.3 * number / self.clients)  # they do not all begin at once
+        # They do not all begin at once.
+        await asyncio.sleep(0.3 * number / self.clients)
         while not self.stopping.is_set():
             reused, sent, started = stream is not None, sent + 1, time.monotonic()
             try:

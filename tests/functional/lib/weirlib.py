@@ -188,12 +188,12 @@ def take_time(seconds):
 
 def let_pass(seconds):
     """A time that the configuration sets goes by, and there is nothing that tells its end."""
-    time.sleep(seconds)
+    take_time(seconds)
 
 
 def watch(seconds):
     """See for so long what must not happen, or what is used while nothing does."""
-    time.sleep(seconds)
+    take_time(seconds)
 
 
 def wait_until(holds, seconds, what):
@@ -204,7 +204,7 @@ def wait_until(holds, seconds, what):
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {limit(seconds):g} s: {what}"
-        time.sleep(pause)
+        take_time(pause)
         pause = min(2 * pause, 0.01)
 
 
