@@ -39,17 +39,20 @@ static bool add_multipart(struct http_exchange *ex, const struct http_piece *who
     struct slice boundary =
         arena_printf(&ex->arena, "%08x%012llx", ++serial, (unsigned long long)*ex->now_ms);
     struct slice type = ex->res.content_type;
-    bool ok = boundary.data != NULL;
-    for (int i = 0; ok && i < count; i++) {
+    if (!boundary.data)
+        return false;
+    for (int i = 0; i < count; i++) {
+        struct slice range = content_range(ex, &ranges[i], whole->len);
         struct slice head =
-            arena_printf(&ex->arena, "\r\n--%s\r\nContent-Type: %.*s\r\nContent-Range: %s\r\n\r\n",
-                         boundary.data, SLICE_ARGS(type), content_range(ex, &ranges[i], whole->len).data);
-        ok = head.data && http_add_memory(&ex->res, &ex->arena, head.data, head.len) &&
-             add_range(ex, whole, &ranges[i]);
+            arena_printf(&ex->arena, "\r\n--%s\r\nContent-Type: %.*s\r\nContent-Range: %.*s\r\n\r\n",
+                         boundary.data, SLICE_ARGS(type), SLICE_ARGS(range));
+        if (!range.data || !head.data || !http_add_memory(&ex->res, &ex->arena, head.data, head.len) ||
+            !add_range(ex, whole, &ranges[i]))
+            return false;
     }
     struct slice tail = arena_printf(&ex->arena, "\r\n--%s--\r\n", boundary.data);
     ex->res.content_type = arena_printf(&ex->arena, "multipart/byteranges; boundary=%s", boundary.data);
-    return ok && tail.data && ex->res.content_type.data &&
+    return tail.data && ex->res.content_type.data &&
            http_add_memory(&ex->res, &ex->arena, tail.data, tail.len);
 }
 

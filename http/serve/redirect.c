@@ -186,15 +186,13 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
         ex->route.forced_status = before;
         return plain;
     }
-    unsigned retry_after_s = ex->res.retry_after_s;
     struct slice location = ex->res.location,
                  range =
                      status == 416 ? http_added_header(&ex->res, SLICE("Content-Range")) : (struct slice){0};
     bool location_is_made = ex->res.location_is_made;
     ex->route.in_error_page = ex->route.is_internal = true;
     http_response_reset(&ex->res);
-    /* These belong to the status, whatever page is shown. */
-    ex->res.retry_after_s = retry_after_s;
+    /* These belong to the status, whatever page is shown, as does Retry-After, which the reset leaves. */
     ex->res.location = location;
     ex->res.location_is_made = location_is_made;
     if (range.len)
