@@ -179,7 +179,8 @@ def test_the_environment_is_still_there(weir):
     weir.start(config(main="env KEPT;", workers=1), env=dict(os.environ, KEPT="x" * 3000), daemon=True)
     weir.signal(signal.SIGUSR2)
     new = wait_until(lambda: weir.read_pid_file() not in (None, weir.pid) and weir.read_pid_file(), 5, "a new binary")
-    assert "-c conf/weir.conf" in command_line(new) and command_line(new).startswith("weir: master process")
+    wait_until(lambda: command_line(new).startswith("weir: master process"), 5, "its title, which it sets once it serves")
+    assert "-c conf/weir.conf" in command_line(new)
     os.kill(new, signal.SIGTERM)
     wait_until(lambda: not alive(new), 5, "its end")
 
