@@ -89,6 +89,8 @@ void shm_slot_clear_gauges(struct shm_slot *slot)
     for (int i = 0; i < SHM_CONNECTION_STATES; i++)
         counter_set(&slot->connection_states[i], 0);
     counter_set(&slot->in_flight, 0);
+    counter_set(&slot->turn_since_ms, 0);
+    counter_set(&slot->slow_until_ms, 0);
     counter_set(&slot->memory_allocated_bytes, 0);
     counter_set(&slot->memory_resident_bytes, 0);
     counter_add(&slot->cpu_us_before, counter_get(&slot->cpu_us));

@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 5,
+    SHM_LAYOUT_VERSION = 6,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
@@ -71,6 +71,10 @@ struct shm_slot {
     _Alignas(64) _Atomic uint64_t connections;
     _Atomic uint64_t connection_states[SHM_CONNECTION_STATES];
     _Atomic uint64_t in_flight;
+    /* Monotonic; since when the loop's turn goes on; 0: it waits. */
+    _Atomic uint64_t turn_since_ms;
+    /* A turn took long: who comes to this worker waits, likely until then. */
+    _Atomic uint64_t slow_until_ms;
     _Atomic uint64_t memory_allocated_bytes, memory_resident_bytes;
     /* User and system time of the worker so far; not cumulative over successors. */
     _Atomic uint64_t cpu_us;

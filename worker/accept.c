@@ -15,6 +15,7 @@
 #include "net/address.h"
 #include "net/listener.h"
 #include "worker/loop/worker_state.h"
+#include "worker/spread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -198,6 +199,26 @@ static bool accept_one(struct listener *l)
     return false;
 }
 
+/* A reuseport socket is the worker's alone: nobody else would take what comes there. */
+static bool is_shared(const struct listener *l)
+{
+    return !l->listen->options.reuseport;
+}
+
+static void take_again(struct worker *w)
+{
+    for (int i = 0; i < w->listener_count && w->accepting; i++)
+        ev_io_start(w->loop, &w->listeners[i].io);
+}
+
+static void leave_to_siblings(struct worker *w)
+{
+    for (int i = 0; i < w->listener_count; i++)
+        if (is_shared(&w->listeners[i]))
+            ev_io_stop(w->loop, &w->listeners[i].io);
+    spread_leave(w, take_again);
+}
+
 static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 {
     struct listener *l = (struct listener *)io; /* its first member */
@@ -207,6 +228,12 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
     /* One, so that other workers get some; more in long turns, or clients at the end of the backlog would wait for many. */
     int most = l->worker->conf->multi_accept ? MULTI_ACCEPT_MAX
                                              : 1 + (int)(l->worker->served_last_turn / SERVED_PER_ACCEPT);
-    while (most-- > 0 && l->worker->accepting && accept_one(l)) {
+    while (most-- > 0 && l->worker->accepting) {
+        if (is_shared(l) && spread_leaves_next(l->worker)) {
+            leave_to_siblings(l->worker);
+            return;
+        }
+        if (!accept_one(l))
+            return;
     }
 }

@@ -26,6 +26,7 @@
 #include "worker/loop/pools.h"
 #include "worker/loop/wait.h"
 #include "worker/loop/worker_state.h"
+#include "worker/spread.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -121,6 +122,7 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     flush_logs(w);
     arm_wheel(w);
     assert(w->given_up <= w->jobs);
+    spread_turn_ends(w);
     if (w->draining && w->connections == 0 && w->jobs == w->given_up)
         ev_break(w->loop, EVBREAK_ALL);
 }
@@ -133,6 +135,7 @@ static void after_wait(struct ev_loop *loop, ev_check *check, int events)
     w->served_last_turn = w->served_in_turn;
     w->served_in_turn = 0;
     turn_take_time(w);
+    spread_turn_begins(w);
 }
 
 /* Once a second. A worker that has become quiet after a burst gives the burst's memory back. */

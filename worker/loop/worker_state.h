@@ -62,6 +62,15 @@ struct limit_noise {
     uint64_t logged_ms, silent;
 };
 
+/* What a worker that has more connections than its siblings leaves to them: worker/spread.c. */
+struct worker_spread {
+    ev_timer moment; /* nothing is accepted while it runs */
+    void (*over)(struct worker *w);
+    uint64_t accepted_elsewhere; /* when the moment began */
+    uint64_t back_ms;            /* when it ended; 0: looked at */
+    uint64_t alone_until_ms;     /* nothing is left before: nobody takes it */
+};
+
 /* What rooms above this one do when it is their turn. */
 struct worker_hooks {
     void (*settle_limits)(struct worker *w); /* permits have come */
@@ -84,6 +93,7 @@ struct worker {
     bool accepting;
     bool draining; /* no new connections; finish what runs */
     ev_timer accept_pause;
+    struct worker_spread spread;
     /* Connections that live, each in one of the two; idle ones oldest first. */
     struct list_node busy, idle;
     struct list_node dead; /* connections closed in this turn */

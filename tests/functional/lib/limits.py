@@ -200,15 +200,18 @@ def usable(weir, count, target="/held?id=last&gate=last", name="z"):
 # ---- workers ----------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def stopped(pid):
-    """The process stands still for the time of the block, unless the block kills it."""
-    os.kill(pid, signal.SIGSTOP)
+def stopped(*pids):
+    """The processes stand still for the time of the block, unless the block kills them."""
     try:
-        wait_until(lambda: proc_field(pid, "State").startswith("T"), 1, "a stopped worker")
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in pids:
+            wait_until(lambda p=pid: proc_field(p, "State").startswith("T"), 1, "a stopped worker")
         yield
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 # ---- what ran ---------------------------------------------------------------------------------------------
