@@ -53,20 +53,47 @@ struct pool_task *pool_collect(struct pool *pool)
     return list;
 }
 
-bool pool_cancel(struct pool *pool, struct pool_task *task)
+/* Out of the queue, as long as it waits there. No lock held. */
+static bool take_out(struct pool *pool, struct pool_task *task, enum pool_outcome outcome)
 {
     pthread_mutex_lock(&pool->lock);
     bool waits = task_state(task) == TASK_QUEUED;
     if (waits) {
         pool_pull(pool); /* it may be in the inbox still */
-        pool_remove(pool, task, POOL_TASK_CANCELLED);
+        pool_remove(pool, task, outcome);
     }
     pool_unlock(pool);
-    if (waits) {
+    if (waits)
         pool_offer_room(pool);
-        pool_end(pool, task);
-    }
     return waits;
+}
+
+bool pool_cancel(struct pool *pool, struct pool_task *task)
+{
+    bool waits = take_out(pool, task, POOL_TASK_CANCELLED);
+    if (waits)
+        pool_end(pool, task);
+    return waits;
+}
+
+bool pool_take_back(struct pool *pool, struct pool_task *task)
+{
+    return take_out(pool, task, POOL_TASK_LENT);
+}
+
+void pool_note_lent(struct pool *pool, const struct pool_task *task)
+{
+    pthread_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&pool->inbox.lock);
+    counter_add(task->borrowed ? &pool->figures->borrowed : &pool->figures->submitted, 1);
+    pthread_mutex_unlock(&pool->inbox.lock);
+    counter_add(&pool->figures->lent, 1);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+bool pool_task_waits(const struct pool_task *task)
+{
+    return task_state(task) == TASK_QUEUED;
 }
 
 bool pool_abandon(struct pool *pool, struct pool_task *task)

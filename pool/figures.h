@@ -21,6 +21,8 @@ struct pool_figures {
     WEIR_ATOMIC(uint64_t) queue_limit;
     /* counters */
     WEIR_ATOMIC(uint64_t) started, completed, failed, cancelled, expired, shed, dropped;
+    /* Tasks that were given to another pool to run. */
+    WEIR_ATOMIC(uint64_t) lent;
     /* Tasks taken by a process that died before they ended. */
     WEIR_ATOMIC(uint64_t) lost;
     WEIR_ATOMIC(uint64_t) spawned, retired, spawn_failures;
@@ -28,6 +30,8 @@ struct pool_figures {
     struct hist run_time;
     /* of submitting */
     WEIR_ALIGNED(64) WEIR_ATOMIC(uint64_t) submitted; /* counter */
+    /* Counter: another pool's tasks. */
+    WEIR_ATOMIC(uint64_t) borrowed;
     WEIR_ATOMIC(uint64_t) refused_full, refused_closed;
     WEIR_ATOMIC(uint64_t) waiting; /* gauge: blocked submitters */
 };
@@ -36,8 +40,10 @@ struct pool_figures {
 static inline uint64_t pool_figures_queued(const struct pool_figures *f)
 {
     uint64_t gone = counter_get(&f->started) + counter_get(&f->cancelled) + counter_get(&f->expired) +
-                    counter_get(&f->shed) + counter_get(&f->dropped) + counter_get(&f->lost);
-    uint64_t submitted = counter_get(&f->submitted); /* last, so that what is gone is among it */
+                    counter_get(&f->shed) + counter_get(&f->dropped) + counter_get(&f->lost) +
+                    counter_get(&f->lent);
+    /* Last, so that what is gone is among it. */
+    uint64_t submitted = counter_get(&f->submitted) + counter_get(&f->borrowed);
     return submitted > gone ? submitted - gone : 0;
 }
 

@@ -45,6 +45,7 @@ enum pool_outcome {
     POOL_TASK_EXPIRED,   /* waited longer than queue_timeout_ms */
     POOL_TASK_SHED,      /* by the codel discipline */
     POOL_TASK_DROPPED,   /* by a shutdown that drops the queue */
+    POOL_TASK_LENT       /* by pool_take_back: not an end */
 };
 
 enum pool_discipline { POOL_FIFO, POOL_LIFO, POOL_CODEL };
@@ -66,6 +67,8 @@ struct pool_task {
      */
     void (*done)(struct pool_task *task);
     uint8_t priority; /* enum pool_priority */
+    /* 1: it was submitted to a pool before, which has given it away: it counts as borrowed here. */
+    uint8_t borrowed;
     /* What follows is the pool's; read it in done or after pool_collect. */
     uint8_t outcome; /* enum pool_outcome */
     WEIR_ATOMIC(uint8_t) state;
@@ -133,6 +136,18 @@ size_t pool_submit_batch(struct pool *pool, struct pool_task *const *tasks, size
 
 /* Takes a task of this pool back that has not started; its end is reported as cancelled. False when it is too late. */
 bool pool_cancel(struct pool *pool, struct pool_task *task);
+
+/*
+ * Takes a task of this pool that has not started, for another pool, maybe of another process, to run it: no end is reported, and
+ * it counts as lent. False when it is too late.
+ */
+bool pool_take_back(struct pool *pool, struct pool_task *task);
+
+/* A task that never was in the pool goes to another one: it counts as submitted, or borrowed, and lent. */
+void pool_note_lent(struct pool *pool, const struct pool_task *task);
+
+/* Whether the task still waits in a pool: a look at one word, which may be late. */
+bool pool_task_waits(const struct pool_task *task);
 
 /*
  * Gives a running task up: its thread counts as stuck until the task returns, and a replacement may start (at most

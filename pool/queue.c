@@ -41,6 +41,8 @@ static _Atomic uint64_t *counter_of(struct pool_figures *f, enum pool_outcome ou
         return &f->expired;
     case POOL_TASK_SHED:
         return &f->shed;
+    case POOL_TASK_LENT:
+        return &f->lent;
     default:
         return &f->dropped;
     }

@@ -160,7 +160,7 @@ static void take_in(struct pool *pool, struct pool_task *t, uint64_t now_us)
     task_list_push(&in->lists[t->priority], t);
     in->count++;
     in->taken++;
-    counter_add(&pool->figures->submitted, 1);
+    counter_add(t->borrowed ? &pool->figures->borrowed : &pool->figures->submitted, 1);
     if (t->priority != POOL_NORMAL || atomic_load_explicit(&pool->mixed, memory_order_relaxed))
         atomic_store_explicit(&pool->urgent, true, memory_order_relaxed);
 }
