@@ -91,6 +91,10 @@ void shm_slot_clear_gauges(struct shm_slot *slot)
     counter_set(&slot->in_flight, 0);
     counter_set(&slot->turn_since_ms, 0);
     counter_set(&slot->slow_until_ms, 0);
+    for (int i = 0; i < SHM_POOLS; i++) {
+        atomic_store(&slot->pools[i].offers, 0);
+        counter_set(&slot->pools[i].oldest_us, 0);
+    }
     counter_set(&slot->memory_allocated_bytes, 0);
     counter_set(&slot->memory_resident_bytes, 0);
     counter_add(&slot->cpu_us_before, counter_get(&slot->cpu_us));

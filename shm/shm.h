@@ -27,6 +27,7 @@ enum {
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
     SHM_POOL_NAME_BYTES = 32,
+    SHM_LENT = 256, /* requests of a worker that run elsewhere */
     /* Requests that one worker may hold permits for, or have waiting. */
     SHM_PERMITS_PER_SLOT = 8192
 };
@@ -53,6 +54,10 @@ struct shm_pool {
     /* "" when unused; written before any figure. */
     char name[SHM_POOL_NAME_BYTES];
     _Alignas(64) unsigned char figures[SHM_POOL_BYTES - 64]; /* a struct pool_figures */
+    /* Threads that are free for siblings, who count them down; the worker says anew how many whenever that changes. */
+    _Alignas(64) _Atomic int64_t offers;
+    /* When the oldest request that waits here was submitted; 0: none waits. */
+    _Atomic uint64_t oldest_us;
 };
 
 struct shm_slot {
@@ -86,9 +91,14 @@ struct shm_slot {
     struct hist duration;
     _Atomic uint64_t codes[SHM_CODES];
     struct shm_pool pools[SHM_POOLS];
+    /* Requests lent to siblings: an enum shm_lent below a tag, 0: unused. Who runs one sets it BEGUN. */
+    _Alignas(64) _Atomic uint64_t lent[SHM_LENT];
     /* What handlers' threads run; what the loop ran when it dies. */
     _Alignas(64) struct running_table running;
 };
+
+/* The low bits of an entry of `lent`. */
+enum shm_lent { SHM_LENT_WAITS = 1, SHM_LENT_BEGUN = 2, SHM_LENT_BITS = 3, SHM_LENT_STEP = 4 };
 
 struct shm_reload {
     _Atomic int last_ok; /* 1, 0 */

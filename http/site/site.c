@@ -229,6 +229,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
         build_early_hints(site, l, c->settings.answers.early_hints);
     l->internal = c->internal;
     l->proxy = site_build_proxy(site, c);
+    l->number = site->made ? site->made->number + 1 : 0;
     l->next_made = site->made;
     site->made = l;
     return l;

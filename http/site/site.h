@@ -197,7 +197,8 @@ struct location {
     struct access_log *access_logs;
     struct error_target *error_targets;
     struct error_file *error_files; /* NULL: the main level's */
-    /* All of a site, for freeing handlers' settings. */
+    int number;                     /* among all of the site, from 0 */
+    /* All of a site, the last one first. */
     struct location *next_made;
 };
 
