@@ -134,12 +134,11 @@ static bool submit_read(struct http_exchange *ex, struct http_piece *p, size_t l
     r->fd = p->fd;
     r->offset = p->offset;
     r->len = len;
-    if (pool_submit(w->pools[ex->route.location->aio_pool].pool, &r->task.task) != POOL_OK) {
+    if (pools_submit(w, ex->route.location->aio_pool, &r->task) != POOL_OK) {
         free(r);
         return false;
     }
     r->entry->holders++;
-    pools_count_task(w);
     ex->reading.at_work = r;
     client_expect(ex, ex->route.settings->client.send_timeout_ms);
     return true;

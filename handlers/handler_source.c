@@ -5,6 +5,7 @@
  * exchange, the connection gets a copy to answer and log with, and the rest is freed when the task ends at last.
  */
 #include "handlers/job.h"
+#include "handlers/lend.h"
 #include "handlers/offload.h"
 
 #include "base/buf.h"
@@ -29,7 +30,7 @@ static struct http_exchange *part_from_job(struct http_exchange *ex, bool at_onc
     assert(job->ex == ex && !job->ended && !job->orphaned && !job->given_up);
     struct http_exchange *copy = exchange_leave_to_job(ex);
     job_orphan(job);
-    if (!pool_cancel(job->pool, &job->task.task)) {
+    if (!lend_cancel(w, job)) {
         if (at_once)
             offload_give_up(w, job);
         else
@@ -101,6 +102,7 @@ static enum source_says look_at_output(struct http_exchange *ex, struct http_pie
         buf_free(&job->taken);
         if (!job_take_output(job, &job->taken))
             return ended ? look_at_end(ex) : SOURCE_LATER;
+        lend_taken(ex->worker, job, buf_len(&job->taken));
     }
     stretch->data = job->taken.data + job->taken.start;
     stretch->len = buf_len(&job->taken);

@@ -28,6 +28,8 @@ void job_init(struct weir_request *job, struct http_exchange *ex, const struct w
     job->task.task.run = job_run;
     gate_init(&job->gate);
     list_init(&job->orphan);
+    list_init(&job->waits);
+    list_init(&job->lent.link);
     arena_init(&job->late, LATE_ARENA_BYTES);
 }
 
@@ -81,7 +83,9 @@ void job_release(struct weir_request *job)
 {
     /* Of the loop: no handler runs on its thread. */
     assert(!current_record);
+    assert(!job->lent.is);
     list_remove(&job->orphan);
+    list_remove(&job->waits);
     if (job->record)
         running_end(job->running, job->record);
     job->record = NULL;

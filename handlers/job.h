@@ -17,6 +17,18 @@
 #include "shm/running.h"
 #include "worker/loop/pools.h"
 
+/* Where a job is that is not in this worker's pool: handlers/lend.c. */
+struct job_lent {
+    bool is;
+    int to; /* the slot */
+    uint32_t index;
+    uint64_t tag;
+    uint64_t since_us;
+    unsigned begun; /* times, by threads elsewhere */
+    /* Of those that have not been seen to begin, or in none. */
+    struct list_node link;
+};
+
 enum { JOB_WHOLE_BODY_MAX = 64 << 10, JOB_AHEAD_MAX = 1 << 20 };
 
 struct weir_request {
@@ -54,7 +66,10 @@ struct weir_request {
     int client_socket; /* meanwhile the request has none */
     bool orphaned;     /* by its request: it runs on alone */
     struct pool *pool; /* the task's */
-    bool ended;        /* the task; output may still have to go */
+    /* Among those that this worker has submitted to the pool, the oldest first, or in no list. */
+    struct list_node waits;
+    struct job_lent lent;
+    bool ended; /* the task; output may still have to go */
     /* In the worker's list of orphans, or in none. */
     struct list_node orphan;
     /* Counted in the worker's given_up until the task ends. */

@@ -12,7 +12,11 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/slice.h"
+#include "handlers/guest.h"
 #include "handlers/job.h"
+#include "handlers/lend.h"
+#include "handlers/lend_back.h"
+#include "handlers/lending.h"
 #include "http/request/body.h"
 #include "http/request/client.h"
 #include "http/request/exchange.h"
@@ -99,7 +103,7 @@ static struct verdict answer_job(struct http_exchange *ex, const struct ending *
 void offload_give_up(struct worker *w, struct weir_request *job)
 {
     assert(!job->ended && job->orphaned && !job->given_up && w->given_up < w->jobs);
-    pool_abandon(job->pool, &job->task.task);
+    lend_abandon(w, job);
     job->given_up = true;
     w->given_up++;
     if (job->ex->limits.let_go)
@@ -131,6 +135,7 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
     assert(job->orphaned || ex->job == job);
     assert(job->orphaned || job->head_sent || ex->state == REQUEST_HANDLER);
     w->given_up -= job->given_up;
+    lending_note_run(w, job);
     if (!job->answered && !ex->aside)
         http_served(ex);
     if (job->orphaned) {
@@ -179,6 +184,7 @@ static void hear_output(struct pool_notice *notice)
     if (ex->aside) { /* only its status is of interest */
         struct buf unwanted;
         job_take_output(job, &unwanted);
+        lend_taken(ex->worker, job, buf_len(&unwanted));
         buf_free(&unwanted);
     } else if (!job->head_sent) {
         start_job_stream(ex, job);
@@ -254,10 +260,9 @@ static struct verdict submit_job(struct http_exchange *ex, const struct weir_han
     job->client_socket = ex->client.socket;
     /* The thread must not ask a descriptor that may be another client's by then. */
     ex->client.socket = -1;
-    enum pool_result result = pool_submit(job->pool, &job->task.task);
+    enum pool_result result = lend_submit(w, job, pool);
     if (result != POOL_OK)
         return refuse_job(ex, job, result);
-    pools_count_task(w);
     ex->job = job;
     ex->source = &source_handler;
     return request_wait(ex, REQUEST_HANDLER, timeout_ms, handler_is_late);
@@ -292,4 +297,13 @@ struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *
                            struct verdict (*answered)(struct http_exchange *ex, bool done, int result))
 {
     return submit_job(ex, handler, settings, default_pool(ex->worker), NULL, answered, 0);
+}
+
+bool offload_open(struct worker *w)
+{
+    if (!lending_open(w))
+        return false;
+    lend_open(w);
+    lend_back_open(w);
+    return guest_open(w);
 }

@@ -12,6 +12,9 @@ struct worker;
 struct weir_request;
 struct weir_handler;
 
+/* Pools are open: work is shared with siblings from now on, if there are any. False: out of memory. */
+bool offload_open(struct worker *w);
+
 /*
  * The location's handler has the request from now on: VERDICT_WAIT. Where its pool takes nothing, 503, or 500 without memory.
  */

@@ -41,7 +41,7 @@ int status_answer_stub(struct http_exchange *ex, const struct status_source *sou
 struct status_pool {
     char name[SHM_POOL_NAME_BYTES];
     uint64_t min, max, running, idle, stuck, queued, queue_limit;
-    uint64_t submitted, completed, failed, cancelled, expired, dropped;
+    uint64_t submitted, completed, failed, cancelled, expired, dropped, lent, borrowed;
     uint64_t rejected[POOL_REJECTIONS];
     uint64_t spawned, retired, spawn_failures;
     struct hist_sum queue_wait, run_time;

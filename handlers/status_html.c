@@ -40,16 +40,16 @@ static bool write_pool_table(struct buf *out, const struct status_totals *t)
     bool ok = buf_printf(
         out, "<h2>Thread pools</h2><table><tr><th>pool</th><th>running</th><th>idle</th><th>stuck</th>"
              "<th>most</th><th>queued</th><th>limit</th><th>completed</th><th>failed</th>"
-             "<th>refused</th></tr>\n");
+             "<th>refused</th><th>run elsewhere</th></tr>\n");
     for (int i = 0; ok && i < t->pool_count; i++) {
         const struct status_pool *p = &t->pools[i];
         uint64_t refused = p->expired + p->rejected[POOL_REJECT_QUEUE_FULL] + p->rejected[POOL_REJECT_CODEL];
         ok = buf_printf(
             out,
             "<tr><td>%s</td><td>%llu</td><td>%llu</td><td%s>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td>"
-            "<td>%llu</td><td>%llu</td><td>%llu</td></tr>\n",
+            "<td>%llu</td><td>%llu</td><td>%llu</td><td>%llu</td></tr>\n",
             p->name, U(p->running), U(p->idle), p->stuck ? " class=\"bad\"" : "", U(p->stuck), U(p->max),
-            U(p->queued), U(p->queue_limit), U(p->completed), U(p->failed), U(refused));
+            U(p->queued), U(p->queue_limit), U(p->completed), U(p->failed), U(refused), U(p->lent));
     }
     return ok && buf_printf(out, "</table>\n");
 }

@@ -135,11 +135,11 @@ static void write_http(struct writer *w, const struct status_totals *t)
 }
 
 /* One gauge or counter of all pools. */
-static void pool_family(struct writer *w, const struct status_totals *t, const char *name, const char *help,
-                        size_t offset)
+static void pool_family(struct writer *w, const struct status_totals *t, const char *name, const char *type,
+                        const char *help, size_t offset)
 {
     char labels[64];
-    write_family(w, name, "gauge", help);
+    write_family(w, name, type, help);
     for (int i = 0; i < t->pool_count; i++) {
         snprintf(labels, sizeof labels, "{pool=\"%s\"}", t->pools[i].name);
         write_number(w, name, labels, *(const uint64_t *)((const char *)&t->pools[i] + offset));
@@ -191,11 +191,11 @@ static void write_pool_metrics(struct writer *w, const struct status_totals *t)
 {
     char labels[64];
     write_pool_states(w, t);
-    pool_family(w, t, "weir_pool_threads_max", "Most threads that a pool may have, over all workers.",
-                offsetof(struct status_pool, max));
-    pool_family(w, t, "weir_pool_queue_length", "Tasks that wait for a thread.",
+    pool_family(w, t, "weir_pool_threads_max", "gauge",
+                "Most threads that a pool may have, over all workers.", offsetof(struct status_pool, max));
+    pool_family(w, t, "weir_pool_queue_length", "gauge", "Tasks that wait for a thread.",
                 offsetof(struct status_pool, queued));
-    pool_family(w, t, "weir_pool_queue_limit", "Most tasks that may wait.",
+    pool_family(w, t, "weir_pool_queue_limit", "gauge", "Most tasks that may wait.",
                 offsetof(struct status_pool, queue_limit));
     write_family(w, "weir_pool_queue_wait_seconds", "histogram",
                  "Time of tasks between submission and start.");
@@ -209,6 +209,10 @@ static void write_pool_metrics(struct writer *w, const struct status_totals *t)
         histogram(w, "weir_pool_task_duration_seconds", labels, &t->pools[i].run_time);
     }
     write_pool_tasks(w, t);
+    pool_family(w, t, "weir_pool_lent_total", "counter",
+                "Tasks of a worker that went to another worker's pool.", offsetof(struct status_pool, lent));
+    pool_family(w, t, "weir_pool_borrowed_total", "counter", "Tasks of other workers that came to a pool.",
+                offsetof(struct status_pool, borrowed));
 }
 
 static void zone_family(struct writer *w, const struct status_source *source, const char *name,

@@ -23,13 +23,21 @@ struct pending_reload {
     gid_t gid;
 };
 
+/* How siblings reach the worker of a slot: master/doors.c. */
+struct door {
+    int hears, speaks;
+    bool is_open;
+};
+
 struct master {
     const struct master_options *options;
     struct conf *conf;
     struct site *site;
     struct shm *shm;
     struct child children[SHM_SLOTS];
+    struct door doors[SHM_SLOTS];
     uint64_t generation;
+    uint64_t family;      /* the generation that `site` came with */
     int target;           /* workers wanted; TTIN and TTOU change it */
     bool stopping;        /* TERM, INT or QUIT came */
     bool without_workers; /* WINCH came */
@@ -70,6 +78,23 @@ void workers_read_channels(struct master *m);
 void workers_change_count(struct master *m, int by);
 int workers_alive(const struct master *m);
 bool workers_all_ready(const struct master *m, uint64_t generation);
+
+/* --- master/doors.c --- */
+
+/* The slot has a door from now on, of which all workers hear. */
+void doors_make(struct master *m, int slot);
+
+/* The same for as many free slots, the next ones to be used: their workers need not be told of each other. */
+void doors_make_some(struct master *m, int count);
+
+/* In the child: what is others' is closed. */
+void doors_keep_own(struct master *m, int slot, struct worker_doors *doors);
+
+/* The slot's worker is gone: those that wait for something of it hear so. */
+void doors_tell_of_death(struct master *m, int slot);
+
+/* A message to a worker with a descriptor beside it. False: its channel is full, or closed. */
+bool doors_send(int channel, const struct worker_message *m, int fd);
 
 /* --- master/stalled.c --- */
 

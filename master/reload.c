@@ -62,21 +62,6 @@ static void refuse_reload(struct master *m, struct conf *conf, struct site *site
 
 /* --- in place --- */
 
-static bool send_text(const struct child *c, int fd, uint64_t generation)
-{
-    struct worker_message m = {.kind = WORKER_RELOAD, .generation = generation};
-    char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec data = {&m, sizeof m};
-    struct msghdr msg = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
-    h->cmsg_level = SOL_SOCKET;
-    h->cmsg_type = SCM_RIGHTS;
-    h->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(h), &fd, sizeof fd);
-    return sendmsg(c->channel, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof m;
-}
-
 /* Each worker gets a file of its own: they share nothing, not even a read position. */
 static bool send_to_workers(struct master *m, const struct conf *conf)
 {
@@ -89,7 +74,8 @@ static bool send_to_workers(struct master *m, const struct conf *conf)
             continue;
         int fd = fd_memory_file("weir.conf", buf_slice(&text));
         ok = fd >= 0;
-        c->owes_reload = ok && send_text(c, fd, m->generation);
+        struct worker_message message = {.kind = WORKER_RELOAD, .generation = m->generation};
+        c->owes_reload = ok && doors_send(c->channel, &message, fd);
         if (fd >= 0)
             close(fd);
     }
@@ -203,7 +189,7 @@ static void commit_new(struct master *m)
     sockets_disown(old_site, m->reload.site);
     m->conf = m->reload.conf;
     m->site = m->reload.site;
-    m->generation = m->reload.generation;
+    m->generation = m->family = m->reload.generation;
     m->target = (int)m->conf->worker_processes;
     m->uid = m->reload.uid;
     m->gid = m->reload.gid;

@@ -49,6 +49,9 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
         logfiles_close(&other->error_files);
         logfiles_close(&other->access_files);
     }
+    static struct worker_doors doors;
+    doors_keep_own(m, slot, &doors);
+    doors.family = site == m->reload.site ? m->reload.generation : m->family;
     signal(SIGCHLD, SIG_DFL);
     log_also_stderr(false);
     struct worker_options o = {.site = site,
@@ -57,6 +60,7 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
                                .index = m->children[slot].index,
                                .channel = channel,
                                .reports = reports,
+                               .doors = &doors,
                                .uid = site == m->reload.site ? m->reload.uid : m->uid,
                                .gid = site == m->reload.site ? m->reload.gid : m->gid,
                                .user = site->conf->user.data,
@@ -90,6 +94,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     assert(!child_is_alive(c) && generation > 0);
     if (!open_channel(ends, reports))
         return false;
+    doors_make(m, slot);
     shm_note_slot(m->shm, slot);
     s->state = SHM_STARTING;
     counter_set(&s->generation, generation);
@@ -127,6 +132,7 @@ static int find_free_slot(const struct master *m)
 
 bool workers_start(struct master *m, struct site *site, uint64_t generation, int count, int first)
 {
+    doors_make_some(m, count);
     for (int i = 0; i < count; i++) {
         int slot = find_free_slot(m);
         if (slot < 0) {
@@ -146,6 +152,7 @@ bool workers_start(struct master *m, struct site *site, uint64_t generation, int
 void workers_start_all(struct master *m)
 {
     uint64_t now_ms = clock_mono_ms();
+    doors_make_some(m, m->target);
     for (int i = 0; i < m->target; i++) {
         int slot = find_free_slot(m);
         if (slot < 0 || workers_start(m, m->site, m->generation, 1, i))
@@ -228,6 +235,7 @@ static void on_child_end(struct master *m, int slot, int status)
     close_channel(c);
     stalled_log_running(m, slot, end.unplanned);
     shared_reclaim(m, slot);
+    doors_tell_of_death(m, slot);
     if (c->state == CHILD_STARTING)
         shared_make_room(m);
     if (c->state == CHILD_RETIRING || m->stopping || m->without_workers || c->generation != m->generation) {

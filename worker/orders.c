@@ -10,12 +10,15 @@
 #include "base/slice.h"
 #include "base/title.h"
 #include "conf/conf.h"
+#include "handlers/guest.h"
+#include "handlers/lend_back.h"
 #include "http/access/limit.h"
 #include "http/h1/connections.h"
 #include "http/serve/open_logs.h"
 #include "http/site/site.h"
 #include "shm/lock.h"
 #include "worker/accept.h"
+#include "worker/loop/doors.h"
 #include "worker/loop/pools.h"
 #include "worker/loop/worker_state.h"
 #include "worker/turn.h"
@@ -38,6 +41,8 @@ static void begin_drain(struct worker *w)
         title_set("weir: worker process is shutting down");
     w->draining = true;
     w->slot->state = SHM_STOPPING;
+    for (int i = 0; i < w->pool_count; i++)
+        pools_offer(w, i);
     accept_close(w);
     connection_drain(w);
 }
@@ -135,6 +140,18 @@ static int receive_message(int channel, struct worker_message *m, int *fd)
     return (int)n;
 }
 
+/* What it has said before its death counts. */
+static void forget_sibling(struct worker *w, int slot)
+{
+    if (slot < 0 || slot >= SHM_SLOTS)
+        return;
+    doors_hear_all(w);
+    doors_forget(w, slot);
+    guest_sibling_ended(w, slot);
+    lend_sibling_ended(w, slot);
+    w->hooks.woken(w);
+}
+
 static void on_channel(struct ev_loop *loop, ev_io *io, int events)
 {
     struct worker *w = io->data;
@@ -152,6 +169,12 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
         limit_settle(w);
     if (n == (int)sizeof m && m.kind == WORKER_ASKED)
         orders_report(w, WORKER_TURNS, 0);
+    if (n == (int)sizeof m && m.kind == WORKER_SIBLING_ENDED)
+        forget_sibling(w, (int)m.slot);
+    if (n == (int)sizeof m && m.kind == WORKER_SIBLING && fd >= 0) {
+        doors_add(w, (int)m.slot, fd);
+        return;
+    }
     if (n != (int)sizeof m || m.kind != WORKER_RELOAD || fd < 0) {
         if (fd >= 0)
             close(fd);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/logfile.h"
 #include "base/title.h"
+#include "handlers/lend.h"
 #include "handlers/offload.h"
 #include "http/access/limit.h"
 #include "http/h1/connections.h"
@@ -22,6 +23,7 @@
 #include "worker/accept.h"
 #include "worker/become.h"
 #include "worker/last_words.h"
+#include "worker/loop/doors.h"
 #include "worker/loop/figures.h"
 #include "worker/loop/pools.h"
 #include "worker/loop/urgent.h"
@@ -38,8 +40,8 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
 {
     *w = (struct worker){
         .options = o, .site = o->site, .conf = o->site->conf, .shm = o->shm, .slot = &o->shm->slots[o->slot]};
-    w->hooks =
-        (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready, worker_do_urgent};
+    w->hooks = (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready,
+                                     worker_do_urgent, lend_settle};
     w->look_after_orphans = offload_look_after_orphans;
     list_init(&w->busy);
     list_init(&w->idle);
@@ -59,8 +61,8 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     orders_watch_locks(w);
     turn_take_time(w);
     turn_watch(w);
-    return pools_open(w) && limit_open(w) && upstream_open_all(w) && resolve_open(w) && health_open(w) &&
-           accept_open(w);
+    return pools_open(w) && doors_open(w) && offload_open(w) && limit_open(w) && upstream_open_all(w) &&
+           resolve_open(w) && health_open(w) && accept_open(w);
 }
 
 int worker_run(const struct worker_options *options)

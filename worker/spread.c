@@ -24,7 +24,8 @@ enum {
     SLOW_COUNTS = 16,  /* as so many connections more */
     /* Right after a moment: what waits then has waited in it. */
     BACK_MS = 1,
-    /* Nobody has taken what was left. */
+    /* So long nobody has taken what was left; then all is taken here. */
+    PATIENCE_MS = 50,
     ALONE_FOR_MS = 1000
 };
 
@@ -59,15 +60,15 @@ static uint64_t accepted_elsewhere(const struct worker *w)
 /* Right behind a moment: a connection waits that nobody has wanted. */
 static void note_left_over(struct worker *w)
 {
-    if (accepted_elsewhere(w) == w->spread.accepted_elsewhere)
+    if (accepted_elsewhere(w) == w->spread.accepted_elsewhere &&
+        w->now_ms >= w->spread.since_ms + PATIENCE_MS)
         w->spread.alone_until_ms = w->now_ms + ALONE_FOR_MS;
-    w->spread.back_ms = 0;
 }
 
 bool spread_leaves_next(struct worker *w)
 {
     int used = shm_slots_used(w->shm), own = w->options->slot, looked_at = 0;
-    if (w->spread.back_ms && w->now_ms <= w->spread.back_ms + BACK_MS)
+    if (w->now_ms <= w->spread.back_ms + BACK_MS)
         note_left_over(w);
     if (w->now_ms < w->spread.alone_until_ms)
         return false;
@@ -99,7 +100,11 @@ void spread_leave(struct worker *w, void (*over)(struct worker *w))
 {
     if (ev_is_active(&w->spread.moment))
         return;
-    w->spread.accepted_elsewhere = accepted_elsewhere(w);
+    uint64_t accepted = accepted_elsewhere(w);
+    /* The first moment, or others have taken something meanwhile. */
+    if (w->now_ms > w->spread.back_ms + BACK_MS || accepted != w->spread.accepted_elsewhere)
+        w->spread.since_ms = w->now_ms;
+    w->spread.accepted_elsewhere = accepted;
     w->spread.over = over;
     ev_timer_init(&w->spread.moment, on_moment_over, MOMENT_S, 0);
     w->spread.moment.data = w;

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/version.h"
 #include "base/wheel.h"
+#include "handlers/guest.h"
 #include "http/access/limit.h"
 #include "http/filters/filters.h"
 #include "http/h1/connections.h"
@@ -21,6 +22,7 @@
 #include "proxy/upstream.h"
 #include "shm/permit.h"
 #include "shm/reclaim.h"
+#include "worker/loop/doors.h"
 #include "worker/loop/exchanges.h"
 #include "worker/loop/figures.h"
 #include "worker/loop/pools.h"
@@ -123,7 +125,8 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     arm_wheel(w);
     assert(w->given_up <= w->jobs);
     spread_turn_ends(w);
-    if (w->draining && w->connections == 0 && w->jobs == w->given_up)
+    if (w->draining && w->connections == 0 && w->jobs == w->given_up && !doors_are_busy(w) &&
+        !guest_is_there(w))
         ev_break(w->loop, EVBREAK_ALL);
 }
 

@@ -22,7 +22,10 @@ enum worker_message_kind {
     /* To the master: process `pid` holds a lock of the shared memory and does not go on. */
     WORKER_LOCK_STUCK,
     WORKER_ASKED, /* to a worker: does its loop turn? */
-    WORKER_TURNS  /* to the master: it does */
+    WORKER_TURNS, /* to the master: it does */
+    /* To a worker: the descriptor speaks to the worker of `slot`, or to the next one there. */
+    WORKER_SIBLING,
+    WORKER_SIBLING_ENDED /* to a worker: that of `slot` is dead */
 };
 
 struct worker_message {
@@ -30,6 +33,7 @@ struct worker_message {
     union {
         uint64_t generation;
         uint64_t pid;
+        uint64_t slot;
     };
 };
 

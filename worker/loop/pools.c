@@ -89,6 +89,78 @@ struct worker_pool *pools_find(struct worker *w, const struct pool *pool)
     return p;
 }
 
+int64_t pools_free(const struct worker *w, int pool)
+{
+    const struct worker_pool *p = &w->pools[pool];
+    assert(p->given_up <= p->tasks);
+    return (int64_t)p->conf->threads_max - (int64_t)(p->tasks - p->given_up);
+}
+
+void pools_offer(struct worker *w, int pool)
+{
+    int64_t some = w->draining ? 0 : pools_free(w, pool);
+    atomic_store_explicit(&w->pools[pool].place->offers, some > 0 ? some : 0, memory_order_relaxed);
+}
+
+void pools_hold(struct worker *w)
+{
+    assert(w->given_up <= w->jobs && w->jobs < UINT_MAX);
+    if (w->jobs++ == 0)
+        ev_timer_start(w->loop, &w->expire);
+}
+
+void pools_let_go(struct worker *w)
+{
+    assert(w->jobs > 0);
+    w->jobs--;
+}
+
+enum pool_result pools_submit(struct worker *w, int pool, struct loop_task *task)
+{
+    assert(pool >= 0 && pool < w->pool_count);
+    struct worker_pool *p = &w->pools[pool];
+    enum pool_result result = pool_submit(p->pool, &task->task);
+    if (result != POOL_OK)
+        return result;
+    task->pool = pool;
+    task->given_up = false;
+    p->tasks++;
+    pools_hold(w);
+    pools_offer(w, pool);
+    return POOL_OK;
+}
+
+/* The pool has the task no longer. */
+static void count_out(struct worker *w, struct loop_task *task)
+{
+    struct worker_pool *p = &w->pools[task->pool];
+    assert(p->tasks > 0 && (!task->given_up || p->given_up > 0));
+    p->tasks--;
+    p->given_up -= task->given_up;
+    pools_let_go(w);
+}
+
+bool pools_take_back(struct worker *w, struct loop_task *task)
+{
+    if (!pool_take_back(w->pools[task->pool].pool, &task->task))
+        return false;
+    count_out(w, task);
+    pools_offer(w, task->pool);
+    return true;
+}
+
+void pools_abandon(struct worker *w, struct loop_task *task)
+{
+    struct worker_pool *p = &w->pools[task->pool];
+    assert(!task->given_up);
+    /* More threads than the pool has are not replaced. */
+    if (!pool_abandon(p->pool, &task->task) || p->given_up >= (unsigned)p->conf->threads_max)
+        return;
+    task->given_up = true;
+    p->given_up++;
+    pools_offer(w, task->pool);
+}
+
 void pools_collect(struct worker *w)
 {
     struct pool_task *ended[POOLS_MAX] = {0};
@@ -111,10 +183,13 @@ void pools_collect(struct worker *w)
             struct loop_task *task = (struct loop_task *)t; /* its first member */
             next = t->next;
             assert(w->jobs > 0 && task->ended);
-            w->jobs--;
+            count_out(w, task);
             task->ended(w, task);
         }
+        if (ended[i])
+            pools_offer(w, i);
     }
+    w->hooks.collected(w);
 }
 
 static void on_wake(struct ev_loop *loop, ev_async *async, int events)
@@ -166,12 +241,13 @@ bool pools_open(struct worker *w)
         config.figures = (struct pool_figures *)place->figures;
         config.notify = wake_loop;
         config.notify_arg = w;
-        w->pools[w->pool_count] = (struct worker_pool){.pool = pool_create(&config), .conf = p};
+        w->pools[w->pool_count] =
+            (struct worker_pool){.pool = pool_create(&config), .conf = p, .place = place};
         if (!w->pools[w->pool_count].pool) {
             log_errno(LOG_LEVEL_EMERG, errno, "cannot create thread pool \"%s\"", p->name.data);
             return false;
         }
-        w->pool_count++;
+        pools_offer(w, w->pool_count++);
     }
     return true;
 }
@@ -181,14 +257,8 @@ void pools_reconfigure(struct worker *w)
     for (int i = 0; i < w->pool_count; i++) {
         struct pool_config config = config_of(w->pools[i].conf);
         pool_reconfigure(w->pools[i].pool, &config);
+        pools_offer(w, i);
     }
-}
-
-void pools_count_task(struct worker *w)
-{
-    assert(w->given_up <= w->jobs && w->jobs < UINT_MAX);
-    if (w->jobs++ == 0)
-        ev_timer_start(w->loop, &w->expire);
 }
 
 bool pools_close(struct worker *w)

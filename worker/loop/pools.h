@@ -16,6 +16,8 @@ struct worker_pool;
 struct loop_task {
     struct pool_task task; /* first */
     void (*ended)(struct worker *w, struct loop_task *task);
+    int pool;      /* of the worker's, by number */
+    bool given_up; /* by pools_abandon */
 };
 
 /* What a thread wants to be heard of on the loop. */
@@ -36,8 +38,24 @@ bool pools_close(struct worker *w);
 /* The worker's entry for this pool, which is one of its own. */
 struct worker_pool *pools_find(struct worker *w, const struct pool *pool);
 
-/* A task more has been submitted; pools_collect counts its end. */
-void pools_count_task(struct worker *w);
+/* pool_submit to the worker's pool of that number; pools_collect tells of the end. */
+enum pool_result pools_submit(struct worker *w, int pool, struct loop_task *task);
+
+/* pool_take_back: nothing will be told of the task. */
+bool pools_take_back(struct worker *w, struct loop_task *task);
+
+/* pool_abandon */
+void pools_abandon(struct worker *w, struct loop_task *task);
+
+/* A job that no pool of this worker has, but which it waits for, and its end. */
+void pools_hold(struct worker *w);
+void pools_let_go(struct worker *w);
+
+/* Threads of a pool that have nothing to do, or could be started; less than 0: so many tasks wait. */
+int64_t pools_free(const struct worker *w, int pool);
+
+/* Says to siblings how many threads are free. After every change of that. */
+void pools_offer(struct worker *w, int pool);
 
 /* Calls whoever waits for what threads have finished or given notice of, notices first. */
 void pools_collect(struct worker *w);

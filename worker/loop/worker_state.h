@@ -34,6 +34,8 @@ enum {
 };
 
 struct connection;
+struct doors;
+struct lending;
 struct worker;
 struct proxy;
 struct file_read;
@@ -51,6 +53,9 @@ struct listener {
 struct worker_pool {
     struct pool *pool;
     const struct conf_pool *conf;
+    struct shm_pool *place;
+    unsigned tasks;     /* submitted and not collected */
+    unsigned given_up;  /* of those, and replaced */
     uint64_t logged_ms; /* when a refusal was last logged; 0: never */
     uint64_t silent;    /* refusals since, which have not been */
 };
@@ -67,7 +72,8 @@ struct worker_spread {
     ev_timer moment; /* nothing is accepted while it runs */
     void (*over)(struct worker *w);
     uint64_t accepted_elsewhere; /* when the moment began */
-    uint64_t back_ms;            /* when it ended; 0: looked at */
+    uint64_t since_ms;           /* nobody has taken anything */
+    uint64_t back_ms;            /* when the moment ended */
     uint64_t alone_until_ms;     /* nothing is left before: nobody takes it */
 };
 
@@ -77,6 +83,7 @@ struct worker_hooks {
     void (*settle_queues)(struct worker *w); /* servers of upstreams may have room */
     void (*run_ready)(struct worker *w);     /* requests that have been resumed go on */
     void (*woken)(struct worker *w);         /* threads have something to tell */
+    void (*collected)(struct worker *w);     /* what they had to tell has been heard */
 };
 
 struct worker {
@@ -94,6 +101,8 @@ struct worker {
     bool draining; /* no new connections; finish what runs */
     ev_timer accept_pause;
     struct worker_spread spread;
+    struct doors *doors;     /* worker/loop/doors.c; NULL: no siblings */
+    struct lending *lending; /* handlers/lend.c; NULL: likewise */
     /* Connections that live, each in one of the two; idle ones oldest first. */
     struct list_node busy, idle;
     struct list_node dead; /* connections closed in this turn */

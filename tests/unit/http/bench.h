@@ -12,6 +12,7 @@
 #include "base/logfile.h"
 #include "base/version.h"
 #include "conf/conf.h"
+#include "handlers/lend.h"
 #include "handlers/offload.h"
 #include "http/access/limit.h"
 #include "http/filters/filters.h"
@@ -128,8 +129,8 @@ static inline void bench_open_worker(void)
                          .conf = bench.conf,
                          .shm = bench.shm,
                          .slot = &bench.shm->slots[0]};
-    w->hooks =
-        (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready, worker_do_urgent};
+    w->hooks = (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready,
+                                     worker_do_urgent, lend_settle};
     w->look_after_orphans = offload_look_after_orphans;
     list_init(&w->busy);
     list_init(&w->idle);

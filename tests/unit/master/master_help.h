@@ -38,6 +38,10 @@ static inline void master_end(struct master *m)
             close(m->children[i].channel);
         if (m->children[i].reports >= 0)
             close(m->children[i].reports);
+        if (m->doors[i].is_open) {
+            close(m->doors[i].hears);
+            close(m->doors[i].speaks);
+        }
     }
     shm_destroy(m->shm);
 }

@@ -103,6 +103,7 @@ static void who_starts_or_waits_is_not_asked(void)
     worker_ends(m, 1, status_of_exit(1));
     look_until(m, calls.now_ms + 20000);
     CHECK_NUMBER(calls.sent_count, 0);
+    CHECK_NUMBER(worker_hears(FIRST_PID).kind, WORKER_SIBLING_ENDED);
     CHECK_NUMBER(worker_hears(FIRST_PID).kind, -1);
     workers_come_up(m);
     workers_signal(m, SIGQUIT, 0);

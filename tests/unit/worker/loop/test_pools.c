@@ -147,8 +147,7 @@ static void tasks_and_notices(void)
     for (int i = 0; i < TASKS; i++) {
         jobs[i] =
             (struct job){.task = {.task = {.run = run_job}, .ended = end_job}, .notice = {.hear = hear_job}};
-        CHECK_NUMBER(pool_submit(w->pools[0].pool, &jobs[i].task.task), POOL_OK);
-        pools_count_task(w);
+        CHECK_NUMBER(pools_submit(w, 0, &jobs[i].task), POOL_OK);
         CU_ASSERT(ev_is_active(&w->expire));
     }
     CHECK_NUMBER(w->jobs, TASKS);
@@ -177,8 +176,7 @@ static void the_loop_is_woken(void)
     begin();
     job =
         (struct job){.task = {.task = {.run = run_held_job}, .ended = end_job}, .notice = {.hear = hear_job}};
-    CHECK_NUMBER(pool_submit(w->pools[0].pool, &job.task.task), POOL_OK);
-    w->jobs++;
+    CHECK_NUMBER(pools_submit(w, 0, &job.task), POOL_OK);
     while (woken == 0)
         ev_run(w->loop, EVRUN_ONCE);
     pools_collect(w);

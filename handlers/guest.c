@@ -1,0 +1,406 @@
+/*
+ * handlers/guest.c - a request of another worker: unpacked, run, its output sent back, its end told.
+ */
+#include "handlers/guest.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/hist.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "handlers/auth_basic.h"
+#include "handlers/job.h"
+#include "handlers/lending.h"
+#include "handlers/parcel.h"
+#include "http/request/client.h"
+#include "http/request/exchange.h"
+#include "http/site/site.h"
+#include "http/wire/credentials.h"
+#include "pool/pool.h"
+#include "shm/shm.h"
+#include "worker/loop/doors.h"
+#include "worker/loop/exchanges.h"
+#include "worker/loop/pools.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    AHEAD_MAX = 256 << 10, /* sent, and not yet taken by the client */
+    PIECE_BYTES = 32 << 10 /* of one message */
+};
+
+struct guest {
+    struct weir_request job; /* first */
+    struct list_node link;   /* of the worker's */
+    int from;                /* a slot; -1: it is dead */
+    struct parcel_id id;
+    _Atomic uint64_t *entry; /* in the lender's memory */
+    uint64_t sent, taken;    /* bytes of a stream */
+    bool stream_has_begun;
+    bool ended;
+    _Atomic bool taken_back; /* the lender was first */
+};
+
+/* --- back to the lender --- */
+
+static bool say(struct worker *w, const struct guest *g, enum door_kind kind, struct buf *out)
+{
+    bool ok = g->from < 0 || doors_say(w, g->from, kind, buf_slice(out));
+    if (!ok)
+        log_error("out of memory for what goes back to worker %d", g->from);
+    return ok;
+}
+
+static struct buf *empty_parcel(struct worker *w)
+{
+    struct buf *out = &w->lending->parcel;
+    out->start = out->end = 0;
+    return out;
+}
+
+static void say_output(struct worker *w, struct guest *g, struct slice bytes, bool is_stream, bool with_head)
+{
+    struct buf *out = empty_parcel(w);
+    struct parcel_output o = {.id = g->id, .is_stream = is_stream, .has_head = with_head};
+    if (buf_append(out, &o, sizeof o) && (!with_head || parcel_pack_head(out, &g->job.ex->res)) &&
+        (!bytes.len || buf_append_slice(out, bytes)))
+        say(w, g, DOOR_OUTPUT, out);
+}
+
+static void say_end(struct worker *w, struct guest *g, int outcome, struct slice bytes)
+{
+    struct buf *out = empty_parcel(w);
+    const struct pool_task *t = &g->job.task.task;
+    struct slice reason =
+        outcome == POOL_TASK_FAILED && t->fail_reason ? slice_of(t->fail_reason) : (struct slice){0};
+    bool with_head = outcome == POOL_TASK_DONE && !g->stream_has_begun;
+    struct parcel_end e = {.id = g->id,
+                           .outcome = outcome,
+                           .result = g->job.result,
+                           .is_stream = g->stream_has_begun,
+                           .has_head = with_head,
+                           .reason_bytes = (uint32_t)reason.len};
+    if (buf_append(out, &e, sizeof e) && (!reason.len || buf_append_slice(out, reason)) &&
+        (!with_head || parcel_pack_head(out, &g->job.ex->res)) &&
+        (!bytes.len || buf_append_slice(out, bytes)))
+        say(w, g, DOOR_ENDED, out);
+}
+
+static void free_guest(struct worker *w, struct guest *g)
+{
+    struct http_exchange *ex = g->job.ex;
+    list_remove(&g->link);
+    job_release(&g->job);
+    exchange_free(w, ex);
+}
+
+/* As much of a stream as may be ahead of the client. False: some of it is left. */
+static bool send_stream(struct worker *w, struct guest *g)
+{
+    struct weir_request *job = &g->job;
+    while (g->sent - g->taken < AHEAD_MAX) {
+        if (buf_len(&job->taken) == 0) {
+            buf_free(&job->taken);
+            if (!job_take_output(job, &job->taken))
+                return true;
+        }
+        struct slice piece = buf_slice(&job->taken);
+        piece.len = piece.len < PIECE_BYTES ? piece.len : PIECE_BYTES;
+        say_output(w, g, piece, true, !g->stream_has_begun);
+        g->stream_has_begun = true;
+        g->sent += piece.len;
+        buf_consume(&job->taken, piece.len);
+    }
+    return false;
+}
+
+/* What was written of a response that is not streamed, but for the last piece. */
+static struct slice send_body(struct worker *w, struct guest *g)
+{
+    struct slice left = buf_slice(&g->job.body);
+    while (left.len > PIECE_BYTES) {
+        say_output(w, g, (struct slice){left.data, PIECE_BYTES}, false, false);
+        left = (struct slice){left.data + PIECE_BYTES, left.len - PIECE_BYTES};
+    }
+    return left;
+}
+
+static void go_on(struct worker *w, struct guest *g)
+{
+    bool streams = g->job.streaming;
+    if (streams && !send_stream(w, g))
+        return;
+    if (!g->ended)
+        return;
+    bool whole = !streams && g->job.task.task.outcome == POOL_TASK_DONE && g->job.result == 0;
+    struct slice left = whole ? send_body(w, g) : (struct slice){0};
+    say_end(w, g, g->job.task.task.outcome, left);
+    free_guest(w, g);
+}
+
+/* Nobody waits for it: what it has still to say is heard, and forgotten. */
+static void forget_output(struct weir_request *job)
+{
+    struct buf unwanted;
+    job_take_output(job, &unwanted);
+    buf_free(&unwanted);
+}
+
+/* --- from its thread --- */
+
+static void run_guest(struct pool_task *task)
+{
+    struct guest *g = (struct guest *)task; /* its first member's first member */
+    uint64_t waits = g->id.tag | SHM_LENT_WAITS;
+    if (!atomic_compare_exchange_strong(g->entry, &waits, g->id.tag | SHM_LENT_BEGUN)) {
+        g->taken_back = true;
+        return;
+    }
+    job_run(task);
+}
+
+static void on_output(struct weir_request *job)
+{
+    pools_notify(&job->notice);
+}
+
+static void hear_guest(struct pool_notice *notice)
+{
+    struct weir_request *job = container_of(notice, struct weir_request, notice);
+    struct worker *w = job->ex->worker;
+    job_heard(job);
+    if (job->orphaned)
+        forget_output(job);
+    else
+        go_on(w, (struct guest *)job);
+}
+
+static void on_guest_ended(struct worker *w, struct loop_task *task)
+{
+    struct guest *g = (struct guest *)task; /* its first member's first member */
+    w->given_up -= g->job.given_up;
+    lending_note_run(w, &g->job);
+    g->ended = true;
+    if (g->taken_back) {
+        free_guest(w, g);
+        return;
+    }
+    if (g->job.orphaned) {
+        say_end(w, g, POOL_TASK_CANCELLED, (struct slice){0});
+        free_guest(w, g);
+        return;
+    }
+    go_on(w, g);
+}
+
+/* --- in --- */
+
+/* Of a guest nothing is asked by what serves clients. */
+static const struct client_protocol guest_protocol = {0};
+
+static bool take_body(struct http_exchange *ex, const struct parcel *p, int fd)
+{
+    ex->body.begun = ex->body.whole = true;
+    ex->body.len = ex->body.seen = p->body_len;
+    if (!p->body_in_file)
+        return !p->body.len || spool_append(&ex->body.kept, p->body.data, p->body.len);
+    if (fd < 0)
+        return false;
+    ex->body.kept.fd = fd;
+    ex->body.kept.file_end = p->body_len;
+    return true;
+}
+
+static void take_place(struct worker *w, struct http_exchange *ex, const struct parcel *p)
+{
+    const struct location *l = w->lending->locations[p->location];
+    ex->req = p->req;
+    ex->client = p->client;
+    ex->client.protocol = &guest_protocol;
+    ex->client.listen = w->site->listens;
+    ex->client.listen_address = &ex->client.listen->address;
+    ex->client.socket = -1;
+    exchange_begin(ex, w);
+    ex->request_id = p->request_id;
+    ex->route.location = l;
+    ex->route.settings = l->settings;
+    ex->route.error_files = l->error_files;
+    ex->route.server_name = p->server_name;
+}
+
+static uint32_t count_wanted(const struct location *l)
+{
+    uint32_t count = 0;
+    while (l->handler_variables && l->handler->variables[count])
+        count++;
+    return count;
+}
+
+/* The handler of the location, or our own for a question. False: out of memory, or there is none. */
+static bool init_job(struct weir_request *job, struct http_exchange *ex, const struct parcel *p)
+{
+    const struct location *l = ex->route.location;
+    if (!p->asks) {
+        if (!l->handler || count_wanted(l) != p->variable_count)
+            return false;
+        job_init(job, ex, l->handler, l->handler_settings);
+        return true;
+    }
+    struct auth_question *q = arena_zalloc(&ex->arena, sizeof *q);
+    if (!q)
+        return false;
+    *q = (struct auth_question){p->file, p->user, p->password};
+    job_init(job, ex, &auth_basic_handler, q);
+    return true;
+}
+
+static bool make_job(struct worker *w, struct guest *g, struct http_exchange *ex, const struct parcel *p)
+{
+    struct weir_request *job = &g->job;
+    if (!init_job(job, ex, p))
+        return false;
+    job->task.ended = on_guest_ended;
+    job->task.task.run = run_guest;
+    job->task.task.borrowed = 1;
+    job->task.task.priority = POOL_HIGH; /* it has waited longer */
+    job->notice.hear = hear_guest;
+    job->output = on_output;
+    job->running = &w->slot->running;
+    job->variables = p->variables;
+    job->pool = w->pools[p->pool].pool;
+    job->deadline_ms = p->deadline_ms;
+    return true;
+}
+
+/* False: the lender is to look for somebody else. */
+static bool begin(struct worker *w, int from, struct http_exchange *ex, struct slice message, int fd,
+                  struct parcel_id *id)
+{
+    struct parcel p;
+    bool ok = parcel_unpack(&p, &ex->arena, message) && p.location < w->lending->location_count &&
+              p.pool < (uint32_t)w->pool_count && p.id.index < SHM_LENT;
+    *id = p.id;
+    ok = ok && take_body(ex, &p, fd);
+    if (fd >= 0 && ex->body.kept.fd != fd)
+        close(fd);
+    struct guest *g = ok ? arena_zalloc(&ex->arena, sizeof *g) : NULL;
+    if (!g)
+        return false;
+    take_place(w, ex, &p);
+    g->from = from;
+    g->id = p.id;
+    g->entry = &w->shm->slots[from].lent[p.id.index];
+    list_init(&g->link);
+    if (w->draining || (!p.may_queue && pools_free(w, (int)p.pool) <= 0) || !make_job(w, g, ex, &p))
+        return false;
+    if (pools_submit(w, (int)p.pool, &g->job.task) != POOL_OK) {
+        job_release(&g->job);
+        return false;
+    }
+    list_push_back(&w->lending->guests, &g->link);
+    return true;
+}
+
+static void hear_work(struct worker *w, int from, struct slice message, int fd)
+{
+    struct http_exchange *ex = exchange_new(w);
+    struct parcel_id id = {0};
+    if (ex && begin(w, from, ex, message, fd, &id))
+        return;
+    struct parcel_end e = {.id = id, .outcome = PARCEL_REFUSED};
+    if (!ex && fd >= 0)
+        close(fd);
+    if (ex)
+        exchange_free(w, ex);
+    doors_say(w, from, DOOR_ENDED, (struct slice){(const char *)&e, sizeof e});
+}
+
+/* --- what its lender says --- */
+
+static struct guest *find_guest(struct worker *w, int from, const struct parcel_id *id)
+{
+    struct list_node *all = &w->lending->guests;
+    for (struct list_node *n = all->next; n != all; n = n->next) {
+        struct guest *g = container_of(n, struct guest, link);
+        if (g->from == from && g->id.index == id->index && g->id.tag == id->tag)
+            return g;
+    }
+    return NULL;
+}
+
+static void hear_taken(struct worker *w, int from, struct slice message, int fd)
+{
+    struct parcel_taken t;
+    if (fd >= 0)
+        close(fd);
+    struct guest *g = parcel_take(&message, &t, sizeof t) ? find_guest(w, from, &t.id) : NULL;
+    if (!g || g->job.orphaned || t.bytes > g->sent - g->taken)
+        return;
+    g->taken += t.bytes;
+    go_on(w, g);
+}
+
+/* Its client has gone, or its time is over. */
+static void leave(struct worker *w, struct guest *g, bool gives_up)
+{
+    struct weir_request *job = &g->job;
+    if (g->ended) {
+        say_end(w, g, POOL_TASK_CANCELLED, (struct slice){0});
+        free_guest(w, g);
+        return;
+    }
+    if (!job->orphaned)
+        job_orphan(job);
+    forget_output(job);
+    if (pool_cancel(job->pool, &job->task.task) || !gives_up || job->given_up)
+        return;
+    pools_abandon(w, &job->task);
+    job->given_up = true;
+    w->given_up++;
+}
+
+static void hear_leave(struct worker *w, int from, struct slice message, int fd)
+{
+    struct parcel_leave l;
+    if (fd >= 0)
+        close(fd);
+    struct guest *g = parcel_take(&message, &l, sizeof l) ? find_guest(w, from, &l.id) : NULL;
+    if (g)
+        leave(w, g, l.gives_up);
+}
+
+void guest_sibling_ended(struct worker *w, int slot)
+{
+    struct list_node *all = w->lending ? &w->lending->guests : NULL, *next;
+    for (struct list_node *n = all ? all->next : NULL; n != all; n = next) {
+        struct guest *g = container_of(n, struct guest, link);
+        next = n->next;
+        if (g->from != slot)
+            continue;
+        g->from = -1;
+        leave(w, g, false);
+    }
+}
+
+bool guest_is_there(const struct worker *w)
+{
+    return w->lending && !list_empty(&w->lending->guests);
+}
+
+bool guest_open(struct worker *w)
+{
+    struct lending *l = w->lending;
+    if (!l)
+        return true;
+    l->location_count = w->site->made ? (uint32_t)w->site->made->number + 1 : 0;
+    l->locations = calloc((size_t)l->location_count + 1, sizeof *l->locations);
+    for (const struct location *at = w->site->made; l->locations && at; at = at->next_made)
+        l->locations[at->number] = at;
+    doors_hear(w, DOOR_WORK, hear_work);
+    doors_hear(w, DOOR_TAKEN, hear_taken);
+    doors_hear(w, DOOR_LEAVE, hear_leave);
+    return l->locations != NULL;
+}

@@ -1,0 +1,371 @@
+/*
+ * handlers/lend.c - which requests are lent to which worker, and what becomes of them.
+ *
+ * A worker says in shared memory how many threads of each pool are free with it, and since when a request waits there. Whoever
+ * has one that waits counts such an offer down and sends the request there; whoever has a free thread and sees that something
+ * waits elsewhere asks for it. An offer is only a hint: what comes too late waits for a moment, and is taken back.
+ *
+ * A request that is lent has an entry in its worker's part of the shared memory. The thread that runs it changes that from WAITS to
+ * BEGUN, the lender from WAITS to nothing, each by compare-and-swap: so it never runs twice, whoever is stopped or killed when.
+ */
+#include "handlers/lend.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/hist.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "handlers/lending.h"
+#include "handlers/parcel.h"
+#include "shm/shm.h"
+#include "worker/loop/doors.h"
+#include "worker/loop/pools.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    /* A wait that is likely shorter is not worth the way to another worker, */
+    WORTH_US = 150,
+    /* but one that has become this long is, whatever was likely. */
+    LONG_US = 1000,
+    ASK_AFTER_US = 300, /* that it waits elsewhere */
+    OLDER_US = 1000,    /* by so much others go first */
+    BEGINS_WITHIN_US = 3000,
+    /* Who has not begun a request within that is not asked for so long; twice as long each time in a row. */
+    DISTRUST_MS = 8,
+    DISTRUST_MAX_MS = 1024,
+    INLINE_BODY_MAX = 32 << 10
+};
+
+static const double LOOK_EVERY_S = 0.001;
+
+/* --- lending one --- */
+
+/* A pool of another worker. NULL: it has none of that name. */
+static struct shm_pool *place_of(const struct worker *w, int slot, int pool)
+{
+    struct shm_pool *places = w->shm->slots[slot].pools;
+    for (int i = 0; i < SHM_POOLS; i++)
+        if (strncmp(places[i].name, w->pools[pool].place->name, SHM_POOL_NAME_BYTES) == 0)
+            return &places[i];
+    return NULL;
+}
+
+static bool take_offer(struct shm_pool *place)
+{
+    int64_t some = place ? atomic_load_explicit(&place->offers, memory_order_relaxed) : 0;
+    while (some > 0)
+        if (atomic_compare_exchange_weak(&place->offers, &some, some - 1))
+            return true;
+    return false;
+}
+
+static bool may_ask(const struct worker *w, int slot)
+{
+    return slot != w->options->slot && doors_reach(w, slot) &&
+           w->now_ms >= w->lending->siblings[slot].distrusted_until_ms;
+}
+
+/* A worker with a free thread, which is taken for us. -1: there is none. */
+static int find_offer(struct worker *w, int pool)
+{
+    int used = shm_slots_used(w->shm);
+    for (int i = 1; i < used; i++) {
+        int slot = (w->options->slot + i) % used;
+        if (may_ask(w, slot) && take_offer(place_of(w, slot, pool)))
+            return slot;
+    }
+    return -1;
+}
+
+static bool send_parcel(struct worker *w, struct weir_request *job, int to, bool may_queue)
+{
+    struct buf *out = &w->lending->parcel;
+    struct parcel_id id = {.index = job->lent.index, .tag = job->lent.tag};
+    const struct spool *body = &job->ex->body.kept;
+    bool in_file = body->fd >= 0 && !job->answered;
+    bool beside = in_file || (buf_len(&body->memory) > INLINE_BODY_MAX && !job->answered);
+    int fd = in_file ? body->fd : beside ? fd_memory_file("weir body", buf_slice(&body->memory)) : -1;
+    out->start = out->end = 0;
+    bool ok = (fd >= 0 || !beside) && parcel_pack(out, job, &id, (struct parcel_way){beside, may_queue}) &&
+              buf_len(out) <= DOOR_MESSAGE_MAX;
+    ok = ok && doors_try(w, to, DOOR_WORK, buf_slice(out), fd);
+    if (fd >= 0 && fd != body->fd)
+        close(fd);
+    return ok;
+}
+
+/* To that worker; the job is in no pool. may_queue: also if no thread is free there. False: it cannot take it now. */
+static bool lend_to(struct worker *w, struct weir_request *job, int to, bool may_queue)
+{
+    struct lending *l = w->lending;
+    if (!lending_has_room(w))
+        return false;
+    job->lent.index = l->free[l->free_count - 1];
+    job->lent.tag = l->next_tag += SHM_LENT_STEP;
+    atomic_store(lending_entry(w, job), job->lent.tag | SHM_LENT_WAITS);
+    if (!send_parcel(w, job, to, may_queue)) {
+        atomic_store(lending_entry(w, job), 0);
+        return false;
+    }
+    lending_begin(w, job, to);
+    lending_watch(w);
+    return true;
+}
+
+/* Without a place in the queue here. */
+static bool lend_at_once(struct worker *w, struct weir_request *job, int pool)
+{
+    int to = find_offer(w, pool);
+    job->task.pool = pool;
+    if (to < 0 || !lend_to(w, job, to, false))
+        return false;
+    pool_note_lent(w->pools[pool].pool, &job->task.task);
+    return true;
+}
+
+static enum pool_result submit_here(struct worker *w, struct weir_request *job, int pool)
+{
+    enum pool_result result = pools_submit(w, pool, &job->task);
+    if (result == POOL_OK)
+        list_push_back(&w->lending->pools[pool].waits, &job->waits);
+    return result;
+}
+
+void lend_again(struct worker *w, struct weir_request *job)
+{
+    int pool = job->task.pool;
+    job->task.task.borrowed = 1;
+    job->task.task.priority = POOL_HIGH; /* it has waited already */
+    if (pools_free(w, pool) <= 0 && lend_at_once(w, job, pool))
+        return;
+    if (submit_here(w, job, pool) == POOL_OK)
+        return;
+    job->task.task.outcome = POOL_TASK_EXPIRED;
+    job->task.ended(w, &job->task);
+}
+
+/* --- what waits here --- */
+
+/* The one that was submitted first. NULL: none waits. */
+static struct weir_request *oldest_waiting(struct worker *w, int pool)
+{
+    struct list_node *waits = &w->lending->pools[pool].waits;
+    while (!list_empty(waits)) {
+        struct weir_request *job = container_of(waits->next, struct weir_request, waits);
+        if (pool_task_waits(&job->task.task))
+            return job;
+        list_remove(&job->waits);
+    }
+    return NULL;
+}
+
+static void say_oldest(struct worker *w, int pool, const struct weir_request *job)
+{
+    counter_set(&w->pools[pool].place->oldest_us, job ? job->task.task.submitted_us : 0);
+}
+
+/* False: it has begun here meanwhile, or has its place in the queue again. */
+static bool lend_waiting_to(struct worker *w, struct weir_request *job, int to, bool may_queue)
+{
+    int pool = job->task.pool;
+    if (!pools_take_back(w, &job->task))
+        return false;
+    list_remove(&job->waits);
+    if (lend_to(w, job, to, may_queue))
+        return true;
+    job->task.task.borrowed = 1;
+    job->task.task.priority = POOL_HIGH;
+    if (submit_here(w, job, pool) != POOL_OK) {
+        job->task.task.outcome = POOL_TASK_EXPIRED;
+        job->task.ended(w, &job->task);
+    }
+    return false;
+}
+
+static bool is_worth_it(const struct worker *w, int pool, const struct weir_request *job, uint64_t now_us)
+{
+    uint64_t threads = (uint64_t)w->pools[pool].conf->threads_max;
+    return w->lending->pools[pool].run_us / threads >= WORTH_US ||
+           now_us >= job->task.task.submitted_us + LONG_US;
+}
+
+static void lend_what_waits(struct worker *w, int pool)
+{
+    struct weir_request *job = oldest_waiting(w, pool);
+    uint64_t now_us = clock_fast_us();
+    int to;
+    while (job && lending_has_room(w) && is_worth_it(w, pool, job, now_us) &&
+           (to = find_offer(w, pool)) >= 0 && lend_waiting_to(w, job, to, false))
+        job = oldest_waiting(w, pool);
+    job = oldest_waiting(w, pool);
+    say_oldest(w, pool, job);
+    if (job)
+        lending_watch(w);
+}
+
+enum pool_result lend_submit(struct worker *w, struct weir_request *job, int pool)
+{
+    const struct conf_pool *conf = w->pools[pool].conf;
+    if (!w->lending)
+        return pools_submit(w, pool, &job->task);
+    int64_t left = pools_free(w, pool);
+    /* The pool would refuse it, and count that. */
+    if (left <= -conf->max_queue && lend_at_once(w, job, pool))
+        return POOL_OK;
+    enum pool_result result = submit_here(w, job, pool);
+    if (result == POOL_OK && left <= 0)
+        lend_what_waits(w, pool);
+    return result;
+}
+
+/* --- what waits elsewhere --- */
+
+/* The worker in which a request has waited longest, from before that time. -1: there is none. */
+static int find_waiting(const struct worker *w, int pool, uint64_t before_us)
+{
+    int found = -1;
+    for (int i = 0; i < shm_slots_used(w->shm); i++) {
+        const struct shm_pool *place = may_ask(w, i) ? place_of(w, i, pool) : NULL;
+        uint64_t since_us = place ? counter_get(&place->oldest_us) : 0;
+        if (since_us == 0 || since_us >= before_us)
+            continue;
+        before_us = since_us;
+        found = i;
+    }
+    return found;
+}
+
+/* A thread is free, or would serve a younger one next: the oldest is asked for. */
+static void ask_for_work(struct worker *w, int pool)
+{
+    const struct weir_request *own = oldest_waiting(w, pool);
+    uint64_t now_us = clock_fast_us();
+    if (w->draining || (!own && pools_free(w, pool) <= 0))
+        return;
+    uint64_t before_us = own ? own->task.task.submitted_us - OLDER_US : now_us - ASK_AFTER_US;
+    int from = find_waiting(w, pool, before_us);
+    uint32_t number = (uint32_t)pool;
+    if (from >= 0)
+        doors_try(w, from, DOOR_KICK, (struct slice){(const char *)&number, sizeof number}, -1);
+}
+
+/* Somebody has a thread for what waits here longest. */
+static void hear_kick(struct worker *w, int from, struct slice message, int fd)
+{
+    uint32_t pool;
+    if (fd >= 0)
+        close(fd);
+    if (!parcel_take(&message, &pool, sizeof pool) || pool >= (uint32_t)w->pool_count || !may_ask(w, from))
+        return;
+    struct weir_request *job = oldest_waiting(w, (int)pool);
+    if (job && lending_has_room(w)) {
+        take_offer(place_of(w, from, (int)pool));
+        lend_waiting_to(w, job, from, true);
+    }
+    lend_what_waits(w, (int)pool);
+}
+
+void lend_settle(struct worker *w)
+{
+    for (int i = 0; w->lending && i < w->pool_count; i++) {
+        if (!list_empty(&w->lending->pools[i].waits))
+            lend_what_waits(w, i);
+        ask_for_work(w, i);
+    }
+}
+
+/* --- what has been lent, and does not begin --- */
+
+static void say_leave(struct worker *w, const struct weir_request *job, bool gives_up)
+{
+    struct parcel_leave leave = {{.index = job->lent.index, .tag = job->lent.tag}, gives_up};
+    doors_say(w, job->lent.to, DOOR_LEAVE, (struct slice){(const char *)&leave, sizeof leave});
+}
+
+static void distrust(struct worker *w, int slot)
+{
+    struct lending_sibling *s = &w->lending->siblings[slot];
+    s->distrust_ms = s->distrust_ms == 0                    ? DISTRUST_MS
+                     : s->distrust_ms * 2 < DISTRUST_MAX_MS ? s->distrust_ms * 2
+                                                            : DISTRUST_MAX_MS;
+    s->distrusted_until_ms = w->now_ms + s->distrust_ms;
+}
+
+static void look_at_unbegun(struct worker *w)
+{
+    struct lending *l = w->lending;
+    uint64_t now_us = clock_fast_us();
+    struct list_node *next;
+    for (struct list_node *n = l->unbegun.next; n != &l->unbegun; n = next) {
+        struct weir_request *job = container_of(n, struct weir_request, lent.link);
+        next = n->next;
+        if ((atomic_load(lending_entry(w, job)) & SHM_LENT_BITS) == SHM_LENT_BEGUN) {
+            list_remove(&job->lent.link);
+            continue;
+        }
+        if (now_us < job->lent.since_us + BEGINS_WITHIN_US)
+            break;
+        if (!lending_take_back(w, job))
+            continue;
+        distrust(w, job->lent.to);
+        say_leave(w, job, true);
+        lending_note_back(w, job);
+        lend_again(w, job);
+    }
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *w = timer->data;
+    struct lending *l = w->lending;
+    bool any = false;
+    (void)events;
+    look_at_unbegun(w);
+    for (int i = 0; i < w->pool_count; i++) {
+        lend_what_waits(w, i);
+        any |= !list_empty(&l->pools[i].waits);
+    }
+    if (!any && list_empty(&l->unbegun))
+        ev_timer_stop(loop, timer);
+    w->hooks.woken(w);
+}
+
+void lend_open(struct worker *w)
+{
+    struct lending *l = w->lending;
+    if (!l)
+        return;
+    ev_timer_init(&l->look, on_look, LOOK_EVERY_S, LOOK_EVERY_S);
+    l->look.data = w;
+    doors_hear(w, DOOR_KICK, hear_kick);
+}
+
+/* --- from the side of the request --- */
+
+bool lend_cancel(struct worker *w, struct weir_request *job)
+{
+    if (!job->lent.is)
+        return pool_cancel(job->pool, &job->task.task);
+    say_leave(w, job, false);
+    return (atomic_load(lending_entry(w, job)) & SHM_LENT_BITS) == SHM_LENT_WAITS;
+}
+
+void lend_abandon(struct worker *w, struct weir_request *job)
+{
+    if (job->lent.is)
+        say_leave(w, job, true);
+    else
+        pools_abandon(w, &job->task);
+}
+
+void lend_taken(struct worker *w, const struct weir_request *job, size_t bytes)
+{
+    struct parcel_taken taken = {{.index = job->lent.index, .tag = job->lent.tag}, bytes};
+    if (job->lent.is && bytes > 0)
+        doors_say(w, job->lent.to, DOOR_TAKEN, (struct slice){(const char *)&taken, sizeof taken});
+}

@@ -1,0 +1,141 @@
+/*
+ * handlers/lend_back.c - what comes back of a request that was lent: output, its end, or nothing, where its worker has died.
+ */
+#include "handlers/lend_back.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "handlers/lend.h"
+#include "handlers/lending.h"
+#include "handlers/parcel.h"
+#include "http/request/exchange.h"
+#include "pool/gate.h"
+#include "pool/pool.h"
+#include "shm/shm.h"
+#include "worker/loop/doors.h"
+#include "worker/loop/worker_state.h"
+
+#include <unistd.h>
+
+/* --- its worker has died --- */
+
+/* A method that may be sent twice (RFC 9110 section 9.2.1), or a question of ours. */
+static bool may_run_twice(const struct weir_request *job)
+{
+    enum http_method m = job->ex->req.method;
+    return job->answered || m == HTTP_GET || m == HTTP_HEAD || m == HTTP_OPTIONS || m == HTTP_TRACE;
+}
+
+/* Its worker has died over it. */
+static void fail_lent(struct worker *w, struct weir_request *job)
+{
+    struct pool_task *t = &job->task.task;
+    int slot = job->lent.to;
+    if (!job->orphaned)
+        http_log(job->ex, LOG_LEVEL_ERROR, "worker %d has died while it ran handler \"%s\" for this request",
+                 slot, job->handler->name);
+    t->outcome = job->head_sent ? POOL_TASK_FAILED : POOL_TASK_DONE;
+    t->fail_reason = "the worker that ran it has died";
+    job->result = 502;
+    lending_end(w, job);
+}
+
+static void lose(struct worker *w, struct weir_request *job)
+{
+    bool begun = !lending_take_back(w, job);
+    if (job->orphaned || (begun && (job->head_sent || job->lent.begun > 0 || !may_run_twice(job)))) {
+        fail_lent(w, job);
+        return;
+    }
+    job->lent.begun += begun;
+    buf_free(&job->body); /* of a response that was not whole */
+    lending_note_back(w, job);
+    lend_again(w, job);
+}
+
+void lend_sibling_ended(struct worker *w, int slot)
+{
+    for (uint32_t i = 0; w->lending && i < SHM_LENT; i++)
+        if (w->lending->jobs[i] && w->lending->jobs[i]->lent.to == slot)
+            lose(w, w->lending->jobs[i]);
+}
+
+/* --- output and end --- */
+
+static bool take_head(struct slice *bytes, struct weir_request *job)
+{
+    return parcel_unpack_head(bytes, &job->ex->res, &job->ex->arena);
+}
+
+/* As if a thread of ours had written it. */
+static void take_in_output(struct worker *w, struct weir_request *job, struct slice bytes, bool is_stream)
+{
+    if (job->orphaned) {
+        lend_taken(w, job, bytes.len);
+        return;
+    }
+    if (!is_stream) {
+        if (!buf_append_slice(&job->body, bytes))
+            log_error("out of memory for the answer of a handler");
+        return;
+    }
+    gate_lock(&job->gate);
+    if (bytes.len && !buf_append_slice(&job->pending, bytes))
+        log_error("out of memory for the answer of a handler");
+    job->announced = true;
+    gate_unlock(&job->gate);
+    job->notice.hear(&job->notice);
+}
+
+static void hear_output_elsewhere(struct worker *w, int from, struct slice message, int fd)
+{
+    struct parcel_output o;
+    if (fd >= 0)
+        close(fd);
+    struct weir_request *job = parcel_take(&message, &o, sizeof o) ? lending_find(w, from, &o.id) : NULL;
+    if (job && (!o.has_head || job->head_sent || take_head(&message, job)))
+        take_in_output(w, job, message, o.is_stream);
+}
+
+static void take_end(struct worker *w, struct weir_request *job, const struct parcel_end *e,
+                     struct slice bytes)
+{
+    struct pool_task *t = &job->task.task;
+    struct slice reason = {bytes.data, e->reason_bytes};
+    bytes = (struct slice){bytes.data + reason.len, bytes.len - reason.len};
+    if (e->has_head && !job->head_sent && !take_head(&bytes, job))
+        return;
+    if (bytes.len)
+        take_in_output(w, job, bytes, e->is_stream);
+    t->outcome = (uint8_t)e->outcome;
+    t->fail_reason = reason.len ? arena_dup(&job->ex->arena, reason).data : NULL;
+    job->result = e->result;
+    lending_end(w, job);
+}
+
+static void hear_end(struct worker *w, int from, struct slice message, int fd)
+{
+    struct parcel_end e;
+    if (fd >= 0)
+        close(fd);
+    struct weir_request *job = parcel_take(&message, &e, sizeof e) ? lending_find(w, from, &e.id) : NULL;
+    if (!job || e.reason_bytes > message.len)
+        return;
+    w->lending->siblings[from].distrust_ms = 0;
+    if (e.outcome == PARCEL_REFUSED && !job->orphaned) {
+        lending_note_back(w, job);
+        lend_again(w, job);
+        return;
+    }
+    if (e.outcome >= POOL_TASK_DONE && e.outcome <= POOL_TASK_DROPPED)
+        take_end(w, job, &e, message);
+    else
+        fail_lent(w, job);
+}
+
+void lend_back_open(struct worker *w)
+{
+    doors_hear(w, DOOR_OUTPUT, hear_output_elsewhere);
+    doors_hear(w, DOOR_ENDED, hear_end);
+}

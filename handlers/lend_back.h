@@ -1,0 +1,17 @@
+/*
+ * handlers/lend_back.h - what comes back of requests that were lent.
+ *
+ * Threads: the loop's.
+ */
+#ifndef WEIR_HANDLERS_LEND_BACK_H
+#define WEIR_HANDLERS_LEND_BACK_H
+
+struct worker;
+
+/* Hears of it from now on. After lending_open. */
+void lend_back_open(struct worker *w);
+
+/* The worker of that slot is dead: what it had of ours runs elsewhere, or fails. */
+void lend_sibling_ended(struct worker *w, int slot);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * handlers/lending.c - a worker's books of what it has lent: which request went where, under which entry of the shared memory.
+ */
+#include "handlers/lending.h"
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "pool/pool.h"
+#include "shm/shm.h"
+#include "worker/loop/pools.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+_Atomic uint64_t *lending_entry(struct worker *w, const struct weir_request *job)
+{
+    return &w->slot->lent[job->lent.index];
+}
+
+bool lending_has_room(const struct worker *w)
+{
+    return w->lending->free_count > 0;
+}
+
+void lending_begin(struct worker *w, struct weir_request *job, int to)
+{
+    struct lending *l = w->lending;
+    assert(!job->lent.is && l->free_count > 0);
+    job->lent.is = true;
+    job->lent.to = to;
+    job->lent.since_us = clock_fast_us();
+    l->jobs[job->lent.index] = job;
+    l->free_count--;
+    list_push_back(&l->unbegun, &job->lent.link);
+    pools_hold(w);
+}
+
+void lending_note_back(struct worker *w, struct weir_request *job)
+{
+    struct lending *l = w->lending;
+    assert(job->lent.is && l->jobs[job->lent.index] == job);
+    atomic_store(lending_entry(w, job), 0);
+    l->jobs[job->lent.index] = NULL;
+    l->free[l->free_count++] = job->lent.index;
+    job->lent.is = false;
+    list_remove(&job->lent.link);
+    pools_let_go(w);
+}
+
+struct weir_request *lending_find(struct worker *w, int from, const struct parcel_id *id)
+{
+    struct weir_request *job = id->index < SHM_LENT ? w->lending->jobs[id->index] : NULL;
+    return job && job->lent.to == from && job->lent.tag == id->tag ? job : NULL;
+}
+
+void lending_end(struct worker *w, struct weir_request *job)
+{
+    lending_note_back(w, job);
+    job->task.ended(w, &job->task);
+}
+
+bool lending_take_back(struct worker *w, struct weir_request *job)
+{
+    uint64_t waits = job->lent.tag | SHM_LENT_WAITS;
+    return atomic_compare_exchange_strong(lending_entry(w, job), &waits, 0);
+}
+
+void lending_note_run(struct worker *w, const struct weir_request *job)
+{
+    const struct pool_task *t = &job->task.task;
+    if (!w->lending || t->outcome != POOL_TASK_DONE || t->ended_us < t->started_us)
+        return;
+    uint64_t *run_us = &w->lending->pools[job->task.pool].run_us;
+    *run_us = (*run_us * 7 + (t->ended_us - t->started_us)) / 8;
+}
+
+void lending_watch(struct worker *w)
+{
+    if (!ev_is_active(&w->lending->look))
+        ev_timer_again(w->loop, &w->lending->look);
+}
+
+bool lending_open(struct worker *w)
+{
+    struct lending *l = w->doors ? calloc(1, sizeof *l) : NULL;
+    if (!l)
+        return !w->doors;
+    for (int i = 0; i < POOLS_MAX; i++)
+        list_init(&l->pools[i].waits);
+    list_init(&l->unbegun);
+    list_init(&l->guests);
+    for (uint32_t i = 0; i < SHM_LENT; i++) {
+        atomic_store(&w->slot->lent[i], 0);
+        l->free[l->free_count++] = i;
+    }
+    /* No tag of a predecessor's. */
+    l->next_tag = clock_mono_us() * SHM_LENT_STEP;
+    w->lending = l;
+    return true;
+}

@@ -1,0 +1,69 @@
+/*
+ * handlers/lending.h - a worker's books of what it has lent and what it runs for others.
+ *
+ * Threads: the loop's.
+ */
+#ifndef WEIR_HANDLERS_LENDING_H
+#define WEIR_HANDLERS_LENDING_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "handlers/job.h"
+#include "handlers/parcel.h"
+#include "shm/shm.h"
+#include "worker/loop/worker_state.h"
+
+struct lending_pool {
+    struct list_node waits; /* jobs, some of which have begun */
+    uint64_t run_us;        /* what a task takes, lately */
+};
+
+struct lending_sibling {
+    uint64_t distrusted_until_ms; /* nothing is lent to it before */
+    uint64_t distrust_ms;         /* for how long that was; 0: it is trusted */
+};
+
+struct lending {
+    struct lending_pool pools[POOLS_MAX];
+    struct weir_request *jobs[SHM_LENT]; /* lent, by index */
+    uint32_t free[SHM_LENT];             /* indexes */
+    uint32_t free_count;
+    struct list_node unbegun; /* of jobs, the oldest first */
+    uint64_t next_tag;
+    struct lending_sibling siblings[SHM_SLOTS];
+    ev_timer look; /* runs while something waits */
+    struct buf parcel;
+    const struct location **locations; /* by number */
+    uint32_t location_count;
+    struct list_node guests; /* of siblings, here */
+};
+
+/* Makes the books, if there are siblings. False: out of memory. */
+bool lending_open(struct worker *w);
+
+/* A job's entry in the shared memory. */
+_Atomic uint64_t *lending_entry(struct worker *w, const struct weir_request *job);
+
+/* Whether one more may be lent. */
+bool lending_has_room(const struct worker *w);
+
+/* The job, which has its entry, is with that worker from now on; and it is not any more. */
+void lending_begin(struct worker *w, struct weir_request *job, int to);
+void lending_note_back(struct worker *w, struct weir_request *job);
+
+/* Nobody can begin it any more. False: somebody has. */
+bool lending_take_back(struct worker *w, struct weir_request *job);
+
+/* The job that was lent to that worker under that name, or NULL. */
+struct weir_request *lending_find(struct worker *w, int from, const struct parcel_id *id);
+
+/* A lent job has ended, as its task says. */
+void lending_end(struct worker *w, struct weir_request *job);
+
+/* Looks every millisecond, until nothing waits: lend.c. */
+void lending_watch(struct worker *w);
+
+/* A job of this worker's pool has run: how long that takes is learned. */
+void lending_note_run(struct worker *w, const struct weir_request *job);
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * worker/loop/doors.c - messages between workers over their doors: sockets that keep messages apart.
+ */
+#include "worker/loop/doors.h"
+
+#include "base/buf.h"
+#include "base/hist.h"
+#include "base/log.h"
+#include "shm/shm.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { HEARD_PER_TURN = 64, HEARD_AT_MOST = 4096 };
+
+/* In front of each message. Of another configuration it is not meant for us: it was said to an earlier worker of the slot. */
+struct door_head {
+    uint32_t kind;
+    int32_t from;
+    uint64_t family;
+};
+
+/* What waits for room. */
+struct waiting_message {
+    struct waiting_message *next;
+    struct door_head head;
+    size_t len;
+    char bytes[];
+};
+
+struct far_door {
+    ev_io room; /* runs while something waits */
+    struct worker *worker;
+    struct waiting_message *first, **last;
+};
+
+struct doors {
+    ev_io hears;
+    door_hears hearers[DOOR_KINDS];
+    int fds[SHM_SLOTS];
+    struct far_door *far[SHM_SLOTS]; /* once something has had to wait */
+    unsigned waiting;                /* doors that something waits for */
+    char message[sizeof(struct door_head) + DOOR_MESSAGE_MAX];
+};
+
+/* --- hearing --- */
+
+static ssize_t receive(int from, void *message, size_t room, int *fd)
+{
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec data = {message, room};
+    struct msghdr msg = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(from, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    *fd = -1;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    return n;
+}
+
+static void hear_one(struct worker *w, const char *bytes, size_t len, int fd)
+{
+    struct door_head head;
+    if (len >= sizeof head) {
+        memcpy(&head, bytes, sizeof head);
+        bool known = head.kind < DOOR_KINDS && head.from >= 0 && head.from < SHM_SLOTS &&
+                     head.from != w->options->slot && head.family == w->options->doors->family;
+        if (known && w->doors->hearers[head.kind]) {
+            w->doors->hearers[head.kind](w, head.from, (struct slice){bytes + sizeof head, len - sizeof head},
+                                         fd);
+            return;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void hear_some(struct worker *w, int most)
+{
+    struct doors *d = w->doors;
+    assert(!w->driving);
+    for (int i = 0; i < most; i++) {
+        int fd;
+        ssize_t n = receive(d->hears.fd, d->message, sizeof d->message, &fd);
+        if (n <= 0)
+            return;
+        hear_one(w, d->message, (size_t)n, fd);
+    }
+}
+
+static void on_message(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct worker *w = io->data;
+    (void)loop;
+    (void)events;
+    hear_some(w, HEARD_PER_TURN);
+    w->hooks.woken(w);
+}
+
+void doors_hear_all(struct worker *w)
+{
+    if (w->doors)
+        hear_some(w, HEARD_AT_MOST);
+}
+
+void doors_hear(struct worker *w, enum door_kind kind, door_hears hears)
+{
+    if (w->doors)
+        w->doors->hearers[kind] = hears;
+}
+
+bool doors_open(struct worker *w)
+{
+    const struct worker_doors *given = w->options->doors;
+    if (!given || given->hears < 0)
+        return true;
+    struct doors *d = calloc(1, sizeof *d);
+    if (!d)
+        return false;
+    memcpy(d->fds, given->speaks, sizeof d->fds);
+    ev_io_init(&d->hears, on_message, given->hears, EV_READ);
+    ev_set_priority(&d->hears, URGENT_PRIORITY);
+    d->hears.data = w;
+    ev_io_start(w->loop, &d->hears);
+    w->doors = d;
+    return true;
+}
+
+void doors_add(struct worker *w, int slot, int fd)
+{
+    struct doors *d = w->doors;
+    if (!d || slot < 0 || slot >= SHM_SLOTS || slot == w->options->slot || d->fds[slot] >= 0) {
+        close(fd);
+        return;
+    }
+    d->fds[slot] = fd;
+}
+
+bool doors_reach(const struct worker *w, int slot)
+{
+    const struct shm_slot *s = &w->shm->slots[slot];
+    return w->doors && w->doors->fds[slot] >= 0 && s->state == SHM_RUNNING &&
+           counter_get(&s->generation) == counter_get(&w->slot->generation);
+}
+
+/* --- speaking --- */
+
+static ssize_t transmit(int to, const struct door_head *head, struct slice message, int fd)
+{
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec parts[2] = {{(void *)(uintptr_t)head, sizeof *head},
+                             {(void *)(uintptr_t)message.data, message.len}};
+    struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 2};
+    if (fd >= 0) {
+        msg.msg_control = control;
+        msg.msg_controllen = sizeof control;
+        struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(h), &fd, sizeof fd);
+    }
+    return sendmsg(to, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static struct door_head head_of(const struct worker *w, enum door_kind kind)
+{
+    return (struct door_head){.kind = kind, .from = w->options->slot, .family = w->options->doors->family};
+}
+
+static bool is_waited_for(const struct doors *d, int slot)
+{
+    return d->far[slot] && d->far[slot]->first;
+}
+
+static void stop_waiting(struct worker *w, struct far_door *far)
+{
+    assert(!far->first && w->doors->waiting > 0);
+    far->last = &far->first;
+    ev_io_stop(w->loop, &far->room);
+    w->doors->waiting--;
+}
+
+static void on_room(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct far_door *far = (struct far_door *)io; /* its first member */
+    (void)loop;
+    (void)events;
+    while (far->first) {
+        struct waiting_message *m = far->first;
+        if (transmit(io->fd, &m->head, (struct slice){m->bytes, m->len}, -1) < 0 &&
+            (errno == EAGAIN || errno == ENOBUFS || errno == EINTR))
+            return;
+        far->first = m->next;
+        free(m);
+    }
+    stop_waiting(far->worker, far);
+}
+
+static bool wait_for_room(struct worker *w, int to, const struct door_head *head, struct slice message)
+{
+    struct doors *d = w->doors;
+    struct waiting_message *m = malloc(sizeof *m + message.len);
+    if (!d->far[to] && (d->far[to] = calloc(1, sizeof *d->far[to]))) {
+        d->far[to]->worker = w;
+        d->far[to]->last = &d->far[to]->first;
+        ev_io_init(&d->far[to]->room, on_room, d->fds[to], EV_WRITE);
+    }
+    if (!m || !d->far[to]) {
+        free(m);
+        return false;
+    }
+    *m = (struct waiting_message){.head = *head, .len = message.len};
+    if (message.len)
+        memcpy(m->bytes, message.data, message.len);
+    if (!d->far[to]->first) {
+        ev_io_start(w->loop, &d->far[to]->room);
+        d->waiting++;
+    }
+    *d->far[to]->last = m;
+    d->far[to]->last = &m->next;
+    return true;
+}
+
+bool doors_try(struct worker *w, int to, enum door_kind kind, struct slice message, int fd)
+{
+    struct doors *d = w->doors;
+    struct door_head head = head_of(w, kind);
+    assert(d && to >= 0 && to < SHM_SLOTS && message.len <= DOOR_MESSAGE_MAX);
+    return d->fds[to] >= 0 && !is_waited_for(d, to) && transmit(d->fds[to], &head, message, fd) >= 0;
+}
+
+bool doors_say(struct worker *w, int to, enum door_kind kind, struct slice message)
+{
+    struct doors *d = w->doors;
+    struct door_head head = head_of(w, kind);
+    assert(d && to >= 0 && to < SHM_SLOTS && message.len <= DOOR_MESSAGE_MAX);
+    if (d->fds[to] < 0)
+        return false;
+    if (!is_waited_for(d, to) && transmit(d->fds[to], &head, message, -1) >= 0)
+        return true;
+    return wait_for_room(w, to, &head, message);
+}
+
+bool doors_are_busy(const struct worker *w)
+{
+    return w->doors && w->doors->waiting > 0;
+}
+
+void doors_forget(struct worker *w, int slot)
+{
+    struct far_door *far = w->doors && slot >= 0 && slot < SHM_SLOTS ? w->doors->far[slot] : NULL;
+    if (!far || !far->first)
+        return;
+    while (far->first) {
+        struct waiting_message *m = far->first;
+        far->first = m->next;
+        free(m);
+    }
+    stop_waiting(w, far);
+}

@@ -1,0 +1,56 @@
+/*
+ * worker/loop/doors.h - what workers of one configuration say to each other, without the master: messages with a kind, some bytes,
+ * and perhaps a descriptor.
+ *
+ * Whoever hears one takes nothing in it on trust but that it is whole. Of those that one worker says to another none overtakes
+ * another.
+ * Threads: the loop's.
+ */
+#ifndef WEIR_WORKER_LOOP_DOORS_H
+#define WEIR_WORKER_LOOP_DOORS_H
+
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker;
+
+enum door_kind { DOOR_WORK, DOOR_LEAVE, DOOR_OUTPUT, DOOR_TAKEN, DOOR_ENDED, DOOR_KICK, DOOR_KINDS };
+
+/* Bytes of one message. */
+enum { DOOR_MESSAGE_MAX = 96 << 10 };
+
+/* The descriptor, or -1, is the hearer's. The message holds until it returns. */
+typedef void (*door_hears)(struct worker *w, int from, struct slice message, int fd);
+
+/* Hears what siblings say from now on, if there are any. False: out of memory. */
+bool doors_open(struct worker *w);
+
+/* Who hears messages of that kind. */
+void doors_hear(struct worker *w, enum door_kind kind, door_hears hears);
+
+/* Hears what has been said so far. */
+void doors_hear_all(struct worker *w);
+
+/* Another worker's door, which has been made later; the descriptor is ours. */
+void doors_add(struct worker *w, int slot, int fd);
+
+/* Whether there is a worker in this slot that can be reached, has the same configuration, and is not about to end. */
+bool doors_reach(const struct worker *w, int slot);
+
+/*
+ * Says it, now or never: false where the other one's door is full. fd goes with it, and stays the caller's; -1: none.
+ */
+bool doors_try(struct worker *w, int to, enum door_kind kind, struct slice message, int fd);
+
+/* Says it, when the door has room. False: out of memory. */
+bool doors_say(struct worker *w, int to, enum door_kind kind, struct slice message);
+
+/* Whether something still waits for room in a door. */
+bool doors_are_busy(const struct worker *w);
+
+/* The worker of that slot is dead: what waits for it is dropped. */
+void doors_forget(struct worker *w, int slot);
+
+#endif
