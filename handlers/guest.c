@@ -157,6 +157,7 @@ static void run_guest(struct pool_task *task)
     uint64_t waits = g->id.tag | SHM_LENT_WAITS;
     if (!atomic_compare_exchange_strong(g->entry, &waits, g->id.tag | SHM_LENT_BEGUN)) {
         g->taken_back = true;
+        task->declined = 1;
         return;
     }
     job_run(task);
@@ -362,14 +363,23 @@ static void leave(struct worker *w, struct guest *g, bool gives_up)
     w->given_up++;
 }
 
+/* Its lender has it run by somebody else: it has not begun, and will not. */
+static void drop(struct worker *w, struct guest *g)
+{
+    if (pools_take_back(w, &g->job.task))
+        free_guest(w, g);
+}
+
 static void hear_leave(struct worker *w, int from, struct slice message, int fd)
 {
     struct parcel_leave l;
     if (fd >= 0)
         close(fd);
     struct guest *g = parcel_take(&message, &l, sizeof l) ? find_guest(w, from, &l.id) : NULL;
-    if (g)
-        leave(w, g, l.gives_up);
+    if (g && l.why == PARCEL_TAKEN_BACK)
+        drop(w, g);
+    else if (g)
+        leave(w, g, l.why == PARCEL_GIVEN_UP);
 }
 
 void guest_sibling_ended(struct worker *w, int slot)

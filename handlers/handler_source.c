@@ -30,7 +30,10 @@ static struct http_exchange *part_from_job(struct http_exchange *ex, bool at_onc
     assert(job->ex == ex && !job->ended && !job->orphaned && !job->given_up);
     struct http_exchange *copy = exchange_leave_to_job(ex);
     job_orphan(job);
-    if (!lend_cancel(w, job)) {
+    if (lend_cancel(w, job)) {
+        if (copy)
+            copy->ran_in = 0;
+    } else {
         if (at_once)
             offload_give_up(w, job);
         else

@@ -24,6 +24,7 @@ struct job_lent {
     uint32_t index;
     uint64_t tag;
     uint64_t since_us;
+    bool may_queue; /* there, until a thread is free */
     unsigned begun; /* times, by threads elsewhere */
     /* Of those that have not been seen to begin, or in none. */
     struct list_node link;

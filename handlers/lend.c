@@ -35,6 +35,8 @@ enum {
     ASK_AFTER_US = 300, /* that it waits elsewhere */
     OLDER_US = 1000,    /* by so much others go first */
     BEGINS_WITHIN_US = 3000,
+    /* Where no thread is free, it may wait longer. */
+    WAITS_MOST_US = 100000,
     /* Who has not begun a request within that is not asked for so long; twice as long each time in a row. */
     DISTRUST_MS = 8,
     DISTRUST_MAX_MS = 1024,
@@ -112,6 +114,7 @@ static bool lend_to(struct worker *w, struct weir_request *job, int to, bool may
         atomic_store(lending_entry(w, job), 0);
         return false;
     }
+    job->lent.may_queue = may_queue;
     lending_begin(w, job, to);
     lending_watch(w);
     return true;
@@ -130,6 +133,8 @@ static bool lend_at_once(struct worker *w, struct weir_request *job, int pool)
 
 static enum pool_result submit_here(struct worker *w, struct weir_request *job, int pool)
 {
+    /* Before a thread has it. */
+    lending_note_place(job, w->options->slot);
     enum pool_result result = pools_submit(w, pool, &job->task);
     if (result == POOL_OK)
         list_push_back(&w->lending->pools[pool].waits, &job->waits);
@@ -211,8 +216,10 @@ static void lend_what_waits(struct worker *w, int pool)
 enum pool_result lend_submit(struct worker *w, struct weir_request *job, int pool)
 {
     const struct conf_pool *conf = w->pools[pool].conf;
-    if (!w->lending)
+    if (!w->lending) {
+        lending_note_place(job, w->options->slot);
         return pools_submit(w, pool, &job->task);
+    }
     int64_t left = pools_free(w, pool);
     /* The pool would refuse it, and count that. */
     if (left <= -conf->max_queue && lend_at_once(w, job, pool))
@@ -281,9 +288,9 @@ void lend_settle(struct worker *w)
 
 /* --- what has been lent, and does not begin --- */
 
-static void say_leave(struct worker *w, const struct weir_request *job, bool gives_up)
+static void say_leave(struct worker *w, const struct weir_request *job, enum parcel_why why)
 {
-    struct parcel_leave leave = {{.index = job->lent.index, .tag = job->lent.tag}, gives_up};
+    struct parcel_leave leave = {{.index = job->lent.index, .tag = job->lent.tag}, why};
     doors_say(w, job->lent.to, DOOR_LEAVE, (struct slice){(const char *)&leave, sizeof leave});
 }
 
@@ -294,6 +301,17 @@ static void distrust(struct worker *w, int slot)
                      : s->distrust_ms * 2 < DISTRUST_MAX_MS ? s->distrust_ms * 2
                                                             : DISTRUST_MAX_MS;
     s->distrusted_until_ms = w->now_ms + s->distrust_ms;
+}
+
+/* Whether a thread is free for it, here or with somebody else. */
+static bool has_other_place(const struct worker *w, int pool)
+{
+    bool found = pools_free(w, pool) > 0;
+    for (int i = 0; !found && i < shm_slots_used(w->shm); i++) {
+        const struct shm_pool *place = may_ask(w, i) ? place_of(w, i, pool) : NULL;
+        found = place && atomic_load_explicit(&place->offers, memory_order_relaxed) > 0;
+    }
+    return found;
 }
 
 static void look_at_unbegun(struct worker *w)
@@ -310,10 +328,13 @@ static void look_at_unbegun(struct worker *w)
         }
         if (now_us < job->lent.since_us + BEGINS_WITHIN_US)
             break;
+        if (!has_other_place(w, job->task.pool) && now_us < job->lent.since_us + WAITS_MOST_US)
+            continue;
         if (!lending_take_back(w, job))
             continue;
-        distrust(w, job->lent.to);
-        say_leave(w, job, true);
+        if (!job->lent.may_queue)
+            distrust(w, job->lent.to);
+        say_leave(w, job, PARCEL_TAKEN_BACK);
         lending_note_back(w, job);
         lend_again(w, job);
     }
@@ -351,14 +372,14 @@ bool lend_cancel(struct worker *w, struct weir_request *job)
 {
     if (!job->lent.is)
         return pool_cancel(job->pool, &job->task.task);
-    say_leave(w, job, false);
+    say_leave(w, job, PARCEL_CLIENT_GONE);
     return (atomic_load(lending_entry(w, job)) & SHM_LENT_BITS) == SHM_LENT_WAITS;
 }
 
 void lend_abandon(struct worker *w, struct weir_request *job)
 {
     if (job->lent.is)
-        say_leave(w, job, true);
+        say_leave(w, job, PARCEL_GIVEN_UP);
     else
         pools_abandon(w, &job->task);
 }

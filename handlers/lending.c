@@ -23,12 +23,24 @@ bool lending_has_room(const struct worker *w)
     return w->lending->free_count > 0;
 }
 
+void lending_note_place(const struct weir_request *job, int slot)
+{
+    struct http_exchange *ex = job->ex;
+    if (job->answered)
+        return;
+    ex->ran_in = slot + 1;
+    if (ex->limits.runs_in)
+        ex->limits.runs_in(ex, slot);
+}
+
 void lending_begin(struct worker *w, struct weir_request *job, int to)
 {
     struct lending *l = w->lending;
     assert(!job->lent.is && l->free_count > 0);
     job->lent.is = true;
     job->lent.to = to;
+    if (!job->orphaned)
+        lending_note_place(job, to);
     job->lent.since_us = clock_fast_us();
     l->jobs[job->lent.index] = job;
     l->free_count--;

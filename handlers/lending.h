@@ -47,6 +47,9 @@ _Atomic uint64_t *lending_entry(struct worker *w, const struct weir_request *job
 /* Whether one more may be lent. */
 bool lending_has_room(const struct worker *w);
 
+/* A thread of that slot's worker runs it, or will. */
+void lending_note_place(const struct weir_request *job, int slot);
+
 /* The job, which has its entry, is with that worker from now on; and it is not any more. */
 void lending_begin(struct worker *w, struct weir_request *job, int to);
 void lending_note_back(struct worker *w, struct weir_request *job);

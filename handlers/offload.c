@@ -127,6 +127,12 @@ static void take_response_body(struct http_exchange *ex, struct weir_request *jo
     job->body = (struct buf){0};
 }
 
+/* It has not run. */
+static bool end_is_early(const struct weir_request *job)
+{
+    return job->task.task.outcome != POOL_TASK_DONE && job->task.task.outcome != POOL_TASK_FAILED;
+}
+
 static void on_job_ended(struct worker *w, struct loop_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
@@ -136,6 +142,8 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
     assert(job->orphaned || job->head_sent || ex->state == REQUEST_HANDLER);
     w->given_up -= job->given_up;
     lending_note_run(w, job);
+    if (end_is_early(job))
+        ex->ran_in = 0;
     if (!job->answered && !ex->aside)
         http_served(ex);
     if (job->orphaned) {
@@ -223,6 +231,7 @@ static struct verdict refuse_job(struct http_exchange *ex, struct weir_request *
         snprintf(why, sizeof why, "is full: %lld waiting", (long long)p->conf->max_queue);
     pools_log_refusal(ex, p, why);
     ex->client.socket = job->client_socket;
+    ex->ran_in = 0;
     job_release(job);
     ex->res.retry_after_s = RETRY_AFTER_S;
     return verdict_answer(503);

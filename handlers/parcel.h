@@ -75,10 +75,11 @@ struct parcel_taken {
     uint64_t bytes;
 };
 
-/* Nobody waits for the job any more. gives_up: nor does anybody let it end in its time. */
+/* Nobody waits for the job any more; given up, nor does anybody let it end in its time; taken back, it has not begun. */
+enum parcel_why { PARCEL_CLIENT_GONE, PARCEL_GIVEN_UP, PARCEL_TAKEN_BACK };
 struct parcel_leave {
     struct parcel_id id;
-    uint64_t gives_up;
+    uint64_t why;
 };
 
 /* A structure from the front of *bytes, which moves behind. False: it is not whole. */

@@ -54,7 +54,7 @@ static void add_pool(struct status_pool *p, const struct pool_figures *f)
     p->cancelled += counter_get(&f->cancelled);
     p->expired += counter_get(&f->expired);
     p->dropped += counter_get(&f->dropped);
-    p->lent += counter_get(&f->lent);
+    p->lent += counter_get(&f->lent) + counter_get(&f->declined);
     p->borrowed += counter_get(&f->borrowed);
     for (int i = 0; i < POOL_REJECTIONS; i++)
         p->rejected[i] += pool_figures_rejected(f, i);

@@ -46,8 +46,10 @@ static bool write_request(struct buf *out, int slot, const char *zone, const str
     char client[INET6_ADDRSTRLEN] = "unix:";
     if (about->client_len)
         inet_ntop(about->client_len == 4 ? AF_INET : AF_INET6, about->client, client, sizeof client);
-    return buf_printf(out, "{\"slot\":%d,\"age_ms\":%llu,\"zone\":\"%s\",\"client\":\"%s\",\"method\":", slot,
-                      U(age_ms), zone, client) &&
+    return buf_printf(out,
+                      "{\"slot\":%d,\"runs_in\":%d,\"age_ms\":%llu,\"zone\":\"%s\",\"client\":\"%s\","
+                      "\"method\":",
+                      slot, about->runs_in, U(age_ms), zone, client) &&
            status_write_text(out, about->method, about->method_len) && buf_printf(out, ",\"uri\":") &&
            status_write_text(out, about->uri, about->uri_len) && buf_append(out, "}", 1);
 }

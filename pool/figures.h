@@ -21,8 +21,8 @@ struct pool_figures {
     WEIR_ATOMIC(uint64_t) queue_limit;
     /* counters */
     WEIR_ATOMIC(uint64_t) started, completed, failed, cancelled, expired, shed, dropped;
-    /* Tasks that were given to another pool to run. */
-    WEIR_ATOMIC(uint64_t) lent;
+    /* Tasks that were given to another pool to run; and those that a thread had begun for nothing by then. */
+    WEIR_ATOMIC(uint64_t) lent, declined;
     /* Tasks taken by a process that died before they ended. */
     WEIR_ATOMIC(uint64_t) lost;
     WEIR_ATOMIC(uint64_t) spawned, retired, spawn_failures;

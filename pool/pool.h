@@ -69,6 +69,8 @@ struct pool_task {
     uint8_t priority; /* enum pool_priority */
     /* 1: it was submitted to a pool before, which has given it away: it counts as borrowed here. */
     uint8_t borrowed;
+    /* Set by run: it has done nothing, as somebody else runs the task. It counts as lent. */
+    uint8_t declined;
     /* What follows is the pool's; read it in done or after pool_collect. */
     uint8_t outcome; /* enum pool_outcome */
     WEIR_ATOMIC(uint8_t) state;

@@ -68,7 +68,8 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     t->fail_reason = th->fail_reason;
     task_set_state(t, TASK_ENDED);
     th->task = NULL;
-    counter_add(outcome == POOL_TASK_DONE ? &pool->figures->completed : &pool->figures->failed, 1);
+    struct pool_figures *f = pool->figures;
+    counter_add(outcome != POOL_TASK_DONE ? &f->failed : t->declined ? &f->declined : &f->completed, 1);
     hist_add(&pool->figures->run_time, ran_us);
     return t;
 }

@@ -140,6 +140,13 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
     permit_grant_and_unlock(u->shm, zone, now_us, u->slot, u->socket);
 }
 
+void permit_note_runs_in(struct permit_user *u, uint32_t permit, int slot)
+{
+    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    assert(permit < SHM_PERMITS_PER_SLOT && slot < SHM_SLOTS);
+    part->permits[permit].about.runs_in = (int16_t)slot;
+}
+
 void permit_note_served(struct permit_user *u, uint32_t permit)
 {
     struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];

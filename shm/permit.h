@@ -154,6 +154,7 @@ struct permit_about {
     /* An address of client_len bytes: 4, 16, or 0 for a unix socket. */
     unsigned char client[16];
     uint8_t client_len, method_len, uri_len;
+    int16_t runs_in; /* the slot of the worker whose thread has it; -1: none */
     char method[PERMIT_METHOD_BYTES];
     char uri[PERMIT_URI_BYTES];
 };
@@ -273,6 +274,9 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
 
 /* The work of a held permit is done, though its client has not taken all of the answer: its age says nothing from now on. */
 void permit_note_served(struct permit_user *u, uint32_t permit);
+
+/* A thread of the worker of this slot is to do the work of a held permit. */
+void permit_note_runs_in(struct permit_user *u, uint32_t permit, int slot);
 
 /* How it stands with one that waited. After NO it is gone. */
 enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why);

@@ -105,6 +105,13 @@ static void note_served(struct http_exchange *ex)
         permit_note_served(&ex->worker->permits, p->held[i]);
 }
 
+static void note_runs_in(struct http_exchange *ex, int slot)
+{
+    const struct permits *p = ex->limits.permits;
+    for (int i = 0; p && i < p->held_count; i++)
+        permit_note_runs_in(&ex->worker->permits, p->held[i], slot);
+}
+
 /* unserved: the time until now says nothing of the work. */
 static void give_back(struct http_exchange *ex, bool unserved)
 {
@@ -129,6 +136,7 @@ static void let_go(struct http_exchange *ex)
 static void describe(const struct http_exchange *ex, struct permit_about *about)
 {
     size_t uri = ex->req.uri.len, method = ex->req.method_name.len;
+    about->runs_in = -1;
     about->client_len = (uint8_t)ex->client.remote_len;
     memcpy(about->client, ex->client.remote, sizeof about->client);
     about->method_len = (uint8_t)(method < PERMIT_METHOD_BYTES ? method : PERMIT_METHOD_BYTES);
@@ -255,6 +263,7 @@ struct verdict limit_pass(struct http_exchange *ex)
     ex->limits.permits->since_us = clock_fast_us();
     ex->limits.permits->cleanup.run = ex->limits.let_go = let_go;
     ex->limits.served = note_served;
+    ex->limits.runs_in = note_runs_in;
     http_add_cleanup(ex, &ex->limits.permits->cleanup);
     return ask(ex);
 }

@@ -167,6 +167,8 @@ struct http_limits {
     struct permits *permits; /* of concurrency */
     /* With permits: the work is done; see http_served. */
     void (*served)(struct http_exchange *ex);
+    /* With permits: a thread of the worker of this slot does the work. */
+    void (*runs_in)(struct http_exchange *ex, int slot);
     /* With permits: gives them back though the request goes on. */
     void (*let_go)(struct http_exchange *ex);
     bool holds; /* a permit of concurrency */
@@ -246,6 +248,8 @@ struct http_exchange {
     struct proxy *proxy;
     /* With REQUEST_HANDLER, and while the handler's output is streamed. */
     struct weir_request *job;
+    /* Whose thread runs the handler or has run it: a slot, from 1; 0: nobody's. */
+    int ran_in;
     enum request_state state;
     bool more_later; /* the body has had its share of this turn */
     bool throttled;  /* limit_rate: the timer says when to go on */

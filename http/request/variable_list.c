@@ -107,6 +107,7 @@ const struct http_variable_help http_variable_helps[] = {
     {"upstream_status", false, NULL, "The statuses of their responses.", false},
     {"upstream_trailer_", true, "NAME", "The trailer NAME of the last one's response.", false},
     {"uri", false, NULL, "The path: decoded, normalised, after rewrites and index.", false},
+    {"weir_ran_in", false, NULL, "The slot of the worker whose thread has run the handler; empty where none has.", true},
     {"weir_version", false, NULL, "The version of this server.", true},
     {0},
     // clang-format on

@@ -186,6 +186,12 @@ GETTER(get_time_iso8601)
     return arena_dup(&ex->arena, (struct slice){text, n});
 }
 
+GETTER(get_ran_in)
+{
+    UNUSED(rest);
+    return ex->ran_in ? arena_number(&ex->arena, (unsigned long long)ex->ran_in - 1) : (struct slice){0};
+}
+
 GETTER(get_version)
 {
     UNUSED(rest);
@@ -276,6 +282,7 @@ const struct http_variable http_connection_variables[] = {
     {"status", false, get_status},
     {"time_iso8601", false, get_time_iso8601},
     {"time_local", false, get_time_local},
+    {"weir_ran_in", false, get_ran_in},
     {"weir_version", false, get_version},
     {0},
 };

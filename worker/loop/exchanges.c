@@ -173,6 +173,7 @@ static void leave_permits(struct http_exchange *copy, struct http_exchange *old)
     struct http_cleanup **c = &old->cleanups;
     copy->limits.permits = NULL;
     copy->limits.served = copy->limits.let_go = NULL;
+    copy->limits.runs_in = NULL;
     copy->limits.holds = false;
     old->limits.conn_permit_count = 0;
     while (*c && *c != &old->limits.conn_cleanup)
@@ -210,6 +211,7 @@ struct http_exchange *exchange_leave_to_job(struct http_exchange *old)
     copy->start_ms = old->start_ms;
     copy->start_wall_ms = old->start_wall_ms;
     copy->request_bytes = old->request_bytes;
+    copy->ran_in = old->ran_in;
     copy->sent.head = old->sent.head;
     copy->sent.body = old->sent.body;
     copy->limits = old->limits;
