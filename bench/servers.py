@@ -4,6 +4,7 @@ Every system gets the same settings, so that only the programs differ. A Server 
 its processes and its port are gone when the block ends, whatever happened inside.
 """
 
+import contextlib
 import http.client
 import os
 import pathlib
@@ -177,7 +178,8 @@ class Server:
         except subprocess.TimeoutExpired:
             print(f"bench: {self.system} did not stop within {STOP_TIMEOUT_S} s of SIGTERM; killed", flush=True)
             for pid in tree:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.process.wait()
 
     def log_tail(self):
