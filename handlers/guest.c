@@ -25,9 +25,12 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
+    REASON_BYTES = 64,
     AHEAD_MAX = 256 << 10, /* sent, and not yet taken by the client */
     PIECE_BYTES = 32 << 10 /* of one message */
 };
@@ -35,11 +38,13 @@ enum {
 struct guest {
     struct weir_request job; /* first */
     struct list_node link;   /* of the worker's */
-    int from;                /* a slot; -1: it is dead */
+    struct sibling from;
+    bool is_lost; /* its lender is dead */
     struct parcel_id id;
     _Atomic uint64_t *entry; /* in the lender's memory */
     uint64_t sent, taken;    /* bytes of a stream */
     bool stream_has_begun;
+    bool has_failed; /* that was said */
     bool ended;
     _Atomic bool taken_back; /* the lender was first */
 };
@@ -48,10 +53,22 @@ struct guest {
 
 static bool say(struct worker *w, const struct guest *g, enum door_kind kind, struct buf *out)
 {
-    bool ok = g->from < 0 || doors_say(w, g->from, kind, buf_slice(out));
-    if (!ok)
-        log_error("out of memory for what goes back to worker %d", g->from);
-    return ok;
+    return g->is_lost || doors_say(w, g->from, kind, buf_slice(out));
+}
+
+/* In place of what cannot be said. */
+static void say_failed(struct worker *w, const struct guest *g, const char *reason)
+{
+    char bytes[sizeof(struct parcel_end) + REASON_BYTES];
+    struct parcel_end e = {.id = g->id,
+                           .outcome = POOL_TASK_FAILED,
+                           .is_stream = g->stream_has_begun,
+                           .reason_bytes = (uint32_t)strlen(reason)};
+    assert(e.reason_bytes <= REASON_BYTES);
+    memcpy(bytes, &e, sizeof e);
+    memcpy(bytes + sizeof e, reason, e.reason_bytes);
+    if (!g->is_lost && !doors_say(w, g->from, DOOR_ENDED, (struct slice){bytes, sizeof e + e.reason_bytes}))
+        log_error("out of memory for what goes back to worker %d", g->from.slot);
 }
 
 static struct buf *empty_parcel(struct worker *w)
@@ -61,13 +78,21 @@ static struct buf *empty_parcel(struct worker *w)
     return out;
 }
 
-static void say_output(struct worker *w, struct guest *g, struct slice bytes, bool is_stream, bool with_head)
+/* False: its lender has been told that the job has failed. */
+static bool say_output(struct worker *w, struct guest *g, struct slice bytes, bool is_stream, bool with_head)
 {
     struct buf *out = empty_parcel(w);
     struct parcel_output o = {.id = g->id, .is_stream = is_stream, .has_head = with_head};
-    if (buf_append(out, &o, sizeof o) && (!with_head || parcel_pack_head(out, &g->job.ex->res)) &&
-        (!bytes.len || buf_append_slice(out, bytes)))
-        say(w, g, DOOR_OUTPUT, out);
+    bool ok = buf_append(out, &o, sizeof o) && (!with_head || parcel_pack_head(out, &g->job.ex->res)) &&
+              (!bytes.len || buf_append_slice(out, bytes));
+    if (ok && buf_len(out) > DOOR_MESSAGE_MAX)
+        say_failed(w, g, "the fields of its answer are too large");
+    else if (!ok || !say(w, g, DOOR_OUTPUT, out))
+        say_failed(w, g, "out of memory for its answer");
+    else
+        return true;
+    g->has_failed = true;
+    return false;
 }
 
 static void say_end(struct worker *w, struct guest *g, int outcome, struct slice bytes)
@@ -83,10 +108,15 @@ static void say_end(struct worker *w, struct guest *g, int outcome, struct slice
                            .is_stream = g->stream_has_begun,
                            .has_head = with_head,
                            .reason_bytes = (uint32_t)reason.len};
-    if (buf_append(out, &e, sizeof e) && (!reason.len || buf_append_slice(out, reason)) &&
-        (!with_head || parcel_pack_head(out, &g->job.ex->res)) &&
-        (!bytes.len || buf_append_slice(out, bytes)))
-        say(w, g, DOOR_ENDED, out);
+    if (g->has_failed)
+        return;
+    bool ok = buf_append(out, &e, sizeof e) && (!reason.len || buf_append_slice(out, reason)) &&
+              (!with_head || parcel_pack_head(out, &g->job.ex->res)) &&
+              (!bytes.len || buf_append_slice(out, bytes));
+    if (ok && buf_len(out) > DOOR_MESSAGE_MAX)
+        say_failed(w, g, "the fields of its answer are too large");
+    else if (!ok || !say(w, g, DOOR_ENDED, out))
+        say_failed(w, g, "out of memory for its answer");
 }
 
 static void free_guest(struct worker *w, struct guest *g)
@@ -104,13 +134,20 @@ static bool send_stream(struct worker *w, struct guest *g)
     while (g->sent - g->taken < AHEAD_MAX) {
         if (buf_len(&job->taken) == 0) {
             buf_free(&job->taken);
-            if (!job_take_output(job, &job->taken))
+            /* A head alone goes out, too: who flushes wants that. */
+            if (!job_take_output(job, &job->taken) && g->stream_has_begun)
                 return true;
         }
         struct slice piece = buf_slice(&job->taken);
         piece.len = piece.len < PIECE_BYTES ? piece.len : PIECE_BYTES;
-        say_output(w, g, piece, true, !g->stream_has_begun);
+        bool begins = !g->stream_has_begun;
         g->stream_has_begun = true;
+        if (!say_output(w, g, piece, true, begins)) {
+            job_orphan(job);
+            if (!g->ended)
+                list_push_back(&w->orphans, &job->orphan);
+            return true;
+        }
         g->sent += piece.len;
         buf_consume(&job->taken, piece.len);
     }
@@ -122,7 +159,8 @@ static struct slice send_body(struct worker *w, struct guest *g)
 {
     struct slice left = buf_slice(&g->job.body);
     while (left.len > PIECE_BYTES) {
-        say_output(w, g, (struct slice){left.data, PIECE_BYTES}, false, false);
+        if (!say_output(w, g, (struct slice){left.data, PIECE_BYTES}, false, false))
+            return (struct slice){0};
         left = (struct slice){left.data + PIECE_BYTES, left.len - PIECE_BYTES};
     }
     return left;
@@ -185,6 +223,7 @@ static void on_guest_ended(struct worker *w, struct loop_task *task)
     w->given_up -= g->job.given_up;
     lending_note_run(w, &g->job);
     g->ended = true;
+    list_remove(&g->job.orphan);
     if (g->taken_back) {
         free_guest(w, g);
         return;
@@ -204,11 +243,13 @@ static const struct client_protocol guest_protocol = {0};
 
 static bool take_body(struct http_exchange *ex, const struct parcel *p, int fd)
 {
+    struct stat st;
     ex->body.begun = ex->body.whole = true;
     ex->body.len = ex->body.seen = p->body_len;
     if (!p->body_in_file)
         return !p->body.len || spool_append(&ex->body.kept, p->body.data, p->body.len);
-    if (fd < 0)
+    /* It is mapped: what is not there must not be looked at. */
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < p->body_len)
         return false;
     ex->body.kept.fd = fd;
     ex->body.kept.file_end = p->body_len;
@@ -266,6 +307,7 @@ static bool make_job(struct worker *w, struct guest *g, struct http_exchange *ex
     job->task.ended = on_guest_ended;
     job->task.task.run = run_guest;
     job->task.task.borrowed = 1;
+    job->task.task.submitted_us = p->submitted_us;
     job->task.task.priority = POOL_HIGH; /* it has waited longer */
     job->notice.hear = hear_guest;
     job->output = on_output;
@@ -277,10 +319,10 @@ static bool make_job(struct worker *w, struct guest *g, struct http_exchange *ex
 }
 
 /* False: the lender is to look for somebody else. */
-static bool begin(struct worker *w, int from, struct http_exchange *ex, struct slice message, int fd,
-                  struct parcel_id *id)
+static bool begin(struct worker *w, struct sibling from, struct http_exchange *ex, struct slice message,
+                  int fd, struct parcel_id *id)
 {
-    struct parcel p;
+    struct parcel p = {0};
     bool ok = parcel_unpack(&p, &ex->arena, message) && p.location < w->lending->location_count &&
               p.pool < (uint32_t)w->pool_count && p.id.index < SHM_LENT;
     *id = p.id;
@@ -293,7 +335,7 @@ static bool begin(struct worker *w, int from, struct http_exchange *ex, struct s
     take_place(w, ex, &p);
     g->from = from;
     g->id = p.id;
-    g->entry = &w->shm->slots[from].lent[p.id.index];
+    g->entry = &w->shm->slots[from.slot].lent[p.id.index];
     list_init(&g->link);
     if (w->draining || (!p.may_queue && pools_free(w, (int)p.pool) <= 0) || !make_job(w, g, ex, &p))
         return false;
@@ -305,8 +347,9 @@ static bool begin(struct worker *w, int from, struct http_exchange *ex, struct s
     return true;
 }
 
-static void hear_work(struct worker *w, int from, struct slice message, int fd)
+static void hear_work(struct worker *w, struct sibling from, struct slice message, int fd)
 {
+    w->lending->siblings[from.slot].asked_ms = 0;
     struct http_exchange *ex = exchange_new(w);
     struct parcel_id id = {0};
     if (ex && begin(w, from, ex, message, fd, &id))
@@ -321,18 +364,18 @@ static void hear_work(struct worker *w, int from, struct slice message, int fd)
 
 /* --- what its lender says --- */
 
-static struct guest *find_guest(struct worker *w, int from, const struct parcel_id *id)
+static struct guest *find_guest(struct worker *w, struct sibling from, const struct parcel_id *id)
 {
     struct list_node *all = &w->lending->guests;
     for (struct list_node *n = all->next; n != all; n = n->next) {
         struct guest *g = container_of(n, struct guest, link);
-        if (g->from == from && g->id.index == id->index && g->id.tag == id->tag)
+        if (sibling_is(g->from, from) && !g->is_lost && g->id.index == id->index && g->id.tag == id->tag)
             return g;
     }
     return NULL;
 }
 
-static void hear_taken(struct worker *w, int from, struct slice message, int fd)
+static void hear_taken(struct worker *w, struct sibling from, struct slice message, int fd)
 {
     struct parcel_taken t;
     if (fd >= 0)
@@ -363,6 +406,14 @@ static void leave(struct worker *w, struct guest *g, bool gives_up)
     w->given_up++;
 }
 
+/* It is not here, or no longer: whoever waits for it must not. */
+static void say_unknown(struct worker *w, struct sibling from, const struct parcel_leave *l)
+{
+    struct parcel_end e = {.id = l->id, .outcome = POOL_TASK_CANCELLED};
+    if (l->why != PARCEL_TAKEN_BACK)
+        doors_say(w, from, DOOR_ENDED, (struct slice){(const char *)&e, sizeof e});
+}
+
 /* Its lender has it run by somebody else: it has not begun, and will not. */
 static void drop(struct worker *w, struct guest *g)
 {
@@ -370,34 +421,63 @@ static void drop(struct worker *w, struct guest *g)
         free_guest(w, g);
 }
 
-static void hear_leave(struct worker *w, int from, struct slice message, int fd)
+static void hear_leave(struct worker *w, struct sibling from, struct slice message, int fd)
 {
     struct parcel_leave l;
     if (fd >= 0)
         close(fd);
-    struct guest *g = parcel_take(&message, &l, sizeof l) ? find_guest(w, from, &l.id) : NULL;
+    if (!parcel_take(&message, &l, sizeof l))
+        return;
+    struct guest *g = find_guest(w, from, &l.id);
     if (g && l.why == PARCEL_TAKEN_BACK)
         drop(w, g);
     else if (g)
         leave(w, g, l.why == PARCEL_GIVEN_UP);
+    else
+        say_unknown(w, from, &l);
 }
 
-void guest_sibling_ended(struct worker *w, int slot)
+/* It may end in its time, as one whose client has left. */
+static void lose_lender(struct worker *w, struct guest *g)
+{
+    bool ended = g->ended;
+    g->is_lost = true;
+    if (!ended && !g->job.given_up && list_empty(&g->job.orphan))
+        list_push_back(&w->orphans, &g->job.orphan);
+    leave(w, g, false);
+}
+
+void guest_sibling_ended(struct worker *w, struct sibling dead)
 {
     struct list_node *all = w->lending ? &w->lending->guests : NULL, *next;
     for (struct list_node *n = all ? all->next : NULL; n != all; n = next) {
         struct guest *g = container_of(n, struct guest, link);
         next = n->next;
-        if (g->from != slot)
-            continue;
-        g->from = -1;
-        leave(w, g, false);
+        if (sibling_is(g->from, dead) && !g->is_lost)
+            lose_lender(w, g);
+    }
+}
+
+void guest_look_after(struct worker *w)
+{
+    struct list_node *all = w->lending ? &w->lending->guests : NULL, *next;
+    for (struct list_node *n = all ? all->next : NULL; n != all; n = next) {
+        struct guest *g = container_of(n, struct guest, link);
+        next = n->next;
+        if (!g->is_lost && !lending_is_alive(w, g->from))
+            lose_lender(w, g);
     }
 }
 
 bool guest_is_there(const struct worker *w)
 {
-    return w->lending && !list_empty(&w->lending->guests);
+    const struct list_node *all = w->lending ? &w->lending->guests : NULL;
+    for (const struct list_node *n = all ? all->next : NULL; n != all; n = n->next) {
+        const struct guest *g = container_of(n, struct guest, link);
+        if (!g->job.given_up || g->ended)
+            return true;
+    }
+    return false;
 }
 
 bool guest_open(struct worker *w)

@@ -15,16 +15,19 @@
 #include "pool/gate.h"
 #include "pool/pool.h"
 #include "shm/running.h"
+#include "worker/loop/doors.h"
 #include "worker/loop/pools.h"
 
 /* Where a job is that is not in this worker's pool: handlers/lend.c. */
 struct job_lent {
     bool is;
-    int to; /* the slot */
+    struct sibling to;
     uint32_t index;
     uint64_t tag;
     uint64_t since_us;
     bool may_queue; /* there, until a thread is free */
+    bool never;     /* it is too large, or was not taken */
+    bool broken;    /* some of its output is lost */
     unsigned begun; /* times, by threads elsewhere */
     /* Of those that have not been seen to begin, or in none. */
     struct list_node link;

@@ -34,6 +34,7 @@ enum {
     LONG_US = 1000,
     ASK_AFTER_US = 300, /* that it waits elsewhere */
     OLDER_US = 1000,    /* by so much others go first */
+    ASK_AGAIN_MS = 4,
     BEGINS_WITHIN_US = 3000,
     /* Where no thread is free, it may wait longer. */
     WAITS_MOST_US = 100000,
@@ -84,7 +85,7 @@ static int find_offer(struct worker *w, int pool)
     return -1;
 }
 
-static bool send_parcel(struct worker *w, struct weir_request *job, int to, bool may_queue)
+static bool send_parcel(struct worker *w, struct weir_request *job, struct sibling to, bool may_queue)
 {
     struct buf *out = &w->lending->parcel;
     struct parcel_id id = {.index = job->lent.index, .tag = job->lent.tag};
@@ -95,6 +96,7 @@ static bool send_parcel(struct worker *w, struct weir_request *job, int to, bool
     out->start = out->end = 0;
     bool ok = (fd >= 0 || !beside) && parcel_pack(out, job, &id, (struct parcel_way){beside, may_queue}) &&
               buf_len(out) <= DOOR_MESSAGE_MAX;
+    job->lent.never = !ok;
     ok = ok && doors_try(w, to, DOOR_WORK, buf_slice(out), fd);
     if (fd >= 0 && fd != body->fd)
         close(fd);
@@ -102,10 +104,11 @@ static bool send_parcel(struct worker *w, struct weir_request *job, int to, bool
 }
 
 /* To that worker; the job is in no pool. may_queue: also if no thread is free there. False: it cannot take it now. */
-static bool lend_to(struct worker *w, struct weir_request *job, int to, bool may_queue)
+static bool lend_to(struct worker *w, struct weir_request *job, int slot, bool may_queue)
 {
     struct lending *l = w->lending;
-    if (!lending_has_room(w))
+    struct sibling to = doors_sibling(w, slot);
+    if (!lending_has_room(w) || job->lent.never)
         return false;
     job->lent.index = l->free[l->free_count - 1];
     job->lent.tag = l->next_tag += SHM_LENT_STEP;
@@ -125,6 +128,8 @@ static bool lend_at_once(struct worker *w, struct weir_request *job, int pool)
 {
     int to = find_offer(w, pool);
     job->task.pool = pool;
+    if (job->task.task.submitted_us == 0)
+        job->task.task.submitted_us = clock_fast_us();
     if (to < 0 || !lend_to(w, job, to, false))
         return false;
     pool_note_lent(w->pools[pool].pool, &job->task.task);
@@ -178,7 +183,7 @@ static void say_oldest(struct worker *w, int pool, const struct weir_request *jo
 static bool lend_waiting_to(struct worker *w, struct weir_request *job, int to, bool may_queue)
 {
     int pool = job->task.pool;
-    if (!pools_take_back(w, &job->task))
+    if (job->lent.never || !pools_take_back(w, &job->task))
         return false;
     list_remove(&job->waits);
     if (lend_to(w, job, to, may_queue))
@@ -239,7 +244,9 @@ static int find_waiting(const struct worker *w, int pool, uint64_t before_us)
     for (int i = 0; i < shm_slots_used(w->shm); i++) {
         const struct shm_pool *place = may_ask(w, i) ? place_of(w, i, pool) : NULL;
         uint64_t since_us = place ? counter_get(&place->oldest_us) : 0;
-        if (since_us == 0 || since_us >= before_us)
+        /* It has been asked, and has not answered yet: it may be stopped. */
+        bool asked = w->now_ms < w->lending->siblings[i].asked_ms + ASK_AGAIN_MS;
+        if (since_us == 0 || since_us >= before_us || asked)
             continue;
         before_us = since_us;
         found = i;
@@ -257,23 +264,37 @@ static void ask_for_work(struct worker *w, int pool)
     uint64_t before_us = own ? own->task.task.submitted_us - OLDER_US : now_us - ASK_AFTER_US;
     int from = find_waiting(w, pool, before_us);
     uint32_t number = (uint32_t)pool;
-    if (from >= 0)
-        doors_try(w, from, DOOR_KICK, (struct slice){(const char *)&number, sizeof number}, -1);
+    if (from < 0)
+        return;
+    w->lending->siblings[from].asked_ms = w->now_ms;
+    doors_try(w, doors_sibling(w, from), DOOR_KICK, (struct slice){(const char *)&number, sizeof number}, -1);
+}
+
+/* Whether it has something of ours already that it was to run next. */
+static bool waits_there(const struct worker *w, struct sibling there)
+{
+    const struct list_node *all = &w->lending->unbegun;
+    for (const struct list_node *n = all->next; n != all; n = n->next) {
+        const struct weir_request *job = container_of(n, struct weir_request, lent.link);
+        if (job->lent.may_queue && sibling_is(job->lent.to, there))
+            return true;
+    }
+    return false;
 }
 
 /* Somebody has a thread for what waits here longest. */
-static void hear_kick(struct worker *w, int from, struct slice message, int fd)
+static void hear_kick(struct worker *w, struct sibling from, struct slice message, int fd)
 {
     uint32_t pool;
     if (fd >= 0)
         close(fd);
-    if (!parcel_take(&message, &pool, sizeof pool) || pool >= (uint32_t)w->pool_count || !may_ask(w, from))
+    if (!parcel_take(&message, &pool, sizeof pool) || pool >= (uint32_t)w->pool_count ||
+        !may_ask(w, from.slot))
         return;
     struct weir_request *job = oldest_waiting(w, (int)pool);
-    if (job && lending_has_room(w)) {
-        take_offer(place_of(w, from, (int)pool));
-        lend_waiting_to(w, job, from, true);
-    }
+    if (job && lending_has_room(w) &&
+        (take_offer(place_of(w, from.slot, (int)pool)) || !waits_there(w, from)))
+        lend_waiting_to(w, job, from.slot, true);
     lend_what_waits(w, (int)pool);
 }
 
@@ -297,6 +318,8 @@ static void say_leave(struct worker *w, const struct weir_request *job, enum par
 static void distrust(struct worker *w, int slot)
 {
     struct lending_sibling *s = &w->lending->siblings[slot];
+    if (w->now_ms < s->distrusted_until_ms)
+        return;
     s->distrust_ms = s->distrust_ms == 0                    ? DISTRUST_MS
                      : s->distrust_ms * 2 < DISTRUST_MAX_MS ? s->distrust_ms * 2
                                                             : DISTRUST_MAX_MS;
@@ -304,11 +327,12 @@ static void distrust(struct worker *w, int slot)
 }
 
 /* Whether a thread is free for it, here or with somebody else. */
-static bool has_other_place(const struct worker *w, int pool)
+static bool has_other_place(const struct worker *w, const struct weir_request *job)
 {
+    int pool = job->task.pool;
     bool found = pools_free(w, pool) > 0;
     for (int i = 0; !found && i < shm_slots_used(w->shm); i++) {
-        const struct shm_pool *place = may_ask(w, i) ? place_of(w, i, pool) : NULL;
+        const struct shm_pool *place = i != job->lent.to.slot && may_ask(w, i) ? place_of(w, i, pool) : NULL;
         found = place && atomic_load_explicit(&place->offers, memory_order_relaxed) > 0;
     }
     return found;
@@ -328,15 +352,30 @@ static void look_at_unbegun(struct worker *w)
         }
         if (now_us < job->lent.since_us + BEGINS_WITHIN_US)
             break;
-        if (!has_other_place(w, job->task.pool) && now_us < job->lent.since_us + WAITS_MOST_US)
+        if (!has_other_place(w, job) && now_us < job->lent.since_us + WAITS_MOST_US)
             continue;
         if (!lending_take_back(w, job))
             continue;
         if (!job->lent.may_queue)
-            distrust(w, job->lent.to);
+            distrust(w, job->lent.to.slot);
         say_leave(w, job, PARCEL_TAKEN_BACK);
+        if (job->orphaned) {
+            list_push_back(&l->ended, &job->lent.link);
+            continue;
+        }
         lending_note_back(w, job);
         lend_again(w, job);
+    }
+}
+
+/* What was cancelled before it had begun. */
+static void end_cancelled(struct worker *w)
+{
+    struct list_node *ended = &w->lending->ended;
+    while (!list_empty(ended)) {
+        struct weir_request *job = container_of(ended->next, struct weir_request, lent.link);
+        job->task.task.outcome = POOL_TASK_CANCELLED;
+        lending_end(w, job);
     }
 }
 
@@ -347,6 +386,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
     bool any = false;
     (void)events;
     look_at_unbegun(w);
+    end_cancelled(w);
     for (int i = 0; i < w->pool_count; i++) {
         lend_what_waits(w, i);
         any |= !list_empty(&l->pools[i].waits);
@@ -372,8 +412,16 @@ bool lend_cancel(struct worker *w, struct weir_request *job)
 {
     if (!job->lent.is)
         return pool_cancel(job->pool, &job->task.task);
-    say_leave(w, job, PARCEL_CLIENT_GONE);
-    return (atomic_load(lending_entry(w, job)) & SHM_LENT_BITS) == SHM_LENT_WAITS;
+    if (!lending_take_back(w, job)) {
+        say_leave(w, job, PARCEL_CLIENT_GONE);
+        return false;
+    }
+    say_leave(w, job, PARCEL_TAKEN_BACK);
+    /* Not now: the caller is not done with it. */
+    list_remove(&job->lent.link);
+    list_push_back(&w->lending->ended, &job->lent.link);
+    lending_watch(w);
+    return true;
 }
 
 void lend_abandon(struct worker *w, struct weir_request *job)

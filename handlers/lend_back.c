@@ -31,7 +31,7 @@ static bool may_run_twice(const struct weir_request *job)
 static void fail_lent(struct worker *w, struct weir_request *job)
 {
     struct pool_task *t = &job->task.task;
-    int slot = job->lent.to;
+    int slot = job->lent.to.slot;
     if (!job->orphaned)
         http_log(job->ex, LOG_LEVEL_ERROR, "worker %d has died while it ran handler \"%s\" for this request",
                  slot, job->handler->name);
@@ -54,10 +54,17 @@ static void lose(struct worker *w, struct weir_request *job)
     lend_again(w, job);
 }
 
-void lend_sibling_ended(struct worker *w, int slot)
+void lend_sibling_ended(struct worker *w, struct sibling dead)
 {
     for (uint32_t i = 0; w->lending && i < SHM_LENT; i++)
-        if (w->lending->jobs[i] && w->lending->jobs[i]->lent.to == slot)
+        if (w->lending->jobs[i] && sibling_is(w->lending->jobs[i]->lent.to, dead))
+            lose(w, w->lending->jobs[i]);
+}
+
+void lend_look_after(struct worker *w)
+{
+    for (uint32_t i = 0; w->lending && i < SHM_LENT; i++)
+        if (w->lending->jobs[i] && !lending_is_alive(w, w->lending->jobs[i]->lent.to))
             lose(w, w->lending->jobs[i]);
 }
 
@@ -68,34 +75,61 @@ static bool take_head(struct slice *bytes, struct weir_request *job)
     return parcel_unpack_head(bytes, &job->ex->res, &job->ex->arena);
 }
 
+/* Some of it is lost: the response cannot be whole. */
+static void give_output_up(struct worker *w, struct weir_request *job)
+{
+    log_error("out of memory for the answer of a handler");
+    job->lent.broken = true;
+    lend_abandon(w, job);
+}
+
 /* As if a thread of ours had written it. */
 static void take_in_output(struct worker *w, struct weir_request *job, struct slice bytes, bool is_stream)
 {
-    if (job->orphaned) {
+    if (job->orphaned || job->lent.broken) {
         lend_taken(w, job, bytes.len);
         return;
     }
     if (!is_stream) {
-        if (!buf_append_slice(&job->body, bytes))
-            log_error("out of memory for the answer of a handler");
+        if (bytes.len && !buf_append_slice(&job->body, bytes))
+            give_output_up(w, job);
         return;
     }
     gate_lock(&job->gate);
-    if (bytes.len && !buf_append_slice(&job->pending, bytes))
-        log_error("out of memory for the answer of a handler");
+    bool ok = !bytes.len || buf_append_slice(&job->pending, bytes);
     job->announced = true;
     gate_unlock(&job->gate);
-    job->notice.hear(&job->notice);
+    if (!ok)
+        give_output_up(w, job);
+    else
+        job->notice.hear(&job->notice);
 }
 
-static void hear_output_elsewhere(struct worker *w, int from, struct slice message, int fd)
+static void hear_output_elsewhere(struct worker *w, struct sibling from, struct slice message, int fd)
 {
     struct parcel_output o;
     if (fd >= 0)
         close(fd);
-    struct weir_request *job = parcel_take(&message, &o, sizeof o) ? lending_find(w, from, &o.id) : NULL;
-    if (job && (!o.has_head || job->head_sent || take_head(&message, job)))
-        take_in_output(w, job, message, o.is_stream);
+    if (!parcel_take(&message, &o, sizeof o))
+        return;
+    struct weir_request *job = lending_find(w, from, &o.id);
+    if (!job) {
+        /* Whoever writes on must not wait for us. */
+        struct parcel_leave leave = {o.id, PARCEL_GIVEN_UP};
+        doors_say(w, from, DOOR_LEAVE, (struct slice){(const char *)&leave, sizeof leave});
+        return;
+    }
+    /* A question has no output. */
+    if (job->answered)
+        return;
+    if (o.has_head && !job->head_sent && !take_head(&message, job))
+        job->lent.broken = true;
+    take_in_output(w, job, message, o.is_stream);
+}
+
+static bool is_result(int result)
+{
+    return result == 0 || (result >= 400 && result <= 599);
 }
 
 static void take_end(struct worker *w, struct weir_request *job, const struct parcel_end *e,
@@ -104,17 +138,20 @@ static void take_end(struct worker *w, struct weir_request *job, const struct pa
     struct pool_task *t = &job->task.task;
     struct slice reason = {bytes.data, e->reason_bytes};
     bytes = (struct slice){bytes.data + reason.len, bytes.len - reason.len};
-    if (e->has_head && !job->head_sent && !take_head(&bytes, job))
-        return;
-    if (bytes.len)
+    if (e->has_head && !job->head_sent && !job->answered && !take_head(&bytes, job))
+        job->lent.broken = true;
+    if (bytes.len && !job->answered)
         take_in_output(w, job, bytes, e->is_stream);
-    t->outcome = (uint8_t)e->outcome;
+    bool broken = job->lent.broken || (job->answered && !is_result(e->result));
+    t->outcome = broken ? POOL_TASK_FAILED : (uint8_t)e->outcome;
     t->fail_reason = reason.len ? arena_dup(&job->ex->arena, reason).data : NULL;
+    if (!t->fail_reason)
+        t->fail_reason = "its answer has not come whole from the worker that ran it";
     job->result = e->result;
     lending_end(w, job);
 }
 
-static void hear_end(struct worker *w, int from, struct slice message, int fd)
+static void hear_end(struct worker *w, struct sibling from, struct slice message, int fd)
 {
     struct parcel_end e;
     if (fd >= 0)
@@ -122,16 +159,15 @@ static void hear_end(struct worker *w, int from, struct slice message, int fd)
     struct weir_request *job = parcel_take(&message, &e, sizeof e) ? lending_find(w, from, &e.id) : NULL;
     if (!job || e.reason_bytes > message.len)
         return;
-    w->lending->siblings[from].distrust_ms = 0;
-    if (e.outcome == PARCEL_REFUSED && !job->orphaned) {
+    w->lending->siblings[from.slot].distrust_ms = w->lending->siblings[from.slot].distrusted_until_ms = 0;
+    if (e.outcome == PARCEL_REFUSED && !job->orphaned && lending_take_back(w, job)) {
         lending_note_back(w, job);
         lend_again(w, job);
-        return;
-    }
-    if (e.outcome >= POOL_TASK_DONE && e.outcome <= POOL_TASK_DROPPED)
+    } else if (e.outcome >= POOL_TASK_DONE && e.outcome <= POOL_TASK_DROPPED) {
         take_end(w, job, &e, message);
-    else
+    } else {
         fail_lent(w, job);
+    }
 }
 
 void lend_back_open(struct worker *w)

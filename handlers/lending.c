@@ -23,6 +23,12 @@ bool lending_has_room(const struct worker *w)
     return w->lending->free_count > 0;
 }
 
+bool lending_is_alive(const struct worker *w, struct sibling sibling)
+{
+    const struct shm_slot *s = &w->shm->slots[sibling.slot];
+    return s->pid != 0 && counter_get(&s->incarnation) == sibling.incarnation;
+}
+
 void lending_note_place(const struct weir_request *job, int slot)
 {
     struct http_exchange *ex = job->ex;
@@ -33,14 +39,15 @@ void lending_note_place(const struct weir_request *job, int slot)
         ex->limits.runs_in(ex, slot);
 }
 
-void lending_begin(struct worker *w, struct weir_request *job, int to)
+void lending_begin(struct worker *w, struct weir_request *job, struct sibling to)
 {
     struct lending *l = w->lending;
     assert(!job->lent.is && l->free_count > 0);
     job->lent.is = true;
     job->lent.to = to;
+    job->task.task.started_us = job->task.task.ended_us = 0;
     if (!job->orphaned)
-        lending_note_place(job, to);
+        lending_note_place(job, to.slot);
     job->lent.since_us = clock_fast_us();
     l->jobs[job->lent.index] = job;
     l->free_count--;
@@ -60,10 +67,10 @@ void lending_note_back(struct worker *w, struct weir_request *job)
     pools_let_go(w);
 }
 
-struct weir_request *lending_find(struct worker *w, int from, const struct parcel_id *id)
+struct weir_request *lending_find(struct worker *w, struct sibling from, const struct parcel_id *id)
 {
     struct weir_request *job = id->index < SHM_LENT ? w->lending->jobs[id->index] : NULL;
-    return job && job->lent.to == from && job->lent.tag == id->tag ? job : NULL;
+    return job && sibling_is(job->lent.to, from) && job->lent.tag == id->tag ? job : NULL;
 }
 
 void lending_end(struct worker *w, struct weir_request *job)
@@ -81,7 +88,8 @@ bool lending_take_back(struct worker *w, struct weir_request *job)
 void lending_note_run(struct worker *w, const struct weir_request *job)
 {
     const struct pool_task *t = &job->task.task;
-    if (!w->lending || t->outcome != POOL_TASK_DONE || t->ended_us < t->started_us)
+    /* One that has run elsewhere has no times here. */
+    if (!w->lending || t->outcome != POOL_TASK_DONE || t->declined || !t->started_us)
         return;
     uint64_t *run_us = &w->lending->pools[job->task.pool].run_us;
     *run_us = (*run_us * 7 + (t->ended_us - t->started_us)) / 8;
@@ -101,6 +109,7 @@ bool lending_open(struct worker *w)
     for (int i = 0; i < POOLS_MAX; i++)
         list_init(&l->pools[i].waits);
     list_init(&l->unbegun);
+    list_init(&l->ended);
     list_init(&l->guests);
     for (uint32_t i = 0; i < SHM_LENT; i++) {
         atomic_store(&w->slot->lent[i], 0);

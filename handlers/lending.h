@@ -21,6 +21,8 @@ struct lending_pool {
 struct lending_sibling {
     uint64_t distrusted_until_ms; /* nothing is lent to it before */
     uint64_t distrust_ms;         /* for how long that was; 0: it is trusted */
+    /* When it was asked for what waits there. */
+    uint64_t asked_ms;
 };
 
 struct lending {
@@ -29,6 +31,7 @@ struct lending {
     uint32_t free[SHM_LENT];             /* indexes */
     uint32_t free_count;
     struct list_node unbegun; /* of jobs, the oldest first */
+    struct list_node ended;   /* of jobs: they will not begin */
     uint64_t next_tag;
     struct lending_sibling siblings[SHM_SLOTS];
     ev_timer look; /* runs while something waits */
@@ -47,18 +50,21 @@ _Atomic uint64_t *lending_entry(struct worker *w, const struct weir_request *job
 /* Whether one more may be lent. */
 bool lending_has_room(const struct worker *w);
 
+/* Whether that worker is there still, by what the shared memory says. */
+bool lending_is_alive(const struct worker *w, struct sibling sibling);
+
 /* A thread of that slot's worker runs it, or will. */
 void lending_note_place(const struct weir_request *job, int slot);
 
 /* The job, which has its entry, is with that worker from now on; and it is not any more. */
-void lending_begin(struct worker *w, struct weir_request *job, int to);
+void lending_begin(struct worker *w, struct weir_request *job, struct sibling to);
 void lending_note_back(struct worker *w, struct weir_request *job);
 
 /* Nobody can begin it any more. False: somebody has. */
 bool lending_take_back(struct worker *w, struct weir_request *job);
 
 /* The job that was lent to that worker under that name, or NULL. */
-struct weir_request *lending_find(struct worker *w, int from, const struct parcel_id *id);
+struct weir_request *lending_find(struct worker *w, struct sibling from, const struct parcel_id *id);
 
 /* A lent job has ended, as its task says. */
 void lending_end(struct worker *w, struct weir_request *job);

@@ -19,7 +19,8 @@
 struct parcel_head {
     struct parcel_id id;
     uint32_t location, pool;
-    uint64_t deadline_ms, connection_id, client_since_ms, client_requests, content_length, body_len;
+    uint64_t deadline_ms, submitted_us, connection_id, client_since_ms, client_requests, content_length,
+        body_len;
     uint32_t header_count, variable_count, body_inline;
     int32_t remote_len, method, framing;
     unsigned char remote[18];
@@ -68,6 +69,7 @@ static struct parcel_head head_of(const struct weir_request *job, const struct p
         .location = (uint32_t)ex->route.location->number,
         .pool = (uint32_t)job->task.pool,
         .deadline_ms = job->deadline_ms,
+        .submitted_us = job->task.task.submitted_us,
         .connection_id = ex->client.connection_id,
         .client_since_ms = ex->client.since_ms,
         .client_requests = ex->client.requests,
@@ -204,6 +206,7 @@ static void take_numbers(struct parcel *p, const struct parcel_head *h)
                          .location = h->location,
                          .pool = h->pool,
                          .deadline_ms = h->deadline_ms,
+                         .submitted_us = h->submitted_us,
                          .body_len = h->body_len,
                          .body_in_file = h->body_in_file,
                          .may_queue = h->may_queue,
@@ -240,14 +243,18 @@ bool parcel_unpack_head(struct slice *bytes, struct http_response *res, struct a
 {
     uint32_t numbers[2];
     struct slice type, name, value;
-    if (!parcel_take(bytes, numbers, sizeof numbers) || numbers[1] > HEADERS_MAX || numbers[0] > 599 ||
-        !take_text(bytes, &type))
+    if (!parcel_take(bytes, numbers, sizeof numbers) || numbers[1] > HEADERS_MAX || !take_text(bytes, &type))
+        return false;
+    /* What weir_set_status and weir_set_header let through. */
+    if ((numbers[0] != 0 && numbers[0] < 200) || numbers[0] > 599 ||
+        (type.data && !http_is_field_value(type)))
         return false;
     res->status = (int)numbers[0];
     if (type.data && !(res->content_type = arena_dup(arena, type)).data)
         return false;
     for (uint32_t i = 0; i < numbers[1]; i++) {
-        if (!take_text(bytes, &name) || !take_text(bytes, &value) || !name.len)
+        if (!take_text(bytes, &name) || !take_text(bytes, &value) || !http_is_token(name) ||
+            !http_is_field_value(value))
             return false;
         name = arena_dup(arena, name);
         value = arena_dup(arena, value);

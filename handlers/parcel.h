@@ -32,7 +32,7 @@ bool parcel_pack(struct buf *out, const struct weir_request *job, const struct p
 struct parcel {
     struct parcel_id id;
     uint32_t location, pool;
-    uint64_t deadline_ms;
+    uint64_t deadline_ms, submitted_us;
     struct http_client client;
     struct http_request req;
     struct slice server_name, request_id, body;

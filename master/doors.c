@@ -77,7 +77,8 @@ void doors_keep_own(struct master *m, int slot, struct worker_doors *doors)
 
 void doors_tell_of_death(struct master *m, int slot)
 {
-    struct worker_message message = {.kind = WORKER_SIBLING_ENDED, .slot = (uint64_t)slot};
+    struct worker_message message = {.kind = WORKER_SIBLING_ENDED,
+                                     .slot = worker_incarnation(slot, m->doors[slot].incarnation)};
     assert(!child_is_alive(&m->children[slot]) || m->children[slot].ended);
     for (int i = 0; i < SHM_SLOTS; i++)
         if (i != slot && child_is_alive(&m->children[i]) && m->children[i].channel >= 0)

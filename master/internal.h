@@ -18,6 +18,7 @@ struct pending_reload {
     struct conf *conf; /* NULL when there is none */
     struct site *site;
     uint64_t generation;
+    uint64_t family;
     uint64_t deadline_ms;
     uid_t uid;
     gid_t gid;
@@ -27,6 +28,7 @@ struct pending_reload {
 struct door {
     int hears, speaks;
     bool is_open;
+    uint64_t incarnation; /* of the slot's worker, from 1 */
 };
 
 struct master {
@@ -37,7 +39,8 @@ struct master {
     struct child children[SHM_SLOTS];
     struct door doors[SHM_SLOTS];
     uint64_t generation;
-    uint64_t family;      /* the generation that `site` came with */
+    uint64_t family;      /* of the workers; never the same again */
+    uint64_t families;    /* the last one that was given */
     int target;           /* workers wanted; TTIN and TTOU change it */
     bool stopping;        /* TERM, INT or QUIT came */
     bool without_workers; /* WINCH came */

@@ -319,6 +319,7 @@ int master_run(const struct master_options *options, struct conf *conf)
                          .conf = conf,
                          .generation = 1,
                          .family = 1,
+                         .families = 1,
                          .target = (int)conf->worker_processes,
                          .upgraded_fd = -1,
                          .is_main = true};

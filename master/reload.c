@@ -162,8 +162,13 @@ static void reload_by_respawn(struct master *m, struct conf *conf, struct site *
     for (const struct conf_error *e = conf->warnings.first; e; e = e->next)
         log_warn("%.*s", SLICE_ARGS(e->message));
     process_make_temp_dirs(conf, uid, gid);
-    m->reload =
-        (struct pending_reload){conf, site, m->generation + 1, clock_mono_ms() + READY_WITHIN_MS, uid, gid};
+    m->reload = (struct pending_reload){.conf = conf,
+                                        .site = site,
+                                        .generation = m->generation + 1,
+                                        .family = ++m->families,
+                                        .deadline_ms = clock_mono_ms() + READY_WITHIN_MS,
+                                        .uid = uid,
+                                        .gid = gid};
     if (!workers_start(m, site, m->reload.generation, (int)conf->worker_processes, 0))
         abandon_new(m);
 }
@@ -189,7 +194,8 @@ static void commit_new(struct master *m)
     sockets_disown(old_site, m->reload.site);
     m->conf = m->reload.conf;
     m->site = m->reload.site;
-    m->generation = m->family = m->reload.generation;
+    m->generation = m->reload.generation;
+    m->family = m->reload.family;
     m->target = (int)m->conf->worker_processes;
     m->uid = m->reload.uid;
     m->gid = m->reload.gid;

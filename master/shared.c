@@ -160,6 +160,7 @@ static void write_slots_anew(struct master *m)
                               : c->state == CHILD_RETIRING ? SHM_STOPPING
                                                            : SHM_STARTING;
         counter_set(&shm->slots[i].generation, c->generation);
+        counter_set(&shm->slots[i].incarnation, m->doors[i].incarnation);
     }
 }
 

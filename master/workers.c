@@ -51,7 +51,8 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
     }
     static struct worker_doors doors;
     doors_keep_own(m, slot, &doors);
-    doors.family = site == m->reload.site ? m->reload.generation : m->family;
+    doors.family = site == m->reload.site ? m->reload.family : m->family;
+    doors.incarnation = m->doors[slot].incarnation;
     signal(SIGCHLD, SIG_DFL);
     log_also_stderr(false);
     struct worker_options o = {.site = site,
@@ -95,6 +96,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     if (!open_channel(ends, reports))
         return false;
     doors_make(m, slot);
+    counter_set(&s->incarnation, ++m->doors[slot].incarnation);
     shm_note_slot(m->shm, slot);
     s->state = SHM_STARTING;
     counter_set(&s->generation, generation);

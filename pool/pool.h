@@ -67,7 +67,10 @@ struct pool_task {
      */
     void (*done)(struct pool_task *task);
     uint8_t priority; /* enum pool_priority */
-    /* 1: it was submitted to a pool before, which has given it away: it counts as borrowed here. */
+    /*
+     * 1: it was submitted to a pool before, which has given it away: it counts as borrowed here, goes beyond the bound of the queue,
+     * and has waited since submitted_us, unless that is 0.
+     */
     uint8_t borrowed;
     /* Set by run: it has done nothing, as somebody else runs the task. It counts as lent. */
     uint8_t declined;

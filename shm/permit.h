@@ -154,7 +154,8 @@ struct permit_about {
     /* An address of client_len bytes: 4, 16, or 0 for a unix socket. */
     unsigned char client[16];
     uint8_t client_len, method_len, uri_len;
-    int16_t runs_in; /* the slot of the worker whose thread has it; -1: none */
+    /* The slot of the worker whose thread has it; -1: none. */
+    int16_t runs_in;
     char method[PERMIT_METHOD_BYTES];
     char uri[PERMIT_URI_BYTES];
 };

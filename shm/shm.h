@@ -67,6 +67,8 @@ struct shm_slot {
     _Atomic int state;
     /* The number of the configuration that the slot's worker started with. */
     _Atomic uint64_t generation;
+    /* Which of the slot's workers this is, from 1. */
+    _Atomic uint64_t incarnation;
     /* How often a successor took the slot over after a death. */
     _Atomic uint64_t restarts;
     /* Monotonic; the worker's loop was alive then. */

@@ -141,14 +141,12 @@ static int receive_message(int channel, struct worker_message *m, int *fd)
 }
 
 /* What it has said before its death counts. */
-static void forget_sibling(struct worker *w, int slot)
+static void forget_sibling(struct worker *w, struct sibling dead)
 {
-    if (slot < 0 || slot >= SHM_SLOTS)
-        return;
     doors_hear_all(w);
-    doors_forget(w, slot);
-    guest_sibling_ended(w, slot);
-    lend_sibling_ended(w, slot);
+    doors_forget(w, dead);
+    guest_sibling_ended(w, dead);
+    lend_sibling_ended(w, dead);
     w->hooks.woken(w);
 }
 
@@ -170,7 +168,7 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
     if (n == (int)sizeof m && m.kind == WORKER_ASKED)
         orders_report(w, WORKER_TURNS, 0);
     if (n == (int)sizeof m && m.kind == WORKER_SIBLING_ENDED)
-        forget_sibling(w, (int)m.slot);
+        forget_sibling(w, (struct sibling){(int)(m.slot % SHM_SLOTS), m.slot / SHM_SLOTS});
     if (n == (int)sizeof m && m.kind == WORKER_SIBLING && fd >= 0) {
         doors_add(w, (int)m.slot, fd);
         return;

@@ -12,6 +12,7 @@
 #include "base/version.h"
 #include "base/wheel.h"
 #include "handlers/guest.h"
+#include "handlers/lend_back.h"
 #include "http/access/limit.h"
 #include "http/filters/filters.h"
 #include "http/h1/connections.h"
@@ -168,6 +169,8 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     upstream_look_after(w);
     proxy_settle_queues(w);
     resolve_look_after(w);
+    guest_look_after(w);
+    lend_look_after(w);
     worker_publish_figures(w);
 }
 

@@ -25,7 +25,8 @@ enum worker_message_kind {
     WORKER_TURNS, /* to the master: it does */
     /* To a worker: the descriptor speaks to the worker of `slot`, or to the next one there. */
     WORKER_SIBLING,
-    WORKER_SIBLING_ENDED /* to a worker: that of `slot` is dead */
+    /* To a worker: that one of `slot` is dead, and no other; see worker_incarnation. */
+    WORKER_SIBLING_ENDED
 };
 
 struct worker_message {
@@ -36,6 +37,12 @@ struct worker_message {
         uint64_t slot;
     };
 };
+
+/* A slot and which of its workers, as one number. */
+static inline uint64_t worker_incarnation(int slot, uint64_t incarnation)
+{
+    return incarnation * SHM_SLOTS + (uint64_t)slot;
+}
 
 /* Runs a worker until it has been told to stop and has finished. Returns its exit code. */
 int worker_run(const struct worker_options *options);

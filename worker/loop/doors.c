@@ -17,11 +17,13 @@
 
 enum { HEARD_PER_TURN = 64, HEARD_AT_MOST = 4096 };
 
-/* In front of each message. Of another configuration it is not meant for us: it was said to an earlier worker of the slot. */
+/* In front of each message. With other numbers it was not meant for us, but for an earlier worker of the slot. */
 struct door_head {
     uint32_t kind;
     int32_t from;
     uint64_t family;
+    /* Which of the workers that the two slots have had. */
+    uint64_t speaker, hearer;
 };
 
 /* What waits for room. */
@@ -44,11 +46,31 @@ struct doors {
     int fds[SHM_SLOTS];
     struct far_door *far[SHM_SLOTS]; /* once something has had to wait */
     unsigned waiting;                /* doors that something waits for */
+    uint64_t heard_ms;               /* when something was heard last */
     char message[sizeof(struct door_head) + DOOR_MESSAGE_MAX];
 };
 
 /* --- hearing --- */
 
+/* The first of the descriptors that have come; there should be no other. */
+static int take_descriptor(struct msghdr *msg)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+    int fd = -1;
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return fd;
+    for (size_t i = 0; CMSG_LEN((i + 1) * sizeof fd) <= c->cmsg_len; i++) {
+        int each;
+        memcpy(&each, CMSG_DATA(c) + i * sizeof each, sizeof each);
+        if (i == 0)
+            fd = each;
+        else
+            close(each);
+    }
+    return fd;
+}
+
+/* An empty message, or one that is cut off, is none. Negative: there is nothing. */
 static ssize_t receive(int from, void *message, size_t room, int *fd)
 {
     char control[CMSG_SPACE(sizeof(int))];
@@ -56,11 +78,8 @@ static ssize_t receive(int from, void *message, size_t room, int *fd)
     struct msghdr msg = {
         .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     ssize_t n = recvmsg(from, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-    *fd = -1;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(fd, CMSG_DATA(c), sizeof *fd);
-    return n;
+    *fd = n >= 0 ? take_descriptor(&msg) : -1;
+    return n > 0 && (msg.msg_flags & MSG_TRUNC) ? 0 : n;
 }
 
 static void hear_one(struct worker *w, const char *bytes, size_t len, int fd)
@@ -69,10 +88,11 @@ static void hear_one(struct worker *w, const char *bytes, size_t len, int fd)
     if (len >= sizeof head) {
         memcpy(&head, bytes, sizeof head);
         bool known = head.kind < DOOR_KINDS && head.from >= 0 && head.from < SHM_SLOTS &&
-                     head.from != w->options->slot && head.family == w->options->doors->family;
+                     head.from != w->options->slot && head.family == w->options->doors->family &&
+                     head.hearer == w->options->doors->incarnation && w->doors->fds[head.from] >= 0;
         if (known && w->doors->hearers[head.kind]) {
-            w->doors->hearers[head.kind](w, head.from, (struct slice){bytes + sizeof head, len - sizeof head},
-                                         fd);
+            struct sibling from = {head.from, head.speaker};
+            w->doors->hearers[head.kind](w, from, (struct slice){bytes + sizeof head, len - sizeof head}, fd);
             return;
         }
     }
@@ -80,17 +100,21 @@ static void hear_one(struct worker *w, const char *bytes, size_t len, int fd)
         close(fd);
 }
 
-static void hear_some(struct worker *w, int most)
+/* Up to so many. Returns how many there were. */
+static int hear_some(struct worker *w, int most)
 {
     struct doors *d = w->doors;
+    int heard = 0;
     assert(!w->driving);
-    for (int i = 0; i < most; i++) {
+    while (heard < most) {
         int fd;
         ssize_t n = receive(d->hears.fd, d->message, sizeof d->message, &fd);
-        if (n <= 0)
-            return;
+        if (n < 0)
+            break;
+        heard++;
         hear_one(w, d->message, (size_t)n, fd);
     }
+    return heard;
 }
 
 static void on_message(struct ev_loop *loop, ev_io *io, int events)
@@ -98,7 +122,11 @@ static void on_message(struct ev_loop *loop, ev_io *io, int events)
     struct worker *w = io->data;
     (void)loop;
     (void)events;
-    hear_some(w, HEARD_PER_TURN);
+    /* A look in vain costs as much as a message: where they come one by one, the next is left to the next turn. */
+    struct doors *d = w->doors;
+    bool soon = w->now_ms == d->heard_ms;
+    d->heard_ms = w->now_ms;
+    hear_some(w, soon ? HEARD_PER_TURN : 1);
     w->hooks.woken(w);
 }
 
@@ -168,9 +196,18 @@ static ssize_t transmit(int to, const struct door_head *head, struct slice messa
     return sendmsg(to, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static struct door_head head_of(const struct worker *w, enum door_kind kind)
+struct sibling doors_sibling(const struct worker *w, int slot)
 {
-    return (struct door_head){.kind = kind, .from = w->options->slot, .family = w->options->doors->family};
+    return (struct sibling){slot, counter_get(&w->shm->slots[slot].incarnation)};
+}
+
+static struct door_head head_of(const struct worker *w, struct sibling to, enum door_kind kind)
+{
+    return (struct door_head){.kind = kind,
+                              .from = w->options->slot,
+                              .family = w->options->doors->family,
+                              .speaker = w->options->doors->incarnation,
+                              .hearer = to.incarnation};
 }
 
 static bool is_waited_for(const struct doors *d, int slot)
@@ -193,8 +230,8 @@ static void on_room(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     while (far->first) {
         struct waiting_message *m = far->first;
-        if (transmit(io->fd, &m->head, (struct slice){m->bytes, m->len}, -1) < 0 &&
-            (errno == EAGAIN || errno == ENOBUFS || errno == EINTR))
+        /* There is no other reason but room, or memory of the system's: it will go later. */
+        if (transmit(io->fd, &m->head, (struct slice){m->bytes, m->len}, -1) < 0)
             return;
         far->first = m->next;
         free(m);
@@ -227,24 +264,24 @@ static bool wait_for_room(struct worker *w, int to, const struct door_head *head
     return true;
 }
 
-bool doors_try(struct worker *w, int to, enum door_kind kind, struct slice message, int fd)
+bool doors_try(struct worker *w, struct sibling to, enum door_kind kind, struct slice message, int fd)
 {
     struct doors *d = w->doors;
-    struct door_head head = head_of(w, kind);
-    assert(d && to >= 0 && to < SHM_SLOTS && message.len <= DOOR_MESSAGE_MAX);
-    return d->fds[to] >= 0 && !is_waited_for(d, to) && transmit(d->fds[to], &head, message, fd) >= 0;
+    struct door_head head = head_of(w, to, kind);
+    int slot = to.slot;
+    assert(d && slot >= 0 && slot < SHM_SLOTS && message.len <= DOOR_MESSAGE_MAX);
+    return d->fds[slot] >= 0 && !is_waited_for(d, slot) && transmit(d->fds[slot], &head, message, fd) >= 0;
 }
 
-bool doors_say(struct worker *w, int to, enum door_kind kind, struct slice message)
+bool doors_say(struct worker *w, struct sibling to, enum door_kind kind, struct slice message)
 {
     struct doors *d = w->doors;
-    struct door_head head = head_of(w, kind);
-    assert(d && to >= 0 && to < SHM_SLOTS && message.len <= DOOR_MESSAGE_MAX);
-    if (d->fds[to] < 0)
-        return false;
-    if (!is_waited_for(d, to) && transmit(d->fds[to], &head, message, -1) >= 0)
+    struct door_head head = head_of(w, to, kind);
+    int slot = to.slot;
+    assert(d && slot >= 0 && slot < SHM_SLOTS && message.len <= DOOR_MESSAGE_MAX && d->fds[slot] >= 0);
+    if (!is_waited_for(d, slot) && transmit(d->fds[slot], &head, message, -1) >= 0)
         return true;
-    return wait_for_room(w, to, &head, message);
+    return wait_for_room(w, slot, &head, message);
 }
 
 bool doors_are_busy(const struct worker *w)
@@ -252,15 +289,22 @@ bool doors_are_busy(const struct worker *w)
     return w->doors && w->doors->waiting > 0;
 }
 
-void doors_forget(struct worker *w, int slot)
+void doors_forget(struct worker *w, struct sibling dead)
 {
-    struct far_door *far = w->doors && slot >= 0 && slot < SHM_SLOTS ? w->doors->far[slot] : NULL;
+    bool known = w->doors && dead.slot >= 0 && dead.slot < SHM_SLOTS;
+    struct far_door *far = known ? w->doors->far[dead.slot] : NULL;
     if (!far || !far->first)
         return;
-    while (far->first) {
-        struct waiting_message *m = far->first;
-        far->first = m->next;
-        free(m);
+    for (struct waiting_message **m = &far->first; *m;) {
+        struct waiting_message *each = *m;
+        if (each->head.hearer == dead.incarnation) {
+            *m = each->next;
+            free(each);
+        } else {
+            m = &each->next;
+        }
+        far->last = m;
     }
-    stop_waiting(w, far);
+    if (!far->first)
+        stop_waiting(w, far);
 }

@@ -2,8 +2,8 @@
  * worker/loop/doors.h - what workers of one configuration say to each other, without the master: messages with a kind, some bytes,
  * and perhaps a descriptor.
  *
- * Whoever hears one takes nothing in it on trust but that it is whole. Of those that one worker says to another none overtakes
- * another.
+ * Who is spoken to is one worker, not whoever follows it in its slot. Of what one says to another nothing overtakes what it has
+ * said before. Whoever hears something takes nothing in it on trust but that it is whole.
  * Threads: the loop's.
  */
 #ifndef WEIR_WORKER_LOOP_DOORS_H
@@ -21,8 +21,19 @@ enum door_kind { DOOR_WORK, DOOR_LEAVE, DOOR_OUTPUT, DOOR_TAKEN, DOOR_ENDED, DOO
 /* Bytes of one message. */
 enum { DOOR_MESSAGE_MAX = 96 << 10 };
 
-/* The descriptor, or -1, is the hearer's. The message holds until it returns. */
-typedef void (*door_hears)(struct worker *w, int from, struct slice message, int fd);
+/* A worker: its slot, and which of those that the slot has had. */
+struct sibling {
+    int slot;
+    uint64_t incarnation;
+};
+
+static inline bool sibling_is(struct sibling a, struct sibling b)
+{
+    return a.slot == b.slot && a.incarnation == b.incarnation;
+}
+
+/* Who speaks can be answered. The descriptor, or -1, is the hearer's; the message holds until it returns. */
+typedef void (*door_hears)(struct worker *w, struct sibling from, struct slice message, int fd);
 
 /* Hears what siblings say from now on, if there are any. False: out of memory. */
 bool doors_open(struct worker *w);
@@ -39,18 +50,21 @@ void doors_add(struct worker *w, int slot, int fd);
 /* Whether there is a worker in this slot that can be reached, has the same configuration, and is not about to end. */
 bool doors_reach(const struct worker *w, int slot);
 
+/* The worker that is in this slot now. */
+struct sibling doors_sibling(const struct worker *w, int slot);
+
 /*
  * Says it, now or never: false where the other one's door is full. fd goes with it, and stays the caller's; -1: none.
  */
-bool doors_try(struct worker *w, int to, enum door_kind kind, struct slice message, int fd);
+bool doors_try(struct worker *w, struct sibling to, enum door_kind kind, struct slice message, int fd);
 
 /* Says it, when the door has room. False: out of memory. */
-bool doors_say(struct worker *w, int to, enum door_kind kind, struct slice message);
+bool doors_say(struct worker *w, struct sibling to, enum door_kind kind, struct slice message);
 
 /* Whether something still waits for room in a door. */
 bool doors_are_busy(const struct worker *w);
 
-/* The worker of that slot is dead: what waits for it is dropped. */
-void doors_forget(struct worker *w, int slot);
+/* The worker is dead: what waits for it is dropped. */
+void doors_forget(struct worker *w, struct sibling dead);
 
 #endif

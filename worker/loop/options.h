@@ -15,6 +15,7 @@ struct site;
 struct worker_doors {
     /* Of workers that have the same configuration, but for what a reload in place changes. */
     uint64_t family;
+    uint64_t incarnation;  /* of the worker itself, in its slot */
     int hears;             /* -1: none */
     int speaks[SHM_SLOTS]; /* by slot; -1: that one cannot be reached */
 };

@@ -82,7 +82,6 @@ def test_metrics(weir):
     assert 'weir_pool_tasks_total{pool="default",result="completed"} ' + f"{ALL}\n" in text
 
 
-@pytest.mark.directive("variable:weir_ran_in")
 def test_where_it_ran(weir):
     """The log says in which worker; what no thread has run is in none."""
     serve(weir, SLEEPS, http="log_format where '$uri $status $weir_ran_in';")
