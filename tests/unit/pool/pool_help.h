@@ -148,8 +148,8 @@ static inline void pool_check_sums(struct pool *pool)
     CHECK_NUMBER(FIGURE(pool, stuck), 0);
     CHECK_NUMBER(pool_waiting(pool), 0);
     CHECK_NUMBER(FIGURE(pool, completed) + FIGURE(pool, failed) + FIGURE(pool, cancelled) +
-                     FIGURE(pool, expired) + FIGURE(pool, dropped) + FIGURE(pool, shed),
-                 FIGURE(pool, submitted));
+                     FIGURE(pool, expired) + FIGURE(pool, dropped) + FIGURE(pool, shed) + FIGURE(pool, lent),
+                 FIGURE(pool, submitted) + FIGURE(pool, borrowed));
     struct hist_sum waits = {0}, runs = {0};
     hist_collect(&pool_read_figures(pool)->queue_wait, &waits);
     hist_collect(&pool_read_figures(pool)->run_time, &runs);
