@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -156,6 +157,13 @@ size_t fd_append_whole(int fd, struct slice data, bool by_line)
         cut_off_piece(fd, (struct slice){data.data + whole, done - whole});
     errno = error;
     return whole;
+}
+
+void fd_close_foreign(int fd)
+{
+    struct linger none = {0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(fd);
 }
 
 int fd_memory_file(const char *name, struct slice content)

@@ -51,6 +51,9 @@ int fd_make_dir_warily(const char *path, mode_t mode);
  */
 size_t fd_append_whole(int fd, struct slice data, bool by_line);
 
+/* Closes a descriptor that another process has sent, without waiting for what a socket has still to send (SO_LINGER). */
+void fd_close_foreign(int fd);
+
 /* An anonymous file in memory that holds the content, positioned at its start. Nobody can change it, whoever has it. */
 int fd_memory_file(const char *name, struct slice content);
 

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/hist.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -31,6 +32,7 @@
 
 enum {
     REASON_BYTES = 64,
+    SHOWN_REASON_MAX = 4096,
     AHEAD_MAX = 256 << 10, /* sent, and not yet taken by the client */
     PIECE_BYTES = 32 << 10 /* of one message */
 };
@@ -101,6 +103,8 @@ static void say_end(struct worker *w, struct guest *g, int outcome, struct slice
     const struct pool_task *t = &g->job.task.task;
     struct slice reason =
         outcome == POOL_TASK_FAILED && t->fail_reason ? slice_of(t->fail_reason) : (struct slice){0};
+    if (reason.len > SHOWN_REASON_MAX)
+        reason.len = SHOWN_REASON_MAX; /* more than the log shows */
     bool with_head = outcome == POOL_TASK_DONE && !g->stream_has_begun;
     struct parcel_end e = {.id = g->id,
                            .outcome = outcome,
@@ -328,7 +332,7 @@ static bool begin(struct worker *w, struct sibling from, struct http_exchange *e
     *id = p.id;
     ok = ok && take_body(ex, &p, fd);
     if (fd >= 0 && ex->body.kept.fd != fd)
-        close(fd);
+        fd_close_foreign(fd);
     struct guest *g = ok ? arena_zalloc(&ex->arena, sizeof *g) : NULL;
     if (!g)
         return false;
@@ -355,8 +359,10 @@ static void hear_work(struct worker *w, struct sibling from, struct slice messag
     if (ex && begin(w, from, ex, message, fd, &id))
         return;
     struct parcel_end e = {.id = id, .outcome = PARCEL_REFUSED};
+    for (int i = 0; i < w->pool_count; i++)
+        pools_offer(w, i);
     if (!ex && fd >= 0)
-        close(fd);
+        fd_close_foreign(fd);
     if (ex)
         exchange_free(w, ex);
     doors_say(w, from, DOOR_ENDED, (struct slice){(const char *)&e, sizeof e});
@@ -379,7 +385,7 @@ static void hear_taken(struct worker *w, struct sibling from, struct slice messa
 {
     struct parcel_taken t;
     if (fd >= 0)
-        close(fd);
+        fd_close_foreign(fd);
     struct guest *g = parcel_take(&message, &t, sizeof t) ? find_guest(w, from, &t.id) : NULL;
     if (!g || g->job.orphaned || t.bytes > g->sent - g->taken)
         return;
@@ -425,7 +431,7 @@ static void hear_leave(struct worker *w, struct sibling from, struct slice messa
 {
     struct parcel_leave l;
     if (fd >= 0)
-        close(fd);
+        fd_close_foreign(fd);
     if (!parcel_take(&message, &l, sizeof l))
         return;
     struct guest *g = find_guest(w, from, &l.id);

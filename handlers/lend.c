@@ -67,6 +67,13 @@ static bool take_offer(struct shm_pool *place)
     return false;
 }
 
+/* It was not used. */
+static void give_offer_back(struct shm_pool *place)
+{
+    if (place)
+        atomic_fetch_add(&place->offers, 1);
+}
+
 static bool may_ask(const struct worker *w, int slot)
 {
     return slot != w->options->slot && doors_reach(w, slot) &&
@@ -130,8 +137,12 @@ static bool lend_at_once(struct worker *w, struct weir_request *job, int pool)
     job->task.pool = pool;
     if (job->task.task.submitted_us == 0)
         job->task.task.submitted_us = clock_fast_us();
-    if (to < 0 || !lend_to(w, job, to, false))
+    if (to < 0)
         return false;
+    if (!lend_to(w, job, to, false)) {
+        give_offer_back(place_of(w, to, pool));
+        return false;
+    }
     pool_note_lent(w->pools[pool].pool, &job->task.task);
     return true;
 }
@@ -204,15 +215,27 @@ static bool is_worth_it(const struct worker *w, int pool, const struct weir_requ
            now_us >= job->task.task.submitted_us + LONG_US;
 }
 
-static void lend_what_waits(struct worker *w, int pool)
+/* The oldest, where that is worth it and somebody has a thread for it. */
+static bool lend_oldest(struct worker *w, int pool, uint64_t now_us)
 {
     struct weir_request *job = oldest_waiting(w, pool);
+    if (!job || job->lent.never || !lending_has_room(w) || !is_worth_it(w, pool, job, now_us))
+        return false;
+    int to = find_offer(w, pool);
+    if (to < 0)
+        return false;
+    if (lend_waiting_to(w, job, to, false))
+        return true;
+    give_offer_back(place_of(w, to, pool));
+    return false;
+}
+
+static void lend_what_waits(struct worker *w, int pool)
+{
     uint64_t now_us = clock_fast_us();
-    int to;
-    while (job && lending_has_room(w) && is_worth_it(w, pool, job, now_us) &&
-           (to = find_offer(w, pool)) >= 0 && lend_waiting_to(w, job, to, false))
-        job = oldest_waiting(w, pool);
-    job = oldest_waiting(w, pool);
+    while (lend_oldest(w, pool, now_us)) {
+    }
+    const struct weir_request *job = oldest_waiting(w, pool);
     say_oldest(w, pool, job);
     if (job)
         lending_watch(w);
@@ -282,20 +305,37 @@ static bool waits_there(const struct worker *w, struct sibling there)
     return false;
 }
 
+static void lend_as_asked(struct worker *w, struct weir_request *job, struct sibling to)
+{
+    struct shm_pool *place = place_of(w, to.slot, job->task.pool);
+    bool taken = take_offer(place);
+    if (!taken && waits_there(w, to))
+        return;
+    if (!lend_waiting_to(w, job, to.slot, true) && taken)
+        give_offer_back(place);
+}
+
 /* Somebody has a thread for what waits here longest. */
 static void hear_kick(struct worker *w, struct sibling from, struct slice message, int fd)
 {
     uint32_t pool;
     if (fd >= 0)
-        close(fd);
+        fd_close_foreign(fd);
     if (!parcel_take(&message, &pool, sizeof pool) || pool >= (uint32_t)w->pool_count ||
         !may_ask(w, from.slot))
         return;
     struct weir_request *job = oldest_waiting(w, (int)pool);
-    if (job && lending_has_room(w) &&
-        (take_offer(place_of(w, from.slot, (int)pool)) || !waits_there(w, from)))
-        lend_waiting_to(w, job, from.slot, true);
+    if (job && lending_has_room(w))
+        lend_as_asked(w, job, from);
     lend_what_waits(w, (int)pool);
+}
+
+void lend_look_around(struct worker *w)
+{
+    for (int i = 0; w->lending && i < w->pool_count; i++) {
+        pools_offer(w, i);
+        ask_for_work(w, i);
+    }
 }
 
 void lend_settle(struct worker *w)

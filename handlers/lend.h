@@ -33,4 +33,7 @@ void lend_taken(struct worker *w, const struct weir_request *job, size_t bytes);
 /* Tasks have ended: what waits here or elsewhere is looked at. */
 void lend_settle(struct worker *w);
 
+/* Once a second: what others have counted down and not used is offered again, and what waits elsewhere is looked for. */
+void lend_look_around(struct worker *w);
+
 #endif

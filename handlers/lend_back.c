@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "handlers/lend.h"
 #include "handlers/lending.h"
@@ -109,7 +110,7 @@ static void hear_output_elsewhere(struct worker *w, struct sibling from, struct 
 {
     struct parcel_output o;
     if (fd >= 0)
-        close(fd);
+        fd_close_foreign(fd);
     if (!parcel_take(&message, &o, sizeof o))
         return;
     struct weir_request *job = lending_find(w, from, &o.id);
@@ -155,7 +156,7 @@ static void hear_end(struct worker *w, struct sibling from, struct slice message
 {
     struct parcel_end e;
     if (fd >= 0)
-        close(fd);
+        fd_close_foreign(fd);
     struct weir_request *job = parcel_take(&message, &e, sizeof e) ? lending_find(w, from, &e.id) : NULL;
     if (!job || e.reason_bytes > message.len)
         return;

@@ -26,7 +26,7 @@ struct pending_reload {
 
 /* How siblings reach the worker of a slot: master/doors.c. */
 struct door {
-    int hears, speaks;
+    int speaks;
     bool is_open;
     uint64_t incarnation; /* of the slot's worker, from 1 */
 };
@@ -84,16 +84,19 @@ bool workers_all_ready(const struct master *m, uint64_t generation);
 
 /* --- master/doors.c --- */
 
-/* The slot has a door from now on, of which all workers hear. */
-void doors_make(struct master *m, int slot);
+/* A new door for the worker that the slot is to have: returns the end that hears; -1: there is none. */
+int doors_make(struct master *m, int slot);
 
-/* The same for as many free slots, the next ones to be used: their workers need not be told of each other. */
-void doors_make_some(struct master *m, int count);
+/* The worker runs: the others hear of its door. */
+void doors_announce(struct master *m, int slot);
 
-/* In the child: what is others' is closed. */
-void doors_keep_own(struct master *m, int slot, struct worker_doors *doors);
+/* In the child, which has this end. */
+void doors_keep_own(struct master *m, int slot, int hears, struct worker_doors *doors);
 
-/* The slot's worker is gone: those that wait for something of it hear so. */
+/* There is no worker for the door. */
+void doors_close(struct master *m, int slot);
+
+/* The slot's worker is gone, and its door with it: those that wait for something of it hear so. */
 void doors_tell_of_death(struct master *m, int slot);
 
 /* A message to a worker with a descriptor beside it. False: its channel is full, or closed. */

@@ -38,7 +38,8 @@ static void close_channel(struct child *c)
 }
 
 /* In the child: forgets what is the master's alone, and becomes a worker. */
-static _Noreturn void run_child(struct master *m, struct site *site, int slot, int channel, int reports)
+static _Noreturn void run_child(struct master *m, struct site *site, int slot, int channel, int reports,
+                                int hears)
 {
     for (int i = 0; i < SHM_SLOTS; i++)
         close_channel(&m->children[i]);
@@ -50,9 +51,8 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
         logfiles_close(&other->access_files);
     }
     static struct worker_doors doors;
-    doors_keep_own(m, slot, &doors);
+    doors_keep_own(m, slot, hears, &doors);
     doors.family = site == m->reload.site ? m->reload.family : m->family;
-    doors.incarnation = m->doors[slot].incarnation;
     signal(SIGCHLD, SIG_DFL);
     log_also_stderr(false);
     struct worker_options o = {.site = site,
@@ -87,16 +87,25 @@ static bool open_channel(int pair[2], int reports[2])
     return false;
 }
 
+static void leave_door(struct master *m, int slot, int hears)
+{
+    if (hears >= 0)
+        close(hears);
+    doors_close(m, slot);
+}
+
 static bool start_in(struct master *m, int slot, struct site *site, uint64_t generation)
 {
     struct child *c = &m->children[slot];
     struct shm_slot *s = &m->shm->slots[slot];
     int ends[2], reports[2];
     assert(!child_is_alive(c) && generation > 0);
-    if (!open_channel(ends, reports))
+    int hears = doors_make(m, slot);
+    if (!open_channel(ends, reports)) {
+        leave_door(m, slot, hears);
         return false;
-    doors_make(m, slot);
-    counter_set(&s->incarnation, ++m->doors[slot].incarnation);
+    }
+    counter_set(&s->incarnation, m->doors[slot].incarnation);
     shm_note_slot(m->shm, slot);
     s->state = SHM_STARTING;
     counter_set(&s->generation, generation);
@@ -106,12 +115,15 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     if (pid == 0) {
         close(ends[0]);
         close(reports[0]);
-        run_child(m, site, slot, ends[1], reports[1]);
+        run_child(m, site, slot, ends[1], reports[1], hears);
     }
     close(ends[1]);
     close(reports[1]);
+    if (hears >= 0)
+        close(hears); /* before anybody can say something */
     if (pid < 0) {
         log_errno(LOG_LEVEL_ALERT, errno, "fork() failed");
+        leave_door(m, slot, -1);
         close(ends[0]);
         close(reports[0]);
         s->state = SHM_SLOT_FREE;
@@ -119,6 +131,7 @@ static bool start_in(struct master *m, int slot, struct site *site, uint64_t gen
     }
     s->pid = pid;
     child_begin(c, pid, ends[0], reports[0], generation, clock_mono_ms());
+    doors_announce(m, slot);
     log_notice("start worker process %d", (int)pid);
     return true;
 }
@@ -134,7 +147,6 @@ static int find_free_slot(const struct master *m)
 
 bool workers_start(struct master *m, struct site *site, uint64_t generation, int count, int first)
 {
-    doors_make_some(m, count);
     for (int i = 0; i < count; i++) {
         int slot = find_free_slot(m);
         if (slot < 0) {
@@ -154,7 +166,6 @@ bool workers_start(struct master *m, struct site *site, uint64_t generation, int
 void workers_start_all(struct master *m)
 {
     uint64_t now_ms = clock_mono_ms();
-    doors_make_some(m, m->target);
     for (int i = 0; i < m->target; i++) {
         int slot = find_free_slot(m);
         if (slot < 0 || workers_start(m, m->site, m->generation, 1, i))

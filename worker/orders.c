@@ -144,7 +144,6 @@ static int receive_message(int channel, struct worker_message *m, int *fd)
 static void forget_sibling(struct worker *w, struct sibling dead)
 {
     doors_hear_all(w);
-    doors_forget(w, dead);
     guest_sibling_ended(w, dead);
     lend_sibling_ended(w, dead);
     w->hooks.woken(w);

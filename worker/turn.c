@@ -12,6 +12,7 @@
 #include "base/version.h"
 #include "base/wheel.h"
 #include "handlers/guest.h"
+#include "handlers/lend.h"
 #include "handlers/lend_back.h"
 #include "http/access/limit.h"
 #include "http/filters/filters.h"
@@ -171,6 +172,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     resolve_look_after(w);
     guest_look_after(w);
     lend_look_after(w);
+    lend_look_around(w);
     worker_publish_figures(w);
 }
 

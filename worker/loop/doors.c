@@ -3,7 +3,7 @@
  */
 #include "worker/loop/doors.h"
 
-#include "base/buf.h"
+#include "base/fd.h"
 #include "base/hist.h"
 #include "base/log.h"
 #include "shm/shm.h"
@@ -65,7 +65,7 @@ static int take_descriptor(struct msghdr *msg)
         if (i == 0)
             fd = each;
         else
-            close(each);
+            fd_close_foreign(each);
     }
     return fd;
 }
@@ -97,7 +97,7 @@ static void hear_one(struct worker *w, const char *bytes, size_t len, int fd)
         }
     }
     if (fd >= 0)
-        close(fd);
+        fd_close_foreign(fd);
 }
 
 /* Up to so many. Returns how many there were. */
@@ -142,6 +142,28 @@ void doors_hear(struct worker *w, enum door_kind kind, door_hears hears)
         w->doors->hearers[kind] = hears;
 }
 
+static void stop_waiting(struct worker *w, struct far_door *far)
+{
+    assert(!far->first && w->doors->waiting > 0);
+    far->last = &far->first;
+    ev_io_stop(w->loop, &far->room);
+    w->doors->waiting--;
+}
+
+/* What waits for room in a door that is no more. */
+static void drop_waiting(struct worker *w, int slot)
+{
+    struct far_door *far = w->doors->far[slot];
+    if (!far || !far->first)
+        return;
+    while (far->first) {
+        struct waiting_message *m = far->first;
+        far->first = m->next;
+        free(m);
+    }
+    stop_waiting(w, far);
+}
+
 bool doors_open(struct worker *w)
 {
     const struct worker_doors *given = w->options->doors;
@@ -162,10 +184,13 @@ bool doors_open(struct worker *w)
 void doors_add(struct worker *w, int slot, int fd)
 {
     struct doors *d = w->doors;
-    if (!d || slot < 0 || slot >= SHM_SLOTS || slot == w->options->slot || d->fds[slot] >= 0) {
-        close(fd);
+    if (!d || slot < 0 || slot >= SHM_SLOTS || slot == w->options->slot) {
+        fd_close_foreign(fd);
         return;
     }
+    drop_waiting(w, slot);
+    if (d->fds[slot] >= 0)
+        close(d->fds[slot]);
     d->fds[slot] = fd;
 }
 
@@ -210,17 +235,15 @@ static struct door_head head_of(const struct worker *w, struct sibling to, enum 
                               .hearer = to.incarnation};
 }
 
+/* The worker is dead. Any other error is one of room, or of the system's memory, and may pass. */
+static bool is_closed(int error)
+{
+    return error == EPIPE || error == ECONNRESET || error == ECONNREFUSED;
+}
+
 static bool is_waited_for(const struct doors *d, int slot)
 {
     return d->far[slot] && d->far[slot]->first;
-}
-
-static void stop_waiting(struct worker *w, struct far_door *far)
-{
-    assert(!far->first && w->doors->waiting > 0);
-    far->last = &far->first;
-    ev_io_stop(w->loop, &far->room);
-    w->doors->waiting--;
 }
 
 static void on_room(struct ev_loop *loop, ev_io *io, int events)
@@ -230,8 +253,7 @@ static void on_room(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     while (far->first) {
         struct waiting_message *m = far->first;
-        /* There is no other reason but room, or memory of the system's: it will go later. */
-        if (transmit(io->fd, &m->head, (struct slice){m->bytes, m->len}, -1) < 0)
+        if (transmit(io->fd, &m->head, (struct slice){m->bytes, m->len}, -1) < 0 && !is_closed(errno))
             return;
         far->first = m->next;
         free(m);
@@ -246,7 +268,7 @@ static bool wait_for_room(struct worker *w, int to, const struct door_head *head
     if (!d->far[to] && (d->far[to] = calloc(1, sizeof *d->far[to]))) {
         d->far[to]->worker = w;
         d->far[to]->last = &d->far[to]->first;
-        ev_io_init(&d->far[to]->room, on_room, d->fds[to], EV_WRITE);
+        ev_init(&d->far[to]->room, on_room);
     }
     if (!m || !d->far[to]) {
         free(m);
@@ -256,6 +278,7 @@ static bool wait_for_room(struct worker *w, int to, const struct door_head *head
     if (message.len)
         memcpy(m->bytes, message.data, message.len);
     if (!d->far[to]->first) {
+        ev_io_set(&d->far[to]->room, d->fds[to], EV_WRITE);
         ev_io_start(w->loop, &d->far[to]->room);
         d->waiting++;
     }
@@ -279,7 +302,8 @@ bool doors_say(struct worker *w, struct sibling to, enum door_kind kind, struct 
     struct door_head head = head_of(w, to, kind);
     int slot = to.slot;
     assert(d && slot >= 0 && slot < SHM_SLOTS && message.len <= DOOR_MESSAGE_MAX && d->fds[slot] >= 0);
-    if (!is_waited_for(d, slot) && transmit(d->fds[slot], &head, message, -1) >= 0)
+    /* Nobody is left who could hear it. */
+    if (!is_waited_for(d, slot) && (transmit(d->fds[slot], &head, message, -1) >= 0 || is_closed(errno)))
         return true;
     return wait_for_room(w, slot, &head, message);
 }
@@ -287,24 +311,4 @@ bool doors_say(struct worker *w, struct sibling to, enum door_kind kind, struct 
 bool doors_are_busy(const struct worker *w)
 {
     return w->doors && w->doors->waiting > 0;
-}
-
-void doors_forget(struct worker *w, struct sibling dead)
-{
-    bool known = w->doors && dead.slot >= 0 && dead.slot < SHM_SLOTS;
-    struct far_door *far = known ? w->doors->far[dead.slot] : NULL;
-    if (!far || !far->first)
-        return;
-    for (struct waiting_message **m = &far->first; *m;) {
-        struct waiting_message *each = *m;
-        if (each->head.hearer == dead.incarnation) {
-            *m = each->next;
-            free(each);
-        } else {
-            m = &each->next;
-        }
-        far->last = m;
-    }
-    if (!far->first)
-        stop_waiting(w, far);
 }

@@ -44,7 +44,7 @@ void doors_hear(struct worker *w, enum door_kind kind, door_hears hears);
 /* Hears what has been said so far. */
 void doors_hear_all(struct worker *w);
 
-/* Another worker's door, which has been made later; the descriptor is ours. */
+/* The door of a worker that was started later; the descriptor is ours. What was to be said to an earlier one of its slot is dropped. */
 void doors_add(struct worker *w, int slot, int fd);
 
 /* Whether there is a worker in this slot that can be reached, has the same configuration, and is not about to end. */
@@ -63,8 +63,5 @@ bool doors_say(struct worker *w, struct sibling to, enum door_kind kind, struct 
 
 /* Whether something still waits for room in a door. */
 bool doors_are_busy(const struct worker *w);
-
-/* The worker is dead: what waits for it is dropped. */
-void doors_forget(struct worker *w, struct sibling dead);
 
 #endif

@@ -184,10 +184,10 @@ void pools_collect(struct worker *w)
             next = t->next;
             assert(w->jobs > 0 && task->ended);
             count_out(w, task);
+            /* Before its client is answered, who may ask again at once. */
+            pools_offer(w, i);
             task->ended(w, task);
         }
-        if (ended[i])
-            pools_offer(w, i);
     }
     w->hooks.collected(w);
 }

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from weirlib import can, config, limit
+from weirlib import can, config, limit, wait_until
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
@@ -54,7 +54,7 @@ def test_reload(weir):
                            (server("all", "{port2}", "127.0.0.1:{port2}"), "all 127.0.0.1"),
                            (server("only", "{port2}"), "only 127.0.0.1")):
         assert weir.reload(config(http=http))["last_ok"]
-        assert ask("127.0.0.1", weir.port2) == expected
+        wait_until(lambda want=expected: ask("127.0.0.1", weir.port2) == want, 3, "the old worker to stop accepting")
         assert ask("127.0.0.2", weir.port2)
 
 

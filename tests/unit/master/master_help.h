@@ -38,10 +38,7 @@ static inline void master_end(struct master *m)
             close(m->children[i].channel);
         if (m->children[i].reports >= 0)
             close(m->children[i].reports);
-        if (m->doors[i].is_open) {
-            close(m->doors[i].hears);
-            close(m->doors[i].speaks);
-        }
+        doors_close(m, i);
     }
     shm_destroy(m->shm);
 }
@@ -56,8 +53,11 @@ static inline void worker_says(pid_t pid, struct worker_message message)
 static inline struct worker_message worker_hears(pid_t pid)
 {
     struct worker_message message;
-    if (recv(calls.ends[pid - FIRST_PID].channel, &message, sizeof message, MSG_DONTWAIT) != sizeof message)
-        message.kind = -1;
+    do
+        if (recv(calls.ends[pid - FIRST_PID].channel, &message, sizeof message, MSG_DONTWAIT) !=
+            sizeof message)
+            message.kind = -1;
+    while (message.kind == WORKER_SIBLING); /* of those that start */
     return message;
 }
 
