@@ -80,32 +80,59 @@ static struct buf *empty_parcel(struct worker *w)
     return out;
 }
 
-/* False: its lender has been told that the job has failed. */
-static bool say_output(struct worker *w, struct guest *g, struct slice bytes, bool is_stream, bool with_head)
+/* The lender is told that the job has failed. */
+static bool fail(struct worker *w, struct guest *g)
 {
-    struct buf *out = empty_parcel(w);
-    struct parcel_output o = {.id = g->id, .is_stream = is_stream, .has_head = with_head};
-    bool ok = buf_append(out, &o, sizeof o) && (!with_head || parcel_pack_head(out, &g->job.ex->res)) &&
-              (!bytes.len || buf_append_slice(out, bytes));
-    if (ok && buf_len(out) > DOOR_MESSAGE_MAX)
-        say_failed(w, g, "the fields of its answer are too large");
-    else if (!ok || !say(w, g, DOOR_OUTPUT, out))
-        say_failed(w, g, "out of memory for its answer");
-    else
-        return true;
+    say_failed(w, g, "out of memory for its answer");
     g->has_failed = true;
     return false;
 }
 
-static void say_end(struct worker *w, struct guest *g, int outcome, struct slice bytes)
+static bool say_output(struct worker *w, struct guest *g, const struct parcel_output *o, struct slice bytes)
 {
     struct buf *out = empty_parcel(w);
-    const struct pool_task *t = &g->job.task.task;
+    return buf_append(out, o, sizeof *o) && (!bytes.len || buf_append_slice(out, bytes)) &&
+           say(w, g, DOOR_OUTPUT, out);
+}
+
+/* The head of the response into `head`, but for what is too large for one message: that goes ahead. */
+static bool pack_head(struct worker *w, struct guest *g, struct buf *head)
+{
+    struct parcel_output part = {.id = g->id, .part_of_head = true};
+    bool ok = parcel_pack_head(head, &g->job.ex->res);
+    while (ok && buf_len(head) > PIECE_BYTES) {
+        ok = say_output(w, g, &part, (struct slice){head->data + head->start, PIECE_BYTES});
+        buf_consume(head, PIECE_BYTES);
+    }
+    return ok;
+}
+
+/* With the head, if it is the first. False: its lender has been told that the job has failed. */
+static bool send_output(struct worker *w, struct guest *g, struct slice bytes, bool is_stream, bool with_head)
+{
+    struct buf head = {0};
+    struct parcel_output o = {.id = g->id, .is_stream = is_stream, .has_head = with_head};
+    bool ok = (!with_head || pack_head(w, g, &head)) &&
+              (!with_head || !bytes.len || buf_append_slice(&head, bytes)) &&
+              say_output(w, g, &o, with_head ? buf_slice(&head) : bytes);
+    buf_free(&head);
+    return ok || fail(w, g);
+}
+
+/* What a log shows of it. */
+static struct slice reason_of(const struct pool_task *t)
+{
     struct slice reason =
-        outcome == POOL_TASK_FAILED && t->fail_reason ? slice_of(t->fail_reason) : (struct slice){0};
-    if (reason.len > SHOWN_REASON_MAX)
-        reason.len = SHOWN_REASON_MAX; /* more than the log shows */
+        t->outcome == POOL_TASK_FAILED && t->fail_reason ? slice_of(t->fail_reason) : (struct slice){0};
+    reason.len = reason.len < SHOWN_REASON_MAX ? reason.len : SHOWN_REASON_MAX;
+    return reason;
+}
+
+static void say_end(struct worker *w, struct guest *g, int outcome, struct slice bytes)
+{
+    struct slice reason = reason_of(&g->job.task.task);
     bool with_head = outcome == POOL_TASK_DONE && !g->stream_has_begun;
+    struct buf head = {0};
     struct parcel_end e = {.id = g->id,
                            .outcome = outcome,
                            .result = g->job.result,
@@ -114,13 +141,14 @@ static void say_end(struct worker *w, struct guest *g, int outcome, struct slice
                            .reason_bytes = (uint32_t)reason.len};
     if (g->has_failed)
         return;
-    bool ok = buf_append(out, &e, sizeof e) && (!reason.len || buf_append_slice(out, reason)) &&
-              (!with_head || parcel_pack_head(out, &g->job.ex->res)) &&
-              (!bytes.len || buf_append_slice(out, bytes));
-    if (ok && buf_len(out) > DOOR_MESSAGE_MAX)
-        say_failed(w, g, "the fields of its answer are too large");
-    else if (!ok || !say(w, g, DOOR_ENDED, out))
-        say_failed(w, g, "out of memory for its answer");
+    bool ok = !with_head || pack_head(w, g, &head);
+    struct buf *out = empty_parcel(w);
+    ok = ok && buf_append(out, &e, sizeof e) && (!reason.len || buf_append_slice(out, reason)) &&
+         (!buf_len(&head) || buf_append_slice(out, buf_slice(&head))) &&
+         (!bytes.len || buf_append_slice(out, bytes)) && say(w, g, DOOR_ENDED, out);
+    buf_free(&head);
+    if (!ok)
+        fail(w, g);
 }
 
 static void free_guest(struct worker *w, struct guest *g)
@@ -146,7 +174,7 @@ static bool send_stream(struct worker *w, struct guest *g)
         piece.len = piece.len < PIECE_BYTES ? piece.len : PIECE_BYTES;
         bool begins = !g->stream_has_begun;
         g->stream_has_begun = true;
-        if (!say_output(w, g, piece, true, begins)) {
+        if (!send_output(w, g, piece, true, begins)) {
             job_orphan(job);
             if (!g->ended)
                 list_push_back(&w->orphans, &job->orphan);
@@ -163,7 +191,7 @@ static struct slice send_body(struct worker *w, struct guest *g)
 {
     struct slice left = buf_slice(&g->job.body);
     while (left.len > PIECE_BYTES) {
-        if (!say_output(w, g, (struct slice){left.data, PIECE_BYTES}, false, false))
+        if (!send_output(w, g, (struct slice){left.data, PIECE_BYTES}, false, false))
             return (struct slice){0};
         left = (struct slice){left.data + PIECE_BYTES, left.len - PIECE_BYTES};
     }

@@ -25,10 +25,11 @@ struct job_lent {
     uint32_t index;
     uint64_t tag;
     uint64_t since_us;
-    bool may_queue; /* there, until a thread is free */
-    bool never;     /* it is too large, or was not taken */
-    bool broken;    /* some of its output is lost */
-    unsigned begun; /* times, by threads elsewhere */
+    bool may_queue;  /* there, until a thread is free */
+    bool never;      /* it is too large, or was not taken */
+    bool broken;     /* some of its output is lost */
+    struct buf head; /* the beginning of a large one */
+    unsigned begun;  /* times, by threads elsewhere */
     /* Of those that have not been seen to begin, or in none. */
     struct list_node link;
 };

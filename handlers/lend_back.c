@@ -19,6 +19,9 @@
 
 #include <unistd.h>
 
+/* Of a response's head: what a handler sets beyond is no answer. */
+enum { HEAD_MAX = 16 << 20 };
+
 /* --- its worker has died --- */
 
 /* A method that may be sent twice (RFC 9110 section 9.2.1), or a question of ours. */
@@ -50,7 +53,10 @@ static void lose(struct worker *w, struct weir_request *job)
         return;
     }
     job->lent.begun += begun;
-    buf_free(&job->body); /* of a response that was not whole */
+    /* Of a response that was not whole. */
+    buf_free(&job->body);
+    buf_free(&job->lent.head);
+    job->lent.broken = false;
     lending_note_back(w, job);
     lend_again(w, job);
 }
@@ -71,9 +77,21 @@ void lend_look_after(struct worker *w)
 
 /* --- output and end --- */
 
+/* From the front of *bytes, which are the last part of it, and maybe the only one. */
 static bool take_head(struct slice *bytes, struct weir_request *job)
 {
-    return parcel_unpack_head(bytes, &job->ex->res, &job->ex->arena);
+    struct buf *head = &job->lent.head;
+    if (buf_len(head) == 0)
+        return parcel_unpack_head(bytes, &job->ex->res, &job->ex->arena);
+    size_t before = buf_len(head);
+    struct slice all;
+    if (!buf_append_slice(head, *bytes))
+        return false;
+    all = buf_slice(head);
+    if (!parcel_unpack_head(&all, &job->ex->res, &job->ex->arena) || all.len > buf_len(head) - before)
+        return false;
+    *bytes = (struct slice){bytes->data + bytes->len - all.len, all.len};
+    return true;
 }
 
 /* Some of it is lost: the response cannot be whole. */
@@ -123,6 +141,11 @@ static void hear_output_elsewhere(struct worker *w, struct sibling from, struct 
     /* A question has no output. */
     if (job->answered)
         return;
+    if (o.part_of_head) {
+        if (buf_len(&job->lent.head) > HEAD_MAX || !buf_append_slice(&job->lent.head, message))
+            job->lent.broken = true;
+        return;
+    }
     if (o.has_head && !job->head_sent && !take_head(&message, job))
         job->lent.broken = true;
     take_in_output(w, job, message, o.is_stream);

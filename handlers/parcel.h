@@ -54,10 +54,13 @@ bool parcel_pack_head(struct buf *out, const struct http_response *res);
 /* Into a response, from the front of *bytes, which moves behind. False: not whole, or memory is out. */
 bool parcel_unpack_head(struct slice *bytes, struct http_response *res, struct arena *arena);
 
-/* In front of output that is on its way back: of a response that is streamed, and with a head before the bytes. */
+/*
+ * In front of output that is on its way back: of a response that is streamed, and with a head before the bytes. part_of_head: the bytes
+ * are the beginning of one that is too large for a message; the next one goes on with it.
+ */
 struct parcel_output {
     struct parcel_id id;
-    uint32_t is_stream, has_head;
+    uint32_t is_stream, has_head, part_of_head, unused;
 };
 
 /* In front of a job's end: the reason of its failure, a head and the last bytes follow. */

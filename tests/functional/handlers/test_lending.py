@@ -133,6 +133,7 @@ def test_bodies(weir, size, buffer):
     assert settled(weir)["lent"] >= 2
 
 
+INCLUDES = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <unistd.h>\n"
 HANDLERS = modlib.handlers(
     many="""long n = atol(weir_arg(r, "n"));
 weir_set_header(r, "X-Kind", "many");
@@ -142,6 +143,11 @@ for (long i = 0; i < n; i++) {
     if (i % 512 == 0 && weir_flush(r) < 0)
         return 0;
 }
+return 0;""",
+    fields="""static char text[100001];
+memset(text, 'x', 100000);
+weir_set_header(r, "X-Large", text);
+weir_puts(r, "body");
 return 0;""",
     refuse="return 418;",
     fail='weir_fail(r, "no luck");',
@@ -159,8 +165,8 @@ return 0;""",
 @pytest.fixture
 def module(weir):
     """A module with the handlers above, and the configuration that has them."""
-    path = modlib.build(weir.tmp, HANDLERS, head="#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n")
-    names = ("many", "refuse", "fail", "crash", "wait", "slow", "mark")
+    path = modlib.build(weir.tmp, HANDLERS, head=INCLUDES)
+    names = ("many", "fields", "refuse", "fail", "crash", "wait", "slow", "mark")
 
     def start(workers=WORKERS, locations="", **parts):
         serve(weir, SLEEPS + "".join(f" location /{name} {{ handler {name}; }}" for name in names) + locations, workers,
@@ -206,6 +212,34 @@ def test_a_client_that_takes_nothing(weir, module):
         assert weir.status()["memory"]["allocated_bytes"] < 40 << 20
         client.close()
     settled(weir)
+
+
+def test_large_fields(weir, module):
+    """A head of 100 KB comes back whole."""
+    module()
+    with busy_here(weir, 1) as ((client,), _):
+        answer = client.get("/fields")
+        assert (answer.status, answer.header("X-Large"), answer.text) == (200, "x" * 100_000, "body")
+    assert settled(weir)["lent"] >= 1
+
+
+def test_it_goes_on(weir):
+    """Offers that come to nothing, as a request begins at home just then, are offered again."""
+    serve(weir, workers=2, pool="threads=1 max_queue=100")
+    with on_one_worker(weir, 2) as (clients, _):
+        for _ in range(3000):
+            for client in clients:
+                client.request("/sleep?ms=1")
+            for client in clients:
+                client.response()
+        before = settled(weir)["lent"]
+        for _ in range(20):
+            for client in clients:
+                client.request("/sleep?ms=30")
+            wait_until(lambda: running(weir) == 2, 3, "both threads at work")
+            for client in clients:
+                client.response()
+        assert settled(weir)["lent"] >= before + 10
 
 
 @pytest.mark.parametrize("path, status", [("/refuse", 418), ("/fail", 500), ("/sleep?ms=x", 400)])
@@ -259,7 +293,7 @@ def test_the_lender_of_the_thread_is_killed(weir, module, method, status):
     """What may run twice does, once; the other is an error that the log explains."""
     weir.expect_log("exited on signal 9")
     weir.expect_log("has died while it ran handler")
-    path = modlib.build(weir.tmp, HANDLERS, head="#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n")
+    path = modlib.build(weir.tmp, HANDLERS, head=INCLUDES)
     serve(weir, "location /sleep { handler sleep; }" + LIMITED, main=f"load_module {path};", http=ZONE)
     marks = weir.tmp / "marks"
     marks.touch(0o666)
