@@ -225,7 +225,7 @@ def test_large_fields(weir, module):
 
 def test_it_goes_on(weir):
     """Offers that come to nothing, as a request begins at home just then, are offered again."""
-    serve(weir, workers=2, pool="threads=1 max_queue=100")
+    serve(weir, workers=2, pool="threads=1 max_queue=100", http="keepalive_requests 100000;")
     with on_one_worker(weir, 2) as (clients, _):
         for _ in range(3000):
             for client in clients:
