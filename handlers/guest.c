@@ -45,6 +45,7 @@ struct guest {
     struct parcel_id id;
     _Atomic uint64_t *entry; /* in the lender's memory */
     uint64_t sent, taken;    /* bytes of a stream */
+    bool streams; /* its thread hands output over while it runs */
     bool stream_has_begun;
     bool has_failed; /* that was said */
     bool ended;
@@ -200,7 +201,7 @@ static struct slice send_body(struct worker *w, struct guest *g)
 
 static void go_on(struct worker *w, struct guest *g)
 {
-    bool streams = g->job.streaming;
+    bool streams = g->streams;
     if (streams && !send_stream(w, g))
         return;
     if (!g->ended)
@@ -242,11 +243,13 @@ static void hear_guest(struct pool_notice *notice)
 {
     struct weir_request *job = container_of(notice, struct weir_request, notice);
     struct worker *w = job->ex->worker;
+    struct guest *g = (struct guest *)job; /* its first member */
     job_heard(job);
+    g->streams = true;
     if (job->orphaned)
         forget_output(job);
     else
-        go_on(w, (struct guest *)job);
+        go_on(w, g);
 }
 
 static void on_guest_ended(struct worker *w, struct loop_task *task)
@@ -255,6 +258,7 @@ static void on_guest_ended(struct worker *w, struct loop_task *task)
     w->given_up -= g->job.given_up;
     lending_note_run(w, &g->job);
     g->ended = true;
+    g->streams = g->job.streaming;
     list_remove(&g->job.orphan);
     if (g->taken_back) {
         free_guest(w, g);
