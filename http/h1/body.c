@@ -52,8 +52,9 @@ size_t h1_skip_body(struct connection *c, char *data, size_t len)
         return used;
     free(rest);
     c->rest = NULL;
+    /* Neither of the states between requests, so that the next head has its own time, whichever timer has run until now. */
     if (connection_is_between(c))
-        connection_show(c, SHM_CONNECTION_WAITING); /* the next head has its own time */
+        connection_show(c, SHM_CONNECTION_WRITING);
     if (result == HTTP_CHUNKED_DONE)
         return used;
     log_info("client sent invalid chunked body, which nobody wanted; closing its connection");

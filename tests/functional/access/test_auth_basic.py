@@ -97,6 +97,18 @@ def test_body_and_permit_survive_the_check(weir, backend):
     assert weir.get("/status2?format=json").json()["concurrency"]["z"]["in_flight"] == 0
 
 
+@pytest.mark.parametrize("body", ["Content-Length: 10\r\n\r\n0123456789", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"])
+def test_a_body_that_is_refused(weir, body):
+    """It is skipped behind the 401, and the connection goes on: the next head has a time of its own."""
+    start(weir, "me:{PLAIN}right\n")
+    with weir.connect() as client:
+        [(name, value)] = basic("me", "wrong")
+        for _ in range(2):
+            client.send(f"POST / HTTP/1.1\r\nHost: h\r\n{name}: {value}\r\n{body}")
+            assert client.response("POST").status == 401
+        assert client.get("/status2").status == 200
+
+
 def test_pipelined_requests(weir):
     start(weir, "ann:{PLAIN}pw\n")
     field = basic("ann", "pw")[0][1]
