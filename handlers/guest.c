@@ -45,7 +45,7 @@ struct guest {
     struct parcel_id id;
     _Atomic uint64_t *entry; /* in the lender's memory */
     uint64_t sent, taken;    /* bytes of a stream */
-    bool streams; /* its thread hands output over while it runs */
+    bool streams;            /* its thread hands output over while it runs */
     bool stream_has_begun;
     bool has_failed; /* that was said */
     bool ended;

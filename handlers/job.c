@@ -94,7 +94,8 @@ void job_release(struct weir_request *job)
     buf_free(&job->body);
     buf_free(&job->pending);
     buf_free(&job->taken);
-    buf_free(&job->lent.head);
+    if (job->lent.head.data)
+        buf_free(&job->lent.head);
     arena_free(&job->late);
     gate_destroy(&job->gate);
 }

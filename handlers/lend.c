@@ -48,10 +48,20 @@ static const double LOOK_EVERY_S = 0.001;
 
 /* --- lending one --- */
 
+/* No other worker has been started yet. */
+static bool is_alone(const struct worker *w)
+{
+    return shm_slots_used(w->shm) <= 1;
+}
+
 /* A pool of another worker. NULL: it has none of that name. */
 static struct shm_pool *place_of(const struct worker *w, int slot, int pool)
 {
     struct shm_pool *places = w->shm->slots[slot].pools;
+    /* Where it is in ours, as a rule. */
+    struct shm_pool *same = &places[w->pools[pool].place - w->slot->pools];
+    if (strncmp(same->name, w->pools[pool].place->name, SHM_POOL_NAME_BYTES) == 0)
+        return same;
     for (int i = 0; i < SHM_POOLS; i++)
         if (strncmp(places[i].name, w->pools[pool].place->name, SHM_POOL_NAME_BYTES) == 0)
             return &places[i];
@@ -244,7 +254,7 @@ static void lend_what_waits(struct worker *w, int pool)
 enum pool_result lend_submit(struct worker *w, struct weir_request *job, int pool)
 {
     const struct conf_pool *conf = w->pools[pool].conf;
-    if (!w->lending) {
+    if (!w->lending || is_alone(w)) {
         lending_note_place(job, w->options->slot);
         return pools_submit(w, pool, &job->task);
     }
@@ -260,8 +270,8 @@ enum pool_result lend_submit(struct worker *w, struct weir_request *job, int poo
 
 /* --- what waits elsewhere --- */
 
-/* The worker in which a request has waited longest, from before that time. -1: there is none. */
-static int find_waiting(const struct worker *w, int pool, uint64_t before_us)
+/* The worker in which a request has waited longest, from before that time, which becomes its time. -1: there is none. */
+static int find_waiting(const struct worker *w, int pool, uint64_t *before_us)
 {
     int found = -1;
     for (int i = 0; i < shm_slots_used(w->shm); i++) {
@@ -269,9 +279,9 @@ static int find_waiting(const struct worker *w, int pool, uint64_t before_us)
         uint64_t since_us = place ? counter_get(&place->oldest_us) : 0;
         /* It has been asked, and has not answered yet: it may be stopped. */
         bool asked = w->now_ms < w->lending->siblings[i].asked_ms + ASK_AGAIN_MS;
-        if (since_us == 0 || since_us >= before_us || asked)
+        if (since_us == 0 || since_us >= *before_us || asked)
             continue;
-        before_us = since_us;
+        *before_us = since_us;
         found = i;
     }
     return found;
@@ -281,13 +291,12 @@ static int find_waiting(const struct worker *w, int pool, uint64_t before_us)
 static void ask_for_work(struct worker *w, int pool)
 {
     const struct weir_request *own = oldest_waiting(w, pool);
-    uint64_t now_us = clock_fast_us();
     if (w->draining || (!own && pools_free(w, pool) <= 0))
         return;
-    uint64_t before_us = own ? own->task.task.submitted_us - OLDER_US : now_us - ASK_AFTER_US;
-    int from = find_waiting(w, pool, before_us);
+    uint64_t since_us = own ? own->task.task.submitted_us - OLDER_US : UINT64_MAX;
+    int from = find_waiting(w, pool, &since_us);
     uint32_t number = (uint32_t)pool;
-    if (from < 0)
+    if (from < 0 || (!own && clock_fast_us() < since_us + ASK_AFTER_US))
         return;
     w->lending->siblings[from].asked_ms = w->now_ms;
     doors_try(w, doors_sibling(w, from), DOOR_KICK, (struct slice){(const char *)&number, sizeof number}, -1);
@@ -340,7 +349,7 @@ void lend_look_around(struct worker *w)
 
 void lend_settle(struct worker *w)
 {
-    for (int i = 0; w->lending && i < w->pool_count; i++) {
+    for (int i = 0; w->lending && i < w->pool_count && !is_alone(w); i++) {
         if (!list_empty(&w->lending->pools[i].waits))
             lend_what_waits(w, i);
         ask_for_work(w, i);

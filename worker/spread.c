@@ -118,6 +118,8 @@ void spread_turn_begins(struct worker *w)
 
 void spread_turn_ends(struct worker *w)
 {
+    if (shm_slots_used(w->shm) <= 1)
+        return;
     uint64_t now_ms = clock_fast_us() / 1000;
     if (now_ms >= w->now_ms + LONG_TURN_MS)
         counter_set(&w->slot->slow_until_ms, now_ms + SLOW_FOR_MS);

@@ -126,7 +126,8 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     flush_logs(w);
     arm_wheel(w);
     assert(w->given_up <= w->jobs);
-    spread_turn_ends(w);
+    if (w->doors)
+        spread_turn_ends(w);
     if (w->draining && w->connections == 0 && w->jobs == w->given_up && !doors_are_busy(w) &&
         !guest_is_there(w))
         ev_break(w->loop, EVBREAK_ALL);
@@ -140,7 +141,8 @@ static void after_wait(struct ev_loop *loop, ev_check *check, int events)
     w->served_last_turn = w->served_in_turn;
     w->served_in_turn = 0;
     turn_take_time(w);
-    spread_turn_begins(w);
+    if (w->doors)
+        spread_turn_begins(w);
 }
 
 /* Once a second. A worker that has become quiet after a burst gives the burst's memory back. */
