@@ -45,7 +45,7 @@ struct guest {
     struct parcel_id id;
     _Atomic uint64_t *entry; /* in the lender's memory */
     uint64_t sent, taken;    /* bytes of a stream */
-    bool streams;            /* its thread hands output over while it runs */
+    bool streams;            /* output comes while it runs */
     bool stream_has_begun;
     bool has_failed; /* that was said */
     bool ended;
@@ -524,7 +524,7 @@ bool guest_open(struct worker *w)
     if (!l)
         return true;
     l->location_count = w->site->made ? (uint32_t)w->site->made->number + 1 : 0;
-    l->locations = calloc((size_t)l->location_count + 1, sizeof *l->locations);
+    l->locations = calloc((size_t)l->location_count + 1, sizeof(struct location *));
     for (const struct location *at = w->site->made; l->locations && at; at = at->next_made)
         l->locations[at->number] = at;
     doors_hear(w, DOOR_WORK, hear_work);

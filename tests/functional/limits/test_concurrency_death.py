@@ -133,7 +133,8 @@ def test_killed_old_worker(weir):
     enqueue(weir, ["/held?id=doomed"])
     [old] = weir.worker_pids()
     weir.reload(limited(f"limit=2 {WAITS}", LOCATIONS + "location /new { return 204; }"))
-    wait_until(lambda: weir.get("/new").status == 204, 5, "the new worker")
+    weir.wait_log("gracefully shutting down")  # it accepts nothing any more
+    assert weir.get("/new").status == 204
     waiting = enqueue(weir, ["/held?id=a", "/held?id=b"])
     kill(weir, old)
     assert statuses(waiting) == [200, 200]
