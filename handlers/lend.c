@@ -162,7 +162,7 @@ static enum pool_result submit_here(struct worker *w, struct weir_request *job, 
     /* Before a thread has it. */
     lending_note_place(job, w->options->slot);
     enum pool_result result = pools_submit(w, pool, &job->task);
-    if (result == POOL_OK)
+    if (result == POOL_OK && !job->lent.never)
         list_push_back(&w->lending->pools[pool].waits, &job->waits);
     return result;
 }
@@ -258,9 +258,14 @@ enum pool_result lend_submit(struct worker *w, struct weir_request *job, int poo
         lending_note_place(job, w->options->slot);
         return pools_submit(w, pool, &job->task);
     }
+    /*
+     * A permit is given back when its worker dies, and the handler has to be gone by then: the limit would be exceeded while it
+     * ran on elsewhere.
+     */
+    job->lent.never = job->ex->limits.holds;
     int64_t left = pools_free(w, pool);
     /* The pool would refuse it, and count that. */
-    if (left <= -conf->max_queue && lend_at_once(w, job, pool))
+    if (left <= -conf->max_queue && !job->lent.never && lend_at_once(w, job, pool))
         return POOL_OK;
     enum pool_result result = submit_here(w, job, pool);
     if (result == POOL_OK && left <= 0)

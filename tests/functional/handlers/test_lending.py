@@ -98,20 +98,18 @@ def test_where_it_ran(weir):
     assert {line[2] for line in lines(weir) if line[1] == "400"} < {str(slot) for slot in range(WORKERS)}
 
 
-def test_list_of_what_runs(weir):
-    """Permits stay with the connection's worker; the list says where each request runs."""
+def test_permits_stay_at_home(weir):
+    """A request that holds one runs where its connection is, or a killed worker's permit would be free while it ran; the list says where."""
     serve(weir, "location /sleep { limit_concurrency z; handler sleep; }", http="limit_concurrency_zone z limit=64;")
-    with on_one_worker(weir, ALL) as (clients, one):
+    with on_one_worker(weir, THREADS + 1) as (clients, one):
         for client in clients:
-            client.request("/sleep?ms=1500")
-        wait_until(lambda: running(weir) == ALL, 3, "a task on each thread")
+            client.request("/sleep?ms=700")
+        wait_until(lambda: running(weir) == THREADS, 3, "a task on each thread here")
         found = weir.get("/status?format=json&in_flight=1").json()
-        requests = found["concurrency"]["z"].get("requests")
         [slot] = [worker["slot"] for worker in found["workers"] if worker["pid"] == one]
-        assert {request["slot"] for request in requests} == {slot}
-        assert sorted(request["runs_in"] for request in requests) == [s for s in range(WORKERS) for _ in range(THREADS)]
-        for client in clients:
-            client.response()
+        assert {(r["slot"], r["runs_in"]) for r in found["concurrency"]["z"]["requests"]} == {(slot, slot)}
+        assert {client.response().status for client in clients} == {200}
+    assert settled(weir)["lent"] == 0
 
 
 @pytest.mark.parametrize("buffer", ["16k", "4m"])
@@ -157,6 +155,8 @@ return 0;""",
 FILE *f = fopen(weir_arg(r, "file"), "w");
 fclose(f);
 return 0;""",
+    pid='FILE *f = fopen(weir_arg(r, "file"), "a");\nfprintf(f, "%d\\n", getpid());\nfclose(f);\nusleep(1000 * atol(weir_arg(r, "ms")));\n'
+        'weir_puts(r, "done");\nreturn 0;',
     slow='usleep(1000 * atol(weir_arg(r, "ms")));\nweir_puts(r, "done");\nreturn 0;',
     mark='FILE *f = fopen(weir_arg(r, "file"), "a");\nfputs(weir_arg(r, "mark") ? weir_arg(r, "mark") : "x", f);\nfclose(f);\nusleep(1000 * atol(weir_arg(r, "ms")));\n'
          'weir_puts(r, "marked");\nreturn 0;')
@@ -166,7 +166,7 @@ return 0;""",
 def module(weir):
     """A module with the handlers above, and the configuration that has them."""
     path = modlib.build(weir.tmp, HANDLERS, head=INCLUDES)
-    names = ("many", "fields", "refuse", "fail", "crash", "wait", "slow", "mark")
+    names = ("many", "fields", "refuse", "fail", "crash", "wait", "pid", "slow", "mark")
 
     def start(workers=WORKERS, locations="", **parts):
         serve(weir, SLEEPS + "".join(f" location /{name} {{ handler {name}; }}" for name in names) + locations, workers,
@@ -276,35 +276,22 @@ def test_handler_timeout(weir, module):
     settled(weir)
 
 
-def where_it_runs(weir, own):
-    """The pid of the worker, other than this one, that runs something."""
-    def found():
-        slots = weir.get("/status?format=json&in_flight=1").json()
-        [runs] = [r["runs_in"] for r in slots["concurrency"]["z"]["requests"]] or [None]
-        return next((w["pid"] for w in slots["workers"] if w["slot"] == runs and w["pid"] != own), None)
-    return wait_until(found, 3, "the worker that runs it")
-
-
-LIMITED = " location /lim { limit_concurrency z; handler mark; }"
-ZONE = "limit_concurrency_zone z limit=8;"
-
-
 @pytest.mark.parametrize("method, status", [("GET", 200), ("POST", 502)])
 def test_the_lender_of_the_thread_is_killed(weir, module, method, status):
     """What may run twice does, once; the other is an error that the log explains."""
     weir.expect_log("exited on signal 9")
     weir.expect_log("has died while it ran handler")
-    path = modlib.build(weir.tmp, HANDLERS, head=INCLUDES)
-    serve(weir, "location /sleep { handler sleep; }" + LIMITED, main=f"load_module {path};", http=ZONE)
-    marks = weir.tmp / "marks"
-    marks.touch(0o666)
-    marks.chmod(0o666)
+    module()
+    pids = weir.tmp / "pids"
+    pids.touch(0o666)
+    pids.chmod(0o666)
     with busy_here(weir, 1, ms=3000) as ((client,), one):
-        client.request(f"/lim?file={marks}&ms=1000", method, body=b"" if method == "POST" else None)
-        wait_until(marks.read_text, 3, "the handler")
-        os.kill(where_it_runs(weir, one), signal.SIGKILL)
+        client.request(f"/pid?file={pids}&ms=1000", method, body=b"" if method == "POST" else None)
+        first = int(wait_until(pids.read_text, 3, "the handler"))
+        assert first != one
+        os.kill(first, signal.SIGKILL)
         assert client.response(method).status == status
-    assert marks.read_text() == ("xx" if method == "GET" else "x")
+    assert len(pids.read_text().split()) == (2 if method == "GET" else 1)
     assert ("has died while it ran handler" in weir.error_log) == (status == 502)
 
 
