@@ -228,7 +228,7 @@ def runs(weir, but="held"):
     """The runs of the tally handler in the order of their starts, without those of a given id."""
     path, found, open_runs = weir.tmp / "tally", [], defaultdict(list)
     text = path.read_text() if path.exists() else ""
-    for line in text.splitlines():
+    for line in text[:text.rfind("\n") + 1].splitlines():  # the last one may not be whole yet
         what, pid, name, moment = line.split(" ")
         if what == "start":
             found.append(Run(name, int(pid), int(moment)))
