@@ -19,9 +19,9 @@ enum {
     AHEAD = 2,         /* by so many, or */
     AHEAD_PART = 8,    /* by one of so many, if that is more */
     LOOKED_AT = 8,     /* siblings, at most */
-    LONG_TURN_MS = 10, /* of a loop: others wait behind it */
+    LONG_TURN_MS = 20, /* of a loop: others wait behind it */
     SLOW_FOR_MS = 200, /* after such a turn */
-    SLOW_COUNTS = 16,  /* as so many connections more */
+    SLOW_COUNTS = 4,   /* as so many connections more */
     /* Right after a moment: what waits then has waited in it. */
     BACK_MS = 1,
     /* So long nobody has taken what was left; then all is taken here. */
