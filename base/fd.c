@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -157,6 +158,51 @@ size_t fd_append_whole(int fd, struct slice data, bool by_line)
         cut_off_piece(fd, (struct slice){data.data + whole, done - whole});
     errno = error;
     return whole;
+}
+
+ssize_t fd_send_beside(int socket, const struct iovec *parts, int count, int fd)
+{
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
+    if (fd >= 0) {
+        msg.msg_control = control;
+        msg.msg_controllen = sizeof control;
+        struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(h), &fd, sizeof fd);
+    }
+    return sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The first of those that have come. */
+static int take_descriptor(struct msghdr *msg)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+    int fd = -1;
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return fd;
+    for (size_t i = 0; CMSG_LEN((i + 1) * sizeof fd) <= c->cmsg_len; i++) {
+        int each;
+        memcpy(&each, CMSG_DATA(c) + i * sizeof each, sizeof each);
+        if (i == 0)
+            fd = each;
+        else
+            fd_close_foreign(each);
+    }
+    return fd;
+}
+
+ssize_t fd_receive_beside(int socket, void *data, size_t room, int *fd)
+{
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {data, room};
+    struct msghdr msg = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    *fd = n >= 0 ? take_descriptor(&msg) : -1;
+    return n > 0 && (msg.msg_flags & MSG_TRUNC) ? 0 : n;
 }
 
 void fd_close_foreign(int fd)

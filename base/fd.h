@@ -10,6 +10,7 @@
 #include "base/buf.h"
 
 #include <sys/types.h>
+#include <sys/uio.h>
 
 int fd_set_nonblocking(int fd);
 int fd_set_cloexec(int fd, bool on);
@@ -50,6 +51,15 @@ int fd_make_dir_warily(const char *path, mode_t mode);
  * errno says why. A pipe or a device keeps what it has taken.
  */
 size_t fd_append_whole(int fd, struct slice data, bool by_line);
+
+/* Sends a message over a unix socket, at once or not at all; a descriptor goes beside it, unless it is -1. -1 with errno. */
+ssize_t fd_send_beside(int socket, const struct iovec *parts, int count, int fd);
+
+/*
+ * Receives one that is there, and the descriptor beside it, or -1; there may be no other: more are closed. 0: the end, or a message that
+ * is empty or was cut off. -1 with errno.
+ */
+ssize_t fd_receive_beside(int socket, void *data, size_t room, int *fd);
 
 /* Closes a descriptor that another process has sent, without waiting for what a socket has still to send (SO_LINGER). */
 void fd_close_foreign(int fd);

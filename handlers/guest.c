@@ -5,7 +5,6 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/fd.h"
 #include "base/hist.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -31,7 +30,6 @@
 #include <unistd.h>
 
 enum {
-    REASON_BYTES = 64,
     SHOWN_REASON_MAX = 4096,
     AHEAD_MAX = 256 << 10, /* sent, and not yet taken by the client */
     PIECE_BYTES = 32 << 10 /* of one message */
@@ -59,21 +57,6 @@ static bool say(struct worker *w, const struct guest *g, enum door_kind kind, st
     return g->is_lost || doors_say(w, g->from, kind, buf_slice(out));
 }
 
-/* In place of what cannot be said. */
-static void say_failed(struct worker *w, const struct guest *g, const char *reason)
-{
-    char bytes[sizeof(struct parcel_end) + REASON_BYTES];
-    struct parcel_end e = {.id = g->id,
-                           .outcome = POOL_TASK_FAILED,
-                           .is_stream = g->stream_has_begun,
-                           .reason_bytes = (uint32_t)strlen(reason)};
-    assert(e.reason_bytes <= REASON_BYTES);
-    memcpy(bytes, &e, sizeof e);
-    memcpy(bytes + sizeof e, reason, e.reason_bytes);
-    if (!g->is_lost && !doors_say(w, g->from, DOOR_ENDED, (struct slice){bytes, sizeof e + e.reason_bytes}))
-        log_error("out of memory for what goes back to worker %d", g->from.slot);
-}
-
 static struct buf *empty_parcel(struct worker *w)
 {
     struct buf *out = &w->lending->parcel;
@@ -81,10 +64,21 @@ static struct buf *empty_parcel(struct worker *w)
     return out;
 }
 
-/* The lender is told that the job has failed. */
+/* Memory is out for what is to be said: the lender is told that the job has failed, in a few bytes. */
 static bool fail(struct worker *w, struct guest *g)
 {
-    say_failed(w, g, "out of memory for its answer");
+    static const char reason[] = "out of memory for its answer";
+    struct {
+        struct parcel_end end;
+        char reason[sizeof reason - 1];
+    } bytes = {.end = {.id = g->id,
+                       .outcome = POOL_TASK_FAILED,
+                       .is_stream = g->stream_has_begun,
+                       .reason_bytes = sizeof bytes.reason}};
+    memcpy(bytes.reason, reason, sizeof bytes.reason);
+    struct slice message = {(const char *)&bytes, sizeof bytes.end + sizeof bytes.reason};
+    if (!g->is_lost && !doors_say(w, g->from, DOOR_ENDED, message))
+        log_error("out of memory for what goes back to worker %d", g->from.slot);
     g->has_failed = true;
     return false;
 }
@@ -277,7 +271,7 @@ static void on_guest_ended(struct worker *w, struct loop_task *task)
 /* Of a guest nothing is asked by what serves clients. */
 static const struct client_protocol guest_protocol = {0};
 
-static bool take_body(struct http_exchange *ex, const struct parcel *p, int fd)
+static bool take_body(struct http_exchange *ex, const struct parcel *p, int *fd)
 {
     struct stat st;
     ex->body.begun = ex->body.whole = true;
@@ -285,10 +279,11 @@ static bool take_body(struct http_exchange *ex, const struct parcel *p, int fd)
     if (!p->body_in_file)
         return !p->body.len || spool_append(&ex->body.kept, p->body.data, p->body.len);
     /* It is mapped: what is not there must not be looked at. */
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < p->body_len)
+    if (*fd < 0 || fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < p->body_len)
         return false;
-    ex->body.kept.fd = fd;
+    ex->body.kept.fd = *fd;
     ex->body.kept.file_end = p->body_len;
+    *fd = -1;
     return true;
 }
 
@@ -309,20 +304,12 @@ static void take_place(struct worker *w, struct http_exchange *ex, const struct 
     ex->route.server_name = p->server_name;
 }
 
-static uint32_t count_wanted(const struct location *l)
-{
-    uint32_t count = 0;
-    while (l->handler_variables && l->handler->variables[count])
-        count++;
-    return count;
-}
-
 /* The handler of the location, or our own for a question. False: out of memory, or there is none. */
 static bool init_job(struct weir_request *job, struct http_exchange *ex, const struct parcel *p)
 {
     const struct location *l = ex->route.location;
     if (!p->asks) {
-        if (!l->handler || count_wanted(l) != p->variable_count)
+        if (!l->handler || (uint32_t)job_count_variables(l->handler) != p->variable_count)
             return false;
         job_init(job, ex, l->handler, l->handler_settings);
         return true;
@@ -355,23 +342,20 @@ static bool make_job(struct worker *w, struct guest *g, struct http_exchange *ex
 }
 
 /* False: the lender is to look for somebody else. */
-static bool begin(struct worker *w, struct sibling from, struct http_exchange *ex, struct slice message,
-                  int fd, struct parcel_id *id)
+static bool begin(struct worker *w, struct http_exchange *ex, struct door_message *m, struct parcel_id *id)
 {
     struct parcel p = {0};
-    bool ok = parcel_unpack(&p, &ex->arena, message) && p.location < w->lending->location_count &&
+    bool ok = parcel_unpack(&p, &ex->arena, m->bytes) && p.location < w->lending->location_count &&
               p.pool < (uint32_t)w->pool_count && p.id.index < SHM_LENT;
     *id = p.id;
-    ok = ok && take_body(ex, &p, fd);
-    if (fd >= 0 && ex->body.kept.fd != fd)
-        fd_close_foreign(fd);
+    ok = ok && take_body(ex, &p, &m->fd);
     struct guest *g = ok ? arena_zalloc(&ex->arena, sizeof *g) : NULL;
     if (!g)
         return false;
     take_place(w, ex, &p);
-    g->from = from;
+    g->from = m->from;
     g->id = p.id;
-    g->entry = &w->shm->slots[from.slot].lent[p.id.index];
+    g->entry = &w->shm->slots[m->from.slot].lent[p.id.index];
     list_init(&g->link);
     if (w->draining || (!p.may_queue && pools_free(w, (int)p.pool) <= 0) || !make_job(w, g, ex, &p))
         return false;
@@ -383,21 +367,19 @@ static bool begin(struct worker *w, struct sibling from, struct http_exchange *e
     return true;
 }
 
-static void hear_work(struct worker *w, struct sibling from, struct slice message, int fd)
+static void hear_work(struct worker *w, struct door_message *m)
 {
-    w->lending->siblings[from.slot].asked_ms = 0;
     struct http_exchange *ex = exchange_new(w);
     struct parcel_id id = {0};
-    if (ex && begin(w, from, ex, message, fd, &id))
+    w->lending->siblings[m->from.slot].asked_ms = 0;
+    if (ex && begin(w, ex, m, &id))
         return;
     struct parcel_end e = {.id = id, .outcome = PARCEL_REFUSED};
     for (int i = 0; i < w->pool_count; i++)
         pools_offer(w, i);
-    if (!ex && fd >= 0)
-        fd_close_foreign(fd);
     if (ex)
         exchange_free(w, ex);
-    doors_say(w, from, DOOR_ENDED, (struct slice){(const char *)&e, sizeof e});
+    doors_say(w, m->from, DOOR_ENDED, (struct slice){(const char *)&e, sizeof e});
 }
 
 /* --- what its lender says --- */
@@ -413,12 +395,10 @@ static struct guest *find_guest(struct worker *w, struct sibling from, const str
     return NULL;
 }
 
-static void hear_taken(struct worker *w, struct sibling from, struct slice message, int fd)
+static void hear_taken(struct worker *w, struct door_message *m)
 {
     struct parcel_taken t;
-    if (fd >= 0)
-        fd_close_foreign(fd);
-    struct guest *g = parcel_take(&message, &t, sizeof t) ? find_guest(w, from, &t.id) : NULL;
+    struct guest *g = parcel_take(&m->bytes, &t, sizeof t) ? find_guest(w, m->from, &t.id) : NULL;
     if (!g || g->job.orphaned || t.bytes > g->sent - g->taken)
         return;
     g->taken += t.bytes;
@@ -459,20 +439,18 @@ static void drop(struct worker *w, struct guest *g)
         free_guest(w, g);
 }
 
-static void hear_leave(struct worker *w, struct sibling from, struct slice message, int fd)
+static void hear_leave(struct worker *w, struct door_message *m)
 {
     struct parcel_leave l;
-    if (fd >= 0)
-        fd_close_foreign(fd);
-    if (!parcel_take(&message, &l, sizeof l))
+    if (!parcel_take(&m->bytes, &l, sizeof l))
         return;
-    struct guest *g = find_guest(w, from, &l.id);
+    struct guest *g = find_guest(w, m->from, &l.id);
     if (g && l.why == PARCEL_TAKEN_BACK)
         drop(w, g);
     else if (g)
         leave(w, g, l.why == PARCEL_GIVEN_UP);
     else
-        say_unknown(w, from, &l);
+        say_unknown(w, m->from, &l);
 }
 
 /* It may end in its time, as one whose client has left. */

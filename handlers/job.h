@@ -29,7 +29,7 @@ struct job_lent {
     bool never;      /* it is too large, or was not taken */
     bool broken;     /* some of its output is lost */
     struct buf head; /* the beginning of a large one */
-    unsigned begun;  /* times, by threads elsewhere */
+    bool has_begun;  /* elsewhere, where it has died */
     /* Of those that have not been seen to begin, or in none. */
     struct list_node link;
 };
@@ -95,6 +95,15 @@ void job_run(struct pool_task *task);
 /* weir_log without the handler's name: for what nginx says in the same words, which others look for. */
 void job_log(struct weir_request *job, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* How many variables it reads. */
+static inline int job_count_variables(const struct weir_handler *handler)
+{
+    int count = 0;
+    while (handler->variables && handler->variables[count])
+        count++;
+    return count;
+}
 
 /* What the handler's thread may allocate from. */
 struct arena *job_arena(struct weir_request *job);

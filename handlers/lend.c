@@ -167,17 +167,22 @@ static enum pool_result submit_here(struct worker *w, struct weir_request *job, 
     return result;
 }
 
+/* It was in the pool before, or is back from elsewhere: it has waited already, and there is room for it. */
+static void submit_again(struct worker *w, struct weir_request *job)
+{
+    job->task.task.borrowed = 1;
+    job->task.task.priority = POOL_HIGH;
+    if (submit_here(w, job, job->task.pool) == POOL_OK)
+        return;
+    job->task.task.outcome = POOL_TASK_DROPPED; /* the pool is closed */
+    job->task.ended(w, &job->task);
+}
+
 void lend_again(struct worker *w, struct weir_request *job)
 {
-    int pool = job->task.pool;
     job->task.task.borrowed = 1;
-    job->task.task.priority = POOL_HIGH; /* it has waited already */
-    if (pools_free(w, pool) <= 0 && lend_at_once(w, job, pool))
-        return;
-    if (submit_here(w, job, pool) == POOL_OK)
-        return;
-    job->task.task.outcome = POOL_TASK_EXPIRED;
-    job->task.ended(w, &job->task);
+    if (pools_free(w, job->task.pool) > 0 || !lend_at_once(w, job, job->task.pool))
+        submit_again(w, job);
 }
 
 /* --- what waits here --- */
@@ -203,18 +208,13 @@ static void say_oldest(struct worker *w, int pool, const struct weir_request *jo
 /* False: it has begun here meanwhile, or has its place in the queue again. */
 static bool lend_waiting_to(struct worker *w, struct weir_request *job, int to, bool may_queue)
 {
-    int pool = job->task.pool;
-    if (job->lent.never || !pools_take_back(w, &job->task))
+    assert(!job->lent.never); /* it would not be in the list */
+    if (!pools_take_back(w, &job->task))
         return false;
     list_remove(&job->waits);
     if (lend_to(w, job, to, may_queue))
         return true;
-    job->task.task.borrowed = 1;
-    job->task.task.priority = POOL_HIGH;
-    if (submit_here(w, job, pool) != POOL_OK) {
-        job->task.task.outcome = POOL_TASK_EXPIRED;
-        job->task.ended(w, &job->task);
-    }
+    submit_again(w, job);
     return false;
 }
 
@@ -229,7 +229,7 @@ static bool is_worth_it(const struct worker *w, int pool, const struct weir_requ
 static bool lend_oldest(struct worker *w, int pool, uint64_t now_us)
 {
     struct weir_request *job = oldest_waiting(w, pool);
-    if (!job || job->lent.never || !lending_has_room(w) || !is_worth_it(w, pool, job, now_us))
+    if (!job || !lending_has_room(w) || !is_worth_it(w, pool, job, now_us))
         return false;
     int to = find_offer(w, pool);
     if (to < 0)
@@ -330,17 +330,15 @@ static void lend_as_asked(struct worker *w, struct weir_request *job, struct sib
 }
 
 /* Somebody has a thread for what waits here longest. */
-static void hear_kick(struct worker *w, struct sibling from, struct slice message, int fd)
+static void hear_kick(struct worker *w, struct door_message *m)
 {
     uint32_t pool;
-    if (fd >= 0)
-        fd_close_foreign(fd);
-    if (!parcel_take(&message, &pool, sizeof pool) || pool >= (uint32_t)w->pool_count ||
-        !may_ask(w, from.slot))
+    if (!parcel_take(&m->bytes, &pool, sizeof pool) || pool >= (uint32_t)w->pool_count ||
+        !may_ask(w, m->from.slot))
         return;
     struct weir_request *job = oldest_waiting(w, (int)pool);
     if (job && lending_has_room(w))
-        lend_as_asked(w, job, from);
+        lend_as_asked(w, job, m->from);
     lend_what_waits(w, (int)pool);
 }
 

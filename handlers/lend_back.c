@@ -5,7 +5,6 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "handlers/lend.h"
 #include "handlers/lending.h"
@@ -16,8 +15,6 @@
 #include "shm/shm.h"
 #include "worker/loop/doors.h"
 #include "worker/loop/worker_state.h"
-
-#include <unistd.h>
 
 /* Of a response's head: what a handler sets beyond is no answer. */
 enum { HEAD_MAX = 16 << 20 };
@@ -48,11 +45,11 @@ static void fail_lent(struct worker *w, struct weir_request *job)
 static void lose(struct worker *w, struct weir_request *job)
 {
     bool begun = !lending_take_back(w, job);
-    if (job->orphaned || (begun && (job->head_sent || job->lent.begun > 0 || !may_run_twice(job)))) {
+    if (job->orphaned || (begun && (job->head_sent || job->lent.has_begun || !may_run_twice(job)))) {
         fail_lent(w, job);
         return;
     }
-    job->lent.begun += begun;
+    job->lent.has_begun = begun;
     /* Of a response that was not whole. */
     buf_free(&job->body);
     buf_free(&job->lent.head);
@@ -124,31 +121,29 @@ static void take_in_output(struct worker *w, struct weir_request *job, struct sl
         job->notice.hear(&job->notice);
 }
 
-static void hear_output_elsewhere(struct worker *w, struct sibling from, struct slice message, int fd)
+static void hear_output_elsewhere(struct worker *w, struct door_message *m)
 {
     struct parcel_output o;
-    if (fd >= 0)
-        fd_close_foreign(fd);
-    if (!parcel_take(&message, &o, sizeof o))
+    if (!parcel_take(&m->bytes, &o, sizeof o))
         return;
-    struct weir_request *job = lending_find(w, from, &o.id);
+    struct weir_request *job = lending_find(w, m->from, &o.id);
     if (!job) {
         /* Whoever writes on must not wait for us. */
         struct parcel_leave leave = {o.id, PARCEL_GIVEN_UP};
-        doors_say(w, from, DOOR_LEAVE, (struct slice){(const char *)&leave, sizeof leave});
+        doors_say(w, m->from, DOOR_LEAVE, (struct slice){(const char *)&leave, sizeof leave});
         return;
     }
     /* A question has no output. */
     if (job->answered)
         return;
     if (o.part_of_head) {
-        if (buf_len(&job->lent.head) > HEAD_MAX || !buf_append_slice(&job->lent.head, message))
+        if (buf_len(&job->lent.head) > HEAD_MAX || !buf_append_slice(&job->lent.head, m->bytes))
             job->lent.broken = true;
         return;
     }
-    if (o.has_head && !job->head_sent && !take_head(&message, job))
+    if (o.has_head && !job->head_sent && !take_head(&m->bytes, job))
         job->lent.broken = true;
-    take_in_output(w, job, message, o.is_stream);
+    take_in_output(w, job, m->bytes, o.is_stream);
 }
 
 static bool is_result(int result)
@@ -175,20 +170,19 @@ static void take_end(struct worker *w, struct weir_request *job, const struct pa
     lending_end(w, job);
 }
 
-static void hear_end(struct worker *w, struct sibling from, struct slice message, int fd)
+static void hear_end(struct worker *w, struct door_message *m)
 {
     struct parcel_end e;
-    if (fd >= 0)
-        fd_close_foreign(fd);
-    struct weir_request *job = parcel_take(&message, &e, sizeof e) ? lending_find(w, from, &e.id) : NULL;
-    if (!job || e.reason_bytes > message.len)
+    struct weir_request *job = parcel_take(&m->bytes, &e, sizeof e) ? lending_find(w, m->from, &e.id) : NULL;
+    struct lending_sibling *s = &w->lending->siblings[m->from.slot];
+    if (!job || e.reason_bytes > m->bytes.len)
         return;
-    w->lending->siblings[from.slot].distrust_ms = w->lending->siblings[from.slot].distrusted_until_ms = 0;
+    s->distrust_ms = s->distrusted_until_ms = 0;
     if (e.outcome == PARCEL_REFUSED && !job->orphaned && lending_take_back(w, job)) {
         lending_note_back(w, job);
         lend_again(w, job);
     } else if (e.outcome >= POOL_TASK_DONE && e.outcome <= POOL_TASK_DROPPED) {
-        take_end(w, job, &e, message);
+        take_end(w, job, &e, m->bytes);
     } else {
         fail_lent(w, job);
     }

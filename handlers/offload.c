@@ -281,9 +281,7 @@ static struct verdict submit_job(struct http_exchange *ex, const struct weir_han
 static const struct slice *expand_variables(struct http_exchange *ex, int *error)
 {
     const struct location *l = ex->route.location;
-    int count = 0;
-    while (l->handler_variables && l->handler->variables[count])
-        count++;
+    int count = job_count_variables(l->handler);
     struct slice *values = count ? arena_zalloc(&ex->arena, (size_t)count * sizeof *values) : NULL;
     for (int i = 0; values && i < count; i++) {
         struct slice value = http_template_expand(l->handler_variables[i], ex);

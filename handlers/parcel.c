@@ -52,14 +52,6 @@ static bool put_question(struct buf *out, const struct auth_question *q)
            put_text(out, slice_of(q->password));
 }
 
-static uint32_t count_variables(const struct weir_request *job)
-{
-    uint32_t count = 0;
-    while (job->variables && job->handler->variables[count])
-        count++;
-    return count;
-}
-
 static struct parcel_head head_of(const struct weir_request *job, const struct parcel_id *id,
                                   struct parcel_way way)
 {
@@ -76,7 +68,7 @@ static struct parcel_head head_of(const struct weir_request *job, const struct p
         .content_length = ex->req.content_length,
         .body_len = ex->body.len,
         .header_count = (uint32_t)ex->req.header_count,
-        .variable_count = count_variables(job),
+        .variable_count = (uint32_t)job_count_variables(job->handler),
         .body_inline = way.body_beside ? 0 : (uint32_t)ex->body.len,
         .remote_len = ex->client.remote_len,
         .method = (int32_t)ex->req.method,

@@ -7,6 +7,7 @@
  */
 #include "master/internal.h"
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "shm/shm.h"
 
@@ -17,16 +18,8 @@
 
 bool doors_send(int channel, const struct worker_message *m, int fd)
 {
-    char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec data = {(void *)(uintptr_t)m, sizeof *m};
-    struct msghdr msg = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
-    h->cmsg_level = SOL_SOCKET;
-    h->cmsg_type = SCM_RIGHTS;
-    h->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(h), &fd, sizeof fd);
-    return sendmsg(channel, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof *m;
+    return fd_send_beside(channel, &data, 1, fd) == (ssize_t)sizeof *m;
 }
 
 int doors_make(struct master *m, int slot)

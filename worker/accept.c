@@ -111,13 +111,19 @@ void accept_close(struct worker *w)
     w->listener_count = 0;
 }
 
+static void take_again(struct worker *w)
+{
+    for (int i = 0; i < w->listener_count && w->accepting; i++)
+        ev_io_start(w->loop, &w->listeners[i].io);
+}
+
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct worker *w = timer->data;
     (void)events;
+    (void)loop;
     accept_start(w);
-    for (int i = 0; i < w->listener_count && w->accepting; i++)
-        ev_io_start(loop, &w->listeners[i].io); /* those that paused alone */
+    take_again(w); /* those that paused alone */
 }
 
 static void end_pause_later(struct worker *w)
@@ -203,12 +209,6 @@ static bool accept_one(struct listener *l)
 static bool is_shared(const struct listener *l)
 {
     return !l->listen->options.reuseport;
-}
-
-static void take_again(struct worker *w)
-{
-    for (int i = 0; i < w->listener_count && w->accepting; i++)
-        ev_io_start(w->loop, &w->listeners[i].io);
 }
 
 static void leave_to_siblings(struct worker *w)

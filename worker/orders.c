@@ -27,7 +27,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* --- how it stops --- */
@@ -126,20 +125,6 @@ static bool take_over_live_values(struct worker *w, int fd)
     return ok;
 }
 
-static int receive_message(int channel, struct worker_message *m, int *fd)
-{
-    char control[CMSG_SPACE(sizeof(int))];
-    struct iovec data = {m, sizeof *m};
-    struct msghdr msg = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    ssize_t n = recvmsg(channel, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-    *fd = -1;
-    if (c && c->cmsg_type == SCM_RIGHTS)
-        memcpy(fd, CMSG_DATA(c), sizeof *fd);
-    return (int)n;
-}
-
 /* What it has said before its death counts. */
 static void forget_sibling(struct worker *w, struct sibling dead)
 {
@@ -155,7 +140,7 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
     struct worker_message m;
     int fd;
     (void)events;
-    int n = receive_message(io->fd, &m, &fd);
+    int n = (int)fd_receive_beside(io->fd, &m, sizeof m, &fd);
     if (n == 0) {
         ev_io_stop(loop, io);
         log_alert("the master is gone; finishing");

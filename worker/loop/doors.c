@@ -11,8 +11,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { HEARD_PER_TURN = 64, HEARD_AT_MOST = 4096 };
@@ -52,69 +52,47 @@ struct doors {
 
 /* --- hearing --- */
 
-/* The first of the descriptors that have come; there should be no other. */
-static int take_descriptor(struct msghdr *msg)
-{
-    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-    int fd = -1;
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-        return fd;
-    for (size_t i = 0; CMSG_LEN((i + 1) * sizeof fd) <= c->cmsg_len; i++) {
-        int each;
-        memcpy(&each, CMSG_DATA(c) + i * sizeof each, sizeof each);
-        if (i == 0)
-            fd = each;
-        else
-            fd_close_foreign(each);
-    }
-    return fd;
-}
-
-/* An empty message, or one that is cut off, is none. Negative: there is nothing. */
-static ssize_t receive(int from, void *message, size_t room, int *fd)
-{
-    char control[CMSG_SPACE(sizeof(int))];
-    struct iovec data = {message, room};
-    struct msghdr msg = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    ssize_t n = recvmsg(from, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    *fd = n >= 0 ? take_descriptor(&msg) : -1;
-    return n > 0 && (msg.msg_flags & MSG_TRUNC) ? 0 : n;
-}
-
-static void hear_one(struct worker *w, const char *bytes, size_t len, int fd)
+static void hear_one(struct worker *w, struct door_message *m)
 {
     struct door_head head;
-    if (len >= sizeof head) {
-        memcpy(&head, bytes, sizeof head);
-        bool known = head.kind < DOOR_KINDS && head.from >= 0 && head.from < SHM_SLOTS &&
-                     head.from != w->options->slot && head.family == w->options->doors->family &&
-                     head.hearer == w->options->doors->incarnation && w->doors->fds[head.from] >= 0;
-        if (known && w->doors->hearers[head.kind]) {
-            struct sibling from = {head.from, head.speaker};
-            w->doors->hearers[head.kind](w, from, (struct slice){bytes + sizeof head, len - sizeof head}, fd);
-            return;
-        }
-    }
-    if (fd >= 0)
-        fd_close_foreign(fd);
+    if (m->bytes.len < sizeof head)
+        return;
+    memcpy(&head, m->bytes.data, sizeof head);
+    bool known = head.kind < DOOR_KINDS && head.from >= 0 && head.from < SHM_SLOTS &&
+                 head.from != w->options->slot && head.family == w->options->doors->family &&
+                 head.hearer == w->options->doors->incarnation && w->doors->fds[head.from] >= 0;
+    if (!known || !w->doors->hearers[head.kind])
+        return;
+    m->from = (struct sibling){head.from, head.speaker};
+    m->bytes = (struct slice){m->bytes.data + sizeof head, m->bytes.len - sizeof head};
+    w->doors->hearers[head.kind](w, m);
 }
 
-/* Up to so many. Returns how many there were. */
-static int hear_some(struct worker *w, int most)
+/* Nobody has the other end any more: neither the master nor a sibling. */
+static bool has_ended(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+}
+
+static void hear_some(struct worker *w, int most)
 {
     struct doors *d = w->doors;
-    int heard = 0;
     assert(!w->driving);
-    while (heard < most) {
-        int fd;
-        ssize_t n = receive(d->hears.fd, d->message, sizeof d->message, &fd);
+    for (int i = 0; i < most; i++) {
+        struct door_message m = {0};
+        ssize_t n = fd_receive_beside(d->hears.fd, d->message, sizeof d->message, &m.fd);
         if (n < 0)
-            break;
-        heard++;
-        hear_one(w, d->message, (size_t)n, fd);
+            return;
+        if (n == 0 && has_ended(d->hears.fd)) {
+            ev_io_stop(w->loop, &d->hears); /* or it would be called for ever */
+            return;
+        }
+        m.bytes = (struct slice){d->message, (size_t)n};
+        hear_one(w, &m);
+        if (m.fd >= 0)
+            fd_close_foreign(m.fd);
     }
-    return heard;
 }
 
 static void on_message(struct ev_loop *loop, ev_io *io, int events)
@@ -205,20 +183,9 @@ bool doors_reach(const struct worker *w, int slot)
 
 static ssize_t transmit(int to, const struct door_head *head, struct slice message, int fd)
 {
-    char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec parts[2] = {{(void *)(uintptr_t)head, sizeof *head},
                              {(void *)(uintptr_t)message.data, message.len}};
-    struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 2};
-    if (fd >= 0) {
-        msg.msg_control = control;
-        msg.msg_controllen = sizeof control;
-        struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
-        h->cmsg_level = SOL_SOCKET;
-        h->cmsg_type = SCM_RIGHTS;
-        h->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(h), &fd, sizeof fd);
-    }
-    return sendmsg(to, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return fd_send_beside(to, parts, 2, fd);
 }
 
 struct sibling doors_sibling(const struct worker *w, int slot)

@@ -32,8 +32,13 @@ static inline bool sibling_is(struct sibling a, struct sibling b)
     return a.slot == b.slot && a.incarnation == b.incarnation;
 }
 
-/* Who speaks can be answered. The descriptor, or -1, is the hearer's; the message holds until it returns. */
-typedef void (*door_hears)(struct worker *w, struct sibling from, struct slice message, int fd);
+/* What was said, by whom: it can be answered. */
+struct door_message {
+    struct sibling from;
+    struct slice bytes; /* until the hearer returns */
+    int fd;             /* -1: none. Who takes it sets it to -1 */
+};
+typedef void (*door_hears)(struct worker *w, struct door_message *m);
 
 /* Hears what siblings say from now on, if there are any. False: out of memory. */
 bool doors_open(struct worker *w);

@@ -10,7 +10,7 @@ import signal
 import modlib
 import pytest
 from limits import stopped
-from weirlib import alive, config, wait_until
+from weirlib import alive, config, cpu_seconds, wait_until
 
 WORKERS, THREADS = 4, 2
 ALL = WORKERS * THREADS
@@ -157,6 +157,7 @@ fclose(f);
 return 0;""",
     pid='FILE *f = fopen(weir_arg(r, "file"), "a");\nfprintf(f, "%d\\n", getpid());\nfclose(f);\nusleep(1000 * atol(weir_arg(r, "ms")));\n'
         'weir_puts(r, "done");\nreturn 0;',
+    hang="for (;;)\n    pause();\nreturn 0;",
     slow='usleep(1000 * atol(weir_arg(r, "ms")));\nweir_puts(r, "done");\nreturn 0;',
     mark='FILE *f = fopen(weir_arg(r, "file"), "a");\nfputs(weir_arg(r, "mark") ? weir_arg(r, "mark") : "x", f);\nfclose(f);\nusleep(1000 * atol(weir_arg(r, "ms")));\n'
          'weir_puts(r, "marked");\nreturn 0;')
@@ -166,7 +167,7 @@ return 0;""",
 def module(weir):
     """A module with the handlers above, and the configuration that has them."""
     path = modlib.build(weir.tmp, HANDLERS, head=INCLUDES)
-    names = ("many", "fields", "refuse", "fail", "crash", "wait", "pid", "slow", "mark")
+    names = ("many", "fields", "refuse", "fail", "crash", "wait", "pid", "hang", "slow", "mark")
 
     def start(workers=WORKERS, locations="", **parts):
         serve(weir, SLEEPS + "".join(f" location /{name} {{ handler {name}; }}" for name in names) + locations, workers,
@@ -402,6 +403,70 @@ def test_a_worker_that_finishes(weir, module):
         for client in clients:
             assert client.response().text == "done"
     weir.wait_workers(1)
+
+
+HANGS = " location /hung { handler_timeout 500ms; handler hang; }"
+
+
+def test_a_hung_handler_holds_no_worker(weir, module):
+    """One that is past its time for another worker's client: the worker that runs it ends when it is told to."""
+    weir.expect_log("timed out|left behind")
+    module(workers=2, locations=HANGS)
+    with busy_here(weir, 1) as ((client,), one):
+        assert client.get("/hung").status == 504
+        wait_until(lambda: weir.pool()["threads"]["stuck"] == 1, 3, "a stuck thread")
+        [other] = weir.worker_pids() - {one}
+        weir.signal(signal.SIGTTOU)
+        weir.wait_dead([other], 5)
+
+
+def test_a_hung_handler_of_a_dead_worker(weir, module):
+    """Its thread is replaced once its time is over, though nobody is left to say so."""
+    weir.expect_log("exited on signal 9|left behind")
+    module(workers=2, locations=HANGS)
+    with busy_here(weir, 1, ms=400) as ((client,), one):
+        client.request("/hung")
+        wait_until(lambda: running(weir) == THREADS + 1, 3, "the handler")
+        os.kill(one, signal.SIGKILL)
+    wait_until(lambda: weir.pool()["threads"]["stuck"] == 1, 5, "a stuck thread")
+    assert settled(weir)["submitted"] == 3
+
+
+@pytest.mark.parametrize("change", ["thread_pool", "location"])
+def test_reloads(weir, change):
+    """In place, and by new workers: what runs elsewhere comes back, and what is asked afterwards runs."""
+    serve(weir)
+    before = weir.conf.read_text()
+    after = (before.replace(f"threads={THREADS}", f"threads={THREADS - 1}") if change == "thread_pool" else
+             before.replace("location /sleep", "location /new { return 204; } location /sleep"))
+    with on_one_worker(weir, ALL) as (clients, _):
+        for client in clients:
+            client.request("/sleep?ms=900")
+        wait_until(lambda: running(weir) == ALL, 3, "a task on each thread")
+        assert weir.reload(after)["last_kind"] == ("in-place" if change == "thread_pool" else "respawn")
+        assert [client.response().status for client in clients] == [200] * ALL
+        if change == "thread_pool":
+            for client in clients:
+                client.request("/sleep?ms=100")
+            assert [client.response().status for client in clients] == [200] * ALL
+    wait_until(lambda: running(weir) == 0, 5, "idle threads")
+
+
+def test_without_a_master(weir):
+    """Its last worker finishes in peace, though nobody can say anything to it any more."""
+    weir.expect_log("the master is gone")
+    serve(weir, workers=1)
+    [worker] = weir.worker_pids()
+    with weir.connect() as client:
+        client.request("/sleep?ms=1500")
+        wait_until(lambda: running(weir) == 1, 3, "the handler")
+        os.kill(weir.pid, signal.SIGKILL)
+        weir.wait_log("the master is gone")
+        before = cpu_seconds(worker)
+        assert client.response().status == 200
+        spent = cpu_seconds(worker) - before
+    weir.wait_dead([worker], 3)
+    assert spent < 0.4
 
 
 def test_json_of_a_pool_has_both_counts(weir):
