@@ -10,7 +10,6 @@ import argparse
 import os
 import pathlib
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import time
 from dataclasses import dataclass
 
 from clients import IdleConnections, require_wrk, run_wrk
-from servers import BenchError, MAX_FILES, Server, raise_file_limit
+from servers import MAX_FILES, BenchError, Server, raise_file_limit, run
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = TOP / "build" / "bench" / "http.txt"
@@ -293,10 +292,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
-    try:
-        main()
-    except BenchError as problem:
-        sys.exit(f"bench: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
+    run(main)

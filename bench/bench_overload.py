@@ -10,7 +10,6 @@ import argparse
 import os
 import pathlib
 import platform
-import signal
 import socket
 import statistics
 import sys
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from overload import plots, step
 from overload.systems import (BUILD, CAPACITY, PERMITS, PROGRAMS, QUEUE_TIMEOUT_MS, SERVICE_MS, SYSTEMS, TOP, Front,
                               build, load)
-from servers import MAX_FILES, BenchError, raise_file_limit
+from servers import MAX_FILES, BenchError, raise_file_limit, run
 
 RESULTS = BUILD / "overload.txt"
 PICTURE = BUILD / "overload.svg"
@@ -368,10 +367,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
-    try:
-        main()
-    except BenchError as problem:
-        sys.exit(f"bench: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
+    run(main)

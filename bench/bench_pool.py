@@ -11,13 +11,12 @@ import os
 import pathlib
 import platform
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 from dataclasses import dataclass, field
 
-from servers import BenchError
+from servers import BenchError, run
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = TOP / "bench" / "pool"
@@ -327,10 +326,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
-    try:
-        main()
-    except BenchError as problem:
-        sys.exit(f"bench: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
+    run(main)

@@ -20,7 +20,6 @@ import os
 import pathlib
 import platform
 import resource
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from bench_http import positive
 from clients import require_wrk, run_wrk
 from proxies import BIG_BYTES, TOP, BodyClient, PeakRss, Proxy, System, WebSockets
 from rounds import Metric, Pair, report
-from servers import MAX_FILES, BenchError
+from servers import MAX_FILES, BenchError, run
 
 CLIENTS = 64
 WARM_UP_S = 1
@@ -261,10 +260,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
-    try:
-        main()
-    except BenchError as problem:
-        sys.exit(f"bench: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
+    run(main)

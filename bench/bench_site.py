@@ -23,7 +23,6 @@ import os
 import pathlib
 import platform
 import random
-import signal
 import sys
 import zlib
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from dataclasses import dataclass
 from bench_http import chosen_programs, positive
 from clients import require_wrk, run_wrk
 from rounds import Metric, Pair, report
-from servers import MAX_FILES, BenchError, Server, raise_file_limit
+from servers import MAX_FILES, BenchError, Server, raise_file_limit, run
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 WARM_UP_S = 1
@@ -259,10 +258,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
-    try:
-        main()
-    except BenchError as problem:
-        sys.exit(f"bench: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
+    run(main)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from overload.systems import build, running_load
 from rounds import Metric, Pair, report
-from servers import MAX_FILES, BenchError, Server, raise_file_limit
+from servers import MAX_FILES, BenchError, Server, raise_file_limit, run
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 SERVICE_MS = 20
@@ -210,10 +210,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
-    try:
-        main()
-    except BenchError as problem:
-        sys.exit(f"bench: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("bench: interrupted")
+    run(main)

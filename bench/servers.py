@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -57,6 +58,17 @@ SLEEP_SERVER = "location /sleep { handler sleep; }"
 
 class BenchError(Exception):
     """A sentence for the user: what is missing or went wrong, and what to do."""
+
+
+def run(main):
+    """A benchmark as a program: what it started is ended, and what stops it is said in one line."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
+    try:
+        main()
+    except BenchError as problem:
+        sys.exit(f"bench: {problem}")
+    except KeyboardInterrupt:
+        sys.exit("bench: interrupted")
 
 
 def free_port():
