@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/hist.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include "http/site/site.h"
 #include "http/wire/credentials.h"
 #include "pool/pool.h"
+#include "shm/permit.h"
 #include "shm/shm.h"
 #include "worker/loop/doors.h"
 #include "worker/loop/exchanges.h"
@@ -47,7 +49,8 @@ struct guest {
     bool stream_has_begun;
     bool has_failed; /* that was said */
     bool ended;
-    _Atomic bool taken_back; /* the lender was first */
+    _Atomic bool taken_back;   /* the lender was first */
+    struct http_cleanup heirs; /* of the lender's permits */
 };
 
 /* --- back to the lender --- */
@@ -268,6 +271,31 @@ static void on_guest_ended(struct worker *w, struct loop_task *task)
 
 /* --- in --- */
 
+static void close_heirs(struct http_exchange *ex)
+{
+    struct http_limits *l = &ex->limits;
+    struct permit_user *u = &ex->worker->permits;
+    for (; l->held_count > 0; l->held_count--)
+        if (!permit_heir_close(u, l->held[l->held_count - 1]))
+            permit_release(u, l->held[l->held_count - 1], clock_fast_us(), 0);
+}
+
+/* Before it can begin: if its lender dies then, its permits are ours. False: they have gone back, or there is no room. */
+static bool open_heirs(struct worker *w, struct guest *g, struct http_exchange *ex, const struct parcel *p)
+{
+    struct http_limits *l = &ex->limits;
+    struct permit_lender lender = {.slot = g->from.slot, .entry = p->id.index, .tag = p->id.tag};
+    g->heirs.run = l->let_go = close_heirs;
+    http_add_cleanup(ex, &g->heirs);
+    for (int i = 0; i < p->permit_count; i++) {
+        lender.permit = p->permits[i];
+        if (!permit_heir_open(&w->permits, &lender, &l->held[l->held_count]))
+            return false;
+        l->held_count++;
+    }
+    return true;
+}
+
 /* Of a guest nothing is asked by what serves clients. */
 static const struct client_protocol guest_protocol = {0};
 
@@ -357,7 +385,8 @@ static bool begin(struct worker *w, struct http_exchange *ex, struct door_messag
     g->id = p.id;
     g->entry = &w->shm->slots[m->from.slot].lent[p.id.index];
     list_init(&g->link);
-    if (w->draining || (!p.may_queue && pools_free(w, (int)p.pool) <= 0) || !make_job(w, g, ex, &p))
+    if (w->draining || (!p.may_queue && pools_free(w, (int)p.pool) <= 0) || !open_heirs(w, g, ex, &p) ||
+        !make_job(w, g, ex, &p))
         return false;
     if (pools_submit(w, (int)p.pool, &g->job.task) != POOL_OK) {
         job_release(&g->job);
@@ -422,6 +451,7 @@ static void leave(struct worker *w, struct guest *g, bool gives_up)
     pools_abandon(w, &job->task);
     job->given_up = true;
     w->given_up++;
+    close_heirs(job->ex); /* the lender's have gone back */
 }
 
 /* It is not here, or no longer: whoever waits for it must not. */

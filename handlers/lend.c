@@ -258,11 +258,6 @@ enum pool_result lend_submit(struct worker *w, struct weir_request *job, int poo
         lending_note_place(job, w->options->slot);
         return pools_submit(w, pool, &job->task);
     }
-    /*
-     * A permit is given back when its worker dies, and the handler has to be gone by then: the limit would be exceeded while it
-     * ran on elsewhere.
-     */
-    job->lent.never = job->ex->limits.holds;
     int64_t left = pools_free(w, pool);
     /* The pool would refuse it, and count that. */
     if (left <= -conf->max_queue && !job->lent.never && lend_at_once(w, job, pool))

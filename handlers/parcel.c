@@ -23,8 +23,9 @@ struct parcel_head {
         body_len;
     uint32_t header_count, variable_count, body_inline;
     int32_t remote_len, method, framing;
+    uint32_t permits[HTTP_PERMITS_MAX];
     unsigned char remote[18];
-    uint8_t asks, body_in_file, may_queue;
+    uint8_t permit_count, asks, body_in_file, may_queue;
 };
 
 enum { TEXTS = 11, HEADERS_MAX = 65536, VARIABLES_MAX = 4096 };
@@ -73,11 +74,13 @@ static struct parcel_head head_of(const struct weir_request *job, const struct p
         .remote_len = ex->client.remote_len,
         .method = (int32_t)ex->req.method,
         .framing = (int32_t)ex->req.framing,
+        .permit_count = (uint8_t)ex->limits.held_count,
         .asks = job->handler == &auth_basic_handler,
         .body_in_file = way.body_beside,
         .may_queue = way.may_queue,
     };
     memcpy(h.remote, ex->client.remote, sizeof h.remote);
+    memcpy(h.permits, ex->limits.held, sizeof h.permits);
     return h;
 }
 
@@ -189,7 +192,7 @@ static bool is_sane(const struct parcel_head *h)
 {
     return (h->remote_len == 0 || h->remote_len == 4 || h->remote_len == 16) && h->method >= HTTP_GET &&
            h->method <= HTTP_OTHER && h->framing >= HTTP_BODY_NONE && h->framing <= HTTP_BODY_CHUNKED &&
-           (h->body_in_file || h->body_inline == h->body_len);
+           h->permit_count <= HTTP_PERMITS_MAX && (h->body_in_file || h->body_inline == h->body_len);
 }
 
 static void take_numbers(struct parcel *p, const struct parcel_head *h)
@@ -203,12 +206,14 @@ static void take_numbers(struct parcel *p, const struct parcel_head *h)
                          .body_in_file = h->body_in_file,
                          .may_queue = h->may_queue,
                          .asks = h->asks,
+                         .permit_count = h->permit_count,
                          .variable_count = h->variable_count};
     p->client.connection_id = h->connection_id;
     p->client.since_ms = h->client_since_ms;
     p->client.requests = h->client_requests;
     p->client.remote_len = h->remote_len;
     memcpy(p->client.remote, h->remote, sizeof p->client.remote);
+    memcpy(p->permits, h->permits, sizeof p->permits);
     p->req.method = (enum http_method)h->method;
     p->req.framing = (enum http_framing)h->framing;
     p->req.content_length = h->content_length;

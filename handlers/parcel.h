@@ -38,6 +38,9 @@ struct parcel {
     struct slice server_name, request_id, body;
     uint64_t body_len;
     bool body_in_file, may_queue;
+    /* The lender's, of the limits that the request has passed. */
+    uint32_t permits[HTTP_PERMITS_MAX];
+    int permit_count;
     /* Of auth_basic's question; a handler's request has none. */
     bool asks;
     const char *file, *user, *password;

@@ -26,21 +26,6 @@ static bool is_hopeless(const struct permit_zone *z, enum permit_priority priori
     return true;
 }
 
-uint32_t permit_take_spare(struct permit_user *u)
-{
-    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
-    assert(u->spare_count <= u->used && u->used <= SHM_PERMITS_PER_SLOT);
-    uint32_t index = u->spare_count > 0 ? u->spare[--u->spare_count] : u->used;
-    if (index >= SHM_PERMITS_PER_SLOT)
-        return index;
-    u->doubts |= permit_get(&part->permits[index].tag) != PERMIT_FREE; /* others may have counted it */
-    if (index == u->used) {
-        permit_set_tag(&part->permits[index], PERMIT_FREE);
-        atomic_store_explicit(&part->used, ++u->used, memory_order_release);
-    }
-    return index;
-}
-
 static enum permit_result refuse_permit(struct permit_zone *z, bool dry_run, enum permit_reason *why)
 {
     *why = permit_get(&z->queue_limit) ? PERMIT_QUEUE_FULL : PERMIT_LIMIT;
@@ -112,12 +97,6 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
     if (result == PERMIT_NO || (result == PERMIT_WAIT && request->dry_run))
         permit_put_spare(u, index);
     return result == PERMIT_NO ? refuse_permit(z, request->dry_run, why) : result;
-}
-
-void permit_put_spare(struct permit_user *u, uint32_t permit)
-{
-    assert(u->spare_count < u->used && permit < u->used);
-    u->spare[u->spare_count++] = permit;
 }
 
 void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uint64_t rtt_us)

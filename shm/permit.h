@@ -113,6 +113,8 @@ enum permit_state {
     PERMIT_REFUSED,
     /* Held, by the doing of another process; its own has not looked yet. */
     PERMIT_GRANTED,
+    /* Becomes a held one if the process dies whose permit it is the heir of. */
+    PERMIT_HEIR,
 };
 
 /* What the tag of a permit says. */
@@ -162,9 +164,11 @@ struct permit_about {
 
 struct permit {
     _Alignas(64) _Atomic uint32_t tag;
-    uint32_t older, newer; /* neighbours in the queue: references */
-    uint64_t ticket;       /* arrivals in its zone before it */
-    uint64_t since_us;     /* in the queue, or admitted */
+    /* Neighbours in the queue: references. Of an heir: whose, and the entry of `lent`. */
+    uint32_t older, newer;
+    /* Arrivals in its zone before it. Of an heir: the entry's tag. */
+    uint64_t ticket;
+    uint64_t since_us; /* in the queue, or admitted */
     struct permit_about about;
 };
 
@@ -278,6 +282,22 @@ void permit_note_served(struct permit_user *u, uint32_t permit);
 
 /* A thread of the worker of this slot is to do the work of a held permit. */
 void permit_note_runs_in(struct permit_user *u, uint32_t permit, int slot);
+
+/*
+ * The work of a permit that a process of another slot holds is to be done here. If that process dies when the work has begun, by its
+ * entry of `lent` (shm/shm.h), the heir is held from then on, until it is closed. `*heir` is a permit of this process's part. False:
+ * the other one does not hold its permit any more, or there is no room.
+ */
+struct permit_lender {
+    int slot;
+    uint32_t permit;
+    uint32_t entry; /* index into `lent` */
+    uint64_t tag;
+};
+bool permit_heir_open(struct permit_user *u, const struct permit_lender *lender, uint32_t *heir);
+
+/* False: it is a held one by now, and to be released. */
+bool permit_heir_close(struct permit_user *u, uint32_t heir);
 
 /* How it stands with one that waited. After NO it is gone. */
 enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why);

@@ -86,7 +86,15 @@ static inline void permit_unlock(struct permit_zone *z)
     shm_unlock(&z->lock);
 }
 
-/* --- permit.c --- */
+/* --- permit_heir.c --- */
+
+/* Work that a dead process had lent, and that had not begun, does not begin any more. */
+void permit_end_unbegun(const struct shm *shm, int dead_slot);
+
+/* What that process held for work that goes on elsewhere passes on to its heirs. Lock held; counts have to be made anew. */
+void permit_pass_on(const struct shm *shm, unsigned zone, int dead_slot);
+
+/* --- permit_part.c --- */
 
 /* A free permit of the user's part; SHM_PERMITS_PER_SLOT: none. And back: its tag is free already. */
 uint32_t permit_take_spare(struct permit_user *u);
@@ -129,7 +137,12 @@ void permit_observe_delay(struct permit_region *r, unsigned zone, uint64_t now_u
  */
 void permit_grant_and_unlock(const struct shm *shm, unsigned zone, uint64_t now_us, int self, int socket);
 
-/* permit_wake.c: wakes the processes, from a socket of this kind; -1: from one made for it. No lock held. */
+/* --- permit_wake.c --- */
+
+/* A socket of this process for datagrams, and its address. -1 with errno. */
+int permit_open_wake_socket(char address[8]);
+
+/* Wakes the processes, from a socket of this kind; -1: from one made for it. No lock held. */
 void permit_wake(const struct shm *shm, int from, const struct permit_calls *calls);
 
 /* --- permit_policy.c --- */

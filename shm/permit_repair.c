@@ -119,11 +119,13 @@ void permit_reclaim(struct shm *shm, int slot)
     if (slot >= 0) {
         shm->permits->parts[slot].address[0] = '\0';
         atomic_store(&shm->permits->parts[slot].granted_us, 0);
+        permit_end_unbegun(shm, slot);
     }
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
         if (shm->permit_names[zone][0] == '\0')
             continue;
         permit_lock(shm, zone);
+        permit_pass_on(shm, zone, slot);
         permit_repair(shm, zone, slot);
         permit_grant_and_unlock(shm, zone, clock_mono_us(), -1, -1);
     }

@@ -10,7 +10,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -26,7 +25,7 @@ static int new_socket(void)
     return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-static int open_wake_socket(char address[8])
+int permit_open_wake_socket(char address[8])
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     socklen_t len = sizeof name;
@@ -86,46 +85,6 @@ bool permit_is_silent(const struct permit_user *u, int slot, uint64_t now_us)
     uint64_t since_us =
         atomic_load_explicit(&permit_region(u->shm)->parts[slot].granted_us, memory_order_relaxed);
     return slot != u->slot && since_us != 0 && now_us > since_us && now_us - since_us >= PERMIT_UPTAKE_US;
-}
-
-void permit_show_address(const struct permit_user *u)
-{
-    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
-    if (memcmp(part->address, u->address, sizeof part->address) != 0)
-        memcpy(part->address, u->address, sizeof part->address);
-}
-
-bool permit_open(struct permit_user *u, struct shm *shm, int slot)
-{
-    assert(slot >= 0 && slot < SHM_SLOTS);
-    struct permit_part *part = &permit_region(shm)->parts[slot];
-    shm_lock_know_self();
-    shm->slots_known = 0;
-    shm->wake = NULL;
-    shm_note_slot(shm, slot);
-    *u = (struct permit_user){.shm = shm, .slot = slot, .socket = -1};
-    u->spare = malloc(SHM_PERMITS_PER_SLOT * sizeof *u->spare);
-    if (!u->spare)
-        return false;
-    u->socket = open_wake_socket(u->address);
-    if (u->socket < 0) {
-        free(u->spare);
-        return false;
-    }
-    permit_show_address(u);
-    u->used = permit_part_used(part);
-    permit_set(&part->used, u->used);
-    for (uint32_t used = u->used; used > 0; used--)
-        u->spare[u->spare_count++] = used - 1; /* an earlier process had them */
-    assert(u->spare_count == u->used && u->used <= SHM_PERMITS_PER_SLOT);
-    atomic_store(&part->woken, 0);
-    return true;
-}
-
-void permit_close(struct permit_user *u)
-{
-    close(u->socket);
-    free(u->spare);
 }
 
 void permit_heard(struct permit_user *u)

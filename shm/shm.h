@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 6,
+    SHM_LAYOUT_VERSION = 7,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,

@@ -22,6 +22,7 @@
 #include "worker/loop/wait.h"
 #include "worker/loop/worker_state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { RETRY_AFTER_S = 1, LOG_EVERY_MS = 1000 };
@@ -32,8 +33,6 @@ static const double LOOK_EVERY_S = 0.1;
 /* What a request holds and waits for. In the exchange's arena. */
 struct permits {
     struct http_cleanup cleanup; /* first */
-    uint32_t held[LIMITS_MAX];
-    int held_count;
     /* Of its location's limits: the one that it asks for or waits for. */
     int next;
     uint32_t waiting; /* with CONNECTION_QUEUED */
@@ -101,15 +100,14 @@ static void note_served(struct http_exchange *ex)
     if (!p)
         return;
     p->served_us = clock_fast_us();
-    for (int i = 0; i < p->held_count; i++)
-        permit_note_served(&ex->worker->permits, p->held[i]);
+    for (int i = 0; i < ex->limits.held_count; i++)
+        permit_note_served(&ex->worker->permits, ex->limits.held[i]);
 }
 
 static void note_runs_in(struct http_exchange *ex, int slot)
 {
-    const struct permits *p = ex->limits.permits;
-    for (int i = 0; p && i < p->held_count; i++)
-        permit_note_runs_in(&ex->worker->permits, p->held[i], slot);
+    for (int i = 0; i < ex->limits.held_count; i++)
+        permit_note_runs_in(&ex->worker->permits, ex->limits.held[i], slot);
 }
 
 /* unserved: the time until now says nothing of the work. */
@@ -121,9 +119,8 @@ static void give_back(struct http_exchange *ex, bool unserved)
     uint64_t now_us = clock_fast_us(), end_us = p->served_us ? p->served_us : now_us;
     uint64_t rtt_us = p->all && !unserved && end_us > p->admitted_us ? end_us - p->admitted_us : 0;
     ex->limits.permits = NULL;
-    ex->limits.holds = false;
-    while (p->held_count > 0)
-        permit_release(&ex->worker->permits, p->held[--p->held_count], now_us, rtt_us);
+    while (ex->limits.held_count > 0)
+        permit_release(&ex->worker->permits, ex->limits.held[--ex->limits.held_count], now_us, rtt_us);
 }
 
 static void let_go(struct http_exchange *ex)
@@ -191,9 +188,8 @@ static void end_wait(struct http_exchange *ex)
 
 static void hold(struct http_exchange *ex, uint32_t permit)
 {
-    struct permits *p = ex->limits.permits;
-    p->held[p->held_count++] = permit;
-    ex->limits.holds = true;
+    assert(ex->limits.held_count < HTTP_PERMITS_MAX);
+    ex->limits.held[ex->limits.held_count++] = permit;
 }
 
 static void take(struct http_exchange *ex, uint32_t permit)

@@ -6,10 +6,11 @@
 
 #include "base/log.h"
 #include "conf/settings.h"
+#include "http/request/exchange.h"
 #include "http/site/feature.h"
 #include "shm/permit.h"
 
-enum { LIMITS_MAX = 8 /* zones of one location */ };
+enum { LIMITS_MAX = HTTP_PERMITS_MAX /* zones of one location */ };
 
 extern const struct feature feature_limit_concurrency;
 

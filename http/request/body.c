@@ -145,7 +145,7 @@ void body_wait(struct http_exchange *ex)
     assert(!ex->body.whole && ex->state == REQUEST_PROXY);
     count_wait_for_client(ex);
     ex->body.wait_since_ms = *ex->now_ms;
-    if (s->client.body_min_rate.bytes_per_s && ex->limits.holds) {
+    if (s->client.body_min_rate.bytes_per_s && ex->limits.held_count) {
         uint64_t allowed_ms = (uint64_t)s->client.body_min_rate.after_ms +
                               ex->body.seen * 1000 / (uint64_t)s->client.body_min_rate.bytes_per_s;
         int64_t left_ms = allowed_ms > ex->body.waited_ms ? (int64_t)(allowed_ms - ex->body.waited_ms) : 1;

@@ -162,6 +162,8 @@ struct http_cleanup {
     void (*run)(struct http_exchange *ex);
 };
 
+enum { HTTP_PERMITS_MAX = 8 /* of each kind */ };
+
 /* What limits have said of the request, and what it holds of them. */
 struct http_limits {
     struct permits *permits; /* of concurrency */
@@ -171,14 +173,16 @@ struct http_limits {
     void (*runs_in)(struct http_exchange *ex, int slot);
     /* With permits: gives them back though the request goes on. */
     void (*let_go)(struct http_exchange *ex);
-    bool holds; /* a permit of concurrency */
+    /* Of the worker's permits of concurrency, those that the request holds. */
+    uint32_t held[HTTP_PERMITS_MAX];
+    int held_count;
     /* Of the limits of concurrency; NULL where none applies. */
     const char *status, *reason;
     struct slice zone;
     uint64_t queue_ms;
     /* Of limit_conn and limit_req; NULL where none applies. */
     const char *conn_status, *req_status;
-    uint32_t conn_permits[8];
+    uint32_t conn_permits[HTTP_PERMITS_MAX];
     int conn_permit_count;
     struct http_cleanup conn_cleanup; /* with any of those */
 };

@@ -174,7 +174,7 @@ static void leave_permits(struct http_exchange *copy, struct http_exchange *old)
     copy->limits.permits = NULL;
     copy->limits.served = copy->limits.let_go = NULL;
     copy->limits.runs_in = NULL;
-    copy->limits.holds = false;
+    copy->limits.held_count = 0;
     old->limits.conn_permit_count = 0;
     while (*c && *c != &old->limits.conn_cleanup)
         c = &(*c)->next;

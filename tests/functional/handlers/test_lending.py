@@ -9,7 +9,7 @@ import signal
 
 import modlib
 import pytest
-from limits import stopped
+from limits import TALLY, highest, limited, open_gate, stopped
 from weirlib import alive, config, cpu_seconds, wait_until
 
 WORKERS, THREADS = 4, 2
@@ -98,18 +98,89 @@ def test_where_it_ran(weir):
     assert {line[2] for line in lines(weir) if line[1] == "400"} < {str(slot) for slot in range(WORKERS)}
 
 
-def test_permits_stay_at_home(weir):
-    """A request that holds one runs where its connection is, or a killed worker's permit would be free while it ran; the list says where."""
-    serve(weir, "location /sleep { limit_concurrency z; handler sleep; }", http="limit_concurrency_zone z limit=64;")
-    with on_one_worker(weir, THREADS + 1) as (clients, one):
+LIMITED = "location /sleep { limit_concurrency z; limit_concurrency y; handler sleep; }"
+
+
+def zones(limit, more=""):
+    return f"limit_concurrency_zone z limit={limit} {more}; limit_concurrency_zone y limit=100;"
+
+
+def held(weir, zone="z"):
+    return weir.status()["concurrency"][zone]["in_flight"]
+
+
+def test_requests_with_permits(weir):
+    """The permit stays where the connection is; the list says where the request runs."""
+    serve(weir, LIMITED, http=zones(64))
+    with on_one_worker(weir, ALL) as (clients, one):
         for client in clients:
             client.request("/sleep?ms=700")
-        wait_until(lambda: running(weir) == THREADS, 3, "a task on each thread here")
+        wait_until(lambda: running(weir) == ALL, 3, "a task on each thread")
         found = weir.get("/status?format=json&in_flight=1").json()
         [slot] = [worker["slot"] for worker in found["workers"] if worker["pid"] == one]
-        assert {(r["slot"], r["runs_in"]) for r in found["concurrency"]["z"]["requests"]} == {(slot, slot)}
+        requests = found["concurrency"]["z"]["requests"]
+        assert sorted((r["slot"], r["runs_in"]) for r in requests) == sorted(
+            (slot, there) for there in range(WORKERS) for _ in range(THREADS))
+        assert (held(weir, "z"), held(weir, "y")) == (ALL, ALL)
         assert {client.response().status for client in clients} == {200}
-    assert settled(weir)["lent"] == 0
+    assert settled(weir)["lent"] >= ALL - THREADS
+    assert (held(weir, "z"), held(weir, "y")) == (0, 0)
+
+
+def test_permits_pass_on_from_a_killed_lender(weir):
+    """What runs elsewhere when its worker is killed keeps its permit until it ends: the limit holds."""
+    weir.expect_log("exited on signal")
+    locations = f"location /held {{ limit_concurrency z; limit_concurrency y; {TALLY} }}"
+    weir.start(limited(f"limit={ALL}", locations, http="limit_concurrency_zone y limit=100;", workers=WORKERS,
+                       pool=f"threads={THREADS} max_queue=1000"))
+    weir.wait_workers(WORKERS)
+    with on_one_worker(weir, ALL) as (clients, one), contextlib.ExitStack() as stack:
+        for i, client in enumerate(clients):
+            client.request(f"/held?id={i}&gate=g")
+        wait_until(lambda: running(weir) == ALL, 2, "a task on each thread")
+        os.kill(one, signal.SIGKILL)
+        weir.wait_workers(WORKERS)
+        zone = wait_until(lambda: (now := weir.status()["concurrency"]["z"])["in_flight"] < ALL and now, 1, "the dead one's")
+        assert (zone["in_flight"], zone["reclaimed"], held(weir, "y")) == (ALL - THREADS, THREADS, ALL - THREADS)
+        found = weir.get("/status?format=json&in_flight=1").json()["concurrency"]["z"]["requests"]
+        assert len(found) == ALL - THREADS and all(r["slot"] == r["runs_in"] for r in found)
+        more = [stack.enter_context(weir.connect()) for _ in range(THREADS + 1)]
+        for client in more:
+            client.request("/held?id=more&gate=g")
+        wait_until(lambda: running(weir) == ALL, 2, "as many as may run")
+        open_gate(weir, "g")
+        assert sorted(client.response().status for client in more) == [200] * THREADS + [503]
+    wait_until(lambda: (held(weir, "z"), held(weir, "y")) == (0, 0), 3, "the end of all of them")
+    assert highest(weir, {one: 0}) <= ALL
+
+
+def test_permits_when_the_borrower_is_killed(weir):
+    """They are still the lender's; the request runs again elsewhere with the same one."""
+    weir.expect_log("exited on signal")
+    serve(weir, LIMITED, http=zones(64))
+    with on_one_worker(weir, ALL) as (clients, one):
+        for client in clients:
+            client.request("/sleep?ms=1000")
+        wait_until(lambda: running(weir) == ALL, 2, "a task on each thread")
+        os.kill(next(pid for pid in weir.worker_pids() if pid != one), signal.SIGKILL)
+        weir.wait_workers(WORKERS)
+        assert held(weir) == ALL
+        assert {client.response().status for client in clients} == {200}
+    wait_until(lambda: held(weir) == 0, 3, "the end of all of them")
+    zone = weir.status()["concurrency"]["z"]
+    assert (zone["reclaimed"], zone["admitted"]) == (0, ALL)
+
+
+def test_waiters_have_permits_that_end_elsewhere(weir):
+    """Who waits for a permit gets it when the request that held it has ended, wherever that ran."""
+    serve(weir, LIMITED, http=zones(ALL, "queue=100 queue_timeout=20s"))
+    with on_one_worker(weir, 5 * ALL) as (clients, _):
+        for client in clients:
+            client.request("/sleep?ms=100")
+        assert {client.response().status for client in clients} == {200}
+    settled(weir)
+    zone = weir.status()["concurrency"]["z"]
+    assert (zone["in_flight"], zone["queued"], zone["admitted"]) == (0, 0, 5 * ALL)
 
 
 @pytest.mark.parametrize("buffer", ["16k", "4m"])
