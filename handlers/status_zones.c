@@ -59,8 +59,8 @@ static bool write_in_flight(struct buf *out, const struct status_source *source,
     const struct permit_region *r = permit_region(source->shm);
     const char *separator = "";
     bool ok = buf_printf(out, ",\"requests\":[");
-    for (int slot = 0; slot < shm_slots_used(source->shm); slot++) {
-        const struct permit_part *part = &r->parts[slot];
+    for (int place = 0; (place = permit_next_place(source->shm, place)) >= 0; place++) {
+        const struct permit_part *part = &r->parts[place];
         uint32_t used = permit_part_used(part);
         for (uint32_t i = 0; ok && i < used; i++) {
             struct permit_about about;
@@ -69,7 +69,7 @@ static bool write_in_flight(struct buf *out, const struct status_source *source,
                 continue;
             uint64_t since_ms = since_us / 1000;
             ok = buf_printf(out, "%s", separator) &&
-                 write_request(out, slot, c->name.data, &about,
+                 write_request(out, place % SHM_SLOTS, c->name.data, &about,
                                source->now_ms > since_ms ? source->now_ms - since_ms : 0);
             separator = ",";
         }

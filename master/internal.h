@@ -63,6 +63,8 @@ struct master {
     char pid_path[PATH_MAX];
     uint64_t watchdog_every_ms, next_watchdog_ms;
     uint64_t next_look_ms; /* whether the workers' loops turn */
+    /* When to look at what is shared with another binary; 0: nothing is. */
+    uint64_t next_permits_ms;
 };
 
 /* --- master/workers.c --- */
@@ -172,6 +174,26 @@ void shared_make_room(struct master *m);
 /* Ends the worker of this pid, which holds a lock and does not go on. If it is none of ours, nobody has the lock. */
 void shared_end_holder(struct master *m, uint32_t pid);
 
+/* Likewise for what the other binary's master asks for. */
+void shared_end_asked(struct master *m);
+
+/* --- master/permits.c --- */
+
+/* Whether the next binary can share them: no other one does. */
+bool permits_can_pass_on(const struct shm *shm);
+
+/* Before the new binary is run: the environment says where they are. False: out of memory. */
+bool permits_pass_on(const struct shm *shm);
+
+/* In the new binary, whose own are not in use yet. Logs whether the older one's are shared. */
+void permits_take_over(struct shm *shm);
+
+/* This process holds a lock and is no worker of ours: whether it is for the other binary's master to end it. */
+bool permits_leave_to_other(struct master *m, uint32_t process, uint64_t now_ms);
+
+/* Looks after what another binary's master that is gone has left. Returns when to come again; 0: never. */
+uint64_t permits_look(struct master *m, uint64_t now_ms);
+
 /* --- master/zones.c --- */
 
 /* Finds or makes the zones of a configuration; existing ones keep their rules. False: logged. */
@@ -197,7 +219,7 @@ void process_daemon_ready(void);
 /* --- master/upgrade.c --- */
 
 /* Before the new binary is run: its descriptors stay open over that, and the environment says which they are. */
-bool upgrade_pass_on(const struct site *site, int ready_fd);
+bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_fd);
 void upgrade_begin(struct master *m);
 void upgrade_ended(struct master *m, int status);
 

@@ -169,6 +169,8 @@ static void announce(struct master *m)
     if (m->announced || !workers_all_ready(m, m->generation))
         return;
     m->announced = true;
+    if (sockets_from_older_binary())
+        zones_apply(m->shm, m->conf); /* until now they had the older one's rules */
     /* The older master names us, as we would not be believed; nor would our first food before that. */
     if (upgrade_tell_older())
         m->next_watchdog_ms = clock_mono_ms() + m->watchdog_every_ms;
@@ -193,6 +195,8 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
         next = m->next_watchdog_ms;
     if (m->next_look_ms && m->next_look_ms < next)
         next = m->next_look_ms;
+    if (m->next_permits_ms && m->next_permits_ms < next)
+        next = m->next_permits_ms;
     assert(next <= now_ms + 60000);
     return next > now_ms ? (int)(next - now_ms) : 1;
 }
@@ -224,6 +228,8 @@ static void loop(struct master *m, const sigset_t *while_waiting)
         uint64_t now_ms = clock_mono_ms();
         workers_do_timers(m, now_ms);
         m->next_look_ms = stalled_look(m, now_ms);
+        shared_end_asked(m);
+        m->next_permits_ms = permits_look(m, now_ms);
         if (!m->stopping)
             reload_continue(m, now_ms);
         announce(m);
@@ -273,7 +279,10 @@ static bool set_up(struct master *m)
     for (const struct conf_error *e = m->conf->warnings.first; e; e = e->next)
         log_warn("%.*s", SLICE_ARGS(e->message));
     process_make_temp_dirs(m->conf, m->uid, m->gid);
-    return shared_open(m) && zones_open(m->shm, m->conf, NULL);
+    if (!shared_open(m))
+        return false;
+    permits_take_over(m->shm);
+    return zones_open(m->shm, m->conf, NULL);
 }
 
 static void tear_down(struct master *m)

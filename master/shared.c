@@ -14,6 +14,7 @@
 #include "pool/figures.h"
 #include "shm/lock.h"
 #include "shm/peer.h"
+#include "shm/permit.h"
 #include "shm/reclaim.h"
 #include "shm/shm.h"
 #include "worker/worker.h"
@@ -103,10 +104,22 @@ static void log_unreported_strangers(void)
     strangers.unreported = 0;
 }
 
+void shared_end_asked(struct master *m)
+{
+    uint32_t pid = m->shm->shares_permits ? permit_take_stuck(m->shm) : 0;
+    if (!pid)
+        return;
+    kill_worker(m, pid);
+    shm_break_locks(m->shm, pid);
+}
+
 void shared_end_holder(struct master *m, uint32_t pid)
 {
-    if (!kill_worker(m, pid))
+    if (!kill_worker(m, pid)) {
+        if (permits_leave_to_other(m, pid, clock_mono_ms()))
+            return;
         log_stranger(pid);
+    }
     shm_break_locks(m->shm, pid);
 }
 

@@ -1,7 +1,7 @@
 /*
  * master/upgrade.c - USR2: a new binary on the same sockets.
  *
- * The new master gets the listening sockets' numbers in WEIR_FDS and starts its own workers; the pid file of this one
+ * The new master gets the listening sockets' numbers in WEIR_FDS, the permits of concurrency (master/permits.c), and starts its own workers; the pid file of this one
  * becomes .oldbin. The operator then ends this master with QUIT, or the new one, which brings the name back.
  *
  * A service manager watches one main process and believes it alone (systemd, NotifyAccess=main). So whoever is main names the
@@ -36,7 +36,7 @@ static void set_environment_number(const char *name, long number)
     setenv(name, text, 1);
 }
 
-bool upgrade_pass_on(const struct site *site, int ready_fd)
+bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_fd)
 {
     struct buf fds = {0};
     bool ok = true;
@@ -48,6 +48,8 @@ bool upgrade_pass_on(const struct site *site, int ready_fd)
     }
     ok = ok && buf_append(&fds, "", 1) && setenv("WEIR_FDS", fds.data, 1) == 0;
     buf_free(&fds);
+    if (permits_can_pass_on(shm))
+        ok = ok && permits_pass_on(shm);
     fd_set_cloexec(ready_fd, false);
     set_environment_number("WEIR_READY_FD", ready_fd);
     if (getenv("WATCHDOG_PID")) /* it is for the new one from now on */
@@ -58,7 +60,7 @@ bool upgrade_pass_on(const struct site *site, int ready_fd)
 static _Noreturn void run_new_binary(struct master *m, int ready_fd)
 {
     sigset_t none;
-    if (!upgrade_pass_on(m->site, ready_fd)) {
+    if (!upgrade_pass_on(m->site, m->shm, ready_fd)) {
         log_alert("no memory for the numbers of the listening sockets; not upgrading");
         _exit(1);
     }
@@ -110,6 +112,8 @@ void upgrade_begin(struct master *m)
     m->upgraded_fd = ends[0];
     m->upgraded_pid = pid;
     m->handed_over = true;
+    if (permits_can_pass_on(m->shm))
+        m->shm->shares_permits = true;
     log_notice("start new binary process %d", (int)pid);
 }
 

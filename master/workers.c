@@ -51,6 +51,9 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
         logfiles_close(&other->access_files);
     }
     static struct worker_doors doors;
+    if (m->shm->permits_fd >= 0)
+        close(m->shm->permits_fd);
+    m->shm->permits_fd = -1;
     doors_keep_own(m, slot, hears, &doors);
     doors.family = site == m->reload.site ? m->reload.family : m->family;
     signal(SIGCHLD, SIG_DFL);

@@ -32,7 +32,7 @@ static void recount_holders(const struct shm *shm, unsigned zone, int dead_slot)
     struct permit_region *r = permit_region(shm);
     assert(shm_lock_is_held(&zone_of(shm, zone)->links->lock));
     for (int slot = 0; slot < shm_slots_used(shm); slot++) {
-        struct permit_part *part = &r->parts[slot];
+        struct permit_part *part = &r->parts[permit_place(shm, slot)];
         uint32_t used = permit_part_used(part);
         for (uint32_t i = 0; i < used; i++) {
             struct permit *p = &part->permits[i];
@@ -134,7 +134,7 @@ enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice 
     uint32_t index = permit_take_spare(u);
     if (index >= SHM_PERMITS_PER_SLOT)
         return KEYED_NO_ROOM;
-    struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[index];
+    struct permit *p = &u->part->permits[index];
     enum keyed_result result = KEYED_OVER;
     lock_zone(u->shm, zone);
     uint32_t cell = keyed_find_or_add(z, key);
@@ -158,7 +158,7 @@ enum keyed_result keyed_hold(struct permit_user *u, unsigned zone, struct slice 
 
 void keyed_let_go(struct permit_user *u, uint32_t permit)
 {
-    struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
+    struct permit *p = &u->part->permits[permit];
     unsigned zone = permit_tag_zone(p->tag) - PERMIT_ZONES;
     permit_put_spare(u, permit);
     /* The region was damaged and made anew under the permit. */

@@ -2,16 +2,20 @@
  * shm/lock.c - waiting for a lock, and telling the kernel which one is held.
  *
  * The kernel learns of a lock by one word of this thread's own memory: the "pending" entry of its robust list, which is
- * meant for a lock that is just being taken or given up. As a thread holds one lock at a time, that is all the list there
- * has to be, and nothing of it lies in shared memory, where others could bend it.
+ * meant for a lock that is just being taken or given up. As a thread holds one lock at a time, that and an entry for the
+ * word that says that it lives is all the list there has to be, and nothing of it lies in shared memory, where others could bend it.
+ * An entry's word is at the same distance from it for all entries: the one there is says how far, and the pending one is no place in
+ * memory, but where an entry of the lock would be.
  */
 #include "shm/lock.h"
 
 #include "base/clock.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -31,6 +35,7 @@ enum {
 /* Asking the system each time would cost more than the lock. */
 static _Thread_local uint32_t self;
 static _Thread_local struct robust_list_head held;
+static _Thread_local struct robust_list life; /* the entry of shm_lock_live */
 static shm_lock_report *on_stuck;
 static struct {
     unsigned ms, forced; /* ms: 0 if there is none */
@@ -62,10 +67,33 @@ unsigned shm_lock_bound(unsigned ms)
     return forced;
 }
 
+void shm_lock_live(_Atomic uint32_t *word)
+{
+    shm_lock_know_self();
+    held.futex_offset = (long)((intptr_t)word - (intptr_t)&life);
+    life.next = &held.list;
+    held.list.next = &life;
+    atomic_store(word, self);
+}
+
+/* For masters, which see no other pid namespace. Where the kernel was told nothing, the id is all there is to go by. */
+bool shm_lock_lives(const _Atomic uint32_t *word)
+{
+    uint32_t id = atomic_load(word);
+    return id != 0 && !(id & FUTEX_OWNER_DIED) && id <= INT32_MAX &&
+           (kill((pid_t)id, 0) == 0 || errno == EPERM);
+}
+
+/* Where the entry of a lock would be. */
+static struct robust_list *entry_of(const _Atomic uint32_t *lock)
+{
+    return (struct robust_list *)((intptr_t)lock - held.futex_offset);
+}
+
 /* The kernel looks at our word only if it has our id: so it may be named before the lock is ours. */
 static void name_to_kernel(_Atomic uint32_t *lock)
 {
-    held.list_op_pending = (struct robust_list *)(void *)lock;
+    held.list_op_pending = entry_of(lock);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -148,7 +176,7 @@ bool shm_lock(_Atomic uint32_t *lock)
 
 bool shm_lock_is_held(const _Atomic uint32_t *lock)
 {
-    return held.list_op_pending == (const void *)lock;
+    return held.list_op_pending == entry_of(lock);
 }
 
 void shm_unlock(_Atomic uint32_t *lock)

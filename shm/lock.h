@@ -22,6 +22,13 @@ enum { SHM_LOCK_PATIENCE_MS = 1000 };
 /* To be called in each process before its first shm_lock: after a fork, again. Other threads are registered by themselves. */
 void shm_lock_know_self(void);
 
+/*
+ * The word says that this thread's process lives, until it ends in whatever way. One word for a process, of the thread that calls; a new
+ * call, or one of shm_lock_know_self, forgets the one before. And whether the one who wrote it lives.
+ */
+void shm_lock_live(_Atomic uint32_t *word);
+bool shm_lock_lives(const _Atomic uint32_t *word);
+
 /* Who is called, from within shm_lock, each time the same holder has been seen for SHM_LOCK_PATIENCE_MS; NULL: nobody. */
 typedef void shm_lock_report(uint32_t holder);
 void shm_lock_on_stuck(shm_lock_report *report);

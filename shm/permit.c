@@ -75,24 +75,24 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
 {
     struct permit_region *r = permit_region(u->shm);
     struct permit_zone *z = &r->zones[request->zone];
-    struct permit_calls calls = {.self = u->slot};
+    struct permit_calls calls = {.self = u->place};
     assert(request->zone < PERMIT_ZONES && request->priority < PERMIT_PRIORITIES);
     if (is_hopeless(z, request->priority))
         return refuse_permit(z, request->dry_run, why);
     uint32_t index = permit_take_spare(u);
     if (index >= SHM_PERMITS_PER_SLOT)
         return refuse_permit(z, request->dry_run, why);
-    r->parts[u->slot].permits[index].about = *about;
+    u->part->permits[index].about = *about;
     *permit = index;
     permit_lock(u->shm, request->zone);
-    enum permit_result result = ask_for_permit(u->shm, request, permit_reference(u->slot, index), &calls);
+    enum permit_result result = ask_for_permit(u->shm, request, permit_reference(u->place, index), &calls);
     bool owed = permit_get(&z->queued) && permit_get(&z->held) < permit_get(&z->limit);
     permit_unlock(z);
     permit_wake(u->shm, u->socket, &calls);
     /* A process died between giving a permit back and passing it on. */
     if (owed) {
         permit_lock(u->shm, request->zone);
-        permit_grant_and_unlock(u->shm, request->zone, request->now_us, u->slot, u->socket);
+        permit_grant_and_unlock(u->shm, request->zone, request->now_us, u->place, u->socket);
     }
     if (result == PERMIT_NO || (result == PERMIT_WAIT && request->dry_run))
         permit_put_spare(u, index);
@@ -102,7 +102,7 @@ enum permit_result permit_acquire(struct permit_user *u, const struct permit_req
 void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uint64_t rtt_us)
 {
     struct permit_region *r = permit_region(u->shm);
-    struct permit *p = &r->parts[u->slot].permits[permit];
+    struct permit *p = &u->part->permits[permit];
     unsigned zone = permit_tag_zone(p->tag);
     permit_put_spare(u, permit);
     /* The region was damaged and made anew under the permit. */
@@ -116,19 +116,19 @@ void permit_release(struct permit_user *u, uint32_t permit, uint64_t now_us, uin
     permit_set(&z->held, permit_get(&z->held) - (permit_get(&z->held) > 0));
     if (rtt_us)
         permit_policy_sample(u->shm, zone, now_us, p->since_us, rtt_us);
-    permit_grant_and_unlock(u->shm, zone, now_us, u->slot, u->socket);
+    permit_grant_and_unlock(u->shm, zone, now_us, u->place, u->socket);
 }
 
 void permit_note_runs_in(struct permit_user *u, uint32_t permit, int slot)
 {
-    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    struct permit_part *part = u->part;
     assert(permit < SHM_PERMITS_PER_SLOT && slot < SHM_SLOTS);
     part->permits[permit].about.runs_in = (int16_t)slot;
 }
 
 void permit_note_served(struct permit_user *u, uint32_t permit)
 {
-    struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
+    struct permit *p = &u->part->permits[permit];
     assert(permit < u->used);
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_relaxed);
     if (permit_tag_state(tag) == PERMIT_HELD) /* its owner alone changes it then */
@@ -137,7 +137,7 @@ void permit_note_served(struct permit_user *u, uint32_t permit)
 
 enum permit_result permit_look(struct permit_user *u, uint32_t permit, enum permit_reason *why)
 {
-    struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[permit];
+    struct permit *p = &u->part->permits[permit];
     assert(permit < u->used);
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
     /* A grant is ours, unless it is just taken back from us, who were late. */
@@ -161,7 +161,7 @@ enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t
                                 enum permit_reason *why)
 {
     struct permit_region *r = permit_region(u->shm);
-    struct permit *p = &r->parts[u->slot].permits[permit];
+    struct permit *p = &u->part->permits[permit];
     assert(permit < u->used);
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
     unsigned zone = permit_tag_zone(tag);
@@ -177,7 +177,7 @@ enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t
     bool held = permit_tag_is_held(tag);
     if (permit_tag_state(tag) == PERMIT_QUEUED) {
         permit_observe_delay(r, zone, now_us);
-        whole = permit_dequeue(r, zone, permit_reference(u->slot, permit));
+        whole = permit_dequeue(r, zone, permit_reference(u->place, permit));
         permit_count(&z->rejected[*why]);
     }
     if (permit_tag_state(tag) == PERMIT_REFUSED)
@@ -201,7 +201,7 @@ static bool clear_if_unused(const struct shm *shm, unsigned zone)
     permit_lock(shm, zone);
     bool unused = permit_get(&z->held) == 0 && permit_get(&z->queued) == 0;
     if (unused)
-        memset((char *)z + sizeof z->lock, 0, sizeof *z - sizeof z->lock);
+        permit_zone_clear(z);
     permit_unlock(z);
     return unused;
 }
@@ -213,20 +213,39 @@ static bool is_name_among(const char *name, const char *const *names)
     return *names != NULL;
 }
 
+/* False: it is one that only the other binary knows. */
+static bool claim_zone(const struct shm *shm, unsigned zone)
+{
+    _Atomic uint32_t *sides = &shm->permits->zones[zone].sides;
+    uint32_t before = atomic_fetch_or(sides, permit_own_side(shm));
+    if (!shm->shares_permits || !(before & permit_other_side(shm)))
+        return true;
+    atomic_fetch_and(sides, ~permit_own_side(shm));
+    return false;
+}
+
+/* One without a name, or else one in which nothing is. -1: there is none. */
+static int choose_zone(const struct shm *shm, const char *const *wanted)
+{
+    for (int i = 0; i < PERMIT_ZONES; i++)
+        if (!shm->permit_names[i][0] && claim_zone(shm, (unsigned)i)) {
+            permit_zone_clear(&shm->permits->zones[i]);
+            return i;
+        }
+    for (int i = 0; i < PERMIT_ZONES && !shm->shares_permits; i++)
+        if (!is_name_among(shm->permit_names[i], wanted) && clear_if_unused(shm, (unsigned)i))
+            return i;
+    return -1;
+}
+
 int permit_zone_open(struct shm *shm, const char *name, const struct permit_rules *rules,
                      const char *const *wanted)
 {
-    int chosen = -1;
     shm_lock_know_self();
-    for (int i = PERMIT_ZONES - 1; i >= 0; i--) {
+    for (int i = 0; i < PERMIT_ZONES; i++)
         if (strcmp(shm->permit_names[i], name) == 0)
             return i;
-        if (shm->permit_names[i][0] == '\0')
-            chosen = i;
-    }
-    for (int i = 0; i < PERMIT_ZONES && chosen < 0; i++)
-        if (!is_name_among(shm->permit_names[i], wanted) && clear_if_unused(shm, (unsigned)i))
-            chosen = i;
+    int chosen = choose_zone(shm, wanted);
     if (chosen < 0)
         return -1;
     permit_zone_set(shm, (unsigned)chosen, rules);

@@ -25,6 +25,9 @@
 enum {
     PERMIT_ZONES = SHM_ZONES,
     PERMIT_NAME_BYTES = SHM_ZONE_NAME_BYTES,
+    /* Two binaries may serve at a time, while one takes over from the other: each has parts of its own. */
+    PERMIT_SIDES = 2,
+    PERMIT_PLACES = PERMIT_SIDES * SHM_SLOTS,
     PERMIT_URI_BYTES = 64,
     PERMIT_METHOD_BYTES = 13
 };
@@ -89,7 +92,9 @@ struct permit_queue {
 
 struct permit_zone {
     _Alignas(64) _Atomic uint32_t lock; /* shm/lock.h */
-    _Atomic uint32_t limit;             /* in force now */
+    /* A bit for each side whose master knows the zone; by the masters. */
+    _Atomic uint32_t sides;
+    _Atomic uint32_t limit; /* in force now */
     _Atomic uint32_t held, queued;
     _Atomic uint32_t queue_limit;
     _Atomic uint32_t waiting[PERMIT_PRIORITIES];
@@ -172,12 +177,13 @@ struct permit {
     struct permit_about about;
 };
 
-/* A process's part. References count through all parts, from 1. */
+/* A process's part, at a place that follows from its side and slot. References count through all parts, from 1. */
 enum { PERMIT_CHANGED_WORDS = SHM_PERMITS_PER_SLOT / 64 };
 struct permit_part {
     /* Permits from this one on have never been used. */
     _Alignas(64) _Atomic uint32_t used;
     _Atomic uint32_t woken; /* a datagram is on its way */
+    _Atomic uint32_t owner; /* while it lives: shm_lock_live */
     /* The address of the process's socket, in the abstract namespace; "" none. */
     char address[8];
     /* Since when grants wait for the process to look; 0: none do. */
@@ -190,13 +196,26 @@ struct permit_part {
 
 struct permit_region {
     struct permit_zone zones[PERMIT_ZONES];
-    struct permit_part parts[SHM_SLOTS];
+    /* Of each side: slots from this one on have never been used. */
+    _Alignas(64) _Atomic uint32_t slots_used[PERMIT_SIDES];
+    /* Of each side: a process that it has to end, as it holds a lock and does not go on; 0: none. */
+    _Atomic uint32_t stuck[PERMIT_SIDES];
+    struct permit_part parts[PERMIT_PLACES];
 };
 
 static inline struct permit_region *permit_region(const struct shm *shm)
 {
     return shm->permits;
 }
+
+/* Where the part of a slot's worker is. */
+static inline int permit_place(const struct shm *shm, int slot)
+{
+    return shm->side * SHM_SLOTS + slot;
+}
+
+/* The first place from this one on that somebody may have used; -1: there is none. For loops over all parts. */
+int permit_next_place(const struct shm *shm, int from);
 
 /* How many permits of a part may be in use: a count in the region, so at most what there are. */
 static inline uint32_t permit_part_used(const struct permit_part *part)
@@ -206,6 +225,29 @@ static inline uint32_t permit_part_used(const struct permit_part *part)
 }
 
 /* --- for the master --- */
+
+/*
+ * Maps new permits, in a memory file that another binary can be given (shm->permits_fd); where none can be had, without one. False with
+ * errno: out of memory.
+ */
+bool permit_map(struct shm *shm);
+void permit_unmap(struct shm *shm);
+
+/*
+ * In place of new ones: those of an older binary, by its memory file, which is shm->permits_fd from then on. Its zones are known by the
+ * caller's permit_names. This is `side` of the two, on which nobody is. False with errno: it is no such file, or out of memory.
+ */
+bool permit_take_over(struct shm *shm, int fd, int side);
+
+/*
+ * The other binary's master is gone: frees what its dead workers have left. Returns how many of them live. When none does, the zones
+ * follow our rules again, and are ours alone (shm->shares_permits).
+ */
+int permit_reclaim_other(struct shm *shm);
+
+/* Has the other binary's master end a process of its own that holds a lock; and what it asks of us, once: 0: nothing. */
+void permit_report_stuck(struct shm *shm, uint32_t process);
+uint32_t permit_take_stuck(struct shm *shm);
 
 /*
  * The zone of that name, made with these rules if there is none; -1 when all 64 are in use. `wanted` (ended by NULL) are
@@ -221,7 +263,7 @@ void permit_zone_set(struct shm *shm, unsigned zone, const struct permit_rules *
 void permit_reclaim(struct shm *shm, int slot);
 
 /*
- * Frees what is marked as held or waiting in slots that are empty, but for that of a process that has just died and really had
+ * Frees what is marked as held or waiting in slots that are empty, and on the other side where there is no other binary, but for that of a process that has just died and really had
  * it; counts have to be made anew after it. Master only.
  */
 void permit_clear_empty(struct shm *shm, int dead_slot);
@@ -237,7 +279,8 @@ void permit_begin_anew(struct shm *shm);
 
 struct permit_user {
     struct shm *shm;
-    int slot;
+    int slot, place;
+    struct permit_part *part;
     char address[8]; /* of the socket */
     /* Readable when others have changed permits of this process; see permit_heard. */
     int socket;

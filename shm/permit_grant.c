@@ -24,9 +24,9 @@ static bool calls_full(const struct permit_calls *calls)
 void permit_mark_changed(struct permit_region *r, uint32_t reference, uint64_t now_us,
                          struct permit_calls *calls)
 {
-    int slot = permit_slot_of(reference);
-    bool known = slot == calls->self;
-    struct permit_part *part = &r->parts[slot];
+    int place = permit_place_of(reference);
+    bool known = place == calls->self;
+    struct permit_part *part = &r->parts[place];
     uint32_t index = (reference - 1) % SHM_PERMITS_PER_SLOT, word = index / 64;
     atomic_fetch_or(&part->changed[word], 1ull << index % 64);
     atomic_fetch_or(&part->changed_words[word / 64], 1ull << word % 64);
@@ -34,10 +34,10 @@ void permit_mark_changed(struct permit_region *r, uint32_t reference, uint64_t n
     if (atomic_load_explicit(&part->granted_us, memory_order_relaxed) == 0)
         atomic_store(&part->granted_us, now_us);
     for (int i = 0; i < calls->count; i++)
-        known |= calls->slots[i] == slot;
+        known |= calls->places[i] == place;
     assert(known || !calls_full(calls));
     if (!known)
-        calls->slots[calls->count++] = slot;
+        calls->places[calls->count++] = place;
 }
 
 /* Whether a process has not looked at what was given to it for so long that it counts as standing still. */
@@ -170,8 +170,8 @@ static uint32_t first_in_queue(struct permit_region *r, unsigned zone, enum perm
     uint32_t reference = permit_read(newest ? &q->newest : &q->oldest);
     const struct permit *p;
     while ((p = permit_waiter(r, zone, reference, priority)) && !are_steps_used_up(calls)) {
-        int slot = permit_slot_of(reference);
-        if (slot == calls->self || !is_stalled(&r->parts[slot], now_us))
+        int place = permit_place_of(reference);
+        if (place == calls->self || !is_stalled(&r->parts[place], now_us))
             return reference;
         calls->steps++;
         reference = permit_read(newest ? &p->older : &p->newer);
@@ -220,7 +220,7 @@ void permit_grant_and_unlock(const struct shm *shm, unsigned zone, uint64_t now_
 {
     struct permit_zone *z = &shm->permits->zones[zone];
     struct permit_calls calls = {.self = self};
-    assert(shm_lock_is_held(&z->lock) && self < SHM_SLOTS);
+    assert(shm_lock_is_held(&z->lock) && self < PERMIT_PLACES);
     while (!grant_waiters(shm, zone, now_us, &calls)) {
         permit_unlock(z);
         permit_wake(shm, socket, &calls);
@@ -234,10 +234,10 @@ void permit_grant_and_unlock(const struct shm *shm, unsigned zone, uint64_t now_
 /* --- grants that nobody takes up --- */
 
 /* Back into the queue, in front, what this zone gave to a process that stands still. Lock held. */
-static void take_back_grants(struct permit_region *r, unsigned zone, int slot, uint64_t now_us)
+static void take_back_grants(struct permit_region *r, unsigned zone, int place, uint64_t now_us)
 {
     struct permit_zone *z = &r->zones[zone];
-    struct permit_part *part = &r->parts[slot];
+    struct permit_part *part = &r->parts[place];
     assert(shm_lock_is_held(&z->lock));
     for (uint32_t i = permit_part_used(part); i-- > 0;) {
         struct permit *p = &part->permits[i];
@@ -250,7 +250,7 @@ static void take_back_grants(struct permit_region *r, unsigned zone, int slot, u
         if (!atomic_compare_exchange_strong(&p->tag, &tag, waits))
             continue; /* its process has just taken it up */
         permit_set(&z->held, permit_get(&z->held) - (permit_get(&z->held) > 0));
-        permit_enqueue_first(r, zone, permit_reference(slot, i), priority);
+        permit_enqueue_first(r, zone, permit_reference(place, i), priority);
     }
 }
 
@@ -258,14 +258,14 @@ void permit_tend(struct permit_user *u, unsigned zone, uint64_t now_us)
 {
     struct permit_region *r = u->shm->permits;
     struct permit_zone *z = &r->zones[zone];
-    int slots = shm_slots_used(u->shm), stalled = 0;
-    for (int slot = 0; slot < slots; slot++)
-        stalled += slot != u->slot && is_stalled(&r->parts[slot], now_us);
+    int stalled = 0, place;
+    for (place = 0; (place = permit_next_place(u->shm, place)) >= 0; place++)
+        stalled += place != u->place && is_stalled(&r->parts[place], now_us);
     if (!stalled && (permit_get(&z->queued) == 0 || permit_get(&z->held) >= permit_get(&z->limit)))
         return;
     permit_lock(u->shm, zone);
-    for (int slot = 0; slot < slots && stalled; slot++)
-        if (slot != u->slot && is_stalled(&r->parts[slot], now_us))
-            take_back_grants(r, zone, slot, now_us);
-    permit_grant_and_unlock(u->shm, zone, now_us, u->slot, u->socket);
+    for (place = 0; stalled && (place = permit_next_place(u->shm, place)) >= 0; place++)
+        if (place != u->place && is_stalled(&r->parts[place], now_us))
+            take_back_grants(r, zone, place, now_us);
+    permit_grant_and_unlock(u->shm, zone, now_us, u->place, u->socket);
 }

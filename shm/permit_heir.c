@@ -12,22 +12,22 @@
 
 bool permit_heir_open(struct permit_user *u, const struct permit_lender *lender, uint32_t *heir)
 {
-    struct permit_region *r = permit_region(u->shm);
     assert(lender->slot >= 0 && lender->slot < SHM_SLOTS && lender->slot != u->slot);
     if (lender->permit >= SHM_PERMITS_PER_SLOT || lender->entry >= SHM_LENT)
         return false;
-    const struct permit *held = &r->parts[lender->slot].permits[lender->permit];
+    int place = permit_place(u->shm, lender->slot);
+    const struct permit *held = &permit_region(u->shm)->parts[place].permits[lender->permit];
     uint32_t tag = atomic_load_explicit(&held->tag, memory_order_acquire);
     if (!permit_tag_is_held(tag) || permit_tag_zone(tag) >= PERMIT_ZONES)
         return false;
     *heir = permit_take_spare(u);
     if (*heir >= SHM_PERMITS_PER_SLOT)
         return false;
-    struct permit *p = &r->parts[u->slot].permits[*heir];
+    struct permit *p = &u->part->permits[*heir];
     p->about = held->about;
     p->about.runs_in = (int16_t)u->slot;
     p->since_us = held->since_us;
-    p->older = permit_reference(lender->slot, lender->permit);
+    p->older = permit_reference(place, lender->permit);
     p->newer = lender->entry;
     p->ticket = lender->tag;
     permit_set_tag(p, permit_tag(PERMIT_HEIR, permit_tag_zone(tag), permit_tag_priority(tag), PERMIT_LIMIT));
@@ -36,7 +36,7 @@ bool permit_heir_open(struct permit_user *u, const struct permit_lender *lender,
 
 bool permit_heir_close(struct permit_user *u, uint32_t heir)
 {
-    struct permit *p = &permit_region(u->shm)->parts[u->slot].permits[heir];
+    struct permit *p = &u->part->permits[heir];
     assert(heir < u->used);
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
     /* The master may just be making it a held one. */
@@ -58,14 +58,22 @@ void permit_end_unbegun(const struct shm *shm, int dead_slot)
     }
 }
 
+/* Of another binary's workers the entries are not ours to see: then it may have begun. */
+static bool has_begun(const struct shm *shm, int dead_place, uint32_t entry, uint64_t tag)
+{
+    if (dead_place / SHM_SLOTS != shm->side)
+        return true;
+    const struct shm_slot *slot = &shm->slots[dead_place % SHM_SLOTS];
+    return entry < SHM_LENT && atomic_load(&slot->lent[entry]) == (tag | SHM_LENT_BEGUN);
+}
+
 /* What it is the heir of: a permit of that process for work that has begun. NULL: none. */
 static struct permit *legacy_of(const struct shm *shm, const struct permit *heir, unsigned zone,
-                                int dead_slot)
+                                int dead_place)
 {
     uint32_t of = permit_read(&heir->older), entry = permit_read(&heir->newer);
     struct permit *p = permit_of(shm->permits, of);
-    if (!p || permit_slot_of(of) != dead_slot || entry >= SHM_LENT ||
-        atomic_load(&shm->slots[dead_slot].lent[entry]) != (heir->ticket | SHM_LENT_BEGUN))
+    if (!p || permit_place_of(of) != dead_place || !has_begun(shm, dead_place, entry, heir->ticket))
         return NULL;
     /* It may have been given back meanwhile, and be another request's by now. */
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
@@ -73,17 +81,17 @@ static struct permit *legacy_of(const struct shm *shm, const struct permit *heir
     return same ? p : NULL;
 }
 
-void permit_pass_on(const struct shm *shm, unsigned zone, int dead_slot)
+void permit_pass_on(const struct shm *shm, unsigned zone, int dead_place)
 {
     assert(shm_lock_is_held(&shm->permits->zones[zone].lock));
-    for (int slot = 0; dead_slot >= 0 && slot < shm_slots_used(shm); slot++) {
-        struct permit_part *part = &shm->permits->parts[slot];
+    for (int place = 0; dead_place >= 0 && (place = permit_next_place(shm, place)) >= 0; place++) {
+        struct permit_part *part = &shm->permits->parts[place];
         for (uint32_t i = 0, used = permit_part_used(part); i < used; i++) {
             struct permit *heir = &part->permits[i], *legacy;
             uint32_t tag = atomic_load_explicit(&heir->tag, memory_order_acquire);
             uint32_t held = permit_tag(PERMIT_HELD, zone, permit_tag_priority(tag), PERMIT_LIMIT);
             if (permit_tag_state(tag) != PERMIT_HEIR || permit_tag_zone(tag) != zone ||
-                !(legacy = legacy_of(shm, heir, zone, dead_slot)))
+                !(legacy = legacy_of(shm, heir, zone, dead_place)))
                 continue;
             /* Its process may just have ended the work. */
             if (atomic_compare_exchange_strong(&heir->tag, &tag, held))

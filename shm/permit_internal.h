@@ -9,15 +9,16 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 enum { PERMIT_NONE = 0 }; /* the reference to no permit */
 
-static inline uint32_t permit_reference(int slot, uint32_t index)
+static inline uint32_t permit_reference(int place, uint32_t index)
 {
-    assert(slot >= 0 && slot < SHM_SLOTS && index < SHM_PERMITS_PER_SLOT);
-    return (uint32_t)slot * SHM_PERMITS_PER_SLOT + index + 1;
+    assert(place >= 0 && place < PERMIT_PLACES && index < SHM_PERMITS_PER_SLOT);
+    return (uint32_t)place * SHM_PERMITS_PER_SLOT + index + 1;
 }
-static inline int permit_slot_of(uint32_t reference)
+static inline int permit_place_of(uint32_t reference)
 {
     assert(reference != PERMIT_NONE);
     return (int)((reference - 1) / SHM_PERMITS_PER_SLOT);
@@ -30,9 +31,9 @@ static inline uint32_t permit_read(const uint32_t *link)
 /* NULL: a reference to nothing, or one that cannot be. */
 static inline struct permit *permit_of(struct permit_region *r, uint32_t reference)
 {
-    if (reference - 1 >= (uint32_t)SHM_SLOTS * SHM_PERMITS_PER_SLOT)
+    if (reference - 1 >= (uint32_t)PERMIT_PLACES * SHM_PERMITS_PER_SLOT)
         return NULL;
-    return &r->parts[permit_slot_of(reference)].permits[(reference - 1) % SHM_PERMITS_PER_SLOT];
+    return &r->parts[permit_place_of(reference)].permits[(reference - 1) % SHM_PERMITS_PER_SLOT];
 }
 
 /* For fields that are written under the zone's lock, and read by anybody. */
@@ -60,19 +61,19 @@ static inline void permit_count(_Atomic uint64_t *counter)
  * Processes that have something to look at, to be woken once the lock is given up; and what one call may still do, so that
  * links that somebody has bent do not keep it for ever.
  */
-enum { PERMIT_CALLS_MAX = 32, PERMIT_STEPS_MAX = SHM_SLOTS * SHM_PERMITS_PER_SLOT };
+enum { PERMIT_CALLS_MAX = 32, PERMIT_STEPS_MAX = PERMIT_PLACES * SHM_PERMITS_PER_SLOT };
 struct permit_calls {
-    /* The caller's own slot, which looks by itself; -1: none. */
+    /* The caller's own place, which looks by itself; -1: none. */
     int self;
     int steps;
     int count;
-    int slots[PERMIT_CALLS_MAX];
+    int places[PERMIT_CALLS_MAX];
 };
 
 /* --- permit_repair.c --- */
 
-/* Makes counts and queues anew from the tags. Tags of dead_slot (-1: none) become free first. Lock held. */
-void permit_repair(const struct shm *shm, unsigned zone, int dead_slot);
+/* Makes counts and queues anew from the tags. Tags at the dead place (-1: none) become free first. Lock held. */
+void permit_repair(const struct shm *shm, unsigned zone, int dead_place);
 
 /* Takes the lock; makes the zone's derived state anew if its holder had died. */
 static inline void permit_lock(const struct shm *shm, unsigned zone)
@@ -86,13 +87,40 @@ static inline void permit_unlock(struct permit_zone *z)
     shm_unlock(&z->lock);
 }
 
+/* The other binary's bit of a zone's sides; and ours. */
+static inline uint32_t permit_other_side(const struct shm *shm)
+{
+    return 1u << !shm->side;
+}
+static inline uint32_t permit_own_side(const struct shm *shm)
+{
+    return 1u << shm->side;
+}
+
+/* All of a zone but its lock and whose it is. */
+static inline void permit_zone_clear(struct permit_zone *z)
+{
+    size_t from = offsetof(struct permit_zone, limit);
+    memset((char *)z + from, 0, sizeof *z - from);
+}
+
+/* permit_map.c: in place of the mapping that there is, that of this file, which is the region's from then on. False with errno: it is no such file, or out of memory. */
+bool permit_map_file(struct shm *shm, int fd);
+
+/* What a process that is dead held or waited for is given back. Place -1: none is, the counts of all zones are made anew. */
+void permit_reclaim_place(const struct shm *shm, int place);
+
+/* All permits of a part are free, and of all parts of a side. Counts have to be made anew. */
+void permit_empty_part(struct permit_part *part);
+void permit_clear_side(const struct shm *shm, int side);
+
 /* --- permit_heir.c --- */
 
 /* Work that a dead process had lent, and that had not begun, does not begin any more. */
 void permit_end_unbegun(const struct shm *shm, int dead_slot);
 
 /* What that process held for work that goes on elsewhere passes on to its heirs. Lock held; counts have to be made anew. */
-void permit_pass_on(const struct shm *shm, unsigned zone, int dead_slot);
+void permit_pass_on(const struct shm *shm, unsigned zone, int dead_place);
 
 /* --- permit_part.c --- */
 
@@ -132,7 +160,7 @@ bool permit_make_room(const struct shm *shm, unsigned zone, enum permit_priority
 void permit_observe_delay(struct permit_region *r, unsigned zone, uint64_t now_us);
 
 /*
- * Admits waiters while permits are free, and wakes their processes; `self` is the caller's own slot, or -1, and `socket` as for
+ * Admits waiters while permits are free, and wakes their processes; `self` is the caller's own place, or -1, and `socket` as for
  * permit_wake. The lock is held, and given up.
  */
 void permit_grant_and_unlock(const struct shm *shm, unsigned zone, uint64_t now_us, int self, int socket);

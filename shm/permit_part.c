@@ -8,9 +8,23 @@
 #include <string.h>
 #include <unistd.h>
 
+int permit_next_place(const struct shm *shm, int from)
+{
+    assert(from >= 0 && from <= PERMIT_PLACES);
+    for (int side = from / SHM_SLOTS; side < PERMIT_SIDES; side++) {
+        /* Of our own workers the master knows better than what stands there. */
+        uint32_t used =
+            side == shm->side ? (uint32_t)shm_slots_used(shm) : permit_get(&shm->permits->slots_used[side]);
+        if ((uint32_t)(from % SHM_SLOTS) < used)
+            return from;
+        from = (side + 1) * SHM_SLOTS;
+    }
+    return -1;
+}
+
 uint32_t permit_take_spare(struct permit_user *u)
 {
-    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    struct permit_part *part = u->part;
     assert(u->spare_count <= u->used && u->used <= SHM_PERMITS_PER_SLOT);
     uint32_t index = u->spare_count > 0 ? u->spare[--u->spare_count] : u->used;
     if (index >= SHM_PERMITS_PER_SLOT)
@@ -31,20 +45,31 @@ void permit_put_spare(struct permit_user *u, uint32_t permit)
 
 void permit_show_address(const struct permit_user *u)
 {
-    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    struct permit_part *part = u->part;
     if (memcmp(part->address, u->address, sizeof part->address) != 0)
         memcpy(part->address, u->address, sizeof part->address);
+}
+
+/* Others look at the part from now on. */
+static void note_use(const struct shm *shm, int slot)
+{
+    _Atomic uint32_t *slots_used = &permit_region(shm)->slots_used[shm->side];
+    uint32_t wanted = (uint32_t)slot + 1, used = atomic_load(slots_used);
+    while (used < wanted && !atomic_compare_exchange_weak(slots_used, &used, wanted)) {
+    }
 }
 
 bool permit_open(struct permit_user *u, struct shm *shm, int slot)
 {
     assert(slot >= 0 && slot < SHM_SLOTS);
-    struct permit_part *part = &permit_region(shm)->parts[slot];
+    int place = permit_place(shm, slot);
+    struct permit_part *part = &permit_region(shm)->parts[place];
     shm_lock_know_self();
     shm->slots_known = 0;
     shm->wake = NULL;
     shm_note_slot(shm, slot);
-    *u = (struct permit_user){.shm = shm, .slot = slot, .socket = -1};
+    note_use(shm, slot);
+    *u = (struct permit_user){.shm = shm, .slot = slot, .place = place, .part = part, .socket = -1};
     u->spare = malloc(SHM_PERMITS_PER_SLOT * sizeof *u->spare);
     if (!u->spare)
         return false;
@@ -60,6 +85,7 @@ bool permit_open(struct permit_user *u, struct shm *shm, int slot)
         u->spare[u->spare_count++] = used - 1; /* an earlier process had them */
     assert(u->spare_count == u->used && u->used <= SHM_PERMITS_PER_SLOT);
     atomic_store(&part->woken, 0);
+    shm_lock_live(&part->owner);
     return true;
 }
 

@@ -110,8 +110,8 @@ static void count_unfinished(const struct shm *shm, unsigned zone, uint64_t now_
 {
     struct gradient *g = &shm->permits->zones[zone].gradient;
     double half_us = median_us(g);
-    for (int slot = 0; slot < shm_slots_used(shm); slot++) {
-        const struct permit_part *part = &shm->permits->parts[slot];
+    for (int place = 0; (place = permit_next_place(shm, place)) >= 0; place++) {
+        const struct permit_part *part = &shm->permits->parts[place];
         for (uint32_t i = 0, used = permit_part_used(part); i < used; i++) {
             const struct permit *p = &part->permits[i];
             uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);

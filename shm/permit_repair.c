@@ -68,10 +68,10 @@ static void note_waiter(struct permit_region *r, unsigned zone, uint32_t referen
 }
 
 /* Returns how many permits of this part are held; adds its waiters. */
-static uint32_t scan_part(struct permit_region *r, unsigned zone, int slot, bool dead,
+static uint32_t scan_part(struct permit_region *r, unsigned zone, int place, bool dead,
                           struct waiters *waiters)
 {
-    struct permit_part *part = &r->parts[slot];
+    struct permit_part *part = &r->parts[place];
     uint32_t held = 0, used = permit_part_used(part);
     for (uint32_t i = 0; i < used; i++) {
         struct permit *p = &part->permits[i];
@@ -82,20 +82,20 @@ static uint32_t scan_part(struct permit_region *r, unsigned zone, int slot, bool
             tag = take_back(&r->zones[zone], p, tag);
         held += permit_tag_is_held(tag);
         if (permit_tag_state(tag) == PERMIT_QUEUED)
-            note_waiter(r, zone, permit_reference(slot, i), tag, waiters);
+            note_waiter(r, zone, permit_reference(place, i), tag, waiters);
     }
     return held;
 }
 
-void permit_repair(const struct shm *shm, unsigned zone, int dead_slot)
+void permit_repair(const struct shm *shm, unsigned zone, int dead_place)
 {
     struct permit_region *r = shm->permits;
     struct permit_zone *z = &r->zones[zone];
     struct waiters waiters = {0};
     uint32_t held = 0;
-    assert(shm_lock_is_held(&z->lock) && dead_slot < SHM_SLOTS);
-    for (int slot = 0; slot < shm_slots_used(shm); slot++)
-        held += scan_part(r, zone, slot, slot == dead_slot, &waiters);
+    assert(shm_lock_is_held(&z->lock) && dead_place < PERMIT_PLACES);
+    for (int place = 0; (place = permit_next_place(shm, place)) >= 0; place++)
+        held += scan_part(r, zone, place, place == dead_place, &waiters);
     permit_set(&z->held, held);
     permit_set(&z->queued, 0);
     for (int i = 0; i < PERMIT_PRIORITIES; i++) {
@@ -112,26 +112,36 @@ void permit_repair(const struct shm *shm, unsigned zone, int dead_slot)
     free(waiters.items);
 }
 
-void permit_reclaim(struct shm *shm, int slot)
+void permit_reclaim_place(const struct shm *shm, int place)
 {
-    assert(slot < SHM_SLOTS);
+    assert(place < PERMIT_PLACES);
     shm_lock_know_self();
-    if (slot >= 0) {
-        shm->permits->parts[slot].address[0] = '\0';
-        atomic_store(&shm->permits->parts[slot].granted_us, 0);
-        permit_end_unbegun(shm, slot);
-    }
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
         if (shm->permit_names[zone][0] == '\0')
             continue;
         permit_lock(shm, zone);
-        permit_pass_on(shm, zone, slot);
-        permit_repair(shm, zone, slot);
+        permit_pass_on(shm, zone, place);
+        permit_repair(shm, zone, place);
         permit_grant_and_unlock(shm, zone, clock_mono_us(), -1, -1);
     }
-    /* What is left has no zone: nobody but the dead process can have written it. */
-    for (uint32_t i = 0; slot >= 0 && i < permit_part_used(&shm->permits->parts[slot]); i++)
-        permit_set_tag(&shm->permits->parts[slot].permits[i], PERMIT_FREE);
+    if (place < 0)
+        return;
+    /* What is left has no zone of ours. */
+    struct permit_part *part = &shm->permits->parts[place];
+    for (uint32_t i = 0, used = permit_part_used(part); i < used; i++)
+        permit_set_tag(&part->permits[i], PERMIT_FREE);
+}
+
+void permit_reclaim(struct shm *shm, int slot)
+{
+    assert(slot < SHM_SLOTS);
+    if (slot >= 0) {
+        struct permit_part *part = &shm->permits->parts[permit_place(shm, slot)];
+        part->address[0] = '\0';
+        atomic_store(&part->granted_us, 0);
+        permit_end_unbegun(shm, slot);
+    }
+    permit_reclaim_place(shm, slot < 0 ? -1 : permit_place(shm, slot));
 }
 
 /* --- what somebody has overwritten --- */
@@ -145,8 +155,13 @@ static bool same_rules(const struct permit_rules *a, const struct permit_rules *
            a->buffer_percent == b->buffer_percent && a->jitter_percent == b->jitter_percent;
 }
 
-static bool zone_is_sane(const struct permit_zone *z, const struct permit_rules *rules)
+static bool zone_is_sane(const struct shm *shm, unsigned zone)
 {
+    const struct permit_zone *z = &shm->permits->zones[zone];
+    const struct permit_rules *rules = &shm->permit_rules[zone];
+    /* It may follow the other binary's rules. */
+    if (shm->shares_permits && permit_get(&z->sides) & permit_other_side(shm))
+        return true;
     uint32_t limit = permit_get(&z->limit);
     bool follows = rules->policy == PERMIT_GRADIENT;
     return same_rules(&z->rules, rules) && permit_get(&z->queue_limit) == rules->queue &&
@@ -156,15 +171,15 @@ static bool zone_is_sane(const struct permit_zone *z, const struct permit_rules 
 bool permit_is_sane(const struct shm *shm)
 {
     for (int slot = 0; slot < shm_slots_used(shm); slot++)
-        if (permit_get(&shm->permits->parts[slot].used) > SHM_PERMITS_PER_SLOT)
+        if (permit_get(&shm->permits->parts[permit_place(shm, slot)].used) > SHM_PERMITS_PER_SLOT)
             return false;
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++)
-        if (shm->permit_names[zone][0] && !zone_is_sane(&shm->permits->zones[zone], &shm->permit_rules[zone]))
+        if (shm->permit_names[zone][0] && !zone_is_sane(shm, zone))
             return false;
     return true;
 }
 
-static void empty_part(struct permit_part *part)
+void permit_empty_part(struct permit_part *part)
 {
     uint32_t used = permit_part_used(part);
     for (uint32_t i = 0; i < used; i++)
@@ -176,26 +191,44 @@ static void empty_part(struct permit_part *part)
     memset(part->changed, 0, sizeof part->changed);
 }
 
+void permit_clear_side(const struct shm *shm, int side)
+{
+    uint32_t used = permit_get(&shm->permits->slots_used[side]);
+    for (uint32_t slot = 0; slot < used && slot < SHM_SLOTS; slot++)
+        permit_empty_part(&shm->permits->parts[(uint32_t)side * SHM_SLOTS + slot]);
+    permit_set(&shm->permits->slots_used[side], 0);
+}
+
 void permit_clear_empty(struct shm *shm, int dead_slot)
 {
     for (int slot = 0; slot < shm_slots_used(shm); slot++) {
-        struct permit_part *part = &shm->permits->parts[slot];
+        struct permit_part *part = &shm->permits->parts[permit_place(shm, slot)];
         if (!shm->empty[slot] || slot == dead_slot)
             continue;
-        empty_part(part);
+        permit_empty_part(part);
         memset(part->address, 0, sizeof part->address);
     }
+    if (shm->slots_known)
+        permit_set(&shm->permits->slots_used[shm->side], (uint32_t)shm->slots_known);
+    if (!shm->shares_permits)
+        permit_clear_side(shm, !shm->side);
 }
 
 void permit_begin_anew(struct shm *shm)
 {
     shm_lock_know_self();
     for (int slot = 0; slot < shm_slots_used(shm); slot++)
-        empty_part(&shm->permits->parts[slot]);
+        permit_empty_part(&shm->permits->parts[permit_place(shm, slot)]);
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
         struct permit_zone *z = &shm->permits->zones[zone];
-        memset((char *)z + sizeof z->lock, 0, sizeof *z - sizeof z->lock);
-        if (shm->permit_names[zone][0])
-            permit_zone_set(shm, zone, &shm->permit_rules[zone]);
+        if (!shm->permit_names[zone][0] && shm->shares_permits)
+            continue;
+        permit_zone_clear(z);
+        if (!shm->permit_names[zone][0])
+            continue;
+        permit_zone_set(shm, zone, &shm->permit_rules[zone]);
+        permit_lock(shm, zone); /* what the other binary's workers hold */
+        permit_repair(shm, zone, -1);
+        permit_grant_and_unlock(shm, zone, clock_mono_us(), -1, -1);
     }
 }

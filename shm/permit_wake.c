@@ -59,14 +59,15 @@ void permit_wake(const struct shm *shm, int from, const struct permit_calls *cal
     assert(calls->count >= 0 && calls->count <= PERMIT_CALLS_MAX);
     if (calls->count == 0)
         return;
+    /* The addresses are the workers' to write: the master sends nothing there. Those of another binary look by themselves. */
     for (int i = 0; shm->wake && i < calls->count; i++)
-        shm->wake(shm->wake_with, calls->slots[i]);
-    /* The addresses are the workers' to write: the master sends nothing there. */
+        if (calls->places[i] / SHM_SLOTS == shm->side)
+            shm->wake(shm->wake_with, calls->places[i] % SHM_SLOTS);
     if (shm->wake)
         return;
     int own = from < 0 ? new_socket() : -1, fd = from < 0 ? own : from;
     for (int i = 0; i < calls->count && fd >= 0; i++)
-        wake_one(&shm->permits->parts[calls->slots[i]], fd);
+        wake_one(&shm->permits->parts[calls->places[i]], fd);
     if (own >= 0)
         close(own);
 }
@@ -74,7 +75,7 @@ void permit_wake(const struct shm *shm, int from, const struct permit_calls *cal
 void permit_poke(struct permit_user *u, int slot, uint64_t now_us)
 {
     assert(slot >= 0 && slot < SHM_SLOTS && u->socket >= 0);
-    struct permit_part *part = &permit_region(u->shm)->parts[slot];
+    struct permit_part *part = &permit_region(u->shm)->parts[permit_place(u->shm, slot)];
     if (atomic_load_explicit(&part->granted_us, memory_order_relaxed) == 0)
         atomic_store(&part->granted_us, now_us);
     wake_one(part, u->socket);
@@ -82,8 +83,8 @@ void permit_poke(struct permit_user *u, int slot, uint64_t now_us)
 
 bool permit_is_silent(const struct permit_user *u, int slot, uint64_t now_us)
 {
-    uint64_t since_us =
-        atomic_load_explicit(&permit_region(u->shm)->parts[slot].granted_us, memory_order_relaxed);
+    const struct permit_part *part = &permit_region(u->shm)->parts[permit_place(u->shm, slot)];
+    uint64_t since_us = atomic_load_explicit(&part->granted_us, memory_order_relaxed);
     return slot != u->slot && since_us != 0 && now_us > since_us && now_us - since_us >= PERMIT_UPTAKE_US;
 }
 
@@ -92,14 +93,14 @@ void permit_heard(struct permit_user *u)
     char bytes[8];
     for (int i = 0; i < HEARD_MAX && recv(u->socket, bytes, sizeof bytes, 0) >= 0; i++) {
     }
-    atomic_store(&permit_region(u->shm)->parts[u->slot].woken, 0);
-    atomic_store(&permit_region(u->shm)->parts[u->slot].granted_us, 0);
+    atomic_store(&u->part->woken, 0);
+    atomic_store(&u->part->granted_us, 0);
     atomic_thread_fence(memory_order_seq_cst); /* before the looks at what has changed */
 }
 
 bool permit_any_changed(const struct permit_user *u)
 {
-    const struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    const struct permit_part *part = u->part;
     for (size_t i = 0; i < sizeof part->changed_words / sizeof part->changed_words[0]; i++)
         if (atomic_load_explicit(&part->changed_words[i], memory_order_relaxed))
             return true;
@@ -108,7 +109,7 @@ bool permit_any_changed(const struct permit_user *u)
 
 uint32_t permit_next_changed(struct permit_user *u)
 {
-    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    struct permit_part *part = u->part;
     for (uint32_t i = 0; i < sizeof part->changed_words / sizeof part->changed_words[0]; i++) {
         uint64_t words;
         while ((words = atomic_load(&part->changed_words[i]))) {

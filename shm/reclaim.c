@@ -60,7 +60,7 @@ static void free_marked(struct permit *p, struct zones *zones)
 
 void shm_look_after(struct permit_user *u)
 {
-    struct permit_part *part = &permit_region(u->shm)->parts[u->slot];
+    struct permit_part *part = u->part;
     struct zones zones = {0};
     assert(u->spare_count <= u->used && u->used <= SHM_PERMITS_PER_SLOT);
     permit_show_address(u);
@@ -78,7 +78,7 @@ void shm_look_after(struct permit_user *u)
             continue;
         permit_lock(u->shm, zone);
         permit_repair(u->shm, zone, -1);
-        permit_grant_and_unlock(u->shm, zone, clock_mono_us(), u->slot, u->socket);
+        permit_grant_and_unlock(u->shm, zone, clock_mono_us(), u->place, u->socket);
     }
     for (unsigned zone = 0; zones.keyed; zone++, zones.keyed >>= 1)
         if (zones.keyed & 1 && u->shm->keyed[zone].name[0])

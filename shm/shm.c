@@ -16,8 +16,7 @@
 
 #define ALIGNED(bytes) (((bytes) + 63) / 64 * 64)
 #define SLOTS_AT ALIGNED(sizeof(struct shm_head))
-#define PERMITS_AT (SLOTS_AT + SHM_SLOTS * sizeof(struct shm_slot))
-#define PEERS_AT (PERMITS_AT + ALIGNED(sizeof(struct permit_region)))
+#define PEERS_AT (SLOTS_AT + SHM_SLOTS * sizeof(struct shm_slot))
 #define TOTAL_BYTES (PEERS_AT + sizeof(struct peer_region))
 
 struct shm *shm_create(void)
@@ -28,7 +27,7 @@ struct shm *shm_create(void)
     /* Only what is touched costs memory, and that is little: so none is reserved. */
     char *at =
         mmap(NULL, TOTAL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (!shm || !keyed || !rules || at == MAP_FAILED) {
+    if (!shm || !keyed || !rules || at == MAP_FAILED || !permit_map(shm)) {
         free(shm);
         free(keyed);
         free(rules);
@@ -41,7 +40,6 @@ struct shm *shm_create(void)
     madvise(at, TOTAL_BYTES, MADV_DONTDUMP);
     shm->head = (struct shm_head *)(void *)at;
     shm->slots = (struct shm_slot *)(void *)(at + SLOTS_AT);
-    shm->permits = (struct permit_region *)(void *)(at + PERMITS_AT);
     shm->peers = (struct peer_region *)(void *)(at + PEERS_AT);
     shm->keyed = keyed;
     shm->permit_rules = rules;
@@ -58,6 +56,7 @@ void shm_destroy(struct shm *shm)
     if (!shm)
         return;
     munmap(shm->head, TOTAL_BYTES);
+    permit_unmap(shm);
     free(shm->keyed);
     free(shm->permit_rules);
     free(shm);

@@ -136,13 +136,19 @@ struct shm {
     uint64_t start_mono_ms, start_wall_ms;
     struct shm_head *head;
     struct shm_slot *slots;                            /* SHM_SLOTS of them */
-    struct permit_region *permits;                     /* shm/permit.h */
+    struct permit_region *permits;                     /* shm/permit.h: a mapping of its own */
     struct peer_region *peers;                         /* shm/peer.h */
     char permit_names[SHM_ZONES][SHM_ZONE_NAME_BYTES]; /* of the zones of permits; "" when unused */
     /* The rules that the zones were given last: SHM_ZONES of them. */
     struct permit_rules *permit_rules;
     /* SHM_ZONES zones, each with a mapping of its own: shm/keyed.h. */
     struct keyed_zone *keyed;
+    /* Of two binaries that share the permits, which this is: 0 or 1. */
+    int side;
+    /* The memory file with the permits, for the next binary; -1: there is none, or in a worker. */
+    int permits_fd;
+    /* In the master: another binary's master or workers may use the permits. */
+    bool shares_permits;
     /* The master's own count of used slots; 0: in a worker. */
     int slots_known;
     bool empty[SHM_SLOTS]; /* in the master: no process uses the slot */

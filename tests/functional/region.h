@@ -19,30 +19,35 @@ enum { REGION_MAPPINGS = 256, REGION_PARTS = 4 };
 
 #define REGION_LINES(bytes) (((bytes) + 63) / 64 * 64)
 #define REGION_SLOTS REGION_LINES(sizeof(struct shm_head))
-#define REGION_PERMITS (REGION_SLOTS + SHM_SLOTS * sizeof(struct shm_slot))
-#define REGION_PEERS (REGION_PERMITS + REGION_LINES(sizeof(struct permit_region)))
+#define REGION_PEERS (REGION_SLOTS + SHM_SLOTS * sizeof(struct shm_slot))
+
+/* Permits have a mapping of their own: REGION_OF_PERMITS. */
+enum region_mapping { REGION_WHOLE, REGION_OF_PERMITS };
 
 static const struct region_table {
     const char *name;
+    enum region_mapping in;
     size_t at, bytes;
 } region_tables[] = {
-    {"header", 0, sizeof(struct shm_head)},
-    {"slots", REGION_SLOTS, SHM_SLOTS * sizeof(struct shm_slot)},
-    {"permit_zones", REGION_PERMITS, offsetof(struct permit_region, parts)},
-    {"permit_parts", REGION_PERMITS + offsetof(struct permit_region, parts),
+    {"header", REGION_WHOLE, 0, sizeof(struct shm_head)},
+    {"slots", REGION_WHOLE, REGION_SLOTS, SHM_SLOTS * sizeof(struct shm_slot)},
+    {"permit_zones", REGION_OF_PERMITS, 0, offsetof(struct permit_region, parts)},
+    {"permit_parts", REGION_OF_PERMITS, offsetof(struct permit_region, parts),
      REGION_PARTS * sizeof(struct permit_part)},
-    {"groups", REGION_PEERS, offsetof(struct peer_region, peers)},
-    {"peers", REGION_PEERS + offsetof(struct peer_region, peers), sizeof(((struct peer_region *)0)->peers)},
+    {"groups", REGION_WHOLE, REGION_PEERS, offsetof(struct peer_region, peers)},
+    {"peers", REGION_WHOLE, REGION_PEERS + offsetof(struct peer_region, peers),
+     sizeof(((struct peer_region *)0)->peers)},
 };
 enum { REGION_TABLES = sizeof region_tables / sizeof region_tables[0] };
 
 /* Rows of locks: the first one, how far from one to the next, how many. */
 static const struct region_locks {
+    enum region_mapping in;
     size_t at, step, count;
 } region_locks[] = {
-    {REGION_PERMITS + offsetof(struct permit_zone, lock), sizeof(struct permit_zone), PERMIT_ZONES},
-    {REGION_PEERS + offsetof(struct peer_region, lock), 1, 1},
-    {REGION_PEERS + offsetof(struct peer_region, groups) + offsetof(struct shm_group, lock),
+    {REGION_OF_PERMITS, offsetof(struct permit_zone, lock), sizeof(struct permit_zone), PERMIT_ZONES},
+    {REGION_WHOLE, REGION_PEERS + offsetof(struct peer_region, lock), 1, 1},
+    {REGION_WHOLE, REGION_PEERS + offsetof(struct peer_region, groups) + offsetof(struct shm_group, lock),
      sizeof(struct shm_group), PEER_GROUPS},
 };
 
@@ -73,9 +78,14 @@ static inline int region_find_shared(struct region_range found[REGION_MAPPINGS])
     return region_find_mappings(" rw-s ", "/dev/zero (deleted)", found);
 }
 
-/* The mapping with all but the keyed zones, each of which has one of its own: by far the largest. */
-static inline struct region_range region_find(void)
+/* The mapping with all but permits and the keyed zones, each of which has one of its own: by far the largest. */
+static inline struct region_range region_find(enum region_mapping in)
 {
+    if (in == REGION_OF_PERMITS) {
+        struct region_range permits[REGION_MAPPINGS] = {{NULL, 0}};
+        region_find_mappings(" rw-s ", "/memfd:weir permits", permits);
+        return permits[0];
+    }
     struct region_range all[REGION_MAPPINGS], largest = {NULL, 0};
     int count = region_find_shared(all);
     for (int i = 0; i < count; i++)
@@ -90,17 +100,21 @@ static inline struct region_range region_find(void)
  */
 static inline int region_find_part(const char *name, struct region_range found[REGION_MAPPINGS])
 {
-    struct region_range region = region_find(), all[REGION_MAPPINGS];
+    struct region_range region = region_find(REGION_WHOLE), permits = region_find(REGION_OF_PERMITS),
+                        all[REGION_MAPPINGS];
     int shared = region_find_shared(all), count = 0;
     for (int i = 0; i < shared; i++) {
         bool wanted = all[i].at == region.at ? !strcmp(name, "whole") : !strcmp(name, "keyed_memory");
         if (wanted || !strcmp(name, "everything"))
             found[count++] = all[i];
     }
+    if (!strcmp(name, "everything"))
+        found[count++] = permits;
     for (int i = 0; i < REGION_TABLES; i++) {
         const struct region_table *t = &region_tables[i];
-        if (!strcmp(name, t->name) && t->at + t->bytes <= region.bytes)
-            found[count++] = (struct region_range){region.at + t->at, t->bytes};
+        struct region_range in = t->in == REGION_OF_PERMITS ? permits : region;
+        if (!strcmp(name, t->name) && t->at + t->bytes <= in.bytes)
+            found[count++] = (struct region_range){in.at + t->at, t->bytes};
     }
     return count;
 }
@@ -108,10 +122,12 @@ static inline int region_find_part(const char *name, struct region_range found[R
 /* Writes this into every lock. */
 static inline void region_set_locks(uint32_t value)
 {
-    char *region = region_find().at;
-    for (size_t i = 0; i < sizeof region_locks / sizeof region_locks[0]; i++)
-        for (size_t k = 0; k < region_locks[i].count; k++)
-            memcpy(region + region_locks[i].at + k * region_locks[i].step, &value, sizeof value);
+    for (size_t i = 0; i < sizeof region_locks / sizeof region_locks[0]; i++) {
+        const struct region_locks *l = &region_locks[i];
+        char *region = region_find(l->in).at;
+        for (size_t k = 0; k < l->count; k++)
+            memcpy(region + l->at + k * l->step, &value, sizeof value);
+    }
     struct region_range keyed[REGION_MAPPINGS];
     for (int i = region_find_part("keyed_memory", keyed) - 1; i >= 0; i--)
         memcpy(keyed[i].at + offsetof(struct keyed_links, lock), &value, sizeof value);

@@ -131,7 +131,7 @@ static int linger(weir_request *r)
 /* beats?value=N: all workers' heartbeats, again and again. */
 static int beats(weir_request *r)
 {
-    struct shm_slot *slots = (struct shm_slot *)(void *)(region_find().at + REGION_SLOTS);
+    struct shm_slot *slots = (struct shm_slot *)(void *)(region_find(REGION_WHOLE).at + REGION_SLOTS);
     uint64_t value = number(r, "value");
     pid_t pid = fork_apart(-1);
     if (pid == 0)
@@ -150,7 +150,7 @@ static uint64_t now_ms(void)
 
 static struct peer_region *find_peers(void)
 {
-    return (struct peer_region *)(void *)(region_find().at + REGION_PEERS);
+    return (struct peer_region *)(void *)(region_find(REGION_WHOLE).at + REGION_PEERS);
 }
 
 /* groups?ahead=MS: all groups are in use, as far as can be told, and were touched then. Ends the worker. */
@@ -202,7 +202,7 @@ static int busy(weir_request *r)
 /* permits?slot=N: the slot holds permits of every zone. Ends the worker. */
 static int permits(weir_request *r)
 {
-    struct permit_region *region = (struct permit_region *)(void *)(region_find().at + REGION_PERMITS);
+    struct permit_region *region = (struct permit_region *)(void *)region_find(REGION_OF_PERMITS).at;
     struct permit_part *part = &region->parts[number(r, "slot") % SHM_SLOTS];
     part->used = 2 * PERMIT_ZONES;
     for (unsigned i = 0; i < 2 * PERMIT_ZONES; i++)

@@ -107,7 +107,7 @@ static inline uint32_t tags_of(struct shm *shm, unsigned zone, enum permit_state
 {
     struct permit_region *r = permit_region(shm);
     uint32_t count = 0;
-    for (int slot = 0; slot < SHM_SLOTS; slot++) {
+    for (int slot = 0; slot < PERMIT_PLACES; slot++) {
         uint32_t used = permit_get(&r->parts[slot].used);
         for (uint32_t i = 0; i < used; i++) {
             uint32_t tag = atomic_load(&r->parts[slot].permits[i].tag);
@@ -125,7 +125,7 @@ static inline const char *queue_fault(struct permit_region *r, unsigned zone, in
     uint32_t before = PERMIT_NONE, count = 0;
     for (uint32_t at = q->oldest; at; before = at, at = permit_of(r, at)->newer) {
         const struct permit *p = permit_of(r, at);
-        if (++count > SHM_SLOTS * SHM_PERMITS_PER_SLOT)
+        if (++count > PERMIT_PLACES * SHM_PERMITS_PER_SLOT)
             return "a queue has no end";
         if (permit_tag_state(p->tag) != PERMIT_QUEUED || permit_tag_zone(p->tag) != zone ||
             permit_tag_priority(p->tag) != (enum permit_priority)priority)
