@@ -15,7 +15,7 @@ const struct conf_mark conf_marks[] = {
     {"error_log", CONF_DIFFERS, "format= is our own; memory: is one for all processes, and a location's log takes the place of the main one for what concerns a request."},
     {"access_log", CONF_DIFFERS, "lines are written at the end of each turn of the loop, not one by one; a file's name that a client makes leave its folder by \"..\" is refused."},
     {"open_log_file_cache", CONF_DIFFERS, "min_uses is accepted: a file is kept from its first line on. At most 1024 are."},
-    {"listen", CONF_DIFFERS, "there are no ssl, http2, quic, setfib and accept_filter."},
+    {"listen", CONF_DIFFERS, "there are no http2, quic, setfib and accept_filter."},
     {"server_tokens", CONF_DIFFERS, "no texts of one's own."},
     {"if", CONF_DIFFERS, "anything that a location takes may stand in it, but locations and other ifs."},
     {"map", CONF_DIFFERS, "it is looked up each time it is used: volatile is accepted and changes nothing."},
@@ -50,7 +50,6 @@ const struct conf_mark conf_marks[] = {
     {"queue", CONF_DIFFERS, "nginx has it in its commercial edition."},
     {"health_check", CONF_DIFFERS, "nginx has it in its commercial edition, and in a location."},
     {"server", CONF_DIFFERS, "in an upstream: names are resolved again as their time to live ends, also without resolve; service is not there; slow_start is, which nginx has in its commercial edition."},
-    {"ssl_protocols", CONF_DIFFERS, "accepted."},
 
     {"handler", CONF_OWN, NULL},
     {"handler_timeout", CONF_OWN, NULL},
@@ -65,7 +64,7 @@ const struct conf_mark conf_marks[] = {
     {"client_body_min_rate", CONF_OWN, NULL},
     {"proxy_protocol", CONF_OWN, NULL},
 
-    {"ssl_*", CONF_ABSENT, "there is no TLS yet: put a terminator in front, with proxy_protocol."},
+    {"ssl_*", CONF_ABSENT, "of TLS there is no more yet than docs/directives.md says."},
     {"http2*", CONF_ABSENT, "there is no HTTP/2 yet: put a terminator in front, with proxy_protocol."},
     {"http3*", CONF_ABSENT, "there is no HTTP/3."},
     {"quic_*", CONF_ABSENT, "there is no HTTP/3."},

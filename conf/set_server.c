@@ -170,10 +170,11 @@ static bool set_keepalive(struct conf_listen *l, struct slice text)
 static bool set_server_parameter(struct conf_listen *l, struct slice arg)
 {
     bool is_default = slice_eq(arg, SLICE("default_server")) || slice_eq(arg, SLICE("default"));
-    bool is_proxy = slice_eq(arg, SLICE("proxy_protocol"));
+    bool is_proxy = slice_eq(arg, SLICE("proxy_protocol")), is_ssl = slice_eq(arg, SLICE("ssl"));
     l->default_server |= is_default;
     l->proxy_protocol |= is_proxy;
-    return is_default || is_proxy;
+    l->ssl |= is_ssl;
+    return is_default || is_proxy || is_ssl;
 }
 
 static bool set_socket_parameter(struct conf_listen *l, struct slice arg)
@@ -205,12 +206,12 @@ static bool set_socket_parameter(struct conf_listen *l, struct slice arg)
     return true;
 }
 
-/* listen ... ssl and its kin: the feature is told once, however many servers have it. */
+/* listen ... http2 and its kin: the feature is told once, however many servers have it. */
 static bool count_absent_parameter(struct conf_walk *w, const struct conf_node *n, struct slice arg)
 {
     static const struct {
         const char *parameter, *directive;
-    } known[] = {{"ssl", "ssl_certificate"}, {"http2", "http2"}, {"spdy", "http2"}, {"quic", "quic_gso"}};
+    } known[] = {{"http2", "http2"}, {"spdy", "http2"}, {"quic", "quic_gso"}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (!slice_eq(arg, slice_of(known[i].parameter)))
             continue;
@@ -268,7 +269,7 @@ static void add_listen(struct conf_walk *w, const struct conf_node *n, struct sl
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "
-                "ipv6only=on|off, proxy_protocol, deferred, so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT], fastopen=N, "
+                "ipv6only=on|off, ssl, proxy_protocol, deferred, so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT], fastopen=N, "
                 "rcvbuf=SIZE, sndbuf=SIZE, bind",
                 SLICE_ARGS(n->args[i]));
     for (; *tail; tail = &(*tail)->next)

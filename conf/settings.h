@@ -218,7 +218,7 @@ struct conf_listen {
     int64_t backlog;
     int64_t fastopen, rcvbuf, sndbuf;                                  /* 0: the system's */
     int64_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count; /* likewise */
-    bool reuseport, default_server, ipv6only, proxy_protocol, deferred, so_keepalive;
+    bool reuseport, default_server, ipv6only, proxy_protocol, ssl, deferred, so_keepalive;
     /* "bind", or an option that only a socket of its own can have. */
     bool binds;
     const struct conf_node *node;

@@ -51,12 +51,6 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("fastcgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no FastCGI whose answers could lie there."),
     ACCEPTED("uwsgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no uwsgi whose answers could lie there."),
     ACCEPTED("scgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no SCGI whose answers could lie there."),
-    ACCEPTED("ssl_protocols", CONF_HTTP_SERVER, 1, CONF_ANY, "VERSION ...", "there is no \"listen ... ssl\" that it could be about."),
-    ACCEPTED("ssl_prefer_server_ciphers", CONF_HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
-    ACCEPTED("ssl_ciphers", CONF_HTTP_SERVER, 1, 1, "LIST", "see ssl_protocols."),
-    ACCEPTED("ssl_session_cache", CONF_HTTP_SERVER, 1, 2, "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", "see ssl_protocols."),
-    ACCEPTED("ssl_session_timeout", CONF_HTTP_SERVER, 1, 1, "TIME", "see ssl_protocols."),
-    ACCEPTED("ssl_session_tickets", CONF_HTTP_SERVER, 1, 1, "on | off", "see ssl_protocols."),
     {0},
     // clang-format on
 };

@@ -28,6 +28,8 @@ struct net_layer {
     ssize_t (*write)(struct net_stream *s, const void *data, size_t len, bool more_follows);
     ssize_t (*send_file)(struct net_stream *s, int fd, off_t offset, size_t len);
     int (*end_writing)(struct net_stream *s);
+    /* Whether something can be read of which no event of the socket tells. */
+    bool (*has_more)(struct net_stream *s);
     void (*close)(struct net_stream *s); /* before the descriptor is closed */
 };
 
@@ -61,6 +63,8 @@ static inline void net_stream_watch(struct net_stream *s, struct ev_loop *loop, 
     ev_io_modify(&s->io, events);
     if (events)
         ev_io_start(loop, &s->io);
+    if (s->layer && events & EV_READ && s->layer->has_more(s))
+        ev_feed_event(loop, &s->io, EV_READ);
 }
 
 /* At most `room` bytes. 0: the other side sends nothing more. */

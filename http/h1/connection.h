@@ -72,6 +72,8 @@ struct connection {
     /* With close_after: linger before that, as the client may still be sending. */
     bool linger_after;
     bool eof; /* the client sends nothing more */
+    /* listen ... ssl: whether it speaks TLS is known. */
+    bool has_begun;
     /* So much input waits behind a request at work that no more is read: whether the client leaves is looked for. */
     bool deaf;
     bool is_ready; /* in the worker's list `ready` */

@@ -13,6 +13,7 @@
 #include "http/serve/request.h"
 #include "http/wire/agent.h"
 #include "http/wire/request.h"
+#include "net/tls.h"
 #include "worker/loop/exchanges.h"
 #include "worker/loop/worker_state.h"
 
@@ -28,6 +29,8 @@ void h1_identify(const struct connection *c, struct http_client *client)
     client->listen = c->listener->listen;
     client->listen_address = &client->listen->address;
     client->listen_settings = client->listen->default_server->top->settings;
+    client->tls = net_tls_is_on(&c->stream) ? &c->stream : NULL;
+    client->plain_in_place_of_tls = client->listen->tls && !client->tls;
     client->remote_len = c->remote_len;
     memcpy(client->remote, c->remote, sizeof client->remote);
     if (c->told && c->told->address_len)

@@ -51,13 +51,11 @@ static void log_broken_header(struct connection *c, struct slice in)
     exchange_free(connection_worker(c), ex);
 }
 
-/* listen ... proxy_protocol: a connection begins with its header. False when more is needed. */
-static bool use_proxy_header(struct connection *c, struct h1_input *in)
+bool h1_take_proxy_header(struct connection *c, const char *data, size_t len, size_t *used)
 {
     struct net_proxy_header header;
-    size_t used = 0;
     assert(!c->told && c->requests == 0);
-    enum net_proxy_result result = net_proxy_parse(&header, in->data, in->len, &used);
+    enum net_proxy_result result = net_proxy_parse(&header, data, len, used);
     if (result == NET_PROXY_MORE)
         return false;
     if (result == NET_PROXY_DONE && (c->told = malloc(sizeof *c->told + header.tlvs.len))) {
@@ -66,12 +64,20 @@ static bool use_proxy_header(struct connection *c, struct h1_input *in)
             memcpy(tlvs, header.tlvs.data, header.tlvs.len);
         header.tlvs.data = tlvs;
         *c->told = header;
-        drop_front(in, used);
         return true;
     }
-    log_broken_header(c, (struct slice){in->data, in->len});
+    log_broken_header(c, (struct slice){data, len});
     connection_close(c);
     return false;
+}
+
+static bool use_proxy_header(struct connection *c, struct h1_input *in)
+{
+    size_t used = 0;
+    bool taken = h1_take_proxy_header(c, in->data, in->len, &used);
+    if (taken)
+        drop_front(in, used);
+    return taken;
 }
 
 /* As in nginx a head may fill its first buffer, and after that the large ones; each line lies whole in one of them. */

@@ -33,4 +33,7 @@ void h1_end_head(struct connection *c, int status, const char *why);
 /* recv() has ended with 0 (no error), or failed with this errno: closes, and logs what is left unfinished. */
 void h1_close_at_end(struct connection *c, int error);
 
+/* listen ... proxy_protocol: a connection begins with its header, of *used bytes. False when more is needed, or the connection has ended. */
+bool h1_take_proxy_header(struct connection *c, const char *data, size_t len, size_t *used);
+
 #endif

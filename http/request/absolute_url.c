@@ -22,9 +22,10 @@ struct slice http_absolute_url(struct http_exchange *ex, const struct settings *
     if (!as_asked && !by_name && memchr(host.data, ':', host.len) && !slice_starts(host, SLICE("unix:")))
         host = arena_printf(&ex->arena, "[%.*s]", SLICE_ARGS(host)); /* RFC 3986 section 3.2.2 */
     ex->res.location_is_made = true;
-    bool default_port = !s->answers.port_in_redirect || slice_eq(peer->server_port, SLICE("80")) ||
-                        peer->server_port.len == 0;
-    return arena_printf(&ex->arena, "http://%.*s%s%.*s%.*s", SLICE_ARGS(host), default_port ? "" : ":",
-                        default_port ? 0 : (int)peer->server_port.len, peer->server_port.data,
-                        SLICE_ARGS(path));
+    struct slice usual = ex->client.tls ? SLICE("443") : SLICE("80");
+    bool default_port =
+        !s->answers.port_in_redirect || slice_eq(peer->server_port, usual) || peer->server_port.len == 0;
+    return arena_printf(&ex->arena, "http%s://%.*s%s%.*s%.*s", ex->client.tls ? "s" : "", SLICE_ARGS(host),
+                        default_port ? "" : ":", default_port ? 0 : (int)peer->server_port.len,
+                        peer->server_port.data, SLICE_ARGS(path));
 }

@@ -9,7 +9,7 @@
 #include "conf/settings.h"
 #include "http/request/exchange.h"
 
-/* "http://HOST[:PORT]PATH" for a path of this server, or the path, as the settings want it; data NULL when memory is out. */
+/* "http[s]://HOST[:PORT]PATH" for a path of this server, or the path, as the settings want it; data NULL when memory is out. */
 struct slice http_absolute_url(struct http_exchange *ex, const struct settings *s, struct slice path);
 
 #endif

@@ -85,6 +85,9 @@ struct http_client {
     /* Address and port of an IP client, in network order. */
     unsigned char remote[18];
     bool pipelined;
+    /* It has sent plain text where TLS is due. */
+    bool plain_in_place_of_tls;
+    const struct net_stream *tls; /* NULL: plain */
     /* of the connection, where real_ip took another address from a header */
     struct slice direct_addr, direct_port;
 };

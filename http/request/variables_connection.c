@@ -137,8 +137,7 @@ GETTER(get_request_time)
 GETTER(get_scheme)
 {
     UNUSED(rest);
-    UNUSED(ex);
-    return SLICE("http");
+    return ex->client.tls ? SLICE("https") : SLICE("http");
 }
 
 GETTER(get_server_name)
@@ -209,8 +208,7 @@ GETTER(get_connection_time)
 GETTER(get_https)
 {
     UNUSED(rest);
-    UNUSED(ex);
-    return SLICE(""); /* "on" for TLS */
+    return ex->client.tls ? SLICE("on") : SLICE("");
 }
 
 GETTER(get_request_completion)

@@ -30,6 +30,7 @@
 #include "http/site/maps.h"
 #include "http/site/open_files.h"
 #include "http/site/rewrite_ops.h"
+#include "http/site/tls.h"
 #include "proxy/sticky.h"
 
 #include <stddef.h>
@@ -54,6 +55,7 @@ const struct feature *const features[] = {
     &feature_referer,
     &feature_secure_link,
     &feature_realip,
+    &feature_tls,
     &feature_try_files,
     &feature_map,
     &feature_geo,

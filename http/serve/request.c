@@ -25,6 +25,7 @@
 #include "http/serve/redirect.h"
 #include "http/serve/stand.h"
 #include "http/site/site.h"
+#include "http/site/tls.h"
 #include "http/wire/request.h"
 #include "http/wire/response.h"
 #include "worker/loop/exchanges.h"
@@ -67,7 +68,8 @@ struct verdict request_start(struct http_exchange *ex)
         http_log(ex, LOG_LEVEL_INFO,
                  "client sent invalid header line: \"%.*s\" while reading client request headers",
                  SLICE_ARGS(ex->req.ignored_header));
-    return body_pass(ex);
+    struct verdict v = tls_pass(ex);
+    return v.kind == VERDICT_NEXT ? body_pass(ex) : v;
 }
 
 /* nginx's own codes for kinds of 400: error_page and return know them, clients do not. */

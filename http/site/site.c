@@ -16,6 +16,7 @@
 #include "http/site/module.h"
 #include "http/site/resolver_words.h"
 #include "http/site/router.h"
+#include "http/site/tls.h"
 #include "net/address.h"
 
 #include <ctype.h>
@@ -323,6 +324,7 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
         l->default_server = v;
     l->has_explicit_default |= c->default_server;
     l->proxy_protocol |= c->proxy_protocol;
+    l->tls |= c->ssl;
     l->binds |= c->binds;
     l->fd_count = l->options.reuseport ? (int)site->conf->worker_processes : 1;
     if (s->names.count == 0) { /* nginx's default is the empty name */
@@ -436,6 +438,7 @@ struct site *site_build(struct conf *conf)
     for (const struct conf_server *s = conf->http ? conf->http->servers : NULL; s; s = s->next)
         build_server(site, s);
     share_wildcards(site);
+    tls_check_listens(site);
     return site;
 }
 

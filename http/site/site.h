@@ -226,6 +226,7 @@ struct site_listen {
     struct vserver *default_server;
     bool has_explicit_default;
     bool proxy_protocol; /* connections begin with its header */
+    bool tls;            /* and speak TLS */
     /* A service manager handed it over: the file of a unix socket is its, too. */
     bool is_managers;
     bool is_older_binarys;

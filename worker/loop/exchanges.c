@@ -175,6 +175,7 @@ static void leave_permits(struct http_exchange *copy, struct http_exchange *old)
     copy->limits.served = copy->limits.let_go = NULL;
     copy->limits.runs_in = NULL;
     copy->limits.held_count = 0;
+    old->client.tls = NULL; /* the stream is the client's, too */
     old->limits.conn_permit_count = 0;
     while (*c && *c != &old->limits.conn_cleanup)
         c = &(*c)->next;

@@ -50,23 +50,23 @@ def test_a_feature_is_told_once(weir):
     """With the number of its lines, and the place of the first one."""
     weir.write("".join(f"fastcgi_param P{i} v;\n" for i in range(30)), "conf/fastcgi_params")
     php = "".join(f"location ~ ^/{i} {{ fastcgi_pass unix:/run/{i}.sock;\ninclude fastcgi_params; }}\n" for i in range(4))
-    errors = told(weir, config("# start\n" + php + "location /m { mirror /x; retrun 200; }", server="ssl_certificate a;\nssl_certificate_key b;"))
+    errors = told(weir, config("# start\n" + php + "location /m { mirror /x; retrun 200; }", server="ssl_stapling on;\nssl_ocsp on;"))
     found = {text.split('"')[1]: (text, line) for text, line in errors}
     assert len(errors) == len(found) == 4, errors
     text, line = found["fastcgi_pass"]
     assert "no FastCGI" in text and "124 lines (fastcgi_*)" in text and "fastcgi_pass" in weir.conf.read_text().splitlines()[line - 1]
-    text, line = found["ssl_certificate"]
-    assert "no TLS" in text and "2 lines (ssl_*)" in text and "ssl_certificate a" in weir.conf.read_text().splitlines()[line - 1]
+    text, line = found["ssl_stapling"]
+    assert "TLS" in text and "2 lines (ssl_*)" in text and "ssl_stapling on" in weir.conf.read_text().splitlines()[line - 1]
     assert "lines" not in found["mirror"][0] and "did you mean" in found["retrun"][0]
 
 
 @pytest.mark.directive("listen")
 def test_parameters_of_listen(weir):
-    """listen ... ssl and http2 are features like others, however many servers have them."""
-    servers = "".join(f"server {{ listen 127.0.0.1:1{i} ssl http2; ssl_certificate c{i}; }}\n" for i in range(5))
+    """listen ... quic and http2 are features like others, however many servers have them."""
+    servers = "".join(f"server {{ listen 127.0.0.1:1{i} quic http2; quic_retry o{i}; }}\n" for i in range(5))
     errors = [text for text, _ in told(weir, config(http=servers))]
-    assert len(errors) == 2 and "10 lines (ssl_*)" in errors[0] and "5 lines (http2*)" in errors[1]
-    assert 'parameter "ssl" of "listen"' in errors[0] and 'parameter "http2" of "listen"' in errors[1]
+    assert len(errors) == 2 and "10 lines (quic_*)" in errors[0] and "5 lines (http2*)" in errors[1]
+    assert 'parameter "quic" of "listen"' in errors[0] and 'parameter "http2" of "listen"' in errors[1]
 
 
 # ---- of third parties -------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def test_the_list_is_current():
 
 def test_what_it_names_exists(weir):
     """Each variable of the list can be used, those with a name behind them too, and answers."""
-    one_of = {"ssl_NAME": "ssl_cipher", "proxy_protocol_NAME": "proxy_protocol_addr"}  # not any name goes with these
+    one_of = {"ssl_NAME": "ssl_ciphers", "proxy_protocol_NAME": "proxy_protocol_addr"}  # not any name goes with these
     names = [one_of.get(name, name.replace("NAME", "x")) for name in documented()]
     text = "".join(f"{name}=[${{{name}}}]\\n" for name in names)
     weir.start(config(f"location / {{ return 200 '{text}'; }}"))

@@ -352,13 +352,16 @@ def unread_bytes(local, remote):
 class Connection:
     """One client connection: raw bytes out, whole responses (checked by h11) in. Address: port or socket path."""
 
-    def __init__(self, address, timeout=10):
+    def __init__(self, address, timeout=10, tls=None, name=None, session=None):
+        """tls: an ssl.SSLContext; name: the server's that is asked for; session: one to take up."""
         family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
         self.socket = socket.socket(family)
         self.socket.settimeout(limit(timeout))
         self.unread = b""
         try:
             self.socket.connect(("127.0.0.1", address) if family == socket.AF_INET else str(address))
+            if tls:
+                self.socket = tls.wrap_socket(self.socket, server_hostname=name, session=session)
         except OSError:
             self.socket.close()
             raise
@@ -697,8 +700,8 @@ class Weir:
 
     # -- what it serves and says
 
-    def connect(self, port=None, timeout=10):
-        return Connection(port or self.port, timeout)
+    def connect(self, port=None, timeout=10, **tls):
+        return Connection(port or self.port, timeout, **tls)
 
     def get(self, target="/", port=None, **options):
         return fetch(port or self.port, target, **options)

@@ -1,0 +1,363 @@
+/*
+ * http/site/tls.c - servers that speak TLS: their directives, their contexts, the choice by the name that a client asks for, and what
+ * a request may know of it.
+ */
+#include "http/site/tls.h"
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "conf/rows.h"
+#include "conf/tree.h"
+#include "http/request/exchange.h"
+#include "http/request/variables.h"
+#include "http/site/build.h"
+#include "http/site/feature.h"
+
+#include <assert.h>
+
+enum { CERTIFICATE_ERROR = 495, NO_CERTIFICATE = 496, PLAIN_TEXT = 497, VERIFY_DEPTH_MAX = 100 };
+
+/* Mozilla's intermediate level (Server Side TLS 5.7), for TLS 1.2; those of 1.3 are the library's. */
+#define INTERMEDIATE                                                                           \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" \
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"   \
+    "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
+
+struct tls_settings {
+    struct conf_lines *certificates, *keys, *commands;
+    struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, session_cache;
+    int64_t record_bytes, session_timeout_ms, verify_depth;
+    int protocols; /* enum net_tls_protocol, or-ed */
+    enum net_tls_verify verify;
+    bool prefers_own_ciphers, tickets, rejects, early_data;
+};
+
+struct part tls_settings_part = {.size = sizeof(struct tls_settings)};
+SETTINGS_PART(tls_settings)
+
+/* Of a server's top location. */
+struct tls_location {
+    struct net_tls_context *context; /* NULL: the address's first one */
+    enum net_tls_verify verify;
+};
+
+struct part tls_location_part = {.size = sizeof(struct tls_location)};
+LOCATION_PART(tls_location)
+
+/* --- serving --- */
+
+static const struct net_tls_context *context_of(const struct vserver *v)
+{
+    return tls_location_of(v->top)->context;
+}
+
+/* Of an address, by the rules of server_name. */
+static const struct net_tls_context *choose(const void *with, struct slice name)
+{
+    const struct site_listen *listen = with;
+    struct http_captures unused = {0};
+    const struct vserver *v = name.len ? site_find_server(listen, name, &unused) : listen->default_server;
+    return context_of(v);
+}
+
+bool tls_accept(struct net_stream *s, struct ev_loop *loop, const struct site_listen *listen)
+{
+    assert(listen->tls && context_of(listen->default_server));
+    return net_tls_accept(s, loop, context_of(listen->default_server), choose, listen);
+}
+
+struct verdict tls_pass(struct http_exchange *ex)
+{
+    if (ex->client.plain_in_place_of_tls) {
+        http_log(ex, LOG_LEVEL_INFO,
+                 "client sent plain HTTP request to HTTPS port while reading client request headers");
+        return verdict_answer(PLAIN_TEXT);
+    }
+    enum net_tls_verify verify =
+        ex->client.tls ? tls_location_of(ex->route.server->top)->verify : NET_TLS_VERIFY_OFF;
+    if (verify == NET_TLS_VERIFY_OFF)
+        return verdict_of(VERDICT_NEXT);
+    long found = net_tls_client_verdict(ex->client.tls);
+    if (found > 0 && !(verify == NET_TLS_VERIFY_OPTIONAL_NO_CA && net_tls_is_of_unknown_authority(found))) {
+        http_log(ex, LOG_LEVEL_INFO,
+                 "client SSL certificate verify error: (%ld:%s) while reading client request headers", found,
+                 net_tls_verdict_text(found));
+        return verdict_answer(CERTIFICATE_ERROR);
+    }
+    if (found < 0 && verify == NET_TLS_VERIFY_ON) {
+        http_log(ex, LOG_LEVEL_INFO,
+                 "client sent no required SSL certificate while reading client request headers");
+        return verdict_answer(NO_CERTIFICATE);
+    }
+    return verdict_of(VERDICT_NEXT);
+}
+
+/* --- variables --- */
+
+#define TLS_TEXT(name)                                                              \
+    static struct slice get_##name(struct http_exchange *ex, const void *data)      \
+    {                                                                               \
+        (void)data;                                                                 \
+        return ex->client.tls ? net_tls_##name(ex->client.tls) : (struct slice){0}; \
+    }
+TLS_TEXT(protocol_name)
+TLS_TEXT(cipher_name)
+TLS_TEXT(curve_name)
+
+static struct slice get_server_name(struct http_exchange *ex, const void *data)
+{
+    (void)data;
+    struct slice name = ex->client.tls ? net_tls_server_name(ex->client.tls) : (struct slice){0};
+    return name.len ? name : (struct slice){0};
+}
+
+static struct slice get_session_id(struct http_exchange *ex, const void *data)
+{
+    (void)data;
+    char text[64];
+    struct slice id =
+        ex->client.tls ? net_tls_session_id(ex->client.tls, text, sizeof text) : (struct slice){0};
+    return id.len ? arena_dup(&ex->arena, id) : (struct slice){0};
+}
+
+static struct slice get_session_reused(struct http_exchange *ex, const void *data)
+{
+    (void)data;
+    if (!ex->client.tls)
+        return (struct slice){0};
+    return net_tls_is_resumed(ex->client.tls) ? SLICE("r") : SLICE(".");
+}
+
+static struct slice get_client_verify(struct http_exchange *ex, const void *data)
+{
+    (void)data;
+    if (!ex->client.tls)
+        return (struct slice){0};
+    long found = net_tls_client_verdict(ex->client.tls);
+    if (found > 0)
+        return arena_printf(&ex->arena, "FAILED:%s", net_tls_verdict_text(found));
+    return found == 0 ? SLICE("SUCCESS") : SLICE("NONE");
+}
+
+static const struct feature_variable variables[] = {{"ssl_protocol", get_protocol_name},
+                                                    {"ssl_cipher", get_cipher_name},
+                                                    {"ssl_curve", get_curve_name},
+                                                    {"ssl_server_name", get_server_name},
+                                                    {"ssl_session_id", get_session_id},
+                                                    {"ssl_session_reused", get_session_reused},
+                                                    {"ssl_client_verify", get_client_verify},
+                                                    {0}};
+
+/* --- from settings --- */
+
+/* NULL: none. */
+static const char *file_of(struct site *site, struct slice path)
+{
+    return path.len ? conf_full_path(site->conf, path).data : NULL;
+}
+
+static const char *text_of(struct slice text, const char *unset)
+{
+    return text.len == 0 || slice_eq(text, slice_of(unset)) ? NULL : text.data;
+}
+
+/* Each certificate has its key in the same place of the other list. NULL: it has not, and that is said. */
+static const struct net_tls_pair *pairs_of(struct site *site, const struct tls_settings *s)
+{
+    struct net_tls_pair *pairs = site_array(site, site_count_lines(s->certificates), sizeof *pairs);
+    const struct conf_lines *key = s->keys;
+    int i = 0;
+    for (const struct conf_lines *c = s->certificates; c; c = c->next, key = key->next) {
+        if (!key) {
+            conf_error(&site->conf->errors, c->node,
+                       "no \"ssl_certificate_key\" is defined for certificate \"%.*s\"",
+                       SLICE_ARGS(c->node->args[0]));
+            return NULL;
+        }
+        pairs[i++] = (struct net_tls_pair){conf_full_path(site->conf, c->node->args[0]).data,
+                                           conf_full_path(site->conf, key->node->args[0]).data};
+    }
+    return pairs;
+}
+
+static const struct net_tls_command *commands_of(struct site *site, const struct tls_settings *s)
+{
+    struct net_tls_command *commands = site_array(site, site_count_lines(s->commands), sizeof *commands);
+    int i = 0;
+    for (const struct conf_lines *c = s->commands; c; c = c->next)
+        commands[i++] = (struct net_tls_command){c->node->args[0].data, c->node->args[1].data};
+    return commands;
+}
+
+/* The library caches for one process: what "shared" asks for is more. */
+static bool wants_cache(struct slice text)
+{
+    return !slice_eq(text, SLICE("none")) && !slice_eq(text, SLICE("off"));
+}
+
+static void warn_of_open_keys(struct site *site, const struct tls_settings *s)
+{
+    for (const struct conf_lines *key = s->keys; key; key = key->next)
+        if (net_tls_key_is_open(conf_full_path(site->conf, key->node->args[0]).data))
+            conf_error(&site->conf->warnings, key->node,
+                       "the private key \"%.*s\" can be read by everybody; \"chmod o-r\" it",
+                       SLICE_ARGS(key->node->args[0]));
+}
+
+/* The statement that an error is most likely about. */
+static const struct conf_node *blamed(const struct tls_settings *s, const struct conf_location *c)
+{
+    return s->certificates ? s->certificates->node : c->node;
+}
+
+static struct net_tls_context *make_context(struct site *site, const struct tls_settings *s,
+                                            const struct conf_location *c)
+{
+    char error[NET_TLS_ERROR_BYTES];
+    const struct net_tls_pair *pairs = pairs_of(site, s);
+    if (!pairs)
+        return NULL;
+    struct net_tls_rules rules = {.pairs = pairs,
+                                  .pair_count = site_count_lines(s->certificates),
+                                  .password_file = file_of(site, s->password_file),
+                                  .protocols = (unsigned)s->protocols,
+                                  .ciphers = text_of(s->ciphers, ""),
+                                  .curves = text_of(s->curves, "auto"),
+                                  .dh_file = file_of(site, s->dh_file),
+                                  .commands = commands_of(site, s),
+                                  .command_count = site_count_lines(s->commands),
+                                  .verify = s->verify,
+                                  .verify_depth = (int)s->verify_depth,
+                                  .client_file = file_of(site, s->client_file),
+                                  .trusted_file = file_of(site, s->trusted_file),
+                                  .crl_file = file_of(site, s->crl_file),
+                                  .record_bytes = (size_t)s->record_bytes,
+                                  .session_timeout_s = s->session_timeout_ms / 1000,
+                                  .prefers_own_ciphers = s->prefers_own_ciphers,
+                                  .tickets = s->tickets,
+                                  .caches_sessions = wants_cache(s->session_cache),
+                                  .rejects = s->rejects};
+    struct net_tls_context *context = net_tls_context_new(&rules, error);
+    if (!context)
+        conf_error(&site->conf->errors, blamed(s, c), "%s", error);
+    warn_of_open_keys(site, s);
+    return context;
+}
+
+static void build(struct site *site, struct location *l, const struct conf_location *c)
+{
+    const struct tls_settings *s = tls_settings_of(l->settings);
+    if (c->parent || (!s->certificates && !s->rejects))
+        return;
+    if ((s->verify == NET_TLS_VERIFY_ON || s->verify == NET_TLS_VERIFY_OPTIONAL) && !s->client_file.len &&
+        !s->trusted_file.len)
+        conf_error(
+            &site->conf->errors, blamed(s, c),
+            "no ssl_client_certificate for ssl_verify_client; name the authorities whose clients may come");
+    tls_location_in(l)->verify = s->verify;
+    tls_location_in(l)->context = make_context(site, s, c);
+}
+
+static void drop(struct location *l)
+{
+    net_tls_context_free(tls_location_in(l)->context);
+    tls_location_in(l)->context = NULL;
+}
+
+void tls_check_listens(struct site *site)
+{
+    for (const struct site_listen *l = site->listens; l; l = l->next) {
+        const struct vserver *v = l->default_server;
+        const struct tls_settings *s = tls_settings_of(v->top->settings);
+        if (l->tls && !s->certificates && !s->rejects)
+            conf_error(&site->conf->errors, l->node,
+                       "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive");
+    }
+}
+
+/* off, none, or the library's own; a size of it, in sessions, bounds nothing here. */
+static void set_cache(struct conf_walk *w, const struct conf_node *n)
+{
+    struct slice words[2] = {n->args[0], n->nargs > 1 ? n->args[1] : (struct slice){0}};
+    for (int i = 0; i < n->nargs; i++) {
+        struct conf_key_value kv = {words[i], {0}, NULL};
+        const char *colon = memchr(words[i].data, ':', words[i].len);
+        if (colon)
+            kv.key.len = (size_t)(colon - words[i].data);
+        bool alone = slice_eq(words[i], SLICE("off")) || slice_eq(words[i], SLICE("none"));
+        if (!(alone && n->nargs == 1) && !slice_eq(kv.key, SLICE("builtin")) &&
+            !slice_eq(kv.key, SLICE("shared")))
+            conf_error(&w->conf->errors, n,
+                       "invalid session cache \"%.*s\"; write off, none, builtin[:SIZE] or shared:NAME:SIZE",
+                       SLICE_ARGS(words[i]));
+    }
+    tls_settings_in(w->settings)->session_cache = words[0];
+}
+
+#define PART(member) CONF_PART_FIELD(tls_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "ssl_certificate", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_LINES, .field = PART(certificates),
+     .syntax = "FILE",
+     .help = "The server's certificate in PEM, with those in between behind it; several of different kinds (RSA, ECDSA) may be given, each with its key."},
+    {.name = "ssl_certificate_key", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_LINES, .field = PART(keys),
+     .syntax = "FILE",
+     .help = "Its private key in PEM, in the order of the certificates. The master reads it: workers need not be able to."},
+    {.name = "ssl_password_file", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(password_file),
+     .syntax = "FILE",
+     .help = "Phrases for private keys, one in each line, which are tried in turn."},
+    {.name = "ssl_protocols", .where = CONF_HTTP_SERVER, .args = {1, CONF_ANY}, .type = CONF_CHOICES, .field = PART(protocols), .default_text = "TLSv1.2 TLSv1.3",
+     .words = WORDS("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+     .help = "Versions of the protocol that clients may choose from."},
+    {.name = "ssl_ciphers", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(ciphers), .default_text = INTERMEDIATE,
+     .syntax = "LIST",
+     .help = "Ciphers for TLS 1.2 and below, as OpenSSL writes them. The default is Mozilla's intermediate level."},
+    {.name = "ssl_prefer_server_ciphers", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(prefers_own_ciphers), .default_text = "off",
+     .help = "Whether the order of ssl_ciphers counts more than the client's."},
+    {.name = "ssl_ecdh_curve", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(curves), .default_text = "auto",
+     .syntax = "CURVE[:CURVE ...] | auto",
+     .help = "Curves for the exchange of keys."},
+    {.name = "ssl_dhparam", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(dh_file),
+     .syntax = "FILE",
+     .help = "Parameters for DHE ciphers, which are not used without them."},
+    {.name = "ssl_conf_command", .where = CONF_HTTP_SERVER, .args = {2, 2}, .type = CONF_LINES, .field = PART(commands),
+     .syntax = "NAME VALUE",
+     .help = "Any other setting of OpenSSL (SSL_CONF_cmd(3)): Ciphersuites TLS_AES_256_GCM_SHA384."},
+    {.name = "ssl_buffer_size", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_SIZE, .field = PART(record_bytes), .default_text = "16k", .range = {1, NET_TLS_RECORD_MAX},
+     .help = "The largest record: a client can use none before it is whole."},
+    {.name = "ssl_session_cache", .where = CONF_HTTP_SERVER, .args = {1, 2}, .type = CONF_CUSTOM, .set = set_cache, .field = PART(session_cache), .default_text = "none",
+     .syntax = "off | none | builtin[:SIZE]",
+     .help = "Where sessions are kept for clients that take one up without a ticket."},
+    {.name = "ssl_session_tickets", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(tickets), .default_text = "on",
+     .help = "Whether clients are given tickets by which they take a session up (RFC 5077, RFC 8446)."},
+    {.name = "ssl_session_timeout", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TIME, .field = PART(session_timeout_ms), .default_text = "5m",
+     .help = "How long a session can be taken up again."},
+    {.name = "ssl_reject_handshake", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(rejects), .default_text = "off",
+     .help = "Whether clients that ask for this server are refused; in the default server: for a name that no server has."},
+    {.name = "ssl_verify_client", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(verify), .default_text = "off",
+     .words = WORDS("off", "on", "optional", "optional_no_ca"),
+     .help = "Whether clients have to show a certificate: without one 496, with a wrong one 495."},
+    {.name = "ssl_verify_depth", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_NUMBER, .field = PART(verify_depth), .default_text = "1", .range = {0, VERIFY_DEPTH_MAX},
+     .help = "Most authorities between a client's certificate and one that is known."},
+    {.name = "ssl_client_certificate", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(client_file),
+     .syntax = "FILE",
+     .help = "Authorities whose clients may come, in PEM; clients are told their names."},
+    {.name = "ssl_trusted_certificate", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(trusted_file),
+     .syntax = "FILE",
+     .help = "More authorities, of which clients are told nothing."},
+    {.name = "ssl_crl", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(crl_file),
+     .syntax = "FILE",
+     .help = "Certificates of clients that are revoked, in PEM."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_TLS, rows, NULL};
+
+const struct feature feature_tls = {.name = "tls",
+                                    .table = &table,
+                                    .location = &tls_location_part,
+                                    .variables = variables,
+                                    .build = build,
+                                    .drop = drop};

@@ -1,0 +1,24 @@
+/*
+ * http/site/tls.h - servers that speak TLS: ssl_certificate and its kin, and which of them a client has asked for.
+ *
+ * Threads: built by one; then the loop's.
+ */
+#ifndef WEIR_HTTP_SITE_TLS_H
+#define WEIR_HTTP_SITE_TLS_H
+
+#include "http/request/verdict.h"
+#include "http/site/site.h"
+#include "net/tls.h"
+
+extern const struct feature feature_tls;
+
+/* Once all servers of all addresses are built: an address with "ssl" needs a certificate. */
+void tls_check_listens(struct site *site);
+
+/* A client of that address speaks TLS from now on. False: out of memory. */
+bool tls_accept(struct net_stream *s, struct ev_loop *loop, const struct site_listen *listen);
+
+/* Before a request is served: plain text where TLS is due is 497, a client's certificate that is wrong 495, one that is missing 496. */
+struct verdict tls_pass(struct http_exchange *ex);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * net/tls.h - TLS (RFC 8446, RFC 5246) as a layer of streams, by OpenSSL: nobody above sees that library.
+ *
+ * A context is what one server wants: certificates, protocols, who may come. A stream begins with the context of the default server,
+ * and the name that the client asks for (RFC 6066 section 3) chooses another one before anything is negotiated.
+ * Ownership: contexts are the site's, and outlive the streams that began with them; what a stream needs it frees when it is closed.
+ * Threads:   contexts are made by the thread that builds a site; streams are the loop's.
+ */
+#ifndef WEIR_NET_TLS_H
+#define WEIR_NET_TLS_H
+
+#include "base/slice.h"
+#include "net/stream.h"
+
+#include <stdint.h>
+
+struct net_tls_context;
+
+/* Bits of net_tls_rules.protocols. */
+enum net_tls_protocol { NET_TLS_1_0 = 1, NET_TLS_1_1 = 2, NET_TLS_1_2 = 4, NET_TLS_1_3 = 8 };
+
+enum net_tls_verify {
+    NET_TLS_VERIFY_OFF,
+    NET_TLS_VERIFY_ON,
+    NET_TLS_VERIFY_OPTIONAL,
+    /* Also by an authority that nobody knows. */
+    NET_TLS_VERIFY_OPTIONAL_NO_CA
+};
+
+struct net_tls_pair {
+    const char *certificate, *key; /* PEM files */
+};
+
+struct net_tls_command {
+    const char *name, *value; /* as SSL_CONF_cmd(3) has them */
+};
+
+/* What a context is to be like. Texts: NULL is the library's way. */
+struct net_tls_rules {
+    const struct net_tls_pair *pairs;
+    int pair_count;
+    const char *password_file; /* phrases for keys, one in each line */
+    unsigned protocols;
+    const char *ciphers, *curves, *dh_file;
+    const struct net_tls_command *commands;
+    int command_count;
+    enum net_tls_verify verify;
+    int verify_depth;
+    const char *client_file;  /* authorities whose names clients are told */
+    const char *trusted_file; /* more of them, of which nothing is told */
+    const char *crl_file;
+    size_t record_bytes; /* of plain text, at most 16384 */
+    int64_t session_timeout_s;
+    bool prefers_own_ciphers, tickets, caches_sessions;
+    /* There is no certificate: whoever asks for this server is refused. */
+    bool rejects;
+    /* Clients may send a request before the handshake's end (RFC 8446 section 2.3). */
+    bool early_data;
+};
+
+enum { NET_TLS_ERROR_BYTES = 1024, NET_TLS_RECORD_MAX = 16384 };
+
+/* NULL: `error` says what is wrong with which file or value. */
+struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
+                                            char error[NET_TLS_ERROR_BYTES]);
+void net_tls_context_free(struct net_tls_context *context);
+
+/* Whether the key's file is one that everybody may read. */
+bool net_tls_key_is_open(const char *file);
+
+/* The context for a name, lower case, or empty where the client asks for none; NULL: the one that the stream began with. */
+typedef const struct net_tls_context *net_tls_choose(const void *with, struct slice name);
+
+/*
+ * The stream, which is connected and not yet read, speaks TLS as a server from now on. `with` lives as long as the stream. False: out of
+ * memory, and nothing has changed.
+ */
+bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
+                    net_tls_choose *choose, const void *with);
+
+/* Whether the stream speaks TLS; and whether its handshake is over. What was negotiated is empty before. */
+bool net_tls_is_on(const struct net_stream *s);
+bool net_tls_is_ready(const struct net_stream *s);
+
+/* What is wrong with the last read or write that failed with EPROTO, for the log; "" nothing is known. */
+const char *net_tls_why(const struct net_stream *s);
+
+/* Whether a first byte is that of a handshake, or of plain text. */
+bool net_tls_begins_with(unsigned char byte);
+
+/* "TLSv1.3"; "TLS_AES_256_GCM_SHA384"; "X25519"; the name that was asked for: texts that live as long as the stream. */
+struct slice net_tls_protocol_name(const struct net_stream *s);
+struct slice net_tls_cipher_name(const struct net_stream *s);
+struct slice net_tls_curve_name(const struct net_stream *s);
+struct slice net_tls_server_name(const struct net_stream *s);
+bool net_tls_is_resumed(const struct net_stream *s);
+
+/* The session's id, in hexadecimal digits. */
+struct slice net_tls_session_id(const struct net_stream *s, char *text, size_t room);
+
+/* Of the client's certificate: 0, or why it is not to be trusted, for net_tls_verdict_text; -1: there is none. */
+long net_tls_client_verdict(const struct net_stream *s);
+const char *net_tls_verdict_text(long verdict);
+
+/* Whether that is about the authority alone: nobody here knows it. */
+bool net_tls_is_of_unknown_authority(long verdict);
+
+#endif

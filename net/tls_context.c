@@ -1,0 +1,283 @@
+/*
+ * net/tls_context.c - a server's side of TLS made ready: certificates with their keys, protocols, ciphers, who may come.
+ */
+#include "net/tls_internal.h"
+
+#include <assert.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PASSWORD_MAX = 1024, PASSWORDS_MAX = 64 };
+
+struct making {
+    const struct net_tls_rules *rules;
+    SSL_CTX *ctx;
+    char *error; /* NET_TLS_ERROR_BYTES */
+};
+
+/* Returns false. */
+static bool fail(struct making *m, const char *what, const char *name)
+{
+    snprintf(m->error, NET_TLS_ERROR_BYTES, "cannot %s \"%s\": %s", what, name, net_tls_last_error());
+    return false;
+}
+
+/* --- keys --- */
+
+struct passwords {
+    FILE *file; /* NULL: there are none */
+    char line[PASSWORD_MAX];
+};
+
+/* The next phrase of the file, for a key that asks for one. */
+static int next_password(char *to, int room, int writes, void *with)
+{
+    struct passwords *p = with;
+    (void)writes;
+    if (!p->file || !fgets(p->line, sizeof p->line, p->file))
+        return -1;
+    size_t len = strcspn(p->line, "\r\n");
+    if (len > (size_t)room)
+        return -1;
+    memcpy(to, p->line, len);
+    OPENSSL_cleanse(p->line, sizeof p->line);
+    return (int)len;
+}
+
+/* With each phrase in turn, as long as the key wants another one. */
+static EVP_PKEY *read_key(const struct net_tls_rules *rules, BIO *bio)
+{
+    struct passwords p = {.file = rules->password_file ? fopen(rules->password_file, "re") : NULL};
+    EVP_PKEY *key = NULL;
+    for (int i = 0; !key && i < PASSWORDS_MAX && BIO_seek(bio, 0) >= 0; i++) {
+        key = PEM_read_bio_PrivateKey(bio, NULL, next_password, &p);
+        if (!p.file || (!key && feof(p.file)))
+            break;
+    }
+    if (p.file)
+        fclose(p.file);
+    return key;
+}
+
+static bool use_key(struct making *m, const char *file)
+{
+    BIO *bio = BIO_new_file(file, "r");
+    EVP_PKEY *key = bio ? read_key(m->rules, bio) : NULL;
+    bool ok = key && SSL_CTX_use_PrivateKey(m->ctx, key) == 1;
+    EVP_PKEY_free(key);
+    if (!ok)
+        fail(m, "load certificate key", file);
+    BIO_free(bio);
+    return ok;
+}
+
+bool net_tls_key_is_open(const char *file)
+{
+    struct stat st;
+    return stat(file, &st) == 0 && (st.st_mode & S_IROTH);
+}
+
+static bool use_pair(struct making *m, const struct net_tls_pair *pair)
+{
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(m->ctx, pair->certificate) != 1)
+        return fail(m, "load certificate", pair->certificate);
+    return use_key(m, pair->key);
+}
+
+/* --- what is negotiated --- */
+
+static bool set_protocols(struct making *m)
+{
+    static const int versions[] = {TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
+    static const uint64_t without[] = {SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2,
+                                       SSL_OP_NO_TLSv1_3};
+    unsigned wanted = m->rules->protocols;
+    int least = 0, most = 0;
+    for (int i = 0; i < 4; i++) {
+        if (!(wanted & 1u << i)) {
+            SSL_CTX_set_options(m->ctx, without[i]);
+            continue;
+        }
+        least = least ? least : versions[i];
+        most = versions[i];
+    }
+    return SSL_CTX_set_min_proto_version(m->ctx, least) == 1 &&
+           SSL_CTX_set_max_proto_version(m->ctx, most) == 1;
+}
+
+static bool set_dh(struct making *m, const char *file)
+{
+    BIO *bio = BIO_new_file(file, "r");
+    EVP_PKEY *params = bio ? PEM_read_bio_Parameters(bio, NULL) : NULL;
+    BIO_free(bio);
+    if (params && SSL_CTX_set0_tmp_dh_pkey(m->ctx, params) == 1)
+        return true;
+    EVP_PKEY_free(params);
+    return fail(m, "load DH parameters", file);
+}
+
+static bool set_commands(struct making *m)
+{
+    SSL_CONF_CTX *conf = SSL_CONF_CTX_new();
+    bool ok = conf != NULL;
+    if (conf) {
+        SSL_CONF_CTX_set_flags(conf, SSL_CONF_FLAG_FILE | SSL_CONF_FLAG_SERVER | SSL_CONF_FLAG_CERTIFICATE |
+                                         SSL_CONF_FLAG_SHOW_ERRORS);
+        SSL_CONF_CTX_set_ssl_ctx(conf, m->ctx);
+    }
+    for (int i = 0; ok && i < m->rules->command_count; i++) {
+        const struct net_tls_command *c = &m->rules->commands[i];
+        int result = SSL_CONF_cmd(conf, c->name, c->value);
+        ok = result > 0;
+        if (!ok)
+            snprintf(m->error, NET_TLS_ERROR_BYTES, "command \"%s\" with the value \"%s\" is refused: %s",
+                     c->name, c->value, result == -2 ? "there is no such command" : net_tls_last_error());
+    }
+    ok = ok && SSL_CONF_CTX_finish(conf) == 1;
+    SSL_CONF_CTX_free(conf);
+    return ok;
+}
+
+static bool set_negotiation(struct making *m)
+{
+    const struct net_tls_rules *r = m->rules;
+    if (!set_protocols(m))
+        return fail(m, "use the protocols of", "ssl_protocols");
+    if (r->ciphers && SSL_CTX_set_cipher_list(m->ctx, r->ciphers) != 1)
+        return fail(m, "use the ciphers", r->ciphers);
+    if (r->curves && SSL_CTX_set1_groups_list(m->ctx, r->curves) != 1)
+        return fail(m, "use the curves", r->curves);
+    if (r->prefers_own_ciphers)
+        SSL_CTX_set_options(m->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    return (!r->dh_file || set_dh(m, r->dh_file)) && (!r->command_count || set_commands(m));
+}
+
+/* --- who may come --- */
+
+/* The handshake goes on whatever is found: what becomes of the request its server says. */
+static int accept_any(int ok, X509_STORE_CTX *store)
+{
+    (void)ok;
+    (void)store;
+    return 1;
+}
+
+static bool set_crl(struct making *m, const char *file)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(m->ctx);
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+    if (!lookup || X509_LOOKUP_load_file(lookup, file, X509_FILETYPE_PEM) != 1)
+        return fail(m, "load the revocation list", file);
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return true;
+}
+
+static bool set_clients(struct making *m)
+{
+    const struct net_tls_rules *r = m->rules;
+    if (r->client_file && SSL_CTX_load_verify_locations(m->ctx, r->client_file, NULL) != 1)
+        return fail(m, "load the authorities of", r->client_file);
+    STACK_OF(X509_NAME) *names = r->client_file ? SSL_load_client_CA_file(r->client_file) : NULL;
+    if (r->client_file && !names)
+        return fail(m, "load the authorities of", r->client_file);
+    ERR_clear_error(); /* the end of the file counts as one */
+    if (names)
+        SSL_CTX_set_client_CA_list(m->ctx, names);
+    if (r->trusted_file && SSL_CTX_load_verify_locations(m->ctx, r->trusted_file, NULL) != 1)
+        return fail(m, "load the authorities of", r->trusted_file);
+    if (r->crl_file && !set_crl(m, r->crl_file))
+        return false;
+    if (r->verify != NET_TLS_VERIFY_OFF) {
+        SSL_CTX_set_verify(m->ctx, SSL_VERIFY_PEER, accept_any);
+        SSL_CTX_set_verify_depth(m->ctx, r->verify_depth);
+    }
+    return true;
+}
+
+/* --- sessions --- */
+
+/* Sessions go with the policy on clients and the server's certificates: no other server takes them up. */
+static bool set_session_context(struct making *m)
+{
+    const struct net_tls_rules *r = m->rules;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    char numbers[64];
+    snprintf(numbers, sizeof numbers, "%d %d", (int)r->verify, r->verify_depth);
+    const char *const texts[] = {numbers, r->client_file, r->trusted_file, r->crl_file};
+    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+    for (size_t i = 0; ok && i < sizeof texts / sizeof texts[0]; i++)
+        ok = EVP_DigestUpdate(md, texts[i] ? texts[i] : "", texts[i] ? strlen(texts[i]) + 1 : 1) == 1;
+    for (int i = 0; ok && i < r->pair_count; i++)
+        ok = EVP_DigestUpdate(md, r->pairs[i].certificate, strlen(r->pairs[i].certificate) + 1) == 1;
+    ok = ok && EVP_DigestFinal_ex(md, digest, &len) == 1 &&
+         SSL_CTX_set_session_id_context(m->ctx, digest, len) == 1;
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+static bool set_sessions(struct making *m)
+{
+    const struct net_tls_rules *r = m->rules;
+    if (!r->tickets)
+        SSL_CTX_set_options(m->ctx, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(m->ctx, r->caches_sessions ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_timeout(m->ctx, (long)r->session_timeout_s);
+    return set_session_context(m) || fail(m, "name the sessions of", "the server");
+}
+
+/* --- all of it --- */
+
+static void set_modes(SSL_CTX *ctx)
+{
+    /* Renegotiation lets a client ask for work without end (CVE-2011-1473); compression tells of secrets (CVE-2012-4929). */
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_SSLv3 |
+                                 SSL_OP_SINGLE_DH_USE | SSL_OP_SINGLE_ECDH_USE |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(ctx, 1);
+    net_tls_watch_hello(ctx);
+}
+
+static bool fill(struct making *m)
+{
+    bool ok = true;
+    set_modes(m->ctx);
+    for (int i = 0; ok && i < m->rules->pair_count; i++)
+        ok = use_pair(m, &m->rules->pairs[i]);
+    return ok && set_negotiation(m) && set_clients(m) && set_sessions(m);
+}
+
+struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
+                                            char error[NET_TLS_ERROR_BYTES])
+{
+    struct net_tls_context *c = calloc(1, sizeof *c);
+    struct making m = {.rules = rules, .ctx = SSL_CTX_new(TLS_server_method()), .error = error};
+    assert(rules->record_bytes > 0 && rules->record_bytes <= NET_TLS_RECORD_MAX);
+    snprintf(error, NET_TLS_ERROR_BYTES, "out of memory for TLS");
+    if (!c || !m.ctx || !fill(&m)) {
+        SSL_CTX_free(m.ctx);
+        free(c);
+        return NULL;
+    }
+    *c = (struct net_tls_context){.ctx = m.ctx,
+                                  .record_bytes = rules->record_bytes,
+                                  .verify = rules->verify,
+                                  .rejects = rules->rejects};
+    return c;
+}
+
+void net_tls_context_free(struct net_tls_context *context)
+{
+    if (!context)
+        return;
+    SSL_CTX_free(context->ctx);
+    free(context);
+}

@@ -1,0 +1,307 @@
+/*
+ * net/tls_stream.c - reading and writing through TLS as if it were the socket.
+ *
+ * The handshake is part of the first read. A record that the socket takes only in part has been encrypted already: the next write must
+ * finish it before anything else, so its plain text counts as written only then.
+ */
+#include "net/tls_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ssize_t tls_read(struct net_stream *s, void *data, size_t room);
+
+struct net_tls *net_tls_of(const struct net_stream *s)
+{
+    return s->layer && s->layer->read == tls_read ? (struct net_tls *)(uintptr_t)s->layer : NULL;
+}
+
+/* --- what a call has come to --- */
+
+/* Returns -1 with errno, or 0 at the end. */
+static ssize_t settle_failure(struct net_tls *t, int result)
+{
+    int error = SSL_get_error(t->ssl, result), system_error = errno;
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (error == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    t->broken = true;
+    if (error == SSL_ERROR_SYSCALL && ERR_peek_error() == 0) {
+        errno = system_error ? system_error : ECONNRESET;
+        return system_error ? -1 : 0;
+    }
+    t->why = net_tls_last_error();
+    errno = EPROTO;
+    return -1;
+}
+
+static void note_handshake(struct net_tls *t)
+{
+    t->ready = t->ready || SSL_is_init_finished(t->ssl);
+}
+
+/* --- the layer --- */
+
+/* What has been decrypted, or lies undecrypted in memory, no event of the socket tells of. */
+static void tell_of_more(struct net_stream *s, struct net_tls *t)
+{
+    if (SSL_has_pending(t->ssl) && ev_is_active(&s->io) && s->io.events & EV_READ)
+        ev_feed_event(t->loop, &s->io, EV_READ);
+}
+
+/* As much as there is, as a socket would give it: a record is 16 KiB at most. */
+static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
+{
+    struct net_tls *t = net_tls_of(s);
+    size_t got = 0;
+    int n;
+    ERR_clear_error();
+    errno = 0;
+    do {
+        size_t most = room - got < INT32_MAX ? room - got : INT32_MAX;
+        n = SSL_read(t->ssl, (char *)data + got, (int)most);
+        got += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && got < room && SSL_has_pending(t->ssl));
+    note_handshake(t);
+    if (got == 0)
+        return settle_failure(t, n);
+    if (n > 0)
+        tell_of_more(s, t);
+    return (ssize_t)got; /* a failure comes again with the next call */
+}
+
+static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
+{
+    struct net_tls *t = net_tls_of(s);
+    ERR_clear_error();
+    errno = 0;
+    int n = SSL_peek(t->ssl, data, (int)(room < INT32_MAX ? room : INT32_MAX));
+    note_handshake(t);
+    return n > 0 ? n : settle_failure(t, n);
+}
+
+/* One record. */
+static ssize_t write_record(struct net_tls *t, const void *data, size_t len)
+{
+    size_t most = len < t->context->record_bytes ? len : t->context->record_bytes,
+           size = t->unsent ? t->unsent : most;
+    if (t->ahead) {
+        size_t known = len < t->ahead ? len : t->ahead;
+        t->ahead -= known;
+        return (ssize_t)known;
+    }
+    ERR_clear_error();
+    errno = 0;
+    int n = SSL_write(t->ssl, data, (int)size);
+    if (n <= 0) {
+        ssize_t result = settle_failure(t, n);
+        if (result < 0 && errno == EAGAIN)
+            t->unsent = size;
+        return result;
+    }
+    t->unsent = 0;
+    /* The record was begun when more was given than this time. */
+    t->ahead = (size_t)n > len ? (size_t)n - len : 0;
+    return (ssize_t)((size_t)n - t->ahead);
+}
+
+static ssize_t tls_write(struct net_stream *s, const void *data, size_t len, bool more_follows)
+{
+    struct net_tls *t = net_tls_of(s);
+    size_t done = 0;
+    (void)more_follows;
+    while (done < len) {
+        ssize_t n = write_record(t, (const char *)data + done, len - done);
+        if (n <= 0)
+            return done ? (ssize_t)done : n;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+static ssize_t tls_send_file(struct net_stream *s, int fd, off_t offset, size_t len)
+{
+    static char piece[NET_TLS_RECORD_MAX]; /* a process has one loop */
+    struct net_tls *t = net_tls_of(s);
+    size_t done = 0;
+    while (done < len) {
+        size_t most = t->context->record_bytes < len - done ? t->context->record_bytes : len - done;
+        ssize_t got = pread(fd, piece, most, offset + (off_t)done);
+        ssize_t n = got > 0 ? tls_write(s, piece, (size_t)got, false) : got;
+        if (n <= 0)
+            return done ? (ssize_t)done : n;
+        done += (size_t)n;
+        if (n < got)
+            break;
+    }
+    return (ssize_t)done;
+}
+
+/* The goodbye of RFC 8446 section 6.1, if it goes at once. */
+static void say_goodbye(struct net_tls *t)
+{
+    if (!t->ready || t->broken || t->unsent)
+        return;
+    ERR_clear_error();
+    SSL_shutdown(t->ssl);
+    ERR_clear_error();
+    t->broken = true;
+}
+
+static int tls_end_writing(struct net_stream *s)
+{
+    say_goodbye(net_tls_of(s));
+    return shutdown(s->io.fd, SHUT_WR);
+}
+
+static void tls_close(struct net_stream *s)
+{
+    struct net_tls *t = net_tls_of(s);
+    say_goodbye(t);
+    SSL_free(t->ssl);
+    s->layer = NULL;
+    free(t);
+}
+
+static bool tls_has_more(struct net_stream *s)
+{
+    return SSL_has_pending(net_tls_of(s)->ssl);
+}
+
+static const struct net_layer calls = {.read = tls_read,
+                                       .peek = tls_peek,
+                                       .write = tls_write,
+                                       .send_file = tls_send_file,
+                                       .end_writing = tls_end_writing,
+                                       .has_more = tls_has_more,
+                                       .close = tls_close};
+
+bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
+                    net_tls_choose *choose, const void *with)
+{
+    struct net_tls *t = calloc(1, sizeof *t);
+    SSL *ssl = t ? SSL_new(context->ctx) : NULL;
+    assert(!s->layer);
+    if (!ssl || SSL_set_fd(ssl, s->io.fd) != 1) {
+        SSL_free(ssl);
+        free(t);
+        ERR_clear_error();
+        return false;
+    }
+    *t = (struct net_tls){
+        .layer = calls, .ssl = ssl, .loop = loop, .context = context, .choose = choose, .choose_with = with};
+    SSL_set_accept_state(ssl);
+    SSL_set_app_data(ssl, t);
+    s->layer = &t->layer;
+    return true;
+}
+
+/* --- what was negotiated --- */
+
+bool net_tls_is_on(const struct net_stream *s)
+{
+    return net_tls_of(s) != NULL;
+}
+
+bool net_tls_is_ready(const struct net_stream *s)
+{
+    const struct net_tls *t = net_tls_of(s);
+    return t && t->ready;
+}
+
+const char *net_tls_why(const struct net_stream *s)
+{
+    const struct net_tls *t = net_tls_of(s);
+    return t && t->why ? t->why : "";
+}
+
+bool net_tls_begins_with(unsigned char byte)
+{
+    /* The latter is SSL 2, which is refused as TLS refuses it. */
+    return byte == SSL3_RT_HANDSHAKE || byte & 0x80;
+}
+
+/* NULL before the end of the handshake. */
+static SSL *ready_ssl(const struct net_stream *s)
+{
+    const struct net_tls *t = net_tls_of(s);
+    return t && t->ready ? t->ssl : NULL;
+}
+
+static struct slice text_of(const char *text)
+{
+    return text ? slice_of(text) : SLICE("");
+}
+
+struct slice net_tls_protocol_name(const struct net_stream *s)
+{
+    SSL *ssl = ready_ssl(s);
+    return text_of(ssl ? SSL_get_version(ssl) : NULL);
+}
+
+struct slice net_tls_cipher_name(const struct net_stream *s)
+{
+    SSL *ssl = ready_ssl(s);
+    return text_of(ssl ? SSL_get_cipher_name(ssl) : NULL);
+}
+
+struct slice net_tls_curve_name(const struct net_stream *s)
+{
+    SSL *ssl = ready_ssl(s);
+    int id = ssl ? (int)SSL_get_negotiated_group(ssl) : 0;
+    return text_of(id > 0 ? OBJ_nid2sn(id) : NULL);
+}
+
+struct slice net_tls_server_name(const struct net_stream *s)
+{
+    SSL *ssl = ready_ssl(s);
+    return text_of(ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL);
+}
+
+bool net_tls_is_resumed(const struct net_stream *s)
+{
+    SSL *ssl = ready_ssl(s);
+    return ssl && SSL_session_reused(ssl);
+}
+
+struct slice net_tls_session_id(const struct net_stream *s, char *text, size_t room)
+{
+    static const char digits[] = "0123456789abcdef";
+    SSL *ssl = ready_ssl(s);
+    SSL_SESSION *session = ssl ? SSL_get0_session(ssl) : NULL;
+    unsigned len = 0;
+    const unsigned char *id = session ? SSL_SESSION_get_id(session, &len) : NULL;
+    if (!id || 2 * (size_t)len > room)
+        return SLICE("");
+    for (unsigned i = 0; i < len; i++) {
+        text[2 * i] = digits[id[i] >> 4];
+        text[2 * i + 1] = digits[id[i] & 15];
+    }
+    return (struct slice){text, 2 * (size_t)len};
+}
+
+long net_tls_client_verdict(const struct net_stream *s)
+{
+    SSL *ssl = ready_ssl(s);
+    X509 *certificate = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
+    return certificate ? SSL_get_verify_result(ssl) : -1;
+}
+
+const char *net_tls_verdict_text(long verdict)
+{
+    return X509_verify_cert_error_string(verdict);
+}
+
+bool net_tls_is_of_unknown_authority(long verdict)
+{
+    return verdict == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+           verdict == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+           verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+           verdict == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+}
