@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "pool/pool.h"
+#include "shm/permit.h"
 #include "shm/shm.h"
 #include "worker/loop/pools.h"
 #include "worker/loop/worker_state.h"
@@ -26,6 +27,8 @@ bool lending_has_room(const struct worker *w)
 bool lending_is_alive(const struct worker *w, struct sibling sibling)
 {
     const struct shm_slot *s = &w->shm->slots[sibling.slot];
+    if (w->master_is_gone && permit_process_died(w->shm, sibling.slot))
+        return false;
     return s->pid != 0 && counter_get(&s->incarnation) == sibling.incarnation;
 }
 

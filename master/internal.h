@@ -49,7 +49,8 @@ struct master {
     struct pending_reload reload;
     uint64_t live_reload_deadline_ms; /* workers owe answers until then; 0: none */
     bool live_reload_failed;
-    pid_t upgraded_pid; /* the new binary's master, or 0 */
+    pid_t upgraded_pid;   /* the new binary's master, or 0 */
+    bool upgraded_shares; /* it was handed the permits */
     /* Sockets and pid file belong to the new binary. */
     bool handed_over;
     /* The new binary says here that it serves; -1: it has, or there is none. */
@@ -145,6 +146,9 @@ void sockets_close_unused(void);
 /* Whether this binary was started by USR2: then the daemon is one already. */
 bool sockets_from_older_binary(void);
 
+/* Whether what WEIR_PERMITS says is that binary's word: a release that does not know it leaves that of its predecessor there. */
+bool sockets_older_knows_permits(void);
+
 /* That binary's master while it lives; 0: there is none. */
 pid_t sockets_older_master(void);
 
@@ -186,7 +190,7 @@ bool permits_can_pass_on(const struct shm *shm);
 bool permits_pass_on(const struct shm *shm);
 
 /* In the new binary, whose own are not in use yet. Logs whether the older one's are shared. */
-void permits_take_over(struct shm *shm);
+void permits_take_over(struct shm *shm, const struct conf *conf);
 
 /* This process holds a lock and is no worker of ours: whether it is for the other binary's master to end it. */
 bool permits_leave_to_other(struct master *m, uint32_t process, uint64_t now_ms);
@@ -218,8 +222,8 @@ void process_daemon_ready(void);
 
 /* --- master/upgrade.c --- */
 
-/* Before the new binary is run: its descriptors stay open over that, and the environment says which they are. */
-bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_fd);
+/* Before the new binary is run by the master `self`: its descriptors stay open over that, and the environment says which they are. */
+bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_fd, pid_t self);
 void upgrade_begin(struct master *m);
 void upgrade_ended(struct master *m, int status);
 

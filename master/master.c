@@ -281,7 +281,7 @@ static bool set_up(struct master *m)
     process_make_temp_dirs(m->conf, m->uid, m->gid);
     if (!shared_open(m))
         return false;
-    permits_take_over(m->shm);
+    permits_take_over(m->shm, m->conf);
     return zones_open(m->shm, m->conf, NULL);
 }
 

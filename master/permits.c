@@ -70,6 +70,21 @@ static bool take_names(const char *text, char names[SHM_ZONES][SHM_ZONE_NAME_BYT
     return true;
 }
 
+/* Whether the zones of a configuration find a number each beside those that there are. */
+static bool have_room(const struct shm *shm, const struct conf *conf)
+{
+    int used = 0;
+    for (int i = 0; i < SHM_ZONES; i++)
+        used += shm->permit_names[i][0] != '\0';
+    for (const struct conf_zone *z = conf && conf->http ? conf->http->zones : NULL; z; z = z->next) {
+        int i = 0;
+        while (i < SHM_ZONES && strcmp(shm->permit_names[i], z->name.data) != 0)
+            i++;
+        used += i == SHM_ZONES;
+    }
+    return used <= SHM_ZONES;
+}
+
 static void log_apart(const char *why)
 {
     log_warn(
@@ -77,32 +92,42 @@ static void log_apart(const char *why)
         why);
 }
 
-static void take_over(struct shm *shm, const char *text)
+static void take_over(struct shm *shm, const struct conf *conf, const char *text)
 {
     long layout, fd, side;
+    const char *why = "the older binary's shared memory has another layout";
     if (!take_number(&text, ';', INT32_MAX, &layout) || !take_number(&text, ';', INT32_MAX, &fd)) {
         log_apart("WEIR_PERMITS is not understood");
         return;
     }
     fd_set_cloexec((int)fd, true);
+    if (!sockets_older_knows_permits()) {
+        close((int)fd);
+        log_apart("the older binary does not share its memory");
+        return;
+    }
     if (layout == SHM_LAYOUT_VERSION && take_number(&text, ';', 1, &side) &&
         take_names(text, shm->permit_names)) {
-        if (permit_take_over(shm, (int)fd, (int)side)) {
+        if (!have_room(shm, conf)) {
+            why = "there is no room for the zones of both";
+        } else if (permit_take_over(shm, (int)fd, (int)side)) {
             log_notice("limits of concurrency hold over this binary and the older one");
             return;
+        } else {
+            log_errno(LOG_LEVEL_WARN, errno, "the older binary's shared memory cannot be mapped");
+            why = "the older binary's shared memory cannot be mapped";
         }
-        log_errno(LOG_LEVEL_WARN, errno, "the older binary's shared memory cannot be mapped");
     }
     memset(shm->permit_names, 0, sizeof shm->permit_names);
     close((int)fd);
-    log_apart("the older binary's shared memory has another layout");
+    log_apart(why);
 }
 
-void permits_take_over(struct shm *shm)
+void permits_take_over(struct shm *shm, const struct conf *conf)
 {
     const char *text = getenv("WEIR_PERMITS");
     if (text && sockets_from_older_binary())
-        take_over(shm, text);
+        take_over(shm, conf, text);
     else if (sockets_from_older_binary())
         log_apart("the older binary does not share its memory");
     unsetenv("WEIR_PERMITS");
@@ -112,7 +137,7 @@ void permits_take_over(struct shm *shm)
 
 static bool other_master_lives(const struct master *m)
 {
-    return m->upgraded_pid > 0 || sockets_older_master() > 0;
+    return (m->upgraded_pid > 0 && m->upgraded_shares) || sockets_older_master() > 0;
 }
 
 bool permits_leave_to_other(struct master *m, uint32_t process, uint64_t now_ms)

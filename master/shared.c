@@ -107,7 +107,7 @@ static void log_unreported_strangers(void)
 void shared_end_asked(struct master *m)
 {
     uint32_t pid = m->shm->shares_permits ? permit_take_stuck(m->shm) : 0;
-    if (!pid)
+    if (!pid || !permit_has_lock(m->shm, pid))
         return;
     kill_worker(m, pid);
     shm_break_locks(m->shm, pid);

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { INHERITED_MAX = 256, SYSTEMD_FIRST_FD = 3 };
@@ -27,6 +28,7 @@ static struct {
 static int inherited_count;
 static bool from_older_binary;
 static pid_t older_pid; /* its master, which started this one */
+static bool older_knows_permits;
 
 static void inherit(int fd, bool is_managers)
 {
@@ -45,7 +47,8 @@ void sockets_read_environment(void)
         for (int i = 0; i < atoi(fds); i++)
             inherit(SYSTEMD_FIRST_FD + i, true);
     from_older_binary = own != NULL;
-    older_pid = own ? getppid() : 0;
+    older_pid = own ? getppid() : 0; /* as far as one can tell that does not say */
+    older_knows_permits = false;
     while (own && *own) {
         char *end;
         long fd = strtol(own, &end, 10);
@@ -53,6 +56,11 @@ void sockets_read_environment(void)
             break;
         inherit((int)fd, false);
         own = end + 1;
+    }
+    /* It may be dead by now, and our parent another one. */
+    if (own && strncmp(own, "pid=", 4) == 0) {
+        older_pid = (pid_t)atol(own + 4);
+        older_knows_permits = true;
     }
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
@@ -63,6 +71,11 @@ void sockets_read_environment(void)
 bool sockets_from_older_binary(void)
 {
     return from_older_binary;
+}
+
+bool sockets_older_knows_permits(void)
+{
+    return older_knows_permits;
 }
 
 pid_t sockets_older_master(void)

@@ -1,7 +1,7 @@
 /*
  * master/upgrade.c - USR2: a new binary on the same sockets.
  *
- * The new master gets the listening sockets' numbers in WEIR_FDS, the permits of concurrency (master/permits.c), and starts its own workers; the pid file of this one
+ * The new master gets the listening sockets' numbers in WEIR_FDS, with the pid of this one, the permits of concurrency (master/permits.c), and starts its own workers; the pid file of this one
  * becomes .oldbin. The operator then ends this master with QUIT, or the new one, which brings the name back.
  *
  * A service manager watches one main process and believes it alone (systemd, NotifyAccess=main). So whoever is main names the
@@ -10,6 +10,7 @@
 #include "master/internal.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/slice.h"
@@ -36,7 +37,7 @@ static void set_environment_number(const char *name, long number)
     setenv(name, text, 1);
 }
 
-bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_fd)
+bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_fd, pid_t self)
 {
     struct buf fds = {0};
     bool ok = true;
@@ -46,7 +47,8 @@ bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_f
             ok = ok && buf_printf(&fds, "%d;", l->fds[i]);
         }
     }
-    ok = ok && buf_append(&fds, "", 1) && setenv("WEIR_FDS", fds.data, 1) == 0;
+    ok = ok && buf_printf(&fds, "pid=%d", (int)self) && buf_append(&fds, "", 1) &&
+         setenv("WEIR_FDS", fds.data, 1) == 0;
     buf_free(&fds);
     if (permits_can_pass_on(shm))
         ok = ok && permits_pass_on(shm);
@@ -57,10 +59,10 @@ bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_f
     return ok;
 }
 
-static _Noreturn void run_new_binary(struct master *m, int ready_fd)
+static _Noreturn void run_new_binary(struct master *m, int ready_fd, pid_t self)
 {
     sigset_t none;
-    if (!upgrade_pass_on(m->site, m->shm, ready_fd)) {
+    if (!upgrade_pass_on(m->site, m->shm, ready_fd, self)) {
         log_alert("no memory for the numbers of the listening sockets; not upgrading");
         _exit(1);
     }
@@ -97,10 +99,15 @@ void upgrade_begin(struct master *m)
         return;
     }
     log_notice("changing binary");
+    /* Who shared them may be gone since the last look. */
+    m->next_permits_ms = 0;
+    permits_look(m, clock_mono_ms());
+    /* Asked now: once it runs, this one may be gone. */
+    pid_t self = getpid();
     int ends[2] = {-1, -1};
     pid_t pid = pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0 ? fork() : -1;
     if (pid == 0)
-        run_new_binary(m, ends[1]);
+        run_new_binary(m, ends[1], self);
     if (pid < 0) {
         log_errno(LOG_LEVEL_ALERT, errno, "fork() failed; not upgrading");
         rename(path, m->pid_path);
@@ -112,8 +119,8 @@ void upgrade_begin(struct master *m)
     m->upgraded_fd = ends[0];
     m->upgraded_pid = pid;
     m->handed_over = true;
-    if (permits_can_pass_on(m->shm))
-        m->shm->shares_permits = true;
+    m->upgraded_shares = permits_can_pass_on(m->shm);
+    m->shm->shares_permits |= m->upgraded_shares;
     log_notice("start new binary process %d", (int)pid);
 }
 
@@ -127,6 +134,8 @@ void upgrade_ended(struct master *m, int status)
     close_ends(m->upgraded_fd, -1);
     m->upgraded_fd = -1;
     m->upgraded_pid = 0;
+    m->upgraded_shares = false;
+    m->next_permits_ms = 0;
     m->handed_over = false;
     if (!m->is_main && !told_to) /* else it has said so before it ended */
         notify_state("MAINPID=%d\nSTATUS=the new binary has ended; the old one, %d, serves on", (int)getpid(),

@@ -187,7 +187,7 @@ enum permit_result permit_leave(struct permit_user *u, uint32_t permit, uint64_t
     if (!held)
         permit_put_spare(u, permit);
     if (!whole)
-        permit_repair(u->shm, zone, -1);
+        permit_repair(u->shm, zone, NULL);
     permit_unlock(z);
     return held ? PERMIT_GO : PERMIT_NO;
 }
@@ -224,6 +224,20 @@ static bool claim_zone(const struct shm *shm, unsigned zone)
     return false;
 }
 
+/* A zone of that name that the other binary has made since it was handed on. -1: there is none. */
+static int find_others_zone(const struct shm *shm, const char *name)
+{
+    for (int i = 0; i < PERMIT_ZONES && shm->shares_permits; i++) {
+        struct permit_zone *z = &shm->permits->zones[i];
+        if (shm->permit_names[i][0] || !(permit_get(&z->sides) & permit_other_side(shm)) ||
+            strncmp(z->name, name, sizeof z->name) != 0)
+            continue;
+        atomic_fetch_or(&z->sides, permit_own_side(shm));
+        return i;
+    }
+    return -1;
+}
+
 /* One without a name, or else one in which nothing is. -1: there is none. */
 static int choose_zone(const struct shm *shm, const char *const *wanted)
 {
@@ -245,10 +259,16 @@ int permit_zone_open(struct shm *shm, const char *name, const struct permit_rule
     for (int i = 0; i < PERMIT_ZONES; i++)
         if (strcmp(shm->permit_names[i], name) == 0)
             return i;
-    int chosen = choose_zone(shm, wanted);
-    if (chosen < 0)
-        return -1;
-    permit_zone_set(shm, (unsigned)chosen, rules);
+    int chosen = find_others_zone(shm, name);
+    if (chosen >= 0) {
+        shm->permit_rules[chosen] = *rules;
+    } else {
+        chosen = choose_zone(shm, wanted);
+        if (chosen < 0)
+            return -1;
+        snprintf(shm->permits->zones[chosen].name, PERMIT_NAME_BYTES, "%s", name);
+        permit_zone_set(shm, (unsigned)chosen, rules);
+    }
     snprintf(shm->permit_names[chosen], PERMIT_NAME_BYTES, "%s", name);
     return chosen;
 }

@@ -102,6 +102,8 @@ struct permit_zone {
     uint64_t last_ticket;
     struct codel codel;
     _Alignas(64) struct permit_rules rules;
+    /* For the other binary's master; each has the names that it goes by in memory of its own. */
+    char name[PERMIT_NAME_BYTES];
     struct gradient gradient;
     /* counters */
     _Alignas(64) _Atomic uint64_t admitted;
@@ -249,6 +251,9 @@ int permit_reclaim_other(struct shm *shm);
 void permit_report_stuck(struct shm *shm, uint32_t process);
 uint32_t permit_take_stuck(struct shm *shm);
 
+/* Whether some zone's lock says that this process has it. */
+bool permit_has_lock(const struct shm *shm, uint32_t process);
+
 /*
  * The zone of that name, made with these rules if there is none; -1 when all 64 are in use. `wanted` (ended by NULL) are
  * names whose zones must not be taken although nothing is in them.
@@ -357,6 +362,9 @@ uint32_t permit_next_changed(struct permit_user *u);
 
 /* Whether permit_next_changed has anything to say: a look at a few words. */
 bool permit_any_changed(const struct permit_user *u);
+
+/* Whether the kernel has said that the process of a slot has died: for when there is no master to say so. */
+bool permit_process_died(const struct shm *shm, int slot);
 
 /* Makes the process of another slot look, as if its permits had changed. */
 void permit_poke(struct permit_user *u, int slot, uint64_t now_us);

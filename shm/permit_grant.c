@@ -55,7 +55,7 @@ static bool is_stalled(const struct permit_part *part, uint64_t now_us)
 static void repair_zone(const struct shm *shm, unsigned zone, struct permit_calls *calls)
 {
     calls->steps += STEPS_OF_REPAIR;
-    permit_repair(shm, zone, -1);
+    permit_repair(shm, zone, NULL);
 }
 
 /* Takes a waiter out of the queue for good; its owner will see why. */

@@ -69,11 +69,11 @@ static bool has_begun(const struct shm *shm, int dead_place, uint32_t entry, uin
 
 /* What it is the heir of: a permit of that process for work that has begun. NULL: none. */
 static struct permit *legacy_of(const struct shm *shm, const struct permit *heir, unsigned zone,
-                                int dead_place)
+                                const struct permit_dead *dead)
 {
     uint32_t of = permit_read(&heir->older), entry = permit_read(&heir->newer);
     struct permit *p = permit_of(shm->permits, of);
-    if (!p || permit_place_of(of) != dead_place || !has_begun(shm, dead_place, entry, heir->ticket))
+    if (!p || !dead->at[permit_place_of(of)] || !has_begun(shm, permit_place_of(of), entry, heir->ticket))
         return NULL;
     /* It may have been given back meanwhile, and be another request's by now. */
     uint32_t tag = atomic_load_explicit(&p->tag, memory_order_acquire);
@@ -81,17 +81,19 @@ static struct permit *legacy_of(const struct shm *shm, const struct permit *heir
     return same ? p : NULL;
 }
 
-void permit_pass_on(const struct shm *shm, unsigned zone, int dead_place)
+void permit_pass_on(const struct shm *shm, unsigned zone, const struct permit_dead *dead)
 {
     assert(shm_lock_is_held(&shm->permits->zones[zone].lock));
-    for (int place = 0; dead_place >= 0 && (place = permit_next_place(shm, place)) >= 0; place++) {
+    for (int place = 0; dead && (place = permit_next_place(shm, place)) >= 0; place++) {
         struct permit_part *part = &shm->permits->parts[place];
+        if (dead->at[place])
+            continue; /* its work has ended with it */
         for (uint32_t i = 0, used = permit_part_used(part); i < used; i++) {
             struct permit *heir = &part->permits[i], *legacy;
             uint32_t tag = atomic_load_explicit(&heir->tag, memory_order_acquire);
             uint32_t held = permit_tag(PERMIT_HELD, zone, permit_tag_priority(tag), PERMIT_LIMIT);
             if (permit_tag_state(tag) != PERMIT_HEIR || permit_tag_zone(tag) != zone ||
-                !(legacy = legacy_of(shm, heir, zone, dead_place)))
+                !(legacy = legacy_of(shm, heir, zone, dead)))
                 continue;
             /* Its process may just have ended the work. */
             if (atomic_compare_exchange_strong(&heir->tag, &tag, held))

@@ -72,15 +72,20 @@ struct permit_calls {
 
 /* --- permit_repair.c --- */
 
-/* Makes counts and queues anew from the tags. Tags at the dead place (-1: none) become free first. Lock held. */
-void permit_repair(const struct shm *shm, unsigned zone, int dead_place);
+/* Whose processes are dead: all of them in one go, as each look at the tags is one at all of them. */
+struct permit_dead {
+    bool at[PERMIT_PLACES];
+};
+
+/* Makes counts and queues anew from the tags. Tags at dead places (NULL: none) become free first. Lock held. */
+void permit_repair(const struct shm *shm, unsigned zone, const struct permit_dead *dead);
 
 /* Takes the lock; makes the zone's derived state anew if its holder had died. */
 static inline void permit_lock(const struct shm *shm, unsigned zone)
 {
     assert(zone < PERMIT_ZONES);
     if (shm_lock(&shm->permits->zones[zone].lock))
-        permit_repair(shm, zone, -1);
+        permit_repair(shm, zone, NULL);
 }
 static inline void permit_unlock(struct permit_zone *z)
 {
@@ -107,8 +112,8 @@ static inline void permit_zone_clear(struct permit_zone *z)
 /* permit_map.c: in place of the mapping that there is, that of this file, which is the region's from then on. False with errno: it is no such file, or out of memory. */
 bool permit_map_file(struct shm *shm, int fd);
 
-/* What a process that is dead held or waited for is given back. Place -1: none is, the counts of all zones are made anew. */
-void permit_reclaim_place(const struct shm *shm, int place);
+/* What processes that are dead held or waited for is given back. NULL: none is, the counts of all zones are made anew. */
+void permit_reclaim_dead(const struct shm *shm, const struct permit_dead *dead);
 
 /* All permits of a part are free, and of all parts of a side. Counts have to be made anew. */
 void permit_empty_part(struct permit_part *part);
@@ -119,8 +124,8 @@ void permit_clear_side(const struct shm *shm, int side);
 /* Work that a dead process had lent, and that had not begun, does not begin any more. */
 void permit_end_unbegun(const struct shm *shm, int dead_slot);
 
-/* What that process held for work that goes on elsewhere passes on to its heirs. Lock held; counts have to be made anew. */
-void permit_pass_on(const struct shm *shm, unsigned zone, int dead_place);
+/* What those held for work that goes on elsewhere passes on to its heirs. Lock held; counts have to be made anew. */
+void permit_pass_on(const struct shm *shm, unsigned zone, const struct permit_dead *dead);
 
 /* --- permit_part.c --- */
 

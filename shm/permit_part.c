@@ -4,6 +4,7 @@
 #include "shm/permit_internal.h"
 
 #include <assert.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,8 +14,10 @@ int permit_next_place(const struct shm *shm, int from)
     assert(from >= 0 && from <= PERMIT_PLACES);
     for (int side = from / SHM_SLOTS; side < PERMIT_SIDES; side++) {
         /* Of our own workers the master knows better than what stands there. */
-        uint32_t used =
-            side == shm->side ? (uint32_t)shm_slots_used(shm) : permit_get(&shm->permits->slots_used[side]);
+        uint32_t used = side == shm->side ? (uint32_t)shm_slots_used(shm)
+                        : shm->slots_known && !shm->shares_permits
+                            ? 0
+                            : permit_get(&shm->permits->slots_used[side]);
         if ((uint32_t)(from % SHM_SLOTS) < used)
             return from;
         from = (side + 1) * SHM_SLOTS;
@@ -87,6 +90,12 @@ bool permit_open(struct permit_user *u, struct shm *shm, int slot)
     atomic_store(&part->woken, 0);
     shm_lock_live(&part->owner);
     return true;
+}
+
+bool permit_process_died(const struct shm *shm, int slot)
+{
+    const struct permit_part *part = &permit_region(shm)->parts[permit_place(shm, slot)];
+    return permit_get(&part->owner) & FUTEX_OWNER_DIED;
 }
 
 void permit_close(struct permit_user *u)

@@ -87,15 +87,15 @@ static uint32_t scan_part(struct permit_region *r, unsigned zone, int place, boo
     return held;
 }
 
-void permit_repair(const struct shm *shm, unsigned zone, int dead_place)
+void permit_repair(const struct shm *shm, unsigned zone, const struct permit_dead *dead)
 {
     struct permit_region *r = shm->permits;
     struct permit_zone *z = &r->zones[zone];
     struct waiters waiters = {0};
     uint32_t held = 0;
-    assert(shm_lock_is_held(&z->lock) && dead_place < PERMIT_PLACES);
+    assert(shm_lock_is_held(&z->lock));
     for (int place = 0; (place = permit_next_place(shm, place)) >= 0; place++)
-        held += scan_part(r, zone, place, place == dead_place, &waiters);
+        held += scan_part(r, zone, place, dead && dead->at[place], &waiters);
     permit_set(&z->held, held);
     permit_set(&z->queued, 0);
     for (int i = 0; i < PERMIT_PRIORITIES; i++) {
@@ -112,36 +112,39 @@ void permit_repair(const struct shm *shm, unsigned zone, int dead_place)
     free(waiters.items);
 }
 
-void permit_reclaim_place(const struct shm *shm, int place)
+void permit_reclaim_dead(const struct shm *shm, const struct permit_dead *dead)
 {
-    assert(place < PERMIT_PLACES);
     shm_lock_know_self();
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
-        if (shm->permit_names[zone][0] == '\0')
+        bool others =
+            shm->shares_permits && permit_get(&shm->permits->zones[zone].sides) & permit_other_side(shm);
+        if (shm->permit_names[zone][0] == '\0' && !others)
             continue;
         permit_lock(shm, zone);
-        permit_pass_on(shm, zone, place);
-        permit_repair(shm, zone, place);
+        permit_pass_on(shm, zone, dead);
+        permit_repair(shm, zone, dead);
         permit_grant_and_unlock(shm, zone, clock_mono_us(), -1, -1);
     }
-    if (place < 0)
-        return;
     /* What is left has no zone of ours. */
-    struct permit_part *part = &shm->permits->parts[place];
-    for (uint32_t i = 0, used = permit_part_used(part); i < used; i++)
-        permit_set_tag(&part->permits[i], PERMIT_FREE);
+    for (int place = 0; dead && (place = permit_next_place(shm, place)) >= 0; place++) {
+        struct permit_part *part = &shm->permits->parts[place];
+        for (uint32_t i = 0, used = permit_part_used(part); dead->at[place] && i < used; i++)
+            permit_set_tag(&part->permits[i], PERMIT_FREE);
+    }
 }
 
 void permit_reclaim(struct shm *shm, int slot)
 {
+    struct permit_dead dead = {0};
     assert(slot < SHM_SLOTS);
     if (slot >= 0) {
+        dead.at[permit_place(shm, slot)] = true;
         struct permit_part *part = &shm->permits->parts[permit_place(shm, slot)];
         part->address[0] = '\0';
         atomic_store(&part->granted_us, 0);
         permit_end_unbegun(shm, slot);
     }
-    permit_reclaim_place(shm, slot < 0 ? -1 : permit_place(shm, slot));
+    permit_reclaim_dead(shm, slot < 0 ? NULL : &dead);
 }
 
 /* --- what somebody has overwritten --- */
@@ -228,7 +231,7 @@ void permit_begin_anew(struct shm *shm)
             continue;
         permit_zone_set(shm, zone, &shm->permit_rules[zone]);
         permit_lock(shm, zone); /* what the other binary's workers hold */
-        permit_repair(shm, zone, -1);
+        permit_repair(shm, zone, NULL);
         permit_grant_and_unlock(shm, zone, clock_mono_us(), -1, -1);
     }
 }

@@ -19,31 +19,43 @@ bool permit_take_over(struct shm *shm, int fd, int side)
     shm->side = side;
     shm->shares_permits = true;
     permit_clear_side(shm, side);
+    permit_set(&shm->permits->stuck[side], 0);
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++) {
         if (!shm->permit_names[zone][0])
             continue;
         atomic_fetch_or(&shm->permits->zones[zone].sides, permit_own_side(shm));
         shm->permit_rules[zone] = shm->permits->zones[zone].rules;
     }
-    permit_reclaim_place(shm, -1);
+    permit_reclaim_dead(shm, NULL);
     return true;
 }
 
 /* The other side's, of workers that have died. Returns how many live. */
 static int reclaim_dead(const struct shm *shm)
 {
+    struct permit_dead dead = {0};
+    bool any = false;
     int living = 0;
     for (int place = 0; (place = permit_next_place(shm, place)) >= 0; place++) {
         struct permit_part *part = &shm->permits->parts[place];
-        if (place / SHM_SLOTS == shm->side || permit_part_used(part) == 0)
+        if (place / SHM_SLOTS == shm->side)
             continue;
+        /* One that has never held anything may yet. */
         if (shm_lock_lives(&part->owner)) {
             living++;
             continue;
         }
-        permit_reclaim_place(shm, place);
-        permit_empty_part(part);
-        permit_set(&part->used, 0);
+        if (permit_part_used(part) == 0)
+            continue;
+        dead.at[place] = any = true;
+    }
+    if (any)
+        permit_reclaim_dead(shm, &dead);
+    for (int place = 0; any && place < PERMIT_PLACES; place++) {
+        if (!dead.at[place])
+            continue;
+        permit_empty_part(&shm->permits->parts[place]);
+        permit_set(&shm->permits->parts[place].used, 0);
     }
     return living;
 }
@@ -69,6 +81,14 @@ void permit_report_stuck(struct shm *shm, uint32_t process)
 {
     assert(shm->shares_permits);
     permit_set(&shm->permits->stuck[!shm->side], process);
+}
+
+bool permit_has_lock(const struct shm *shm, uint32_t process)
+{
+    bool has = false;
+    for (unsigned zone = 0; zone < PERMIT_ZONES; zone++)
+        has |= permit_get(&shm->permits->zones[zone].lock) == process;
+    return has;
 }
 
 uint32_t permit_take_stuck(struct shm *shm)

@@ -33,8 +33,7 @@ bool shm_reclaim(struct shm *shm, int slot, bool damaged)
 void shm_break_locks(struct shm *shm, uint32_t holder)
 {
     for (unsigned zone = 0; zone < PERMIT_ZONES; zone++)
-        if (shm->permit_names[zone][0])
-            shm_lock_break(&shm->permits->zones[zone].lock, holder);
+        shm_lock_break(&shm->permits->zones[zone].lock, holder);
     for (unsigned zone = 0; zone < KEYED_ZONES; zone++)
         if (shm->keyed[zone].name[0])
             shm_lock_break(&shm->keyed[zone].links->lock, holder);
@@ -77,7 +76,7 @@ void shm_look_after(struct permit_user *u)
         if (!(zones.permits & 1) || !u->shm->permit_names[zone][0])
             continue;
         permit_lock(u->shm, zone);
-        permit_repair(u->shm, zone, -1);
+        permit_repair(u->shm, zone, NULL);
         permit_grant_and_unlock(u->shm, zone, clock_mono_us(), u->place, u->socket);
     }
     for (unsigned zone = 0; zones.keyed; zone++, zones.keyed >>= 1)

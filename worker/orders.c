@@ -96,12 +96,27 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
     }
 }
 
+static void lose_master(struct worker *w)
+{
+    if (w->master_is_gone)
+        return;
+    log_alert("the master is gone; finishing");
+    w->master_is_gone = true;
+    turn_take_time(w);
+    start_drain(w);
+}
+
 void orders_report(struct worker *w, int kind, uint64_t generation)
 {
     struct worker_message m = {.kind = kind, .generation = generation};
     assert(kind == WORKER_READY || kind == WORKER_RELOADED || kind == WORKER_RELOAD_FAILED ||
            kind == WORKER_TURNS);
-    if (w->options->reports >= 0 && write(w->options->reports, &m, sizeof m) < 0)
+    if (w->options->reports < 0 || write(w->options->reports, &m, sizeof m) >= 0)
+        return;
+    /* Before anything is accepted: nobody counts what a worker that comes so late would hold. */
+    if (errno == EPIPE && kind == WORKER_READY)
+        lose_master(w);
+    else
         log_errno(LOG_LEVEL_ALERT, errno, "write() to the master failed");
 }
 
@@ -143,9 +158,7 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
     int n = (int)fd_receive_beside(io->fd, &m, sizeof m, &fd);
     if (n == 0) {
         ev_io_stop(loop, io);
-        log_alert("the master is gone; finishing");
-        turn_take_time(w);
-        start_drain(w);
+        lose_master(w);
     }
     if (n == (int)sizeof m && m.kind == WORKER_LOOK)
         limit_settle(w);

@@ -99,6 +99,8 @@ struct worker {
     int listener_count;
     bool accepting;
     bool draining; /* no new connections; finish what runs */
+    /* Nobody says who of the siblings has died. */
+    bool master_is_gone;
     ev_timer accept_pause;
     struct worker_spread spread;
     struct doors *doors;     /* worker/loop/doors.c; NULL: no siblings */

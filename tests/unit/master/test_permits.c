@@ -27,9 +27,9 @@ static struct shm *take_over_as_new(void)
 {
     struct shm *shm = shm_create();
     CU_ASSERT_FATAL(shm != NULL);
-    setenv("WEIR_FDS", "", 1);
+    setenv("WEIR_FDS", "pid=1", 1);
     sockets_read_environment();
-    permits_take_over(shm);
+    permits_take_over(shm, NULL);
     CU_ASSERT(!getenv("WEIR_PERMITS"));
     return shm;
 }
@@ -102,6 +102,7 @@ static void the_other_master_is_asked_first(void)
     CU_ASSERT(!permits_leave_to_other(m, 4711, 1000));
     m->shm->shares_permits = true;
     m->upgraded_pid = 1;
+    m->upgraded_shares = true;
     CU_ASSERT(permits_leave_to_other(m, 4711, 1000));
     CHECK_NUMBER(m->shm->permits->stuck[1], 4711);
     CU_ASSERT(permits_leave_to_other(m, 4711, 3999));
@@ -119,6 +120,7 @@ static void what_the_other_asks_for_is_done(void)
     open_zone(m, "z", 1);
     m->shm->shares_permits = true;
     m->upgraded_pid = 1;
+    m->upgraded_shares = true;
     atomic_store(&m->shm->permits->zones[0].lock, 4711);
     atomic_store(&m->shm->permits->stuck[0], 4711);
     shared_end_asked(m);

@@ -150,8 +150,8 @@ static void sockets_are_passed_on(void)
     m->site->listens = &first;
     CU_ASSERT(pipe(ready) == 0 && fcntl(ready[1], F_SETFD, FD_CLOEXEC) == 0);
     setenv("WATCHDOG_PID", "1", 1);
-    CU_ASSERT(upgrade_pass_on(m->site, m->shm, ready[1]));
-    snprintf(wanted, sizeof wanted, "%d;%d;%d;", fds[0], fds[1], fds[2]);
+    CU_ASSERT(upgrade_pass_on(m->site, m->shm, ready[1], 4711));
+    snprintf(wanted, sizeof wanted, "%d;%d;%d;pid=4711", fds[0], fds[1], fds[2]);
     CU_ASSERT_STRING_EQUAL(getenv("WEIR_FDS"), wanted);
     snprintf(number, sizeof number, "%d", ready[1]);
     CU_ASSERT_STRING_EQUAL(getenv("WEIR_READY_FD"), number);

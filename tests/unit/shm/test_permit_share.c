@@ -193,7 +193,11 @@ static void nobody_is_on_the_other_side(void)
     permit_set(&part->used, 2);
     permit_set_tag(&part->permits[1], permit_tag(PERMIT_HELD, zone, PERMIT_NORMAL, PERMIT_LIMIT));
     permit_reclaim(shm, -1);
+    CHECK_NUMBER(held_in(shm, zone), 0);
+    shm->shares_permits = true;
+    permit_reclaim(shm, -1);
     CHECK_NUMBER(held_in(shm, zone), 1);
+    shm->shares_permits = false;
     permit_clear_empty(shm, -1);
     permit_reclaim(shm, -1);
     CHECK_NUMBER(held_in(shm, zone), 0);
