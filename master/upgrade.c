@@ -1,8 +1,9 @@
 /*
  * master/upgrade.c - USR2: a new binary on the same sockets.
  *
- * The new master gets the listening sockets' numbers in WEIR_FDS, with the pid of this one, the permits of concurrency (master/permits.c), and starts its own workers; the pid file of this one
- * becomes .oldbin. The operator then ends this master with QUIT, or the new one, which brings the name back.
+ * The new master gets the listening sockets' numbers in WEIR_FDS, with the pid of this one, and the permits of concurrency
+ * (master/permits.c), and starts its own workers; the pid file of this one becomes .oldbin. The operator then ends this master with QUIT,
+ * or the new one, which brings the name back.
  *
  * A service manager watches one main process and believes it alone (systemd, NotifyAccess=main). So whoever is main names the
  * other: this one, when the new one serves (which it says through the pipe in WEIR_READY_FD), and the new one, when it ends first.

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 struct net_stream;
+typedef void net_on_event(struct ev_loop *loop, ev_io *io, int events);
 
 /* What stands between a stream's user and its socket. None of the calls is NULL. */
 struct net_layer {
@@ -28,8 +29,9 @@ struct net_layer {
     ssize_t (*write)(struct net_stream *s, const void *data, size_t len, bool more_follows);
     ssize_t (*send_file)(struct net_stream *s, int fd, off_t offset, size_t len);
     int (*end_writing)(struct net_stream *s);
-    /* Whether something can be read of which no event of the socket tells. */
-    bool (*has_more)(struct net_stream *s);
+    /* What the user wants to be told of is not what the socket is watched for; and whom to tell. */
+    void (*watch)(struct net_stream *s, struct ev_loop *loop, int events);
+    void (*set_user)(struct net_stream *s, net_on_event *on_event);
     void (*close)(struct net_stream *s); /* before the descriptor is closed */
 };
 
@@ -39,23 +41,24 @@ struct net_stream {
 };
 
 /* fd is non-blocking. It is not watched yet. */
-static inline void net_stream_init(struct net_stream *s, int fd,
-                                   void (*on_event)(struct ev_loop *loop, ev_io *io, int events))
+static inline void net_stream_init(struct net_stream *s, int fd, net_on_event *on_event)
 {
     ev_io_init(&s->io, on_event, fd, 0);
     s->layer = NULL;
 }
 
 /* Whom to tell of events from now on, with what data. */
-static inline void net_stream_set_user(struct net_stream *s, void *data,
-                                       void (*on_event)(struct ev_loop *loop, ev_io *io, int events))
+static inline void net_stream_set_user(struct net_stream *s, void *data, net_on_event *on_event)
 {
     s->io.data = data;
-    ev_set_cb(&s->io, on_event);
+    if (s->layer)
+        s->layer->set_user(s, on_event);
+    else
+        ev_set_cb(&s->io, on_event);
 }
 
-/* Watches for EV_READ, EV_WRITE, both or nothing from now on. ev_io_set would cost a system call even where nothing changes. */
-static inline void net_stream_watch(struct net_stream *s, struct ev_loop *loop, int events)
+/* The socket itself, for layers. ev_io_set would cost a system call even where nothing changes. */
+static inline void net_stream_watch_socket(struct net_stream *s, struct ev_loop *loop, int events)
 {
     if (ev_is_active(&s->io) ? (s->io.events & (EV_READ | EV_WRITE)) == events : events == 0)
         return;
@@ -63,8 +66,15 @@ static inline void net_stream_watch(struct net_stream *s, struct ev_loop *loop, 
     ev_io_modify(&s->io, events);
     if (events)
         ev_io_start(loop, &s->io);
-    if (s->layer && events & EV_READ && s->layer->has_more(s))
-        ev_feed_event(loop, &s->io, EV_READ);
+}
+
+/* Watches for EV_READ, EV_WRITE, both or nothing from now on. */
+static inline void net_stream_watch(struct net_stream *s, struct ev_loop *loop, int events)
+{
+    if (s->layer)
+        s->layer->watch(s, loop, events);
+    else
+        net_stream_watch_socket(s, loop, events);
 }
 
 /* At most `room` bytes. 0: the other side sends nothing more. */

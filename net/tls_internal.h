@@ -27,6 +27,10 @@ struct net_tls {
     size_t unsent;
     /* Bytes that went out before they were given: of a record that was begun with more. */
     size_t ahead;
+    net_on_event *user;
+    int wanted; /* events that the user wants to be told of */
+    /* Until the socket can be written nothing can be read, and the other way round. */
+    bool read_wants_write, write_wants_read;
     const char *why; /* the last failure */
     bool ready;      /* the handshake is over */
     /* Nothing goes out any more, not even a goodbye. */

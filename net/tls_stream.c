@@ -19,6 +19,59 @@ struct net_tls *net_tls_of(const struct net_stream *s)
     return s->layer && s->layer->read == tls_read ? (struct net_tls *)(uintptr_t)s->layer : NULL;
 }
 
+/* --- events --- */
+
+/* What has been decrypted, or lies undecrypted in memory, no event of the socket tells of. */
+static void tell_of_more(struct net_stream *s, const struct net_tls *t)
+{
+    if (t->wanted & EV_READ && SSL_has_pending(t->ssl))
+        ev_feed_event(t->loop, &s->io, EV_READ);
+}
+
+/* As the user wants it, but for what waits for the opposite direction. */
+static void watch_socket(struct net_stream *s, const struct net_tls *t)
+{
+    int events = 0;
+    if (t->wanted & EV_READ)
+        events |= t->read_wants_write ? EV_WRITE : EV_READ;
+    if (t->wanted & EV_WRITE)
+        events |= t->write_wants_read ? EV_READ : EV_WRITE;
+    net_stream_watch_socket(s, t->loop, events);
+}
+
+static void tls_watch(struct net_stream *s, struct ev_loop *loop, int events)
+{
+    struct net_tls *t = net_tls_of(s);
+    bool reads_anew = events & EV_READ && !(t->wanted & EV_READ);
+    assert(loop == t->loop);
+    t->wanted = events;
+    watch_socket(s, t);
+    if (reads_anew)
+        tell_of_more(s, t);
+}
+
+static void tls_set_user(struct net_stream *s, net_on_event *on_event)
+{
+    net_tls_of(s)->user = on_event;
+}
+
+static void on_event(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct net_stream *s = (struct net_stream *)io; /* its first member */
+    struct net_tls *t = net_tls_of(s);
+    int told = 0;
+    if (events & EV_READ)
+        told |= t->write_wants_read ? EV_READ | EV_WRITE : EV_READ;
+    if (events & EV_WRITE)
+        told |= t->read_wants_write ? EV_READ | EV_WRITE : EV_WRITE;
+    if (t->read_wants_write || t->write_wants_read) {
+        t->read_wants_write = t->write_wants_read = false;
+        watch_socket(s, t);
+    }
+    if (told & t->wanted)
+        t->user(loop, io, told & t->wanted);
+}
+
 /* --- what a call has come to --- */
 
 /* Returns -1 with errno, or 0 at the end. */
@@ -41,19 +94,30 @@ static ssize_t settle_failure(struct net_tls *t, int result)
     return -1;
 }
 
+static ssize_t settle_read(struct net_stream *s, struct net_tls *t, int result)
+{
+    if (SSL_want_write(t->ssl) && !t->read_wants_write) {
+        t->read_wants_write = true;
+        watch_socket(s, t);
+    }
+    return settle_failure(t, result);
+}
+
+static ssize_t settle_write(struct net_stream *s, struct net_tls *t, int result)
+{
+    if (SSL_want_read(t->ssl) && !t->write_wants_read) {
+        t->write_wants_read = true;
+        watch_socket(s, t);
+    }
+    return settle_failure(t, result);
+}
+
 static void note_handshake(struct net_tls *t)
 {
     t->ready = t->ready || SSL_is_init_finished(t->ssl);
 }
 
 /* --- the layer --- */
-
-/* What has been decrypted, or lies undecrypted in memory, no event of the socket tells of. */
-static void tell_of_more(struct net_stream *s, struct net_tls *t)
-{
-    if (SSL_has_pending(t->ssl) && ev_is_active(&s->io) && s->io.events & EV_READ)
-        ev_feed_event(t->loop, &s->io, EV_READ);
-}
 
 /* As much as there is, as a socket would give it: a record is 16 KiB at most. */
 static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
@@ -70,7 +134,7 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
     } while (n > 0 && got < room && SSL_has_pending(t->ssl));
     note_handshake(t);
     if (got == 0)
-        return settle_failure(t, n);
+        return settle_read(s, t, n);
     if (n > 0)
         tell_of_more(s, t);
     return (ssize_t)got; /* a failure comes again with the next call */
@@ -83,11 +147,11 @@ static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
     errno = 0;
     int n = SSL_peek(t->ssl, data, (int)(room < INT32_MAX ? room : INT32_MAX));
     note_handshake(t);
-    return n > 0 ? n : settle_failure(t, n);
+    return n > 0 ? n : settle_read(s, t, n);
 }
 
 /* One record. */
-static ssize_t write_record(struct net_tls *t, const void *data, size_t len)
+static ssize_t write_record(struct net_stream *s, struct net_tls *t, const void *data, size_t len)
 {
     size_t most = len < t->context->record_bytes ? len : t->context->record_bytes,
            size = t->unsent ? t->unsent : most;
@@ -100,7 +164,7 @@ static ssize_t write_record(struct net_tls *t, const void *data, size_t len)
     errno = 0;
     int n = SSL_write(t->ssl, data, (int)size);
     if (n <= 0) {
-        ssize_t result = settle_failure(t, n);
+        ssize_t result = settle_write(s, t, n);
         if (result < 0 && errno == EAGAIN)
             t->unsent = size;
         return result;
@@ -117,7 +181,7 @@ static ssize_t tls_write(struct net_stream *s, const void *data, size_t len, boo
     size_t done = 0;
     (void)more_follows;
     while (done < len) {
-        ssize_t n = write_record(t, (const char *)data + done, len - done);
+        ssize_t n = write_record(s, t, (const char *)data + done, len - done);
         if (n <= 0)
             return done ? (ssize_t)done : n;
         done += (size_t)n;
@@ -169,17 +233,13 @@ static void tls_close(struct net_stream *s)
     free(t);
 }
 
-static bool tls_has_more(struct net_stream *s)
-{
-    return SSL_has_pending(net_tls_of(s)->ssl);
-}
-
 static const struct net_layer calls = {.read = tls_read,
                                        .peek = tls_peek,
                                        .write = tls_write,
                                        .send_file = tls_send_file,
                                        .end_writing = tls_end_writing,
-                                       .has_more = tls_has_more,
+                                       .watch = tls_watch,
+                                       .set_user = tls_set_user,
                                        .close = tls_close};
 
 bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
@@ -194,11 +254,18 @@ bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net
         ERR_clear_error();
         return false;
     }
-    *t = (struct net_tls){
-        .layer = calls, .ssl = ssl, .loop = loop, .context = context, .choose = choose, .choose_with = with};
+    *t = (struct net_tls){.layer = calls,
+                          .ssl = ssl,
+                          .loop = loop,
+                          .context = context,
+                          .choose = choose,
+                          .choose_with = with,
+                          .user = ev_cb(&s->io),
+                          .wanted = ev_is_active(&s->io) ? s->io.events & (EV_READ | EV_WRITE) : 0};
     SSL_set_accept_state(ssl);
     SSL_set_app_data(ssl, t);
     s->layer = &t->layer;
+    ev_set_cb(&s->io, on_event);
     return true;
 }
 

@@ -130,10 +130,14 @@ static inline void client_close(struct net_stream *s)
     clients[s->io.fd] = NULL;
 }
 
-static inline bool client_has_more(struct net_stream *s)
+static inline void client_watch(struct net_stream *s, struct ev_loop *loop, int events)
 {
-    (void)s;
-    return false; /* the test says when there is something */
+    net_stream_watch_socket(s, loop, events);
+}
+
+static inline void client_set_user(struct net_stream *s, net_on_event *on_event)
+{
+    ev_set_cb(&s->io, on_event);
 }
 
 static const struct net_layer client_layer = {.read = client_read,
@@ -141,7 +145,8 @@ static const struct net_layer client_layer = {.read = client_read,
                                               .write = client_write,
                                               .send_file = client_send_file,
                                               .end_writing = client_end_writing,
-                                              .has_more = client_has_more,
+                                              .watch = client_watch,
+                                              .set_user = client_set_user,
                                               .close = client_close};
 
 /* It connects. Its members are the test's to set, before or after; got is freed by client_free. */
