@@ -43,6 +43,7 @@ static void tls_watch(struct net_stream *s, struct ev_loop *loop, int events)
 {
     struct net_tls *t = net_tls_of(s);
     bool reads_anew = events & EV_READ && !(t->wanted & EV_READ);
+    (void)loop;
     assert(loop == t->loop);
     t->wanted = events;
     watch_socket(s, t);
