@@ -13,6 +13,7 @@
 #include "handlers/job.h"
 #include "handlers/lending.h"
 #include "handlers/parcel.h"
+#include "handlers/turn.h"
 #include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/site/site.h"
@@ -225,7 +226,7 @@ static void run_guest(struct pool_task *task)
     uint64_t waits = g->id.tag | SHM_LENT_WAITS;
     if (!atomic_compare_exchange_strong(g->entry, &waits, g->id.tag | SHM_LENT_BEGUN)) {
         g->taken_back = true;
-        task->declined = 1;
+        task->declined = POOL_DECLINED;
         return;
     }
     job_run(task);
@@ -369,6 +370,12 @@ static bool make_job(struct worker *w, struct guest *g, struct http_exchange *ex
     return true;
 }
 
+/* A free one, or one that waits for an older request than its own. */
+static bool has_thread(struct worker *w, int pool)
+{
+    return pools_free(w, pool) > 0 || turn_waits_for_elder(w, pool);
+}
+
 /* False: the lender is to look for somebody else. */
 static bool begin(struct worker *w, struct http_exchange *ex, struct door_message *m, struct parcel_id *id)
 {
@@ -385,14 +392,14 @@ static bool begin(struct worker *w, struct http_exchange *ex, struct door_messag
     g->id = p.id;
     g->entry = &w->shm->slots[m->from.slot].lent[p.id.index];
     list_init(&g->link);
-    if (w->draining || (!p.may_queue && pools_free(w, (int)p.pool) <= 0) || !open_heirs(w, g, ex, &p) ||
-        !make_job(w, g, ex, &p))
+    if (w->draining || !has_thread(w, (int)p.pool) || !open_heirs(w, g, ex, &p) || !make_job(w, g, ex, &p))
         return false;
     if (pools_submit(w, (int)p.pool, &g->job.task) != POOL_OK) {
         job_release(&g->job);
         return false;
     }
     list_push_back(&w->lending->guests, &g->link);
+    turn_elder_came(w, (int)p.pool);
     return true;
 }
 

@@ -25,11 +25,13 @@ struct job_lent {
     uint32_t index;
     uint64_t tag;
     uint64_t since_us;
-    bool may_queue;  /* there, until a thread is free */
     bool never;      /* it is too large, or was not taken */
     bool broken;     /* some of its output is lost */
     struct buf head; /* the beginning of a large one */
     bool has_begun;  /* elsewhere, where it has died */
+    struct pool_notice turn;
+    /* What hears of its end at last. */
+    void (*ended)(struct worker *w, struct loop_task *task);
     /* Of those that have not been seen to begin, or in none. */
     struct list_node link;
 };

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "handlers/lending.h"
 #include "handlers/parcel.h"
+#include "handlers/turn.h"
 #include "shm/shm.h"
 #include "worker/loop/doors.h"
 #include "worker/loop/pools.h"
@@ -33,8 +34,6 @@ enum {
     /* but one that has become this long is, whatever was likely. */
     LONG_US = 1000,
     ASK_AFTER_US = 300, /* that it waits elsewhere */
-    OLDER_US = 1000,    /* by so much others go first */
-    ASK_AGAIN_MS = 4,
     BEGINS_WITHIN_US = 3000,
     /* Where no thread is free, it may wait longer. */
     WAITS_MOST_US = 100000,
@@ -52,20 +51,6 @@ static const double LOOK_EVERY_S = 0.001;
 static bool is_alone(const struct worker *w)
 {
     return shm_slots_used(w->shm) <= 1;
-}
-
-/* A pool of another worker. NULL: it has none of that name. */
-static struct shm_pool *place_of(const struct worker *w, int slot, int pool)
-{
-    struct shm_pool *places = w->shm->slots[slot].pools;
-    /* Where it is in ours, as a rule. */
-    struct shm_pool *same = &places[w->pools[pool].place - w->slot->pools];
-    if (strncmp(same->name, w->pools[pool].place->name, SHM_POOL_NAME_BYTES) == 0)
-        return same;
-    for (int i = 0; i < SHM_POOLS; i++)
-        if (strncmp(places[i].name, w->pools[pool].place->name, SHM_POOL_NAME_BYTES) == 0)
-            return &places[i];
-    return NULL;
 }
 
 static bool take_offer(struct shm_pool *place)
@@ -96,13 +81,13 @@ static int find_offer(struct worker *w, int pool)
     int used = shm_slots_used(w->shm);
     for (int i = 1; i < used; i++) {
         int slot = (w->options->slot + i) % used;
-        if (may_ask(w, slot) && take_offer(place_of(w, slot, pool)))
+        if (may_ask(w, slot) && take_offer(lending_place(w, slot, pool)))
             return slot;
     }
     return -1;
 }
 
-static bool send_parcel(struct worker *w, struct weir_request *job, struct sibling to, bool may_queue)
+static bool send_parcel(struct worker *w, struct weir_request *job, struct sibling to)
 {
     struct buf *out = &w->lending->parcel;
     struct parcel_id id = {.index = job->lent.index, .tag = job->lent.tag};
@@ -111,8 +96,7 @@ static bool send_parcel(struct worker *w, struct weir_request *job, struct sibli
     bool beside = in_file || (buf_len(&body->memory) > INLINE_BODY_MAX && !job->answered);
     int fd = in_file ? body->fd : beside ? fd_memory_file("weir body", buf_slice(&body->memory)) : -1;
     out->start = out->end = 0;
-    bool ok = (fd >= 0 || !beside) && parcel_pack(out, job, &id, (struct parcel_way){beside, may_queue}) &&
-              buf_len(out) <= DOOR_MESSAGE_MAX;
+    bool ok = (fd >= 0 || !beside) && parcel_pack(out, job, &id, beside) && buf_len(out) <= DOOR_MESSAGE_MAX;
     job->lent.never = !ok;
     ok = ok && doors_try(w, to, DOOR_WORK, buf_slice(out), fd);
     if (fd >= 0 && fd != body->fd)
@@ -120,8 +104,8 @@ static bool send_parcel(struct worker *w, struct weir_request *job, struct sibli
     return ok;
 }
 
-/* To that worker; the job is in no pool. may_queue: also if no thread is free there. False: it cannot take it now. */
-static bool lend_to(struct worker *w, struct weir_request *job, int slot, bool may_queue)
+/* To that worker; the job is in no pool. False: it cannot take it now. */
+static bool lend_to(struct worker *w, struct weir_request *job, int slot)
 {
     struct lending *l = w->lending;
     struct sibling to = doors_sibling(w, slot);
@@ -130,11 +114,10 @@ static bool lend_to(struct worker *w, struct weir_request *job, int slot, bool m
     job->lent.index = l->free[l->free_count - 1];
     job->lent.tag = l->next_tag += SHM_LENT_STEP;
     atomic_store(lending_entry(w, job), job->lent.tag | SHM_LENT_WAITS);
-    if (!send_parcel(w, job, to, may_queue)) {
+    if (!send_parcel(w, job, to)) {
         atomic_store(lending_entry(w, job), 0);
         return false;
     }
-    job->lent.may_queue = may_queue;
     lending_begin(w, job, to);
     lending_watch(w);
     return true;
@@ -149,8 +132,8 @@ static bool lend_at_once(struct worker *w, struct weir_request *job, int pool)
         job->task.task.submitted_us = clock_fast_us();
     if (to < 0)
         return false;
-    if (!lend_to(w, job, to, false)) {
-        give_offer_back(place_of(w, to, pool));
+    if (!lend_to(w, job, to)) {
+        give_offer_back(lending_place(w, to, pool));
         return false;
     }
     pool_note_lent(w->pools[pool].pool, &job->task.task);
@@ -161,21 +144,28 @@ static enum pool_result submit_here(struct worker *w, struct weir_request *job, 
 {
     /* Before a thread has it. */
     lending_note_place(job, w->options->slot);
+    turn_begin(job);
     enum pool_result result = pools_submit(w, pool, &job->task);
     if (result == POOL_OK && !job->lent.never)
         list_push_back(&w->lending->pools[pool].waits, &job->waits);
     return result;
 }
 
-/* It was in the pool before, or is back from elsewhere: it has waited already, and there is room for it. */
-static void submit_again(struct worker *w, struct weir_request *job)
+/* It has waited already: its place is in front of what comes. */
+static void submit_first(struct worker *w, struct weir_request *job)
 {
-    job->task.task.borrowed = 1;
     job->task.task.priority = POOL_HIGH;
     if (submit_here(w, job, job->task.pool) == POOL_OK)
         return;
     job->task.task.outcome = POOL_TASK_DROPPED; /* the pool is closed */
     job->task.ended(w, &job->task);
+}
+
+/* It was in the pool before, or is back from elsewhere: there is room for it. */
+static void submit_again(struct worker *w, struct weir_request *job)
+{
+    job->task.task.borrowed = 1;
+    submit_first(w, job);
 }
 
 void lend_again(struct worker *w, struct weir_request *job)
@@ -206,13 +196,13 @@ static void say_oldest(struct worker *w, int pool, const struct weir_request *jo
 }
 
 /* False: it has begun here meanwhile, or has its place in the queue again. */
-static bool lend_waiting_to(struct worker *w, struct weir_request *job, int to, bool may_queue)
+static bool lend_waiting_to(struct worker *w, struct weir_request *job, int to)
 {
     assert(!job->lent.never); /* it would not be in the list */
     if (!pools_take_back(w, &job->task))
         return false;
     list_remove(&job->waits);
-    if (lend_to(w, job, to, may_queue))
+    if (lend_to(w, job, to))
         return true;
     submit_again(w, job);
     return false;
@@ -234,10 +224,17 @@ static bool lend_oldest(struct worker *w, int pool, uint64_t now_us)
     int to = find_offer(w, pool);
     if (to < 0)
         return false;
-    if (lend_waiting_to(w, job, to, false))
+    if (lend_waiting_to(w, job, to))
         return true;
-    give_offer_back(place_of(w, to, pool));
+    give_offer_back(lending_place(w, to, pool));
     return false;
+}
+
+/* For threads, which are to take what waits. */
+static void note_reached(struct worker *w)
+{
+    for (int i = 0, used = shm_slots_used(w->shm); i < used; i++)
+        w->lending->siblings[i].is_reached = may_ask(w, i);
 }
 
 static void lend_what_waits(struct worker *w, int pool)
@@ -247,8 +244,10 @@ static void lend_what_waits(struct worker *w, int pool)
     }
     const struct weir_request *job = oldest_waiting(w, pool);
     say_oldest(w, pool, job);
-    if (job)
-        lending_watch(w);
+    if (!job)
+        return;
+    note_reached(w);
+    lending_watch(w);
 }
 
 enum pool_result lend_submit(struct worker *w, struct weir_request *job, int pool)
@@ -275,10 +274,10 @@ static int find_waiting(const struct worker *w, int pool, uint64_t *before_us)
 {
     int found = -1;
     for (int i = 0; i < shm_slots_used(w->shm); i++) {
-        const struct shm_pool *place = may_ask(w, i) ? place_of(w, i, pool) : NULL;
+        const struct shm_pool *place = may_ask(w, i) ? lending_place(w, i, pool) : NULL;
         uint64_t since_us = place ? counter_get(&place->oldest_us) : 0;
         /* It has been asked, and has not answered yet: it may be stopped. */
-        bool asked = w->now_ms < w->lending->siblings[i].asked_ms + ASK_AGAIN_MS;
+        bool asked = w->now_ms < w->lending->siblings[i].asked_ms + LENDING_ASK_AGAIN_MS;
         if (since_us == 0 || since_us >= *before_us || asked)
             continue;
         *before_us = since_us;
@@ -287,54 +286,62 @@ static int find_waiting(const struct worker *w, int pool, uint64_t *before_us)
     return found;
 }
 
-/* A thread is free, or would serve a younger one next: the oldest is asked for. */
+/* For the oldest that waits elsewhere, from before that time. False: there is none that can be asked for. */
+static bool ask_for_older(struct worker *w, int pool, uint64_t before_us)
+{
+    struct parcel_ask ask = {.before_us = before_us, .pool = (uint32_t)pool};
+    int from = find_waiting(w, pool, &before_us);
+    if (from < 0 || clock_fast_us() < before_us + ASK_AFTER_US)
+        return false;
+    w->lending->siblings[from].asked_ms = w->now_ms;
+    return doors_try(w, doors_sibling(w, from), DOOR_KICK, (struct slice){(const char *)&ask, sizeof ask},
+                     -1);
+}
+
+/* A thread is free. Where none is, whoever takes something looks whose turn it is (handlers/turn.c). */
 static void ask_for_work(struct worker *w, int pool)
 {
-    const struct weir_request *own = oldest_waiting(w, pool);
-    if (w->draining || (!own && pools_free(w, pool) <= 0))
-        return;
-    uint64_t since_us = own ? own->task.task.submitted_us - OLDER_US : UINT64_MAX;
-    int from = find_waiting(w, pool, &since_us);
-    uint32_t number = (uint32_t)pool;
-    if (from < 0 || (!own && clock_fast_us() < since_us + ASK_AFTER_US))
-        return;
-    w->lending->siblings[from].asked_ms = w->now_ms;
-    doors_try(w, doors_sibling(w, from), DOOR_KICK, (struct slice){(const char *)&number, sizeof number}, -1);
+    if (!w->draining && pools_free(w, pool) > 0)
+        ask_for_older(w, pool, UINT64_MAX);
 }
 
-/* Whether it has something of ours already that it was to run next. */
-static bool waits_there(const struct worker *w, struct sibling there)
+static bool ask_for_elder(struct worker *w, const struct weir_request *job)
 {
-    const struct list_node *all = &w->lending->unbegun;
-    for (const struct list_node *n = all->next; n != all; n = n->next) {
-        const struct weir_request *job = container_of(n, struct weir_request, lent.link);
-        if (job->lent.may_queue && sibling_is(job->lent.to, there))
-            return true;
-    }
-    return false;
+    return !w->draining && ask_for_older(w, job->task.pool, job->task.task.submitted_us - LENDING_OLDER_US);
 }
 
-static void lend_as_asked(struct worker *w, struct weir_request *job, struct sibling to)
+/* The oldest, if it is as old as that. False: it is not, or could not be sent. */
+static bool lend_as_asked(struct worker *w, const struct parcel_ask *ask, struct sibling to)
 {
-    struct shm_pool *place = place_of(w, to.slot, job->task.pool);
-    bool taken = take_offer(place);
-    if (!taken && waits_there(w, to))
-        return;
-    if (!lend_waiting_to(w, job, to.slot, true) && taken)
+    struct weir_request *job = oldest_waiting(w, (int)ask->pool);
+    if (!job || job->task.task.submitted_us >= ask->before_us || !lending_has_room(w))
+        return false;
+    struct shm_pool *place = lending_place(w, to.slot, job->task.pool);
+    bool taken = take_offer(place), lent = lend_waiting_to(w, job, to.slot);
+    if (!lent && taken)
         give_offer_back(place);
+    return lent;
 }
 
 /* Somebody has a thread for what waits here longest. */
 static void hear_kick(struct worker *w, struct door_message *m)
 {
-    uint32_t pool;
-    if (!parcel_take(&m->bytes, &pool, sizeof pool) || pool >= (uint32_t)w->pool_count ||
+    struct parcel_ask ask;
+    if (!parcel_take(&m->bytes, &ask, sizeof ask) || ask.pool >= (uint32_t)w->pool_count ||
         !may_ask(w, m->from.slot))
         return;
-    struct weir_request *job = oldest_waiting(w, (int)pool);
-    if (job && lending_has_room(w))
-        lend_as_asked(w, job, m->from);
-    lend_what_waits(w, (int)pool);
+    if (!lend_as_asked(w, &ask, m->from))
+        doors_try(w, m->from, DOOR_NOTHING, (struct slice){(const char *)&ask, sizeof ask}, -1);
+    lend_what_waits(w, (int)ask.pool);
+}
+
+static void hear_nothing(struct worker *w, struct door_message *m)
+{
+    struct parcel_ask ask;
+    if (!parcel_take(&m->bytes, &ask, sizeof ask) || ask.pool >= (uint32_t)w->pool_count)
+        return;
+    w->lending->siblings[m->from.slot].asked_ms = 0;
+    turn_no_elder(w, (int)ask.pool);
 }
 
 void lend_look_around(struct worker *w)
@@ -379,7 +386,8 @@ static bool has_other_place(const struct worker *w, const struct weir_request *j
     int pool = job->task.pool;
     bool found = pools_free(w, pool) > 0;
     for (int i = 0; !found && i < shm_slots_used(w->shm); i++) {
-        const struct shm_pool *place = i != job->lent.to.slot && may_ask(w, i) ? place_of(w, i, pool) : NULL;
+        const struct shm_pool *place =
+            i != job->lent.to.slot && may_ask(w, i) ? lending_place(w, i, pool) : NULL;
         found = place && atomic_load_explicit(&place->offers, memory_order_relaxed) > 0;
     }
     return found;
@@ -403,8 +411,7 @@ static void look_at_unbegun(struct worker *w)
             continue;
         if (!lending_take_back(w, job))
             continue;
-        if (!job->lent.may_queue)
-            distrust(w, job->lent.to.slot);
+        distrust(w, job->lent.to.slot);
         say_leave(w, job, PARCEL_TAKEN_BACK);
         if (job->orphaned) {
             list_push_back(&l->ended, &job->lent.link);
@@ -450,7 +457,10 @@ void lend_open(struct worker *w)
         return;
     ev_timer_init(&l->look, on_look, LOOK_EVERY_S, LOOK_EVERY_S);
     l->look.data = w;
+    l->ask_for_elder = ask_for_elder;
+    l->submit_first = submit_first;
     doors_hear(w, DOOR_KICK, hear_kick);
+    doors_hear(w, DOOR_NOTHING, hear_nothing);
 }
 
 /* --- from the side of the request --- */

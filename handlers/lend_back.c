@@ -177,7 +177,8 @@ static void hear_end(struct worker *w, struct door_message *m)
     struct lending_sibling *s = &w->lending->siblings[m->from.slot];
     if (!job || e.reason_bytes > m->bytes.len)
         return;
-    s->distrust_ms = s->distrusted_until_ms = 0;
+    s->distrust_ms = 0;
+    s->distrusted_until_ms = 0;
     if (e.outcome == PARCEL_REFUSED && !job->orphaned && lending_take_back(w, job)) {
         lending_note_back(w, job);
         lend_again(w, job);

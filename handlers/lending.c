@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 _Atomic uint64_t *lending_entry(struct worker *w, const struct weir_request *job)
 {
@@ -22,6 +23,39 @@ _Atomic uint64_t *lending_entry(struct worker *w, const struct weir_request *job
 bool lending_has_room(const struct worker *w)
 {
     return w->lending->free_count > 0;
+}
+
+struct shm_pool *lending_place(const struct worker *w, int slot, int pool)
+{
+    struct shm_pool *places = w->shm->slots[slot].pools;
+    /* Where it is in ours, as a rule. */
+    struct shm_pool *same = &places[w->pools[pool].place - w->slot->pools];
+    if (strncmp(same->name, w->pools[pool].place->name, SHM_POOL_NAME_BYTES) == 0)
+        return same;
+    for (int i = 0; i < SHM_POOLS; i++)
+        if (strncmp(places[i].name, w->pools[pool].place->name, SHM_POOL_NAME_BYTES) == 0)
+            return &places[i];
+    return NULL;
+}
+
+static bool may_be_asked(const struct lending_sibling *s, uint64_t now_ms)
+{
+    return atomic_load_explicit(&s->is_reached, memory_order_relaxed) &&
+           now_ms >= atomic_load_explicit(&s->distrusted_until_ms, memory_order_relaxed) &&
+           now_ms >= atomic_load_explicit(&s->asked_ms, memory_order_relaxed) + LENDING_ASK_AGAIN_MS;
+}
+
+bool lending_elder_waits(const struct worker *w, int pool, uint64_t submitted_us)
+{
+    uint64_t now_ms = clock_fast_us() / 1000;
+    for (int i = 0, used = shm_slots_used(w->shm); i < used; i++) {
+        const struct shm_pool *place =
+            may_be_asked(&w->lending->siblings[i], now_ms) ? lending_place(w, i, pool) : NULL;
+        uint64_t since_us = place ? counter_get(&place->oldest_us) : 0;
+        if (since_us && since_us + LENDING_OLDER_US < submitted_us)
+            return true;
+    }
+    return false;
 }
 
 bool lending_is_alive(const struct worker *w, struct sibling sibling)
@@ -109,8 +143,10 @@ bool lending_open(struct worker *w)
     struct lending *l = w->doors ? calloc(1, sizeof *l) : NULL;
     if (!l)
         return !w->doors;
-    for (int i = 0; i < POOLS_MAX; i++)
+    for (int i = 0; i < POOLS_MAX; i++) {
         list_init(&l->pools[i].waits);
+        gate_init(&l->pools[i].turn);
+    }
     list_init(&l->unbegun);
     list_init(&l->ended);
     list_init(&l->guests);

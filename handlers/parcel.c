@@ -25,7 +25,7 @@ struct parcel_head {
     int32_t remote_len, method, framing;
     uint32_t permits[HTTP_PERMITS_MAX];
     unsigned char remote[18];
-    uint8_t permit_count, asks, body_in_file, may_queue;
+    uint8_t permit_count, asks, body_in_file;
 };
 
 enum { TEXTS = 11, HEADERS_MAX = 65536, VARIABLES_MAX = 4096 };
@@ -54,7 +54,7 @@ static bool put_question(struct buf *out, const struct auth_question *q)
 }
 
 static struct parcel_head head_of(const struct weir_request *job, const struct parcel_id *id,
-                                  struct parcel_way way)
+                                  bool body_beside)
 {
     const struct http_exchange *ex = job->ex;
     struct parcel_head h = {
@@ -70,14 +70,13 @@ static struct parcel_head head_of(const struct weir_request *job, const struct p
         .body_len = ex->body.len,
         .header_count = (uint32_t)ex->req.header_count,
         .variable_count = (uint32_t)job_count_variables(job->handler),
-        .body_inline = way.body_beside ? 0 : (uint32_t)ex->body.len,
+        .body_inline = body_beside ? 0 : (uint32_t)ex->body.len,
         .remote_len = ex->client.remote_len,
         .method = (int32_t)ex->req.method,
         .framing = (int32_t)ex->req.framing,
         .permit_count = (uint8_t)ex->limits.held_count,
         .asks = job->handler == &auth_basic_handler,
-        .body_in_file = way.body_beside,
-        .may_queue = way.may_queue,
+        .body_in_file = body_beside,
     };
     memcpy(h.remote, ex->client.remote, sizeof h.remote);
     memcpy(h.permits, ex->limits.held, sizeof h.permits);
@@ -85,10 +84,10 @@ static struct parcel_head head_of(const struct weir_request *job, const struct p
 }
 
 bool parcel_pack(struct buf *out, const struct weir_request *job, const struct parcel_id *id,
-                 struct parcel_way way)
+                 bool body_beside)
 {
     struct http_exchange *ex = job->ex;
-    struct parcel_head h = head_of(job, id, way);
+    struct parcel_head h = head_of(job, id, body_beside);
     struct slice *texts[TEXTS];
     /* A check of a password has no use for it. */
     if (h.asks) {
@@ -204,7 +203,6 @@ static void take_numbers(struct parcel *p, const struct parcel_head *h)
                          .submitted_us = h->submitted_us,
                          .body_len = h->body_len,
                          .body_in_file = h->body_in_file,
-                         .may_queue = h->may_queue,
                          .asks = h->asks,
                          .permit_count = h->permit_count,
                          .variable_count = h->variable_count};

@@ -18,15 +18,9 @@ struct parcel_id {
     uint64_t tag;
 };
 
-/* How a request goes. */
-struct parcel_way {
-    bool body_beside; /* as a file */
-    bool may_queue;   /* for the next thread, if none is free */
-};
-
-/* Appends what a job's handler needs of its request. False: out of memory. */
+/* Appends what a job's handler needs of its request; body_beside: its body goes as a file. False: out of memory. */
 bool parcel_pack(struct buf *out, const struct weir_request *job, const struct parcel_id *id,
-                 struct parcel_way way);
+                 bool body_beside);
 
 /* What was packed. Slices point into the bytes that were given. */
 struct parcel {
@@ -37,7 +31,7 @@ struct parcel {
     struct http_request req;
     struct slice server_name, request_id, body;
     uint64_t body_len;
-    bool body_in_file, may_queue;
+    bool body_in_file;
     /* The lender's, of the limits that the request has passed. */
     uint32_t permits[HTTP_PERMITS_MAX];
     int permit_count;
@@ -79,6 +73,12 @@ struct parcel_end {
 struct parcel_taken {
     struct parcel_id id;
     uint64_t bytes;
+};
+
+/* Whoever has a thread of that pool asks for the request that has waited longest, since before that time; and an answer: there is none. */
+struct parcel_ask {
+    uint64_t before_us;
+    uint32_t pool, unused;
 };
 
 /* Nobody waits for the job any more; given up, nor does anybody let it end in its time; taken back, it has not begun. */

@@ -3,6 +3,10 @@
  */
 #include "pool/gate.h"
 
+#include "base/clock.h"
+
+#include <time.h>
+
 void gate_init(struct gate *g)
 {
     pthread_mutex_init(&g->lock, NULL);
@@ -28,6 +32,13 @@ void gate_unlock(struct gate *g)
 void gate_wait(struct gate *g)
 {
     pthread_cond_wait(&g->changed, &g->lock);
+}
+
+void gate_wait_for(struct gate *g, unsigned us)
+{
+    uint64_t until_us = clock_mono_us() + us;
+    struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+    pthread_cond_clockwait(&g->changed, &g->lock, CLOCK_MONOTONIC, &until);
 }
 
 void gate_wake(struct gate *g)

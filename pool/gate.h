@@ -21,6 +21,9 @@ void gate_unlock(struct gate *g);
 /* Waits for gate_wake; the gate is held before and after. May return without cause. */
 void gate_wait(struct gate *g);
 
+/* The same for at most so many microseconds. */
+void gate_wait_for(struct gate *g, unsigned us);
+
 /* Wakes all that wait. */
 void gate_wake(struct gate *g);
 

@@ -58,6 +58,14 @@ enum pool_priority { POOL_NORMAL, POOL_HIGH, POOL_LOW };
 
 struct pool;
 
+enum pool_decline {
+    POOL_RUNS,
+    /* Somebody else runs the task: it counts as lent. */
+    POOL_DECLINED,
+    /* It is to be submitted again, beyond the bound of the queue, and counts once. */
+    POOL_POSTPONED
+};
+
 /* Embed it, zeroed, in your own structure; set run, and done if you do not use pool_collect. One line of cache. */
 struct pool_task {
     void (*run)(struct pool_task *task); /* on a pool thread */
@@ -72,7 +80,7 @@ struct pool_task {
      * and has waited since submitted_us, unless that is 0.
      */
     uint8_t borrowed;
-    /* Set by run: it has done nothing, as somebody else runs the task. It counts as lent. */
+    /* An enum pool_decline, set by run, which has done nothing then. */
     uint8_t declined;
     /* What follows is the pool's; read it in done or after pool_collect. */
     uint8_t outcome; /* enum pool_outcome */

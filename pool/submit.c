@@ -126,12 +126,12 @@ static void enter(struct pool *pool, bool *inside)
 }
 
 /* What stands against one more task; waits where that is asked for. inbox.lock held. *waited says that it did. */
-static enum pool_result admit(struct pool *pool, bool borrowed, uint64_t deadline_us, bool *inside,
+static enum pool_result admit(struct pool *pool, bool beyond, uint64_t deadline_us, bool *inside,
                               bool *waited)
 {
     struct pool_inbox *in = &pool->inbox;
     assert(pool_lock_is_held(&pool->inbox.lock));
-    if (!in->closed && !borrowed && !inbox_has_room(pool) &&
+    if (!in->closed && !beyond && !inbox_has_room(pool) &&
         !(deadline_us && pool_current && pool_current->pool == pool)) {
         if (deadline_us == 0 || (pool->config.max_waiters && in->waiters >= pool->config.max_waiters)) {
             counter_add(&pool->figures->refused_full, 1);
@@ -157,12 +157,15 @@ static void take_in(struct pool *pool, struct pool_task *t, uint64_t now_us)
     assert(pool_lock_is_held(&pool->inbox.lock) && !in->closed);
     assert(t->priority < POOL_PRIORITIES && task_state(t) != TASK_QUEUED);
     task_set_state(t, TASK_QUEUED);
-    if (!t->borrowed || t->submitted_us == 0 || t->submitted_us > now_us)
+    bool again = t->declined == POOL_POSTPONED;
+    t->declined = POOL_RUNS;
+    if (!(t->borrowed || again) || t->submitted_us == 0 || t->submitted_us > now_us)
         t->submitted_us = now_us;
     task_list_push(&in->lists[t->priority], t);
     in->count++;
     in->taken++;
-    counter_add(t->borrowed ? &pool->figures->borrowed : &pool->figures->submitted, 1);
+    if (!again)
+        counter_add(t->borrowed ? &pool->figures->borrowed : &pool->figures->submitted, 1);
     if (t->priority != POOL_NORMAL || atomic_load_explicit(&pool->mixed, memory_order_relaxed))
         atomic_store_explicit(&pool->urgent, true, memory_order_relaxed);
 }
@@ -214,7 +217,8 @@ static size_t submit_some(struct pool *pool, struct pool_task *const *tasks, siz
     bool waited = false;
     uint64_t now_us = clock_fast_us();
     pthread_mutex_lock(&in->lock);
-    *why = fits(tasks[0]) ? admit(pool, tasks[0]->borrowed, deadline_us, inside, &waited) : POOL_EINVAL;
+    bool beyond = tasks[0]->borrowed || tasks[0]->declined == POOL_POSTPONED;
+    *why = fits(tasks[0]) ? admit(pool, beyond, deadline_us, inside, &waited) : POOL_EINVAL;
     if (waited)
         now_us = clock_fast_us();
     if (*why == POOL_OK)

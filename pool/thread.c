@@ -69,8 +69,12 @@ static struct pool_task *finish_task(struct pool_thread *th, enum pool_outcome o
     task_set_state(t, TASK_ENDED);
     th->task = NULL;
     struct pool_figures *f = pool->figures;
+    if (outcome == POOL_TASK_DONE && t->declined == POOL_POSTPONED) {
+        counter_set(&f->started, counter_get(&f->started) - 1); /* it waits again */
+        return t;
+    }
     counter_add(outcome != POOL_TASK_DONE ? &f->failed : t->declined ? &f->declined : &f->completed, 1);
-    hist_add(&pool->figures->run_time, ran_us);
+    hist_add(&f->run_time, ran_us);
     return t;
 }
 

@@ -16,7 +16,16 @@
 
 struct worker;
 
-enum door_kind { DOOR_WORK, DOOR_LEAVE, DOOR_OUTPUT, DOOR_TAKEN, DOOR_ENDED, DOOR_KICK, DOOR_KINDS };
+enum door_kind {
+    DOOR_WORK,
+    DOOR_LEAVE,
+    DOOR_OUTPUT,
+    DOOR_TAKEN,
+    DOOR_ENDED,
+    DOOR_KICK,
+    DOOR_NOTHING,
+    DOOR_KINDS
+};
 
 /* Bytes of one message. */
 enum { DOOR_MESSAGE_MAX = 96 << 10 };

@@ -119,11 +119,12 @@ enum pool_result pools_submit(struct worker *w, int pool, struct loop_task *task
 {
     assert(pool >= 0 && pool < w->pool_count);
     struct worker_pool *p = &w->pools[pool];
+    /* Its thread may look at it before we are back. */
+    task->pool = pool;
+    task->given_up = false;
     enum pool_result result = pool_submit(p->pool, &task->task);
     if (result != POOL_OK)
         return result;
-    task->pool = pool;
-    task->given_up = false;
     p->tasks++;
     pools_hold(w);
     pools_offer(w, pool);

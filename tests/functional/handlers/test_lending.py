@@ -441,9 +441,9 @@ def test_the_oldest_goes_first(weir, module):
         for client in [*waiting, *(side[0] for side in sides)]:
             assert client.response().status == 200
     marks = order.read_text()
-    assert sorted(marks) == list("abcdefghijkl")
-    # The second worker's thread has begun its own oldest before it looked around.
-    assert sum(mark in "ghijkl" for mark in marks[:6]) <= 2, marks
+    # Two run at a time, and which of them writes first is chance; a slow machine may let one go before its turn.
+    early = [mark for i, mark in enumerate(marks) if abs(i - ord(mark) + ord("a")) > 1]
+    assert sorted(marks) == list("abcdefghijkl") and len(early) <= 2, marks
 
 
 @pytest.mark.directive("auth_basic")

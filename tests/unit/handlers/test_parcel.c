@@ -43,11 +43,11 @@ static void make_job(const char *body)
     job.task.pool = 3;
 }
 
-static struct slice pack(struct buf *out, struct parcel_way way)
+static struct slice pack(struct buf *out, bool beside)
 {
     struct parcel_id id = {.index = 5, .tag = 77};
     out->start = out->end = 0;
-    CU_ASSERT_FATAL(parcel_pack(out, &job, &id, way));
+    CU_ASSERT_FATAL(parcel_pack(out, &job, &id, beside));
     return buf_slice(out);
 }
 
@@ -58,9 +58,9 @@ static void a_request_arrives_as_it_was(void)
     struct parcel p;
     make_job("the body");
     arena_init(&arena, 512);
-    CU_ASSERT_FATAL(parcel_unpack(&p, &arena, pack(&out, (struct parcel_way){false, true})));
+    CU_ASSERT_FATAL(parcel_unpack(&p, &arena, pack(&out, false)));
     CU_ASSERT(p.id.index == 5 && p.id.tag == 77 && p.location == 7 && p.pool == 3);
-    CU_ASSERT(p.deadline_ms == 1234 && p.may_queue && !p.asks && !p.body_in_file);
+    CU_ASSERT(p.deadline_ms == 1234 && !p.asks && !p.body_in_file);
     CU_ASSERT(p.client.connection_id == 99 && memcmp(p.client.remote, ex.client.remote, 18) == 0);
     CU_ASSERT(slice_eq(p.req.line, ex.req.line) && slice_eq(p.req.path, SLICE("/a")));
     CU_ASSERT(slice_eq(p.req.args, SLICE("b")) && p.req.host.data == NULL && p.req.method == HTTP_POST);
@@ -82,8 +82,8 @@ static void a_body_may_go_beside(void)
     struct parcel p;
     make_job("the body");
     arena_init(&arena, 512);
-    CU_ASSERT_FATAL(parcel_unpack(&p, &arena, pack(&out, (struct parcel_way){true, false})));
-    CU_ASSERT(p.body_in_file && p.body_len == 8 && p.body.len == 0 && !p.may_queue);
+    CU_ASSERT_FATAL(parcel_unpack(&p, &arena, pack(&out, true)));
+    CU_ASSERT(p.body_in_file && p.body_len == 8 && p.body.len == 0);
     arena_free(&arena);
     buf_free(&out);
     spool_free(&ex.body.kept);
@@ -94,7 +94,7 @@ static void no_cut_is_taken(void)
 {
     struct buf out = {0};
     make_job("x");
-    struct slice whole = pack(&out, (struct parcel_way){false, false});
+    struct slice whole = pack(&out, false);
     for (size_t len = 0; len < whole.len; len++) {
         struct arena arena;
         struct parcel p;

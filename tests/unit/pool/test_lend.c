@@ -85,7 +85,7 @@ static void without_a_place_in_the_queue(void)
 
 static void decline(struct pool_task *t)
 {
-    t->declined = 1;
+    t->declined = POOL_DECLINED;
 }
 
 static void a_thread_may_decline(void)
@@ -103,11 +103,46 @@ static void a_thread_may_decline(void)
     pool_destroy(pool);
 }
 
+static void postpone(struct pool_task *t)
+{
+    t->declined = POOL_POSTPONED;
+}
+
+/* Submitted again it waits in front, beyond the bound, since it came; it counts once, and in between as one that waits. */
+static void a_thread_may_postpone(void)
+{
+    struct pool *pool = pool_of(0, 1, 0);
+    struct latch hold = LATCH_CLOSED;
+    struct job j = job_with(NULL), running = job_with(&hold);
+    void (*own_run)(struct pool_task *) = j.task.run;
+    j.task.run = postpone;
+    CHECK_NUMBER(pool_submit(pool, &j.task), POOL_OK);
+    job_check_end(&j, POOL_TASK_DONE);
+    uint64_t since_us = j.task.submitted_us;
+    CHECK_NUMBER(FIGURE(pool, completed) + FIGURE(pool, declined) + FIGURE(pool, started), 0);
+    CHECK_NUMBER(pool_waiting(pool), 1);
+    job_begin(pool, &running);
+    j.task.run = own_run;
+    atomic_store(&j.ended, 0);
+    CHECK_NUMBER(pool_submit(pool, &j.task), POOL_OK); /* there is no room for anything else */
+    CHECK_NUMBER(j.task.submitted_us, since_us);
+    latch_open(&hold);
+    job_check_end(&running, POOL_TASK_DONE);
+    job_check_end(&j, POOL_TASK_DONE);
+    pool_settle(pool, 1);
+    CHECK_NUMBER(FIGURE(pool, submitted), 2);
+    CHECK_NUMBER(FIGURE(pool, started), 2);
+    CHECK_NUMBER(FIGURE(pool, completed), 2);
+    CHECK_NUMBER(pool_waiting(pool), 0);
+    pool_destroy(pool);
+}
+
 static const struct check_case cases[] = {
     {"a task that waits runs elsewhere", a_task_that_waits_runs_elsewhere},
     {"what comes back has room", what_comes_back_has_room},
     {"without a place in the queue", without_a_place_in_the_queue},
     {"a thread may decline", a_thread_may_decline},
+    {"a thread may postpone", a_thread_may_postpone},
 };
 
 CHECK_MAIN("pool/lend", cases)
