@@ -326,7 +326,7 @@ SECTIONS = {
             "It would be another request to the upstream.",
             "proxy_target", "status|backend requests|log status", r"BACKEND%\$uri",
             values=lambda nginx, weir: "400" in str(weir) or len(weir) < len(nginx)),
-        Row("`proxy_pass https://`", "TLS to upstreams.", "Refused.", "There is no TLS yet.", "proxy_target", "configuration", "https://",
+        Row("`proxy_pass https://`", "TLS to upstreams.", "Refused.", "There is no TLS to upstreams yet.", "proxy_target", "configuration", "https://",
             values=refused("invalid URL")),
         Row("answers that could be read in two ways", "Passed on where it can.", "502, or the next server (`invalid_header`).",
             "RFC 9112, 6: whoever reads them differently can be made to take one for another.", "proxy_kinds upstream",
