@@ -275,23 +275,23 @@ void tls_check_listens(struct site *site)
     }
 }
 
+static bool is_cache(struct slice word, bool alone)
+{
+    const char *colon = word.len ? memchr(word.data, ':', word.len) : NULL;
+    struct slice kind = {word.data, colon ? (size_t)(colon - word.data) : word.len};
+    return slice_eq(kind, SLICE("builtin")) || slice_eq(kind, SLICE("shared")) ||
+           (alone && !colon && (slice_eq(kind, SLICE("off")) || slice_eq(kind, SLICE("none"))));
+}
+
 /* off, none, or the library's own; a size of it, in sessions, bounds nothing here. */
 static void set_cache(struct conf_walk *w, const struct conf_node *n)
 {
-    struct slice words[2] = {n->args[0], n->nargs > 1 ? n->args[1] : (struct slice){0}};
-    for (int i = 0; i < n->nargs; i++) {
-        struct conf_key_value kv = {words[i], {0}, NULL};
-        const char *colon = memchr(words[i].data, ':', words[i].len);
-        if (colon)
-            kv.key.len = (size_t)(colon - words[i].data);
-        bool alone = slice_eq(words[i], SLICE("off")) || slice_eq(words[i], SLICE("none"));
-        if (!(alone && n->nargs == 1) && !slice_eq(kv.key, SLICE("builtin")) &&
-            !slice_eq(kv.key, SLICE("shared")))
+    for (int i = 0; i < n->nargs; i++)
+        if (!is_cache(n->args[i], n->nargs == 1))
             conf_error(&w->conf->errors, n,
                        "invalid session cache \"%.*s\"; write off, none, builtin[:SIZE] or shared:NAME:SIZE",
-                       SLICE_ARGS(words[i]));
-    }
-    tls_settings_in(w->settings)->session_cache = words[0];
+                       SLICE_ARGS(n->args[i]));
+    tls_settings_in(w->settings)->session_cache = n->args[0];
 }
 
 #define PART(member) CONF_PART_FIELD(tls_settings, member)
