@@ -298,3 +298,5 @@ def test_wrk(weir, nginx):
     said = subprocess.run(["wrk", "-t1", "-c20", "-d1s", f"http://127.0.0.1:{weir.port}/small"], capture_output=True,
                           text=True, timeout=limit(20)).stdout
     assert "Non-2xx" not in said and "Socket errors" not in said and int(re.search(r"(\d+) requests in", said)[1]) > 100
+    # What wrk has left behind still goes to the upstream, which must not be gone by then.
+    wait_until(lambda: weir.status()["requests"]["in_flight"] == 1, 5, "the end of all requests")
