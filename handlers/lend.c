@@ -286,6 +286,17 @@ static int find_waiting(const struct worker *w, int pool, uint64_t *before_us)
     return found;
 }
 
+static void distrust(struct worker *w, int slot)
+{
+    struct lending_sibling *s = &w->lending->siblings[slot];
+    if (w->now_ms < s->distrusted_until_ms)
+        return;
+    s->distrust_ms = s->distrust_ms == 0                    ? DISTRUST_MS
+                     : s->distrust_ms * 2 < DISTRUST_MAX_MS ? s->distrust_ms * 2
+                                                            : DISTRUST_MAX_MS;
+    s->distrusted_until_ms = w->now_ms + s->distrust_ms;
+}
+
 /* For the oldest that waits elsewhere, from before that time. False: there is none that can be asked for. */
 static bool ask_for_older(struct worker *w, int pool, uint64_t before_us)
 {
@@ -293,6 +304,12 @@ static bool ask_for_older(struct worker *w, int pool, uint64_t before_us)
     int from = find_waiting(w, pool, &before_us);
     if (from < 0 || clock_fast_us() < before_us + ASK_AFTER_US)
         return false;
+    /* It has not answered the last time: it may be stopped, and nobody is to wait for it again and again. */
+    if (w->lending->siblings[from].asked_ms) {
+        w->lending->siblings[from].asked_ms = 0;
+        distrust(w, from);
+        return false;
+    }
     w->lending->siblings[from].asked_ms = w->now_ms;
     return doors_try(w, doors_sibling(w, from), DOOR_KICK, (struct slice){(const char *)&ask, sizeof ask},
                      -1);
@@ -367,17 +384,6 @@ static void say_leave(struct worker *w, const struct weir_request *job, enum par
 {
     struct parcel_leave leave = {{.index = job->lent.index, .tag = job->lent.tag}, why};
     doors_say(w, job->lent.to, DOOR_LEAVE, (struct slice){(const char *)&leave, sizeof leave});
-}
-
-static void distrust(struct worker *w, int slot)
-{
-    struct lending_sibling *s = &w->lending->siblings[slot];
-    if (w->now_ms < s->distrusted_until_ms)
-        return;
-    s->distrust_ms = s->distrust_ms == 0                    ? DISTRUST_MS
-                     : s->distrust_ms * 2 < DISTRUST_MAX_MS ? s->distrust_ms * 2
-                                                            : DISTRUST_MAX_MS;
-    s->distrusted_until_ms = w->now_ms + s->distrust_ms;
 }
 
 /* Whether a thread is free for it, here or with somebody else. */

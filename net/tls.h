@@ -54,8 +54,6 @@ struct net_tls_rules {
     bool prefers_own_ciphers, tickets, caches_sessions;
     /* There is no certificate: whoever asks for this server is refused. */
     bool rejects;
-    /* Clients may send a request before the handshake's end (RFC 8446 section 2.3). */
-    bool early_data;
 };
 
 enum { NET_TLS_ERROR_BYTES = 1024, NET_TLS_RECORD_MAX = 16384 };

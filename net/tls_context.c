@@ -267,10 +267,8 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
         free(c);
         return NULL;
     }
-    *c = (struct net_tls_context){.ctx = m.ctx,
-                                  .record_bytes = rules->record_bytes,
-                                  .verify = rules->verify,
-                                  .rejects = rules->rejects};
+    *c = (struct net_tls_context){
+        .ctx = m.ctx, .record_bytes = rules->record_bytes, .rejects = rules->rejects};
     return c;
 }
 

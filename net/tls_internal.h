@@ -11,7 +11,6 @@
 struct net_tls_context {
     SSL_CTX *ctx;
     size_t record_bytes;
-    enum net_tls_verify verify;
     bool rejects;
 };
 

@@ -33,7 +33,9 @@ static bool begin_tls(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     const struct site_listen *listen = c->listener->listen;
-    ssize_t n = net_stream_peek(&c->stream, w->input, INPUT_BYTES);
+    /* It is the first one, unless a header is in front of it. */
+    size_t room = listen->proxy_protocol && !c->told ? INPUT_BYTES : 1;
+    ssize_t n = net_stream_peek(&c->stream, w->input, room);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n <= 0) {

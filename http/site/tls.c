@@ -29,7 +29,7 @@ struct tls_settings {
     int64_t record_bytes, session_timeout_ms, verify_depth;
     int protocols; /* enum net_tls_protocol, or-ed */
     enum net_tls_verify verify;
-    bool prefers_own_ciphers, tickets, rejects, early_data;
+    bool prefers_own_ciphers, tickets, rejects;
 };
 
 struct part tls_settings_part = {.size = sizeof(struct tls_settings)};

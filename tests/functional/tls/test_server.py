@@ -159,6 +159,19 @@ def test_names(weir, authority):
         assert connection.response().text == "b"
 
 
+def test_what_is_negotiated_is_the_named_servers(weir, authority):
+    """Protocols and ciphers of the server that is asked for, not of the default one."""
+    authority.certificate("b", ["b.test"])
+    http = f"server {{ listen 127.0.0.1:{{port2}} ssl; server_name b.test; {authority.lines('b')} ssl_protocols TLSv1.2; ssl_ciphers ECDHE-ECDSA-CHACHA20-POLY1305; {SAYS} }}"
+    serve(weir, authority, server="ssl_protocols TLSv1.3;", http=http)
+    client = authority.client()
+    with connect(weir, client, "b.test") as connection:
+        assert (connection.socket.version(), connection.socket.cipher()[0]) == ("TLSv1.2", "ECDHE-ECDSA-CHACHA20-POLY1305")
+    assert says(weir, client)[1] == "TLSv1.3"
+    assert "PROTOCOL_VERSION" in refused(weir, authority.client(V12))
+    assert "PROTOCOL_VERSION" in refused(weir, authority.client(V13), "b.test")
+
+
 def test_the_default_may_refuse(weir, authority):
     """ssl_reject_handshake in the default server: only names that servers have are served, and it needs no certificate."""
     authority.certificate("b", ["b.test"])
