@@ -11,6 +11,7 @@
 #include "shm/permit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -140,13 +141,19 @@ static bool other_master_lives(const struct master *m)
     return (m->upgraded_pid > 0 && m->upgraded_shares) || sockets_older_master() > 0;
 }
 
+/* Who does not exist is nobody's worker, and each such name would be waited for anew. */
+static bool may_exist(uint32_t process)
+{
+    return process > 0 && process <= INT32_MAX && (kill((pid_t)process, 0) == 0 || errno == EPERM);
+}
+
 bool permits_leave_to_other(struct master *m, uint32_t process, uint64_t now_ms)
 {
     static struct {
         uint32_t process;
         uint64_t since_ms;
     } left;
-    if (!m->shm->shares_permits || !other_master_lives(m))
+    if (!m->shm->shares_permits || !other_master_lives(m) || !may_exist(process))
         return false;
     if (left.process != process || now_ms >= left.since_ms + 2 * OTHER_ACTS_WITHIN_MS) {
         left.process = process;

@@ -28,7 +28,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TURN_WAITS_MS = 5 * SHM_LOCK_PATIENCE_MS, STRANGERS_EVERY_MS = 1000 };
+enum {
+    TURN_WAITS_MS = 5 * SHM_LOCK_PATIENCE_MS,
+    /* After a holder that cannot be: others of the kind are likely, and those who do hold one hold it for microseconds. */
+    WAITS_AMONG_STRANGERS_MS = 100,
+    STRANGERS_EVERY_MS = 1000
+};
 
 static struct master *self; /* for the calls that know of no master */
 
@@ -119,6 +124,7 @@ void shared_end_holder(struct master *m, uint32_t pid)
         if (permits_leave_to_other(m, pid, clock_mono_ms()))
             return;
         log_stranger(pid);
+        shm_lock_shorten(WAITS_AMONG_STRANGERS_MS);
     }
     shm_break_locks(m->shm, pid);
 }

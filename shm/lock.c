@@ -67,6 +67,12 @@ unsigned shm_lock_bound(unsigned ms)
     return forced;
 }
 
+void shm_lock_shorten(unsigned ms)
+{
+    if (bound.ms && bound.waited_ms + ms < bound.ms)
+        bound.ms = (unsigned)bound.waited_ms + ms;
+}
+
 void shm_lock_live(_Atomic uint32_t *word)
 {
     shm_lock_know_self();

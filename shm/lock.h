@@ -36,9 +36,10 @@ void shm_lock_on_stuck(shm_lock_report *report);
 /*
  * How long this process waits for locks in all until the next call; from then on it takes any lock as if its holder had died,
  * so that nobody who writes into locks keeps it. 0: as long as it takes. Returns how many it has taken so since the last
- * call. For a process of one thread.
+ * call. For a process of one thread. shm_lock_shorten: no more than `ms` from now on, where there is a bound.
  */
 unsigned shm_lock_bound(unsigned ms);
+void shm_lock_shorten(unsigned ms);
 
 /*
  * Takes the lock. True when its holder had died: what the lock protects may be half changed, and the caller, who has it

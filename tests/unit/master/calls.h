@@ -51,6 +51,7 @@ static struct {
 uint64_t __wrap_clock_mono_ms(void);
 pid_t __wrap_fork(void);
 int __wrap_kill(pid_t pid, int signal);
+int __real_kill(pid_t pid, int signal);
 int __wrap_pipe2(int ends[2], int flags);
 int __real_pipe2(int ends[2], int flags);
 int __wrap_rename(const char *from, const char *to);
@@ -85,6 +86,8 @@ pid_t __wrap_fork(void)
 
 int __wrap_kill(pid_t pid, int signal)
 {
+    if (signal == 0) /* a question: nothing is sent */
+        return __real_kill(pid, 0);
     if (calls.sent_count == SENT_MAX)
         abort();
     calls.sent[calls.sent_count].pid = pid;

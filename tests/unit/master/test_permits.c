@@ -6,6 +6,7 @@
 #include "shm/permit.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 static struct master *begin(void)
 {
@@ -99,16 +100,18 @@ static void what_cannot_be_shared_is_said(void)
 static void the_other_master_is_asked_first(void)
 {
     struct master *m = begin();
-    CU_ASSERT(!permits_leave_to_other(m, 4711, 1000));
+    CU_ASSERT(!permits_leave_to_other(m, (uint32_t)getpid(), 1000));
     m->shm->shares_permits = true;
     m->upgraded_pid = 1;
     m->upgraded_shares = true;
-    CU_ASSERT(permits_leave_to_other(m, 4711, 1000));
-    CHECK_NUMBER(m->shm->permits->stuck[1], 4711);
-    CU_ASSERT(permits_leave_to_other(m, 4711, 3999));
-    CU_ASSERT(!permits_leave_to_other(m, 4711, 4000));
-    CU_ASSERT(permits_leave_to_other(m, 4712, 4000));         /* another one */
-    CU_ASSERT(permits_leave_to_other(m, 4712, 4000 + 60000)); /* or the same, much later */
+    CU_ASSERT(!permits_leave_to_other(m, INT32_MAX, 1000)); /* nobody has this name */
+    CU_ASSERT(!permits_leave_to_other(m, UINT32_MAX, 1000));
+    CU_ASSERT(permits_leave_to_other(m, (uint32_t)getpid(), 1000));
+    CHECK_NUMBER(m->shm->permits->stuck[1], (uint32_t)getpid());
+    CU_ASSERT(permits_leave_to_other(m, (uint32_t)getpid(), 3999));
+    CU_ASSERT(!permits_leave_to_other(m, (uint32_t)getpid(), 4000));
+    CU_ASSERT(permits_leave_to_other(m, 1, 4000));         /* another one */
+    CU_ASSERT(permits_leave_to_other(m, 1, 4000 + 60000)); /* or the same, much later */
     m->upgraded_pid = 0;
     m->shm->shares_permits = false;
     master_end(m);

@@ -39,6 +39,12 @@ static void a_holder_that_changes(void)
     CHECK_NUMBER(shm_lock_bound(0), 1);
 }
 
+static void shorten(uint32_t holder)
+{
+    CHECK_NUMBER(holder, 200000);
+    shm_lock_shorten(BOUND_MS);
+}
+
 /* The bound is for all of them together. */
 static void many_locks(void)
 {
@@ -52,6 +58,25 @@ static void many_locks(void)
     }
     CU_ASSERT(clock_mono_ms() < begun_ms + LATE_MS);
     CHECK_NUMBER(shm_lock_bound(0), LOCKS);
+    CHECK_NUMBER(shm_lock_bound(0), 0);
+}
+
+/* A long bound, and then a short one, from the first holder that cannot be. */
+static void shorter_from_now_on(void)
+{
+    static _Atomic uint32_t locks[LOCKS];
+    uint64_t begun_ms = clock_mono_ms();
+    shm_lock_bound(10 * LATE_MS);
+    shm_lock_on_stuck(shorten);
+    for (uint32_t i = 0; i < LOCKS; i++) {
+        locks[i] = 200000 + i;
+        CU_ASSERT(shm_lock(&locks[i]));
+        shm_unlock(&locks[i]);
+    }
+    shm_lock_on_stuck(NULL);
+    CU_ASSERT(clock_mono_ms() < begun_ms + LATE_MS);
+    CHECK_NUMBER(shm_lock_bound(0), LOCKS);
+    shm_lock_shorten(1); /* there is none: nothing */
     CHECK_NUMBER(shm_lock_bound(0), 0);
 }
 
@@ -69,6 +94,7 @@ static void free_ones_are_not_forced(void)
 static const struct check_case cases[] = {
     {"a holder that changes", a_holder_that_changes},
     {"many locks", many_locks},
+    {"shorter from now on", shorter_from_now_on},
     {"free ones are not forced", free_ones_are_not_forced},
 };
 
