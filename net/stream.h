@@ -32,7 +32,8 @@ struct net_layer {
     /* What the user wants to be told of is not what the socket is watched for; and whom to tell. */
     void (*watch)(struct net_stream *s, struct ev_loop *loop, int events);
     void (*set_user)(struct net_stream *s, net_on_event *on_event);
-    void (*close)(struct net_stream *s); /* before the descriptor is closed */
+    /* Before the descriptor is closed, unless it is taken over: then that of the watcher is -1. */
+    void (*close)(struct net_stream *s);
 };
 
 struct net_stream {
@@ -136,7 +137,8 @@ static inline void net_stream_close(struct net_stream *s, struct ev_loop *loop)
     ev_io_stop(loop, &s->io);
     if (s->layer)
         s->layer->close(s);
-    close(s->io.fd);
+    if (s->io.fd >= 0)
+        close(s->io.fd);
 }
 
 #endif

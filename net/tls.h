@@ -4,7 +4,7 @@
  * A context is what one server wants: certificates, protocols, who may come. A stream begins with the context of the default server,
  * and the name that the client asks for (RFC 6066 section 3) chooses another one before anything is negotiated.
  * Ownership: contexts are the site's, and outlive the streams that began with them; what a stream needs it frees when it is closed.
- * Threads:   contexts are made by the thread that builds a site; streams are the loop's.
+ * Threads:   contexts are made by the thread that builds a site; streams are the loop's, but for net_tls_compute.
  */
 #ifndef WEIR_NET_TLS_H
 #define WEIR_NET_TLS_H
@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct net_tls_context;
+struct net_tls; /* a stream's */
 
 /* Bits of net_tls_rules.protocols. */
 enum net_tls_protocol { NET_TLS_1_0 = 1, NET_TLS_1_1 = 2, NET_TLS_1_2 = 4, NET_TLS_1_3 = 8 };
@@ -52,6 +53,8 @@ struct net_tls_rules {
     size_t record_bytes; /* of plain text, at most 16384 */
     int64_t session_timeout_s;
     bool prefers_own_ciphers, tickets, caches_sessions;
+    /* For net_tls_server.leave: where full handshakes are computed; less than 0: in the loop. */
+    int where;
     /* There is no certificate: whoever asks for this server is refused. */
     bool rejects;
 };
@@ -66,15 +69,31 @@ void net_tls_context_free(struct net_tls_context *context);
 /* Whether the key's file is one that everybody may read. */
 bool net_tls_key_is_open(const char *file);
 
-/* The context for a name, lower case, or empty where the client asks for none; NULL: the one that the stream began with. */
-typedef const struct net_tls_context *net_tls_choose(const void *with, struct slice name);
+/* What a server decides while a handshake goes on; all of it is asked on the loop. */
+struct net_tls_server {
+    /* The context for a name, lower case, or empty where the client asks for none; NULL: the one that the stream began with. */
+    const struct net_tls_context *(*choose)(const void *with, struct slice name);
+    /*
+     * A handshake that takes up no session has come to its costly part. What is returned has it until net_tls_back: net_tls_compute is
+     * called on another thread, or not at all. NULL: nobody takes it, and the handshake has failed.
+     */
+    void *(*leave)(const void *with, struct net_tls *tls, int where);
+    /* The stream has been closed: who has the handshake need not compute it, and brings it back all the same. */
+    void (*forget)(const void *with, void *taken);
+};
 
 /*
  * The stream, which is connected and not yet read, speaks TLS as a server from now on. `with` lives as long as the stream. False: out of
  * memory, and nothing has changed.
  */
 bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
-                    net_tls_choose *choose, const void *with);
+                    const struct net_tls_server *server, const void *with);
+
+/* On any thread: the next step of a handshake that has left the loop. Never waits for the client. */
+void net_tls_compute(struct net_tls *tls);
+
+/* On the loop: it goes on there. why_not: it has not been computed, and has failed for that; NULL: it has. */
+void net_tls_back(struct net_tls *tls, const char *why_not);
 
 /* Whether the stream speaks TLS; and whether its handshake is over. What was negotiated is empty before. */
 bool net_tls_is_on(const struct net_stream *s);

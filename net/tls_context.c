@@ -244,6 +244,7 @@ static void set_modes(SSL_CTX *ctx)
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
     net_tls_watch_hello(ctx);
+    net_tls_watch_certificate(ctx);
 }
 
 static bool fill(struct making *m)
@@ -268,7 +269,7 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
         return NULL;
     }
     *c = (struct net_tls_context){
-        .ctx = m.ctx, .record_bytes = rules->record_bytes, .rejects = rules->rejects};
+        .ctx = m.ctx, .record_bytes = rules->record_bytes, .where = rules->where, .rejects = rules->rejects};
     return c;
 }
 

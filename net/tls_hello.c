@@ -47,7 +47,7 @@ static int on_hello(SSL *ssl, int *alert, void *with)
     char lower[TLSEXT_MAXLEN_host_name + 1];
     struct net_tls *t = SSL_get_app_data(ssl);
     (void)with;
-    const struct net_tls_context *chosen = t->choose(t->choose_with, lower_name(name_in_hello(ssl), lower));
+    const struct net_tls_context *chosen = t->server->choose(t->with, lower_name(name_in_hello(ssl), lower));
     if (chosen && chosen != t->context)
         use_context(t, chosen);
     if (!t->context->rejects)

@@ -11,6 +11,7 @@
 struct net_tls_context {
     SSL_CTX *ctx;
     size_t record_bytes;
+    int where; /* of net_tls_rules */
     bool rejects;
 };
 
@@ -19,9 +20,13 @@ struct net_tls {
     struct net_layer layer; /* first: the stream's layer is this one */
     SSL *ssl;
     struct ev_loop *loop;
+    struct net_stream *stream;             /* NULL: closed, while the handshake is away */
     const struct net_tls_context *context; /* chosen by the name */
-    net_tls_choose *choose;
-    const void *choose_with;
+    const struct net_tls_server *server;
+    const void *with;
+    /* Who has the handshake; NULL: the loop. Meanwhile nothing else here is touched but `stream` and `fd`. */
+    void *away;
+    int fd; /* to be closed when it is back without a stream */
     /* Of a record that the socket has not taken whole: its bytes of plain text; 0: there is none. */
     size_t unsent;
     /* Bytes that went out before they were given: of a record that was begun with more. */
@@ -30,10 +35,13 @@ struct net_tls {
     int wanted; /* events that the user wants to be told of */
     /* Until the socket can be written nothing can be read, and the other way round. */
     bool read_wants_write, write_wants_read;
-    const char *why; /* the last failure */
-    bool ready;      /* the handshake is over */
-    /* Nothing goes out any more, not even a goodbye. */
+    char *why;  /* the failure, or NULL */
+    int failed; /* its errno; 0: the end of the stream */
+    bool ready; /* the handshake is over */
+    /* Nothing goes out any more, not even a goodbye; and nothing comes. */
     bool broken;
+    bool computes; /* a thread does, or the loop is not to leave it to one */
+    bool has_left; /* the client, while the handshake was away */
 };
 
 /* NULL: the stream has no TLS. */
@@ -42,7 +50,17 @@ struct net_tls *net_tls_of(const struct net_stream *s);
 /* net/tls_hello.c: connections of this kind choose their context when the client's first words are there. */
 void net_tls_watch_hello(SSL_CTX *ctx);
 
-/* net/tls_error.c: what OpenSSL says of the last failure, which is forgotten. The text stands until the next call. */
+/* net/tls_stream.c: what a call that has not succeeded has come to. Returns -1 with errno, or 0 at the end. On any thread. */
+ssize_t net_tls_settle(struct net_tls *t, int result);
+void net_tls_watch_socket(struct net_stream *s, const struct net_tls *t);
+void net_tls_free(struct net_tls *t);
+
+/* net/tls_away.c: full handshakes of this kind leave the loop; the loop's part of it, and a look at the client meanwhile. */
+void net_tls_watch_certificate(SSL_CTX *ctx);
+ssize_t net_tls_leave(struct net_stream *s, struct net_tls *t);
+void net_tls_look_at_client(struct net_stream *s, struct net_tls *t);
+
+/* net/tls_error.c: what OpenSSL says of the last failure of this thread, which is forgotten. The text stands until its next call. */
 const char *net_tls_last_error(void);
 
 #endif

@@ -24,18 +24,21 @@ struct net_tls *net_tls_of(const struct net_stream *s)
 /* What has been decrypted, or lies undecrypted in memory, no event of the socket tells of. */
 static void tell_of_more(struct net_stream *s, const struct net_tls *t)
 {
-    if (t->wanted & EV_READ && SSL_has_pending(t->ssl))
+    if (!t->away && t->wanted & EV_READ && SSL_has_pending(t->ssl))
         ev_feed_event(t->loop, &s->io, EV_READ);
 }
 
 /* As the user wants it, but for what waits for the opposite direction. */
-static void watch_socket(struct net_stream *s, const struct net_tls *t)
+void net_tls_watch_socket(struct net_stream *s, const struct net_tls *t)
 {
     int events = 0;
     if (t->wanted & EV_READ)
         events |= t->read_wants_write ? EV_WRITE : EV_READ;
     if (t->wanted & EV_WRITE)
         events |= t->write_wants_read ? EV_READ : EV_WRITE;
+    /* Whether the client is there yet is all that may be looked at. */
+    if (t->away)
+        events &= EV_READ;
     net_stream_watch_socket(s, t->loop, events);
 }
 
@@ -46,7 +49,7 @@ static void tls_watch(struct net_stream *s, struct ev_loop *loop, int events)
     (void)loop;
     assert(loop == t->loop);
     t->wanted = events;
-    watch_socket(s, t);
+    net_tls_watch_socket(s, t);
     if (reads_anew)
         tell_of_more(s, t);
 }
@@ -61,13 +64,17 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
     struct net_stream *s = (struct net_stream *)io; /* its first member */
     struct net_tls *t = net_tls_of(s);
     int told = 0;
+    if (t->away) {
+        net_tls_look_at_client(s, t);
+        return;
+    }
     if (events & EV_READ)
         told |= t->write_wants_read ? EV_READ | EV_WRITE : EV_READ;
     if (events & EV_WRITE)
         told |= t->read_wants_write ? EV_READ | EV_WRITE : EV_WRITE;
     if (t->read_wants_write || t->write_wants_read) {
         t->read_wants_write = t->write_wants_read = false;
-        watch_socket(s, t);
+        net_tls_watch_socket(s, t);
     }
     if (told & t->wanted)
         t->user(loop, io, told & t->wanted);
@@ -75,11 +82,11 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
 
 /* --- what a call has come to --- */
 
-/* Returns -1 with errno, or 0 at the end. */
-static ssize_t settle_failure(struct net_tls *t, int result)
+ssize_t net_tls_settle(struct net_tls *t, int result)
 {
     int error = SSL_get_error(t->ssl, result), system_error = errno;
-    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ||
+        error == SSL_ERROR_WANT_X509_LOOKUP) {
         errno = EAGAIN;
         return -1;
     }
@@ -87,30 +94,48 @@ static ssize_t settle_failure(struct net_tls *t, int result)
         return 0;
     t->broken = true;
     if (error == SSL_ERROR_SYSCALL && ERR_peek_error() == 0) {
-        errno = system_error ? system_error : ECONNRESET;
-        return system_error ? -1 : 0;
+        t->failed = system_error;
+    } else {
+        free(t->why);
+        t->why = strdup(net_tls_last_error()); /* without memory it is not known */
+        t->failed = EPROTO;
     }
-    t->why = net_tls_last_error();
-    errno = EPROTO;
-    return -1;
+    errno = t->failed;
+    return t->failed ? -1 : 0;
+}
+
+/* Whether nothing can be asked of the library; then *result is the call's, with errno. */
+static bool is_settled(const struct net_tls *t, ssize_t *result)
+{
+    if (t->has_left) {
+        *result = 0;
+        return true;
+    }
+    if (!t->away && !t->broken)
+        return false;
+    errno = t->away ? EAGAIN : t->failed;
+    *result = errno ? -1 : 0;
+    return true;
 }
 
 static ssize_t settle_read(struct net_stream *s, struct net_tls *t, int result)
 {
+    if (SSL_want_x509_lookup(t->ssl))
+        return net_tls_leave(s, t);
     if (SSL_want_write(t->ssl) && !t->read_wants_write) {
         t->read_wants_write = true;
-        watch_socket(s, t);
+        net_tls_watch_socket(s, t);
     }
-    return settle_failure(t, result);
+    return net_tls_settle(t, result);
 }
 
 static ssize_t settle_write(struct net_stream *s, struct net_tls *t, int result)
 {
     if (SSL_want_read(t->ssl) && !t->write_wants_read) {
         t->write_wants_read = true;
-        watch_socket(s, t);
+        net_tls_watch_socket(s, t);
     }
-    return settle_failure(t, result);
+    return net_tls_settle(t, result);
 }
 
 static void note_handshake(struct net_tls *t)
@@ -125,7 +150,10 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
 {
     struct net_tls *t = net_tls_of(s);
     size_t got = 0;
+    ssize_t settled;
     int n;
+    if (is_settled(t, &settled))
+        return settled;
     ERR_clear_error();
     errno = 0;
     do {
@@ -144,6 +172,9 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
 static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
 {
     struct net_tls *t = net_tls_of(s);
+    ssize_t settled;
+    if (is_settled(t, &settled))
+        return settled;
     ERR_clear_error();
     errno = 0;
     int n = SSL_peek(t->ssl, data, (int)(room < INT32_MAX ? room : INT32_MAX));
@@ -181,6 +212,10 @@ static ssize_t tls_write(struct net_stream *s, const void *data, size_t len, boo
     struct net_tls *t = net_tls_of(s);
     size_t done = 0;
     (void)more_follows;
+    if (t->away) {
+        errno = EAGAIN;
+        return -1;
+    }
     while (done < len) {
         ssize_t n = write_record(s, t, (const char *)data + done, len - done);
         if (n <= 0)
@@ -225,13 +260,27 @@ static int tls_end_writing(struct net_stream *s)
     return shutdown(s->io.fd, SHUT_WR);
 }
 
+void net_tls_free(struct net_tls *t)
+{
+    SSL_free(t->ssl);
+    free(t->why);
+    free(t);
+}
+
+/* A handshake that is away keeps the descriptor: another connection must not get its number meanwhile. */
 static void tls_close(struct net_stream *s)
 {
     struct net_tls *t = net_tls_of(s);
-    say_goodbye(t);
-    SSL_free(t->ssl);
     s->layer = NULL;
-    free(t);
+    if (t->away) {
+        t->stream = NULL;
+        t->fd = s->io.fd;
+        s->io.fd = -1;
+        t->server->forget(t->with, t->away);
+        return;
+    }
+    say_goodbye(t);
+    net_tls_free(t);
 }
 
 static const struct net_layer calls = {.read = tls_read,
@@ -244,7 +293,7 @@ static const struct net_layer calls = {.read = tls_read,
                                        .close = tls_close};
 
 bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
-                    net_tls_choose *choose, const void *with)
+                    const struct net_tls_server *server, const void *with)
 {
     struct net_tls *t = calloc(1, sizeof *t);
     SSL *ssl = t ? SSL_new(context->ctx) : NULL;
@@ -258,9 +307,11 @@ bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net
     *t = (struct net_tls){.layer = calls,
                           .ssl = ssl,
                           .loop = loop,
+                          .stream = s,
                           .context = context,
-                          .choose = choose,
-                          .choose_with = with,
+                          .server = server,
+                          .with = with,
+                          .fd = -1,
                           .user = ev_cb(&s->io),
                           .wanted = ev_is_active(&s->io) ? s->io.events & (EV_READ | EV_WRITE) : 0};
     SSL_set_accept_state(ssl);

@@ -4,18 +4,16 @@
 #include "http/h1/events.h"
 
 #include "base/buf.h"
-#include "base/log.h"
 #include "http/h1/body.h"
 #include "http/h1/drive.h"
+#include "http/h1/handshake.h"
 #include "http/h1/input.h"
 #include "http/h1/linger.h"
 #include "http/h1/settle.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
-#include "http/site/tls.h"
 #include "http/wire/request.h"
 #include "net/stream.h"
-#include "net/tls.h"
 #include "worker/loop/urgent.h"
 #include "worker/loop/worker_state.h"
 
@@ -25,51 +23,6 @@
 
 enum { READ_AHEAD_BYTES = 4096 };
 
-/*
- * listen ... ssl: the connection's first byte says whether its client knows that. What does not is answered in plain text, with 497.
- * False when it is not there yet, or the connection has ended.
- */
-static bool begin_tls(struct connection *c)
-{
-    struct worker *w = connection_worker(c);
-    const struct site_listen *listen = c->listener->listen;
-    /* It is the first one, unless a header is in front of it. */
-    size_t room = listen->proxy_protocol && !c->told ? INPUT_BYTES : 1;
-    ssize_t n = net_stream_peek(&c->stream, w->input, room);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
-    if (n <= 0) {
-        h1_close_at_end(c, n < 0 ? errno : 0);
-        return false;
-    }
-    size_t used = 0;
-    if (listen->proxy_protocol && !c->told && !h1_take_proxy_header(c, w->input, (size_t)n, &used))
-        return false;
-    /* It is out of the way before TLS reads. */
-    if (used && net_stream_read(&c->stream, w->input, used) != (ssize_t)used) {
-        connection_close(c);
-        return false;
-    }
-    if (used == (size_t)n)
-        return false;
-    c->has_begun = true;
-    if (!net_tls_begins_with((unsigned char)w->input[used]))
-        return true;
-    if (tls_accept(&c->stream, w->loop, listen))
-        return true;
-    log_error("out of memory for a connection's TLS; closing it");
-    connection_close(c);
-    return false;
-}
-
-/* What is wrong with a handshake, in nginx's words. */
-static void log_failed_handshake(const struct connection *c)
-{
-    if (net_tls_is_on(&c->stream) && !net_tls_is_ready(&c->stream))
-        log_info("*%llu SSL_do_handshake() failed (SSL: %s) while SSL handshaking", (unsigned long long)c->id,
-                 net_tls_why(&c->stream));
-}
-
 bool h1_read(struct connection *c)
 {
     struct worker *w = connection_worker(c);
@@ -77,7 +30,7 @@ bool h1_read(struct connection *c)
     struct h1_input in = {w->input, 0, &fresh};
     ssize_t n;
     assert(!c->dead && c->state == CONNECTION_OPEN);
-    if (c->listener->listen->tls && !c->has_begun && !begin_tls(c))
+    if (c->listener->listen->tls && !c->has_begun && !h1_begin_tls(c))
         return c->dead;
     if (c->in) {
         struct buf *b = &c->in->buf;
@@ -100,7 +53,7 @@ bool h1_read(struct connection *c)
         return true;
     }
     if (n < 0)
-        log_failed_handshake(c);
+        h1_log_failed_handshake(c);
     h1_close_at_end(c, n < 0 ? errno : 0);
     return true;
 }

@@ -25,7 +25,8 @@ enum { CERTIFICATE_ERROR = 495, NO_CERTIFICATE = 496, PLAIN_TEXT = 497, VERIFY_D
 
 struct tls_settings {
     struct conf_lines *certificates, *keys, *commands;
-    struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, session_cache;
+    struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, session_cache,
+        handshake_pool;
     int64_t record_bytes, session_timeout_ms, verify_depth;
     int protocols; /* enum net_tls_protocol, or-ed */
     enum net_tls_verify verify;
@@ -51,19 +52,17 @@ static const struct net_tls_context *context_of(const struct vserver *v)
     return tls_location_of(v->top)->context;
 }
 
-/* Of an address, by the rules of server_name. */
-static const struct net_tls_context *choose(const void *with, struct slice name)
+const struct net_tls_context *tls_context(const struct site_listen *listen)
 {
-    const struct site_listen *listen = with;
+    assert(listen->tls && context_of(listen->default_server));
+    return context_of(listen->default_server);
+}
+
+const struct net_tls_context *tls_context_for(const struct site_listen *listen, struct slice name)
+{
     struct http_captures unused = {0};
     const struct vserver *v = name.len ? site_find_server(listen, name, &unused) : listen->default_server;
     return context_of(v);
-}
-
-bool tls_accept(struct net_stream *s, struct ev_loop *loop, const struct site_listen *listen)
-{
-    assert(listen->tls && context_of(listen->default_server));
-    return net_tls_accept(s, loop, context_of(listen->default_server), choose, listen);
 }
 
 struct verdict tls_pass(struct http_exchange *ex)
@@ -195,6 +194,21 @@ static bool wants_cache(struct slice text)
     return !slice_eq(text, SLICE("none")) && !slice_eq(text, SLICE("off"));
 }
 
+/* The pool's number; -1: handshakes stay in the loop. */
+static int find_pool(struct site *site, struct slice name, const struct conf_location *c)
+{
+    int number = 0;
+    if (slice_eq(name, SLICE("off")))
+        return -1;
+    for (const struct conf_pool *p = site->conf->pools; p; p = p->next, number++)
+        if (slice_eq(p->name, name))
+            return number;
+    conf_error(&site->conf->errors, c->node,
+               "unknown thread pool \"%.*s\" in \"ssl_handshake_pool\"; define it with thread_pool",
+               SLICE_ARGS(name));
+    return -1;
+}
+
 static void warn_of_open_keys(struct site *site, const struct tls_settings *s)
 {
     for (const struct conf_lines *key = s->keys; key; key = key->next)
@@ -236,6 +250,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                   .prefers_own_ciphers = s->prefers_own_ciphers,
                                   .tickets = s->tickets,
                                   .caches_sessions = wants_cache(s->session_cache),
+                                  .where = find_pool(site, s->handshake_pool, c),
                                   .rejects = s->rejects};
     struct net_tls_context *context = net_tls_context_new(&rules, error);
     if (!context)
@@ -333,6 +348,9 @@ static const struct conf_directive rows[] = {
      .help = "Whether clients are given tickets by which they take a session up (RFC 5077, RFC 8446)."},
     {.name = "ssl_session_timeout", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TIME, .field = PART(session_timeout_ms), .default_text = "5m",
      .help = "How long a session can be taken up again."},
+    {.name = "ssl_handshake_pool", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(handshake_pool), .default_text = "default",
+     .syntax = "NAME | off",
+     .help = "The thread pool for the costly part of handshakes that take up no session; off: they hold the worker's loop up, as in nginx."},
     {.name = "ssl_reject_handshake", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(rejects), .default_text = "off",
      .help = "Whether clients that ask for this server are refused; in the default server: for a name that no server has."},
     {.name = "ssl_verify_client", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(verify), .default_text = "off",

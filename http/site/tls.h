@@ -15,8 +15,9 @@ extern const struct feature feature_tls;
 /* Once all servers of all addresses are built: an address with "ssl" needs a certificate. */
 void tls_check_listens(struct site *site);
 
-/* A client of that address speaks TLS from now on. False: out of memory. */
-bool tls_accept(struct net_stream *s, struct ev_loop *loop, const struct site_listen *listen);
+/* What clients of that address begin with; and what the rules of server_name choose by a name, which may be empty. */
+const struct net_tls_context *tls_context(const struct site_listen *listen);
+const struct net_tls_context *tls_context_for(const struct site_listen *listen, struct slice name);
 
 /* Before a request is served: plain text where TLS is due is 497, a client's certificate that is wrong 495, one that is missing 496. */
 struct verdict tls_pass(struct http_exchange *ex);

@@ -141,6 +141,11 @@ static void count_out(struct worker *w, struct loop_task *task)
     pools_let_go(w);
 }
 
+void pools_cancel(struct worker *w, struct loop_task *task)
+{
+    pool_cancel(w->pools[task->pool].pool, &task->task);
+}
+
 bool pools_take_back(struct worker *w, struct loop_task *task)
 {
     if (!pool_take_back(w->pools[task->pool].pool, &task->task))

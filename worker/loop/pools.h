@@ -41,6 +41,9 @@ struct worker_pool *pools_find(struct worker *w, const struct pool *pool);
 /* pool_submit to the worker's pool of that number; pools_collect tells of the end. */
 enum pool_result pools_submit(struct worker *w, int pool, struct loop_task *task);
 
+/* pool_cancel: pools_collect tells of the end. */
+void pools_cancel(struct worker *w, struct loop_task *task);
+
 /* pool_take_back: nothing will be told of the task. */
 bool pools_take_back(struct worker *w, struct loop_task *task);
 

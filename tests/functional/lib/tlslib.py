@@ -1,0 +1,48 @@
+"""Servers that speak TLS, and clients of theirs."""
+
+import ssl
+
+import pytest
+from weirlib import config
+
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+SAYS = """
+    location = /says { return 200 "$scheme|$ssl_protocol|$ssl_cipher|$ssl_curve|$ssl_server_name|$ssl_session_reused|$ssl_client_verify"; }
+    location = /id { return 200 "$ssl_session_id"; }
+    location = /moved { return 301 /there; }
+    location /echo { client_max_body_size 100m; handler echo; }
+"""
+
+
+def serve(weir, authority, locations=SAYS, server="", name="localhost", **parts):
+    """Plain on port, TLS on port2."""
+    weir.start(config(locations, server=f"listen 127.0.0.1:{{port2}} ssl default_server; {authority.lines(name)} {server}", **parts))
+
+
+def connect(weir, tls, name="localhost", **options):
+    return weir.connect(weir.port2, tls=tls, name=name, **options)
+
+
+def says(weir, tls, name="localhost", **options):
+    with connect(weir, tls, name, **options) as connection:
+        answer = connection.get("/says")
+        assert answer.status == 200, answer
+        return answer.text.split("|")
+
+
+def refused(weir, tls, name="localhost"):
+    """Why there is no connection, by the client's library."""
+    with pytest.raises((ssl.SSLError, ConnectionError)) as error:
+        connect(weir, tls, name).close()
+    return getattr(error.value, "reason", None) or str(error.value)
+
+
+def resumes(weir, client, name="localhost", again=None):
+    """Whether a second connection takes the first one's session up."""
+    with connect(weir, client, name) as connection:
+        connection.get("/says")  # TLS 1.3: tickets come behind the handshake
+        session = connection.socket.session
+    with connect(weir, client, again or name, session=session) as connection:
+        answer = connection.get("/says")
+        assert (answer.text.split("|")[5] == "r") == connection.socket.session_reused
+        return connection.socket.session_reused
