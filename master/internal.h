@@ -66,6 +66,7 @@ struct master {
     uint64_t next_look_ms; /* whether the workers' loops turn */
     /* When to look at what is shared with another binary; 0: nothing is. */
     uint64_t next_permits_ms;
+    uint64_t next_tickets_ms;
 };
 
 /* --- master/workers.c --- */
@@ -180,6 +181,17 @@ void shared_end_holder(struct master *m, uint32_t pid);
 
 /* Likewise for what the other binary's master asks for. */
 void shared_end_asked(struct master *m);
+
+/* --- master/ticket_keys.c --- */
+
+/* An older binary's, or new ones. */
+void tickets_open(void);
+
+/* Before the new binary is run: the environment says where they are. False: out of memory. */
+bool tickets_pass_on(void);
+
+/* Changes them in time. Returns when to come again; 0: never. */
+uint64_t tickets_look(const struct master *m, uint64_t now_ms);
 
 /* --- master/permits.c --- */
 

@@ -197,6 +197,8 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
         next = m->next_look_ms;
     if (m->next_permits_ms && m->next_permits_ms < next)
         next = m->next_permits_ms;
+    if (m->next_tickets_ms && m->next_tickets_ms < next)
+        next = m->next_tickets_ms;
     assert(next <= now_ms + 60000);
     return next > now_ms ? (int)(next - now_ms) : 1;
 }
@@ -230,6 +232,7 @@ static void loop(struct master *m, const sigset_t *while_waiting)
         m->next_look_ms = stalled_look(m, now_ms);
         shared_end_asked(m);
         m->next_permits_ms = permits_look(m, now_ms);
+        m->next_tickets_ms = tickets_look(m, now_ms);
         if (!m->stopping)
             reload_continue(m, now_ms);
         announce(m);
@@ -282,6 +285,7 @@ static bool set_up(struct master *m)
     if (!shared_open(m))
         return false;
     permits_take_over(m->shm, m->conf);
+    tickets_open();
     return zones_open(m->shm, m->conf, NULL);
 }
 

@@ -10,6 +10,7 @@
 #include "base/logfile.h"
 #include "http/site/site.h"
 #include "shm/shm.h"
+#include "shm/ticket_keys.h"
 #include "worker/worker.h"
 
 #include <assert.h>
@@ -54,6 +55,7 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
     if (m->shm->permits_fd >= 0)
         close(m->shm->permits_fd);
     m->shm->permits_fd = -1;
+    ticket_keys_read_only();
     doors_keep_own(m, slot, hears, &doors);
     doors.family = site == m->reload.site ? m->reload.family : m->family;
     signal(SIGCHLD, SIG_DFL);

@@ -36,6 +36,15 @@ struct net_tls_command {
     const char *name, *value; /* as SSL_CONF_cmd(3) has them */
 };
 
+enum { NET_TLS_TICKET_KEY_BYTES = 80 };
+
+/* Keys for tickets that change while they are used: a name of 16 bytes, 32 for HMAC-SHA256, 32 for AES-256. From any thread. */
+struct net_tls_key_ring {
+    bool (*current)(unsigned char key[NET_TLS_TICKET_KEY_BYTES]); /* false: there is none */
+    /* 0: there is none of that name; 2: its tickets are to be made anew; else 1. */
+    int (*find)(const unsigned char name[16], unsigned char key[NET_TLS_TICKET_KEY_BYTES]);
+};
+
 /* What a context is to be like. Texts: NULL is the library's way. */
 struct net_tls_rules {
     const struct net_tls_pair *pairs;
@@ -50,6 +59,10 @@ struct net_tls_rules {
     const char *client_file;  /* authorities whose names clients are told */
     const char *trusted_file; /* more of them, of which nothing is told */
     const char *crl_file;
+    /* Files with a server's own keys for tickets, as ssl_session_ticket_key has them; without any the ring's. */
+    const char *const *ticket_key_files;
+    int ticket_key_count;
+    const struct net_tls_key_ring *ring;
     size_t record_bytes; /* of plain text, at most 16384 */
     int64_t session_timeout_s;
     bool prefers_own_ciphers, tickets, caches_sessions;

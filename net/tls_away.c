@@ -27,7 +27,7 @@ void net_tls_watch_certificate(SSL_CTX *ctx)
 static void break_off(struct net_tls *t, const char *why)
 {
     t->broken = true;
-    t->failed = EPROTO;
+    t->failed = t->has_left ? 0 : EPROTO;
     free(t->why);
     t->why = strdup(why);
 }
@@ -73,12 +73,12 @@ void net_tls_back(struct net_tls *t, const char *why_not)
     t->ready = SSL_is_init_finished(t->ssl);
     t->read_wants_write = !t->broken && SSL_want_write(t->ssl);
     net_tls_watch_socket(t->stream, t);
-    /* What the client has sent meanwhile is in the socket yet; a failure is nowhere else. */
-    if (t->broken)
+    /* No event of the socket tells of a failure, or of what was read together with the handshake's last words. */
+    if (t->broken || SSL_has_pending(t->ssl))
         ev_feed_event(t->loop, &t->stream->io, EV_READ);
 }
 
-/* What it sends is left for the library, and no longer looked at: it would be told again and again. */
+/* Whether it has left. What it sends is left for the library, and no longer looked at: it would be told again and again. */
 void net_tls_look_at_client(struct net_stream *s, struct net_tls *t)
 {
     char byte;
@@ -88,7 +88,6 @@ void net_tls_look_at_client(struct net_stream *s, struct net_tls *t)
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         t->has_left = true;
         net_stream_watch_socket(s, t->loop, 0);
-        if (t->wanted & EV_READ)
-            t->user(t->loop, &s->io, EV_READ);
+        t->server->forget(t->with, t->away); /* where it is being computed, it ends as it does */
     }
 }

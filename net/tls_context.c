@@ -15,6 +15,7 @@ enum { PASSWORD_MAX = 1024, PASSWORDS_MAX = 64 };
 
 struct making {
     const struct net_tls_rules *rules;
+    struct net_tls_context *context;
     SSL_CTX *ctx;
     char *error; /* NET_TLS_ERROR_BYTES */
 };
@@ -222,6 +223,23 @@ static bool set_session_context(struct making *m)
     return ok;
 }
 
+static bool set_ticket_keys(struct making *m)
+{
+    const struct net_tls_rules *r = m->rules;
+    m->context->ring = r->ring;
+    m->context->ticket_keys = calloc((size_t)r->ticket_key_count + 1, sizeof *m->context->ticket_keys);
+    for (int i = 0; m->context->ticket_keys && i < r->ticket_key_count; i++) {
+        if (!net_tls_read_ticket_key(&m->context->ticket_keys[i], r->ticket_key_files[i])) {
+            snprintf(m->error, NET_TLS_ERROR_BYTES,
+                     "cannot load the ticket key \"%s\": it must be a file of 48 or 80 bytes",
+                     r->ticket_key_files[i]);
+            return false;
+        }
+        m->context->ticket_key_count++;
+    }
+    return m->context->ticket_keys != NULL;
+}
+
 static bool set_sessions(struct making *m)
 {
     const struct net_tls_rules *r = m->rules;
@@ -229,7 +247,9 @@ static bool set_sessions(struct making *m)
         SSL_CTX_set_options(m->ctx, SSL_OP_NO_TICKET);
     SSL_CTX_set_session_cache_mode(m->ctx, r->caches_sessions ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(m->ctx, (long)r->session_timeout_s);
-    return set_session_context(m) || fail(m, "name the sessions of", "the server");
+    if (!set_session_context(m))
+        return fail(m, "name the sessions of", "the server");
+    return set_ticket_keys(m);
 }
 
 /* --- all of it --- */
@@ -245,6 +265,7 @@ static void set_modes(SSL_CTX *ctx)
     SSL_CTX_set_read_ahead(ctx, 1);
     net_tls_watch_hello(ctx);
     net_tls_watch_certificate(ctx);
+    net_tls_watch_tickets(ctx);
 }
 
 static bool fill(struct making *m)
@@ -260,16 +281,20 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
                                             char error[NET_TLS_ERROR_BYTES])
 {
     struct net_tls_context *c = calloc(1, sizeof *c);
-    struct making m = {.rules = rules, .ctx = SSL_CTX_new(TLS_server_method()), .error = error};
+    struct making m = {.rules = rules, .context = c, .ctx = SSL_CTX_new(TLS_server_method()), .error = error};
     assert(rules->record_bytes > 0 && rules->record_bytes <= NET_TLS_RECORD_MAX);
     snprintf(error, NET_TLS_ERROR_BYTES, "out of memory for TLS");
-    if (!c || !m.ctx || !fill(&m)) {
+    if (c)
+        c->ctx = m.ctx;
+    else
         SSL_CTX_free(m.ctx);
-        free(c);
+    if (!c || !m.ctx || !fill(&m)) {
+        net_tls_context_free(c);
         return NULL;
     }
-    *c = (struct net_tls_context){
-        .ctx = m.ctx, .record_bytes = rules->record_bytes, .where = rules->where, .rejects = rules->rejects};
+    c->record_bytes = rules->record_bytes;
+    c->where = rules->where;
+    c->rejects = rules->rejects;
     return c;
 }
 
@@ -278,5 +303,9 @@ void net_tls_context_free(struct net_tls_context *context)
     if (!context)
         return;
     SSL_CTX_free(context->ctx);
+    if (context->ticket_keys)
+        OPENSSL_cleanse(context->ticket_keys,
+                        (size_t)context->ticket_key_count * sizeof *context->ticket_keys);
+    free(context->ticket_keys);
     free(context);
 }

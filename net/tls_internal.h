@@ -8,10 +8,19 @@
 
 #include <openssl/ssl.h>
 
+struct net_tls_ticket_key {
+    unsigned char name[16], hmac[32], aes[32];
+    size_t secret_bytes; /* used of hmac, and of aes */
+};
+
 struct net_tls_context {
     SSL_CTX *ctx;
     size_t record_bytes;
     int where; /* of net_tls_rules */
+    /* The first one seals, all of them open. None: the ring's. */
+    struct net_tls_ticket_key *ticket_keys;
+    int ticket_key_count;
+    const struct net_tls_key_ring *ring;
     bool rejects;
 };
 
@@ -59,6 +68,10 @@ void net_tls_free(struct net_tls *t);
 void net_tls_watch_certificate(SSL_CTX *ctx);
 ssize_t net_tls_leave(struct net_stream *s, struct net_tls *t);
 void net_tls_look_at_client(struct net_stream *s, struct net_tls *t);
+
+/* net/tls_ticket.c: tickets of this kind are sealed with the contexts' keys. False: the file is not 48 or 80 bytes long, or not there. */
+void net_tls_watch_tickets(SSL_CTX *ctx);
+bool net_tls_read_ticket_key(struct net_tls_ticket_key *key, const char *file);
 
 /* net/tls_error.c: what OpenSSL says of the last failure of this thread, which is forgotten. The text stands until its next call. */
 const char *net_tls_last_error(void);

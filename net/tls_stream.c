@@ -107,10 +107,6 @@ ssize_t net_tls_settle(struct net_tls *t, int result)
 /* Whether nothing can be asked of the library; then *result is the call's, with errno. */
 static bool is_settled(const struct net_tls *t, ssize_t *result)
 {
-    if (t->has_left) {
-        *result = 0;
-        return true;
-    }
     if (!t->away && !t->broken)
         return false;
     errno = t->away ? EAGAIN : t->failed;

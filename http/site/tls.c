@@ -12,6 +12,7 @@
 #include "http/request/variables.h"
 #include "http/site/build.h"
 #include "http/site/feature.h"
+#include "shm/ticket_keys.h"
 
 #include <assert.h>
 
@@ -24,7 +25,7 @@ enum { CERTIFICATE_ERROR = 495, NO_CERTIFICATE = 496, PLAIN_TEXT = 497, VERIFY_D
     "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
 
 struct tls_settings {
-    struct conf_lines *certificates, *keys, *commands;
+    struct conf_lines *certificates, *keys, *commands, *ticket_keys;
     struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, session_cache,
         handshake_pool;
     int64_t record_bytes, session_timeout_ms, verify_depth;
@@ -194,6 +195,15 @@ static bool wants_cache(struct slice text)
     return !slice_eq(text, SLICE("none")) && !slice_eq(text, SLICE("off"));
 }
 
+static const char *const *ticket_key_files(struct site *site, const struct tls_settings *s)
+{
+    const char **files = site_array(site, site_count_lines(s->ticket_keys), sizeof *files);
+    int i = 0;
+    for (const struct conf_lines *k = s->ticket_keys; k; k = k->next)
+        files[i++] = conf_full_path(site->conf, k->node->args[0]).data;
+    return files;
+}
+
 /* The pool's number; -1: handshakes stay in the loop. */
 static int find_pool(struct site *site, struct slice name, const struct conf_location *c)
 {
@@ -224,9 +234,12 @@ static const struct conf_node *blamed(const struct tls_settings *s, const struct
     return s->certificates ? s->certificates->node : c->node;
 }
 
+_Static_assert((int)TICKET_KEY_BYTES == (int)NET_TLS_TICKET_KEY_BYTES, "both know the same keys");
+
 static struct net_tls_context *make_context(struct site *site, const struct tls_settings *s,
                                             const struct conf_location *c)
 {
+    static const struct net_tls_key_ring ring = {ticket_keys_current, ticket_keys_find};
     char error[NET_TLS_ERROR_BYTES];
     const struct net_tls_pair *pairs = pairs_of(site, s);
     if (!pairs)
@@ -245,6 +258,9 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                   .client_file = file_of(site, s->client_file),
                                   .trusted_file = file_of(site, s->trusted_file),
                                   .crl_file = file_of(site, s->crl_file),
+                                  .ticket_key_files = ticket_key_files(site, s),
+                                  .ticket_key_count = site_count_lines(s->ticket_keys),
+                                  .ring = &ring,
                                   .record_bytes = (size_t)s->record_bytes,
                                   .session_timeout_s = s->session_timeout_ms / 1000,
                                   .prefers_own_ciphers = s->prefers_own_ciphers,
@@ -277,6 +293,17 @@ static void drop(struct location *l)
 {
     net_tls_context_free(tls_location_in(l)->context);
     tls_location_in(l)->context = NULL;
+}
+
+uint64_t tls_longest_session_ms(const struct site *site)
+{
+    int64_t longest_ms = 0;
+    for (const struct vserver *v = site->servers; v; v = v->next) {
+        const struct tls_settings *s = tls_settings_of(v->top->settings);
+        if (context_of(v) && s->session_timeout_ms > longest_ms)
+            longest_ms = s->session_timeout_ms;
+    }
+    return (uint64_t)longest_ms;
 }
 
 void tls_check_listens(struct site *site)
@@ -346,6 +373,9 @@ static const struct conf_directive rows[] = {
      .help = "Where sessions are kept for clients that take one up without a ticket."},
     {.name = "ssl_session_tickets", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(tickets), .default_text = "on",
      .help = "Whether clients are given tickets by which they take a session up (RFC 5077, RFC 8446)."},
+    {.name = "ssl_session_ticket_key", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_LINES, .field = PART(ticket_keys),
+     .syntax = "FILE",
+     .help = "A key for tickets that several machines share, 48 or 80 bytes as of openssl rand; the first one seals, the others open. Without any, keys of the server's own are used, and changed."},
     {.name = "ssl_session_timeout", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TIME, .field = PART(session_timeout_ms), .default_text = "5m",
      .help = "How long a session can be taken up again."},
     {.name = "ssl_handshake_pool", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(handshake_pool), .default_text = "default",

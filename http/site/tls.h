@@ -15,6 +15,9 @@ extern const struct feature feature_tls;
 /* Once all servers of all addresses are built: an address with "ssl" needs a certificate. */
 void tls_check_listens(struct site *site);
 
+/* So long tickets and sessions can be valid; 0: no server speaks TLS. */
+uint64_t tls_longest_session_ms(const struct site *site);
+
 /* What clients of that address begin with; and what the rules of server_name choose by a name, which may be empty. */
 const struct net_tls_context *tls_context(const struct site_listen *listen);
 const struct net_tls_context *tls_context_for(const struct site_listen *listen, struct slice name);

@@ -236,57 +236,6 @@ def test_revoked(weir, authority, known):
     assert says(weir, authority.client(certificate="other"))[-1] == "SUCCESS"
 
 
-# ---- sessions -------------------------------------------------------------------------------------------------
-
-@pytest.mark.directive("ssl_session_tickets", "ssl_session_cache")
-@pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
-@pytest.mark.parametrize("server, wanted", [("", True), ("ssl_session_tickets off;", False),
-                                            ("ssl_session_tickets off; ssl_session_cache builtin;", True)])
-def test_sessions(weir, authority, version, server, wanted):
-    serve(weir, authority, server=server)
-    assert resumes(weir, authority.client(version)) == wanted
-
-
-def test_tickets_of_other_workers(weir, authority):
-    """Each worker takes up what another one has given out."""
-    serve(weir, authority, SAYS + "location = /pid { return 200 $pid; }", workers=3)
-    weir.wait_workers(3)
-    client, pids = authority.client(), set()
-    for _ in range(30):
-        assert resumes(weir, client)
-        with connect(weir, client) as connection:
-            pids.add(connection.get("/pid").text)
-    assert len(pids) > 1
-
-
-@pytest.mark.directive("ssl_session_timeout")
-def test_old_sessions(weir, authority):
-    serve(weir, authority, server="ssl_session_timeout 1s;")
-    client = authority.client(V12)
-    with connect(weir, client) as connection:
-        connection.get("/says")
-        session = connection.socket.session
-    let_pass(2.1)
-    with connect(weir, client, session=session) as connection:
-        assert connection.get("/says").text.split("|")[5] == "."
-
-
-@pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
-def test_sessions_stay_with_the_policy_on_clients(weir, authority, version):
-    """What was begun at a server that lets anybody in is not taken up at one that wants certificates (CVE-2025-23419)."""
-    http = "server {{ listen 127.0.0.1:{{port2}} ssl; server_name a.test; {0} ssl_verify_client on; ssl_client_certificate {1}; {2} }}".format(
-        authority.lines(), authority.path("ca.pem"), SAYS.replace("{", "{{").replace("}", "}}").format())
-    serve(weir, authority, http=http)
-    client = authority.client(version)
-    with connect(weir, client, "localhost") as connection:
-        connection.get("/says")
-        session = connection.socket.session
-    client.check_hostname = False
-    with connect(weir, client, "a.test", session=session) as connection:
-        connection.send("GET /says HTTP/1.1\r\nHost: a.test\r\n\r\n")
-        assert connection.response().status == 400 and not connection.socket.session_reused
-
-
 # ---- what goes over it -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 70_000, 5_000_000])

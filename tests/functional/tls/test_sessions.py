@@ -1,0 +1,151 @@
+"""Sessions of TLS are taken up: by any worker, over reloads, deaths and changes of binary, for as long as they are valid."""
+
+import os
+import signal
+import ssl
+
+import pytest
+from binaries import Binaries
+from tlslib import SAYS, V12, V13, connect, resumes, says, serve
+from weirlib import config, let_pass, wait_until
+
+BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
+
+
+def session_of(weir, client, name="localhost"):
+    with connect(weir, client, name) as connection:
+        connection.get("/says")
+        return connection.socket.session
+
+
+def takes_up(weir, client, session, name="localhost"):
+    with connect(weir, client, name, session=session) as connection:
+        assert connection.get("/says").status == 200
+        return connection.socket.session_reused
+
+
+@pytest.mark.directive("ssl_session_tickets", "ssl_session_cache")
+@pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("server, wanted", [("", True), ("ssl_session_tickets off;", False),
+                                            ("ssl_session_tickets off; ssl_session_cache builtin;", True)])
+def test_sessions(weir, authority, version, server, wanted):
+    serve(weir, authority, server=server)
+    assert resumes(weir, authority.client(version)) == wanted
+
+
+def test_tickets_of_other_workers(weir, authority):
+    """Each worker takes up what another one has given out."""
+    serve(weir, authority, SAYS + "location = /pid { return 200 $pid; }", workers=3)
+    weir.wait_workers(3)
+    client, pids = authority.client(), set()
+    for _ in range(30):
+        assert resumes(weir, client)
+        with connect(weir, client) as connection:
+            pids.add(connection.get("/pid").text)
+    assert len(pids) > 1
+
+
+@pytest.mark.directive("ssl_session_timeout")
+def test_old_sessions(weir, authority):
+    serve(weir, authority, server="ssl_session_timeout 1s;")
+    client = authority.client(V12)
+    with connect(weir, client) as connection:
+        connection.get("/says")
+        session = connection.socket.session
+    let_pass(2.1)
+    with connect(weir, client, session=session) as connection:
+        assert connection.get("/says").text.split("|")[5] == "."
+
+
+@pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
+def test_sessions_stay_with_the_policy_on_clients(weir, authority, version):
+    """What was begun at a server that lets anybody in is not taken up at one that wants certificates (CVE-2025-23419)."""
+    http = "server {{ listen 127.0.0.1:{{port2}} ssl; server_name a.test; {0} ssl_verify_client on; ssl_client_certificate {1}; {2} }}".format(
+        authority.lines(), authority.path("ca.pem"), SAYS.replace("{", "{{").replace("}", "}}").format())
+    serve(weir, authority, http=http)
+    client = authority.client(version)
+    with connect(weir, client, "localhost") as connection:
+        connection.get("/says")
+        session = connection.socket.session
+    client.check_hostname = False
+    with connect(weir, client, "a.test", session=session) as connection:
+        connection.send("GET /says HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        assert connection.response().status == 400 and not connection.socket.session_reused
+
+
+@BOTH
+def test_sessions_outlive_workers(weir, authority, version):
+    """A reload by new workers, and deaths of all workers, one after the other."""
+    serve(weir, authority, workers=2)
+    client = authority.client(version)
+    sessions = [session_of(weir, client) for _ in range(4)]
+    weir.reload(weir.conf.read_text().replace("workers 2", "workers 2") + "# changed\n")
+    before = weir.worker_pids()
+    weir.reload(weir.conf.read_text().replace("location = /id", "location = /other_id"))
+    wait_until(lambda: not weir.worker_pids() & before and len(weir.worker_pids()) == 2, 10, "new workers")
+    assert all(takes_up(weir, client, session) for session in sessions)
+    weir.expect_log("exited on signal 9")
+    for pid in weir.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: pid not in weir.worker_pids() and len(weir.worker_pids()) == 2, 10, "a successor")
+    weir.wait_workers(2)
+    assert all(takes_up(weir, client, session) for session in sessions)
+
+
+@BOTH
+def test_sessions_outlive_the_binary(weir, authority, version):
+    """USR2: the new binary takes up what the old one has given out, and the other way round."""
+    binaries = Binaries(weir)
+    weir.start(config(SAYS, server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()}"), daemon=True)
+    weir.wait_workers(1)
+    binaries.pids = [weir.pid]
+    client = authority.client(version)
+    old = session_of(weir, client)
+    binaries.upgrade()
+    try:
+        seen = {takes_up(weir, client, old) for _ in range(10)}  # by either
+        new = [session_of(weir, client) for _ in range(10)]
+        binaries.quit_old()
+        binaries.gone(binaries.old)
+        assert seen == {True}
+        assert all(takes_up(weir, client, session) for session in [old, *new])
+    finally:
+        binaries.end()
+
+
+@pytest.mark.directive("ssl_session_ticket_key")
+@pytest.mark.parametrize("size", [48, 80])
+def test_keys_of_several_machines(weir, authority, size):
+    """The first file seals, all of them open; who has another key begins anew."""
+    keys = [authority.path(f"key{number}-{size}") for number in range(3)]
+    for number, key in enumerate(keys):
+        key.write_bytes(bytes([number]) * 16 + os.urandom(size - 16))
+    client = authority.client()
+
+    def uses(*files):
+        lines = " ".join(f"ssl_session_ticket_key {file};" for file in files)
+        return config(SAYS, server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} {lines}")
+    weir.start(uses(keys[0]))
+    session = session_of(weir, client)
+    for files, wanted in (((keys[1], keys[0]), True), ((keys[2], keys[1]), False), ((keys[2], keys[0]), True)):
+        before = weir.worker_pids()
+        weir.reload(uses(*files))
+        wait_until(lambda before=before: not weir.worker_pids() & before, 10, "new workers")
+        assert takes_up(weir, client, session) == wanted, files
+    keys[2].write_bytes(b"x" * 47)
+    [(message, _)] = weir.mistakes(weir.conf.read_text())
+    assert message == f'cannot load the ticket key "{keys[2]}": it must be a file of 48 or 80 bytes'
+
+
+def test_keys_are_in_no_core(weir, authority):
+    """The memory with the keys is left out of dumps, and workers have it for reading only."""
+    serve(weir, authority)
+    for pid, access in ((weir.pid, "rw-s"), (*weir.worker_pids(), "r--s")):
+        with open(f"/proc/{pid}/smaps", encoding="ascii") as file:
+            text = file.read()
+        part = text[text.index("memfd:weir ticket keys"):]
+        start = text.rindex("\n", 0, text.index("memfd:weir ticket keys")) + 1
+        assert text[start:].split()[1] == access
+        flags = next(line for line in part.splitlines() if line.startswith("VmFlags"))
+        assert "dd" in flags.split()
+        assert ("mw" in flags.split()) == (access == "rw-s")  # it may be made writable
