@@ -8,6 +8,7 @@
 
 #include "conf/settings.h"
 #include "http/request/exchange.h"
+#include "http/site/certificates.h"
 #include "pool/figures.h"
 #include "shm/peer.h"
 #include "shm/permit.h"
@@ -27,6 +28,7 @@ struct status_source {
     const struct conf_zone *site_zones;
     const struct status_upstream *upstreams;
     int upstream_count;
+    const struct certificate_owner *certificates; /* NULL: no server speaks TLS */
     uint64_t now_ms;
 };
 
@@ -63,6 +65,8 @@ struct status_totals {
     uint64_t codes[SHM_CODES];
     uint64_t classes[6]; /* [1] is 1xx */
     struct hist_sum duration;
+    uint64_t handshakes[SHM_HANDSHAKES];
+    struct hist_sum handshake_duration, handshake_wait;
     uint64_t memory_allocated_bytes, memory_resident_bytes;
     uint64_t log_lines_lost;
     uint64_t workers[SHM_STATES];
@@ -96,6 +100,16 @@ bool status_write_upstreams_html(struct buf *out, const struct status_source *so
 
 /* A text as a JSON string: what is not plain ASCII is written as \u00XX. */
 bool status_write_text(struct buf *out, const char *text, size_t len);
+
+/* The members of "tls". */
+bool status_write_tls(struct buf *out, const struct status_source *source,
+                      const struct status_totals *totals);
+
+/* The file of a certificate; "data:" where it stands in the configuration itself. */
+const char *status_certificate_file(const struct certificate_owner *o, int pair);
+
+/* The name of an enum shm_handshake. */
+extern const char *const status_handshakes[SHM_HANDSHAKES];
 
 extern const char *const status_worker_states[SHM_STATES];
 

@@ -264,13 +264,12 @@ static void write_zone_metrics(struct writer *w, const struct status_source *sou
     }
 }
 
-/* upstream="...",server="..." with what label values must escape. */
-static void peer_labels(char *out, size_t size, struct slice upstream, const char *server)
+/* FIRST="...",SECOND="..." with what label values must escape. */
+static void two_labels(char *out, size_t size, const char *const names[2], const struct slice texts[2])
 {
-    const struct slice texts[] = {upstream, slice_of(server)};
     size_t n = 0;
     for (int t = 0; t < 2; t++) {
-        n += (size_t)snprintf(out + n, size - n, t ? "\",server=\"" : "upstream=\"");
+        n += (size_t)snprintf(out + n, size - n, "%s%s=\"", t ? "\"," : "", names[t]);
         for (size_t i = 0; i < texts[t].len && n + 16 < size; i++) {
             if (strchr("\\\"\n", texts[t].data[i]))
                 out[n++] = '\\';
@@ -280,7 +279,13 @@ static void peer_labels(char *out, size_t size, struct slice upstream, const cha
     snprintf(out + n, size - n, "\"");
 }
 
-enum { PEER_LABELS_BYTES = 512 };
+static void peer_labels(char *out, size_t size, struct slice upstream, const char *server)
+{
+    static const char *const names[2] = {"upstream", "server"};
+    two_labels(out, size, names, (const struct slice[2]){upstream, slice_of(server)});
+}
+
+enum { PEER_LABELS_BYTES = 512, CERTIFICATE_LABELS_BYTES = 4096 + 512 };
 
 /* A copy that ends: what stands in shared memory need not. */
 static const char *peer_name(const struct shm_peer *p, char name[PEER_NAME_BYTES])
@@ -381,6 +386,40 @@ static void write_upstreams(struct writer *w, const struct status_source *source
     }
 }
 
+static void write_expiry(struct writer *w, const struct certificate_owner *o, int pair)
+{
+    static const char *const names[2] = {"server", "file"};
+    char labels[CERTIFICATE_LABELS_BYTES];
+    two_labels(labels, sizeof labels, names,
+               (const struct slice[2]){o->server, slice_of(status_certificate_file(o, pair))});
+    w->ok = w->ok && buf_printf(w->out, "weir_tls_certificate_expiry_timestamp_seconds{%s} %lld\n", labels,
+                                (long long)net_tls_context_expiry(o->context, pair));
+}
+
+static void write_tls(struct writer *w, const struct status_source *source, const struct status_totals *t)
+{
+    char labels[64];
+    write_family(w, "weir_tls_handshakes_total", "counter", "Handshakes by how they ended.");
+    for (int i = 0; i < SHM_HANDSHAKES; i++) {
+        snprintf(labels, sizeof labels, "{result=\"%s\"}", status_handshakes[i]);
+        write_number(w, "weir_tls_handshakes_total", labels, t->handshakes[i]);
+    }
+    write_family(w, "weir_tls_handshake_seconds", "histogram",
+                 "From a connection to the end of its handshake.");
+    histogram(w, "weir_tls_handshake_seconds", "", &t->handshake_duration);
+    write_family(w, "weir_tls_handshake_queue_wait_seconds", "histogram",
+                 "How long full handshakes have waited for a thread.");
+    histogram(w, "weir_tls_handshake_queue_wait_seconds", "", &t->handshake_wait);
+    single(w, "weir_tls_certificate_load_failures_total", "counter",
+           "Changed certificates that could not be used.",
+           counter_get(&source->shm->head->certificate_load_failures));
+    write_family(w, "weir_tls_certificate_expiry_timestamp_seconds", "gauge",
+                 "When a certificate ends to be valid, in seconds since the epoch.");
+    for (const struct certificate_owner *o = source->certificates; o; o = o->next)
+        for (int i = 0; i < o->rules->pair_count; i++)
+            write_expiry(w, o, i);
+}
+
 bool status_write_prometheus(struct buf *out, const struct status_source *source,
                              const struct status_totals *t, bool openmetrics)
 {
@@ -392,6 +431,7 @@ bool status_write_prometheus(struct buf *out, const struct status_source *source
     write_pool_metrics(&w, t);
     write_zone_metrics(&w, source);
     write_upstreams(&w, source);
+    write_tls(&w, source, t);
     single(&w, "weir_log_lines_lost_total", "counter", "Lines of logs that could not be written.",
            t->log_lines_lost);
     write_family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");

@@ -84,6 +84,10 @@ static void add_slot(struct status_totals *t, const struct shm_slot *slot)
         t->classes[i / 100] += n;
     }
     hist_collect(&slot->duration, &t->duration);
+    for (int i = 0; i < SHM_HANDSHAKES; i++)
+        t->handshakes[i] += counter_get(&slot->tls.handshakes[i]);
+    hist_collect(&slot->tls.duration, &t->handshake_duration);
+    hist_collect(&slot->tls.queue_wait, &t->handshake_wait);
     t->memory_allocated_bytes += counter_get(&slot->memory_allocated_bytes);
     t->memory_resident_bytes += counter_get(&slot->memory_resident_bytes);
     for (int i = 0; i < SHM_POOLS; i++) {

@@ -67,6 +67,7 @@ struct master {
     /* When to look at what is shared with another binary; 0: nothing is. */
     uint64_t next_permits_ms;
     uint64_t next_tickets_ms;
+    uint64_t next_certificates_ms;
 };
 
 /* --- master/workers.c --- */
@@ -192,6 +193,14 @@ bool tickets_pass_on(void);
 
 /* Changes them in time. Returns when to come again; 0: never. */
 uint64_t tickets_look(const struct master *m, uint64_t now_ms);
+
+/* --- master/certificates.c --- */
+
+/* Looks whether files of certificates have changed; at_once: also those that have only just. */
+void certificates_take_changes(struct master *m, bool at_once);
+
+/* The same every few seconds. Returns when to come again; 0: never. */
+uint64_t certificates_look_in_time(struct master *m, uint64_t now_ms);
 
 /* --- master/permits.c --- */
 

@@ -199,6 +199,8 @@ static int next_timeout_ms(const struct master *m, uint64_t now_ms)
         next = m->next_permits_ms;
     if (m->next_tickets_ms && m->next_tickets_ms < next)
         next = m->next_tickets_ms;
+    if (m->next_certificates_ms && m->next_certificates_ms < next)
+        next = m->next_certificates_ms;
     assert(next <= now_ms + 60000);
     return next > now_ms ? (int)(next - now_ms) : 1;
 }
@@ -233,6 +235,7 @@ static void loop(struct master *m, const sigset_t *while_waiting)
         shared_end_asked(m);
         m->next_permits_ms = permits_look(m, now_ms);
         m->next_tickets_ms = tickets_look(m, now_ms);
+        m->next_certificates_ms = certificates_look_in_time(m, now_ms);
         if (!m->stopping)
             reload_continue(m, now_ms);
         announce(m);

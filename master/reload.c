@@ -86,6 +86,7 @@ static bool send_to_workers(struct master *m, const struct conf *conf)
 static void reload_in_place(struct master *m, struct conf *conf, struct site *site)
 {
     site_free(site);
+    certificates_take_changes(m, true);
     if (!send_to_workers(m, conf)) {
         log_errno(LOG_LEVEL_ALERT, errno, "cannot hand the configuration to the workers");
         refuse_reload(m, conf, NULL);

@@ -9,6 +9,7 @@
 #ifndef WEIR_NET_TLS_H
 #define WEIR_NET_TLS_H
 
+#include "base/buf.h"
 #include "base/slice.h"
 #include "net/stream.h"
 
@@ -29,7 +30,7 @@ enum net_tls_verify {
 };
 
 struct net_tls_pair {
-    const char *certificate, *key; /* PEM files */
+    const char *certificate, *key; /* PEM files, or "data:" and what would be in one */
 };
 
 struct net_tls_command {
@@ -70,6 +71,9 @@ struct net_tls_rules {
     int where;
     /* There is no certificate: whoever asks for this server is refused. */
     bool rejects;
+    /* Told of a certificate that cannot be had: the server refuses everybody until it is there. NULL: that is an error. */
+    void (*missing)(void *with, const char *error);
+    void *missing_with;
 };
 
 enum { NET_TLS_ERROR_BYTES = 1024, NET_TLS_RECORD_MAX = 16384 };
@@ -78,6 +82,38 @@ enum { NET_TLS_ERROR_BYTES = 1024, NET_TLS_RECORD_MAX = 16384 };
 struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
                                             char error[NET_TLS_ERROR_BYTES]);
 void net_tls_context_free(struct net_tls_context *context);
+
+/*
+ * A certificate with its key, read and checked, for a context that may be in use: streams that there are keep what they have. Those calls
+ * without a context may be made on any thread.
+ */
+struct net_tls_certificate;
+
+/* A pair of a context's rules as it is now; from texts, of which the names are for errors; NULL: `error` says why not. */
+struct net_tls_certificate *net_tls_certificate_load(const struct net_tls_rules *rules, int pair,
+                                                     char error[NET_TLS_ERROR_BYTES]);
+struct net_tls_certificate *net_tls_certificate_new(const struct net_tls_pair *names,
+                                                    struct slice certificate, struct slice key,
+                                                    struct slice phrases, char error[NET_TLS_ERROR_BYTES]);
+void net_tls_certificate_free(struct net_tls_certificate *certificate);
+
+/* Appends one text with all of it, the key as it is: it serves as both texts. False: out of memory. */
+bool net_tls_certificate_pack(const struct net_tls_certificate *certificate, struct buf *out);
+
+/* Whether a context can change to it: its key is of the same kind as that of the one before. */
+bool net_tls_context_has_kind(const struct net_tls_context *context, int pair,
+                              const struct net_tls_certificate *certificate);
+
+/* In place of the pair's one. False: nothing has changed. */
+bool net_tls_context_use(struct net_tls_context *context, int pair,
+                         const struct net_tls_certificate *certificate);
+
+/* When that pair's ends to be valid, in seconds since 1970; 0: there is none. */
+int64_t net_tls_context_expiry(const struct net_tls_context *context, int pair);
+
+/* Whether no certificate is missing any more; and the server takes clients then. */
+bool net_tls_context_is_whole(const struct net_tls_context *context);
+void net_tls_context_serve(struct net_tls_context *context);
 
 /* Whether the key's file is one that everybody may read. */
 bool net_tls_key_is_open(const char *file);
@@ -90,9 +126,9 @@ struct net_tls_server {
      * A handshake that takes up no session has come to its costly part. What is returned has it until net_tls_back: net_tls_compute is
      * called on another thread, or not at all. NULL: nobody takes it, and the handshake has failed.
      */
-    void *(*leave)(const void *with, struct net_tls *tls, int where);
-    /* The stream has been closed: who has the handshake need not compute it, and brings it back all the same. */
-    void (*forget)(const void *with, void *taken);
+    void *(*leave)(void *with, struct net_tls *tls, int where);
+    /* The client has left, or the stream has been closed: who has it need not compute it, and brings it back all the same. */
+    void (*forget)(void *with, void *taken, bool is_closed);
 };
 
 /*
@@ -100,7 +136,7 @@ struct net_tls_server {
  * memory, and nothing has changed.
  */
 bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
-                    const struct net_tls_server *server, const void *with);
+                    const struct net_tls_server *server, void *with);
 
 /* On any thread: the next step of a handshake that has left the loop. Never waits for the client. */
 void net_tls_compute(struct net_tls *tls);

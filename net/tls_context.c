@@ -3,15 +3,18 @@
  */
 #include "net/tls_internal.h"
 
+#include "base/buf.h"
+#include "base/fd.h"
+
 #include <assert.h>
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-enum { PASSWORD_MAX = 1024, PASSWORDS_MAX = 64 };
+enum { TEXT_MAX = 1 << 20 };
 
 struct making {
     const struct net_tls_rules *rules;
@@ -27,67 +30,64 @@ static bool fail(struct making *m, const char *what, const char *name)
     return false;
 }
 
-/* --- keys --- */
+/* --- certificates --- */
 
-struct passwords {
-    FILE *file; /* NULL: there are none */
-    char line[PASSWORD_MAX];
-};
-
-/* The next phrase of the file, for a key that asks for one. */
-static int next_password(char *to, int room, int writes, void *with)
+/* Texts as nginx has them: the name of a file, or "data:" and what would be in one. False: errno says why not. */
+static bool read_text(const char *name, struct buf *text)
 {
-    struct passwords *p = with;
-    (void)writes;
-    if (!p->file || !fgets(p->line, sizeof p->line, p->file))
-        return -1;
-    size_t len = strcspn(p->line, "\r\n");
-    if (len > (size_t)room)
-        return -1;
-    memcpy(to, p->line, len);
-    OPENSSL_cleanse(p->line, sizeof p->line);
-    return (int)len;
+    static const char data[] = "data:";
+    if (strncmp(name, data, sizeof data - 1) == 0)
+        return buf_append(text, name + sizeof data - 1, strlen(name + sizeof data - 1));
+    return fd_read_file(name, TEXT_MAX, text) == 0;
 }
 
-/* With each phrase in turn, as long as the key wants another one. */
-static EVP_PKEY *read_key(const struct net_tls_rules *rules, BIO *bio)
+/* NULL: `error` says why not. */
+static struct net_tls_certificate *read_pair(const struct net_tls_pair *pair, const char *password_file,
+                                             char error[NET_TLS_ERROR_BYTES])
 {
-    struct passwords p = {.file = rules->password_file ? fopen(rules->password_file, "re") : NULL};
-    EVP_PKEY *key = NULL;
-    for (int i = 0; !key && i < PASSWORDS_MAX && BIO_seek(bio, 0) >= 0; i++) {
-        key = PEM_read_bio_PrivateKey(bio, NULL, next_password, &p);
-        if (!p.file || (!key && feof(p.file)))
-            break;
-    }
-    if (p.file)
-        fclose(p.file);
-    return key;
+    struct buf certificate = {0}, key = {0}, phrases = {0};
+    struct net_tls_certificate *c = NULL;
+    bool has_certificate = read_text(pair->certificate, &certificate);
+    if (!has_certificate || !read_text(pair->key, &key))
+        snprintf(error, NET_TLS_ERROR_BYTES, "cannot load %s \"%s\": %s",
+                 has_certificate ? "certificate key" : "certificate",
+                 has_certificate ? pair->key : pair->certificate, strerrordesc_np(errno));
+    else if (password_file && !read_text(password_file, &phrases))
+        snprintf(error, NET_TLS_ERROR_BYTES, "cannot load the phrases of \"%s\": %s", password_file,
+                 strerrordesc_np(errno));
+    else
+        c = net_tls_certificate_new(pair, buf_slice(&certificate), buf_slice(&key), buf_slice(&phrases),
+                                    error);
+    if (key.data)
+        OPENSSL_cleanse(key.data, key.cap);
+    if (phrases.data)
+        OPENSSL_cleanse(phrases.data, phrases.cap);
+    buf_free(&certificate);
+    buf_free(&key);
+    buf_free(&phrases);
+    return c;
 }
 
-static bool use_key(struct making *m, const char *file)
+struct net_tls_certificate *net_tls_certificate_load(const struct net_tls_rules *rules, int pair,
+                                                     char error[NET_TLS_ERROR_BYTES])
 {
-    BIO *bio = BIO_new_file(file, "r");
-    EVP_PKEY *key = bio ? read_key(m->rules, bio) : NULL;
-    bool ok = key && SSL_CTX_use_PrivateKey(m->ctx, key) == 1;
-    EVP_PKEY_free(key);
-    if (!ok)
-        fail(m, "load certificate key", file);
-    BIO_free(bio);
-    return ok;
+    assert(pair >= 0 && pair < rules->pair_count);
+    return read_pair(&rules->pairs[pair], rules->password_file, error);
 }
 
-bool net_tls_key_is_open(const char *file)
+static bool use_pair(struct making *m, int pair)
 {
-    struct stat st;
-    return stat(file, &st) == 0 && (st.st_mode & S_IROTH);
-}
-
-static bool use_pair(struct making *m, const struct net_tls_pair *pair)
-{
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(m->ctx, pair->certificate) != 1)
-        return fail(m, "load certificate", pair->certificate);
-    return use_key(m, pair->key);
+    const struct net_tls_rules *r = m->rules;
+    struct net_tls_certificate *c = net_tls_certificate_load(r, pair, m->error);
+    bool ok = c != NULL;
+    if (c && !net_tls_context_use(m->context, pair, c))
+        ok = fail(m, "load certificate", r->pairs[pair].certificate);
+    net_tls_certificate_free(c);
+    if (ok || !r->missing)
+        return ok;
+    r->missing(r->missing_with, m->error);
+    m->context->rejects = true;
+    return true;
 }
 
 /* --- what is negotiated --- */
@@ -273,7 +273,7 @@ static bool fill(struct making *m)
     bool ok = true;
     set_modes(m->ctx);
     for (int i = 0; ok && i < m->rules->pair_count; i++)
-        ok = use_pair(m, &m->rules->pairs[i]);
+        ok = use_pair(m, i);
     return ok && set_negotiation(m) && set_clients(m) && set_sessions(m);
 }
 
@@ -284,17 +284,23 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
     struct making m = {.rules = rules, .context = c, .ctx = SSL_CTX_new(TLS_server_method()), .error = error};
     assert(rules->record_bytes > 0 && rules->record_bytes <= NET_TLS_RECORD_MAX);
     snprintf(error, NET_TLS_ERROR_BYTES, "out of memory for TLS");
-    if (c)
-        c->ctx = m.ctx;
-    else
+    struct net_tls_known *pairs = calloc((size_t)rules->pair_count + 1, sizeof *pairs);
+    if (!c) {
         SSL_CTX_free(m.ctx);
-    if (!c || !m.ctx || !fill(&m)) {
+        free(pairs);
+        return NULL;
+    }
+    *c = (struct net_tls_context){.ctx = m.ctx,
+                                  .pairs = pairs,
+                                  .pair_count = pairs ? rules->pair_count : 0,
+                                  .record_bytes = rules->record_bytes,
+                                  .where = rules->where,
+                                  .rejects = rules->rejects,
+                                  .wants_to_reject = rules->rejects};
+    if (!m.ctx || !pairs || !fill(&m)) {
         net_tls_context_free(c);
         return NULL;
     }
-    c->record_bytes = rules->record_bytes;
-    c->where = rules->where;
-    c->rejects = rules->rejects;
     return c;
 }
 
@@ -307,5 +313,6 @@ void net_tls_context_free(struct net_tls_context *context)
         OPENSSL_cleanse(context->ticket_keys,
                         (size_t)context->ticket_key_count * sizeof *context->ticket_keys);
     free(context->ticket_keys);
+    free(context->pairs);
     free(context);
 }

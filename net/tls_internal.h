@@ -13,6 +13,12 @@ struct net_tls_ticket_key {
     size_t secret_bytes; /* used of hmac, and of aes */
 };
 
+/* Of a certificate in use. */
+struct net_tls_known {
+    int kind; /* of its key; 0: there is none yet */
+    int64_t expires_s;
+};
+
 struct net_tls_context {
     SSL_CTX *ctx;
     size_t record_bytes;
@@ -21,7 +27,9 @@ struct net_tls_context {
     struct net_tls_ticket_key *ticket_keys;
     int ticket_key_count;
     const struct net_tls_key_ring *ring;
-    bool rejects;
+    struct net_tls_known *pairs;
+    int pair_count;
+    bool rejects, wants_to_reject;
 };
 
 /* A stream's. */
@@ -32,7 +40,7 @@ struct net_tls {
     struct net_stream *stream;             /* NULL: closed, while the handshake is away */
     const struct net_tls_context *context; /* chosen by the name */
     const struct net_tls_server *server;
-    const void *with;
+    void *with;
     /* Who has the handshake; NULL: the loop. Meanwhile nothing else here is touched but `stream` and `fd`. */
     void *away;
     int fd; /* to be closed when it is back without a stream */

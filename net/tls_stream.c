@@ -272,7 +272,7 @@ static void tls_close(struct net_stream *s)
         t->stream = NULL;
         t->fd = s->io.fd;
         s->io.fd = -1;
-        t->server->forget(t->with, t->away);
+        t->server->forget(t->with, t->away, true);
         return;
     }
     say_goodbye(t);
@@ -289,7 +289,7 @@ static const struct net_layer calls = {.read = tls_read,
                                        .close = tls_close};
 
 bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
-                    const struct net_tls_server *server, const void *with)
+                    const struct net_tls_server *server, void *with)
 {
     struct net_tls *t = calloc(1, sizeof *t);
     SSL *ssl = t ? SSL_new(context->ctx) : NULL;

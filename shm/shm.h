@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 7,
+    SHM_LAYOUT_VERSION = 8,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
@@ -45,6 +45,26 @@ enum shm_connection_state {
     SHM_CONNECTION_WRITING,
     SHM_CONNECTION_WAITING,
     SHM_CONNECTION_STATES
+};
+
+/* How handshakes of TLS end. */
+enum shm_handshake {
+    SHM_HANDSHAKE_FULL,
+    SHM_HANDSHAKE_RESUMED,
+    SHM_HANDSHAKE_FAILED,
+    /* No thread of the pool was free; or the time of its queue was over; or that stood, and it was among the oldest. */
+    SHM_HANDSHAKE_REFUSED,
+    SHM_HANDSHAKE_EXPIRED,
+    SHM_HANDSHAKE_SHED,
+    SHM_HANDSHAKE_TIMEOUT, /* the client was too slow */
+    SHM_HANDSHAKE_LEFT,
+    SHM_HANDSHAKES
+};
+
+struct shm_tls {
+    _Atomic uint64_t handshakes[SHM_HANDSHAKES];
+    struct hist duration;   /* from the connection to the end of its handshake */
+    struct hist queue_wait; /* of full ones, for a thread */
 };
 
 /* Status codes that are counted one by one for weir_http_requests_total{code}. */
@@ -91,6 +111,7 @@ struct shm_slot {
     _Atomic uint64_t cpu_us_before;  /* of earlier workers in this slot */
     _Atomic uint64_t log_lines_lost; /* of all its logs */
     struct hist duration;
+    struct shm_tls tls;
     _Atomic uint64_t codes[SHM_CODES];
     struct shm_pool pools[SHM_POOLS];
     /* Requests lent to siblings: an enum shm_lent below a tag, 0: unused. Who runs one sets it BEGUN. */
@@ -122,6 +143,8 @@ struct shm_head {
     /* The number of the last connection of all workers, for *N in logs. */
     _Atomic uint64_t connections_made;
     _Atomic uint64_t log_lines_lost; /* by the master itself */
+    /* Changed certificates that could not be used. */
+    _Atomic uint64_t certificate_load_failures;
 };
 
 struct permit_region;

@@ -18,6 +18,7 @@
 #include "http/site/site.h"
 #include "shm/lock.h"
 #include "worker/accept.h"
+#include "worker/certificates.h"
 #include "worker/loop/doors.h"
 #include "worker/loop/pools.h"
 #include "worker/loop/worker_state.h"
@@ -170,6 +171,8 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int events)
         doors_add(w, (int)m.slot, fd);
         return;
     }
+    if (n == (int)sizeof m && m.kind == WORKER_CERTIFICATE && fd >= 0)
+        certificates_receive(w, fd);
     if (n != (int)sizeof m || m.kind != WORKER_RELOAD || fd < 0) {
         if (fd >= 0)
             close(fd);

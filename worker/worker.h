@@ -16,6 +16,8 @@ enum worker_message_kind {
     WORKER_READY, /* to the master: connections are accepted */
     /* To a worker: take over the live values of the configuration in the descriptor. */
     WORKER_RELOAD,
+    /* To a worker: a certificate has changed, and the descriptor has it. */
+    WORKER_CERTIFICATE,
     WORKER_RELOADED,      /* to the master: done */
     WORKER_RELOAD_FAILED, /* to the master: the values are no good */
     WORKER_LOOK,          /* to a worker: some permit has changed */

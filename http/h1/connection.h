@@ -74,6 +74,8 @@ struct connection {
     bool eof; /* the client sends nothing more */
     /* listen ... ssl: whether it speaks TLS is known. */
     bool has_begun;
+    /* And how its handshake ended has been counted. */
+    bool has_greeted;
     /* So much input waits behind a request at work that no more is read: whether the client leaves is looked for. */
     bool deaf;
     bool is_ready; /* in the worker's list `ready` */

@@ -9,6 +9,7 @@
 #include "http/h1/connection.h"
 #include "http/h1/drive.h"
 #include "http/h1/events.h"
+#include "http/h1/handshake.h"
 #include "http/h1/input.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
@@ -93,8 +94,10 @@ static void end_late_head(struct connection *c)
     if (c->rest) {
         connection_close(c);
     } else if (!c->in) {
-        if (!h1_read(c))
+        if (!h1_read(c)) {
+            h1_time_handshake_out(c);
             connection_close(c);
+        }
     } else {
         connection_reset(c);
         h1_end_head(c, 408, "client timed out (110: Connection timed out)");

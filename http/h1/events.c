@@ -46,14 +46,15 @@ bool h1_read(struct connection *c)
         n = net_stream_read(&c->stream, w->input, INPUT_BYTES);
         in.len = n > 0 ? (size_t)n : 0;
     }
+    if (c->has_begun && !c->has_greeted)
+        h1_note_handshake(c);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n > 0) {
         h1_drive_with(c, &in);
         return true;
     }
-    if (n < 0)
-        h1_log_failed_handshake(c);
+    h1_end_handshake(c, n);
     h1_close_at_end(c, n < 0 ? errno : 0);
     return true;
 }

@@ -3,6 +3,8 @@
  */
 #include "http/h1/handshake.h"
 
+#include "base/clock.h"
+#include "base/hist.h"
 #include "base/log.h"
 #include "http/h1/input.h"
 #include "http/h1/settle.h"
@@ -20,11 +22,26 @@
 struct handshake {
     struct loop_task task; /* first */
     struct net_tls *tls;
+    struct connection *c; /* NULL: it has been closed */
 };
 
 static void compute(struct pool_task *task)
 {
     net_tls_compute(((struct handshake *)(void *)task)->tls);
+}
+
+static void count(struct worker *w, enum shm_handshake how)
+{
+    counter_add(&w->slot->tls.handshakes[how], 1);
+}
+
+/* Once for each connection. */
+static void count_end(struct connection *c, enum shm_handshake how)
+{
+    if (c->has_greeted)
+        return;
+    c->has_greeted = true;
+    count(connection_worker(c), how);
 }
 
 static const char *why_not_computed(enum pool_outcome outcome)
@@ -38,7 +55,13 @@ static const char *why_not_computed(enum pool_outcome outcome)
 static void come_back(struct worker *w, struct loop_task *task)
 {
     struct handshake *h = (struct handshake *)task; /* its first member */
-    (void)w;
+    const struct pool_task *t = &task->task;
+    if (t->outcome == POOL_TASK_DONE)
+        hist_add(&w->slot->tls.queue_wait, t->started_us - t->submitted_us);
+    if (h->c && t->outcome == POOL_TASK_EXPIRED)
+        count_end(h->c, SHM_HANDSHAKE_EXPIRED);
+    if (h->c && t->outcome == POOL_TASK_SHED)
+        count_end(h->c, SHM_HANDSHAKE_SHED);
     net_tls_back(h->tls, why_not_computed((enum pool_outcome)task->task.outcome));
     free(h);
 }
@@ -49,24 +72,27 @@ static const struct net_tls_context *choose(const void *with, struct slice name)
     return tls_context_for(c->listener->listen, name);
 }
 
-static void *leave(const void *with, struct net_tls *tls, int where)
+static void *leave(void *with, struct net_tls *tls, int where)
 {
-    const struct connection *c = with;
+    struct connection *c = with;
     struct handshake *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
-    *h = (struct handshake){.task = {.task.run = compute, .ended = come_back}, .tls = tls};
+    *h = (struct handshake){.task = {.task.run = compute, .ended = come_back}, .tls = tls, .c = c};
     if (pools_submit(connection_worker(c), where, &h->task) == POOL_OK)
         return h;
+    count_end(c, SHM_HANDSHAKE_REFUSED);
     free(h);
     return NULL;
 }
 
 /* One that waits is told of as cancelled soon, one that runs when it has ended. */
-static void forget(const void *with, void *taken)
+static void forget(void *with, void *taken, bool is_closed)
 {
-    const struct connection *c = with;
+    struct connection *c = with;
     struct handshake *h = taken;
+    if (is_closed)
+        h->c = NULL;
     pools_cancel(connection_worker(c), &h->task);
 }
 
@@ -105,9 +131,36 @@ bool h1_begin_tls(struct connection *c)
     return false;
 }
 
-void h1_log_failed_handshake(const struct connection *c)
+static bool is_shaking_hands(const struct connection *c)
 {
-    if (net_tls_is_on(&c->stream) && !net_tls_is_ready(&c->stream))
+    return net_tls_is_on(&c->stream) && !net_tls_is_ready(&c->stream);
+}
+
+void h1_note_handshake(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    uint64_t now_us = clock_mono_us(), since_us = c->since_ms * 1000;
+    if (c->has_greeted || !net_tls_is_ready(&c->stream))
+        return;
+    hist_add(&w->slot->tls.duration, now_us > since_us ? now_us - since_us : 0);
+    count_end(c, net_tls_is_resumed(&c->stream) ? SHM_HANDSHAKE_RESUMED : SHM_HANDSHAKE_FULL);
+}
+
+void h1_end_handshake(struct connection *c, ssize_t result)
+{
+    if (!is_shaking_hands(c))
+        return;
+    count_end(c, result < 0 ? SHM_HANDSHAKE_FAILED : SHM_HANDSHAKE_LEFT);
+    if (result < 0)
         log_info("*%llu SSL_do_handshake() failed (SSL: %s) while SSL handshaking", (unsigned long long)c->id,
                  net_tls_why(&c->stream));
+}
+
+void h1_time_handshake_out(struct connection *c)
+{
+    if (!is_shaking_hands(c))
+        return;
+    count_end(c, SHM_HANDSHAKE_TIMEOUT);
+    log_info("*%llu client timed out (110: Connection timed out) while SSL handshaking",
+             (unsigned long long)c->id);
 }

@@ -14,7 +14,12 @@
  */
 bool h1_begin_tls(struct connection *c);
 
-/* After a read that has failed: what is wrong with the handshake, if it is that, in nginx's words. */
-void h1_log_failed_handshake(const struct connection *c);
+/* After a read: whether the handshake is over is counted, once. */
+void h1_note_handshake(struct connection *c);
+
+/* After a read that has brought the end, or failed; and when the client's time is over: if that is within the handshake it is counted, and
+ * what is wrong is said in nginx's words. */
+void h1_end_handshake(struct connection *c, ssize_t result);
+void h1_time_handshake_out(struct connection *c);
 
 #endif

@@ -24,6 +24,7 @@
 #include "http/filters/filters.h"
 #include "http/filters/headers.h"
 #include "http/serve/try_files.h"
+#include "http/site/certificates.h"
 #include "http/site/feature.h"
 #include "http/site/geo.h"
 #include "http/site/gzip_client.h"
@@ -55,6 +56,7 @@ const struct feature *const features[] = {
     &feature_referer,
     &feature_secure_link,
     &feature_realip,
+    &feature_certificates,
     &feature_tls,
     &feature_try_files,
     &feature_map,

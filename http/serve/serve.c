@@ -162,8 +162,11 @@ static int run_status(struct http_exchange *ex)
     if (ex->req.method != HTTP_GET && ex->req.method != HTTP_HEAD)
         return 405;
     worker_publish_figures(w);
-    struct status_source source = {
-        .shm = w->shm, .site_pools = w->conf->pools, .site_zones = w->conf->http->zones, .now_ms = w->now_ms};
+    struct status_source source = {.shm = w->shm,
+                                   .site_pools = w->conf->pools,
+                                   .site_zones = w->conf->http->zones,
+                                   .certificates = certificates_of(w->site),
+                                   .now_ms = w->now_ms};
     if (!list_upstreams(w, &ex->arena, &source))
         return 500;
     return ex->route.location->content == CONF_CONTENT_STATUS ? status_answer(ex, &source)

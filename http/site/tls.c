@@ -5,12 +5,14 @@
 #include "http/site/tls.h"
 
 #include "base/arena.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "conf/rows.h"
 #include "conf/tree.h"
 #include "http/request/exchange.h"
 #include "http/request/variables.h"
 #include "http/site/build.h"
+#include "http/site/certificates.h"
 #include "http/site/feature.h"
 #include "shm/ticket_keys.h"
 
@@ -31,6 +33,7 @@ struct tls_settings {
     int64_t record_bytes, session_timeout_ms, verify_depth;
     int protocols; /* enum net_tls_protocol, or-ed */
     enum net_tls_verify verify;
+    enum { CERTIFICATE_MISSING_FAIL, CERTIFICATE_MISSING_WARN } missing;
     bool prefers_own_ciphers, tickets, rejects;
 };
 
@@ -161,6 +164,12 @@ static const char *text_of(struct slice text, const char *unset)
     return text.len == 0 || slice_eq(text, slice_of(unset)) ? NULL : text.data;
 }
 
+/* "data:" and the text itself, or a file. */
+static const char *text_or_path(struct site *site, struct slice text)
+{
+    return slice_starts(text, SLICE("data:")) ? text.data : conf_full_path(site->conf, text).data;
+}
+
 /* Each certificate has its key in the same place of the other list. NULL: it has not, and that is said. */
 static const struct net_tls_pair *pairs_of(struct site *site, const struct tls_settings *s)
 {
@@ -174,8 +183,8 @@ static const struct net_tls_pair *pairs_of(struct site *site, const struct tls_s
                        SLICE_ARGS(c->node->args[0]));
             return NULL;
         }
-        pairs[i++] = (struct net_tls_pair){conf_full_path(site->conf, c->node->args[0]).data,
-                                           conf_full_path(site->conf, key->node->args[0]).data};
+        pairs[i++] = (struct net_tls_pair){text_or_path(site, c->node->args[0]),
+                                           text_or_path(site, key->node->args[0])};
     }
     return pairs;
 }
@@ -234,6 +243,25 @@ static const struct conf_node *blamed(const struct tls_settings *s, const struct
     return s->certificates ? s->certificates->node : c->node;
 }
 
+/* Whom to tell of a certificate that is not there. */
+struct missing {
+    struct site *site;
+    const struct conf_node *node;
+};
+
+static void warn_of_missing(void *with, const char *error)
+{
+    const struct missing *m = with;
+    conf_error(&m->site->conf->warnings, m->node,
+               "%s; clients of this server are refused until it is there (ssl_certificate_missing)", error);
+}
+
+static struct slice name_of_server(const struct conf_location *c)
+{
+    const struct conf_server *server = container_of(c, struct conf_server, top);
+    return server->names.count ? server->names.items[0] : SLICE("");
+}
+
 _Static_assert((int)TICKET_KEY_BYTES == (int)NET_TLS_TICKET_KEY_BYTES, "both know the same keys");
 
 static struct net_tls_context *make_context(struct site *site, const struct tls_settings *s,
@@ -244,32 +272,42 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
     const struct net_tls_pair *pairs = pairs_of(site, s);
     if (!pairs)
         return NULL;
-    struct net_tls_rules rules = {.pairs = pairs,
-                                  .pair_count = site_count_lines(s->certificates),
-                                  .password_file = file_of(site, s->password_file),
-                                  .protocols = (unsigned)s->protocols,
-                                  .ciphers = text_of(s->ciphers, ""),
-                                  .curves = text_of(s->curves, "auto"),
-                                  .dh_file = file_of(site, s->dh_file),
-                                  .commands = commands_of(site, s),
-                                  .command_count = site_count_lines(s->commands),
-                                  .verify = s->verify,
-                                  .verify_depth = (int)s->verify_depth,
-                                  .client_file = file_of(site, s->client_file),
-                                  .trusted_file = file_of(site, s->trusted_file),
-                                  .crl_file = file_of(site, s->crl_file),
-                                  .ticket_key_files = ticket_key_files(site, s),
-                                  .ticket_key_count = site_count_lines(s->ticket_keys),
-                                  .ring = &ring,
-                                  .record_bytes = (size_t)s->record_bytes,
-                                  .session_timeout_s = s->session_timeout_ms / 1000,
-                                  .prefers_own_ciphers = s->prefers_own_ciphers,
-                                  .tickets = s->tickets,
-                                  .caches_sessions = wants_cache(s->session_cache),
-                                  .where = find_pool(site, s->handshake_pool, c),
-                                  .rejects = s->rejects};
-    struct net_tls_context *context = net_tls_context_new(&rules, error);
-    if (!context)
+    struct net_tls_rules *rules = site_array(site, 1, sizeof *rules);
+    *rules = (struct net_tls_rules){.pairs = pairs,
+                                    .pair_count = site_count_lines(s->certificates),
+                                    .password_file = file_of(site, s->password_file),
+                                    .protocols = (unsigned)s->protocols,
+                                    .ciphers = text_of(s->ciphers, ""),
+                                    .curves = text_of(s->curves, "auto"),
+                                    .dh_file = file_of(site, s->dh_file),
+                                    .commands = commands_of(site, s),
+                                    .command_count = site_count_lines(s->commands),
+                                    .verify = s->verify,
+                                    .verify_depth = (int)s->verify_depth,
+                                    .client_file = file_of(site, s->client_file),
+                                    .trusted_file = file_of(site, s->trusted_file),
+                                    .crl_file = file_of(site, s->crl_file),
+                                    .ticket_key_files = ticket_key_files(site, s),
+                                    .ticket_key_count = site_count_lines(s->ticket_keys),
+                                    .ring = &ring,
+                                    .record_bytes = (size_t)s->record_bytes,
+                                    .session_timeout_s = s->session_timeout_ms / 1000,
+                                    .prefers_own_ciphers = s->prefers_own_ciphers,
+                                    .tickets = s->tickets,
+                                    .caches_sessions = wants_cache(s->session_cache),
+                                    .where = find_pool(site, s->handshake_pool, c),
+                                    .rejects = s->rejects};
+    struct missing missing = {site, blamed(s, c)};
+    if (s->missing == CERTIFICATE_MISSING_WARN) {
+        rules->missing = warn_of_missing;
+        rules->missing_with = &missing;
+    }
+    struct certificate_owner *owner = conf_must(certificates_note(site, name_of_server(c), rules));
+    struct net_tls_context *context = net_tls_context_new(rules, error);
+    rules->missing_with = NULL;
+    if (context)
+        certificates_begin(site, owner, context);
+    else
         conf_error(&site->conf->errors, blamed(s, c), "%s", error);
     warn_of_open_keys(site, s);
     return context;
@@ -341,11 +379,14 @@ static void set_cache(struct conf_walk *w, const struct conf_node *n)
 static const struct conf_directive rows[] = {
     // clang-format off
     {.name = "ssl_certificate", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_LINES, .field = PART(certificates),
-     .syntax = "FILE",
-     .help = "The server's certificate in PEM, with those in between behind it; several of different kinds (RSA, ECDSA) may be given, each with its key."},
+     .syntax = "FILE | data:TEXT",
+     .help = "The server's certificate in PEM, with those in between behind it; several of different kinds (RSA, ECDSA) may be given, each with its key. When the file changes it is taken over without a reload."},
     {.name = "ssl_certificate_key", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_LINES, .field = PART(keys),
-     .syntax = "FILE",
+     .syntax = "FILE | data:TEXT",
      .help = "Its private key in PEM, in the order of the certificates. The master reads it: workers need not be able to."},
+    {.name = "ssl_certificate_missing", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(missing), .default_text = "fail",
+     .words = WORDS("fail", "warn"),
+     .help = "What becomes of a server whose certificate cannot be read: the server does not start, or this one's clients alone are refused until it is there."},
     {.name = "ssl_password_file", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(password_file),
      .syntax = "FILE",
      .help = "Phrases for private keys, one in each line, which are tried in turn."},

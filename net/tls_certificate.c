@@ -1,0 +1,181 @@
+/*
+ * net/tls_certificate.c - a certificate with those between it and its authority, and its key: read from texts in PEM, checked against
+ * each other, and given to a context, also while that is in use.
+ */
+#include "net/tls_internal.h"
+
+#include "base/buf.h"
+
+#include <assert.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PASSWORD_MAX = 1024, PASSWORDS_MAX = 64 };
+
+struct net_tls_certificate {
+    X509 *leaf;
+    STACK_OF(X509) * between;
+    EVP_PKEY *key;
+};
+
+void net_tls_certificate_free(struct net_tls_certificate *c)
+{
+    if (!c)
+        return;
+    X509_free(c->leaf);
+    sk_X509_pop_free(c->between, X509_free);
+    EVP_PKEY_free(c->key);
+    free(c);
+}
+
+/* --- keys --- */
+
+struct phrases {
+    struct slice left; /* a phrase in each line */
+};
+
+/* The next phrase, for a key that asks for one. */
+static int next_phrase(char *to, int room, int writes, void *with)
+{
+    struct phrases *p = with;
+    (void)writes;
+    if (p->left.len == 0)
+        return -1;
+    const char *end = memchr(p->left.data, '\n', p->left.len);
+    size_t line = end ? (size_t)(end - p->left.data) : p->left.len, len = line;
+    while (len > 0 && p->left.data[len - 1] == '\r')
+        len--;
+    if (len > (size_t)room || len > PASSWORD_MAX)
+        return -1;
+    memcpy(to, p->left.data, len);
+    size_t used = end ? line + 1 : line;
+    p->left = (struct slice){p->left.data + used, p->left.len - used};
+    return (int)len;
+}
+
+/* With each phrase in turn, as long as the key wants another one. */
+static EVP_PKEY *read_key(struct slice text, struct slice phrases)
+{
+    struct phrases p = {phrases};
+    EVP_PKEY *key = NULL;
+    BIO *bio = BIO_new_mem_buf(text.data, (int)text.len);
+    for (int i = 0; bio && !key && i < PASSWORDS_MAX && BIO_seek(bio, 0) >= 0; i++) {
+        ERR_clear_error(); /* what was wrong with the phrase before */
+        key = PEM_read_bio_PrivateKey(bio, NULL, next_phrase, &p);
+        if (p.left.len == 0)
+            break;
+    }
+    BIO_free(bio);
+    return key;
+}
+
+bool net_tls_key_is_open(const char *file)
+{
+    struct stat st;
+    return stat(file, &st) == 0 && (st.st_mode & S_IROTH);
+}
+
+/* --- certificates --- */
+
+/* The leaf first, then those in between, up to the end of the text. */
+static bool read_chain(struct net_tls_certificate *c, struct slice text)
+{
+    BIO *bio = BIO_new_mem_buf(text.data, (int)text.len);
+    X509 *one;
+    c->leaf = bio ? PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL) : NULL;
+    c->between = sk_X509_new_null();
+    bool ok = c->leaf && c->between;
+    while (ok && (one = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+        ok = sk_X509_push(c->between, one) > 0;
+    if (ok && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+        ERR_clear_error(); /* there are no more */
+    BIO_free(bio);
+    return ok && ERR_peek_error() == 0;
+}
+
+struct net_tls_certificate *net_tls_certificate_new(const struct net_tls_pair *names,
+                                                    struct slice certificate, struct slice key,
+                                                    struct slice phrases, char error[NET_TLS_ERROR_BYTES])
+{
+    struct net_tls_certificate *c = calloc(1, sizeof *c);
+    const char *what = NULL;
+    ERR_clear_error();
+    if (!c || !read_chain(c, certificate))
+        what = "certificate";
+    else if (!(c->key = read_key(key, phrases)) || X509_check_private_key(c->leaf, c->key) != 1)
+        what = "certificate key";
+    if (!what)
+        return c;
+    snprintf(error, NET_TLS_ERROR_BYTES, "cannot load %s \"%s\": %s", what,
+             what[sizeof "certificate" - 1] ? names->key : names->certificate, net_tls_last_error());
+    net_tls_certificate_free(c);
+    return NULL;
+}
+
+bool net_tls_certificate_pack(const struct net_tls_certificate *c, struct buf *out)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *data;
+    bool ok = bio && PEM_write_bio_X509_AUX(bio, c->leaf) == 1 &&
+              PEM_write_bio_PrivateKey(bio, c->key, NULL, NULL, 0, NULL, NULL) == 1;
+    for (int i = 0; ok && i < sk_X509_num(c->between); i++)
+        ok = PEM_write_bio_X509(bio, sk_X509_value(c->between, i)) == 1;
+    long len = ok ? BIO_get_mem_data(bio, &data) : 0;
+    ok = len > 0 && buf_append(out, data, (size_t)len);
+    BIO_free(bio);
+    return ok;
+}
+
+/* What kind of key the certificate is for: a server may have one of each. */
+static int kind_of(const struct net_tls_certificate *c)
+{
+    return EVP_PKEY_get_base_id(c->key);
+}
+
+bool net_tls_context_has_kind(const struct net_tls_context *context, int pair,
+                              const struct net_tls_certificate *c)
+{
+    assert(pair >= 0 && pair < context->pair_count);
+    return context->pairs[pair].kind == 0 || context->pairs[pair].kind == kind_of(c);
+}
+
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+    struct tm parts;
+    return time && ASN1_TIME_to_tm(time, &parts) == 1 ? (int64_t)timegm(&parts) : 0;
+}
+
+bool net_tls_context_use(struct net_tls_context *context, int pair, const struct net_tls_certificate *c)
+{
+    assert(net_tls_context_has_kind(context, pair, c));
+    ERR_clear_error();
+    if (SSL_CTX_use_cert_and_key(context->ctx, c->leaf, c->key, c->between, 1) != 1)
+        return false;
+    context->pairs[pair].kind = kind_of(c);
+    context->pairs[pair].expires_s = seconds_of(X509_get0_notAfter(c->leaf));
+    return true;
+}
+
+int64_t net_tls_context_expiry(const struct net_tls_context *context, int pair)
+{
+    assert(pair >= 0 && pair < context->pair_count);
+    return context->pairs[pair].expires_s;
+}
+
+bool net_tls_context_is_whole(const struct net_tls_context *context)
+{
+    for (int i = 0; i < context->pair_count; i++)
+        if (context->pairs[i].kind == 0)
+            return false;
+    return true;
+}
+
+void net_tls_context_serve(struct net_tls_context *context)
+{
+    context->rejects = context->wants_to_reject;
+}

@@ -1,0 +1,233 @@
+"""Certificates over a server's life: files that change are taken over without a reload, what is broken is left, and all of it is seen."""
+
+import os
+import shutil
+import signal
+import ssl
+import threading
+
+import pytest
+from certificates import openssl
+from tlslib import SAYS, connect, says, serve
+from weirlib import config, wait_until
+
+WITHIN = 12
+
+
+def serial(weir, authority, name="localhost"):
+    with connect(weir, authority.client(), name) as connection:
+        return ssl.DER_cert_to_PEM_cert(connection.socket.getpeercert(True))
+
+
+def now_serves(weir, authority, wanted, name="localhost"):
+    wait_until(lambda: serial(weir, authority, name) == pem_of(wanted), WITHIN, f"the certificate {wanted.name}")
+
+
+def pem_of(path):
+    text = path.read_text()
+    return text[text.index("-----BEGIN CERT"):]
+
+
+@pytest.fixture
+def site(weir, authority, tmp_path):
+    """A server whose certificate's files may be changed; the others are authority's a.pem and b.pem."""
+    for name in "ab":
+        if not authority.path(f"{name}.pem").exists():
+            authority.certificate(name, ["localhost"])
+    copy(authority, "a", tmp_path)
+    weir.start(config(SAYS, workers=2, server=f"listen 127.0.0.1:{{port2}} ssl; {lines(tmp_path)}"))
+    weir.wait_workers(2)
+    return tmp_path
+
+
+def lines(folder):
+    return f"ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/cert.key;"
+
+
+def copy(authority, name, folder):
+    """As careful hands do it: each file is there at once."""
+    for kind in ("key", "pem"):
+        new = folder / f"new.{kind}"
+        shutil.copy(authority.path(f"{name}.{kind}"), new)
+        new.chmod(0o600)
+        os.replace(new, folder / f"cert.{kind}")
+
+
+@pytest.mark.directive("ssl_certificate", "ssl_certificate_key")
+def test_changed_files_are_taken_over(weir, authority, site):
+    """Same workers, same connections; and whoever starts later has the new one, too."""
+    workers = weir.worker_pids()
+    with connect(weir, authority.client()) as kept:
+        assert kept.get("/says").status == 200
+        copy(authority, "b", site)
+        now_serves(weir, authority, authority.path("b.pem"))
+        weir.wait_log(r"the certificate \".*cert.pem\" of server \".*\" has changed, and is used from now on")
+        assert kept.get("/says").status == 200
+    assert weir.worker_pids() == workers
+    weir.expect_log("exited on signal 9")
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not weir.worker_pids() & workers and len(weir.worker_pids()) == 2, 10, "new workers")
+    weir.wait_workers(2)
+    for _ in range(6):
+        assert serial(weir, authority) == pem_of(authority.path("b.pem"))
+
+
+def test_links_that_point_elsewhere(weir, authority, site):
+    """As certbot keeps them: the link changes, not the file."""
+    for kind in ("pem", "key"):
+        link = site / f"link.{kind}"
+        link.symlink_to(authority.path(f"b.{kind}"))
+        os.replace(link, site / f"cert.{kind}")
+    now_serves(weir, authority, authority.path("b.pem"))
+
+
+@pytest.mark.parametrize("text", ["garbage\n", "", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"])
+def test_broken_files_are_left(weir, authority, site, text):
+    weir.expect_log("goes on with what it has")
+    (site / "cert.pem").write_text(text)
+    weir.wait_log(rf'cannot load certificate "{site}/cert.pem": .*; server ".*" goes on with what it has', WITHIN)
+    assert serial(weir, authority) == pem_of(authority.path("a.pem"))
+    assert 'weir_tls_certificate_load_failures_total 1' in weir.get("/status?format=prometheus").text
+    copy(authority, "b", site)
+    now_serves(weir, authority, authority.path("b.pem"))
+    assert weir.error_log.count("goes on with what it has") == 1
+
+
+def test_a_key_that_does_not_fit(weir, authority, site):
+    """Between the two files of a change nothing is broken; a key of another certificate is said."""
+    weir.expect_log("goes on with what it has")
+    shutil.copy(authority.path("b.key"), site / "cert.key")
+    weir.wait_log(rf'cannot load certificate key "{site}/cert.key": key values mismatch', WITHIN)
+    assert serial(weir, authority) == pem_of(authority.path("a.pem"))
+    shutil.copy(authority.path("b.pem"), site / "cert.pem")
+    now_serves(weir, authority, authority.path("b.pem"))
+
+
+def test_missing_files_are_left(weir, authority, site):
+    weir.expect_log("goes on with what it has")
+    (site / "cert.key").unlink()
+    weir.wait_log(rf'cannot load certificate key "{site}/cert.key": No such file', WITHIN)
+    assert serial(weir, authority) == pem_of(authority.path("a.pem"))
+
+
+def test_a_key_of_another_kind(weir, authority, site):
+    """The old one would stay beside it: that takes new workers."""
+    weir.expect_log("has a key of another kind")
+    authority.certificate("rsa", ["localhost"], "rsa")
+    copy(authority, "rsa", site)
+    weir.wait_log("has a key of another kind now", WITHIN)
+    assert serial(weir, authority) == pem_of(authority.path("a.pem"))
+
+
+def test_reload_in_place_takes_them_at_once(weir, authority, site):
+    workers = weir.worker_pids()
+    copy(authority, "b", site)
+    assert weir.reload()["last_kind"] == "in-place"
+    wait_until(lambda: serial(weir, authority) == pem_of(authority.path("b.pem")), 2, "the new certificate")
+    assert weir.worker_pids() == workers
+    weir.expect_log("reload failed|cannot load")
+    (site / "cert.pem").write_text("garbage")
+    assert weir.reload()["last_ok"] is False
+    assert serial(weir, authority) == pem_of(authority.path("b.pem"))
+
+
+def test_changes_under_load(weir, authority, site):
+    """Certificates come and go while clients do: no handshake fails."""
+    over, failed, made = threading.Event(), [], []
+
+    def keep_coming():
+        client = authority.client()
+        while not over.is_set():
+            try:
+                assert says(weir, client)[0] == "https"
+                made.append(1)
+            except (OSError, AssertionError) as error:
+                failed.append(error)
+    clients = [threading.Thread(target=keep_coming) for _ in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        for name in "babab":
+            copy(authority, name, site)
+            os.kill(weir.pid, signal.SIGHUP)
+            now_serves(weir, authority, authority.path(f"{name}.pem"))
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+    assert not failed and len(made) > 20
+
+
+@pytest.mark.directive("ssl_certificate_missing")
+def test_a_certificate_that_is_missing(weir, authority, tmp_path):
+    """The other servers serve, and this one once its certificate is there."""
+    authority.certificate("b", ["localhost"])
+    http = "server {{ listen 127.0.0.1:{{port2}} ssl; server_name localhost; ssl_certificate_missing warn; {0} {1} }}".format(
+        lines(tmp_path), SAYS.replace("{", "{{").replace("}", "}}").format())
+    weir.expect_log("clients of this server are refused")
+    weir.start(config(SAYS, http=http, server=f"listen 127.0.0.1:{{port2}} ssl default_server; server_name a.test; {authority.lines()}"))
+    assert says(weir, authority.client(), "a.test")[0] == "https"
+    with pytest.raises(ssl.SSLError):
+        connect(weir, authority.client())
+    weir.wait_log("cannot load certificate .* clients of this server are refused until it is there")
+    copy(authority, "b", tmp_path)
+    wait_until(lambda: "has changed" in weir.error_log, WITHIN, "the certificate")
+    now_serves(weir, authority, authority.path("b.pem"))
+    failing = weir.conf.read_text().replace("ssl_certificate_missing warn;", "")
+    (tmp_path / "cert.pem").unlink()
+    [(message, _)] = weir.mistakes(failing)
+    assert message.startswith(f'cannot load certificate "{tmp_path}/cert.pem": No such file')
+
+
+def test_texts_in_the_configuration(weir, authority):
+    """data: what would be in a file stands there itself."""
+    certificate, key = (authority.path(f"localhost.{kind}").read_text() for kind in ("pem", "key"))
+    weir.start(config(SAYS, server=f'listen 127.0.0.1:{{port2}} ssl; ssl_certificate "data:{certificate}"; ssl_certificate_key "data:{key}";'))
+    assert says(weir, authority.client())[0] == "https"
+    assert [each["file"] for each in weir.status()["tls"]["certificates"]] == ["data:"]
+
+
+# ---- what is seen -------------------------------------------------------------------------------------------
+
+def handshakes(weir, **wanted):
+    wait_until(lambda: {k: v for k, v in weir.status()["tls"]["handshakes"].items() if v} == wanted, 5, f"handshakes: {wanted}")
+
+
+def test_handshakes_are_counted(weir, authority):
+    serve(weir, authority, server="client_header_timeout 1s;", log="info")
+    client = authority.client()
+    with connect(weir, client) as connection:
+        connection.get("/says")
+        session = connection.socket.session
+    handshakes(weir, full=1)
+    with connect(weir, client, session=session) as connection:
+        connection.get("/says")
+    handshakes(weir, full=1, resumed=1)
+    wrong = authority.client(ssl.TLSVersion.TLSv1_2)
+    wrong.set_ciphers("AES128-SHA")
+    with pytest.raises(ssl.SSLError):
+        connect(weir, wrong)
+    handshakes(weir, full=1, resumed=1, failed=1)
+    with weir.connect(weir.port2) as half:
+        half.send(b"\x16\x03\x01")
+        half.wait_taken()
+    handshakes(weir, full=1, resumed=1, failed=1, left=1)
+    with weir.connect(weir.port2) as slow:
+        slow.send(b"\x16\x03\x01")
+        assert slow.closed_within(5) is not None
+    handshakes(weir, full=1, resumed=1, failed=1, left=1, timeout=1)
+    text = weir.get("/status?format=prometheus").text
+    for line in ('weir_tls_handshakes_total{result="full"} 1', 'weir_tls_handshakes_total{result="timeout"} 1',
+                 "weir_tls_handshake_seconds_count 2", "weir_tls_handshake_queue_wait_seconds_count 2"):
+        assert line in text, line
+
+
+def test_expiry_is_shown(weir, authority):
+    serve(weir, authority)
+    end = openssl("x509", "-in", authority.path("localhost.pem"), "-noout", "-enddate").strip().removeprefix("notAfter=")
+    wanted = int(ssl.cert_time_to_seconds(end))
+    [shown] = weir.status()["tls"]["certificates"]
+    assert shown == {"server": shown["server"], "file": str(authority.path("localhost.pem")), "expires": wanted}
+    line = f'weir_tls_certificate_expiry_timestamp_seconds{{server="{shown["server"]}",file="{shown["file"]}"}} {wanted}'
+    assert line in weir.get("/status?format=prometheus").text
