@@ -30,7 +30,8 @@ enum net_tls_verify {
 };
 
 struct net_tls_pair {
-    const char *certificate, *key; /* PEM files, or "data:" and what would be in one */
+    /* PEM files, or "data:" and what would be in one. */
+    const char *certificate, *key;
 };
 
 struct net_tls_command {

@@ -88,6 +88,7 @@ void net_tls_look_at_client(struct net_stream *s, struct net_tls *t)
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         t->has_left = true;
         net_stream_watch_socket(s, t->loop, 0);
-        t->server->forget(t->with, t->away, false); /* where it is being computed, it ends as it does */
+        /* Where it is being computed, it ends as it does. */
+        t->server->forget(t->with, t->away, false);
     }
 }

@@ -37,13 +37,15 @@ struct net_tls {
     struct net_layer layer; /* first: the stream's layer is this one */
     SSL *ssl;
     struct ev_loop *loop;
-    struct net_stream *stream;             /* NULL: closed, while the handshake is away */
+    /* NULL: closed, while the handshake is away. */
+    struct net_stream *stream;
     const struct net_tls_context *context; /* chosen by the name */
     const struct net_tls_server *server;
     void *with;
     /* Who has the handshake; NULL: the loop. Meanwhile nothing else here is touched but `stream` and `fd`. */
     void *away;
-    int fd; /* to be closed when it is back without a stream */
+    /* To be closed when it is back without a stream. */
+    int fd;
     /* Of a record that the socket has not taken whole: its bytes of plain text; 0: there is none. */
     size_t unsent;
     /* Bytes that went out before they were given: of a record that was begun with more. */
@@ -57,7 +59,8 @@ struct net_tls {
     bool ready; /* the handshake is over */
     /* Nothing goes out any more, not even a goodbye; and nothing comes. */
     bool broken;
-    bool computes; /* a thread does, or the loop is not to leave it to one */
+    /* A thread has it: its step is not to be left to one. */
+    bool computes;
     bool has_left; /* the client, while the handshake was away */
 };
 
@@ -67,7 +70,10 @@ struct net_tls *net_tls_of(const struct net_stream *s);
 /* net/tls_hello.c: connections of this kind choose their context when the client's first words are there. */
 void net_tls_watch_hello(SSL_CTX *ctx);
 
-/* net/tls_stream.c: what a call that has not succeeded has come to. Returns -1 with errno, or 0 at the end. On any thread. */
+/*
+ * net/tls_state.c: what a call that has not succeeded has come to: -1 with errno, or 0 at the end, on any thread; the socket is watched for
+ * what the user and the library wait for; and the end.
+ */
 ssize_t net_tls_settle(struct net_tls *t, int result);
 void net_tls_watch_socket(struct net_stream *s, const struct net_tls *t);
 void net_tls_free(struct net_tls *t);

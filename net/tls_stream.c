@@ -28,20 +28,6 @@ static void tell_of_more(struct net_stream *s, const struct net_tls *t)
         ev_feed_event(t->loop, &s->io, EV_READ);
 }
 
-/* As the user wants it, but for what waits for the opposite direction. */
-void net_tls_watch_socket(struct net_stream *s, const struct net_tls *t)
-{
-    int events = 0;
-    if (t->wanted & EV_READ)
-        events |= t->read_wants_write ? EV_WRITE : EV_READ;
-    if (t->wanted & EV_WRITE)
-        events |= t->write_wants_read ? EV_READ : EV_WRITE;
-    /* Whether the client is there yet is all that may be looked at. */
-    if (t->away)
-        events &= EV_READ;
-    net_stream_watch_socket(s, t->loop, events);
-}
-
 static void tls_watch(struct net_stream *s, struct ev_loop *loop, int events)
 {
     struct net_tls *t = net_tls_of(s);
@@ -81,28 +67,6 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
 }
 
 /* --- what a call has come to --- */
-
-ssize_t net_tls_settle(struct net_tls *t, int result)
-{
-    int error = SSL_get_error(t->ssl, result), system_error = errno;
-    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ||
-        error == SSL_ERROR_WANT_X509_LOOKUP) {
-        errno = EAGAIN;
-        return -1;
-    }
-    if (error == SSL_ERROR_ZERO_RETURN)
-        return 0;
-    t->broken = true;
-    if (error == SSL_ERROR_SYSCALL && ERR_peek_error() == 0) {
-        t->failed = system_error;
-    } else {
-        free(t->why);
-        t->why = strdup(net_tls_last_error()); /* without memory it is not known */
-        t->failed = EPROTO;
-    }
-    errno = t->failed;
-    return t->failed ? -1 : 0;
-}
 
 /* Whether nothing can be asked of the library; then *result is the call's, with errno. */
 static bool is_settled(const struct net_tls *t, ssize_t *result)
@@ -254,13 +218,6 @@ static int tls_end_writing(struct net_stream *s)
 {
     say_goodbye(net_tls_of(s));
     return shutdown(s->io.fd, SHUT_WR);
-}
-
-void net_tls_free(struct net_tls *t)
-{
-    SSL_free(t->ssl);
-    free(t->why);
-    free(t);
 }
 
 /* A handshake that is away keeps the descriptor: another connection must not get its number meanwhile. */

@@ -63,7 +63,8 @@ enum shm_handshake {
 
 struct shm_tls {
     _Atomic uint64_t handshakes[SHM_HANDSHAKES];
-    struct hist duration;   /* from the connection to the end of its handshake */
+    /* From the connection to the end of its handshake. */
+    struct hist duration;
     struct hist queue_wait; /* of full ones, for a thread */
 };
 

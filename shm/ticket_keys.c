@@ -145,7 +145,7 @@ uint64_t ticket_keys_look(uint64_t now_ms, uint64_t valid_ms)
     struct ring *r = own.ring;
     uint64_t turn_ms = valid_ms > TICKET_KEYS_TURN_MS ? valid_ms : TICKET_KEYS_TURN_MS;
     if (!r || own.fd < 0)
-        return 0; /* there is none, or it is not ours to change */
+        return 0; /* there is none of ours to change */
     uint64_t number = atomic_load(&r->number), since_ms = atomic_load(&r->since_ms);
     if (since_ms == 0) {
         atomic_compare_exchange_strong(&r->since_ms, &since_ms, now_ms);

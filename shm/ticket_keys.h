@@ -16,7 +16,8 @@
 
 enum {
     TICKET_KEY_NAME_BYTES = 16,
-    TICKET_KEY_BYTES = 80, /* a name, 32 bytes for HMAC-SHA256, 32 for AES-256 */
+    /* A name, 32 for HMAC-SHA256, 32 for AES-256. */
+    TICKET_KEY_BYTES = 80,
     TICKET_KEYS = 5,
     TICKET_KEYS_TURN_MS = 60000 /* none is used for less */
 };

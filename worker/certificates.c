@@ -32,8 +32,8 @@ static void read_change(struct pool_task *task)
 static void use_change(struct worker *w, struct loop_task *task)
 {
     struct reading *r = (struct reading *)task; /* its first member */
-    if (task->task.outcome !=
-        POOL_TASK_DONE) /* the pool has dropped it: the loop has the time that it takes */
+    /* The pool has dropped it: the loop has the time that it takes. */
+    if (task->task.outcome != POOL_TASK_DONE)
         read_change(&task->task);
     certificate_use(w->site, r->change);
     explicit_bzero(r->packed.data, r->packed.cap); /* there is a key in it */
