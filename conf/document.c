@@ -80,6 +80,7 @@ static const char *const titles[CONF_SECTIONS] = {
     [CONF_SECTION_ANSWERS] = "Answers",
     [CONF_SECTION_FILES] = "Static files",
     [CONF_SECTION_TLS] = "TLS",
+    [CONF_SECTION_PROXY_TLS] = "TLS to upstreams",
     [CONF_SECTION_ACCESS] = "Access",
     [CONF_SECTION_LIMITS] = "Limits",
     [CONF_SECTION_HEADERS] = "Headers of answers",

@@ -68,7 +68,6 @@ const struct conf_mark conf_marks[] = {
     {"http2*", CONF_ABSENT, "there is no HTTP/2 yet: put a terminator in front, with proxy_protocol."},
     {"http3*", CONF_ABSENT, "there is no HTTP/3."},
     {"quic_*", CONF_ABSENT, "there is no HTTP/3."},
-    {"proxy_ssl_*", CONF_ABSENT, "upstreams are spoken to without TLS; remove it, and use http:// in proxy_pass."},
     {"proxy_cache_bypass", CONF_DIFFERS, "accepted."},
     {"proxy_no_cache", CONF_DIFFERS, "accepted."},
     {"fastcgi_temp_path", CONF_DIFFERS, "accepted."},

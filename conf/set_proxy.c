@@ -4,7 +4,7 @@
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-/* "http://HOST[:PORT][/URI]", "http://unix:/PATH[:/URI]" */
+/* "http://HOST[:PORT][/URI]", "http://unix:/PATH[:/URI]"; or https:// */
 void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_proxy *p = conf_must(arena_zalloc(&w->conf->arena, sizeof *p));
@@ -21,14 +21,16 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
         w->location->proxy = p;
         return;
     }
-    if (!slice_eq_nocase((struct slice){rest.data, rest.len < 7 ? rest.len : 7}, SLICE("http://"))) {
+    p->tls = slice_eq_nocase((struct slice){rest.data, rest.len < 8 ? rest.len : 8}, SLICE("https://"));
+    if (!p->tls &&
+        !slice_eq_nocase((struct slice){rest.data, rest.len < 7 ? rest.len : 7}, SLICE("http://"))) {
         conf_error(
             &w->conf->errors, n,
-            "invalid URL \"%.*s\" in \"proxy_pass\"; write http://HOST[:PORT][/URI] or http://unix:/PATH[:/URI]",
+            "invalid URL \"%.*s\" in \"proxy_pass\"; write http://HOST[:PORT][/URI] or http://unix:/PATH[:/URI], or https:// for TLS",
             SLICE_ARGS(rest));
         return;
     }
-    rest = slice_from(rest, 7);
+    rest = slice_from(rest, p->tls ? 8 : 7);
     bool is_unix = slice_starts(rest, SLICE("unix:"));
     size_t host_len = 0;
     while (host_len < rest.len && (is_unix ? host_len < 5 || rest.data[host_len] != ':'

@@ -122,6 +122,7 @@ struct conf_proxy {
     struct slice host;
     /* Replaces the location's part of the path; data NULL: the client's URI as it is. */
     struct slice uri;
+    bool tls; /* https:// */
     const struct conf_node *node;
 };
 

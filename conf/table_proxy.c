@@ -6,8 +6,8 @@
 const struct conf_directive conf_proxy_directives[] = {
     // clang-format off
     {.name = "proxy_pass", .where = CONF_LOCATION, .args = {1, 1}, .set = conf_set_proxy_pass,
-     .syntax = "http://HOST[:PORT][/URI] | http://unix:PATH[:/URI]",
-     .help = "Passes requests on to an upstream or a server; a URI replaces the location's part of the path. With variables the text is the whole target."},
+     .syntax = "http[s]://HOST[:PORT][/URI] | http[s]://unix:PATH[:/URI]",
+     .help = "Passes requests on to an upstream or a server, with https in TLS; a URI replaces the location's part of the path. With variables the text is the whole target."},
     {.name = "proxy_http_version", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(proxy.http_version), .default_text = "1.1", .live = CONF_LIVE,
      .words = WORDS("1.0", "1.1"),
      .help = "The protocol spoken with upstreams; connections are kept with 1.1."},

@@ -70,6 +70,7 @@ struct net_tls_rules {
     bool prefers_own_ciphers, tickets, caches_sessions;
     /* For net_tls_server.leave: where full handshakes are computed; less than 0: in the loop. */
     int where;
+    bool is_client; /* it is for net_tls_connect */
     /* There is no certificate: whoever asks for this server is refused. */
     bool rejects;
     /* Told of a certificate that cannot be had: the server refuses everybody until it is there. NULL: that is an error. */
@@ -148,6 +149,34 @@ void net_tls_back(struct net_tls *tls, const char *why_not);
 /* Whether the stream speaks TLS; and whether its handshake is over. What was negotiated is empty before. */
 bool net_tls_is_on(const struct net_stream *s);
 bool net_tls_is_ready(const struct net_stream *s);
+
+/* --- as a client --- */
+
+/* What a server has given to be taken up by another connection. */
+struct net_tls_session;
+void net_tls_session_free(struct net_tls_session *session);
+
+struct net_tls_target {
+    struct slice asked_name;         /* empty: none is asked for */
+    struct net_tls_session *session; /* to take up; NULL: none */
+    /* Gets sessions, which are its own then, while the stream lives; NULL: they are not wanted. */
+    void (*keep)(void *with, struct net_tls_session *session);
+    void *with;
+};
+
+/* The stream, which is connected, speaks TLS as a client from now on, by a context of that kind. False: out of memory. */
+bool net_tls_connect(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
+                     const struct net_tls_target *target);
+
+/*
+ * Goes on with the handshake, before anything is read or written: 1: it is over; 0: the watcher, which waits to write, says when to call
+ * again; -1: it has failed, with errno.
+ */
+int net_tls_shake_hands(struct net_stream *s);
+
+/* When it is over: 0, or why the server's certificate is not to be trusted; and whether it is for this name, or address. */
+long net_tls_server_verdict(const struct net_stream *s);
+bool net_tls_server_is(const struct net_stream *s, struct slice wanted);
 
 /* What is wrong with the last read or write that failed with EPROTO, for the log; "" nothing is known. */
 const char *net_tls_why(const struct net_stream *s);

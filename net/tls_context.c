@@ -127,8 +127,9 @@ static bool set_commands(struct making *m)
     SSL_CONF_CTX *conf = SSL_CONF_CTX_new();
     bool ok = conf != NULL;
     if (conf) {
-        SSL_CONF_CTX_set_flags(conf, SSL_CONF_FLAG_FILE | SSL_CONF_FLAG_SERVER | SSL_CONF_FLAG_CERTIFICATE |
-                                         SSL_CONF_FLAG_SHOW_ERRORS);
+        SSL_CONF_CTX_set_flags(conf, SSL_CONF_FLAG_FILE | SSL_CONF_FLAG_CERTIFICATE |
+                                         SSL_CONF_FLAG_SHOW_ERRORS |
+                                         (m->rules->is_client ? SSL_CONF_FLAG_CLIENT : SSL_CONF_FLAG_SERVER));
         SSL_CONF_CTX_set_ssl_ctx(conf, m->ctx);
     }
     for (int i = 0; ok && i < m->rules->command_count; i++) {
@@ -193,8 +194,12 @@ static bool set_clients(struct making *m)
         return fail(m, "load the authorities of", r->trusted_file);
     if (r->crl_file && !set_crl(m, r->crl_file))
         return false;
-    if (r->verify != NET_TLS_VERIFY_OFF) {
+    /* A client's handshake goes on, and its user asks for the verdict. */
+    if (r->is_client)
+        SSL_CTX_set_verify(m->ctx, SSL_VERIFY_NONE, NULL);
+    else if (r->verify != NET_TLS_VERIFY_OFF)
         SSL_CTX_set_verify(m->ctx, SSL_VERIFY_PEER, accept_any);
+    if (r->verify != NET_TLS_VERIFY_OFF) {
         SSL_CTX_set_verify_depth(m->ctx, r->verify_depth);
     }
     return true;
@@ -243,6 +248,11 @@ static bool set_ticket_keys(struct making *m)
 static bool set_sessions(struct making *m)
 {
     const struct net_tls_rules *r = m->rules;
+    if (r->is_client) {
+        if (r->caches_sessions)
+            net_tls_keep_sessions(m->ctx);
+        return true;
+    }
     if (!r->tickets)
         SSL_CTX_set_options(m->ctx, SSL_OP_NO_TICKET);
     SSL_CTX_set_session_cache_mode(m->ctx, r->caches_sessions ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
@@ -254,7 +264,7 @@ static bool set_sessions(struct making *m)
 
 /* --- all of it --- */
 
-static void set_modes(SSL_CTX *ctx)
+static void set_modes(SSL_CTX *ctx, bool is_client)
 {
     /* Renegotiation lets a client ask for work without end (CVE-2011-1473); compression tells of secrets (CVE-2012-4929). */
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_SSLv3 |
@@ -263,6 +273,8 @@ static void set_modes(SSL_CTX *ctx)
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
+    if (is_client)
+        return;
     net_tls_watch_hello(ctx);
     net_tls_watch_certificate(ctx);
     net_tls_watch_tickets(ctx);
@@ -271,7 +283,7 @@ static void set_modes(SSL_CTX *ctx)
 static bool fill(struct making *m)
 {
     bool ok = true;
-    set_modes(m->ctx);
+    set_modes(m->ctx, m->rules->is_client);
     for (int i = 0; ok && i < m->rules->pair_count; i++)
         ok = use_pair(m, i);
     return ok && set_negotiation(m) && set_clients(m) && set_sessions(m);
@@ -281,7 +293,10 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
                                             char error[NET_TLS_ERROR_BYTES])
 {
     struct net_tls_context *c = calloc(1, sizeof *c);
-    struct making m = {.rules = rules, .context = c, .ctx = SSL_CTX_new(TLS_server_method()), .error = error};
+    struct making m = {.rules = rules,
+                       .context = c,
+                       .ctx = SSL_CTX_new(rules->is_client ? TLS_client_method() : TLS_server_method()),
+                       .error = error};
     assert(rules->record_bytes > 0 && rules->record_bytes <= NET_TLS_RECORD_MAX);
     snprintf(error, NET_TLS_ERROR_BYTES, "out of memory for TLS");
     struct net_tls_known *pairs = calloc((size_t)rules->pair_count + 1, sizeof *pairs);

@@ -40,7 +40,9 @@ struct net_tls {
     /* NULL: closed, while the handshake is away. */
     struct net_stream *stream;
     const struct net_tls_context *context; /* chosen by the name */
-    const struct net_tls_server *server;
+    const struct net_tls_server *server;   /* NULL: it is the client */
+    /* Of a client: who keeps its sessions; NULL: nobody. */
+    void (*keep)(void *with, struct net_tls_session *session);
     void *with;
     /* Who has the handshake; NULL: the loop. Meanwhile nothing else here is touched but `stream` and `fd`. */
     void *away;
@@ -66,6 +68,12 @@ struct net_tls {
 
 /* NULL: the stream has no TLS. */
 struct net_tls *net_tls_of(const struct net_stream *s);
+
+/* net/tls_stream.c: the stream has a layer from now on, without a side yet. False: out of memory. */
+bool net_tls_begin(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context);
+
+/* net/tls_client.c: sessions of this kind are given to who keeps them. */
+void net_tls_keep_sessions(SSL_CTX *ctx);
 
 /* net/tls_hello.c: connections of this kind choose their context when the client's first words are there. */
 void net_tls_watch_hello(SSL_CTX *ctx);

@@ -245,8 +245,7 @@ static const struct net_layer calls = {.read = tls_read,
                                        .set_user = tls_set_user,
                                        .close = tls_close};
 
-bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
-                    const struct net_tls_server *server, void *with)
+bool net_tls_begin(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context)
 {
     struct net_tls *t = calloc(1, sizeof *t);
     SSL *ssl = t ? SSL_new(context->ctx) : NULL;
@@ -262,15 +261,24 @@ bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net
                           .loop = loop,
                           .stream = s,
                           .context = context,
-                          .server = server,
-                          .with = with,
                           .fd = -1,
                           .user = ev_cb(&s->io),
                           .wanted = ev_is_active(&s->io) ? s->io.events & (EV_READ | EV_WRITE) : 0};
-    SSL_set_accept_state(ssl);
     SSL_set_app_data(ssl, t);
     s->layer = &t->layer;
     ev_set_cb(&s->io, on_event);
+    return true;
+}
+
+bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net_tls_context *context,
+                    const struct net_tls_server *server, void *with)
+{
+    if (!net_tls_begin(s, loop, context))
+        return false;
+    struct net_tls *t = net_tls_of(s);
+    t->server = server;
+    t->with = with;
+    SSL_set_accept_state(t->ssl);
     return true;
 }
 

@@ -20,7 +20,10 @@
 static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net_address *local)
 {
     const struct settings *s = proxy_settings(p);
-    *dial = (struct upstream_dial){.keepalive = s->proxy.upstream.socket_keepalive, .fresh = p->named_client};
+    *dial = (struct upstream_dial){.keepalive = s->proxy.upstream.socket_keepalive,
+                                   .fresh = p->named_client,
+                                   .tls = p->tls,
+                                   .tls_name = p->tls_name};
     if (!p->to->bind)
         return;
     struct slice text = http_template_expand(p->to->bind, p->ex);
@@ -83,13 +86,57 @@ bool proxy_connect(struct proxy *p, void (*on_event)(struct ev_loop *loop, ev_io
     return true;
 }
 
+/* What stands in front of the handshake is short, and the connection is new: it goes at once, or not at all. */
+static bool send_plain_part(struct proxy *p)
+{
+    return p->plain_bytes == 0 || net_stream_write(&p->uc->stream, p->request.data + p->request.start,
+                                                   p->plain_bytes, false) == (ssize_t)p->plain_bytes;
+}
+
+static struct proxy_step begin_tls(struct proxy *p)
+{
+    if (!send_plain_part(p)) {
+        proxy_log_errno(p, "send()", errno);
+        return proxy_step_next(CONF_NEXT_ERROR, 502);
+    }
+    if (!upstream_begin_tls(p->uc, p->tls, p->tls_name))
+        return proxy_step_fails(500);
+    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.connect_timeout_ms);
+    return proxy_step_of(PROXY_WAITS);
+}
+
+/* Nothing of the request goes to a server that is not the one that it is for. */
+static struct proxy_step shake_hands(struct proxy *p)
+{
+    int over = net_tls_shake_hands(&p->uc->stream);
+    if (over == 0)
+        return proxy_step_of(PROXY_WAITS);
+    if (over < 0) {
+        proxy_log_errno(p, "SSL_do_handshake()", errno);
+        return proxy_step_next(CONF_NEXT_ERROR, 502);
+    }
+    const char *doubt = upstream_doubt(&p->uc->stream, p->tls, p->tls_name);
+    if (!doubt[0])
+        return proxy_step_of(PROXY_PASSES_ON);
+    proxy_log(p, doubt);
+    return proxy_step_next(CONF_NEXT_ERROR, 502);
+}
+
 struct proxy_step proxy_on_connected(struct proxy *p)
 {
     assert(p->state == PROXY_CONNECT && p->uc->requests == 0);
-    int error = net_stream_connect_error(&p->uc->stream);
+    bool has_begun = net_tls_is_on(&p->uc->stream);
+    int error = has_begun ? 0 : net_stream_connect_error(&p->uc->stream);
     if (error) {
         proxy_log_errno(p, "connect()", error);
         return proxy_step_next(CONF_NEXT_ERROR, 502);
+    }
+    if (p->tls) {
+        struct proxy_step step = has_begun ? proxy_step_of(PROXY_WAITS) : begin_tls(p);
+        if (step.says == PROXY_WAITS)
+            step = shake_hands(p);
+        if (step.says != PROXY_PASSES_ON)
+            return step;
     }
     p->try->connect_us = clock_mono_us() - p->try->start_us;
     proxy_begin_to_send(p);

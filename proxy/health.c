@@ -96,9 +96,38 @@ static bool is_expected(const struct conf_health_check *rules, int status)
     return false;
 }
 
+/* A check asks as requests do; a name with variables has none here, so it is the host of proxy_pass. */
+static struct slice name_for_tls(const struct health_probe *k)
+{
+    return upstream_name_of(k->peer->server->upstream->checked_as->proxy->host);
+}
+
+/* True once the question may be sent; else it goes on later, or the check has ended. */
+static bool is_secure(struct health_probe *k)
+{
+    const struct location *l = k->peer->server->upstream->checked_as;
+    const struct upstream_tls *tls = l ? upstream_tls_of(l) : NULL;
+    if (!tls || net_tls_is_ready(&k->stream))
+        return true;
+    struct net_tls_target target = {.asked_name = tls->asks_for_name ? name_for_tls(k) : SLICE("")};
+    if (!net_tls_is_on(&k->stream) && !net_tls_connect(&k->stream, k->worker->loop, tls->context, &target)) {
+        probe_drop(k); /* our own shortage */
+        return false;
+    }
+    int over = net_tls_shake_hands(&k->stream);
+    const char *doubt = over == 1  ? upstream_doubt(&k->stream, tls, name_for_tls(k))
+                        : over < 0 ? "the TLS handshake with it failed"
+                                   : "";
+    if (doubt[0])
+        probe_finish(k, false, doubt);
+    return over == 1 && !doubt[0];
+}
+
 static void send_question(struct health_probe *k)
 {
-    int error = net_stream_connect_error(&k->stream);
+    int error = net_tls_is_on(&k->stream) ? 0 : net_stream_connect_error(&k->stream);
+    if (!error && !is_secure(k))
+        return;
     struct slice rest = slice_from(buf_slice(&k->request), k->sent);
     ssize_t n = error ? -1 : net_stream_write(&k->stream, rest.data, rest.len, false);
     if (error || (n < 0 && errno != EAGAIN && errno != EINTR)) {
@@ -234,6 +263,9 @@ bool health_open(struct worker *w)
 {
     static ev_timer look;
     bool any = false;
+    for (const struct location *l = w->site->made; l; l = l->next_made)
+        if (l->proxy && l->proxy->tls && l->proxy->upstream && upstream_tls_of(l))
+            l->proxy->upstream->checked_as = l;
     for (const struct upstream *u = w->site->upstreams; u; u = u->next)
         any |= u->conf && u->conf->health;
     if (!any)

@@ -103,6 +103,10 @@ struct proxy {
     bool buffered;
     /* The connection begins with the PROXY protocol's header, so it is nobody else's, whatever the settings say by now. */
     bool named_client;
+    /* How it is spoken to in TLS; NULL: not at all. By which name; and what goes there in plain text before. */
+    const struct upstream_tls *tls;
+    struct slice tls_name;
+    size_t plain_bytes;
 };
 
 /* What a step of a try has led to. The steps return it, proxy.c acts on it. */

@@ -19,7 +19,7 @@ enum { FILE_AT_ONCE_BYTES = 2 << 20 };
 void proxy_begin_to_send(struct proxy *p)
 {
     p->state = PROXY_SEND;
-    p->request_sent = 0;
+    p->request_sent = p->tls ? p->plain_bytes : 0;
     p->body_sent = 0;
     p->sent = false;
     proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);

@@ -15,11 +15,19 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-/* "http://HOST[/URI]" of a text with variables. False: it leads nowhere, which has been logged. */
-static bool split_target(struct http_exchange *ex, struct slice url, struct slice *host, struct slice *uri)
+static bool has_scheme(struct slice url, struct slice scheme)
 {
-    struct slice scheme = {url.data, url.len < 7 ? url.len : 7};
-    struct slice rest = slice_eq_nocase(scheme, SLICE("http://")) ? slice_from(url, 7) : SLICE("");
+    return url.len >= scheme.len && slice_eq_nocase((struct slice){url.data, scheme.len}, scheme);
+}
+
+/* "http[s]://HOST[/URI]" of a text with variables. False: it leads nowhere, which has been logged. */
+static bool split_target(struct http_exchange *ex, struct slice url, struct slice *host, struct slice *uri,
+                         bool *tls)
+{
+    *tls = has_scheme(url, SLICE("https://"));
+    struct slice rest = *tls                                ? slice_from(url, 8)
+                        : has_scheme(url, SLICE("http://")) ? slice_from(url, 7)
+                                                            : SLICE("");
     bool is_unix = slice_starts(rest, SLICE("unix:"));
     size_t n = is_unix ? 5 : 0;
     while (n < rest.len && rest.data[n] != (is_unix ? ':' : '/') && (is_unix || rest.data[n] != '?'))
@@ -32,7 +40,8 @@ static bool split_target(struct http_exchange *ex, struct slice url, struct slic
     bool ok = n > 0 && resolve_is_target(ex->worker, *host);
     if (!ok)
         http_log(ex, LOG_LEVEL_ERROR,
-                 "invalid URL \"%.*s\" in \"proxy_pass\"; it is http://HOST[:PORT][/URI]", SLICE_ARGS(url));
+                 "invalid URL \"%.*s\" in \"proxy_pass\"; it is http[s]://HOST[:PORT][/URI]",
+                 SLICE_ARGS(url));
     return ok;
 }
 
@@ -40,20 +49,30 @@ int proxy_check_target(struct http_exchange *ex)
 {
     const struct http_template *target = ex->route.location->proxy->target;
     struct slice host, uri = {0};
-    return !target || split_target(ex, http_template_expand(target, ex), &host, &uri) ? 0 : 500;
+    bool tls;
+    return !target || split_target(ex, http_template_expand(target, ex), &host, &uri, &tls) ? 0 : 500;
+}
+
+static void name_for_tls(struct proxy *p)
+{
+    p->tls = upstream_tls_of(p->ex->route.location);
+    p->tls_name =
+        upstream_name_of(p->tls && p->tls->name ? http_template_expand(p->tls->name, p->ex) : p->host);
 }
 
 /* 0, or a status for the client. */
 static int find_upstream(struct proxy *p)
 {
     struct worker *w = proxy_worker(p);
+    bool tls = p->to->tls;
     p->u = p->to->upstream;
     p->host = p->to->host;
     p->uri = p->to->uri;
     if (p->to->target) {
-        if (!split_target(p->ex, http_template_expand(p->to->target, p->ex), &p->host, &p->uri))
+        if (!split_target(p->ex, http_template_expand(p->to->target, p->ex), &p->host, &p->uri, &tls))
             return 500;
-        p->u = resolve_upstream(w, p->host);
+        bool is_group = site_find_upstream(w->site, p->host) != NULL;
+        p->u = resolve_upstream(w, is_group ? p->host : site_target_name(&p->ex->arena, p->host, tls));
         if (!p->u) {
             http_log(p->ex, LOG_LEVEL_ERROR, "upstream \"%.*s\" cannot be used", SLICE_ARGS(p->host));
             return 502;
@@ -63,6 +82,9 @@ static int find_upstream(struct proxy *p)
     }
     p->u->users++;
     p->ex->upstream.host = p->host;
+    p->ex->upstream.tls = tls;
+    if (tls)
+        name_for_tls(p);
     p->ex->upstream.is_unix = slice_starts(p->u->name, SLICE("unix:"));
     p->wanted = sticky_wanted(p->ex, p->u);
     if (p->u->hash_key)
@@ -114,8 +136,9 @@ int proxy_prepare(struct proxy *p)
     int error = find_upstream(p);
     struct upstream_target target = {
         .to = p->to, .host = p->host, .uri = p->uri, .streams = p->sends == PROXY_SENDS_STREAM};
-    if (!error && !name_client(p))
+    if (!error && ((ex->upstream.tls && !p->tls) || !name_client(p)))
         error = 500;
+    p->plain_bytes = buf_len(&p->request);
     bool is_passed = !p->to->body && proxy_settings(p)->proxy.upstream.pass_request_body;
     if (p->sends != PROXY_SENDS_STREAM && ex->body.kept.fd >= 0 && is_passed)
         p->sends = PROXY_SENDS_FILE;

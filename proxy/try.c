@@ -15,6 +15,7 @@
 #include "worker/loop/worker_state.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 void proxy_watch(struct proxy *p, int events)
@@ -41,20 +42,29 @@ void proxy_log(struct proxy *p, const char *what)
 
 static const char *doing(const struct proxy *p)
 {
-    return p->state <= PROXY_CONNECT ? "connecting to"
-           : p->state == PROXY_SEND  ? "sending request to"
-           : p->state == PROXY_HEAD  ? "reading response header from"
-                                     : "reading";
+    bool shakes = p->state == PROXY_CONNECT && p->uc && net_tls_is_on(&p->uc->stream);
+    return shakes                      ? "SSL handshaking to"
+           : p->state <= PROXY_CONNECT ? "connecting to"
+           : p->state == PROXY_SEND    ? "sending request to"
+           : p->state == PROXY_HEAD    ? "reading response header from"
+                                       : "reading";
 }
 
 void proxy_log_errno(struct proxy *p, const char *call, int error)
 {
-    http_log(p->ex, LOG_LEVEL_ERROR, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
-             doing(p));
+    bool of_tls = error == EPROTO && p->uc && net_tls_is_on(&p->uc->stream);
+    if (of_tls)
+        http_log(p->ex, LOG_LEVEL_ERROR, "%s failed (SSL: %s) while %s upstream",
+                 p->state == PROXY_CONNECT ? call : "SSL_read()", net_tls_why(&p->uc->stream), doing(p));
+    else
+        http_log(p->ex, LOG_LEVEL_ERROR, "%s failed (%d: %s) while %s upstream", call, error, strerror(error),
+                 doing(p));
 }
 
 static const char *timeout_text(const struct proxy *p)
 {
+    if (p->state == PROXY_CONNECT && p->uc && net_tls_is_on(&p->uc->stream))
+        return "upstream timed out (110: Connection timed out) while SSL handshaking to upstream";
     return p->state == PROXY_CONNECT
                ? "upstream timed out (110: Connection timed out) while connecting to upstream"
            : p->state == PROXY_SEND

@@ -33,6 +33,7 @@ void peer_release(struct peer *peer)
     free((char *)(uintptr_t)peer->text);
     free(peer->name);
     free(peer->own);
+    upstream_session_free(peer->session);
     free(peer);
 }
 
@@ -252,21 +253,30 @@ void upstream_on_timer(struct wheel_entry *e)
     upstream_close(uc);
 }
 
-/* An idle connection speaks only to close. */
-static void on_idle_event(struct ev_loop *loop, ev_io *io, int events)
-{
-    struct upstream_connection *uc = (struct upstream_connection *)io; /* its first member */
-    (void)loop;
-    (void)events;
-    leave_idle(uc);
-    upstream_close(uc);
-}
-
 /* Neither closed nor with bytes that came while nothing had been asked: those would be taken for the next request's answer (RFC 9112 section 6.3). */
 static bool is_quiet(struct upstream_connection *uc)
 {
     char byte;
     return net_stream_peek(&uc->stream, &byte, 1) < 0 && errno == EAGAIN;
+}
+
+/* An idle connection speaks only to close; or, in TLS, to give tickets. */
+static void on_idle_event(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct upstream_connection *uc = (struct upstream_connection *)io; /* its first member */
+    (void)loop;
+    (void)events;
+    if (is_quiet(uc))
+        return;
+    leave_idle(uc);
+    upstream_close(uc);
+}
+
+static bool is_of_kind(const struct upstream_connection *uc, const struct upstream_dial *dial)
+{
+    const struct net_tls_context *tls = dial->tls ? dial->tls->context : NULL;
+    return uc->kind == dial->kind && uc->tls_context == tls &&
+           (!tls || slice_eq(uc->tls_name, dial->tls_name));
 }
 
 static struct upstream_connection *take_idle(const struct worker *w, struct upstream *u,
@@ -276,7 +286,7 @@ static struct upstream_connection *take_idle(const struct worker *w, struct upst
     for (struct list_node *n = u->idle.next; n != &u->idle; n = next) {
         struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
         next = n->next;
-        if (uc->peer != peer || uc->kind != dial->kind)
+        if (uc->peer != peer || !is_of_kind(uc, dial))
             continue;
         bool over = w->now_ms >= uc->timer.deadline_ms; /* and the wheel has not come round yet */
         leave_idle(uc);
@@ -345,6 +355,7 @@ void upstream_close(struct upstream_connection *uc)
     wheel_clear(&uc->timer);
     net_stream_close(&uc->stream, uc->worker->loop);
     peer_release(uc->peer);
+    free((char *)(uintptr_t)uc->tls_name.data);
     free(uc);
 }
 

@@ -8,6 +8,8 @@
 
 #include "http/site/site.h"
 #include "net/stream.h"
+#include "net/tls.h"
+#include "proxy/tls.h"
 #include "worker/loop/worker_state.h"
 
 enum { UPSTREAM_TRIED_WORDS = PEERS / 64 };
@@ -37,6 +39,9 @@ struct upstream_connection {
     uint64_t made_ms;
     uint32_t requests; /* that it has carried before this one */
     uint32_t kind;     /* of connection: only the same is reused */
+    /* Of one in TLS, likewise; NULL: it is plain. The name is of malloc. */
+    const struct net_tls_context *tls_context;
+    struct slice tls_name;
 };
 
 /* How a connection is to be made. */
@@ -44,6 +49,8 @@ struct upstream_dial {
     const struct net_address *local; /* NULL: any */
     /* A number for what makes connections differ; 0: nothing does. */
     uint32_t kind;
+    const struct upstream_tls *tls; /* NULL: plain */
+    struct slice tls_name;
     bool transparent, keepalive;
     bool fresh; /* not a kept one */
 };

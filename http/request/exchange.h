@@ -149,6 +149,7 @@ struct http_upstream_record {
     struct slice addr, uri; /* of the server that has the request */
     struct slice host;      /* $proxy_host, once an upstream is asked */
     bool is_unix;           /* the host: it has no port */
+    bool tls;               /* it is spoken to in TLS */
     uint64_t queue_us;      /* in upstreams' queues */
 };
 

@@ -290,7 +290,7 @@ GETTER(get_proxy_port)
     struct slice port = slice_from(ex->upstream.host, at);
     bool has_port = port.len && port.data[port.len - 1] != ']'; /* or an IPv6 address ends here */
     return has_port                                         ? port
-           : ex->upstream.host.len && !ex->upstream.is_unix ? SLICE("80")
+           : ex->upstream.host.len && !ex->upstream.is_unix ? (ex->upstream.tls ? SLICE("443") : SLICE("80"))
                                                             : (struct slice){port.data, 0};
 }
 

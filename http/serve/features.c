@@ -33,6 +33,7 @@
 #include "http/site/rewrite_ops.h"
 #include "http/site/tls.h"
 #include "proxy/sticky.h"
+#include "proxy/tls.h"
 
 #include <stddef.h>
 
@@ -62,6 +63,7 @@ const struct feature *const features[] = {
     &feature_map,
     &feature_geo,
     &feature_sticky,
+    &feature_proxy_tls,
     NULL,
 };
 // clang-format on

@@ -59,7 +59,8 @@ struct peer {
     struct health_probe *probe;
     char id[32]; /* for sticky */
     size_t id_len;
-    uint64_t tag; /* of the id, for sessions */
+    uint64_t tag;                     /* of the id, for sessions */
+    struct upstream_session *session; /* of TLS, or NULL: proxy/tls.c */
 };
 
 /* A line of an upstream. */
@@ -91,6 +92,8 @@ struct upstream {
     struct peer **peers; /* proxy/upstream.c, from malloc */
     int peer_count;
     const struct http_template *hash_key;
+    /* Whose rules health checks follow that speak TLS: proxy/health.c; NULL: they speak plainly. */
+    const struct location *checked_as;
     struct sticky *sticky;     /* proxy/sticky.c; NULL: none */
     struct hash_point *points; /* hash consistent: sorted */
     int point_count;
@@ -140,6 +143,8 @@ struct location_proxy {
     size_t strip;      /* bytes of the path that `uri` replaces */
     struct proxy_header *headers;
     int header_count;
+    /* https; of a target with variables its text says. */
+    bool tls;
     bool sets_host; /* a header is Host */
     const struct http_template *method, *body;
     const struct http_template *bind; /* NULL: none */
@@ -274,6 +279,9 @@ void site_build_files(struct site *site, struct location *l, const struct conf_l
 struct location *site_build_location(struct site *site, const struct conf_location *c);
 void site_free_rewrites(struct site *site);
 /* NULL: the location has no proxy_pass; its other texts about one are checked. */
+/* The name of what proxy_pass names: with the port that https has, where it says none. Empty: out of memory. */
+struct slice site_target_name(struct arena *arena, struct slice host, bool tls);
+
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c);
 
 /* Sends the error log to this site's files, which must be open. */

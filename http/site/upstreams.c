@@ -118,22 +118,32 @@ struct upstream *site_find_upstream(const struct site *site, struct slice name)
     return u;
 }
 
+struct slice site_target_name(struct arena *arena, struct slice host, bool tls)
+{
+    bool has_port = slice_starts(host, SLICE("unix:")) ||
+                    (memrchr(host.data, ':', host.len) && host.data[host.len - 1] != ']');
+    return tls && !has_port ? arena_printf(arena, "%.*s:443", SLICE_ARGS(host)) : host;
+}
+
 /* The group of that name, or one of the single server that the name says. */
 static struct upstream *upstream_for(struct site *site, const struct conf_proxy *c)
 {
     struct upstream *u = site_find_upstream(site, c->host);
     if (u)
         return u;
+    struct slice name = site_target_name(&site->arena, c->host, c->tls);
+    if ((u = site_find_upstream(site, name)))
+        return u;
     const char *colon = memrchr(c->host.data, ':', c->host.len);
     u = colon ? site_find_upstream(site, (struct slice){c->host.data, (size_t)(colon - c->host.data)}) : NULL;
     if (u && u->conf)
         conf_error(&site->conf->errors, c->node, "upstream \"%.*s\" may not have a port; remove \"%.*s\"",
                    SLICE_ARGS(u->name), (int)(c->host.data + c->host.len - colon), colon);
-    u = new_upstream(site, c->host, 1, c->node);
+    u = new_upstream(site, name, 1, c->node);
     site_set_keepalive(u, &site->conf->http->unnamed);
     u->servers[0].conf = site->conf->http->unnamed.servers;
     u->servers[0].upstream = u;
-    resolve_server(site, &u->servers[0], c->host, c->node);
+    resolve_server(site, &u->servers[0], name, c->node);
     return u;
 }
 
@@ -207,8 +217,9 @@ static void add_default_redirect(struct site *site, struct proxy_rewrites *all, 
         return;
     struct slice uri = proxy->uri.data ? proxy->uri : SLICE("/");
     bool is_unix = slice_starts(proxy->host, SLICE("unix:"));
-    struct slice url = arena_printf(&site->arena, "http://%.*s%s%.*s", SLICE_ARGS(proxy->host),
-                                    is_unix && proxy->uri.data ? ":" : "", SLICE_ARGS(uri));
+    struct slice url =
+        arena_printf(&site->arena, "http%s://%.*s%s%.*s", proxy->tls ? "s" : "", SLICE_ARGS(proxy->host),
+                     is_unix && proxy->uri.data ? ":" : "", SLICE_ARGS(uri));
     r->from = site_compile(site, url, c->node);
     r->to = site_compile(site, proxy->uri.data ? c->pattern : SLICE("/"), c->node);
     all->count++;
@@ -362,6 +373,7 @@ struct location_proxy *site_build_proxy(struct site *site, const struct conf_loc
         p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;
         p->uri = c->proxy->uri;
     }
+    p->tls = c->proxy->tls;
     p->strip = c->pattern.len;
     build_texts(site, p, c);
     p->hidden = build_names(site, s->proxy.upstream.hidden, &p->hidden_count);

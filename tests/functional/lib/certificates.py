@@ -53,6 +53,17 @@ class Authority:
             context.load_cert_chain(self.path(f"{certificate}.pem"), self.path(f"{certificate}.key"))
         return context
 
+    def server(self, name="localhost", version=None, clients=False):
+        """A server's context; clients: they must show a certificate of the authority's."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path(f"{name}.pem"), self.path(f"{name}.key"))
+        if version:
+            context.minimum_version = context.maximum_version = version
+        if clients:
+            context.load_verify_locations(self.path("ca.pem"))
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
 
 @functools.cache
 def of_folder(folder):

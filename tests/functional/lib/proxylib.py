@@ -134,7 +134,10 @@ class Peer:
 
 
 class Backend:
-    def __init__(self, reply=answer(), *, script=None, path=None, port=0, read_body=True, backlog=128, room=None):
+    def __init__(self, reply=answer(), *, script=None, path=None, port=0, read_body=True, backlog=128, room=None,
+                 tls=None):
+        """tls: a server's ssl.SSLContext; handshakes that fail are in `refused`."""
+        self.tls, self.refused = tls, []
         self.reply, self.script, self.read_body = reply, script, read_body
         self.calls, self.peers, self.errors = [], [], []
         self.path = path
@@ -165,6 +168,8 @@ class Backend:
 
     def _run(self, peer):
         try:
+            if self.tls and not self._shake_hands(peer):
+                return
             (self.script or self._serve)(peer)
         except Gone:
             pass
@@ -173,6 +178,15 @@ class Backend:
         finally:
             if not peer.closed:
                 peer.close()
+
+    def _shake_hands(self, peer):
+        try:
+            peer.socket = self.tls.wrap_socket(peer.socket, server_side=True)
+        except OSError as error:
+            self.refused.append(error)
+            peer.gone.set()
+            return False
+        return True
 
     def _serve(self, peer):
         while not peer.closed:

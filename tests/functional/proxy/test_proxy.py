@@ -125,7 +125,7 @@ def test_uri_in_a_regex_location(weir):
 
 
 WRONG = {
-    "proxy_pass https://127.0.0.1:1;": 'invalid URL "https://127.0.0.1:1" in "proxy_pass"',
+    "proxy_pass ftp://127.0.0.1:1;": 'invalid URL "ftp://127.0.0.1:1" in "proxy_pass"',
     "proxy_pass 127.0.0.1:1;": 'invalid URL "127.0.0.1:1" in "proxy_pass"',
     "proxy_pass http://;": 'no host in "proxy_pass http://"',
     "proxy_pass http://127.0.0.1:99999;": 'invalid upstream "127.0.0.1:99999": invalid port',

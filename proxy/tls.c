@@ -1,0 +1,290 @@
+/*
+ * proxy/tls.c - upstreams that are spoken to in TLS: what is wanted of them, and sessions that are taken up.
+ *
+ * A session is taken up only by the rules and for the name that it was made with: who takes it up does not look at the certificate anew.
+ */
+#include "proxy/tls.h"
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "conf/rows.h"
+#include "conf/tree.h"
+#include "http/request/template.h"
+#include "http/site/build.h"
+#include "http/site/feature.h"
+#include "proxy/upstream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VERIFY_DEPTH_MAX = 100 };
+
+struct proxy_tls_settings {
+    struct slice certificate, key, password_file, ciphers, trusted_file, crl_file;
+    const struct conf_node *name;
+    struct conf_lines *commands;
+    int64_t verify_depth;
+    int protocols; /* enum net_tls_protocol, or-ed */
+    bool asks_for_name, verifies, reuses;
+};
+
+struct part proxy_tls_settings_part = {.size = sizeof(struct proxy_tls_settings)};
+SETTINGS_PART(proxy_tls_settings)
+
+struct proxy_tls_location {
+    struct upstream_tls tls;
+    bool is_used;
+};
+
+struct part proxy_tls_location_part = {.size = sizeof(struct proxy_tls_location)};
+LOCATION_PART(proxy_tls_location)
+
+/* Contexts are large, and most locations have the same settings. */
+struct made_context {
+    struct proxy_tls_settings settings;
+    struct net_tls_context *context;
+    struct made_context *next;
+};
+
+struct proxy_tls_site {
+    struct made_context *made;
+};
+
+struct part proxy_tls_site_part = {.size = sizeof(struct proxy_tls_site)};
+SITE_PART(proxy_tls_site)
+
+const struct upstream_tls *upstream_tls_of(const struct location *l)
+{
+    const struct proxy_tls_location *p = proxy_tls_location_of(l);
+    return p->is_used && p->tls.context ? &p->tls : NULL;
+}
+
+/* --- sessions --- */
+
+struct upstream_session {
+    const struct net_tls_context *context;
+    struct net_tls_session *session;
+    size_t name_len;
+    char name[];
+};
+
+void upstream_session_free(struct upstream_session *session)
+{
+    if (!session)
+        return;
+    net_tls_session_free(session->session);
+    free(session);
+}
+
+static void keep_session(void *with, struct net_tls_session *session)
+{
+    struct upstream_connection *uc = with;
+    struct upstream_session *s = malloc(sizeof *s + uc->tls_name.len);
+    if (!s) {
+        net_tls_session_free(session);
+        return;
+    }
+    s->context = uc->tls_context;
+    s->session = session;
+    s->name_len = uc->tls_name.len;
+    memcpy(s->name, uc->tls_name.data, uc->tls_name.len);
+    upstream_session_free(uc->peer->session);
+    uc->peer->session = s;
+}
+
+static struct net_tls_session *session_for(const struct upstream_connection *uc)
+{
+    const struct upstream_session *s = uc->peer->session;
+    bool fits =
+        s && s->context == uc->tls_context && slice_eq((struct slice){s->name, s->name_len}, uc->tls_name);
+    return fits ? s->session : NULL;
+}
+
+/* --- connections --- */
+
+bool upstream_begin_tls(struct upstream_connection *uc, const struct upstream_tls *tls, struct slice name)
+{
+    free((char *)(uintptr_t)uc->tls_name.data);
+    uc->tls_name = (struct slice){strndup(name.data, name.len), name.len};
+    if (!uc->tls_name.data)
+        return false;
+    uc->tls_context = tls->context;
+    struct net_tls_target target = {.asked_name = tls->asks_for_name ? name : SLICE(""),
+                                    .session = tls->reuses ? session_for(uc) : NULL,
+                                    .keep = tls->reuses ? keep_session : NULL,
+                                    .with = uc};
+    return net_tls_connect(&uc->stream, uc->worker->loop, tls->context, &target);
+}
+
+const char *upstream_doubt(const struct net_stream *s, const struct upstream_tls *tls, struct slice name)
+{
+    static char text[512];
+    if (!tls->verifies)
+        return "";
+    long verdict = net_tls_server_verdict(s);
+    if (verdict)
+        snprintf(text, sizeof text,
+                 "upstream SSL certificate verify error: (%ld:%s) while SSL handshaking to upstream", verdict,
+                 net_tls_verdict_text(verdict));
+    else if (!net_tls_server_is(s, name))
+        snprintf(text, sizeof text,
+                 "upstream SSL certificate does not match \"%.*s\" while SSL handshaking to upstream",
+                 SLICE_ARGS(name));
+    else
+        return "";
+    return text;
+}
+
+struct slice upstream_name_of(struct slice host)
+{
+    if (host.len && host.data[0] == '[') {
+        const char *end = memchr(host.data, ']', host.len);
+        return end ? (struct slice){host.data + 1, (size_t)(end - host.data - 1)} : host;
+    }
+    const char *colon = host.len ? memchr(host.data, ':', host.len) : NULL;
+    return colon ? (struct slice){host.data, (size_t)(colon - host.data)} : host;
+}
+
+/* --- from settings --- */
+
+static const char *file_of(struct site *site, struct slice path)
+{
+    return path.len ? conf_full_path(site->conf, path).data : NULL;
+}
+
+static struct net_tls_context *make_context(struct site *site, const struct proxy_tls_settings *s,
+                                            const struct conf_node *node)
+{
+    char error[NET_TLS_ERROR_BYTES];
+    struct net_tls_command *commands = site_array(site, site_count_lines(s->commands), sizeof *commands);
+    int count = 0;
+    for (const struct conf_lines *c = s->commands; c; c = c->next)
+        commands[count++] = (struct net_tls_command){c->node->args[0].data, c->node->args[1].data};
+    struct net_tls_pair pair = {file_of(site, s->certificate), file_of(site, s->key)};
+    struct net_tls_rules rules = {.is_client = true,
+                                  .pairs = &pair,
+                                  .pair_count = pair.certificate ? 1 : 0,
+                                  .password_file = file_of(site, s->password_file),
+                                  .protocols = (unsigned)s->protocols,
+                                  .ciphers = s->ciphers.data,
+                                  .commands = commands,
+                                  .command_count = count,
+                                  .verify = s->verifies ? NET_TLS_VERIFY_ON : NET_TLS_VERIFY_OFF,
+                                  .verify_depth = (int)s->verify_depth,
+                                  .trusted_file = file_of(site, s->trusted_file),
+                                  .crl_file = file_of(site, s->crl_file),
+                                  .record_bytes = NET_TLS_RECORD_MAX,
+                                  .caches_sessions = s->reuses,
+                                  .where = -1};
+    struct net_tls_context *context = net_tls_context_new(&rules, error);
+    if (!context)
+        conf_error(&site->conf->errors, node, "%s", error);
+    return context;
+}
+
+static void check(struct site *site, const struct proxy_tls_settings *s, const struct conf_proxy *proxy)
+{
+    if (s->verifies && !s->trusted_file.len)
+        conf_error(&site->conf->errors, proxy->node,
+                   "no proxy_ssl_trusted_certificate for proxy_ssl_verify; name the authorities, as "
+                   "/etc/ssl/certs/ca-certificates.crt");
+    if (s->certificate.len && !s->key.len)
+        conf_error(&site->conf->errors, proxy->node,
+                   "no \"proxy_ssl_certificate_key\" is defined for certificate \"%.*s\"",
+                   SLICE_ARGS(s->certificate));
+    if (!s->verifies && proxy->tls)
+        conf_error(&site->conf->warnings, proxy->node,
+                   "the upstream's certificate is not looked at: anybody on the way can be it; write "
+                   "\"proxy_ssl_verify on\" and \"proxy_ssl_trusted_certificate\"");
+}
+
+static struct net_tls_context *context_for(struct site *site, const struct proxy_tls_settings *s,
+                                           const struct conf_node *node)
+{
+    struct proxy_tls_site *all = proxy_tls_site_in(site);
+    for (const struct made_context *m = all->made; m; m = m->next)
+        if (memcmp(&m->settings, s, sizeof *s) == 0)
+            return m->context;
+    struct made_context *m = site_array(site, 1, sizeof *m);
+    memcpy(&m->settings, s, sizeof *s);
+    m->context = make_context(site, s, node);
+    m->next = all->made;
+    all->made = m;
+    return m->context;
+}
+
+static void build(struct site *site, struct location *l, const struct conf_location *c)
+{
+    const struct proxy_tls_settings *s = proxy_tls_settings_of(l->settings);
+    struct proxy_tls_location *p = proxy_tls_location_in(l);
+    if (!c->proxy || (!c->proxy->tls && !c->proxy->text.data))
+        return;
+    check(site, s, c->proxy);
+    if (site->conf->errors.count)
+        return;
+    p->is_used = true;
+    p->tls = (struct upstream_tls){.context = context_for(site, s, c->proxy->node),
+                                   .name = s->name ? site_compile(site, s->name->args[0], s->name) : NULL,
+                                   .asks_for_name = s->asks_for_name,
+                                   .verifies = s->verifies,
+                                   .reuses = s->reuses};
+}
+
+static void end(struct site *site)
+{
+    for (struct made_context *m = proxy_tls_site_in(site)->made; m; m = m->next)
+        net_tls_context_free(m->context);
+}
+
+#define PART(member) CONF_PART_FIELD(proxy_tls_settings, member)
+
+static const struct conf_directive rows[] = {
+    // clang-format off
+    {.name = "proxy_ssl_certificate", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(certificate),
+     .syntax = "FILE",
+     .help = "A certificate in PEM by which upstreams know this server."},
+    {.name = "proxy_ssl_certificate_key", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(key),
+     .syntax = "FILE",
+     .help = "Its private key."},
+    {.name = "proxy_ssl_password_file", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(password_file),
+     .syntax = "FILE",
+     .help = "Phrases for that key, one in each line."},
+    {.name = "proxy_ssl_protocols", .where = CONF_HTTP_ALL, .args = {1, CONF_ANY}, .type = CONF_CHOICES, .field = PART(protocols), .default_text = "TLSv1.2 TLSv1.3",
+     .words = WORDS("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+     .help = "Versions of TLS that upstreams may choose from."},
+    {.name = "proxy_ssl_ciphers", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(ciphers), .default_text = "DEFAULT",
+     .syntax = "LIST",
+     .help = "Ciphers for TLS 1.2 and below, as OpenSSL writes them."},
+    {.name = "proxy_ssl_name", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = PART(name),
+     .syntax = "NAME",
+     .help = "The name that an upstream's certificate has to have, and that it is asked for; may contain variables. Default: the host of proxy_pass."},
+    {.name = "proxy_ssl_server_name", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(asks_for_name), .default_text = "off",
+     .help = "Whether upstreams are told the name that they are asked for (SNI, RFC 6066)."},
+    {.name = "proxy_ssl_session_reuse", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(reuses), .default_text = "on",
+     .help = "Whether a new connection to a server takes the last one's session up."},
+    {.name = "proxy_ssl_verify", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(verifies), .default_text = "off",
+     .help = "Whether an upstream's certificate has to be one of proxy_ssl_trusted_certificate's authorities, with the right name."},
+    {.name = "proxy_ssl_verify_depth", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_NUMBER, .field = PART(verify_depth), .default_text = "1", .range = {0, VERIFY_DEPTH_MAX},
+     .help = "Most authorities between an upstream's certificate and one that is known."},
+    {.name = "proxy_ssl_trusted_certificate", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(trusted_file),
+     .syntax = "FILE",
+     .help = "The authorities, in PEM."},
+    {.name = "proxy_ssl_crl", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(crl_file),
+     .syntax = "FILE",
+     .help = "Certificates of upstreams that are revoked, in PEM."},
+    {.name = "proxy_ssl_conf_command", .where = CONF_HTTP_ALL, .args = {2, 2}, .type = CONF_LINES, .field = PART(commands),
+     .syntax = "NAME VALUE",
+     .help = "Any other setting of OpenSSL (SSL_CONF_cmd(3))."},
+    {0},
+    // clang-format on
+};
+
+static const struct conf_table table = {CONF_SECTION_PROXY_TLS, rows, NULL};
+
+const struct feature feature_proxy_tls = {.name = "proxy_tls",
+                                          .table = &table,
+                                          .location = &proxy_tls_location_part,
+                                          .site = &proxy_tls_site_part,
+                                          .build = build,
+                                          .end = end};
