@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "conf/conf.h"
+#include "http/site/certificates.h"
 #include "http/site/site.h"
 #include "worker/worker.h"
 
@@ -86,7 +87,6 @@ static bool send_to_workers(struct master *m, const struct conf *conf)
 static void reload_in_place(struct master *m, struct conf *conf, struct site *site)
 {
     site_free(site);
-    certificates_take_changes(m, true);
     if (!send_to_workers(m, conf)) {
         log_errno(LOG_LEVEL_ALERT, errno, "cannot hand the configuration to the workers");
         refuse_reload(m, conf, NULL);
@@ -231,6 +231,15 @@ static void continue_respawn(struct master *m, uint64_t now_ms)
     }
 }
 
+/* Changed certificates are taken over by workers that there are; what only new ones can take is not lost by that. */
+static bool may_be_in_place(struct master *m, const struct conf *conf, const struct site *site)
+{
+    if (m->without_workers || !conf_differs_only_live(m->conf, conf) || !site_same_modules(m->site, site))
+        return false;
+    certificates_take_changes(m, true);
+    return !certificates_need_workers(m->site);
+}
+
 void reload_begin(struct master *m)
 {
     struct timespec now;
@@ -248,7 +257,7 @@ void reload_begin(struct master *m)
     conf_require_events(conf);
     if (conf->errors.count)
         refuse_reload(m, conf, site);
-    else if (!m->without_workers && conf_differs_only_live(m->conf, conf) && site_same_modules(m->site, site))
+    else if (may_be_in_place(m, conf, site))
         reload_in_place(m, conf, site);
     else
         reload_by_respawn(m, conf, site);

@@ -178,6 +178,9 @@ int net_tls_shake_hands(struct net_stream *s);
 long net_tls_server_verdict(const struct net_stream *s);
 bool net_tls_server_is(const struct net_stream *s, struct slice wanted);
 
+/* The context that a server's stream has come to by the client's name. */
+const struct net_tls_context *net_tls_context_of(const struct net_stream *s);
+
 /* What is wrong with the last read or write that failed with EPROTO, for the log; "" nothing is known. */
 const char *net_tls_why(const struct net_stream *s);
 

@@ -72,10 +72,9 @@ void net_tls_back(struct net_tls *t, const char *why_not)
         break_off(t, why_not);
     t->ready = SSL_is_init_finished(t->ssl);
     t->read_wants_write = !t->broken && SSL_want_write(t->ssl);
+    /* A failure, or what was read together with the handshake's last words. */
+    t->more = t->broken || SSL_has_pending(t->ssl);
     net_tls_watch_socket(t->stream, t);
-    /* No event of the socket tells of a failure, or of what was read together with the handshake's last words. */
-    if (t->broken || SSL_has_pending(t->ssl))
-        ev_feed_event(t->loop, &t->stream->io, EV_READ);
 }
 
 /* Whether it has left. What it sends is left for the library, and no longer looked at: it would be told again and again. */

@@ -154,6 +154,7 @@ static bool set_negotiation(struct making *m)
         return fail(m, "use the ciphers", r->ciphers);
     if (r->curves && SSL_CTX_set1_groups_list(m->ctx, r->curves) != 1)
         return fail(m, "use the curves", r->curves);
+    m->context->curves = r->curves ? strdup(r->curves) : NULL;
     if (r->prefers_own_ciphers)
         SSL_CTX_set_options(m->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
     return (!r->dh_file || set_dh(m, r->dh_file)) && (!r->command_count || set_commands(m));
@@ -207,19 +208,35 @@ static bool set_clients(struct making *m)
 
 /* --- sessions --- */
 
-/* Sessions go with the policy on clients and the server's certificates: no other server takes them up. */
+/* What is in a file, and where it ends. */
+static bool digest_file(EVP_MD_CTX *md, const char *file)
+{
+    struct buf text = {0};
+    bool ok = !file || fd_read_file(file, TEXT_MAX, &text) == 0;
+    size_t len = buf_len(&text);
+    ok = ok && EVP_DigestUpdate(md, &len, sizeof len) == 1 &&
+         (len == 0 || EVP_DigestUpdate(md, text.data + text.start, len) == 1);
+    buf_free(&text);
+    return ok;
+}
+
+/*
+ * Sessions go with the policy on clients and the server's certificates: no other server takes them up. Nor this one, once its authorities
+ * or what they have taken back are others.
+ */
 static bool set_session_context(struct making *m)
 {
     const struct net_tls_rules *r = m->rules;
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    char numbers[64];
+    char numbers[64] = "";
     snprintf(numbers, sizeof numbers, "%d %d", (int)r->verify, r->verify_depth);
-    const char *const texts[] = {numbers, r->client_file, r->trusted_file, r->crl_file};
+    const char *const files[] = {r->client_file, r->trusted_file, r->crl_file};
     bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
-    for (size_t i = 0; ok && i < sizeof texts / sizeof texts[0]; i++)
-        ok = EVP_DigestUpdate(md, texts[i] ? texts[i] : "", texts[i] ? strlen(texts[i]) + 1 : 1) == 1;
+    ok = ok && EVP_DigestUpdate(md, numbers, sizeof numbers) == 1;
+    for (size_t i = 0; ok && i < sizeof files / sizeof files[0]; i++)
+        ok = digest_file(md, files[i]);
     for (int i = 0; ok && i < r->pair_count; i++)
         ok = EVP_DigestUpdate(md, r->pairs[i].certificate, strlen(r->pairs[i].certificate) + 1) == 1;
     ok = ok && EVP_DigestFinal_ex(md, digest, &len) == 1 &&
@@ -329,5 +346,6 @@ void net_tls_context_free(struct net_tls_context *context)
                         (size_t)context->ticket_key_count * sizeof *context->ticket_keys);
     free(context->ticket_keys);
     free(context->pairs);
+    free(context->curves);
     free(context);
 }

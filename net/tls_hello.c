@@ -3,6 +3,7 @@
  */
 #include "net/tls_internal.h"
 
+#include <openssl/err.h>
 #include <string.h>
 
 /* A client's list of names has one of a host, by RFC 6066: two lengths, a type, a third length. */
@@ -28,9 +29,20 @@ static struct slice lower_name(struct slice name, char to[TLSEXT_MAXLEN_host_nam
     return (struct slice){to, name.len};
 }
 
+/* NULL: what the library would take by itself, with one of those first that no quantum computer breaks, where it has one. */
+static void set_curves(SSL *ssl, const char *curves)
+{
+    if (curves)
+        SSL_set1_groups_list(ssl, curves);
+    else if (SSL_set1_groups_list(ssl, "X25519MLKEM768:X25519:P-256:X448:P-384:P-521") != 1)
+        SSL_set1_groups_list(ssl, "X25519:P-256:X448:P-384:P-521");
+    ERR_clear_error();
+}
+
 /* All that a connection takes from its context when it is made has to be taken again. */
 static void use_context(struct net_tls *t, const struct net_tls_context *context)
 {
+    const struct net_tls_context *before = t->context;
     SSL_CTX *ctx = context->ctx;
     t->context = context;
     SSL_set_SSL_CTX(t->ssl, ctx);
@@ -38,6 +50,8 @@ static void use_context(struct net_tls *t, const struct net_tls_context *context
     SSL_set_verify_depth(t->ssl, SSL_CTX_get_verify_depth(ctx));
     SSL_clear_options(t->ssl, SSL_get_options(t->ssl) & ~SSL_CTX_get_options(ctx));
     SSL_set_options(t->ssl, SSL_CTX_get_options(ctx));
+    if (before->curves || context->curves)
+        set_curves(t->ssl, context->curves);
     SSL_set_min_proto_version(t->ssl, (int)SSL_CTX_get_min_proto_version(ctx));
     SSL_set_max_proto_version(t->ssl, (int)SSL_CTX_get_max_proto_version(ctx));
 }
@@ -47,6 +61,10 @@ static int on_hello(SSL *ssl, int *alert, void *with)
     char lower[TLSEXT_MAXLEN_host_name + 1];
     struct net_tls *t = SSL_get_app_data(ssl);
     (void)with;
+    /* The second one, after a HelloRetryRequest, may ask for no other name (RFC 8446 section 4.1.2); and a thread may be at it. */
+    if (t->has_chosen)
+        return SSL_CLIENT_HELLO_SUCCESS;
+    t->has_chosen = true;
     const struct net_tls_context *chosen = t->server->choose(t->with, lower_name(name_in_hello(ssl), lower));
     if (chosen && chosen != t->context)
         use_context(t, chosen);

@@ -27,6 +27,7 @@ struct net_tls_context {
     struct net_tls_ticket_key *ticket_keys;
     int ticket_key_count;
     const struct net_tls_key_ring *ring;
+    char *curves; /* NULL: the library's */
     struct net_tls_known *pairs;
     int pair_count;
     bool rejects, wants_to_reject;
@@ -61,6 +62,10 @@ struct net_tls {
     bool ready; /* the handshake is over */
     /* Nothing goes out any more, not even a goodbye; and nothing comes. */
     bool broken;
+    bool said_goodbye; /* nothing is written any more */
+    bool has_chosen;   /* its context, by the name */
+    /* There is something to be read of which no event of the socket tells: data, the end, or a failure. */
+    bool more;
     /* A thread has it: its step is not to be left to one. */
     bool computes;
     bool has_left; /* the client, while the handshake was away */

@@ -20,6 +20,8 @@ void net_tls_watch_socket(struct net_stream *s, const struct net_tls *t)
     if (t->away)
         events &= EV_READ;
     net_stream_watch_socket(s, t->loop, events);
+    if (t->more && !t->away && t->wanted & EV_READ)
+        ev_feed_event(t->loop, &s->io, EV_READ);
 }
 
 ssize_t net_tls_settle(struct net_tls *t, int result)

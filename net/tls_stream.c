@@ -22,22 +22,20 @@ struct net_tls *net_tls_of(const struct net_stream *s)
 /* --- events --- */
 
 /* What has been decrypted, or lies undecrypted in memory, no event of the socket tells of. */
-static void tell_of_more(struct net_stream *s, const struct net_tls *t)
+static void tell_of_more(struct net_stream *s, struct net_tls *t, bool more)
 {
-    if (!t->away && t->wanted & EV_READ && SSL_has_pending(t->ssl))
+    t->more = more;
+    if (more && t->wanted & EV_READ)
         ev_feed_event(t->loop, &s->io, EV_READ);
 }
 
 static void tls_watch(struct net_stream *s, struct ev_loop *loop, int events)
 {
     struct net_tls *t = net_tls_of(s);
-    bool reads_anew = events & EV_READ && !(t->wanted & EV_READ);
     (void)loop;
     assert(loop == t->loop);
     t->wanted = events;
     net_tls_watch_socket(s, t);
-    if (reads_anew)
-        tell_of_more(s, t);
 }
 
 static void tls_set_user(struct net_stream *s, net_on_event *on_event)
@@ -62,6 +60,9 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
         t->read_wants_write = t->write_wants_read = false;
         net_tls_watch_socket(s, t);
     }
+    /* Who is told of both may leave the reading for the next turn. */
+    if (t->more && told & EV_WRITE && t->wanted & EV_READ)
+        ev_feed_event(loop, io, EV_READ);
     if (told & t->wanted)
         t->user(loop, io, told & t->wanted);
 }
@@ -69,10 +70,11 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
 /* --- what a call has come to --- */
 
 /* Whether nothing can be asked of the library; then *result is the call's, with errno. */
-static bool is_settled(const struct net_tls *t, ssize_t *result)
+static bool is_settled(struct net_tls *t, ssize_t *result)
 {
     if (!t->away && !t->broken)
         return false;
+    t->more &= t->away != NULL;
     errno = t->away ? EAGAIN : t->failed;
     *result = errno ? -1 : 0;
     return true;
@@ -95,7 +97,12 @@ static ssize_t settle_write(struct net_stream *s, struct net_tls *t, int result)
         t->write_wants_read = true;
         net_tls_watch_socket(s, t);
     }
-    return net_tls_settle(t, result);
+    if (net_tls_settle(t, result) < 0)
+        return -1;
+    /* A write knows no end: the other side is gone. */
+    t->broken = true;
+    errno = t->failed = EPIPE;
+    return -1;
 }
 
 static void note_handshake(struct net_tls *t)
@@ -122,11 +129,12 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
         got += n > 0 ? (size_t)n : 0;
     } while (n > 0 && got < room && SSL_has_pending(t->ssl));
     note_handshake(t);
+    t->more = false;
     if (got == 0)
         return settle_read(s, t, n);
-    if (n > 0)
-        tell_of_more(s, t);
-    return (ssize_t)got; /* a failure comes again with the next call */
+    /* The end, or a failure, is what the next call says: nothing else may be asked of the library before. */
+    tell_of_more(s, t, n > 0 ? SSL_has_pending(t->ssl) : net_tls_settle(t, n) == 0 || t->broken);
+    return (ssize_t)got;
 }
 
 static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
@@ -139,6 +147,7 @@ static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
     errno = 0;
     int n = SSL_peek(t->ssl, data, (int)(room < INT32_MAX ? room : INT32_MAX));
     note_handshake(t);
+    tell_of_more(s, t, n > 0);
     return n > 0 ? n : settle_read(s, t, n);
 }
 
@@ -172,8 +181,8 @@ static ssize_t tls_write(struct net_stream *s, const void *data, size_t len, boo
     struct net_tls *t = net_tls_of(s);
     size_t done = 0;
     (void)more_follows;
-    if (t->away) {
-        errno = EAGAIN;
+    if (t->away || t->broken || t->said_goodbye) {
+        errno = t->away ? EAGAIN : t->failed ? t->failed : EPIPE;
         return -1;
     }
     while (done < len) {
@@ -206,12 +215,12 @@ static ssize_t tls_send_file(struct net_stream *s, int fd, off_t offset, size_t 
 /* The goodbye of RFC 8446 section 6.1, if it goes at once. */
 static void say_goodbye(struct net_tls *t)
 {
-    if (!t->ready || t->broken || t->unsent)
+    if (!t->ready || t->broken || t->said_goodbye || t->unsent)
         return;
     ERR_clear_error();
     SSL_shutdown(t->ssl);
     ERR_clear_error();
-    t->broken = true;
+    t->said_goodbye = true;
 }
 
 static int tls_end_writing(struct net_stream *s)
@@ -293,6 +302,11 @@ bool net_tls_is_ready(const struct net_stream *s)
 {
     const struct net_tls *t = net_tls_of(s);
     return t && t->ready;
+}
+
+const struct net_tls_context *net_tls_context_of(const struct net_stream *s)
+{
+    return net_tls_of(s)->context;
 }
 
 const char *net_tls_why(const struct net_stream *s)

@@ -11,6 +11,7 @@
 #include "conf/tree.h"
 #include "http/request/template.h"
 #include "http/site/build.h"
+#include "http/site/certificates.h"
 #include "http/site/feature.h"
 #include "proxy/upstream.h"
 
@@ -177,6 +178,10 @@ static struct net_tls_context *make_context(struct site *site, const struct prox
                                   .record_bytes = NET_TLS_RECORD_MAX,
                                   .caches_sessions = s->reuses,
                                   .where = -1};
+    const char *const files[] = {pair.certificate, pair.key, rules.password_file, rules.trusted_file,
+                                 rules.crl_file};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        certificates_note_file(site, files[i]);
     struct net_tls_context *context = net_tls_context_new(&rules, error);
     if (!context)
         conf_error(&site->conf->errors, node, "%s", error);

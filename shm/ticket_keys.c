@@ -15,15 +15,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 1, SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, CLAIM_MS = 10000, OLD = 2, AHEAD = 1 };
+enum {
+    VERSION = 1,
+    SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
+    CLAIM_MS = 10000,
+    CLAIM_NUMBER_BITS = 24,
+    OLD = 2,
+    AHEAD = 1
+};
 
 struct ring {
     uint32_t version;
     /* Of the current key; its place is this modulo TICKET_KEYS. */
     _Atomic uint64_t number;
     _Atomic uint64_t since_ms; /* monotonic */
-    /* The number that somebody is making, and since when. */
-    _Atomic uint64_t claimed, claimed_ms;
+    /* The number that somebody is making, and since when, in seconds: one word, so that they belong together. */
+    _Atomic uint64_t claim;
     unsigned char keys[TICKET_KEYS][TICKET_KEY_BYTES];
 };
 
@@ -127,17 +134,31 @@ bool ticket_keys_take_over(int fd)
     return true;
 }
 
-/* Whether it is for this process to make the next key. One that has claimed that and died is waited for, but not for ever. */
-static bool claim(struct ring *r, uint64_t number, uint64_t now_ms)
+static uint64_t claim_of(uint64_t number, uint64_t now_ms)
 {
-    uint64_t claimed = atomic_load(&r->claimed), since_ms = atomic_load(&r->claimed_ms);
-    if (claimed == number + 1)
-        return now_ms >= since_ms + CLAIM_MS &&
-               atomic_compare_exchange_strong(&r->claimed_ms, &since_ms, now_ms);
-    if (!atomic_compare_exchange_strong(&r->claimed, &claimed, number + 1))
+    return now_ms / 1000 << CLAIM_NUMBER_BITS | (number & ((1u << CLAIM_NUMBER_BITS) - 1));
+}
+
+/* Whether it is for this process to make the next key: *mine. One that has claimed that and died is waited for, but not for ever. */
+static bool claim(struct ring *r, uint64_t number, uint64_t now_ms, uint64_t *mine)
+{
+    uint64_t there = atomic_load(&r->claim), age_ms = now_ms - (there >> CLAIM_NUMBER_BITS) * 1000;
+    bool is_taken = claim_of(number + 1, 0) == (there & ((1u << CLAIM_NUMBER_BITS) - 1));
+    *mine = claim_of(number + 1, now_ms);
+    return !(is_taken && age_ms < CLAIM_MS) && atomic_compare_exchange_strong(&r->claim, &there, *mine);
+}
+
+/* Made beside, and put in its place only while the claim stands: whoever was stopped meanwhile comes too late. */
+static bool make_next(struct ring *r, uint64_t number, uint64_t now_ms, uint64_t mine)
+{
+    unsigned char key[TICKET_KEY_BYTES];
+    if (!make_key(key) || atomic_load(&r->claim) != mine)
         return false;
-    atomic_store(&r->claimed_ms, now_ms);
-    return true;
+    memcpy(r->keys[(number + AHEAD + 1) % TICKET_KEYS], key, sizeof key);
+    explicit_bzero(key, sizeof key);
+    /* First: who sees the new number must not find its turn over. */
+    atomic_store(&r->since_ms, now_ms);
+    return atomic_compare_exchange_strong(&r->number, &number, number + 1);
 }
 
 uint64_t ticket_keys_look(uint64_t now_ms, uint64_t valid_ms)
@@ -153,13 +174,9 @@ uint64_t ticket_keys_look(uint64_t now_ms, uint64_t valid_ms)
     }
     if (now_ms < since_ms + turn_ms)
         return since_ms + turn_ms;
-    if (!claim(r, number, now_ms))
-        return now_ms + CLAIM_MS;
-    if (!make_key(r->keys[(number + AHEAD + 1) % TICKET_KEYS]))
-        return now_ms + CLAIM_MS;
-    atomic_store(&r->since_ms, now_ms);
-    atomic_store(&r->number, number + 1);
-    return now_ms + turn_ms;
+    uint64_t mine;
+    bool made = claim(r, number, now_ms, &mine) && make_next(r, number, now_ms, mine);
+    return now_ms + (made ? turn_ms : CLAIM_MS);
 }
 
 void ticket_keys_read_only(void)

@@ -91,7 +91,8 @@ static void end_late_body(struct connection *c)
 /* Between requests, or in a head. What came at the last moment is served. */
 static void end_late_head(struct connection *c)
 {
-    if (c->rest) {
+    bool is_before_tls = c->listener->listen->tls && !c->has_begun;
+    if (c->rest || (c->in && is_before_tls)) {
         connection_close(c);
     } else if (!c->in) {
         if (!h1_read(c)) {
@@ -157,7 +158,8 @@ void connection_drain(struct worker *w)
     }
     for (struct list_node *n = w->busy.next; n != &w->busy; n = n->next) {
         struct connection *c = container_of(n, struct connection, link);
-        if (connection_is_between(c) && c->requests == 0 && !c->in)
+        /* One that shakes hands, or just has, has begun: its own time is the bound. */
+        if (connection_is_between(c) && c->requests == 0 && !c->in && !c->has_begun)
             connection_set_timer(c, DRAIN_GRACE_MS);
     }
 }

@@ -3,6 +3,7 @@
  */
 #include "http/h1/handshake.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/hist.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A handshake that has left the loop. */
 struct handshake {
@@ -98,31 +100,70 @@ static void forget(void *with, void *taken, bool is_closed)
 
 static const struct net_tls_server server = {.choose = choose, .leave = leave, .forget = forget};
 
-bool h1_begin_tls(struct connection *c)
+/* Bytes that are known to be there. False: the connection has ended. */
+static bool take_from_socket(struct connection *c, char *to, size_t len)
 {
-    struct worker *w = connection_worker(c);
-    const struct site_listen *listen = c->listener->listen;
-    /* It is the first one, unless a header is in front of it. */
-    size_t room = listen->proxy_protocol && !c->told ? INPUT_BYTES : 1;
-    ssize_t n = net_stream_peek(&c->stream, w->input, room);
+    if (len == 0 || net_stream_read(&c->stream, to, len) == (ssize_t)len)
+        return true;
+    connection_close(c);
+    return false;
+}
+
+/* A part of the header that is no more than that: it is kept, or the socket would tell of it again and again. */
+static void keep_part(struct connection *c, const char *part, size_t len)
+{
+    if (!c->in)
+        c->in = calloc(1, sizeof *c->in);
+    if (!c->in || !buf_append(&c->in->buf, part, len))
+        connection_close(c);
+}
+
+/*
+ * The PROXY protocol's header is in plain text, and what is behind it is not to be touched: so it is looked at in the socket, and taken from
+ * there as far as it goes. False: it is not whole yet, or the connection has ended.
+ */
+static bool take_proxy_header(struct connection *c)
+{
+    char *input = connection_worker(c)->input;
+    size_t kept = c->in ? buf_len(&c->in->buf) : 0, used = 0;
+    if (kept)
+        memcpy(input, c->in->buf.data + c->in->buf.start, kept);
+    ssize_t n = net_stream_peek(&c->stream, input + kept, INPUT_BYTES - kept);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n <= 0) {
         h1_close_at_end(c, n < 0 ? errno : 0);
         return false;
     }
-    size_t used = 0;
-    if (listen->proxy_protocol && !c->told && !h1_take_proxy_header(c, w->input, (size_t)n, &used))
+    bool is_whole = h1_take_proxy_header(c, input, kept + (size_t)n, &used);
+    if (c->dead)
         return false;
-    /* It is out of the way before TLS reads. */
-    if (used && net_stream_read(&c->stream, w->input, used) != (ssize_t)used) {
-        connection_close(c);
+    size_t taken = is_whole ? used - kept : (size_t)n;
+    if (!take_from_socket(c, input + kept, taken))
+        return false;
+    if (!is_whole)
+        keep_part(c, input + kept, taken);
+    else
+        connection_drop_input(c);
+    return is_whole;
+}
+
+bool h1_begin_tls(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    const struct site_listen *listen = c->listener->listen;
+    char first;
+    if (listen->proxy_protocol && !c->told && !take_proxy_header(c))
+        return false;
+    ssize_t n = net_stream_peek(&c->stream, &first, 1);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n <= 0) {
+        h1_close_at_end(c, n < 0 ? errno : 0);
         return false;
     }
-    if (used == (size_t)n)
-        return false;
     c->has_begun = true;
-    if (!net_tls_begins_with((unsigned char)w->input[used]))
+    if (!net_tls_begins_with((unsigned char)first))
         return true;
     if (net_tls_accept(&c->stream, w->loop, tls_context(listen), &server, c))
         return true;

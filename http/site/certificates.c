@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "conf/directive.h"
 #include "http/site/feature.h"
 
 #include <stdint.h>
@@ -24,10 +25,18 @@ struct pair_stamp {
 /* What is in use, or was tried last; and what was seen last. */
 struct certificate_stamps {
     struct pair_stamp used, seen;
+    bool is_other_kind;
+};
+
+struct noted_file {
+    const char *name;
+    struct stamp stamp;
+    struct noted_file *next;
 };
 
 struct site_certificates {
     struct certificate_owner *first, *last;
+    struct noted_file *files;
 };
 
 struct part site_certificates_part = {.size = sizeof(struct site_certificates)};
@@ -89,6 +98,29 @@ void certificates_begin(struct site *site, struct certificate_owner *owner, stru
     all->last = owner;
 }
 
+void certificates_note_file(struct site *site, const char *file)
+{
+    struct noted_file *f = file ? conf_must(arena_zalloc(&site->arena, sizeof *f)) : NULL;
+    if (!f)
+        return;
+    *f = (struct noted_file){file, stamp_of(file), site_certificates_of(site)->files};
+    site_certificates_in(site)->files = f;
+}
+
+bool certificates_need_workers(const struct site *site)
+{
+    for (const struct noted_file *f = site_certificates_of(site)->files; f; f = f->next) {
+        struct stamp now = stamp_of(f->name);
+        if (memcmp(&now, &f->stamp, sizeof now) != 0)
+            return true;
+    }
+    for (const struct certificate_owner *o = certificates_of(site); o; o = o->next)
+        for (int i = 0; i < o->rules->pair_count; i++)
+            if (o->stamps[i].is_other_kind)
+                return true;
+    return false;
+}
+
 /* NULL: there is no such server, or no such pair of it. */
 static struct certificate_owner *find_owner(const struct site *site, uint32_t number, uint32_t pair)
 {
@@ -114,7 +146,8 @@ static struct net_tls_certificate *load(const struct certificate_owner *o, int p
         log_error("%s; server \"%.*s\" goes on with what it has", error, SLICE_ARGS(o->server));
         return NULL;
     }
-    if (net_tls_context_has_kind(o->context, pair, c))
+    o->stamps[pair].is_other_kind = !net_tls_context_has_kind(o->context, pair, c);
+    if (!o->stamps[pair].is_other_kind)
         return c;
     log_error("the certificate \"%s\" has a key of another kind now; server \"%.*s\" takes it with the next "
               "reload by new workers",

@@ -30,6 +30,12 @@ void certificates_begin(struct site *site, struct certificate_owner *owner, stru
 /* In the order of the configuration. NULL: no server speaks TLS. */
 const struct certificate_owner *certificates_of(const struct site *site);
 
+/* Another file that a context has been made of; NULL: none. What becomes of it only new workers can take over. */
+void certificates_note_file(struct site *site, const char *file);
+
+/* Whether such a file has changed, or a certificate has a key of another kind now. */
+bool certificates_need_workers(const struct site *site);
+
 /* Whom the master tells of a certificate, and what of those that cannot be used. */
 struct certificate_news {
     void (*changed)(void *with, struct slice packed);

@@ -18,7 +18,13 @@
 
 #include <assert.h>
 
-enum { CERTIFICATE_ERROR = 495, NO_CERTIFICATE = 496, PLAIN_TEXT = 497, VERIFY_DEPTH_MAX = 100 };
+enum {
+    MISDIRECTED = 421,
+    CERTIFICATE_ERROR = 495,
+    NO_CERTIFICATE = 496,
+    PLAIN_TEXT = 497,
+    VERIFY_DEPTH_MAX = 100
+};
 
 /* Mozilla's intermediate level (Server Side TLS 5.7), for TLS 1.2; those of 1.3 are the library's. */
 #define INTERMEDIATE                                                                           \
@@ -80,6 +86,13 @@ struct verdict tls_pass(struct http_exchange *ex)
         ex->client.tls ? tls_location_of(ex->route.server->top)->verify : NET_TLS_VERIFY_OFF;
     if (verify == NET_TLS_VERIFY_OFF)
         return verdict_of(VERDICT_NEXT);
+    /* Who may come has been asked of another server: its authorities are not this one's. */
+    const struct net_tls_context *own = context_of(ex->route.server);
+    if (own && own != net_tls_context_of(ex->client.tls)) {
+        http_log(ex, LOG_LEVEL_INFO,
+                 "client attempted to request the server name different from the one that was negotiated");
+        return verdict_answer(MISDIRECTED);
+    }
     long found = net_tls_client_verdict(ex->client.tls);
     if (found > 0 && !(verify == NET_TLS_VERIFY_OPTIONAL_NO_CA && net_tls_is_of_unknown_authority(found))) {
         http_log(ex, LOG_LEVEL_INFO,
@@ -297,6 +310,12 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .caches_sessions = wants_cache(s->session_cache),
                                     .where = find_pool(site, s->handshake_pool, c),
                                     .rejects = s->rejects};
+    const char *const others[] = {rules->password_file, rules->dh_file, rules->client_file,
+                                  rules->trusted_file, rules->crl_file};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        certificates_note_file(site, others[i]);
+    for (int i = 0; i < rules->ticket_key_count; i++)
+        certificates_note_file(site, rules->ticket_key_files[i]);
     struct missing missing = {site, blamed(s, c)};
     if (s->missing == CERTIFICATE_MISSING_WARN) {
         rules->missing = warn_of_missing;
@@ -316,14 +335,16 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
 static void build(struct site *site, struct location *l, const struct conf_location *c)
 {
     const struct tls_settings *s = tls_settings_of(l->settings);
-    if (c->parent || (!s->certificates && !s->rejects))
+    if (c->parent)
+        return;
+    tls_location_in(l)->verify = s->verify;
+    if (!s->certificates && !s->rejects)
         return;
     if ((s->verify == NET_TLS_VERIFY_ON || s->verify == NET_TLS_VERIFY_OPTIONAL) && !s->client_file.len &&
         !s->trusted_file.len)
         conf_error(
             &site->conf->errors, blamed(s, c),
             "no ssl_client_certificate for ssl_verify_client; name the authorities whose clients may come");
-    tls_location_in(l)->verify = s->verify;
     tls_location_in(l)->context = make_context(site, s, c);
 }
 

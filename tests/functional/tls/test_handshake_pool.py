@@ -168,7 +168,8 @@ def test_words_that_come_together(weir, authority):
 
 
 def test_the_worker_ends_while_handshakes_wait(weir, authority):
-    start(weir, authority)
+    """It has them computed; a client that goes no further has the time of its handshake."""
+    start(weir, authority, server="ssl_handshake_pool one; client_header_timeout 2s;")
     with occupied(weir, 500):
         clients = [begin(weir, authority.client())[0] for _ in range(3)]
         waiting(weir, 3)
