@@ -68,7 +68,7 @@ struct net_tls_rules {
     size_t record_bytes; /* of plain text, at most 16384 */
     int64_t session_timeout_s;
     bool prefers_own_ciphers, tickets, caches_sessions;
-    /* For net_tls_server.leave: where full handshakes are computed; less than 0: in the loop. */
+    /* For net_tls_server.leave: where full handshakes are computed that do not stay; less than 0: all of them do. */
     int where;
     bool is_client; /* it is for net_tls_connect */
     /* There is no certificate: whoever asks for this server is refused. */
@@ -124,6 +124,8 @@ bool net_tls_key_is_open(const char *file);
 struct net_tls_server {
     /* The context for a name, lower case, or empty where the client asks for none; NULL: the one that the stream began with. */
     const struct net_tls_context *(*choose)(const void *with, struct slice name);
+    /* Whether one that takes so much, in microseconds of the processor, may be computed here and now. */
+    bool (*stays)(void *with, unsigned cost_us);
     /*
      * A handshake that takes up no session has come to its costly part. What is returned has it until net_tls_back: net_tls_compute is
      * called on another thread, or not at all. NULL: nobody takes it, and the handshake has failed.

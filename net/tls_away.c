@@ -1,22 +1,60 @@
 /*
  * net/tls_away.c - full handshakes away from the loop: a signature takes hundreds of microseconds, or milliseconds with RSA.
  *
- * The library asks for a certificate once it knows that no session is taken up, and before anything costly: there the loop lets go. While
+ * The library asks for a certificate once it knows that no session is taken up, and before anything costly: there the loop lets go, unless
+ * the way to a thread and back would be a large part of what it takes. While
  * somebody else has the handshake, nothing of the library is touched here, and the client is only looked at, whether it has left.
  */
 #include "net/tls_internal.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <openssl/err.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+enum { COST_WEIGHT = 8 };
+
+/* What this thread has had of the processor: another one's turns are not the handshake's. */
+static uint64_t processor_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000 + 1;
+}
+
+static void note_cost(const struct net_tls_context *context, uint64_t spent_us)
+{
+    unsigned before = atomic_load_explicit(context->cost_us, memory_order_relaxed);
+    unsigned now = spent_us < UINT_MAX / COST_WEIGHT ? (unsigned)spent_us + 1 : UINT_MAX / COST_WEIGHT;
+    unsigned mean = before ? (before * (COST_WEIGHT - 1) + now) / COST_WEIGHT : now;
+    atomic_store_explicit(context->cost_us, mean, memory_order_relaxed);
+}
+
+void net_tls_note_cost(struct net_tls *t)
+{
+    if (!t->begun_us)
+        return;
+    note_cost(t->context, processor_us() - t->begun_us);
+    t->begun_us = 0;
+    t->computes = false;
+}
 
 static int on_certificate(SSL *ssl, void *with)
 {
-    const struct net_tls *t = SSL_get_app_data(ssl);
+    struct net_tls *t = SSL_get_app_data(ssl);
     (void)with;
-    return t->computes || t->context->where < 0 ? 1 : -1;
+    if (t->computes || t->context->where < 0)
+        return 1;
+    unsigned cost_us = atomic_load_explicit(t->context->cost_us, memory_order_relaxed);
+    if (!cost_us || !t->server->stays(t->with, cost_us))
+        return -1;
+    t->computes = true;
+    t->begun_us = processor_us();
+    return 1;
 }
 
 void net_tls_watch_certificate(SSL_CTX *ctx)
@@ -53,7 +91,9 @@ void net_tls_compute(struct net_tls *t)
 {
     ERR_clear_error();
     errno = 0;
+    uint64_t begun_us = processor_us();
     int n = SSL_do_handshake(t->ssl);
+    note_cost(t->context, processor_us() - begun_us);
     if (n <= 0)
         net_tls_settle(t, n);
 }

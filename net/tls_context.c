@@ -329,7 +329,8 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
                                   .where = rules->where,
                                   .rejects = rules->rejects,
                                   .wants_to_reject = rules->rejects};
-    if (!m.ctx || !pairs || !fill(&m)) {
+    c->cost_us = calloc(1, sizeof *c->cost_us);
+    if (!m.ctx || !pairs || !c->cost_us || !fill(&m)) {
         net_tls_context_free(c);
         return NULL;
     }
@@ -346,6 +347,7 @@ void net_tls_context_free(struct net_tls_context *context)
                         (size_t)context->ticket_key_count * sizeof *context->ticket_keys);
     free(context->ticket_keys);
     free(context->pairs);
+    free(context->cost_us);
     free(context->curves);
     free(context);
 }

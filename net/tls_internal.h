@@ -23,6 +23,8 @@ struct net_tls_context {
     SSL_CTX *ctx;
     size_t record_bytes;
     int where; /* of net_tls_rules */
+    /* Of a full handshake, lately, in microseconds of the processor; 0: there was none. Of any thread. */
+    _Atomic unsigned *cost_us;
     /* The first one seals, all of them open. None: the ring's. */
     struct net_tls_ticket_key *ticket_keys;
     int ticket_key_count;
@@ -54,7 +56,8 @@ struct net_tls {
     /* Bytes that went out before they were given: of a record that was begun with more. */
     size_t ahead;
     net_on_event *user;
-    int wanted; /* events that the user wants to be told of */
+    uint64_t begun_us; /* of the processor; 0: it does not compute here */
+    int wanted;        /* events that the user wants to be told of */
     /* Until the socket can be written nothing can be read, and the other way round. */
     bool read_wants_write, write_wants_read;
     char *why;  /* the failure, or NULL */
@@ -66,7 +69,7 @@ struct net_tls {
     bool has_chosen;   /* its context, by the name */
     /* There is something to be read of which no event of the socket tells: data, the end, or a failure. */
     bool more;
-    /* A thread has it: its step is not to be left to one. */
+    /* It is being computed: its step is not to be left to a thread. */
     bool computes;
     bool has_left; /* the client, while the handshake was away */
 };
@@ -94,6 +97,8 @@ void net_tls_free(struct net_tls *t);
 /* net/tls_away.c: full handshakes of this kind leave the loop; the loop's part of it, and a look at the client meanwhile. */
 void net_tls_watch_certificate(SSL_CTX *ctx);
 ssize_t net_tls_leave(struct net_stream *s, struct net_tls *t);
+/* After a call that may have computed here. */
+void net_tls_note_cost(struct net_tls *t);
 void net_tls_look_at_client(struct net_stream *s, struct net_tls *t);
 
 /* net/tls_ticket.c: tickets of this kind are sealed with the contexts' keys. False: the file is not 48 or 80 bytes long, or not there. */

@@ -129,6 +129,7 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
         got += n > 0 ? (size_t)n : 0;
     } while (n > 0 && got < room && SSL_has_pending(t->ssl));
     note_handshake(t);
+    net_tls_note_cost(t);
     t->more = false;
     if (got == 0)
         return settle_read(s, t, n);
@@ -194,13 +195,13 @@ static ssize_t tls_write(struct net_stream *s, const void *data, size_t len, boo
     return (ssize_t)done;
 }
 
+/* Several records are read at once: the file costs a call of its own. */
 static ssize_t tls_send_file(struct net_stream *s, int fd, off_t offset, size_t len)
 {
-    static char piece[NET_TLS_RECORD_MAX]; /* a process has one loop */
-    struct net_tls *t = net_tls_of(s);
+    static char piece[4 * NET_TLS_RECORD_MAX]; /* a process has one loop */
     size_t done = 0;
     while (done < len) {
-        size_t most = t->context->record_bytes < len - done ? t->context->record_bytes : len - done;
+        size_t most = sizeof piece < len - done ? sizeof piece : len - done;
         ssize_t got = pread(fd, piece, most, offset + (off_t)done);
         ssize_t n = got > 0 ? tls_write(s, piece, (size_t)got, false) : got;
         if (n <= 0)

@@ -140,6 +140,7 @@ static void after_wait(struct ev_loop *loop, ev_check *check, int events)
     (void)events;
     w->served_last_turn = w->served_in_turn;
     w->served_in_turn = 0;
+    w->shaken_in_turn_us = 0;
     turn_take_time(w);
     if (w->doors)
         spread_turn_begins(w);

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SHAKES_IN_TURN_US = 500 };
+
 /* A handshake that has left the loop. */
 struct handshake {
     struct loop_task task; /* first */
@@ -74,6 +76,16 @@ static const struct net_tls_context *choose(const void *with, struct slice name)
     return tls_context_for(c->listener->listen, name);
 }
 
+/* What takes little is not worth the way, as long as a turn of the loop has little of it. */
+static bool stays(void *with, unsigned cost_us)
+{
+    struct worker *w = connection_worker(with);
+    if (w->shaken_in_turn_us + cost_us > SHAKES_IN_TURN_US)
+        return false;
+    w->shaken_in_turn_us += cost_us;
+    return true;
+}
+
 static void *leave(void *with, struct net_tls *tls, int where)
 {
     struct connection *c = with;
@@ -98,7 +110,8 @@ static void forget(void *with, void *taken, bool is_closed)
     pools_cancel(connection_worker(c), &h->task);
 }
 
-static const struct net_tls_server server = {.choose = choose, .leave = leave, .forget = forget};
+static const struct net_tls_server server = {
+    .choose = choose, .stays = stays, .leave = leave, .forget = forget};
 
 /* Bytes that are known to be there. False: the connection has ended. */
 static bool take_from_socket(struct connection *c, char *to, size_t len)

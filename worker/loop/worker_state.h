@@ -134,6 +134,7 @@ struct worker {
     ev_timer limit_look; /* runs while there are waiters */
     struct limit_noise limit_noise[PERMIT_ZONES];
     unsigned served_in_turn, served_last_turn; /* connections */
+    unsigned shaken_in_turn_us;                /* handshakes */
     unsigned refused;                          /* requests, since the last sched_yield */
     unsigned served_since_urgent;              /* connections */
     struct wheel wheel;
