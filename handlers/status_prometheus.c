@@ -396,6 +396,21 @@ static void write_expiry(struct writer *w, const struct certificate_owner *o, in
                                 (long long)net_tls_context_expiry(o->context, pair));
 }
 
+/* Servers of one name may share a file: a series is written once. */
+static bool is_shown_already(const struct certificate_owner *first, const struct certificate_owner *o,
+                             int pair)
+{
+    const char *file = status_certificate_file(o, pair);
+    for (const struct certificate_owner *e = first; e; e = e->next)
+        for (int i = 0; i < e->rules->pair_count; i++) {
+            if (e == o && i == pair)
+                return false;
+            if (slice_eq(e->server, o->server) && strcmp(status_certificate_file(e, i), file) == 0)
+                return true;
+        }
+    return false;
+}
+
 static void write_tls(struct writer *w, const struct status_source *source, const struct status_totals *t)
 {
     char labels[64];
@@ -417,7 +432,8 @@ static void write_tls(struct writer *w, const struct status_source *source, cons
                  "When a certificate ends to be valid, in seconds since the epoch.");
     for (const struct certificate_owner *o = source->certificates; o; o = o->next)
         for (int i = 0; i < o->rules->pair_count; i++)
-            write_expiry(w, o, i);
+            if (!is_shown_already(source->certificates, o, i))
+                write_expiry(w, o, i);
 }
 
 bool status_write_prometheus(struct buf *out, const struct status_source *source,

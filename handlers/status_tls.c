@@ -21,9 +21,7 @@ static bool write_certificate(struct buf *out, const struct certificate_owner *o
 
 const char *status_certificate_file(const struct certificate_owner *o, int pair)
 {
-    static const char data[] = "data:";
-    const char *file = o->rules->pairs[pair].certificate;
-    return strncmp(file, data, sizeof data - 1) == 0 ? data : file;
+    return net_tls_shown(o->rules->pairs[pair].certificate);
 }
 
 bool status_write_tls(struct buf *out, const struct status_source *source, const struct status_totals *totals)

@@ -5,32 +5,51 @@
 
 #include "base/fd.h"
 #include "base/hist.h"
-#include "base/log.h"
 #include "master/internal.h"
 #include "worker/worker.h"
 
-#include <errno.h>
 #include <unistd.h>
 
 enum { LOOK_EVERY_MS = 1000 };
 
-/* Each worker of the configuration in force gets a file of its own, as with live values. */
+static bool is_told(const struct master *m, const struct child *c)
+{
+    return c->channel >= 0 && c->generation == m->generation &&
+           (c->state == CHILD_READY || c->state == CHILD_STARTING);
+}
+
+/* A file of its own for each: they share nothing. What cannot be sent now is made up for. */
+static void send_to(struct child *c, struct slice packed)
+{
+    int fd = fd_memory_file("weir certificate", packed);
+    struct worker_message message = {.kind = WORKER_CERTIFICATE};
+    c->lacks_certificates = fd < 0 || !doors_send(c->channel, &message, fd);
+    if (fd >= 0)
+        close(fd);
+}
+
 static void send_to_workers(void *with, struct slice packed)
 {
     struct master *m = with;
-    for (int i = 0; i < SHM_SLOTS; i++) {
-        const struct child *c = &m->children[i];
-        if (c->channel < 0 || c->generation != m->generation ||
-            (c->state != CHILD_READY && c->state != CHILD_STARTING))
-            continue;
-        int fd = fd_memory_file("weir certificate", packed);
-        struct worker_message message = {.kind = WORKER_CERTIFICATE};
-        if (fd < 0 || !doors_send(c->channel, &message, fd))
-            log_errno(LOG_LEVEL_ALERT, errno, "cannot hand a changed certificate to worker process %d",
-                      (int)c->pid);
-        if (fd >= 0)
-            close(fd);
-    }
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (is_told(m, &m->children[i]) && !m->children[i].lacks_certificates)
+            send_to(&m->children[i], packed);
+}
+
+static void send_to_those_that_lack(void *with, struct slice packed)
+{
+    struct master *m = with;
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (is_told(m, &m->children[i]) && m->children[i].lacks_certificates)
+            send_to(&m->children[i], packed);
+}
+
+static bool any_lacks(const struct master *m)
+{
+    for (int i = 0; i < SHM_SLOTS; i++)
+        if (is_told(m, &m->children[i]) && m->children[i].lacks_certificates)
+            return true;
+    return false;
 }
 
 static void count_failure(void *with)
@@ -41,7 +60,10 @@ static void count_failure(void *with)
 
 void certificates_take_changes(struct master *m, bool at_once)
 {
-    struct certificate_news news = {send_to_workers, count_failure, m};
+    struct certificate_news news = {send_to_workers, count_failure, m},
+                            again = {send_to_those_that_lack, count_failure, m};
+    if (any_lacks(m))
+        certificates_catch_up(m->site, &again);
     certificates_look(m->site, at_once, &news);
 }
 

@@ -35,6 +35,7 @@ void child_begin(struct child *c, pid_t pid, int channel, int reports, uint64_t 
     c->killed = false;
     child_heard(c, now_ms);
     c->owes_reload = false;
+    c->lacks_certificates = false;
     c->unread_until_ms = 0;
     c->ended = c->killed_for_lock = false;
 }

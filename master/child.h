@@ -45,6 +45,8 @@ struct child {
     uint64_t abort_ms;
     /* The worker has been sent live values and has not answered. */
     bool owes_reload;
+    /* Certificates have changed, and could not be sent. */
+    bool lacks_certificates;
     /* The worker has said too much: its reports are not read before; 0: they are. */
     uint64_t unread_until_ms;
     /* The worker has been waited for: its pid may be another process's by now. */

@@ -77,6 +77,10 @@ static bool send_to_workers(struct master *m, const struct conf *conf)
         ok = fd >= 0;
         struct worker_message message = {.kind = WORKER_RELOAD, .generation = m->generation};
         c->owes_reload = ok && doors_send(c->channel, &message, fd);
+        if (ok && !c->owes_reload) {
+            log_alert("worker process %d takes no messages: it keeps the old configuration", (int)c->pid);
+            m->live_reload_failed = true;
+        }
         if (fd >= 0)
             close(fd);
     }
@@ -87,6 +91,7 @@ static bool send_to_workers(struct master *m, const struct conf *conf)
 static void reload_in_place(struct master *m, struct conf *conf, struct site *site)
 {
     site_free(site);
+    m->live_reload_failed = false;
     if (!send_to_workers(m, conf)) {
         log_errno(LOG_LEVEL_ALERT, errno, "cannot hand the configuration to the workers");
         refuse_reload(m, conf, NULL);
@@ -98,7 +103,6 @@ static void reload_in_place(struct master *m, struct conf *conf, struct site *si
         log_set_level(sink++, (enum log_level)l->level, l->json);
     zones_apply(m->shm, m->conf);
     conf_free(conf);
-    m->live_reload_failed = false;
     m->live_reload_deadline_ms = clock_mono_ms() + ANSWER_WITHIN_MS;
 }
 

@@ -106,7 +106,11 @@ bool net_tls_certificate_pack(const struct net_tls_certificate *certificate, str
 bool net_tls_context_has_kind(const struct net_tls_context *context, int pair,
                               const struct net_tls_certificate *certificate);
 
-/* In place of the pair's one. False: nothing has changed. */
+/* A name for people: of "data:" not what stands behind it, which may be a key. */
+const char *net_tls_shown(const char *name);
+
+/* In place of the pair's one. False: nothing has changed, and net_tls_last_refusal says why; that text stands until the next call. */
+const char *net_tls_last_refusal(void);
 bool net_tls_context_use(struct net_tls_context *context, int pair,
                          const struct net_tls_certificate *certificate);
 

@@ -17,6 +17,18 @@
 
 enum { PASSWORD_MAX = 1024, PASSWORDS_MAX = 64 };
 
+static const char in_place[] = "data:";
+
+const char *net_tls_shown(const char *name)
+{
+    return strncmp(name, in_place, sizeof in_place - 1) == 0 ? in_place : name;
+}
+
+const char *net_tls_last_refusal(void)
+{
+    return net_tls_last_error();
+}
+
 struct net_tls_certificate {
     X509 *leaf;
     STACK_OF(X509) * between;
@@ -112,7 +124,8 @@ struct net_tls_certificate *net_tls_certificate_new(const struct net_tls_pair *n
     if (!what)
         return c;
     snprintf(error, NET_TLS_ERROR_BYTES, "cannot load %s \"%s\": %s", what,
-             what[sizeof "certificate" - 1] ? names->key : names->certificate, net_tls_last_error());
+             net_tls_shown(what[sizeof "certificate" - 1] ? names->key : names->certificate),
+             net_tls_last_error());
     net_tls_certificate_free(c);
     return NULL;
 }

@@ -8,11 +8,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { TEXT_MAX = 1 << 20 };
 
@@ -38,7 +41,21 @@ static bool read_text(const char *name, struct buf *text)
     static const char data[] = "data:";
     if (strncmp(name, data, sizeof data - 1) == 0)
         return buf_append(text, name + sizeof data - 1, strlen(name + sizeof data - 1));
-    return fd_read_file(name, TEXT_MAX, text) == 0;
+    /* A pipe in its place must not be waited for; room for all of it leaves no copies of a key behind. */
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
+    if (ok && !S_ISREG(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        ok = false;
+    }
+    ok = ok && st.st_size <= TEXT_MAX && buf_reserve(text, (size_t)st.st_size + 1) &&
+         fd_read_all(fd, TEXT_MAX, text) == 0;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return ok;
 }
 
 /* NULL: `error` says why not. */
@@ -51,7 +68,7 @@ static struct net_tls_certificate *read_pair(const struct net_tls_pair *pair, co
     if (!has_certificate || !read_text(pair->key, &key))
         snprintf(error, NET_TLS_ERROR_BYTES, "cannot load %s \"%s\": %s",
                  has_certificate ? "certificate key" : "certificate",
-                 has_certificate ? pair->key : pair->certificate, strerrordesc_np(errno));
+                 net_tls_shown(has_certificate ? pair->key : pair->certificate), strerrordesc_np(errno));
     else if (password_file && !read_text(password_file, &phrases))
         snprintf(error, NET_TLS_ERROR_BYTES, "cannot load the phrases of \"%s\": %s", password_file,
                  strerrordesc_np(errno));
@@ -81,7 +98,7 @@ static bool use_pair(struct making *m, int pair)
     struct net_tls_certificate *c = net_tls_certificate_load(r, pair, m->error);
     bool ok = c != NULL;
     if (c && !net_tls_context_use(m->context, pair, c))
-        ok = fail(m, "load certificate", r->pairs[pair].certificate);
+        ok = fail(m, "load certificate", net_tls_shown(r->pairs[pair].certificate));
     net_tls_certificate_free(c);
     if (ok || !r->missing)
         return ok;

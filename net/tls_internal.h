@@ -56,7 +56,8 @@ struct net_tls {
     /* Bytes that went out before they were given: of a record that was begun with more. */
     size_t ahead;
     net_on_event *user;
-    uint64_t begun_us; /* of the processor; 0: it does not compute here */
+    /* Of the processor; 0: it does not compute here. */
+    uint64_t begun_us;
     int wanted;        /* events that the user wants to be told of */
     /* Until the socket can be written nothing can be read, and the other way round. */
     bool read_wants_write, write_wants_read;

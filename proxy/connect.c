@@ -112,10 +112,12 @@ static struct proxy_step shake_hands(struct proxy *p)
     if (over == 0)
         return proxy_step_of(PROXY_WAITS);
     if (over < 0) {
+        upstream_settle_session(p->uc, false);
         proxy_log_errno(p, "SSL_do_handshake()", errno);
         return proxy_step_next(CONF_NEXT_ERROR, 502);
     }
     const char *doubt = upstream_doubt(&p->uc->stream, p->tls, p->tls_name);
+    upstream_settle_session(p->uc, !doubt[0]);
     if (!doubt[0])
         return proxy_step_of(PROXY_PASSES_ON);
     proxy_log(p, doubt);

@@ -96,10 +96,12 @@ static bool is_expected(const struct conf_health_check *rules, int status)
     return false;
 }
 
-/* A check asks as requests do; a name with variables has none here, so it is the host of proxy_pass. */
+/* A check asks as requests do; a name with variables has none here, so it is the host of proxy_pass then. */
 static struct slice name_for_tls(const struct health_probe *k)
 {
-    return upstream_name_of(k->peer->server->upstream->checked_as->proxy->host);
+    const struct location *l = k->peer->server->upstream->checked_as;
+    struct slice fixed = upstream_tls_of(l)->fixed_name;
+    return upstream_name_of(fixed.len ? fixed : l->proxy->host);
 }
 
 /* True once the question may be sent; else it goes on later, or the check has ended. */
@@ -259,13 +261,28 @@ static void health_on_look(struct ev_loop *loop, ev_timer *timer, int events)
     }
 }
 
+/* Checks of an upstream that requests reach in both ways are plain, as half of its requests are. */
+static void choose_rules(struct site *site)
+{
+    for (const struct location *l = site->made; l; l = l->next_made)
+        if (l->proxy && l->proxy->upstream && l->proxy->tls && upstream_tls_of(l))
+            l->proxy->upstream->checked_as = l;
+    for (const struct location *l = site->made; l; l = l->next_made) {
+        struct upstream *u = l->proxy ? l->proxy->upstream : NULL;
+        if (!u || l->proxy->tls || !u->checked_as)
+            continue;
+        u->checked_as = NULL;
+        if (u->conf && u->conf->health)
+            log_warn("upstream \"%.*s\" is passed to by https and by http; its health checks are http",
+                     SLICE_ARGS(u->name));
+    }
+}
+
 bool health_open(struct worker *w)
 {
     static ev_timer look;
     bool any = false;
-    for (const struct location *l = w->site->made; l; l = l->next_made)
-        if (l->proxy && l->proxy->tls && l->proxy->upstream && upstream_tls_of(l))
-            l->proxy->upstream->checked_as = l;
+    choose_rules(w->site);
     for (const struct upstream *u = w->site->upstreams; u; u = u->next)
         any |= u->conf && u->conf->health;
     if (!any)

@@ -53,11 +53,18 @@ int proxy_check_target(struct http_exchange *ex)
     return !target || split_target(ex, http_template_expand(target, ex), &host, &uri, &tls) ? 0 : 500;
 }
 
-static void name_for_tls(struct proxy *p)
+/* A name is no more than a host's may be, or it would be none for the handshake. 0, or a status. */
+static int name_for_tls(struct proxy *p)
 {
     p->tls = upstream_tls_of(p->ex->route.location);
-    p->tls_name =
-        upstream_name_of(p->tls && p->tls->name ? http_template_expand(p->tls->name, p->ex) : p->host);
+    if (!p->tls)
+        return 500;
+    p->tls_name = upstream_name_of(p->tls->name ? http_template_expand(p->tls->name, p->ex) : p->host);
+    if (p->tls_name.len < UPSTREAM_TLS_NAME_MAX &&
+        (p->tls_name.len == 0 || !memchr(p->tls_name.data, 0, p->tls_name.len)))
+        return 0;
+    http_log(p->ex, LOG_LEVEL_ERROR, "invalid name of %zu bytes in \"proxy_ssl_name\"", p->tls_name.len);
+    return 502;
 }
 
 /* 0, or a status for the client. */
@@ -71,8 +78,9 @@ static int find_upstream(struct proxy *p)
     if (p->to->target) {
         if (!split_target(p->ex, http_template_expand(p->to->target, p->ex), &p->host, &p->uri, &tls))
             return 500;
-        bool is_group = site_find_upstream(w->site, p->host) != NULL;
-        p->u = resolve_upstream(w, is_group ? p->host : site_target_name(&p->ex->arena, p->host, tls));
+        const struct upstream *group = site_find_upstream(w->site, p->host);
+        p->u = resolve_upstream(w, group && group->conf ? p->host
+                                                        : site_target_name(&p->ex->arena, p->host, tls));
         if (!p->u) {
             http_log(p->ex, LOG_LEVEL_ERROR, "upstream \"%.*s\" cannot be used", SLICE_ARGS(p->host));
             return 502;
@@ -83,8 +91,6 @@ static int find_upstream(struct proxy *p)
     p->u->users++;
     p->ex->upstream.host = p->host;
     p->ex->upstream.tls = tls;
-    if (tls)
-        name_for_tls(p);
     p->ex->upstream.is_unix = slice_starts(p->u->name, SLICE("unix:"));
     p->wanted = sticky_wanted(p->ex, p->u);
     if (p->u->hash_key)
@@ -136,7 +142,9 @@ int proxy_prepare(struct proxy *p)
     int error = find_upstream(p);
     struct upstream_target target = {
         .to = p->to, .host = p->host, .uri = p->uri, .streams = p->sends == PROXY_SENDS_STREAM};
-    if (!error && ((ex->upstream.tls && !p->tls) || !name_client(p)))
+    if (!error && ex->upstream.tls)
+        error = name_for_tls(p);
+    if (!error && !name_client(p))
         error = 500;
     p->plain_bytes = buf_len(&p->request);
     bool is_passed = !p->to->body && proxy_settings(p)->proxy.upstream.pass_request_body;

@@ -15,6 +15,7 @@
 #include "http/site/feature.h"
 #include "proxy/upstream.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,8 +91,26 @@ static void keep_session(void *with, struct net_tls_session *session)
     s->session = session;
     s->name_len = uc->tls_name.len;
     memcpy(s->name, uc->tls_name.data, uc->tls_name.len);
-    upstream_session_free(uc->peer->session);
-    uc->peer->session = s;
+    /* With TLS 1.2 it comes before the server is known to be the right one. */
+    struct upstream_session **place = uc->is_trusted ? &uc->peer->session : &uc->session;
+    upstream_session_free(*place);
+    *place = s;
+}
+
+void upstream_settle_session(struct upstream_connection *uc, bool is_trusted)
+{
+    struct upstream_session *s = uc->session;
+    uc->session = NULL;
+    uc->is_trusted = is_trusted;
+    if (!is_trusted) {
+        upstream_session_free(s);
+        s = NULL;
+    }
+    /* One by which a server came in that is none is not taken up again, either. */
+    if (s || !is_trusted) {
+        upstream_session_free(uc->peer->session);
+        uc->peer->session = s;
+    }
 }
 
 static struct net_tls_session *session_for(const struct upstream_connection *uc)
@@ -107,6 +126,7 @@ static struct net_tls_session *session_for(const struct upstream_connection *uc)
 bool upstream_begin_tls(struct upstream_connection *uc, const struct upstream_tls *tls, struct slice name)
 {
     free((char *)(uintptr_t)uc->tls_name.data);
+    assert(name.len < UPSTREAM_TLS_NAME_MAX && !(name.len && memchr(name.data, 0, name.len)));
     uc->tls_name = (struct slice){strndup(name.data, name.len), name.len};
     if (!uc->tls_name.data)
         return false;
@@ -154,6 +174,12 @@ static const char *file_of(struct site *site, struct slice path)
     return path.len ? conf_full_path(site->conf, path).data : NULL;
 }
 
+/* "data:" and the text itself, or a file. */
+static const char *text_or_file(struct site *site, struct slice text)
+{
+    return slice_starts(text, SLICE("data:")) ? text.data : file_of(site, text);
+}
+
 static struct net_tls_context *make_context(struct site *site, const struct proxy_tls_settings *s,
                                             const struct conf_node *node)
 {
@@ -162,7 +188,7 @@ static struct net_tls_context *make_context(struct site *site, const struct prox
     int count = 0;
     for (const struct conf_lines *c = s->commands; c; c = c->next)
         commands[count++] = (struct net_tls_command){c->node->args[0].data, c->node->args[1].data};
-    struct net_tls_pair pair = {file_of(site, s->certificate), file_of(site, s->key)};
+    struct net_tls_pair pair = {text_or_file(site, s->certificate), text_or_file(site, s->key)};
     struct net_tls_rules rules = {.is_client = true,
                                   .pairs = &pair,
                                   .pair_count = pair.certificate ? 1 : 0,
@@ -197,7 +223,7 @@ static void check(struct site *site, const struct proxy_tls_settings *s, const s
     if (s->certificate.len && !s->key.len)
         conf_error(&site->conf->errors, proxy->node,
                    "no \"proxy_ssl_certificate_key\" is defined for certificate \"%.*s\"",
-                   SLICE_ARGS(s->certificate));
+                   (int)strlen(net_tls_shown(s->certificate.data)), net_tls_shown(s->certificate.data));
     if (!s->verifies && proxy->tls)
         conf_error(&site->conf->warnings, proxy->node,
                    "the upstream's certificate is not looked at: anybody on the way can be it; write "
@@ -229,8 +255,11 @@ static void build(struct site *site, struct location *l, const struct conf_locat
     if (site->conf->errors.count)
         return;
     p->is_used = true;
+    const struct http_template *name = s->name ? site_compile(site, s->name->args[0], s->name) : NULL;
+    bool is_fixed = name && http_template_is_constant(name);
     p->tls = (struct upstream_tls){.context = context_for(site, s, c->proxy->node),
-                                   .name = s->name ? site_compile(site, s->name->args[0], s->name) : NULL,
+                                   .name = name,
+                                   .fixed_name = is_fixed ? s->name->args[0] : SLICE(""),
                                    .asks_for_name = s->asks_for_name,
                                    .verifies = s->verifies,
                                    .reuses = s->reuses};

@@ -355,6 +355,7 @@ void upstream_close(struct upstream_connection *uc)
     wheel_clear(&uc->timer);
     net_stream_close(&uc->stream, uc->worker->loop);
     peer_release(uc->peer);
+    upstream_session_free(uc->session);
     free((char *)(uintptr_t)uc->tls_name.data);
     free(uc);
 }

@@ -42,6 +42,8 @@ struct upstream_connection {
     /* Of one in TLS, likewise; NULL: it is plain. The name is of malloc. */
     const struct net_tls_context *tls_context;
     struct slice tls_name;
+    bool is_trusted;                  /* its server is the right one */
+    struct upstream_session *session; /* that has come before that was known */
 };
 
 /* How a connection is to be made. */

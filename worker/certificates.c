@@ -13,20 +13,33 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
-enum { TEXT_MAX = 4 << 20 };
+enum { TEXT_MAX = 64 << 20 };
 
 struct reading {
     struct loop_task task; /* first */
     const struct site *site;
     struct buf packed;
-    struct certificate_change *change;
+    uint64_t number; /* of the message */
+    struct certificate_change *changes;
 };
+
+static void drop(struct reading *r)
+{
+    if (!r)
+        return;
+    if (r->packed.data)
+        explicit_bzero(r->packed.data, r->packed.cap); /* there are keys in it */
+    buf_free(&r->packed);
+    free(r);
+}
 
 static void read_change(struct pool_task *task)
 {
     struct reading *r = (struct reading *)(void *)task;
-    r->change = certificate_read(r->site, buf_slice(&r->packed));
+    r->changes = certificates_read(r->site, buf_slice(&r->packed));
 }
 
 static void use_change(struct worker *w, struct loop_task *task)
@@ -35,10 +48,8 @@ static void use_change(struct worker *w, struct loop_task *task)
     /* The pool has dropped it: the loop has the time that it takes. */
     if (task->task.outcome != POOL_TASK_DONE)
         read_change(&task->task);
-    certificate_use(w->site, r->change);
-    explicit_bzero(r->packed.data, r->packed.cap); /* there is a key in it */
-    buf_free(&r->packed);
-    free(r);
+    certificates_use(w->site, r->changes, r->number);
+    drop(r);
 }
 
 static int default_pool(const struct worker *w)
@@ -51,14 +62,17 @@ static int default_pool(const struct worker *w)
 
 void certificates_receive(struct worker *w, int fd)
 {
+    static uint64_t received;
     struct reading *r = calloc(1, sizeof *r);
-    if (!r || fd_read_all(fd, TEXT_MAX, &r->packed) < 0) {
-        log_errno(LOG_LEVEL_ALERT, errno, "cannot read a changed certificate");
-        if (r)
-            buf_free(&r->packed);
-        free(r);
+    struct stat st;
+    /* Room for all of it leaves no copies of keys behind. */
+    if (!r || fstat(fd, &st) < 0 || !buf_reserve(&r->packed, (size_t)st.st_size + 1) ||
+        fd_read_all(fd, TEXT_MAX, &r->packed) < 0) {
+        log_errno(LOG_LEVEL_ALERT, errno, "cannot read changed certificates");
+        drop(r);
         return;
     }
+    r->number = ++received;
     r->site = w->site;
     r->task = (struct loop_task){.task.run = read_change, .ended = use_change};
     int pool = default_pool(w);

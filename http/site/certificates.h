@@ -2,7 +2,7 @@
  * http/site/certificates.h - certificates over a site's life: they are taken over when their files change, without a reload.
  *
  * The master looks at the files, as workers may not be able to read keys; what has changed, and is whole, goes to the workers as one text.
- * Threads: the master's only one; in a worker the loop's, but for certificate_read.
+ * Threads: the master's only one; in a worker the loop's, but for certificates_read.
  */
 #ifndef WEIR_HTTP_SITE_CERTIFICATES_H
 #define WEIR_HTTP_SITE_CERTIFICATES_H
@@ -36,7 +36,7 @@ void certificates_note_file(struct site *site, const char *file);
 /* Whether such a file has changed, or a certificate has a key of another kind now. */
 bool certificates_need_workers(const struct site *site);
 
-/* Whom the master tells of a certificate, and what of those that cannot be used. */
+/* Whom the master tells of certificates, all that have changed in one text, and of each that cannot be used. */
 struct certificate_news {
     void (*changed)(void *with, struct slice packed);
     void (*failed)(void *with);
@@ -45,15 +45,21 @@ struct certificate_news {
 
 /*
  * In the master: looks at all files. What has changed is used from now on, and told; a file that changes is left until it rests, unless
- * at_once. What is broken is said in the log once, and the one before stays.
+ * at_once. What is broken is said in the log once, the one before stays, and it is tried again now and then.
  */
 void certificates_look(struct site *site, bool at_once, const struct certificate_news *news);
 
-/* In a worker: what the master has packed, made ready for certificate_use; on any thread. */
-struct certificate_change;
-struct certificate_change *certificate_read(const struct site *site, struct slice packed);
+/* Tells of all that has changed since the site was built, for a worker that could not be told at its time. */
+void certificates_catch_up(struct site *site, const struct certificate_news *news);
 
-/* And put in its place. Takes the change, which may be NULL. False: it could not be used, which has been logged. */
-bool certificate_use(struct site *site, struct certificate_change *change);
+/* In a worker: what the master has packed, made ready for certificates_use; on any thread. NULL: it is no good, or memory is out. */
+struct certificate_change;
+struct certificate_change *certificates_read(const struct site *site, struct slice packed);
+
+/*
+ * And put in its place; number: the later message has the greater one, and wins in whatever order they are read. Takes the changes. False:
+ * not all could be used, which has been logged.
+ */
+bool certificates_use(struct site *site, struct certificate_change *changes, uint64_t number);
 
 #endif

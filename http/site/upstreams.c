@@ -129,8 +129,9 @@ struct slice site_target_name(struct arena *arena, struct slice host, bool tls)
 static struct upstream *upstream_for(struct site *site, const struct conf_proxy *c)
 {
     struct upstream *u = site_find_upstream(site, c->host);
-    if (u)
+    if (u && u->conf)
         return u;
+    /* A single server's name has its port with https: plain requests go to another one. */
     struct slice name = site_target_name(&site->arena, c->host, c->tls);
     if ((u = site_find_upstream(site, name)))
         return u;

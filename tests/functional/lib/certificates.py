@@ -5,7 +5,7 @@ import pathlib
 import ssl
 import subprocess
 
-KINDS = {"ecdsa": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["-newkey", "rsa:2048"]}
+KINDS = {"ecdsa": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["-newkey", "rsa:2048"], "rsa4096": ["-newkey", "rsa:4096"]}
 
 
 def openssl(*args, text=None):

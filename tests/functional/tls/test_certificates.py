@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -117,12 +118,82 @@ def test_missing_files_are_left(weir, authority, site):
 
 
 def test_a_key_of_another_kind(weir, authority, site):
-    """The old one would stay beside it: that takes new workers."""
+    """The old one would stay beside it: that takes new workers, which the next SIGHUP makes."""
     weir.expect_log("has a key of another kind")
     authority.certificate("rsa", ["localhost"], "rsa")
     copy(authority, "rsa", site)
     weir.wait_log("has a key of another kind now", WITHIN)
     assert serial(weir, authority) == pem_of(authority.path("a.pem"))
+    assert weir.reload()["last_kind"] == "respawn"
+    now_serves(weir, authority, authority.path("rsa.pem"))
+
+
+def test_a_pipe_in_place_of_a_file(weir, authority, site):
+    """It is not waited for: the master goes on."""
+    weir.expect_log("goes on with what it has")
+    (site / "cert.pem").unlink()
+    os.mkfifo(site / "cert.pem")
+    weir.wait_log(rf'cannot load certificate "{site}/cert.pem": Invalid argument', WITHIN)
+    copy(authority, "b", site)
+    now_serves(weir, authority, authority.path("b.pem"))
+
+
+def test_one_that_the_library_refuses(weir, authority, site):
+    """A key that is too short is said, and the old one stays."""
+    weir.expect_log("is refused")
+    openssl("req", "-x509", "-newkey", "rsa:1024", "-nodes", "-keyout", site / "weak.key", "-out", site / "weak.pem", "-subj", "/CN=localhost")
+    rsa = config(SAYS, server=f"listen 127.0.0.1:{{port2}} ssl; ssl_certificate {site}/rsa.pem; ssl_certificate_key {site}/rsa.key;")
+    authority.certificate("rsa", ["localhost"], "rsa")
+    for kind in ("key", "pem"):
+        shutil.copy(authority.path(f"rsa.{kind}"), site / f"rsa.{kind}")
+    weir.reload(rsa)
+    for kind in ("key", "pem"):
+        os.replace(site / f"weak.{kind}", site / f"rsa.{kind}")
+    weir.wait_log(rf'the certificate "{site}/rsa.pem" is refused: ee key too small; server ".*" goes on', WITHIN)
+
+
+def test_phrases_that_are_mended(weir, authority, tmp_path):
+    """What failed is tried again once the file with the phrases is right, or SIGHUP asks for it."""
+    authority.certificate("locked1", ["localhost"], password="one")
+    authority.certificate("locked2", ["localhost"], password="two")
+    copy(authority, "locked1", tmp_path)
+    phrases = tmp_path / "phrases"
+    phrases.write_text("one\n")
+    weir.expect_log("goes on with what it has")
+    weir.start(config(SAYS, server=f"listen 127.0.0.1:{{port2}} ssl; ssl_password_file {phrases}; {lines(tmp_path)}"))
+    copy(authority, "locked2", tmp_path)
+    weir.wait_log("cannot load certificate key .* goes on with what it has", WITHIN)
+    phrases.write_text("two\n")
+    now_serves(weir, authority, authority.path("locked2.pem"))
+
+
+def test_many_servers_and_a_worker_that_rests(weir, authority, tmp_path):
+    """300 servers with one file: a worker that takes no messages for a while gets them all later, and SIGHUP's too."""
+    for name in "ab":
+        if not authority.path(f"{name}.pem").exists():
+            authority.certificate(name, ["localhost"])
+    copy(authority, "a", tmp_path)
+    names = [f"s{number}.test" for number in range(300)]
+    http = "".join("server { listen 127.0.0.1:{port2} ssl; server_name %s; %s }" % (name, lines(tmp_path)) for name in names)
+    weir.start(config(SAYS, http=http, workers=2))
+    weir.wait_workers(2)
+    resting = min(weir.worker_pids())
+    client = authority.client()
+    client.check_hostname = False
+
+    def shown(name):
+        with weir.connect(weir.port2, tls=client, name=name) as connection:
+            return ssl.DER_cert_to_PEM_cert(connection.socket.getpeercert(True))
+    os.kill(resting, signal.SIGSTOP)
+    try:
+        for name in "bab":
+            before = weir.error_log.count("has changed")
+            copy(authority, name, tmp_path)
+            wait_until(lambda before=before: weir.error_log.count("has changed") >= before + 300, WITHIN, "the change")
+    finally:
+        os.kill(resting, signal.SIGCONT)
+    wanted = pem_of(authority.path("b.pem"))
+    wait_until(lambda: all(shown(name) == wanted for name in (names[0], names[150], names[299]) * 4), WITHIN, "the last certificate everywhere")
 
 
 def test_reload_in_place_takes_them_at_once(weir, authority, site):
@@ -184,6 +255,13 @@ def test_a_certificate_that_is_missing(weir, authority, tmp_path):
     assert message.startswith(f'cannot load certificate "{tmp_path}/cert.pem": No such file')
 
 
+def test_a_key_in_the_configuration_is_not_shown(weir, authority):
+    """An error names it by "data:" alone."""
+    secret = authority.path("a.key").read_text()
+    found = weir.mistakes(config(SAYS, server=f'listen 127.0.0.1:{{port2}} ssl; ssl_certificate {authority.path("localhost.pem")}; ssl_certificate_key "data:{secret}";'))
+    assert [message for message, _ in found] == ['cannot load certificate key "data:": key values mismatch']
+
+
 def test_texts_in_the_configuration(weir, authority):
     """data: what would be in a file stands there itself."""
     certificate, key = (authority.path(f"localhost.{kind}").read_text() for kind in ("pem", "key"))
@@ -223,8 +301,9 @@ def test_handshakes_are_counted(weir, authority):
     handshakes(weir, full=1, resumed=1, failed=1, left=1, timeout=1)
     text = weir.get("/status?format=prometheus").text
     for line in ('weir_tls_handshakes_total{result="full"} 1', 'weir_tls_handshakes_total{result="timeout"} 1',
-                 "weir_tls_handshake_seconds_count 2", "weir_tls_handshake_queue_wait_seconds_count 2"):
+                 "weir_tls_handshake_seconds_count 2"):
         assert line in text, line
+    assert re.search(r"weir_tls_handshake_queue_wait_seconds_count [12]\n", text)
 
 
 def test_expiry_is_shown(weir, authority):
@@ -233,5 +312,8 @@ def test_expiry_is_shown(weir, authority):
     wanted = int(ssl.cert_time_to_seconds(end))
     [shown] = weir.status()["tls"]["certificates"]
     assert shown == {"server": shown["server"], "file": str(authority.path("localhost.pem")), "expires": wanted}
+    text = weir.get("/status?format=prometheus").text
+    series = [line.split(" ")[0] for line in text.splitlines() if line.startswith("weir_tls_certificate_expiry_timestamp_seconds{")]
+    assert len(series) == len(set(series))
     line = f'weir_tls_certificate_expiry_timestamp_seconds{{server="{shown["server"]}",file="{shown["file"]}"}} {wanted}'
     assert line in weir.get("/status?format=prometheus").text

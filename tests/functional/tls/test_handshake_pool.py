@@ -14,7 +14,10 @@ ONE = "thread_pool one threads=1 max_queue={queue} {more};"
 
 
 def start(weir, authority, queue=10, server="ssl_handshake_pool one;", more="", **parts):
-    serve(weir, authority, SLEEP, server=server, main=ONE.format(queue=queue, more=more), log="info", **parts)
+    """With a key that takes too long for the loop."""
+    if not authority.path("slow.pem").exists():
+        authority.certificate("slow", ["localhost", "a.test"], "rsa4096")
+    serve(weir, authority, SLEEP, server=server, name="slow", main=ONE.format(queue=queue, more=more), log="info", **parts)
 
 
 @contextlib.contextmanager
@@ -60,6 +63,16 @@ def test_only_full_handshakes_wait(weir, authority, version):
         assert plain.recv(1) == b"\x16"  # once the thread is free
         plain.close()
     assert says(weir, client)[0] == "https"
+
+
+@pytest.mark.directive("ssl_handshake_pool")
+def test_what_takes_little_stays_in_the_loop(weir, authority):
+    """Once it is known to: the way to a thread would cost as much."""
+    serve(weir, authority, SLEEP, server="ssl_handshake_pool one;", main=ONE.format(queue=10, more=""))
+    assert says(weir, authority.client())[0] == "https"  # nothing is known of it
+    with occupied(weir):
+        for _ in range(5):
+            assert says(weir, authority.client())[0] == "https"
 
 
 @pytest.mark.directive("ssl_handshake_pool")

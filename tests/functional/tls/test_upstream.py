@@ -1,6 +1,8 @@
 """Upstreams that are spoken to in TLS: whom the server takes for them, what it shows itself, and what is kept."""
 
-import socket
+import base64
+import re
+import shutil
 import ssl
 import threading
 
@@ -260,8 +262,22 @@ def test_health_checks(weir, authority, backend):
     good, plain = backend(tls=authority.server()), backend()
     weir.expect_log("is unhealthy")
     start(weir, "up", verified(authority, "proxy_ssl_name localhost;"),
-          http=f"upstream up {{ server {good.address}; server {plain.address}; health_check interval=100ms fails=1; }}")
-    weir.wait_log(r"server .* is unhealthy: (the TLS handshake with it failed|upstream SSL)")
+          http=f"upstream up {{ server {good.address}; server {plain.address}; health_check interval=100ms timeout=500ms fails=1; }}")
+    weir.wait_log(rf'server {plain.address} of upstream "up" is unhealthy: (the TLS handshake with it failed|it did not answer in time)')
+    for _ in range(6):
+        assert weir.get("/").status == 200
+    assert f'server {good.address} of upstream "up" is healthy' in weir.error_log and good.refused == []
+
+
+def test_health_checks_of_both_kinds(weir, authority, backend):
+    """An upstream that is passed to in both ways is checked as http, and the log says so."""
+    plain = backend()
+    weir.expect_log("passed to by https and by http|handshake|not looked at")
+    weir.start(config("location /plain { proxy_pass http://up; } location /tls { proxy_pass https://up; }",
+                      http=f"upstream up {{ server {plain.address}; health_check interval=100ms fails=1; }}"))
+    weir.wait_log('upstream "up" is passed to by https and by http; its health checks are http')
+    wait_until(lambda: len(plain.calls) >= 3, 5, "checks")
+    assert weir.get("/plain").status == 200
 
 
 def test_behind_and_in_front(weir, authority):
@@ -270,3 +286,44 @@ def test_behind_and_in_front(weir, authority):
                       server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()}"))
     for _ in range(3):
         assert fetch(weir.port, "/front").text.split("|")[:2] == ["https", "TLSv1.3"]
+
+
+def test_names_that_are_none(weir, authority, backend):
+    """A variable may say anything: what no name can be is refused before a server is asked."""
+    to = backend(tls=authority.server())
+    weir.expect_log("not looked at")
+    weir.start(config(f"location / {{ proxy_pass https://localhost:{to.port}; proxy_ssl_name $remote_user; proxy_ssl_server_name on; }}"))
+    for user, status in ((b"a.test", 200), (b"a\0" + b"b" * 3000, 502), (b"n" * 255, 200), (b"n" * 256, 502)):
+        token = base64.b64encode(user + b":x").decode()
+        assert weir.get("/", headers=[("Authorization", f"Basic {token}")]).status == status, user
+    weir.wait_log('invalid name of 3002 bytes in "proxy_ssl_name"')
+    assert to.accepts <= 2
+
+
+def test_http_and_https_to_one_host(weir, authority):
+    """They are two servers: the port is the scheme's, whichever is named first, also by variables."""
+    weir.expect_log("not looked at|connect")
+    weir.start(config("""
+        location /a { proxy_pass http://127.0.0.1; add_header X-Port $proxy_port always; }
+        location /b { proxy_pass https://127.0.0.1; add_header X-Port $proxy_port always; }
+        location /c { proxy_pass $arg_to; }"""))
+    for path in ("/a", "/b", "/c?to=http://127.0.0.1/a", "/c?to=https://127.0.0.1/b"):
+        weir.get(path)
+    for port, path in (("80", "/a"), ("443", "/b")):
+        scheme = "http" if port == "80" else "https"
+        assert len(re.findall(rf'upstream: "{scheme}://127.0.0.1:{port}{path}"', weir.error_log)) == 2, weir.error_log
+
+
+def test_a_server_that_has_been_mended(weir, authority, backend, tmp_path):
+    """TLS 1.2: a session with a server that was not the right one is not taken up, so its verdict is not repeated."""
+    weir.expect_log("verify error|has changed")
+    copy = lambda name: [shutil.copy(tmp_path / f"{name}.{kind}" if name == "own" else authority.path(f"{name}.{kind}"), tmp_path / f"cert.{kind}")
+                         for kind in ("key", "pem")]
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", tmp_path / "own.key",
+            "-out", tmp_path / "own.pem", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    copy("own")
+    weir.start(config(f"location / {{ proxy_pass https://localhost:{{port2}}/there; {verified(authority, 'proxy_ssl_protocols TLSv1.2;')} }}",
+                      http="server { listen 127.0.0.1:{port2} ssl; ssl_certificate %s/cert.pem; ssl_certificate_key %s/cert.key; location / { return 200 there; } }" % (tmp_path, tmp_path)))
+    assert weir.get("/").status == 502
+    copy("localhost")
+    wait_until(lambda: weir.get("/").status == 200, 10, "the right certificate")
