@@ -58,7 +58,7 @@ struct net_tls {
     net_on_event *user;
     /* Of the processor; 0: it does not compute here. */
     uint64_t begun_us;
-    int wanted;        /* events that the user wants to be told of */
+    int wanted; /* events that the user wants to be told of */
     /* Until the socket can be written nothing can be read, and the other way round. */
     bool read_wants_write, write_wants_read;
     char *why;  /* the failure, or NULL */
