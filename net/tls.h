@@ -54,6 +54,8 @@ struct net_tls_rules {
     const char *password_file; /* phrases for keys, one in each line */
     unsigned protocols;
     const char *ciphers, *curves, *dh_file;
+    /* Protocols of what is inside, each behind its length (RFC 7301 section 3.1), the best first; empty: any. */
+    struct slice inner_protocols;
     const struct net_tls_command *commands;
     int command_count;
     enum net_tls_verify verify;
@@ -202,6 +204,28 @@ bool net_tls_is_resumed(const struct net_stream *s);
 
 /* The session's id, in hexadecimal digits. */
 struct slice net_tls_session_id(const struct net_stream *s, char *text, size_t room);
+
+/* What a client has shown of itself, and offered. */
+enum net_tls_client_text {
+    NET_TLS_CLIENT_PEM,
+    NET_TLS_CLIENT_SUBJECT, /* as RFC 2253 has it */
+    NET_TLS_CLIENT_ISSUER,
+    NET_TLS_CLIENT_SUBJECT_LEGACY, /* "/C=.../CN=..." */
+    NET_TLS_CLIENT_ISSUER_LEGACY,
+    NET_TLS_CLIENT_SERIAL,
+    NET_TLS_CLIENT_FINGERPRINT, /* SHA-1, in hexadecimal digits */
+    NET_TLS_CLIENT_VALID_FROM,
+    NET_TLS_CLIENT_VALID_TO,
+    NET_TLS_CLIENT_DAYS_LEFT,
+    NET_TLS_CLIENT_CIPHERS, /* of its first words: names with colons */
+    NET_TLS_CLIENT_CURVES
+};
+
+/* Appends one of them. False: there is none, or memory is out. */
+bool net_tls_write_client(const struct net_stream *s, enum net_tls_client_text what, struct buf *out);
+
+/* The protocol that was agreed on for what is inside (RFC 7301); empty: none was asked for. */
+struct slice net_tls_inner_protocol(const struct net_stream *s);
 
 /* Of the client's certificate: 0, or why it is not to be trusted, for net_tls_verdict_text; -1: there is none. */
 long net_tls_client_verdict(const struct net_stream *s);

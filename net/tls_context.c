@@ -343,6 +343,7 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
                                   .pairs = pairs,
                                   .pair_count = pairs ? rules->pair_count : 0,
                                   .record_bytes = rules->record_bytes,
+                                  .inner_protocols = rules->inner_protocols,
                                   .where = rules->where,
                                   .rejects = rules->rejects,
                                   .wants_to_reject = rules->rejects};

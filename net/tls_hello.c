@@ -83,8 +83,23 @@ static int on_server_name(SSL *ssl, int *alert, void *with)
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* A client that asks for other protocols only is told so (RFC 7301 section 3.2). */
+static int on_inner_protocols(SSL *ssl, const unsigned char **chosen, unsigned char *len,
+                              const unsigned char *asked, unsigned asked_len, void *with)
+{
+    const struct net_tls *t = SSL_get_app_data(ssl);
+    struct slice own = t->context->inner_protocols;
+    (void)with;
+    if (own.len == 0)
+        return SSL_TLSEXT_ERR_NOACK;
+    int found = SSL_select_next_proto((unsigned char **)(uintptr_t)chosen, len,
+                                      (const unsigned char *)own.data, (unsigned)own.len, asked, asked_len);
+    return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
 void net_tls_watch_hello(SSL_CTX *ctx)
 {
+    SSL_CTX_set_alpn_select_cb(ctx, on_inner_protocols, NULL);
     SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 }

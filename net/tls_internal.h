@@ -30,6 +30,7 @@ struct net_tls_context {
     int ticket_key_count;
     const struct net_tls_key_ring *ring;
     char *curves; /* NULL: the library's */
+    struct slice inner_protocols;
     struct net_tls_known *pairs;
     int pair_count;
     bool rejects, wants_to_reject;

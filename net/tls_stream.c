@@ -359,6 +359,16 @@ struct slice net_tls_server_name(const struct net_stream *s)
     return text_of(ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL);
 }
 
+struct slice net_tls_inner_protocol(const struct net_stream *s)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+    SSL *ssl = ready_ssl(s);
+    if (ssl)
+        SSL_get0_alpn_selected(ssl, &name, &len);
+    return (struct slice){(const char *)name, len};
+}
+
 bool net_tls_is_resumed(const struct net_stream *s)
 {
     SSL *ssl = ready_ssl(s);

@@ -14,6 +14,7 @@
 #include "http/site/build.h"
 #include "http/site/certificates.h"
 #include "http/site/feature.h"
+#include "http/site/tls_variables.h"
 #include "shm/ticket_keys.h"
 
 #include <assert.h>
@@ -107,62 +108,6 @@ struct verdict tls_pass(struct http_exchange *ex)
     }
     return verdict_of(VERDICT_NEXT);
 }
-
-/* --- variables --- */
-
-#define TLS_TEXT(name)                                                              \
-    static struct slice get_##name(struct http_exchange *ex, const void *data)      \
-    {                                                                               \
-        (void)data;                                                                 \
-        return ex->client.tls ? net_tls_##name(ex->client.tls) : (struct slice){0}; \
-    }
-TLS_TEXT(protocol_name)
-TLS_TEXT(cipher_name)
-TLS_TEXT(curve_name)
-
-static struct slice get_server_name(struct http_exchange *ex, const void *data)
-{
-    (void)data;
-    struct slice name = ex->client.tls ? net_tls_server_name(ex->client.tls) : (struct slice){0};
-    return name.len ? name : (struct slice){0};
-}
-
-static struct slice get_session_id(struct http_exchange *ex, const void *data)
-{
-    (void)data;
-    char text[64];
-    struct slice id =
-        ex->client.tls ? net_tls_session_id(ex->client.tls, text, sizeof text) : (struct slice){0};
-    return id.len ? arena_dup(&ex->arena, id) : (struct slice){0};
-}
-
-static struct slice get_session_reused(struct http_exchange *ex, const void *data)
-{
-    (void)data;
-    if (!ex->client.tls)
-        return (struct slice){0};
-    return net_tls_is_resumed(ex->client.tls) ? SLICE("r") : SLICE(".");
-}
-
-static struct slice get_client_verify(struct http_exchange *ex, const void *data)
-{
-    (void)data;
-    if (!ex->client.tls)
-        return (struct slice){0};
-    long found = net_tls_client_verdict(ex->client.tls);
-    if (found > 0)
-        return arena_printf(&ex->arena, "FAILED:%s", net_tls_verdict_text(found));
-    return found == 0 ? SLICE("SUCCESS") : SLICE("NONE");
-}
-
-static const struct feature_variable variables[] = {{"ssl_protocol", get_protocol_name},
-                                                    {"ssl_cipher", get_cipher_name},
-                                                    {"ssl_curve", get_curve_name},
-                                                    {"ssl_server_name", get_server_name},
-                                                    {"ssl_session_id", get_session_id},
-                                                    {"ssl_session_reused", get_session_reused},
-                                                    {"ssl_client_verify", get_client_verify},
-                                                    {0}};
 
 /* --- from settings --- */
 
@@ -290,6 +235,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .pair_count = site_count_lines(s->certificates),
                                     .password_file = file_of(site, s->password_file),
                                     .protocols = (unsigned)s->protocols,
+                                    .inner_protocols = SLICE("\x08http/1.1\x08http/1.0"),
                                     .ciphers = text_of(s->ciphers, ""),
                                     .curves = text_of(s->curves, "auto"),
                                     .dh_file = file_of(site, s->dh_file),
@@ -468,6 +414,6 @@ static const struct conf_table table = {CONF_SECTION_TLS, rows, NULL};
 const struct feature feature_tls = {.name = "tls",
                                     .table = &table,
                                     .location = &tls_location_part,
-                                    .variables = variables,
+                                    .variables = tls_variables,
                                     .build = build,
                                     .drop = drop};

@@ -1,9 +1,11 @@
 """A server that speaks TLS: what is negotiated, by which certificate, and what is refused."""
 
 import os
+import re
 import signal
 import socket
 import ssl
+import urllib.parse
 
 import pytest
 from certificates import openssl
@@ -218,6 +220,56 @@ def test_depth(weir, authority, known):
         assert connection.get("/says").status == 400
     weir.reload(weir.conf.read_text().replace("ssl_verify_depth 0", "ssl_verify_depth 1"))
     wait_until(lambda: connect(weir, client).get("/says").status == 200, 3, "the client to be let in")
+
+
+def der(authority, name, *what):
+    return openssl("x509", "-in", authority.path(f"{name}.pem"), "-noout", *what).strip()
+
+
+def test_variables_of_the_clients_certificate(weir, authority, known):
+    """All that nginx knows of it, as the openssl command says it."""
+    names = ["s_dn", "i_dn", "s_dn_legacy", "i_dn_legacy", "serial", "fingerprint", "v_start", "v_end", "v_remain"]
+    values = "".join(f"[$ssl_client_{name}]" for name in names)
+    serve(weir, authority, SAYS + f"""
+        location /values {{ return 200 "{values}"; }}
+        location /pem {{ return 200 $ssl_client_raw_cert; }}
+        location /folded {{ return 200 $ssl_client_cert; }}
+        location /escaped {{ return 200 $ssl_client_escaped_cert; }}""",
+          server=f"ssl_verify_client optional; ssl_client_certificate {authority.path('ca.pem')};")
+    with connect(weir, authority.client(certificate="client")) as connection:
+        found = re.findall(r"\[(.*?)\]", connection.get("/values").text)
+        pem = authority.path("client.pem").read_text()
+        assert connection.get("/pem").text == pem
+        assert connection.get("/folded").text == pem[:-1].replace("\n", "\n\t")
+        assert connection.get("/escaped").text == urllib.parse.quote(pem, safe="")
+    assert found[0] == der(authority, "client", "-subject", "-nameopt", "RFC2253").removeprefix("subject=")
+    assert found[1] == der(authority, "client", "-issuer", "-nameopt", "RFC2253").removeprefix("issuer=")
+    assert found[2] == "/O=Tests/CN=client" and found[3] == "/O=Tests/CN=authority"
+    assert found[4] == der(authority, "client", "-serial").removeprefix("serial=")
+    assert found[5] == der(authority, "client", "-fingerprint", "-sha1").split("=")[1].replace(":", "").lower()
+    assert found[6] == der(authority, "client", "-startdate").removeprefix("notBefore=")
+    assert found[7] == der(authority, "client", "-enddate").removeprefix("notAfter=")
+    assert found[8] in ("29", "30")
+    with connect(weir, authority.client()) as connection:
+        assert connection.get("/values").text == "[]" * len(names)
+    assert weir.get("/values").text == "[]" * len(names)
+
+
+def test_variables_of_the_hello(weir, authority):
+    """What the client has offered, and the protocol of what is inside; one that is none of ours is refused (RFC 7301)."""
+    serve(weir, authority, SAYS + 'location /offers { return 200 "$ssl_ciphers|$ssl_curves|$ssl_alpn_protocol"; }')
+    client = authority.client(V12)
+    client.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256")
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    with connect(weir, client) as connection:
+        assert connection.socket.selected_alpn_protocol() == "http/1.1"
+        ciphers, curves, inner = connection.get("/offers").text.split("|")
+    assert ciphers.split(":")[:2] == ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"]
+    assert curves.split(":")[:2] == ["X25519", "prime256v1"] and inner == "http/1.1"
+    with connect(weir, authority.client()) as connection:
+        assert connection.get("/offers").text.endswith("|")
+    client.set_alpn_protocols(["h2"])
+    assert "no application protocol" in refused(weir, client).lower().replace("_", " ")
 
 
 @pytest.mark.directive("ssl_crl")
