@@ -70,6 +70,8 @@ struct net_tls_rules {
     size_t record_bytes; /* of plain text, at most 16384 */
     int64_t session_timeout_s;
     bool prefers_own_ciphers, tickets, caches_sessions;
+    bool takes_early_data;   /* RFC 8446 section 2.3 */
+    const char *staple_file; /* an OCSP answer in DER (RFC 6066 section 8) */
     /* For net_tls_server.leave: where full handshakes are computed that do not stay; less than 0: all of them do. */
     int where;
     bool is_client; /* it is for net_tls_connect */
@@ -80,7 +82,7 @@ struct net_tls_rules {
     void *missing_with;
 };
 
-enum { NET_TLS_ERROR_BYTES = 1024, NET_TLS_RECORD_MAX = 16384 };
+enum { NET_TLS_EARLY_MAX = 16384, NET_TLS_ERROR_BYTES = 1024, NET_TLS_RECORD_MAX = 16384 };
 
 /* NULL: `error` says what is wrong with which file or value. */
 struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
@@ -226,6 +228,9 @@ bool net_tls_write_client(const struct net_stream *s, enum net_tls_client_text w
 
 /* The protocol that was agreed on for what is inside (RFC 7301); empty: none was asked for. */
 struct slice net_tls_inner_protocol(const struct net_stream *s);
+
+/* Whether what has been read last may be a repetition, as the handshake is not over (RFC 8470). */
+bool net_tls_is_early(const struct net_stream *s);
 
 /* Of the client's certificate: 0, or why it is not to be trusted, for net_tls_verdict_text; -1: there is none. */
 long net_tls_client_verdict(const struct net_stream *s);

@@ -30,7 +30,9 @@ static void note_cost(const struct net_tls_context *context, uint64_t spent_us)
 {
     unsigned before = atomic_load_explicit(context->cost_us, memory_order_relaxed);
     unsigned now = spent_us < UINT_MAX / COST_WEIGHT ? (unsigned)spent_us + 1 : UINT_MAX / COST_WEIGHT;
-    unsigned mean = before ? (before * (COST_WEIGHT - 1) + now) / COST_WEIGHT : now;
+    /* What is more may have been an accident, as a first time is; what is less is none. */
+    unsigned mean = !before || now < before ? (before + now) / (before ? 2 : 1)
+                                            : (before * (COST_WEIGHT - 1) + now) / COST_WEIGHT;
     atomic_store_explicit(context->cost_us, mean, memory_order_relaxed);
 }
 
@@ -112,8 +114,8 @@ void net_tls_back(struct net_tls *t, const char *why_not)
         break_off(t, why_not);
     t->ready = SSL_is_init_finished(t->ssl);
     t->read_wants_write = !t->broken && SSL_want_write(t->ssl);
-    /* A failure, or what was read together with the handshake's last words. */
-    t->more = t->broken || SSL_has_pending(t->ssl);
+    /* A failure, the end of the handshake, or what was read together with it: no event of the socket tells of them. */
+    t->more = t->broken || t->ready || SSL_has_pending(t->ssl);
     net_tls_watch_socket(t->stream, t);
 }
 

@@ -162,6 +162,29 @@ static bool set_commands(struct making *m)
     return ok;
 }
 
+static int on_status(SSL *ssl, void *with)
+{
+    const struct net_tls *t = SSL_get_app_data(ssl);
+    struct slice staple = buf_slice(&t->context->staple);
+    unsigned char *copy = staple.len ? OPENSSL_memdup(staple.data, staple.len) : NULL;
+    (void)with;
+    if (!copy)
+        return SSL_TLSEXT_ERR_NOACK;
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)staple.len);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static bool set_staple(struct making *m, const char *file)
+{
+    if (!read_text(file, &m->context->staple) || buf_len(&m->context->staple) == 0) {
+        snprintf(m->error, NET_TLS_ERROR_BYTES, "cannot load the OCSP answer \"%s\": %s", file,
+                 buf_len(&m->context->staple) == 0 && errno == 0 ? "it is empty" : strerrordesc_np(errno));
+        return false;
+    }
+    SSL_CTX_set_tlsext_status_cb(m->ctx, on_status);
+    return true;
+}
+
 static bool set_negotiation(struct making *m)
 {
     const struct net_tls_rules *r = m->rules;
@@ -174,7 +197,8 @@ static bool set_negotiation(struct making *m)
     m->context->curves = r->curves ? strdup(r->curves) : NULL;
     if (r->prefers_own_ciphers)
         SSL_CTX_set_options(m->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-    return (!r->dh_file || set_dh(m, r->dh_file)) && (!r->command_count || set_commands(m));
+    return (!r->dh_file || set_dh(m, r->dh_file)) && (!r->staple_file || set_staple(m, r->staple_file)) &&
+           (!r->command_count || set_commands(m));
 }
 
 /* --- who may come --- */
@@ -291,6 +315,10 @@ static bool set_sessions(struct making *m)
         SSL_CTX_set_options(m->ctx, SSL_OP_NO_TICKET);
     SSL_CTX_set_session_cache_mode(m->ctx, r->caches_sessions ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(m->ctx, (long)r->session_timeout_s);
+    /* Repetitions are the application's affair, which is told (RFC 8470): a store of what has come would hold for one process. */
+    SSL_CTX_set_options(m->ctx, SSL_OP_NO_ANTI_REPLAY);
+    if (r->takes_early_data)
+        SSL_CTX_set_max_early_data(m->ctx, NET_TLS_EARLY_MAX);
     if (!set_session_context(m))
         return fail(m, "name the sessions of", "the server");
     return set_ticket_keys(m);
@@ -343,6 +371,7 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
                                   .pairs = pairs,
                                   .pair_count = pairs ? rules->pair_count : 0,
                                   .record_bytes = rules->record_bytes,
+                                  .takes_early_data = rules->takes_early_data,
                                   .inner_protocols = rules->inner_protocols,
                                   .where = rules->where,
                                   .rejects = rules->rejects,
@@ -367,5 +396,6 @@ void net_tls_context_free(struct net_tls_context *context)
     free(context->pairs);
     free(context->cost_us);
     free(context->curves);
+    buf_free(&context->staple);
     free(context);
 }

@@ -31,6 +31,8 @@ struct net_tls_context {
     const struct net_tls_key_ring *ring;
     char *curves; /* NULL: the library's */
     struct slice inner_protocols;
+    struct buf staple; /* empty: there is none */
+    bool takes_early_data;
     struct net_tls_known *pairs;
     int pair_count;
     bool rejects, wants_to_reject;
@@ -69,6 +71,8 @@ struct net_tls {
     bool broken;
     bool said_goodbye; /* nothing is written any more */
     bool has_chosen;   /* its context, by the name */
+    bool is_early;     /* data has come, and the handshake is not over */
+    bool early_is_over;
     /* There is something to be read of which no event of the socket tells: data, the end, or a failure. */
     bool more;
     /* It is being computed: its step is not to be left to a thread. */

@@ -112,6 +112,20 @@ static void note_handshake(struct net_tls *t)
 
 /* --- the layer --- */
 
+/*
+ * What a client sends before its handshake is over, and might be somebody else's repetition. 1: *got bytes of it; 0: there is no more; less:
+ * it is as with a read.
+ */
+static int read_early(struct net_tls *t, void *data, size_t room, size_t *got)
+{
+    int kind = SSL_read_early_data(t->ssl, data, room, got);
+    if (kind == SSL_READ_EARLY_DATA_ERROR)
+        return -1;
+    t->is_early = kind == SSL_READ_EARLY_DATA_SUCCESS && *got > 0;
+    t->early_is_over = kind == SSL_READ_EARLY_DATA_FINISH;
+    return t->is_early ? 1 : 0;
+}
+
 /* As much as there is, as a socket would give it: a record is 16 KiB at most. */
 static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
 {
@@ -123,6 +137,18 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
         return settled;
     ERR_clear_error();
     errno = 0;
+    if (t->context->takes_early_data && t->server && !t->ready && !t->early_is_over) {
+        n = read_early(t, data, room, &got);
+        note_handshake(t);
+        net_tls_note_cost(t);
+        t->more = false;
+        if (n < 0)
+            return settle_read(s, t, n);
+        /* What is behind it is not for now: an answer must know what it answers. */
+        tell_of_more(s, t, n > 0);
+        if (n > 0)
+            return (ssize_t)got;
+    }
     do {
         size_t most = room - got < INT32_MAX ? room - got : INT32_MAX;
         n = SSL_read(t->ssl, (char *)data + got, (int)most);
@@ -164,7 +190,10 @@ static ssize_t write_record(struct net_stream *s, struct net_tls *t, const void 
     }
     ERR_clear_error();
     errno = 0;
-    int n = SSL_write(t->ssl, data, (int)size);
+    size_t early = 0;
+    int n = t->is_early && !t->ready ? SSL_write_early_data(t->ssl, data, size, &early)
+                                     : SSL_write(t->ssl, data, (int)size);
+    n = n > 0 && early ? (int)early : n;
     if (n <= 0) {
         ssize_t result = settle_write(s, t, n);
         if (result < 0 && errno == EAGAIN)
@@ -322,11 +351,17 @@ bool net_tls_begins_with(unsigned char byte)
     return byte == SSL3_RT_HANDSHAKE || byte & 0x80;
 }
 
-/* NULL before the end of the handshake. */
+/* NULL before anything is known. */
 static SSL *ready_ssl(const struct net_stream *s)
 {
     const struct net_tls *t = net_tls_of(s);
-    return t && t->ready ? t->ssl : NULL;
+    return t && (t->ready || t->is_early) ? t->ssl : NULL;
+}
+
+bool net_tls_is_early(const struct net_stream *s)
+{
+    const struct net_tls *t = net_tls_of(s);
+    return t && t->is_early && !t->ready;
 }
 
 static struct slice text_of(const char *text)

@@ -178,8 +178,11 @@ bool h1_begin_tls(struct connection *c)
     c->has_begun = true;
     if (!net_tls_begins_with((unsigned char)first))
         return true;
-    if (net_tls_accept(&c->stream, w->loop, tls_context(listen), &server, c))
+    if (net_tls_accept(&c->stream, w->loop, tls_context(listen), &server, c)) {
+        if (tls_handshake_timeout_ms(listen) > 0)
+            connection_set_timer(c, tls_handshake_timeout_ms(listen));
         return true;
+    }
     log_error("out of memory for a connection's TLS; closing it");
     connection_close(c);
     return false;
@@ -196,6 +199,8 @@ void h1_note_handshake(struct connection *c)
     uint64_t now_us = clock_mono_us(), since_us = c->since_ms * 1000;
     if (c->has_greeted || !net_tls_is_ready(&c->stream))
         return;
+    if (tls_handshake_timeout_ms(c->listener->listen) > 0 && connection_is_between(c))
+        connection_set_timer(c, connection_settings(c)->client.header_timeout_ms);
     hist_add(&w->slot->tls.duration, now_us > since_us ? now_us - since_us : 0);
     count_end(c, net_tls_is_resumed(&c->stream) ? SHM_HANDSHAKE_RESUMED : SHM_HANDSHAKE_FULL);
 }

@@ -36,12 +36,12 @@ enum {
 struct tls_settings {
     struct conf_lines *certificates, *keys, *commands, *ticket_keys;
     struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, session_cache,
-        handshake_pool;
-    int64_t record_bytes, session_timeout_ms, verify_depth;
+        staple_file, handshake_pool;
+    int64_t record_bytes, session_timeout_ms, verify_depth, handshake_timeout_ms;
     int protocols; /* enum net_tls_protocol, or-ed */
     enum net_tls_verify verify;
     enum { CERTIFICATE_MISSING_FAIL, CERTIFICATE_MISSING_WARN } missing;
-    bool prefers_own_ciphers, tickets, rejects;
+    bool prefers_own_ciphers, tickets, rejects, early_data;
 };
 
 struct part tls_settings_part = {.size = sizeof(struct tls_settings)};
@@ -67,6 +67,11 @@ const struct net_tls_context *tls_context(const struct site_listen *listen)
 {
     assert(listen->tls && context_of(listen->default_server));
     return context_of(listen->default_server);
+}
+
+int64_t tls_handshake_timeout_ms(const struct site_listen *listen)
+{
+    return tls_settings_of(listen->default_server->top->settings)->handshake_timeout_ms;
 }
 
 const struct net_tls_context *tls_context_for(const struct site_listen *listen, struct slice name)
@@ -253,11 +258,13 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .session_timeout_s = s->session_timeout_ms / 1000,
                                     .prefers_own_ciphers = s->prefers_own_ciphers,
                                     .tickets = s->tickets,
+                                    .takes_early_data = s->early_data,
+                                    .staple_file = file_of(site, s->staple_file),
                                     .caches_sessions = wants_cache(s->session_cache),
                                     .where = find_pool(site, s->handshake_pool, c),
                                     .rejects = s->rejects};
-    const char *const others[] = {rules->password_file, rules->dh_file, rules->client_file,
-                                  rules->trusted_file, rules->crl_file};
+    const char *const others[] = {rules->password_file, rules->dh_file,  rules->client_file,
+                                  rules->trusted_file,  rules->crl_file, rules->staple_file};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         certificates_note_file(site, others[i]);
     for (int i = 0; i < rules->ticket_key_count; i++)
@@ -391,6 +398,13 @@ static const struct conf_directive rows[] = {
      .help = "The thread pool for the costly part of handshakes that take up no session; off: they hold the worker's loop up, as in nginx."},
     {.name = "ssl_reject_handshake", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(rejects), .default_text = "off",
      .help = "Whether clients that ask for this server are refused; in the default server: for a name that no server has."},
+    {.name = "ssl_early_data", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(early_data), .default_text = "off",
+     .help = "Whether requests are taken that a client sends with its first words (TLS 1.3). They may be repetitions: pass $ssl_early_data on, as Early-Data (RFC 8470)."},
+    {.name = "ssl_handshake_timeout", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TIME, .field = PART(handshake_timeout_ms), .default_text = "0",
+     .help = "For a handshake, of the address's default server; 0: client_header_timeout is that of the handshake and the request's head together."},
+    {.name = "ssl_stapling_file", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(staple_file),
+     .syntax = "FILE",
+     .help = "What the certificate's authority says of it (OCSP, in DER), for clients that ask."},
     {.name = "ssl_verify_client", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(verify), .default_text = "off",
      .words = WORDS("off", "on", "optional", "optional_no_ca"),
      .help = "Whether clients have to show a certificate: without one 496, with a wrong one 495."},

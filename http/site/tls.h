@@ -22,6 +22,9 @@ uint64_t tls_longest_session_ms(const struct site *site);
 const struct net_tls_context *tls_context(const struct site_listen *listen);
 const struct net_tls_context *tls_context_for(const struct site_listen *listen, struct slice name);
 
+/* 0: the handshake has no time of its own. */
+int64_t tls_handshake_timeout_ms(const struct site_listen *listen);
+
 /* Before a request is served: plain text where TLS is due is 497, a client's certificate that is wrong 495, one that is missing 496. */
 struct verdict tls_pass(struct http_exchange *ex);
 

@@ -87,6 +87,13 @@ CLIENT_TEXT(ciphers, NET_TLS_CLIENT_CIPHERS)
 CLIENT_TEXT(curves, NET_TLS_CLIENT_CURVES)
 TLS_TEXT(inner_protocol)
 
+/* "1" while a request may be a repetition. */
+static struct slice get_early_data(struct http_exchange *ex, const void *data)
+{
+    (void)data;
+    return ex->client.tls && net_tls_is_early(ex->client.tls) ? SLICE("1") : (struct slice){0};
+}
+
 /* The certificate in PEM as a header of many lines would have it: each goes on behind a tab, and the last has no end. */
 static struct slice get_client_cert(struct http_exchange *ex, const void *data)
 {
@@ -141,6 +148,7 @@ const struct feature_variable tls_variables[] = {{"ssl_protocol", get_protocol_n
                                                  {"ssl_client_v_end", get_client_v_end},
                                                  {"ssl_client_v_remain", get_client_v_remain},
                                                  {"ssl_ciphers", get_ciphers},
+                                                 {"ssl_early_data", get_early_data},
                                                  {"ssl_curves", get_curves},
                                                  {"ssl_alpn_protocol", get_inner_protocol},
                                                  {0}};

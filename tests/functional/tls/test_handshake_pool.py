@@ -69,7 +69,8 @@ def test_only_full_handshakes_wait(weir, authority, version):
 def test_what_takes_little_stays_in_the_loop(weir, authority):
     """Once it is known to: the way to a thread would cost as much."""
     serve(weir, authority, SLEEP, server="ssl_handshake_pool one;", main=ONE.format(queue=10, more=""))
-    assert says(weir, authority.client())[0] == "https"  # nothing is known of it
+    for _ in range(20):  # of the first nothing is known, and it takes longer than others
+        assert says(weir, authority.client())[0] == "https"
     with occupied(weir):
         for _ in range(5):
             assert says(weir, authority.client())[0] == "https"

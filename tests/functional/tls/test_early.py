@@ -1,0 +1,77 @@
+"""What a client gets or sends before the handshake's end: early data, an OCSP answer; and the handshake's own time."""
+
+import subprocess
+
+import pytest
+from certificates import openssl
+from tlslib import SAYS, connect, says, serve
+from weirlib import Connection, config, wait_until
+
+EARLY = SAYS + 'location /early { return 200 "[$ssl_early_data]\\n"; }'
+
+
+def s_client(weir, *args, text=""):
+    return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{weir.port2}", "-servername", "localhost", *map(str, args)],
+                          input=text, capture_output=True, text=True, check=False, timeout=20).stdout
+
+
+@pytest.mark.directive("ssl_early_data")
+@pytest.mark.parametrize("switch, wanted", [("on", "[1]"), ("off", "[]")])
+def test_early_data(weir, authority, tmp_path, switch, wanted):
+    """A request in the first words is answered; it is told that it may be a repetition, and the next one that it is none."""
+    serve(weir, authority, EARLY, server=f"ssl_early_data {switch};")
+    session, request = tmp_path / "session", "GET /early HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
+    s_client(weir, "-tls1_3", "-sess_out", session, "-ign_eof", text=request.format("Connection: close\r\n"))
+    first = tmp_path / "request"
+    first.write_bytes(request.format("").encode())
+    early = ["-early_data", first] if switch == "on" else []
+    said = s_client(weir, "-tls1_3", "-sess_in", session, *early, "-ign_eof",
+                    text=request.format("Connection: close\r\n").replace("/early", "/early"))
+    assert "Reused" in said
+    if switch == "on":
+        assert "Early data was accepted" in said
+        assert said.count("[1]") == 1 and said.count("[]") == 1
+        assert said.index("[1]") < said.index("[]")
+    else:
+        assert said.count(wanted) == 1
+
+
+@pytest.mark.directive("ssl_early_data")
+def test_clients_without_early_data(weir, authority):
+    """Nothing changes for them, nor for bodies that come behind."""
+    serve(weir, authority, EARLY, server="ssl_early_data on;")
+    for _ in range(3):
+        with connect(weir, authority.client()) as connection:
+            assert connection.get("/early").text == "[]\n"
+            body = b"x" * 300_000
+            connection.request("/echo", "POST", body=body)
+            assert connection.response().body == body
+
+
+@pytest.mark.directive("ssl_stapling_file")
+def test_stapled_answer(weir, authority, tmp_path):
+    """Clients that ask are given what the authority has said; a file that is not there is a mistake."""
+    (tmp_path / "index").write_text("")
+    issuer = ["-CA", authority.path("ca.pem"), "-rsigner", authority.path("ca.pem"), "-rkey", authority.path("ca.key")]
+    openssl("ocsp", "-issuer", authority.path("ca.pem"), "-cert", authority.path("localhost.pem"), "-reqout", tmp_path / "request", "-no_nonce")
+    openssl("ocsp", "-index", tmp_path / "index", *issuer, "-reqin", tmp_path / "request", "-respout", tmp_path / "answer", "-ndays", "7")
+    serve(weir, authority, server=f"ssl_stapling_file {tmp_path}/answer;")
+    said = s_client(weir, "-status")
+    assert "OCSP Response Status: successful" in said
+    assert "OCSP response: no response sent" in s_client(weir, "-status", "-tls1_2") or "successful" in s_client(weir, "-status", "-tls1_2")
+    assert says(weir, authority.client())[0] == "https"
+    [(message, _)] = weir.mistakes(weir.conf.read_text().replace(f"{tmp_path}/answer", f"{tmp_path}/none"))
+    assert message == f'cannot load the OCSP answer "{tmp_path}/none": No such file or directory'
+
+
+@pytest.mark.directive("ssl_handshake_timeout")
+def test_time_of_the_handshake(weir, authority):
+    """It is apart from that of the head, which begins once the handshake is over."""
+    weir.start(config(SAYS, server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} ssl_handshake_timeout 500ms; client_header_timeout 3s;"))
+    with Connection(weir.port2) as slow, connect(weir, authority.client()) as shaken:
+        slow.send(b"\x16\x03\x01")
+        assert slow.closed_within(2.5) is not None
+        shaken.send("GET /says HTTP/1.1\r\n")
+        wait_until(lambda: weir.status()["tls"]["handshakes"]["timeout"] == 1, 3, "the count")
+        shaken.send("Host: localhost\r\n\r\n")
+        assert shaken.response().status == 200
