@@ -70,8 +70,9 @@ struct net_tls_rules {
     size_t record_bytes; /* of plain text, at most 16384 */
     int64_t session_timeout_s;
     bool prefers_own_ciphers, tickets, caches_sessions;
-    bool takes_early_data;   /* RFC 8446 section 2.3 */
-    const char *staple_file; /* an OCSP answer in DER (RFC 6066 section 8) */
+    bool takes_early_data; /* RFC 8446 section 2.3 */
+    /* An OCSP answer in DER (RFC 6066 section 8). */
+    const char *staple_file;
     /* For net_tls_server.leave: where full handshakes are computed that do not stay; less than 0: all of them do. */
     int where;
     bool is_client; /* it is for net_tls_connect */

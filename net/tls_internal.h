@@ -71,8 +71,8 @@ struct net_tls {
     bool broken;
     bool said_goodbye; /* nothing is written any more */
     bool has_chosen;   /* its context, by the name */
-    bool is_early;     /* data has come, and the handshake is not over */
-    bool early_is_over;
+    /* Data has come, and the handshake is not over; and there is no more of it. */
+    bool is_early, early_is_over;
     /* There is something to be read of which no event of the socket tells: data, the end, or a failure. */
     bool more;
     /* It is being computed: its step is not to be left to a thread. */
