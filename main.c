@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "http/serve/features.h"
 #include "master/master.h"
+#include "net/tls.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -212,6 +213,7 @@ int main(int argc, char **argv)
     struct arguments a = {0};
     char prefix[PATH_MAX], file[PATH_MAX];
     argv = title_init(argc, argv);
+    net_tls_begin_process();
     if (!read_arguments(argc, argv, &a))
         return 1;
     if (a.help || a.version) {

@@ -183,6 +183,7 @@ static int handshakes(char **args)
     double seconds = (double)(now_us() - begun) / 1e6;
     printf("rate %.1f\nfinished %llu\nresumed %llu\nfailed %llu\n", (double)finished / seconds,
            (unsigned long long)finished, (unsigned long long)resumed, (unsigned long long)failed);
+    free(clients);
     return 0;
 }
 
@@ -218,6 +219,7 @@ static int storm(char **args)
     printf("made %zu\nfinished %llu\nfailed %llu\nlate %llu\nrate %.1f\n", made, (unsigned long long)finished,
            (unsigned long long)failed, (unsigned long long)late,
            (double)finished / ((double)(now_us() - begun) / 1e6));
+    free(clients);
     return 0;
 }
 
@@ -254,7 +256,9 @@ static int idle(char **args)
     }
     printf("ready %d\n", answered);
     fflush(stdout);
-    return getchar() == EOF ? 0 : 1;
+    bool ends = getchar() == EOF;
+    free(clients);
+    return ends ? 0 : 1;
 }
 
 /* --- kept --- */
@@ -343,8 +347,10 @@ static int kept(char **args)
         if (all[i].asked_us)
             taken_us[taken++] = (uint32_t)(now_us() - all[i].asked_us);
     qsort(taken_us, taken, sizeof *taken_us, compare);
-    printf("p50 %.3f\np99 %.3f\nasked %.1f\n", taken_us[taken / 2] / 1e3, taken_us[taken * 99 / 100] / 1e3,
+    size_t half = taken / 2, most = taken * 99 / 100;
+    printf("p50 %.3f\np99 %.3f\nasked %.1f\n", taken_us[half] / 1e3, taken_us[most] / 1e3,
            (double)answered / atof(args[1]));
+    free(all);
     return 0;
 }
 

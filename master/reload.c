@@ -77,7 +77,8 @@ static bool send_to_workers(struct master *m, const struct conf *conf)
         ok = fd >= 0;
         struct worker_message message = {.kind = WORKER_RELOAD, .generation = m->generation};
         c->owes_reload = ok && doors_send(c->channel, &message, fd);
-        if (ok && !c->owes_reload) {
+        /* One that has died is followed by one with the new values. */
+        if (ok && !c->owes_reload && errno == EAGAIN) {
             log_alert("worker process %d takes no messages: it keeps the old configuration", (int)c->pid);
             m->live_reload_failed = true;
         }

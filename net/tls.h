@@ -18,6 +18,9 @@
 struct net_tls_context;
 struct net_tls; /* a stream's */
 
+/* In a process's beginning, before anything else is asked of the library. Without it connections cost more memory. */
+void net_tls_begin_process(void);
+
 /* Bits of net_tls_rules.protocols. */
 enum net_tls_protocol { NET_TLS_1_0 = 1, NET_TLS_1_1 = 2, NET_TLS_1_2 = 4, NET_TLS_1_3 = 8 };
 

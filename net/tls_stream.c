@@ -137,7 +137,7 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
         return settled;
     ERR_clear_error();
     errno = 0;
-    if (t->context->takes_early_data && t->server && !t->ready && !t->early_is_over) {
+    if (t->context->takes_early_data && t->server && !t->early_is_over) {
         n = read_early(t, data, room, &got);
         note_handshake(t);
         net_tls_note_cost(t);

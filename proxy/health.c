@@ -120,9 +120,11 @@ static bool is_secure(struct health_probe *k)
     const char *doubt = over == 1  ? upstream_doubt(&k->stream, tls, name_for_tls(k))
                         : over < 0 ? "the TLS handshake with it failed"
                                    : "";
-    if (doubt[0])
+    if (doubt[0]) {
         probe_finish(k, false, doubt);
-    return over == 1 && !doubt[0];
+        return false;
+    }
+    return over == 1;
 }
 
 static void send_question(struct health_probe *k)

@@ -16,8 +16,6 @@ enum worker_message_kind {
     WORKER_READY, /* to the master: connections are accepted */
     /* To a worker: take over the live values of the configuration in the descriptor. */
     WORKER_RELOAD,
-    /* To a worker: a certificate has changed, and the descriptor has it. */
-    WORKER_CERTIFICATE,
     WORKER_RELOADED,      /* to the master: done */
     WORKER_RELOAD_FAILED, /* to the master: the values are no good */
     WORKER_LOOK,          /* to a worker: some permit has changed */
@@ -28,7 +26,9 @@ enum worker_message_kind {
     /* To a worker: the descriptor speaks to the worker of `slot`, or to the next one there. */
     WORKER_SIBLING,
     /* To a worker: that one of `slot` is dead, and no other; see worker_incarnation. */
-    WORKER_SIBLING_ENDED
+    WORKER_SIBLING_ENDED,
+    /* To a worker: certificates have changed, and the descriptor has them. */
+    WORKER_CERTIFICATE
 };
 
 struct worker_message {

@@ -24,7 +24,6 @@
 #include "http/filters/filters.h"
 #include "http/filters/headers.h"
 #include "http/serve/try_files.h"
-#include "http/site/certificates.h"
 #include "http/site/feature.h"
 #include "http/site/geo.h"
 #include "http/site/gzip_client.h"
@@ -57,7 +56,6 @@ const struct feature *const features[] = {
     &feature_referer,
     &feature_secure_link,
     &feature_realip,
-    &feature_certificates,
     &feature_tls,
     &feature_try_files,
     &feature_map,

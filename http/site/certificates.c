@@ -46,8 +46,6 @@ struct site_certificates {
 struct part site_certificates_part = {.size = sizeof(struct site_certificates)};
 SITE_PART(site_certificates)
 
-const struct feature feature_certificates = {.name = "certificates", .site = &site_certificates_part};
-
 /* --- files --- */
 
 static uint64_t nanoseconds(struct timespec t)

@@ -20,7 +20,8 @@ struct certificate_owner {
     struct certificate_owner *next;
 };
 
-extern const struct feature feature_certificates;
+/* A site's certificates, and other files of TLS. */
+extern struct part site_certificates_part;
 
 /* Before the files of a server are read for the first time, and when they have been. NULL: out of memory. */
 struct certificate_owner *certificates_note(struct site *site, struct slice server,

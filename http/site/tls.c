@@ -428,6 +428,7 @@ static const struct conf_table table = {CONF_SECTION_TLS, rows, NULL};
 const struct feature feature_tls = {.name = "tls",
                                     .table = &table,
                                     .location = &tls_location_part,
+                                    .site = &site_certificates_part,
                                     .variables = tls_variables,
                                     .build = build,
                                     .drop = drop};

@@ -34,7 +34,7 @@ ar rcs build/fuzz/product.a build/fuzz/objects/*.o
 
 for name in "${targets[@]}"; do
     clang "${flags[@]}" -fsanitize=fuzzer,$sanitizers "tests/fuzz/fuzz_$name.c" build/fuzz/product.a \
-        -o "build/fuzz/fuzz_$name" -lev -lcares -lpcre2-8 -lcrypt -lcrypto -lz -ldl -lm -pthread || exit 1
+        -o "build/fuzz/fuzz_$name" -lev -lcares -lpcre2-8 -lcrypt -lssl -lcrypto -lz -ldl -lm -pthread || exit 1
     mkdir -p "build/fuzz/corpus/$name"
     options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -artifact_prefix="build/fuzz/$name-" -verbosity=0)
     [ ! -f "tests/fuzz/dict/$name.dict" ] || options+=(-dict="tests/fuzz/dict/$name.dict")

@@ -14,7 +14,7 @@ for url in ("http://%BACKEND%", "http://%BACKEND%/", "http://%BACKEND%/base", "h
     "http://%BACKEND%/b%20se/", "http://%BACKEND%$request_uri", "http://%BACKEND%$uri", "http://%BACKEND%$uri$is_args$args",
     "http://%BACKEND%/v$arg_a", "http://${arg_none}%BACKEND%", "http://${arg_none}%BACKEND%/fix", "http://up_%ID%", "http://up_%ID%/u",
     "HTTP://%BACKEND%/x", "http://%BACKEND%/?", "http://%BACKEND%?x=1", "http://%BACKEND%/é", "http://%BACKEND%/a b", "%BACKEND%",
-    "https://%BACKEND%", "http://%BACKEND%#f", "http://u:p@%BACKEND%/", "http:/%BACKEND%", "http://"):
+    "http://%BACKEND%#f", "http://u:p@%BACKEND%/", "http:/%BACKEND%", "http://"):
     for location in ("/", "/x", "/x/", "= /x", "~ ^/x", "^~ /x"):
         if location in ("/", "/x", "~ ^/x") or "up_" not in url:
             CASES += [Case(f"target: {url} in {location}", f"location {location} {{ proxy_pass {url}; }}", TARGETS,

@@ -1,0 +1,112 @@
+/*
+ * net/tls_memory.c - memory for what each connection with TLS has for as long as it lives.
+ *
+ * The library keeps 7.4 KiB for a connection in one block, which the general allocator would round up to 8. Blocks of about that size lie
+ * beside each other in a range of their own; all other sizes are the general allocator's.
+ * Threads: any.
+ */
+#include "net/tls_internal.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    ROUNDED_UP_FROM = 7168, /* above it to 8192 */
+    BLOCK_BYTES = 7680,
+    BLOCKS = 1 << 17, /* so many connections of a process; others cost more */
+    KEPT = 64         /* without asking the system each time */
+};
+
+struct block {
+    struct block *next;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    char *range; /* NULL: there is none */
+    size_t used; /* blocks from its beginning that have been handed out */
+    size_t live;
+    struct block *free;
+} blocks = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool is_block(const void *p)
+{
+    return blocks.range && (const char *)p >= blocks.range &&
+           (const char *)p < blocks.range + (size_t)BLOCKS * BLOCK_BYTES;
+}
+
+static void *take_block(void)
+{
+    void *taken = NULL;
+    pthread_mutex_lock(&blocks.lock);
+    if (blocks.free) {
+        taken = blocks.free;
+        blocks.free = blocks.free->next;
+    } else if (blocks.used < BLOCKS) {
+        taken = blocks.range + blocks.used++ * BLOCK_BYTES;
+    }
+    blocks.live += taken != NULL;
+    pthread_mutex_unlock(&blocks.lock);
+    return taken;
+}
+
+/* Once none is in use the system gets all of it back, if it is much. */
+static void give_block_back(void *p)
+{
+    struct block *b = p;
+    pthread_mutex_lock(&blocks.lock);
+    assert(blocks.live > 0);
+    b->next = blocks.free;
+    blocks.free = b;
+    if (--blocks.live == 0 && blocks.used > KEPT) {
+        madvise(blocks.range, blocks.used * BLOCK_BYTES, MADV_DONTNEED);
+        blocks.free = NULL;
+        blocks.used = 0;
+    }
+    pthread_mutex_unlock(&blocks.lock);
+}
+
+static void *take(size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    void *block = size > ROUNDED_UP_FROM && size <= BLOCK_BYTES && blocks.range ? take_block() : NULL;
+    return block ? block : malloc(size);
+}
+
+static void give_back(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    if (is_block(p))
+        give_block_back(p);
+    else
+        free(p);
+}
+
+static void *resize(void *p, size_t size, const char *file, int line)
+{
+    if (!is_block(p))
+        return realloc(p, size);
+    void *larger = size ? take(size, file, line) : NULL;
+    if (larger)
+        memcpy(larger, p, size < BLOCK_BYTES ? size : BLOCK_BYTES);
+    if (larger || size == 0)
+        give_block_back(p);
+    return larger;
+}
+
+void net_tls_begin_process(void)
+{
+    void *range = mmap(NULL, (size_t)BLOCKS * BLOCK_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED)
+        return;
+    if (CRYPTO_set_mem_functions(take, resize, give_back) == 1)
+        blocks.range = range;
+    else
+        munmap(range, (size_t)BLOCKS * BLOCK_BYTES);
+}
