@@ -8,7 +8,8 @@
 #include "net/tls_internal.h"
 
 #include <assert.h>
-#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,8 +17,9 @@
 enum {
     ROUNDED_UP_FROM = 7168, /* above it to 8192 */
     BLOCK_BYTES = 7680,
-    BLOCKS = 1 << 17, /* so many connections of a process; others cost more */
-    KEPT = 64         /* without asking the system each time */
+    /* So many connections of a process; others cost more. */
+    BLOCKS = 1 << 17,
+    KEPT = 64 /* without asking the system each time */
 };
 
 struct block {
@@ -25,12 +27,25 @@ struct block {
 };
 
 static struct {
-    pthread_mutex_t lock;
+    atomic_flag is_locked;
     char *range; /* NULL: there is none */
-    size_t used; /* blocks from its beginning that have been handed out */
+    /* Blocks from its beginning that have been handed out. */
+    size_t used;
     size_t live;
     struct block *free;
-} blocks = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} blocks = {.is_locked = ATOMIC_FLAG_INIT};
+
+/* For a few instructions. */
+static void lock(void)
+{
+    while (atomic_flag_test_and_set_explicit(&blocks.is_locked, memory_order_acquire))
+        sched_yield();
+}
+
+static void unlock(void)
+{
+    atomic_flag_clear_explicit(&blocks.is_locked, memory_order_release);
+}
 
 static bool is_block(const void *p)
 {
@@ -41,7 +56,7 @@ static bool is_block(const void *p)
 static void *take_block(void)
 {
     void *taken = NULL;
-    pthread_mutex_lock(&blocks.lock);
+    lock();
     if (blocks.free) {
         taken = blocks.free;
         blocks.free = blocks.free->next;
@@ -49,7 +64,7 @@ static void *take_block(void)
         taken = blocks.range + blocks.used++ * BLOCK_BYTES;
     }
     blocks.live += taken != NULL;
-    pthread_mutex_unlock(&blocks.lock);
+    unlock();
     return taken;
 }
 
@@ -57,7 +72,7 @@ static void *take_block(void)
 static void give_block_back(void *p)
 {
     struct block *b = p;
-    pthread_mutex_lock(&blocks.lock);
+    lock();
     assert(blocks.live > 0);
     b->next = blocks.free;
     blocks.free = b;
@@ -66,7 +81,7 @@ static void give_block_back(void *p)
         blocks.free = NULL;
         blocks.used = 0;
     }
-    pthread_mutex_unlock(&blocks.lock);
+    unlock();
 }
 
 static void *take(size_t size, const char *file, int line)
