@@ -70,6 +70,8 @@ struct net_tls {
     /* Nothing goes out any more, not even a goodbye; and nothing comes. */
     bool broken;
     bool said_goodbye; /* nothing is written any more */
+    /* The other side's end is the last that has come of any call: it does not wait for a goodbye. */
+    bool ends_unheard;
     bool has_chosen;   /* its context, by the name */
     /* Data has come, and the handshake is not over; and there is no more of it. */
     bool is_early, early_is_over;

@@ -84,20 +84,25 @@ static ssize_t settle_read(struct net_stream *s, struct net_tls *t, int result)
 {
     if (SSL_want_x509_lookup(t->ssl))
         return net_tls_leave(s, t);
-    if (SSL_want_write(t->ssl) && !t->read_wants_write) {
+    ssize_t settled = net_tls_settle(t, result);
+    t->ends_unheard = settled == 0;
+    if (settled < 0 && errno == EAGAIN && SSL_want_write(t->ssl) && !t->read_wants_write) {
         t->read_wants_write = true;
         net_tls_watch_socket(s, t);
+        errno = EAGAIN;
     }
-    return net_tls_settle(t, result);
+    return settled;
 }
 
 static ssize_t settle_write(struct net_stream *s, struct net_tls *t, int result)
 {
-    if (SSL_want_read(t->ssl) && !t->write_wants_read) {
+    ssize_t settled = net_tls_settle(t, result);
+    if (settled < 0 && errno == EAGAIN && SSL_want_read(t->ssl) && !t->write_wants_read) {
         t->write_wants_read = true;
         net_tls_watch_socket(s, t);
+        errno = EAGAIN;
     }
-    if (net_tls_settle(t, result) < 0)
+    if (settled < 0)
         return -1;
     /* A write knows no end: the other side is gone. */
     t->broken = true;
@@ -211,6 +216,7 @@ static ssize_t tls_write(struct net_stream *s, const void *data, size_t len, boo
     struct net_tls *t = net_tls_of(s);
     size_t done = 0;
     (void)more_follows;
+    t->ends_unheard = false;
     if (t->away || t->broken || t->said_goodbye) {
         errno = t->away ? EAGAIN : t->failed ? t->failed : EPIPE;
         return -1;
@@ -271,6 +277,8 @@ static void tls_close(struct net_stream *s)
         t->server->forget(t->with, t->away, true);
         return;
     }
+    /* Without one the library would take the session for one that has broken off. */
+    SSL_set_quiet_shutdown(t->ssl, t->ends_unheard);
     say_goodbye(t);
     net_tls_free(t);
 }

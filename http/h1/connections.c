@@ -27,8 +27,8 @@ enum { IDLE_LOOKED_AT = 64, DRAIN_GRACE_MS = 200 };
 void connection_new(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
     struct connection *c = connection_open(l, fd, peer, h1_on_event);
-    /* The first request is often there already. */
-    if (c)
+    /* The first request is often there already, a handshake hardly ever. */
+    if (c && !l->listen->tls)
         h1_read(c);
 }
 

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHAKES_IN_TURN_US = 500 };
+enum { SHAKES_IN_TURN_US = 1000 };
 
 /* A handshake that has left the loop. */
 struct handshake {

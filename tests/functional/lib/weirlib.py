@@ -4,6 +4,7 @@ Weir writes a configuration, starts the program, watches it and stops it. Connec
 Every time limit goes through limit(), so that slow builds (sanitizers, valgrind) can stretch it.
 """
 
+import atexit
 import ctypes
 import dataclasses
 import functools
@@ -16,6 +17,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -65,6 +67,42 @@ def config(locations='location / { return 200 "hello\\n"; }', *, workers=1, pool
     """A whole configuration: one server with a status location and the given parts."""
     parts = dict(locals(), user=user if IS_ROOT else "")
     return re.sub(r"<(\w+)>", lambda m: str(parts[m[1]]), TEMPLATE)
+
+
+# ---- over TLS ---------------------------------------------------------------------------------------------
+# WEIR_TEST_TLS=1: the same tests with "ssl" at each address of 127.0.0.1, and clients that speak it.
+
+OVER_TLS = os.environ.get("WEIR_TEST_TLS") == "1"
+TLS_PORTS = set()
+
+
+@functools.cache
+def tls_client():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+@functools.cache
+def tls_pair():
+    """A certificate and its key in one file, for the run."""
+    file = pathlib.Path(tempfile.mkdtemp(prefix="weir-test-tls-")) / "pair.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{file}.key", "-out", file,
+                    "-subj", "/CN=localhost"], check=True, capture_output=True)
+    file.write_text(file.read_text() + file.with_suffix(".pem.key").read_text())
+    file.chmod(0o600)
+    atexit.register(shutil.rmtree, file.parent, ignore_errors=True)
+    return file
+
+
+def with_tls(text):
+    def listen(match):
+        if "proxy_protocol" in match[2]:  # its header is in front of what a client of the harness says first
+            return match[0]
+        TLS_PORTS.add(int(match[1]))
+        return f"{match[0]} ssl"
+    text = re.sub(r"listen\s+127\.0\.0\.1:(\d+)([^;]*)", listen, text)
+    return re.sub(r"\bhttp \{", f"http {{ ssl_certificate {tls_pair()}; ssl_certificate_key {tls_pair()};", text, count=1)
 
 
 def document(*arguments):
@@ -355,6 +393,8 @@ class Connection:
     def __init__(self, address, timeout=10, tls=None, name=None, session=None):
         """tls: an ssl.SSLContext; name: the server's that is asked for; session: one to take up."""
         family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
+        if OVER_TLS and not tls and address in TLS_PORTS:
+            tls = tls_client()
         self.socket = socket.socket(family)
         self.socket.settimeout(limit(timeout))
         self.unread = b""
@@ -575,7 +615,8 @@ class Weir:
         path = self.tmp / name
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = path.with_name(path.name + ".new") if path == self.conf else path  # a reload may be reading it
-        whole.write_text(self.fill(text))
+        text = self.fill(text)
+        whole.write_text(with_tls(text) if OVER_TLS and path == self.conf and " ssl" not in text else text)
         whole.chmod(0o644)
         return whole.replace(path)
 
