@@ -22,7 +22,7 @@
 struct net_stream;
 typedef void net_on_event(struct ev_loop *loop, ev_io *io, int events);
 
-/* What stands between a stream's user and its socket. None of the calls is NULL. */
+/* What stands between a stream's user and its socket. None of the calls but `reset` is NULL. */
 struct net_layer {
     ssize_t (*read)(struct net_stream *s, void *data, size_t room);
     ssize_t (*peek)(struct net_stream *s, void *data, size_t room);
@@ -32,6 +32,7 @@ struct net_layer {
     /* What the user wants to be told of is not what the socket is watched for; and whom to tell. */
     void (*watch)(struct net_stream *s, struct ev_loop *loop, int events);
     void (*set_user)(struct net_stream *s, net_on_event *on_event);
+    void (*reset)(struct net_stream *s); /* the close is going to be a reset */
     /* Before the descriptor is closed, unless it is taken over: then that of the watcher is -1. */
     void (*close)(struct net_stream *s);
 };
@@ -126,9 +127,11 @@ static inline int net_stream_connect_error(const struct net_stream *s)
 }
 
 /* Its close is going to be a reset: the other side need not wait for the end. 0, or -1 with errno. */
-static inline int net_stream_reset_at_close(const struct net_stream *s)
+static inline int net_stream_reset_at_close(struct net_stream *s)
 {
     struct linger none = {.l_onoff = 1};
+    if (s->layer && s->layer->reset)
+        s->layer->reset(s);
     return setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 }
 

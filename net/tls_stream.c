@@ -261,7 +261,9 @@ static void say_goodbye(struct net_tls *t)
 
 static int tls_end_writing(struct net_stream *s)
 {
-    say_goodbye(net_tls_of(s));
+    struct net_tls *t = net_tls_of(s);
+    if (!t->ends_unheard)
+        say_goodbye(t);
     return shutdown(s->io.fd, SHUT_WR);
 }
 
@@ -283,7 +285,14 @@ static void tls_close(struct net_stream *s)
     net_tls_free(t);
 }
 
+/* Nobody is there for a goodbye. */
+static void tls_reset(struct net_stream *s)
+{
+    net_tls_of(s)->ends_unheard = true;
+}
+
 static const struct net_layer calls = {.read = tls_read,
+                                       .reset = tls_reset,
                                        .peek = tls_peek,
                                        .write = tls_write,
                                        .send_file = tls_send_file,

@@ -317,3 +317,19 @@ def test_a_handshake_over_a_reload(weir, authority):
                 assert received
                 incoming.write(received)
         assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.directive("reset_timedout_connection")
+def test_a_reset_without_a_goodbye(weir, authority):
+    """Who has been too slow is reset; elsewhere the end of TLS is said."""
+    serve(weir, authority, server="reset_timedout_connection on; client_header_timeout 500ms;")
+    slow = connect(weir, authority.client())
+    slow.send("GET /says HT")
+    with socket.socket(fileno=slow.socket.detach()) as plain:  # the client's library makes an end of both
+        plain.settimeout(limit(5))
+        with pytest.raises(ConnectionResetError):
+            while plain.recv(1000):
+                pass
+    with connect(weir, authority.client()) as last:
+        last.send("GET /says HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert last.until_close()
