@@ -72,7 +72,7 @@ struct net_tls {
     bool said_goodbye; /* nothing is written any more */
     /* The other side's end is the last that has come of any call: it does not wait for a goodbye. */
     bool ends_unheard;
-    bool has_chosen;   /* its context, by the name */
+    bool has_chosen; /* its context, by the name */
     /* Data has come, and the handshake is not over; and there is no more of it. */
     bool is_early, early_is_over;
     /* There is something to be read of which no event of the socket tells: data, the end, or a failure. */
