@@ -114,11 +114,11 @@ void orders_report(struct worker *w, int kind, uint64_t generation)
            kind == WORKER_TURNS);
     if (w->options->reports < 0 || write(w->options->reports, &m, sizeof m) >= 0)
         return;
-    /* Before anything is accepted: nobody counts what a worker that comes so late would hold. */
-    if (errno == EPIPE && kind == WORKER_READY)
-        lose_master(w);
-    else
+    /* The channel's end says that the master is gone; but nobody counts what a worker that comes so late would hold. */
+    if (errno != EPIPE)
         log_errno(LOG_LEVEL_ALERT, errno, "write() to the master failed");
+    else if (kind == WORKER_READY)
+        lose_master(w);
 }
 
 static bool take_over_live_values(struct worker *w, int fd)
