@@ -50,6 +50,8 @@ bool tickets_pass_on(void)
 
 uint64_t tickets_look(const struct master *m, uint64_t now_ms)
 {
+    if (m->next_tickets_ms && now_ms < m->next_tickets_ms)
+        return m->next_tickets_ms;
     uint64_t valid_ms = tls_longest_session_ms(m->site);
     return valid_ms ? ticket_keys_look(now_ms, valid_ms) : 0;
 }

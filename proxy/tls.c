@@ -13,6 +13,7 @@
 #include "http/site/build.h"
 #include "http/site/certificates.h"
 #include "http/site/feature.h"
+#include "http/site/tls.h"
 #include "proxy/upstream.h"
 
 #include <assert.h>
@@ -169,38 +170,23 @@ struct slice upstream_name_of(struct slice host)
 
 /* --- from settings --- */
 
-static const char *file_of(struct site *site, struct slice path)
-{
-    return path.len ? conf_full_path(site->conf, path).data : NULL;
-}
-
-/* "data:" and the text itself, or a file. */
-static const char *text_or_file(struct site *site, struct slice text)
-{
-    return slice_starts(text, SLICE("data:")) ? text.data : file_of(site, text);
-}
-
 static struct net_tls_context *make_context(struct site *site, const struct proxy_tls_settings *s,
                                             const struct conf_node *node)
 {
     char error[NET_TLS_ERROR_BYTES];
-    struct net_tls_command *commands = site_array(site, site_count_lines(s->commands), sizeof *commands);
-    int count = 0;
-    for (const struct conf_lines *c = s->commands; c; c = c->next)
-        commands[count++] = (struct net_tls_command){c->node->args[0].data, c->node->args[1].data};
-    struct net_tls_pair pair = {text_or_file(site, s->certificate), text_or_file(site, s->key)};
+    struct net_tls_pair pair = {tls_text_or_file(site, s->certificate), tls_text_or_file(site, s->key)};
     struct net_tls_rules rules = {.is_client = true,
                                   .pairs = &pair,
                                   .pair_count = pair.certificate ? 1 : 0,
-                                  .password_file = file_of(site, s->password_file),
+                                  .password_file = tls_file(site, s->password_file),
                                   .protocols = (unsigned)s->protocols,
                                   .ciphers = s->ciphers.data,
-                                  .commands = commands,
-                                  .command_count = count,
+                                  .commands = tls_commands(site, s->commands),
+                                  .command_count = site_count_lines(s->commands),
                                   .verify = s->verifies ? NET_TLS_VERIFY_ON : NET_TLS_VERIFY_OFF,
                                   .verify_depth = (int)s->verify_depth,
-                                  .trusted_file = file_of(site, s->trusted_file),
-                                  .crl_file = file_of(site, s->crl_file),
+                                  .trusted_file = tls_file(site, s->trusted_file),
+                                  .crl_file = tls_file(site, s->crl_file),
                                   .record_bytes = NET_TLS_RECORD_MAX,
                                   .caches_sessions = s->reuses,
                                   .where = -1};

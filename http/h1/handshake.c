@@ -195,10 +195,10 @@ static bool is_shaking_hands(const struct connection *c)
 
 void h1_note_handshake(struct connection *c)
 {
-    struct worker *w = connection_worker(c);
-    uint64_t now_us = clock_mono_us(), since_us = c->since_ms * 1000;
     if (c->has_greeted || !net_tls_is_ready(&c->stream))
         return;
+    struct worker *w = connection_worker(c);
+    uint64_t now_us = clock_mono_us(), since_us = c->since_ms * 1000;
     if (tls_handshake_timeout_ms(c->listener->listen) > 0 && connection_is_between(c))
         connection_set_timer(c, connection_settings(c)->client.header_timeout_ms);
     hist_add(&w->slot->tls.duration, now_us > since_us ? now_us - since_us : 0);

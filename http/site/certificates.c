@@ -171,12 +171,14 @@ static void forget_loaded(struct loaded *l)
     *l = (struct loaded){0};
 }
 
-/* Appends a place. False: out of memory, and what is there is no longer whole. */
+/* Appends a place. False: out of memory, and nothing has been. */
 static bool pack(struct buf *out, struct certificate_place at, const struct loaded *l, bool is_new)
 {
     size_t head = buf_len(out);
-    if (!buf_append(out, &at, sizeof at) || (is_new && !net_tls_certificate_pack(l->certificate, out)))
+    if (!buf_append(out, &at, sizeof at) || (is_new && !net_tls_certificate_pack(l->certificate, out))) {
+        out->end = out->start + head;
         return false;
+    }
     at.len = (uint32_t)(buf_len(out) - head - sizeof at);
     memcpy(out->data + out->start + head, &at, sizeof at);
     return true;
@@ -187,6 +189,14 @@ static void wipe(struct buf *packed)
     if (packed->data)
         explicit_bzero(packed->data, packed->cap); /* there are keys in it */
     buf_free(packed);
+}
+
+static void tell(const struct certificate_news *news, struct loaded *l, struct buf *packed)
+{
+    forget_loaded(l);
+    if (buf_len(packed))
+        news->changed(news->with, buf_slice(packed));
+    wipe(packed);
 }
 
 /* --- the master's side --- */
@@ -266,10 +276,7 @@ void certificates_look(struct site *site, bool at_once, const struct certificate
                 sent = l;
         }
     }
-    forget_loaded(&l);
-    if (buf_len(&packed))
-        news->changed(news->with, buf_slice(&packed));
-    wipe(&packed);
+    tell(news, &l, &packed);
 }
 
 void certificates_catch_up(struct site *site, const struct certificate_news *news)
@@ -282,10 +289,7 @@ void certificates_catch_up(struct site *site, const struct certificate_news *new
             if (o->stamps[at.pair].has_changed && load(o, (int)at.pair, &l, true) &&
                 pack(&packed, at, &l, !is_same_pair(&sent, o->rules, (int)at.pair)))
                 sent = l;
-    forget_loaded(&l);
-    if (buf_len(&packed))
-        news->changed(news->with, buf_slice(&packed));
-    wipe(&packed);
+    tell(news, &l, &packed);
 }
 
 /* --- a worker's --- */

@@ -116,8 +116,7 @@ struct verdict tls_pass(struct http_exchange *ex)
 
 /* --- from settings --- */
 
-/* NULL: none. */
-static const char *file_of(struct site *site, struct slice path)
+const char *tls_file(struct site *site, struct slice path)
 {
     return path.len ? conf_full_path(site->conf, path).data : NULL;
 }
@@ -127,10 +126,9 @@ static const char *text_of(struct slice text, const char *unset)
     return text.len == 0 || slice_eq(text, slice_of(unset)) ? NULL : text.data;
 }
 
-/* "data:" and the text itself, or a file. */
-static const char *text_or_path(struct site *site, struct slice text)
+const char *tls_text_or_file(struct site *site, struct slice text)
 {
-    return slice_starts(text, SLICE("data:")) ? text.data : conf_full_path(site->conf, text).data;
+    return slice_starts(text, SLICE("data:")) ? text.data : tls_file(site, text);
 }
 
 /* Each certificate has its key in the same place of the other list. NULL: it has not, and that is said. */
@@ -146,17 +144,17 @@ static const struct net_tls_pair *pairs_of(struct site *site, const struct tls_s
                        SLICE_ARGS(c->node->args[0]));
             return NULL;
         }
-        pairs[i++] = (struct net_tls_pair){text_or_path(site, c->node->args[0]),
-                                           text_or_path(site, key->node->args[0])};
+        pairs[i++] = (struct net_tls_pair){tls_text_or_file(site, c->node->args[0]),
+                                           tls_text_or_file(site, key->node->args[0])};
     }
     return pairs;
 }
 
-static const struct net_tls_command *commands_of(struct site *site, const struct tls_settings *s)
+const struct net_tls_command *tls_commands(struct site *site, const struct conf_lines *lines)
 {
-    struct net_tls_command *commands = site_array(site, site_count_lines(s->commands), sizeof *commands);
+    struct net_tls_command *commands = site_array(site, site_count_lines(lines), sizeof *commands);
     int i = 0;
-    for (const struct conf_lines *c = s->commands; c; c = c->next)
+    for (const struct conf_lines *c = lines; c; c = c->next)
         commands[i++] = (struct net_tls_command){c->node->args[0].data, c->node->args[1].data};
     return commands;
 }
@@ -225,6 +223,14 @@ static struct slice name_of_server(const struct conf_location *c)
     return server->names.count ? server->names.items[0] : SLICE("");
 }
 
+static bool has_tls_listen(const struct conf_location *c)
+{
+    const struct conf_listen *l = container_of(c, struct conf_server, top)->listens;
+    while (l && !l->ssl)
+        l = l->next;
+    return l != NULL;
+}
+
 _Static_assert((int)TICKET_KEY_BYTES == (int)NET_TLS_TICKET_KEY_BYTES, "both know the same keys");
 
 static struct net_tls_context *make_context(struct site *site, const struct tls_settings *s,
@@ -238,19 +244,19 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
     struct net_tls_rules *rules = site_array(site, 1, sizeof *rules);
     *rules = (struct net_tls_rules){.pairs = pairs,
                                     .pair_count = site_count_lines(s->certificates),
-                                    .password_file = file_of(site, s->password_file),
+                                    .password_file = tls_file(site, s->password_file),
                                     .protocols = (unsigned)s->protocols,
                                     .inner_protocols = SLICE("\x08http/1.1\x08http/1.0"),
                                     .ciphers = text_of(s->ciphers, ""),
                                     .curves = text_of(s->curves, "auto"),
-                                    .dh_file = file_of(site, s->dh_file),
-                                    .commands = commands_of(site, s),
+                                    .dh_file = tls_file(site, s->dh_file),
+                                    .commands = tls_commands(site, s->commands),
                                     .command_count = site_count_lines(s->commands),
                                     .verify = s->verify,
                                     .verify_depth = (int)s->verify_depth,
-                                    .client_file = file_of(site, s->client_file),
-                                    .trusted_file = file_of(site, s->trusted_file),
-                                    .crl_file = file_of(site, s->crl_file),
+                                    .client_file = tls_file(site, s->client_file),
+                                    .trusted_file = tls_file(site, s->trusted_file),
+                                    .crl_file = tls_file(site, s->crl_file),
                                     .ticket_key_files = ticket_key_files(site, s),
                                     .ticket_key_count = site_count_lines(s->ticket_keys),
                                     .ring = &ring,
@@ -259,7 +265,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .prefers_own_ciphers = s->prefers_own_ciphers,
                                     .tickets = s->tickets,
                                     .takes_early_data = s->early_data,
-                                    .staple_file = file_of(site, s->staple_file),
+                                    .staple_file = tls_file(site, s->staple_file),
                                     .caches_sessions = wants_cache(s->session_cache),
                                     .where = find_pool(site, s->handshake_pool, c),
                                     .rejects = s->rejects};
@@ -291,8 +297,15 @@ static void build(struct site *site, struct location *l, const struct conf_locat
     if (c->parent)
         return;
     tls_location_in(l)->verify = s->verify;
-    if (!s->certificates && !s->rejects)
+    if (!s->certificates && !s->rejects) {
+        /* As in nginx: it has no context to ask by. */
+        if (s->verify != NET_TLS_VERIFY_OFF && has_tls_listen(c))
+            conf_error(
+                &site->conf->warnings, c->node,
+                "\"ssl_verify_client\" of a server without \"ssl_certificate\" goes by the authorities of "
+                "the address's default server");
         return;
+    }
     if ((s->verify == NET_TLS_VERIFY_ON || s->verify == NET_TLS_VERIFY_OPTIONAL) && !s->client_file.len &&
         !s->trusted_file.len)
         conf_error(

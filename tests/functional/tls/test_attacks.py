@@ -246,6 +246,7 @@ def test_a_server_without_a_certificate_of_its_own(weir, authority):
     client.check_hostname = False
     assert asks(weir, client, "a.test", "a.test") == 400
     assert asks(weir, client, "localhost", "localhost") == 200
+    weir.wait_log("goes by the authorities of the address's default server")
 
 
 @pytest.mark.directive("ssl_verify_client")

@@ -124,6 +124,7 @@ def test_a_full_queue_refuses(weir, authority):
         weir.wait_log(r"SSL_do_handshake\(\) failed \(SSL: no thread was free for it\) while SSL handshaking")
         first.close()
         second.close()
+    assert weir.status()["tls"]["handshakes"]["refused"] == 1
 
 
 def test_what_waits_too_long_is_closed(weir, authority):
@@ -133,6 +134,7 @@ def test_what_waits_too_long_is_closed(weir, authority):
         assert plain.recv(1) == b""
         weir.wait_log("SSL: it has waited for a thread for the pool's whole queue_timeout")
         plain.close()
+    assert weir.status()["tls"]["handshakes"]["expired"] == 1
 
 
 def test_time_of_the_handshake(weir, authority):
