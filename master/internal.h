@@ -183,15 +183,18 @@ void shared_end_holder(struct master *m, uint32_t pid);
 /* Likewise for what the other binary's master asks for. */
 void shared_end_asked(struct master *m);
 
-/* --- master/ticket_keys.c --- */
+/* --- master/tls_sessions.c --- */
 
-/* An older binary's, or new ones. */
+/* Before the first site is built: the caches of an older binary, for the sites that name them. */
+void sessions_take_over(void);
+
+/* Behind it: the caches that it has not named are closed; the keys of tickets are an older binary's, or new ones. */
 void tickets_open(void);
 
-/* Before the new binary is run: the environment says where they are. False: out of memory. */
-bool tickets_pass_on(void);
+/* Before the new binary is run: the environment says where both are. False: out of memory. */
+bool sessions_pass_on(void);
 
-/* Changes them in time. Returns when to come again; 0: never. */
+/* Changes the keys in time. Returns when to come again; 0: never. */
 uint64_t tickets_look(const struct master *m, uint64_t now_ms);
 
 /* --- master/certificates.c --- */

@@ -270,6 +270,7 @@ static bool log_conf_errors(const struct conf *conf)
 /* Everything that can go wrong goes wrong here, while a terminal may still be listening. */
 static bool set_up(struct master *m)
 {
+    sessions_take_over();
     m->site = site_build(m->conf);
     process_find_user(m->conf, &m->uid, &m->gid);
     conf_require_events(m->conf);

@@ -53,7 +53,7 @@ bool upgrade_pass_on(const struct site *site, const struct shm *shm, int ready_f
     buf_free(&fds);
     if (permits_can_pass_on(shm))
         ok = ok && permits_pass_on(shm);
-    ok = ok && tickets_pass_on();
+    ok = ok && sessions_pass_on();
     fd_set_cloexec(ready_fd, false);
     set_environment_number("WEIR_READY_FD", ready_fd);
     if (getenv("WATCHDOG_PID")) /* it is for the new one from now on */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/logfile.h"
 #include "http/site/site.h"
+#include "shm/session_cache.h"
 #include "shm/shm.h"
 #include "shm/ticket_keys.h"
 #include "worker/worker.h"
@@ -56,6 +57,7 @@ static _Noreturn void run_child(struct master *m, struct site *site, int slot, i
         close(m->shm->permits_fd);
     m->shm->permits_fd = -1;
     ticket_keys_read_only();
+    session_caches_close_files();
     doors_keep_own(m, slot, hears, &doors);
     doors.family = site == m->reload.site ? m->reload.family : m->family;
     signal(SIGCHLD, SIG_DFL);

@@ -50,6 +50,19 @@ struct net_tls_key_ring {
     int (*find)(const unsigned char name[16], unsigned char key[NET_TLS_TICKET_KEY_BYTES]);
 };
 
+/* Where a server keeps sessions for clients without a ticket; from any thread. */
+enum { NET_TLS_SESSION_MAX = 4096 };
+struct net_tls_cache {
+    bool says_no; /* clients are told that there is none */
+    /* NULL: there is none. */
+    bool (*keep)(void *with, struct slice id, struct slice session);
+    /* 0: it is not there. */
+    size_t (*find)(void *with, struct slice id, char session[NET_TLS_SESSION_MAX]);
+    void *with;
+    /* A session that has gone wrong, of whatever server. NULL: nobody wants to know. */
+    void (*drop)(struct slice id);
+};
+
 /* What a context is to be like. Texts: NULL is the library's way. */
 struct net_tls_rules {
     const struct net_tls_pair *pairs;
@@ -72,7 +85,9 @@ struct net_tls_rules {
     const struct net_tls_key_ring *ring;
     size_t record_bytes; /* of plain text, at most 16384 */
     int64_t session_timeout_s;
-    bool prefers_own_ciphers, tickets, caches_sessions;
+    struct net_tls_cache cache;
+    bool prefers_own_ciphers, tickets;
+    bool keeps_sessions;   /* a client: for net_tls_target.keep */
     bool takes_early_data; /* RFC 8446 section 2.3 */
     /* An OCSP answer in DER (RFC 6066 section 8). */
     const char *staple_file;

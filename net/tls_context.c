@@ -307,13 +307,13 @@ static bool set_sessions(struct making *m)
 {
     const struct net_tls_rules *r = m->rules;
     if (r->is_client) {
-        if (r->caches_sessions)
+        if (r->keeps_sessions)
             net_tls_keep_sessions(m->ctx);
         return true;
     }
     if (!r->tickets)
         SSL_CTX_set_options(m->ctx, SSL_OP_NO_TICKET);
-    SSL_CTX_set_session_cache_mode(m->ctx, r->caches_sessions ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
+    net_tls_watch_sessions(m->context);
     SSL_CTX_set_timeout(m->ctx, (long)r->session_timeout_s);
     /* Repetitions are the application's affair, which is told (RFC 8470): a store of what has come would hold for one process. */
     SSL_CTX_set_options(m->ctx, SSL_OP_NO_ANTI_REPLAY);
@@ -373,6 +373,7 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
                                   .record_bytes = rules->record_bytes,
                                   .takes_early_data = rules->takes_early_data,
                                   .inner_protocols = rules->inner_protocols,
+                                  .cache = rules->cache,
                                   .where = rules->where,
                                   .rejects = rules->rejects,
                                   .wants_to_reject = rules->rejects};

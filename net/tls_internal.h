@@ -29,6 +29,7 @@ struct net_tls_context {
     struct net_tls_ticket_key *ticket_keys;
     int ticket_key_count;
     const struct net_tls_key_ring *ring;
+    struct net_tls_cache cache;
     char *curves; /* NULL: the library's */
     struct slice inner_protocols;
     struct buf staple; /* empty: there is none */
@@ -112,6 +113,9 @@ void net_tls_look_at_client(struct net_stream *s, struct net_tls *t);
 /* net/tls_ticket.c: tickets of this kind are sealed with the contexts' keys. False: the file is not 48 or 80 bytes long, or not there. */
 void net_tls_watch_tickets(SSL_CTX *ctx);
 bool net_tls_read_ticket_key(struct net_tls_ticket_key *key, const char *file);
+
+/* net/tls_cache.c: sessions of this kind are kept as their contexts want it. */
+void net_tls_watch_sessions(struct net_tls_context *context);
 
 /* net/tls_error.c: what OpenSSL says of the last failure of this thread, which is forgotten. The text stands until its next call. */
 const char *net_tls_last_error(void);

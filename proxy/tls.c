@@ -188,7 +188,7 @@ static struct net_tls_context *make_context(struct site *site, const struct prox
                                   .trusted_file = tls_file(site, s->trusted_file),
                                   .crl_file = tls_file(site, s->crl_file),
                                   .record_bytes = NET_TLS_RECORD_MAX,
-                                  .caches_sessions = s->reuses,
+                                  .keeps_sessions = s->reuses,
                                   .where = -1};
     const char *const files[] = {pair.certificate, pair.key, rules.password_file, rules.trusted_file,
                                  rules.crl_file};

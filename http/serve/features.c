@@ -31,6 +31,7 @@
 #include "http/site/open_files.h"
 #include "http/site/rewrite_ops.h"
 #include "http/site/tls.h"
+#include "http/site/tls_cache.h"
 #include "proxy/sticky.h"
 #include "proxy/tls.h"
 
@@ -62,6 +63,7 @@ const struct feature *const features[] = {
     &feature_geo,
     &feature_sticky,
     &feature_proxy_tls,
+    &feature_tls_cache,
     NULL,
 };
 // clang-format on

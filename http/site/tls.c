@@ -14,6 +14,7 @@
 #include "http/site/build.h"
 #include "http/site/certificates.h"
 #include "http/site/feature.h"
+#include "http/site/tls_cache.h"
 #include "http/site/tls_variables.h"
 #include "shm/ticket_keys.h"
 
@@ -35,8 +36,8 @@ enum {
 
 struct tls_settings {
     struct conf_lines *certificates, *keys, *commands, *ticket_keys;
-    struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, session_cache,
-        staple_file, handshake_pool;
+    struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, staple_file,
+        handshake_pool;
     int64_t record_bytes, session_timeout_ms, verify_depth, handshake_timeout_ms;
     int protocols; /* enum net_tls_protocol, or-ed */
     enum net_tls_verify verify;
@@ -159,12 +160,6 @@ const struct net_tls_command *tls_commands(struct site *site, const struct conf_
     return commands;
 }
 
-/* The library caches for one process: what "shared" asks for is more. */
-static bool wants_cache(struct slice text)
-{
-    return !slice_eq(text, SLICE("none")) && !slice_eq(text, SLICE("off"));
-}
-
 static const char *const *ticket_key_files(struct site *site, const struct tls_settings *s)
 {
     const char **files = site_array(site, site_count_lines(s->ticket_keys), sizeof *files);
@@ -266,7 +261,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .tickets = s->tickets,
                                     .takes_early_data = s->early_data,
                                     .staple_file = tls_file(site, s->staple_file),
-                                    .caches_sessions = wants_cache(s->session_cache),
+                                    .cache = tls_cache_of(site, &c->settings),
                                     .where = find_pool(site, s->handshake_pool, c),
                                     .rejects = s->rejects};
     const char *const others[] = {rules->password_file, rules->dh_file,  rules->client_file,
@@ -342,25 +337,6 @@ void tls_check_listens(struct site *site)
     }
 }
 
-static bool is_cache(struct slice word, bool alone)
-{
-    const char *colon = word.len ? memchr(word.data, ':', word.len) : NULL;
-    struct slice kind = {word.data, colon ? (size_t)(colon - word.data) : word.len};
-    return slice_eq(kind, SLICE("builtin")) || slice_eq(kind, SLICE("shared")) ||
-           (alone && !colon && (slice_eq(kind, SLICE("off")) || slice_eq(kind, SLICE("none"))));
-}
-
-/* off, none, or the library's own; a size of it, in sessions, bounds nothing here. */
-static void set_cache(struct conf_walk *w, const struct conf_node *n)
-{
-    for (int i = 0; i < n->nargs; i++)
-        if (!is_cache(n->args[i], n->nargs == 1))
-            conf_error(&w->conf->errors, n,
-                       "invalid session cache \"%.*s\"; write off, none, builtin[:SIZE] or shared:NAME:SIZE",
-                       SLICE_ARGS(n->args[i]));
-    tls_settings_in(w->settings)->session_cache = n->args[0];
-}
-
 #define PART(member) CONF_PART_FIELD(tls_settings, member)
 
 static const struct conf_directive rows[] = {
@@ -396,9 +372,6 @@ static const struct conf_directive rows[] = {
      .help = "Any other setting of OpenSSL (SSL_CONF_cmd(3)): Ciphersuites TLS_AES_256_GCM_SHA384."},
     {.name = "ssl_buffer_size", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_SIZE, .field = PART(record_bytes), .default_text = "16k", .range = {1, NET_TLS_RECORD_MAX},
      .help = "The largest record: a client can use none before it is whole."},
-    {.name = "ssl_session_cache", .where = CONF_HTTP_SERVER, .args = {1, 2}, .type = CONF_CUSTOM, .set = set_cache, .field = PART(session_cache), .default_text = "none",
-     .syntax = "off | none | builtin[:SIZE]",
-     .help = "Where sessions are kept for clients that take one up without a ticket."},
     {.name = "ssl_session_tickets", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(tickets), .default_text = "on",
      .help = "Whether clients are given tickets by which they take a session up (RFC 5077, RFC 8446)."},
     {.name = "ssl_session_ticket_key", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_LINES, .field = PART(ticket_keys),

@@ -448,6 +448,11 @@ MISTAKES = {
     "{pair} ssl_crl {ca}/none;": 'cannot load the revocation list "{ca}/none": No such file or directory',
     "{pair} ssl_dhparam {ca}/ca.pem;": 'cannot load DH parameters "{ca}/ca.pem"',
     "{pair} ssl_session_cache nonsense;": 'invalid session cache "nonsense"',
+    "{pair} ssl_session_cache shared:a:31k;": 'too small a session cache "shared:a:31k"',
+    "{pair} ssl_session_cache shared:a;": 'the session cache "a" has a size nowhere; write shared:a:10m',
+    "{pair} ssl_session_cache shared::1m;": 'invalid session cache "shared::1m"',
+    "{pair} ssl_session_cache off none;": 'invalid session cache "off"',
+    "{pair} ssl_session_cache builtin:0;": 'invalid session cache "builtin:0"',
     "{pair} ssl_protocols SSLv3;": 'invalid value "SSLv3"',
 }
 

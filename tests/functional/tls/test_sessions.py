@@ -10,6 +10,7 @@ from tlslib import SAYS, V12, V13, connect, resumes, says, serve
 from weirlib import config, let_pass, wait_until
 
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
+EITHER_WAY = pytest.mark.parametrize("server", ["", "ssl_session_tickets off; ssl_session_cache shared:a:1m;"], ids=["tickets", "cache"])
 
 
 def session_of(weir, client, name="localhost"):
@@ -27,15 +28,19 @@ def takes_up(weir, client, session, name="localhost"):
 @pytest.mark.directive("ssl_session_tickets", "ssl_session_cache")
 @pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
 @pytest.mark.parametrize("server, wanted", [("", True), ("ssl_session_tickets off;", False),
-                                            ("ssl_session_tickets off; ssl_session_cache builtin;", True)])
+                                            ("ssl_session_tickets off; ssl_session_cache off;", False),
+                                            ("ssl_session_tickets off; ssl_session_cache builtin;", True),
+                                            ("ssl_session_tickets off; ssl_session_cache builtin:10 shared:a:1m;", True),
+                                            ("ssl_session_tickets off; ssl_session_cache shared:a:1m;", True)])
 def test_sessions(weir, authority, version, server, wanted):
     serve(weir, authority, server=server)
     assert resumes(weir, authority.client(version)) == wanted
 
 
-def test_tickets_of_other_workers(weir, authority):
+@EITHER_WAY
+def test_sessions_of_other_workers(weir, authority, server):
     """Each worker takes up what another one has given out."""
-    serve(weir, authority, SAYS + "location = /pid { return 200 $pid; }", workers=3)
+    serve(weir, authority, SAYS + "location = /pid { return 200 $pid; }", workers=3, server=server)
     weir.wait_workers(3)
     client, pids = authority.client(), set()
     for _ in range(30):
@@ -73,10 +78,34 @@ def test_sessions_stay_with_the_policy_on_clients(weir, authority, version):
         assert connection.response().status == 400 and not connection.socket.session_reused
 
 
+@pytest.mark.parametrize("cache, told", [("off", False), ("none", True), ("shared:a:1m", True)])
+def test_ids_of_sessions(weir, authority, cache, told):
+    """Without a cache, too, clients are told that sessions may be taken up, unless it is off."""
+    serve(weir, authority, server=f"ssl_session_tickets off; ssl_session_cache {cache};")
+    assert (session_of(weir, authority.client(V12)).id != b"") == told
+
+
 @BOTH
-def test_sessions_outlive_workers(weir, authority, version):
+def test_each_server_has_its_own_cache(weir, authority, version):
+    """Also where the address's default server has none; one that is named by two servers is both's, but no session is."""
+    for name in ("a.test", "b.test"):
+        authority.certificate(name)
+    http = "".join(f"server {{ listen 127.0.0.1:{{port2}} ssl; server_name {name}; {authority.lines(name)} ssl_session_tickets off; "
+                   f"ssl_session_cache {cache}; {SAYS} }}" for name, cache in (("a.test", "shared:both:1m"), ("b.test", "shared:both")))
+    serve(weir, authority, http=http, server="ssl_session_tickets off;")
+    client = authority.client(version)
+    client.check_hostname = False
+    sessions = {name: session_of(weir, client, name) for name in ("localhost", "a.test", "b.test")}
+    for name, session in sessions.items():
+        assert takes_up(weir, client, session, name) == (name != "localhost"), name
+    assert not takes_up(weir, client, sessions["a.test"], "b.test")
+
+
+@BOTH
+@EITHER_WAY
+def test_sessions_outlive_workers(weir, authority, version, server):
     """A reload by new workers, and deaths of all workers, one after the other."""
-    serve(weir, authority, workers=2)
+    serve(weir, authority, workers=2, server=server)
     client = authority.client(version)
     sessions = [session_of(weir, client) for _ in range(4)]
     weir.reload(weir.conf.read_text().replace("workers 2", "workers 2") + "# changed\n")
@@ -93,10 +122,11 @@ def test_sessions_outlive_workers(weir, authority, version):
 
 
 @BOTH
-def test_sessions_outlive_the_binary(weir, authority, version):
+@EITHER_WAY
+def test_sessions_outlive_the_binary(weir, authority, version, server):
     """USR2: the new binary takes up what the old one has given out, and the other way round."""
     binaries = Binaries(weir)
-    weir.start(config(SAYS, server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()}"), daemon=True)
+    weir.start(config(SAYS, server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} {server}"), daemon=True)
     weir.wait_workers(1)
     binaries.pids = [weir.pid]
     client = authority.client(version)

@@ -1,9 +1,11 @@
 /*
- * master/ticket_keys.c - the keys of session tickets over a server's life: made once, changed in time, handed on to the next binary in
- * WEIR_TICKET_KEYS.
+ * master/tls_sessions.c - what outlives a configuration and a binary of TLS sessions: the keys of tickets, made once and changed in time,
+ * and the caches. The next binary is told where they are in WEIR_TICKET_KEYS and WEIR_SESSION_CACHES.
  */
+#include "shm/session_cache.h"
 #include "shm/ticket_keys.h"
 
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "http/site/tls.h"
@@ -30,6 +32,7 @@ static bool take_over(const char *text)
 
 void tickets_open(void)
 {
+    session_caches_close_unused();
     const char *text = getenv("WEIR_TICKET_KEYS");
     bool ours = text && sockets_from_older_binary() && take_over(text);
     if (!ours && !ticket_keys_open())
@@ -37,10 +40,27 @@ void tickets_open(void)
     unsetenv("WEIR_TICKET_KEYS");
 }
 
-bool tickets_pass_on(void)
+void sessions_take_over(void)
+{
+    session_caches_take_over(getenv("WEIR_SESSION_CACHES"));
+    unsetenv("WEIR_SESSION_CACHES");
+}
+
+static bool pass_on_caches(void)
+{
+    struct buf numbers = {0};
+    bool ok = session_caches_pass_on(&numbers) && buf_append(&numbers, "", 1) &&
+              setenv("WEIR_SESSION_CACHES", numbers.data + numbers.start, 1) == 0;
+    buf_free(&numbers);
+    return ok;
+}
+
+bool sessions_pass_on(void)
 {
     char text[24];
     int fd = ticket_keys_file();
+    if (!pass_on_caches())
+        return false;
     if (fd < 0)
         return true;
     fd_set_cloexec(fd, false);
