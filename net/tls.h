@@ -89,8 +89,13 @@ struct net_tls_rules {
     bool prefers_own_ciphers, tickets;
     bool keeps_sessions;   /* a client: for net_tls_target.keep */
     bool takes_early_data; /* RFC 8446 section 2.3 */
-    /* An OCSP answer in DER (RFC 6066 section 8). */
-    const char *staple_file;
+    /* Of net/tls_status.h: whether clients get what the authority says of the certificates. */
+    struct {
+        bool is_on, verifies;
+        const char *responder; /* NULL: whom they name */
+        /* An answer in DER: nobody is asked. */
+        const char *file;
+    } staples;
     /* For net_tls_server.leave: where full handshakes are computed that do not stay; less than 0: all of them do. */
     int where;
     bool is_client; /* it is for net_tls_connect */

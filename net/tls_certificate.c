@@ -169,8 +169,15 @@ bool net_tls_context_use(struct net_tls_context *context, int pair, const struct
     ERR_clear_error();
     if (SSL_CTX_use_cert_and_key(context->ctx, c->leaf, c->key, c->between, 1) != 1)
         return false;
-    context->pairs[pair].kind = kind_of(c);
-    context->pairs[pair].expires_s = seconds_of(X509_get0_notAfter(c->leaf));
+    struct net_tls_known *known = &context->pairs[pair];
+    X509_free(known->leaf);
+    sk_X509_pop_free(known->between, X509_free);
+    X509_up_ref(c->leaf);
+    known->leaf = c->leaf;
+    known->between = X509_chain_up_ref(c->between);
+    known->kind = kind_of(c);
+    known->expires_s = seconds_of(X509_get0_notAfter(c->leaf));
+    net_tls_staple_forget(context, pair);
     return true;
 }
 

@@ -162,27 +162,25 @@ static bool set_commands(struct making *m)
     return ok;
 }
 
-static int on_status(SSL *ssl, void *with)
+static bool set_staples(struct making *m)
 {
-    const struct net_tls *t = SSL_get_app_data(ssl);
-    struct slice staple = buf_slice(&t->context->staple);
-    unsigned char *copy = staple.len ? OPENSSL_memdup(staple.data, staple.len) : NULL;
-    (void)with;
-    if (!copy)
-        return SSL_TLSEXT_ERR_NOACK;
-    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)staple.len);
-    return SSL_TLSEXT_ERR_OK;
-}
-
-static bool set_staple(struct making *m, const char *file)
-{
-    if (!read_text(file, &m->context->staple) || buf_len(&m->context->staple) == 0) {
+    const char *file = m->rules->staples.file, *responder = m->rules->staples.responder;
+    struct buf answer = {0};
+    if (!m->rules->staples.is_on)
+        return true;
+    m->context->asks_for_staples = !file;
+    m->context->verifies_staples = m->rules->staples.verifies;
+    m->context->staple_responder = responder ? strdup(responder) : NULL;
+    for (int i = 0; i < m->context->pair_count; i++)
+        m->context->pairs[i].staple_due_s = !file;
+    errno = 0;
+    bool ok = !file || (read_text(file, &answer) && buf_len(&answer) > 0);
+    if (!ok)
         snprintf(m->error, NET_TLS_ERROR_BYTES, "cannot load the OCSP answer \"%s\": %s", file,
-                 buf_len(&m->context->staple) == 0 && errno == 0 ? "it is empty" : strerrordesc_np(errno));
-        return false;
-    }
-    SSL_CTX_set_tlsext_status_cb(m->ctx, on_status);
-    return true;
+                 errno == 0 ? "it is empty" : strerrordesc_np(errno));
+    ok = ok && (!file || net_tls_staple_use(m->context, buf_slice(&answer)));
+    buf_free(&answer);
+    return ok;
 }
 
 static bool set_negotiation(struct making *m)
@@ -197,8 +195,7 @@ static bool set_negotiation(struct making *m)
     m->context->curves = r->curves ? strdup(r->curves) : NULL;
     if (r->prefers_own_ciphers)
         SSL_CTX_set_options(m->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-    return (!r->dh_file || set_dh(m, r->dh_file)) && (!r->staple_file || set_staple(m, r->staple_file)) &&
-           (!r->command_count || set_commands(m));
+    return (!r->dh_file || set_dh(m, r->dh_file)) && set_staples(m) && (!r->command_count || set_commands(m));
 }
 
 /* --- who may come --- */
@@ -340,6 +337,7 @@ static void set_modes(SSL_CTX *ctx, bool is_client)
     net_tls_watch_hello(ctx);
     net_tls_watch_certificate(ctx);
     net_tls_watch_tickets(ctx);
+    net_tls_watch_status(ctx);
 }
 
 static bool fill(struct making *m)
@@ -394,9 +392,14 @@ void net_tls_context_free(struct net_tls_context *context)
         OPENSSL_cleanse(context->ticket_keys,
                         (size_t)context->ticket_key_count * sizeof *context->ticket_keys);
     free(context->ticket_keys);
+    for (int i = 0; i < context->pair_count; i++) {
+        X509_free(context->pairs[i].leaf);
+        sk_X509_pop_free(context->pairs[i].between, X509_free);
+    }
     free(context->pairs);
     free(context->cost_us);
     free(context->curves);
-    buf_free(&context->staple);
+    net_tls_staples_let_go(context->staples);
+    free(context->staple_responder);
     free(context);
 }

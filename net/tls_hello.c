@@ -68,6 +68,7 @@ static int on_hello(SSL *ssl, int *alert, void *with)
     const struct net_tls_context *chosen = t->server->choose(t->with, lower_name(name_in_hello(ssl), lower));
     if (chosen && chosen != t->context)
         use_context(t, chosen);
+    t->staples = net_tls_staples_hold(t->context->staples);
     if (!t->context->rejects)
         return SSL_CLIENT_HELLO_SUCCESS;
     *alert = SSL_AD_UNRECOGNIZED_NAME;

@@ -5,6 +5,7 @@
 #define WEIR_NET_TLS_INTERNAL_H
 
 #include "net/tls.h"
+#include "net/tls_status.h"
 
 #include <openssl/ssl.h>
 
@@ -17,6 +18,10 @@ struct net_tls_ticket_key {
 struct net_tls_known {
     int kind; /* of its key; 0: there is none yet */
     int64_t expires_s;
+    /* NULL: there is none yet. */
+    X509 *leaf;
+    STACK_OF(X509) * between;
+    int64_t staple_due_s;
 };
 
 struct net_tls_context {
@@ -32,7 +37,9 @@ struct net_tls_context {
     struct net_tls_cache cache;
     char *curves; /* NULL: the library's */
     struct slice inner_protocols;
-    struct buf staple; /* empty: there is none */
+    struct net_tls_staples *staples; /* NULL: there are none */
+    bool asks_for_staples, verifies_staples;
+    char *staple_responder; /* NULL: whom certificates name */
     bool takes_early_data;
     struct net_tls_known *pairs;
     int pair_count;
@@ -47,6 +54,7 @@ struct net_tls {
     /* NULL: closed, while the handshake is away. */
     struct net_stream *stream;
     const struct net_tls_context *context; /* chosen by the name */
+    struct net_tls_staples *staples;       /* what that had then */
     const struct net_tls_server *server;   /* NULL: it is the client */
     /* Of a client: who keeps its sessions; NULL: nobody. */
     void (*keep)(void *with, struct net_tls_session *session);
@@ -116,6 +124,37 @@ bool net_tls_read_ticket_key(struct net_tls_ticket_key *key, const char *file);
 
 /* net/tls_cache.c: sessions of this kind are kept as their contexts want it. */
 void net_tls_watch_sessions(struct net_tls_context *context);
+
+/*
+ * net/tls_staple.c: clients of this kind are given what the set of their handshake has; an answer for whatever certificate; and the pair's
+ * certificate is another one.
+ */
+struct net_tls_staples *net_tls_staples_hold(struct net_tls_staples *set);
+void net_tls_staples_let_go(struct net_tls_staples *set);
+void net_tls_watch_status(SSL_CTX *ctx);
+bool net_tls_staple_use(struct net_tls_context *context, struct slice answer);
+void net_tls_staple_forget(struct net_tls_context *context, int pair);
+
+/* net/tls_ocsp.c: a question about a certificate, with all that it needs, and its answer. */
+struct net_tls_question {
+    X509 *certificate, *issuer;
+    STACK_OF(X509) * beside; /* others that may have signed */
+    X509_STORE *store;
+    char *responder;
+    enum net_tls_status status;
+    int64_t valid_until_s;
+    unsigned char *answer; /* in DER */
+    size_t answer_len;
+};
+
+/* responder NULL: whom the certificate names. False: `error` says why nobody can be asked, and there is nothing to end. */
+bool net_tls_question_begin(struct net_tls_question *q, X509 *certificate, STACK_OF(X509) * beside,
+                            X509_STORE *store, const char *responder, char error[NET_TLS_ERROR_BYTES]);
+void net_tls_question_end(struct net_tls_question *q);
+
+/* Waits. flags: of OCSP_basic_verify(3). False: `error` says why there is no answer that is any good. */
+bool net_tls_ask(struct net_tls_question *q, int timeout_s, unsigned long flags,
+                 char error[NET_TLS_ERROR_BYTES]);
 
 /* net/tls_error.c: what OpenSSL says of the last failure of this thread, which is forgotten. The text stands until its next call. */
 const char *net_tls_last_error(void);

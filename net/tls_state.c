@@ -49,6 +49,7 @@ ssize_t net_tls_settle(struct net_tls *t, int result)
 void net_tls_free(struct net_tls *t)
 {
     SSL_free(t->ssl);
+    net_tls_staples_let_go(t->staples);
     free(t->why);
     free(t);
 }

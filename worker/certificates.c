@@ -10,6 +10,7 @@
 #include "http/site/certificates.h"
 #include "worker/loop/pools.h"
 #include "worker/loop/worker_state.h"
+#include "worker/stapling.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,15 +50,8 @@ static void use_change(struct worker *w, struct loop_task *task)
     if (task->task.outcome != POOL_TASK_DONE)
         read_change(&task->task);
     certificates_use(w->site, r->changes, r->number);
+    stapling_go_on(w);
     drop(r);
-}
-
-static int default_pool(const struct worker *w)
-{
-    int number = 0;
-    while (number < w->pool_count && !slice_eq(w->pools[number].conf->name, SLICE("default")))
-        number++;
-    return number;
 }
 
 void certificates_receive(struct worker *w, int fd)
@@ -75,8 +69,7 @@ void certificates_receive(struct worker *w, int fd)
     r->number = ++received;
     r->site = w->site;
     r->task = (struct loop_task){.task.run = read_change, .ended = use_change};
-    int pool = default_pool(w);
-    if (pool < w->pool_count && pools_submit(w, pool, &r->task) == POOL_OK)
+    if (pools_submit(w, pools_default(w), &r->task) == POOL_OK)
         return;
     r->task.task.outcome = POOL_TASK_DROPPED;
     use_change(w, &r->task);

@@ -29,6 +29,7 @@
 #include "worker/loop/urgent.h"
 #include "worker/loop/worker_state.h"
 #include "worker/orders.h"
+#include "worker/stapling.h"
 #include "worker/turn.h"
 
 #include <assert.h>
@@ -79,6 +80,7 @@ int worker_run(const struct worker_options *options)
     last_words_prepare(w);
     orders_watch(w);
     accept_start(w);
+    stapling_go_on(w);
     w->slot->state = SHM_RUNNING;
     worker_publish_figures(w);
     orders_report(w, WORKER_READY, counter_get(&w->slot->generation));

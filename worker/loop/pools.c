@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "http/request/exchange.h"
 #include "pool/internal.h"
 #include "pool/pool.h"
@@ -77,6 +78,16 @@ void pools_log_silent(struct worker *w)
         p->silent = 0;
         p->logged_ms = w->now_ms;
     }
+}
+
+int pools_default(const struct worker *w)
+{
+    int number = 0;
+    while (!slice_eq(w->pools[number].conf->name, SLICE("default"))) {
+        number++;
+        assert(number < w->pool_count);
+    }
+    return number;
 }
 
 struct worker_pool *pools_find(struct worker *w, const struct pool *pool)

@@ -38,6 +38,9 @@ bool pools_close(struct worker *w);
 /* The worker's entry for this pool, which is one of its own. */
 struct worker_pool *pools_find(struct worker *w, const struct pool *pool);
 
+/* The number of the pool "default", which every worker has. */
+int pools_default(const struct worker *w);
+
 /* pool_submit to the worker's pool of that number; pools_collect tells of the end. */
 enum pool_result pools_submit(struct worker *w, int pool, struct loop_task *task);
 

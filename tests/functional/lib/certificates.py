@@ -24,14 +24,14 @@ class Authority:
     def path(self, name):
         return self.folder / name
 
-    def certificate(self, name, names=(), kind="ecdsa", password=None, days=30, subject=None):
-        """NAME.pem and NAME.key, for these host names; the key's file is its owner's alone."""
+    def certificate(self, name, names=(), kind="ecdsa", password=None, days=30, subject=None, extra=""):
+        """NAME.pem and NAME.key, for these host names; the key's file is its owner's alone. extra: lines of an OpenSSL section of extensions."""
         key, request = self.path(f"{name}.key"), self.path(f"{name}.csr")
         protect = ["-passout", f"pass:{password}"] if password else ["-nodes"]
         openssl("req", *KINDS[kind], *protect, "-keyout", key, "-out", request, "-subj", subject or f"/O=Tests/CN={name}")
         extension = self.path(f"{name}.ext")
         alternatives = ",".join(f"DNS:{each}" for each in names)
-        extension.write_text(f"subjectAltName={alternatives}\n" if names else "basicConstraints=CA:FALSE\n")
+        extension.write_text((f"subjectAltName={alternatives}\n" if names else "basicConstraints=CA:FALSE\n") + extra)
         openssl("x509", "-req", "-in", request, "-CA", self.path("ca.pem"), "-CAkey", self.path("ca.key"), "-CAcreateserial",
                 "-days", days, "-extfile", extension, "-out", self.path(f"{name}.pem"))
         key.chmod(0o600)

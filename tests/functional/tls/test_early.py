@@ -1,9 +1,8 @@
-"""What a client gets or sends before the handshake's end: early data, an OCSP answer; and the handshake's own time."""
+"""What a client gets or sends before the handshake's end: early data; and the handshake's own time."""
 
 import subprocess
 
 import pytest
-from certificates import openssl
 from tlslib import SAYS, connect, says, serve
 from weirlib import Connection, config, wait_until
 
@@ -46,22 +45,6 @@ def test_clients_without_early_data(weir, authority):
             body = b"x" * 300_000
             connection.request("/echo", "POST", body=body)
             assert connection.response().body == body
-
-
-@pytest.mark.directive("ssl_stapling_file")
-def test_stapled_answer(weir, authority, tmp_path):
-    """Clients that ask are given what the authority has said; a file that is not there is a mistake."""
-    (tmp_path / "index").write_text("")
-    issuer = ["-CA", authority.path("ca.pem"), "-rsigner", authority.path("ca.pem"), "-rkey", authority.path("ca.key")]
-    openssl("ocsp", "-issuer", authority.path("ca.pem"), "-cert", authority.path("localhost.pem"), "-reqout", tmp_path / "request", "-no_nonce")
-    openssl("ocsp", "-index", tmp_path / "index", *issuer, "-reqin", tmp_path / "request", "-respout", tmp_path / "answer", "-ndays", "7")
-    serve(weir, authority, server=f"ssl_stapling_file {tmp_path}/answer;")
-    said = s_client(weir, "-status")
-    assert "OCSP Response Status: successful" in said
-    assert "OCSP response: no response sent" in s_client(weir, "-status", "-tls1_2") or "successful" in s_client(weir, "-status", "-tls1_2")
-    assert says(weir, authority.client())[0] == "https"
-    [(message, _)] = weir.mistakes(weir.conf.read_text().replace(f"{tmp_path}/answer", f"{tmp_path}/none"))
-    assert message == f'cannot load the OCSP answer "{tmp_path}/none": No such file or directory'
 
 
 @pytest.mark.directive("ssl_handshake_timeout")
