@@ -96,6 +96,13 @@ struct net_tls_rules {
         /* An answer in DER: nobody is asked. */
         const char *file;
     } staples;
+    /* Whether authorities are asked about clients' certificates before their handshakes are over. */
+    struct {
+        enum net_tls_status_depth { NET_TLS_STATUS_OFF, NET_TLS_STATUS_CHAIN, NET_TLS_STATUS_LEAF } depth;
+        const char *responder; /* NULL: whom they name */
+        struct net_tls_cache cache;
+        int where; /* for net_tls_server.leave */
+    } client_status;
     /* For net_tls_server.leave: where full handshakes are computed that do not stay; less than 0: all of them do. */
     int where;
     bool is_client; /* it is for net_tls_connect */

@@ -77,7 +77,8 @@ ssize_t net_tls_leave(struct net_stream *s, struct net_tls *t)
 {
     assert(!t->away && !t->computes && !t->ready);
     t->computes = true; /* a thread may be at it before we are back */
-    t->away = t->server->leave(t->with, t, t->context->where);
+    bool asks = SSL_is_init_finished(t->ssl);
+    t->away = t->server->leave(t->with, t, asks ? t->context->client_status.where : t->context->where);
     if (!t->away) {
         t->computes = false;
         break_off(t, "no thread was free for it");
@@ -93,11 +94,17 @@ void net_tls_compute(struct net_tls *t)
 {
     ERR_clear_error();
     errno = 0;
+    if (SSL_is_init_finished(t->ssl)) {
+        net_tls_ask_about_client(t);
+        return;
+    }
     uint64_t begun_us = processor_us();
     int n = SSL_do_handshake(t->ssl);
     note_cost(t->context, processor_us() - begun_us);
     if (n <= 0)
         net_tls_settle(t, n);
+    else if (net_tls_must_ask(t))
+        net_tls_ask_about_client(t);
 }
 
 void net_tls_back(struct net_tls *t, const char *why_not)
@@ -112,7 +119,7 @@ void net_tls_back(struct net_tls *t, const char *why_not)
     }
     if (why_not)
         break_off(t, why_not);
-    t->ready = SSL_is_init_finished(t->ssl);
+    net_tls_note_ready(t);
     t->read_wants_write = !t->broken && SSL_want_write(t->ssl);
     /* A failure, the end of the handshake, or what was read together with it: no event of the socket tells of them. */
     t->more = t->broken || t->ready || SSL_has_pending(t->ssl);

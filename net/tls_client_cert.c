@@ -1,5 +1,6 @@
 /*
- * net/tls_client_cert.c - what a client has shown and offered, as texts: its certificate, and the ciphers and curves of its first words.
+ * net/tls_client_cert.c - what a client has shown and offered, as texts: its certificate, what the authorities have said of that, and the
+ * ciphers and curves of its first words.
  */
 #include "net/tls_internal.h"
 
@@ -138,4 +139,22 @@ bool net_tls_write_client(const struct net_stream *s, enum net_tls_client_text w
         return write_curves(t->ssl, out);
     X509 *c = SSL_get0_peer_certificate(t->ssl);
     return c && write_of_certificate(c, what, out);
+}
+
+const char *net_tls_client_doubt(const struct net_stream *s)
+{
+    const struct net_tls *t = net_tls_of(s);
+    if (!t->status.is_known)
+        return NULL;
+    if (t->status.has_failed)
+        return "certificate status request failed";
+    return t->status.found == NET_TLS_STATUS_GOOD      ? NULL
+           : t->status.found == NET_TLS_STATUS_REVOKED ? "certificate revoked"
+                                                       : "certificate status unknown";
+}
+
+const char *net_tls_client_status_error(const struct net_stream *s)
+{
+    const struct net_tls *t = net_tls_of(s);
+    return t ? t->status.error : NULL;
 }

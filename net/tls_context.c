@@ -233,6 +233,11 @@ static bool set_clients(struct making *m)
         return fail(m, "load the authorities of", r->trusted_file);
     if (r->crl_file && !set_crl(m, r->crl_file))
         return false;
+    m->context->client_status.depth = r->client_status.depth;
+    m->context->client_status.cache = r->client_status.cache;
+    m->context->client_status.where = r->client_status.where;
+    if (r->client_status.responder)
+        m->context->client_status.responder = strdup(r->client_status.responder);
     /* A client's handshake goes on, and its user asks for the verdict. */
     if (r->is_client)
         SSL_CTX_set_verify(m->ctx, SSL_VERIFY_NONE, NULL);
@@ -401,5 +406,6 @@ void net_tls_context_free(struct net_tls_context *context)
     free(context->curves);
     net_tls_staples_let_go(context->staples);
     free(context->staple_responder);
+    free(context->client_status.responder);
     free(context);
 }

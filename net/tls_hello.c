@@ -54,6 +54,7 @@ static void use_context(struct net_tls *t, const struct net_tls_context *context
         set_curves(t->ssl, context->curves);
     SSL_set_min_proto_version(t->ssl, (int)SSL_CTX_get_min_proto_version(ctx));
     SSL_set_max_proto_version(t->ssl, (int)SSL_CTX_get_max_proto_version(ctx));
+    SSL_set_max_early_data(t->ssl, SSL_CTX_get_max_early_data(ctx));
 }
 
 static int on_hello(SSL *ssl, int *alert, void *with)

@@ -40,6 +40,12 @@ struct net_tls_context {
     struct net_tls_staples *staples; /* NULL: there are none */
     bool asks_for_staples, verifies_staples;
     char *staple_responder; /* NULL: whom certificates name */
+    struct {
+        enum net_tls_status_depth depth;
+        char *responder; /* NULL: whom certificates name */
+        struct net_tls_cache cache;
+        int where;
+    } client_status;
     bool takes_early_data;
     struct net_tls_known *pairs;
     int pair_count;
@@ -82,13 +88,19 @@ struct net_tls {
     /* The other side's end is the last that has come of any call: it does not wait for a goodbye. */
     bool ends_unheard;
     bool has_chosen; /* its context, by the name */
-    /* Data has come, and the handshake is not over; and there is no more of it. */
-    bool is_early, early_is_over;
+    /* It is read as such a server does; data has come, and the handshake is not over; and there is no more of it. */
+    bool reads_early, is_early, early_is_over;
     /* There is something to be read of which no event of the socket tells: data, the end, or a failure. */
     bool more;
     /* It is being computed: its step is not to be left to a thread. */
     bool computes;
     bool has_left; /* the client, while the handshake was away */
+    /* Of the client's certificate, once its authorities have been asked. */
+    struct {
+        bool is_known, has_failed;
+        enum net_tls_status found;
+        char *error;
+    } status;
 };
 
 /* NULL: the stream has no TLS. */
@@ -110,6 +122,10 @@ void net_tls_watch_hello(SSL_CTX *ctx);
 ssize_t net_tls_settle(struct net_tls *t, int result);
 void net_tls_watch_socket(struct net_stream *s, const struct net_tls *t);
 void net_tls_free(struct net_tls *t);
+
+/* Whether the client's certificate is to be asked about; and once the handshake is over, and nothing is left to be asked, that it is. */
+bool net_tls_must_ask(const struct net_tls *t);
+void net_tls_note_ready(struct net_tls *t);
 
 /* net/tls_away.c: full handshakes of this kind leave the loop; the loop's part of it, and a look at the client meanwhile. */
 void net_tls_watch_certificate(SSL_CTX *ctx);
@@ -134,6 +150,9 @@ void net_tls_staples_let_go(struct net_tls_staples *set);
 void net_tls_watch_status(SSL_CTX *ctx);
 bool net_tls_staple_use(struct net_tls_context *context, struct slice answer);
 void net_tls_staple_forget(struct net_tls_context *context, int pair);
+
+/* net/tls_client_status.c: authorities are asked about the client's certificate, on a thread that may wait. */
+void net_tls_ask_about_client(struct net_tls *t);
 
 /* net/tls_ocsp.c: a question about a certificate, with all that it needs, and its answer. */
 struct net_tls_question {

@@ -46,10 +46,22 @@ ssize_t net_tls_settle(struct net_tls *t, int result)
     return t->failed ? -1 : 0;
 }
 
+bool net_tls_must_ask(const struct net_tls *t)
+{
+    return t->server && t->context->client_status.depth != NET_TLS_STATUS_OFF && !t->status.is_known &&
+           SSL_get0_peer_certificate(t->ssl) && SSL_get_verify_result(t->ssl) == X509_V_OK;
+}
+
+void net_tls_note_ready(struct net_tls *t)
+{
+    t->ready = t->ready || (SSL_is_init_finished(t->ssl) && !net_tls_must_ask(t));
+}
+
 void net_tls_free(struct net_tls *t)
 {
     SSL_free(t->ssl);
     net_tls_staples_let_go(t->staples);
     free(t->why);
+    free(t->status.error);
     free(t);
 }

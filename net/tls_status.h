@@ -30,4 +30,10 @@ void net_tls_staple_ask(struct net_tls_staple_question *question);
 const char *net_tls_staple_end(struct net_tls_context *context, int pair,
                                struct net_tls_staple_question *question);
 
+/* --- clients, by net_tls_rules.client_status --- */
+
+/* NULL, or why the certificate's authority is in the way; and what went wrong with asking, for the log, or NULL. */
+const char *net_tls_client_doubt(const struct net_stream *s);
+const char *net_tls_client_status_error(const struct net_stream *s);
+
 #endif

@@ -110,9 +110,16 @@ static ssize_t settle_write(struct net_stream *s, struct net_tls *t, int result)
     return -1;
 }
 
-static void note_handshake(struct net_tls *t)
+/* 1: it is over, and nothing of what is inside has been read; else as with a read. */
+static ssize_t shake_hands(struct net_stream *s, struct net_tls *t)
 {
-    t->ready = t->ready || SSL_is_init_finished(t->ssl);
+    int n = SSL_do_handshake(t->ssl);
+    net_tls_note_ready(t);
+    net_tls_note_cost(t);
+    if (n == 1 && !t->ready)
+        return net_tls_leave(s, t);
+    t->more = n == 1 && t->more;
+    return n == 1 ? 1 : settle_read(s, t, n);
 }
 
 /* --- the layer --- */
@@ -142,9 +149,9 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
         return settled;
     ERR_clear_error();
     errno = 0;
-    if (t->context->takes_early_data && t->server && !t->early_is_over) {
+    if (t->reads_early && !t->early_is_over) {
         n = read_early(t, data, room, &got);
-        note_handshake(t);
+        net_tls_note_ready(t);
         net_tls_note_cost(t);
         t->more = false;
         if (n < 0)
@@ -154,12 +161,14 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
         if (n > 0)
             return (ssize_t)got;
     }
+    if (t->server && !t->ready && (settled = shake_hands(s, t)) <= 0)
+        return settled;
     do {
         size_t most = room - got < INT32_MAX ? room - got : INT32_MAX;
         n = SSL_read(t->ssl, (char *)data + got, (int)most);
         got += n > 0 ? (size_t)n : 0;
     } while (n > 0 && got < room && SSL_has_pending(t->ssl));
-    note_handshake(t);
+    net_tls_note_ready(t);
     net_tls_note_cost(t);
     t->more = false;
     if (got == 0)
@@ -178,7 +187,7 @@ static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
     ERR_clear_error();
     errno = 0;
     int n = SSL_peek(t->ssl, data, (int)(room < INT32_MAX ? room : INT32_MAX));
-    note_handshake(t);
+    net_tls_note_ready(t);
     tell_of_more(s, t, n > 0);
     return n > 0 ? n : settle_read(s, t, n);
 }
@@ -334,6 +343,7 @@ bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net
     struct net_tls *t = net_tls_of(s);
     t->server = server;
     t->with = with;
+    t->reads_early = context->takes_early_data; /* before the name is known */
     SSL_set_accept_state(t->ssl);
     return true;
 }

@@ -111,7 +111,11 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
                      EVP_MAC_CTX *mac, int seals)
 {
     const struct net_tls *t = SSL_get_app_data(ssl);
-    return seals ? seal(t->context, name, iv, cipher, mac) : open_sealed(t->context, name, iv, cipher, mac);
+    if (seals)
+        return seal(t->context, name, iv, cipher, mac);
+    int found = open_sealed(t->context, name, iv, cipher, mac);
+    /* With TLS 1.3 each is to be used once (RFC 8446 appendix C.4): there is another one. */
+    return found == 1 && SSL_version(ssl) == TLS1_3_VERSION ? 2 : found;
 }
 
 void net_tls_watch_tickets(SSL_CTX *ctx)

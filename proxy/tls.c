@@ -13,7 +13,7 @@
 #include "http/site/build.h"
 #include "http/site/certificates.h"
 #include "http/site/feature.h"
-#include "http/site/tls.h"
+#include "http/site/tls_words.h"
 #include "proxy/upstream.h"
 
 #include <assert.h>

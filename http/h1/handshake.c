@@ -10,7 +10,7 @@
 #include "http/h1/input.h"
 #include "http/h1/settle.h"
 #include "http/site/tls.h"
-#include "net/tls.h"
+#include "net/tls_status.h"
 #include "pool/pool.h"
 #include "worker/loop/pools.h"
 #include "worker/loop/worker_state.h"
@@ -198,6 +198,9 @@ void h1_note_handshake(struct connection *c)
     if (c->has_greeted || !net_tls_is_ready(&c->stream))
         return;
     struct worker *w = connection_worker(c);
+    const char *error = net_tls_client_status_error(&c->stream);
+    if (error)
+        log_error("*%llu client's certificate: %s", (unsigned long long)c->id, error);
     uint64_t now_us = clock_mono_us(), since_us = c->since_ms * 1000;
     if (tls_handshake_timeout_ms(c->listener->listen) > 0 && connection_is_between(c))
         connection_set_timer(c, connection_settings(c)->client.header_timeout_ms);

@@ -32,6 +32,7 @@
 #include "http/site/rewrite_ops.h"
 #include "http/site/tls.h"
 #include "http/site/tls_cache.h"
+#include "http/site/tls_status.h"
 #include "proxy/sticky.h"
 #include "proxy/tls.h"
 
@@ -64,6 +65,7 @@ const struct feature *const features[] = {
     &feature_sticky,
     &feature_proxy_tls,
     &feature_tls_cache,
+    &feature_tls_status,
     NULL,
 };
 // clang-format on

@@ -15,7 +15,9 @@
 #include "http/site/certificates.h"
 #include "http/site/feature.h"
 #include "http/site/tls_cache.h"
+#include "http/site/tls_status.h"
 #include "http/site/tls_variables.h"
+#include "http/site/tls_words.h"
 #include "net/tls_status.h"
 #include "shm/ticket_keys.h"
 
@@ -37,13 +39,12 @@ enum {
 
 struct tls_settings {
     struct conf_lines *certificates, *keys, *commands, *ticket_keys;
-    struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, staple_file,
-        responder, handshake_pool;
+    struct slice password_file, ciphers, curves, dh_file, client_file, trusted_file, crl_file, handshake_pool;
     int64_t record_bytes, session_timeout_ms, verify_depth, handshake_timeout_ms;
     int protocols; /* enum net_tls_protocol, or-ed */
     enum net_tls_verify verify;
     enum { CERTIFICATE_MISSING_FAIL, CERTIFICATE_MISSING_WARN } missing;
-    bool prefers_own_ciphers, tickets, rejects, early_data, stapling, verifies_staples;
+    bool prefers_own_ciphers, tickets, rejects, early_data;
 };
 
 struct part tls_settings_part = {.size = sizeof(struct tls_settings)};
@@ -108,6 +109,12 @@ struct verdict tls_pass(struct http_exchange *ex)
                  net_tls_verdict_text(found));
         return verdict_answer(CERTIFICATE_ERROR);
     }
+    const char *doubt = found == 0 ? net_tls_client_doubt(ex->client.tls) : NULL;
+    if (doubt) {
+        http_log(ex, LOG_LEVEL_INFO,
+                 "client SSL certificate verify error: %s while reading client request headers", doubt);
+        return verdict_answer(CERTIFICATE_ERROR);
+    }
     if (found < 0 && verify == NET_TLS_VERIFY_ON) {
         http_log(ex, LOG_LEVEL_INFO,
                  "client sent no required SSL certificate while reading client request headers");
@@ -118,19 +125,9 @@ struct verdict tls_pass(struct http_exchange *ex)
 
 /* --- from settings --- */
 
-const char *tls_file(struct site *site, struct slice path)
-{
-    return path.len ? conf_full_path(site->conf, path).data : NULL;
-}
-
 static const char *text_of(struct slice text, const char *unset)
 {
     return text.len == 0 || slice_eq(text, slice_of(unset)) ? NULL : text.data;
-}
-
-const char *tls_text_or_file(struct site *site, struct slice text)
-{
-    return slice_starts(text, SLICE("data:")) ? text.data : tls_file(site, text);
 }
 
 /* Each certificate has its key in the same place of the other list. NULL: it has not, and that is said. */
@@ -150,15 +147,6 @@ static const struct net_tls_pair *pairs_of(struct site *site, const struct tls_s
                                            tls_text_or_file(site, key->node->args[0])};
     }
     return pairs;
-}
-
-const struct net_tls_command *tls_commands(struct site *site, const struct conf_lines *lines)
-{
-    struct net_tls_command *commands = site_array(site, site_count_lines(lines), sizeof *commands);
-    int i = 0;
-    for (const struct conf_lines *c = lines; c; c = c->next)
-        commands[i++] = (struct net_tls_command){c->node->args[0].data, c->node->args[1].data};
-    return commands;
 }
 
 static const char *const *ticket_key_files(struct site *site, const struct tls_settings *s)
@@ -198,18 +186,6 @@ static void warn_of_open_keys(struct site *site, const struct tls_settings *s)
 static const struct conf_node *blamed(const struct tls_settings *s, const struct conf_location *c)
 {
     return s->certificates ? s->certificates->node : c->node;
-}
-
-static void warn_of_no_staples(struct site *site, const struct tls_settings *s,
-                               struct net_tls_context *context)
-{
-    char why[NET_TLS_ERROR_BYTES];
-    int pair = 0;
-    for (const struct conf_lines *c = s->certificates; context && c; c = c->next, pair++)
-        if (!net_tls_staple_check(context, pair, why))
-            conf_error(&site->conf->warnings, c->node,
-                       "\"ssl_stapling\" of certificate \"%s\" is ignored: %s",
-                       net_tls_shown(c->node->args[0].data), why);
 }
 
 /* Whom to tell of a certificate that is not there. */
@@ -273,13 +249,10 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .prefers_own_ciphers = s->prefers_own_ciphers,
                                     .tickets = s->tickets,
                                     .takes_early_data = s->early_data,
-                                    .staples = {.is_on = s->stapling,
-                                                .verifies = s->verifies_staples,
-                                                .responder = text_of(s->responder, ""),
-                                                .file = tls_file(site, s->staple_file)},
                                     .cache = tls_cache_of(site, &c->settings),
                                     .where = find_pool(site, s->handshake_pool, c),
                                     .rejects = s->rejects};
+    tls_status_set(site, c, rules);
     const char *const others[] = {rules->password_file, rules->dh_file,  rules->client_file,
                                   rules->trusted_file,  rules->crl_file, rules->staples.file};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
@@ -299,7 +272,8 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
     else
         conf_error(&site->conf->errors, blamed(s, c), "%s", error);
     warn_of_open_keys(site, s);
-    warn_of_no_staples(site, s, context);
+    if (context)
+        tls_status_check(site, s->certificates, context);
     return context;
 }
 
@@ -405,16 +379,6 @@ static const struct conf_directive rows[] = {
      .help = "Whether requests are taken that a client sends with its first words (TLS 1.3). They may be repetitions: pass $ssl_early_data on, as Early-Data (RFC 8470)."},
     {.name = "ssl_handshake_timeout", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TIME, .field = PART(handshake_timeout_ms), .default_text = "0",
      .help = "For a handshake, of the address's default server; 0: client_header_timeout is that of the handshake and the request's head together."},
-    {.name = "ssl_stapling", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(stapling), .default_text = "off",
-     .help = "Whether clients that ask get what the certificate's authority says of it (OCSP stapling): it is asked by a thread of ssl_handshake_pool before anybody wants it, and again in time. Its own certificate stands behind the server's, or in ssl_trusted_certificate."},
-    {.name = "ssl_stapling_verify", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_FLAG, .field = PART(verifies_staples), .default_text = "off",
-     .help = "Whether such an answer has to be signed by an authority of ssl_trusted_certificate."},
-    {.name = "ssl_stapling_responder", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(responder),
-     .syntax = "http://HOST[:PORT]/PATH",
-     .help = "Whom to ask; by default who is named in the certificate."},
-    {.name = "ssl_stapling_file", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(staple_file),
-     .syntax = "FILE",
-     .help = "With ssl_stapling: the authority's answer, in DER; nobody is asked then."},
     {.name = "ssl_verify_client", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(verify), .default_text = "off",
      .words = WORDS("off", "on", "optional", "optional_no_ca"),
      .help = "Whether clients have to show a certificate: without one 496, with a wrong one 495."},

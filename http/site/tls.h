@@ -12,12 +12,6 @@
 
 extern const struct feature feature_tls;
 
-/* For contexts of either side: a file's whole path, NULL for none; "data:" and a text as it is, or such a path; ssl_conf_command's lines. */
-const char *tls_file(struct site *site, struct slice path);
-const char *tls_text_or_file(struct site *site, struct slice text);
-struct conf_lines;
-const struct net_tls_command *tls_commands(struct site *site, const struct conf_lines *lines);
-
 /* Once all servers of all addresses are built: an address with "ssl" needs a certificate. */
 void tls_check_listens(struct site *site);
 

@@ -12,6 +12,7 @@
 #include "shm/session_cache.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { BUILTIN_SESSIONS = 20480, SESSION_BYTES = 320 };
@@ -157,6 +158,24 @@ static int64_t agreed_size(struct site *site, struct slice name, const struct co
     return size;
 }
 
+/* The site's from now on. */
+static void hold(struct site *site, const struct conf_node *n, struct slice name, int64_t bytes,
+                 struct net_tls_cache *c)
+{
+    struct held_cache *h = conf_must(arena_zalloc(&site->arena, sizeof *h));
+    h->cache = session_cache_hold(name, (size_t)bytes);
+    if (!h->cache) {
+        conf_error(&site->conf->errors, n, "no memory for a cache of %lld bytes: %s", (long long)bytes,
+                   strerrordesc_np(errno));
+        return;
+    }
+    h->next = tls_caches_of(site)->held;
+    tls_caches_in(site)->held = h;
+    c->with = h->cache;
+    c->keep = put;
+    c->find = find;
+}
+
 struct net_tls_cache tls_cache_of(struct site *site, const struct settings *s)
 {
     const struct conf_node *n = tls_cache_settings_of(s)->statement;
@@ -165,18 +184,39 @@ struct net_tls_cache tls_cache_of(struct site *site, const struct settings *s)
     int64_t bytes = w.is_shared ? agreed_size(site, w.name, n) : w.builtin_bytes;
     if (bytes == 0)
         return c;
-    struct held_cache *h = conf_must(arena_zalloc(&site->arena, sizeof *h));
-    h->cache = session_cache_hold(w.is_shared ? w.name : SLICE(""), (size_t)bytes);
-    if (!h->cache) {
-        conf_error(&site->conf->errors, n, "no memory for a session cache of %lld bytes: %s",
-                   (long long)bytes, strerrordesc_np(errno));
+    hold(site, n, w.is_shared ? w.name : SLICE(""), bytes, &c);
+    return c;
+}
+
+/* --- ssl_ocsp_cache --- */
+
+static bool read_status_words(const struct conf_node *n, struct words *w)
+{
+    struct slice rest = n->args[0], kind = take_part(&rest);
+    return !slice_eq(kind, SLICE("shared")) || (!read_shared(w, rest) && w->bytes);
+}
+
+void tls_status_cache_check(struct conf_walk *w, const struct conf_node *n)
+{
+    struct words words = {0};
+    bool ok = read_status_words(n, &words) && (words.is_shared || slice_eq(n->args[0], SLICE("off")));
+    if (!ok)
+        conf_error(&w->conf->errors, n,
+                   "invalid OCSP cache \"%.*s\"; write off or shared:NAME:SIZE, of 32k or more",
+                   SLICE_ARGS(n->args[0]));
+}
+
+struct net_tls_cache tls_status_cache(struct site *site, const struct conf_node *n)
+{
+    struct words w = {0};
+    struct net_tls_cache c = {0};
+    char name[SESSION_CACHE_NAME_BYTES];
+    if (!read_status_words(n, &w) || !w.is_shared)
         return c;
-    }
-    h->next = tls_caches_of(site)->held;
-    tls_caches_in(site)->held = h;
-    c.with = h->cache;
-    c.keep = put;
-    c.find = find;
+    /* Names of caches for sessions are others'. */
+    int len = snprintf(name, sizeof name, "ocsp %.*s", SLICE_ARGS(w.name));
+    if (len < (int)sizeof name)
+        hold(site, n, (struct slice){name, (size_t)len}, w.bytes, &c);
     return c;
 }
 

@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "http/request/exchange.h"
-#include "net/tls.h"
+#include "net/tls_status.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -51,8 +51,9 @@ static struct slice get_client_verify(struct http_exchange *ex, const void *data
     if (!ex->client.tls)
         return (struct slice){0};
     long found = net_tls_client_verdict(ex->client.tls);
-    if (found > 0)
-        return arena_printf(&ex->arena, "FAILED:%s", net_tls_verdict_text(found));
+    const char *doubt = found == 0 ? net_tls_client_doubt(ex->client.tls) : NULL;
+    if (found > 0 || doubt)
+        return arena_printf(&ex->arena, "FAILED:%s", doubt ? doubt : net_tls_verdict_text(found));
     return found == 0 ? SLICE("SUCCESS") : SLICE("NONE");
 }
 
