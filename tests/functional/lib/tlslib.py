@@ -1,9 +1,10 @@
 """Servers that speak TLS, and clients of theirs."""
 
 import ssl
+import subprocess
 
 import pytest
-from weirlib import config
+from weirlib import config, limit
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 SAYS = """
@@ -46,3 +47,15 @@ def resumes(weir, client, name="localhost", again=None):
         answer = connection.get("/says")
         assert (answer.text.split("|")[5] == "r") == connection.socket.session_reused
         return connection.socket.session_reused
+
+
+def get(target, *fields, host="localhost"):
+    """The text of a last request."""
+    return "\r\n".join([f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close", *fields, "", ""])
+
+
+def s_client(weir, *args, text="", name="localhost"):
+    """All that "openssl s_client" says of a connection, and what has come by it, for this text."""
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{weir.port2}", "-servername", name, *map(str, args)],
+                          input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=limit(20))
+    return done.stdout

@@ -1,17 +1,10 @@
 """What a client gets or sends before the handshake's end: early data; and the handshake's own time."""
 
-import subprocess
-
 import pytest
-from tlslib import SAYS, connect, says, serve
+from tlslib import SAYS, connect, s_client, says, serve
 from weirlib import Connection, config, wait_until
 
 EARLY = SAYS + 'location /early { return 200 "[$ssl_early_data]\\n"; }'
-
-
-def s_client(weir, *args, text=""):
-    return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{weir.port2}", "-servername", "localhost", *map(str, args)],
-                          input=text, capture_output=True, text=True, check=False, timeout=20).stdout
 
 
 @pytest.mark.directive("ssl_early_data")
