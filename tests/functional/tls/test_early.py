@@ -28,6 +28,21 @@ def test_early_data(weir, authority, tmp_path, switch, wanted):
         assert said.count(wanted) == 1
 
 
+@pytest.mark.parametrize("default, other", [("on", "off"), ("off", "on")])
+def test_servers_of_one_address(weir, authority, tmp_path, default, other):
+    """The default server's directive decides, and one that the name leads to may still refuse: its clients are served all the same."""
+    http = f"server {{ listen 127.0.0.1:{{port2}} ssl; server_name a.test; {authority.lines()} ssl_early_data {other}; {EARLY} }}"
+    serve(weir, authority, EARLY, server=f"ssl_early_data {default};", http=http)
+    session, first = tmp_path / "session", tmp_path / "request"
+    text = "GET /early HTTP/1.1\r\nHost: a.test\r\n{}\r\n"
+    first.write_text(text.format(""))
+    s_client(weir, "-tls1_3", "-sess_out", session, "-ign_eof", text=text.format("Connection: close\r\n"), name="a.test")
+    early = ["-early_data", first] if other == "on" else []
+    said = s_client(weir, "-tls1_3", "-sess_in", session, *early, "-ign_eof", text=text.format("Connection: close\r\n"), name="a.test")
+    assert "Reused" in said and "Early data was accepted" not in said
+    assert said.count("[]") == 1 and "[1]" not in said
+
+
 @pytest.mark.directive("ssl_early_data")
 def test_clients_without_early_data(weir, authority):
     """Nothing changes for them, nor for bodies that come behind."""

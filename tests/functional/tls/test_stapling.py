@@ -1,11 +1,9 @@
 """ssl_stapling: what the authority says of the server's certificate is asked for before anybody wants it, and goes to who does."""
 
-import subprocess
-
 import pytest
 from certificates import Authority, openssl
 from responder import Responder
-from tlslib import says, serve
+from tlslib import s_client, says, serve
 from weirlib import config, wait_until
 
 
@@ -23,8 +21,7 @@ def responder(authority, tmp_path):
 
 def status(weir, *args):
     """"good", "none", or whatever the client was told."""
-    said = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{weir.port2}", "-servername", "localhost", "-status", *args],
-                          input="", capture_output=True, text=True, check=False).stdout
+    said = s_client(weir, "-status", *args)
     if "no response sent" in said:
         return "none"
     return next(line.partition(": ")[2] for line in said.splitlines() if "Cert Status" in line)
