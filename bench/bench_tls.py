@@ -65,15 +65,14 @@ frontend tls
 
 
 class Secure(Server):
-    """A server with a certificate of that kind; weir1: with one thread for handshakes, weir0: with them in the loop."""
+    """A server with a certificate of that kind; weir1, 2, 4: with a pool of so many threads for handshakes, weir0: with them in the loop."""
 
     def __init__(self, system, program, kind):
-        flavour = {"weir0": "ssl_handshake_pool off;"}.get(system, "")
+        flavour = "ssl_handshake_pool tls;" if system in THREADS else "ssl_handshake_pool off;" if system == "weir0" else ""
         self.port_tls = free_port()
         super().__init__(system, program, FILES, kind="nginx" if system == "nginx" else "weir",
                          server=self.fill(TLS, kind, flavour), http="")
         self.certificate = kind
-        self.discipline = "codel" if kind == "rsa4096" else "fifo"
 
     def fill(self, text, kind, more=""):
         return (text.replace("{port_tls}", str(self.port_tls)).replace("{pems}", str(PEMS)).replace("{kind}", kind)
@@ -86,7 +85,7 @@ class Secure(Server):
                                                           pems=PEMS, kind=self.certificate, ciphers=CIPHERS), encoding="ascii")
         elif self.system in THREADS:
             conf = (self.dir / "conf").read_text(encoding="ascii")
-            pool = f"thread_pool default threads={THREADS[self.system]} max_queue=65536 discipline={self.discipline};\n"
+            pool = f"thread_pool tls threads={THREADS[self.system]} max_queue=65536 discipline=codel;\n"
             (self.dir / "conf").write_text(pool + conf, encoding="ascii")
 
     def _start(self):
@@ -100,7 +99,7 @@ class Secure(Server):
         return super().workers() or [self.process.pid]
 
 
-THREADS = {"weir": 1, "weir2": 2, "weir4": 4}
+THREADS = {"weir1": 1, "weir2": 2, "weir4": 4}
 SYSTEMS = ("weir", "nginx", "haproxy")
 NGINX = (Pair("weir", "nginx", 1.05), Pair("weir", "haproxy"))
 
@@ -197,8 +196,8 @@ WORKLOADS = (
     Workload("kept1k", "requests for 1 KiB on 64 kept connections", "ecdsa", kept, ("/1k.txt",), pairs=(Pair("weir", "nginx", 1.0), Pair("weir", "haproxy"))),
     Workload("kept1m", "requests for 1 MiB on 64 kept connections", "ecdsa", kept, ("/1m.txt",), ("weir", "nginx"), (Pair("weir", "nginx", 1.0),)),
     Workload("idle", f"{IDLE} idle connections", "ecdsa", idle, (), ("weir", "nginx"), (Pair("weir", "nginx", 1.0),)),
-    Workload("calm", "64 kept connections", "rsa4096", storm, (False,), ("weir", "weir2", "weir4", "weir0", "nginx", "haproxy")),
-    Workload("storm", "64 kept connections, and a storm of handshakes", "rsa4096", storm, (True,), ("weir", "weir2", "weir4", "weir0", "nginx", "haproxy")),
+    Workload("calm", "64 kept connections", "rsa4096", storm, (False,), ("weir", "weir1", "weir2", "weir4", "weir0", "nginx", "haproxy")),
+    Workload("storm", "64 kept connections, and a storm of handshakes", "rsa4096", storm, (True,), ("weir", "weir1", "weir2", "weir4", "weir0", "nginx", "haproxy")),
 )
 
 
@@ -238,7 +237,7 @@ def parse_options():
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each workload (default 5)")
     parser.add_argument("--seconds", type=int, default=4, help="seconds of load in each round (default 4)")
     parser.add_argument("--only", metavar="NAME", default="", help="workloads whose name begins so")
-    parser.add_argument("--systems", type=lambda text: text.split(","), help="of weir,nginx,haproxy, and of weir2,weir4,weir0 in storms (default: all)")
+    parser.add_argument("--systems", type=lambda text: text.split(","), help="of weir,nginx,haproxy, and of weir1,weir2,weir4,weir0 in storms (default: all)")
     for name in SYSTEMS:
         default = TOP / "build" / ("weir" if name == "weir" else f"tools/{name}")
         parser.add_argument(f"--{name}", default=default, type=pathlib.Path, metavar="PATH")

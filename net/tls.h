@@ -167,9 +167,10 @@ struct net_tls_server {
     bool (*stays)(void *with, unsigned cost_us);
     /*
      * A handshake that takes up no session has come to its costly part. What is returned has it until net_tls_back: net_tls_compute is
-     * called on another thread, or not at all. NULL: nobody takes it, and the handshake has failed.
+     * called on another thread, or not at all. waits: it is not to be computed, but somebody else to be waited for. NULL: nobody takes it,
+     * and the handshake has failed.
      */
-    void *(*leave)(void *with, struct net_tls *tls, int where);
+    void *(*leave)(void *with, struct net_tls *tls, int where, bool waits);
     /* The client has left, or the stream has been closed: who has it need not compute it, and brings it back all the same. */
     void (*forget)(void *with, void *taken, bool is_closed);
 };

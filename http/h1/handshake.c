@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hist.h"
 #include "base/log.h"
+#include "http/h1/handshake_line.h"
 #include "http/h1/input.h"
 #include "http/h1/settle.h"
 #include "http/site/tls.h"
@@ -25,6 +26,8 @@ enum { SHAKES_IN_TURN_US = 1000 };
 /* A handshake that has left the loop. */
 struct handshake {
     struct loop_task task; /* first */
+    struct in_line in_line;
+    bool is_of_line;
     struct net_tls *tls;
     struct connection *c; /* NULL: it has been closed */
 };
@@ -50,24 +53,44 @@ static void count_end(struct connection *c, enum shm_handshake how)
 
 static const char *why_not_computed(enum pool_outcome outcome)
 {
-    return outcome == POOL_TASK_DONE      ? NULL
-           : outcome == POOL_TASK_EXPIRED ? "it has waited for a thread for the pool's whole queue_timeout"
-           : outcome == POOL_TASK_SHED    ? "its pool has a standing queue, and it is among the oldest"
-                                          : "its pool is being closed";
+    return outcome == POOL_TASK_DONE        ? NULL
+           : outcome == POOL_TASK_EXPIRED   ? "it has waited for a thread for the pool's whole queue_timeout"
+           : outcome == POOL_TASK_SHED      ? "its pool has a standing queue, and it is among the oldest"
+           : outcome == POOL_TASK_CANCELLED ? "the client has left"
+                                            : "its pool is being closed";
+}
+
+static void end(struct handshake *h, enum pool_outcome outcome)
+{
+    if (h->c && outcome == POOL_TASK_EXPIRED)
+        count_end(h->c, SHM_HANDSHAKE_EXPIRED);
+    if (h->c && outcome == POOL_TASK_SHED)
+        count_end(h->c, SHM_HANDSHAKE_SHED);
+    net_tls_back(h->tls, why_not_computed(outcome));
+    free(h);
+}
+
+/* Of the line: it has never been in the pool. */
+static void refuse(struct worker *w, struct loop_task *task, enum pool_result why)
+{
+    struct handshake *h = (struct handshake *)task; /* its first member */
+    (void)w;
+    if (h->c && why != POOL_ETIMEDOUT)
+        count_end(h->c, SHM_HANDSHAKE_REFUSED);
+    end(h, why == POOL_ETIMEDOUT ? POOL_TASK_EXPIRED : POOL_TASK_DROPPED);
 }
 
 static void come_back(struct worker *w, struct loop_task *task)
 {
+    static const struct line_ends ends = {refuse};
     struct handshake *h = (struct handshake *)task; /* its first member */
     const struct pool_task *t = &task->task;
-    if (t->outcome == POOL_TASK_DONE)
-        hist_add(&w->slot->tls.queue_wait, t->started_us - t->submitted_us);
-    if (h->c && t->outcome == POOL_TASK_EXPIRED)
-        count_end(h->c, SHM_HANDSHAKE_EXPIRED);
-    if (h->c && t->outcome == POOL_TASK_SHED)
-        count_end(h->c, SHM_HANDSHAKE_SHED);
-    net_tls_back(h->tls, why_not_computed((enum pool_outcome)task->task.outcome));
-    free(h);
+    uint64_t since_us = h->is_of_line ? h->in_line.since_us : t->submitted_us;
+    if (h->is_of_line)
+        handshake_line_go_on(w, &ends);
+    if (t->outcome == POOL_TASK_DONE && t->started_us > since_us)
+        hist_add(&w->slot->tls.queue_wait, t->started_us - since_us);
+    end(h, (enum pool_outcome)t->outcome);
 }
 
 static const struct net_tls_context *choose(const void *with, struct slice name)
@@ -86,28 +109,40 @@ static bool stays(void *with, unsigned cost_us)
     return true;
 }
 
-static void *leave(void *with, struct net_tls *tls, int where)
+static enum pool_result submit(struct worker *w, struct handshake *h, int where)
+{
+    return h->is_of_line ? handshake_line_join(w, &h->in_line, &h->task) : pools_submit(w, where, &h->task);
+}
+
+static void *leave(void *with, struct net_tls *tls, int where, bool waits)
 {
     struct connection *c = with;
+    struct worker *w = connection_worker(c);
     struct handshake *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
     *h = (struct handshake){.task = {.task.run = compute, .ended = come_back}, .tls = tls, .c = c};
-    if (pools_submit(connection_worker(c), where, &h->task) == POOL_OK)
+    h->is_of_line = !waits && where == pools_default(w);
+    if (submit(w, h, where) == POOL_OK)
         return h;
     count_end(c, SHM_HANDSHAKE_REFUSED);
     free(h);
     return NULL;
 }
 
-/* One that waits is told of as cancelled soon, one that runs when it has ended. */
+/* One that waits in the pool is told of as cancelled soon, one that runs when it has ended. */
 static void forget(void *with, void *taken, bool is_closed)
 {
     struct connection *c = with;
     struct handshake *h = taken;
     if (is_closed)
         h->c = NULL;
-    pools_cancel(connection_worker(c), &h->task);
+    if (!h->in_line.waits) {
+        pools_cancel(connection_worker(c), &h->task);
+        return;
+    }
+    handshake_line_leave(&h->in_line);
+    end(h, POOL_TASK_CANCELLED);
 }
 
 static const struct net_tls_server server = {

@@ -1,5 +1,6 @@
 """Servers that speak TLS, and clients of theirs."""
 
+import socket
 import ssl
 import subprocess
 
@@ -22,6 +23,17 @@ def serve(weir, authority, locations=SAYS, server="", name="localhost", **parts)
 
 def connect(weir, tls, name="localhost", **options):
     return weir.connect(weir.port2, tls=tls, name=name, **options)
+
+
+def begin(weir, tls, name="localhost"):
+    """A client that has sent its first words; what it reads are records."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = tls.wrap_bio(incoming, outgoing, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    plain = socket.create_connection(("127.0.0.1", weir.port2), timeout=10)
+    plain.sendall(outgoing.read())
+    return plain, client, incoming, outgoing
 
 
 def says(weir, tls, name="localhost", **options):

@@ -3,10 +3,9 @@
 import contextlib
 import signal
 import socket
-import ssl
 
 import pytest
-from tlslib import SAYS, V12, V13, connect, says, serve
+from tlslib import SAYS, V12, V13, begin, connect, says, serve
 from weirlib import cpu_seconds, let_pass, wait_until
 
 SLEEP = SAYS + "location /sleep { handler sleep; } location /busy { handler sleep pool=one; }"
@@ -27,17 +26,6 @@ def occupied(weir, ms=60000):
         busy.request(f"/busy?ms={ms}")
         wait_until(lambda: weir.pool("one")["threads"]["running"] == 1, 5, "the thread's task")
         yield
-
-
-def begin(weir, tls, name="localhost"):
-    """A client that has sent its first words; what it reads are records."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = tls.wrap_bio(incoming, outgoing, server_hostname=name)
-    with pytest.raises(ssl.SSLWantReadError):
-        client.do_handshake()
-    plain = socket.create_connection(("127.0.0.1", weir.port2), timeout=10)
-    plain.sendall(outgoing.read())
-    return plain, client, incoming, outgoing
 
 
 def waiting(weir, count):
