@@ -68,6 +68,13 @@ struct net_tls_rules {
     const struct net_tls_pair *pairs;
     int pair_count;
     const char *password_file; /* phrases for keys, one in each line */
+    /*
+     * Pairs whose names net_tls_server.name_pair says of the owner for each client, in place of `pairs`; and where they are kept, which
+     * outlives the context; NULL: nowhere.
+     */
+    int varying_count;
+    const void *owner;
+    struct net_tls_loaded *loaded;
     unsigned protocols;
     const char *ciphers, *curves, *dh_file;
     /* Protocols of what is inside, each behind its length (RFC 7301 section 3.1), the best first; empty: any. */
@@ -132,6 +139,8 @@ struct net_tls_certificate *net_tls_certificate_load(const struct net_tls_rules 
 struct net_tls_certificate *net_tls_certificate_new(const struct net_tls_pair *names,
                                                     struct slice certificate, struct slice key,
                                                     struct slice phrases, char error[NET_TLS_ERROR_BYTES]);
+/* It is gone with its last holder. */
+struct net_tls_certificate *net_tls_certificate_hold(struct net_tls_certificate *certificate);
 void net_tls_certificate_free(struct net_tls_certificate *certificate);
 
 /* Appends one text with all of it, the key as it is: it serves as both texts. False: out of memory. */
@@ -163,6 +172,8 @@ bool net_tls_key_is_open(const char *file);
 struct net_tls_server {
     /* The context for a name, lower case, or empty where the client asks for none; NULL: the one that the stream began with. */
     const struct net_tls_context *(*choose)(const void *with, struct slice name);
+    /* Appends the names of a pair that varies. False: out of memory. */
+    bool (*name_pair)(void *with, const void *owner, int pair, struct buf *certificate, struct buf *key);
     /* Whether one that takes so much, in microseconds of the processor, may be computed here and now. */
     bool (*stays)(void *with, unsigned cost_us);
     /*
@@ -199,7 +210,9 @@ struct net_tls_session;
 void net_tls_session_free(struct net_tls_session *session);
 
 struct net_tls_target {
-    struct slice asked_name;         /* empty: none is asked for */
+    struct slice asked_name; /* empty: none is asked for */
+    /* To show to the server, beside or in place of the context's; NULL: none. */
+    const struct net_tls_certificate *certificate;
     struct net_tls_session *session; /* to take up; NULL: none */
     /* Gets sessions, which are its own then, while the stream lives; NULL: they are not wanted. */
     void (*keep)(void *with, struct net_tls_session *session);
@@ -222,6 +235,9 @@ bool net_tls_server_is(const struct net_stream *s, struct slice wanted);
 
 /* The context that a server's stream has come to by the client's name. */
 const struct net_tls_context *net_tls_context_of(const struct net_stream *s);
+
+/* What has gone wrong on this side, with a certificate or with asking about the client's, for the log; NULL: nothing. */
+const char *net_tls_complaint(const struct net_stream *s);
 
 /* What is wrong with the last read or write that failed with EPROTO, for the log; "" nothing is known. */
 const char *net_tls_why(const struct net_stream *s);

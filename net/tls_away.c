@@ -38,6 +38,7 @@ static void note_cost(const struct net_tls_context *context, uint64_t spent_us)
 
 void net_tls_note_cost(struct net_tls *t)
 {
+    net_tls_keep_loaded(t);
     if (!t->begun_us)
         return;
     note_cost(t->context, processor_us() - t->begun_us);
@@ -49,6 +50,9 @@ static int on_certificate(SSL *ssl, void *with)
 {
     struct net_tls *t = SSL_get_app_data(ssl);
     (void)with;
+    int varies = t->context->varying_count ? net_tls_vary(t) : 1;
+    if (varies != 1)
+        return varies;
     if (t->computes || t->context->where < 0)
         return 1;
     unsigned cost_us = atomic_load_explicit(t->context->cost_us, memory_order_relaxed);
@@ -103,8 +107,6 @@ void net_tls_compute(struct net_tls *t)
     note_cost(t->context, processor_us() - begun_us);
     if (n <= 0)
         net_tls_settle(t, n);
-    else if (net_tls_must_ask(t))
-        net_tls_ask_about_client(t);
 }
 
 void net_tls_back(struct net_tls *t, const char *why_not)
@@ -112,6 +114,7 @@ void net_tls_back(struct net_tls *t, const char *why_not)
     assert(t->away);
     t->away = NULL;
     t->computes = false;
+    net_tls_keep_loaded(t);
     if (!t->stream) {
         close(t->fd);
         net_tls_free(t);
@@ -122,7 +125,7 @@ void net_tls_back(struct net_tls *t, const char *why_not)
     net_tls_note_ready(t);
     t->read_wants_write = !t->broken && SSL_want_write(t->ssl);
     /* A failure, the end of the handshake, or what was read together with it: no event of the socket tells of them. */
-    t->more = t->broken || t->ready || SSL_has_pending(t->ssl);
+    t->more = t->broken || SSL_is_init_finished(t->ssl) || SSL_has_pending(t->ssl);
     net_tls_watch_socket(t->stream, t);
 }
 

@@ -5,8 +5,11 @@
 #include "net/tls_internal.h"
 
 #include "base/buf.h"
+#include "base/fd.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -14,8 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { PASSWORD_MAX = 1024, PASSWORDS_MAX = 64 };
+enum { PASSWORD_MAX = 1024, PASSWORDS_MAX = 64, TEXT_MAX = 1 << 20 };
 
 static const char in_place[] = "data:";
 
@@ -30,6 +34,7 @@ const char *net_tls_last_refusal(void)
 }
 
 struct net_tls_certificate {
+    unsigned holders;
     X509 *leaf;
     STACK_OF(X509) * between;
     EVP_PKEY *key;
@@ -37,12 +42,23 @@ struct net_tls_certificate {
 
 void net_tls_certificate_free(struct net_tls_certificate *c)
 {
-    if (!c)
+    if (!c || --c->holders > 0)
         return;
     X509_free(c->leaf);
     sk_X509_pop_free(c->between, X509_free);
     EVP_PKEY_free(c->key);
     free(c);
+}
+
+struct net_tls_certificate *net_tls_certificate_hold(struct net_tls_certificate *c)
+{
+    c->holders++;
+    return c;
+}
+
+bool net_tls_certificate_use(SSL *ssl, const struct net_tls_certificate *c)
+{
+    return SSL_use_cert_and_key(ssl, c->leaf, c->key, c->between, 1) == 1;
 }
 
 /* --- keys --- */
@@ -117,6 +133,8 @@ struct net_tls_certificate *net_tls_certificate_new(const struct net_tls_pair *n
     struct net_tls_certificate *c = calloc(1, sizeof *c);
     const char *what = NULL;
     ERR_clear_error();
+    if (c)
+        c->holders = 1;
     if (!c || !read_chain(c, certificate))
         what = "certificate";
     else if (!(c->key = read_key(key, phrases)) || X509_check_private_key(c->leaf, c->key) != 1)
@@ -155,6 +173,63 @@ bool net_tls_context_has_kind(const struct net_tls_context *context, int pair,
 {
     assert(pair >= 0 && pair < context->pair_count);
     return context->pairs[pair].kind == 0 || context->pairs[pair].kind == kind_of(c);
+}
+
+/* Texts as nginx has them: the name of a file, or "data:" and what would be in one. False: errno says why not. */
+bool net_tls_read_text(const char *name, struct buf *text)
+{
+    static const char data[] = "data:";
+    if (strncmp(name, data, sizeof data - 1) == 0)
+        return buf_append(text, name + sizeof data - 1, strlen(name + sizeof data - 1));
+    /* A pipe in its place must not be waited for; room for all of it leaves no copies of a key behind. */
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
+    if (ok && !S_ISREG(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        ok = false;
+    }
+    ok = ok && st.st_size <= TEXT_MAX && buf_reserve(text, (size_t)st.st_size + 1) &&
+         fd_read_all(fd, TEXT_MAX, text) == 0;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return ok;
+}
+
+/* NULL: `error` says why not. */
+static struct net_tls_certificate *read_pair(const struct net_tls_pair *pair, const char *password_file,
+                                             char error[NET_TLS_ERROR_BYTES])
+{
+    struct buf certificate = {0}, key = {0}, phrases = {0};
+    struct net_tls_certificate *c = NULL;
+    bool has_certificate = net_tls_read_text(pair->certificate, &certificate);
+    if (!has_certificate || !net_tls_read_text(pair->key, &key))
+        snprintf(error, NET_TLS_ERROR_BYTES, "cannot load %s \"%s\": %s",
+                 has_certificate ? "certificate key" : "certificate",
+                 net_tls_shown(has_certificate ? pair->key : pair->certificate), strerrordesc_np(errno));
+    else if (password_file && !net_tls_read_text(password_file, &phrases))
+        snprintf(error, NET_TLS_ERROR_BYTES, "cannot load the phrases of \"%s\": %s", password_file,
+                 strerrordesc_np(errno));
+    else
+        c = net_tls_certificate_new(pair, buf_slice(&certificate), buf_slice(&key), buf_slice(&phrases),
+                                    error);
+    if (key.data)
+        OPENSSL_cleanse(key.data, key.cap);
+    if (phrases.data)
+        OPENSSL_cleanse(phrases.data, phrases.cap);
+    buf_free(&certificate);
+    buf_free(&key);
+    buf_free(&phrases);
+    return c;
+}
+
+struct net_tls_certificate *net_tls_certificate_load(const struct net_tls_rules *rules, int pair,
+                                                     char error[NET_TLS_ERROR_BYTES])
+{
+    assert(pair >= 0 && pair < rules->pair_count);
+    return read_pair(&rules->pairs[pair], rules->password_file, error);
 }
 
 static int64_t seconds_of(const ASN1_TIME *time)

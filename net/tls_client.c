@@ -63,6 +63,10 @@ bool net_tls_connect(struct net_stream *s, struct ev_loop *loop, const struct ne
     /* Addresses are not asked for (RFC 6066 section 3). */
     if (copy_name(name, target->asked_name) && !is_address(name))
         SSL_set_tlsext_host_name(t->ssl, name);
+    if (target->certificate && !net_tls_certificate_use(t->ssl, target->certificate)) {
+        ERR_clear_error();
+        return false;
+    }
     if (target->session)
         SSL_set_session(t->ssl, (SSL_SESSION *)target->session);
     ERR_clear_error(); /* a session that is no good is not used */

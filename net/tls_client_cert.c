@@ -153,8 +153,9 @@ const char *net_tls_client_doubt(const struct net_stream *s)
                                                        : "certificate status unknown";
 }
 
-const char *net_tls_client_status_error(const struct net_stream *s)
+const char *net_tls_complaint(const struct net_stream *s)
 {
     const struct net_tls *t = net_tls_of(s);
-    return t ? t->status.error : NULL;
+    const char *error = t ? net_tls_loading_error(t) : NULL;
+    return error || !t ? error : t->status.error;
 }

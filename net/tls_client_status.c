@@ -73,7 +73,8 @@ static bool ask_about(struct net_tls *t, X509 *certificate, STACK_OF(X509) * cha
     }
     if (!ok) {
         free(t->status.error);
-        t->status.error = strdup(error); /* without memory it is not known */
+        if (asprintf(&t->status.error, "client's certificate: %s", error) < 0)
+            t->status.error = NULL; /* it is not known, then */
     }
     return ok;
 }

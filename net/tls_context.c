@@ -8,14 +8,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { TEXT_MAX = 1 << 20 };
 
@@ -34,63 +31,6 @@ static bool fail(struct making *m, const char *what, const char *name)
 }
 
 /* --- certificates --- */
-
-/* Texts as nginx has them: the name of a file, or "data:" and what would be in one. False: errno says why not. */
-static bool read_text(const char *name, struct buf *text)
-{
-    static const char data[] = "data:";
-    if (strncmp(name, data, sizeof data - 1) == 0)
-        return buf_append(text, name + sizeof data - 1, strlen(name + sizeof data - 1));
-    /* A pipe in its place must not be waited for; room for all of it leaves no copies of a key behind. */
-    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    bool ok = fd >= 0 && fstat(fd, &st) == 0;
-    if (ok && !S_ISREG(st.st_mode)) {
-        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-        ok = false;
-    }
-    ok = ok && st.st_size <= TEXT_MAX && buf_reserve(text, (size_t)st.st_size + 1) &&
-         fd_read_all(fd, TEXT_MAX, text) == 0;
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = error;
-    return ok;
-}
-
-/* NULL: `error` says why not. */
-static struct net_tls_certificate *read_pair(const struct net_tls_pair *pair, const char *password_file,
-                                             char error[NET_TLS_ERROR_BYTES])
-{
-    struct buf certificate = {0}, key = {0}, phrases = {0};
-    struct net_tls_certificate *c = NULL;
-    bool has_certificate = read_text(pair->certificate, &certificate);
-    if (!has_certificate || !read_text(pair->key, &key))
-        snprintf(error, NET_TLS_ERROR_BYTES, "cannot load %s \"%s\": %s",
-                 has_certificate ? "certificate key" : "certificate",
-                 net_tls_shown(has_certificate ? pair->key : pair->certificate), strerrordesc_np(errno));
-    else if (password_file && !read_text(password_file, &phrases))
-        snprintf(error, NET_TLS_ERROR_BYTES, "cannot load the phrases of \"%s\": %s", password_file,
-                 strerrordesc_np(errno));
-    else
-        c = net_tls_certificate_new(pair, buf_slice(&certificate), buf_slice(&key), buf_slice(&phrases),
-                                    error);
-    if (key.data)
-        OPENSSL_cleanse(key.data, key.cap);
-    if (phrases.data)
-        OPENSSL_cleanse(phrases.data, phrases.cap);
-    buf_free(&certificate);
-    buf_free(&key);
-    buf_free(&phrases);
-    return c;
-}
-
-struct net_tls_certificate *net_tls_certificate_load(const struct net_tls_rules *rules, int pair,
-                                                     char error[NET_TLS_ERROR_BYTES])
-{
-    assert(pair >= 0 && pair < rules->pair_count);
-    return read_pair(&rules->pairs[pair], rules->password_file, error);
-}
 
 static bool use_pair(struct making *m, int pair)
 {
@@ -174,7 +114,7 @@ static bool set_staples(struct making *m)
     for (int i = 0; i < m->context->pair_count; i++)
         m->context->pairs[i].staple_due_s = !file;
     errno = 0;
-    bool ok = !file || (read_text(file, &answer) && buf_len(&answer) > 0);
+    bool ok = !file || (net_tls_read_text(file, &answer) && buf_len(&answer) > 0);
     if (!ok)
         snprintf(m->error, NET_TLS_ERROR_BYTES, "cannot load the OCSP answer \"%s\": %s", file,
                  errno == 0 ? "it is empty" : strerrordesc_np(errno));
@@ -377,10 +317,14 @@ struct net_tls_context *net_tls_context_new(const struct net_tls_rules *rules,
                                   .takes_early_data = rules->takes_early_data,
                                   .inner_protocols = rules->inner_protocols,
                                   .cache = rules->cache,
+                                  .varying_count = rules->varying_count,
+                                  .owner = rules->owner,
+                                  .loaded = rules->loaded,
                                   .where = rules->where,
                                   .rejects = rules->rejects,
                                   .wants_to_reject = rules->rejects};
     c->cost_us = calloc(1, sizeof *c->cost_us);
+    c->password_file = rules->password_file ? strdup(rules->password_file) : NULL;
     if (!m.ctx || !pairs || !c->cost_us || !fill(&m)) {
         net_tls_context_free(c);
         return NULL;
@@ -406,6 +350,7 @@ void net_tls_context_free(struct net_tls_context *context)
     free(context->curves);
     net_tls_staples_let_go(context->staples);
     free(context->staple_responder);
+    free(context->password_file);
     free(context->client_status.responder);
     free(context);
 }

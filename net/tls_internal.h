@@ -37,6 +37,10 @@ struct net_tls_context {
     struct net_tls_cache cache;
     char *curves; /* NULL: the library's */
     struct slice inner_protocols;
+    int varying_count;
+    const void *owner;
+    struct net_tls_loaded *loaded;
+    char *password_file;
     struct net_tls_staples *staples; /* NULL: there are none */
     bool asks_for_staples, verifies_staples;
     char *staple_responder; /* NULL: whom certificates name */
@@ -61,6 +65,7 @@ struct net_tls {
     struct net_stream *stream;
     const struct net_tls_context *context; /* chosen by the name */
     struct net_tls_staples *staples;       /* what that had then */
+    struct net_tls_loading *loading;       /* of names that vary */
     const struct net_tls_server *server;   /* NULL: it is the client */
     /* Of a client: who keeps its sessions; NULL: nobody. */
     void (*keep)(void *with, struct net_tls_session *session);
@@ -150,6 +155,19 @@ void net_tls_staples_let_go(struct net_tls_staples *set);
 void net_tls_watch_status(SSL_CTX *ctx);
 bool net_tls_staple_use(struct net_tls_context *context, struct slice answer);
 void net_tls_staple_forget(struct net_tls_context *context, int pair);
+
+/* net/tls_certificate.c; read_text: a file, or what stands behind "data:"; false: errno says why not. */
+bool net_tls_read_text(const char *name, struct buf *text);
+bool net_tls_certificate_use(SSL *ssl, const struct net_tls_certificate *certificate);
+
+/*
+ * net/tls_varying.c: certificates for this client. 1: they are there; 0: they cannot be; -1: files are to be read, on a thread. What has
+ * been read is kept for others, by the loop; and what has gone wrong, or NULL.
+ */
+int net_tls_vary(struct net_tls *t);
+void net_tls_keep_loaded(struct net_tls *t);
+const char *net_tls_loading_error(const struct net_tls *t);
+void net_tls_loading_free(struct net_tls_loading *loading);
 
 /* net/tls_client_status.c: authorities are asked about the client's certificate, on a thread that may wait. */
 void net_tls_ask_about_client(struct net_tls *t);

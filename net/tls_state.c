@@ -63,5 +63,6 @@ void net_tls_free(struct net_tls *t)
     net_tls_staples_let_go(t->staples);
     free(t->why);
     free(t->status.error);
+    net_tls_loading_free(t->loading);
     free(t);
 }

@@ -32,8 +32,7 @@ const char *net_tls_staple_end(struct net_tls_context *context, int pair,
 
 /* --- clients, by net_tls_rules.client_status --- */
 
-/* NULL, or why the certificate's authority is in the way; and what went wrong with asking, for the log, or NULL. */
+/* NULL, or why the certificate's authority is in the way. */
 const char *net_tls_client_doubt(const struct net_stream *s);
-const char *net_tls_client_status_error(const struct net_stream *s);
 
 #endif

@@ -417,8 +417,9 @@ struct slice net_tls_curve_name(const struct net_stream *s)
 
 struct slice net_tls_server_name(const struct net_stream *s)
 {
-    SSL *ssl = ready_ssl(s);
-    return text_of(ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL);
+    const struct net_tls *t = net_tls_of(s);
+    bool is_known = t && !t->away && (t->ready || t->has_chosen);
+    return text_of(is_known ? SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL);
 }
 
 struct slice net_tls_inner_protocol(const struct net_stream *s)

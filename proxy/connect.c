@@ -23,7 +23,7 @@ static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net
     *dial = (struct upstream_dial){.keepalive = s->proxy.upstream.socket_keepalive,
                                    .fresh = p->named_client,
                                    .tls = p->tls,
-                                   .tls_name = p->tls_name};
+                                   .tls_as = p->tls_as.whole};
     if (!p->to->bind)
         return;
     struct slice text = http_template_expand(p->to->bind, p->ex);
@@ -99,7 +99,7 @@ static struct proxy_step begin_tls(struct proxy *p)
         proxy_log_errno(p, "send()", errno);
         return proxy_step_next(CONF_NEXT_ERROR, 502);
     }
-    if (!upstream_begin_tls(p->uc, p->tls, p->tls_name))
+    if (!upstream_begin_tls(p->ex, p->uc, p->tls, &p->tls_as))
         return proxy_step_fails(500);
     proxy_set_timer(p, proxy_settings(p)->proxy.upstream.connect_timeout_ms);
     return proxy_step_of(PROXY_WAITS);
@@ -116,7 +116,7 @@ static struct proxy_step shake_hands(struct proxy *p)
         proxy_log_errno(p, "SSL_do_handshake()", errno);
         return proxy_step_next(CONF_NEXT_ERROR, 502);
     }
-    const char *doubt = upstream_doubt(&p->uc->stream, p->tls, p->tls_name);
+    const char *doubt = upstream_doubt(&p->uc->stream, p->tls, p->tls_as.name);
     upstream_settle_session(p->uc, !doubt[0]);
     if (!doubt[0])
         return proxy_step_of(PROXY_PASSES_ON);

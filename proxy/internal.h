@@ -103,9 +103,9 @@ struct proxy {
     bool buffered;
     /* The connection begins with the PROXY protocol's header, so it is nobody else's, whatever the settings say by now. */
     bool named_client;
-    /* How it is spoken to in TLS; NULL: not at all. By which name; and what goes there in plain text before. */
+    /* How it is spoken to in TLS; NULL: not at all. By which names; and what goes there in plain text before. */
     const struct upstream_tls *tls;
-    struct slice tls_name;
+    struct upstream_as tls_as;
     size_t plain_bytes;
 };
 

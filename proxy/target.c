@@ -59,11 +59,10 @@ static int name_for_tls(struct proxy *p)
     p->tls = upstream_tls_of(p->ex->route.location);
     if (!p->tls)
         return 500;
-    p->tls_name = upstream_name_of(p->tls->name ? http_template_expand(p->tls->name, p->ex) : p->host);
-    if (p->tls_name.len < UPSTREAM_TLS_NAME_MAX &&
-        (p->tls_name.len == 0 || !memchr(p->tls_name.data, 0, p->tls_name.len)))
-        return 0;
-    http_log(p->ex, LOG_LEVEL_ERROR, "invalid name of %zu bytes in \"proxy_ssl_name\"", p->tls_name.len);
+    struct slice name = upstream_name_of(p->tls->name ? http_template_expand(p->tls->name, p->ex) : p->host);
+    if (name.len < UPSTREAM_TLS_NAME_MAX && (name.len == 0 || !memchr(name.data, 0, name.len)))
+        return upstream_tls_identify(p->ex, p->tls, name, &p->tls_as) ? 0 : 500;
+    http_log(p->ex, LOG_LEVEL_ERROR, "invalid name of %zu bytes in \"proxy_ssl_name\"", name.len);
     return 502;
 }
 

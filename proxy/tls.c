@@ -6,6 +6,7 @@
 #include "proxy/tls.h"
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/list.h"
 #include "conf/rows.h"
 #include "conf/tree.h"
@@ -13,6 +14,7 @@
 #include "http/site/build.h"
 #include "http/site/certificates.h"
 #include "http/site/feature.h"
+#include "http/site/tls_varying.h"
 #include "http/site/tls_words.h"
 #include "proxy/upstream.h"
 
@@ -27,6 +29,7 @@ struct proxy_tls_settings {
     struct slice certificate, key, password_file, ciphers, trusted_file, crl_file;
     const struct conf_node *name;
     struct conf_lines *commands;
+    struct tls_keeping keeping;
     int64_t verify_depth;
     int protocols; /* enum net_tls_protocol, or-ed */
     bool asks_for_name, verifies, reuses;
@@ -68,8 +71,8 @@ const struct upstream_tls *upstream_tls_of(const struct location *l)
 struct upstream_session {
     const struct net_tls_context *context;
     struct net_tls_session *session;
-    size_t name_len;
-    char name[];
+    size_t as_len;
+    char as[];
 };
 
 void upstream_session_free(struct upstream_session *session)
@@ -83,15 +86,15 @@ void upstream_session_free(struct upstream_session *session)
 static void keep_session(void *with, struct net_tls_session *session)
 {
     struct upstream_connection *uc = with;
-    struct upstream_session *s = malloc(sizeof *s + uc->tls_name.len);
+    struct upstream_session *s = malloc(sizeof *s + uc->tls_as.len);
     if (!s) {
         net_tls_session_free(session);
         return;
     }
     s->context = uc->tls_context;
     s->session = session;
-    s->name_len = uc->tls_name.len;
-    memcpy(s->name, uc->tls_name.data, uc->tls_name.len);
+    s->as_len = uc->tls_as.len;
+    memcpy(s->as, uc->tls_as.data, uc->tls_as.len);
     /* With TLS 1.2 it comes before the server is known to be the right one. */
     struct upstream_session **place = uc->is_trusted ? &uc->peer->session : &uc->session;
     upstream_session_free(*place);
@@ -117,26 +120,74 @@ void upstream_settle_session(struct upstream_connection *uc, bool is_trusted)
 static struct net_tls_session *session_for(const struct upstream_connection *uc)
 {
     const struct upstream_session *s = uc->peer->session;
-    bool fits =
-        s && s->context == uc->tls_context && slice_eq((struct slice){s->name, s->name_len}, uc->tls_name);
+    bool fits = s && s->context == uc->tls_context && slice_eq((struct slice){s->as, s->as_len}, uc->tls_as);
     return fits ? s->session : NULL;
 }
 
 /* --- connections --- */
 
-bool upstream_begin_tls(struct upstream_connection *uc, const struct upstream_tls *tls, struct slice name)
+static const char *name_file(struct http_exchange *ex, const struct http_template *name)
 {
-    free((char *)(uintptr_t)uc->tls_name.data);
-    assert(name.len < UPSTREAM_TLS_NAME_MAX && !(name.len && memchr(name.data, 0, name.len)));
-    uc->tls_name = (struct slice){strndup(name.data, name.len), name.len};
-    if (!uc->tls_name.data)
+    struct buf text = {0};
+    bool ok = tls_name_file(ex, name, &text);
+    struct slice copy = ok ? arena_dup(&ex->arena, buf_slice(&text)) : (struct slice){0};
+    buf_free(&text);
+    return copy.data;
+}
+
+bool upstream_tls_identify(struct http_exchange *ex, const struct upstream_tls *tls, struct slice name,
+                           struct upstream_as *as)
+{
+    *as = (struct upstream_as){.name = name, .whole = name};
+    if (!tls->certificate)
+        return true;
+    as->certificate = name_file(ex, tls->certificate);
+    as->key = name_file(ex, tls->key);
+    if (!as->certificate || !as->key)
+        return false;
+    as->whole = arena_printf(&ex->arena, "%.*s\n%s\n%s", SLICE_ARGS(name), as->certificate, as->key);
+    return as->whole.data != NULL;
+}
+
+/* NULL: it cannot be read, which has been logged. */
+static struct net_tls_certificate *load(struct http_exchange *ex, const struct upstream_tls *tls,
+                                        const struct upstream_as *as)
+{
+    char error[NET_TLS_ERROR_BYTES] = "out of memory";
+    struct net_tls_load load = {.certificate = strdup(as->certificate), .key = strdup(as->key)};
+    struct net_tls_certificate *found = NULL;
+    bool named = load.certificate && load.key;
+    if (named && (!tls->loaded || !net_tls_loaded_find(tls->loaded, &load)) &&
+        net_tls_load(&load, tls->password_file, error) && tls->loaded)
+        net_tls_loaded_keep(tls->loaded, &load);
+    if (load.loaded)
+        found = net_tls_certificate_hold(load.loaded);
+    else
+        http_log(ex, LOG_LEVEL_ERROR, "%s while connecting to upstream", error);
+    net_tls_load_free(&load);
+    return found;
+}
+
+bool upstream_begin_tls(struct http_exchange *ex, struct upstream_connection *uc,
+                        const struct upstream_tls *tls, const struct upstream_as *as)
+{
+    free((char *)(uintptr_t)uc->tls_as.data);
+    assert(as->name.len < UPSTREAM_TLS_NAME_MAX && !(as->name.len && memchr(as->name.data, 0, as->name.len)));
+    uc->tls_as = (struct slice){strndup(as->whole.data, as->whole.len), as->whole.len};
+    if (!uc->tls_as.data)
         return false;
     uc->tls_context = tls->context;
-    struct net_tls_target target = {.asked_name = tls->asks_for_name ? name : SLICE(""),
+    struct net_tls_certificate *own = as->certificate ? load(ex, tls, as) : NULL;
+    if (as->certificate && !own)
+        return false;
+    struct net_tls_target target = {.asked_name = tls->asks_for_name ? as->name : SLICE(""),
+                                    .certificate = own,
                                     .session = tls->reuses ? session_for(uc) : NULL,
                                     .keep = tls->reuses ? keep_session : NULL,
                                     .with = uc};
-    return net_tls_connect(&uc->stream, uc->worker->loop, tls->context, &target);
+    bool ok = net_tls_connect(&uc->stream, uc->worker->loop, tls->context, &target);
+    net_tls_certificate_free(own);
+    return ok;
 }
 
 const char *upstream_doubt(const struct net_stream *s, const struct upstream_tls *tls, struct slice name)
@@ -170,11 +221,23 @@ struct slice upstream_name_of(struct slice host)
 
 /* --- from settings --- */
 
+static bool has_variable(struct slice text)
+{
+    return text.len && memchr(text.data, '$', text.len);
+}
+
+static bool certificate_varies(const struct proxy_tls_settings *s)
+{
+    return has_variable(s->certificate) || (s->certificate.len && has_variable(s->key));
+}
+
 static struct net_tls_context *make_context(struct site *site, const struct proxy_tls_settings *s,
                                             const struct conf_node *node)
 {
     char error[NET_TLS_ERROR_BYTES];
-    struct net_tls_pair pair = {tls_text_or_file(site, s->certificate), tls_text_or_file(site, s->key)};
+    bool varies = certificate_varies(s);
+    struct net_tls_pair pair = {varies ? NULL : tls_text_or_file(site, s->certificate),
+                                varies ? NULL : tls_text_or_file(site, s->key)};
     struct net_tls_rules rules = {.is_client = true,
                                   .pairs = &pair,
                                   .pair_count = pair.certificate ? 1 : 0,
@@ -250,6 +313,12 @@ static void build(struct site *site, struct location *l, const struct conf_locat
                                    .asks_for_name = s->asks_for_name,
                                    .verifies = s->verifies,
                                    .reuses = s->reuses};
+    if (!certificate_varies(s))
+        return;
+    p->tls.certificate = site_compile(site, s->certificate, c->proxy->node);
+    p->tls.key = site_compile(site, s->key, c->proxy->node);
+    p->tls.password_file = tls_file(site, s->password_file);
+    p->tls.loaded = tls_kept_by(site, &s->keeping);
 }
 
 static void end(struct site *site)
@@ -258,16 +327,24 @@ static void end(struct site *site)
         net_tls_context_free(m->context);
 }
 
+static void set_keeping(struct conf_walk *w, const struct conf_node *n)
+{
+    tls_keeping_set(w, n, &proxy_tls_settings_in(w->settings)->keeping);
+}
+
 #define PART(member) CONF_PART_FIELD(proxy_tls_settings, member)
 
 static const struct conf_directive rows[] = {
     // clang-format off
     {.name = "proxy_ssl_certificate", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(certificate),
      .syntax = "FILE",
-     .help = "A certificate in PEM by which upstreams know this server."},
+     .help = "A certificate in PEM by which upstreams know this server; may contain variables."},
     {.name = "proxy_ssl_certificate_key", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(key),
      .syntax = "FILE",
-     .help = "Its private key."},
+     .help = "Its private key; may contain variables."},
+    {.name = "proxy_ssl_certificate_cache", .where = CONF_HTTP_ALL, .args = {1, 3}, .type = CONF_CUSTOM, .set = set_keeping, .field = PART(keeping), .default_text = "off", .parameters = "inactive=10s valid=60s",
+     .syntax = "off | max=N [inactive=TIME] [valid=TIME]",
+     .help = "As ssl_certificate_cache, for certificates with variables that upstreams are shown."},
     {.name = "proxy_ssl_password_file", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(password_file),
      .syntax = "FILE",
      .help = "Phrases for that key, one in each line."},

@@ -13,12 +13,24 @@ extern const struct feature feature_proxy_tls;
 
 enum { UPSTREAM_TLS_NAME_MAX = 256 };
 
+/* Who is spoken to, and who speaks: connections and sessions are used again for the same alone. */
+struct upstream_as {
+    struct slice name; /* the server's */
+    /* The name, and our certificate's files where those vary. */
+    struct slice whole;
+    const char *certificate, *key; /* NULL: what is the context's */
+};
+
 /* What a location's connections to upstreams are like; NULL: it passes nothing on, or not in TLS. */
 struct upstream_tls {
     struct net_tls_context *context;
     /* proxy_ssl_name; NULL: the host that is passed on to. */
     const struct http_template *name;
     struct slice fixed_name; /* as it is, if it has no variables */
+    /* Of files with our certificate that vary, and where they are kept; NULL: they do not, or nowhere. */
+    const struct http_template *certificate, *key;
+    const char *password_file;
+    struct net_tls_loaded *loaded;
     bool asks_for_name, verifies, reuses;
 };
 
@@ -28,9 +40,14 @@ const struct upstream_tls *upstream_tls_of(const struct location *l);
 struct upstream_session;
 void upstream_session_free(struct upstream_session *session);
 
-/* The connection, which is made, begins to speak TLS. False: out of memory. */
+/* What they are for a request. False: out of memory. */
+bool upstream_tls_identify(struct http_exchange *ex, const struct upstream_tls *tls, struct slice name,
+                           struct upstream_as *as);
+
+/* The connection, which is made, begins to speak TLS. False: it cannot, which has been logged, or memory is out. */
 struct upstream_connection;
-bool upstream_begin_tls(struct upstream_connection *uc, const struct upstream_tls *tls, struct slice name);
+bool upstream_begin_tls(struct http_exchange *ex, struct upstream_connection *uc,
+                        const struct upstream_tls *tls, const struct upstream_as *as);
 
 /* The handshake is over: "" the server may be used; else why not, in nginx's words. The text lives until the next call. */
 const char *upstream_doubt(const struct net_stream *s, const struct upstream_tls *tls, struct slice name);

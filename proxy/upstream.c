@@ -275,8 +275,7 @@ static void on_idle_event(struct ev_loop *loop, ev_io *io, int events)
 static bool is_of_kind(const struct upstream_connection *uc, const struct upstream_dial *dial)
 {
     const struct net_tls_context *tls = dial->tls ? dial->tls->context : NULL;
-    return uc->kind == dial->kind && uc->tls_context == tls &&
-           (!tls || slice_eq(uc->tls_name, dial->tls_name));
+    return uc->kind == dial->kind && uc->tls_context == tls && (!tls || slice_eq(uc->tls_as, dial->tls_as));
 }
 
 static struct upstream_connection *take_idle(const struct worker *w, struct upstream *u,
@@ -356,7 +355,7 @@ void upstream_close(struct upstream_connection *uc)
     net_stream_close(&uc->stream, uc->worker->loop);
     peer_release(uc->peer);
     upstream_session_free(uc->session);
-    free((char *)(uintptr_t)uc->tls_name.data);
+    free((char *)(uintptr_t)uc->tls_as.data);
     free(uc);
 }
 

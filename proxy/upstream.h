@@ -39,9 +39,9 @@ struct upstream_connection {
     uint64_t made_ms;
     uint32_t requests; /* that it has carried before this one */
     uint32_t kind;     /* of connection: only the same is reused */
-    /* Of one in TLS, likewise; NULL: it is plain. The name is of malloc. */
+    /* Of one in TLS, likewise; NULL: it is plain. The text is of malloc. */
     const struct net_tls_context *tls_context;
-    struct slice tls_name;
+    struct slice tls_as;
     bool is_trusted;                  /* its server is the right one */
     struct upstream_session *session; /* that has come before that was known */
 };
@@ -52,7 +52,7 @@ struct upstream_dial {
     /* A number for what makes connections differ; 0: nothing does. */
     uint32_t kind;
     const struct upstream_tls *tls; /* NULL: plain */
-    struct slice tls_name;
+    struct slice tls_as;
     bool transparent, keepalive;
     bool fresh; /* not a kept one */
 };

@@ -3,16 +3,21 @@
  */
 #include "http/h1/handshake.h"
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/hist.h"
 #include "base/log.h"
 #include "http/h1/handshake_line.h"
+#include "http/h1/head.h"
 #include "http/h1/input.h"
 #include "http/h1/settle.h"
+#include "http/serve/stand.h"
 #include "http/site/tls.h"
+#include "http/site/tls_varying.h"
 #include "net/tls_status.h"
 #include "pool/pool.h"
+#include "worker/loop/exchanges.h"
 #include "worker/loop/pools.h"
 #include "worker/loop/worker_state.h"
 
@@ -99,6 +104,25 @@ static const struct net_tls_context *choose(const void *with, struct slice name)
     return tls_context_for(c->listener->listen, name);
 }
 
+/* By the variables of a request that is none: all that is known is the connection, and the name that is asked for. */
+static bool name_pair(void *with, const void *owner, int pair, struct buf *certificate, struct buf *key)
+{
+    const struct connection *c = with;
+    struct worker *w = connection_worker(c);
+    struct http_exchange *ex = exchange_new(w);
+    if (!ex)
+        return false;
+    h1_identify(c, &ex->client);
+    exchange_begin(ex, w);
+    ex->req.host = arena_dup_lower(&ex->arena, net_tls_server_name(&c->stream));
+    const struct vserver *server =
+        ex->req.host.len ? request_find_server(ex) : c->listener->listen->default_server;
+    request_use_location(ex, server->top);
+    bool ok = tls_name_pair(ex, owner, pair, certificate, key);
+    exchange_free(w, ex);
+    return ok;
+}
+
 /* What takes little is not worth the way, as long as a turn of the loop has little of it. */
 static bool stays(void *with, unsigned cost_us)
 {
@@ -146,7 +170,7 @@ static void forget(void *with, void *taken, bool is_closed)
 }
 
 static const struct net_tls_server server = {
-    .choose = choose, .stays = stays, .leave = leave, .forget = forget};
+    .choose = choose, .name_pair = name_pair, .stays = stays, .leave = leave, .forget = forget};
 
 /* Bytes that are known to be there. False: the connection has ended. */
 static bool take_from_socket(struct connection *c, char *to, size_t len)
@@ -228,14 +252,19 @@ static bool is_shaking_hands(const struct connection *c)
     return net_tls_is_on(&c->stream) && !net_tls_is_ready(&c->stream);
 }
 
+static void complain(const struct connection *c)
+{
+    const char *error = net_tls_complaint(&c->stream);
+    if (error)
+        log_error("*%llu %s while SSL handshaking", (unsigned long long)c->id, error);
+}
+
 void h1_note_handshake(struct connection *c)
 {
     if (c->has_greeted || !net_tls_is_ready(&c->stream))
         return;
     struct worker *w = connection_worker(c);
-    const char *error = net_tls_client_status_error(&c->stream);
-    if (error)
-        log_error("*%llu client's certificate: %s", (unsigned long long)c->id, error);
+    complain(c);
     uint64_t now_us = clock_mono_us(), since_us = c->since_ms * 1000;
     if (tls_handshake_timeout_ms(c->listener->listen) > 0 && connection_is_between(c))
         connection_set_timer(c, connection_settings(c)->client.header_timeout_ms);
@@ -247,6 +276,7 @@ void h1_end_handshake(struct connection *c, ssize_t result)
 {
     if (!is_shaking_hands(c))
         return;
+    complain(c);
     count_end(c, result < 0 ? SHM_HANDSHAKE_FAILED : SHM_HANDSHAKE_LEFT);
     if (result < 0)
         log_info("*%llu SSL_do_handshake() failed (SSL: %s) while SSL handshaking", (unsigned long long)c->id,

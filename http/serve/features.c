@@ -33,6 +33,7 @@
 #include "http/site/tls.h"
 #include "http/site/tls_cache.h"
 #include "http/site/tls_status.h"
+#include "http/site/tls_varying.h"
 #include "proxy/sticky.h"
 #include "proxy/tls.h"
 
@@ -66,6 +67,7 @@ const struct feature *const features[] = {
     &feature_proxy_tls,
     &feature_tls_cache,
     &feature_tls_status,
+    &feature_tls_varying,
     NULL,
 };
 // clang-format on

@@ -4,6 +4,7 @@
 #include "http/site/certificates.h"
 
 #include "base/arena.h"
+#include "base/file_stamp.h"
 #include "base/log.h"
 #include "conf/directive.h"
 #include "http/site/feature.h"
@@ -11,15 +12,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-/* Tells a file from what stood there before. */
-struct stamp {
-    uint64_t device, inode, size, changed_ns, touched_ns;
-};
 
 struct pair_stamp {
-    struct stamp certificate, key, phrases;
+    struct file_stamp certificate, key, phrases;
 };
 
 /* What is in use, or was tried last; and what was seen last. */
@@ -34,7 +29,7 @@ struct certificate_stamps {
 
 struct noted_file {
     const char *name;
-    struct stamp stamp;
+    struct file_stamp stamp;
     struct noted_file *next;
 };
 
@@ -48,25 +43,10 @@ SITE_PART(site_certificates)
 
 /* --- files --- */
 
-static uint64_t nanoseconds(struct timespec t)
-{
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* Of a file that is not there, or of "data:", all is 0. NULL: there is none. */
-static struct stamp stamp_of(const char *file)
-{
-    struct stat st;
-    if (!file || stat(file, &st) < 0)
-        return (struct stamp){0};
-    return (struct stamp){(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size,
-                          nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
-}
-
 static struct pair_stamp stamp_pair(const struct net_tls_rules *rules, int pair)
 {
-    return (struct pair_stamp){stamp_of(rules->pairs[pair].certificate), stamp_of(rules->pairs[pair].key),
-                               stamp_of(rules->password_file)};
+    return (struct pair_stamp){file_stamp_of(rules->pairs[pair].certificate),
+                               file_stamp_of(rules->pairs[pair].key), file_stamp_of(rules->password_file)};
 }
 
 static bool is_same(const struct pair_stamp *a, const struct pair_stamp *b)
@@ -113,15 +93,15 @@ void certificates_note_file(struct site *site, const char *file)
     struct noted_file *f = file ? conf_must(arena_zalloc(&site->arena, sizeof *f)) : NULL;
     if (!f)
         return;
-    *f = (struct noted_file){file, stamp_of(file), site_certificates_of(site)->files};
+    *f = (struct noted_file){file, file_stamp_of(file), site_certificates_of(site)->files};
     site_certificates_in(site)->files = f;
 }
 
 bool certificates_need_workers(const struct site *site)
 {
     for (const struct noted_file *f = site_certificates_of(site)->files; f; f = f->next) {
-        struct stamp now = stamp_of(f->name);
-        if (memcmp(&now, &f->stamp, sizeof now) != 0)
+        struct file_stamp now = file_stamp_of(f->name);
+        if (!file_stamps_agree(&now, &f->stamp))
             return true;
     }
     for (const struct certificate_owner *o = certificates_of(site); o; o = o->next)

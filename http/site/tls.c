@@ -17,6 +17,7 @@
 #include "http/site/tls_cache.h"
 #include "http/site/tls_status.h"
 #include "http/site/tls_variables.h"
+#include "http/site/tls_varying.h"
 #include "http/site/tls_words.h"
 #include "net/tls_status.h"
 #include "shm/ticket_keys.h"
@@ -225,6 +226,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
     const struct net_tls_pair *pairs = pairs_of(site, s);
     if (!pairs)
         return NULL;
+    const struct tls_varying *varying = tls_varying_of(site, s->certificates, s->keys);
     struct net_tls_rules *rules = site_array(site, 1, sizeof *rules);
     *rules = (struct net_tls_rules){.pairs = pairs,
                                     .pair_count = site_count_lines(s->certificates),
@@ -253,6 +255,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .where = find_pool(site, s->handshake_pool, c),
                                     .rejects = s->rejects};
     tls_status_set(site, c, rules);
+    tls_varying_set(site, &c->settings, varying, rules);
     const char *const others[] = {rules->password_file, rules->dh_file,  rules->client_file,
                                   rules->trusted_file,  rules->crl_file, rules->staples.file};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
@@ -272,7 +275,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
     else
         conf_error(&site->conf->errors, blamed(s, c), "%s", error);
     warn_of_open_keys(site, s);
-    if (context)
+    if (context && !varying)
         tls_status_check(site, s->certificates, context);
     return context;
 }
@@ -334,7 +337,7 @@ static const struct conf_directive rows[] = {
     // clang-format off
     {.name = "ssl_certificate", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_LINES, .field = PART(certificates),
      .syntax = "FILE | data:TEXT",
-     .help = "The server's certificate in PEM, with those in between behind it; several of different kinds (RSA, ECDSA) may be given, each with its key. When the file changes it is taken over without a reload."},
+     .help = "The server's certificate in PEM, with those in between behind it; several of different kinds (RSA, ECDSA) may be given, each with its key. When the file changes it is taken over without a reload. A name with variables ($ssl_server_name) says for each client which files are read, by the worker."},
     {.name = "ssl_certificate_key", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_LINES, .field = PART(keys),
      .syntax = "FILE | data:TEXT",
      .help = "Its private key in PEM, in the order of the certificates. The master reads it: workers need not be able to."},

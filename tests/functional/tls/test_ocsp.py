@@ -1,5 +1,7 @@
 """ssl_ocsp: authorities are asked about clients' certificates before their handshakes count as over."""
 
+import contextlib
+import signal
 import threading
 
 import pytest
@@ -140,23 +142,45 @@ def test_answers_are_kept(weir, authority, responder, cache, asked):
     assert len(responder.asked) == asked
 
 
-def test_clients_wait_for_the_answer_alone(weir, authority, responder):
-    """Nobody else does; who leaves meanwhile is let go; what is in flight at a reload is finished."""
-    serve(weir, authority, WRONG, server=checked(authority, responder, verify="optional"), pool="threads=2 max_queue=10")
+@contextlib.contextmanager
+def asked(weir, authority, responder):
+    """A client that waits for what the responder will say, which it does at the end of the block."""
     responder.go_on.clear()
-    client, found = authority.client(V13, "client"), []
-    waits = threading.Thread(target=lambda: found.append(verdict(weir, client)))
+    before, found = len(responder.asked), []
+    waits = threading.Thread(target=lambda: found.append(verdict(weir, authority.client(V13, "client"))))
     waits.start()
-    wait_until(lambda: len(responder.asked) == 1, 10, "a question")
-    with connect(weir, client) as leaves:
-        wait_until(lambda: len(responder.asked) == 2, 10, "another question")
-        assert verdict(weir, authority.client()) == "NONE"
-        assert not found and leaves
-    before = weir.worker_pids()
-    weir.reload(weir.conf.read_text().replace("location = /id", "location = /other_id"))
+    wait_until(lambda: len(responder.asked) == before + 1, 10, "a question")
+    yield
+    assert not found
     responder.go_on.set()
     waits.join(20)
     assert found == ["SUCCESS"]
+
+
+def test_nobody_else_waits(weir, authority, responder):
+    serve(weir, authority, WRONG, server=checked(authority, responder, verify="optional"), pool="threads=2 max_queue=10")
+    with asked(weir, authority, responder):
+        assert verdict(weir, authority.client()) == "NONE"
+
+
+def test_who_leaves_meanwhile(weir, authority, responder):
+    serve(weir, authority, WRONG, server=checked(authority, responder), pool="threads=2 max_queue=10")
+    responder.go_on.clear()
+    with connect(weir, authority.client(V13, "client")):
+        wait_until(lambda: responder.asked, 10, "a question")
+    responder.go_on.set()
+    wait_until(lambda: weir.status()["connections"]["active"] == 1, 10, "the end of the connection")
+    assert verdict(weir, authority.client(V13, "client")) == "SUCCESS"
+
+
+def test_over_a_reload(weir, authority, responder):
+    """The worker that has asked hears of it, and ends then."""
+    serve(weir, authority, WRONG, server=checked(authority, responder), pool="threads=2 max_queue=10")
+    before = weir.worker_pids()
+    weir.write(weir.conf.read_text().replace("location = /id", "location = /other_id"))
+    with asked(weir, authority, responder):
+        weir.signal(signal.SIGHUP)
+        weir.wait_log("signal 1 .SIGHUP")
     wait_until(lambda: not weir.worker_pids() & before, 10, "new workers")
 
 
