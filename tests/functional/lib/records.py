@@ -111,7 +111,8 @@ class Sealer13:
 class Client:
     """A client that has not begun. step() sends nothing: it says what the library would send."""
 
-    def __init__(self, port, context, name="localhost"):
+    def __init__(self, port, context, name="localhost", room=None):
+        """room: in bytes, for what the server sends and nobody has read."""
         if context.minimum_version == V12 == context.maximum_version:
             context.set_ciphers("ECDHE+AES128:@SECLEVEL=1")
         elif context.minimum_version != V13:
@@ -121,7 +122,11 @@ class Client:
         self.context = context
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
-        self.plain = socket.create_connection(("127.0.0.1", port), timeout=limit(10))
+        self.plain = socket.socket()
+        self.plain.settimeout(limit(10))
+        if room:
+            self.plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        self.plain.connect(("127.0.0.1", port))
         self.client_random = self.server_random = None
         self.over, self.drainer = False, None
 
