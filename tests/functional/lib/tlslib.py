@@ -3,9 +3,10 @@
 import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
-from weirlib import config, limit
+from weirlib import config, limit, wait_until
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 SAYS = """
@@ -71,3 +72,34 @@ def s_client(weir, *args, text="", name="localhost"):
     done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{weir.port2}", "-servername", name, *map(str, args)],
                           input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=limit(20))
     return done.stdout
+
+
+class Storm:
+    """Clients that make handshakes and ask once, again and again."""
+
+    def __init__(self, weir, context, clients):
+        self.weir, self.context = weir, context
+        self.made, self.failed, self.over = [], [], threading.Event()
+        self.threads = [threading.Thread(target=self._client) for _ in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _client(self):
+        while not self.over.is_set():
+            try:
+                assert says(self.weir, self.context)[0] == "https"
+                self.made.append(1)
+            except (OSError, EOFError, AssertionError) as error:
+                self.failed.append(error)
+
+    def goes_on(self, count=10):
+        before = len(self.made)
+        wait_until(lambda: len(self.made) >= before + count, 10, f"{count} handshakes more")

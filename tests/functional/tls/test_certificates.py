@@ -1,6 +1,7 @@
 """Certificates over a server's life: files that change are taken over without a reload, what is broken is left, and all of it is seen."""
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import threading
 
 import pytest
 from certificates import openssl
-from tlslib import SAYS, connect, says, serve
+from tlslib import SAYS, Storm, connect, says, serve
 from weirlib import config, wait_until
 
 WITHIN = 12
@@ -233,6 +234,21 @@ def test_changes_under_load(weir, authority, site):
         for client in clients:
             client.join()
     assert not failed and len(made) > 20
+
+
+def test_a_thousand_changes_under_load(weir, authority, site):
+    """In bursts, each file replaced at once: no handshake fails, no pair that does not belong together is complained of, the last one is served."""
+    turn = itertools.cycle("ba")
+    with Storm(weir, authority.client(), 4) as storm:
+        for _ in range(3):
+            for _ in range(335):  # the last one is another than the burst before had
+                last = next(turn)
+                copy(authority, last, site)
+            now_serves(weir, authority, authority.path(f"{last}.pem"))
+        storm.goes_on(20)
+    assert not storm.failed and len(storm.made) > 200
+    wait_until(lambda: {serial(weir, authority) for _ in range(12)} == {pem_of(authority.path(f"{last}.pem"))}, 5, "the last one at all workers")
+    assert "goes on with what it has" not in weir.error_log
 
 
 @pytest.mark.directive("ssl_certificate_missing")
