@@ -1,13 +1,17 @@
 """Sessions of TLS are taken up: by any worker, over reloads, deaths and changes of binary, for as long as they are valid."""
 
+import ctypes
+import ctypes.util
 import os
 import signal
 import ssl
+import subprocess
+import time
 
 import pytest
 from binaries import Binaries
 from tlslib import SAYS, V12, V13, connect, resumes, says, serve
-from weirlib import config, let_pass, wait_until
+from weirlib import config, let_pass, limit, take_time, wait_until
 
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
 EITHER_WAY = pytest.mark.parametrize("server", ["", "ssl_session_tickets off; ssl_session_cache shared:a:1m;"], ids=["tickets", "cache"])
@@ -60,6 +64,45 @@ def test_old_sessions(weir, authority):
     let_pass(2.1)
     with connect(weir, client, session=session) as connection:
         assert connection.get("/says").text.split("|")[5] == "."
+
+
+def made_young(file):
+    """So that the client's library does not find it too old by itself, which goes by what the server has said."""
+    library = ctypes.CDLL(ctypes.util.find_library("ssl"))
+    for name in ("BIO_new_file", "PEM_read_bio_SSL_SESSION"):
+        getattr(library, name).restype = ctypes.c_void_p
+    bio = ctypes.c_void_p(library.BIO_new_file(os.fsencode(file), b"r"))
+    session = ctypes.c_void_p(library.PEM_read_bio_SSL_SESSION(bio, None, None, None))
+    library.BIO_free(bio)
+    assert session
+    library.SSL_SESSION_set_time(session, ctypes.c_long(int(time.time())))
+    bio = ctypes.c_void_p(library.BIO_new_file(os.fsencode(file), b"w"))
+    assert library.PEM_write_bio_SSL_SESSION(bio, session) == 1
+    library.BIO_free(bio)
+    library.SSL_SESSION_free(session)
+
+
+@pytest.mark.directive("ssl_session_timeout")
+@pytest.mark.parametrize("kept", ["", "ssl_session_tickets off; ssl_session_cache builtin;"], ids=["tickets", "cache"])
+@pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
+def test_no_session_outlives_its_time(weir, authority, tmp_path, version, kept):
+    """Whatever the client thinks of its age: all of them are taken up before, and none after."""
+    serve(weir, authority, server=f"ssl_session_timeout 2s; {kept}")
+    files = [tmp_path / f"session{number}" for number in range(4)]
+
+    def reused(*args):
+        request = "GET /says HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        said = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{weir.port2}", "-servername", "localhost", f"-{version}", "-ign_eof", *map(str, args)],
+                              input=request, capture_output=True, text=True, check=False, timeout=limit(10)).stdout
+        assert "HTTP/1.1 200" in said
+        return "|r|" in said
+    for file in files:
+        assert not reused("-sess_out", file)
+        assert reused("-sess_in", file)
+    take_time(3.1)
+    for file in files:
+        made_young(file)
+        assert not reused("-sess_in", file)
 
 
 @pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
