@@ -1,8 +1,8 @@
 """Handshakes that end or go wrong at each byte, or stop at each step: they are counted by how they ended, and nothing of them is left."""
 
+import collections
 import contextlib
 import os
-import pathlib
 import socket
 import struct
 
@@ -25,16 +25,19 @@ def wait_counts(weir, **wanted):
 
 
 def descriptors(weir):
-    """What each worker has open, but for the connection that asks."""
-    return {pid: sorted(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{pid}/fd")
-                        if pathlib.Path(f"/proc/{pid}/fd/{fd}").is_symlink())
-            for pid in weir.worker_pids()}
+    """What the workers have open, by kind."""
+    found = collections.Counter()
+    for pid in weir.worker_pids():
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found[os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0]] += 1
+    return found
 
 
 @pytest.fixture
 def nothing_left(weir, authority):
     """Starts a server; at the end of the test it must have all back that it had then, and serve."""
-    before = {}
+    before = collections.Counter()
 
     def start(**options):
         if options.get("name") and not authority.path(f"{options['name']}.pem").exists():
@@ -43,13 +46,13 @@ def nothing_left(weir, authority):
         for version in (V12, V13):  # threads and their pipes are there
             assert says(weir, authority.client(version))[0] == "https"
         wait_until(lambda: weir.status()["connections"]["active"] == 1, 5, "the end of the first")
-        before.update(descriptors(weir))
+        before.update(descriptors(weir))  # the connection that has asked may be among them
         return counts(weir)["full"]
     yield start
     wait_until(lambda: weir.status()["connections"]["active"] == 1, 5, "the end of all connections")
     pools = weir.status()["pools"]["default"]
     assert (pools["queue"]["length"], pools["threads"]["running"]) == (0, 0)
-    wait_until(lambda: descriptors(weir) == before, 3, "all descriptors to be closed")
+    wait_until(lambda: descriptors(weir) <= before, 3, f"all descriptors to be closed but {before}")
     for version in (V12, V13):
         assert says(weir, authority.client(version))[0] == "https"
 
@@ -88,7 +91,9 @@ def test_every_cut(weir, authority, nothing_left, version, pool):
     """The client goes after each byte that it says."""
     context = authority.client(version)
     full = nothing_left(server=f"ssl_handshake_pool {pool};", name=SLOW_KEY if pool == "default" else "localhost")
-    cuts = [(flight, n) for flight, length in enumerate(flights(weir, context)) for n in range(length) if flight or n]
+    lengths = flights(weir, context)
+    cuts = [(flight, n) for flight, length in enumerate(lengths) for n in range(length) if flight or n]
+    cuts += [(0, lengths[0])] * 30  # whole, and perhaps on a thread when the client goes
     for turn, (flight, n) in enumerate(cuts):
         with Client(weir.port2, context) as client:
             play(client, flight, lambda said, n=n: said[:n])
@@ -167,7 +172,8 @@ def test_garbage_at_each_byte(weir, authority, nothing_left, version, kind):
 
 # ---- clients that stop ------------------------------------------------------------------------------------------
 
-STOPS = {V12: [(0, 1), (0, 5), (0, 60), (0, None), (1, 1), (1, 80), (1, -1)], V13: [(0, 1), (0, 5), (0, 300), (0, None), (1, 1), (1, 6), (1, 40), (1, -1)]}
+STOPS = {V12: [(0, 1), (0, 5), (0, 60), (0, None), (1, 1), (1, 80), (1, -1)],
+         V13: [(0, 1), (0, 5), (0, 300), (0, None), (1, 1), (1, 6), (1, 40), (1, -1)]}
 
 
 @BOTH
