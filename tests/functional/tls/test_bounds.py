@@ -137,7 +137,7 @@ def test_nothings_without_end(weir, authority, version, nothing):
 
 @BOTH
 def test_a_body_of_records_of_one_byte(weir, authority, version):
-    """It costs for each record what it costs for each of few, and no memory; and beside one record a few hundred times as much."""
+    """Each costs what it costs among few, and no memory; all together about 130 times what one record with the same body does."""
     serve(weir, authority)
 
     def cost_ns(pieces, piece):
@@ -156,7 +156,7 @@ def test_a_body_of_records_of_one_byte(weir, authority, version):
     few, memory = cost_ns(2048, b"y"), memory_kib(weir)
     many, one = cost_ns(16384, b"y"), cost_ns(1, b"y" * 16384)
     assert many < 4 * 8 * few, (few, many)
-    assert many < 2000 * one, (one, many)
+    assert many < 600 * one, (one, many)
     assert memory_kib(weir) - memory < 2048
 
 

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 from records import DATA, GET, Client
-from tlslib import V12, V13, says, serve
+from tlslib import SAYS, V12, V13, says, serve
 from weirlib import let_pass, limit, wait_until
 
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
@@ -193,6 +193,24 @@ def test_a_stop_at_every_step(weir, authority, nothing_left, version, pool):
         wait_counts(weir, full=full, timeout=len(clients))
         text = weir.get("/status?format=prometheus").text
         assert f'weir_tls_handshakes_total{{result="timeout"}} {len(clients)}\n' in text
+
+
+@BOTH
+def test_the_time_is_over_before_a_thread_is_free(weir, authority, nothing_left, version):
+    """The connection goes, and when the thread comes to its handshake the descriptor does."""
+    full = nothing_left(server="ssl_handshake_timeout 500ms;", name=SLOW_KEY, locations=SAYS + "location /sleep { handler sleep; }",
+                        pool="threads=1 max_queue=100")
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(weir.connect())
+        busy.request("/sleep?ms=1500")
+        wait_until(lambda: weir.pool()["threads"]["running"] == 1, 5, "the thread's task")
+        clients = [stack.enter_context(Client(weir.port2, authority.client(version))) for _ in range(10)]
+        for client in clients:
+            client.plain.sendall(client.step())
+        for client in clients:
+            client.until_close()
+        wait_counts(weir, full=full, timeout=len(clients))
+        assert busy.response().status == 200
 
 
 @BOTH
