@@ -68,6 +68,7 @@ def test_a_handshake_in_the_middle(weir, authority, version, how):
             wait_until(lambda: weir.status()["connections"]["active"] == len(clients) + 1, 5, "all connections")
             let_pass(0.1)  # what they have said is read
             upheaval.happen()
+            let_pass(0.5)  # in which connections end that have not begun
             for client, rest in clients:
                 client.plain.sendall(rest)
                 client.shake()
