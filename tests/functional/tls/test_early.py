@@ -1,7 +1,7 @@
 """What a client gets or sends before the handshake's end: early data; and the handshake's own time."""
 
 import pytest
-from tlslib import SAYS, connect, s_client, says, serve
+from tlslib import SAYS, V12, V13, connect, s_client, says, serve
 from weirlib import Connection, config, wait_until
 
 EARLY = SAYS + 'location /early { return 200 "[$ssl_early_data]\\n"; }'
@@ -66,3 +66,15 @@ def test_time_of_the_handshake(weir, authority):
         wait_until(lambda: weir.status()["tls"]["handshakes"]["timeout"] == 1, 3, "the count")
         shaken.send("Host: localhost\r\n\r\n")
         assert shaken.response().status == 200
+
+
+@pytest.mark.directive("ssl_early_data")
+@pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("default, named", [("on", "off"), ("off", "on"), ("on", "on")])
+def test_early_data_of_one_server_of_an_address(weir, authority, version, default, named):
+    """Which server it is the hello says: the handshake goes on as it was begun, and clients of both are served."""
+    other = "server { listen 127.0.0.1:{port2} ssl; server_name a.test; %s ssl_early_data %s; %s }" % (authority.lines(), named, SAYS)
+    serve(weir, authority, server=f"ssl_early_data {default};", http=other)
+    for name in ("localhost", "a.test"):
+        for _ in range(3):
+            assert says(weir, authority.client(version), name)[4] == name
