@@ -7,7 +7,7 @@ import socket
 import pytest
 from records import ALERT, DATA, GET, HANDSHAKE, KEY_UPDATE, KEY_UPDATE_REQUESTED, Client, Pour
 from tlslib import V12, V13, connect, says, serve
-from weirlib import Connection, cpu_seconds, let_pass, limit, proc_field, unread_bytes, wait_until
+from weirlib import SLOW_BUILD, Connection, cpu_seconds, let_pass, limit, proc_field, unread_bytes, wait_until
 
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
 HELLO_AGAIN = b"\x01\0\0\0"
@@ -23,6 +23,11 @@ def only_worker(weir):
 
 def memory_kib(weir):
     return int(proc_field(only_worker(weir), "VmRSS").split()[0])
+
+
+def takes_no_more_than(weir, kib, before):
+    """Of memory, beyond what it had. A sanitizer keeps for a while what has been given back."""
+    return SLOW_BUILD or memory_kib(weir) - before < kib
 
 
 def processor_ns(weir):
@@ -79,7 +84,7 @@ def test_a_flood_of_which_the_answers_are_not_read(weir, authority, version, kin
         before = memory_kib(weir)
         with Pour(client.plain, flood):
             let_pass(0.6)
-            assert memory_kib(weir) - before < 4096
+            assert takes_no_more_than(weir, 4096, before)
             is_at_rest(weir)
             no_connections(weir)
     is_at_rest(weir)
@@ -157,7 +162,7 @@ def test_a_body_of_records_of_one_byte(weir, authority, version):
     many, one = cost_ns(16384, b"y"), cost_ns(1, b"y" * 16384)
     assert many < 4 * 8 * few, (few, many)
     assert many < 600 * one, (one, many)
-    assert memory_kib(weir) - memory < 2048
+    assert takes_no_more_than(weir, 2048, memory)
 
 
 # ---- within the handshake ---------------------------------------------------------------------------------------
@@ -237,7 +242,7 @@ def test_hellos_that_promise_much(weir, authority):
             client = stack.enter_context(Connection(weir.port2))
             client.send(hello_of(131_000, 100))
             client.wait_taken()
-        assert memory_kib(weir) - before < 100 * 200
+        assert takes_no_more_than(weir, 100 * 200, before)
         wait_until(lambda: weir.status()["tls"]["handshakes"]["timeout"] == 100, 5, "the end of all")
     no_connections(weir)
 
