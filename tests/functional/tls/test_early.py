@@ -2,7 +2,7 @@
 
 import pytest
 from tlslib import SAYS, V12, V13, connect, s_client, says, serve
-from weirlib import Connection, config, wait_until
+from weirlib import ROOT, Connection, config, limit, wait_until
 
 EARLY = SAYS + 'location /early { return 200 "[$ssl_early_data]\\n"; }'
 
@@ -78,3 +78,61 @@ def test_early_data_of_one_server_of_an_address(weir, authority, version, defaul
     for name in ("localhost", "a.test"):
         for _ in range(3):
             assert says(weir, authority.client(version), name)[4] == name
+
+
+# ---- clients that go, or lie ------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory):
+    """Runs the client of early.c: how many connections it made, the length of its first flight, and how much came back."""
+    program = tmp_path_factory.mktemp("early") / "early"
+    subprocess.run(["cc", "-std=gnu17", "-O1", ROOT / "tests/functional/lib/early.c", "-o", program, "-lssl", "-lcrypto"], check=True)
+
+    def run(weir, *args):
+        said = subprocess.run([program, str(weir.port2), *map(str, args)], capture_output=True, text=True, check=False, timeout=limit(20))
+        assert said.returncode == 0, said.stderr
+        return map(int, said.stdout.split())
+    return run
+
+
+def wait_ends(weir, holds):
+    """Handshakes by how they ended, once that holds for them, and no connection is left."""
+    def ends():
+        status = weir.status()
+        found = {how: count for how, count in status["tls"]["handshakes"].items() if count}
+        return found if status["connections"]["active"] == 1 and holds(found) else None
+    return wait_until(ends, 10, f"the ends of handshakes: {weir.status()['tls']['handshakes']}")
+
+
+def test_every_cut_of_early_data(weir, authority, early):
+    """The client goes within its hello, or within the request behind it."""
+    serve(weir, authority, server="ssl_early_data on;")
+    cuts, length, _ = early(weir, "cut")
+    assert cuts == length - 1 > 400
+    wait_ends(weir, lambda ends: ends == {"full": 1, "left": cuts})
+    assert says(weir, authority.client())[0] == "https"
+
+
+def test_garbage_in_early_data(weir, authority, early):
+    """Each byte of the hello and of the request wrong once."""
+    serve(weir, authority, server="ssl_early_data on; ssl_handshake_timeout 500ms;")
+    tried, *_ = early(weir, "flip")
+    wait_ends(weir, lambda ends: ends["full"] == 1 and sum(ends.values()) == tried + 1)
+    assert says(weir, authority.client())[0] == "https"
+
+
+def test_a_stop_after_early_data(weir, authority, early):
+    """The request is answered; the handshake is not over by that, and time ends it: by now the one of a connection that waits."""
+    serve(weir, authority, server="ssl_early_data on; ssl_handshake_timeout 1s; client_header_timeout 2s; keepalive_timeout 2s;")
+    *_, heard = early(weir, "stop")
+    assert heard > 300
+    wait_ends(weir, lambda ends: ends == {"full": 1, "timeout": 1})
+
+
+def test_more_early_data_than_allowed(weir, authority, early):
+    """It ends the connection, whatever of it has been answered."""
+    serve(weir, authority, server="ssl_early_data on;")
+    _, length, _ = early(weir, "much", 300_000)
+    assert length > 300_000
+    wait_ends(weir, lambda ends: ends == {"full": 1, "failed": 1})
+    assert says(weir, authority.client())[0] == "https"
