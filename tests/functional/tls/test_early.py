@@ -1,5 +1,7 @@
 """What a client gets or sends before the handshake's end: early data; and the handshake's own time."""
 
+import subprocess
+
 import pytest
 from tlslib import SAYS, V12, V13, connect, s_client, says, serve
 from weirlib import ROOT, Connection, config, limit, wait_until
