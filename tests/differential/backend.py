@@ -8,12 +8,15 @@ from sides import BACKEND_NET, number_of
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.I)
 DEFAULT = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nhello\n"
+CLIENT_HELLO = 0x16  # the first byte of a record with it (RFC 8446, 5.1)
 
 
 class Backend:
     """Listens on all of 127.0.0.0/8: the address that was asked tells who asks for which case."""
 
-    def __init__(self, port, cases):
+    def __init__(self, port, cases, handshakes=None):
+        self.handshakes = handshakes
+        self.shaken = {}  # (side, case number) -> [a line about each handshake]
         self.cases = {case.number: case for case in cases}
         for case in cases:
             case.strayed = {side: threading.Event() for side in BACKEND_NET}
@@ -42,6 +45,11 @@ class Backend:
         number = number_of(taken.getsockname()[0])
         case, seen = self.cases.get(number), self.seen.setdefault((side, number), [])
         taken.settimeout(20)
+        if case and case.secure:
+            taken, line = self.handshakes.accept(taken, case.secure)
+            self.shaken.setdefault((side, number), []).append(line)
+            if not taken:
+                return
         try:
             with taken:
                 if case:
@@ -62,6 +70,9 @@ class Backend:
                     seen.append(data)
                 return False
             data += piece
+            if data[0] == CLIENT_HELLO:  # which no case's plain backend knows
+                taken.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return False
         head, _, body = data.partition(b"\r\n\r\n")
         place = len(seen)
         seen.append(data)  # in the order in which heads come: a body may never be whole

@@ -5,6 +5,33 @@ import re
 import typing
 
 
+@dataclasses.dataclass(frozen=True)
+class Tls:
+    """How a client speaks TLS. Certificates are those that its topic makes."""
+
+    name: str | None = "h.test"  # of the server that it asks for
+    shows: str = ""  # its certificate
+    version: str = ""  # the only one that it speaks: "1.2"
+    ciphers: str = ""  # of TLS 1.2 and below
+    protocols: tuple = ()  # that it offers by ALPN
+    resumes: bool = False  # it takes up the case's last session of such a client
+
+    def __str__(self):
+        words = [f"{field.name}={value}" for field in dataclasses.fields(self)
+                 if (value := getattr(self, field.name)) != field.default]
+        return " ".join(["TLS", *words])
+
+
+@dataclasses.dataclass(frozen=True)
+class Secure:
+    """How a backend speaks TLS."""
+
+    shows: str = "h"
+    version: str = ""
+    ciphers: str = ""
+    asks: bool = False  # for a certificate of the authority's
+
+
 @dataclasses.dataclass
 class Request:
     """Bytes for a connection of their own, and the methods of the requests in them (for the framing of answers)."""
@@ -15,11 +42,12 @@ class Request:
     keeps: bool = False  # the connection may stay open: it is looked at once all answers are there
     patience: float = 3.0  # seconds to wait for the next byte
     after_stray: bool = False  # it waits until the backend has sent its stray bytes
+    tls: Tls | None = None
 
     @property
     def name(self):
-        text = self.raw[:160].decode("latin-1").replace("\r\n", "|")
-        return text.encode("unicode_escape").decode()
+        text = self.raw[:160].decode("latin-1").replace("\r\n", "|").encode("unicode_escape").decode()
+        return f"{self.tls}: {text}" if self.tls else text
 
 
 def ask(target="/", *fields, method="GET", body=None, host="h.test", version="1.1", close=True, **more):
@@ -60,7 +88,7 @@ def is_final(head):
 
 @dataclasses.dataclass(eq=False)
 class Case:
-    """A server block of its own, and what is asked of it. %ROOT% %BACKEND% %ADDR% %PORT% %ID% %LOGS% %TAG% %PAD% stand in texts."""
+    """A server block of its own, and what is asked of it. %ROOT% %BACKEND% %ADDR% %PORT% %ID% %LOGS% %TAG% %PAD% %CERTS% stand in texts."""
 
     name: str
     server: str = ""  # the inside of its server block
@@ -71,6 +99,7 @@ class Case:
     answers: typing.Any = HELLO  # of the backend: bytes, {path: bytes}, or a function of (head, body)
     patience: float = 0  # instead of each request's own
     closes: bool = False  # the backend closes its connection after each answer
+    secure: Secure | None = None  # the backend speaks TLS
     stray: bytes = b""  # what the backend sends on its idle connection after its first answer
     log: str = ""  # a log_format to compare as well
     errors: str = ""  # a level: error log lines are compared too

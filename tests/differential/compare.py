@@ -5,6 +5,8 @@ import gzip
 import re
 
 Diff = collections.namedtuple("Diff", "topic case request field nginx weir")
+# Every byte that came, how it ended, and what was negotiated where it was TLS: name -> value.
+Exchange = collections.namedtuple("Exchange", "came end handshake", defaults=[{}])
 Answer = collections.namedtuple("Answer", "line fields body wire_head wire_body")
 
 SIGNATURE = re.compile(rb"<center>(nginx|weir)(/[0-9.]+)?</center>")
@@ -131,15 +133,18 @@ def diff_fields(where, nginx, weir):
 
 
 def diff_answers(nginx, weir, methods, mask):
-    """(field, nginx, weir) of one connection's answers; each side is (raw bytes, how it ended)."""
-    sides = [read_answers(same_names(raw), methods) for raw, _ in (nginx, weir)]
+    """(field, nginx, weir) of one connection's answers; each side is an Exchange."""
+    sides = [read_answers(same_names(each.came), methods) for each in (nginx, weir)]
+    for name in sorted(nginx.handshake.keys() | weir.handshake.keys()):
+        if (x := nginx.handshake.get(name)) != (y := weir.handshake.get(name)):
+            yield f"handshake {name}", x, y
     (a, rest_a), (b, rest_b) = sides
     if [x.line for x in a] != [x.line for x in b]:
         yield "status", [x.line for x in a], [x.line for x in b]
     if rest_a != rest_b:
         yield "no answer", rest_a, rest_b
-    if nginx[1] != weir[1]:
-        yield "end", nginx[1], weir[1]
+    if nginx.end != weir.end:
+        yield "end", nginx.end, weir.end
     if [x.line for x in a] != [x.line for x in b]:
         return  # all else follows from it
     asked = list(methods)

@@ -5,7 +5,7 @@ import re
 import typing
 
 
-PROXIED = "rewrite static headers variables access proxy_target proxy_request proxy_answer proxy_kinds upstream wire inherit"
+PROXIED = "rewrite static headers variables access proxy_target proxy_request proxy_answer proxy_kinds upstream wire inherit tls"
 
 
 @dataclasses.dataclass(frozen=True)

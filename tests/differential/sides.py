@@ -102,7 +102,8 @@ class Side:
                 .replace("%PORT%", str(self.port)).replace("%BPORT%", str(self.backend_port))
                 .replace("%TAG%", TAG[self.name]).replace("%PAD%", "x" * (20 - len(TAG[self.name])))
                 .replace("%NOKEEP%", "keepalive 0;" if self.name == "weir" else "")
-                .replace("%LOGS%", f"{self.folder}/logs").replace("%TMP%", str(self.tmp)))
+                .replace("%LOGS%", f"{self.folder}/logs").replace("%CERTS%", f"{self.tmp}/certificates")
+                .replace("%TMP%", str(self.tmp)))
 
     def configuration(self, cases):
         """The text, and the case of each line."""

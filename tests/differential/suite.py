@@ -10,13 +10,16 @@ import pathlib
 import re
 import shutil
 import socket
+import ssl
 import tempfile
 import time
 
 import backend as backends
 import compare
 import sides
-from compare import Diff
+from certificates import Authority
+from compare import Diff, Exchange
+from handshakes import Handshakes, why
 from weirlib import wait_until
 
 LONG = os.environ.get("WEIR_DIFFERENTIAL") == "long"
@@ -26,30 +29,54 @@ THREADS = 8
 Result = collections.namedtuple("Result", "topic cases requests values diffs problems seconds")
 
 
-def exchange(request, ip, port):
-    """(every byte that came, how it ended) for a request on a connection of its own."""
+class Client:
+    """A case's clients on one side, one after the other, and their sessions of TLS."""
+
+    def __init__(self, ip, port, handshakes):
+        self.ip, self.port, self.handshakes, self.sessions = ip, port, handshakes, {}
+
+    def exchange(self, request):
+        """The Exchange of a request on a connection of its own."""
+        connection = socket.create_connection((self.ip, self.port), 5, (request.client, 0))
+        connection.settimeout(request.patience * sides.SLOW)
+        if not request.tls:
+            with connection:
+                return Exchange(*receive(connection, request))
+        try:
+            connection = self.handshakes.connect(connection, request.tls, self.sessions)
+        except (ssl.SSLError, ConnectionError) as error:
+            connection.close()
+            return Exchange(b"", why(error))
+        with connection:
+            came, end = receive(connection, request)
+            self.sessions[connection.context] = connection.session
+            return Exchange(came, end, self.handshakes.seen_by_client(connection))
+
+
+def receive(connection, request):
+    """(every byte that came, how it ended)."""
     came, wanted = b"", len(request.methods)
     try:
-        with socket.create_connection((ip, port), 5, (request.client, 0)) as connection:
-            connection.settimeout(request.patience * sides.SLOW)
-            try:
-                connection.sendall(request.raw)
-            except OSError:
-                pass
-            while True:
-                piece = connection.recv(1 << 16)
-                if not piece:
-                    return came, "closed"
-                came += piece
-                if request.keeps:
-                    answers, rest = compare.read_answers(came, request.methods)
-                    final = [each for each in answers if each.line[9:10] != b"1"]
-                    if len(final) >= wanted and not rest and not final[-1].body.startswith(b"cut"):
-                        connection.settimeout(0.05 * sides.SLOW)
+        with contextlib.suppress(OSError):
+            connection.sendall(request.raw)
+        while True:
+            piece = connection.recv(1 << 16)
+            if not piece:
+                return came, "closed"
+            came += piece
+            if request.keeps:
+                answers, rest = compare.read_answers(came, request.methods)
+                final = [each for each in answers if each.line[9:10] != b"1"]
+                if len(final) >= wanted and not rest and not final[-1].body.startswith(b"cut"):
+                    connection.settimeout(0.05 * sides.SLOW)
     except TimeoutError:
         return came, "open"
     except ConnectionResetError:
         return came, "closed"
+    except ssl.SSLEOFError:
+        return came, "closed without a word of TLS"
+    except ssl.SSLError as error:
+        return came, why(error)
 
 
 def prepare(cases, tmp):
@@ -121,6 +148,7 @@ class Topic:
     def __init__(self, name, only=None):
         module = importlib.import_module(f"topics.{name}")
         self.name, self.http = name, getattr(module, "HTTP", "")
+        self.certify, self.handshakes = getattr(module, "certify", None), None
         self.cases = [case for case in module.CASES if (LONG or not case.long) and (not only or re.search(only, case.name))]
         names = collections.Counter(case.name for case in self.cases)
         assert max(names.values(), default=1) == 1, [name for name, count in names.items() if count > 1]
@@ -143,7 +171,12 @@ class Topic:
     def _run(self, tmp, start):
         prepare(self.cases, tmp)
         port = sides.free_port()
-        backend = backends.Backend(0, self.cases)
+        if self.certify:
+            (tmp / "certificates").mkdir()
+            authority = Authority(tmp / "certificates")
+            self.certify(authority)
+            self.handshakes = Handshakes(authority)
+        backend = backends.Backend(0, self.cases, self.handshakes)
         backend_port = backend.listener.getsockname()[1]
         pair = [sides.Side(name, tmp, port, backend_port, self.http) for name in sides.SIDES]
         programs = {"nginx": sides.find_nginx(), "weir": sides.WEIR}
@@ -175,12 +208,12 @@ class Topic:
                       time.monotonic() - start)
 
     def _ask(self, case, side):
-        ip = sides.address(sides.SERVER_NET[side.name], case.number)
+        client = Client(sides.address(sides.SERVER_NET[side.name], case.number), side.port, self.handshakes)
         answers = []
         for request in case.asked():
             if request.after_stray:
                 case.strayed[side.name].wait(5 * sides.SLOW)
-            answers.append(exchange(filled(case, side, request), ip, side.port))
+            answers.append(client.exchange(filled(case, side, request)))
         return answers
 
     def _compare(self, case, got, backend, pair, logs):
@@ -200,9 +233,13 @@ class Topic:
                 answers += mine
             known += [{each.field for each in diffs}] * len(due[0])
             whose += [request.name] * len(due[0])
-            values += 3 + sum(len(each.fields) for each in due[0] if each)
+            values += 3 + len(nginx.handshake) + sum(len(each.fields) for each in due[0] if each)
         seen = [backend.seen.get((side.name, case.number), []) for side in pair]
         found += [Diff(self.name, case, "", *each) for each in compare.diff_backend(*seen, mask)]
+        shaken = [backend.shaken.get((side.name, case.number), []) for side in pair]
+        if shaken[0] != shaken[1]:
+            found.append(Diff(self.name, case, "", "backend handshakes", *shaken))
+        values += len(shaken[0])
         values += sum(2 + each.split(b"\r\n\r\n")[0].count(b"\r\n") for each in seen[0])
         entries = [log[case.number] for log in logs]
         values += sum(map(len, entries[0]))

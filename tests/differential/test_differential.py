@@ -14,6 +14,7 @@ import suite  # noqa: E402
 pytestmark = pytest.mark.skipif(not sides.find_nginx(), reason="needs nginx: bench/fetch-tools.sh nginx")
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 @pytest.mark.timeout((600 if suite.LONG else 120) * sides.SLOW)
 @pytest.mark.parametrize("topic", suite.TOPICS)
 def test_same_as_nginx(topic, record_property):

@@ -24,16 +24,18 @@ class Authority:
     def path(self, name):
         return self.folder / name
 
-    def certificate(self, name, names=(), kind="ecdsa", password=None, days=30, subject=None, extra=""):
-        """NAME.pem and NAME.key, for these host names; the key's file is its owner's alone. extra: lines of an OpenSSL section of extensions."""
+    def certificate(self, name, names=(), kind="ecdsa", password=None, days=30, subject=None, serial=None,
+                    issuer="ca", extension=None, extra=""):
+        """NAME.pem and NAME.key, for these host names; the key's file is its owner's alone. extra: lines of OpenSSL's, of more extensions."""
         key, request = self.path(f"{name}.key"), self.path(f"{name}.csr")
         protect = ["-passout", f"pass:{password}"] if password else ["-nodes"]
-        openssl("req", *KINDS[kind], *protect, "-keyout", key, "-out", request, "-subj", subject or f"/O=Tests/CN={name}")
-        extension = self.path(f"{name}.ext")
+        openssl("req", "-utf8", *KINDS[kind], *protect, "-keyout", key, "-out", request, "-subj", subject or f"/O=Tests/CN={name}")
+        extensions = self.path(f"{name}.ext")
         alternatives = ",".join(f"DNS:{each}" for each in names)
-        extension.write_text((f"subjectAltName={alternatives}\n" if names else "basicConstraints=CA:FALSE\n") + extra)
-        openssl("x509", "-req", "-in", request, "-CA", self.path("ca.pem"), "-CAkey", self.path("ca.key"), "-CAcreateserial",
-                "-days", days, "-extfile", extension, "-out", self.path(f"{name}.pem"))
+        extensions.write_text(f"{extension or (f'subjectAltName={alternatives}' if names else 'basicConstraints=CA:FALSE')}\n{extra}")
+        openssl("x509", "-req", "-in", request, "-CA", self.path(f"{issuer}.pem"), "-CAkey", self.path(f"{issuer}.key"),
+                *(["-set_serial", serial] if serial else ["-CAcreateserial"]), "-days", days, "-extfile", extensions,
+                "-out", self.path(f"{name}.pem"))
         key.chmod(0o600)
         return self.path(f"{name}.pem")
 
