@@ -422,7 +422,7 @@ def test_requests_and_ends_that_come_while_a_file_is_read(gated):
     with begin(gated) as client:
         client.request("/warm")
         client.request("/big", headers=[("Range", "bytes=5-9")])
-        client.socket.shutdown(socket.SHUT_WR)
+        client.end_writing()
         assert gated.status()  # the worker has seen all of it by then
         gated.gate.unlink()
         assert [client.response().body for _ in range(3)] == [BIG, SMALL, BIG[5:10]]

@@ -8,7 +8,7 @@ import time
 import pytest
 import weirlib
 import wire
-from weirlib import config, let_pass, limit, take_time, wait_until
+from weirlib import Connection, config, let_pass, limit, take_time, wait_until
 
 BIG = 3_000_000
 
@@ -31,11 +31,9 @@ def serve(weir, pour, locations, pool="threads=2 max_queue=100", **parts):
 
 def slow_reader(port, target):
     """A connection with a small window that has asked for target and reads nothing yet."""
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.connect(("127.0.0.1", port))
-    connection.sendall(wire.head(f"GET {target} HTTP/1.1"))
-    return connection
+    connection = Connection(port, options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
+    connection.send(wire.head(f"GET {target} HTTP/1.1"))
+    return connection.socket
 
 
 def read_all(connection, pause=0.0, size=65536):
@@ -106,8 +104,7 @@ def test_error_page_that_times_out(weir, pour):
 def test_unread_requests_do_not_cost_answers(weir, pour):
     """A client that pipelines more than keepalive_requests still gets the answers up to the limit."""
     serve(weir, pour, "", server="keepalive_requests 500;")
-    connection = socket.create_connection(("127.0.0.1", weir.port))
-    connection.settimeout(limit(10))
+    connection = weir.connect().socket
     connection.sendall(wire.head() * 3000)
     take_time(0.3)
     assert read_all(connection).count(b"200 OK") == 500

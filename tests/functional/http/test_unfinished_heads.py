@@ -53,7 +53,7 @@ def leave(weir, raw, way, port=None, answer=b""):
             client.wait_taken()  # the bytes are to be there before the reset
             return
         if way == "close":
-            client.socket.shutdown(socket.SHUT_WR)
+            client.end_writing()
         assert client.until_close() == b""
 
 

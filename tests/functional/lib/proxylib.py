@@ -275,13 +275,7 @@ def read_until(client, mark):
 
 def narrow(port, timeout=10):
     """A client connection that takes few bytes before it is read, so that weir has to keep the rest."""
-    client = Connection.__new__(Connection)
-    client.unread, client.socket = b"", socket.socket()
-    client.socket.settimeout(limit(timeout))
-    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    client.socket.connect(("127.0.0.1", port))
-    return client
+    return Connection(port, timeout, options=[(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536), (socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)])
 
 
 def is_whole(raw):

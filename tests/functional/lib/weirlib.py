@@ -102,7 +102,10 @@ def with_tls(text):
         TLS_PORTS.add(int(match[1]))
         return f"{match[0]} ssl"
     text = re.sub(r"listen\s+127\.0\.0\.1:(\d+)([^;]*)", listen, text)
-    return re.sub(r"\bhttp \{", f"http {{ ssl_certificate {tls_pair()}; ssl_certificate_key {tls_pair()};", text, count=1)
+    # Of handshakes, what is counted for the pool "default" is none.
+    text = re.sub(r"\bevents \{", "thread_pool handshakes threads=1 max_queue=1000; events {", text, count=1)
+    return re.sub(r"\bhttp \{", f"http {{ ssl_certificate {tls_pair()}; ssl_certificate_key {tls_pair()}; ssl_handshake_pool handshakes;",
+                  text, count=1)
 
 
 def document(*arguments):
@@ -390,8 +393,11 @@ def unread_bytes(local, remote):
 class Connection:
     """One client connection: raw bytes out, whole responses (checked by h11) in. Address: port or socket path."""
 
-    def __init__(self, address, timeout=10, tls=None, name=None, session=None):
-        """tls: an ssl.SSLContext; name: the server's that is asked for; session: one to take up."""
+    def __init__(self, address, timeout=10, tls=None, name=None, session=None, options=(), source=None):
+        """tls: an ssl.SSLContext; name: the server's that is asked for; session: one to take up.
+
+        options: (level, option, value) of the socket, set before it connects; source: an address to come from.
+        """
         family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
         if OVER_TLS and not tls and address in TLS_PORTS:
             tls = tls_client()
@@ -399,6 +405,10 @@ class Connection:
         self.socket.settimeout(limit(timeout))
         self.unread = b""
         try:
+            for option in options:
+                self.socket.setsockopt(*option)
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(("127.0.0.1", address) if family == socket.AF_INET else str(address))
             if tls:
                 self.socket = tls.wrap_socket(self.socket, server_hostname=name, session=session)
@@ -417,6 +427,15 @@ class Connection:
 
     def send(self, data):
         self.socket.sendall(data.encode() if isinstance(data, str) else data)
+
+    def end_writing(self):
+        """Say that no more comes, and go on reading: over TLS as most clients do, with the end of TCP alone."""
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)  # an SSLSocket's own forgets how to read
+
+    def begun(self):
+        """Bytes of the next answer, once there are some; they stay."""
+        self.unread = self.unread or self.socket.recv(1)
+        return self.unread
 
     def wait_taken(self):
         """Until the server has read all that was sent over TCP."""

@@ -4,13 +4,14 @@ import os
 import re
 import signal
 import socket
+import ssl
 import time
 
 import pytest
 
 from keyed import check_mistake, keyed, logged, respawn, said, serve, wait_said
 from limits import SPREAD, TALLY, ids, runs, send, spread, statuses
-from weirlib import alive, config, let_pass, limit, take_time, wait_until, watch
+from weirlib import Connection, alive, config, let_pass, limit, take_time, wait_until, watch
 from wire import head, post
 
 SLOWLY = "limit_req_zone $arg_k zone=one:1m rate=1r/m;"  # nothing leaks away while a test runs
@@ -43,9 +44,9 @@ def timed(weir, targets):
         for connection in list(waiting):
             connection.socket.setblocking(False)
             try:
-                if not connection.socket.recv(1, socket.MSG_PEEK):
+                if not connection.begun():
                     raise AssertionError("closed")
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 continue
             finally:
                 connection.socket.settimeout(5)
@@ -193,18 +194,14 @@ def test_delay_while_output_waits(weir):
     text = "x" * 20000
     locations = tally("burst=1000") + f'location /text {{ return 200 "{text}"; }}'
     serve(weir, zone("20r/s"), locations, server="send_timeout 30s;")
-    with socket.socket() as raw, weir.connect() as connection:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        raw.connect(("127.0.0.1", weir.port))
-        connection.socket.close()
-        connection.socket = raw
+    with Connection(weir.port, options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]) as connection:
         texts = head("GET /text HTTP/1.1") * 3
-        raw.sendall(texts * 35 + (texts + head("GET /run?k=a&id=x HTTP/1.1")) * 60)
+        connection.send(texts * 35 + (texts + head("GET /run?k=a&id=x HTTP/1.1")) * 60)
         done = -1
         while done < len(ids(weir)):  # until the sockets take no more
             done = len(ids(weir))
             watch(0.3)
-        raw.settimeout(limit(2))
+        connection.socket.settimeout(limit(2))
         count = 3 * 35 + 4 * (done + 2)
         assert [connection.response().status for _ in range(count)] == [200] * count
 

@@ -138,7 +138,7 @@ def test_half_closed_client(weir, backend, framing, when):
     with Connection(weir.port, 30) as connection:
         connection.send(head("GET / HTTP/1.0"))
         got = connection.socket.recv(1000) if when == "within" else b""
-        connection.socket.shutdown(socket.SHUT_WR)
+        connection.end_writing()
         body = (got + read_all(connection)).partition(b"\r\n\r\n")[2]
     assert hashlib.sha1(body).hexdigest() == DIGEST, len(body)
 

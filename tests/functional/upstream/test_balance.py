@@ -1,7 +1,6 @@
 """upstream: how a server is chosen, with one worker and with several that share what they know."""
 
 import collections
-import socket
 import threading
 import time
 import zlib
@@ -9,7 +8,7 @@ import zlib
 import pytest
 from limits import SPREAD
 from proxylib import answer, backend, passed, upstream  # noqa: F401 - a fixture
-from weirlib import Connection, let_pass, limit, wait_until
+from weirlib import Connection, let_pass, wait_until
 
 PID = "proxy_set_header X-Pid $pid;"
 MANY = pytest.mark.parametrize("workers", [1, 3])
@@ -37,9 +36,7 @@ def asked_by(*ups):
 
 def get_from(weir, source, target="/"):
     """The text of an answer to a client at this address."""
-    client = Connection.__new__(Connection)
-    client.unread, client.socket = b"", socket.create_connection(("127.0.0.1", weir.port), limit(10), (source, 0))
-    with client:
+    with Connection(weir.port, source=source) as client:
         return client.get(target, [("Connection", "close")]).text
 
 
