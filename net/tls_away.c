@@ -96,8 +96,7 @@ ssize_t net_tls_leave(struct net_stream *s, struct net_tls *t)
 
 void net_tls_compute(struct net_tls *t)
 {
-    ERR_clear_error();
-    errno = 0;
+    net_tls_begin_call(t);
     if (SSL_is_init_finished(t->ssl)) {
         net_tls_ask_about_client(t);
         return;

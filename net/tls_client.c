@@ -76,8 +76,7 @@ bool net_tls_connect(struct net_stream *s, struct ev_loop *loop, const struct ne
 int net_tls_shake_hands(struct net_stream *s)
 {
     struct net_tls *t = net_tls_of(s);
-    ERR_clear_error();
-    errno = 0;
+    net_tls_begin_call(t);
     int n = SSL_do_handshake(t->ssl);
     if (n == 1) {
         t->ready = true;

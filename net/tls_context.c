@@ -148,6 +148,15 @@ static int accept_any(int ok, X509_STORE_CTX *store)
     return 1;
 }
 
+/* What it leaves among the library's errors would be taken for that of the next call. */
+static int verify(X509_STORE_CTX *store, void *with)
+{
+    (void)with;
+    X509_verify_cert(store);
+    ERR_clear_error();
+    return 1;
+}
+
 static bool set_crl(struct making *m, const char *file)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(m->ctx);
@@ -183,6 +192,8 @@ static bool set_clients(struct making *m)
         SSL_CTX_set_verify(m->ctx, SSL_VERIFY_NONE, NULL);
     else if (r->verify != NET_TLS_VERIFY_OFF)
         SSL_CTX_set_verify(m->ctx, SSL_VERIFY_PEER, accept_any);
+    if (!r->is_client)
+        SSL_CTX_set_cert_verify_callback(m->ctx, verify, NULL);
     if (r->verify != NET_TLS_VERIFY_OFF) {
         SSL_CTX_set_verify_depth(m->ctx, r->verify_depth);
     }
@@ -274,6 +285,8 @@ static void set_modes(SSL_CTX *ctx, bool is_client)
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_SSLv3 |
                                  SSL_OP_SINGLE_DH_USE | SSL_OP_SINGLE_ECDH_USE |
                                  SSL_OP_IGNORE_UNEXPECTED_EOF);
+    /* Records without data are not read on and on in one call. */
+    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);

@@ -70,7 +70,9 @@ static int on_hello(SSL *ssl, int *alert, void *with)
     if (chosen && chosen != t->context)
         use_context(t, chosen);
     t->staples = net_tls_staples_hold(t->context->staples);
-    if (!t->context->rejects)
+    /* A server without a context of its own shows the certificate of the default one, which may refuse its own clients. */
+    bool rejects = t->context->rejects && (chosen || !t->context->wants_to_reject);
+    if (!rejects)
         return SSL_CLIENT_HELLO_SUCCESS;
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     return SSL_CLIENT_HELLO_ERROR;

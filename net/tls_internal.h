@@ -76,7 +76,7 @@ struct net_tls {
     int fd;
     /* Of a record that the socket has not taken whole: its bytes of plain text; 0: there is none. */
     size_t unsent;
-    /* Bytes that went out before they were given: of a record that was begun with more. */
+    /* Bytes that went out before they were given. */
     size_t ahead;
     net_on_event *user;
     /* Of the processor; 0: it does not compute here. */
@@ -99,6 +99,9 @@ struct net_tls {
     bool more;
     /* It is being computed: its step is not to be left to a thread. */
     bool computes;
+    /* Of the socket, in this call; and whether it has no more, or is not asked for it. */
+    size_t bytes_read;
+    bool is_dry;
     bool has_left; /* the client, while the handshake was away */
     /* Of the client's certificate, once its authorities have been asked. */
     struct {
@@ -127,6 +130,9 @@ void net_tls_watch_hello(SSL_CTX *ctx);
 ssize_t net_tls_settle(struct net_tls *t, int result);
 void net_tls_watch_socket(struct net_stream *s, const struct net_tls *t);
 void net_tls_free(struct net_tls *t);
+
+/* Before each call of the library that may touch the socket. */
+void net_tls_begin_call(struct net_tls *t);
 
 /* Whether the client's certificate is to be asked about; and once the handshake is over, and nothing is left to be asked, that it is. */
 bool net_tls_must_ask(const struct net_tls *t);

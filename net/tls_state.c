@@ -24,6 +24,14 @@ void net_tls_watch_socket(struct net_stream *s, const struct net_tls *t)
         ev_feed_event(t->loop, &s->io, EV_READ);
 }
 
+void net_tls_begin_call(struct net_tls *t)
+{
+    ERR_clear_error();
+    errno = 0;
+    t->bytes_read = 0;
+    t->is_dry = false;
+}
+
 ssize_t net_tls_settle(struct net_tls *t, int result)
 {
     int error = SSL_get_error(t->ssl, result), system_error = errno;

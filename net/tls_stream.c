@@ -80,6 +80,31 @@ static bool is_settled(struct net_tls *t, ssize_t *result)
     return true;
 }
 
+/*
+ * The library goes on reading as long as what comes is no data. It may read about as much of the socket as a record has, and then says that it
+ * waits: the socket tells of the rest, when others have had their turn.
+ */
+static long on_socket(BIO *bio, int what, const char *data, size_t len, int arg, long more, int result,
+                      size_t *got)
+{
+    struct net_tls *t = (struct net_tls *)(void *)BIO_get_callback_arg(bio);
+    (void)data;
+    (void)len;
+    (void)arg;
+    (void)more;
+    if (what == BIO_CB_READ && t->bytes_read >= NET_TLS_RECORD_MAX) {
+        t->is_dry = true;
+        BIO_clear_retry_flags(bio);
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    if (what == (BIO_CB_READ | BIO_CB_RETURN)) {
+        t->is_dry |= result <= 0;
+        t->bytes_read += result > 0 ? *got : 0;
+    }
+    return result;
+}
+
 static ssize_t settle_read(struct net_stream *s, struct net_tls *t, int result)
 {
     if (SSL_want_x509_lookup(t->ssl))
@@ -113,6 +138,7 @@ static ssize_t settle_write(struct net_stream *s, struct net_tls *t, int result)
 /* 1: it is over, and nothing of what is inside has been read; else as with a read. */
 static ssize_t shake_hands(struct net_stream *s, struct net_tls *t)
 {
+    net_tls_begin_call(t);
     int n = SSL_do_handshake(t->ssl);
     net_tls_note_ready(t);
     net_tls_note_cost(t);
@@ -138,6 +164,45 @@ static int read_early(struct net_tls *t, void *data, size_t room, size_t *got)
     return t->is_early ? 1 : 0;
 }
 
+/* Meanwhile records are read one by one: two requests for new keys at once would be too much. */
+static void note_unsent(struct net_tls *t, size_t bytes)
+{
+    if ((bytes == 0) != (t->unsent == 0))
+        SSL_set_read_ahead(t->ssl, bytes == 0);
+    t->unsent = bytes;
+}
+
+/*
+ * A library that owes the other side new keys takes no further ones while a record has gone out in part: the rest of that goes first. What
+ * it was is encrypted already, so nothing of it is looked at. As SSL_write.
+ */
+static int send_rest(struct net_tls *t)
+{
+    static const char no_matter[NET_TLS_RECORD_MAX];
+    if (!t->unsent || SSL_get_key_update_type(t->ssl) == SSL_KEY_UPDATE_NONE)
+        return 1;
+    int n = SSL_write(t->ssl, no_matter, (int)t->unsent);
+    if (n > 0) {
+        t->ahead = t->unsent;
+        note_unsent(t, 0);
+    }
+    return n;
+}
+
+/* A record with data, past those without. As `call`, SSL_read or SSL_peek. */
+static int read_record(struct net_tls *t, void *data, size_t room,
+                       int (*call)(SSL *ssl, void *data, int room))
+{
+    net_tls_begin_call(t);
+    int n;
+    do {
+        n = send_rest(t);
+        if (n > 0)
+            n = call(t->ssl, data, (int)(room < INT32_MAX ? room : INT32_MAX));
+    } while (n <= 0 && SSL_want_read(t->ssl) && !t->is_dry);
+    return n;
+}
+
 /* As much as there is, as a socket would give it: a record is 16 KiB at most. */
 static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
 {
@@ -147,8 +212,7 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
     int n;
     if (is_settled(t, &settled))
         return settled;
-    ERR_clear_error();
-    errno = 0;
+    net_tls_begin_call(t);
     if (t->reads_early && !t->early_is_over) {
         n = read_early(t, data, room, &got);
         net_tls_note_ready(t);
@@ -164,8 +228,7 @@ static ssize_t tls_read(struct net_stream *s, void *data, size_t room)
     if (t->server && !t->ready && (settled = shake_hands(s, t)) <= 0)
         return settled;
     do {
-        size_t most = room - got < INT32_MAX ? room - got : INT32_MAX;
-        n = SSL_read(t->ssl, (char *)data + got, (int)most);
+        n = read_record(t, (char *)data + got, room - got, SSL_read);
         got += n > 0 ? (size_t)n : 0;
     } while (n > 0 && got < room && SSL_has_pending(t->ssl));
     net_tls_note_ready(t);
@@ -184,9 +247,7 @@ static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
     ssize_t settled;
     if (is_settled(t, &settled))
         return settled;
-    ERR_clear_error();
-    errno = 0;
-    int n = SSL_peek(t->ssl, data, (int)(room < INT32_MAX ? room : INT32_MAX));
+    int n = read_record(t, data, room, SSL_peek);
     net_tls_note_ready(t);
     tell_of_more(s, t, n > 0);
     return n > 0 ? n : settle_read(s, t, n);
@@ -202,8 +263,7 @@ static ssize_t write_record(struct net_stream *s, struct net_tls *t, const void 
         t->ahead -= known;
         return (ssize_t)known;
     }
-    ERR_clear_error();
-    errno = 0;
+    net_tls_begin_call(t);
     size_t early = 0;
     int n = t->is_early && !t->ready ? SSL_write_early_data(t->ssl, data, size, &early)
                                      : SSL_write(t->ssl, data, (int)size);
@@ -211,10 +271,10 @@ static ssize_t write_record(struct net_stream *s, struct net_tls *t, const void 
     if (n <= 0) {
         ssize_t result = settle_write(s, t, n);
         if (result < 0 && errno == EAGAIN)
-            t->unsent = size;
+            note_unsent(t, size);
         return result;
     }
-    t->unsent = 0;
+    note_unsent(t, 0);
     /* The record was begun when more was given than this time. */
     t->ahead = (size_t)n > len ? (size_t)n - len : 0;
     return (ssize_t)((size_t)n - t->ahead);
@@ -330,6 +390,8 @@ bool net_tls_begin(struct net_stream *s, struct ev_loop *loop, const struct net_
                           .user = ev_cb(&s->io),
                           .wanted = ev_is_active(&s->io) ? s->io.events & (EV_READ | EV_WRITE) : 0};
     SSL_set_app_data(ssl, t);
+    BIO_set_callback_arg(SSL_get_rbio(ssl), (char *)t);
+    BIO_set_callback_ex(SSL_get_rbio(ssl), on_socket);
     s->layer = &t->layer;
     ev_set_cb(&s->io, on_event);
     return true;
@@ -348,7 +410,7 @@ bool net_tls_accept(struct net_stream *s, struct ev_loop *loop, const struct net
     return true;
 }
 
-/* --- what was negotiated --- */
+/* --- its state --- */
 
 bool net_tls_is_on(const struct net_stream *s)
 {
@@ -376,100 +438,4 @@ bool net_tls_begins_with(unsigned char byte)
 {
     /* The latter is SSL 2, which is refused as TLS refuses it. */
     return byte == SSL3_RT_HANDSHAKE || byte & 0x80;
-}
-
-/* NULL before anything is known. */
-static SSL *ready_ssl(const struct net_stream *s)
-{
-    const struct net_tls *t = net_tls_of(s);
-    return t && (t->ready || t->is_early) ? t->ssl : NULL;
-}
-
-bool net_tls_is_early(const struct net_stream *s)
-{
-    const struct net_tls *t = net_tls_of(s);
-    return t && t->is_early && !t->ready;
-}
-
-static struct slice text_of(const char *text)
-{
-    return text ? slice_of(text) : SLICE("");
-}
-
-struct slice net_tls_protocol_name(const struct net_stream *s)
-{
-    SSL *ssl = ready_ssl(s);
-    return text_of(ssl ? SSL_get_version(ssl) : NULL);
-}
-
-struct slice net_tls_cipher_name(const struct net_stream *s)
-{
-    SSL *ssl = ready_ssl(s);
-    return text_of(ssl ? SSL_get_cipher_name(ssl) : NULL);
-}
-
-struct slice net_tls_curve_name(const struct net_stream *s)
-{
-    SSL *ssl = ready_ssl(s);
-    int id = ssl ? (int)SSL_get_negotiated_group(ssl) : 0;
-    return text_of(id > 0 ? OBJ_nid2sn(id) : NULL);
-}
-
-struct slice net_tls_server_name(const struct net_stream *s)
-{
-    const struct net_tls *t = net_tls_of(s);
-    bool is_known = t && !t->away && (t->ready || t->has_chosen);
-    return text_of(is_known ? SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL);
-}
-
-struct slice net_tls_inner_protocol(const struct net_stream *s)
-{
-    const unsigned char *name = NULL;
-    unsigned len = 0;
-    SSL *ssl = ready_ssl(s);
-    if (ssl)
-        SSL_get0_alpn_selected(ssl, &name, &len);
-    return (struct slice){(const char *)name, len};
-}
-
-bool net_tls_is_resumed(const struct net_stream *s)
-{
-    SSL *ssl = ready_ssl(s);
-    return ssl && SSL_session_reused(ssl);
-}
-
-struct slice net_tls_session_id(const struct net_stream *s, char *text, size_t room)
-{
-    static const char digits[] = "0123456789abcdef";
-    SSL *ssl = ready_ssl(s);
-    SSL_SESSION *session = ssl ? SSL_get0_session(ssl) : NULL;
-    unsigned len = 0;
-    const unsigned char *id = session ? SSL_SESSION_get_id(session, &len) : NULL;
-    if (!id || 2 * (size_t)len > room)
-        return SLICE("");
-    for (unsigned i = 0; i < len; i++) {
-        text[2 * i] = digits[id[i] >> 4];
-        text[2 * i + 1] = digits[id[i] & 15];
-    }
-    return (struct slice){text, 2 * (size_t)len};
-}
-
-long net_tls_client_verdict(const struct net_stream *s)
-{
-    SSL *ssl = ready_ssl(s);
-    X509 *certificate = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
-    return certificate ? SSL_get_verify_result(ssl) : -1;
-}
-
-const char *net_tls_verdict_text(long verdict)
-{
-    return X509_verify_cert_error_string(verdict);
-}
-
-bool net_tls_is_of_unknown_authority(long verdict)
-{
-    return verdict == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
-           verdict == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
-           verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
-           verdict == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
 }

@@ -115,7 +115,8 @@ static int append_configured(struct http_exchange *ex, const struct settings *s,
 {
     const struct location_proxy *to = target->to;
     for (int i = 0; i < to->header_count; i++) {
-        struct slice name = to->headers[i].name, value = http_template_expand(to->headers[i].value, ex);
+        struct slice name = to->headers[i].name,
+                     value = http_unfolded(&ex->arena, http_template_expand(to->headers[i].value, ex));
         if (value.len == 0 && s->proxy.http_version && slice_eq_nocase(name, SLICE("Host")))
             value = target->host; /* RFC 9112 section 3.2 */
         if (value.len == 0 || slice_eq_nocase(name, SLICE("Content-Length")) ||

@@ -149,16 +149,16 @@ static bool claim(struct ring *r, uint64_t number, uint64_t now_ms, uint64_t *mi
 }
 
 /* Made beside, and put in its place only while the claim stands: whoever was stopped meanwhile comes too late. */
-static bool make_next(struct ring *r, uint64_t number, uint64_t now_ms, uint64_t mine)
+static bool make_next(struct ring *r, uint64_t number, uint64_t since_ms, uint64_t now_ms, uint64_t mine)
 {
     unsigned char key[TICKET_KEY_BYTES];
     if (!make_key(key) || atomic_load(&r->claim) != mine)
         return false;
     memcpy(r->keys[(number + AHEAD + 1) % TICKET_KEYS], key, sizeof key);
     explicit_bzero(key, sizeof key);
-    /* First: who sees the new number must not find its turn over. */
-    atomic_store(&r->since_ms, now_ms);
-    return atomic_compare_exchange_strong(&r->number, &number, number + 1);
+    /* First: who sees the new number must not find its turn over. Another one's turn is not this one's to shorten. */
+    return atomic_compare_exchange_strong(&r->since_ms, &since_ms, now_ms) &&
+           atomic_compare_exchange_strong(&r->number, &number, number + 1);
 }
 
 uint64_t ticket_keys_look(uint64_t now_ms, uint64_t valid_ms)
@@ -175,7 +175,7 @@ uint64_t ticket_keys_look(uint64_t now_ms, uint64_t valid_ms)
     if (now_ms < since_ms + turn_ms)
         return since_ms + turn_ms;
     uint64_t mine;
-    bool made = claim(r, number, now_ms, &mine) && make_next(r, number, now_ms, mine);
+    bool made = claim(r, number, now_ms, &mine) && make_next(r, number, since_ms, now_ms, mine);
     return now_ms + (made ? turn_ms : CLAIM_MS);
 }
 

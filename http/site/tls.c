@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "conf/rows.h"
 #include "conf/tree.h"
+#include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/request/variables.h"
 #include "http/site/build.h"
@@ -85,12 +86,19 @@ const struct net_tls_context *tls_context_for(const struct site_listen *listen, 
     return context_of(v);
 }
 
+/* As in nginx it is the connection's last one, whatever page there is for it: another certificate can only be shown on another connection. */
+static struct verdict refuse(struct http_exchange *ex, int status)
+{
+    client_make_last(ex, false);
+    return verdict_answer(status);
+}
+
 struct verdict tls_pass(struct http_exchange *ex)
 {
     if (ex->client.plain_in_place_of_tls) {
         http_log(ex, LOG_LEVEL_INFO,
                  "client sent plain HTTP request to HTTPS port while reading client request headers");
-        return verdict_answer(PLAIN_TEXT);
+        return refuse(ex, PLAIN_TEXT);
     }
     enum net_tls_verify verify =
         ex->client.tls ? tls_location_of(ex->route.server->top)->verify : NET_TLS_VERIFY_OFF;
@@ -108,28 +116,23 @@ struct verdict tls_pass(struct http_exchange *ex)
         http_log(ex, LOG_LEVEL_INFO,
                  "client SSL certificate verify error: (%ld:%s) while reading client request headers", found,
                  net_tls_verdict_text(found));
-        return verdict_answer(CERTIFICATE_ERROR);
+        return refuse(ex, CERTIFICATE_ERROR);
     }
     const char *doubt = found == 0 ? net_tls_client_doubt(ex->client.tls) : NULL;
     if (doubt) {
         http_log(ex, LOG_LEVEL_INFO,
                  "client SSL certificate verify error: %s while reading client request headers", doubt);
-        return verdict_answer(CERTIFICATE_ERROR);
+        return refuse(ex, CERTIFICATE_ERROR);
     }
     if (found < 0 && verify == NET_TLS_VERIFY_ON) {
         http_log(ex, LOG_LEVEL_INFO,
                  "client sent no required SSL certificate while reading client request headers");
-        return verdict_answer(NO_CERTIFICATE);
+        return refuse(ex, NO_CERTIFICATE);
     }
     return verdict_of(VERDICT_NEXT);
 }
 
 /* --- from settings --- */
-
-static const char *text_of(struct slice text, const char *unset)
-{
-    return text.len == 0 || slice_eq(text, slice_of(unset)) ? NULL : text.data;
-}
 
 /* Each certificate has its key in the same place of the other list. NULL: it has not, and that is said. */
 static const struct net_tls_pair *pairs_of(struct site *site, const struct tls_settings *s)
@@ -233,8 +236,8 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .password_file = tls_file(site, s->password_file),
                                     .protocols = (unsigned)s->protocols,
                                     .inner_protocols = SLICE("\x08http/1.1\x08http/1.0"),
-                                    .ciphers = text_of(s->ciphers, ""),
-                                    .curves = text_of(s->curves, "auto"),
+                                    .ciphers = s->ciphers.data,
+                                    .curves = slice_eq(s->curves, SLICE("auto")) ? NULL : s->curves.data,
                                     .dh_file = tls_file(site, s->dh_file),
                                     .commands = tls_commands(site, s->commands),
                                     .command_count = site_count_lines(s->commands),

@@ -76,9 +76,10 @@ static const char *read_builtin(struct words *w, struct slice rest)
 {
     int64_t sessions = BUILTIN_SESSIONS;
     w->has_builtin = true;
-    if (rest.len &&
-        (!conf_parse_size(rest, &sessions) || sessions == 0 || sessions > BYTES_MAX / SESSION_BYTES))
+    if (rest.len && (!conf_parse_size(rest, &sessions) || sessions > BYTES_MAX / SESSION_BYTES))
         return "invalid session cache";
+    if (sessions == 0)
+        sessions = BUILTIN_SESSIONS; /* as nginx has it: the library's own bound */
     w->builtin_bytes = sessions * SESSION_BYTES;
     if (w->builtin_bytes < SESSION_CACHE_BYTES_MIN)
         w->builtin_bytes = SESSION_CACHE_BYTES_MIN;
@@ -86,17 +87,17 @@ static const char *read_builtin(struct words *w, struct slice rest)
 }
 
 /* NULL, or what is wrong. */
-static const char *read_word(struct words *w, struct slice word, bool is_alone)
+static const char *read_word(struct words *w, struct slice word)
 {
     struct slice rest = word, kind = take_part(&rest);
     bool has_colon = kind.len < word.len;
-    if (is_alone && !has_colon && slice_eq(kind, SLICE("off")))
+    if (!has_colon && slice_eq(kind, SLICE("off")))
         w->says_no = true;
     else if (slice_eq(kind, SLICE("shared")))
         return read_shared(w, rest);
     else if (slice_eq(kind, SLICE("builtin")))
         return read_builtin(w, rest);
-    else if (!is_alone || has_colon || !slice_eq(kind, SLICE("none")))
+    else if (has_colon || !slice_eq(kind, SLICE("none")))
         return "invalid session cache";
     return NULL;
 }
@@ -105,7 +106,7 @@ static struct words read_words(const struct conf_node *n)
 {
     struct words w = {0};
     for (int i = 0; n && i < n->nargs; i++)
-        read_word(&w, n->args[i], n->nargs == 1);
+        read_word(&w, n->args[i]);
     return w;
 }
 
@@ -113,7 +114,7 @@ static void set_cache(struct conf_walk *w, const struct conf_node *n)
 {
     struct words words = {0};
     for (int i = 0; i < n->nargs; i++) {
-        const char *wrong = read_word(&words, n->args[i], n->nargs == 1);
+        const char *wrong = read_word(&words, n->args[i]);
         if (wrong)
             conf_error(&w->conf->errors, n,
                        "%s \"%.*s\"; write off, none, builtin[:SESSIONS] or shared:NAME:SIZE, of 32k or more",
@@ -180,7 +181,8 @@ struct net_tls_cache tls_cache_of(struct site *site, const struct settings *s)
 {
     const struct conf_node *n = tls_cache_settings_of(s)->statement;
     struct words w = read_words(n);
-    struct net_tls_cache c = {.says_no = w.says_no, .drop = session_caches_drop};
+    bool is_one = w.is_shared || w.has_builtin;
+    struct net_tls_cache c = {.says_no = w.says_no && !is_one, .drop = session_caches_drop};
     int64_t bytes = w.is_shared ? agreed_size(site, w.name, n) : w.builtin_bytes;
     if (bytes == 0)
         return c;

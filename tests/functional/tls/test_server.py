@@ -451,8 +451,8 @@ MISTAKES = {
     "{pair} ssl_session_cache shared:a:31k;": 'too small a session cache "shared:a:31k"',
     "{pair} ssl_session_cache shared:a;": 'the session cache "a" has a size nowhere; write shared:a:10m',
     "{pair} ssl_session_cache shared::1m;": 'invalid session cache "shared::1m"',
-    "{pair} ssl_session_cache off none;": 'invalid session cache "off"',
-    "{pair} ssl_session_cache builtin:0;": 'invalid session cache "builtin:0"',
+    "{pair} ssl_session_cache off:1;": 'invalid session cache "off:1"',
+    "{pair} ssl_session_cache builtin:x;": 'invalid session cache "builtin:x"',
     "{pair} ssl_protocols SSLv3;": 'invalid value "SSLv3"',
 }
 
