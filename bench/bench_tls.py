@@ -3,7 +3,7 @@
 
 "full" and "resumed": clients that shake hands, and come again; what a handshake costs the server. "kept": wrk over https. "idle": what
 each of 10 000 connections adds. "storm": 64 kept connections ask while new ones with RSA-4096 come at three times what the machine can do;
-"calm" is the same without the storm. All have the same certificates and ciphers. Each round measures every system once, each in a fresh
+"after" is the latency a second after its end, "calm" the same without the storm. All have the same certificates and ciphers. Each round measures every system once, each in a fresh
 server, one right after the other.
 """
 
@@ -32,11 +32,12 @@ KEPT = 64
 WARM_UP_S, SETTLE_S = 1, 1.5
 IDLE = 10000
 STORM_TIMES = 3
+AFTER_S = 1
 SIGNS_RSA4096 = re.compile(r"^rsa 4096 bits +[\d.]+s +[\d.]+s +([\d.]+)", re.MULTILINE)
 
 METRICS = {"cpu": Metric("us each", 1, "less"), "rate": Metric("a second", 0, "more"), "failed": Metric("connections", 0, "less"),
            "memory": Metric("bytes each", 0, "less"), "p50": Metric("ms", 2, "less"), "p99": Metric("ms", 2, "less"),
-           "handshakes": Metric("of the possible", 3, "more"), "asked": Metric("a second", 0, "more")}
+           "after": Metric("p99, ms", 2, "less"), "handshakes": Metric("of the possible", 3, "more"), "asked": Metric("a second", 0, "more")}
 
 TLS = """
 listen 127.0.0.1:{port_tls} ssl backlog=4096;
@@ -173,17 +174,24 @@ def signs_a_second():
     return float(found.group(1))
 
 
-def storm(server, seconds, stormy):
-    """Latency of requests on kept connections; and what of the handshakes that are possible beside them is finished."""
-    possible = signs_a_second()
+def kept_clients(server, seconds, beside=lambda: None):
+    """Latencies of requests on kept connections; and what is done beside them."""
     with subprocess.Popen([PEER, "kept", str(server.port_tls), str(seconds), str(KEPT)], stdout=subprocess.PIPE, text=True) as clients:
         if clients.stdout.readline() != "ready\n":
             raise server.fail("the kept connections were not answered")
-        said = peer("storm", server.port_tls, seconds, STORM_TIMES * possible, "13") if stormy else {}
-        values = {name: float(value) for name, value in (line.split() for line in clients.stdout.read().splitlines())}
-    if stormy:
-        values["handshakes"] = said["rate"] / possible
-    return values
+        said = beside()
+        return {name: float(value) for name, value in (line.split() for line in clients.stdout.read().splitlines())}, said
+
+
+def storm(server, seconds, stormy):
+    """The same in a storm, and a second after it; and what of the handshakes that are possible beside them is finished."""
+    if not stormy:
+        return kept_clients(server, seconds)[0]
+    possible = signs_a_second()
+    values, said = kept_clients(server, seconds, lambda: peer("storm", server.port_tls, seconds, STORM_TIMES * possible, "13"))
+    time.sleep(AFTER_S)
+    after, _ = kept_clients(server, seconds)
+    return values | {"handshakes": said["rate"] / possible, "after": after["p99"]}
 
 
 def full(kind, version, resume):

@@ -12,21 +12,19 @@
 #include <strings.h>
 #include <time.h>
 
-enum { ANSWER_MAX = 64 << 10, CLOCKS_DIFFER_S = 300, TYPE_MAX = 64, URL_MAX = 1024 };
+enum { ANSWER_MAX = 64 << 10, CLOCKS_DIFFER_S = 300 };
 
 static const char plain[] = "http://";
 
 /* --- whom --- */
 
-/* The first URL that the certificate names. False: it names none. */
-static bool named_responder(X509 *certificate, char url[URL_MAX])
+/* The first URL that the certificate names, to be freed. NULL: it names none. */
+static char *named_responder(X509 *certificate)
 {
     STACK_OF(OPENSSL_STRING) *named = X509_get1_ocsp(certificate);
-    bool ok = sk_OPENSSL_STRING_num(named) > 0 && strlen(sk_OPENSSL_STRING_value(named, 0)) < URL_MAX;
-    if (ok)
-        strcpy(url, sk_OPENSSL_STRING_value(named, 0));
+    char *url = sk_OPENSSL_STRING_num(named) > 0 ? strdup(sk_OPENSSL_STRING_value(named, 0)) : NULL;
     X509_email_free(named);
-    return ok;
+    return url;
 }
 
 /* The certificate of who has signed this one: from those beside it, or one that is trusted. NULL: it is not there. */
@@ -50,19 +48,16 @@ static X509 *find_issuer(X509 *certificate, STACK_OF(X509) * beside, X509_STORE 
 bool net_tls_question_begin(struct net_tls_question *q, X509 *certificate, STACK_OF(X509) * beside,
                             X509_STORE *store, const char *responder, char error[NET_TLS_ERROR_BYTES])
 {
-    char url[URL_MAX] = "";
     *q = (struct net_tls_question){.issuer = find_issuer(certificate, beside, store)};
     if (!q->issuer)
         snprintf(error, NET_TLS_ERROR_BYTES, "its authority's certificate is not there");
-    else if (responder && strlen(responder) < URL_MAX)
-        strcpy(url, responder);
-    else if (!named_responder(certificate, url))
+    else if (!(q->responder = responder ? strdup(responder) : named_responder(certificate)))
         snprintf(error, NET_TLS_ERROR_BYTES, "it names no OCSP responder");
-    if (url[0] && strncasecmp(url, plain, sizeof plain - 1) != 0) {
-        snprintf(error, NET_TLS_ERROR_BYTES, "the OCSP responder \"%s\" is not one of http://", url);
-        url[0] = '\0';
+    if (q->responder && strncasecmp(q->responder, plain, sizeof plain - 1) != 0) {
+        snprintf(error, NET_TLS_ERROR_BYTES, "the OCSP responder \"%s\" is not one of http://", q->responder);
+        free(q->responder);
+        q->responder = NULL;
     }
-    q->responder = url[0] ? strdup(url) : NULL;
     q->beside = beside ? X509_chain_up_ref(beside) : NULL;
     q->certificate = certificate;
     q->store = store;

@@ -14,6 +14,7 @@ import pathlib
 import pwd
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -76,10 +77,46 @@ OVER_TLS = os.environ.get("WEIR_TEST_TLS") == "1"
 TLS_PORTS = set()
 
 
+class InTurns(ssl.SSLSocket):
+    """For a test that reads with one thread and writes with another: the library must not be at both."""
+
+    def _turn(self, call, *args):
+        lock = self.__dict__.setdefault("turns", threading.Lock())
+        while True:
+            with lock:
+                timeout = self.gettimeout()
+                self.settimeout(0)
+                try:
+                    return call(*args)
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
+                    writes = isinstance(error, ssl.SSLWantWriteError)
+                finally:
+                    self.settimeout(timeout)
+            if timeout == 0:
+                raise BlockingIOError
+            waits = select.poll()
+            waits.register(self, select.POLLOUT if writes else select.POLLIN)
+            if not waits.poll(None if timeout is None else timeout * 1000):
+                raise TimeoutError("timed out")
+
+    def recv(self, *args):
+        return self._turn(super().recv, *args)
+
+    def send(self, *args):
+        return self._turn(super().send, *args)
+
+    def sendall(self, data, flags=0):
+        with memoryview(data) as rest:
+            done = 0
+            while done < len(rest):
+                done += self.send(rest[done:done + (1 << 16)], flags)
+
+
 @functools.cache
 def tls_client():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.sslsocket_class = InTurns
     return context
 
 
