@@ -270,6 +270,7 @@ static bool log_conf_errors(const struct conf *conf)
 /* Everything that can go wrong goes wrong here, while a terminal may still be listening. */
 static bool set_up(struct master *m)
 {
+    sockets_read_environment();
     sessions_take_over();
     m->site = site_build(m->conf);
     process_find_user(m->conf, &m->uid, &m->gid);
@@ -279,7 +280,6 @@ static bool set_up(struct master *m)
     if (!process_open_logs(m->site))
         return false;
     site_use_error_logs(m->site);
-    sockets_read_environment();
     if (!sockets_open(m->site, NULL))
         return false;
     sockets_close_unused();

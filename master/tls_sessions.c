@@ -42,7 +42,8 @@ void tickets_open(void)
 
 void sessions_take_over(void)
 {
-    session_caches_take_over(getenv("WEIR_SESSION_CACHES"));
+    if (sockets_from_older_binary())
+        session_caches_take_over(getenv("WEIR_SESSION_CACHES"));
     unsetenv("WEIR_SESSION_CACHES");
 }
 

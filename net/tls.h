@@ -73,6 +73,7 @@ struct net_tls_rules {
      * outlives the context; NULL: nowhere.
      */
     int varying_count;
+    const char *varying_names; /* as they are written */
     const void *owner;
     struct net_tls_loaded *loaded;
     unsigned protocols;
@@ -168,6 +169,9 @@ void net_tls_context_serve(struct net_tls_context *context);
 /* Whether the key's file is one that everybody may read. */
 bool net_tls_key_is_open(const char *file);
 
+/* What a handshake leaves the loop for: its costly part; that with files to be read before; authorities to be asked, and waited for. */
+enum net_tls_work { NET_TLS_COMPUTES, NET_TLS_READS, NET_TLS_ASKS };
+
 /* What a server decides while a handshake goes on; all of it is asked on the loop. */
 struct net_tls_server {
     /* The context for a name, lower case, or empty where the client asks for none; NULL: the one that the stream began with. */
@@ -178,10 +182,9 @@ struct net_tls_server {
     bool (*stays)(void *with, unsigned cost_us);
     /*
      * A handshake that takes up no session has come to its costly part. What is returned has it until net_tls_back: net_tls_compute is
-     * called on another thread, or not at all. waits: it is not to be computed, but somebody else to be waited for. NULL: nobody takes it,
-     * and the handshake has failed.
+     * called on another thread, or not at all. NULL: nobody takes it, and the handshake has failed.
      */
-    void *(*leave)(void *with, struct net_tls *tls, int where, bool waits);
+    void *(*leave)(void *with, struct net_tls *tls, int where, enum net_tls_work work);
     /* The client has left, or the stream has been closed: who has it need not compute it, and brings it back all the same. */
     void (*forget)(void *with, void *taken, bool is_closed);
 };

@@ -81,8 +81,11 @@ ssize_t net_tls_leave(struct net_stream *s, struct net_tls *t)
 {
     assert(!t->away && !t->computes && !t->ready);
     t->computes = true; /* a thread may be at it before we are back */
-    bool asks = SSL_is_init_finished(t->ssl);
-    t->away = t->server->leave(t->with, t, asks ? t->context->client_status.where : t->context->where, asks);
+    enum net_tls_work work = SSL_is_init_finished(t->ssl) ? NET_TLS_ASKS
+                             : net_tls_has_to_read(t)     ? NET_TLS_READS
+                                                          : NET_TLS_COMPUTES;
+    int where = work == NET_TLS_ASKS ? t->context->client_status.where : t->context->where;
+    t->away = t->server->leave(t->with, t, where, work);
     if (!t->away) {
         t->computes = false;
         break_off(t, "no thread was free for it");

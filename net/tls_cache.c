@@ -23,9 +23,11 @@ static bool is_in_ticket(const SSL *ssl)
 /* Returns 0: it stays the library's. */
 static int on_new(SSL *ssl, SSL_SESSION *session)
 {
-    const struct net_tls_cache *cache = &((struct net_tls *)SSL_get_app_data(ssl))->context->cache;
+    const struct net_tls *t = SSL_get_app_data(ssl);
+    const struct net_tls_cache *cache = &t->context->cache;
     unsigned char bytes[NET_TLS_SESSION_MAX], *end = bytes;
-    if (!cache->keep || is_in_ticket(ssl) || i2d_SSL_SESSION(session, NULL) > (int)sizeof bytes)
+    if (!cache->keep || !net_tls_takes_sessions(t->context) || is_in_ticket(ssl) ||
+        i2d_SSL_SESSION(session, NULL) > (int)sizeof bytes)
         return 0;
     int len = i2d_SSL_SESSION(session, &end);
     if (len > 0)
@@ -36,11 +38,12 @@ static int on_new(SSL *ssl, SSL_SESSION *session)
 
 static SSL_SESSION *on_find(SSL *ssl, const unsigned char *id, int len, int *copies)
 {
-    const struct net_tls_cache *cache = &((struct net_tls *)SSL_get_app_data(ssl))->context->cache;
+    const struct net_tls *t = SSL_get_app_data(ssl);
+    const struct net_tls_cache *cache = &t->context->cache;
     char bytes[NET_TLS_SESSION_MAX];
     const unsigned char *at = (const unsigned char *)bytes;
     *copies = 0;
-    if (!cache->find)
+    if (!cache->find || !net_tls_takes_sessions(t->context))
         return NULL;
     size_t found = cache->find(cache->with, (struct slice){(const char *)id, (size_t)len}, bytes);
     SSL_SESSION *session = found ? d2i_SSL_SESSION(NULL, &at, (long)found) : NULL;

@@ -54,15 +54,15 @@ static void remember(const struct net_tls_cache *cache, X509 *certificate, const
                     (struct slice){(const char *)&kept, sizeof kept});
 }
 
-static bool ask_about(struct net_tls *t, X509 *certificate, STACK_OF(X509) * chain,
-                      enum net_tls_status *status)
+static bool ask_about(struct net_tls *t, int place, STACK_OF(X509) * chain, enum net_tls_status *status)
 {
+    X509 *certificate = sk_X509_value(chain, place), *issuer = sk_X509_value(chain, place + 1);
     const struct net_tls_context *c = t->context;
     char error[NET_TLS_ERROR_BYTES];
     struct net_tls_question q;
     if (recall(&c->client_status.cache, certificate, status))
         return true;
-    bool ok = net_tls_question_begin(&q, certificate, chain, SSL_CTX_get_cert_store(c->ctx),
+    bool ok = net_tls_question_begin(&q, certificate, issuer, chain, SSL_CTX_get_cert_store(c->ctx),
                                      c->client_status.responder, error);
     if (ok) {
         ok = net_tls_ask(&q, TIMEOUT_S, 0, error);
@@ -79,26 +79,10 @@ static bool ask_about(struct net_tls *t, X509 *certificate, STACK_OF(X509) * cha
     return ok;
 }
 
-/* From the client's up to a known authority's. A session that has been taken up has only the first. NULL: there is none. */
-static STACK_OF(X509) * chain_of(const struct net_tls *t)
-{
-    STACK_OF(X509) *chain = SSL_get0_verified_chain(t->ssl);
-    if (chain)
-        return X509_chain_up_ref(chain);
-    X509_STORE_CTX *verifies = X509_STORE_CTX_new();
-    if (verifies &&
-        X509_STORE_CTX_init(verifies, SSL_CTX_get_cert_store(t->context->ctx),
-                            SSL_get0_peer_certificate(t->ssl), NULL) == 1 &&
-        X509_verify_cert(verifies) == 1)
-        chain = X509_STORE_CTX_get1_chain(verifies);
-    X509_STORE_CTX_free(verifies);
-    ERR_clear_error();
-    return chain;
-}
-
 void net_tls_ask_about_client(struct net_tls *t)
 {
-    STACK_OF(X509) *chain = chain_of(t);
+    /* From the client's up to a known authority's. */
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(t->ssl);
     int count = sk_X509_num(chain) - 1; /* the last one is known */
     if (count > 1 && t->context->client_status.depth == NET_TLS_STATUS_LEAF)
         count = 1;
@@ -106,6 +90,5 @@ void net_tls_ask_about_client(struct net_tls *t)
     t->status.has_failed = !chain;
     t->status.found = NET_TLS_STATUS_GOOD;
     for (int i = 0; i < count && !t->status.has_failed && t->status.found == NET_TLS_STATUS_GOOD; i++)
-        t->status.has_failed = !ask_about(t, sk_X509_value(chain, i), chain, &t->status.found);
-    sk_X509_pop_free(chain, X509_free);
+        t->status.has_failed = !ask_about(t, i, chain, &t->status.found);
 }

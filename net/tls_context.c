@@ -233,6 +233,8 @@ static bool set_session_context(struct making *m)
         ok = digest_file(md, files[i]);
     for (int i = 0; ok && i < r->pair_count; i++)
         ok = EVP_DigestUpdate(md, r->pairs[i].certificate, strlen(r->pairs[i].certificate) + 1) == 1;
+    if (ok && r->varying_names)
+        ok = EVP_DigestUpdate(md, r->varying_names, strlen(r->varying_names) + 1) == 1;
     ok = ok && EVP_DigestFinal_ex(md, digest, &len) == 1 &&
          SSL_CTX_set_session_id_context(m->ctx, digest, len) == 1;
     EVP_MD_CTX_free(md);

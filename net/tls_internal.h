@@ -56,6 +56,12 @@ struct net_tls_context {
     bool rejects, wants_to_reject;
 };
 
+/* A client whose authorities are to be asked has to show all of its certificates, which are in no session. */
+static inline bool net_tls_takes_sessions(const struct net_tls_context *context)
+{
+    return context->client_status.depth == NET_TLS_STATUS_OFF;
+}
+
 /* A stream's. */
 struct net_tls {
     struct net_layer layer; /* first: the stream's layer is this one */
@@ -171,6 +177,7 @@ bool net_tls_certificate_use(SSL *ssl, const struct net_tls_certificate *certifi
  * been read is kept for others, by the loop; and what has gone wrong, or NULL.
  */
 int net_tls_vary(struct net_tls *t);
+bool net_tls_has_to_read(const struct net_tls *t);
 void net_tls_keep_loaded(struct net_tls *t);
 const char *net_tls_loading_error(const struct net_tls *t);
 void net_tls_loading_free(struct net_tls_loading *loading);
@@ -190,9 +197,10 @@ struct net_tls_question {
     size_t answer_len;
 };
 
-/* responder NULL: whom the certificate names. False: `error` says why nobody can be asked, and there is nothing to end. */
-bool net_tls_question_begin(struct net_tls_question *q, X509 *certificate, STACK_OF(X509) * beside,
-                            X509_STORE *store, const char *responder, char error[NET_TLS_ERROR_BYTES]);
+/* issuer NULL: it is looked for. responder NULL: whom the certificate names. False: `error` says why nobody can be asked, and there is nothing to end. */
+bool net_tls_question_begin(struct net_tls_question *q, X509 *certificate, X509 *issuer,
+                            STACK_OF(X509) * beside, X509_STORE *store, const char *responder,
+                            char error[NET_TLS_ERROR_BYTES]);
 void net_tls_question_end(struct net_tls_question *q);
 
 /* Waits. flags: of OCSP_basic_verify(3). False: `error` says why there is no answer that is any good. */

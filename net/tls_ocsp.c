@@ -45,10 +45,14 @@ static X509 *find_issuer(X509 *certificate, STACK_OF(X509) * beside, X509_STORE 
     return issuer;
 }
 
-bool net_tls_question_begin(struct net_tls_question *q, X509 *certificate, STACK_OF(X509) * beside,
-                            X509_STORE *store, const char *responder, char error[NET_TLS_ERROR_BYTES])
+bool net_tls_question_begin(struct net_tls_question *q, X509 *certificate, X509 *issuer,
+                            STACK_OF(X509) * beside, X509_STORE *store, const char *responder,
+                            char error[NET_TLS_ERROR_BYTES])
 {
-    *q = (struct net_tls_question){.issuer = find_issuer(certificate, beside, store)};
+    snprintf(error, NET_TLS_ERROR_BYTES, "out of memory");
+    *q = (struct net_tls_question){.issuer = issuer ? issuer : find_issuer(certificate, beside, store)};
+    if (issuer)
+        X509_up_ref(issuer);
     if (!q->issuer)
         snprintf(error, NET_TLS_ERROR_BYTES, "its authority's certificate is not there");
     else if (!(q->responder = responder ? strdup(responder) : named_responder(certificate)))
@@ -101,17 +105,20 @@ static BIO *write_question(const struct net_tls_question *q)
 /* NULL: the library's last error says why. */
 static BIO *send_question(const struct net_tls_question *q, int timeout_s)
 {
-    char *host = NULL, *port = NULL, *path = NULL;
+    char *host = NULL, *port = NULL, *path = NULL, *query = NULL, *target = NULL;
     BIO *answer = NULL, *question = write_question(q);
-    if (question && OSSL_HTTP_parse_url(q->responder, NULL, NULL, &host, &port, NULL, &path, NULL, NULL))
+    if (question && OSSL_HTTP_parse_url(q->responder, NULL, NULL, &host, &port, NULL, &path, &query, NULL) &&
+        asprintf(&target, "%s%s%s", path, query && *query ? "?" : "", query ? query : "") > 0)
         /* No proxy: what the environment says is not for a server. */
-        answer = OSSL_HTTP_transfer(NULL, host, port, path, 0, "", NULL, NULL, NULL, NULL, NULL, 0, NULL,
+        answer = OSSL_HTTP_transfer(NULL, host, port, target, 0, "", NULL, NULL, NULL, NULL, NULL, 0, NULL,
                                     "application/ocsp-request", question, "application/ocsp-response", 1,
                                     ANSWER_MAX, timeout_s, 0);
     BIO_free(question);
     OPENSSL_free(host);
     OPENSSL_free(port);
     OPENSSL_free(path);
+    OPENSSL_free(query);
+    free(target);
     return answer;
 }
 

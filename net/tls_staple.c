@@ -137,29 +137,40 @@ void net_tls_staple_forget(struct net_tls_context *context, int pair)
 {
     if (!context->asks_for_staples)
         return;
-    if (context->staples)
-        put(context, pair, (struct staple){0});
+    if (context->staples && !put(context, pair, (struct staple){0})) {
+        net_tls_staples_let_go(context->staples); /* rather none than a wrong one */
+        context->staples = NULL;
+    }
     context->pairs[pair].staple_due_s = 1;
+}
+
+/* Of two pairs with keys of one kind the library shows the later one. */
+static bool is_shown(const struct net_tls_context *context, int pair)
+{
+    for (int i = pair + 1; i < context->pair_count; i++)
+        if (context->pairs[i].kind == context->pairs[pair].kind)
+            return false;
+    return context->pairs[pair].leaf != NULL;
 }
 
 int64_t net_tls_staple_due_s(const struct net_tls_context *context, int pair)
 {
     assert(pair >= 0 && pair < context->pair_count);
-    return context->asks_for_staples && context->pairs[pair].leaf ? context->pairs[pair].staple_due_s : 0;
+    return context->asks_for_staples && is_shown(context, pair) ? context->pairs[pair].staple_due_s : 0;
 }
 
 static bool begin(const struct net_tls_context *context, int pair, struct net_tls_question *q,
                   char error[NET_TLS_ERROR_BYTES])
 {
     const struct net_tls_known *known = &context->pairs[pair];
-    return net_tls_question_begin(q, known->leaf, known->between, SSL_CTX_get_cert_store(context->ctx),
+    return net_tls_question_begin(q, known->leaf, NULL, known->between, SSL_CTX_get_cert_store(context->ctx),
                                   context->staple_responder, error);
 }
 
 bool net_tls_staple_check(struct net_tls_context *context, int pair, char error[NET_TLS_ERROR_BYTES])
 {
     struct net_tls_question q;
-    if (!context->asks_for_staples || !context->pairs[pair].leaf)
+    if (!context->asks_for_staples || !is_shown(context, pair))
         return true;
     if (!begin(context, pair, &q, error)) {
         context->pairs[pair].staple_due_s = 0;

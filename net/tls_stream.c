@@ -253,11 +253,19 @@ static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
     return n > 0 ? n : settle_read(s, t, n);
 }
 
+/* What a record takes: a client may want less (RFC 6066 section 4), and the library would begin the next one by itself. */
+static size_t record_room(const struct net_tls *t)
+{
+    const SSL_SESSION *session = SSL_get0_session(t->ssl);
+    unsigned code = session ? SSL_SESSION_get_max_fragment_length(session) : 0;
+    size_t most = code ? (size_t)256 << code : NET_TLS_RECORD_MAX;
+    return most < t->context->record_bytes ? most : t->context->record_bytes;
+}
+
 /* One record. */
 static ssize_t write_record(struct net_stream *s, struct net_tls *t, const void *data, size_t len)
 {
-    size_t most = len < t->context->record_bytes ? len : t->context->record_bytes,
-           size = t->unsent ? t->unsent : most;
+    size_t room = record_room(t), most = len < room ? len : room, size = t->unsent ? t->unsent : most;
     if (t->ahead) {
         size_t known = len < t->ahead ? len : t->ahead;
         t->ahead -= known;

@@ -56,13 +56,15 @@ static bool name_one(const struct net_tls *t, int pair, struct one *one)
     return true;
 }
 
-/* Names of hosts have none of these, and files are named by them. */
+/* Files are named by them: no way to elsewhere may be among them. */
 static bool is_host_name(const char *name)
 {
-    for (; name && *name; name++)
-        if (*name == '/' || (unsigned char)*name <= ' ' || *name == 0x7f)
+    if (!name)
+        return true;
+    for (const char *at = name; *at; at++)
+        if (*at == '/' || (unsigned char)*at <= ' ' || *at == 0x7f)
             return false;
-    return true;
+    return name[0] != '.' && !strstr(name, "..");
 }
 
 /* On the loop. */
@@ -92,6 +94,11 @@ static bool are_read(const struct net_tls_loading *l)
     while (i < l->count && l->all[i].load.loaded)
         i++;
     return i == l->count;
+}
+
+bool net_tls_has_to_read(const struct net_tls *t)
+{
+    return t->loading && !are_read(t->loading);
 }
 
 static bool read_all(struct net_tls *t)

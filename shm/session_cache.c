@@ -288,17 +288,23 @@ static bool index_entry(const struct session_cache *c, uint64_t h, uint64_t at)
     return false;
 }
 
-/* Where it is in the index, with the entry in *e; NULL: nowhere. */
+/* Where the latest of that id is in the index, with the entry in *e; NULL: nowhere. */
 static word *look_up(const struct session_cache *c, struct slice id, struct entry *e, uint64_t *value)
 {
     uint64_t h = hash(c, id);
-    word *bucket = bucket_of(c, h);
+    word *bucket = bucket_of(c, h), *found = NULL;
+    struct entry one;
+    *value = 0;
     for (int i = 0; i < BUCKET; i++) {
-        *value = atomic_load_explicit(&bucket[i], memory_order_acquire);
-        if (has_tag(*value, h) && read_entry(c, (*value >> TAG_BITS) - 1, id, e))
-            return &bucket[i];
+        uint64_t v = atomic_load_explicit(&bucket[i], memory_order_acquire);
+        if (v <= *value || !has_tag(v, h) || !read_entry(c, (v >> TAG_BITS) - 1, id, &one))
+            continue;
+        *e = one;
+        *value = v;
+        found = &bucket[i];
     }
-    return NULL;
+    explicit_bzero(&one, sizeof one);
+    return found;
 }
 
 bool session_cache_put(struct session_cache *cache, struct slice id, struct slice session)
@@ -324,13 +330,12 @@ void session_caches_drop(struct slice id)
 {
     struct entry e;
     uint64_t value;
+    word *entry;
     if (id.len == 0 || id.len > SESSION_ID_MAX)
         return;
-    for (const struct session_cache *c = all; c; c = c->next) {
-        word *entry = look_up(c, id, &e, &value);
-        if (entry)
+    for (const struct session_cache *c = all; c; c = c->next)
+        while (c->name[0] != SESSION_CACHE_OF_OTHERS && (entry = look_up(c, id, &e, &value)))
             atomic_compare_exchange_strong(entry, &value, 0);
-    }
     explicit_bzero(&e, sizeof e);
 }
 

@@ -21,7 +21,9 @@ enum {
     SESSION_CACHE_NAME_BYTES = 64,
     SESSION_CACHE_BYTES_MIN = 8 * 4096, /* as in nginx */
     SESSION_ID_MAX = 32,
-    SESSION_MAX = 4096 /* a larger one is not kept, as in nginx */
+    SESSION_MAX = 4096, /* a larger one is not kept, as in nginx */
+    /* Names that begin so are of caches for other things: sessions are not dropped from there. */
+    SESSION_CACHE_OF_OTHERS = ':'
 };
 
 struct session_cache;

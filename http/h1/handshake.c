@@ -7,7 +7,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/hist.h"
+#include "base/list.h"
 #include "base/log.h"
+#include "http/h1/handshake_asks.h"
 #include "http/h1/handshake_line.h"
 #include "http/h1/head.h"
 #include "http/h1/input.h"
@@ -28,11 +30,12 @@
 
 enum { SHAKES_IN_TURN_US = 1000 };
 
-/* A handshake that has left the loop. */
+/* A handshake that has left the loop: it waits in a pool, in the line before the one that requests have, or for others that ask. */
 struct handshake {
     struct loop_task task; /* first */
     struct in_line in_line;
-    bool is_of_line;
+    struct asks asks;
+    enum { OF_POOL, OF_LINE, OF_ASKS } kind;
     struct net_tls *tls;
     struct connection *c; /* NULL: it has been closed */
 };
@@ -40,6 +43,11 @@ struct handshake {
 static void compute(struct pool_task *task)
 {
     net_tls_compute(((struct handshake *)(void *)task)->tls);
+}
+
+static void compute_in_line(struct in_line *in)
+{
+    net_tls_compute(container_of(in, struct handshake, in_line)->tls);
 }
 
 static void count(struct worker *w, enum shm_handshake how)
@@ -65,37 +73,37 @@ static const char *why_not_computed(enum pool_outcome outcome)
                                             : "its pool is being closed";
 }
 
-static void end(struct handshake *h, enum pool_outcome outcome)
+static void end(struct worker *w, struct handshake *h, enum pool_outcome outcome, uint64_t waited_us)
 {
+    if (outcome == POOL_TASK_DONE)
+        hist_add(&w->slot->tls.queue_wait, waited_us);
     if (h->c && outcome == POOL_TASK_EXPIRED)
         count_end(h->c, SHM_HANDSHAKE_EXPIRED);
     if (h->c && outcome == POOL_TASK_SHED)
         count_end(h->c, SHM_HANDSHAKE_SHED);
+    if (h->c && outcome == POOL_TASK_DROPPED)
+        count_end(h->c, SHM_HANDSHAKE_REFUSED);
     net_tls_back(h->tls, why_not_computed(outcome));
     free(h);
 }
 
-/* Of the line: it has never been in the pool. */
-static void refuse(struct worker *w, struct loop_task *task, enum pool_result why)
+static void refuse_question(struct worker *w, struct loop_task *task)
 {
-    struct handshake *h = (struct handshake *)task; /* its first member */
-    (void)w;
-    if (h->c && why != POOL_ETIMEDOUT)
-        count_end(h->c, SHM_HANDSHAKE_REFUSED);
-    end(h, why == POOL_ETIMEDOUT ? POOL_TASK_EXPIRED : POOL_TASK_DROPPED);
+    end(w, (struct handshake *)task, POOL_TASK_DROPPED, 0);
 }
 
 static void come_back(struct worker *w, struct loop_task *task)
 {
-    static const struct line_ends ends = {refuse};
     struct handshake *h = (struct handshake *)task; /* its first member */
     const struct pool_task *t = &task->task;
-    uint64_t since_us = h->is_of_line ? h->in_line.since_us : t->submitted_us;
-    if (h->is_of_line)
-        handshake_line_go_on(w, &ends);
-    if (t->outcome == POOL_TASK_DONE && t->started_us > since_us)
-        hist_add(&w->slot->tls.queue_wait, t->started_us - since_us);
-    end(h, (enum pool_outcome)t->outcome);
+    if (h->kind == OF_ASKS)
+        handshake_asks_ended(w, refuse_question);
+    end(w, h, (enum pool_outcome)t->outcome, t->started_us - t->submitted_us);
+}
+
+static void leave_line(struct worker *w, struct in_line *in, enum pool_outcome outcome)
+{
+    end(w, container_of(in, struct handshake, in_line), outcome, in->started_us - in->since_us);
 }
 
 static const struct net_tls_context *choose(const void *with, struct slice name)
@@ -135,18 +143,25 @@ static bool stays(void *with, unsigned cost_us)
 
 static enum pool_result submit(struct worker *w, struct handshake *h, int where)
 {
-    return h->is_of_line ? handshake_line_join(w, &h->in_line, &h->task) : pools_submit(w, where, &h->task);
+    return h->kind == OF_LINE   ? handshake_line_join(w, &h->in_line)
+           : h->kind == OF_ASKS ? handshake_asks_begin(w, where, &h->asks, &h->task)
+                                : pools_submit(w, where, &h->task);
 }
 
-static void *leave(void *with, struct net_tls *tls, int where, bool waits)
+static void *leave(void *with, struct net_tls *tls, int where, enum net_tls_work work)
 {
     struct connection *c = with;
     struct worker *w = connection_worker(c);
     struct handshake *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
-    *h = (struct handshake){.task = {.task.run = compute, .ended = come_back}, .tls = tls, .c = c};
-    h->is_of_line = !waits && where == pools_default(w);
+    *h = (struct handshake){.task = {.task.run = compute, .ended = come_back},
+                            .in_line = {.compute = compute_in_line, .ended = leave_line},
+                            .tls = tls,
+                            .c = c};
+    h->kind = work == NET_TLS_ASKS                                    ? OF_ASKS
+              : work == NET_TLS_COMPUTES && where == pools_default(w) ? OF_LINE
+                                                                      : OF_POOL;
     if (submit(w, h, where) == POOL_OK)
         return h;
     count_end(c, SHM_HANDSHAKE_REFUSED);
@@ -157,16 +172,18 @@ static void *leave(void *with, struct net_tls *tls, int where, bool waits)
 /* One that waits in the pool is told of as cancelled soon, one that runs when it has ended. */
 static void forget(void *with, void *taken, bool is_closed)
 {
-    struct connection *c = with;
+    struct worker *w = connection_worker(with);
     struct handshake *h = taken;
     if (is_closed)
         h->c = NULL;
-    if (!h->in_line.waits) {
-        pools_cancel(connection_worker(c), &h->task);
-        return;
+    if (h->kind == OF_LINE) {
+        handshake_line_leave(w, &h->in_line);
+    } else if (h->kind == OF_ASKS && h->asks.waits) {
+        handshake_asks_leave(&h->asks);
+        end(w, h, POOL_TASK_CANCELLED, 0);
+    } else {
+        pools_cancel(w, &h->task);
     }
-    handshake_line_leave(&h->in_line);
-    end(h, POOL_TASK_CANCELLED);
 }
 
 static const struct net_tls_server server = {

@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/ioctl.h>
 
 enum { LINGER_READS_AT_ONCE = 4 };
 
@@ -24,13 +25,20 @@ static void set_linger_timer(struct connection *c)
     connection_set_timer(c, silence_ms < left_ms ? silence_ms : left_ms);
 }
 
+/* To close it then would be to reset it. */
+static bool has_unread(const struct connection *c)
+{
+    int bytes = 0;
+    return ioctl(c->stream.io.fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 static bool lingering_is_wanted(const struct connection *c)
 {
     const struct settings *s = connection_settings(c);
     if (c->eof || s->client.lingering_time_ms == 0 || s->client.lingering_timeout_ms == 0)
         return false;
     return s->client.lingering_close == CONF_LINGERING_ALWAYS ||
-           (s->client.lingering_close == CONF_LINGERING_ON && (c->linger_after || c->rest));
+           (s->client.lingering_close == CONF_LINGERING_ON && (c->linger_after || c->rest || has_unread(c)));
 }
 
 void h1_finish(struct connection *c)

@@ -106,7 +106,9 @@ struct verdict tls_pass(struct http_exchange *ex)
         return verdict_of(VERDICT_NEXT);
     /* Who may come has been asked of another server: its authorities are not this one's. */
     const struct net_tls_context *own = context_of(ex->route.server);
-    if (own && own != net_tls_context_of(ex->client.tls)) {
+    if (!own)
+        own = tls_context(ex->client.listen);
+    if (own != net_tls_context_of(ex->client.tls)) {
         http_log(ex, LOG_LEVEL_INFO,
                  "client attempted to request the server name different from the one that was negotiated");
         return verdict_answer(MISDIRECTED);

@@ -23,6 +23,8 @@ _Static_assert((int)NET_TLS_SESSION_MAX == (int)SESSION_MAX, "both know the same
 
 struct held_cache {
     struct session_cache *cache;
+    struct slice name;
+    int64_t bytes;
     struct held_cache *next;
 };
 
@@ -163,7 +165,14 @@ static int64_t agreed_size(struct site *site, struct slice name, const struct co
 static void hold(struct site *site, const struct conf_node *n, struct slice name, int64_t bytes,
                  struct net_tls_cache *c)
 {
+    for (const struct held_cache *h = tls_caches_of(site)->held; h; h = h->next)
+        if (name.len && slice_eq(h->name, name) && h->bytes != bytes)
+            conf_error(&site->conf->errors, n,
+                       "the cache \"%.*s\" has another size here: %lld bytes, before it was %lld",
+                       SLICE_ARGS(n->args[0]), (long long)bytes, (long long)h->bytes);
     struct held_cache *h = conf_must(arena_zalloc(&site->arena, sizeof *h));
+    h->name = arena_dup(&site->arena, name);
+    h->bytes = bytes;
     h->cache = session_cache_hold(name, (size_t)bytes);
     if (!h->cache) {
         conf_error(&site->conf->errors, n, "no memory for a cache of %lld bytes: %s", (long long)bytes,
@@ -216,9 +225,12 @@ struct net_tls_cache tls_status_cache(struct site *site, const struct conf_node 
     if (!read_status_words(n, &w) || !w.is_shared)
         return c;
     /* Names of caches for sessions are others'. */
-    int len = snprintf(name, sizeof name, "ocsp %.*s", SLICE_ARGS(w.name));
+    int len = snprintf(name, sizeof name, "%c%.*s", SESSION_CACHE_OF_OTHERS, SLICE_ARGS(w.name));
     if (len < (int)sizeof name)
         hold(site, n, (struct slice){name, (size_t)len}, w.bytes, &c);
+    else
+        conf_error(&site->conf->errors, n, "the name of the OCSP cache \"%.*s\" is too long",
+                   SLICE_ARGS(w.name));
     return c;
 }
 

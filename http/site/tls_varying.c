@@ -40,6 +40,7 @@ struct varying_pair {
 
 struct tls_varying {
     int count;
+    const char *names;
     struct varying_pair *pairs;
 };
 
@@ -61,10 +62,15 @@ const struct tls_varying *tls_varying_of(struct site *site, const struct conf_li
     struct tls_varying *v = site_array(site, 1, sizeof *v);
     v->count = site_count_lines(certificates);
     v->pairs = site_array(site, v->count, sizeof *v->pairs);
-    for (int i = 0; i < v->count; i++, certificates = certificates->next, keys = keys->next)
+    v->names = "";
+    for (int i = 0; i < v->count; i++, certificates = certificates->next, keys = keys->next) {
+        v->names = conf_must((char *)(uintptr_t)arena_printf(&site->arena, "%s\n%.*s", v->names,
+                                                             SLICE_ARGS(certificates->node->args[0]))
+                                 .data);
         v->pairs[i] =
             (struct varying_pair){site_compile(site, certificates->node->args[0], certificates->node),
                                   site_compile(site, keys->node->args[0], keys->node)};
+    }
     return v;
 }
 
@@ -136,6 +142,7 @@ void tls_varying_set(struct site *site, const struct settings *s, const struct t
     rules->pair_count = 0;
     rules->varying_count = varying->count;
     rules->owner = varying;
+    rules->varying_names = varying->names;
     rules->loaded = tls_kept_by(site, &tls_varying_settings_of(s)->keeping);
 }
 

@@ -447,6 +447,20 @@ def test_lingering(weir):
     assert took["off"] is not None and took["off"] < limit(0.4), took
 
 
+def test_what_was_sent_meanwhile_takes_nothing_away(weir):
+    """A client that writes on while a last answer goes out gets all of that: a close with unread bytes would be a reset."""
+    weir.start(config("location / { root html; }"))
+    body = b"x" * 3_000_000
+    (weir.tmp / "html").mkdir(exist_ok=True)
+    (weir.tmp / "html/large").write_bytes(body)
+    with weir.connect() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        client.send(head("GET /large HTTP/1.1", "Connection: close"))
+        assert client.begun()
+        client.send(b"more")
+        assert client.response().body == body
+
+
 @pytest.mark.directive("lingering_timeout")
 def test_lingering_timeout_0_does_not_keep_connections(weir):
     """No time to wait is no wait: a connection must not stay for ever."""

@@ -3,13 +3,15 @@
 import contextlib
 import os
 import ssl
+import struct
+import subprocess
 import threading
 import time
 
 import pytest
 from records import ALERT, DATA, GET, HANDSHAKE, KEY_UPDATE, KEY_UPDATE_REQUESTED, Client
 from tlslib import SAYS, V12, V13, says, serve
-from weirlib import config, cpu_seconds, let_pass, wait_until
+from weirlib import ROOT, config, cpu_seconds, let_pass, limit, wait_until
 
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
 FILES = SAYS + "location /file { root {tmp}; } location /slow { limit_rate 200k; alias {tmp}/file; }"
@@ -193,3 +195,20 @@ def test_others_beside_one_that_does_not_read(weir, authority):
         writing(weir)
         is_at_rest(weir)
         assert says(weir, authority.client())[0] == "https"
+
+
+@pytest.fixture(scope="session")
+def fragments(tmp_path_factory):
+    program = tmp_path_factory.mktemp("fragments") / "fragments"
+    subprocess.run(["cc", "-std=gnu17", "-O1", ROOT / "tests/functional/lib/fragments.c", "-o", program, "-lssl", "-lcrypto"], check=True)
+    return program
+
+
+@pytest.mark.parametrize("code, updates", [(0, 0), (0, 30), (1, 0), (1, 30), (3, 30)])
+def test_short_records_and_new_keys(weir, authority, fragments, code, updates):
+    """A client that wants records of 512 or 2048 bytes, and new keys while one of them is half sent, gets each byte once."""
+    weir.start(config("location /counted { root %s; }" % weir.tmp, server=f"listen 127.0.0.1:{{port2}} ssl sndbuf=64k; {authority.lines()}"))
+    size = 4 << 20
+    (weir.tmp / "counted").write_bytes(struct.pack(f"<{size // 4}I", *range(size // 4)))
+    said = subprocess.run([fragments, str(weir.port2), str(code), str(updates)], capture_output=True, text=True, check=True, timeout=limit(60)).stdout
+    assert said == f"{size}\n"

@@ -76,7 +76,7 @@ def test_the_line_has_an_end(weir, slow):
     """It is as long as the pool's queue may be."""
     start(weir, slow, "threads=1 max_queue=2")
     with occupied(weir):
-        clients = begin_all(weir, slow, 3)
+        clients = begin_all(weir, slow, 2)
         last, *_ = begin(weir, slow.client())
         assert last.recv(1) == b""
         weir.wait_log(r"SSL: no thread was free for it\) while SSL handshaking")

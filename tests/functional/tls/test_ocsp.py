@@ -64,7 +64,8 @@ def test_nobody_to_ask(weir, authority, responder):
 
 
 @BOTH
-def test_sessions_are_asked_about_again(weir, authority, responder, version):
+def test_sessions_are_not_taken_up(weir, authority, responder, version):
+    """What authorities are asked about has to be shown: a session has the client's certificate alone."""
     serve(weir, authority, WRONG, server=checked(authority, responder))
     client = authority.client(version, "client")
     with connect(weir, client) as connection:
@@ -73,7 +74,7 @@ def test_sessions_are_asked_about_again(weir, authority, responder, version):
     responder.revoked = {"client"}
     with connect(weir, client, session=session) as connection:
         assert connection.get("/says").text == "FAILED:certificate revoked"
-        assert connection.socket.session_reused
+        assert not connection.socket.session_reused
 
 
 def test_once_for_a_connection(weir, authority, responder):
@@ -184,11 +185,29 @@ def test_over_a_reload(weir, authority, responder):
     wait_until(lambda: not weir.worker_pids() & before, 10, "new workers")
 
 
+def test_a_responder_that_hangs_has_half_of_the_threads(weir, authority, responder):
+    """Clients that wait for it, and those that have left, keep nobody from the others."""
+    serve(weir, authority, WRONG, server=checked(authority, responder, verify="optional"), pool="threads=4 max_queue=10")
+    responder.go_on.clear()
+    clients = [connect(weir, authority.client(V13, "client")) for _ in range(5)]
+    wait_until(lambda: len(responder.asked) == 2, 10, "questions")
+    clients[3].close()
+    assert verdict(weir, authority.client()) == "NONE"
+    assert len(responder.asked) == 2
+    responder.go_on.set()
+    for place in (0, 1, 2, 4):
+        with clients[place] as connection:
+            assert connection.get("/says").text.endswith("SUCCESS")
+    assert len(responder.asked) == 4  # who has left was not asked about
+
+
 @pytest.mark.parametrize("lines, message", [
+    ("ssl_ocsp_cache shared:%s:1m; ssl_verify_client on; ssl_client_certificate {ca}; ssl_ocsp on;" % ("n" * 63),
+     'the name of the OCSP cache "%s" is too long' % ("n" * 63)),
     ("ssl_ocsp perhaps;", 'invalid value "perhaps" in "ssl_ocsp" directive; it must be one of: on, leaf, off'),
     ("ssl_ocsp on; ssl_verify_client optional_no_ca;", '"ssl_ocsp" is incompatible with "ssl_verify_client optional_no_ca"'),
     ("ssl_ocsp_cache shared:a;", 'invalid OCSP cache "shared:a"; write off or shared:NAME:SIZE, of 32k or more'),
     ("ssl_ocsp_cache builtin;", 'invalid OCSP cache "builtin"; write off or shared:NAME:SIZE, of 32k or more')])
 def test_mistakes(weir, authority, lines, message):
-    conf = config(server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} {lines}")
+    conf = config(server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} {lines.format(ca=authority.path('ca.pem'))}")
     assert [said for said, _ in weir.mistakes(conf)] == [message]

@@ -8,7 +8,7 @@ import ssl
 import urllib.parse
 
 import pytest
-from certificates import openssl
+from certificates import Authority, openssl
 from tlslib import SAYS, V12, V13, connect, refused, resumes, says, serve
 from weirlib import IS_ROOT, Connection, config, let_pass, take_time, wait_until
 
@@ -432,6 +432,26 @@ def test_proxy_protocol_comes_first(weir, authority):
 
 
 # ---- mistakes ---------------------------------------------------------------------------------------------------
+
+def test_a_server_without_a_certificate_asks_by_the_default_one(weir, authority, tmp_path):
+    """Who came in by another server's authorities is no client of its: 421."""
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    other.certificate("client")
+    weir.expect_log("goes by the authorities of the address's default server")
+    authority.certificate("client")
+    verify = "ssl_verify_client on; ssl_client_certificate {};"
+    http = (f"server {{ listen 127.0.0.1:{{port2}} ssl; server_name x.test; {authority.lines()} {verify.format(other.path('ca.pem'))} {SAYS} }} "
+            f"server {{ listen 127.0.0.1:{{port2}} ssl; server_name y.test; ssl_verify_client on; {SAYS} }}")
+    serve(weir, authority, server=verify.format(authority.path("ca.pem")), http=http)
+    stranger, friend = authority.client(), authority.client(certificate="client")
+    stranger.load_cert_chain(other.path("client.pem"), other.path("client.key"))
+    for client, name, status in ((stranger, "x.test", 421), (friend, "y.test", 200), (friend, "localhost", 200), (stranger, "y.test", 400)):
+        client.check_hostname = False
+        with connect(weir, client, name) as connection:
+            connection.send("GET /says HTTP/1.1\r\nHost: y.test\r\n\r\n")
+            assert connection.response().status == status, (name, status)
+
 
 MISTAKES = {
     "ssl_certificate {tmp}/none.pem; ssl_certificate_key {tmp}/none.key;": 'cannot load certificate "{tmp}/none.pem": No such file or directory',

@@ -50,14 +50,31 @@ def test_who_has_none(weir, authority, pool):
     wait_until(lambda: weir.status()["tls"]["handshakes"]["failed"] == 1, 5, "a handshake that has failed")
 
 
+@BOTH
+def test_sessions_stay_with_their_server(weir, authority, version):
+    """Two servers whose certificates are named in other ways are others."""
+    (authority.folder / "b").mkdir()
+    for suffix in ("pem", "key"):
+        (authority.folder / "b" / f"a.test.{suffix}").write_bytes(authority.path(f"a.test.{suffix}").read_bytes())
+        (authority.folder / "b" / f"b.test.{suffix}").write_bytes(authority.path(f"b.test.{suffix}").read_bytes())
+    http = (f"server {{ listen 127.0.0.1:{{port2}} ssl; server_name b.test; ssl_certificate {authority.folder}/b/$ssl_server_name.pem; "
+            f"ssl_certificate_key {authority.folder}/b/$ssl_server_name.key; {SAYS} }}")
+    start(weir, authority, "server_name a.test;", http=http)
+    client = authority.client(version)
+    assert resumes(weir, client, "a.test") and resumes(weir, client, "b.test")
+    client.check_hostname = False
+    assert not resumes(weir, client, "a.test", again="b.test")
+
+
 def test_names_that_are_none(weir, authority):
     """Nobody names a file by a way to it."""
     (authority.folder / "deep").mkdir()
     start(weir, authority, names="deep/$ssl_server_name")
     weir.expect_log("the client asks for a name that no host has")
-    s_client(weir, name="../a.test")
+    for name in ("../a.test", "..", ".a.test", "a..test"):
+        s_client(weir, name=name)
     weir.wait_log("the client asks for a name that no host has")
-    assert weir.status()["tls"]["handshakes"]["full"] == 0
+    assert weir.status()["tls"]["handshakes"]["full"] == 0 and weir.status()["tls"]["handshakes"]["failed"] == 4
 
 
 def test_kinds_and_phrases(weir, authority, tmp_path):

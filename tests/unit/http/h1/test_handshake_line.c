@@ -1,21 +1,26 @@
 /*
- * tests/unit/http/h1/test_handshake_line.c - who is next in the line of handshakes: the oldest, the newest under overload; and who is refused.
+ * tests/unit/http/h1/test_handshake_line.c - who is next in the line of handshakes: the oldest, the newest while the line stands; who is let
+ * go, and that requests have the thread in turn. The pool and the clock are the test's.
  */
 #include "http/h1/handshake_line.h"
 
+#include "pool/figures.h"
 #include "tests/unit/check.h"
 #include "worker/loop/worker_state.h"
 
-enum { CLIENTS = 16, MS = 1000 };
+enum { CLIENTS = 24, MS = 1000 };
 
-static struct conf_pool rules = {.name = {"default", 7}, .max_queue = 10, .queue_timeout_ms = 2000};
+static struct conf_pool rules = {.name = {"default", 7}, .max_queue = 12, .queue_timeout_ms = 5000};
+static struct pool_figures figures;
 static struct worker worker;
 static struct in_line places[CLIENTS];
-static struct loop_task tasks[CLIENTS];
-static uint64_t now_us = 1000 * MS;
-static const struct loop_task *in_pool, *refused[CLIENTS];
-static enum pool_result pool_says, why[CLIENTS];
-static int refusals;
+static int ended[CLIENTS]; /* pool_outcome + 1 */
+static uint64_t now_us = 1000 * MS, each_us;
+static struct loop_task *in_pool;
+static struct pool_notice *told;
+static enum pool_result pool_says;
+static int order[CLIENTS], computed;
+static int joins_meanwhile = -1; /* one that comes while the first is computed */
 
 uint64_t __wrap_clock_mono_us(void);
 uint64_t __wrap_clock_mono_us(void)
@@ -34,108 +39,183 @@ enum pool_result __wrap_pools_submit(struct worker *w, int pool, struct loop_tas
     return pool_says;
 }
 
-static void refuse(struct worker *w, struct loop_task *task, enum pool_result result)
+void __wrap_pools_notify(struct pool_notice *notice);
+void __wrap_pools_notify(struct pool_notice *notice)
 {
-    (void)w;
-    refused[refusals] = task;
-    why[refusals++] = result;
+    CU_ASSERT(!told); /* again only after it has been heard */
+    told = notice;
 }
 
-static const struct line_ends ends = {refuse};
+const struct pool_figures *__wrap_pool_read_figures(const struct pool *pool);
+const struct pool_figures *__wrap_pool_read_figures(const struct pool *pool)
+{
+    (void)pool;
+    return &figures;
+}
+
+static void on_ended(struct worker *w, struct in_line *in, enum pool_outcome outcome)
+{
+    CU_ASSERT(w == &worker && ended[in - places] == 0);
+    ended[in - places] = (int)outcome + 1;
+}
+
+static enum pool_result join(int client);
+
+static void compute(struct in_line *in)
+{
+    order[computed++] = (int)(in - places);
+    now_us += each_us;
+    if (joins_meanwhile >= 0)
+        CU_ASSERT(join(joins_meanwhile) == POOL_OK);
+    joins_meanwhile = -1;
+}
 
 static enum pool_result join(int client)
 {
-    return handshake_line_join(&worker, &places[client], &tasks[client]);
+    places[client] = (struct in_line){.compute = compute, .ended = on_ended};
+    ended[client] = 0;
+    return handshake_line_join(&worker, &places[client]);
 }
 
-/* The one in the pool ends after so long. */
-static void end_one(uint64_t after_us)
+static void hear(void)
 {
-    CU_ASSERT_FATAL(in_pool != NULL);
-    now_us += after_us;
+    struct pool_notice *notice = told;
+    told = NULL;
+    if (notice)
+        notice->hear(notice);
+}
+
+/* The pool's thread has the runner, and the loop hears of it. */
+static void run_pool(enum pool_outcome outcome)
+{
+    struct loop_task *task = in_pool;
+    CU_ASSERT_FATAL(task != NULL);
+    if (outcome == POOL_TASK_DONE)
+        task->task.run(&task->task);
     in_pool = NULL;
-    handshake_line_go_on(&worker, &ends);
+    task->task.outcome = (uint8_t)outcome;
+    hear();
+    task->ended(&worker, task);
 }
 
-static int next(void)
-{
-    return in_pool ? (int)(in_pool - tasks) : -1;
-}
-
-static void begin(void)
+static void begin(uint64_t us_each)
 {
     worker.pools[0].conf = &rules;
     worker.pool_count = 1;
     pool_says = POOL_OK;
-    refusals = 0;
-    while (in_pool)
-        end_one(1000 * MS);
-    refusals = 0;
+    each_us = us_each;
+    computed = 0;
+    now_us += 100000 * MS;
+    counter_set(&figures.submitted, 0);
 }
 
 static void the_oldest_first(void)
 {
-    begin();
+    begin(5 * MS);
     for (int i = 0; i < 4; i++)
         CU_ASSERT(join(i) == POOL_OK);
-    for (int i = 0; i < 4; i++) {
-        CHECK_NUMBER(next(), i);
-        end_one(1 * MS);
-    }
-    CHECK_NUMBER(next(), -1);
-    CHECK_NUMBER(refusals, 0);
+    joins_meanwhile = 4;
+    run_pool(POOL_TASK_DONE);
+    CHECK_NUMBER(computed, 5);
+    for (int i = 0; i < 5; i++)
+        CU_ASSERT(order[i] == i && ended[i] == POOL_TASK_DONE + 1);
+    CU_ASSERT(!in_pool);
+}
+
+/* One of them, then it is the requests' turn. */
+static void requests_have_their_turn(void)
+{
+    begin(5 * MS);
+    for (int i = 0; i < 3; i++)
+        join(i);
+    counter_set(&figures.submitted, 1);
+    run_pool(POOL_TASK_DONE);
+    CHECK_NUMBER(computed, 1);
+    CU_ASSERT(in_pool != NULL); /* behind them */
+    counter_set(&figures.submitted, 0);
+    run_pool(POOL_TASK_DONE);
+    CHECK_NUMBER(computed, 3);
 }
 
 /* When even what has waited least of an interval has waited long. */
-static void the_newest_first_under_overload(void)
+static void the_newest_first_while_the_line_stands(void)
 {
-    begin();
-    for (int i = 0; i < 8; i++)
+    begin(300 * MS);
+    for (int i = 0; i < 10; i++)
         join(i);
-    /* An interval and more in which the line stands. */
-    for (int i = 0; i < 4; i++) {
-        CHECK_NUMBER(next(), i);
-        end_one(i < 3 ? 35 * MS : 120 * MS);
+    run_pool(POOL_TASK_DONE);
+    /* Of ten the oldest of 1.2 s, then the newest; those left have waited more than a second. */
+    const int wanted[] = {0, 1, 2, 3, 4};
+    for (int i = 0; i < 5; i++)
+        CHECK_NUMBER(order[i], wanted[i]);
+    int shed = 0;
+    for (int i = 0; i < 10; i++)
+        shed += ended[i] == POOL_TASK_SHED + 1;
+    CHECK_NUMBER(shed, 10 - computed);
+    CU_ASSERT(shed > 0);
+    /* It stands still: of those that come now the newest goes first. */
+    now_us += 50 * MS;
+    for (int i = 0; i < 3; i++) {
+        join(i);
+        now_us += 1 * MS;
     }
-    CHECK_NUMBER(next(), 7);
-    join(8);
-    end_one(5 * MS);
-    CHECK_NUMBER(next(), 8);
-    handshake_line_leave(&places[6]);
-    end_one(5 * MS);
-    CHECK_NUMBER(next(), 5);
-    end_one(5 * MS);
-    CHECK_NUMBER(next(), 4);
-    end_one(5 * MS);
-    CHECK_NUMBER(next(), -1);
-    CHECK_NUMBER(refusals, 0);
+    computed = 0;
+    each_us = 5 * MS;
+    run_pool(POOL_TASK_DONE);
+    CHECK_NUMBER(order[0], 2);
+    CHECK_NUMBER(order[1], 1);
+    CHECK_NUMBER(order[2], 0);
+}
+
+static void who_leaves(void)
+{
+    begin(5 * MS);
+    for (int i = 0; i < 3; i++)
+        join(i);
+    handshake_line_leave(&worker, &places[1]);
+    CHECK_NUMBER(ended[1], POOL_TASK_CANCELLED + 1);
+    run_pool(POOL_TASK_DONE);
+    CHECK_NUMBER(computed, 2);
+    CU_ASSERT(ended[0] == POOL_TASK_DONE + 1 && ended[2] == POOL_TASK_DONE + 1);
+    CU_ASSERT(join(0) == POOL_OK);
+    handshake_line_leave(&worker, &places[0]);
+    run_pool(POOL_TASK_DONE); /* nobody is there */
+    CU_ASSERT(!in_pool);
 }
 
 static void who_is_refused(void)
 {
-    begin();
-    for (int i = 0; i < 11; i++)
+    begin(5 * MS);
+    for (int i = 0; i < 12; i++)
         CU_ASSERT(join(i) == POOL_OK);
-    CU_ASSERT(join(11) == POOL_EOVERLOAD);
-    end_one(2001 * MS);
-    CHECK_NUMBER(refusals, 10);
-    for (int i = 0; i < 10; i++)
-        CU_ASSERT(refused[i] == &tasks[i + 1] && why[i] == POOL_ETIMEDOUT);
-    CHECK_NUMBER(next(), -1);
+    CU_ASSERT(join(12) == POOL_EOVERLOAD && ended[12] == 0);
+    now_us += 5001 * MS;
+    CU_ASSERT(join(13) == POOL_EOVERLOAD);
+    run_pool(POOL_TASK_EXPIRED);
+    for (int i = 0; i < 12; i++)
+        CHECK_NUMBER(ended[i], POOL_TASK_EXPIRED + 1);
+    CU_ASSERT(!in_pool);
+    pool_says = POOL_EOVERLOAD;
+    CU_ASSERT(join(0) == POOL_EOVERLOAD && ended[0] == 0);
+    pool_says = POOL_OK;
     CU_ASSERT(join(0) == POOL_OK && join(1) == POOL_OK && join(2) == POOL_OK);
     pool_says = POOL_EOVERLOAD;
-    end_one(1 * MS);
-    CHECK_NUMBER(refusals, 12);
-    CU_ASSERT(why[10] == POOL_EOVERLOAD && why[11] == POOL_EOVERLOAD);
-    CU_ASSERT(join(3) == POOL_EOVERLOAD);
+    counter_set(&figures.submitted, 1);
+    run_pool(POOL_TASK_DONE);
+    CHECK_NUMBER(computed, 1);
+    CU_ASSERT(ended[1] == POOL_TASK_DROPPED + 1 && ended[2] == POOL_TASK_DROPPED + 1);
+    /* The pool is closed. */
     pool_says = POOL_OK;
-    CU_ASSERT(join(4) == POOL_OK);
-    CHECK_NUMBER(next(), 4);
+    CU_ASSERT(join(0) == POOL_OK && join(1) == POOL_OK);
+    run_pool(POOL_TASK_DROPPED);
+    CU_ASSERT(ended[0] == POOL_TASK_DROPPED + 1 && ended[1] == POOL_TASK_DROPPED + 1 && !in_pool);
 }
 
 static const struct check_case cases[] = {
     {"the oldest first", the_oldest_first},
-    {"the newest first under overload", the_newest_first_under_overload},
+    {"requests have their turn", requests_have_their_turn},
+    {"the newest first while the line stands", the_newest_first_while_the_line_stands},
+    {"who leaves", who_leaves},
     {"who is refused", who_is_refused},
 };
 
