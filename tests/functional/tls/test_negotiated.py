@@ -156,6 +156,8 @@ def test_finite_fields(weir, authority):
 
 # ---- all that can be offered ------------------------------------------------------------------------------------
 
+HYBRID = 0x11ec  # of a curve and of what no quantum computer breaks
+
 SWEEPS = [
     # of all 65536 numbers for       this field of the answer   in a hello of                              these are taken
     ("ciphers", "cipher", dict(version=TLS12), GOOD),
@@ -172,6 +174,8 @@ def test_nothing_else_is_taken(default, offered, field, offer, wanted):
     """Nor what the openssl command does not know, as RC4, 3DES, and those for export."""
     without = SIGNALS if offered == "ciphers" else ()
     found = all_taken(default.port2, field, offered, without, **offer)
+    if HYBRID in found:  # a library from 3.5 on
+        wanted = {number: name for number, name in wanted.items() if number not in FINITE or number < 258} | {HYBRID: "X25519MLKEM768"}
     assert {number: wanted.get(number, hex(number)) for number in found} == wanted
 
 
@@ -186,7 +190,7 @@ HELLOS = [
     ("TLS 1.2, fallen back", hello(TLS12, [*USUAL_CIPHERS, FALLBACK]), "alert", "inappropriate fallback"),
     ("TLS 1.3, fallen back", hello(TLS13, [*USUAL_CIPHERS, FALLBACK]), "version", TLS13),
     ("compression is offered", hello(TLS12, compression=b"\1\0"), "compression", 0),
-    ("compression alone", hello(TLS12, compression=b"\1"), "alert", "decode error"),
+    ("compression alone", hello(TLS12, compression=b"\1"), "alert", ("decode error", "illegal parameter")),
     ("compression in TLS 1.3", hello(TLS13, compression=b"\1\0"), "alert", "illegal parameter"),
     ("secure renegotiation by a signal", hello(TLS12, [*USUAL_CIPHERS, RENEGOTIATION]), "extensions", {0: b"", 11: b"\3\0\1\2", 0xff01: b"\0"}),
     ("secure renegotiation", hello(more=[(0xff01, b"\0")]), "extensions", {0: b"", 11: b"\3\0\1\2", 0xff01: b"\0"}),
@@ -198,7 +202,7 @@ HELLOS = [
 @pytest.mark.parametrize("words, field, wanted", [row[1:] for row in HELLOS], ids=[row[0] for row in HELLOS])
 def test_hellos(default, words, field, wanted):
     answer = ask(default.port2, words)
-    assert getattr(answer, field) == wanted, answer
+    assert getattr(answer, field) in (wanted if isinstance(wanted, tuple) else [wanted]), answer
     assert (answer.cipher is None) == (field == "alert"), answer
 
 

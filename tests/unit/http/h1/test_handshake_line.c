@@ -20,7 +20,8 @@ static struct loop_task *in_pool;
 static struct pool_notice *told;
 static enum pool_result pool_says;
 static int order[CLIENTS], computed;
-static int joins_meanwhile = -1; /* one that comes while the first is computed */
+/* One that comes while the first is computed. */
+static int joins_meanwhile = -1;
 
 uint64_t __wrap_clock_mono_us(void);
 uint64_t __wrap_clock_mono_us(void)
