@@ -222,3 +222,15 @@ def test_keys_are_in_no_core(weir, authority):
         flags = next(line for line in part.splitlines() if line.startswith("VmFlags"))
         assert "dd" in flags.split()
         assert ("mw" in flags.split()) == (access == "rw-s")  # it may be made writable
+
+
+def test_sessions_are_in_no_core(weir, authority):
+    """Nor is the memory of the caches."""
+    serve(weir, authority, server="ssl_session_cache shared:a:1m;")
+    for pid in (weir.pid, *weir.worker_pids()):
+        with open(f"/proc/{pid}/smaps", encoding="ascii") as file:
+            text = file.read()
+        part = text[text.index("memfd:weir tls sessions"):]
+        assert "dd" in next(line for line in part.splitlines() if line.startswith("VmFlags")).split()
+    [worker] = weir.worker_pids()
+    assert not [name for name in os.listdir(f"/proc/{worker}/fd") if "tls sessions" in os.readlink(f"/proc/{worker}/fd/{name}")]
