@@ -449,7 +449,7 @@ def test_lingering(weir):
 
 def test_what_was_sent_meanwhile_takes_nothing_away(weir):
     """A client that writes on while a last answer goes out gets all of that: a close with unread bytes would be a reset."""
-    weir.start(config("location / { root html; }"))
+    weir.start(config("location / { root html; }", listen="127.0.0.1:{port} sndbuf=64k"))  # it cannot close before it is read
     body = b"x" * 3_000_000
     (weir.tmp / "html").mkdir(exist_ok=True)
     (weir.tmp / "html/large").write_bytes(body)

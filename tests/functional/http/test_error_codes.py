@@ -37,7 +37,7 @@ def test_a_head_that_is_too_large(weir, fields):
     got = get(weir, "/", *fields)
     assert (got.status, got.text, got.header("connection")) == (400, "large", "close")
     weir.reload(config())
-    assert "<title>400 Request Header Or Cookie Too Large</title>" in get(weir, "/", *fields).text
+    wait_until(lambda: "<title>400 Request Header Or Cookie Too Large</title>" in get(weir, "/", *fields).text, 5, "the new worker's page")
 
 
 @pytest.mark.parametrize("code", [498, 507, 599])
