@@ -24,7 +24,7 @@ static struct {
     struct loop_task runner; /* first: one task of the pool for all */
     struct pool_notice notice;
     struct worker *worker;
-    bool runs; /* the runner is in the pool */
+    bool is_open, runs; /* the runner is in the pool */
     /* What both the loop and the thread have to do with. */
     struct gate gate;
     struct list_node waiting, over; /* oldest first */
@@ -38,6 +38,7 @@ static void open_line(void)
     list_init(&line.waiting);
     list_init(&line.over);
     gate_init(&line.gate);
+    line.is_open = true;
 }
 
 static struct in_line *oldest(struct list_node *list)
@@ -177,7 +178,7 @@ static enum pool_result submit(struct worker *w)
 
 enum pool_result handshake_line_join(struct worker *w, struct in_line *in)
 {
-    if (!line.waiting.next)
+    if (!line.is_open)
         open_line();
     list_init(&in->node);
     in->since_us = clock_mono_us();
