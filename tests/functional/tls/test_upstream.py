@@ -12,6 +12,7 @@ from proxylib import CHUNKS, Backend, answer, backend  # noqa: F401
 from tlslib import SAYS, V12, V13
 from weirlib import config, fetch, wait_until
 
+pytestmark = pytest.mark.needs("localhost")
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
 
 
