@@ -79,7 +79,7 @@ int net_tls_shake_hands(struct net_stream *s)
     net_tls_begin_call(t);
     int n = SSL_do_handshake(t->ssl);
     if (n == 1) {
-        t->ready = true;
+        net_tls_note_ready(t);
         return 1;
     }
     t->write_wants_read = SSL_want_read(t->ssl);

@@ -60,9 +60,39 @@ bool net_tls_must_ask(const struct net_tls *t)
            SSL_get0_peer_certificate(t->ssl) && SSL_get_verify_result(t->ssl) == X509_V_OK;
 }
 
+/*
+ * The library goes on reading as long as what comes is no data. It may read about as much of the socket as a record has, and then says that it
+ * waits: the socket tells of the rest, when others have had their turn.
+ */
+static long on_socket(BIO *bio, int what, const char *data, size_t len, int arg, long more, int result,
+                      size_t *got)
+{
+    struct net_tls *t = (struct net_tls *)(void *)BIO_get_callback_arg(bio);
+    (void)data;
+    (void)len;
+    (void)arg;
+    (void)more;
+    if (what == BIO_CB_READ && t->bytes_read >= NET_TLS_RECORD_MAX) {
+        t->is_dry = true;
+        BIO_clear_retry_flags(bio);
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    if (what == (BIO_CB_READ | BIO_CB_RETURN)) {
+        t->is_dry |= result <= 0;
+        t->bytes_read += result > 0 ? *got : 0;
+    }
+    return result;
+}
+
+/* Before that the library itself bounds what may come. */
 void net_tls_note_ready(struct net_tls *t)
 {
-    t->ready = t->ready || (SSL_is_init_finished(t->ssl) && !net_tls_must_ask(t));
+    if (t->ready || !SSL_is_init_finished(t->ssl) || net_tls_must_ask(t))
+        return;
+    t->ready = true;
+    BIO_set_callback_arg(SSL_get_rbio(t->ssl), (char *)t);
+    BIO_set_callback_ex(SSL_get_rbio(t->ssl), on_socket);
 }
 
 void net_tls_free(struct net_tls *t)

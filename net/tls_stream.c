@@ -80,31 +80,6 @@ static bool is_settled(struct net_tls *t, ssize_t *result)
     return true;
 }
 
-/*
- * The library goes on reading as long as what comes is no data. It may read about as much of the socket as a record has, and then says that it
- * waits: the socket tells of the rest, when others have had their turn.
- */
-static long on_socket(BIO *bio, int what, const char *data, size_t len, int arg, long more, int result,
-                      size_t *got)
-{
-    struct net_tls *t = (struct net_tls *)(void *)BIO_get_callback_arg(bio);
-    (void)data;
-    (void)len;
-    (void)arg;
-    (void)more;
-    if (what == BIO_CB_READ && t->bytes_read >= NET_TLS_RECORD_MAX) {
-        t->is_dry = true;
-        BIO_clear_retry_flags(bio);
-        BIO_set_retry_read(bio);
-        return -1;
-    }
-    if (what == (BIO_CB_READ | BIO_CB_RETURN)) {
-        t->is_dry |= result <= 0;
-        t->bytes_read += result > 0 ? *got : 0;
-    }
-    return result;
-}
-
 static ssize_t settle_read(struct net_stream *s, struct net_tls *t, int result)
 {
     if (SSL_want_x509_lookup(t->ssl))
@@ -199,7 +174,7 @@ static int read_record(struct net_tls *t, void *data, size_t room,
         n = send_rest(t);
         if (n > 0)
             n = call(t->ssl, data, (int)(room < INT32_MAX ? room : INT32_MAX));
-    } while (n <= 0 && SSL_want_read(t->ssl) && !t->is_dry);
+    } while (n <= 0 && SSL_want_read(t->ssl) && t->ready && !t->is_dry);
     return n;
 }
 
@@ -398,8 +373,6 @@ bool net_tls_begin(struct net_stream *s, struct ev_loop *loop, const struct net_
                           .user = ev_cb(&s->io),
                           .wanted = ev_is_active(&s->io) ? s->io.events & (EV_READ | EV_WRITE) : 0};
     SSL_set_app_data(ssl, t);
-    BIO_set_callback_arg(SSL_get_rbio(ssl), (char *)t);
-    BIO_set_callback_ex(SSL_get_rbio(ssl), on_socket);
     s->layer = &t->layer;
     ev_set_cb(&s->io, on_event);
     return true;

@@ -11,7 +11,7 @@ import time
 import pytest
 from records import ALERT, DATA, GET, HANDSHAKE, KEY_UPDATE, KEY_UPDATE_REQUESTED, Client
 from tlslib import SAYS, V12, V13, says, serve
-from weirlib import ROOT, config, cpu_seconds, let_pass, limit, wait_until
+from weirlib import ROOT, SLOW, config, cpu_seconds, let_pass, limit, wait_until
 
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
 FILES = SAYS + "location /file { root {tmp}; } location /slow { limit_rate 200k; alias {tmp}/file; }"
@@ -138,7 +138,7 @@ def test_a_handshake_that_does_not_fit_into_the_socket(weir, authority, version,
         with open(authority.path("long.pem"), "a", encoding="ascii") as chain:
             other = authority.path("ca.pem").read_text()
             chain.write(other * (CHAIN_BYTES // len(ssl.PEM_cert_to_DER_cert(other))))
-    serve_file(weir, authority, 10, server=f"ssl_handshake_timeout 2s; ssl_handshake_pool {pool};", name="long")
+    serve_file(weir, authority, 10, server=f"ssl_handshake_timeout {4 * SLOW:g}s; ssl_handshake_pool {pool};", name="long")
     with Client(weir.port2, authority.client(version), room=SMALL) as client, Client(weir.port2, authority.client(version), room=SMALL) as never:
         for each in (client, never):
             each.plain.sendall(each.step())
@@ -149,7 +149,7 @@ def test_a_handshake_that_does_not_fit_into_the_socket(weir, authority, version,
         client.tls.write(GET)
         client.plain.sendall(client.outgoing.read())
         assert client.read_until(b"|NONE").startswith(b"HTTP/1.1 200")
-        wait_until(lambda: weir.status()["tls"]["handshakes"]["timeout"] == 1, 5, "the end of the one that does not read")
+        wait_until(lambda: weir.status()["tls"]["handshakes"]["timeout"] == 1, 10, "the end of the one that does not read")
         sent = 0
         with contextlib.suppress(ConnectionError):
             while piece := never.plain.recv(65536):
