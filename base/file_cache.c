@@ -32,13 +32,9 @@ void file_cache_init(struct file_cache *c)
     c->now_ms = 0;
 }
 
-/* FNV-1a (Fowler, Noll, Vo). */
 static unsigned hash_path(struct slice s)
 {
-    uint64_t h = 14695981039346656037ull;
-    for (size_t i = 0; i < s.len; i++)
-        h = (h ^ (unsigned char)s.data[i]) * 1099511628211ull;
-    return (unsigned)((h ^ h >> 32) % FILE_CACHE_ENTRIES);
+    return (unsigned)(slice_hash(s) % FILE_CACHE_ENTRIES);
 }
 
 void file_entry_release(struct file_entry *e)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -42,6 +43,15 @@ static inline bool slice_eq_nocase(struct slice a, struct slice b)
 static inline bool slice_starts(struct slice s, struct slice prefix)
 {
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
+}
+
+/* FNV-1a (Fowler, Noll, Vo): for places in tables whose keys nobody chooses against it. */
+static inline uint64_t slice_hash(struct slice s)
+{
+    uint64_t h = 14695981039346656037ull;
+    for (size_t i = 0; i < s.len; i++)
+        h = (h ^ (unsigned char)s.data[i]) * 1099511628211ull;
+    return h ^ h >> 32;
 }
 
 /* The rest of s after its first n bytes; empty if s is shorter, absent if it is absent. */

@@ -63,6 +63,9 @@ struct net_tls_cache {
     void (*drop)(struct slice id);
 };
 
+/* Whose certificates authorities are asked about. */
+enum net_tls_status_depth { NET_TLS_STATUS_OFF, NET_TLS_STATUS_CHAIN, NET_TLS_STATUS_LEAF };
+
 /* What a context is to be like. Texts: NULL is the library's way. */
 struct net_tls_rules {
     const struct net_tls_pair *pairs;
@@ -106,7 +109,7 @@ struct net_tls_rules {
     } staples;
     /* Whether authorities are asked about clients' certificates before their handshakes are over. */
     struct {
-        enum net_tls_status_depth { NET_TLS_STATUS_OFF, NET_TLS_STATUS_CHAIN, NET_TLS_STATUS_LEAF } depth;
+        enum net_tls_status_depth depth;
         const char *responder; /* NULL: whom they name */
         struct net_tls_cache cache;
         int where; /* for net_tls_server.leave */

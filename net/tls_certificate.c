@@ -232,12 +232,6 @@ struct net_tls_certificate *net_tls_certificate_load(const struct net_tls_rules 
     return read_pair(&rules->pairs[pair], rules->password_file, error);
 }
 
-static int64_t seconds_of(const ASN1_TIME *time)
-{
-    struct tm parts;
-    return time && ASN1_TIME_to_tm(time, &parts) == 1 ? (int64_t)timegm(&parts) : 0;
-}
-
 bool net_tls_context_use(struct net_tls_context *context, int pair, const struct net_tls_certificate *c)
 {
     assert(net_tls_context_has_kind(context, pair, c));
@@ -251,7 +245,7 @@ bool net_tls_context_use(struct net_tls_context *context, int pair, const struct
     known->leaf = c->leaf;
     known->between = X509_chain_up_ref(c->between);
     known->kind = kind_of(c);
-    known->expires_s = seconds_of(X509_get0_notAfter(c->leaf));
+    known->expires_s = net_tls_seconds_of(X509_get0_notAfter(c->leaf));
     net_tls_staple_forget(context, pair);
     return true;
 }

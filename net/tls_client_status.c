@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TIMEOUT_S = 5, DIGEST_BYTES = 32 };
+enum { DIGEST_BYTES = 32 };
 
 /* What the cache keeps of a certificate. */
 struct kept {
@@ -65,7 +65,7 @@ static bool ask_about(struct net_tls *t, int place, STACK_OF(X509) * chain, enum
     bool ok = net_tls_question_begin(&q, certificate, issuer, chain, SSL_CTX_get_cert_store(c->ctx),
                                      c->client_status.responder, error);
     if (ok) {
-        ok = net_tls_ask(&q, TIMEOUT_S, 0, error);
+        ok = net_tls_ask(&q, 0, error);
         *status = q.status;
         if (ok)
             remember(&c->client_status.cache, certificate, &q);

@@ -8,6 +8,7 @@
 #include "net/tls_status.h"
 
 #include <openssl/ssl.h>
+#include <time.h>
 
 struct net_tls_ticket_key {
     unsigned char name[16], hmac[32], aes[32];
@@ -117,6 +118,13 @@ struct net_tls {
     } status;
 };
 
+/* Since 1970; 0: it is no time. */
+static inline int64_t net_tls_seconds_of(const ASN1_TIME *time)
+{
+    struct tm parts;
+    return time && ASN1_TIME_to_tm(time, &parts) == 1 ? (int64_t)timegm(&parts) : 0;
+}
+
 /* NULL: the stream has no TLS. */
 struct net_tls *net_tls_of(const struct net_stream *s);
 
@@ -203,9 +211,8 @@ bool net_tls_question_begin(struct net_tls_question *q, X509 *certificate, X509 
                             char error[NET_TLS_ERROR_BYTES]);
 void net_tls_question_end(struct net_tls_question *q);
 
-/* Waits. flags: of OCSP_basic_verify(3). False: `error` says why there is no answer that is any good. */
-bool net_tls_ask(struct net_tls_question *q, int timeout_s, unsigned long flags,
-                 char error[NET_TLS_ERROR_BYTES]);
+/* Waits, for seconds at most. flags: of OCSP_basic_verify(3). False: `error` says why there is no answer that is any good. */
+bool net_tls_ask(struct net_tls_question *q, unsigned long flags, char error[NET_TLS_ERROR_BYTES]);
 
 /* net/tls_error.c: what OpenSSL says of the last failure of this thread, which is forgotten. The text stands until its next call. */
 const char *net_tls_last_error(void);

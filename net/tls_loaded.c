@@ -79,13 +79,9 @@ void net_tls_loaded_free(struct net_tls_loaded *l)
     free(l);
 }
 
-/* FNV-1a: names come from the configuration, and what clients make of them has to be a file. */
 static unsigned place_of(const char *name)
 {
-    uint32_t h = 2166136261u;
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 16777619u;
-    return h % BUCKETS;
+    return (unsigned)(slice_hash(slice_of(name)) % BUCKETS);
 }
 
 static struct kept *look_up(struct net_tls_loaded *l, const struct net_tls_load *load)

@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum { ANSWER_MAX = 64 << 10, CLOCKS_DIFFER_S = 300 };
+enum { ANSWER_MAX = 64 << 10, CLOCKS_DIFFER_S = 300, TIMEOUT_S = 5 };
 
 static const char plain[] = "http://";
 
@@ -103,7 +103,7 @@ static BIO *write_question(const struct net_tls_question *q)
 }
 
 /* NULL: the library's last error says why. */
-static BIO *send_question(const struct net_tls_question *q, int timeout_s)
+static BIO *send_question(const struct net_tls_question *q)
 {
     char *host = NULL, *port = NULL, *path = NULL, *query = NULL, *target = NULL;
     BIO *answer = NULL, *question = write_question(q);
@@ -112,7 +112,7 @@ static BIO *send_question(const struct net_tls_question *q, int timeout_s)
         /* No proxy: what the environment says is not for a server. */
         answer = OSSL_HTTP_transfer(NULL, host, port, target, 0, "", NULL, NULL, NULL, NULL, NULL, 0, NULL,
                                     "application/ocsp-request", question, "application/ocsp-response", 1,
-                                    ANSWER_MAX, timeout_s, 0);
+                                    ANSWER_MAX, TIMEOUT_S, 0);
     BIO_free(question);
     OPENSSL_free(host);
     OPENSSL_free(port);
@@ -123,12 +123,6 @@ static BIO *send_question(const struct net_tls_question *q, int timeout_s)
 }
 
 /* --- the answer --- */
-
-static int64_t seconds_of(const ASN1_GENERALIZEDTIME *time)
-{
-    struct tm parts;
-    return time && ASN1_TIME_to_tm(time, &parts) == 1 ? (int64_t)timegm(&parts) : 0;
-}
 
 /* NULL, or what is wrong with it; "": the library says. */
 static const char *read_basic(struct net_tls_question *q, OCSP_BASICRESP *basic, unsigned long flags)
@@ -147,7 +141,7 @@ static const char *read_basic(struct net_tls_question *q, OCSP_BASICRESP *basic,
     q->status = status == V_OCSP_CERTSTATUS_GOOD      ? NET_TLS_STATUS_GOOD
                 : status == V_OCSP_CERTSTATUS_REVOKED ? NET_TLS_STATUS_REVOKED
                                                       : NET_TLS_STATUS_UNKNOWN;
-    q->valid_until_s = until ? seconds_of(until) : INT64_MAX;
+    q->valid_until_s = until ? net_tls_seconds_of(until) : INT64_MAX;
     return NULL;
 }
 
@@ -169,13 +163,12 @@ static const char *read_answer(struct net_tls_question *q, const unsigned char *
     return wrong;
 }
 
-bool net_tls_ask(struct net_tls_question *q, int timeout_s, unsigned long flags,
-                 char error[NET_TLS_ERROR_BYTES])
+bool net_tls_ask(struct net_tls_question *q, unsigned long flags, char error[NET_TLS_ERROR_BYTES])
 {
     unsigned char *data = NULL;
     const char *wrong = "";
     ERR_clear_error();
-    BIO *answer = send_question(q, timeout_s);
+    BIO *answer = send_question(q);
     long len = answer ? BIO_get_mem_data(answer, (char **)&data) : 0;
     if (len > 0)
         wrong = read_answer(q, data, len, flags);

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TIMEOUT_S = 5, AGAIN_S = 300, HOUR_S = 3600 };
+enum { AGAIN_S = 300, HOUR_S = 3600 };
 
 struct staple {
     /* Of the certificate's key; 0: it is for any. */
@@ -199,7 +199,7 @@ struct net_tls_staple_question *net_tls_staple_begin(struct net_tls_context *con
 void net_tls_staple_ask(struct net_tls_staple_question *q)
 {
     q->is_asked = true;
-    q->is_answered = net_tls_ask(&q->asked, TIMEOUT_S, q->flags, q->error);
+    q->is_answered = net_tls_ask(&q->asked, q->flags, q->error);
 }
 
 /* As nginx: within the hour, and before it ends to be valid, but not without a pause. */

@@ -168,8 +168,10 @@ static int send_rest(struct net_tls *t)
 static int read_record(struct net_tls *t, void *data, size_t room,
                        int (*call)(SSL *ssl, void *data, int room))
 {
-    net_tls_begin_call(t);
     int n;
+    errno = 0;
+    t->bytes_read = 0;
+    t->is_dry = false;
     do {
         n = send_rest(t);
         if (n > 0)
@@ -222,6 +224,7 @@ static ssize_t tls_peek(struct net_stream *s, void *data, size_t room)
     ssize_t settled;
     if (is_settled(t, &settled))
         return settled;
+    net_tls_begin_call(t);
     int n = read_record(t, data, room, SSL_peek);
     net_tls_note_ready(t);
     tell_of_more(s, t, n > 0);

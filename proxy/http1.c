@@ -115,14 +115,13 @@ static int append_configured(struct http_exchange *ex, const struct settings *s,
 {
     const struct location_proxy *to = target->to;
     for (int i = 0; i < to->header_count; i++) {
-        struct slice name = to->headers[i].name,
-                     value = http_unfolded(&ex->arena, http_template_expand(to->headers[i].value, ex));
+        struct slice name = to->headers[i].name, value = http_template_expand(to->headers[i].value, ex);
         if (value.len == 0 && s->proxy.http_version && slice_eq_nocase(name, SLICE("Host")))
             value = target->host; /* RFC 9112 section 3.2 */
         if (value.len == 0 || slice_eq_nocase(name, SLICE("Content-Length")) ||
             slice_eq_nocase(name, SLICE("Transfer-Encoding")))
             continue; /* the framing is ours to say */
-        if (!http_is_field_value(value)) {
+        if (!http_make_field_value(&ex->arena, &value)) {
             /* It may hold what a client has made of it: a line end in it would be a header of the client's. */
             http_log(ex, LOG_LEVEL_ERROR,
                      "the value of \"proxy_set_header %.*s\" has a control character; request refused",

@@ -221,14 +221,9 @@ struct slice upstream_name_of(struct slice host)
 
 /* --- from settings --- */
 
-static bool has_variable(struct slice text)
-{
-    return text.len && memchr(text.data, '$', text.len);
-}
-
 static bool certificate_varies(const struct proxy_tls_settings *s)
 {
-    return has_variable(s->certificate) || (s->certificate.len && has_variable(s->key));
+    return tls_has_variable(s->certificate) || (s->certificate.len && tls_has_variable(s->key));
 }
 
 static struct net_tls_context *make_context(struct site *site, const struct proxy_tls_settings *s,

@@ -331,7 +331,7 @@ void session_caches_drop(struct slice id)
     struct entry e;
     uint64_t value;
     word *entry;
-    if (id.len == 0 || id.len > SESSION_ID_MAX)
+    if (!all || id.len == 0 || id.len > SESSION_ID_MAX)
         return;
     for (const struct session_cache *c = all; c; c = c->next)
         while (c->name[0] != SESSION_CACHE_OF_OTHERS && (entry = look_up(c, id, &e, &value)))

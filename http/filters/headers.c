@@ -180,8 +180,8 @@ static bool set_own(struct http_exchange *ex, enum http_own_field own, struct sl
 
 static bool add_line(struct http_exchange *ex, const struct added_header *h)
 {
-    struct slice value = http_unfolded(&ex->arena, http_template_expand(h->value, ex));
-    bool usable = value.len && http_is_field_value(value);
+    struct slice value = http_template_expand(h->value, ex);
+    bool usable = value.len && http_make_field_value(&ex->arena, &value);
     enum http_own_field own = slice_eq_nocase(h->name, SLICE("ETag"))            ? HTTP_OWN_ETAG
                               : slice_eq_nocase(h->name, SLICE("Last-Modified")) ? HTTP_OWN_LAST_MODIFIED
                                                                                  : HTTP_OWN_NONE;
@@ -228,8 +228,8 @@ bool headers_add_trailers(struct http_exchange *ex, struct buf *out)
         const struct added_header *h = &l->trailers[i];
         if (!h->always && !is_ordinary(ex->res.status))
             continue;
-        struct slice value = http_unfolded(&ex->arena, http_template_expand(h->value, ex));
-        if (value.len && http_is_field_value(value))
+        struct slice value = http_template_expand(h->value, ex);
+        if (value.len && http_make_field_value(&ex->arena, &value))
             ok = buf_printf(out, "%.*s: %.*s\r\n", SLICE_ARGS(h->name), SLICE_ARGS(value)) &&
                  http_add_trailer(&ex->res, &ex->arena, h->name, value);
     }

@@ -25,6 +25,8 @@ static struct {
     struct pool_notice notice;
     struct worker *worker;
     bool is_open, runs; /* the runner is in the pool */
+    /* The pool's, when the runner began; 0: none. */
+    uint64_t queue_timeout_us;
     /* What both the loop and the thread have to do with. */
     struct gate gate;
     struct list_node waiting, over; /* oldest first */
@@ -75,12 +77,12 @@ static void let_go(uint64_t now_us, uint64_t most_us, enum pool_outcome outcome)
 }
 
 /* NULL: nobody waits. */
-static struct in_line *next(uint64_t now_us, uint64_t queue_timeout_us)
+static struct in_line *next(uint64_t now_us)
 {
     struct in_line *in = oldest(&line.waiting);
     codel_observe(&line.codel, now_us, in ? now_us - in->since_us : 0, INTERVAL_US, TARGET_US);
-    if (queue_timeout_us)
-        let_go(now_us, queue_timeout_us, POOL_TASK_EXPIRED);
+    if (line.queue_timeout_us)
+        let_go(now_us, line.queue_timeout_us, POOL_TASK_EXPIRED);
     if (line.codel.overloaded)
         let_go(now_us, SHED_AFTER_US, POOL_TASK_SHED);
     in = oldest(&line.waiting);
@@ -105,11 +107,10 @@ static void tell_loop(void)
 static void run(struct pool_task *task)
 {
     const struct worker_pool *p = &line.worker->pools[((struct loop_task *)(void *)task)->pool];
-    uint64_t queue_timeout_us = (uint64_t)p->conf->queue_timeout_ms * 1000;
     struct in_line *in;
     do {
         gate_lock(&line.gate);
-        in = next(clock_mono_us(), queue_timeout_us);
+        in = next(clock_mono_us());
         tell_loop();
         if (!in)
             return;
@@ -149,11 +150,10 @@ static enum pool_result submit(struct worker *w);
 static void on_ended(struct worker *w, struct loop_task *task)
 {
     enum pool_outcome outcome = (enum pool_outcome)task->task.outcome;
-    uint64_t queue_timeout_us = (uint64_t)w->pools[pools_default(w)].conf->queue_timeout_ms * 1000;
     line.runs = false;
     gate_lock(&line.gate);
     if (outcome == POOL_TASK_EXPIRED)
-        let_go(clock_mono_us(), queue_timeout_us, POOL_TASK_EXPIRED);
+        let_go(clock_mono_us(), line.queue_timeout_us, POOL_TASK_EXPIRED);
     bool waits = line.length > 0;
     gate_unlock(&line.gate);
     if (waits && (outcome == POOL_TASK_DROPPED || submit(w) != POOL_OK)) {
@@ -170,6 +170,7 @@ static enum pool_result submit(struct worker *w)
     assert(!line.runs);
     line.worker = w;
     line.notice.hear = hear;
+    line.queue_timeout_us = (uint64_t)w->pools[pools_default(w)].conf->queue_timeout_ms * 1000;
     line.runner = (struct loop_task){.task.run = run, .ended = on_ended};
     enum pool_result result = pools_submit(w, pools_default(w), &line.runner);
     line.runs = result == POOL_OK;

@@ -259,7 +259,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .cache = tls_cache_of(site, &c->settings),
                                     .where = find_pool(site, s->handshake_pool, c),
                                     .rejects = s->rejects};
-    tls_status_set(site, c, rules);
+    tls_status_set(site, c, find_pool(site, SLICE("default"), c), rules);
     tls_varying_set(site, &c->settings, varying, rules);
     const char *const others[] = {rules->password_file, rules->dh_file,  rules->client_file,
                                   rules->trusted_file,  rules->crl_file, rules->staples.file};

@@ -11,7 +11,8 @@
 
 struct tls_status_settings {
     struct slice staple_file, staple_responder, responder;
-    const struct conf_node *ocsp, *cache;
+    const struct conf_node *cache;
+    enum net_tls_status_depth depth;
     bool stapling, verifies_staples;
 };
 
@@ -23,35 +24,21 @@ static const char *text_of(struct slice text)
     return text.len ? text.data : NULL;
 }
 
-static enum net_tls_status_depth depth_of(const struct conf_node *ocsp)
-{
-    if (!ocsp || slice_eq(ocsp->args[0], SLICE("off")))
-        return NET_TLS_STATUS_OFF;
-    return slice_eq(ocsp->args[0], SLICE("leaf")) ? NET_TLS_STATUS_LEAF : NET_TLS_STATUS_CHAIN;
-}
-
-static int default_pool(const struct site *site)
-{
-    int number = 0;
-    for (const struct conf_pool *p = site->conf->pools; !slice_eq(p->name, SLICE("default")); p = p->next)
-        number++;
-    return number;
-}
-
-void tls_status_set(struct site *site, const struct conf_location *server, struct net_tls_rules *rules)
+void tls_status_set(struct site *site, const struct conf_location *server, int default_pool,
+                    struct net_tls_rules *rules)
 {
     const struct tls_status_settings *s = tls_status_settings_of(&server->settings);
     rules->staples.is_on = s->stapling;
     rules->staples.verifies = s->verifies_staples;
     rules->staples.responder = text_of(s->staple_responder);
     rules->staples.file = tls_file(site, s->staple_file);
-    rules->client_status.depth = depth_of(s->ocsp);
+    rules->client_status.depth = s->depth;
+    rules->client_status.where = rules->where >= 0 ? rules->where : default_pool;
     rules->client_status.responder = text_of(s->responder);
-    rules->client_status.where = rules->where >= 0 ? rules->where : default_pool(site);
     if (rules->client_status.depth == NET_TLS_STATUS_OFF)
         return;
     if (rules->verify == NET_TLS_VERIFY_OPTIONAL_NO_CA)
-        conf_error(&site->conf->errors, s->ocsp,
+        conf_error(&site->conf->errors, server->node,
                    "\"ssl_ocsp\" is incompatible with \"ssl_verify_client optional_no_ca\"");
     /* The library tells early data of a handshake from that behind it; authorities are not asked before. */
     rules->takes_early_data = false;
@@ -69,16 +56,6 @@ void tls_status_check(struct site *site, const struct conf_lines *certificates,
             conf_error(&site->conf->warnings, c->node,
                        "\"ssl_stapling\" of certificate \"%s\" is ignored: %s",
                        net_tls_shown(c->node->args[0].data), why);
-}
-
-static void set_ocsp(struct conf_walk *w, const struct conf_node *n)
-{
-    if (!slice_eq(n->args[0], SLICE("on")) && !slice_eq(n->args[0], SLICE("off")) &&
-        !slice_eq(n->args[0], SLICE("leaf")))
-        conf_error(&w->conf->errors, n,
-                   "invalid value \"%.*s\" in \"ssl_ocsp\" directive; it must be one of: on, leaf, off",
-                   SLICE_ARGS(n->args[0]));
-    tls_status_settings_in(w->settings)->ocsp = n;
 }
 
 static void set_cache(struct conf_walk *w, const struct conf_node *n)
@@ -101,8 +78,8 @@ static const struct conf_directive rows[] = {
     {.name = "ssl_stapling_file", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(staple_file),
      .syntax = "FILE",
      .help = "With ssl_stapling: the authority's answer, in DER; nobody is asked then."},
-    {.name = "ssl_ocsp", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_CUSTOM, .set = set_ocsp, .field = PART(ocsp), .default_text = "off",
-     .syntax = "on | leaf | off",
+    {.name = "ssl_ocsp", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_CHOICE, .field = PART(depth), .default_text = "off",
+     .words = WORDS("off", "on", "leaf"),
      .help = "Whether authorities are asked about clients' certificates, each up to one that is known or the client's alone, by a thread of ssl_handshake_pool before the handshake counts as over. A certificate that is revoked or unknown, or about which nobody answers, is a wrong one: 495. With ssl_verify_client on or optional; such a server takes no early data."},
     {.name = "ssl_ocsp_responder", .where = CONF_HTTP_SERVER, .args = {1, 1}, .type = CONF_TEXT, .field = PART(responder),
      .syntax = "http://HOST[:PORT]/PATH",

@@ -12,8 +12,9 @@
 
 extern const struct feature feature_tls_status;
 
-/* Into the rules of a server, by its settings; the rest of them is known. Says what is wrong. */
-void tls_status_set(struct site *site, const struct conf_location *server, struct net_tls_rules *rules);
+/* Into the rules of a server, by its settings; the rest of them is known. default_pool: where to ask in place of the loop. Says what is wrong. */
+void tls_status_set(struct site *site, const struct conf_location *server, int default_pool,
+                    struct net_tls_rules *rules);
 
 /* Warns of certificates about which nobody can be asked. */
 void tls_status_check(struct site *site, const struct conf_lines *certificates,

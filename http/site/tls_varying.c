@@ -46,10 +46,14 @@ struct tls_varying {
 
 /* --- names --- */
 
-static bool has_variable(const struct conf_lines *lines)
+bool tls_has_variable(struct slice name)
 {
-    while (lines && (lines->node->args[0].len == 0 ||
-                     !memchr(lines->node->args[0].data, '$', lines->node->args[0].len)))
+    return name.len && memchr(name.data, '$', name.len);
+}
+
+static bool one_varies(const struct conf_lines *lines)
+{
+    while (lines && !tls_has_variable(lines->node->args[0]))
         lines = lines->next;
     return lines != NULL;
 }
@@ -57,7 +61,7 @@ static bool has_variable(const struct conf_lines *lines)
 const struct tls_varying *tls_varying_of(struct site *site, const struct conf_lines *certificates,
                                          const struct conf_lines *keys)
 {
-    if (!has_variable(certificates) && !has_variable(keys))
+    if (!one_varies(certificates) && !one_varies(keys))
         return NULL;
     struct tls_varying *v = site_array(site, 1, sizeof *v);
     v->count = site_count_lines(certificates);

@@ -24,6 +24,9 @@ void tls_keeping_set(struct conf_walk *w, const struct conf_node *n, struct tls_
 /* What is kept by that statement, by all whom it is for; NULL: nothing. Is the site's. */
 struct net_tls_loaded *tls_kept_by(struct site *site, const struct tls_keeping *keeping);
 
+/* Whether a file's name, or a text, has a variable. */
+bool tls_has_variable(struct slice name);
+
 /* Names of a server's pairs, if one of them has a variable; else NULL. As many keys as certificates. */
 struct tls_varying;
 const struct tls_varying *tls_varying_of(struct site *site, const struct conf_lines *certificates,

@@ -535,24 +535,26 @@ struct slice http_find_arg(struct slice args, struct slice name)
     return (struct slice){0};
 }
 
-struct slice http_unfolded(struct arena *arena, struct slice value)
-{
-    char *to = value.len && memmem(value.data, value.len, "\n\t", 2) ? arena_alloc(arena, value.len) : NULL;
-    size_t len = 0;
-    if (!to)
-        return value;
-    for (size_t i = 0; i < value.len; i++) {
-        bool folds = value.data[i] == '\n' && i + 1 < value.len && value.data[i + 1] == '\t';
-        to[len++] = folds ? ' ' : value.data[i];
-        i += folds;
-    }
-    return (struct slice){to, len};
-}
-
 bool http_is_field_value(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++)
         if (!char_is(s.data[i], CHAR_FIELD))
             return false;
     return true;
+}
+
+bool http_make_field_value(struct arena *arena, struct slice *value)
+{
+    size_t len = 0;
+    if (http_is_field_value(*value))
+        return true;
+    char *to = memmem(value->data, value->len, "\n\t", 2) ? arena_alloc(arena, value->len) : NULL;
+    for (size_t i = 0; to && i < value->len; i++) {
+        bool folds = value->data[i] == '\n' && i + 1 < value->len && value->data[i + 1] == '\t';
+        to[len++] = folds ? ' ' : value->data[i];
+        i += folds;
+    }
+    if (to)
+        *value = (struct slice){to, len};
+    return to && http_is_field_value(*value);
 }

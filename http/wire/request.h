@@ -123,11 +123,11 @@ struct slice http_find_arg(struct slice args, struct slice name);
 /* field-name ":" OWS field-value OWS (RFC 9112 section 5), without its line end. */
 bool http_parse_field(struct http_header *h, const char *line, const char *end);
 
-/* A value on several lines, each but the first behind a tab, on one, with spaces in place of them (RFC 9112 section 5.2). */
-struct slice http_unfolded(struct arena *arena, struct slice value);
-
 /* Whether a text may be a field's value: no control character but a tab. */
 bool http_is_field_value(struct slice s);
+
+/* The same, where lines that go on behind a tab may be put on one, with spaces in their place (RFC 9112 section 5.2). */
+bool http_make_field_value(struct arena *arena, struct slice *value);
 
 /* tchar of RFC 9110 section 5.6.2. */
 bool http_is_token(struct slice s);

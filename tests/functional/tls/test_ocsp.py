@@ -204,10 +204,13 @@ def test_a_responder_that_hangs_has_half_of_the_threads(weir, authority, respond
 @pytest.mark.parametrize("lines, message", [
     ("ssl_ocsp_cache shared:%s:1m; ssl_verify_client on; ssl_client_certificate {ca}; ssl_ocsp on;" % ("n" * 63),
      'the name of the OCSP cache "%s" is too long' % ("n" * 63)),
-    ("ssl_ocsp perhaps;", 'invalid value "perhaps" in "ssl_ocsp" directive; it must be one of: on, leaf, off'),
+    ("ssl_ocsp_cache shared:a:1m; ssl_verify_client on; ssl_client_certificate {ca}; ssl_ocsp on; }} server {{ listen 127.0.0.1:{{port2}} ssl; "
+     "server_name b; {pair} ssl_ocsp_cache shared:a:2m; ssl_verify_client on; ssl_client_certificate {ca}; ssl_ocsp on;",
+     'the cache "shared:a:2m" has another size here: 2097152 bytes, before it was 1048576'),
+    ("ssl_ocsp perhaps;", '"ssl_ocsp" directive invalid value "perhaps"; it takes off | on | leaf'),
     ("ssl_ocsp on; ssl_verify_client optional_no_ca;", '"ssl_ocsp" is incompatible with "ssl_verify_client optional_no_ca"'),
     ("ssl_ocsp_cache shared:a;", 'invalid OCSP cache "shared:a"; write off or shared:NAME:SIZE, of 32k or more'),
     ("ssl_ocsp_cache builtin;", 'invalid OCSP cache "builtin"; write off or shared:NAME:SIZE, of 32k or more')])
 def test_mistakes(weir, authority, lines, message):
-    conf = config(server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} {lines.format(ca=authority.path('ca.pem'))}")
+    conf = config(server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} {lines.format(ca=authority.path('ca.pem'), pair=authority.lines())}")
     assert [said for said, _ in weir.mistakes(conf)] == [message]

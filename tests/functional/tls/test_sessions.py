@@ -55,6 +55,16 @@ def test_sessions_of_other_workers(weir, authority, server):
     assert len(pids) > 1
 
 
+def test_sizes_of_one_cache(weir, authority):
+    """All servers that name it have to agree; one may leave the size to another."""
+    def conf(first, second):
+        return config(server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} ssl_session_cache {first};",
+                      http=f"server {{ listen 127.0.0.1:{{port2}} ssl; server_name b; {authority.lines()} ssl_session_cache {second}; }}")
+    said = {message for message, _ in weir.mistakes(conf("shared:a:1m", "shared:a:2m"))}
+    assert said == {'the session cache "a" has another size here: 1048576 bytes, before it was 2097152'}
+    assert weir.run("-t", conf=conf("shared:a", "shared:a:2m")).returncode == 0
+
+
 @pytest.mark.directive("ssl_session_timeout")
 def test_old_sessions(weir, authority):
     serve(weir, authority, server="ssl_session_timeout 1s;")

@@ -41,6 +41,13 @@ def test_answer_of_the_authority(weir, authority, responder, version):
     assert says(weir, authority.client())[0] == "https"
 
 
+def test_address_of_the_responder(weir, authority, responder):
+    """With all that is in it."""
+    serve(weir, authority, server=stapling(authority, f"ssl_stapling_responder {responder.url}/a?b=c;"))
+    wait_until(lambda: status(weir) == "good", 10, "an answer")
+    assert responder.asked[0][0] == "/ocsp/a?b=c"
+
+
 def test_responder_of_the_certificate(weir, authority, responder):
     """Who is named there, with the authority's certificate behind the server's."""
     authority.certificate("localhost", ["localhost"], extra=f"authorityInfoAccess=OCSP;URI:{responder.url}\n")
