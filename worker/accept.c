@@ -10,7 +10,7 @@
 #include "base/fd.h"
 #include "base/hist.h"
 #include "base/log.h"
-#include "http/h1/connections.h"
+#include "http/client/connections.h"
 #include "http/site/site.h"
 #include "net/address.h"
 #include "net/listener.h"

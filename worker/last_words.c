@@ -7,7 +7,7 @@
 #include "worker/last_words.h"
 
 #include "handlers/job.h"
-#include "http/h1/connections.h"
+#include "http/client/connections.h"
 #include "shm/running.h"
 #include "worker/loop/worker_state.h"
 

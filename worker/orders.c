@@ -13,7 +13,7 @@
 #include "handlers/guest.h"
 #include "handlers/lend_back.h"
 #include "http/access/limit.h"
-#include "http/h1/connections.h"
+#include "http/client/connections.h"
 #include "http/serve/open_logs.h"
 #include "http/site/site.h"
 #include "shm/lock.h"

@@ -14,7 +14,8 @@
 #include "handlers/lend.h"
 #include "handlers/offload.h"
 #include "http/access/limit.h"
-#include "http/h1/connections.h"
+#include "http/client/connections.h"
+#include "http/h1/version.h"
 #include "http/serve/open_logs.h"
 #include "http/site/site.h"
 #include "http/site/site_variables.h"
@@ -43,6 +44,7 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
         .options = o, .site = o->site, .conf = o->site->conf, .shm = o->shm, .slot = &o->shm->slots[o->slot]};
     w->hooks = (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready,
                                      worker_do_urgent, lend_settle};
+    w->http1 = &h1_version;
     w->look_after_orphans = offload_look_after_orphans;
     list_init(&w->busy);
     list_init(&w->idle);

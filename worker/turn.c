@@ -15,8 +15,9 @@
 #include "handlers/lend.h"
 #include "handlers/lend_back.h"
 #include "http/access/limit.h"
+#include "http/client/connections.h"
 #include "http/filters/filters.h"
-#include "http/h1/connections.h"
+#include "http/h1/version.h"
 #include "http/serve/open_logs.h"
 #include "http/site/site.h"
 #include "http/wire/response.h"
@@ -169,7 +170,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     logfiles_tell_lost(&w->site->error_files);
     limit_log_silent(w);
     pools_log_silent(w);
-    connection_look_for_leavers(w);
+    h1_look_for_leavers(w);
     upstream_look_after(w);
     proxy_settle_queues(w);
     resolve_look_after(w);

@@ -4,6 +4,7 @@
 #include "http/h1/body.h"
 
 #include "base/log.h"
+#include "http/h1/state.h"
 #include "http/request/body.h"
 #include "http/request/exchange.h"
 #include "http/wire/chunked.h"

@@ -6,7 +6,7 @@
 #ifndef WEIR_HTTP_H1_BODY_H
 #define WEIR_HTTP_H1_BODY_H
 
-#include "http/h1/connection.h"
+#include "http/client/connection.h"
 
 /*
  * Takes bytes of the request's body off data, which has room for len and is written to where chunks are decoded. Returns how

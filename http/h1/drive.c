@@ -8,11 +8,13 @@
 #include "http/h1/drive.h"
 
 #include "base/buf.h"
+#include "http/client/linger.h"
+#include "http/client/output.h"
+#include "http/h1/flush.h"
 #include "http/h1/input.h"
-#include "http/h1/linger.h"
-#include "http/h1/output.h"
 #include "http/h1/response.h"
 #include "http/h1/settle.h"
+#include "http/h1/state.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
 #include "http/serve/serve.h"
@@ -29,13 +31,13 @@ static bool has_output(const struct connection *c)
 /* Sends what there is. True when all of it went and the connection goes on. */
 static bool send_step(struct connection *c)
 {
-    bool more = connection_request_is(c, REQUEST_SEND) && c->ex->source == &source_pieces && c->ex->res.body;
+    bool more = h1_request_is(c, REQUEST_SEND) && c->ex->source == &source_pieces && c->ex->res.body;
     if (!h1_flush(c, more))
         return false;
-    if (connection_request_is(c, REQUEST_SEND))
+    if (h1_request_is(c, REQUEST_SEND))
         return h1_send_body(c->ex);
     if (c->close_after)
-        h1_finish(c);
+        connection_finish(c);
     return !c->dead && c->state != CONNECTION_LINGER;
 }
 
@@ -43,13 +45,13 @@ static bool send_step(struct connection *c)
 static void alternate(struct connection *c, struct h1_input *in)
 {
     do {
-        if (connection_request_is(c, REQUEST_READY))
+        if (h1_request_is(c, REQUEST_READY))
             request_serve_resumed(c->ex);
         while (h1_use_input(c, in)) {
         }
         /* Requests that stay unanswered must not cost the responses of others. */
         c->linger_after |= c->close_after && in->len > 0;
-    } while (!c->dead && (connection_request_is(c, REQUEST_READY) || (has_output(c) && send_step(c))));
+    } while (!c->dead && (h1_request_is(c, REQUEST_READY) || (has_output(c) && send_step(c))));
 }
 
 void h1_drive_with(struct connection *c, struct h1_input *in)
@@ -60,14 +62,14 @@ void h1_drive_with(struct connection *c, struct h1_input *in)
     w->streamed_bytes = 0;
     alternate(c, in);
     assert(buf_len(&w->output) == 0);
-    assert(c->dead || !(connection_request_is(c, REQUEST_RUNS) || connection_request_is(c, REQUEST_GONE)));
+    assert(c->dead || !(h1_request_is(c, REQUEST_RUNS) || h1_request_is(c, REQUEST_GONE)));
     /* The client's leaving was ignored before: the rest of the body will never come. */
-    if (!c->dead && c->eof && in->len == 0 && connection_passes_body(c))
+    if (!c->dead && c->eof && in->len == 0 && h1_passes_body(c))
         h1_close_at_end(c, 0);
     if (!c->dead && c->state != CONNECTION_LINGER && !h1_keep_input(c, in))
         connection_close(c);
     /* What is missing of the body will not come. */
-    if (!c->dead && c->eof && connection_request_is(c, REQUEST_BODY))
+    if (!c->dead && c->eof && h1_request_is(c, REQUEST_BODY))
         h1_close_at_end(c, 0);
     if (!c->dead)
         h1_settle(c);

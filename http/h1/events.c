@@ -4,12 +4,13 @@
 #include "http/h1/events.h"
 
 #include "base/buf.h"
+#include "http/client/handshake.h"
+#include "http/client/linger.h"
 #include "http/h1/body.h"
 #include "http/h1/drive.h"
-#include "http/h1/handshake.h"
 #include "http/h1/input.h"
-#include "http/h1/linger.h"
 #include "http/h1/settle.h"
+#include "http/h1/state.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
 #include "http/wire/request.h"
@@ -30,7 +31,7 @@ bool h1_read(struct connection *c)
     struct h1_input in = {w->input, 0, &fresh};
     ssize_t n;
     assert(!c->dead && c->state == CONNECTION_OPEN);
-    if (c->listener->listen->tls && !c->has_begun && !h1_begin_tls(c))
+    if (c->listener->listen->tls && !c->has_begun && !connection_begin_tls(c))
         return c->dead;
     if (c->in) {
         struct buf *b = &c->in->buf;
@@ -47,14 +48,14 @@ bool h1_read(struct connection *c)
         in.len = n > 0 ? (size_t)n : 0;
     }
     if (c->has_begun && !c->has_greeted)
-        h1_note_handshake(c);
+        connection_note_handshake(c);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n > 0) {
         h1_drive_with(c, &in);
         return true;
     }
-    h1_end_handshake(c, n);
+    connection_end_handshake(c, n);
     h1_close_at_end(c, n < 0 ? errno : 0);
     return true;
 }
@@ -81,13 +82,13 @@ static void read_ahead(struct connection *c)
         if (n == 0)
             return;
     }
-    if ((n == 0 || (n < 0 && connection_request_is(c, REQUEST_PROXY))) && connection_ignores_abort(c)) {
+    if ((n == 0 || (n < 0 && h1_request_is(c, REQUEST_PROXY))) && h1_ignores_abort(c)) {
         c->eof = true;
         h1_watch(c);
         return;
     }
     /* The client may only have closed its sending side: it still gets its response. */
-    if (n == 0 && !connection_has_request_at_work(c) && !needs_client(c)) {
+    if (n == 0 && !h1_has_request_at_work(c) && !needs_client(c)) {
         c->eof = true;
         h1_watch(c);
         return;
@@ -110,9 +111,8 @@ void h1_on_event(struct ev_loop *loop, ev_io *io, int events)
     if (events & EV_WRITE)
         h1_drive(c);
     else if (c->state == CONNECTION_LINGER)
-        h1_linger(c);
-    else if (!connection_passes_body(c) &&
-             (connection_has_request_at_work(c) || connection_request_is(c, REQUEST_SEND) || c->out))
+        connection_linger(c);
+    else if (!h1_passes_body(c) && (h1_has_request_at_work(c) || h1_request_is(c, REQUEST_SEND) || c->out))
         read_ahead(c);
     else
         h1_read(c);

@@ -6,7 +6,7 @@
 #ifndef WEIR_HTTP_H1_EVENTS_H
 #define WEIR_HTTP_H1_EVENTS_H
 
-#include "http/h1/connection.h"
+#include "http/client/connection.h"
 
 /* The event callback of a connection, whose stream has the watcher. */
 void h1_on_event(struct ev_loop *loop, ev_io *io, int events);

@@ -19,24 +19,6 @@
 
 #include <assert.h>
 
-void h1_identify(const struct connection *c, struct http_client *client)
-{
-    client->protocol = &h1_protocol;
-    client->connection_id = c->id;
-    client->since_ms = c->since_ms;
-    client->requests = c->requests;
-    client->socket = c->stream.io.fd;
-    client->listen = c->listener->listen;
-    client->listen_address = &client->listen->address;
-    client->listen_settings = client->listen->default_server->top->settings;
-    client->tls = net_tls_is_on(&c->stream) ? &c->stream : NULL;
-    client->plain_in_place_of_tls = client->listen->tls && !client->tls;
-    client->remote_len = c->remote_len;
-    memcpy(client->remote, c->remote, sizeof client->remote);
-    if (c->told && c->told->address_len)
-        client->told_header = c->told;
-}
-
 /* A new request. NULL closes the connection: there is no memory to say more. */
 static struct http_exchange *begin_request(struct connection *c)
 {
@@ -49,7 +31,7 @@ static struct http_exchange *begin_request(struct connection *c)
         return NULL;
     }
     c->requests++;
-    h1_identify(c, &ex->client);
+    connection_identify(c, &ex->client);
     ex->client.pipelined = buf_len(&w->output) > 0;
     exchange_begin(ex, w);
     if (c->in && c->in->since_ms)

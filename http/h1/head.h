@@ -7,7 +7,7 @@
 #ifndef WEIR_HTTP_H1_HEAD_H
 #define WEIR_HTTP_H1_HEAD_H
 
-#include "http/h1/connection.h"
+#include "http/client/connection.h"
 #include "http/request/verdict.h"
 
 /* A complete head: parses it, and begins its request. VERDICT_GONE: the connection is closed. */
@@ -23,8 +23,5 @@ void h1_leave_unfinished(struct connection *c, struct slice head, size_t whole_l
 
 /* Whether the response in the making is to be the connection's last. */
 bool h1_is_last(const struct http_exchange *ex);
-
-/* Fills in where requests of the connection come from. */
-void h1_identify(const struct connection *c, struct http_client *client);
 
 #endif

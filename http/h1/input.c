@@ -8,9 +8,11 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "http/client/output.h"
+#include "http/client/proxy_header.h"
 #include "http/h1/body.h"
 #include "http/h1/head.h"
-#include "http/h1/output.h"
+#include "http/h1/state.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
 #include "http/request/verdict.h"
@@ -25,7 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SHOWN_HEADER_BYTES = 107, SHOWN_ERROR_BYTES = 128 };
+enum { SHOWN_ERROR_BYTES = 128 };
 
 static void drop_front(struct h1_input *in, size_t len)
 {
@@ -34,47 +36,10 @@ static void drop_front(struct h1_input *in, size_t len)
     in->len -= len;
 }
 
-/* In nginx's words. There is no request yet whose line it could be. */
-static void log_broken_header(struct connection *c, struct slice in)
-{
-    const struct site_listen *listen = c->listener->listen;
-    struct http_exchange *ex = exchange_new(connection_worker(c));
-    char server[NET_ADDRESS_TEXT_BYTES];
-    if (!ex)
-        return;
-    h1_identify(c, &ex->client);
-    exchange_begin(ex, connection_worker(c));
-    ex->route.error_files = listen->default_server->top->error_files;
-    ex->route.server_name = slice_of(net_address_text(&listen->address, server));
-    http_log(ex, LOG_LEVEL_ERROR, "broken header: \"%.*s\" while reading PROXY protocol",
-             (int)(in.len < SHOWN_HEADER_BYTES ? in.len : SHOWN_HEADER_BYTES), in.data);
-    exchange_free(connection_worker(c), ex);
-}
-
-bool h1_take_proxy_header(struct connection *c, const char *data, size_t len, size_t *used)
-{
-    struct net_proxy_header header;
-    assert(!c->told && c->requests == 0);
-    enum net_proxy_result result = net_proxy_parse(&header, data, len, used);
-    if (result == NET_PROXY_MORE)
-        return false;
-    if (result == NET_PROXY_DONE && (c->told = malloc(sizeof *c->told + header.tlvs.len))) {
-        char *tlvs = (char *)(c->told + 1);
-        if (header.tlvs.len)
-            memcpy(tlvs, header.tlvs.data, header.tlvs.len);
-        header.tlvs.data = tlvs;
-        *c->told = header;
-        return true;
-    }
-    log_broken_header(c, (struct slice){data, len});
-    connection_close(c);
-    return false;
-}
-
 static bool use_proxy_header(struct connection *c, struct h1_input *in)
 {
     size_t used = 0;
-    bool taken = h1_take_proxy_header(c, in->data, in->len, &used);
+    bool taken = connection_take_proxy_header(c, in->data, in->len, &used);
     if (taken)
         drop_front(in, used);
     return taken;
@@ -189,9 +154,9 @@ bool h1_use_input(struct connection *c, struct h1_input *in)
         return use_proxy_header(c, in);
     if (connection_is_between(c))
         return use_request_head(c, in);
-    if (connection_passes_body(c))
+    if (h1_passes_body(c))
         return use_passing_body(c, in);
-    return connection_request_is(c, REQUEST_BODY) && use_body(c, in);
+    return h1_request_is(c, REQUEST_BODY) && use_body(c, in);
 }
 
 bool h1_keep_input(struct connection *c, const struct h1_input *in)
@@ -237,7 +202,7 @@ void h1_end_head(struct connection *c, int status, const char *why)
     }
     struct slice head = buf_slice(&c->in->buf);
     if (c->listener->listen->proxy_protocol && !c->told) {
-        log_broken_header(c, head);
+        connection_log_broken_header(c, head);
         connection_close(c);
         return;
     }
@@ -254,7 +219,7 @@ void h1_close_at_end(struct connection *c, int error)
         h1_end_head(c, 400, why);
         return;
     }
-    if (connection_request_is(c, REQUEST_BODY) || connection_passes_body(c))
+    if (h1_request_is(c, REQUEST_BODY) || h1_passes_body(c))
         http_log(c->ex, LOG_LEVEL_INFO, "%s while reading client request body", why);
     connection_close(c);
 }

@@ -6,7 +6,7 @@
 #ifndef WEIR_HTTP_H1_INPUT_H
 #define WEIR_HTTP_H1_INPUT_H
 
-#include "http/h1/connection.h"
+#include "http/client/connection.h"
 
 /* Input that is being used: in the worker's buffer, or in the connection's. */
 struct h1_input {
@@ -32,8 +32,5 @@ void h1_end_head(struct connection *c, int status, const char *why);
 
 /* recv() has ended with 0 (no error), or failed with this errno: closes, and logs what is left unfinished. */
 void h1_close_at_end(struct connection *c, int error);
-
-/* listen ... proxy_protocol: a connection begins with its header, of *used bytes. False when more is needed, or the connection has ended. */
-bool h1_take_proxy_header(struct connection *c, const char *data, size_t len, size_t *used);
 
 #endif

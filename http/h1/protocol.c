@@ -5,10 +5,11 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "http/client/connection.h"
+#include "http/client/output.h"
 #include "http/h1/body.h"
-#include "http/h1/connection.h"
+#include "http/h1/flush.h"
 #include "http/h1/head.h"
-#include "http/h1/output.h"
 #include "http/h1/response.h"
 #include "http/request/exchange.h"
 #include "http/serve/request.h"
@@ -68,7 +69,7 @@ static bool send_interim(struct http_exchange *ex, int status, struct slice reas
     assert(status < 200 && ex->worker->driving != ex->connection && ex->sent.head == 0);
     if (ex->req.minor_version == 0)
         return true;
-    struct buf *out = h1_own_output(ex->connection);
+    struct buf *out = connection_own_output(ex->connection);
     bool ok = out &&
               buf_printf(out, "HTTP/1.1 %d %.*s\r\n", status, (int)reason.len, reason.len ? reason.data : "");
     for (int i = 0; ok && i < count; i++) {
@@ -82,7 +83,7 @@ static bool send_interim(struct http_exchange *ex, int status, struct slice reas
 static bool ask_for_body(struct http_exchange *ex)
 {
     return !ex->req.expect_continue ||
-           buf_append_slice(h1_output(ex->connection), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+           buf_append_slice(connection_output(ex->connection), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
 }
 
 static void expect_of_client(struct http_exchange *ex, int64_t within_ms)

@@ -9,8 +9,9 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/slice.h"
+#include "http/client/output.h"
 #include "http/filters/headers.h"
-#include "http/h1/output.h"
+#include "http/h1/flush.h"
 #include "http/request/exchange.h"
 #include "http/request/filter.h"
 #include "http/request/source.h"
@@ -36,7 +37,7 @@ enum {
 
 bool h1_send_framed(struct http_exchange *ex, struct slice stretch)
 {
-    struct buf *out = h1_output(ex->connection);
+    struct buf *out = connection_output(ex->connection);
     assert(ex->state == REQUEST_SEND && ex->connection->ex == ex);
     if (ex->res.no_body)
         return true;
@@ -82,7 +83,7 @@ static uint64_t rate_allowance(struct http_exchange *ex)
 /* The body's end: what filters still hold, and, in chunks, trailers: those of its source, and add_trailer's. */
 static bool send_end(struct http_exchange *ex, struct slice passed_on)
 {
-    struct buf *out = h1_output(ex->connection);
+    struct buf *out = connection_output(ex->connection);
     if (!filter_finish(ex))
         return false;
     if (!ex->res.chunked || ex->res.no_body)
@@ -213,7 +214,7 @@ static bool send_directly(struct http_exchange *ex, const struct http_piece *nex
     if (n < 0 && errno == EAGAIN)
         return wait_for_client(ex);
     if (n < 0 && errno != EINTR)
-        return h1_send_failed(c);
+        return connection_send_failed(c);
     if (n > 0) {
         assert((size_t)n <= most);
         ex->sent.body += (uint64_t)n;
@@ -234,7 +235,7 @@ static bool send_next(struct http_exchange *ex, const struct http_piece *next)
     most = most < next->len ? most : next->len;
     /* Copied whole: chunks are the same whatever else goes out in this turn. */
     bool is_short = next->fd < 0 && next->len <= SHORT_BYTES;
-    if (is_framed(ex) || is_short || buf_len(h1_output(ex->connection)) > 0)
+    if (is_framed(ex) || is_short || buf_len(connection_output(ex->connection)) > 0)
         return copy_stretch(ex, next, most);
     return send_directly(ex, next, (size_t)(most < share - had ? most : share - had));
 }
@@ -299,7 +300,7 @@ static bool write_head(struct http_exchange *ex)
 {
     struct worker *w = ex->worker;
     const struct settings *s = ex->route.settings;
-    struct buf *out = h1_output(ex->connection);
+    struct buf *out = connection_output(ex->connection);
     size_t before = buf_len(out);
     struct http_head_options options = {&w->stamps[s->answers.server_tokens != 0],
                                         s->client.keepalive.header_s, !s->answers.chunked};

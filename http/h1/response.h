@@ -6,7 +6,7 @@
 #ifndef WEIR_HTTP_H1_RESPONSE_H
 #define WEIR_HTTP_H1_RESPONSE_H
 
-#include "http/h1/connection.h"
+#include "http/client/connection.h"
 
 /*
  * With REQUEST_SEND, of the connection being driven, once for a request: puts the head into the output, and with it what there

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/h1/input.h"
+#include "http/h1/state.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
 #include "net/stream.h"
@@ -98,11 +99,11 @@ void h1_watch(struct connection *c)
     const struct http_exchange *ex = c->ex;
     assert(!c->dead && c->state != CONNECTION_TUNNEL);
     /* A head and a body have limits of their own. */
-    bool bounded = connection_request_is(c, REQUEST_BODY) || (connection_is_between(c) && !c->out);
+    bool bounded = h1_request_is(c, REQUEST_BODY) || (connection_is_between(c) && !c->out);
     bool full = c->in && buf_len(&c->in->buf) >= PIPELINE_MAX_BYTES && !bounded;
-    full |= connection_passes_body(c) && ex->source->body_is_full(ex);
-    c->deaf = full && connection_has_request_at_work(c);
-    bool want_write = c->out || (connection_request_is(c, REQUEST_SEND) && ex->more_later);
+    full |= h1_passes_body(c) && ex->source->body_is_full(ex);
+    c->deaf = full && h1_has_request_at_work(c);
+    bool want_write = c->out || (h1_request_is(c, REQUEST_SEND) && ex->more_later);
     /* limit_rate, or a thread that reads from a disk. */
     bool is_held_back = ex && (ex->throttled || ex->reading.at_work);
     int events = (full || c->eof ? 0 : EV_READ) | (want_write && !is_held_back ? EV_WRITE : 0);

@@ -6,7 +6,7 @@
 #ifndef WEIR_HTTP_H1_SETTLE_H
 #define WEIR_HTTP_H1_SETTLE_H
 
-#include "http/h1/connection.h"
+#include "http/client/connection.h"
 
 /* By what the connection is at: puts it among the busy or the idle ones, with a time for its next head. May close it. */
 void h1_settle(struct connection *c);

@@ -25,10 +25,12 @@ RANKS = {
     "proxy": 5,
     "handlers": 5,
     "http/serve": 6,
-    "http/h1": 7,
-    "worker": 8,
-    "master": 9,
-    "main.c": 10,
+    "http/client": 7,
+    "http/h1": 8,
+    "http/h2": 8,
+    "worker": 9,
+    "master": 10,
+    "main.c": 11,
 }
 
 # What a module is compiled against; it is installed alone, so it may not lean on any other header of ours.
@@ -54,7 +56,7 @@ KEPT_WORDS = {
         "sockets of clients and upstreams are read and written by net/stream.h alone",
     ),
     r"\bminor_version\b|\bres(?:->|\.)(?:chunked|close)\b|\blinger_after\b": (
-        r"http/(wire|h1)/|proxy/|(?!http/|handlers/|worker/)",
+        r"http/(wire|client|h1)/|proxy/|(?!http/|handlers/|worker/)",
         "how a response is delimited and whether its connection is kept is the client's protocol's; see struct client_protocol",
     ),
 }

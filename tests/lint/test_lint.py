@@ -74,7 +74,7 @@ BAD_INCLUDES = {
     "no rank": ({"limits/a.c": OPENING}, "limits/a.c:1: limits has no rank"),
     "into a module": (
         {"modules/shared.h": header("modules/shared.h"), "main.c": OPENING + '#include "modules/shared.h"\n'},
-        "main.c:2: main.c (rank 10) may not include modules",
+        "main.c:2: main.c (rank 11) may not include modules",
     ),
     "module": ({"modules/a.c": OPENING + '#include "base/list.h"\n'}, 'modules/a.c:2: a module may not include "base'),
     "public header": (

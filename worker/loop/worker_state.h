@@ -34,6 +34,7 @@ enum {
 };
 
 struct connection;
+struct connection_version;
 struct doors;
 struct lending;
 struct worker;
@@ -89,6 +90,8 @@ struct worker_hooks {
 struct worker {
     struct ev_loop *loop;
     struct worker_hooks hooks;
+    /* What clients speak; http/client/version.h. */
+    const struct connection_version *http1, *http2;
     const struct worker_options *options;
     struct conf *conf;
     struct site *site;

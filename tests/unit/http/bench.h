@@ -15,12 +15,14 @@
 #include "handlers/lend.h"
 #include "handlers/offload.h"
 #include "http/access/limit.h"
+#include "http/client/connection.h"
+#include "http/client/connections.h"
 #include "http/filters/filters.h"
-#include "http/h1/connection.h"
-#include "http/h1/connections.h"
 #include "http/h1/drive.h"
 #include "http/h1/events.h"
 #include "http/h1/head.h"
+#include "http/h1/state.h"
+#include "http/h1/version.h"
 #include "http/request/client.h"
 #include "http/serve/features.h"
 #include "http/site/site.h"
@@ -131,6 +133,7 @@ static inline void bench_open_worker(void)
                          .slot = &bench.shm->slots[0]};
     w->hooks = (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready,
                                      worker_do_urgent, lend_settle};
+    w->http1 = &h1_version;
     w->look_after_orphans = offload_look_after_orphans;
     list_init(&w->busy);
     list_init(&w->idle);

@@ -167,7 +167,7 @@ static bool is_whole(const struct client *p, const char *log)
 /* Nobody has it who would go on with it. */
 static bool hangs(const struct client *p)
 {
-    return p->c && p->c->ex && !connection_request_is(p->c, REQUEST_BODY);
+    return p->c && p->c->ex && !h1_request_is(p->c, REQUEST_BODY);
 }
 
 /* The n-th allocation fails. True when there were so many. */

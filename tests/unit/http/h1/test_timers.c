@@ -189,7 +189,7 @@ static void of_a_request(void)
     client_say(&p, SLICE("ad HTTP/1.1\r\nHost: h\r\nContent-Le"));
     bench_pass(100);
     client_say(&p, SLICE("ngth: 1\r\n\r\n"));
-    CU_ASSERT_FATAL(connection_request_is(p.c, REQUEST_BODY));
+    CU_ASSERT_FATAL(h1_request_is(p.c, REQUEST_BODY));
     CHECK_NUMBER(p.c->ex->start_ms, BENCH_BEGINS_MS + 500);
     client_leave(&p);
     client_free(&p);
@@ -203,7 +203,7 @@ static void of_a_body(void)
     begin("");
     client_connect(&p);
     client_run(&p);
-    CU_ASSERT(connection_request_is(p.c, REQUEST_BODY));
+    CU_ASSERT(h1_request_is(p.c, REQUEST_BODY));
     bench_pass(BODY_MS - 1);
     client_say(&p, SLICE("3"));
     bench_pass(BODY_MS - 15);

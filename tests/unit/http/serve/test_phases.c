@@ -3,7 +3,7 @@
  * rewrite, try_files, error_page, named locations, auth_request and satisfy, and that going round in circles has an end.
  */
 #include "http/access/auth_request.h"
-#include "http/h1/output.h"
+#include "http/client/output.h"
 #include "http/request/aside.h"
 #include "http/serve/redirect.h"
 #include "http/serve/serve.h"

@@ -41,7 +41,7 @@ static void begin(const char *path, int waiting)
     bench_add_file("small", SLICE("small"));
     holder = (struct client){.takes_nothing = true};
     ask(&holder, path);
-    CU_ASSERT(connection_request_is(holder.c, REQUEST_SEND));
+    CU_ASSERT(h1_request_is(holder.c, REQUEST_SEND));
     for (int i = 0; i < WAITERS; i++) {
         waiters[i] = (struct client){.c = NULL};
         if (i < waiting)
@@ -83,8 +83,7 @@ static void end(void)
 static void for_a_permit(void)
 {
     begin("/one/big", 2);
-    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_QUEUED) &&
-              connection_request_is(waiters[1].c, REQUEST_QUEUED));
+    CU_ASSERT(h1_request_is(waiters[0].c, REQUEST_QUEUED) && h1_request_is(waiters[1].c, REQUEST_QUEUED));
     CHECK_NUMBER(permit_get(&zone()->queued), 2);
     CHECK_NUMBER(bench.w.waiters, 2);
     bench_pass(QUEUE_MS - 1);
@@ -104,8 +103,7 @@ static void for_a_permit_in_vain(void)
     CHECK_ERRORS("limiting concurrency by zone \"z\": queue_full");
     CHECK_NUMBER(counter_get(&zone()->rejected[PERMIT_QUEUE_FULL]), 1);
     bench_pass(QUEUE_MS - 1);
-    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_QUEUED) &&
-              connection_request_is(waiters[1].c, REQUEST_QUEUED));
+    CU_ASSERT(h1_request_is(waiters[0].c, REQUEST_QUEUED) && h1_request_is(waiters[1].c, REQUEST_QUEUED));
     waiters[0].room = waiters[1].room = SIZE_MAX;
     bench_pass(1);
     CHECK_CODES(&waiters[0], "503");
@@ -180,7 +178,7 @@ static void pipelined(void)
 {
     begin("/one/big", 0);
     ask(&waiters[0], "/one/small HTTP/1.1\r\nHost: h\r\n\r\nGET /page");
-    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_QUEUED));
+    CU_ASSERT(h1_request_is(waiters[0].c, REQUEST_QUEUED));
     CHECK_NUMBER(client_got(&waiters[0]).len, 0);
     let_go();
     client_run(&waiters[0]);
@@ -198,8 +196,7 @@ static void by_a_rate(void)
         ask(&waiters[i], "/slow/small?k=1");
     ask(&more, "/slow/small?k=1");
     CHECK_CODES(&waiters[0], "200");
-    CU_ASSERT(connection_request_is(waiters[1].c, REQUEST_DELAYED) &&
-              connection_request_is(waiters[2].c, REQUEST_DELAYED));
+    CU_ASSERT(h1_request_is(waiters[1].c, REQUEST_DELAYED) && h1_request_is(waiters[2].c, REQUEST_DELAYED));
     CHECK_CODES(&more, "503");
     client_leave(&more);
     client_free(&more);
@@ -234,9 +231,9 @@ static void for_a_refusal(void)
 {
     begin("/one/big", 0);
     ask(&waiters[0], "/login/small");
-    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_DELAYED));
+    CU_ASSERT(h1_request_is(waiters[0].c, REQUEST_DELAYED));
     bench_pass(1599);
-    CU_ASSERT(connection_request_is(waiters[0].c, REQUEST_DELAYED));
+    CU_ASSERT(h1_request_is(waiters[0].c, REQUEST_DELAYED));
     bench_pass(1);
     client_run(&waiters[0]);
     CHECK_CODES(&waiters[0], "401");

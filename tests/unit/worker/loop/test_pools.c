@@ -104,7 +104,7 @@ static void client_ask(struct client *p, const char *path)
     snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", path);
     client_connect(p);
     client_say(p, slice_of(head));
-    CU_ASSERT(connection_request_is(p->c, REQUEST_HANDLER));
+    CU_ASSERT(h1_request_is(p->c, REQUEST_HANDLER));
     CHECK_NUMBER(bench.w.jobs, 1);
 }
 
@@ -301,7 +301,7 @@ static void a_handler_that_streams(void)
     client_ask(&p, "/2");
     hear(&p);
     CHECK_SLICE(client_body(&p), "3\r\none\r\n");
-    CU_ASSERT(connection_request_is(p.c, REQUEST_SEND));
+    CU_ASSERT(h1_request_is(p.c, REQUEST_SEND));
     sem_post(&may_go);
     while (p.c->ex)
         hear(&p);

@@ -1,10 +1,10 @@
 /*
- * http/h1/output.c - what waits to be sent: its buffers, and how they go.
+ * http/client/output.c - what waits to be sent: its buffers, and how they go.
  *
  * Output goes through the worker's buffer as long as the socket takes it; what the socket does not take moves to a
  * buffer of the connection's own, and what follows is put behind it there.
  */
-#include "http/h1/output.h"
+#include "http/client/output.h"
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -16,14 +16,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct buf *h1_output(struct connection *c)
+struct buf *connection_output(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     assert(c->out || w->driving == c);
     return c->out ? c->out : &w->output;
 }
 
-struct buf *h1_own_output(struct connection *c)
+struct buf *connection_own_output(struct connection *c)
 {
     assert(!c->dead);
     if (!c->out)
@@ -31,7 +31,7 @@ struct buf *h1_own_output(struct connection *c)
     return c->out;
 }
 
-bool h1_send_failed(struct connection *c)
+bool connection_send_failed(struct connection *c)
 {
     if (errno == EAGAIN || errno == EINTR)
         return false;
@@ -41,19 +41,13 @@ bool h1_send_failed(struct connection *c)
     return false;
 }
 
-bool h1_output_waits(const struct connection *c)
-{
-    return c->out || connection_request_is(c, REQUEST_SEND) || c->close_after ||
-           buf_len(&connection_worker(c)->output) >= OUTPUT_FLUSH_BYTES;
-}
-
 /* Sends from b until it is empty. False when the socket takes no more, or failed. */
 static bool send_buf(struct connection *c, struct buf *b, bool more_follows)
 {
     while (buf_len(b) > 0) {
         ssize_t n = net_stream_write(&c->stream, b->data + b->start, buf_len(b), more_follows);
         if (n < 0)
-            return h1_send_failed(c);
+            return connection_send_failed(c);
         assert((size_t)n <= buf_len(b));
         buf_consume(b, (size_t)n);
     }
@@ -64,7 +58,7 @@ static bool send_buf(struct connection *c, struct buf *b, bool more_follows)
 static bool keep_output(struct connection *c, struct buf *rest)
 {
     assert(!c->out && buf_len(rest) > 0);
-    if (h1_own_output(c) && buf_append_slice(c->out, buf_slice(rest))) {
+    if (connection_own_output(c) && buf_append_slice(c->out, buf_slice(rest))) {
         rest->start = rest->end = 0;
         return true;
     }
@@ -72,37 +66,23 @@ static bool keep_output(struct connection *c, struct buf *rest)
     return false;
 }
 
-void h1_set_send_timer(struct connection *c)
-{
-    const struct http_exchange *ex = c->ex;
-    assert(!c->dead);
-    int64_t timeout_ms = connection_settings(c)->client.send_timeout_ms;
-    /* Another timer says when to go on, or what waits is of an earlier response and the request at work has its own. */
-    if (ex && (ex->throttled || ex->state != REQUEST_SEND))
-        return;
-    if (ex && ex->source->time_left_ms)
-        timeout_ms = ex->source->time_left_ms(ex, timeout_ms);
-    connection_set_timer(c, timeout_ms);
-}
-
-bool h1_flush(struct connection *c, bool more_follows)
+bool connection_flush(struct connection *c, bool more_follows, bool *moved)
 {
     struct worker *w = connection_worker(c);
     assert(!c->dead && w->driving == c);
     /* Two buffers would not say which goes first. */
     assert(!c->out || buf_len(&w->output) == 0);
+    *moved = false;
     if (c->out) {
         size_t before = buf_len(c->out);
         if (!send_buf(c, c->out, more_follows)) {
-            if (!c->dead && buf_len(c->out) < before)
-                h1_set_send_timer(c);
+            *moved = !c->dead && buf_len(c->out) < before;
             return false;
         }
         connection_drop_output(c);
     }
     if (send_buf(c, &w->output, more_follows))
         return true;
-    if (!c->dead && keep_output(c, &w->output))
-        h1_set_send_timer(c);
+    *moved = !c->dead && keep_output(c, &w->output);
     return false;
 }

@@ -1,8 +1,8 @@
 /*
- * http/h1/handshake_line.c - the line before the pool "default": the oldest goes first; while the line stands the newest, which has still
+ * http/client/handshake_line.c - the line before the pool "default": the oldest goes first; while the line stands the newest, which has still
  * a client, and who has waited too long is let go (base/codel.h has the rule).
  */
-#include "http/h1/handshake_line.h"
+#include "http/client/handshake_line.h"
 
 #include "base/clock.h"
 #include "base/codel.h"

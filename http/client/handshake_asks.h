@@ -1,11 +1,11 @@
 /*
- * http/h1/handshake_asks.h - handshakes for which authorities are asked: at most half of a pool's threads wait for them at a time.
+ * http/client/handshake_asks.h - handshakes for which authorities are asked: at most half of a pool's threads wait for them at a time.
  *
  * A responder that gives no answer would have all threads else, and everybody would wait for it.
  * Threads: the loop's.
  */
-#ifndef WEIR_HTTP_H1_HANDSHAKE_ASKS_H
-#define WEIR_HTTP_H1_HANDSHAKE_ASKS_H
+#ifndef WEIR_HTTP_CLIENT_HANDSHAKE_ASKS_H
+#define WEIR_HTTP_CLIENT_HANDSHAKE_ASKS_H
 
 #include "base/list.h"
 #include "worker/loop/pools.h"

@@ -1,13 +1,14 @@
 /*
- * http/h1/connection.h - a client's connection of HTTP/1: what it holds, its gauges, its timer and its end.
+ * http/client/connection.h - a client's connection, whatever version of HTTP it speaks: what it holds, its gauges, its timer and
+ * its end.
  *
- * A connection reads heads, gives requests away, writes their responses, and is kept or closed. Requests know nothing of it
- * but by struct client_protocol.
- * Ownership: a connection owns its stream and its buffers; its request is the worker's, and lives as long as it is answered.
+ * What is read and written is its version's affair (http/client/version.h). Requests know nothing of it but by struct
+ * client_protocol.
+ * Ownership: a connection owns its stream and its buffers; its requests are the worker's, and live as long as they are answered.
  * Threads:   the loop's.
  */
-#ifndef WEIR_HTTP_H1_CONNECTION_H
-#define WEIR_HTTP_H1_CONNECTION_H
+#ifndef WEIR_HTTP_CLIENT_CONNECTION_H
+#define WEIR_HTTP_CLIENT_CONNECTION_H
 
 #include "base/buf.h"
 #include "base/list.h"
@@ -21,6 +22,10 @@
 #include "net/stream.h"
 #include "shm/shm.h"
 #include "worker/loop/worker_state.h"
+
+struct body_rest;
+struct connection_version;
+struct h2_session;
 
 enum connection_state {
     /* Reads heads; with a request it is the request's state that counts. */
@@ -38,26 +43,20 @@ struct pending_input {
     uint64_t since_ms;     /* when its first byte came */
 };
 
-/* Of a request's body that nobody wants: what is still to come. */
-struct body_rest {
-    struct http_chunked chunked;
-    uint64_t left;     /* of a body with a length */
-    uint64_t until_ms; /* lingering_time */
-    bool is_chunked;
-};
-
 /* As small as can be: an idle client costs this and an entry of libev's table, nothing else. Times are the worker's clock. */
 struct connection {
     /* First: the watcher of an event is the connection. It reads always, and writes while output waits. */
     struct net_stream stream;
     struct wheel_entry timer; /* what the client has to do, and by when */
     struct list_node link;    /* in the worker's busy, idle or dead */
+    const struct connection_version *version;
     struct listener *listener;
-    struct http_exchange *ex; /* being read or answered, or NULL */
+    struct http_exchange *ex;   /* HTTP/1: being read or answered, or NULL */
+    struct h2_session *session; /* HTTP/2; else NULL */
     /* Of the last request, or of the default server. */
     const struct settings *settings;
     struct pending_input *in;      /* read and not used, or NULL */
-    struct body_rest *rest;        /* before any other input; NULL: none */
+    struct body_rest *rest;        /* HTTP/1: before other input; or NULL */
     struct buf *out;               /* to be sent; NULL: nothing waits */
     struct net_proxy_header *told; /* by the PROXY protocol, or NULL */
     struct connection *next_ready; /* with is_ready */
@@ -76,7 +75,7 @@ struct connection {
     bool has_begun;
     /* And how its handshake ended has been counted. */
     bool has_greeted;
-    /* So much input waits behind a request at work that no more is read: whether the client leaves is looked for. */
+    /* HTTP/1: so much input waits behind a request at work that no more is read: whether the client leaves is looked for. */
     bool deaf;
     bool is_ready; /* in the worker's list `ready` */
     /* Closed: holds nothing any more, and is freed when the turn ends. */
@@ -91,29 +90,11 @@ static inline struct worker *connection_worker(const struct connection *c)
     return c->listener->worker;
 }
 
-/* Between requests, or reading a head. */
+/* No request of HTTP/1 is being read or answered. */
 static inline bool connection_is_between(const struct connection *c)
 {
     return c->state == CONNECTION_OPEN && !c->ex;
 }
-
-/* Whether there is a request, and in this state. */
-static inline bool connection_request_is(const struct connection *c, enum request_state state)
-{
-    return c->ex && c->ex->state == state;
-}
-
-/* The request is with its upstream, and its body still comes. */
-static inline bool connection_passes_body(const struct connection *c)
-{
-    return connection_request_is(c, REQUEST_PROXY) && !c->ex->body.whole;
-}
-
-/* The request is read as far as it has to be, and not yet answered. */
-bool connection_has_request_at_work(const struct connection *c);
-
-/* Whether the request goes on without its client: proxy_ignore_client_abort. */
-bool connection_ignores_abort(const struct connection *c);
 
 /* Of the request; between requests of the last one, or of the default server. */
 const struct settings *connection_settings(const struct connection *c);
@@ -144,7 +125,9 @@ void connection_ready(struct connection *c);
  * A new client with the descriptor fd, which the connection owns; it is counted and watched from now on. NULL: out of memory,
  * and fd is closed.
  */
-struct connection *connection_open(struct listener *l, int fd, const struct sockaddr_storage *peer,
-                                   void (*on_event)(struct ev_loop *loop, ev_io *io, int events));
+struct connection *connection_open(struct listener *l, int fd, const struct sockaddr_storage *peer);
+
+/* Fills in where requests of the connection come from. */
+void connection_identify(const struct connection *c, struct http_client *client);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * http/h1/handshake.c - a connection begins to speak TLS, and the costly part of that is a task of a thread pool.
+ * http/client/handshake.c - a connection begins to speak TLS, and the costly part of that is a task of a thread pool.
  */
-#include "http/h1/handshake.h"
+#include "http/client/handshake.h"
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -9,11 +9,10 @@
 #include "base/hist.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "http/h1/handshake_asks.h"
-#include "http/h1/handshake_line.h"
-#include "http/h1/head.h"
-#include "http/h1/input.h"
-#include "http/h1/settle.h"
+#include "http/client/handshake_asks.h"
+#include "http/client/handshake_line.h"
+#include "http/client/proxy_header.h"
+#include "http/client/version.h"
 #include "http/serve/stand.h"
 #include "http/site/tls.h"
 #include "http/site/tls_varying.h"
@@ -120,7 +119,7 @@ static bool name_pair(void *with, const void *owner, int pair, struct buf *certi
     struct http_exchange *ex = exchange_new(w);
     if (!ex)
         return false;
-    h1_identify(c, &ex->client);
+    connection_identify(c, &ex->client);
     exchange_begin(ex, w);
     ex->req.host = arena_dup_lower(&ex->arena, net_tls_server_name(&c->stream));
     const struct vserver *server =
@@ -221,10 +220,10 @@ static bool take_proxy_header(struct connection *c)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n <= 0) {
-        h1_close_at_end(c, n < 0 ? errno : 0);
+        c->version->at_end(c, n < 0 ? errno : 0);
         return false;
     }
-    bool is_whole = h1_take_proxy_header(c, input, kept + (size_t)n, &used);
+    bool is_whole = connection_take_proxy_header(c, input, kept + (size_t)n, &used);
     if (c->dead)
         return false;
     size_t taken = is_whole ? used - kept : (size_t)n;
@@ -237,7 +236,7 @@ static bool take_proxy_header(struct connection *c)
     return is_whole;
 }
 
-bool h1_begin_tls(struct connection *c)
+bool connection_begin_tls(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     const struct site_listen *listen = c->listener->listen;
@@ -248,7 +247,7 @@ bool h1_begin_tls(struct connection *c)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n <= 0) {
-        h1_close_at_end(c, n < 0 ? errno : 0);
+        c->version->at_end(c, n < 0 ? errno : 0);
         return false;
     }
     c->has_begun = true;
@@ -276,7 +275,7 @@ static void complain(const struct connection *c)
         log_error("*%llu %s while SSL handshaking", (unsigned long long)c->id, error);
 }
 
-void h1_note_handshake(struct connection *c)
+void connection_note_handshake(struct connection *c)
 {
     if (c->has_greeted || !net_tls_is_ready(&c->stream))
         return;
@@ -289,7 +288,7 @@ void h1_note_handshake(struct connection *c)
     count_end(c, net_tls_is_resumed(&c->stream) ? SHM_HANDSHAKE_RESUMED : SHM_HANDSHAKE_FULL);
 }
 
-void h1_end_handshake(struct connection *c, ssize_t result)
+void connection_end_handshake(struct connection *c, ssize_t result)
 {
     if (!is_shaking_hands(c))
         return;
@@ -300,7 +299,7 @@ void h1_end_handshake(struct connection *c, ssize_t result)
                  net_tls_why(&c->stream));
 }
 
-void h1_time_handshake_out(struct connection *c)
+void connection_time_handshake_out(struct connection *c)
 {
     if (!is_shaking_hands(c))
         return;

@@ -1,10 +1,10 @@
 /*
- * http/h1/linger.c - the end of a connection whose client may still be sending.
+ * http/client/linger.c - the end of a connection whose client may still be sending.
  *
  * A connection that is closed while the client still sends would be reset, and the reset would take the response away from the
  * client (RFC 9112 section 9.6): so the sending side is closed, and what arrives is thrown away for a while.
  */
-#include "http/h1/linger.h"
+#include "http/client/linger.h"
 
 #include "base/list.h"
 #include "net/stream.h"
@@ -41,7 +41,7 @@ static bool lingering_is_wanted(const struct connection *c)
            (s->client.lingering_close == CONF_LINGERING_ON && (c->linger_after || c->rest || has_unread(c)));
 }
 
-void h1_finish(struct connection *c)
+void connection_finish(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     assert(connection_is_between(c) && !c->dead && !c->out);
@@ -60,7 +60,7 @@ void h1_finish(struct connection *c)
     set_linger_timer(c);
 }
 
-void h1_linger(struct connection *c)
+void connection_linger(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     ssize_t n;

@@ -1,10 +1,10 @@
 /*
- * http/h1/connections.h - what a worker does with its connections as a whole.
+ * http/client/connections.h - what a worker does with its connections as a whole.
  *
  * Threads: the loop's.
  */
-#ifndef WEIR_HTTP_H1_CONNECTIONS_H
-#define WEIR_HTTP_H1_CONNECTIONS_H
+#ifndef WEIR_HTTP_CLIENT_CONNECTIONS_H
+#define WEIR_HTTP_CLIENT_CONNECTIONS_H
 
 #include "base/wheel.h"
 
@@ -29,9 +29,6 @@ void connection_on_timer(struct wheel_entry *e);
 
 /* Drives what is on the ready list, and what comes onto it meanwhile, until the list is empty. */
 void connection_run_ready(struct worker *w);
-
-/* Once a second: closes those of clients that have left while more input waits than is read ahead. */
-void connection_look_for_leavers(struct worker *w);
 
 /* The worker stops: idle clients get a moment for a request that is just on its way. */
 void connection_drain(struct worker *w);

@@ -1,7 +1,7 @@
 /*
- * http/h1/handshake_asks.c - questions to authorities, of which a bounded number has a thread each; the others wait in order.
+ * http/client/handshake_asks.c - questions to authorities, of which a bounded number has a thread each; the others wait in order.
  */
-#include "http/h1/handshake_asks.h"
+#include "http/client/handshake_asks.h"
 
 #include "worker/loop/worker_state.h"
 

@@ -1,20 +1,19 @@
 /*
- * http/h1/connection.c - a client's connection: its memory, its gauges, its timer, its place on the ready list, its end.
+ * http/client/connection.c - a client's connection: its memory, its gauges, its timer, its place on the ready list, its end.
  *
- * Nothing here reads, writes or runs a request: that is http/h1/drive.c and what it calls.
+ * Nothing here reads, writes or runs a request: that is its version's.
  */
-#include "http/h1/connection.h"
+#include "http/client/connection.h"
 
 #include "base/buf.h"
 #include "base/hist.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/wheel.h"
-#include "http/access/limit.h"
+#include "http/client/version.h"
 #include "http/request/exchange.h"
-#include "http/request/source.h"
-#include "http/serve/request.h"
 #include "net/stream.h"
+#include "net/tls.h"
 #include "worker/loop/worker_state.h"
 
 #include <assert.h>
@@ -57,19 +56,6 @@ const struct settings *connection_settings(const struct connection *c)
     return c->ex ? c->ex->route.settings : c->settings;
 }
 
-bool connection_ignores_abort(const struct connection *c)
-{
-    const struct source *s = c->ex ? c->ex->source : NULL;
-    return s && s->outlives_client && s->outlives_client(c->ex);
-}
-
-bool connection_has_request_at_work(const struct connection *c)
-{
-    return connection_request_is(c, REQUEST_HANDLER) || connection_request_is(c, REQUEST_PROXY) ||
-           connection_request_is(c, REQUEST_QUEUED) || connection_request_is(c, REQUEST_DELAYED) ||
-           connection_request_is(c, REQUEST_READY);
-}
-
 void connection_ready(struct connection *c)
 {
     struct worker *w = connection_worker(c);
@@ -100,8 +86,7 @@ static void remember_peer(struct connection *c, const struct sockaddr_storage *p
     }
 }
 
-struct connection *connection_open(struct listener *l, int fd, const struct sockaddr_storage *peer,
-                                   void (*on_event)(struct ev_loop *loop, ev_io *io, int events))
+struct connection *connection_open(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
     struct worker *w = l->worker;
     struct connection *c = calloc(1, sizeof *c);
@@ -112,6 +97,7 @@ struct connection *connection_open(struct listener *l, int fd, const struct sock
         return NULL;
     }
     c->listener = l;
+    c->version = w->http1;
     c->settings = l->listen->default_server->top->settings;
     c->id = atomic_fetch_add_explicit(&w->shm->head->connections_made, 1, memory_order_relaxed) + 1;
     c->since_ms = w->now_ms;
@@ -124,10 +110,28 @@ struct connection *connection_open(struct listener *l, int fd, const struct sock
     counter_set(&w->slot->connections, w->connections);
     c->shown_state = SHM_CONNECTION_READING;
     show_count(w, SHM_CONNECTION_READING, 1);
-    net_stream_init(&c->stream, fd, on_event);
+    net_stream_init(&c->stream, fd, w->http1->on_event);
     net_stream_watch(&c->stream, w->loop, EV_READ);
     connection_set_timer(c, c->settings->client.header_timeout_ms);
     return c;
+}
+
+void connection_identify(const struct connection *c, struct http_client *client)
+{
+    client->protocol = c->version->protocol;
+    client->connection_id = c->id;
+    client->since_ms = c->since_ms;
+    client->requests = c->requests;
+    client->socket = c->stream.io.fd;
+    client->listen = c->listener->listen;
+    client->listen_address = &client->listen->address;
+    client->listen_settings = client->listen->default_server->top->settings;
+    client->tls = net_tls_is_on(&c->stream) ? &c->stream : NULL;
+    client->plain_in_place_of_tls = client->listen->tls && !client->tls;
+    client->remote_len = c->remote_len;
+    memcpy(client->remote, c->remote, sizeof client->remote);
+    if (c->told && c->told->address_len)
+        client->told_header = c->told;
 }
 
 /* --- the end --- */
@@ -150,40 +154,20 @@ void connection_drop_output(struct connection *c)
     c->out = NULL;
 }
 
-/*
- * The request ends where it stands: whatever works for it is told. Once its source has stopped, a copy may stand in the
- * request's place, or nothing.
- */
-static void end_request_of_client_gone(struct connection *c)
-{
-    if (c->ex->source)
-        c->ex->source->stop(c->ex);
-    if (!c->ex)
-        return;
-    if (c->ex->state == REQUEST_QUEUED)
-        limit_client_gone(c->ex);
-    request_gone(c->ex);
-    assert(c->ex->state == REQUEST_GONE);
-}
-
 void connection_close(struct connection *c)
 {
     struct worker *w = connection_worker(c);
     if (c->dead)
         return;
     assert(w->connections > 0 && !list_empty(&c->link));
-    assert(!c->ex || c->ex->connection == c);
     c->dead = true;
-    if (c->ex)
-        end_request_of_client_gone(c);
+    c->version->close(c);
     show_count(w, c->shown_state, -1);
     wheel_clear(&c->timer);
     list_remove(&c->link);
     connection_drop_input(c);
     connection_drop_output(c);
-    free(c->rest);
     free(c->told);
-    c->rest = NULL;
     c->told = NULL;
     /* What lies in the common output was this connection's. */
     if (w->driving == c)

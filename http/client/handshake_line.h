@@ -1,12 +1,12 @@
 /*
- * http/h1/handshake_line.h - handshakes that wait for the pool "default", of which they have one thread at a time.
+ * http/client/handshake_line.h - handshakes that wait for the pool "default", of which they have one thread at a time.
  *
  * A handshake is all computation: a second thread finishes no more of them in that time where each worker has a core, and takes it from the
  * loop, and from the requests that the pool is for. The thread goes on from one to the next as long as no request waits for it.
  * Threads: the loop's, but for `compute`.
  */
-#ifndef WEIR_HTTP_H1_HANDSHAKE_LINE_H
-#define WEIR_HTTP_H1_HANDSHAKE_LINE_H
+#ifndef WEIR_HTTP_CLIENT_HANDSHAKE_LINE_H
+#define WEIR_HTTP_CLIENT_HANDSHAKE_LINE_H
 
 #include "base/list.h"
 #include "worker/loop/pools.h"

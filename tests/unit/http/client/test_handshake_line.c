@@ -1,8 +1,8 @@
 /*
- * tests/unit/http/h1/test_handshake_line.c - who is next in the line of handshakes: the oldest, the newest while the line stands; who is let
+ * tests/unit/http/client/test_handshake_line.c - who is next in the line of handshakes: the oldest, the newest while the line stands; who is let
  * go, and that requests have the thread in turn. The pool and the clock are the test's.
  */
-#include "http/h1/handshake_line.h"
+#include "http/client/handshake_line.h"
 
 #include "pool/figures.h"
 #include "tests/unit/check.h"

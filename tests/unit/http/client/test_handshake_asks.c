@@ -1,7 +1,7 @@
 /*
- * tests/unit/http/h1/test_handshake_asks.c - how many ask at a time, who is next, who leaves, and who is refused. The pool is the test's.
+ * tests/unit/http/client/test_handshake_asks.c - how many ask at a time, who is next, who leaves, and who is refused. The pool is the test's.
  */
-#include "http/h1/handshake_asks.h"
+#include "http/client/handshake_asks.h"
 
 #include "tests/unit/check.h"
 #include "worker/loop/worker_state.h"
