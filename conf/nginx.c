@@ -41,6 +41,8 @@ const struct conf_mark conf_marks[] = {
     {"auth_request", CONF_DIFFERS, "the URI may contain variables. Limits of its location do not count, and its error pages are not shown."},
     {"limit_conn_zone", CONF_DIFFERS, "counts survive the death of a worker and are right again at once."},
     {"proxy_http_version", CONF_DIFFERS, "1.1 by default."},
+    {"http2_max_concurrent_streams", CONF_DIFFERS, "auto is there, too; at most 4096."},
+    {"http2_recv_buffer_size", CONF_DIFFERS, "accepted."},
     {"keepalive", CONF_DIFFERS, "32 by default; nginx keeps none unless it is told to. \"local\" is not there."},
     {"proxy_busy_buffers_size", CONF_DIFFERS, "accepted: what has come is sent at once."},
     {"proxy_temp_file_write_size", CONF_DIFFERS, "accepted."},
@@ -65,7 +67,6 @@ const struct conf_mark conf_marks[] = {
     {"proxy_protocol", CONF_OWN, NULL},
 
     {"ssl_*", CONF_ABSENT, "of TLS there is no more yet than docs/directives.md says."},
-    {"http2*", CONF_ABSENT, "there is no HTTP/2 yet: put a terminator in front, with proxy_protocol."},
     {"http3*", CONF_ABSENT, "there is no HTTP/3."},
     {"quic_*", CONF_ABSENT, "there is no HTTP/3."},
     {"proxy_cache_bypass", CONF_DIFFERS, "accepted."},

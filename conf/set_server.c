@@ -171,10 +171,12 @@ static bool set_server_parameter(struct conf_listen *l, struct slice arg)
 {
     bool is_default = slice_eq(arg, SLICE("default_server")) || slice_eq(arg, SLICE("default"));
     bool is_proxy = slice_eq(arg, SLICE("proxy_protocol")), is_ssl = slice_eq(arg, SLICE("ssl"));
+    bool is_http2 = slice_eq(arg, SLICE("http2"));
     l->default_server |= is_default;
     l->proxy_protocol |= is_proxy;
     l->ssl |= is_ssl;
-    return is_default || is_proxy || is_ssl;
+    l->http2 |= is_http2;
+    return is_default || is_proxy || is_ssl || is_http2;
 }
 
 static bool set_socket_parameter(struct conf_listen *l, struct slice arg)
@@ -206,19 +208,26 @@ static bool set_socket_parameter(struct conf_listen *l, struct slice arg)
     return true;
 }
 
-/* listen ... http2 and its kin: the feature is told once, however many servers have it. */
+/* listen ... quic: the feature is told once, however many servers have it. */
 static bool count_absent_parameter(struct conf_walk *w, const struct conf_node *n, struct slice arg)
 {
-    static const struct {
-        const char *parameter, *directive;
-    } known[] = {{"http2", "http2"}, {"spdy", "http2"}, {"quic", "quic_gso"}};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (!slice_eq(arg, slice_of(known[i].parameter)))
-            continue;
-        conf_count_absent(w->conf, known[i].directive, n, arg);
-        return true;
-    }
-    return false;
+    if (!slice_eq(arg, SLICE("quic")))
+        return false;
+    conf_count_absent(w->conf, "quic_gso", n, arg);
+    return true;
+}
+
+/* Of nginx's older ways to ask for HTTP/2. */
+static bool warn_of_old_parameter(struct conf_walk *w, const struct conf_node *n, struct slice arg)
+{
+    bool is_spdy = slice_eq(arg, SLICE("spdy"));
+    if (is_spdy)
+        conf_error(&w->conf->warnings, n,
+                   "invalid parameter \"spdy\": HTTP/2 has taken its place; write \"http2 on;\"");
+    else if (slice_eq(arg, SLICE("http2")))
+        conf_error(&w->conf->warnings, n,
+                   "the \"listen ... http2\" directive is deprecated, use the \"http2\" directive instead");
+    return is_spdy;
 }
 
 /* "ADDRESS:FIRST-LAST", or FIRST-LAST alone. Returns 1 for a range, 0 for none, -1 for one that is wrong. */
@@ -264,12 +273,12 @@ static void add_listen(struct conf_walk *w, const struct conf_node *n, struct sl
         set_socket_parameter(l, words[i]);
     l->binds = false; /* nobody has asked for it */
     for (int i = 1; i < n->nargs; i++)
-        if (!set_server_parameter(l, n->args[i]) && !count_absent_parameter(w, n, n->args[i]) &&
-            !set_socket_parameter(l, n->args[i]))
+        if (!warn_of_old_parameter(w, n, n->args[i]) && !set_server_parameter(l, n->args[i]) &&
+            !count_absent_parameter(w, n, n->args[i]) && !set_socket_parameter(l, n->args[i]))
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"listen\" directive; there are default_server, backlog=N, reuseport, "
-                "ipv6only=on|off, ssl, proxy_protocol, deferred, so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT], fastopen=N, "
+                "ipv6only=on|off, ssl, http2, proxy_protocol, deferred, so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT], fastopen=N, "
                 "rcvbuf=SIZE, sndbuf=SIZE, bind",
                 SLICE_ARGS(n->args[i]));
     for (; *tail; tail = &(*tail)->next)

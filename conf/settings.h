@@ -146,6 +146,7 @@ struct settings {
     struct conf_given given; /* on the level itself, not above it */
     struct part_block parts; /* of features: each has its own header */
     struct client_settings client;
+    struct http2_settings http2;
     struct answer_settings answers;
     struct file_settings files;
     struct log_settings logs;
@@ -219,7 +220,7 @@ struct conf_listen {
     int64_t backlog;
     int64_t fastopen, rcvbuf, sndbuf;                                  /* 0: the system's */
     int64_t keepalive_idle_ms, keepalive_interval_ms, keepalive_count; /* likewise */
-    bool reuseport, default_server, ipv6only, proxy_protocol, ssl, deferred, so_keepalive;
+    bool reuseport, default_server, ipv6only, proxy_protocol, ssl, http2, deferred, so_keepalive;
     /* "bind", or an option that only a socket of its own can have. */
     bool binds;
     const struct conf_node *node;

@@ -54,4 +54,11 @@ struct client_settings {
     bool reset_timedout, tcp_nodelay, tcp_nopush;
 };
 
+/* The default server's, or that of the name that a handshake has asked for; http2_chunk_size the location's. */
+struct http2_settings {
+    bool on;
+    int64_t max_streams; /* at a time; 0: auto */
+    int64_t preread_bytes, chunk_bytes;
+};
+
 #endif

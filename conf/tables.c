@@ -9,6 +9,7 @@
 extern const struct conf_directive conf_http_directives[];
 extern const struct conf_directive conf_variable_directives[];
 extern const struct conf_directive conf_client_directives[];
+extern const struct conf_directive conf_http2_directives[];
 extern const struct conf_directive conf_answer_directives[];
 extern const struct conf_directive conf_interim_directives[];
 extern const struct conf_directive conf_file_directives[];
@@ -21,6 +22,7 @@ static const struct conf_table own[] = {
     {CONF_SECTION_HTTP, conf_http_directives, NULL},
     {CONF_SECTION_VARIABLES, conf_variable_directives, NULL},
     {CONF_SECTION_CLIENTS, conf_client_directives, NULL},
+    {CONF_SECTION_CLIENTS, conf_http2_directives, NULL},
     {CONF_SECTION_ANSWERS, conf_answer_directives, NULL},
     {CONF_SECTION_FILES, conf_file_directives, NULL},
     {CONF_SECTION_HEADERS, conf_interim_directives, NULL},

@@ -88,6 +88,8 @@ void shm_slot_clear_gauges(struct shm_slot *slot)
     for (int i = 0; i < SHM_CONNECTION_STATES; i++)
         counter_set(&slot->connection_states[i], 0);
     counter_set(&slot->in_flight, 0);
+    counter_set(&slot->http2.connections, 0);
+    counter_set(&slot->http2.streams, 0);
     counter_set(&slot->turn_since_ms, 0);
     counter_set(&slot->slow_until_ms, 0);
     for (int i = 0; i < SHM_POOLS; i++) {

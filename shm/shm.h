@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 8,
+    SHM_LAYOUT_VERSION = 9,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
@@ -66,6 +66,24 @@ struct shm_tls {
     /* From the connection to the end of its handshake. */
     struct hist duration;
     struct hist queue_wait; /* of full ones, for a thread */
+};
+
+/* Why connections of HTTP/2 end. */
+enum shm_http2_close {
+    SHM_HTTP2_CLIENT, /* it has closed, or said so */
+    SHM_HTTP2_IDLE,   /* keepalive_timeout */
+    SHM_HTTP2_AGED,   /* keepalive_requests, keepalive_time */
+    SHM_HTTP2_DRAINING,
+    SHM_HTTP2_TIMEOUT,  /* the client was too slow */
+    SHM_HTTP2_PROTOCOL, /* it has broken the rules */
+    SHM_HTTP2_FLOOD,    /* it has asked for more than it may for nothing */
+    SHM_HTTP2_MEMORY,
+    SHM_HTTP2_CLOSES
+};
+
+struct shm_http2 {
+    _Atomic uint64_t connections, streams; /* gauges */
+    _Atomic uint64_t closed[SHM_HTTP2_CLOSES];
 };
 
 /* Status codes that are counted one by one for weir_http_requests_total{code}. */
@@ -113,6 +131,7 @@ struct shm_slot {
     _Atomic uint64_t log_lines_lost; /* of all its logs */
     struct hist duration;
     struct shm_tls tls;
+    struct shm_http2 http2;
     _Atomic uint64_t codes[SHM_CODES];
     struct shm_pool pools[SHM_POOLS];
     /* Requests lent to siblings: an enum shm_lent below a tag, 0: unused. Who runs one sets it BEGUN. */

@@ -16,6 +16,7 @@
 #include "http/access/limit.h"
 #include "http/client/connections.h"
 #include "http/h1/version.h"
+#include "http/h2/version.h"
 #include "http/serve/open_logs.h"
 #include "http/site/site.h"
 #include "http/site/site_variables.h"
@@ -45,6 +46,7 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     w->hooks = (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready,
                                      worker_do_urgent, lend_settle};
     w->http1 = &h1_version;
+    w->http2 = &h2_version;
     w->look_after_orphans = offload_look_after_orphans;
     list_init(&w->busy);
     list_init(&w->idle);

@@ -18,6 +18,7 @@
 #include "http/client/connections.h"
 #include "http/filters/filters.h"
 #include "http/h1/version.h"
+#include "http/h2/version.h"
 #include "http/serve/open_logs.h"
 #include "http/site/site.h"
 #include "http/wire/response.h"
@@ -59,6 +60,8 @@ static void on_deadline(struct wheel_entry *e, void *worker)
         proxy_on_timer(e);
     else if (e->kind == WORKER_TIMER_UPSTREAM)
         upstream_on_timer(e);
+    else if (e->kind == WORKER_TIMER_STREAM)
+        h2_stream_on_timer(e);
     else
         connection_on_timer(e);
 }

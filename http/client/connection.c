@@ -119,6 +119,7 @@ struct connection *connection_open(struct listener *l, int fd, const struct sock
 void connection_identify(const struct connection *c, struct http_client *client)
 {
     client->protocol = c->version->protocol;
+    client->http2 = c->session != NULL;
     client->connection_id = c->id;
     client->since_ms = c->since_ms;
     client->requests = c->requests;
@@ -132,6 +133,15 @@ void connection_identify(const struct connection *c, struct http_client *client)
     memcpy(client->remote, c->remote, sizeof client->remote);
     if (c->told && c->told->address_len)
         client->told_header = c->told;
+}
+
+/* As in nginx a head may fill its first buffer, and after that the large ones; each line lies whole in one of them. */
+struct http_head_limits connection_head_limits(const struct connection *c)
+{
+    const struct settings *s = c->listener->listen->default_server->top->settings;
+    size_t first = (size_t)s->client.header_buffer_bytes, large = (size_t)s->client.large_header.bytes;
+    return (struct http_head_limits){.line_bytes = first > large ? first : large,
+                                     .head_bytes = first + large * (size_t)s->client.large_header.count};
 }
 
 /* --- the end --- */

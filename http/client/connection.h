@@ -130,4 +130,7 @@ struct connection *connection_open(struct listener *l, int fd, const struct sock
 /* Fills in where requests of the connection come from. */
 void connection_identify(const struct connection *c, struct http_client *client);
 
+/* How large a request's head may be: large_client_header_buffers of the default server. */
+struct http_head_limits connection_head_limits(const struct connection *c);
+
 #endif

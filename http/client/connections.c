@@ -32,6 +32,7 @@ void connection_new(struct listener *l, int fd, const struct sockaddr_storage *p
 void connection_free_dead(struct worker *w)
 {
     assert(!w->ready && !w->driving);
+    exchange_free_buried(w);
     while (!list_empty(&w->dead)) {
         struct connection *c = container_of(w->dead.next, struct connection, link);
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not see that list_remove unlinks. */

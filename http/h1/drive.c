@@ -15,6 +15,7 @@
 #include "http/h1/response.h"
 #include "http/h1/settle.h"
 #include "http/h1/state.h"
+#include "http/h1/version.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
 #include "http/serve/serve.h"
@@ -22,6 +23,7 @@
 #include "worker/loop/worker_state.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 static bool has_output(const struct connection *c)
 {
@@ -54,6 +56,18 @@ static void alternate(struct connection *c, struct h1_input *in)
     } while (!c->dead && (h1_request_is(c, REQUEST_READY) || (has_output(c) && send_step(c))));
 }
 
+/* It is HTTP/2, and this has been the first of it. */
+static void hand_over(struct connection *c, const struct h1_input *in)
+{
+    struct pending_input *kept = c->in;
+    c->in = NULL;
+    connection_worker(c)->driving = NULL;
+    c->version->begin(c, in->data, in->len);
+    if (kept)
+        buf_free(&kept->buf);
+    free(kept);
+}
+
 void h1_drive_with(struct connection *c, struct h1_input *in)
 {
     struct worker *w = connection_worker(c);
@@ -62,6 +76,10 @@ void h1_drive_with(struct connection *c, struct h1_input *in)
     w->streamed_bytes = 0;
     alternate(c, in);
     assert(buf_len(&w->output) == 0);
+    if (!c->dead && c->version != &h1_version) {
+        hand_over(c, in);
+        return;
+    }
     assert(c->dead || !(h1_request_is(c, REQUEST_RUNS) || h1_request_is(c, REQUEST_GONE)));
     /* The client's leaving was ignored before: the rest of the body will never come. */
     if (!c->dead && c->eof && in->len == 0 && h1_passes_body(c))

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "http/client/output.h"
+#include "http/client/preface.h"
 #include "http/client/proxy_header.h"
 #include "http/h1/body.h"
 #include "http/h1/head.h"
@@ -45,15 +46,6 @@ static bool use_proxy_header(struct connection *c, struct h1_input *in)
     return taken;
 }
 
-/* As in nginx a head may fill its first buffer, and after that the large ones; each line lies whole in one of them. */
-static struct http_head_limits head_limits(const struct connection *c)
-{
-    const struct settings *s = c->listener->listen->default_server->top->settings;
-    size_t first = (size_t)s->client.header_buffer_bytes, large = (size_t)s->client.large_header.bytes;
-    return (struct http_head_limits){.line_bytes = first > large ? first : large,
-                                     .head_bytes = first + large * (size_t)s->client.large_header.count};
-}
-
 /* VERDICT_GONE: there is no request, as the connection is closed. */
 static void serve_begun(struct connection *c, struct verdict v)
 {
@@ -65,7 +57,7 @@ static void serve_begun(struct connection *c, struct verdict v)
 /* Looks for a head in the input. False when more is needed. */
 static bool use_request_head(struct connection *c, struct h1_input *in)
 {
-    struct http_head_limits limits = head_limits(c);
+    struct http_head_limits limits = connection_head_limits(c);
     struct http_error error;
     size_t head_len = 0;
     assert(connection_is_between(c) && !c->rest && !c->close_after);
@@ -152,6 +144,13 @@ bool h1_use_input(struct connection *c, struct h1_input *in)
         return false;
     if (connection_is_between(c) && c->listener->listen->proxy_protocol && !c->told)
         return use_proxy_header(c, in);
+    if (connection_is_between(c) && c->requests == 0) {
+        enum preface says = connection_preface(c, (struct slice){in->data, in->len});
+        if (says == PREFACE_IS_HTTP2)
+            c->version = connection_worker(c)->http2;
+        if (says != PREFACE_NONE)
+            return false;
+    }
     if (connection_is_between(c))
         return use_request_head(c, in);
     if (h1_passes_body(c))

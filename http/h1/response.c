@@ -14,6 +14,7 @@
 #include "http/h1/flush.h"
 #include "http/request/exchange.h"
 #include "http/request/filter.h"
+#include "http/request/pace.h"
 #include "http/request/source.h"
 #include "http/serve/request.h"
 #include "http/wire/response.h"
@@ -31,8 +32,7 @@ enum {
     WITH_HEAD_BYTES = 32 << 10, /* a body this short goes out with its head */
     /* A stretch this short goes out with what is there, by one system call. */
     SHORT_BYTES = 4096,
-    COPY_BYTES = 64 << 10,
-    RATE_STEP_MS = 100 /* what limit_rate lets go at a time */
+    COPY_BYTES = 64 << 10
 };
 
 bool h1_send_framed(struct http_exchange *ex, struct slice stretch)
@@ -58,25 +58,16 @@ static void end_pause(struct http_exchange *ex)
     connection_ready(ex->connection);
 }
 
-/*
- * How much of the body may be sent now by limit_rate; 0: none, and the request goes on when there is more. UINT64_MAX: no
- * bound.
- */
+/* How much of the body may be sent now by limit_rate; 0: none, and the request goes on when there is more. */
 static uint64_t rate_allowance(struct http_exchange *ex)
 {
-    if (ex->pace.rate == 0)
-        return UINT64_MAX;
-    uint64_t now_ms = ex->worker->now_ms, step = ex->pace.rate * RATE_STEP_MS / 1000;
-    if (ex->pace.from_ms == 0)
-        ex->pace.from_ms = now_ms;
-    step = step ? step : 1;
-    uint64_t allowed = ex->pace.after + (now_ms - ex->pace.from_ms) * ex->pace.rate / 1000 + step;
-    if (allowed > ex->sent.body)
-        return allowed - ex->sent.body;
-    uint64_t wait_ms = (ex->sent.body - allowed + step) * 1000 / ex->pace.rate + 1;
+    int64_t wait_ms = 0;
+    uint64_t allowed = pace_allows(ex, &wait_ms);
+    if (allowed)
+        return allowed;
     ex->throttled = true;
     connection_set_timer(ex->connection, 0);
-    request_pause(ex, (int64_t)wait_ms, end_pause);
+    request_pause(ex, wait_ms, end_pause);
     return 0;
 }
 

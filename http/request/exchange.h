@@ -51,6 +51,7 @@ struct client_protocol;
 struct connection;
 struct error_file;
 struct file_read;
+struct h2_stream;
 struct http_exchange;
 struct http_template;
 struct location;
@@ -85,6 +86,7 @@ struct http_client {
     /* Address and port of an IP client, in network order. */
     unsigned char remote[18];
     bool pipelined;
+    bool http2;
     /* It has sent plain text where TLS is due. */
     bool plain_in_place_of_tls;
     const struct net_stream *tls; /* NULL: plain */
@@ -247,6 +249,9 @@ struct http_exchange {
     struct http_pace pace;
     struct http_client client;
     struct connection *connection; /* the client's */
+    struct h2_stream *stream;      /* of it, with HTTP/2 */
+    /* GONE, and freed when the turn ends. */
+    struct http_exchange *next_buried;
     struct worker *worker;
     struct wheel_entry timer;                  /* of the wait for anything but the client */
     void (*on_time)(struct http_exchange *ex); /* with timer */

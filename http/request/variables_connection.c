@@ -235,6 +235,13 @@ static struct slice date_text(struct http_exchange *ex, const struct tm *tm, con
     return arena_dup(&ex->arena, (struct slice){text, n});
 }
 
+/* As ALPN calls it; "h2c" in plain text. */
+GETTER(get_http2)
+{
+    UNUSED(rest);
+    return !ex->client.http2 ? (struct slice){0} : ex->client.tls ? SLICE("h2") : SLICE("h2c");
+}
+
 GETTER(get_date_local)
 {
     time_t now = (time_t)(clock_wall_ms() / 1000);
@@ -262,6 +269,7 @@ const struct http_variable http_connection_variables[] = {
     {"date_local", false, get_date_local},
     {"gzip_ratio", false, get_gzip_ratio},
     {"hostname", false, get_hostname},
+    {"http2", false, get_http2},
     {"https", false, get_https},
     {"msec", false, get_msec},
     {"nginx_version", false, get_version},

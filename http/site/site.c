@@ -325,6 +325,7 @@ static void attach(struct site *site, const struct conf_server *s, struct vserve
     l->has_explicit_default |= c->default_server;
     l->proxy_protocol |= c->proxy_protocol;
     l->tls |= c->ssl;
+    l->http2 |= c->http2;
     l->binds |= c->binds;
     l->fd_count = l->options.reuseport ? (int)site->conf->worker_processes : 1;
     if (s->names.count == 0) { /* nginx's default is the empty name */

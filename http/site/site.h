@@ -232,6 +232,8 @@ struct site_listen {
     bool has_explicit_default;
     bool proxy_protocol; /* connections begin with its header */
     bool tls;            /* and speak TLS */
+    /* listen ... http2: for all its servers. */
+    bool http2;
     /* A service manager handed it over: the file of a unix socket is its, too. */
     bool is_managers;
     bool is_older_binarys;

@@ -51,9 +51,12 @@ static enum http_method method_by_name(struct slice name)
 }
 
 /* HTTP-version of RFC 9112 section 2.3: exactly "HTTP/" DIGIT "." DIGIT. */
-static bool parse_version(struct slice version, int *minor, struct http_error *error)
+static bool parse_version(struct slice version, bool http2, int *minor, struct http_error *error)
 {
     const char *v = version.data;
+    *minor = 1;
+    if (http2 && slice_eq(version, SLICE("HTTP/2.0")))
+        return true;
     if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[6] != '.' || v[5] < '1' || v[5] > '9' ||
         v[7] < '0' || v[7] > '9')
         return refuse_request(error, 400, "client sent invalid request");
@@ -64,7 +67,8 @@ static bool parse_version(struct slice version, int *minor, struct http_error *e
 }
 
 /* request-line = method SP request-target SP HTTP-version (RFC 9112 section 3); one space each, no other blank. */
-static bool parse_request_line(struct http_request *req, struct slice line, struct http_error *error)
+static bool parse_request_line(struct http_request *req, struct slice line, bool http2,
+                               struct http_error *error)
 {
     const char *p = line.data, *end = line.data + line.len;
     while (p < end &&
@@ -87,7 +91,7 @@ static bool parse_request_line(struct http_request *req, struct slice line, stru
         return refuse_request(error, 400, "client sent invalid request");
     p++;
     req->protocol = (struct slice){p, (size_t)(end - p)};
-    return parse_version(req->protocol, &req->minor_version, error);
+    return parse_version(req->protocol, http2, &req->minor_version, error);
 }
 
 /* A line that ends, or has so far come, at `end`. */
@@ -120,7 +124,7 @@ static bool scan_line(struct http_scan *scan, const char *data, size_t at, struc
         return true;
     assert(scan->line_start == 0); /* the first line, and complete */
     scan->line_checked = true;
-    return parse_request_line(&line_only, (struct slice){data, at}, error);
+    return parse_request_line(&line_only, (struct slice){data, at}, false, error);
 }
 
 enum http_scan_result http_scan_head(struct http_scan *scan, const struct http_head_limits *limits,
@@ -370,7 +374,8 @@ static bool parse_field(struct http_header *h, const char *p, const char *end, s
     return http_parse_field(h, p, end) || refuse_request(error, 400, "client sent invalid header line");
 }
 
-static bool finish_head(struct http_request *req, const struct framing_headers *f, struct http_error *error)
+static bool finish_head(struct http_request *req, const struct framing_headers *f, bool http2,
+                        struct http_error *error)
 {
     if (f->late.status)
         return refuse_request(error, f->late.status, f->late.text);
@@ -379,7 +384,9 @@ static bool finish_head(struct http_request *req, const struct framing_headers *
                               req->method == HTTP_TRACE ? "client sent TRACE method"
                                                         : "client sent CONNECT method");
     if (req->minor_version == 1 && !f->has_host) /* RFC 9112 section 3.2 */
-        return refuse_request(error, 400, "client sent HTTP/1.1 request without \"Host\" header");
+        return refuse_request(error, 400,
+                              http2 ? "client sent neither \":authority\" nor \"Host\" header"
+                                    : "client sent HTTP/1.1 request without \"Host\" header");
     /* RFC 9112 section 6.3, item 3: possible smuggling. */
     if (f->has_length && f->has_encoding)
         return refuse_request(
@@ -497,7 +504,8 @@ bool http_parse_head(struct http_request *req, struct arena *arena, const char *
     req->content_length = 0;
     req->headers = NULL;
     req->header_count = req->header_room = req->ignored_headers = 0;
-    if (!parse_request_line(req, (struct slice){head, (size_t)(line_end(head, lf) - head)}, error))
+    if (!parse_request_line(req, (struct slice){head, (size_t)(line_end(head, lf) - head)}, options->http2,
+                            error))
         return false;
     if (!parse_target(req, arena, options->merge_slashes, error))
         return false;
@@ -509,7 +517,7 @@ bool http_parse_head(struct http_request *req, struct arena *arena, const char *
             (req->header_count > before && !take_request_header(req, &req->headers[before], &found, error)))
             return in_headers(error);
     }
-    return finish_head(req, &found, error) || in_headers(error);
+    return finish_head(req, &found, options->http2, error) || in_headers(error);
 }
 
 const struct slice *http_find_header(const struct http_request *req, struct slice name)

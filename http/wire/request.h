@@ -68,6 +68,8 @@ struct http_parse_options {
     /* Headers whose names have other characters than letters, digits and "-" are dropped; else they count. */
     bool ignore_invalid_headers;
     int max_headers;
+    /* It has come by HTTP/2, and been put into this form (RFC 9113 section 8.3.1): its line ends with HTTP/2.0. */
+    bool http2;
 };
 
 /* nginx's defaults. */

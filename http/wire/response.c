@@ -216,6 +216,16 @@ void http_stamp_update(struct http_stamp *stamp, const char *server, time_t now)
     stamp->second = now;
 }
 
+void http_stamp_values(const struct http_stamp *stamp, struct slice *server, struct slice *date)
+{
+    const char *first = stamp->text + sizeof "Server: " - 1,
+               *end = memchr(first, '\r', stamp->len - (sizeof "Server: " - 1));
+    assert(end && stamp->len > 2);
+    *server = (struct slice){first, (size_t)(end - first)};
+    const char *second = end + 2 + sizeof "Date: " - 1;
+    *date = (struct slice){second, (size_t)(stamp->text + stamp->len - 2 - second)};
+}
+
 /* A head is built in a stack block: one bounds check for its fixed part instead of one for each line. */
 struct cursor {
     char *at;
@@ -259,15 +269,25 @@ static bool bodyless(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
+void http_settle_body(struct http_response *res, const struct http_request *req)
+{
+    if (res->status == 204)
+        res->content_type = (struct slice){0}; /* of nothing, whoever answered */
+    res->no_body = (bodyless(res->status) && res->status != 101) || req->method == HTTP_HEAD;
+}
+
+bool http_says_length(const struct http_response *res)
+{
+    return !bodyless(res->status) && res->content_length >= 0;
+}
+
 /*
  * Sets what becomes of the body: its length is said, or it goes in chunks, or until the connection's end. Where no body comes there is
  * nothing to frame: an answer to HEAD whose length is not known says neither length nor coding, as in nginx.
  */
 static void decide_framing(struct http_response *res, const struct http_request *req, bool without_chunks)
 {
-    if (res->status == 204)
-        res->content_type = (struct slice){0}; /* of nothing, whoever answered */
-    res->no_body = (bodyless(res->status) && res->status != 101) || req->method == HTTP_HEAD;
+    http_settle_body(res, req);
     assert(res->content_length >= 0 || res->content_length == HTTP_LENGTH_UNKNOWN);
     if (res->no_body || res->status == 101 || res->content_length >= 0)
         return;
@@ -286,7 +306,7 @@ static void put_field(struct cursor *c, const char *name, struct slice value)
 
 static void put_length(struct cursor *c, const struct http_response *res)
 {
-    if (bodyless(res->status) || res->content_length < 0)
+    if (!http_says_length(res))
         return;
     PUT(c, "Content-Length: ");
     put_number(c, (uint64_t)res->content_length);

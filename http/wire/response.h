@@ -128,6 +128,15 @@ struct http_head_options {
 bool http_write_head(struct http_response *res, const struct http_request *req,
                      const struct http_head_options *options, struct buf *out);
 
+/* Whether a body goes out: sets no_body, and takes a type away that would be of nothing. */
+void http_settle_body(struct http_response *res, const struct http_request *req);
+
+/* Whether the response says how long its body is (RFC 9110 section 8.6). */
+bool http_says_length(const struct http_response *res);
+
+/* What a stamp has of both, for versions whose heads are no lines. */
+void http_stamp_values(const struct http_stamp *stamp, struct slice *server, struct slice *date);
+
 /* The body of the built-in error page; empty for codes that have none. Lives for ever. */
 struct slice http_error_page(int status, bool with_version);
 

@@ -56,7 +56,7 @@ KEPT_WORDS = {
         "sockets of clients and upstreams are read and written by net/stream.h alone",
     ),
     r"\bminor_version\b|\bres(?:->|\.)(?:chunked|close)\b|\blinger_after\b": (
-        r"http/(wire|client|h1)/|proxy/|(?!http/|handlers/|worker/)",
+        r"http/(wire|client|h1|h2)/|proxy/|(?!http/|handlers/|worker/)",
         "how a response is delimited and whether its connection is kept is the client's protocol's; see struct client_protocol",
     ),
 }

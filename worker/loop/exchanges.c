@@ -106,6 +106,22 @@ void exchange_free(struct worker *w, struct http_exchange *ex)
     exchange_recycle(w, ex);
 }
 
+void exchange_bury(struct worker *w, struct http_exchange *ex)
+{
+    assert(ex->state == REQUEST_GONE && !ex->next_buried);
+    ex->next_buried = w->buried;
+    w->buried = ex;
+}
+
+void exchange_free_buried(struct worker *w)
+{
+    while (w->buried) {
+        struct http_exchange *ex = w->buried;
+        w->buried = ex->next_buried;
+        exchange_recycle(w, ex);
+    }
+}
+
 void exchange_begin(struct http_exchange *ex, struct worker *w)
 {
     assert(ex->state == REQUEST_RUNS && ex->client.protocol && ex->client.listen);
@@ -124,7 +140,8 @@ bool exchange_parse(struct http_exchange *ex, struct http_error *error)
 {
     const struct settings *s = ex->client.listen_settings;
     struct http_parse_options options = {s->client.merge_slashes != 0, s->client.underscores_in_headers != 0,
-                                         s->client.ignore_invalid_headers != 0, (int)s->client.max_headers};
+                                         s->client.ignore_invalid_headers != 0, (int)s->client.max_headers,
+                                         ex->client.http2};
     return http_parse_head(&ex->req, &ex->arena, ex->head.data, ex->head.len, &options, error);
 }
 
@@ -204,6 +221,7 @@ struct http_exchange *exchange_leave_to_job(struct http_exchange *old)
     copy_client(copy, &old->client);
     exchange_begin(copy, old->worker);
     copy->connection = old->connection;
+    copy->stream = old->stream;
     copy->head = arena_dup(&copy->arena, old->head);
     if (copy->head.data)
         exchange_parse(copy, &error);

@@ -25,6 +25,10 @@ void exchange_release(struct worker *w, struct http_exchange *ex);
 void exchange_recycle(struct worker *w, struct http_exchange *ex);
 void exchange_free(struct worker *w, struct http_exchange *ex);
 
+/* One that is over: its memory stays to the end of the turn, when all of those are freed. */
+void exchange_bury(struct worker *w, struct http_exchange *ex);
+void exchange_free_buried(struct worker *w);
+
 /* Frees the memory of one that is kept. */
 void exchange_destroy(struct http_exchange *ex);
 

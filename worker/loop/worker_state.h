@@ -28,6 +28,7 @@ enum {
     WORKER_TIMER_PROXY = 1,
     WORKER_TIMER_UPSTREAM = 2, /* an idle connection to an upstream */
     WORKER_TIMER_REQUEST = 3,
+    WORKER_TIMER_STREAM = 4, /* of HTTP/2 */
     /* Of libev's: what is finished and what is admitted go before new requests. */
     URGENT_PRIORITY = 1,
     URGENT_EVERY = 4 /* connections until worker_do_urgent */
@@ -121,6 +122,7 @@ struct worker {
     /* Those by state, as the slot shows them; the sum is `connections`. */
     unsigned shown[SHM_CONNECTION_STATES];
     unsigned in_flight;         /* requests */
+    unsigned http2_connections, http2_streams;
     struct connection *driving; /* whose turn it is, or NULL */
     unsigned jobs;              /* given to a pool and not yet ended */
     /* Of those: nobody waits for them any more, nor does the worker's end. */
@@ -160,6 +162,7 @@ struct worker {
     char *input; /* INPUT_BYTES */
     struct http_exchange *free_exchanges[EXCHANGES_KEPT];
     int free_exchange_count;
+    struct http_exchange *buried;
     uint64_t busy_since_purge; /* requests since memory was given back */
 };
 

@@ -23,6 +23,7 @@
 #include "http/h1/head.h"
 #include "http/h1/state.h"
 #include "http/h1/version.h"
+#include "http/h2/version.h"
 #include "http/request/client.h"
 #include "http/serve/features.h"
 #include "http/site/site.h"
@@ -81,6 +82,8 @@ static inline void bench_on_deadline(struct wheel_entry *e, void *worker)
     (void)worker;
     if (e->kind == WORKER_TIMER_REQUEST)
         request_on_timer(e);
+    else if (e->kind == WORKER_TIMER_STREAM)
+        h2_stream_on_timer(e);
     else
         connection_on_timer(e);
 }
@@ -134,6 +137,7 @@ static inline void bench_open_worker(void)
     w->hooks = (struct worker_hooks){limit_settle, proxy_settle_queues, connection_run_ready,
                                      worker_do_urgent, lend_settle};
     w->http1 = &h1_version;
+    w->http2 = &h2_version;
     w->look_after_orphans = offload_look_after_orphans;
     list_init(&w->busy);
     list_init(&w->idle);

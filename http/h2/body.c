@@ -1,0 +1,130 @@
+/*
+ * http/h2/body.c - a request's body: DATA frames, kept until the request wants them, and the windows that let more come.
+ */
+#include "http/h2/body.h"
+
+#include "base/buf.h"
+#include "http/h2/stream.h"
+#include "http/request/body.h"
+#include "http/request/exchange.h"
+#include "http/request/source.h"
+#include "http/request/verdict.h"
+#include "http/serve/serve.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+
+/* So much may come again, on the stream and on its connection. */
+static void open_window(struct h2_stream *st, size_t bytes)
+{
+    if (bytes && nghttp2_session_consume(st->session->ng, st->id, bytes) != 0)
+        st->session->is_over = true;
+}
+
+static bool is_at_work(const struct h2_stream *st)
+{
+    return st->ex && st->has_begun && st->ex->state != REQUEST_GONE;
+}
+
+static bool is_wanted(const struct h2_stream *st)
+{
+    if (st->discards || !st->ex || st->ex->state == REQUEST_GONE || st->body_error)
+        return false;
+    return !st->has_begun || !st->ex->body.whole;
+}
+
+static void keep(struct h2_stream *st, const char *data, size_t len)
+{
+    struct http_exchange *ex = st->ex;
+    ex->body.begun = true;
+    ex->request_bytes += len;
+    if (ex->req.framing == HTTP_BODY_LENGTH) {
+        /* nghttp2 lets no more come than was announced. */
+        assert(len <= ex->body.left);
+        ex->body.left -= len;
+    }
+    st->body_error = body_keep(ex, data, len, 0);
+    open_window(st, len);
+}
+
+void h2_body_came(struct h2_stream *st, const char *data, size_t len)
+{
+    if (!is_wanted(st)) {
+        open_window(st, len);
+        return;
+    }
+    bool at_once = st->has_begun && st->ex->state == REQUEST_BODY && buf_len(&st->in) == 0;
+    if (at_once)
+        keep(st, data, len);
+    else if (!buf_append(&st->in, data, len))
+        h2_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
+    h2_stream_ready(st);
+}
+
+static void keep_what_came(struct h2_stream *st)
+{
+    if (buf_len(&st->in) == 0)
+        return;
+    keep(st, st->in.data + st->in.start, buf_len(&st->in));
+    buf_free(&st->in);
+}
+
+static void refuse(struct h2_stream *st)
+{
+    struct http_exchange *ex = st->ex;
+    int error = st->body_error;
+    st->body_error = 0;
+    if (ex->state == REQUEST_PROXY)
+        ex->source->stop(ex);
+    request_serve(ex, verdict_answer(error));
+}
+
+/* It is read whole before the request goes on. */
+static void read_on(struct h2_stream *st)
+{
+    struct http_exchange *ex = st->ex;
+    keep_what_came(st);
+    if (st->body_error) {
+        refuse(st);
+    } else if (st->has_ended) {
+        ex->body.whole = true;
+        request_serve(ex, verdict_of(VERDICT_AGAIN));
+    } else {
+        h2_stream_set_timer(st, ex->route.settings->client.body_timeout_ms);
+    }
+}
+
+/* It is sent on to an upstream while it comes. */
+static void pass_on(struct h2_stream *st)
+{
+    struct http_exchange *ex = st->ex;
+    if (ex->source->body_is_full(ex) || (buf_len(&st->in) == 0 && !st->has_ended))
+        return;
+    keep_what_came(st);
+    if (st->body_error) {
+        refuse(st);
+        return;
+    }
+    ex->body.whole = st->has_ended;
+    ex->source->body_came(ex, st->has_ended);
+}
+
+void h2_body_go_on(struct h2_stream *st)
+{
+    if (is_at_work(st) && st->ex->state == REQUEST_BODY)
+        read_on(st);
+    else if (is_at_work(st) && st->ex->state == REQUEST_PROXY && !st->ex->body.whole)
+        pass_on(st);
+}
+
+void h2_drop_body(struct http_exchange *ex)
+{
+    struct h2_stream *st = ex->stream;
+    if (!st || ex->body.whole)
+        return;
+    ex->body.whole = true;
+    st->discards = true;
+    st->body_error = 0;
+    open_window(st, buf_len(&st->in));
+    buf_free(&st->in);
+}

@@ -1,0 +1,236 @@
+/*
+ * http/h2/head.c - a request's head: from fields as they are decompressed to a request that is served.
+ */
+#include "http/h2/head.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/slice.h"
+#include "http/client/connection.h"
+#include "http/request/exchange.h"
+#include "http/request/verdict.h"
+#include "http/serve/request.h"
+#include "http/serve/serve.h"
+#include "http/wire/request.h"
+#include "worker/loop/exchanges.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+
+static const struct http_error too_long_uri = {414, "client sent too long URI", false},
+                               too_long_field = {494, "client sent too long header line", true},
+                               too_large = {494, "client sent too large request", true},
+                               no_memory = {500, "memory is out", true};
+
+static void empty(struct buf *b)
+{
+    b->start = b->end = 0;
+}
+
+void h2_head_begin(struct h2_session *s, struct h2_stream *st)
+{
+    struct h2_head *h = &s->head;
+    s->head_of = st;
+    empty(&h->fields);
+    empty(&h->cookie);
+    empty(&h->method);
+    empty(&h->path);
+    empty(&h->host);
+    h->refuse = NULL;
+    h->count = 0;
+    h->has_host_field = h->is_malformed = false;
+}
+
+void h2_head_free(struct h2_session *s)
+{
+    buf_free(&s->head.fields);
+    buf_free(&s->head.cookie);
+    buf_free(&s->head.method);
+    buf_free(&s->head.path);
+    buf_free(&s->head.host);
+}
+
+static size_t head_bytes(const struct h2_head *h)
+{
+    return buf_len(&h->fields) + buf_len(&h->cookie) + buf_len(&h->method) + buf_len(&h->path) +
+           buf_len(&h->host);
+}
+
+static bool put(struct h2_head *h, struct buf *to, struct slice s)
+{
+    if (s.len == 0 || buf_append_slice(to, s))
+        return true;
+    h->refuse = &no_memory;
+    return false;
+}
+
+/* :path and its kin are in the first line: what would end them there is none. */
+static bool is_of_a_line(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.data[i] <= ' ' || s.data[i] == 0x7f)
+            return false;
+    return s.len > 0;
+}
+
+/* nghttp2 has seen to it that each stands once, before all others, and is one of these or :scheme. */
+static void add_pseudo(struct h2_head *h, struct slice name, struct slice value)
+{
+    bool fits = is_of_a_line(value);
+    if (slice_eq(name, SLICE(":method")))
+        put(h, &h->method, value);
+    else if (slice_eq(name, SLICE(":path")))
+        put(h, &h->path, value);
+    else if (slice_eq(name, SLICE(":authority")))
+        put(h, &h->host, value);
+    else
+        fits = true;
+    h->is_malformed |= !fits;
+}
+
+/* Beside :authority it has to say the same (RFC 9113 section 8.3.1), and is not kept twice. */
+static bool is_known_host(struct h2_head *h, struct slice name, struct slice value)
+{
+    if (!slice_eq(name, SLICE("host")))
+        return false;
+    bool is_second = h->has_host_field;
+    h->has_host_field = true;
+    if (is_second || buf_len(&h->host) == 0)
+        return false;
+    h->is_malformed |= !slice_eq_nocase(value, buf_slice(&h->host));
+    return true;
+}
+
+void h2_head_add(struct h2_session *s, struct slice name, struct slice value)
+{
+    struct h2_head *h = &s->head;
+    struct http_head_limits limits = connection_head_limits(s->c);
+    h->count++;
+    if (h->refuse || h->is_malformed)
+        return;
+    if (name.len + value.len + 4 > limits.line_bytes) {
+        h->refuse = slice_eq(name, SLICE(":path")) ? &too_long_uri : &too_long_field;
+        return;
+    }
+    if (head_bytes(h) + name.len + value.len + 4 > limits.head_bytes) {
+        h->refuse = &too_large;
+        return;
+    }
+    if (name.data[0] == ':') {
+        add_pseudo(h, name, value);
+    } else if (slice_eq(name, SLICE("cookie"))) {
+        if (buf_len(&h->cookie) == 0 || put(h, &h->cookie, SLICE("; ")))
+            put(h, &h->cookie, value);
+    } else if (!is_known_host(h, name, value)) {
+        if (put(h, &h->fields, name) && put(h, &h->fields, SLICE(": ")) && put(h, &h->fields, value))
+            put(h, &h->fields, SLICE("\r\n"));
+    }
+}
+
+/* --- the request --- */
+
+struct writer {
+    char *at;
+};
+
+static void write_slice(struct writer *w, struct slice s)
+{
+    if (s.len)
+        memcpy(w->at, s.data, s.len);
+    w->at += s.len;
+}
+
+static void write_field(struct writer *w, struct slice name, const struct buf *value)
+{
+    if (buf_len(value) == 0)
+        return;
+    write_slice(w, name);
+    write_slice(w, buf_slice(value));
+    write_slice(w, SLICE("\r\n"));
+}
+
+/* As HTTP/1 has it. CONNECT has no path, but the authority in its place (RFC 9113 section 8.5). */
+static struct slice head_text(struct arena *arena, const struct h2_head *h)
+{
+    enum { FIXED = 64 /* blanks, names and line ends */ };
+    size_t room = head_bytes(h) + buf_len(&h->host) + FIXED;
+    char *text = arena_alloc(arena, room);
+    struct writer w = {text};
+    if (!text)
+        return (struct slice){0};
+    write_slice(&w, buf_len(&h->method) ? buf_slice(&h->method) : SLICE("GET"));
+    write_slice(&w, SLICE(" "));
+    write_slice(&w, buf_len(&h->path)   ? buf_slice(&h->path)
+                    : buf_len(&h->host) ? buf_slice(&h->host)
+                                        : SLICE("/"));
+    write_slice(&w, SLICE(" HTTP/2.0\r\n"));
+    write_field(&w, SLICE("host: "), &h->host);
+    write_slice(&w, buf_slice(&h->fields));
+    write_field(&w, SLICE("cookie: "), &h->cookie);
+    write_slice(&w, SLICE("\r\n"));
+    assert((size_t)(w.at - text) <= room);
+    return (struct slice){text, (size_t)(w.at - text)};
+}
+
+bool h2_head_end(struct h2_session *s, struct h2_stream *st, bool has_body)
+{
+    struct connection *c = s->c;
+    struct worker *w = connection_worker(c);
+    assert(s->head_of == st && !st->ex);
+    s->head_of = NULL;
+    if (s->head.is_malformed)
+        return false;
+    struct http_exchange *ex = exchange_new(w);
+    if (!ex)
+        return false;
+    c->requests++;
+    connection_identify(c, &ex->client);
+    exchange_begin(ex, w);
+    ex->connection = c;
+    ex->stream = st;
+    ex->head = head_text(&ex->arena, &s->head);
+    if (!ex->head.data) {
+        exchange_recycle(w, ex);
+        return false;
+    }
+    ex->request_bytes = ex->head.len;
+    st->ex = ex;
+    st->refuse = s->head.refuse;
+    st->has_ended = !has_body;
+    return true;
+}
+
+static struct verdict refuse(struct http_exchange *ex, const struct http_error *error)
+{
+    request_log_refusal(ex, error->text, error->in_headers);
+    return verdict_answer(error->status);
+}
+
+/* What is not announced has no length, and its end is the stream's. */
+static void expect_body(struct http_exchange *ex, bool has_ended)
+{
+    if (!has_ended && ex->req.framing == HTTP_BODY_NONE)
+        ex->req.framing = HTTP_BODY_CHUNKED;
+    ex->body.left = ex->req.content_length;
+    ex->body.whole = has_ended || (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0);
+}
+
+void h2_start(struct h2_stream *st)
+{
+    struct http_exchange *ex = st->ex;
+    struct http_error error;
+    assert(ex && !st->has_begun);
+    st->has_begun = true;
+    request_begin(ex, ex->client.listen->default_server->top);
+    bool ok = exchange_parse(ex, &error);
+    if (st->refuse)
+        error = *st->refuse;
+    if (!ok || st->refuse) {
+        /* The line that was too long says nothing, as with HTTP/1. */
+        request_serve(ex, refuse(ex, &error));
+        return;
+    }
+    expect_body(ex, st->has_ended);
+    request_serve(ex, request_start(ex));
+}

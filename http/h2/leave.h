@@ -1,0 +1,21 @@
+/*
+ * http/h2/leave.h - how a connection ends without losing a request (RFC 9113 section 6.8): first a GOAWAY that lets everything in which
+ * is on its way, and once the client must have seen that, one with the last stream that is served.
+ *
+ * Threads: the loop's.
+ */
+#ifndef WEIR_HTTP_H2_LEAVE_H
+#define WEIR_HTTP_H2_LEAVE_H
+
+#include "http/h2/session.h"
+
+/* The first GOAWAY; harmless where it has been said. */
+void h2_leave(struct h2_session *s, enum shm_http2_close reason);
+
+/* The client has answered the PING behind the first one, or its time for that is over: the second. */
+void h2_leave_now(struct h2_session *s);
+
+/* Whether that PING is this one. */
+bool h2_is_leaving_ping(const uint8_t *data);
+
+#endif

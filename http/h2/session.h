@@ -1,0 +1,87 @@
+/*
+ * http/h2/session.h - a client's connection of HTTP/2 (RFC 9113): what it holds beside struct connection, and its streams.
+ *
+ * nghttp2 has the frames, the compressed heads and the windows of the protocol; here are the requests, what they may use, and when
+ * who goes on. A stream of which there is something to do stands on the session's list `ready`, and the session's connection on the
+ * worker's; so nothing of a request ever runs inside of one of nghttp2's calls but the sending of its body.
+ * Ownership: the connection's.
+ * Threads:   the loop's.
+ */
+#ifndef WEIR_HTTP_H2_SESSION_H
+#define WEIR_HTTP_H2_SESSION_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/wheel.h"
+#include "http/client/connection.h"
+#include "http/request/exchange.h"
+
+#include <nghttp2/nghttp2.h>
+
+/* A request's head while it comes, which no other frame may interrupt (RFC 9113 section 6.10). */
+struct h2_head {
+    struct buf fields;               /* "name: value\r\n" and so on, in order */
+    struct buf cookie;               /* its crumbs (RFC 9113 section 8.2.3) */
+    struct buf method, path, host;   /* of pseudo-header fields */
+    const struct http_error *refuse; /* NULL: nothing is wrong */
+    unsigned count;                  /* of fields */
+    bool has_host_field;
+    bool is_malformed;
+};
+
+/* What a client may do without being answered: http/h2/defence.c. */
+struct h2_budget {
+    uint64_t refilled_ms;
+    int tokens;
+    size_t held;     /* bytes that nghttp2 holds for the connection */
+    size_t held_max; /* more is refused */
+};
+
+enum h2_leave { H2_STAYS, H2_HAS_WARNED, H2_HAS_SAID };
+
+struct h2_session {
+    struct connection *c;
+    nghttp2_session *ng;
+    nghttp2_mem memory;
+    struct h2_budget budget;
+    struct list_node streams; /* all of them */
+    struct list_node ready;   /* with something to do */
+    struct h2_stream *current;
+    struct h2_head head;
+    struct h2_stream *head_of; /* whose head comes; NULL: none */
+    unsigned stream_count;
+    uint8_t leave;  /* enum h2_leave: what has been said of the end */
+    uint8_t reason; /* with has_reason: an enum shm_http2_close */
+    bool has_reason;
+    bool is_over;    /* nothing goes on once the output is sent */
+    bool more_later; /* has had its share of this turn */
+};
+
+/* A request, from the first frame of its head until nghttp2 forgets the stream. */
+struct h2_stream {
+    struct h2_session *session;
+    /* Its request; GONE, once it is over before the stream is; NULL: there is none, or none any more. */
+    struct http_exchange *ex;
+    struct list_node link;    /* in the session's streams */
+    struct list_node ready;   /* in its ready list, or in none */
+    struct wheel_entry timer; /* what the client has to do, and by when */
+    struct buf in;            /* of the body: come and not wanted yet */
+    struct buf out;           /* of the response's: through the filters */
+    struct http_piece piece;  /* what goes out next: looked at, and not copied */
+    struct buf trailers;      /* lines */
+    uint64_t sent_at_timer;   /* of the body, when the timer was set */
+    int32_t id;
+    bool has_begun;                  /* request_start has seen it */
+    bool has_ended;                  /* the client sends nothing more of it */
+    bool discards;                   /* what comes of the body is not wanted */
+    bool sends;                      /* the head of its response is with nghttp2 */
+    bool is_deferred;                /* nghttp2 does not ask for the body before it is told to */
+    bool body_is_out;                /* through the filters, to its end */
+    bool ends_with_head;             /* the response has no body */
+    bool ends_with_this;             /* the frame being sent is the last one */
+    bool has_trailers;               /* add_trailer has some */
+    const struct http_error *refuse; /* what is wrong with its head, or NULL */
+    int body_error;                  /* a status: the body cannot be kept; 0: it can */
+};
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * http/h2/version.c - HTTP/2 as a client's connection sees it: its beginning, its events, its times, its end.
+ */
+#include "http/h2/version.h"
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/wheel.h"
+#include "http/client/connection.h"
+#include "http/client/handshake.h"
+#include "http/client/linger.h"
+#include "http/h2/defence.h"
+#include "http/h2/drive.h"
+#include "http/h2/frames.h"
+#include "http/h2/head.h"
+#include "http/h2/leave.h"
+#include "http/h2/protocol.h"
+#include "http/h2/response.h"
+#include "http/h2/stream.h"
+#include "http/request/exchange.h"
+#include "http/request/source.h"
+#include "http/request/verdict.h"
+#include "http/site/site.h"
+#include "net/stream.h"
+#include "worker/loop/urgent.h"
+#include "worker/loop/wait.h"
+#include "worker/loop/worker_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    STREAMS_AUTO = 128,
+    WINDOW_BYTES = 1 << 20, /* of a connection: what may lie here of bodies that nobody wants yet */
+    DEFAULT_WINDOW_BYTES = 65535
+};
+
+/* --- the beginning --- */
+
+static bool say_settings(struct h2_session *s)
+{
+    const struct http2_settings *conf = &s->c->settings->http2;
+    nghttp2_settings_entry list[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+                                      (uint32_t)(conf->max_streams ? conf->max_streams : STREAMS_AUTO)},
+                                     {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)conf->preread_bytes},
+                                     {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
+    return nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, list, sizeof list / sizeof list[0]) == 0 &&
+           nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, WINDOW_BYTES) == 0;
+}
+
+static void begin(struct connection *c, const char *data, size_t len)
+{
+    struct h2_session *s = calloc(1, sizeof *s);
+    assert(!c->ex && !c->session && !c->rest);
+    net_stream_set_user(&c->stream, c->stream.io.data, h2_version.on_event);
+    c->session = s;
+    if (s) {
+        s->c = c;
+        list_init(&s->streams);
+        list_init(&s->ready);
+        h2_budget_open(s);
+        counter_set(&connection_worker(c)->slot->http2.connections,
+                    ++connection_worker(c)->http2_connections);
+    }
+    if (!s || !h2_frames_open(s) || !say_settings(s)) {
+        log_error("out of memory for a connection of HTTP/2; closing it");
+        connection_close(c);
+        return;
+    }
+    h2_drive_with(c, data, len);
+}
+
+/* --- events --- */
+
+static bool read_input(struct connection *c)
+{
+    struct worker *w = connection_worker(c);
+    ssize_t n = net_stream_read(&c->stream, w->input, INPUT_BYTES);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n > 0)
+        h2_drive_with(c, w->input, (size_t)n);
+    else
+        c->version->at_end(c, n < 0 ? errno : 0);
+    return true;
+}
+
+static void on_event(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct connection *c = (struct connection *)io; /* its first member */
+    struct worker *w = connection_worker(c);
+    (void)loop;
+    assert(!c->dead && !w->driving);
+    /* With both, what can be read comes with the next turn. */
+    if (c->state == CONNECTION_LINGER)
+        connection_linger(c);
+    else if (events & EV_WRITE)
+        h2_drive(c);
+    else
+        read_input(c);
+    w->served_in_turn++;
+    if (++w->served_since_urgent >= URGENT_EVERY)
+        worker_do_urgent(w);
+}
+
+/* The client sends nothing more: nobody is there to take what is still to come. */
+static void at_end(struct connection *c, int error)
+{
+    (void)error;
+    h2_end_for(c->session, SHM_HTTP2_CLIENT);
+    connection_close(c);
+}
+
+/* --- times --- */
+
+static void on_time(struct connection *c)
+{
+    struct h2_session *s = c->session;
+    bool is_idle = s->stream_count == 0 && !c->out && c->state == CONNECTION_OPEN && c->requests > 0;
+    if (is_idle && s->leave == H2_HAS_WARNED) {
+        h2_leave_now(s);
+        return;
+    }
+    if (is_idle && s->leave == H2_STAYS) {
+        h2_end_for(s, SHM_HTTP2_IDLE);
+        h2_leave(s, SHM_HTTP2_IDLE);
+        h2_leave_now(s);
+        return;
+    }
+    h2_end_for(s, SHM_HTTP2_TIMEOUT);
+    connection_reset(c);
+    connection_close(c);
+}
+
+/* The client has not gone on sending the request's body. */
+static void end_late_body(struct h2_stream *st)
+{
+    struct http_exchange *ex = st->ex;
+    http_log(ex, LOG_LEVEL_INFO,
+             "client timed out (110: Connection timed out) while reading client request body");
+    /* The body was sent on while it came. */
+    if (ex->source)
+        ex->source->stop(ex);
+    request_resume(ex, verdict_answer(408));
+}
+
+void h2_stream_on_timer(struct wheel_entry *e)
+{
+    struct h2_stream *st = container_of(e, struct h2_stream, timer);
+    struct http_exchange *ex = st->ex;
+    assert(ex && st->timer.deadline_ms == 0);
+    if (ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY)
+        end_late_body(st);
+    else if (ex->state == REQUEST_SEND)
+        h2_response_on_time(st);
+    else
+        h2_stream_reset(st, NGHTTP2_CANCEL);
+}
+
+/* --- the end --- */
+
+static void drain(struct connection *c)
+{
+    if (c->state == CONNECTION_OPEN)
+        h2_leave(c->session, SHM_HTTP2_DRAINING);
+}
+
+static void end(struct connection *c)
+{
+    struct h2_session *s = c->session;
+    struct worker *w = connection_worker(c);
+    if (!s)
+        return;
+    /* To make room for others. */
+    h2_end_for(s, SHM_HTTP2_IDLE);
+    while (!list_empty(&s->streams))
+        h2_stream_free(container_of(s->streams.next, struct h2_stream, link));
+    nghttp2_session_del(s->ng);
+    h2_head_free(s);
+    counter_set(&w->slot->http2.connections, --w->http2_connections);
+    counter_add(&w->slot->http2.closed[s->reason], 1);
+    free(s);
+    c->session = NULL;
+}
+
+static const struct http_exchange *at_work(const struct connection *c)
+{
+    const struct h2_stream *st = c->session ? c->session->current : NULL;
+    return st ? st->ex : NULL;
+}
+
+const struct connection_version h2_version = {.protocol = &h2_protocol,
+                                              .on_event = on_event,
+                                              .begin = begin,
+                                              .read = read_input,
+                                              .drive = h2_drive,
+                                              .on_time = on_time,
+                                              .at_end = at_end,
+                                              .drain = drain,
+                                              .close = end,
+                                              .at_work = at_work};
