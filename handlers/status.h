@@ -67,6 +67,8 @@ struct status_totals {
     struct hist_sum duration;
     uint64_t handshakes[SHM_HANDSHAKES];
     struct hist_sum handshake_duration, handshake_wait;
+    uint64_t http2_connections, http2_streams;
+    uint64_t http2_closed[SHM_HTTP2_CLOSES];
     uint64_t memory_allocated_bytes, memory_resident_bytes;
     uint64_t log_lines_lost;
     uint64_t workers[SHM_STATES];
@@ -110,6 +112,12 @@ const char *status_certificate_file(const struct certificate_owner *o, int pair)
 
 /* The name of an enum shm_handshake. */
 extern const char *const status_handshakes[SHM_HANDSHAKES];
+
+/* The name of an enum shm_http2_close. */
+extern const char *const status_http2_closes[SHM_HTTP2_CLOSES];
+
+/* The members of "http2". */
+bool status_write_http2(struct buf *out, const struct status_totals *totals);
 
 extern const char *const status_worker_states[SHM_STATES];
 

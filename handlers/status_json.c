@@ -94,7 +94,8 @@ bool status_write_json(struct buf *out, const struct status_source *source, cons
     ok = ok && buf_printf(out, "},\"concurrency\":{") && status_write_zones(out, source, in_flight);
     ok = ok && buf_printf(out, "},\"upstreams\":{") && status_write_upstreams(out, source) &&
          buf_printf(out, "},\"upstream_queues\":{") && status_write_queues(out, source);
-    ok = ok && buf_printf(out, "},\"tls\":{") && status_write_tls(out, source, t);
+    ok = ok && buf_printf(out, "},\"tls\":{") && status_write_tls(out, source, t) &&
+         buf_printf(out, "},\"http2\":{") && status_write_http2(out, t);
     return ok && buf_printf(out,
                             "},"
                             "\"memory\":{\"allocated_bytes\":%llu,\"resident_bytes\":%llu}}\n",

@@ -436,6 +436,20 @@ static void write_tls(struct writer *w, const struct status_source *source, cons
                 write_expiry(w, o, i);
 }
 
+static void write_http2(struct writer *w, const struct status_totals *t)
+{
+    char labels[64];
+    single(w, "weir_http2_connections", "gauge", "Clients' connections that speak HTTP/2.",
+           t->http2_connections);
+    single(w, "weir_http2_streams", "gauge", "Streams on them.", t->http2_streams);
+    write_family(w, "weir_http2_connections_closed_total", "counter",
+                 "Connections of HTTP/2 by why they have ended.");
+    for (int i = 0; i < SHM_HTTP2_CLOSES; i++) {
+        snprintf(labels, sizeof labels, "{reason=\"%s\"}", status_http2_closes[i]);
+        write_number(w, "weir_http2_connections_closed_total", labels, t->http2_closed[i]);
+    }
+}
+
 bool status_write_prometheus(struct buf *out, const struct status_source *source,
                              const struct status_totals *t, bool openmetrics)
 {
@@ -448,6 +462,7 @@ bool status_write_prometheus(struct buf *out, const struct status_source *source
     write_zone_metrics(&w, source);
     write_upstreams(&w, source);
     write_tls(&w, source, t);
+    write_http2(&w, t);
     single(&w, "weir_log_lines_lost_total", "counter", "Lines of logs that could not be written.",
            t->log_lines_lost);
     write_family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");

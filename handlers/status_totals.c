@@ -88,6 +88,10 @@ static void add_slot(struct status_totals *t, const struct shm_slot *slot)
         t->handshakes[i] += counter_get(&slot->tls.handshakes[i]);
     hist_collect(&slot->tls.duration, &t->handshake_duration);
     hist_collect(&slot->tls.queue_wait, &t->handshake_wait);
+    t->http2_connections += counter_get(&slot->http2.connections);
+    t->http2_streams += counter_get(&slot->http2.streams);
+    for (int i = 0; i < SHM_HTTP2_CLOSES; i++)
+        t->http2_closed[i] += counter_get(&slot->http2.closed[i]);
     t->memory_allocated_bytes += counter_get(&slot->memory_allocated_bytes);
     t->memory_resident_bytes += counter_get(&slot->memory_resident_bytes);
     for (int i = 0; i < SHM_POOLS; i++) {

@@ -76,7 +76,7 @@ enum shm_http2_close {
     SHM_HTTP2_DRAINING,
     SHM_HTTP2_TIMEOUT,  /* the client was too slow */
     SHM_HTTP2_PROTOCOL, /* it has broken the rules */
-    SHM_HTTP2_FLOOD,    /* it has asked for more than it may for nothing */
+    SHM_HTTP2_FLOOD,    /* http/h2/defence.h */
     SHM_HTTP2_MEMORY,
     SHM_HTTP2_CLOSES
 };

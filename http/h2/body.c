@@ -10,9 +10,12 @@
 #include "http/request/source.h"
 #include "http/request/verdict.h"
 #include "http/serve/serve.h"
+#include "http/site/site.h"
 #include "worker/loop/worker_state.h"
 
 #include <assert.h>
+
+enum { READ_WINDOW_BYTES = 256 << 10, PASS_WINDOW_BYTES = 64 << 10 };
 
 /* So much may come again, on the stream and on its connection. */
 static void open_window(struct h2_stream *st, size_t bytes)
@@ -79,10 +82,26 @@ static void refuse(struct h2_stream *st)
     request_serve(ex, verdict_answer(error));
 }
 
+/* What comes goes to memory and then to a file, or on to an upstream, which says when it is full. */
+static void want_more(struct h2_stream *st, int32_t window)
+{
+    struct http_exchange *ex = st->ex;
+    const struct http2_settings *conf =
+        &st->session->c->listener->listen->default_server->top->settings->http2;
+    bool fits = ex->req.framing == HTTP_BODY_LENGTH && ex->body.left <= (uint64_t)conf->preread_bytes;
+    if (st->is_wanted || st->has_ended)
+        return;
+    st->is_wanted = true;
+    if (!fits && conf->preread_bytes < window &&
+        nghttp2_session_set_local_window_size(st->session->ng, NGHTTP2_FLAG_NONE, st->id, window) != 0)
+        st->session->is_over = true;
+}
+
 /* It is read whole before the request goes on. */
 static void read_on(struct h2_stream *st)
 {
     struct http_exchange *ex = st->ex;
+    want_more(st, READ_WINDOW_BYTES);
     keep_what_came(st);
     if (st->body_error) {
         refuse(st);
@@ -98,6 +117,7 @@ static void read_on(struct h2_stream *st)
 static void pass_on(struct h2_stream *st)
 {
     struct http_exchange *ex = st->ex;
+    want_more(st, PASS_WINDOW_BYTES);
     if (ex->source->body_is_full(ex) || (buf_len(&st->in) == 0 && !st->has_ended))
         return;
     keep_what_came(st);

@@ -4,6 +4,7 @@
 #include "http/h2/defence.h"
 
 #include "base/log.h"
+#include "http/h2/leave.h"
 #include "worker/loop/worker_state.h"
 
 #include <assert.h>
@@ -11,10 +12,12 @@
 #include <stdlib.h>
 
 enum {
-    TOKENS = 1000,       /* what an honest client may need at once: a page left, a map dragged about */
-    TOKENS_PER_S = 100,  /* come back */
-    TOKENS_WARN = 250,   /* fewer: GOAWAY */
-    HELD_MAX = 512 << 10 /* bytes: compressed heads' tables, frames that wait to go out */
+    /* What an honest client may need at once: a page is left, a map is dragged about. */
+    TOKENS = 1000,
+    TOKENS_PER_S = 100,
+    TOKENS_WARN = 250,
+    /* Tables of compressed heads, frames that wait to go out. */
+    HELD_MAX_BYTES = 512 << 10
 };
 
 /* --- memory: nghttp2's own, counted by what it really takes --- */
@@ -74,16 +77,8 @@ static void *count_realloc(void *old, size_t bytes, void *with)
 void h2_budget_open(struct h2_session *s)
 {
     s->budget = (struct h2_budget){
-        .refilled_ms = connection_worker(s->c)->now_ms, .tokens = TOKENS, .held_max = HELD_MAX};
+        .refilled_ms = connection_worker(s->c)->now_ms, .tokens = TOKENS, .held_max = HELD_MAX_BYTES};
     s->memory = (nghttp2_mem){&s->budget, count_malloc, count_free, count_calloc, count_realloc};
-}
-
-void h2_end_for(struct h2_session *s, enum shm_http2_close reason)
-{
-    if (s->has_reason)
-        return;
-    s->has_reason = true;
-    s->reason = (uint8_t)reason;
 }
 
 static void refill(struct h2_budget *b, uint64_t now_ms)
@@ -108,15 +103,15 @@ void h2_spend(struct h2_session *s, int tokens)
     b->tokens -= tokens;
     if (b->tokens <= 0) {
         b->tokens = 0;
-        if (!s->is_over)
-            tell(s, "closing its connection");
+        if (s->is_flooded)
+            return;
+        tell(s, "closing its connection");
         h2_end_for(s, SHM_HTTP2_FLOOD);
-        s->is_over = true;
+        s->is_flooded = true;
+        h2_terminate(s, NGHTTP2_ENHANCE_YOUR_CALM);
     } else if (b->tokens <= TOKENS_WARN && s->leave != H2_HAS_SAID) {
         tell(s, "its connection takes no more requests");
         h2_end_for(s, SHM_HTTP2_FLOOD);
-        s->leave = H2_HAS_SAID;
-        nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s->ng),
-                              NGHTTP2_ENHANCE_YOUR_CALM, NULL, 0);
+        h2_say_last(s, NGHTTP2_ENHANCE_YOUR_CALM);
     }
 }

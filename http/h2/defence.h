@@ -16,7 +16,4 @@ void h2_budget_open(struct h2_session *s);
 /* So many tokens are spent. */
 void h2_spend(struct h2_session *s, int tokens);
 
-/* The connection is going to end for that reason, unless there is an earlier one. */
-void h2_end_for(struct h2_session *s, enum shm_http2_close reason);
-
 #endif

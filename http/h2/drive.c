@@ -41,8 +41,7 @@ static void use_input(struct h2_session *s, const char *data, size_t len)
     log_info("*%llu client broke HTTP/2: %s; closing its connection", (unsigned long long)s->c->id,
              nghttp2_strerror((int)n));
     h2_end_for(s, reason_of(n));
-    if (nghttp2_session_terminate_session(s->ng, NGHTTP2_PROTOCOL_ERROR) != 0)
-        s->is_over = true;
+    h2_terminate(s, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
 }
 
 /* --- streams --- */
@@ -74,11 +73,27 @@ static void run_ready(struct h2_session *s)
 
 /* --- output --- */
 
+/*
+ * nghttp2 would end a connection with a stream too many, where that stream is to be refused (RFC 9113 section 5.1.2): so it knows of no
+ * limit, and what the client is told of it is put in here.
+ */
+static void put_limit_in(const struct h2_session *s, unsigned char *frame, size_t len)
+{
+    enum { TYPE_AT = 3, HEAD_BYTES = 9, ENTRY_BYTES = 6 };
+    if (frame[TYPE_AT] != NGHTTP2_SETTINGS)
+        return;
+    for (unsigned char *e = frame + HEAD_BYTES; e + ENTRY_BYTES <= frame + len; e += ENTRY_BYTES)
+        if ((e[0] << 8 | e[1]) == NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+            for (int i = 0; i < 4; i++)
+                e[2 + i] = (unsigned char)(s->max_streams >> (24 - 8 * i));
+}
+
 /* Frames into the output, to about OUTPUT_FLUSH_BYTES. False: nghttp2 has no more for now. */
 static bool fill_output(struct h2_session *s)
 {
     struct connection *c = s->c;
     struct buf *out = connection_output(c);
+    s->is_paused = false;
     while (buf_len(out) < OUTPUT_FLUSH_BYTES) {
         const uint8_t *data;
         ssize_t n = nghttp2_session_mem_send(s->ng, &data);
@@ -87,7 +102,8 @@ static bool fill_output(struct h2_session *s)
             s->is_over = true;
         }
         if (n <= 0 || s->is_over)
-            return false;
+            return s->is_paused;
+        put_limit_in(s, (unsigned char *)out->data + out->end - n, (size_t)n);
     }
     return true;
 }
@@ -145,8 +161,10 @@ static void settle_idle(struct connection *c)
         return;
     }
     /* Idle as before: PINGs win no time. */
-    if (c->shown_state == SHM_CONNECTION_WAITING && c->timer.deadline_ms != 0)
+    if (c->shown_state == SHM_CONNECTION_WAITING && c->timer.deadline_ms != 0 &&
+        c->requests == c->session->requests_at_idle)
         return;
+    c->session->requests_at_idle = c->requests;
     int64_t least_ms = s->keepalive_min_timeout_ms;
     list_remove(&c->link);
     list_push_back(&w->idle, &c->link);
@@ -183,9 +201,8 @@ static void settle(struct h2_session *s)
     struct connection *c = s->c;
     if (c->out || has_streams(s))
         settle_busy(c);
-    else if (c->requests == 0 && s->leave == H2_STAYS)
-        ; /* client_header_timeout runs since the connection was accepted */
-    else
+    /* Before its first request client_header_timeout runs, since the connection was accepted. */
+    else if (c->requests > 0 || s->leave != H2_STAYS)
         settle_idle(c);
 }
 
@@ -217,6 +234,7 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
     assert(!w->driving && !c->dead && buf_len(&w->output) == 0);
     w->driving = c;
     w->streamed_bytes = 0;
+    s->windows_changed = false;
     if (len)
         use_input(s, data, len);
     if (is_old(c))
@@ -226,7 +244,8 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
         run_ready(s);
         goes_on = !s->is_over && send_frames(s);
     } while (goes_on && !list_empty(&s->ready));
-    if (!c->dead && s->is_over)
+    /* Who floods and does not read is not waited for. */
+    if (!c->dead && (s->is_over || (s->is_flooded && c->out)))
         connection_close(c);
     else if (!c->dead && !c->out && list_empty(&s->ready) && is_at_end(s))
         finish(s);

@@ -19,9 +19,11 @@
 #include <stdlib.h>
 
 enum {
-    TINY_WINDOW_BYTES = 256, /* a smaller one than this is nothing to send by */
+    /* By a window that is smaller there is nothing to send. */
+    TINY_WINDOW_BYTES = 256,
     STREAMS_UNLIMITED = 1 << 30,
-    COST = 1 /* tokens */
+    CONTINUATIONS_MOST = 1 << 20, /* each is paid for */
+    COST = 1                      /* tokens */
 };
 
 static struct h2_stream *stream_of(nghttp2_session *ng, int32_t id)
@@ -31,15 +33,30 @@ static struct h2_stream *stream_of(nghttp2_session *ng, int32_t id)
 
 /* --- heads --- */
 
+static int refuse(struct h2_session *s, int32_t id, uint32_t code)
+{
+    h2_spend(s, COST);
+    return nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, id, code) == 0
+               ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+               : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *session)
 {
     struct h2_session *s = session;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
+    /* The client has been told, or is just being told, that this one is not served. */
+    if (s->leave == H2_HAS_SAID)
+        return refuse(s, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+    if (s->stream_count >= s->max_streams)
+        return refuse(s, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
     struct h2_stream *st = h2_stream_new(s, frame->hd.stream_id);
     if (!st)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     h2_head_begin(s, st);
+    s->last_id = st->id;
+    s->opened++;
     return nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, st) == 0
                ? 0
                : NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -58,14 +75,6 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rc
     return 0;
 }
 
-static int refuse_malformed(struct h2_session *s, int32_t id)
-{
-    h2_spend(s, COST);
-    return nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_PROTOCOL_ERROR) == 0
-               ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
-               : NGHTTP2_ERR_CALLBACK_FAILURE;
-}
-
 /* A name or a value that none may be (RFC 9113 section 8.2.1). */
 static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rcbuf *name,
                              nghttp2_rcbuf *value, uint8_t flags, void *session)
@@ -74,7 +83,7 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, ng
     (void)name;
     (void)value;
     (void)flags;
-    return refuse_malformed(session, frame->hd.stream_id);
+    return refuse(session, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
 }
 
 /* --- whole frames --- */
@@ -113,6 +122,22 @@ static void on_data(struct h2_session *s, const nghttp2_frame *frame, struct h2_
         end_of_stream(st);
 }
 
+/* Though it has just been opened. */
+static bool has_tiny_window(nghttp2_session *ng, int32_t id)
+{
+    int32_t window = id ? nghttp2_session_get_stream_remote_window_size(ng, id)
+                        : nghttp2_session_get_remote_window_size(ng);
+    return window < TINY_WINDOW_BYTES;
+}
+
+static bool changes_windows(const nghttp2_settings *settings)
+{
+    for (size_t i = 0; i < settings->niv; i++)
+        if (settings->iv[i].settings_id == NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE)
+            return true;
+    return false;
+}
+
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *session)
 {
     struct h2_session *s = session;
@@ -130,12 +155,15 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *sessi
             h2_spend(s, COST);
         return 0;
     case NGHTTP2_WINDOW_UPDATE:
-        if (frame->window_update.window_size_increment < TINY_WINDOW_BYTES)
+        if (has_tiny_window(ng, frame->hd.stream_id))
             h2_spend(s, COST);
         return 0;
+    case NGHTTP2_PRIORITY:
+        return 0; /* paid for when it began */
     case NGHTTP2_SETTINGS:
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
             h2_spend(s, COST);
+        s->windows_changed |= s->stream_count > 0 && changes_windows(&frame->settings);
         return 0;
     default:
         h2_spend(s, COST); /* RST_STREAM, PRIORITY, GOAWAY, ... */
@@ -153,12 +181,28 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int
     return 0;
 }
 
-/* Those that nghttp2 does not tell of otherwise: parts of heads, and frames that nobody knows. */
+/* A head for a stream that was passed over (RFC 9113 section 5.1.1); of others it may be for one that has been reset. */
+static bool goes_back(const struct h2_session *s, const nghttp2_frame_hd *hd)
+{
+    bool skipped = s->opened < ((unsigned)s->last_id + 1) / 2;
+    return hd->type == NGHTTP2_HEADERS && skipped && hd->stream_id < s->last_id &&
+           !stream_of(s->ng, hd->stream_id);
+}
+
+/*
+ * What nghttp2 does not tell of otherwise, or lets pass: parts of heads, frames that nobody knows, and those of streams that are over
+ * or have never been.
+ */
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *session)
 {
-    (void)ng;
-    if (hd->type > NGHTTP2_WINDOW_UPDATE)
-        h2_spend(session, COST);
+    struct h2_session *s = session;
+    bool is_lost =
+        hd->type <= NGHTTP2_HEADERS && hd->stream_id <= s->last_id && !stream_of(ng, hd->stream_id);
+    if (hd->type > NGHTTP2_WINDOW_UPDATE || hd->type == NGHTTP2_PRIORITY || is_lost)
+        h2_spend(s, COST);
+    bool is_wrong = (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) || goes_back(s, hd);
+    if (is_wrong)
+        h2_terminate(s, NGHTTP2_PROTOCOL_ERROR);
     return 0;
 }
 
@@ -185,6 +229,10 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *sessio
         h2_end_for(s, SHM_HTTP2_PROTOCOL);
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
         h2_spend(s, COST);
+    /* By SETTINGS that is no stream's error, but the connection's (RFC 9113 section 6.9.2). */
+    if (frame->hd.type == NGHTTP2_RST_STREAM && s->windows_changed &&
+        frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR)
+        h2_terminate(s, NGHTTP2_FLOW_CONTROL_ERROR);
     if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->sends || !st->ex || st->ex->state != REQUEST_SEND)
         return 0;
     st->ex->sent.head += frame->hd.length;
@@ -232,6 +280,7 @@ static nghttp2_option *the_options(void)
     nghttp2_option_set_no_auto_window_update(all, 1);
     nghttp2_option_set_no_closed_streams(all, 1);
     nghttp2_option_set_stream_reset_rate_limit(all, STREAMS_UNLIMITED, STREAMS_UNLIMITED);
+    nghttp2_option_set_max_continuations(all, CONTINUATIONS_MOST);
     nghttp2_option_set_builtin_recv_extension_type(all, NGHTTP2_PRIORITY_UPDATE);
     return all;
 }

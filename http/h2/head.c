@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "http/client/connection.h"
+#include "http/h2/defence.h"
 #include "http/request/exchange.h"
 #include "http/request/verdict.h"
 #include "http/serve/request.h"
@@ -38,8 +39,7 @@ void h2_head_begin(struct h2_session *s, struct h2_stream *st)
     empty(&h->path);
     empty(&h->host);
     h->refuse = NULL;
-    h->count = 0;
-    h->has_host_field = h->is_malformed = false;
+    h->has_host_field = h->has_priority = h->is_malformed = false;
 }
 
 void h2_head_free(struct h2_session *s)
@@ -106,9 +106,11 @@ void h2_head_add(struct h2_session *s, struct slice name, struct slice value)
 {
     struct h2_head *h = &s->head;
     struct http_head_limits limits = connection_head_limits(s->c);
-    h->count++;
-    if (h->refuse || h->is_malformed)
+    if (h->refuse || h->is_malformed) {
+        /* A byte of a frame can be 4 KiB of a field: what is beyond the limits is paid for. */
+        h2_spend(s, 1);
         return;
+    }
     if (name.len + value.len + 4 > limits.line_bytes) {
         h->refuse = slice_eq(name, SLICE(":path")) ? &too_long_uri : &too_long_field;
         return;
@@ -123,6 +125,7 @@ void h2_head_add(struct h2_session *s, struct slice name, struct slice value)
         if (buf_len(&h->cookie) == 0 || put(h, &h->cookie, SLICE("; ")))
             put(h, &h->cookie, value);
     } else if (!is_known_host(h, name, value)) {
+        h->has_priority |= slice_eq(name, SLICE("priority"));
         if (put(h, &h->fields, name) && put(h, &h->fields, SLICE(": ")) && put(h, &h->fields, value))
             put(h, &h->fields, SLICE("\r\n"));
     }
@@ -173,6 +176,17 @@ static struct slice head_text(struct arena *arena, const struct h2_head *h)
     return (struct slice){text, (size_t)(w.at - text)};
 }
 
+/*
+ * RFC 9218 has responses one after the other unless their requests say that they are of use in parts. Who says nothing does not know of
+ * it, and a stream of events or a large file must not keep all others waiting.
+ */
+static void take_turns(struct h2_stream *st)
+{
+    nghttp2_extpri priority = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+    if (nghttp2_session_change_extpri_stream_priority(st->session->ng, st->id, &priority, 0) != 0)
+        st->session->is_over = true;
+}
+
 bool h2_head_end(struct h2_session *s, struct h2_stream *st, bool has_body)
 {
     struct connection *c = s->c;
@@ -195,6 +209,8 @@ bool h2_head_end(struct h2_session *s, struct h2_stream *st, bool has_body)
         return false;
     }
     ex->request_bytes = ex->head.len;
+    if (!s->head.has_priority)
+        take_turns(st);
     st->ex = ex;
     st->refuse = s->head.refuse;
     st->has_ended = !has_body;
@@ -231,6 +247,6 @@ void h2_start(struct h2_stream *st)
         request_serve(ex, refuse(ex, &error));
         return;
     }
-    expect_body(ex, st->has_ended);
+    expect_body(ex, st->has_ended && buf_len(&st->in) == 0);
     request_serve(ex, request_start(ex));
 }

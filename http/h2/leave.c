@@ -3,12 +3,18 @@
  */
 #include "http/h2/leave.h"
 
-#include "http/h2/defence.h"
-
 #include <assert.h>
 #include <string.h>
 
 static const uint8_t leaving[8] = {'w', 'e', 'i', 'r', ' ', 'b', 'y', 'e'};
+
+void h2_end_for(struct h2_session *s, enum shm_http2_close reason)
+{
+    if (s->has_reason)
+        return;
+    s->has_reason = true;
+    s->reason = (uint8_t)reason;
+}
 
 void h2_leave(struct h2_session *s, enum shm_http2_close reason)
 {
@@ -26,11 +32,23 @@ void h2_leave_now(struct h2_session *s)
 {
     if (s->leave != H2_HAS_WARNED)
         return;
-    s->leave = H2_HAS_SAID;
-    if (nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s->ng),
-                              NGHTTP2_NO_ERROR, NULL, 0) != 0)
-        s->is_over = true;
+    h2_say_last(s, NGHTTP2_NO_ERROR);
     connection_ready(s->c);
+}
+
+void h2_say_last(struct h2_session *s, uint32_t code)
+{
+    s->leave = H2_HAS_SAID;
+    s->last_said = nghttp2_session_get_last_proc_stream_id(s->ng);
+    if (nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, s->last_said, code, NULL, 0) != 0)
+        s->is_over = true;
+}
+
+void h2_terminate(struct h2_session *s, uint32_t code)
+{
+    int32_t last = s->leave == H2_HAS_SAID ? s->last_said : nghttp2_session_get_last_proc_stream_id(s->ng);
+    if (nghttp2_session_terminate_session2(s->ng, last, code) != 0)
+        s->is_over = true;
 }
 
 bool h2_is_leaving_ping(const uint8_t *data)

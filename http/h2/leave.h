@@ -9,11 +9,20 @@
 
 #include "http/h2/session.h"
 
+/* The connection is going to end for that reason, unless there is an earlier one. */
+void h2_end_for(struct h2_session *s, enum shm_http2_close reason);
+
 /* The first GOAWAY; harmless where it has been said. */
 void h2_leave(struct h2_session *s, enum shm_http2_close reason);
 
 /* The client has answered the PING behind the first one, or its time for that is over: the second. */
 void h2_leave_now(struct h2_session *s);
+
+/* Says which stream is the last one: those behind it are not served. */
+void h2_say_last(struct h2_session *s, uint32_t code);
+
+/* Nothing more is read of the client, which is told why. */
+void h2_terminate(struct h2_session *s, uint32_t code);
 
 /* Whether that PING is this one. */
 bool h2_is_leaving_ping(const uint8_t *data);

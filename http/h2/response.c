@@ -25,7 +25,8 @@
 
 enum {
     FRAME_HEAD_BYTES = 9,
-    FILTERED_AT_ONCE_BYTES = 16 << 10, /* into the filters, as it may have to wait behind them */
+    /* Into the filters, as it may have to wait behind them. */
+    FILTERED_AT_ONCE_BYTES = 16 << 10,
     /* Less than this in send_timeout is no progress: one byte now and then would hold a response for ever. */
     PROGRESS_BYTES = 1 << 10
 };
@@ -208,6 +209,13 @@ static ssize_t give_stretch(struct h2_stream *st, size_t room, uint32_t *flags)
     return (ssize_t)n;
 }
 
+/* One call of nghttp2's goes on as long as there are bodies, whatever the socket takes. */
+static bool has_enough(const struct h2_stream *st)
+{
+    return buf_len(connection_output(st->session->c)) >= OUTPUT_FLUSH_BYTES ||
+           st->ex->worker->streamed_bytes >= SEND_AT_ONCE_BYTES;
+}
+
 static ssize_t give_body(nghttp2_session *ng, int32_t id, uint8_t *unused, size_t room, uint32_t *flags,
                          nghttp2_data_source *from, void *session)
 {
@@ -219,6 +227,10 @@ static ssize_t give_body(nghttp2_session *ng, int32_t id, uint8_t *unused, size_
     if (!st->ex || st->ex->state != REQUEST_SEND)
         return NGHTTP2_ERR_DEFERRED;
     st->session->current = st;
+    if (has_enough(st)) {
+        st->session->is_paused = true;
+        return NGHTTP2_ERR_PAUSE;
+    }
     switch (look(st)) {
     case SOURCE_HAS:
         return give_stretch(st, room, flags);

@@ -20,12 +20,12 @@
 
 /* A request's head while it comes, which no other frame may interrupt (RFC 9113 section 6.10). */
 struct h2_head {
-    struct buf fields;               /* "name: value\r\n" and so on, in order */
-    struct buf cookie;               /* its crumbs (RFC 9113 section 8.2.3) */
-    struct buf method, path, host;   /* of pseudo-header fields */
-    const struct http_error *refuse; /* NULL: nothing is wrong */
-    unsigned count;                  /* of fields */
-    bool has_host_field;
+    struct buf fields;             /* "name: value\r\n" and so on, in order */
+    struct buf cookie;             /* its crumbs (RFC 9113 section 8.2.3) */
+    struct buf method, path, host; /* of pseudo-header fields */
+    /* What is wrong with it, or NULL. */
+    const struct http_error *refuse;
+    bool has_host_field, has_priority;
     bool is_malformed;
 };
 
@@ -33,10 +33,11 @@ struct h2_head {
 struct h2_budget {
     uint64_t refilled_ms;
     int tokens;
-    size_t held;     /* bytes that nghttp2 holds for the connection */
-    size_t held_max; /* more is refused */
+    /* Bytes that nghttp2 holds for the connection, and may. */
+    size_t held, held_max;
 };
 
+/* What a client has been told of the connection's end: http/h2/leave.c. */
 enum h2_leave { H2_STAYS, H2_HAS_WARNED, H2_HAS_SAID };
 
 struct h2_session {
@@ -45,16 +46,26 @@ struct h2_session {
     nghttp2_mem memory;
     struct h2_budget budget;
     struct list_node streams; /* all of them */
-    struct list_node ready;   /* with something to do */
+    struct list_node ready;   /* those with something to do */
     struct h2_stream *current;
     struct h2_head head;
     struct h2_stream *head_of; /* whose head comes; NULL: none */
     unsigned stream_count;
-    uint8_t leave;  /* enum h2_leave: what has been said of the end */
-    uint8_t reason; /* with has_reason: an enum shm_http2_close */
+    unsigned max_streams; /* at a time, as the client knows it */
+    /* How many requests there had been when it last became idle. */
+    uint32_t requests_at_idle;
+    int32_t last_said; /* with H2_HAS_SAID: the last one served */
+    int32_t last_id;   /* of the newest stream, */
+    unsigned opened;   /* and how many there have been */
+    uint8_t leave;     /* enum h2_leave */
+    uint8_t reason;    /* with has_reason: an enum shm_http2_close */
     bool has_reason;
-    bool is_over;    /* nothing goes on once the output is sent */
+    bool windows_changed; /* by SETTINGS, in this turn */
+    /* The client has been told to go, and nothing of it is read any more. */
+    bool is_flooded;
+    bool is_paused;  /* the output has enough for now */
     bool more_later; /* has had its share of this turn */
+    bool is_over;    /* to be closed, whatever still waits */
 };
 
 /* A request, from the first frame of its head until nghttp2 forgets the stream. */
@@ -62,26 +73,30 @@ struct h2_stream {
     struct h2_session *session;
     /* Its request; GONE, once it is over before the stream is; NULL: there is none, or none any more. */
     struct http_exchange *ex;
-    struct list_node link;    /* in the session's streams */
-    struct list_node ready;   /* in its ready list, or in none */
-    struct wheel_entry timer; /* what the client has to do, and by when */
-    struct buf in;            /* of the body: come and not wanted yet */
-    struct buf out;           /* of the response's: through the filters */
-    struct http_piece piece;  /* what goes out next: looked at, and not copied */
-    struct buf trailers;      /* lines */
-    uint64_t sent_at_timer;   /* of the body, when the timer was set */
+    struct list_node link;  /* in the session's streams */
+    struct list_node ready; /* in its ready list, or in none */
+    /* What the client has to do, and by when. */
+    struct wheel_entry timer;
+    struct buf in;           /* of the body: come and not wanted yet */
+    struct buf out;          /* of the response's: behind the filters */
+    struct http_piece piece; /* what goes out next, where `out` is empty */
+    struct buf trailers;     /* lines */
+    /* Of the response's body, when the timer was set. */
+    uint64_t sent_at_timer;
+    const struct http_error *refuse; /* what is wrong with its head */
     int32_t id;
-    bool has_begun;                  /* request_start has seen it */
-    bool has_ended;                  /* the client sends nothing more of it */
-    bool discards;                   /* what comes of the body is not wanted */
-    bool sends;                      /* the head of its response is with nghttp2 */
-    bool is_deferred;                /* nghttp2 does not ask for the body before it is told to */
-    bool body_is_out;                /* through the filters, to its end */
-    bool ends_with_head;             /* the response has no body */
-    bool ends_with_this;             /* the frame being sent is the last one */
-    bool has_trailers;               /* add_trailer has some */
-    const struct http_error *refuse; /* what is wrong with its head, or NULL */
-    int body_error;                  /* a status: the body cannot be kept; 0: it can */
+    int body_error; /* a status: the body cannot be kept; or 0 */
+    bool has_begun; /* request_start has seen it */
+    bool has_ended; /* the client sends nothing more of it */
+    bool is_wanted; /* its body, and its window is open */
+    bool discards;  /* what comes of the body is not wanted */
+    bool sends;     /* nghttp2 has the head of its response */
+    /* nghttp2 does not ask for the body before it is told to. */
+    bool is_deferred;
+    bool body_is_out;    /* through the filters, to its end */
+    bool ends_with_head; /* the response has no body */
+    bool ends_with_this; /* the frame being sent is the last one */
+    bool has_trailers;   /* add_trailer has some */
 };
 
 #endif

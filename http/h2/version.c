@@ -32,8 +32,8 @@
 
 enum {
     STREAMS_AUTO = 128,
-    WINDOW_BYTES = 1 << 20, /* of a connection: what may lie here of bodies that nobody wants yet */
-    DEFAULT_WINDOW_BYTES = 65535
+    /* Of a connection: what may lie here of bodies that nobody wants yet. */
+    WINDOW_BYTES = 1 << 20
 };
 
 /* --- the beginning --- */
@@ -41,10 +41,11 @@ enum {
 static bool say_settings(struct h2_session *s)
 {
     const struct http2_settings *conf = &s->c->settings->http2;
-    nghttp2_settings_entry list[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
-                                      (uint32_t)(conf->max_streams ? conf->max_streams : STREAMS_AUTO)},
-                                     {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)conf->preread_bytes},
-                                     {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
+    nghttp2_settings_entry list[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, NGHTTP2_INITIAL_MAX_CONCURRENT_STREAMS},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)conf->preread_bytes},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
+    s->max_streams = (unsigned)(conf->max_streams ? conf->max_streams : STREAMS_AUTO);
     return nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, list, sizeof list / sizeof list[0]) == 0 &&
            nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, WINDOW_BYTES) == 0;
 }
@@ -123,9 +124,7 @@ static void on_time(struct connection *c)
         return;
     }
     if (is_idle && s->leave == H2_STAYS) {
-        h2_end_for(s, SHM_HTTP2_IDLE);
         h2_leave(s, SHM_HTTP2_IDLE);
-        h2_leave_now(s);
         return;
     }
     h2_end_for(s, SHM_HTTP2_TIMEOUT);

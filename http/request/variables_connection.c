@@ -239,7 +239,9 @@ static struct slice date_text(struct http_exchange *ex, const struct tm *tm, con
 GETTER(get_http2)
 {
     UNUSED(rest);
-    return !ex->client.http2 ? (struct slice){0} : ex->client.tls ? SLICE("h2") : SLICE("h2c");
+    if (!ex->client.http2)
+        return (struct slice){0};
+    return ex->client.tls ? SLICE("h2") : SLICE("h2c");
 }
 
 GETTER(get_date_local)

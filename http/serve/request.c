@@ -219,7 +219,9 @@ void request_end_unanswered(struct http_exchange *ex, int status)
 void request_gone(struct http_exchange *ex)
 {
     bool cut = ex->route.return_code == CLOSE_WITHOUT_ANSWER;
-    bool unfinished = !ex->body.whole && (ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
+    /* As in nginx: a stream that is reset is not a request that is cut off. */
+    bool unfinished =
+        !ex->client.http2 && !ex->body.whole && (ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
     /* Logged and counted already, as by request_end_unanswered. */
     if (ex->state == REQUEST_GONE)
         return;

@@ -221,13 +221,13 @@ static bool has_tls_listen(const struct conf_location *c)
     return l != NULL;
 }
 
-/* By the server's own word, or an address's. */
-static bool speaks_http2(const struct conf_location *c)
+/* HTTP/2 by the server's own word, or an address's. */
+static struct slice inner_protocols(const struct conf_location *c)
 {
     bool on = c->settings.http2.on;
     for (const struct conf_listen *l = container_of(c, struct conf_server, top)->listens; l; l = l->next)
         on |= l->http2;
-    return on;
+    return on ? SLICE("\x02h2\x08http/1.1\x08http/1.0") : SLICE("\x08http/1.1\x08http/1.0");
 }
 
 _Static_assert((int)TICKET_KEY_BYTES == (int)NET_TLS_TICKET_KEY_BYTES, "both know the same keys");
@@ -246,8 +246,7 @@ static struct net_tls_context *make_context(struct site *site, const struct tls_
                                     .pair_count = site_count_lines(s->certificates),
                                     .password_file = tls_file(site, s->password_file),
                                     .protocols = (unsigned)s->protocols,
-                                    .inner_protocols = speaks_http2(c) ? SLICE("\x02h2\x08http/1.1\x08http/1.0")
-                                                                       : SLICE("\x08http/1.1\x08http/1.0"),
+                                    .inner_protocols = inner_protocols(c),
                                     .ciphers = s->ciphers.data,
                                     .curves = slice_eq(s->curves, SLICE("auto")) ? NULL : s->curves.data,
                                     .dh_file = tls_file(site, s->dh_file),

@@ -121,7 +121,7 @@ struct worker {
     unsigned connections; /* that live: in busy or idle */
     /* Those by state, as the slot shows them; the sum is `connections`. */
     unsigned shown[SHM_CONNECTION_STATES];
-    unsigned in_flight;         /* requests */
+    unsigned in_flight; /* requests */
     unsigned http2_connections, http2_streams;
     struct connection *driving; /* whose turn it is, or NULL */
     unsigned jobs;              /* given to a pool and not yet ended */
