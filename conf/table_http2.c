@@ -42,7 +42,7 @@ static void tell_no_push(struct conf_walk *w, const struct conf_node *n)
 #define OBSOLETE(directive, places, arguments, setter)                                                  \
     {                                                                                                   \
         .name = (directive), .where = (places), .args = {1, 1}, .syntax = (arguments), .set = (setter), \
-        .live = CONF_LIVE, .help = "Accepted, with a warning, as in nginx: it has no meaning any more." \
+        .live = CONF_LIVE, .help = "Obsolete, as in nginx: it does nothing, and a warning says so."     \
     }
 
 const struct conf_directive conf_http2_directives[] = {

@@ -22,6 +22,7 @@ enum {
     /* By a window that is smaller there is nothing to send. */
     TINY_WINDOW_BYTES = 256,
     STREAMS_UNLIMITED = 1 << 30,
+    HEADS_MAX_BYTES = 1 << 20,    /* of all streams that are open */
     CONTINUATIONS_MOST = 1 << 20, /* each is paid for */
     COST = 1                      /* tokens */
 };
@@ -72,7 +73,8 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rc
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST && s->head_of)
         h2_head_add(s, (struct slice){(const char *)n.base, n.len},
                     (struct slice){(const char *)v.base, v.len});
-    return 0;
+    /* Nothing more of it is decompressed. */
+    return s->is_flooded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* A name or a value that none may be (RFC 9113 section 8.2.1). */
@@ -102,6 +104,13 @@ static int on_headers(struct h2_session *s, const nghttp2_frame *frame, struct h
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         if (ends)
             end_of_stream(st);
+        return 0;
+    }
+    /* Its heads would be more than a connection may hold: the client may ask again. */
+    if (s->heads_bytes > HEADS_MAX_BYTES) {
+        h2_spend(s, COST);
+        s->head_of = NULL;
+        h2_stream_reset(st, NGHTTP2_REFUSED_STREAM);
         return 0;
     }
     if (!h2_head_end(s, st, !ends)) {

@@ -24,6 +24,8 @@ static const struct http_error too_long_uri = {414, "client sent too long URI", 
                                too_large = {494, "client sent too large request", true},
                                no_memory = {500, "memory is out", true};
 
+enum { BYTES_FOR_TOKEN = 256 };
+
 static void empty(struct buf *b)
 {
     b->start = b->end = 0;
@@ -39,6 +41,7 @@ void h2_head_begin(struct h2_session *s, struct h2_stream *st)
     empty(&h->path);
     empty(&h->host);
     h->refuse = NULL;
+    h->count = 0;
     h->has_host_field = h->has_priority = h->is_malformed = false;
 }
 
@@ -108,7 +111,7 @@ void h2_head_add(struct h2_session *s, struct slice name, struct slice value)
     struct http_head_limits limits = connection_head_limits(s->c);
     if (h->refuse || h->is_malformed) {
         /* A byte of a frame can be 4 KiB of a field: what is beyond the limits is paid for. */
-        h2_spend(s, 1);
+        h2_spend(s, 1 + (int)((name.len + value.len) / BYTES_FOR_TOKEN));
         return;
     }
     if (name.len + value.len + 4 > limits.line_bytes) {
@@ -119,6 +122,7 @@ void h2_head_add(struct h2_session *s, struct slice name, struct slice value)
         h->refuse = &too_large;
         return;
     }
+    h->count++;
     if (name.data[0] == ':') {
         add_pseudo(h, name, value);
     } else if (slice_eq(name, SLICE("cookie"))) {
@@ -193,6 +197,8 @@ bool h2_head_end(struct h2_session *s, struct h2_stream *st, bool has_body)
     struct worker *w = connection_worker(c);
     assert(s->head_of == st && !st->ex);
     s->head_of = NULL;
+    st->head_bytes = 2 * head_bytes(&s->head) + s->head.count * sizeof(struct http_header);
+    s->heads_bytes += st->head_bytes;
     if (s->head.is_malformed)
         return false;
     struct http_exchange *ex = exchange_new(w);

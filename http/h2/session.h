@@ -25,6 +25,7 @@ struct h2_head {
     struct buf method, path, host; /* of pseudo-header fields */
     /* What is wrong with it, or NULL. */
     const struct http_error *refuse;
+    unsigned count; /* of fields */
     bool has_host_field, has_priority;
     bool is_malformed;
 };
@@ -51,6 +52,7 @@ struct h2_session {
     struct h2_head head;
     struct h2_stream *head_of; /* whose head comes; NULL: none */
     unsigned stream_count;
+    size_t heads_bytes;   /* of the heads of all streams */
     unsigned max_streams; /* at a time, as the client knows it */
     /* How many requests there had been when it last became idle. */
     uint32_t requests_at_idle;
@@ -84,6 +86,7 @@ struct h2_stream {
     /* Of the response's body, when the timer was set. */
     uint64_t sent_at_timer;
     const struct http_error *refuse; /* what is wrong with its head */
+    size_t head_bytes;               /* of its request's head, as it lies in memory */
     int32_t id;
     int body_error; /* a status: the body cannot be kept; or 0 */
     bool has_begun; /* request_start has seen it */
