@@ -86,7 +86,7 @@ struct h2_stream {
     /* Of the response's body, when the timer was set. */
     uint64_t sent_at_timer;
     const struct http_error *refuse; /* what is wrong with its head */
-    size_t head_bytes; /* what its head takes */
+    size_t head_bytes;               /* what its head takes */
     int32_t id;
     int body_error; /* a status: the body cannot be kept; or 0 */
     bool has_begun; /* request_start has seen it */
