@@ -31,7 +31,7 @@ const struct conf_directive conf_upstream_directives[] = {
      .syntax = "[two [least_conn]]",
      .help = "A server by chance, with respect to weights; two: of two such the one with fewer connections."},
     {.name = "keepalive", .where = CONF_UPSTREAM, .args = {1, 1}, .type = CONF_NUMBER, .field = UPSTREAM_FIELD(keepalive), .range = {0, 100000}, .default_text = "32",
-     .help = "Idle connections that each worker keeps."},
+     .help = "Idle connections that each worker keeps. More than that wait for 100 ms, as the requests that follow a burst of answers come in one."},
     {.name = "keepalive_requests", .where = CONF_UPSTREAM, .args = {1, 1}, .type = CONF_NUMBER, .field = UPSTREAM_FIELD(keepalive_requests), .range = {1, INT32_MAX}, .default_text = "1000",
      .help = "How many requests one connection carries."},
     {.name = "keepalive_time", .where = CONF_UPSTREAM, .args = {1, 1}, .type = CONF_TIME, .field = UPSTREAM_FIELD(keepalive_time_ms), .default_text = "1h",

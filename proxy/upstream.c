@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { SURPLUS_MS = 100 /* of idle connections beyond `keepalive` */ };
+
 /* --- servers --- */
 
 void peer_release(struct peer *peer)
@@ -382,11 +384,9 @@ void upstream_keep(struct upstream_connection *uc, int64_t idle_s)
         return;
     }
     assert(list_empty(&uc->link)); /* it is in use */
-    if (u->idle_count >= u->keepalive) {
-        struct upstream_connection *oldest = container_of(u->idle.prev, struct upstream_connection, link);
-        leave_idle(oldest);
-        upstream_close(oldest);
-    }
+    /* Responses come in bursts, and the next requests right behind them: one more than is kept waits for those. */
+    if (u->idle_count >= u->keepalive && idle_ms > SURPLUS_MS)
+        idle_ms = SURPLUS_MS;
     wheel_set(&uc->worker->wheel, &uc->timer, uc->worker->now_ms + (uint64_t)idle_ms);
     list_push_front(&u->idle, &uc->link);
     u->idle_count++;

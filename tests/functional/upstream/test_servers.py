@@ -67,7 +67,7 @@ def test_keepalive_settings(weir, backend, more, accepts):
 
 @pytest.mark.directive("keepalive")
 def test_keepalive_counts_idle_connections(weir, backend):
-    """At most `keepalive` idle ones stay; the oldest goes."""
+    """At most `keepalive` idle ones stay."""
     gate = threading.Event()
     up = backend(lambda call: (gate.wait(10), answer())[1])
     passed(weir, "up", http=upstream(up, more="keepalive 2;"))
@@ -80,6 +80,24 @@ def test_keepalive_counts_idle_connections(weir, backend):
     wait_until(lambda: sum(peer.gone.is_set() for peer in up.peers) == 3, 3, "three closed connections")
     watch(0.1)
     assert sum(peer.gone.is_set() for peer in up.peers) == 3
+
+
+def test_a_burst_finds_the_connections_of_the_one_before(weir, backend):
+    """More than `keepalive` wait for a moment: requests come in bursts, as responses do."""
+    up = backend()
+    passed(weir, "up", http=upstream(up, more="keepalive 1;"))
+    clients = [weir.connect() for _ in range(5)]
+    for _ in range(50):
+        before = up.accepts
+        for _ in range(2):
+            for client in clients:
+                client.request("/")
+            assert [client.response().status for client in clients] == [200] * 5
+            opened, before = up.accepts - before, up.accepts
+        if opened < 4:
+            break
+    assert opened < 4
+    wait_until(lambda: sum(not peer.gone.is_set() for peer in up.peers) == 1, 3, "one connection that is kept")
 
 
 @pytest.mark.directive("keepalive_timeout")
