@@ -147,6 +147,9 @@ static enum permit_priority priority_of(const struct location_limit *l, struct h
     if (!l->priority_text)
         return l->priority;
     struct slice text = http_template_expand(l->priority_text, ex);
+    /* $http2_urgency */
+    if (text.len == 1 && text.data[0] >= '0' && text.data[0] <= '7')
+        return text.data[0] < '3' ? PERMIT_HIGH : text.data[0] > '3' ? PERMIT_LOW : PERMIT_NORMAL;
     return slice_eq(text, SLICE("high"))  ? PERMIT_HIGH
            : slice_eq(text, SLICE("low")) ? PERMIT_LOW
                                           : PERMIT_NORMAL;

@@ -42,7 +42,7 @@ static void set_limit(struct conf_walk *w, const struct conf_node *n)
             conf_error(
                 &w->conf->errors, n,
                 "invalid parameter \"%.*s\" in \"limit_concurrency\" directive; write priority=high, normal, low or "
-                "a variable that has one of these values",
+                "a variable that has one of these values, or $http2_urgency's",
                 SLICE_ARGS(p));
     }
     struct limit_line **tail = &concurrency_settings_in(w->settings)->zones;

@@ -33,7 +33,7 @@ static bool is_wanted(const struct h2_stream *st)
 {
     if (st->discards || !st->ex || st->ex->state == REQUEST_GONE || st->body_error)
         return false;
-    return !st->has_begun || !st->ex->body.whole;
+    return !st->has_begun || st->is_tunnel || !st->ex->body.whole;
 }
 
 static void keep(struct h2_stream *st, const char *data, size_t len)
@@ -140,7 +140,10 @@ void h2_body_go_on(struct h2_stream *st)
 void h2_drop_body(struct http_exchange *ex)
 {
     struct h2_stream *st = ex->stream;
-    if (!st || ex->body.whole)
+    /* What comes in a tunnel is none, and wanted where there is one. */
+    if (st->is_tunnel && ex->res.status != 101)
+        st->discards = true;
+    if (ex->body.whole)
         return;
     ex->body.whole = true;
     st->discards = true;

@@ -15,6 +15,7 @@
 #include "http/h2/leave.h"
 #include "http/h2/response.h"
 #include "http/h2/stream.h"
+#include "http/h2/tunnel.h"
 #include "http/request/exchange.h"
 #include "http/serve/serve.h"
 #include "net/stream.h"
@@ -54,7 +55,9 @@ static void run(struct h2_stream *st)
     if (st->ex && st->ex->state == REQUEST_READY)
         request_serve_resumed(st->ex);
     h2_body_go_on(st);
-    if (st->ex && st->ex->state == REQUEST_SEND)
+    if (st->tunnel)
+        h2_tunnel_go_on(st);
+    else if (st->ex && st->ex->state == REQUEST_SEND)
         h2_send_on(st);
     st->session->current = NULL;
 }

@@ -18,13 +18,14 @@
 #include "worker/loop/worker_state.h"
 
 #include <assert.h>
+#include <sys/random.h>
 
 static const struct http_error too_long_uri = {414, "client sent too long URI", false},
                                too_long_field = {494, "client sent too long header line", true},
                                too_large = {494, "client sent too large request", true},
                                no_memory = {500, "memory is out", true};
 
-enum { BYTES_FOR_TOKEN = 256 };
+enum { BYTES_FOR_TOKEN = 256, KEY_DIGITS = 22 };
 
 static void empty(struct buf *b)
 {
@@ -42,7 +43,7 @@ void h2_head_begin(struct h2_session *s, struct h2_stream *st)
     empty(&h->host);
     h->refuse = NULL;
     h->count = 0;
-    h->has_host_field = h->has_priority = h->is_malformed = false;
+    h->has_host_field = h->has_priority = h->has_key = h->is_tunnel = h->is_malformed = false;
 }
 
 void h2_head_free(struct h2_session *s)
@@ -87,6 +88,8 @@ static void add_pseudo(struct h2_head *h, struct slice name, struct slice value)
         put(h, &h->path, value);
     else if (slice_eq(name, SLICE(":authority")))
         put(h, &h->host, value);
+    else if (slice_eq(name, SLICE(":protocol")))
+        h->is_tunnel = slice_eq(value, SLICE("websocket"));
     else
         fits = true;
     h->is_malformed |= !fits;
@@ -130,6 +133,7 @@ void h2_head_add(struct h2_session *s, struct slice name, struct slice value)
             put(h, &h->cookie, value);
     } else if (!is_known_host(h, name, value)) {
         h->has_priority |= slice_eq(name, SLICE("priority"));
+        h->has_key |= slice_eq(name, SLICE("sec-websocket-key"));
         if (put(h, &h->fields, name) && put(h, &h->fields, SLICE(": ")) && put(h, &h->fields, value))
             put(h, &h->fields, SLICE("\r\n"));
     }
@@ -157,16 +161,34 @@ static void write_field(struct writer *w, struct slice name, const struct buf *v
     write_slice(w, SLICE("\r\n"));
 }
 
+/* RFC 6455 section 4.1: that is how an upstream is asked. The key is a nonce between it and us. */
+static void write_upgrade(struct writer *w, const struct h2_head *h)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    unsigned char nonce[KEY_DIGITS];
+    char key[KEY_DIGITS];
+    write_slice(w, SLICE("connection: upgrade\r\nupgrade: websocket\r\n"));
+    if (h->has_key || getrandom(nonce, sizeof nonce, 0) != (ssize_t)sizeof nonce)
+        return;
+    for (int i = 0; i < KEY_DIGITS; i++)
+        key[i] = digits[nonce[i] % 64];
+    key[KEY_DIGITS - 1] = digits[nonce[0] % 4 * 16]; /* of 16 bytes: two bits are left for it */
+    write_slice(w, SLICE("sec-websocket-key: "));
+    write_slice(w, (struct slice){key, KEY_DIGITS});
+    write_slice(w, SLICE("==\r\n"));
+}
+
 /* As HTTP/1 has it. CONNECT has no path, but the authority in its place (RFC 9113 section 8.5). */
 static struct slice head_text(struct arena *arena, const struct h2_head *h)
 {
-    enum { FIXED = 64 /* blanks, names and line ends */ };
+    enum { FIXED = 256 /* blanks, names and line ends */ };
     size_t room = head_bytes(h) + buf_len(&h->host) + FIXED;
     char *text = arena_alloc(arena, room);
     struct writer w = {text};
     if (!text)
         return (struct slice){0};
-    write_slice(&w, buf_len(&h->method) ? buf_slice(&h->method) : SLICE("GET"));
+    bool is_get = h->is_tunnel || buf_len(&h->method) == 0;
+    write_slice(&w, is_get ? SLICE("GET") : buf_slice(&h->method));
     write_slice(&w, SLICE(" "));
     write_slice(&w, buf_len(&h->path)   ? buf_slice(&h->path)
                     : buf_len(&h->host) ? buf_slice(&h->host)
@@ -175,6 +197,8 @@ static struct slice head_text(struct arena *arena, const struct h2_head *h)
     write_field(&w, SLICE("host: "), &h->host);
     write_slice(&w, buf_slice(&h->fields));
     write_field(&w, SLICE("cookie: "), &h->cookie);
+    if (h->is_tunnel)
+        write_upgrade(&w, h);
     write_slice(&w, SLICE("\r\n"));
     assert((size_t)(w.at - text) <= room);
     return (struct slice){text, (size_t)(w.at - text)};
@@ -220,6 +244,8 @@ bool h2_head_end(struct h2_session *s, struct h2_stream *st, bool has_body)
     st->ex = ex;
     st->refuse = s->head.refuse;
     st->has_ended = !has_body;
+    st->is_tunnel = s->head.is_tunnel;
+    ex->client.no_upgrade = !st->is_tunnel;
     return true;
 }
 
@@ -253,6 +279,6 @@ void h2_start(struct h2_stream *st)
         request_serve(ex, refuse(ex, &error));
         return;
     }
-    expect_body(ex, st->has_ended && buf_len(&st->in) == 0);
+    expect_body(ex, st->is_tunnel || (st->has_ended && buf_len(&st->in) == 0));
     request_serve(ex, request_start(ex));
 }

@@ -9,6 +9,7 @@
 #include "http/h2/fields.h"
 #include "http/h2/response.h"
 #include "http/h2/stream.h"
+#include "http/h2/tunnel.h"
 #include "http/request/exchange.h"
 #include "worker/loop/worker_state.h"
 
@@ -21,7 +22,11 @@ static void make_ready(struct http_exchange *ex)
 
 static void reset_client(struct http_exchange *ex)
 {
-    h2_stream_reset(ex->stream, NGHTTP2_INTERNAL_ERROR);
+    struct h2_stream *st = ex->stream;
+    if (h2_tunnel_is_whole(st))
+        h2_stream_end_request(st);
+    else
+        h2_stream_reset(st, st->tunnel ? NGHTTP2_CONNECT_ERROR : NGHTTP2_INTERNAL_ERROR);
 }
 
 static void replace_request(struct http_exchange *ex, struct http_exchange *by)
@@ -86,13 +91,14 @@ static struct slice sent_field(const struct http_exchange *ex, struct slice name
     return (struct slice){0};
 }
 
-/* There is no way from here to another protocol (RFC 9113 section 8.6). */
+/* What has come early is read of the stream as all else. */
 static struct net_stream *hand_over(struct http_exchange *ex, struct buf *early, bool *ended)
 {
-    (void)ex;
+    struct h2_stream *st = ex->stream;
     (void)early;
-    (void)ended;
-    return NULL;
+    assert(st->tunnel);
+    *ended = false;
+    return &st->tunnel->stream;
 }
 
 const struct client_protocol h2_protocol = {.go_on = make_ready,

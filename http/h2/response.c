@@ -11,6 +11,7 @@
 #include "http/filters/headers.h"
 #include "http/h2/fields.h"
 #include "http/h2/stream.h"
+#include "http/h2/tunnel.h"
 #include "http/request/exchange.h"
 #include "http/request/filter.h"
 #include "http/request/pace.h"
@@ -224,6 +225,8 @@ static ssize_t give_body(nghttp2_session *ng, int32_t id, uint8_t *unused, size_
     (void)id;
     (void)unused;
     (void)session;
+    if (st->tunnel)
+        return h2_tunnel_give(st, room, flags);
     if (!st->ex || st->ex->state != REQUEST_SEND)
         return NGHTTP2_ERR_DEFERRED;
     st->session->current = st;
@@ -267,7 +270,7 @@ int h2_write_body(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head
     (void)ng;
     (void)session;
     (void)frame;
-    assert(ex && ex->state == REQUEST_SEND && frame->data.padlen == 0);
+    assert((st->tunnel || (ex && ex->state == REQUEST_SEND)) && frame->data.padlen == 0);
     if (!buf_reserve(out, FRAME_HEAD_BYTES + len))
         return NGHTTP2_ERR_NOMEM;
     char *to = out->data + out->end;
@@ -283,8 +286,12 @@ int h2_write_body(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head
         ex->source->take(ex, len);
     }
     out->end += FRAME_HEAD_BYTES + len;
+    connection_worker(st->session->c)->streamed_bytes += len;
+    if (st->tunnel) {
+        h2_stream_ready(st); /* there is room again */
+        return 0;
+    }
     ex->sent.body += len;
-    ex->worker->streamed_bytes += len;
     if (st->ends_with_this)
         h2_response_is_out(st);
     return 0;
@@ -300,12 +307,37 @@ static bool ends_with_head(struct h2_stream *st)
     return may && !st->has_trailers && look(st) == SOURCE_END && buf_len(&st->trailers) == 0;
 }
 
+/* An upstream has changed to the protocol that was asked for: to the client that is a success (RFC 8441 section 5). */
+static bool begin_tunnel(struct h2_stream *st)
+{
+    struct http_exchange *ex = st->ex;
+    nghttp2_data_provider body = {.source.ptr = st, .read_callback = give_body};
+    struct h2_fields f;
+    ex->res.status = 200;
+    ex->res.content_length = HTTP_LENGTH_UNKNOWN;
+    http_drop_header(&ex->res, SLICE("Sec-WebSocket-Accept"));
+    if (!h2_tunnel_open(st) || !h2_fields_of_response(&f, ex) ||
+        nghttp2_submit_response(st->session->ng, st->id, f.list, f.count, &body) != 0)
+        return false;
+    ex->sent.head = FRAME_HEAD_BYTES;
+    st->sends = true;
+    h2_stream_ready(st);
+    return true;
+}
+
 bool h2_respond(struct http_exchange *ex)
 {
     struct h2_stream *st = ex->stream;
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = give_body};
     struct h2_fields f;
     assert(ex->state == REQUEST_SEND && ex->source && ex->sent.head == 0 && st && st->ex == ex);
+    if (ex->res.status == 101)
+        return begin_tunnel(st);
+    if (st->is_tunnel && ex->res.status < 300) {
+        /* The client would take it for a tunnel. */
+        h2_stream_reset(st, NGHTTP2_CONNECT_ERROR);
+        return true;
+    }
     http_settle_body(&ex->res, &ex->req);
     st->has_trailers = headers_want_trailers(ex);
     st->ends_with_head = ends_with_head(st);

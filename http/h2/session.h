@@ -26,7 +26,8 @@ struct h2_head {
     /* What is wrong with it, or NULL. */
     const struct http_error *refuse;
     unsigned count; /* of fields */
-    bool has_host_field, has_priority;
+    bool has_host_field, has_priority, has_key;
+    bool is_tunnel; /* :protocol is websocket */
     bool is_malformed;
 };
 
@@ -79,10 +80,11 @@ struct h2_stream {
     struct list_node ready; /* in its ready list, or in none */
     /* What the client has to do, and by when. */
     struct wheel_entry timer;
-    struct buf in;           /* of the body: come and not wanted yet */
-    struct buf out;          /* of the response's: behind the filters */
-    struct http_piece piece; /* what goes out next, where `out` is empty */
-    struct buf trailers;     /* lines */
+    struct buf in;            /* of the body: come and not wanted yet */
+    struct buf out;           /* of the response's: behind the filters */
+    struct http_piece piece;  /* what goes out next, where `out` is empty */
+    struct buf trailers;      /* lines */
+    struct h2_tunnel *tunnel; /* with is_tunnel, from the response on */
     /* Of the response's body, when the timer was set. */
     uint64_t sent_at_timer;
     const struct http_error *refuse; /* what is wrong with its head */
@@ -90,6 +92,7 @@ struct h2_stream {
     int32_t id;
     int body_error; /* a status: the body cannot be kept; or 0 */
     bool has_begun; /* request_start has seen it */
+    bool is_tunnel; /* it asks for another protocol */
     bool has_ended; /* the client sends nothing more of it */
     bool is_wanted; /* its body, and its window is open */
     bool discards;  /* what comes of the body is not wanted */

@@ -102,6 +102,7 @@ void h2_stream_free(struct h2_stream *st)
     buf_free(&st->in);
     buf_free(&st->out);
     buf_free(&st->trailers);
+    free(st->tunnel);
     s->stream_count--;
     s->heads_bytes -= st->head_bytes;
     counter_set(&w->slot->http2.streams, --w->http2_streams);

@@ -44,7 +44,8 @@ static bool say_settings(struct h2_session *s)
     nghttp2_settings_entry list[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, NGHTTP2_INITIAL_MAX_CONCURRENT_STREAMS},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)conf->preread_bytes},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}};
     s->max_streams = (unsigned)(conf->max_streams ? conf->max_streams : STREAMS_AUTO);
     return nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, list, sizeof list / sizeof list[0]) == 0 &&
            nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, WINDOW_BYTES) == 0;

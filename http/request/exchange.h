@@ -87,6 +87,7 @@ struct http_client {
     unsigned char remote[18];
     bool pipelined;
     bool http2;
+    bool no_upgrade; /* it cannot change to another protocol */
     /* It has sent plain text where TLS is due. */
     bool plain_in_place_of_tls;
     const struct net_stream *tls; /* NULL: plain */

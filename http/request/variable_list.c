@@ -36,6 +36,7 @@ const struct http_variable_help http_variable_helps[] = {
     {"host", false, NULL, "The host of the request line, else of the Host field, else the server's name; lower case, without its port.", false},
     {"hostname", false, NULL, "The name of this machine.", false},
     {"http2", false, NULL, "The protocol: h2 in TLS, h2c in plain text; empty with HTTP/1.", false},
+    {"http2_urgency", false, NULL, "How urgent the client calls the request (the field Priority): 0, most, to 7; 3 where it says no other; empty without the field.", false},
     {"http3", false, NULL, "Empty: there is no HTTP/3.", false},
     {"http_", true, "NAME", "The request's field NAME, lower case with \"_\" for \"-\".", false},
     {"https", false, NULL, "\"on\" with TLS, else empty.", false},

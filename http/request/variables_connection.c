@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/slice.h"
 #include "base/version.h"
+#include "http/wire/priority.h"
+#include "http/wire/request.h"
 
 #include <assert.h>
 #include <unistd.h>
@@ -244,6 +246,14 @@ GETTER(get_http2)
     return ex->client.tls ? SLICE("h2") : SLICE("h2c");
 }
 
+/* Also HTTP/1's clients may say it; who says nothing has none. */
+GETTER(get_http2_urgency)
+{
+    const struct slice *field = http_find_header(&ex->req, SLICE("Priority"));
+    UNUSED(rest);
+    return field ? arena_number(&ex->arena, (unsigned long long)http_urgency(*field)) : (struct slice){0};
+}
+
 GETTER(get_date_local)
 {
     time_t now = (time_t)(clock_wall_ms() / 1000);
@@ -272,6 +282,7 @@ const struct http_variable http_connection_variables[] = {
     {"gzip_ratio", false, get_gzip_ratio},
     {"hostname", false, get_hostname},
     {"http2", false, get_http2},
+    {"http2_urgency", false, get_http2_urgency},
     {"https", false, get_https},
     {"msec", false, get_msec},
     {"nginx_version", false, get_version},

@@ -198,7 +198,7 @@ def test_node(served, scheme, window, tmp_path):
     found = json.loads(run("node", script, at(served, scheme), window).stdout)
     assert found["echoed"] and found["file"] == 3_000_000 and found["head"] == [200, 0, "3000000"] and found["ping"]
     assert found["code"] == 8 and found["last"].startswith("HTTP/2.0|")
-    assert found["settings"]["maxConcurrentStreams"] == 128 and not found["settings"].get("enableConnectProtocol")
+    assert found["settings"]["maxConcurrentStreams"] == 128 and found["settings"].get("enableConnectProtocol")
 
 
 # ---- Python ----------------------------------------------------------------------------------------------------------------
