@@ -155,6 +155,18 @@ static enum permit_priority priority_of(const struct location_limit *l, struct h
                                           : PERMIT_NORMAL;
 }
 
+bool limit_count_free(const struct http_exchange *ex, unsigned *count)
+{
+    const struct location_limits *limits = location_limits_of(ex->route.location);
+    *count = UINT32_MAX;
+    for (int i = 0; i < limits->count; i++) {
+        const struct permit_zone *z = &ex->worker->shm->permits->zones[zone_index(&limits->items[i])];
+        unsigned limit = z->limit, held = z->held, left = limit > held ? limit - held : 0;
+        *count = left < *count ? left : *count;
+    }
+    return limits->count > 0;
+}
+
 static struct verdict refuse(struct http_exchange *ex, enum permit_reason why)
 {
     note(ex, "REJECTED", permit_reason_names[why]);

@@ -19,6 +19,9 @@ bool limit_is_set(const struct location *l);
 /* VERDICT_WAIT: for a permit. */
 struct verdict limit_pass(struct http_exchange *ex);
 
+/* The least number of permits that is free in a zone of the request's location. False: there is none. */
+bool limit_count_free(const struct http_exchange *ex, unsigned *count);
+
 /* Goes on with requests whose permit has come, and answers those whose wait was ended. */
 void limit_settle(struct worker *w);
 void limit_client_gone(struct http_exchange *ex);

@@ -8,6 +8,7 @@
 #include "base/slice.h"
 #include "http/client/connection.h"
 #include "http/h2/body.h"
+#include "http/h2/concurrency.h"
 #include "http/h2/defence.h"
 #include "http/h2/head.h"
 #include "http/h2/leave.h"
@@ -50,7 +51,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     /* The client has been told, or is just being told, that this one is not served. */
     if (s->leave == H2_HAS_SAID)
         return refuse(s, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
-    if (s->stream_count >= s->max_streams)
+    if (!h2_concurrency_has_room(s))
         return refuse(s, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
     struct h2_stream *st = h2_stream_new(s, frame->hd.stream_id);
     if (!st)
@@ -170,7 +171,9 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *sessi
     case NGHTTP2_PRIORITY:
         return 0; /* paid for when it began */
     case NGHTTP2_SETTINGS:
-        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+            h2_concurrency_is_known(s);
+        else
             h2_spend(s, COST);
         s->windows_changed |= s->stream_count > 0 && changes_windows(&frame->settings);
         return 0;

@@ -9,6 +9,7 @@
 #include "http/client/connection.h"
 #include "http/client/output.h"
 #include "http/filters/headers.h"
+#include "http/h2/concurrency.h"
 #include "http/h2/fields.h"
 #include "http/h2/stream.h"
 #include "http/h2/tunnel.h"
@@ -110,6 +111,7 @@ void h2_response_is_out(struct h2_stream *st)
     struct h2_session *s = st->session;
     assert(ex && ex->state == REQUEST_SEND);
     h2_stream_set_timer(st, 0);
+    h2_concurrency_follow(st);
     ex->source->stop(ex);
     s->c->settings = ex->route.settings;
     st->ex = NULL;

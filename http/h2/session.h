@@ -53,8 +53,11 @@ struct h2_session {
     struct h2_head head;
     struct h2_stream *head_of; /* whose head comes; NULL: none */
     unsigned stream_count;
-    size_t heads_bytes;   /* of the heads of all streams */
-    unsigned max_streams; /* at a time, as the client knows it */
+    size_t heads_bytes; /* of the heads of all streams */
+    /* At a time, as it has been said last; and as the client has acknowledged. */
+    unsigned max_streams, known_streams;
+    uint64_t limited_ms;  /* when it changed */
+    bool follows_permits; /* http2_max_concurrent_streams auto */
     /* How many requests there had been when it last became idle. */
     uint32_t requests_at_idle;
     int32_t last_said; /* with H2_HAS_SAID: the last one served */

@@ -9,6 +9,7 @@
 #include "http/client/connection.h"
 #include "http/client/handshake.h"
 #include "http/client/linger.h"
+#include "http/h2/concurrency.h"
 #include "http/h2/defence.h"
 #include "http/h2/drive.h"
 #include "http/h2/frames.h"
@@ -31,7 +32,6 @@
 #include <stdlib.h>
 
 enum {
-    STREAMS_AUTO = 128,
     /* Of a connection: what may lie here of bodies that nobody wants yet. */
     WINDOW_BYTES = 1 << 20
 };
@@ -46,7 +46,7 @@ static bool say_settings(struct h2_session *s)
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)conf->preread_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}};
-    s->max_streams = (unsigned)(conf->max_streams ? conf->max_streams : STREAMS_AUTO);
+    h2_concurrency_open(s);
     return nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, list, sizeof list / sizeof list[0]) == 0 &&
            nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, WINDOW_BYTES) == 0;
 }

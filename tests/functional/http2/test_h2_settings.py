@@ -387,3 +387,23 @@ def test_words_that_are_obsolete(weir, name):
     told = weir.run("-t", conf=config(ANSWERS, http=f"http2 on; {name} {argument};"))
     sentence = f'the "{name}" directive is obsolete, ' + (f'use the "{instead}" directive instead' if instead else "ignored")
     assert told.returncode == 0 and sentence in told.stderr, told.stderr
+
+
+# ---- as many streams as there are permits -------------------------------------------------------------------------
+
+@pytest.mark.directive("http2_max_concurrent_streams")
+def test_streams_follow_the_permits(weir):
+    """auto: 128 at first; then what a zone has room for, and more again."""
+    weir.start(config(ANSWERS + " location /few { limit_concurrency few; handler sleep; } location /many { limit_concurrency many; handler sleep; }",
+                      http="http2 on; http2_max_concurrent_streams auto; limit_concurrency_zone few limit=3 queue=100; limit_concurrency_zone many limit=1000;"))
+    with Client(weir.port) as client:
+        assert client.ready().server_settings[MAX_STREAMS] == 128
+        assert client.get("/few?ms=1").status == 200
+        client.read(lambda: client.server_settings[MAX_STREAMS] <= 3, "a smaller limit")
+        client.ping()
+        streams = [client.request(fields("/few?ms=300")) for _ in range(client.server_settings[MAX_STREAMS])]
+        assert client.outcome(client.request(fields("/"))) == "reset REFUSED_STREAM"
+        assert [each.status for each in client.responses(streams)] == [200] * len(streams)
+        client.read_for(0.2)
+        assert client.get("/many?ms=1").status == 200
+        client.read(lambda: client.server_settings[MAX_STREAMS] == 128, "a larger limit")
