@@ -174,6 +174,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     limit_log_silent(w);
     pools_log_silent(w);
     h1_look_for_leavers(w);
+    h2_look_after_idle(w);
     upstream_look_after(w);
     proxy_settle_queues(w);
     resolve_look_after(w);

@@ -10,6 +10,8 @@
 #include <assert.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum {
     /* What an honest client may need at once: a page is left, a map is dragged about. */
@@ -17,7 +19,9 @@ enum {
     TOKENS_PER_S = 100,
     TOKENS_WARN = 250,
     /* Tables of compressed heads, frames that wait to go out. */
-    HELD_MAX_BYTES = 512 << 10
+    HELD_MAX_BYTES = 512 << 10,
+    /* The largest that nghttp2 makes. */
+    FRAME_BYTES = 16 << 10
 };
 
 /* --- memory: nghttp2's own, counted by what it really takes --- */
@@ -54,6 +58,8 @@ static void count_free(void *p, void *with)
     struct h2_budget *b = with;
     size_t bytes = p ? malloc_usable_size(p) : 0;
     assert(bytes <= b->held);
+    if (p == b->frame)
+        b->frame = NULL;
     b->held -= bytes;
     free(p);
 }
@@ -68,8 +74,23 @@ static void *count_realloc(void *old, size_t bytes, void *with)
     void *p = realloc(old, bytes);
     if (p)
         b->held -= before;
+    if (p && bytes >= FRAME_BYTES)
+        b->frame = p;
     count_in(b, p);
     return p;
+}
+
+/* Between frames nobody reads what lies in the buffer for them; of an idle connection's memory that is more than half. */
+void h2_budget_trim(struct h2_session *s)
+{
+    struct h2_budget *b = &s->budget;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)b->frame + page - 1) & ~(page - 1);
+    uintptr_t to = ((uintptr_t)b->frame + FRAME_BYTES) & ~(page - 1);
+    if (!b->frame || b->frame_is_gone || nghttp2_session_want_write(s->ng))
+        return;
+    b->frame_is_gone = true;
+    if (from < to)
+        madvise(b->frame + (from - (uintptr_t)b->frame), to - from, MADV_DONTNEED);
 }
 
 /* --- tokens --- */

@@ -13,6 +13,9 @@
 
 void h2_budget_open(struct h2_session *s);
 
+/* The connection is idle: what it will not need for a while goes back to the system, unless it has. */
+void h2_budget_trim(struct h2_session *s);
+
 /* So many tokens are spent. */
 void h2_spend(struct h2_session *s, int tokens);
 

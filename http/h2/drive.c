@@ -168,6 +168,7 @@ static void settle_idle(struct connection *c)
         c->requests == c->session->requests_at_idle)
         return;
     c->session->requests_at_idle = c->requests;
+    c->session->idle_ms = w->now_ms;
     int64_t least_ms = s->keepalive_min_timeout_ms;
     list_remove(&c->link);
     list_push_back(&w->idle, &c->link);
@@ -237,7 +238,7 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
     assert(!w->driving && !c->dead && buf_len(&w->output) == 0);
     w->driving = c;
     w->streamed_bytes = 0;
-    s->windows_changed = false;
+    s->windows_changed = s->budget.frame_is_gone = false;
     if (len)
         use_input(s, data, len);
     if (is_old(c))

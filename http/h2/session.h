@@ -37,6 +37,9 @@ struct h2_budget {
     int tokens;
     /* Bytes that nghttp2 holds for the connection, and may. */
     size_t held, held_max;
+    /* Among them the buffer in which nghttp2 makes frames; NULL: none yet. */
+    char *frame;
+    bool frame_is_gone; /* its pages have gone back to the system */
 };
 
 /* What a client has been told of the connection's end: http/h2/leave.c. */
@@ -58,7 +61,8 @@ struct h2_session {
     unsigned max_streams, known_streams;
     uint64_t limited_ms;  /* when it changed */
     bool follows_permits; /* http2_max_concurrent_streams auto */
-    /* How many requests there had been when it last became idle. */
+    /* When it last became idle, and how many requests there had been then. */
+    uint64_t idle_ms;
     uint32_t requests_at_idle;
     int32_t last_said; /* with H2_HAS_SAID: the last one served */
     int32_t last_id;   /* of the newest stream, */

@@ -33,7 +33,8 @@
 
 enum {
     /* Of a connection: what may lie here of bodies that nobody wants yet. */
-    WINDOW_BYTES = 1 << 20
+    WINDOW_BYTES = 1 << 20,
+    IDLE_FOR_LONG_MS = 1000
 };
 
 /* --- the beginning --- */
@@ -131,6 +132,15 @@ static void on_time(struct connection *c)
     h2_end_for(s, SHM_HTTP2_TIMEOUT);
     connection_reset(c);
     connection_close(c);
+}
+
+void h2_look_after_idle(struct worker *w)
+{
+    for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next) {
+        struct connection *c = container_of(n, struct connection, link);
+        if (c->session && c->session->idle_ms + IDLE_FOR_LONG_MS <= w->now_ms)
+            h2_budget_trim(c->session);
+    }
 }
 
 /* The client has not gone on sending the request's body. */
