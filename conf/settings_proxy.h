@@ -6,11 +6,13 @@
 
 #include "conf/settings_upstream.h"
 
+enum conf_proxy_version { PROXY_HTTP_1_0, PROXY_HTTP_1_1, PROXY_HTTP_2 };
+
 enum conf_proxy_protocol { CONF_PROXY_PROTOCOL_OFF, CONF_PROXY_PROTOCOL_V1, CONF_PROXY_PROTOCOL_V2 };
 
 struct proxy_settings {
     struct upstream_settings upstream;
-    int http_version; /* minor */
+    int http_version; /* enum conf_proxy_version */
     const struct conf_node *method, *body;
     struct conf_lines *headers; /* proxy_set_header */
     struct conf_lines *redirects, *cookie_domains, *cookie_paths, *cookie_flags;

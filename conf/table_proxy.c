@@ -9,8 +9,9 @@ const struct conf_directive conf_proxy_directives[] = {
      .syntax = "http[s]://HOST[:PORT][/URI] | http[s]://unix:PATH[:/URI]",
      .help = "Passes requests on to an upstream or a server, with https in TLS; a URI replaces the location's part of the path. With variables the text is the whole target."},
     {.name = "proxy_http_version", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_CHOICE, .field = FIELD(proxy.http_version), .default_text = "1.1", .live = CONF_LIVE,
-     .words = WORDS("1.0", "1.1"),
-     .help = "The protocol spoken with upstreams; connections are kept with 1.1."},
+     .words = WORDS("1.0", "1.1", "2"),
+     .help = "The protocol spoken with upstreams; connections are kept with 1.1. With 2 many requests share a connection; in TLS its server has to agree to "
+     "that, in plain text it has to know."},
     {.name = "proxy_method", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEMPLATE, .field = FIELD(proxy.method),
      .syntax = "METHOD",
      .help = "The method of requests to upstreams in place of the client's; may contain variables."},

@@ -217,6 +217,8 @@ void net_tls_session_free(struct net_tls_session *session);
 
 struct net_tls_target {
     struct slice asked_name; /* empty: none is asked for */
+    /* What is offered to speak inside (ALPN), each with its length before it; empty: nothing is said. */
+    struct slice inner_protocols;
     /* To show to the server, beside or in place of the context's; NULL: none. */
     const struct net_tls_certificate *certificate;
     struct net_tls_session *session; /* to take up; NULL: none */

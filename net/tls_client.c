@@ -63,6 +63,11 @@ bool net_tls_connect(struct net_stream *s, struct ev_loop *loop, const struct ne
     /* Addresses are not asked for (RFC 6066 section 3). */
     if (copy_name(name, target->asked_name) && !is_address(name))
         SSL_set_tlsext_host_name(t->ssl, name);
+    /* 0: it is set. */
+    if (target->inner_protocols.len &&
+        SSL_set_alpn_protos(t->ssl, (const unsigned char *)target->inner_protocols.data,
+                            (unsigned)target->inner_protocols.len) != 0)
+        return false;
     if (target->certificate && !net_tls_certificate_use(t->ssl, target->certificate)) {
         ERR_clear_error();
         return false;

@@ -1,6 +1,7 @@
 /*
  * proxy/connect.c - the connection of a try: a kept one, or a new one that is being made.
  */
+#include "proxy/http2.h"
 #include "proxy/internal.h"
 #include "proxy/upstream.h"
 
@@ -22,6 +23,7 @@ static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net
     const struct settings *s = proxy_settings(p);
     *dial = (struct upstream_dial){.keepalive = s->proxy.upstream.socket_keepalive,
                                    .fresh = p->named_client,
+                                   .http2 = s->proxy.http_version == PROXY_HTTP_2,
                                    .tls = p->tls,
                                    .tls_as = p->tls_as.whole};
     if (!p->to->bind)
@@ -74,13 +76,16 @@ bool proxy_connect(struct proxy *p, void (*on_event)(struct ev_loop *loop, ev_io
     struct net_address local;
     assert(p->peer && p->try && !p->uc);
     prepare_dial(p, &dial, &local);
-    p->uc = upstream_connect(proxy_worker(p), p->u, p->peer, &dial);
+    p->uc = dial.http2 && !dial.fresh ? http2_join(p->u, p->peer, &dial) : NULL;
+    if (!p->uc)
+        p->uc = upstream_connect(proxy_worker(p), p->u, p->peer, &dial);
     if (!p->uc) {
         http_log(p->ex, is_of_the_net(errno) ? LOG_LEVEL_ERROR : LOG_LEVEL_CRIT,
                  "connect() to %s failed (%d: %s) while connecting to upstream", p->peer->text, errno,
                  strerror(errno));
         return false;
     }
+    p->on_event = on_event;
     net_stream_set_user(&p->uc->stream, p, on_event);
     use_connection(p);
     return true;
@@ -124,6 +129,20 @@ static struct proxy_step shake_hands(struct proxy *p)
     return proxy_step_next(CONF_NEXT_ERROR, 502);
 }
 
+/* The connection carries others, too, from now on; the request has a stream of it. */
+static struct proxy_step begin_http2(struct proxy *p)
+{
+    if (p->tls && !slice_eq(net_tls_inner_protocol(&p->uc->stream), SLICE("h2"))) {
+        proxy_log(p, "upstream does not speak HTTP/2 while SSL handshaking to upstream");
+        return proxy_step_next(CONF_NEXT_ERROR, 502);
+    }
+    p->uc = http2_begin(p->uc);
+    if (!p->uc)
+        return proxy_step_fails(500);
+    net_stream_set_user(&p->uc->stream, p, p->on_event);
+    return proxy_step_of(PROXY_PASSES_ON);
+}
+
 struct proxy_step proxy_on_connected(struct proxy *p)
 {
     assert(p->state == PROXY_CONNECT && p->uc->requests == 0);
@@ -133,7 +152,7 @@ struct proxy_step proxy_on_connected(struct proxy *p)
         proxy_log_errno(p, "connect()", error);
         return proxy_step_next(CONF_NEXT_ERROR, 502);
     }
-    if (p->tls) {
+    if (p->tls && !p->uc->is_stream) {
         struct proxy_step step = has_begun ? proxy_step_of(PROXY_WAITS) : begin_tls(p);
         if (step.says == PROXY_WAITS)
             step = shake_hands(p);
@@ -141,6 +160,11 @@ struct proxy_step proxy_on_connected(struct proxy *p)
             return step;
     }
     p->try->connect_us = clock_mono_us() - p->try->start_us;
+    if (proxy_settings(p)->proxy.http_version == PROXY_HTTP_2 && !p->uc->is_stream) {
+        struct proxy_step step = begin_http2(p);
+        if (step.says != PROXY_PASSES_ON)
+            return step;
+    }
     proxy_begin_to_send(p);
     proxy_go_on_sending(p);
     return proxy_step_of(PROXY_WAITS);

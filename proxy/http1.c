@@ -128,7 +128,8 @@ static int append_configured(struct http_exchange *ex, const struct settings *s,
                      SLICE_ARGS(name));
             return 400;
         }
-        written->asks_upgrade |= !ex->client.no_upgrade && slice_eq_nocase(name, SLICE("Upgrade"));
+        written->asks_upgrade |= !ex->client.no_upgrade && s->proxy.http_version != PROXY_HTTP_2 &&
+                                 slice_eq_nocase(name, SLICE("Upgrade"));
         written->is_last |= slice_eq_nocase(name, SLICE("Connection")) && says_close(value);
         if (!append_line(out, name, value))
             return 500;

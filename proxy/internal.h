@@ -63,6 +63,7 @@ struct proxy {
     struct slice hash_key, wanted;
     struct peer *peer; /* counts this request as active */
     struct upstream_connection *uc;
+    void (*on_event)(struct ev_loop *loop, ev_io *io, int events); /* of uc */
     struct http_try *try;
     /* The upstream's time; the client's is its connection's. */
     struct wheel_entry timer;
@@ -91,6 +92,7 @@ struct proxy {
     /* Bytes a second that are read of the response, by proxy_limit_rate; 0: no bound. */
     int64_t rate;
     int tries;    /* servers asked */
+    int repeats;  /* because a kept connection was no good */
     int interims; /* read of this server */
     /* What the last server has come to: the client's, should no other one answer. */
     int status;

@@ -28,6 +28,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum { STREAM_REPEATS_MAX = 3 };
+
 void proxy_destroy(struct proxy *p)
 {
     if (p->state == PROXY_WAIT)
@@ -111,7 +113,10 @@ static struct proxy_step proxy_ask_next(struct proxy *p, enum conf_next_upstream
 {
     assert(p->uc && p->try && p->state < PROXY_BODY);
     /* A kept connection that was just being closed says nothing of its server, which is asked again. */
-    bool stale = p->uc->requests > 0 && p->try->received == 0 && why == CONF_NEXT_ERROR;
+    bool stale =
+        (p->uc->requests > 0 || p->uc->is_refused) && p->try->received == 0 && why == CONF_NEXT_ERROR;
+    /* Kept ones of HTTP/1 come to an end; a server of HTTP/2 may refuse for ever. */
+    stale = stale && (!p->uc->is_stream || p->repeats++ < STREAM_REPEATS_MAX);
     bool go_on = stale ? proxy_may_repeat(p) : proxy_may_go_on(p, why);
     bool blameless = why == CONF_NEXT_HTTP_403 || why == CONF_NEXT_HTTP_404;
     p->status = status;

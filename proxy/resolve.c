@@ -226,6 +226,7 @@ static struct upstream *new_named(struct worker *w, struct slice host)
         .name = {name, host.len}, .servers = s, .server_count = 1, .own_name = name, .named = true};
     site_set_keepalive(u, unnamed);
     list_init(&u->idle);
+    list_init(&u->carriers);
     list_init(&u->queue);
     list_init(&u->unresolved);
     *s = (struct upstream_server){

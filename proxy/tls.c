@@ -168,6 +168,12 @@ static struct net_tls_certificate *load(struct http_exchange *ex, const struct u
     return found;
 }
 
+/* As in nginx nothing is said of HTTP/1. */
+static struct slice inner_protocols(const struct http_exchange *ex)
+{
+    return ex->route.settings->proxy.http_version == PROXY_HTTP_2 ? SLICE("\x02h2") : (struct slice){0};
+}
+
 bool upstream_begin_tls(struct http_exchange *ex, struct upstream_connection *uc,
                         const struct upstream_tls *tls, const struct upstream_as *as)
 {
@@ -182,6 +188,7 @@ bool upstream_begin_tls(struct http_exchange *ex, struct upstream_connection *uc
         return false;
     struct net_tls_target target = {.asked_name = tls->asks_for_name ? as->name : SLICE(""),
                                     .certificate = own,
+                                    .inner_protocols = inner_protocols(ex),
                                     .session = tls->reuses ? session_for(uc) : NULL,
                                     .keep = tls->reuses ? keep_session : NULL,
                                     .with = uc};

@@ -160,7 +160,8 @@ static bool is_repeatable(const struct proxy *p)
 
 bool proxy_may_repeat(const struct proxy *p)
 {
-    return p->streamed == PROXY_STREAMED_NOTHING && (p->request_sent == 0 || is_repeatable(p));
+    bool was_seen = p->request_sent > 0 && !(p->uc && p->uc->is_refused);
+    return p->streamed == PROXY_STREAMED_NOTHING && (!was_seen || is_repeatable(p));
 }
 
 bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why)

@@ -274,7 +274,7 @@ static void on_idle_event(struct ev_loop *loop, ev_io *io, int events)
     upstream_close(uc);
 }
 
-static bool is_of_kind(const struct upstream_connection *uc, const struct upstream_dial *dial)
+bool upstream_is_of_kind(const struct upstream_connection *uc, const struct upstream_dial *dial)
 {
     const struct net_tls_context *tls = dial->tls ? dial->tls->context : NULL;
     return uc->kind == dial->kind && uc->tls_context == tls && (!tls || slice_eq(uc->tls_as, dial->tls_as));
@@ -287,7 +287,7 @@ static struct upstream_connection *take_idle(const struct worker *w, struct upst
     for (struct list_node *n = u->idle.next; n != &u->idle; n = next) {
         struct upstream_connection *uc = container_of(n, struct upstream_connection, link);
         next = n->next;
-        if (uc->peer != peer || !is_of_kind(uc, dial))
+        if (uc->peer != peer || !upstream_is_of_kind(uc, dial))
             continue;
         bool over = w->now_ms >= uc->timer.deadline_ms; /* and the wheel has not come round yet */
         leave_idle(uc);
@@ -322,7 +322,7 @@ static int set_up_socket(int fd, int family, const struct upstream_dial *dial)
 struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
                                              const struct upstream_dial *dial)
 {
-    struct upstream_connection *uc = dial->fresh ? NULL : take_idle(w, u, peer, dial);
+    struct upstream_connection *uc = dial->fresh || dial->http2 ? NULL : take_idle(w, u, peer, dial);
     int family = peer->address.addr.ss_family;
     if (uc)
         return uc;
@@ -379,7 +379,7 @@ void upstream_keep(struct upstream_connection *uc, int64_t idle_s)
 {
     struct upstream *u = uc->upstream;
     int64_t idle_ms = idle_time_ms(u, idle_s);
-    if (!may_stay(uc) || idle_ms <= 0) {
+    if (uc->is_stream || !may_stay(uc) || idle_ms <= 0) {
         upstream_close(uc);
         return;
     }

@@ -44,6 +44,10 @@ struct upstream_connection {
     struct slice tls_as;
     bool is_trusted;                  /* its server is the right one */
     struct upstream_session *session; /* that has come before that was known */
+    /* proxy/http2.h: of a connection that carries streams; and of one that is a stream. */
+    struct http2_connection *carrier;
+    bool is_stream;
+    bool is_refused; /* the server has not looked at its request */
 };
 
 /* How a connection is to be made. */
@@ -55,11 +59,15 @@ struct upstream_dial {
     struct slice tls_as;
     bool transparent, keepalive;
     bool fresh; /* not a kept one */
+    bool http2;
 };
 
 /* A kept connection to this server, or a new one that is being made. NULL with errno. */
 struct upstream_connection *upstream_connect(struct worker *w, struct upstream *u, struct peer *peer,
                                              const struct upstream_dial *dial);
+
+/* Whether a connection is as this one would be made. */
+bool upstream_is_of_kind(const struct upstream_connection *uc, const struct upstream_dial *dial);
 
 /* Its request is over: keeps it for another, or closes it. */
 void upstream_keep(struct upstream_connection *uc, int64_t idle_s);

@@ -52,6 +52,7 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     list_init(&w->idle);
     list_init(&w->orphans);
     list_init(&w->dead);
+    list_init(&w->carriers);
     w->ready_end = &w->ready;
     if (!become_worker(o))
         return false;

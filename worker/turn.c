@@ -22,6 +22,7 @@
 #include "http/serve/open_logs.h"
 #include "http/site/site.h"
 #include "http/wire/response.h"
+#include "proxy/http2.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 #include "shm/permit.h"
@@ -60,6 +61,8 @@ static void on_deadline(struct wheel_entry *e, void *worker)
         proxy_on_timer(e);
     else if (e->kind == WORKER_TIMER_UPSTREAM)
         upstream_on_timer(e);
+    else if (e->kind == WORKER_TIMER_CARRIER)
+        http2_on_timer(e);
     else if (e->kind == WORKER_TIMER_STREAM)
         h2_stream_on_timer(e);
     else
@@ -124,7 +127,7 @@ static void before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
     do {
         limit_settle(w);
         connection_run_ready(w);
-    } while (permit_any_changed(&w->permits));
+    } while (http2_go_on(w) || permit_any_changed(&w->permits) || w->ready);
     connection_free_dead(w);
     assert(list_empty(&w->dead) && buf_len(&w->output) == 0 && all_are_shown(w));
     flush_logs(w);
@@ -176,6 +179,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     h1_look_for_leavers(w);
     h2_look_after_idle(w);
     upstream_look_after(w);
+    http2_look_after(w);
     proxy_settle_queues(w);
     resolve_look_after(w);
     guest_look_after(w);

@@ -101,6 +101,7 @@ struct upstream {
     /* Connections, the one used last at the front. */
     struct list_node idle;
     int idle_count;
+    struct list_node carriers; /* connections of HTTP/2: proxy/http2.h */
     /* Of the peers, those that are not configured to be down. */
     int usable_count;
     /* Requests that wait for a server other than those they have tried. */

@@ -48,6 +48,7 @@ static struct upstream *new_upstream(struct site *site, struct slice name, int s
                            .server_count = servers,
                            .next = site->upstreams};
     list_init(&u->idle);
+    list_init(&u->carriers);
     list_init(&u->queue);
     list_init(&u->unresolved);
     site->upstreams = u;

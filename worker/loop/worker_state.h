@@ -28,7 +28,8 @@ enum {
     WORKER_TIMER_PROXY = 1,
     WORKER_TIMER_UPSTREAM = 2, /* an idle connection to an upstream */
     WORKER_TIMER_REQUEST = 3,
-    WORKER_TIMER_STREAM = 4, /* of HTTP/2 */
+    WORKER_TIMER_STREAM = 4,  /* of HTTP/2 */
+    WORKER_TIMER_CARRIER = 5, /* an idle one to an upstream */
     /* Of libev's: what is finished and what is admitted go before new requests. */
     URGENT_PRIORITY = 1,
     URGENT_EVERY = 4 /* connections until worker_do_urgent */
@@ -112,6 +113,8 @@ struct worker {
     /* Connections that live, each in one of the two; idle ones oldest first. */
     struct list_node busy, idle;
     struct list_node dead; /* connections closed in this turn */
+    /* Connections of HTTP/2 to upstreams with something to do: proxy/http2.h. */
+    struct list_node carriers;
     /* Connections to be driven before the turn ends, in this order. */
     struct connection *ready, **ready_end;
     struct list_node orphans;                     /* jobs that go on without request */

@@ -143,6 +143,7 @@ static inline void bench_open_worker(void)
     list_init(&w->idle);
     list_init(&w->orphans);
     list_init(&w->dead);
+    list_init(&w->carriers);
     w->ready_end = &w->ready;
     w->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
     w->input = malloc(INPUT_BYTES);
