@@ -17,6 +17,7 @@
 #include "http/access/limit.h"
 #include "http/client/connection.h"
 #include "http/client/connections.h"
+#include "http/client/version.h"
 #include "http/filters/filters.h"
 #include "http/h1/drive.h"
 #include "http/h1/events.h"
@@ -204,6 +205,17 @@ static inline int bench_remove(const char *path, const struct stat *s, int kind,
     return remove(path);
 }
 
+/* Entries of the wheel that are armed. */
+static inline int bench_timers(void)
+{
+    int count = 0;
+    for (int i = 0; i < WHEEL_SLOTS; i++)
+        for (const struct list_node *n = bench.w.wheel.slots[i].next; n != &bench.w.wheel.slots[i];
+             n = n->next)
+            count++;
+    return count;
+}
+
 /* What every test ends with: nothing is left of any connection or request. */
 static inline void bench_check_empty(void)
 {
@@ -214,9 +226,11 @@ static inline void bench_check_empty(void)
     for (int i = 0; i < SHM_CONNECTION_STATES; i++)
         CHECK_NUMBER(w->shown[i], 0);
     CHECK_NUMBER(w->waiters, 0);
-    CHECK_NUMBER(wheel_next_ms(&w->wheel) && bench.w.connections, 0);
+    CHECK_NUMBER(w->http2_connections, 0);
+    CHECK_NUMBER(w->http2_streams, 0);
+    CHECK_NUMBER(bench_timers(), 0);
     CU_ASSERT(list_empty(&w->busy) && list_empty(&w->idle) && list_empty(&w->dead));
-    CU_ASSERT(!w->ready && !w->driving);
+    CU_ASSERT(!w->ready && !w->driving && !w->buried);
 }
 
 static inline void bench_close(void)

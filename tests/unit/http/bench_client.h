@@ -191,7 +191,7 @@ static inline bool client_turn(struct client *p)
     if (!events)
         return false;
     p->room = p->takes_nothing ? 0 : p->take ? p->take : SIZE_MAX;
-    h1_on_event(bench.w.loop, &p->c->stream.io, events);
+    p->c->version->on_event(bench.w.loop, &p->c->stream.io, events);
     bench_end_turn();
     return true;
 }

@@ -2,85 +2,10 @@
  * tests/unit/http/h1/test_memory.c - memory that there is not: each allocation on a request's way fails in turn, alone and with all
  * behind it. Whatever becomes of the request: its connection ends, nothing is left, and what the client gets is no other response
  * cut in two.
- *
- * The linker puts the functions called __wrap_NAME in the place of NAME (see GNUmakefile).
  */
-#include "tests/unit/http/bench_client.h"
+#include "tests/unit/http/bench_memory.h"
 
 enum { GOT_BYTES = 256 << 10, BIG_BYTES = 100000 };
-
-static struct {
-    bool counts;
-    long calls, fail_at;
-    bool for_good;
-} memory;
-
-/* Who grows by what the test itself puts there. */
-static const struct buf *of_test;
-
-static bool is_out(void)
-{
-    if (!memory.counts)
-        return false;
-    memory.calls++;
-    return memory.calls == memory.fail_at || (memory.for_good && memory.calls > memory.fail_at);
-}
-
-/* A call that may be out of memory, and what it returns then. */
-#define WRAP(type, name, parameters, arguments, failed)     \
-    type __wrap_##name parameters;                          \
-    type __real_##name parameters;                          \
-    type __wrap_##name parameters                           \
-    {                                                       \
-        return is_out() ? failed : __real_##name arguments; \
-    }
-
-#define NO_TEXT ((struct slice){0})
-
-WRAP(void *, malloc, (size_t bytes), (bytes), NULL)
-WRAP(void *, calloc, (size_t count, size_t bytes), (count, bytes), NULL)
-WRAP(void *, realloc, (void *old, size_t bytes), (old, bytes), NULL)
-WRAP(void *, arena_alloc, (struct arena * a, size_t size), (a, size), NULL)
-WRAP(void *, arena_zalloc, (struct arena * a, size_t size), (a, size), NULL)
-WRAP(struct slice, arena_dup, (struct arena * a, struct slice s), (a, s), NO_TEXT)
-WRAP(struct slice, arena_dup_lower, (struct arena * a, struct slice s), (a, s), NO_TEXT)
-WRAP(struct slice, arena_join, (struct arena * a, struct slice s, struct slice t), (a, s, t), NO_TEXT)
-WRAP(struct slice, arena_number, (struct arena * a, unsigned long long n), (a, n), NO_TEXT)
-
-struct slice __wrap_arena_printf(struct arena *a, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-bool __wrap_buf_append(struct buf *b, const void *data, size_t n);
-bool __real_buf_append(struct buf *b, const void *data, size_t n);
-bool __wrap_buf_append_slice(struct buf *b, struct slice s);
-bool __wrap_buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-struct slice __wrap_arena_printf(struct arena *a, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    struct slice made = is_out() ? NO_TEXT : arena_vprintf(a, format, args);
-    va_end(args);
-    return made;
-}
-
-bool __wrap_buf_append(struct buf *b, const void *data, size_t n)
-{
-    return b != of_test && is_out() ? false : __real_buf_append(b, data, n);
-}
-
-bool __wrap_buf_append_slice(struct buf *b, struct slice s)
-{
-    return __wrap_buf_append(b, s.data, s.len);
-}
-
-bool __wrap_buf_printf(struct buf *b, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    bool ok = !is_out() && buf_vprintf(b, format, args);
-    va_end(args);
-    return ok;
-}
 
 static const char http[] = "limit_concurrency_zone z limit=10;";
 static const char server[] =
@@ -119,19 +44,6 @@ static const char *const talks[] = {
     "GET /a\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: h\r\nX",
 };
-
-/* So that each run asks for the same: no exchange, buffer or file is kept from the one before. */
-static void forget_all(void)
-{
-    struct worker *w = &bench.w;
-    while (w->free_exchange_count > 0)
-        exchange_destroy(w->free_exchanges[--w->free_exchange_count]);
-    gzip_free_spares();
-    buf_free(&w->output);
-    file_cache_free(&w->files);
-    file_cache_init(&w->files);
-    bench_set_time(w->now_ms);
-}
 
 /* What was asked for must not be let out because nobody could look. */
 static bool is_forbidden(const char *talk)
