@@ -90,6 +90,7 @@ static inline void h2_say_hello(struct buf *to)
 {
     h2_say_bytes(to, H2_PREFACE, sizeof H2_PREFACE - 1);
     h2_say_settings(to, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 24);
+    h2_say_frame(to, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, (struct slice){0});
     h2_say_window(to, 0, 1 << 24);
 }
 
@@ -191,6 +192,7 @@ static struct {
     uint32_t body_of; /* the stream of the last frame, with one of a body */
     size_t body_len;
     char eight[8]; /* of the last PING */
+    size_t from;   /* what came before is left out: h2_forget */
 } h2_heard;
 
 static inline void h2_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -291,33 +293,48 @@ static inline void h2_hear_frame(nghttp2_hd_inflater *inflater, const char *head
     h2_note("%s ", type <= NGHTTP2_HEADERS && flags & H2_END ? "." : "");
 }
 
-/* All of it, since client_forget with an empty table; a frame that is not whole is left out. */
+static inline void h2_hear_anew(void)
+{
+    h2_heard.len = h2_heard.fields_len = h2_heard.body_len = 0;
+    h2_heard.body_of = 0;
+    h2_heard.bodies.start = h2_heard.bodies.end = 0;
+    h2_heard.text[0] = h2_heard.fields[0] = '\0';
+}
+
+/* All since h2_forget; a frame that is not whole is left out. */
 static inline const char *h2_hear(const struct client *p)
 {
     nghttp2_hd_inflater *inflater;
     struct slice rest = client_got(p);
-    h2_heard.len = h2_heard.fields_len = h2_heard.body_len = 0;
-    h2_heard.body_of = 0;
-    h2_heard.bodies.start = h2_heard.bodies.end = 0;
-    h2_heard.fields[0] = '\0';
+    h2_hear_anew();
     if (nghttp2_hd_inflate_new(&inflater) != 0)
         abort();
     while (rest.len >= H2_FRAME_HEAD_BYTES) {
         size_t len = h2_number_at(rest.data) >> 8;
         if (rest.len - H2_FRAME_HEAD_BYTES < len)
             break;
+        if (client_got(p).len - rest.len == h2_heard.from)
+            h2_hear_anew();
         h2_hear_frame(inflater, rest.data, (struct slice){rest.data + H2_FRAME_HEAD_BYTES, len});
         rest = slice_from(rest, H2_FRAME_HEAD_BYTES + len);
     }
     nghttp2_hd_inflate_del(inflater);
+    if (client_got(p).len == h2_heard.from)
+        h2_hear_anew();
     h2_heard.text[h2_heard.len ? h2_heard.len - 1 : 0] = '\0';
     return h2_heard.text;
 }
 
-/* Each of the same bench has to begin with hello. */
+/* What it hears from now on. */
+static inline void h2_forget(const struct client *p)
+{
+    h2_heard.from = client_got(p).len;
+}
+
 static inline void h2_client_free(struct client *p)
 {
     client_free(p);
+    h2_heard.from = 0;
     buf_free(&h2_heard.bodies);
 }
 
