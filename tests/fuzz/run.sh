@@ -9,9 +9,11 @@ cd "$(dirname "$0")/../.." || exit 1
 
 seconds=${1:-10}
 shift || true
-flags=(-std=c17 -D_GNU_SOURCE -I. -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all)
+flags=(-std=c17 -D_GNU_SOURCE -DWEIR_SANITIZED -I. -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all)
 sanitizers=address,undefined
-sources=(base/*.c conf/*.c net/*.c shm/*.c pool/*.c http/*/*.c proxy/*.c handlers/*.c worker/loop/*.c)
+sources=(base/*.c conf/*.c net/*.c shm/*.c pool/*.c http/*/*.c proxy/*.c handlers/*.c worker/*.c worker/loop/*.c master/*.c)
+# What the benches of the unit tests put in the place of functions: their time, their upstreams.
+stand_ins=(-Wl,--wrap=clock_fast_us -Wl,--wrap=proxy_start)
 found=
 
 targets=("$@")
@@ -33,8 +35,10 @@ rm -f build/fuzz/product.a
 ar rcs build/fuzz/product.a build/fuzz/objects/*.o
 
 for name in "${targets[@]}"; do
+    wraps=()
+    [[ $name != h2* ]] || wraps=("${stand_ins[@]}")
     clang "${flags[@]}" -fsanitize=fuzzer,$sanitizers "tests/fuzz/fuzz_$name.c" build/fuzz/product.a \
-        -o "build/fuzz/fuzz_$name" -lev -lcares -lpcre2-8 -lcrypt -lssl -lcrypto -lz -ldl -lm -pthread || exit 1
+        -o "build/fuzz/fuzz_$name" "${wraps[@]}" -lev -lcares -lpcre2-8 -lcrypt -lssl -lcrypto -lnghttp2 -lz -ldl -lm -pthread || exit 1
     mkdir -p "build/fuzz/corpus/$name"
     options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -artifact_prefix="build/fuzz/$name-" -verbosity=0)
     [ ! -f "tests/fuzz/dict/$name.dict" ] || options+=(-dict="tests/fuzz/dict/$name.dict")

@@ -189,10 +189,12 @@ static struct {
     char fields[H2_FIELD_BYTES];
     size_t fields_len;
     struct buf bodies;
-    uint32_t body_of; /* the stream of the last frame, with one of a body */
+    /* The stream of the last frame, where that was of a body. */
+    uint32_t body_of;
     size_t body_len;
     char eight[8]; /* of the last PING */
-    size_t from;   /* what came before is left out: h2_forget */
+    /* h2_forget: what came before is left out. */
+    size_t from;
 } h2_heard;
 
 static inline void h2_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

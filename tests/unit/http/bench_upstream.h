@@ -18,7 +18,9 @@ struct upstream_stub {
     struct http_exchange *ex; /* whose it is; NULL: nobody's */
     size_t taken;             /* of the request's body */
     size_t there;             /* of the response's, and not passed on */
-    bool has_all;             /* of the request's body */
+    /* Of its length, and not there yet; -1: it has said none. */
+    int64_t left;
+    bool has_all; /* of the request's body */
     bool ended, failed;
     bool has_trailers;
 };
@@ -154,6 +156,7 @@ static inline void upstream_answer(struct upstream_stub *u, int status, int64_t 
     res->status = status;
     res->content_length = length >= 0 ? length : HTTP_LENGTH_UNKNOWN;
     u->there = 0;
+    u->left = length;
     u->ended = length == 0;
     /* Of what auth_request asks the head says it all. */
     if (ex->aside)
@@ -174,15 +177,23 @@ static inline bool upstream_say_interim(struct upstream_stub *u)
     return u->ex->client.protocol->interim(u->ex, 103, SLICE("Early Hints"), &hint, 1);
 }
 
+/* No more than the response has announced, after which it ends. */
 static inline void upstream_give(struct upstream_stub *u, size_t bytes)
 {
+    if (u->left >= 0 && bytes >= (uint64_t)u->left)
+        bytes = (size_t)u->left;
+    if (u->left >= 0)
+        u->left -= (int64_t)bytes;
     u->there += bytes;
+    u->ended |= u->left == 0;
     client_go_on(u->ex);
 }
 
+/* Before its length that is a failure. */
 static inline void upstream_end(struct upstream_stub *u)
 {
-    u->ended = true;
+    u->ended |= u->left <= 0;
+    u->failed = !u->ended;
     client_go_on(u->ex);
 }
 

@@ -125,9 +125,9 @@ static void check_line(const char *format, int fixed, const char *refusal)
     enum { LINE_BYTES = 512, BETWEEN = 4 /* ": " and the line's end */ };
     char lines[2048];
     int fits = LINE_BYTES - fixed - BETWEEN;
-    snprintf(lines, sizeof lines, format, fits, "aaaaaaa");
+    snprintf(lines, sizeof lines, format, fits, 7);
     CU_ASSERT(strncmp(become_of(lines), "GET /", 5) == 0);
-    snprintf(lines, sizeof lines, format, fits + 1, "aaaaaaa");
+    snprintf(lines, sizeof lines, format, fits + 1, 7);
     check_text(become_of(lines), refusal, format, __FILE__, __LINE__);
 }
 
