@@ -27,9 +27,9 @@ enum { LEAVE_GRACE_MS = 1000 /* for the client to answer a PING */ };
 
 /* --- input --- */
 
-static enum shm_http2_close reason_of(ssize_t error)
+static enum shm_http2_close reason_of(const struct h2_session *s, ssize_t error)
 {
-    return error == NGHTTP2_ERR_NOMEM                                   ? SHM_HTTP2_MEMORY
+    return error == NGHTTP2_ERR_NOMEM || s->budget.is_exceeded          ? SHM_HTTP2_MEMORY
            : error == NGHTTP2_ERR_FLOODED || error == NGHTTP2_ERR_PROTO ? SHM_HTTP2_FLOOD
                                                                         : SHM_HTTP2_PROTOCOL;
 }
@@ -41,8 +41,10 @@ static void use_input(struct h2_session *s, const char *data, size_t len)
         return;
     log_info("*%llu client broke HTTP/2: %s; closing its connection", (unsigned long long)s->c->id,
              nghttp2_strerror((int)n));
-    h2_end_for(s, reason_of(n));
-    h2_terminate(s, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+    h2_end_for(s, reason_of(s, n));
+    h2_terminate(s, n == NGHTTP2_ERR_FLOODED || s->budget.is_exceeded ? NGHTTP2_ENHANCE_YOUR_CALM
+                    : n == NGHTTP2_ERR_NOMEM                          ? NGHTTP2_INTERNAL_ERROR
+                                                                      : NGHTTP2_PROTOCOL_ERROR);
 }
 
 /* --- streams --- */
@@ -100,7 +102,7 @@ static bool fill_output(struct h2_session *s)
     while (buf_len(out) < OUTPUT_FLUSH_BYTES) {
         const uint8_t *data;
         ssize_t n = nghttp2_session_mem_send(s->ng, &data);
-        if (n < 0 || (n > 0 && !buf_append(out, data, (size_t)n))) {
+        if (n < 0 || s->budget.is_exceeded || (n > 0 && !buf_append(out, data, (size_t)n))) {
             h2_end_for(s, SHM_HTTP2_MEMORY);
             s->is_over = true;
         }
@@ -158,8 +160,10 @@ static void settle_idle(struct connection *c)
     struct worker *w = connection_worker(c);
     const struct client_settings *s = &c->settings->client;
     if (c->session->leave == H2_HAS_WARNED) {
-        if (c->timer.deadline_ms == 0 || c->shown_state != SHM_CONNECTION_WAITING)
+        /* It may have been idle before that. */
+        if (!c->session->has_grace || c->timer.deadline_ms == 0 || c->shown_state != SHM_CONNECTION_WAITING)
             connection_set_timer(c, LEAVE_GRACE_MS);
+        c->session->has_grace = true;
         connection_show(c, SHM_CONNECTION_WAITING);
         return;
     }
@@ -264,5 +268,7 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
 
 void h2_drive(struct connection *c)
 {
+    if (c->state == CONNECTION_LINGER)
+        return;
     h2_drive_with(c, NULL, 0);
 }

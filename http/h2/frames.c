@@ -75,7 +75,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rc
         h2_head_add(s, (struct slice){(const char *)n.base, n.len},
                     (struct slice){(const char *)v.base, v.len});
     /* Nothing more of it is decompressed. */
-    return s->is_flooded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    return s->is_flooded || s->budget.is_exceeded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* A name or a value that none may be (RFC 9113 section 8.2.1). */
@@ -215,7 +215,7 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
     bool is_wrong = (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) || goes_back(s, hd);
     if (is_wrong)
         h2_terminate(s, NGHTTP2_PROTOCOL_ERROR);
-    return 0;
+    return s->budget.is_exceeded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
@@ -231,6 +231,16 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     return 0;
 }
 
+/* Of a type that nobody knows: it has been paid for. */
+static int unpack(nghttp2_session *ng, void **payload, const nghttp2_frame_hd *hd, void *session)
+{
+    (void)ng;
+    (void)payload;
+    (void)hd;
+    (void)session;
+    return NGHTTP2_ERR_CANCEL;
+}
+
 /* --- what goes out --- */
 
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *session)
@@ -239,6 +249,8 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *sessio
     struct h2_stream *st = stream_of(ng, frame->hd.stream_id);
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
         h2_end_for(s, SHM_HTTP2_PROTOCOL);
+    else if (frame->hd.type == NGHTTP2_GOAWAY && s->leave == H2_HAS_WARNED)
+        h2_ask_whether_seen(s);
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
         h2_spend(s, COST);
     /* By SETTINGS that is no stream's error, but the connection's (RFC 9113 section 6.9.2). */
@@ -277,6 +289,7 @@ static nghttp2_session_callbacks *the_callbacks(void)
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(all, on_invalid_frame);
     nghttp2_session_callbacks_set_on_begin_frame_callback(all, on_begin_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(all, on_data_chunk);
+    nghttp2_session_callbacks_set_unpack_extension_callback(all, unpack);
     nghttp2_session_callbacks_set_on_frame_send_callback(all, on_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(all, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(all, h2_write_body);
@@ -294,6 +307,10 @@ static nghttp2_option *the_options(void)
     nghttp2_option_set_stream_reset_rate_limit(all, STREAMS_UNLIMITED, STREAMS_UNLIMITED);
     nghttp2_option_set_max_continuations(all, CONTINUATIONS_MOST);
     nghttp2_option_set_builtin_recv_extension_type(all, NGHTTP2_PRIORITY_UPDATE);
+    /* Or nghttp2 passes over them without a word. */
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+        if (type != NGHTTP2_PRIORITY_UPDATE)
+            nghttp2_option_set_user_recv_extension_type(all, (uint8_t)type);
     return all;
 }
 

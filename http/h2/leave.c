@@ -22,10 +22,16 @@ void h2_leave(struct h2_session *s, enum shm_http2_close reason)
         return;
     h2_end_for(s, reason);
     s->leave = H2_HAS_WARNED;
-    if (nghttp2_submit_shutdown_notice(s->ng) != 0 ||
-        nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, leaving) != 0)
+    if (nghttp2_submit_shutdown_notice(s->ng) != 0)
         s->is_over = true;
     connection_ready(s->c);
+}
+
+/* Not before: nghttp2 has PINGs overtake other frames. */
+void h2_ask_whether_seen(struct h2_session *s)
+{
+    if (nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, leaving) != 0)
+        s->is_over = true;
 }
 
 void h2_leave_now(struct h2_session *s)

@@ -15,6 +15,9 @@ void h2_end_for(struct h2_session *s, enum shm_http2_close reason);
 /* The first GOAWAY; harmless where it has been said. */
 void h2_leave(struct h2_session *s, enum shm_http2_close reason);
 
+/* The first GOAWAY has gone: a PING follows it. */
+void h2_ask_whether_seen(struct h2_session *s);
+
 /* The client has answered the PING behind the first one, or its time for that is over: the second. */
 void h2_leave_now(struct h2_session *s);
 

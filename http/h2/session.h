@@ -40,6 +40,7 @@ struct h2_budget {
     /* Among them the buffer in which nghttp2 makes frames; NULL: none yet. */
     char *frame;
     bool frame_is_gone; /* its pages have gone back to the system */
+    bool is_exceeded;   /* it has been more */
 };
 
 /* What a client has been told of the connection's end: http/h2/leave.c. */
@@ -70,6 +71,7 @@ struct h2_session {
     uint8_t leave;     /* enum h2_leave */
     uint8_t reason;    /* with has_reason: an enum shm_http2_close */
     bool has_reason;
+    bool has_grace;       /* the answer to its PING has its time */
     bool windows_changed; /* by SETTINGS, in this turn */
     /* The client has been told to go, and nothing of it is read any more. */
     bool is_flooded;

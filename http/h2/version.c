@@ -95,13 +95,11 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
     struct worker *w = connection_worker(c);
     (void)loop;
     assert(!c->dead && !w->driving);
-    /* With both, what can be read comes with the next turn. */
+    /* What is read is driven on with what there is to write. */
     if (c->state == CONNECTION_LINGER)
         connection_linger(c);
-    else if (events & EV_WRITE)
+    else if (!(events & EV_READ) || !read_input(c))
         h2_drive(c);
-    else
-        read_input(c);
     w->served_in_turn++;
     if (++w->served_since_urgent >= URGENT_EVERY)
         worker_do_urgent(w);

@@ -173,6 +173,8 @@ static void by_frame(void)
     CHECK_COST(0);
     h2_say_frame(&said, NGHTTP2_PRIORITY, 0, 1, SLICE("\0\0\0\0\1"));
     CHECK_COST(1);
+    h2_say_frame(&said, 99, 0, 0, SLICE("what"));
+    CHECK_COST(1);
     h2_say_get(&said, 3, "/");
     CHECK_COST(0);
     h2_say_head(&said, 0, 5, H2_POST("/up"));
@@ -204,6 +206,36 @@ static void of_memory(void)
     end();
 }
 
+/* Wherever on a response's way the bound is reached, it is the connection's end, and nothing else. */
+static void of_memory_for_a_response(void)
+{
+    bench_open(http, server);
+    for (size_t more = 0; more < 3000; more += 8) {
+        client = (struct client){0};
+        client_connect(&client);
+        h2_say_hello(&said);
+        h2_say_get(&said, 1, "/up");
+        h2_client_say(&client, &said);
+        CU_ASSERT_FATAL(upstream_waits(&upstreams[0]));
+        struct h2_budget *b = &client.c->session->budget;
+        b->held_max = b->held + more;
+        upstream_answer(&upstreams[0], 200, 5);
+        client_settle(&client);
+        if (upstream_sends(&upstreams[0]))
+            upstream_give(&upstreams[0], 5);
+        client_settle(&client);
+        CU_ASSERT(!client.c || h2_has(&client, "1=5."));
+        if (client.c)
+            client_leave(&client);
+        h2_client_free(&client);
+    }
+    CU_ASSERT(closed_for(SHM_HTTP2_MEMORY) > 0 && closed_for(SHM_HTTP2_CLIENT) > 0);
+    buf_free(&said);
+    (void)bench_log();
+    (void)bench_errors();
+    bench_close();
+}
+
 /* All that nghttp2 has taken comes back. */
 static void of_memory_that_comes_back(void)
 {
@@ -225,6 +257,7 @@ static const struct check_case cases[] = {{"tokens come back with time", with_ti
                                           {"who reads nothing", of_who_reads_nothing},
                                           {"what frames cost", by_frame},
                                           {"no memory beyond its bound", of_memory},
+                                          {"no memory for a response", of_memory_for_a_response},
                                           {"memory comes back", of_memory_that_comes_back}};
 
 CHECK_MAIN("h2 defence", cases)

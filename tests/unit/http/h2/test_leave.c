@@ -17,7 +17,7 @@ static const char server[] =
     "client_header_timeout 1600ms; lingering_close off;"
     "location / { return 200 here; } location /up { proxy_pass http://127.0.0.1:9; }";
 
-#define FIRST "ping goaway(2147483647,0)"
+#define FIRST "goaway(2147483647,0) ping"
 
 static struct client client;
 static struct buf said;
@@ -142,6 +142,15 @@ static void with_other_pings(void)
     h2_client_say(&client, &said);
     CHECK_HEARD(&client, "pong");
     CU_ASSERT(client.c && client.c->session->leave == H2_HAS_WARNED);
+    h2_forget(&client);
+    bench_pass(GRACE_MS - 16);
+    client_settle(&client);
+    CU_ASSERT(client.c != NULL);
+    bench_pass(16);
+    client_settle(&client);
+    CHECK_HEARD(&client, "goaway(1,0)");
+    CU_ASSERT(!client.c);
+    CHECK_NUMBER(closed_for(SHM_HTTP2_DRAINING), 1);
     (void)bench_log();
     end();
 }
