@@ -27,6 +27,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "directive(names...): what is asserted depends on these directives of the configuration")
     config.addinivalue_line("markers", "needs_root: the test runs or makes things as another user")
     config.addinivalue_line("markers", "needs(names...): left out where the surroundings lack one of weirlib.SURROUNDINGS")
+    config.addinivalue_line("markers", "http1_only: the test looks at HTTP/1 itself; left out with WEIR_TEST_HTTP2=1")
     weirlib.adopt_orphans()
 
 
@@ -38,6 +39,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(weirlib.limit(SECONDS_PER_TEST)))
+        if weirlib.OVER_HTTP2 and item.get_closest_marker("http1_only"):
+            item.add_marker(pytest.mark.skip(reason="looks at HTTP/1 itself"))
         needs = [name for mark in item.iter_markers("needs") for name in mark.args]
         if item.get_closest_marker("needs_root"):
             needs.append("other_users")
@@ -74,6 +77,7 @@ def make_weir(request):
     yield make
     problems = [problem for server in made for problem in close(server)]
     problems += [f"process {pid} was left over" for pid in weirlib.kill_leftovers()]
+    problems += weirlib.over_http2().take_wrong() if weirlib.OVER_HTTP2 else []
     if problems or getattr(request.node, "failed", False):
         for server in made:
             print(f"--- {server.tmp}: stderr\n{server.stderr[-4000:]}\n--- error log\n{server.error_log[-8000:]}")

@@ -466,7 +466,8 @@ def test_body_stays_whole(weir, backend, more, kind):
         client.send(head("POST /1 HTTP/1.1", "Content-Length: 3") + b"one" + head("POST /2 HTTP/1.1", "Content-Length: 3") + b"two"
                     + head("GET /3 HTTP/1.1"))
         assert [client.response().body for _ in range(3)] == [b"one", b"two", b""]
-    assert [call.target for call in up.calls][-3:] == ["/1", "/2", "/3"]
+    last = [call.target for call in up.calls][-3:]
+    assert (sorted(last) if weirlib.OVER_HTTP2 else last) == ["/1", "/2", "/3"]  # streams wait for nobody
     assert all(call.body == b"" and call.method == "GET" for call in asked.calls)
     assert is_calm(weir)
 
@@ -533,6 +534,7 @@ BAD_BODIES = {"length": (head("POST /p HTTP/1.1", "Content-Length: 5000"), 413),
               "late": (head("POST /p HTTP/1.1", "Content-Length: 500"), 408)}
 
 
+@pytest.mark.http1_only
 @pytest.mark.parametrize("case", BAD_BODIES)
 @pytest.mark.parametrize("asks", ["/open", "/auth", "/slow?ms=5"])
 def test_error_page_for_a_body_that_is_left(weir, backend, case, asks):
@@ -551,6 +553,7 @@ def test_error_page_for_a_body_that_is_left(weir, backend, case, asks):
         assert reply.header("Connection") == "close"
 
 
+@pytest.mark.http1_only
 @pytest.mark.directive("proxy_request_buffering")
 def test_early_redirect_of_an_upstream(weir, backend):
     """X-Accel-Redirect before the body has come, to a location that asks: the rest is never a request."""
@@ -645,6 +648,7 @@ def test_upstream_that_fails(weir, backend):
     assert is_calm(weir)
 
 
+@pytest.mark.http1_only
 def test_upgrade_is_no_answer(weir, backend):
     asked = backend(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nnoise")
     weir.expect_log("upstream")
@@ -718,6 +722,7 @@ def test_limits_of_the_question(weir):
 
 # ---- clients that leave, and the end of workers -------------------------------------------------------------
 
+@pytest.mark.http1_only
 @pytest.mark.parametrize("kind", ["upstream", "handler"])
 def test_client_that_leaves(weir, backend, kind):
     """499 once, in the log of what it has asked for; bodies in memory and in files are let go."""

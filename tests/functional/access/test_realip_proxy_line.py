@@ -149,6 +149,7 @@ def test_as_it_was_told(weir, backend, line):
 
 # ---- logs ---------------------------------------------------------------------------------------------------
 
+@pytest.mark.http1_only
 @pytest.mark.parametrize("raw,what", [(b"BAD\r\n\r\n", "invalid method"), (b"GET / HTTP/1.1\r\n\r\n", 'without "Host"'),
                                       (b"GET / HTTP/1.1\r\nHost: a\r\nx y: z\r\n\r\n", ""), (b"GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", "")])
 def test_client_of_a_head_that_is_refused(weir, raw, what):

@@ -368,6 +368,7 @@ def test_bytes_of_cold_files(weir, sendfile):
     assert weir.get("/big", method="HEAD").body == b""
 
 
+@pytest.mark.http1_only
 def test_others_are_served_while_a_disk_is_slow(gated):
     """Two reads are under way and do not come back: whoever needs no disk gets an answer at once."""
     serve(gated, AIO, env=gated.env, main=POOL)
@@ -403,6 +404,7 @@ def test_client_leaves_while_its_file_is_read(gated):
     wait_until(lambda: len(os.listdir(f"/proc/{list(worker)[0]}/fd")) <= fds + 1, 3, "no more descriptors than before")
 
 
+@pytest.mark.http1_only
 @pytest.mark.directive("send_timeout")
 def test_send_timeout_while_a_file_is_read(gated):
     """A client that is given up while its file is read takes nothing with it."""
@@ -416,6 +418,7 @@ def test_send_timeout_while_a_file_is_read(gated):
     assert gated.get("/big").body == BIG
 
 
+@pytest.mark.http1_only
 def test_requests_and_ends_that_come_while_a_file_is_read(gated):
     serve(gated, AIO, env=gated.env, main=POOL)
     shut(gated)
@@ -473,6 +476,7 @@ def test_end_of_a_worker_while_a_file_is_read(gated, how):
         assert gated.wait_exit(4) == 0
 
 
+@pytest.mark.http1_only
 def test_file_that_shrinks_while_it_is_read(gated):
     """The client gets no other bytes than the file's, and is told by the end of the connection."""
     serve(gated, AIO, env=gated.env, main=POOL)

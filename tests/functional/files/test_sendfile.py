@@ -45,12 +45,14 @@ def asked(weir, library, settings):
     return [int(line) for line in sent.read_text().splitlines()]
 
 
+@pytest.mark.http1_only
 @pytest.mark.directive("sendfile")
 @pytest.mark.parametrize("setting, used", [("sendfile on;", True), ("sendfile off;", False)])
 def test_sendfile(weir, library, setting, used):
     assert bool(asked(weir, library, setting)) == used
 
 
+@pytest.mark.http1_only
 @pytest.mark.directive("sendfile_max_chunk")
 @pytest.mark.parametrize("setting, most", [("", 2 << 20), ("sendfile_max_chunk 100k;", 100 << 10), ("sendfile_max_chunk 0;", SIZE)])
 def test_share(weir, library, setting, most):

@@ -578,6 +578,7 @@ def test_right_settings(weir):
 TRAILER = "add_trailer X-Size $body_bytes_sent; add_trailer X-Status $status always; add_trailer X-Bad a${arg_bad}b; add_trailer X-None $arg_none;"
 
 
+@pytest.mark.http1_only
 def test_trailers(start):
     BODIES.update(page=b"upstream", none=b"")
     weir = start(TRAILER,
@@ -614,6 +615,7 @@ def test_trailers(start):
     assert not ask(weir, "/echo", method="POST", body=b"").body
 
 
+@pytest.mark.http1_only
 @pytest.mark.directive("add_trailer")
 def test_no_line_of_a_client_becomes_a_trailer(start):
     weir = start("location ~ (?s)^/t/(.*)$ { add_trailer X-Path $1; add_trailer After yes; return 200 text; }")
@@ -621,6 +623,7 @@ def test_no_line_of_a_client_becomes_a_trailer(start):
     assert two(weir, "/t/a%0aX").trailers == [("After", "yes")] and two(weir, "/t/a").trailers == [("X-Path", "a"), ("After", "yes")]
 
 
+@pytest.mark.http1_only
 def test_beside_an_upstreams_own(start):
     BODIES["page"] = b"one two"
     weir = start("add_trailer Own $body_bytes_sent;", "".join(
@@ -634,6 +637,7 @@ def test_beside_an_upstreams_own(start):
         assert plain.trailers == [("Own", str(plain.framed))], name
 
 
+@pytest.mark.http1_only
 @pytest.mark.directive("sub_filter_once")
 def test_a_handlers_answers(start):
     weir = start("add_trailer Size $body_bytes_sent always; sub_filter o 00; sub_filter_types *; sub_filter_once off;",
@@ -644,6 +648,7 @@ def test_a_handlers_answers(start):
     assert wrong.status == 400 and wrong.trailers == [("Size", str(wrong.framed))] and b"</b00dy>" in wrong.body
 
 
+@pytest.mark.http1_only
 def test_a_tunnel_is_left_alone(start, backend):
     def script(peer):
         peer.call()

@@ -87,6 +87,7 @@ def test_every_source_on_one_connection(start, level, more):
             assert unpacked(c.response("POST")) == body
 
 
+@pytest.mark.http1_only
 @pytest.mark.directive("gzip_http_version")
 @pytest.mark.parametrize("target", SOURCES)
 def test_old_clients(start, target):

@@ -74,6 +74,7 @@ def served(weir):
     return weir.start(config(LOCATIONS, main=f"load_module {path};", http="map $arg_a $kind { ~^x ex; default other; }"))
 
 
+@pytest.mark.http1_only
 def test_headers(served):
     """Headers come in the order and with the names received, each line on its own."""
     raw = wire.head("GET /header HTTP/1.1", "X-One: 1", "x-TWO:   2  ", "X-One: 3", "X-Empty:")

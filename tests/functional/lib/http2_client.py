@@ -133,14 +133,15 @@ class Stream:
 class Client:
     """A connection. begin=False sends nothing by itself: neither the preface nor SETTINGS."""
 
-    def __init__(self, port, tls=None, name=None, settings=None, begin=True, credit=True, timeout=10, options=()):
-        """tls: True, or a context that offers h2; settings: {number: value} of the first SETTINGS."""
+    def __init__(self, port, tls=None, name=None, settings=None, begin=True, credit=True, timeout=10, options=(), wire=None):
+        """tls: True, or a context that offers h2; settings: {number: value} of the first SETTINGS; wire: what is connected already."""
         if tls is True or (not tls and weirlib.OVER_TLS and port in weirlib.TLS_PORTS):
             tls = alpn_client("h2")
-        self.wire = Connection(port, timeout, tls=tls or None, name=name, options=options)
+        self.wire = wire or Connection(port, timeout, tls=tls or None, name=name, options=options, is_plain=True)
         if tls:
             assert self.wire.socket.selected_alpn_protocol() == "h2"
-        self.wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.wire.socket.family == socket.AF_INET:
+            self.wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout, self.credit, self.closed, self.unread = timeout, credit, False, bytearray()
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder(max_header_list_size=1 << 24)
         self.streams, self.frames, self.goaways, self.pongs, self.pings = {}, [], [], set(), 0
@@ -150,8 +151,7 @@ class Client:
         self.unacknowledged, self.answers_settings = collections.deque(), True
         self.block = None  # (stream, bytes, whether it ends the stream) of a block that goes on
         if begin:
-            self.send(PREFACE)
-            self.send_settings(settings or {})
+            self.begin(settings)
 
     def __enter__(self):
         return self
@@ -163,6 +163,10 @@ class Client:
         self.wire.close()
 
     # -- sending
+
+    def begin(self, settings=None):
+        self.send(PREFACE)
+        self.send_settings(settings or {})
 
     def send(self, *frames):
         """Frames of hyperframe, or bytes. Whether the server has closed meanwhile is seen by who reads."""

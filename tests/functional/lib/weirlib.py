@@ -8,6 +8,7 @@ import atexit
 import ctypes
 import dataclasses
 import functools
+import importlib
 import json
 import os
 import pathlib
@@ -117,6 +118,8 @@ def tls_client():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.sslsocket_class = InTurns
+    if OVER_HTTP2:
+        context.set_alpn_protocols(["h2"])
     return context
 
 
@@ -143,6 +146,23 @@ def with_tls(text):
     text = re.sub(r"\bevents \{", "thread_pool handshakes threads=1 max_queue=1000; events {", text, count=1)
     return re.sub(r"\bhttp \{", f"http {{ ssl_certificate {tls_pair()}; ssl_certificate_key {tls_pair()}; ssl_handshake_pool handshakes;",
                   text, count=1)
+
+
+# ---- over HTTP/2 ------------------------------------------------------------------------------------------
+# WEIR_TEST_HTTP2=1: the same tests with "http2 on", and connections whose requests and responses are HTTP/2's on their way
+# (over_http2.py). A test that looks at HTTP/1 itself is marked with http1_only.
+
+OVER_HTTP2 = os.environ.get("WEIR_TEST_HTTP2") == "1"
+PROTOCOL = "HTTP/2.0" if OVER_HTTP2 else "HTTP/1.1"  # as $server_protocol has it
+
+
+def with_http2(text):
+    return re.sub(r"\bhttp \{", "http { http2 on;", text, count=1)
+
+
+@functools.cache
+def over_http2():
+    return importlib.import_module("over_http2")  # which needs this one first
 
 
 def document(*arguments):
@@ -430,11 +450,13 @@ def unread_bytes(local, remote):
 class Connection:
     """One client connection: raw bytes out, whole responses (checked by h11) in. Address: port or socket path."""
 
-    def __init__(self, address, timeout=10, tls=None, name=None, session=None, options=(), source=None):
+    def __init__(self, address, timeout=10, tls=None, name=None, session=None, options=(), source=None, is_plain=False):
         """tls: an ssl.SSLContext; name: the server's that is asked for; session: one to take up.
 
         options: (level, option, value) of the socket, set before it connects; source: an address to come from.
+        is_plain: what is sent goes out as it is; and so it does in a test's own TLS, whatever WEIR_TEST_HTTP2 says.
         """
+        translates = OVER_HTTP2 and not tls and not is_plain
         family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
         if OVER_TLS and not tls and address in TLS_PORTS:
             tls = tls_client()
@@ -452,6 +474,8 @@ class Connection:
         except OSError:
             self.socket.close()
             raise
+        if translates:
+            self.socket = over_http2().Translated(self.socket)
 
     def __enter__(self):
         return self
@@ -467,7 +491,8 @@ class Connection:
 
     def end_writing(self):
         """Say that no more comes, and go on reading: over TLS as most clients do, with the end of TCP alone."""
-        socket.socket.shutdown(self.socket, socket.SHUT_WR)  # an SSLSocket's own forgets how to read
+        plain = self.socket.plain if OVER_HTTP2 and not isinstance(self.socket, socket.socket) else self.socket
+        socket.socket.shutdown(plain, socket.SHUT_WR)  # an SSLSocket's own forgets how to read
 
     def begun(self):
         """Bytes of the next answer, once there are some; they stay."""
@@ -672,7 +697,11 @@ class Weir:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = path.with_name(path.name + ".new") if path == self.conf else path  # a reload may be reading it
         text = self.fill(text)
-        whole.write_text(with_tls(text) if OVER_TLS and path == self.conf and " ssl" not in text else text)
+        if path == self.conf and OVER_TLS and " ssl" not in text:
+            text = with_tls(text)
+        if path == self.conf and OVER_HTTP2 and "http2" not in text:
+            text = with_http2(text)
+        whole.write_text(text)
         whole.chmod(0o644)
         return whole.replace(path)
 

@@ -8,7 +8,7 @@ import pytest
 
 from keyed import check_mistake, eventually, hold, keyed, logged, respawn, said, serve, wait_said
 from limits import SPREAD, TALLY, open_gate, runs, send, spread, statuses
-from weirlib import alive, config, limit, wait_until
+from weirlib import PROTOCOL, alive, config, limit, wait_until
 from wire import head, post
 
 ZONE = "limit_conn_zone $arg_k zone=addr:1m;"
@@ -41,6 +41,7 @@ def test_as_many_as_the_limit_for_each_key(weir, workers):
     assert statuses(again) == [200] * 6
 
 
+@pytest.mark.http1_only
 def test_a_connection_counts_while_its_request_is_at_work(weir):
     """Idle connections and half a head do not count; the next request of the same connection does again."""
     serve(weir, ZONE, HELD)
@@ -271,7 +272,7 @@ def test_log_level(weir, level):
     [line] = wait_said(weir, "limiting")
     assert f"[{level}] " in line
     assert line.endswith(' limiting connections by zone "addr", client: 127.0.0.1, server: , '
-                         'request: "GET /held?k=a&id=x HTTP/1.1", host: "localhost"')
+                         f'request: "GET /held?k=a&id=x {PROTOCOL}", host: "localhost"')
     open_gate(weir)
     assert statuses(held) == [200]
 

@@ -11,7 +11,7 @@ import pytest
 
 from keyed import check_mistake, keyed, logged, respawn, said, serve, wait_said
 from limits import SPREAD, TALLY, ids, runs, send, spread, statuses
-from weirlib import Connection, alive, config, let_pass, limit, take_time, wait_until, watch
+from weirlib import PROTOCOL, Connection, alive, config, let_pass, limit, take_time, wait_until, watch
 from wire import head, post
 
 SLOWLY = "limit_req_zone $arg_k zone=one:1m rate=1r/m;"  # nothing leaks away while a test runs
@@ -189,6 +189,7 @@ def test_delays_in_a_pipeline(weir):
     assert 0.2 - EARLY <= time.monotonic() - start < limit(0.6)
 
 
+@pytest.mark.http1_only
 def test_delay_while_output_waits(weir):
     """A client that does not read the answer before is delayed no longer than the limit says, once it reads."""
     text = "x" * 20000
@@ -331,7 +332,7 @@ def test_log_lines_and_levels(weir, level, lower):
     serve(weir, zone("5r/s"), limited("burst=1", f"limit_req_log_level {level};"), log="info")
     found = timed(weir, ["/file?k=a"] * 3)
     assert sorted(status for status, _ in found) == [200, 200, 503]
-    tail = ', client: 127.0.0.1, server: , request: "GET /file?k=a HTTP/1.1", host: "localhost"'
+    tail = f', client: 127.0.0.1, server: , request: "GET /file?k=a {PROTOCOL}", host: "localhost"'
     [refused], [delayed] = wait_said(weir, "limiting"), wait_said(weir, "delaying")
     assert refused.endswith(tail) and delayed.endswith(tail)
     assert re.search(rf'\[{level}\] .* limiting requests, excess: (1\.[89]\d\d|2\.000) by zone "one", client', refused)

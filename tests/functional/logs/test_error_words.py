@@ -20,7 +20,7 @@ def said(weir, pattern, count=1):
 
 
 def context(target, method="GET"):
-    return f', client: 127.0.0.1, server: , request: "{method} {target} HTTP/1.1", host: "localhost"'
+    return f', client: 127.0.0.1, server: , request: "{method} {target} {weirlib.PROTOCOL}", host: "localhost"'
 
 
 def test_passwords(weir):

@@ -232,6 +232,7 @@ def in_nginx_words(weir, what, address, level="error"):
     assert f'upstream: "http://{address}/"' in lines[0], lines
 
 
+@pytest.mark.http1_only
 def test_log_has_its_context_in_nginx_order(weir):
     passed(weir, "127.0.0.1:{port2}")
     weir.get()

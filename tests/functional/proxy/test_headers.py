@@ -77,6 +77,7 @@ def test_a_path_cannot_split_the_request(weir, backend):
     assert len(up.calls) == 1 and not up.call.all("X-Evil") and up.call.target.startswith("/b/x%20HTTP/1.1%0D%0A")
 
 
+@pytest.mark.http1_only
 def test_hop_by_hop_headers_of_the_request(weir, backend):
     up = backend()
     passed(weir, up)

@@ -36,6 +36,7 @@ def test_kept_client_connection(weir, backend):
             assert reply.text == f"/{i}" and reply.header("Connection") == "keep-alive"
 
 
+@pytest.mark.http1_only
 def test_pipelined(weir, backend):
     """Answers come in the order of the requests, and the backend sees one request at a time."""
     up = backend(lambda call: (take_time(0.02 if call.target == "/0" else 0), answer(call.target.encode()))[1])
@@ -55,6 +56,7 @@ def test_pipelined_posts(weir, backend):
         assert [client.response().body for _ in bodies] == bodies
 
 
+@pytest.mark.http1_only
 @pytest.mark.parametrize("status, reason", [(200, "Fine by me"), (203, "Non-Authoritative Information"),
                                             (207, "Multi-Status"), (299, "Odd"), (424, "Failed Dependency"),
                                             (511, "Network Authentication Required"), (599, "Last")])

@@ -105,6 +105,7 @@ def test_index_keeps_method_and_body(weir, site):
     assert weir.get("/i/", method="POST", body=b"abc").text == "POST /i/index.php 3"
 
 
+@pytest.mark.http1_only
 def test_what_a_body_is_for_another_location(weir, site):
     """A page is a GET without a body, a named location gets both; the rest of the connection is in order."""
     start(weir, site, "location /u { error_page 404 /app; return 404; } location /n { error_page 404 = @app; return 404; } location /app { proxy_pass UP; }"

@@ -15,6 +15,7 @@ map $arg_k $third { default $arg_k; }
 """
 
 
+@pytest.mark.http1_only
 def test_map(weir):
     weir.start(config('location / { return 200 "$value|$second|$connection_upgrade|$third|$third2"; }', http=MAPS))
     found = {k: weir.get("/?k=" + k).text.split("|")[0] for k in ("a", "A", "b", "zz", "re5", "cixx", "CIxx", "~lit", "")}

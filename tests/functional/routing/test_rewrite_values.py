@@ -50,6 +50,7 @@ def test_words_of_rewrite_log(weir):
     weir.wait_log(r'rewritten data: "/b", args: "y=2&x=1"', 5)
 
 
+@pytest.mark.http1_only
 def test_values_of_a_request(weir):
     """An argument needs a "=", a cookie keeps the blank before its end, a version is as it was sent, a host ends with a dot or not."""
     weir.start(config("location / { return 200 '[$arg_a][$cookie_c][$server_protocol][$m]'; }",

@@ -57,6 +57,7 @@ def test_server_names(weir, host, number):
     assert text(weir.port, host) == str(number)
 
 
+@pytest.mark.http1_only
 def test_no_host_is_the_empty_name(weir):
     """A request of HTTP/1.0 without Host goes to the server named by nothing."""
     weir.start(config(http=NAMES))
@@ -212,8 +213,8 @@ def test_return_444(weir):
     ("$args", "x=1&y=%20z&x=2"), ("$query_string", "x=1&y=%20z&x=2"), ("$is_args", "?"), ("$arg_x", "1"),
     ("$arg_y", "%20z"), ("$arg_none", ""), ("$remote_addr", "127.0.0.1"), ("$request_method", "GET"),
     ("$scheme", "http"), ("$server_name", "main.test"), ("$server_addr", "127.0.0.1"), ("$server_port", "{port}"),
-    ("$server_protocol", "HTTP/1.1"), ("$http_user_agent", "agent/1 (x)"), ("$http_x_some_name", "some value"),
-    ("$http_host", "Name.Test:99"), ("$http_none", ""), ("$request", "GET /v/./a%20b?x=1&y=%20z&x=2 HTTP/1.1"),
+    ("$server_protocol", weirlib.PROTOCOL), ("$http_user_agent", "agent/1 (x)"), ("$http_x_some_name", "some value"),
+    ("$http_host", "Name.Test:99"), ("$http_none", ""), ("$request", f"GET /v/./a%20b?x=1&y=%20z&x=2 {weirlib.PROTOCOL}"),
     ("${scheme}s", "https"), ("$scheme://$host$uri", "http://name.test/v/a b"), ("$content_length", ""),
 ])
 def test_variables(weir, variable, value):
@@ -224,6 +225,7 @@ def test_variables(weir, variable, value):
     assert answer.text == f"[{weir.fill(value)}]"
 
 
+@pytest.mark.http1_only
 def test_variables_of_an_absolute_target(weir):
     """$request_uri has the path and query only, as $uri and $args do; $request has the line as it came."""
     weir.start(config('location / { return 200 "$request_uri|$uri|$args|$host|$http_host|$request"; }'))
@@ -238,6 +240,7 @@ def test_variable_of_remote_port(weir):
         assert connection.get("/").text == str(connection.socket.getsockname()[1])
 
 
+@pytest.mark.http1_only
 def test_variables_of_a_bare_request(weir):
     """Without Host $host is the server's name; without a query $args and $is_args are empty."""
     said = '"$host|$args|$is_args|$server_protocol"'
