@@ -49,6 +49,10 @@ class Request:
         text = self.raw[:160].decode("latin-1").replace("\r\n", "|").encode("unicode_escape").decode()
         return f"{self.tls}: {text}" if self.tls else text
 
+    def filled(self, fill):
+        """The request with a case's names in its bytes."""
+        return dataclasses.replace(self, raw=fill(self.raw.decode("latin-1")).encode("latin-1")) if b"%" in self.raw else self
+
 
 def ask(target="/", *fields, method="GET", body=None, host="h.test", version="1.1", close=True, **more):
     """One well-formed request, with a Content-Length if there is a body."""

@@ -5,8 +5,8 @@ import gzip
 import re
 
 Diff = collections.namedtuple("Diff", "topic case request field nginx weir")
-# Every byte that came, how it ended, and what was negotiated where it was TLS: name -> value.
-Exchange = collections.namedtuple("Exchange", "came end handshake", defaults=[{}])
+# Every byte that came, how it ended, what was negotiated where it was TLS: name -> value, and the answers where they are no text.
+Exchange = collections.namedtuple("Exchange", "came end handshake answers", defaults=[{}, None])
 Answer = collections.namedtuple("Answer", "line fields body wire_head wire_body")
 
 SIGNATURE = re.compile(rb"<center>(nginx|weir)(/[0-9.]+)?</center>")
@@ -74,6 +74,18 @@ def read_answers(raw, methods):
     return answers, raw
 
 
+def answers_of(exchange, methods):
+    """read_answers of an exchange's bytes, or what has been read of frames."""
+    return read_answers(exchange.came, methods) if exchange.answers is None else (exchange.answers, exchange.came)
+
+
+def without_side(exchange):
+    """The exchange as if it were the first side's."""
+    def plain(answer):
+        return answer._replace(fields=[(name, same_names(value)) for name, value in answer.fields], body=same_names(answer.body))
+    return exchange._replace(came=same_names(exchange.came), answers=exchange.answers and [plain(each) for each in exchange.answers])
+
+
 def plain_body(answer):
     """(its body without what cannot be the same, whether its length tells something)."""
     body, encoded = answer.body, False
@@ -103,7 +115,7 @@ def plain_fields(answer, method, delta):
         elif key == b"content-length" and value.isdigit():
             if delta is None:
                 value = b"COMPRESSED"
-            elif method == "HEAD" and not answer.line.startswith((b"HTTP/1.1 200", b"HTTP/1.1 206")):
+            elif method == "HEAD" and answer.line[9:12] not in (b"200", b"206"):
                 value = b"OF A PAGE"
             else:
                 value = b"%d" % (int(value) + delta)
@@ -134,7 +146,7 @@ def diff_fields(where, nginx, weir):
 
 def diff_answers(nginx, weir, methods, mask):
     """(field, nginx, weir) of one connection's answers; each side is an Exchange."""
-    sides = [read_answers(same_names(each.came), methods) for each in (nginx, weir)]
+    sides = [answers_of(without_side(each), methods) for each in (nginx, weir)]
     for name in sorted(nginx.handshake.keys() | weir.handshake.keys()):
         if (x := nginx.handshake.get(name)) != (y := weir.handshake.get(name)):
             yield f"handshake {name}", x, y

@@ -4,6 +4,7 @@
 What is to be mended yet stands in open.py.
 """
 
+import importlib
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ import sys
 from urllib.parse import unquote_to_bytes
 
 from open import OPEN
-from rows import PROXIED, Row, accepted, finer_etag, only_nginx, only_weir, refused, status
+from rows import PROXIED, Row, accepted, finer_etag, malformed, numbers, only_nginx, only_weir, refused, status
 
 # Where the table stands in docs/from-nginx.md.
 BEGIN = "<!-- from here on written by `make docs` from tests/differential/differences.py -->\n"
@@ -55,8 +56,8 @@ SECTIONS = {
             "end|header (connection|keep-alive)",
             "^kept", "Connection: closed"),
         Row("hosts that are none", "`x:y`, `a\\b`, `a,b`, `[::1` are names.", "400.", "RFC 9112, 3.2: a Host that is invalid is 400.",
-            "variables",
-            "status", "host and names", values=status(200, 400)),
+            "variables http2",
+            "status", "host and names|^no (authority|Host)", values=status(200, 400)),
         Row("bodies that nobody wants",
             "What has come of them is parsed: broken chunks are 400, `$content_length` is 0, `100 Continue` is sent.",
             "They are not read: the answer is sent at once, and the connection closed if needed.",
@@ -147,18 +148,19 @@ SECTIONS = {
             "static", "log (uri|args)", r"^try_files: \$uri ''"),
         Row("`alias` with `try_files $1`", "`$uri` becomes the text without a slash.", "`$uri` stays.",
             "Rules behind it find what they were written for.", "static", "log uri", r"try_files \$1"),
-        Row("`$request_completion` of 412", "Empty.", "OK.", "The answer was sent whole.", "static", "log request_completion",
-            "^conditions",
+        Row("`$request_completion` of 412", "Empty.", "OK.", "The answer was sent whole.", "static http2", "log request_completion",
+            "^(conditions|files)",
             "If-(Unmodified-Since|Match)"),
         Row("lengths of requests with an `ETag`", "Shorter tags.", "Longer ones.", "See `ETag` of files.", "static",
             "backend header x-pad|log request_length", "range", "If-Range|^$"),
         Row("`Range` of an empty file", "Ignored if it begins at 0, else 416.", "Ignored.",
-            "RFC 9110, 14.2: a server may; there is nothing to cut.", "static", "status", "^ranges", r"^GET /empty\.txt", status(416, 200)),
+            "RFC 9110, 14.2: a server may; there is nothing to cut.", "static http2", "status", "^(ranges|files)",
+            r"^GET /(empty|f/e)\.txt", status(416, 200)),
         Row("`$uri` of a refused request line", "Not found: `-`.", "Empty.", "No URI was read.", "static", "log uri", "^methods", "^get "),
     ],
     "Rewriting and variables": [
-        Row("`$http_name` of several fields", "The first one.", "All, with commas (as nginx since 1.23).", "RFC 9110, 5.3.", "variables",
-            "body|header x-v|.log line", r"variable: (http_x_a|upstream_http_set_cookie)|prefixed names"),
+        Row("`$http_name` of several fields", "The first one.", "All, with commas (as nginx since 1.23).", "RFC 9110, 5.3.", "variables http2",
+            "body|header x-v|.log line", r"variable: (http_x_a|upstream_http_set_cookie)|prefixed names|^fields twice"),
         Row("variables of an answer that is not there yet",
             "`$upstream_response_length`, `$upstream_bytes_sent`, `$upstream_response_time` in `add_header`, `$sent_http_content_length` "
             "in "
@@ -184,7 +186,7 @@ SECTIONS = {
         Row("`return 494 TEXT` to `497 TEXT`", "No reason phrase.", "`Bad Request`.", "No client needs it either way.", "rewrite", "status",
             "^return codes", r"/49[4-7][tu]"),
         Row("`return 304`", "`Content-Length` of its text.", "None.", "RFC 9110, 8.6: of 304 it tells nobody anything.", "rewrite",
-            "header content-length", "^return codes", "/304", only_nginx),
+            "header content-length", "^return codes", "/t?304", only_nginx),
         Row("a rewritten URI without a slash in front", "Goes on, and is put behind `root` as it is.",
             "500, with a line in the log; `$uri` and `$args` stay.",
             "`root /srv/www` with `-secret/x` would be a file of another folder.", "rewrite",
@@ -316,7 +318,8 @@ SECTIONS = {
             values=only_nginx),
         Row("fields for one connection", "`Trailer`, `Upgrade`, `Proxy-Connection`, and what `Connection` names, are passed on to clients.",
             "They are not.",
-            "RFC 9110, 7.6.1.", "proxy_answer proxy_kinds", "header (proxy-connection|trailer|upgrade|x-hop)", "^(answer|kinds)",
+            "RFC 9110, 7.6.1.", "proxy_answer proxy_kinds http2", "header (proxy-connection|trailer|upgrade|x-hop)",
+            "^(answer|kinds|from upstreams)",
             values=only_nginx),
         Row("`proxy_set_header` of `Content-Length`, `Transfer-Encoding`", "Sent as it says.", "Not heeded: framing is the proxy's own.",
             "A wrong length lets one request run into the next.", "proxy_request",
@@ -338,7 +341,8 @@ SECTIONS = {
             "proxy_kinds proxy_answer upstream", "header content-length", "", r"/(204|304)", only_nginx),
         Row("1xx of an upstream", "Taken for the answer (before 1.29).", "102 and 103 go to the client, and the answer follows.",
             "RFC 9110, 15.2.",
-            "proxy_kinds upstream", "(status|header .*|no answer|end|body)", "^(kinds|upstream variables)", r"/(100|101|102|103)"),
+            "proxy_kinds upstream http2", "(status|header .*|no answer|end|body)", "^(kinds|upstream variables|from upstreams)",
+            r"/(100|101|102|103|early)"),
         Row("`$upstream_response_length` of chunks", "Framing included.", "The body alone.", "It is what the client gets.",
             "proxy_kinds upstream headers",
             "log upstream_response_length|.log line"),
@@ -397,8 +401,8 @@ SECTIONS = {
             "See answers that could be read in two ways.", "proxy_kinds", r"\.error lines", "^(kinds|accel)"),
         Row("`$request_completion` of an answer whose upstream broke off", "`OK`, where the client's connection is closed for it.",
             "Empty.",
-            "The client has not got all of it.", "proxy_kinds upstream",
-            "log request_completion", "^(kinds|upstream variables)", "/(short|cut-chunk|chunk-cut-end)", lambda nginx,
+            "The client has not got all of it.", "proxy_kinds upstream http2",
+            "log request_completion", "^(kinds|upstream variables|from upstreams)", "/(short|cut|cut-chunk|chunk-cut-end)", lambda nginx,
             weir: nginx == "OK" and weir in ("", "-")),
         Row("`$status` after 1xx of an upstream", "102, 103.", "That of the answer.", "See 1xx of an upstream.", "proxy_kinds",
             "log status",
@@ -456,6 +460,58 @@ SECTIONS = {
         Row("`ssl on`", "Accepted (before 1.25).", "Refused: it is a word of `listen`.", "As nginx does since.", "tls", "configuration",
             "^words: ssl (on|off)", values=refused("unknown directive")),
     ],
+    "HTTP/2": [
+        Row("malformed requests", "400, and lines in the logs; some are answered as if they were not.", "The stream is reset with PROTOCOL_ERROR.",
+            "RFC 9113, 8.1.1: control characters, blanks at the ends of a value, a second `:path`, a body that is not as long as announced.",
+            "http2", r"status|backend requests|\.?(log|error) lines",
+            "^(pseudo|names|values|no |both hosts|lengths|fields of one|trailers|targets|methods|fields twice)", values=malformed),
+        Row("`:authority` and an equal `Host`", "400.", "One of them is kept.", "RFC 9113, 8.3.1.", "http2", "status|backend requests",
+            "^both hosts", values=lambda nginx, weir: len(weir) > len(nginx) or status(400, 200)(nginx, weir)),
+        Row("trailers of requests", "The connection ends with GOAWAY.", "They are taken, and passed over.", "RFC 9113, 8.1.", "http2",
+            "status|end|backend requests", "^trailers of requests"),
+        Row("a field without a name", "The connection ends with GOAWAY.", "The stream is reset.", "RFC 9113, 8.1.1: the others are as they should be.", "http2",
+            "status|end", "^names", r"\|: v"),
+        Row("heads that are too large", "The connection ends with GOAWAY; sizes count as they are compressed.",
+            "414 or 400 for that request; sizes count as they were.", "The client's other requests can do nothing for it; memory is what is to be bounded.",
+            "http2", r"status|end|\.log lines|log .*|body|backend requests|\.error lines", "^(head (size|in pieces)|values|targets)",
+            r"((u|v|q|a|%41|\xe9){60}|X0: v|^$)"),
+        Row("`$request_length`", "As compressed.", "As the head would be in HTTP/1.", "Equal requests have equal lengths.", "http2",
+            "log request_length|.log line|header (x-v|content-length)|body", values=numbers),
+        Row("`keepalive_timeout` of a location", "Not heeded; the server's is.", "That of the last answer's location counts.", "As with HTTP/1.", "http2", "end",
+            "^keepalive_timeout", values=lambda nginx, weir: nginx == "open"),
+        Row("two GOAWAYs", "One, and the connection is closed; what is on its way then is lost.", "One that names no stream, and one with the last.",
+            "RFC 9113, 6.8: so no request is lost.", "http2", "end|status|log lines", "^keepalive_"),
+        Row("`Expect: 100-continue`", "Not heeded.", "100 where the body is wanted.", "RFC 9110, 10.1.1.", "http2", "status", "", "Expect: ",
+            lambda nginx, weir: weir == [b"HTTP/2.0 100", *nginx]),
+        Row("fields that HTTP/2 has not", "`Connection`, `Upgrade` and their kin of `add_header` and of upstreams are sent.", "They are not.",
+            "RFC 9113, 8.2.2: whoever gets one has to take the answer for malformed.", "http2",
+            "header (forbidden|connection|keep-alive|upgrade|transfer-encoding|proxy-connection)", values=only_nginx),
+        Row("requests that end without an answer", "Reset with PROTOCOL_ERROR.", "With INTERNAL_ERROR: `return 444` and its kin.",
+            "The client has broken no rule.", "http2", "status", values=lambda nginx, weir: nginx[:1] == [b"HTTP/2.0 reset PROTOCOL_ERROR"]
+            and weir == [b"HTTP/2.0 reset INTERNAL_ERROR"]),
+        Row("an answer that nobody takes", "Reset with PROTOCOL_ERROR.", "With CANCEL.", "The client has broken no rule.", "http2", "body", "^send_timeout",
+            values=lambda nginx, weir: nginx.endswith(b"PROTOCOL_ERROR") and weir.endswith(b"CANCEL")),
+        Row("a body that does not come in time", "The stream is reset with PROTOCOL_ERROR.", "408.", "It says what is wrong.", "http2", "status",
+            "^client_body_timeout", values=status(0, 408)),
+        Row("`$sent_http_connection` and its kin", "What HTTP/1 would have.", "Empty.", "No such field is sent.", "http2_again",
+            "header (x-v|content-length)|body|.log line", "^variable: sent_http_(connection|keep_alive|transfer_encoding)"),
+        Row("the place of `Location`", "Before what an upstream and `add_header` bring.", "Among it.", "The order of fields says nothing.", "http2_again",
+            "header order", values=lambda nginx, weir: b"location" in nginx),
+        Row("`$args` after `try_files` and `error_page`", "None or empty.", "Empty.", "It is the same.", "http2_again", "log args",
+            "^(try_files|error_page)",
+            values=lambda nginx, weir: (nginx, weir) == ("-", "")),
+        Row("`$status` with `proxy_set_header Content-Length`, `proxy_pass_request_body off`", "499: the upstream waits for what does not come.",
+            "That of the answer.", "See `proxy_set_header` of `Content-Length`.", "http2_again", "log status",
+            "^fields: proxy_(set_header Content-Length|pass_request_body off)",
+            values=lambda nginx, weir: nginx == "499"),
+        Row("an empty `Cookie`", "Passed on.", "Left away.", "It says nothing.", "http2", "backend header cookie", "^crumbs", values=only_nginx),
+        Row("words about bodies that are too large, or too late", "With a number: the bytes of the last buffer; without `while reading`.",
+            "As with HTTP/1.", "It is the same.", "http2", r"\.error line", "^(bodies|client_body_timeout)"),
+        Row("numbers of `http2_*`", "Any.", "Streams from 1 to 4 096, frames to 16 MiB.", "With none there is no request; a frame has no more.", "http2",
+            "configuration", "^words", values=refused("http2_")),
+        Row("`error_page 413` to a location with the same bound", "The plain page.", "That location's.", "As with HTTP/1.", "http2",
+            r"body|header content-type|\.error lines", "^(bodies|body size): .*error_page 413"),
+    ],
     "Logs": [
         Row("the library's errors", "With its numbers.", "Its words.", "Numbers say no more.", "tls", r"\.error line",
             values=lambda nginx, weir: re.sub(r"error:\w+:SSL routines::(.*?)(:SSL alert number \d+)?\)", r"\1)", nginx) == weir),
@@ -464,15 +520,15 @@ SECTIONS = {
             "(20:unable to get local issuer certificate)") == weir),
         Row("logs of refused requests", "`$uri`, `$request`, `$request_length` as far as the parser had come.",
             "The whole line and head; `$uri` is empty.", "It is what the client sent.",
-            "wire static variables proxy_target tls", "log (uri|request|request_length|args)|.log line",
-            "^(request lines|targets|fields|lone|empty lines|kept after bad|host and names|log escape|prefixed names|target|"
+            "wire static variables proxy_target tls http2", "log (uri|request|request_length|args)|.log line",
+            "^(methods: |error pages|request lines|targets|fields|lone|empty lines|kept after bad|host and names|log escape|prefixed names|target|"
             "error "
             "log of files|malformed|named and internal|redirect forms|plain|bodies)"),
         Row("sizes of error pages", "`nginx` at the end of each.", "`weir`: a byte less.", "It is another name.", "variables", ".log line",
             "variable: (body_)?bytes_sent|access_log"),
         Row("wording of refused requests", "`while reading client request line`, `... headers`, with the line.",
             "`while reading client request`.", "The line may hold secrets.",
-            "access wire", ".error lines?", "^(head size|request lines|fields|lone line feeds|chunks to|error log of files)"),
+            "access wire", ".error lines?", "^(head size|request lines|fields|lone line feeds|chunks to|error log of files|auth_basic log wording)"),
         Row("actions in error log lines", "The last action of a subrequest stays (`while sending to client`).", "None.",
             "It tells nothing about the line.", "access", ".error line", "^auth_request",
             values=lambda nginx, weir: re.sub(r" while sending (to|response to) client", "", nginx) == weir),
@@ -489,11 +545,13 @@ SECTIONS = {
             "configuration", "^limit_except", values=accepted("not allowed here")),
         Row("modules that are not there", "FastCGI, SSI, stores and their kin.",
             "Refused by name, with what to do instead.",
-            "They do not exist here.", "words upstream proxy_kinds tls",
+            "They do not exist here.", "words upstream proxy_kinds",
             "configuration", r"^(?!.*(_temp_path|proxy_cache_bypass|proxy_no_cache))", values=refused("nginx's is not supported")),
-        Row("words of newer versions", "Unknown in 1.22.", "`keepalive_min_timeout`, `max_headers`, `proxy_pass_trailers`.",
-            "They are in nginx by now.", "words:long proxy_kinds", "configuration",
-            "keepalive_min_timeout|max_headers|proxy_pass_trailers", values=accepted("unknown directive")),
+        Row("words of newer versions", "Unknown in 1.22.", "`keepalive_min_timeout`, `max_headers`, `proxy_pass_trailers`, `http2`.",
+            "They are in nginx by now.", "words:long words proxy_kinds", "configuration",
+            "keepalive_min_timeout|max_headers|proxy_pass_trailers|http2 on", values=accepted("unknown directive")),
+        Row("`listen ... spdy`", "Refused.", "Accepted.", "Old nginx took it, and a warning says what to write.", "words", "configuration", "spdy",
+            values=accepted("invalid parameter")),
         Row("`auth_basic` without a file", "403 for every request.", "Refused.", "It is a mistake for certain.", "access words",
             "configuration", values=refused("needs a file")),
         Row("sizes of buffers that do not fit together", "Refused.", "Accepted.", "They bound nothing here.", "upstream", "configuration",
@@ -524,15 +582,19 @@ SECTIONS = {
 ROWS = [row for rows in SECTIONS.values() for row in rows]
 
 
-def rows_of(topic, rows):
-    """Those of the rows that have to explain something in the topic, in the form that is run."""
-    named = {topic, f"{topic}:long"} if os.environ.get("WEIR_DIFFERENTIAL") == "long" else {topic}
+def rows_of(topics, rows):
+    """Those of the rows that are about one of the topics, in the form that is run."""
+    named = {f"{topic}{form}" for topic in topics for form in ("", ":long") if not form or os.environ.get("WEIR_DIFFERENTIAL") == "long"}
     return [row for row in rows if named & set(row.topics.split())]
 
 
 def explain(topic, diffs):
-    """(the differences without a row, the topic's rows without a difference)."""
-    rows = rows_of(topic, ROWS + OPEN)
+    """(the differences without a row, the topic's rows without a difference).
+
+    Rows of the topics whose cases this one has too may explain something here, and need not.
+    """
+    own = rows_of([topic], ROWS + OPEN)
+    rows = own + rows_of(getattr(importlib.import_module(f"topics.{topic}"), "LIKE", ()), ROWS + OPEN)
     used, left = set(), []
     for diff in diffs:
         row = next((row for row in rows if row.explains(diff)), None)
@@ -540,7 +602,7 @@ def explain(topic, diffs):
             used.add(id(row))
         else:
             left.append(diff)
-    return left, [row for row in rows if id(row) not in used]
+    return left, [row for row in own if id(row) not in used]
 
 
 def table():

@@ -40,6 +40,18 @@ def status(*codes):
     return lambda nginx, weir: all(want is None or want == code(got) for want, got in zip(codes, (nginx, weir)))
 
 
+def malformed(nginx, weir):
+    """What follows from a reset of a malformed request of HTTP/2: its status, or fewer lines and requests."""
+    if any(isinstance(each, bytes) and each.startswith(b"HTTP/2.0 ") for each in nginx):
+        return weir[-1:] == [b"HTTP/2.0 reset PROTOCOL_ERROR"]
+    return isinstance(weir, list) and len(weir) < len(nginx)
+
+
+def numbers(nginx, weir):
+    """Two numbers, in a log or behind a sign."""
+    return all(re.fullmatch(r"\[?b?'?=?\d+'?\]?", str(each)) for each in (nginx, weir))
+
+
 def refused(by_weir):
     """A predicate for configurations that only weir refuses, with such words."""
     return lambda nginx, weir: nginx == "accepted" and re.search(by_weir, weir)

@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 WEIR = pathlib.Path(os.environ.get("WEIR_BIN", ROOT / "build/weir")).resolve()
 SLOW = float(os.environ.get("WEIR_TEST_SLOW", "1"))
 SIDES = ("nginx", "weir")
+TOGETHER = 8  # configurations that are checked at once
 TAG = {"nginx": "6553f100", "weir": "17979cfe362a0000"}  # the first part of a test file's ETag
 SERVER_NET = {"nginx": 2, "weir": 3}
 BACKEND_NET = {"nginx": 4, "weir": 5}
@@ -75,6 +76,11 @@ def free_port():
 
 def address(net, number):
     return f"127.{net}.{number // 250 + 1}.{number % 250 + 1}"
+
+
+def side_of(text):
+    """The server that has an address."""
+    return next(name for name, net in SERVER_NET.items() if net == int(text.split(".")[1]))
 
 
 def number_of(text):
@@ -134,6 +140,14 @@ class Side:
         line = int(found[2] or 0)
         return re.sub(r"^\d+#\d+: ", "", found[1]), owner[line - 1] if 0 < line <= len(owner) else None
 
+    def check_each(self, cases, program):
+        """Case -> what -t says about it alone, of those that it refuses. Mostly there is none, so they are looked at together first."""
+        said = self.check(cases, program, f"check{threading.get_ident()}")
+        if not said or len(cases) == 1:
+            return {cases[0]: said[0]} if said else {}
+        half = len(cases) // 2
+        return {**self.check_each(cases[:half], program), **self.check_each(cases[half:], program)}
+
     def find(self, cases, program):
         """One of the cases for which the configuration is refused without a line, and the message."""
         while len(cases) > 1:
@@ -143,11 +157,12 @@ class Side:
 
     def start(self, cases, program):
         """Start with all cases but those that it refuses, which are noted."""
-        odd = [case for case in cases if case.odd or case.verdict]
+        groups = [[case] for case in cases if case.verdict]
+        odd = [case for case in cases if case.odd and not case.verdict]
+        groups += [odd[at:at + TOGETHER] for at in range(0, len(odd), TOGETHER)]
         with concurrent.futures.ThreadPoolExecutor(2) as executor:
-            for case, said in zip(odd, executor.map(lambda case: self.check([case], program, f"check{threading.get_ident()}"), odd)):
-                if said:
-                    self.refused[case] = said[0]
+            for refused in executor.map(lambda group: self.check_each(group, program), groups):
+                self.refused.update(refused)
         cases = [case for case in cases if case not in self.refused and not case.verdict]
         while said := self.check(cases, program):
             message, case = said if said[1] else self.find(cases, program)

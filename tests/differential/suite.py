@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures
 import contextlib
-import dataclasses
 import importlib
 import os
 import pathlib
@@ -19,6 +18,7 @@ import compare
 import sides
 from certificates import Authority
 from compare import Diff, Exchange
+from frames import Frames, Session
 from handshakes import Handshakes, why
 from weirlib import wait_until
 
@@ -34,11 +34,20 @@ class Client:
 
     def __init__(self, ip, port, handshakes):
         self.ip, self.port, self.handshakes, self.sessions = ip, port, handshakes, {}
+        self.frames = None  # the last connection of HTTP/2
+
+    def close(self):
+        if self.frames:
+            self.frames.close()
 
     def exchange(self, request):
         """The Exchange of a request on a connection of its own."""
+        if isinstance(request, Session) and request.goes_on_from(self.frames):
+            return self.frames.exchange(request)
         connection = socket.create_connection((self.ip, self.port), 5, (request.client, 0))
         connection.settimeout(request.patience * sides.SLOW)
+        if isinstance(request, Session):
+            return self.exchange_frames(connection, request)
         if not request.tls:
             with connection:
                 return Exchange(*receive(connection, request))
@@ -51,6 +60,17 @@ class Client:
             came, end = receive(connection, request)
             self.sessions[connection.context] = connection.session
             return Exchange(came, end, self.handshakes.seen_by_client(connection))
+
+
+    def exchange_frames(self, connection, request):
+        """The Exchange of a connection of HTTP/2, which stays for the next request."""
+        self.close()
+        handshake = {}
+        if request.tls:
+            connection = self.handshakes.connect(connection, request.tls, self.sessions)
+            handshake = self.handshakes.seen_by_client(connection)
+        self.frames = Frames(connection, request)
+        return self.frames.exchange(request)._replace(handshake=handshake)
 
 
 def receive(connection, request):
@@ -213,7 +233,8 @@ class Topic:
         for request in case.asked():
             if request.after_stray:
                 case.strayed[side.name].wait(5 * sides.SLOW)
-            answers.append(client.exchange(filled(case, side, request)))
+            answers.append(client.exchange(request.filled(lambda text: side.fill(case, text))))
+        client.close()
         return answers
 
     def _compare(self, case, got, backend, pair, logs):
@@ -227,7 +248,7 @@ class Topic:
             diffs = [Diff(self.name, case, request.name, *each)
                      for each in compare.diff_answers(nginx, weir, request.methods, mask)]
             found += diffs
-            due = [[each for each in compare.read_answers(side[0], request.methods)[0] if each.line[9:10] != b"1"] or [None]
+            due = [[each for each in compare.answers_of(side, request.methods)[0] if each.line[9:10] != b"1"] or [None]
                    for side in (nginx, weir)]
             for answers, mine in zip(finals, due):
                 answers += mine
@@ -263,10 +284,3 @@ class Topic:
     def _plain(line, kind, mask):
         line = compare.plain_error(line) if kind == ".error" else line
         return mask(compare.BOUNDARY.sub(b"boundary=B", line.encode("latin-1"))).decode("latin-1")
-
-
-def filled(case, side, request):
-    """The request with the case's names in its bytes."""
-    if b"%" not in request.raw:
-        return request
-    return dataclasses.replace(request, raw=side.fill(case, request.raw.decode("latin-1")).encode("latin-1"))

@@ -106,6 +106,12 @@ def integer(value, bits, first=0):
     return out + bytes([value])
 
 
+def forbidden(pairs):
+    """Those of the fields that HTTP/2 does not have (RFC 9113 section 8.2)."""
+    return [(name, value) for name, value in pairs if name != name.lower() or name in CONNECTION_SPECIFIC
+            or value != value.strip(" \t") or set(value) & set("\r\n\0")]
+
+
 class Stream:
     """What came on a stream; also the response, once it is over."""
 
@@ -394,8 +400,7 @@ class Client:
         stream = self._of_stream(one)
         assert not stream.ended, f"a block behind the end of {stream}"
         names = [name for name, _ in found]
-        assert all(name == name.lower() and name not in CONNECTION_SPECIFIC for name in names), found
-        assert all(value == value.strip(" \t") and not set(value) & set("\r\n\0") for _, value in found), found
+        self.check(stream, found)
         if stream.status:
             assert ends and not any(name.startswith(":") for name in names), f"no trailers: {found}"
             stream.trailers = found
@@ -408,6 +413,10 @@ class Client:
                 return
             stream.status, stream.headers = status, found[1:]
         stream.ended = ends
+
+    def check(self, stream, found):
+        """That HTTP/2 may have these fields (RFC 9113 section 8.2)."""
+        assert not forbidden(found), found
 
     def _take_settings(self, one):
         if "ACK" not in one.flags:
