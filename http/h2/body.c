@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "http/h2/stream.h"
+#include "http/request/aside.h"
 #include "http/request/body.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
@@ -33,7 +34,7 @@ static bool is_wanted(const struct h2_stream *st)
 {
     if (st->discards || !st->ex || st->ex->state == REQUEST_GONE || st->body_error)
         return false;
-    return !st->has_begun || st->is_tunnel || !st->ex->body.whole;
+    return !st->has_begun || st->is_tunnel || !http_own_body(st->ex)->whole;
 }
 
 static void keep(struct h2_stream *st, const char *data, size_t len)
@@ -141,9 +142,7 @@ void h2_drop_body(struct http_exchange *ex)
 {
     struct h2_stream *st = ex->stream;
     /* What comes in a tunnel is none, and wanted where there is one. */
-    if (st->is_tunnel && ex->res.status != 101)
-        st->discards = true;
-    if (ex->body.whole)
+    if (st->is_tunnel && ex->res.status == 101)
         return;
     ex->body.whole = true;
     st->discards = true;

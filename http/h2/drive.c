@@ -23,8 +23,6 @@
 
 #include <assert.h>
 
-enum { LEAVE_GRACE_MS = 1000 /* for the client to answer a PING */ };
-
 /* --- input --- */
 
 static enum shm_http2_close reason_of(const struct h2_session *s, ssize_t error)
@@ -64,15 +62,28 @@ static void run(struct h2_stream *st)
     st->session->current = NULL;
 }
 
+/* What they have made has to go first: heads that wait are held by nghttp2, whose memory has a bound. */
+static bool has_made_much(const struct h2_session *s)
+{
+    return s->budget.held > s->budget.held_max / 2;
+}
+
 /* As many as stand there now; who comes back has had its turn. */
 static void run_ready(struct h2_session *s)
 {
     struct list_node turn;
     list_move_all(&turn, &s->ready);
-    while (!list_empty(&turn)) {
+    do {
+        if (list_empty(&turn))
+            return;
         struct h2_stream *st = container_of(turn.next, struct h2_stream, ready);
         list_remove(&st->ready);
         run(st);
+    } while (!has_made_much(s));
+    while (!list_empty(&turn)) {
+        struct list_node *last = turn.prev;
+        list_remove(last);
+        list_push_front(&s->ready, last);
     }
 }
 
@@ -160,10 +171,10 @@ static void settle_idle(struct connection *c)
     struct worker *w = connection_worker(c);
     const struct client_settings *s = &c->settings->client;
     if (c->session->leave == H2_HAS_WARNED) {
-        /* It may have been idle before that. */
-        if (!c->session->has_grace || c->timer.deadline_ms == 0 || c->shown_state != SHM_CONNECTION_WAITING)
-            connection_set_timer(c, LEAVE_GRACE_MS);
-        c->session->has_grace = true;
+        uint64_t by_ms = c->session->leave_by_ms;
+        list_remove(&c->link);
+        list_push_back(&w->idle, &c->link);
+        connection_set_timer(c, by_ms > w->now_ms ? (int64_t)(by_ms - w->now_ms) : 1);
         connection_show(c, SHM_CONNECTION_WAITING);
         return;
     }
@@ -200,7 +211,7 @@ static void settle_busy(struct connection *c)
 
 static bool is_at_end(const struct h2_session *s)
 {
-    bool has_left = s->leave == H2_HAS_SAID && !has_streams(s);
+    bool has_left = s->leave == H2_HAS_SAID && !has_streams(s) && !nghttp2_session_want_write(s->ng);
     return has_left || (!nghttp2_session_want_read(s->ng) && !nghttp2_session_want_write(s->ng));
 }
 
@@ -235,6 +246,27 @@ static void finish(struct h2_session *s)
         net_stream_watch(&c->stream, connection_worker(c)->loop, EV_READ);
 }
 
+static void give_up(struct h2_session *s)
+{
+    if (!s->has_reason)
+        log_info("*%llu a connection of HTTP/2 takes too much memory; closing it",
+                 (unsigned long long)s->c->id);
+    h2_end_for(s, SHM_HTTP2_MEMORY);
+    connection_close(s->c);
+}
+
+/* That it is to end is said whatever else goes on. */
+static void look_at_end(struct h2_session *s)
+{
+    struct worker *w = connection_worker(s->c);
+    if (w->draining)
+        h2_leave(s, SHM_HTTP2_DRAINING);
+    else if (is_old(s->c))
+        h2_leave(s, SHM_HTTP2_AGED);
+    if (s->leave == H2_HAS_WARNED && w->now_ms >= s->leave_by_ms)
+        h2_leave_now(s);
+}
+
 void h2_drive_with(struct connection *c, const char *data, size_t len)
 {
     struct worker *w = connection_worker(c);
@@ -245,8 +277,7 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
     s->windows_changed = s->budget.frame_is_gone = false;
     if (len)
         use_input(s, data, len);
-    if (is_old(c))
-        h2_leave(s, SHM_HTTP2_AGED);
+    look_at_end(s);
     bool goes_on;
     do {
         run_ready(s);
@@ -254,7 +285,7 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
     } while (goes_on && !list_empty(&s->ready));
     /* Who floods and does not read is not waited for. */
     if (!c->dead && (s->is_over || (s->is_flooded && c->out)))
-        connection_close(c);
+        give_up(s);
     else if (!c->dead && !c->out && list_empty(&s->ready) && is_at_end(s))
         finish(s);
     else if (!c->dead) {
@@ -262,7 +293,8 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
         watch(s);
     }
     w->driving = NULL;
-    if (!c->dead && !list_empty(&s->ready))
+    /* Else its socket says when to go on. */
+    if (!c->dead && !list_empty(&s->ready) && !c->out && !s->more_later)
         connection_ready(c);
 }
 

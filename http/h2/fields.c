@@ -22,6 +22,8 @@ static bool open_list(struct h2_fields *f, struct http_exchange *ex, size_t room
 static void add(struct h2_fields *f, struct slice name, struct slice value)
 {
     assert(f->count < f->room);
+    /* RFC 9113 section 8.2.1: no blank at either end. */
+    value = slice_trim(value);
     f->list[f->count++] =
         (nghttp2_nv){(uint8_t *)(uintptr_t)name.data, (uint8_t *)(uintptr_t)(value.len ? value.data : ""),
                      name.len, value.len, NGHTTP2_NV_FLAG_NONE};

@@ -5,6 +5,7 @@
  */
 #include "http/h2/frames.h"
 
+#include "base/log.h"
 #include "base/slice.h"
 #include "http/client/connection.h"
 #include "http/h2/body.h"
@@ -23,6 +24,7 @@ enum {
     /* By a window that is smaller there is nothing to send. */
     TINY_WINDOW_BYTES = 256,
     STREAMS_UNLIMITED = 1 << 30,
+    HEAD_SENT_MAX_BYTES = 1 << 20,
     HEADS_MAX_BYTES = 1 << 20,    /* of all streams that are open */
     CONTINUATIONS_MOST = 1 << 20, /* each is paid for */
     COST = 1                      /* tokens */
@@ -35,8 +37,16 @@ static struct h2_stream *stream_of(nghttp2_session *ng, int32_t id)
 
 /* --- heads --- */
 
+static void tell_malformed(const struct h2_session *s, int32_t id)
+{
+    log_info("*%llu client sent malformed request on stream %d; resetting it", (unsigned long long)s->c->id,
+             id);
+}
+
 static int refuse(struct h2_session *s, int32_t id, uint32_t code)
 {
+    if (code == NGHTTP2_PROTOCOL_ERROR)
+        tell_malformed(s, id);
     h2_spend(s, COST);
     return nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, id, code) == 0
                ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
@@ -48,6 +58,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     struct h2_session *s = session;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
+    s->last_id = frame->hd.stream_id;
+    s->opened++;
     /* The client has been told, or is just being told, that this one is not served. */
     if (s->leave == H2_HAS_SAID)
         return refuse(s, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
@@ -57,8 +69,6 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (!st)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     h2_head_begin(s, st);
-    s->last_id = st->id;
-    s->opened++;
     return nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, st) == 0
                ? 0
                : NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -116,6 +126,7 @@ static int on_headers(struct h2_session *s, const nghttp2_frame *frame, struct h
     }
     if (!h2_head_end(s, st, !ends)) {
         h2_spend(s, COST);
+        tell_malformed(s, st->id);
         h2_stream_reset(st, NGHTTP2_PROTOCOL_ERROR);
         return 0;
     }
@@ -186,10 +197,11 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *sessi
 /* The library answers it with a reset, or with the end of the connection. */
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *session)
 {
+    struct h2_session *s = session;
     (void)ng;
-    (void)frame;
-    (void)error;
-    h2_spend(session, COST);
+    log_info("*%llu client broke HTTP/2 on stream %d: %s", (unsigned long long)s->c->id, frame->hd.stream_id,
+             nghttp2_strerror(error));
+    h2_spend(s, COST);
     return 0;
 }
 
@@ -243,6 +255,22 @@ static int unpack(nghttp2_session *ng, void **payload, const nghttp2_frame_hd *h
 
 /* --- what goes out --- */
 
+/* Interim ones come first. */
+static void on_head_sent(struct h2_stream *st, const nghttp2_frame *frame)
+{
+    if (st->interims > 0) {
+        st->interims--;
+        return;
+    }
+    if (st->resets_at_end && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+        h2_response_resets(st);
+    if (!st->sends || !st->ex || st->ex->state != REQUEST_SEND)
+        return;
+    st->ex->sent.head += frame->hd.length;
+    if (st->ends_with_head)
+        h2_response_is_out(st);
+}
+
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *session)
 {
     struct h2_session *s = session;
@@ -257,11 +285,21 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *sessio
     if (frame->hd.type == NGHTTP2_RST_STREAM && s->windows_changed &&
         frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR)
         h2_terminate(s, NGHTTP2_FLOW_CONTROL_ERROR);
-    if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->sends || !st->ex || st->ex->state != REQUEST_SEND)
+    if (frame->hd.type == NGHTTP2_HEADERS && st)
+        on_head_sent(st, frame);
+    return 0;
+}
+
+/* nghttp2 does not send what is too large, or was submitted too late. */
+static int on_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *session)
+{
+    struct h2_stream *st = stream_of(ng, frame->hd.stream_id);
+    (void)session;
+    if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->ex || st->ex->state == REQUEST_GONE)
         return 0;
-    st->ex->sent.head += frame->hd.length;
-    if (st->ends_with_head)
-        h2_response_is_out(st);
+    http_log(st->ex, LOG_LEVEL_ERROR, "response header could not be sent: %s; resetting its stream",
+             nghttp2_strerror(error));
+    h2_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
     return 0;
 }
 
@@ -291,6 +329,7 @@ static nghttp2_session_callbacks *the_callbacks(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(all, on_data_chunk);
     nghttp2_session_callbacks_set_unpack_extension_callback(all, unpack);
     nghttp2_session_callbacks_set_on_frame_send_callback(all, on_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(all, on_not_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(all, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(all, h2_write_body);
     return all;
@@ -305,6 +344,7 @@ static nghttp2_option *the_options(void)
     nghttp2_option_set_no_auto_window_update(all, 1);
     nghttp2_option_set_no_closed_streams(all, 1);
     nghttp2_option_set_stream_reset_rate_limit(all, STREAMS_UNLIMITED, STREAMS_UNLIMITED);
+    nghttp2_option_set_max_send_header_block_length(all, HEAD_SENT_MAX_BYTES);
     nghttp2_option_set_max_continuations(all, CONTINUATIONS_MOST);
     nghttp2_option_set_builtin_recv_extension_type(all, NGHTTP2_PRIORITY_UPDATE);
     /* Or nghttp2 passes over them without a word. */

@@ -244,6 +244,7 @@ bool h2_head_end(struct h2_session *s, struct h2_stream *st, bool has_body)
     st->ex = ex;
     st->refuse = s->head.refuse;
     st->has_ended = !has_body;
+    st->head_was_all = !has_body || s->head.is_tunnel;
     st->is_tunnel = s->head.is_tunnel;
     ex->client.no_upgrade = !st->is_tunnel;
     return true;
@@ -256,10 +257,11 @@ static struct verdict refuse(struct http_exchange *ex, const struct http_error *
 }
 
 /* What is not announced has no length, and its end is the stream's. */
-static void expect_body(struct http_exchange *ex, bool has_ended)
+static void expect_body(struct h2_stream *st, bool has_ended)
 {
-    if (!has_ended && ex->req.framing == HTTP_BODY_NONE)
-        ex->req.framing = HTTP_BODY_CHUNKED;
+    struct http_exchange *ex = st->ex;
+    if (!st->head_was_all && ex->req.framing == HTTP_BODY_NONE)
+        ex->req.framing = has_ended ? HTTP_BODY_LENGTH : HTTP_BODY_CHUNKED;
     ex->body.left = ex->req.content_length;
     ex->body.whole = has_ended || (ex->req.framing == HTTP_BODY_LENGTH && ex->req.content_length == 0);
 }
@@ -270,6 +272,7 @@ void h2_start(struct h2_stream *st)
     struct http_error error;
     assert(ex && !st->has_begun);
     st->has_begun = true;
+    connection_show(st->session->c, SHM_CONNECTION_WRITING);
     request_begin(ex, ex->client.listen->default_server->top);
     bool ok = exchange_parse(ex, &error);
     if (st->refuse)
@@ -279,6 +282,6 @@ void h2_start(struct h2_stream *st)
         request_serve(ex, refuse(ex, &error));
         return;
     }
-    expect_body(ex, st->is_tunnel || (st->has_ended && buf_len(&st->in) == 0));
+    expect_body(st, st->is_tunnel || (st->has_ended && buf_len(&st->in) == 0));
     request_serve(ex, request_start(ex));
 }

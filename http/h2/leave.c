@@ -3,8 +3,12 @@
  */
 #include "http/h2/leave.h"
 
+#include "worker/loop/worker_state.h"
+
 #include <assert.h>
 #include <string.h>
+
+enum { GRACE_MS = 1000 /* for the client to answer a PING */ };
 
 static const uint8_t leaving[8] = {'w', 'e', 'i', 'r', ' ', 'b', 'y', 'e'};
 
@@ -22,6 +26,7 @@ void h2_leave(struct h2_session *s, enum shm_http2_close reason)
         return;
     h2_end_for(s, reason);
     s->leave = H2_HAS_WARNED;
+    s->leave_by_ms = connection_worker(s->c)->now_ms + GRACE_MS;
     if (nghttp2_submit_shutdown_notice(s->ng) != 0)
         s->is_over = true;
     connection_ready(s->c);

@@ -45,6 +45,7 @@ static bool send_interim(struct http_exchange *ex, int status, struct slice reas
     if (!h2_fields_of_interim(&f, ex, status, fields, count) ||
         nghttp2_submit_headers(st->session->ng, NGHTTP2_FLAG_NONE, st->id, NULL, f.list, f.count, NULL) < 0)
         return false;
+    st->interims++;
     connection_ready(ex->connection);
     return true;
 }

@@ -104,6 +104,13 @@ static enum source_says look(struct h2_stream *st)
 
 /* --- the end --- */
 
+void h2_response_resets(struct h2_stream *st)
+{
+    st->resets_at_end = false;
+    if (nghttp2_submit_rst_stream(st->session->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) != 0)
+        st->session->is_over = true;
+}
+
 /* All of the response is with nghttp2 or behind it. A client that still sends need not (RFC 9113 section 8.1). */
 void h2_response_is_out(struct h2_stream *st)
 {
@@ -116,8 +123,10 @@ void h2_response_is_out(struct h2_stream *st)
     s->c->settings = ex->route.settings;
     st->ex = NULL;
     request_done(ex);
-    if (!st->has_ended && nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) != 0)
-        s->is_over = true;
+    /* Trailers would not go behind a reset. */
+    st->resets_at_end = !st->has_ended && buf_len(&st->trailers) > 0;
+    if (!st->has_ended && !st->resets_at_end)
+        h2_response_resets(st);
 }
 
 static bool submit_trailers(struct h2_stream *st)
@@ -152,7 +161,9 @@ static ssize_t put_off(struct h2_stream *st)
 static ssize_t wait_for_source(struct h2_stream *st)
 {
     struct http_exchange *ex = st->ex;
-    h2_stream_set_timer(st, ex->source->time_left_ms ? ex->source->time_left_ms(ex, 0) : 0);
+    /* A thread that reads from a disk has set its time by itself. */
+    if (!ex->reading.at_work)
+        h2_stream_set_timer(st, ex->source->time_left_ms ? ex->source->time_left_ms(ex, 0) : 0);
     return put_off(st);
 }
 
@@ -178,6 +189,7 @@ static void set_send_timer(struct h2_stream *st)
     if (ex->source->time_left_ms)
         timeout_ms = ex->source->time_left_ms(ex, timeout_ms);
     st->sent_at_timer = ex->sent.body;
+    st->session_at_timer = st->session->sent_bytes;
     h2_stream_set_timer(st, timeout_ms);
 }
 
@@ -294,6 +306,8 @@ int h2_write_body(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head
         return 0;
     }
     ex->sent.body += len;
+    ex->sent.head += FRAME_HEAD_BYTES;
+    st->session->sent_bytes += len;
     if (st->ends_with_this)
         h2_response_is_out(st);
     return 0;
@@ -364,10 +378,19 @@ void h2_send_on(struct h2_stream *st)
         st->session->is_over = true;
 }
 
+/* The client takes what is sent, and this stream's turn has not come. */
+static bool is_others_turn(const struct h2_stream *st)
+{
+    const struct h2_session *s = st->session;
+    return s->sent_bytes - st->session_at_timer >= PROGRESS_BYTES &&
+           nghttp2_session_get_stream_remote_window_size(s->ng, st->id) > 0;
+}
+
 void h2_response_on_time(struct h2_stream *st)
 {
     const struct http_exchange *ex = st->ex;
-    bool goes_on = !st->is_deferred && ex->sent.body - st->sent_at_timer >= PROGRESS_BYTES;
+    bool goes_on =
+        !st->is_deferred && (ex->sent.body - st->sent_at_timer >= PROGRESS_BYTES || is_others_turn(st));
     int64_t source_ms = ex->source->time_left_ms ? ex->source->time_left_ms(ex, 0) : 0;
     if (goes_on && source_ms != 1) {
         set_send_timer(st);

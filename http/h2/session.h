@@ -65,13 +65,14 @@ struct h2_session {
     /* When it last became idle, and how many requests there had been then. */
     uint64_t idle_ms;
     uint32_t requests_at_idle;
-    int32_t last_said; /* with H2_HAS_SAID: the last one served */
-    int32_t last_id;   /* of the newest stream, */
-    unsigned opened;   /* and how many there have been */
-    uint8_t leave;     /* enum h2_leave */
-    uint8_t reason;    /* with has_reason: an enum shm_http2_close */
+    int32_t last_said;    /* with H2_HAS_SAID: the last one served */
+    int32_t last_id;      /* of the newest stream, */
+    unsigned opened;      /* and how many there have been */
+    uint64_t leave_by_ms; /* with H2_HAS_WARNED: the end of that */
+    uint8_t leave;        /* enum h2_leave */
+    uint8_t reason;       /* with has_reason: an enum shm_http2_close */
     bool has_reason;
-    bool has_grace;       /* the answer to its PING has its time */
+    uint64_t sent_bytes;  /* of all bodies */
     bool windows_changed; /* by SETTINGS, in this turn */
     /* The client has been told to go, and nothing of it is read any more. */
     bool is_flooded;
@@ -95,7 +96,8 @@ struct h2_stream {
     struct buf trailers;      /* lines */
     struct h2_tunnel *tunnel; /* with is_tunnel, from the response on */
     /* Of the response's body, when the timer was set. */
-    uint64_t sent_at_timer;
+    uint64_t sent_at_timer, session_at_timer;
+    unsigned interims;               /* responses that are not sent yet */
     const struct http_error *refuse; /* what is wrong with its head */
     size_t head_bytes;               /* what its head takes */
     int32_t id;
@@ -112,6 +114,8 @@ struct h2_stream {
     bool ends_with_head; /* the response has no body */
     bool ends_with_this; /* the frame being sent is the last one */
     bool has_trailers;   /* add_trailer has some */
+    bool resets_at_end;  /* once the trailers have gone */
+    bool head_was_all;   /* of the request: nothing was to follow */
 };
 
 #endif

@@ -99,6 +99,9 @@ void h2_stream_free(struct h2_stream *st)
         s->current = NULL;
     list_remove(&st->ready);
     list_remove(&st->link);
+    /* What lies here of its body takes none of the connection's window any more. */
+    if (buf_len(&st->in) && !s->c->dead && nghttp2_session_consume_connection(s->ng, buf_len(&st->in)) != 0)
+        s->is_over = true;
     buf_free(&st->in);
     buf_free(&st->out);
     buf_free(&st->trailers);

@@ -33,7 +33,8 @@
 
 enum {
     /* Of a connection: what may lie here of bodies that nobody wants yet. */
-    WINDOW_BYTES = 1 << 20,
+    WINDOW_BYTES = 3 << 20,
+    DRAIN_GRACE_MS = 200,
     IDLE_FOR_LONG_MS = 1000
 };
 
@@ -172,6 +173,8 @@ static void drain(struct connection *c)
 {
     if (c->state == CONNECTION_OPEN)
         h2_leave(c->session, SHM_HTTP2_DRAINING);
+    else
+        connection_set_timer(c, DRAIN_GRACE_MS);
 }
 
 static void end(struct connection *c)

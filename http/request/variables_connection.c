@@ -242,7 +242,7 @@ GETTER(get_http2)
 {
     UNUSED(rest);
     if (!ex->client.http2)
-        return (struct slice){0};
+        return SLICE("");
     return ex->client.tls ? SLICE("h2") : SLICE("h2c");
 }
 

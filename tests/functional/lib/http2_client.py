@@ -154,7 +154,7 @@ class Client:
         self.receive_window, self.send_window, self.next_stream = FIRST_WINDOW, FIRST_WINDOW, 1
         self.settings = {INITIAL_WINDOW: FIRST_WINDOW, MAX_FRAME: FIRST_FRAME, TABLE_SIZE: 4096}  # our own in force
         self.server_settings = {INITIAL_WINDOW: FIRST_WINDOW, MAX_FRAME: FIRST_FRAME}
-        self.unacknowledged, self.answers_settings = collections.deque(), True
+        self.unacknowledged, self.answers_settings, self.answers_pings = collections.deque(), True, True
         self.block = None  # (stream, bytes, whether it ends the stream) of a block that goes on
         if begin:
             self.begin(settings)
@@ -361,7 +361,7 @@ class Client:
         elif isinstance(one, PingFrame):
             if "ACK" in one.flags:
                 self.pongs.add(one.opaque_data)
-            else:
+            elif self.answers_pings:
                 self.send(PingFrame(opaque_data=one.opaque_data, flags=["ACK"]))
         elif isinstance(one, GoAwayFrame):
             assert not self.goaways or one.last_stream_id <= self.goaways[-1].last_stream, "a GOAWAY with more streams than the one before"

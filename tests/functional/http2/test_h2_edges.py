@@ -1,0 +1,110 @@
+"""Where streams, their requests and their connection end at different times, or one of them is larger than usual."""
+
+import os
+import signal
+
+import pytest
+from http2_client import PREFACE, Client, Code, fields, serve
+from proxylib import answer, backend, passed  # noqa: F401 - a fixture
+from weirlib import config, wait_until
+
+HEAD_ONLY = b"HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\nHTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n"
+
+
+@pytest.mark.parametrize("size, count", [(3000, 128), (4800, 100), (4800, 1)])
+def test_many_large_heads_at_once(weir, size, count):
+    """More than nghttp2 may hold for a connection: they go one after the other."""
+    serve(weir, f'location / {{ add_header X-A {"a" * size}; return 200 "$request_uri"; }}')
+    with Client(weir.port) as client:
+        client.ready()
+        streams = [client.open() for _ in range(count)]
+        client.send(*(each for stream in streams for each in client.head_frames(stream, fields(f"/{stream.number}"))))
+        assert [(each.status, each.text) for each in client.responses(streams)] == [(200, f"/{stream.number}") for stream in streams]
+
+
+def test_a_head_of_many_frames(weir, backend):  # noqa: F811
+    more = [f"X-{i}: {'abcdefgh' * 500}" for i in range(20)]
+    passed(weir, backend(answer(b"hello", *more)), "proxy_buffer_size 256k; proxy_buffers 8 256k; proxy_busy_buffers_size 512k;", http="http2 on;")
+    with Client(weir.port) as client:
+        found = client.get()
+        assert (found.status, found.text, found.header("x-19")) == (200, "hello", "abcdefgh" * 500)
+
+
+def test_trailers_of_an_answer_before_its_request_has_ended(weir):
+    """The client is told that it need not go on only behind them."""
+    serve(weir, 'location / { add_trailer X-T yes always; return 200 "body"; }')
+    with Client(weir.port) as client:
+        stream = client.request(fields("/", "POST", ("te", "trailers")), b"x", end=False)
+        client.read(lambda: stream.reset is not None, "the reset")
+        assert (stream.status, stream.text, stream.ended, stream.reset) == (200, "body", True, Code.NO_ERROR)
+        assert [tuple(each) for each in stream.trailers] == [("x-t", "yes")]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_interim_answer_is_none(weir, backend, ends):  # noqa: F811
+    """Though the last one has come with it, and has no body."""
+    passed(weir, backend(HEAD_ONLY, read_body=False), "proxy_http_version 1.1; proxy_request_buffering off; early_hints 1;", http="http2 on;")
+    with Client(weir.port) as client:
+        found = client.response(client.request(fields("/", "POST"), None, end=ends))
+        assert (found.status, found.header("x-a")) == (204, "b")
+
+
+@pytest.mark.parametrize("http, target", [("limit_req_zone $uri zone=r:1m rate=1r/m;", "/late"), ("", "/%zz")])
+def test_bodies_that_nobody_reads_cost_no_window(weir, http, target):
+    """Of requests that are reset while they wait, and of those that are refused."""
+    waits = "limit_req zone=r burst=200;" if http else ""
+    weir.start(config(f"location / {{ handler echo; }} location /late {{ {waits} handler echo; }}", http=f"http2 on; client_max_body_size 0; {http}"))
+    body = os.urandom(300_000)
+    with Client(weir.port) as client:
+        for _ in range(80):
+            stream = client.request(fields(target, "POST"), bytes(60_000), end=False)
+            client.ping()
+            if not stream.over:
+                client.reset(stream)
+        assert client.response(client.request(fields("/", "POST"), body)).body == body
+
+
+def test_waiting_for_another_streams_turn_is_no_fault(weir):
+    """Who says how urgent a request is has them one after the other, and its line may be slow."""
+    weir.start(config("location / { root {tmp}/files; }", http="http2 on; send_timeout 1s;"))
+    (weir.tmp / "files").mkdir()
+    (weir.tmp / "files" / "large").write_bytes(bytes(6 << 20))
+    (weir.tmp / "files" / "small").write_bytes(bytes(20_000))
+    with Client(weir.port, credit=False) as client:
+        large, small = (client.request(fields(path, "GET", ("priority", "u=3"))) for path in ("/large", "/small"))
+        for _ in range(30):
+            client.read_for(0.1)
+            client.grow(60_000, client, large)
+        assert small.reset is None and large.reset is None and len(large.body) > 100_000
+
+
+@pytest.mark.parametrize("say", [b"", b"PRI * HTT"])
+def test_a_connection_that_begins_while_the_worker_ends(weir, say):
+    """It is told so, and does not hold it up."""
+    serve(weir, 'location / { return 200 "x"; } location /sleep { handler sleep; }')
+    with Client(weir.port) as holder, Client(weir.port, begin=False) as client:
+        holder.ready()
+        busy = holder.request(fields("/sleep?ms=700"))
+        wait_until(lambda: weir.pool()["threads"]["running"] - weir.pool()["threads"]["idle"] == 1, 5, "it at work")
+        if say:
+            client.wire.send(say)
+        weir.signal(signal.SIGQUIT)
+        holder.read(lambda: holder.goaways, "a GOAWAY")
+        try:
+            client.send(PREFACE[len(say):])
+            client.send_settings({})
+            client.read(lambda: client.goaways or client.closed, "a GOAWAY, or the end")
+        except OSError:
+            pass
+        assert holder.response(busy).status == 200
+    weir.wait_exit(10)
+
+
+def test_a_client_that_answers_no_ping_is_not_waited_for(weir):
+    serve(weir, 'location / { return 200 "x"; }', http="keepalive_timeout 60s;")
+    with Client(weir.port) as client:
+        assert client.get().status == 200
+        client.answers_pings = False
+        weir.signal(signal.SIGQUIT)
+        client.read(lambda: len(client.goaways) == 2 or client.closed, "both", 10)
+    weir.wait_exit(10)
