@@ -262,12 +262,10 @@ static void on_head_sent(struct h2_stream *st, const nghttp2_frame *frame)
         st->interims--;
         return;
     }
-    if (st->resets_at_end && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-        h2_response_resets(st);
     if (!st->sends || !st->ex || st->ex->state != REQUEST_SEND)
         return;
     st->ex->sent.head += frame->hd.length;
-    if (st->ends_with_head)
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
         h2_response_is_out(st);
 }
 

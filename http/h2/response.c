@@ -104,13 +104,6 @@ static enum source_says look(struct h2_stream *st)
 
 /* --- the end --- */
 
-void h2_response_resets(struct h2_stream *st)
-{
-    st->resets_at_end = false;
-    if (nghttp2_submit_rst_stream(st->session->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) != 0)
-        st->session->is_over = true;
-}
-
 /* All of the response is with nghttp2 or behind it. A client that still sends need not (RFC 9113 section 8.1). */
 void h2_response_is_out(struct h2_stream *st)
 {
@@ -123,10 +116,8 @@ void h2_response_is_out(struct h2_stream *st)
     s->c->settings = ex->route.settings;
     st->ex = NULL;
     request_done(ex);
-    /* Trailers would not go behind a reset. */
-    st->resets_at_end = !st->has_ended && buf_len(&st->trailers) > 0;
-    if (!st->has_ended && !st->resets_at_end)
-        h2_response_resets(st);
+    if (!st->has_ended && nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) != 0)
+        s->is_over = true;
 }
 
 static bool submit_trailers(struct h2_stream *st)
@@ -136,18 +127,20 @@ static bool submit_trailers(struct h2_stream *st)
            nghttp2_submit_trailer(st->session->ng, st->id, f.list, f.count) == 0;
 }
 
+/* A frame without a byte that says so; or none does, and trailers follow, which are the end then. */
 static ssize_t give_end(struct h2_stream *st, uint32_t *flags)
 {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (buf_len(&st->trailers)) {
-        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        if (!submit_trailers(st)) {
-            h2_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
-            return NGHTTP2_ERR_DEFERRED;
-        }
+    st->ex->sent.head += FRAME_HEAD_BYTES;
+    if (buf_len(&st->trailers) == 0) {
+        h2_response_is_out(st);
+        return 0;
     }
-    h2_response_is_out(st);
-    return 0;
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    if (submit_trailers(st))
+        return 0;
+    h2_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
+    return NGHTTP2_ERR_DEFERRED;
 }
 
 /* --- as nghttp2 asks for it --- */

@@ -29,7 +29,4 @@ int h2_write_body(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head
 /* The head has gone, and ends the response. */
 void h2_response_is_out(struct h2_stream *st);
 
-/* All of it has gone, while the client still sends: it need not. */
-void h2_response_resets(struct h2_stream *st);
-
 #endif

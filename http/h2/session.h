@@ -114,7 +114,6 @@ struct h2_stream {
     bool ends_with_head; /* the response has no body */
     bool ends_with_this; /* the frame being sent is the last one */
     bool has_trailers;   /* add_trailer has some */
-    bool resets_at_end;  /* once the trailers have gone */
     bool head_was_all;   /* of the request: nothing was to follow */
 };
 
