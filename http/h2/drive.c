@@ -60,6 +60,8 @@ static void run(struct h2_stream *st)
     else if (st->ex && st->ex->state == REQUEST_SEND)
         h2_send_on(st);
     st->session->current = NULL;
+    if (st->is_gone && (!st->ex || st->ex->state == REQUEST_GONE))
+        h2_stream_free(st);
 }
 
 /* What they have made has to go first: heads that wait are held by nghttp2, whose memory has a bound. */

@@ -307,7 +307,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     (void)code;
     (void)session;
     if (st)
-        h2_stream_free(st);
+        h2_stream_leave(st);
     return 0;
 }
 

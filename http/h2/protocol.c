@@ -42,6 +42,8 @@ static bool send_interim(struct http_exchange *ex, int status, struct slice reas
     struct h2_fields f;
     (void)reason;
     assert(status < 200 && ex->sent.head == 0);
+    if (st->is_gone)
+        return true;
     if (!h2_fields_of_interim(&f, ex, status, fields, count) ||
         nghttp2_submit_headers(st->session->ng, NGHTTP2_FLAG_NONE, st->id, NULL, f.list, f.count, NULL) < 0)
         return false;

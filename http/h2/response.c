@@ -116,7 +116,8 @@ void h2_response_is_out(struct h2_stream *st)
     s->c->settings = ex->route.settings;
     st->ex = NULL;
     request_done(ex);
-    if (!st->has_ended && nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) != 0)
+    if (!st->has_ended && !st->is_gone &&
+        nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) != 0)
         s->is_over = true;
 }
 
@@ -339,7 +340,12 @@ bool h2_respond(struct http_exchange *ex)
     struct h2_stream *st = ex->stream;
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = give_body};
     struct h2_fields f;
-    assert(ex->state == REQUEST_SEND && ex->source && ex->sent.head == 0 && st && st->ex == ex);
+    assert(ex->state == REQUEST_SEND && ex->source && ex->sent.head == 0 && st->ex == ex);
+    if (st->is_gone) {
+        /* Nobody is there to see it. */
+        h2_response_is_out(st);
+        return true;
+    }
     if (ex->res.status == 101)
         return begin_tunnel(st);
     if (st->is_tunnel && ex->res.status < 300) {

@@ -105,6 +105,8 @@ struct h2_stream {
     bool has_begun; /* request_start has seen it */
     bool is_tunnel; /* it asks for another protocol */
     bool has_ended; /* the client sends nothing more of it */
+    /* nghttp2 has forgotten it, and its request goes on. */
+    bool is_gone;
     bool is_wanted; /* its body, and its window is open */
     bool discards;  /* what comes of the body is not wanted */
     bool sends;     /* nghttp2 has the head of its response */

@@ -77,7 +77,9 @@ void h2_stream_reset(struct h2_stream *st, uint32_t code)
 {
     struct h2_session *s = st->session;
     h2_stream_end_request(st);
-    if (nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, code) != 0)
+    if (st->is_gone)
+        h2_stream_ready(st);
+    else if (nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, code) != 0)
         s->is_over = true;
     connection_ready(s->c);
 }
@@ -100,7 +102,8 @@ void h2_stream_free(struct h2_stream *st)
     list_remove(&st->ready);
     list_remove(&st->link);
     /* What lies here of its body takes none of the connection's window any more. */
-    if (buf_len(&st->in) && !s->c->dead && nghttp2_session_consume_connection(s->ng, buf_len(&st->in)) != 0)
+    if (buf_len(&st->in) && !s->c->dead && !st->is_gone &&
+        nghttp2_session_consume_connection(s->ng, buf_len(&st->in)) != 0)
         s->is_over = true;
     buf_free(&st->in);
     buf_free(&st->out);
@@ -110,4 +113,15 @@ void h2_stream_free(struct h2_stream *st)
     s->heads_bytes -= st->head_bytes;
     counter_set(&w->slot->http2.streams, --w->http2_streams);
     free(st);
+}
+
+void h2_stream_leave(struct h2_stream *st)
+{
+    const struct http_exchange *ex = st->ex;
+    bool stays = ex && st->has_begun && st->has_ended && ex->state != REQUEST_GONE &&
+                 ex->state != REQUEST_SEND && ex->source && ex->source->outlives_client &&
+                 ex->source->outlives_client(ex);
+    st->is_gone = stays;
+    if (!stays)
+        h2_stream_free(st);
 }

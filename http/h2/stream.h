@@ -14,6 +14,9 @@ struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id);
 /* nghttp2 has forgotten the stream. A request that is not over ends where it stands. */
 void h2_stream_free(struct h2_stream *st);
 
+/* The same, but a request that outlives its client (proxy_ignore_client_abort) goes on: its stream stays as long as that. */
+void h2_stream_leave(struct h2_stream *st);
+
 /* There is something to do: its connection is driven before this turn ends. */
 void h2_stream_ready(struct h2_stream *st);
 

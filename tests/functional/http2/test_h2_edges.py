@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import pytest
 from http2_client import PREFACE, Client, Code, fields, serve
@@ -108,3 +109,21 @@ def test_a_client_that_answers_no_ping_is_not_waited_for(weir):
         weir.signal(signal.SIGQUIT)
         client.read(lambda: len(client.goaways) == 2 or client.closed, "both", 10)
     weir.wait_exit(10)
+
+
+@pytest.mark.directive("proxy_ignore_client_abort")
+@pytest.mark.parametrize("ignore, status", [("off", 499), ("on", 200)])
+def test_upstreams_may_go_on_though_the_client_has_reset_its_stream(weir, backend, ignore, status):  # noqa: F811
+    """The line of the log says how it has ended."""
+    gate = threading.Event()
+    up = backend(lambda call: (gate.wait(20), answer())[1])
+    passed(weir, up, f"proxy_ignore_client_abort {ignore};", http="http2 on; log_format s '$uri $status';", server="access_log {tmp}/s.log s;")
+    with Client(weir.port) as client:
+        stream = client.request(fields("/"))
+        wait_until(lambda: up.calls, 5, "the request")
+        client.reset(stream)
+        client.ping()
+        gate.set()
+        wait_until(lambda: [line for line in (weir.tmp / "s.log").read_text().splitlines() if line.startswith("/ ")] == [f"/ {status}"], 5, "the line")
+        assert client.get().status == 200
+    wait_until(lambda: weir.status()["requests"]["in_flight"] == 1, 5, "nothing but the status at work")
