@@ -136,7 +136,11 @@ static struct proxy_step begin_http2(struct proxy *p)
         proxy_log(p, "upstream does not speak HTTP/2 while SSL handshaking to upstream");
         return proxy_step_next(CONF_NEXT_ERROR, 502);
     }
-    p->uc = http2_begin(p->uc);
+    if (!p->tls && !send_plain_part(p)) {
+        proxy_log_errno(p, "send()", errno);
+        return proxy_step_next(CONF_NEXT_ERROR, 502);
+    }
+    p->uc = http2_begin(p->uc, p->named_client);
     if (!p->uc)
         return proxy_step_fails(500);
     net_stream_set_user(&p->uc->stream, p, p->on_event);

@@ -30,6 +30,10 @@ struct http2_connection {
     struct buf out;               /* made, and not taken by the socket */
     struct http2_stream *current; /* who is being told */
     unsigned stream_count;
+    uint64_t blocked_ms; /* since when its socket is full, or 0 */
+    /* In which turn of the loop it has sent how much. */
+    uint64_t turn;
+    size_t sent_in_turn;
     bool is_leaving;  /* takes no more requests */
     bool has_asked;   /* a request has gone */
     bool knows_limit; /* its server's SETTINGS have come */
@@ -52,10 +56,13 @@ struct http2_stream {
     struct http_chunked chunked;
     uint64_t left;
     bool is_chunked, is_deferred;
+    bool head_is_whole; /* and waits for the server's SETTINGS */
+    bool has_said_end;  /* nghttp2 looks at the stream no more */
     /* The response. */
     struct buf in;
     struct buf trailers;
     size_t unused;         /* bytes of DATA whose window is closed */
+    uint64_t expected;     /* of a body with a length: still to come */
     bool chunks;           /* its body goes in chunks to the reader */
     bool has_head;         /* not an interim one */
     bool has_begun_body;   /* next are its body and trailers */
@@ -67,9 +74,9 @@ struct http2_stream {
 
 /*
  * The connection, which has been made, speaks HTTP/2 from now on, and is not the caller's any more: what is returned is, a stream on it.
- * NULL: memory is out, and the connection is closed.
+ * alone: no other request may have it. NULL: memory is out, and the connection is closed.
  */
-struct upstream_connection *http2_begin(struct upstream_connection *uc);
+struct upstream_connection *http2_begin(struct upstream_connection *uc, bool alone);
 
 /* A stream on a connection to that server that there is. NULL: there is none with room. */
 struct upstream_connection *http2_join(struct upstream *u, const struct peer *peer,
@@ -78,7 +85,10 @@ struct upstream_connection *http2_join(struct upstream *u, const struct peer *pe
 /* The time of an idle one is over. */
 void http2_on_timer(struct wheel_entry *e);
 
-/* Once a second: while the worker drains those without a request are closed. */
+/* The upstream goes, and nobody asks it: its connections are closed. */
+void http2_close_idle(struct upstream *u);
+
+/* Once a second: those without a request that are of no use any more are closed. */
 void http2_look_after(struct worker *w);
 
 /* Before the worker waits: what has been written goes out, and who waits is told. False: there was nothing to do. */
@@ -109,6 +119,9 @@ bool http2_stream_deliver(struct http2_connection *h);
 
 /* Nothing more comes or goes: an errno, with which reading and writing fail. */
 void http2_stream_fail(struct http2_stream *st, int error);
+
+/* The server has not answered in time: no other request goes that way. */
+void http2_distrust(struct upstream_connection *stream);
 
 /* A stream leaves. */
 void http2_part(struct http2_stream *st);

@@ -20,7 +20,11 @@ enum {
     WINDOW_BYTES = 64 << 10,      /* of a response that nobody reads */
     CONNECTION_WINDOW = 16 << 20, /* so that none of them holds up the others */
     STREAMS_MOST = 128,
-    OUT_AT_ONCE_BYTES = 64 << 10
+    OUT_AT_ONCE_BYTES = 64 << 10,
+    HEAD_SENT_MAX_BYTES = 1 << 20,
+    SURPLUS_MS = 100,
+    /* A socket that takes nothing for so long is no way for others. */
+    BLOCKED_MS = 1000
 };
 
 /* --- the end --- */
@@ -34,8 +38,11 @@ static void lose(struct http2_connection *h, int error)
     h->is_leaving = true;
     h->uc = NULL;
     list_remove(&h->link);
-    for (struct list_node *n = h->streams.next; n != &h->streams; n = n->next)
-        http2_stream_fail(container_of(n, struct http2_stream, link), error);
+    for (struct list_node *n = h->streams.next; n != &h->streams; n = n->next) {
+        struct http2_stream *st = container_of(n, struct http2_stream, link);
+        st->uc.is_refused |= st->part == HTTP2_HEAD; /* it has never gone */
+        http2_stream_fail(st, error);
+    }
     upstream_close(uc);
 }
 
@@ -49,24 +56,58 @@ static void free_if_unused(struct http2_connection *h)
     free(h);
 }
 
-/* Whether it may be kept without a request. */
+/* How many requests its server takes at a time. */
+static uint32_t limit_of(const struct http2_connection *h)
+{
+    uint32_t most = nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    return most < STREAMS_MOST ? most : STREAMS_MOST;
+}
+
+static uint64_t end_ms_of(const struct http2_connection *h)
+{
+    return h->uc->made_ms + (uint64_t)h->upstream->keepalive_time_ms;
+}
+
+/* Whether another request may go this way, now or later. */
+static bool is_of_use(const struct http2_connection *h)
+{
+    return !h->is_leaving && limit_of(h) > 0 && nghttp2_session_check_request_allowed(h->ng) &&
+           !h->uc->peer->gone && h->uc->requests + 1 < (uint64_t)h->upstream->keepalive_requests &&
+           h->worker->now_ms < end_ms_of(h) &&
+           (!h->blocked_ms || h->worker->now_ms < h->blocked_ms + BLOCKED_MS);
+}
+
 static bool may_stay(const struct http2_connection *h)
 {
-    const struct upstream *u = h->upstream;
-    return !h->is_leaving && u->keepalive > 0 && !h->worker->draining && !h->uc->peer->gone &&
-           h->uc->requests < (uint64_t)u->keepalive_requests &&
-           h->worker->now_ms < h->uc->made_ms + (uint64_t)u->keepalive_time_ms;
+    return is_of_use(h) && h->upstream->keepalive > 0 && !h->worker->draining;
+}
+
+static int64_t count_idle(const struct upstream *u)
+{
+    int64_t count = 0;
+    for (const struct list_node *n = u->carriers.next; n != &u->carriers; n = n->next)
+        count += container_of(n, struct http2_connection, link)->stream_count == 0;
+    return count;
+}
+
+/* Those beyond `keepalive` wait for the requests that follow a burst of responses. */
+static uint64_t idle_until_ms(const struct http2_connection *h)
+{
+    uint64_t now_ms = h->worker->now_ms, end_ms = end_ms_of(h);
+    bool is_surplus = count_idle(h->upstream) > h->upstream->keepalive;
+    uint64_t until_ms = now_ms + (is_surplus ? SURPLUS_MS : (uint64_t)h->upstream->keepalive_timeout_ms);
+    return until_ms < end_ms ? until_ms : end_ms;
 }
 
 static void become_idle(struct http2_connection *h)
 {
     if (!h->uc || h->stream_count)
         return;
-    if (may_stay(h))
-        wheel_set(&h->worker->wheel, &h->uc->timer,
-                  h->worker->now_ms + (uint64_t)h->upstream->keepalive_timeout_ms);
-    else
+    if (!may_stay(h))
         lose(h, 0);
+    /* What its server says by itself wins no time. */
+    else if (h->uc->timer.deadline_ms == 0)
+        wheel_set(&h->worker->wheel, &h->uc->timer, idle_until_ms(h));
 }
 
 void http2_on_timer(struct wheel_entry *e)
@@ -76,23 +117,29 @@ void http2_on_timer(struct wheel_entry *e)
     free_if_unused(h);
 }
 
-static void close_idle(struct upstream *u)
+static void close_those(struct upstream *u, bool useless_only)
 {
     struct list_node *next;
     for (struct list_node *n = u->carriers.next; n != &u->carriers; n = next) {
         struct http2_connection *h = container_of(n, struct http2_connection, link);
         next = n->next;
-        if (h->stream_count)
+        if (h->stream_count || (useless_only && may_stay(h)))
             continue;
         lose(h, 0);
         free_if_unused(h);
     }
 }
 
+void http2_close_idle(struct upstream *u)
+{
+    close_those(u, false);
+    assert(list_empty(&u->carriers));
+}
+
 void http2_look_after(struct worker *w)
 {
-    for (struct upstream *u = w->site->upstreams; w->draining && u; u = u->next)
-        close_idle(u);
+    for (struct upstream *u = w->site->upstreams; u; u = u->next)
+        close_those(u, true);
 }
 
 /* --- what comes --- */
@@ -135,11 +182,21 @@ static void on_end(struct http2_stream *st)
     http2_stream_tell(st);
 }
 
+/* As many as the server takes; the others go another way. */
 static void begin_those_who_wait(struct http2_connection *h)
 {
+    uint32_t left = limit_of(h);
     h->knows_limit = true;
-    for (struct list_node *n = h->streams.next; n != &h->streams; n = n->next)
-        http2_stream_go(container_of(n, struct http2_stream, link));
+    for (struct list_node *n = h->streams.next; n != &h->streams; n = n->next) {
+        struct http2_stream *st = container_of(n, struct http2_stream, link);
+        if (left > 0) {
+            left--;
+            http2_stream_go(st);
+        } else if (st->part == HTTP2_HEAD) {
+            st->uc.is_refused = true;
+            http2_stream_fail(st, ECONNRESET);
+        }
+    }
 }
 
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *connection)
@@ -202,21 +259,34 @@ static bool send_out(struct http2_connection *h)
 {
     while (buf_len(&h->out)) {
         ssize_t n = net_stream_write(&h->uc->stream, h->out.data + h->out.start, buf_len(&h->out), false);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            h->blocked_ms = h->blocked_ms ? h->blocked_ms : h->worker->now_ms;
             return false;
+        }
         if (n < 0) {
             lose(h, errno);
             return false;
         }
+        h->blocked_ms = 0;
+        h->sent_in_turn += (size_t)n;
         buf_consume(&h->out, (size_t)n);
     }
     return true;
 }
 
+/* Others have their turn, however fast its server reads. */
+static bool has_had_its_share(struct http2_connection *h)
+{
+    if (h->turn != h->worker->files.turn)
+        h->sent_in_turn = 0;
+    h->turn = h->worker->files.turn;
+    return h->sent_in_turn >= SEND_AT_ONCE_BYTES;
+}
+
 static void flush(struct http2_connection *h)
 {
     ssize_t n = 1;
-    while (h->uc && n > 0 && send_out(h)) {
+    while (h->uc && n > 0 && !has_had_its_share(h) && send_out(h)) {
         const uint8_t *data;
         while (buf_len(&h->out) < OUT_AT_ONCE_BYTES && (n = nghttp2_session_mem_send(h->ng, &data)) > 0)
             if (!buf_append(&h->out, data, (size_t)n))
@@ -226,19 +296,23 @@ static void flush(struct http2_connection *h)
     }
     if (!h->uc)
         return;
+    bool more = buf_len(&h->out) > 0 || has_had_its_share(h);
     if (buf_len(&h->out) == 0)
         buf_free(&h->out);
-    net_stream_watch(&h->uc->stream, h->worker->loop, EV_READ | (buf_len(&h->out) ? EV_WRITE : 0));
+    net_stream_watch(&h->uc->stream, h->worker->loop, EV_READ | (more ? EV_WRITE : 0));
     if (!nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng))
         lose(h, ECONNRESET);
 }
 
-/* A response in which several parts come at once: each is told of one after the other. */
+/* Who is told may write more, and what has gone makes room for that. */
 static void go_on(struct http2_connection *h)
 {
-    while (http2_stream_deliver(h)) {
-    }
-    flush(h);
+    do {
+        while (http2_stream_deliver(h)) {
+        }
+        flush(h);
+    } while (!list_empty(&h->told) && (!h->uc || !has_had_its_share(h)));
+    list_remove(&h->waits);
     become_idle(h);
 }
 
@@ -293,6 +367,7 @@ static nghttp2_option *the_options(void)
         return all;
     nghttp2_option_set_no_auto_window_update(all, 1);
     nghttp2_option_set_no_closed_streams(all, 1);
+    nghttp2_option_set_max_send_header_block_length(all, HEAD_SENT_MAX_BYTES);
     return all;
 }
 
@@ -307,14 +382,15 @@ static bool open_session(struct http2_connection *h)
            nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) == 0;
 }
 
-struct upstream_connection *http2_begin(struct upstream_connection *uc)
+struct upstream_connection *http2_begin(struct upstream_connection *uc, bool alone)
 {
     struct http2_connection *h = calloc(1, sizeof *h);
     if (!h) {
         upstream_close(uc);
         return NULL;
     }
-    *h = (struct http2_connection){.uc = uc, .worker = uc->worker, .upstream = uc->upstream};
+    *h = (struct http2_connection){
+        .uc = uc, .worker = uc->worker, .upstream = uc->upstream, .is_leaving = alone};
     list_init(&h->waits);
     list_init(&h->streams);
     list_init(&h->told);
@@ -331,12 +407,7 @@ struct upstream_connection *http2_begin(struct upstream_connection *uc)
 
 static bool has_room(const struct http2_connection *h)
 {
-    uint32_t most = nghttp2_session_get_remote_settings(h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    const struct upstream *u = h->upstream;
-    return !h->is_leaving && h->stream_count < (most < STREAMS_MOST ? most : STREAMS_MOST) &&
-           nghttp2_session_check_request_allowed(h->ng) && !h->uc->peer->gone &&
-           h->uc->requests + 1 < (uint64_t)u->keepalive_requests &&
-           h->worker->now_ms < h->uc->made_ms + (uint64_t)u->keepalive_time_ms;
+    return is_of_use(h) && h->stream_count < limit_of(h);
 }
 
 /* The fullest one: so that the others become idle, and end. */
@@ -356,5 +427,6 @@ struct upstream_connection *http2_join(struct upstream *u, const struct peer *pe
     wheel_clear(&best->uc->timer);
     best->uc->requests++;
     struct http2_stream *st = http2_stream_new(best);
+    http2_wake(best);
     return st ? &st->uc : NULL;
 }

@@ -43,9 +43,15 @@ static ssize_t peek(struct net_stream *s, void *data, size_t room)
 static void open_window(struct http2_stream *st, size_t n)
 {
     size_t opened = n < st->unused && buf_len(&st->in) ? n : st->unused;
-    if (opened && st->h->uc && nghttp2_session_consume(st->h->ng, st->id, opened) == 0)
-        http2_wake(st->h);
     st->unused -= opened;
+    if (!opened || !st->h->uc)
+        return;
+    /* nghttp2 forgets a stream when its end has come, read or not. */
+    if (st->id)
+        nghttp2_session_consume(st->h->ng, st->id, opened);
+    else
+        nghttp2_session_consume_connection(st->h->ng, opened);
+    http2_wake(st->h);
 }
 
 static ssize_t take(struct net_stream *s, void *data, size_t room)
@@ -94,9 +100,10 @@ static ssize_t give(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, u
         buf_consume(&st->out, n);
         http2_stream_tell(st);
     }
-    if (st->part == HTTP2_ENDED && buf_len(&st->out) == 0)
+    st->has_said_end = st->part == HTTP2_ENDED && buf_len(&st->out) == 0;
+    if (st->has_said_end) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-    else if (n == 0) {
+    } else if (n == 0) {
         st->is_deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
@@ -111,6 +118,7 @@ static bool take_request(struct http2_stream *st, size_t had)
         if (!end)
             return true;
         /* One request goes before the server has said how many it takes. */
+        st->head_is_whole = true;
         if (!st->h->knows_limit && st->h->has_asked)
             return true;
         st->h->has_asked = true;
@@ -130,15 +138,17 @@ static bool take_request(struct http2_stream *st, size_t had)
 
 void http2_stream_go(struct http2_stream *st)
 {
-    if (st->part == HTTP2_HEAD && !st->error && !take_request(st, st->out.start))
+    if (st->part != HTTP2_HEAD || st->error)
+        return;
+    if (!take_request(st, st->out.start))
         http2_stream_fail(st, EPIPE);
+    http2_stream_tell(st); /* there is room again */
 }
 
 static ssize_t put(struct net_stream *s, const void *data, size_t len, bool more_follows)
 {
     struct http2_stream *st = stream_of(s);
-    /* A head goes as a whole, however long. */
-    size_t room = st->part == HTTP2_HEAD ? len : http2_stream_room(st), n = room < len ? room : len;
+    size_t room = http2_stream_room(st), n = room < len ? room : len;
     (void)more_follows;
     if (st->error || !st->h->uc)
         return fail(EPIPE);
@@ -146,13 +156,18 @@ static ssize_t put(struct net_stream *s, const void *data, size_t len, bool more
         return fail(EAGAIN);
     if (!buf_append(&st->out, data, n))
         return fail(ENOMEM);
-    return take_request(st, st->out.end - n) ? (ssize_t)n : fail(EPIPE);
+    if (take_request(st, st->out.end - n))
+        return (ssize_t)n;
+    http2_stream_fail(st, EPIPE);
+    return fail(EPIPE);
 }
 
 static ssize_t put_file(struct net_stream *s, int fd, off_t offset, size_t len)
 {
     struct http2_stream *st = stream_of(s);
     size_t n = http2_stream_room(st) < len ? http2_stream_room(st) : len;
+    if (st->error || !st->h->uc)
+        return fail(EPIPE);
     if (n == 0)
         return fail(EAGAIN);
     if (!buf_reserve(&st->out, n))

@@ -101,6 +101,7 @@ bool http2_send_head(struct http2_stream *st, size_t head_len, nghttp2_data_sour
     }
     drop_empty_authority(&f);
     st->part = st->is_chunked || st->left ? HTTP2_BODY : HTTP2_ENDED;
+    st->has_said_end = st->part == HTTP2_ENDED;
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = give};
     st->id =
         nghttp2_submit_request(st->h->ng, NULL, f.list, f.count, st->part == HTTP2_BODY ? &body : NULL, st);
@@ -133,8 +134,11 @@ bool http2_take_field(struct http2_stream *st, struct slice name, struct slice v
     }
     if (name.data[0] == ':')
         return true;
-    if (slice_eq(name, SLICE("content-length")))
+    unsigned long long length;
+    if (slice_eq(name, SLICE("content-length")) && slice_to_u64(value, INT64_MAX, &length)) {
         st->chunks = false;
+        st->expected = length;
+    }
     return put_line(&st->in, name, value);
 }
 
@@ -147,6 +151,7 @@ bool http2_take_body(struct http2_stream *st, struct slice part)
 {
     if (!st->has_head || part.len == 0)
         return true;
+    st->expected -= part.len < st->expected ? part.len : st->expected;
     if (!st->chunks)
         return buf_append_slice(&st->in, part);
     return buf_printf(&st->in, "%zx\r\n", part.len) && buf_append_slice(&st->in, part) &&

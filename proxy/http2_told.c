@@ -18,8 +18,11 @@ void http2_wake(struct http2_connection *h)
         list_push_back(&h->worker->carriers, &h->waits);
 }
 
+/* A head goes as a whole, however long. */
 size_t http2_stream_room(const struct http2_stream *st)
 {
+    if (st->part == HTTP2_HEAD && !st->head_is_whole)
+        return SIZE_MAX;
     return buf_len(&st->out) < AHEAD_BYTES ? AHEAD_BYTES - buf_len(&st->out) : 0;
 }
 
@@ -62,6 +65,17 @@ void http2_stream_fail(struct http2_stream *st, int error)
     http2_stream_tell(st);
 }
 
+void http2_distrust(struct upstream_connection *stream)
+{
+    ((struct http2_stream *)stream)->h->is_leaving = true; /* its first member */
+}
+
+/* The response is whole, though its end may still come in a frame of its own. */
+static bool is_whole(const struct http2_stream *st)
+{
+    return st->has_ended || (st->has_begun_body && !st->chunks && (st->no_body || st->expected == 0));
+}
+
 void http2_part(struct http2_stream *st)
 {
     struct http2_connection *h = st->h;
@@ -71,11 +85,11 @@ void http2_part(struct http2_stream *st)
     if (h->current == st)
         h->current = NULL;
     h->stream_count--;
+    if (h->uc && st->unused)
+        nghttp2_session_consume_connection(h->ng, st->unused);
     if (h->uc && st->id) {
         nghttp2_session_set_stream_user_data(h->ng, st->id, NULL);
-        if (st->unused)
-            nghttp2_session_consume_connection(h->ng, st->unused);
-        if (!st->has_ended || st->part != HTTP2_ENDED || buf_len(&st->out))
+        if (!is_whole(st) || !st->has_said_end)
             nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_CANCEL);
     }
     http2_wake(h); /* which finds out whether anybody is left */

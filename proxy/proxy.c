@@ -20,6 +20,7 @@
 #include "http/request/verdict.h"
 #include "http/site/site.h"
 #include "net/stream.h"
+#include "proxy/http2.h"
 #include "proxy/internal.h"
 #include "proxy/upstream.h"
 #include "worker/loop/wait.h"
@@ -233,6 +234,8 @@ static struct proxy_step proxy_end_time(struct proxy *p)
         return proxy_step_of(PROXY_WAITS);
     }
     proxy_log_timeout(p);
+    if (p->uc && p->uc->is_stream)
+        http2_distrust(p->uc);
     if (p->state < PROXY_BODY)
         return proxy_step_next(CONF_NEXT_TIMEOUT, 504);
     proxy_end_try(p, UPSTREAM_LEFT, p->ex->upstream.status, false);

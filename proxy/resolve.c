@@ -5,6 +5,7 @@
  * answers, the old addresses stay in use. Upstreams that a proxy_pass with variables names are made here, used by all
  * requests that name the same, and dropped again when there are too many.
  */
+#include "proxy/http2.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 
@@ -183,6 +184,7 @@ static void drop_named(struct worker *w, struct upstream *u)
         link = &(*link)->next;
     *link = u->next;
     u->servers[0].address_count = 0;
+    http2_close_idle(u);
     upstream_set_peers(w, u);
     if (u->servers[0].owns_addresses)
         free(u->servers[0].addresses);

@@ -19,7 +19,8 @@ enum { FILE_AT_ONCE_BYTES = 2 << 20 };
 void proxy_begin_to_send(struct proxy *p)
 {
     p->state = PROXY_SEND;
-    p->request_sent = p->tls ? p->plain_bytes : 0;
+    /* What goes before all else has gone by itself. */
+    p->request_sent = p->tls || p->uc->is_stream ? p->plain_bytes : 0;
     p->body_sent = 0;
     p->sent = false;
     proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
