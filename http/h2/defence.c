@@ -53,7 +53,9 @@ static void *count_malloc(size_t bytes, void *with)
 static void *count_calloc(size_t count, size_t bytes, void *with)
 {
     struct h2_budget *b = with;
-    void *p = bytes == 0 || count <= SIZE_MAX / bytes ? calloc(count, bytes) : NULL;
+    bool fits = bytes == 0 || count <= SIZE_MAX / bytes;
+    size_t all = fits ? count * bytes : 0;
+    void *p = fits ? calloc(1, all ? all : 1) : NULL;
     count_in(b, p);
     return p;
 }
@@ -76,7 +78,7 @@ static void *count_realloc(void *old, size_t bytes, void *with)
     assert(before <= b->held);
     if (bytes > before)
         look_at_bound(b, bytes - before);
-    void *p = realloc(old, bytes);
+    void *p = realloc(old, bytes ? bytes : 1);
     if (p)
         b->held -= before;
     if (p && bytes >= FRAME_BYTES)
