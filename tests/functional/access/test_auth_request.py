@@ -492,6 +492,7 @@ def test_body_in_a_named_file(weir, backend):
     wait_until(lambda: not [p for p in (weir.tmp / "bodies").rglob("*") if p.is_file()], 3, "no file")
 
 
+@pytest.mark.http1_only
 def test_slow_body_while_another_is_asked(weir, backend):
     """proxy_request_buffering off: what comes meanwhile is kept, and not taken for a request."""
     gate = threading.Event()
