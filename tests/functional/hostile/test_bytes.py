@@ -375,7 +375,7 @@ def test_status_pages(weir, backend):
     page = ask(weir.port, head("GET /status?format=html HTTP/1.1")).text
     assert "<script>/" not in page
     metrics = ask(weir.port, head("GET /status?format=prometheus HTTP/1.1")).text
-    assert all(re.match(r"#|[a-z_]+(\{([a-z_]+=\"([^\"\\\n]|\\.)*\",?)*\})? [\d.eE+NaInf-]+$", line) for line in metrics.splitlines())
+    assert all(re.match(r"#|[a-z0-9_]+(\{([a-z_]+=\"([^\"\\\n]|\\.)*\",?)*\})? [\d.eE+NaInf-]+$", line) for line in metrics.splitlines())
 
 
 # ---- what comes in ----------------------------------------------------------------------------------------
