@@ -556,6 +556,8 @@ SECTIONS = {
         Row("words of newer versions", "Unknown in 1.22.", "`keepalive_min_timeout`, `max_headers`, `proxy_pass_trailers`, `http2`.",
             "They are in nginx by now.", "words:long words proxy_kinds", "configuration",
             "keepalive_min_timeout|max_headers|proxy_pass_trailers|http2 on", values=accepted("unknown directive")),
+        Row("`proxy_http_version 2`", "Unknown in 1.22.", "HTTP/2.", "It is in nginx by now.", "upstream words:long", "configuration",
+            "proxy_http_version 2;", values=accepted("invalid value")),
         Row("`listen ... spdy`", "Refused.", "Accepted.", "Old nginx took it, and a warning says what to write.", "words", "configuration", "spdy",
             values=accepted("invalid parameter")),
         Row("`auth_basic` without a file", "403 for every request.", "Refused.", "It is a mistake for certain.", "access words",
