@@ -22,7 +22,6 @@ enum {
     STREAMS_MOST = 128,
     OUT_AT_ONCE_BYTES = 64 << 10,
     HEAD_SENT_MAX_BYTES = 1 << 20,
-    SURPLUS_MS = 100,
     /* A socket that takes nothing for so long is no way for others. */
     BLOCKED_MS = 1000
 };
@@ -95,7 +94,8 @@ static uint64_t idle_until_ms(const struct http2_connection *h)
 {
     uint64_t now_ms = h->worker->now_ms, end_ms = end_ms_of(h);
     bool is_surplus = count_idle(h->upstream) > h->upstream->keepalive;
-    uint64_t until_ms = now_ms + (is_surplus ? SURPLUS_MS : (uint64_t)h->upstream->keepalive_timeout_ms);
+    uint64_t until_ms =
+        now_ms + (is_surplus ? UPSTREAM_SURPLUS_MS : (uint64_t)h->upstream->keepalive_timeout_ms);
     return until_ms < end_ms ? until_ms : end_ms;
 }
 

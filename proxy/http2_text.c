@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "http/wire/hop_by_hop.h"
 #include "http/wire/request.h"
 
 #include <assert.h>
@@ -13,18 +14,6 @@
 enum { FIELDS_MAX = 1024, HEAD_MAX_BYTES = 256 << 10 };
 
 /* --- the request --- */
-
-/* What is between two neighbours, and is said otherwise here (RFC 9113 section 8.2.2). */
-static bool is_of_connection(struct slice name)
-{
-    static const struct slice names[] = {{"connection", 10},       {"keep-alive", 10},
-                                         {"proxy-connection", 16}, {"transfer-encoding", 17},
-                                         {"upgrade", 7},           {"http2-settings", 14}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (slice_eq_nocase(name, names[i]))
-            return true;
-    return false;
-}
 
 struct fields {
     nghttp2_nv list[FIELDS_MAX];
@@ -70,7 +59,7 @@ static void add_line(struct http2_stream *st, struct fields *f, const struct htt
     if (slice_eq_nocase(h->name, SLICE("Content-Length")) && slice_to_u64(h->value, INT64_MAX, &length))
         st->left = length;
     bool is_te = slice_eq_nocase(h->name, SLICE("TE"));
-    if (!is_of_connection(h->name) && (!is_te || slice_eq_nocase(h->value, SLICE("trailers"))))
+    if (!http_is_hop_by_hop(h->name) && (!is_te || slice_eq_nocase(h->value, SLICE("trailers"))))
         add(f, h->name, h->value);
 }
 

@@ -23,8 +23,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SURPLUS_MS = 100 /* of idle connections beyond `keepalive` */ };
-
 /* --- servers --- */
 
 void peer_release(struct peer *peer)
@@ -385,8 +383,8 @@ void upstream_keep(struct upstream_connection *uc, int64_t idle_s)
     }
     assert(list_empty(&uc->link)); /* it is in use */
     /* Responses come in bursts, and the next requests right behind them: one more than is kept waits for those. */
-    if (u->idle_count >= u->keepalive && idle_ms > SURPLUS_MS)
-        idle_ms = SURPLUS_MS;
+    if (u->idle_count >= u->keepalive && idle_ms > UPSTREAM_SURPLUS_MS)
+        idle_ms = UPSTREAM_SURPLUS_MS;
     wheel_set(&uc->worker->wheel, &uc->timer, uc->worker->now_ms + (uint64_t)idle_ms);
     list_push_front(&u->idle, &uc->link);
     u->idle_count++;

@@ -12,7 +12,11 @@
 #include "proxy/tls.h"
 #include "worker/loop/worker_state.h"
 
-enum { UPSTREAM_TRIED_WORDS = PEERS / 64 };
+enum {
+    UPSTREAM_TRIED_WORDS = PEERS / 64,
+    /* For so long idle connections beyond `keepalive` wait. */
+    UPSTREAM_SURPLUS_MS = 100
+};
 
 /* --- proxy/upstream.c --- */
 

@@ -26,10 +26,9 @@ enum {
 
 /* --- memory: nghttp2's own, counted by what it really takes --- */
 
-static bool count_in(struct h2_budget *b, void *p)
+static void count_in(struct h2_budget *b, void *p)
 {
     b->held += p ? malloc_usable_size(p) : 0;
-    return p != NULL;
 }
 
 /*
@@ -55,6 +54,7 @@ static void *count_calloc(size_t count, size_t bytes, void *with)
     struct h2_budget *b = with;
     bool fits = bytes == 0 || count <= SIZE_MAX / bytes;
     size_t all = fits ? count * bytes : 0;
+    look_at_bound(b, all);
     void *p = fits ? calloc(1, all ? all : 1) : NULL;
     count_in(b, p);
     return p;

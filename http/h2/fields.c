@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/slice.h"
 #include "http/request/exchange.h"
+#include "http/wire/hop_by_hop.h"
 #include "http/wire/response.h"
 #include "worker/loop/worker_state.h"
 
@@ -37,20 +38,6 @@ static bool add_number(struct h2_fields *f, struct arena *arena, struct slice na
     return text.data != NULL;
 }
 
-/* What is between two neighbours only, and has no meaning here (RFC 9113 section 8.2.2). */
-static bool is_of_connection(struct slice name)
-{
-    static const struct slice names[] = {{"connection", 10},
-                                         {"keep-alive", 10},
-                                         {"proxy-connection", 16},
-                                         {"transfer-encoding", 17},
-                                         {"upgrade", 7}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (slice_eq_nocase(name, names[i]))
-            return true;
-    return false;
-}
-
 static void add_stamp(struct h2_fields *f, const struct http_exchange *ex)
 {
     const struct http_response *res = &ex->res;
@@ -69,7 +56,7 @@ static void add_header(struct h2_fields *f, const struct http_response *res,
                          : h->own == HTTP_OWN_ETAG   ? res->etag
                          : h->own                    ? res->last_modified
                                                      : h->header.value;
-    if ((!h->own || value.data) && !is_of_connection(h->header.name))
+    if ((!h->own || value.data) && !http_is_hop_by_hop(h->header.name))
         add(f, h->header.name, value);
 }
 
@@ -125,7 +112,7 @@ bool h2_fields_of_interim(struct h2_fields *f, struct http_exchange *ex, int sta
         !add_number(f, &ex->arena, SLICE(":status"), (uint64_t)status))
         return false;
     for (int i = 0; i < count; i++)
-        if (!is_of_connection(fields[i].name))
+        if (!http_is_hop_by_hop(fields[i].name))
             add(f, fields[i].name, fields[i].value);
     return true;
 }
@@ -142,7 +129,7 @@ bool h2_fields_of_lines(struct h2_fields *f, struct http_exchange *ex, struct sl
         const char *end = memmem(lines.data, lines.len, "\r\n", 2);
         if (!end)
             break;
-        if (http_parse_field(&h, lines.data, end) && !is_of_connection(h.name))
+        if (http_parse_field(&h, lines.data, end) && !http_is_hop_by_hop(h.name))
             add(f, h.name, h.value);
         lines = slice_from(lines, (size_t)(end - lines.data) + 2);
     }

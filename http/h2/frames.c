@@ -17,9 +17,6 @@
 #include "http/h2/stream.h"
 #include "http/request/exchange.h"
 
-#include <assert.h>
-#include <stdlib.h>
-
 enum {
     /* By a window that is smaller there is nothing to send. */
     TINY_WINDOW_BYTES = 256,

@@ -36,6 +36,7 @@ void h2_head_begin(struct h2_session *s, struct h2_stream *st)
 {
     struct h2_head *h = &s->head;
     s->head_of = st;
+    h->limits = connection_head_limits(s->c);
     empty(&h->fields);
     empty(&h->cookie);
     empty(&h->method);
@@ -111,17 +112,16 @@ static bool is_known_host(struct h2_head *h, struct slice name, struct slice val
 void h2_head_add(struct h2_session *s, struct slice name, struct slice value)
 {
     struct h2_head *h = &s->head;
-    struct http_head_limits limits = connection_head_limits(s->c);
     if (h->refuse || h->is_malformed) {
         /* A byte of a frame can be 4 KiB of a field: what is beyond the limits is paid for. */
         h2_spend(s, 1 + (int)((name.len + value.len) / BYTES_FOR_TOKEN));
         return;
     }
-    if (name.len + value.len + 4 > limits.line_bytes) {
+    if (name.len + value.len + 4 > h->limits.line_bytes) {
         h->refuse = slice_eq(name, SLICE(":path")) ? &too_long_uri : &too_long_field;
         return;
     }
-    if (head_bytes(h) + name.len + value.len + 4 > limits.head_bytes) {
+    if (head_bytes(h) + name.len + value.len + 4 > h->limits.head_bytes) {
         h->refuse = &too_large;
         return;
     }

@@ -23,6 +23,7 @@ struct h2_head {
     struct buf fields;             /* "name: value\r\n" and so on, in order */
     struct buf cookie;             /* its crumbs (RFC 9113 section 8.2.3) */
     struct buf method, path, host; /* of pseudo-header fields */
+    struct http_head_limits limits;
     /* What is wrong with it, or NULL. */
     const struct http_error *refuse;
     unsigned count; /* of fields */

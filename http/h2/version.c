@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/wheel.h"
 #include "http/client/connection.h"
-#include "http/client/handshake.h"
 #include "http/client/linger.h"
 #include "http/h2/concurrency.h"
 #include "http/h2/defence.h"
@@ -135,7 +134,7 @@ static void on_time(struct connection *c)
 
 void h2_look_after_idle(struct worker *w)
 {
-    for (struct list_node *n = w->idle.next; n != &w->idle; n = n->next) {
+    for (struct list_node *n = w->idle.next; w->http2_connections && n != &w->idle; n = n->next) {
         struct connection *c = container_of(n, struct connection, link);
         if (c->session && c->session->idle_ms + IDLE_FOR_LONG_MS <= w->now_ms)
             h2_budget_trim(c->session);

@@ -4,6 +4,4 @@ Rows have the form of differences.py; what stands for the reason says what is wr
 them, and the suite's last lines name them, so that nobody takes them for deliberate.
 """
 
-from rows import Row
-
 OPEN = []

@@ -352,4 +352,35 @@ static inline bool h2_has(const struct client *p, const char *event)
 #define CHECK_HEARD(client, wanted) \
     check_text(h2_hear(client), (wanted), "what the client has heard", __FILE__, __LINE__)
 
+/* --- a whole one --- */
+
+/* A client that speaks HTTP/2, and has heard what the other side begins with. */
+static inline void h2_connect(struct client *client, struct buf *said)
+{
+    *client = (struct client){0};
+    client_connect(client);
+    h2_say_hello(said);
+    h2_client_say(client, said);
+    CU_ASSERT_FATAL(client->c && client->c->session);
+    h2_forget(client);
+}
+
+static inline void h2_bench_open(struct client *client, struct buf *said, const char *http,
+                                 const char *server)
+{
+    bench_open(http, server);
+    h2_connect(client, said);
+}
+
+static inline void h2_bench_close(struct client *client, struct buf *said)
+{
+    if (client->c)
+        client_leave(client);
+    h2_client_free(client);
+    buf_free(said);
+    (void)bench_log();
+    (void)bench_errors();
+    bench_close();
+}
+
 #endif

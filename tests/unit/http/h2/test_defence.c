@@ -18,24 +18,12 @@ static struct buf said;
 
 static void begin(void)
 {
-    bench_open(http, server);
-    client = (struct client){0};
-    client_connect(&client);
-    h2_say_hello(&said);
-    h2_client_say(&client, &said);
-    CU_ASSERT_FATAL(client.c && client.c->session);
-    h2_forget(&client);
+    h2_bench_open(&client, &said, http, server);
 }
 
 static void end(void)
 {
-    if (client.c)
-        client_leave(&client);
-    h2_client_free(&client);
-    buf_free(&said);
-    (void)bench_log();
-    (void)bench_errors();
-    bench_close();
+    h2_bench_close(&client, &said);
 }
 
 static int tokens(void)

@@ -22,22 +22,12 @@ static const char server[] =
 static struct client client;
 static struct buf said;
 
-static void connect_one(void)
-{
-    client = (struct client){0};
-    client_connect(&client);
-    h2_say_hello(&said);
-    h2_client_say(&client, &said);
-    CU_ASSERT_FATAL(client.c && client.c->session);
-    h2_forget(&client);
-}
-
 static void begin_with(const char *more)
 {
     static char text[1000];
     snprintf(text, sizeof text, "%s%s", server, more);
     bench_open("", text);
-    connect_one();
+    h2_connect(&client, &said);
 }
 
 static void begin(void)
@@ -47,12 +37,7 @@ static void begin(void)
 
 static void end(void)
 {
-    if (client.c)
-        client_leave(&client);
-    h2_client_free(&client);
-    buf_free(&said);
-    (void)bench_errors();
-    bench_close();
+    h2_bench_close(&client, &said);
 }
 
 /* What it hears of the worker's side from now on. */
