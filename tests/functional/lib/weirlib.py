@@ -7,6 +7,7 @@ Every time limit goes through limit(), so that slow builds (sanitizers, valgrind
 import atexit
 import ctypes
 import dataclasses
+import fcntl
 import functools
 import importlib
 import json
@@ -24,6 +25,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -447,6 +449,11 @@ def unread_bytes(local, remote):
     return 0
 
 
+def unsent_bytes(sock):
+    """How much of what was given to a socket the other end's kernel has not confirmed."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
 class Connection:
     """One client connection: raw bytes out, whole responses (checked by h11) in. Address: port or socket path."""
 
@@ -500,12 +507,12 @@ class Connection:
         return self.unread
 
     def wait_taken(self):
-        """Until the server has read all that was sent over TCP."""
+        """Until the server has read all that was sent over TCP; what the kernel has held back (RFC 896) has not even left."""
         try:
             (_, own), (_, server) = self.socket.getsockname(), self.socket.getpeername()
         except OSError:  # it has read, and closed
             return
-        wait_until(lambda: not unread_bytes(server, own), 5, "the server to read")
+        wait_until(lambda: not unsent_bytes(self.socket) and not unread_bytes(server, own), 5, "the server to read")
 
     def request(self, target, method="GET", headers=(), body=None):
         """Send one HTTP/1.1 request."""
