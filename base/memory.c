@@ -13,7 +13,7 @@
  * jemalloc reads this at start. Few arenas and small thread caches: a server's memory should follow its load down
  * again, and its handlers are not bound by the allocator.
  */
-const char *malloc_conf = "narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0,lg_tcache_max:14";
+const char *malloc_conf = "narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0,lg_tcache_max:15";
 
 static size_t read_size(const char *name)
 {
