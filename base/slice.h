@@ -40,6 +40,11 @@ static inline bool slice_eq_nocase(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || strncasecmp(a.data, b.data, a.len) == 0);
 }
 
+static inline bool slice_starts_nocase(struct slice s, struct slice prefix)
+{
+    return s.len >= prefix.len && strncasecmp(s.data, prefix.data, prefix.len) == 0;
+}
+
 static inline bool slice_starts(struct slice s, struct slice prefix)
 {
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);

@@ -88,6 +88,7 @@ static const char *const titles[CONF_SECTIONS] = {
     [CONF_SECTION_BODIES] = "Bodies of answers",
     [CONF_SECTION_LOGS] = "Logs",
     [CONF_SECTION_PROXY] = "Proxy",
+    [CONF_SECTION_GRPC] = "gRPC",
     [CONF_SECTION_UPSTREAM] = "Upstream",
     [CONF_SECTION_ACCEPTED] = "Accepted",
 };

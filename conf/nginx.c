@@ -80,7 +80,6 @@ const struct conf_mark conf_marks[] = {
     {"fastcgi_*", CONF_ABSENT, "there is no FastCGI: speak HTTP to the application, by proxy_pass."},
     {"uwsgi_*", CONF_ABSENT, "there is no uwsgi: speak HTTP to the application, by proxy_pass."},
     {"scgi_*", CONF_ABSENT, "there is no SCGI: speak HTTP to the application, by proxy_pass."},
-    {"grpc_*", CONF_ABSENT, "there is no gRPC, which needs HTTP/2."},
     {"memcached_*", CONF_ABSENT, "there is no memcached: write a handler that asks it."},
     {"dav_*", CONF_ABSENT, "files are not written: write a handler, or pass such requests on by proxy_pass."},
     {"create_full_put_path", CONF_ABSENT, "see dav_methods."},

@@ -1,24 +1,44 @@
 /*
- * conf/set_proxy.c - proxy_pass: where a location's requests go.
+ * conf/set_proxy.c - proxy_pass and grpc_pass: where a location's requests go.
  */
 #include "conf/conf.h"
 #include "conf/directive.h"
 
-/* "http://HOST[:PORT][/URI]", "http://unix:/PATH[:/URI]"; or https:// */
-void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
+/* NULL: the location has its content already. */
+static struct conf_proxy *begin(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_proxy *p = conf_must(arena_zalloc(&w->conf->arena, sizeof *p));
-    struct slice rest = n->args[0];
     p->node = n;
     if (w->location->content != CONF_CONTENT_STATIC) {
         conf_error(&w->conf->errors, n,
-                   "\"proxy_pass\" directive is duplicate: this location has its handler already");
-        return;
+                   "\"%.*s\" directive is duplicate: this location has its handler already",
+                   SLICE_ARGS(n->name));
+        return NULL;
     }
-    if (memchr(rest.data, '$', rest.len)) {
+    return p;
+}
+
+static void use(struct conf_walk *w, const struct conf_proxy *p)
+{
+    w->location->content = CONF_CONTENT_PROXY;
+    w->location->proxy = p;
+}
+
+static bool has_variables(struct slice text)
+{
+    return memchr(text.data, '$', text.len) != NULL;
+}
+
+/* "http://HOST[:PORT][/URI]", "http://unix:/PATH[:/URI]"; or https:// */
+void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_proxy *p = begin(w, n);
+    struct slice rest = n->args[0];
+    if (!p)
+        return;
+    if (has_variables(rest)) {
         p->text = rest;
-        w->location->content = CONF_CONTENT_PROXY;
-        w->location->proxy = p;
+        use(w, p);
         return;
     }
     p->tls = slice_eq_nocase((struct slice){rest.data, rest.len < 8 ? rest.len : 8}, SLICE("https://"));
@@ -54,6 +74,33 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
     /* RFC 9112 section 3.2.1: the path is "/" then. */
     if (p->uri.data && p->uri.data[0] == '?')
         p->uri = arena_printf(&w->conf->arena, "/%.*s", SLICE_ARGS(p->uri));
-    w->location->content = CONF_CONTENT_PROXY;
-    w->location->proxy = p;
+    use(w, p);
+}
+
+/* "[grpc[s]://]HOST:PORT", "[grpc[s]://]unix:PATH" */
+void conf_set_grpc_pass(struct conf_walk *w, const struct conf_node *n)
+{
+    static const struct slice plain = {"grpc://", 7}, secure = {"grpcs://", 8};
+    struct conf_proxy *p = begin(w, n);
+    struct slice text = n->args[0];
+    if (!p)
+        return;
+    p->is_grpc = true;
+    if (has_variables(text)) {
+        p->text = text;
+        use(w, p);
+        return;
+    }
+    p->tls = slice_starts_nocase(text, secure);
+    p->host = slice_from(text, p->tls ? secure.len : slice_starts_nocase(text, plain) ? plain.len : 0);
+    bool is_unix = slice_starts(p->host, SLICE("unix:"));
+    if (p->host.len == 0)
+        conf_error(&w->conf->errors, n, "no host in \"grpc_pass %.*s\"; write HOST:PORT", SLICE_ARGS(text));
+    else if (!is_unix && memchr(p->host.data, '/', p->host.len))
+        conf_error(
+            &w->conf->errors, n,
+            "invalid host in upstream \"%.*s\" of \"grpc_pass\"; write [grpc[s]://]HOST:PORT: a gRPC call's path "
+            "is its client's",
+            SLICE_ARGS(p->host));
+    use(w, p);
 }

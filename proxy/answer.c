@@ -103,7 +103,7 @@ static bool is_left_out(const struct proxy *p, const struct http_response_head *
 {
     const struct location_proxy *to = p->to;
     if (fate == DROP || fate == CONTENT_LENGTH || (fate == UPGRADE && a->status != 101) ||
-        (fate == TRAILER && !proxy_settings(p)->proxy.pass_trailers))
+        (fate == TRAILER && !proxy_how(p)->pass_trailers))
         return true;
     bool hidden = fate == HIDE || is_among(to->hidden, to->hidden_count, h->name);
     if (hidden && !is_among(to->passed, to->passed_count, h->name))
@@ -202,12 +202,12 @@ static bool take_over_head(struct proxy *p, const struct http_response_head *a)
 static void obey_wishes(struct proxy *p, const struct http_response_head *a)
 {
     struct http_exchange *ex = p->ex;
-    unsigned ignored = proxy_settings(p)->proxy.upstream.ignore_headers;
+    unsigned ignored = proxy_how(p)->upstream.ignore_headers;
     struct slice buffering = http_response_head_field(a, SLICE("X-Accel-Buffering"));
     struct slice rate = http_response_head_field(a, SLICE("X-Accel-Limit-Rate"));
     struct slice charset = http_response_head_field(a, SLICE("X-Accel-Charset"));
     unsigned long long bytes;
-    p->buffered = proxy_settings(p)->proxy.upstream.buffering;
+    p->buffered = proxy_how(p)->upstream.buffering;
     if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("no")))
         p->buffered = false;
     if (!(ignored & CONF_IGNORE_BUFFERING) && slice_eq_nocase(buffering, SLICE("yes")))
@@ -222,7 +222,7 @@ static void obey_wishes(struct proxy *p, const struct http_response_head *a)
 
 static struct slice redirect_target(const struct proxy *p, const struct http_response_head *a)
 {
-    bool obeyed = !(proxy_settings(p)->proxy.upstream.ignore_headers & CONF_IGNORE_REDIRECT);
+    bool obeyed = !(proxy_how(p)->upstream.ignore_headers & CONF_IGNORE_REDIRECT);
     struct slice target = obeyed ? http_response_head_field(a, SLICE("X-Accel-Redirect")) : (struct slice){0};
     return target; /* an empty one is one as well, and wrong */
 }
@@ -306,7 +306,7 @@ static struct proxy_step end_detour(struct proxy *p, const struct http_response_
 
 static bool intercepts(const struct proxy *p, const struct http_response_head *a)
 {
-    return proxy_settings(p)->proxy.upstream.intercept_errors && a->status >= 300 &&
+    return proxy_how(p)->upstream.intercept_errors && a->status >= 300 &&
            site_has_error_page(p->ex, a->status);
 }
 
@@ -336,8 +336,9 @@ static struct proxy_step begin_passing_on(struct proxy *p, const struct http_res
         http_response_reset(&p->ex->res);
         return proxy_step_fails(502);
     }
+    p->waits_to_send &= proxy_sends_on(p);
     if (p->state == PROXY_BODY) {
-        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
+        proxy_set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
         proxy_watch(p, p->input == PROXY_INPUT_ENDED ? 0 : EV_READ);
     }
     return begin_response();

@@ -27,8 +27,8 @@ enum {
 
 static size_t memory_most(const struct proxy *p)
 {
-    size_t most = (size_t)(p->buffered ? proxy_settings(p)->proxy.upstream.buffers_bytes
-                                       : proxy_settings(p)->proxy.upstream.buffer_bytes);
+    size_t most =
+        (size_t)(p->buffered ? proxy_how(p)->upstream.buffers_bytes : proxy_how(p)->upstream.buffer_bytes);
     return most > UNBUFFERED_BYTES ? most : UNBUFFERED_BYTES;
 }
 
@@ -77,7 +77,7 @@ bool proxy_begin_body(struct proxy *p, const struct http_response_head *head)
 
 static bool may_go_to_file(const struct proxy *p)
 {
-    uint64_t most = (uint64_t)proxy_settings(p)->proxy.upstream.max_temp_bytes;
+    uint64_t most = (uint64_t)proxy_how(p)->upstream.max_temp_bytes;
     return p->buffered && !p->kept.failed && p->kept.file_end < most;
 }
 
@@ -85,8 +85,7 @@ void proxy_log_disk(struct proxy *p)
 {
     assert(p->kept.failed);
     http_log(p->ex, LOG_LEVEL_CRIT, "%s() in proxy_temp_path \"%s\" failed (%d: %s); going on without a file",
-             p->kept.failed, proxy_settings(p)->proxy.upstream.temp_path.data, p->kept.error,
-             strerror(p->kept.error));
+             p->kept.failed, proxy_how(p)->upstream.temp_path.data, p->kept.error, strerror(p->kept.error));
 }
 
 /* Behind all that has come before, wherever there is room. False: there is none. */
@@ -94,7 +93,7 @@ static bool keep_in_file(struct proxy *p, const char *data, size_t len)
 {
     bool had_file = p->kept.fd >= 0;
     enum spool_result result =
-        spool_append_to_file(&p->kept, proxy_settings(p)->proxy.upstream.temp_path.data, data, len);
+        spool_append_to_file(&p->kept, proxy_how(p)->upstream.temp_path.data, data, len);
     if (!had_file && p->kept.fd >= 0)
         http_log(p->ex, LOG_LEVEL_WARN, "an upstream response is buffered to a temporary file");
     if (p->kept.failed)
@@ -171,7 +170,7 @@ static struct proxy_step body_receive(struct proxy *p, char *data, size_t room, 
         return proxy_step_of(PROXY_BREAKS_OFF);
     body_settle_end(p);
     if (p->state == PROXY_BODY && !pause_for_rate(p))
-        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
+        proxy_set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
     return proxy_step_of(PROXY_PASSES_ON);
 }
 
@@ -219,7 +218,7 @@ void proxy_read_again(struct proxy *p)
     assert(p->state == PROXY_BODY && p->input != PROXY_INPUT_ENDED);
     p->input = PROXY_INPUT_OPEN;
     proxy_watch(p, EV_READ);
-    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
+    proxy_set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
 }
 
 void proxy_resume_reading(struct proxy *p)

@@ -20,10 +20,10 @@
 /* The PROXY protocol names a client, and so does a local address with variables: such connections are not for others. */
 static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net_address *local)
 {
-    const struct settings *s = proxy_settings(p);
-    *dial = (struct upstream_dial){.keepalive = s->proxy.upstream.socket_keepalive,
+    const struct proxy_settings *how = proxy_how(p);
+    *dial = (struct upstream_dial){.keepalive = how->upstream.socket_keepalive,
                                    .fresh = p->named_client,
-                                   .http2 = s->proxy.http_version == PROXY_HTTP_2,
+                                   .http2 = how->http_version == PROXY_HTTP_2,
                                    .tls = p->tls,
                                    .tls_as = p->tls_as.whole};
     if (!p->to->bind)
@@ -32,8 +32,8 @@ static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net
     if (text.len == 0)
         return;
     if (net_address_parse_local(text, local)) {
-        http_log(p->ex, LOG_LEVEL_ERROR, "invalid local address \"%.*s\" in \"proxy_bind\"",
-                 SLICE_ARGS(text));
+        http_log(p->ex, LOG_LEVEL_ERROR, "invalid local address \"%.*s\" in \"%s_bind\"", SLICE_ARGS(text),
+                 p->to->is_grpc ? "grpc" : "proxy");
         return;
     }
     dial->local = local;
@@ -54,7 +54,7 @@ static bool is_of_the_net(int error)
 static void use_connection(struct proxy *p)
 {
     p->input = PROXY_INPUT_OPEN;
-    p->sent = false;
+    p->sent = p->waits_to_send = false;
     assert(spool_in_file(&p->kept) == 0 && p->body.seen == 0); /* no response has begun */
     p->interims = 0;
     p->broken = p->send_error = 0;
@@ -66,7 +66,7 @@ static void use_connection(struct proxy *p)
         return;
     }
     p->state = PROXY_CONNECT;
-    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.connect_timeout_ms);
+    proxy_set_timer(p, proxy_how(p)->upstream.connect_timeout_ms);
     proxy_watch(p, EV_WRITE);
 }
 
@@ -106,7 +106,7 @@ static struct proxy_step begin_tls(struct proxy *p)
     }
     if (!upstream_begin_tls(p->ex, p->uc, p->tls, &p->tls_as))
         return proxy_step_fails(500);
-    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.connect_timeout_ms);
+    proxy_set_timer(p, proxy_how(p)->upstream.connect_timeout_ms);
     return proxy_step_of(PROXY_WAITS);
 }
 
@@ -164,7 +164,7 @@ struct proxy_step proxy_on_connected(struct proxy *p)
             return step;
     }
     p->try->connect_us = clock_mono_us() - p->try->start_us;
-    if (proxy_settings(p)->proxy.http_version == PROXY_HTTP_2 && !p->uc->is_stream) {
+    if (proxy_how(p)->http_version == PROXY_HTTP_2 && !p->uc->is_stream) {
         struct proxy_step step = begin_http2(p);
         if (step.says != PROXY_PASSES_ON)
             return step;

@@ -9,6 +9,8 @@
 #include "http/request/exchange.h"
 #include "http/request/template.h"
 #include "http/site/site.h"
+#include "http/wire/grpc.h"
+#include "http/wire/hop_by_hop.h"
 #include "http/wire/request.h"
 #include "http/wire/uri.h"
 
@@ -109,14 +111,13 @@ static bool says_close(struct slice options)
 }
 
 /* 0, or a status for the client. An empty value leaves the field out, but for what HTTP/1.1 cannot do without. */
-static int append_configured(struct http_exchange *ex, const struct settings *s,
-                             const struct upstream_target *target, struct buf *out,
+static int append_configured(struct http_exchange *ex, const struct upstream_target *target, struct buf *out,
                              struct upstream_request *written)
 {
     const struct location_proxy *to = target->to;
     for (int i = 0; i < to->header_count; i++) {
         struct slice name = to->headers[i].name, value = http_template_expand(to->headers[i].value, ex);
-        if (value.len == 0 && s->proxy.http_version && slice_eq_nocase(name, SLICE("Host")))
+        if (value.len == 0 && target->how->http_version && slice_eq_nocase(name, SLICE("Host")))
             value = target->host; /* RFC 9112 section 3.2 */
         if (value.len == 0 || slice_eq_nocase(name, SLICE("Content-Length")) ||
             slice_eq_nocase(name, SLICE("Transfer-Encoding")))
@@ -124,11 +125,11 @@ static int append_configured(struct http_exchange *ex, const struct settings *s,
         if (!http_make_field_value(&ex->arena, &value)) {
             /* It may hold what a client has made of it: a line end in it would be a header of the client's. */
             http_log(ex, LOG_LEVEL_ERROR,
-                     "the value of \"proxy_set_header %.*s\" has a control character; request refused",
-                     SLICE_ARGS(name));
+                     "the value of \"%s_set_header %.*s\" has a control character; request refused",
+                     to->is_grpc ? "grpc" : "proxy", SLICE_ARGS(name));
             return 400;
         }
-        written->asks_upgrade |= !ex->client.no_upgrade && s->proxy.http_version != PROXY_HTTP_2 &&
+        written->asks_upgrade |= !ex->client.no_upgrade && target->how->http_version != PROXY_HTTP_2 &&
                                  slice_eq_nocase(name, SLICE("Upgrade"));
         written->is_last |= slice_eq_nocase(name, SLICE("Connection")) && says_close(value);
         if (!append_line(out, name, value))
@@ -137,14 +138,17 @@ static int append_configured(struct http_exchange *ex, const struct settings *s,
     return 0;
 }
 
-static bool append_clients(const struct http_exchange *ex, const struct location_proxy *to, bool ids,
+static bool append_clients(const struct http_exchange *ex, const struct upstream_target *target,
                            struct buf *out)
 {
-    bool ok = true;
+    const struct location_proxy *to = target->to;
+    bool ok = true, ids = target->how->request_ids, has_deadline = target->left_ms > 0;
     for (int i = 0; ok && i < ex->req.header_count; i++) {
         const struct http_header *h = &ex->req.headers[i];
         if (ids && (slice_eq_nocase(h->name, SLICE("X-Request-ID")) ||
                     slice_eq_nocase(h->name, SLICE("traceparent"))))
+            continue;
+        if (has_deadline && slice_eq_nocase(h->name, SLICE("grpc-timeout")))
             continue;
         if (!is_ours(h->name) && !is_replaced(to, h->name) &&
             !is_named_by_clients_connection(&ex->req, h->name))
@@ -185,23 +189,34 @@ static struct slice method_of(struct http_exchange *ex, const struct location_pr
     return ex->req.method_name;
 }
 
-static bool append_request_line(struct http_exchange *ex, const struct settings *s,
-                                const struct upstream_target *target, struct buf *out,
-                                struct upstream_request *written)
+static bool append_request_line(struct http_exchange *ex, const struct upstream_target *target,
+                                struct buf *out, struct upstream_request *written)
 {
     struct slice method = method_of(ex, target->to);
     written->uri = http1_uri_of(ex, target);
     written->head_only = slice_eq(method, SLICE("HEAD"));
     return written->uri.data && buf_append_slice(out, method) && buf_append(out, " ", 1) &&
            buf_append_slice(out, written->uri) &&
-           buf_append(out, s->proxy.http_version ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n", 11);
+           buf_append(out, target->how->http_version ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n", 11);
+}
+
+/* What gRPC's servers look for, and how long they have: what its client has said, less the time that has passed. */
+static bool append_grpcs(const struct http_exchange *ex, const struct upstream_target *target,
+                         struct buf *out)
+{
+    static const struct slice te = {"TE", 2}, timeout = {"grpc-timeout", 12};
+    char text[GRPC_TIMEOUT_BYTES];
+    bool trailers = !is_replaced(target->to, te) && http_accepts_trailers(&ex->req);
+    bool deadline = target->left_ms > 0 && !is_replaced(target->to, timeout);
+    return (!trailers || append_line(out, te, SLICE("trailers"))) &&
+           (!deadline || append_line(out, timeout, grpc_print_timeout(text, target->left_ms)));
 }
 
 /* What the configuration does not say otherwise; behind that, as in nginx. */
-static bool append_defaults(const struct settings *s, const struct upstream_target *target, struct buf *out)
+static bool append_defaults(const struct upstream_target *target, struct buf *out)
 {
     return (target->to->sets_host || append_line(out, SLICE("Host"), target->host)) &&
-           (s->proxy.http_version || is_replaced(target->to, SLICE("Connection")) ||
+           (target->how->http_version || is_replaced(target->to, SLICE("Connection")) ||
             append_line(out, SLICE("Connection"), SLICE("close")));
 }
 
@@ -211,7 +226,7 @@ static struct slice body_at_once(struct http_exchange *ex, const struct upstream
 {
     struct slice none = {0};
     *length = 0;
-    if (!target->to->body && !ex->route.settings->proxy.upstream.pass_request_body)
+    if (!target->to->body && !target->how->upstream.pass_request_body)
         return none;
     if (!target->to->body && !ex->body.whole) {
         *length = ex->req.content_length;
@@ -230,28 +245,27 @@ static struct slice body_at_once(struct http_exchange *ex, const struct upstream
 static int http1_write_request(struct http_exchange *ex, const struct upstream_target *target,
                                struct buf *out, struct upstream_request *written)
 {
-    const struct settings *s = ex->route.settings;
+    const struct proxy_settings *how = target->how;
     const struct location_proxy *to = target->to;
     uint64_t length;
     struct slice body = body_at_once(ex, target, &length);
     *written = (struct upstream_request){.chunked = target->streams && ex->req.framing == HTTP_BODY_CHUNKED,
-                                         .is_last = !s->proxy.http_version};
+                                         .is_last = !how->http_version};
     if (!is_one_target(target->uri) || !is_one_target(ex->req.args)) {
         http_log(ex, LOG_LEVEL_ERROR,
                  "the target for the upstream has a blank or a control character; request refused");
         return 400;
     }
-    if (!append_request_line(ex, s, target, out, written))
+    if (!append_request_line(ex, target, out, written))
         return 500;
-    int status = append_configured(ex, s, target, out, written);
+    int status = append_configured(ex, target, out, written);
     if (status)
         return status;
     bool ok =
-        append_defaults(s, target, out) &&
-        append_framing(ex, written->chunked, to->body != NULL, length, out) &&
-        (!s->proxy.upstream.pass_request_headers || append_clients(ex, to, s->proxy.request_ids, out)) &&
-        (!s->proxy.request_ids || append_ids(ex, to, out)) && buf_append(out, "\r\n", 2) &&
-        (!body.len || buf_append_slice(out, body));
+        append_defaults(target, out) && append_framing(ex, written->chunked, to->body != NULL, length, out) &&
+        (!how->upstream.pass_request_headers || append_clients(ex, target, out)) &&
+        (!to->is_grpc || append_grpcs(ex, target, out)) && (!how->request_ids || append_ids(ex, to, out)) &&
+        buf_append(out, "\r\n", 2) && (!body.len || buf_append_slice(out, body));
     return ok ? 0 : 500;
 }
 

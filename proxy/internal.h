@@ -69,6 +69,8 @@ struct proxy {
     struct wheel_entry timer;
     struct list_node link; /* in the upstream's queue */
     uint64_t start_us, queued_us, wait_from_us, read_from_ms;
+    /* Of a gRPC call: when all of it must be over; 0: no bound. */
+    uint64_t deadline_ms;
     /* For those that wait in a queue or for a name: a server is to be looked for. */
     void (*go_on)(struct proxy *p);
     /* The head, and the body where it is in memory; then what a tunnel has for the upstream. */
@@ -102,6 +104,8 @@ struct proxy {
     int64_t idle_s; /* of struct http_response_head */
     bool begun_try; /* at a server of this upstream */
     bool sent;      /* the whole request */
+    /* For the upstream to take more of the request. */
+    bool waits_to_send;
     bool buffered;
     /* The connection begins with the PROXY protocol's header, so it is nobody else's, whatever the settings say by now. */
     bool named_client;
@@ -157,6 +161,12 @@ static inline const struct settings *proxy_settings(const struct proxy *p)
     return p->ex->route.settings;
 }
 
+/* Of proxy_pass, or of grpc_pass. */
+static inline const struct proxy_settings *proxy_how(const struct proxy *p)
+{
+    return location_passes(p->ex->route.settings, p->to);
+}
+
 static inline struct worker *proxy_worker(const struct proxy *p)
 {
     return p->ex->worker;
@@ -201,6 +211,9 @@ struct proxy_step proxy_on_connected(struct proxy *p);
 
 /* --- send.c --- */
 void proxy_begin_to_send(struct proxy *p);
+
+/* Whether the rest of the request still goes there when the response has begun: where both ends can do that. */
+bool proxy_sends_on(const struct proxy *p);
 void proxy_go_on_sending(struct proxy *p);
 
 /* Of a body that is sent on while it comes. */

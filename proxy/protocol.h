@@ -16,14 +16,18 @@
 
 struct http_exchange;
 struct location_proxy;
+struct proxy_settings;
 
 /* What a request to an upstream is made of, besides the client's. */
 struct upstream_target {
     const struct location_proxy *to;
+    const struct proxy_settings *how;
     struct slice host; /* $proxy_host */
     /* What replaces the location's part; data NULL: nothing. */
     struct slice uri;
     bool streams; /* the body is sent on while it comes */
+    /* Of a gRPC call that has a deadline: the time that its server has; 0: it has none. */
+    int64_t left_ms;
 };
 
 /* What a request that has been written says. */

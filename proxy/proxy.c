@@ -18,6 +18,7 @@
 #include "http/request/exchange.h"
 #include "http/request/source.h"
 #include "http/request/verdict.h"
+#include "http/site/deadline.h"
 #include "http/site/site.h"
 #include "net/stream.h"
 #include "proxy/http2.h"
@@ -97,7 +98,7 @@ static struct proxy_step proxy_find_server(struct proxy *p)
             return proxy_step_of(PROXY_WAITS);
         proxy_mark_tried(p);
         proxy_end_try(p, UPSTREAM_FAILED, 502, false);
-        if (!(proxy_settings(p)->proxy.upstream.next & CONF_NEXT_ERROR)) {
+        if (!(proxy_how(p)->upstream.next & CONF_NEXT_ERROR)) {
             choice = UPSTREAM_NONE;
             break;
         }
@@ -201,6 +202,8 @@ static void on_upstream_event(struct ev_loop *loop, ev_io *io, int events)
 {
     struct proxy *p = io->data;
     (void)loop;
+    if (p->state == PROXY_BODY && events & EV_WRITE && proxy_sends_on(p))
+        proxy_go_on_sending(p);
     if (p->state == PROXY_TUNNEL)
         tunnel_on_upstream(p, events);
     else if (p->state == PROXY_CONNECT && events & EV_WRITE)
@@ -223,8 +226,20 @@ static struct proxy_step proxy_end_wait(struct proxy *p)
     return proxy_step_fails(502);
 }
 
+/* The client does not wait any longer, and no other server would be in time. */
+static struct proxy_step proxy_end_deadline(struct proxy *p)
+{
+    proxy_log(p, "upstream timed out (110: Connection timed out): the deadline of grpc-timeout has passed");
+    if (p->state < PROXY_BODY)
+        return proxy_step_fails(504);
+    proxy_end_try(p, UPSTREAM_LEFT, p->ex->upstream.status, false);
+    return proxy_step_of(PROXY_BREAKS_OFF);
+}
+
 static struct proxy_step proxy_end_time(struct proxy *p)
 {
+    if (p->deadline_ms && proxy_worker(p)->now_ms >= p->deadline_ms)
+        return proxy_end_deadline(p);
     if (p->state == PROXY_WAIT && proxy_looks_again(p))
         return proxy_find_server(p);
     if (p->state == PROXY_RESOLVE || p->state == PROXY_WAIT)
@@ -254,6 +269,16 @@ static void proxy_go_on(struct proxy *p)
 }
 
 /* --- from outside --- */
+
+/* 0, or a status for the client: it has passed while the request waited. */
+static int proxy_set_deadline(struct proxy *p)
+{
+    p->deadline_ms = request_deadline_ms(p->ex);
+    if (!request_is_late(p->ex))
+        return 0;
+    proxy_log(p, "the deadline of grpc-timeout has passed before an upstream could be asked");
+    return 504;
+}
 
 static bool is_being_resolved(const struct upstream *u)
 {
@@ -291,7 +316,9 @@ struct verdict proxy_start(struct http_exchange *ex)
         body_wait(ex);
     else
         client_expect(ex, 0);
-    error = proxy_prepare(p);
+    error = proxy_set_deadline(p);
+    if (!error)
+        error = proxy_prepare(p);
     if (error) {
         proxy_fail(p, error);
     } else if (p->u->peer_count == 0 && is_being_resolved(p->u)) {

@@ -33,7 +33,7 @@ static bool is_interim(const struct proxy *p)
 /* Looks for a head in what has come. */
 static enum http_response_head_result look_for_head(struct proxy *p, const char **why)
 {
-    size_t most = (size_t)proxy_settings(p)->proxy.upstream.buffer_bytes;
+    size_t most = (size_t)proxy_how(p)->upstream.buffer_bytes;
     struct slice in = buf_slice(&p->kept.memory);
     enum http_response_head_result result = HTTP_RESPONSE_HEAD_MORE;
     if (in.len)
@@ -90,7 +90,7 @@ static struct proxy_step look_at_input(struct proxy *p, bool begins)
     }
     /* The time is that between two reads; interim responses win none. */
     if (p->state == PROXY_HEAD && begins)
-        proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
+        proxy_set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
     return proxy_step_of(PROXY_WAITS);
 }
 
@@ -104,7 +104,7 @@ struct proxy_step proxy_read_head(struct proxy *p)
 {
     /* With proxy_limit_rate, as in nginx, what lies behind the head in its buffer is all that comes at once. */
     size_t more = p->ex->route.location->proxy_rate ? 0 : READ_AHEAD_BYTES;
-    size_t room = (size_t)proxy_settings(p)->proxy.upstream.buffer_bytes + more;
+    size_t room = (size_t)proxy_how(p)->upstream.buffer_bytes + more;
     size_t have = buf_len(&p->kept.memory);
     if (!buf_reserve(&p->kept.memory, have < room ? room - have : 1))
         return proxy_step_fails(500);

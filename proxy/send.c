@@ -23,7 +23,27 @@ void proxy_begin_to_send(struct proxy *p)
     p->request_sent = p->tls || p->uc->is_stream ? p->plain_bytes : 0;
     p->body_sent = 0;
     p->sent = false;
-    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
+    proxy_set_timer(p, proxy_how(p)->upstream.send_timeout_ms);
+}
+
+bool proxy_sends_on(const struct proxy *p)
+{
+    return p->state == PROXY_BODY && p->sends == PROXY_SENDS_STREAM && !p->sent && !p->send_error && p->uc &&
+           p->uc->is_stream && p->ex->client.http2;
+}
+
+/* Once the response has begun the time is that of reading it. */
+static void set_timer(struct proxy *p, int64_t after_ms)
+{
+    if (p->state != PROXY_BODY)
+        proxy_set_timer(p, after_ms);
+}
+
+static void watch(struct proxy *p, bool waits_to_send)
+{
+    p->waits_to_send = waits_to_send;
+    bool reads = p->state != PROXY_BODY || p->input == PROXY_INPUT_OPEN;
+    proxy_watch(p, (reads ? EV_READ : 0) | (waits_to_send ? EV_WRITE : 0));
 }
 
 enum progress { ALL_SENT, SEND_LATER, SEND_FAILED };
@@ -31,7 +51,7 @@ enum progress { ALL_SENT, SEND_LATER, SEND_FAILED };
 static void note_sent(struct proxy *p, size_t n)
 {
     p->try->sent += n;
-    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
+    set_timer(p, proxy_how(p)->upstream.send_timeout_ms);
 }
 
 static enum progress send_memory(struct proxy *p, bool more)
@@ -93,28 +113,32 @@ static bool take_from_client(struct proxy *p, bool *failed)
     return !*failed && buf_len(&p->request) > 0;
 }
 
+static void receive(struct proxy *p)
+{
+    if (p->state != PROXY_BODY)
+        p->state = PROXY_HEAD;
+    set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
+    watch(p, false);
+}
+
 /* Sending failed: the other side may have answered before it closed, so what has come decides. */
 static void stop_sending(struct proxy *p)
 {
     p->send_error = errno;
-    p->state = PROXY_HEAD; /* not sent: the connection is not kept */
-    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
-    proxy_watch(p, EV_READ);
+    receive(p); /* not sent: the connection is not kept */
 }
 
 static void all_is_sent(struct proxy *p)
 {
-    assert(p->request_sent == buf_len(&p->request) && p->state == PROXY_SEND);
+    assert(p->request_sent == buf_len(&p->request));
     assert(p->sends != PROXY_SENDS_STREAM || p->ex->body.whole);
     p->sent = true;
-    p->state = PROXY_HEAD;
-    proxy_set_timer(p, proxy_settings(p)->proxy.upstream.read_timeout_ms);
-    proxy_watch(p, EV_READ);
+    receive(p);
 }
 
 void proxy_go_on_sending(struct proxy *p)
 {
-    assert(p->state == PROXY_SEND && !p->sent);
+    assert((p->state == PROXY_SEND || proxy_sends_on(p)) && !p->sent);
     enum progress progress;
     bool failed = false;
     do {
@@ -134,17 +158,18 @@ void proxy_go_on_sending(struct proxy *p)
     bool client_is_slow = progress == ALL_SENT && p->sends == PROXY_SENDS_STREAM && !p->ex->body.whole;
     if (client_is_slow) {
         /* The client has to go on, within its own time. */
-        proxy_set_timer(p, 0);
-        proxy_watch(p, EV_READ);
-        body_wait(p->ex);
+        set_timer(p, 0);
+        watch(p, false);
+        if (p->state == PROXY_SEND)
+            body_wait(p->ex);
         /* Reading it may have been stopped, and begins again. */
         client_go_on(p->ex);
     } else if (progress == ALL_SENT) {
         all_is_sent(p);
     } else {
         if (p->timer.deadline_ms == 0) /* it was the client that had to go on */
-            proxy_set_timer(p, proxy_settings(p)->proxy.upstream.send_timeout_ms);
-        proxy_watch(p, EV_READ | EV_WRITE);
+            set_timer(p, proxy_how(p)->upstream.send_timeout_ms);
+        watch(p, true);
     }
 }
 
@@ -161,6 +186,10 @@ bool proxy_body_is_full(const struct http_exchange *ex)
 void proxy_body_came(struct http_exchange *ex, bool whole)
 {
     struct proxy *p = ex->proxy;
+    if (proxy_sends_on(p)) {
+        proxy_go_on_sending(p);
+        return;
+    }
     if (whole || proxy_body_is_full(ex))
         body_wait_over(ex);
     else

@@ -11,6 +11,7 @@
 #include "base/spool.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
+#include "http/wire/hop_by_hop.h"
 #include "http/wire/request.h"
 #include "http/wire/response_head.h"
 
@@ -28,30 +29,13 @@ static enum source_says upstream_source_cut(struct proxy *p)
     return SOURCE_FAILED;
 }
 
-/* TE: trailers (RFC 9110 section 10.1.4) */
-static bool accepts_trailers(const struct http_request *req)
-{
-    for (int i = 0; i < req->header_count; i++) {
-        struct slice list = req->headers[i].value, option;
-        if (!slice_eq_nocase(req->headers[i].name, SLICE("TE")))
-            continue;
-        while (slice_next_in_list(&list, &option)) {
-            const char *semicolon = memchr(option.data, ';', option.len);
-            struct slice name = {option.data, semicolon ? (size_t)(semicolon - option.data) : option.len};
-            if (slice_eq_nocase(slice_trim(name), SLICE("trailers")))
-                return true;
-        }
-    }
-    return false;
-}
-
 /* Trailers that would change what an answer is are left out (RFC 9110 section 6.5.1). */
 static bool upstream_source_add_trailers(struct http_exchange *ex, struct buf *out)
 {
     const struct proxy *p = ex->proxy;
     struct slice rest = buf_slice(&p->body.trailers);
-    bool ok = true, wanted = accepts_trailers(&ex->req);
-    while (ok && wanted && proxy_settings(p)->proxy.pass_trailers && rest.len) {
+    bool ok = true, wanted = http_accepts_trailers(&ex->req);
+    while (ok && wanted && proxy_how(p)->pass_trailers && rest.len) {
         struct http_header h;
         const char *end = memmem(rest.data, rest.len, "\r\n", 2);
         if (!end || !http_parse_field(&h, rest.data, end))
@@ -108,9 +92,14 @@ static int64_t upstream_source_time_left_ms(const struct http_exchange *ex, int6
     return at_most_ms;
 }
 
+static bool upstream_source_takes_body(const struct http_exchange *ex)
+{
+    return proxy_sends_on(ex->proxy);
+}
+
 static bool upstream_source_outlives_client(const struct http_exchange *ex)
 {
-    return proxy_settings(ex->proxy)->proxy.upstream.ignore_client_abort;
+    return proxy_how(ex->proxy)->upstream.ignore_client_abort;
 }
 
 const struct source source_upstream = {.look = upstream_source_look,
@@ -121,6 +110,7 @@ const struct source source_upstream = {.look = upstream_source_look,
                                        .tunnel = tunnel_begin,
                                        .body_came = proxy_body_came,
                                        .body_is_full = proxy_body_is_full,
+                                       .takes_body = upstream_source_takes_body,
                                        .outlives_client = upstream_source_outlives_client,
                                        .is_live = true,
                                        .needs_client = true};

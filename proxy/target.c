@@ -15,19 +15,24 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-static bool has_scheme(struct slice url, struct slice scheme)
+/* What is behind "http[s]://"; of grpc_pass behind "grpc[s]://", which may be left out. */
+static struct slice behind_scheme(struct slice url, bool is_grpc, bool *tls)
 {
-    return url.len >= scheme.len && slice_eq_nocase((struct slice){url.data, scheme.len}, scheme);
+    const struct slice plain = is_grpc ? SLICE("grpc://") : SLICE("http://");
+    const struct slice secure = is_grpc ? SLICE("grpcs://") : SLICE("https://");
+    *tls = slice_starts_nocase(url, secure);
+    return *tls                              ? slice_from(url, secure.len)
+           : slice_starts_nocase(url, plain) ? slice_from(url, plain.len)
+           : is_grpc                         ? url
+                                             : SLICE("");
 }
 
-/* "http[s]://HOST[/URI]" of a text with variables. False: it leads nowhere, which has been logged. */
+/* The target of a text with variables. False: it leads nowhere, which has been logged. */
 static bool split_target(struct http_exchange *ex, struct slice url, struct slice *host, struct slice *uri,
                          bool *tls)
 {
-    *tls = has_scheme(url, SLICE("https://"));
-    struct slice rest = *tls                                ? slice_from(url, 8)
-                        : has_scheme(url, SLICE("http://")) ? slice_from(url, 7)
-                                                            : SLICE("");
+    bool is_grpc = ex->route.location->proxy->is_grpc;
+    struct slice rest = behind_scheme(url, is_grpc, tls);
     bool is_unix = slice_starts(rest, SLICE("unix:"));
     size_t n = is_unix ? 5 : 0;
     while (n < rest.len && rest.data[n] != (is_unix ? ':' : '/') && (is_unix || rest.data[n] != '?'))
@@ -37,11 +42,11 @@ static bool split_target(struct http_exchange *ex, struct slice url, struct slic
         *uri = slice_from(rest, n + is_unix);
     if (uri->len && uri->data[0] == '?')
         *uri = arena_printf(&ex->arena, "/%.*s", SLICE_ARGS(*uri));
-    bool ok = n > 0 && resolve_is_target(ex->worker, *host);
+    bool ok = n > 0 && !(is_grpc && uri->data) && resolve_is_target(ex->worker, *host);
     if (!ok)
-        http_log(ex, LOG_LEVEL_ERROR,
-                 "invalid URL \"%.*s\" in \"proxy_pass\"; it is http[s]://HOST[:PORT][/URI]",
-                 SLICE_ARGS(url));
+        http_log(ex, LOG_LEVEL_ERROR, "invalid URL \"%.*s\" in \"%s\"; it is %s", SLICE_ARGS(url),
+                 is_grpc ? "grpc_pass" : "proxy_pass",
+                 is_grpc ? "[grpc[s]://]HOST:PORT" : "http[s]://HOST[:PORT][/URI]");
     return ok;
 }
 
@@ -62,7 +67,8 @@ static int name_for_tls(struct proxy *p)
     struct slice name = upstream_name_of(p->tls->name ? http_template_expand(p->tls->name, p->ex) : p->host);
     if (name.len < UPSTREAM_TLS_NAME_MAX && (name.len == 0 || !memchr(name.data, 0, name.len)))
         return upstream_tls_identify(p->ex, p->tls, name, &p->tls_as) ? 0 : 500;
-    http_log(p->ex, LOG_LEVEL_ERROR, "invalid name of %zu bytes in \"proxy_ssl_name\"", name.len);
+    http_log(p->ex, LOG_LEVEL_ERROR, "invalid name of %zu bytes in \"%s\"", name.len,
+             p->to->is_grpc ? "grpc_ssl_name" : "proxy_ssl_name");
     return 502;
 }
 
@@ -90,6 +96,7 @@ static int find_upstream(struct proxy *p)
     p->u->users++;
     p->ex->upstream.host = p->host;
     p->ex->upstream.tls = tls;
+    p->ex->upstream.is_grpc = p->to->is_grpc;
     p->ex->upstream.is_unix = slice_starts(p->u->name, SLICE("unix:"));
     p->wanted = sticky_wanted(p->ex, p->u);
     if (p->u->hash_key)
@@ -121,7 +128,7 @@ static bool name_client(struct proxy *p)
     struct http_exchange *ex = p->ex;
     const struct net_proxy_header *told = p->ex->client.told_header;
     struct net_proxy_header h = {.address_len = ex->client.remote_len}, unknown = {0};
-    int64_t version = proxy_settings(p)->proxy.protocol;
+    int64_t version = proxy_how(p)->protocol;
     if (version == CONF_PROXY_PROTOCOL_OFF)
         return true;
     p->named_client = true;
@@ -139,14 +146,19 @@ int proxy_prepare(struct proxy *p)
 {
     struct http_exchange *ex = p->ex;
     int error = find_upstream(p);
-    struct upstream_target target = {
-        .to = p->to, .host = p->host, .uri = p->uri, .streams = p->sends == PROXY_SENDS_STREAM};
+    struct upstream_target target = {.to = p->to,
+                                     .how = proxy_how(p),
+                                     .host = p->host,
+                                     .uri = p->uri,
+                                     .streams = p->sends == PROXY_SENDS_STREAM};
+    if (p->deadline_ms)
+        target.left_ms = (int64_t)(p->deadline_ms - proxy_worker(p)->now_ms);
     if (!error && ex->upstream.tls)
         error = name_for_tls(p);
     if (!error && !name_client(p))
         error = 500;
     p->plain_bytes = buf_len(&p->request);
-    bool is_passed = !p->to->body && proxy_settings(p)->proxy.upstream.pass_request_body;
+    bool is_passed = !p->to->body && proxy_how(p)->upstream.pass_request_body;
     if (p->sends != PROXY_SENDS_STREAM && ex->body.kept.fd >= 0 && is_passed)
         p->sends = PROXY_SENDS_FILE;
     return error ? error : p->protocol->write_request(ex, &target, &p->request, &p->asked);

@@ -21,12 +21,18 @@
 void proxy_watch(struct proxy *p, int events)
 {
     assert(p->uc);
+    if (p->state == PROXY_BODY && p->waits_to_send)
+        events |= EV_WRITE;
     net_stream_watch(&p->uc->stream, proxy_worker(p)->loop, events);
 }
 
 void proxy_set_timer(struct proxy *p, int64_t after_ms)
 {
     struct worker *w = proxy_worker(p);
+    if (p->deadline_ms) {
+        int64_t left_ms = p->deadline_ms > w->now_ms ? (int64_t)(p->deadline_ms - w->now_ms) : 1;
+        after_ms = after_ms <= 0 || left_ms < after_ms ? left_ms : after_ms;
+    }
     if (after_ms <= 0)
         wheel_clear(&p->timer);
     else
@@ -155,7 +161,7 @@ static bool is_repeatable(const struct proxy *p)
     enum http_method m = p->ex->req.method;
     bool idempotent = m != HTTP_POST && m != HTTP_PATCH && m != HTTP_OTHER;
     return (idempotent && p->sends != PROXY_SENDS_STREAM) ||
-           proxy_settings(p)->proxy.upstream.next & CONF_NEXT_NON_IDEMPOTENT;
+           proxy_how(p)->upstream.next & CONF_NEXT_NON_IDEMPOTENT;
 }
 
 bool proxy_may_repeat(const struct proxy *p)
@@ -166,21 +172,19 @@ bool proxy_may_repeat(const struct proxy *p)
 
 bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why)
 {
-    const struct settings *s = proxy_settings(p);
+    const struct upstream_settings *s = &proxy_how(p)->upstream;
     uint64_t spent_ms = (clock_mono_us() - p->start_us) / 1000;
-    return s->proxy.upstream.next & why && !(s->proxy.upstream.next & CONF_NEXT_OFF) && proxy_may_repeat(p) &&
-           p->tries + 1 < p->u->usable_count &&
-           (!s->proxy.upstream.next_tries || p->tries + 1 < s->proxy.upstream.next_tries) &&
-           (!s->proxy.upstream.next_timeout_ms || spent_ms < (uint64_t)s->proxy.upstream.next_timeout_ms);
+    return s->next & why && !(s->next & CONF_NEXT_OFF) && proxy_may_repeat(p) &&
+           p->tries + 1 < p->u->usable_count && (!s->next_tries || p->tries + 1 < s->next_tries) &&
+           (!s->next_timeout_ms || spent_ms < (uint64_t)s->next_timeout_ms);
 }
 
 bool proxy_is_exhausted(const struct proxy *p)
 {
-    const struct settings *s = proxy_settings(p);
+    const struct upstream_settings *s = &proxy_how(p)->upstream;
     if (p->tries == 0)
         return false;
     uint64_t spent_ms = (clock_mono_us() - p->start_us) / 1000;
-    return p->tries >= p->u->usable_count ||
-           (s->proxy.upstream.next_tries && p->tries >= s->proxy.upstream.next_tries) ||
-           (s->proxy.upstream.next_timeout_ms && spent_ms >= (uint64_t)s->proxy.upstream.next_timeout_ms);
+    return p->tries >= p->u->usable_count || (s->next_tries && p->tries >= s->next_tries) ||
+           (s->next_timeout_ms && spent_ms >= (uint64_t)s->next_timeout_ms);
 }

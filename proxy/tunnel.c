@@ -122,8 +122,8 @@ static void tunnel_watch(struct http_exchange *ex)
     net_stream_watch(p->tunnel.client, ex->worker->loop,
                      (p->tunnel.client_ended || to_upstream ? 0 : EV_READ) | (to_client ? EV_WRITE : 0));
     proxy_watch(p, (p->tunnel.upstream_ended || to_client ? 0 : EV_READ) | (to_upstream ? EV_WRITE : 0));
-    proxy_set_timer(p, to_client || to_upstream ? proxy_settings(p)->proxy.upstream.send_timeout_ms
-                                                : proxy_settings(p)->proxy.upstream.read_timeout_ms);
+    proxy_set_timer(p, to_client || to_upstream ? proxy_how(p)->upstream.send_timeout_ms
+                                                : proxy_how(p)->upstream.read_timeout_ms);
     client_expect(ex, 0);
 }
 

@@ -17,6 +17,7 @@
 #include "http/request/exchange.h"
 #include "http/request/template.h"
 #include "http/request/verdict.h"
+#include "http/site/deadline.h"
 #include "http/site/site.h"
 #include "shm/permit.h"
 #include "worker/loop/wait.h"
@@ -173,6 +174,8 @@ static struct verdict refuse(struct http_exchange *ex, enum permit_reason why)
     log_refusal(ex, why, false);
     ex->worker->refused++;
     give_back(ex, true);
+    if (request_is_late(ex))
+        return verdict_answer(504);
     ex->res.retry_after_s = RETRY_AFTER_S;
     return verdict_answer((int)concurrency_settings_of(ex->route.settings)->status);
 }
@@ -184,6 +187,10 @@ static void begin_to_wait(struct http_exchange *ex, uint32_t permit)
     struct worker *w = ex->worker;
     uint64_t waited_ms = (clock_fast_us() - ex->limits.permits->since_us) / 1000;
     int64_t left_ms = current(ex)->zone->queue_timeout_ms - (int64_t)waited_ms;
+    uint64_t deadline_ms = request_deadline_ms(ex);
+    int64_t deadline_left_ms = (int64_t)(deadline_ms - w->now_ms);
+    if (deadline_ms && deadline_left_ms < left_ms)
+        left_ms = deadline_left_ms;
     ex->limits.permits->waiting = permit;
     w->waiting[permit] = ex;
     if (w->waiters++ == 0)

@@ -78,6 +78,10 @@ static void refuse(struct h2_stream *st)
     struct http_exchange *ex = st->ex;
     int error = st->body_error;
     st->body_error = 0;
+    if (ex->state == REQUEST_SEND) {
+        h2_stream_reset(st, NGHTTP2_CANCEL);
+        return;
+    }
     if (ex->state == REQUEST_PROXY)
         ex->source->stop(ex);
     request_serve(ex, verdict_answer(error));
@@ -130,11 +134,16 @@ static void pass_on(struct h2_stream *st)
     ex->source->body_came(ex, st->has_ended);
 }
 
+static bool is_passed_on(const struct http_exchange *ex)
+{
+    return ex->state == REQUEST_PROXY || (ex->state == REQUEST_SEND && source_takes_body(ex));
+}
+
 void h2_body_go_on(struct h2_stream *st)
 {
     if (is_at_work(st) && st->ex->state == REQUEST_BODY)
         read_on(st);
-    else if (is_at_work(st) && st->ex->state == REQUEST_PROXY && !st->ex->body.whole)
+    else if (is_at_work(st) && !st->ex->body.whole && is_passed_on(st->ex))
         pass_on(st);
 }
 

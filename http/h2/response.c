@@ -73,7 +73,7 @@ static bool flush_filters(struct http_exchange *ex)
 }
 
 /* SOURCE_HAS: what goes out next lies in st->out, or is st->piece. */
-static enum source_says look(struct h2_stream *st)
+static enum source_says look_at_source(struct h2_stream *st)
 {
     struct http_exchange *ex = st->ex;
     while (buf_len(&st->out) == 0 && !st->body_is_out) {
@@ -100,6 +100,14 @@ static enum source_says look(struct h2_stream *st)
             return says;
     }
     return buf_len(&st->out) ? SOURCE_HAS : SOURCE_END;
+}
+
+/* A failure is said once, and looked for no more. */
+static enum source_says look(struct h2_stream *st)
+{
+    enum source_says says = st->has_failed ? SOURCE_FAILED : look_at_source(st);
+    st->has_failed = says == SOURCE_FAILED;
+    return says;
 }
 
 /* --- the end --- */
@@ -309,11 +317,15 @@ int h2_write_body(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head
 
 /* --- the head --- */
 
-/* A response without a body: once its source has ended, too, the head says that it is all. */
+/*
+ * A response without a body: once its source has ended, too, the head says that it is all. Clients of gRPC insist on that where an
+ * upstream's head has said so.
+ */
 static bool ends_with_head(struct h2_stream *st)
 {
     const struct http_exchange *ex = st->ex;
-    bool may = ex->res.no_body || (ex->res.content_length == 0 && ex->source == &source_pieces);
+    bool may = ex->res.no_body || ex->source->is_live ||
+               (ex->res.content_length == 0 && ex->source == &source_pieces);
     return may && !st->has_trailers && look(st) == SOURCE_END && buf_len(&st->trailers) == 0;
 }
 

@@ -114,6 +114,7 @@ struct h2_stream {
     /* nghttp2 does not ask for the body before it is told to. */
     bool is_deferred;
     bool body_is_out;    /* through the filters, to its end */
+    bool has_failed;     /* the rest of the body will never come */
     bool ends_with_head; /* the response has no body */
     bool ends_with_this; /* the frame being sent is the last one */
     bool has_trailers;   /* add_trailer has some */

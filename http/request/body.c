@@ -83,7 +83,7 @@ int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t a
         return 500;
     ex->body.len += len;
     assert(ex->body.len <= ex->body.seen);
-    bool passing = ex->state == REQUEST_PROXY;
+    bool passing = ex->state == REQUEST_PROXY || ex->state == REQUEST_SEND;
     return !passing && spool_in_memory(&ex->body.kept) > (size_t)s->client.body_buffer_bytes
                ? spill_body(ex, s)
                : 0;

@@ -153,6 +153,7 @@ struct http_upstream_record {
     struct slice host;      /* $proxy_host, once an upstream is asked */
     bool is_unix;           /* the host: it has no port */
     bool tls;               /* it is spoken to in TLS */
+    bool is_grpc;           /* by grpc_pass */
     uint64_t queue_us;      /* in upstreams' queues */
 };
 

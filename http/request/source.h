@@ -50,6 +50,9 @@ struct source {
     /* Where the request's body is taken while it comes: more of it lies in the request, or its end has come. */
     void (*body_came)(struct http_exchange *ex, bool whole);
 
+    /* Whether that goes on though the response has begun. NULL: never. */
+    bool (*takes_body)(const struct http_exchange *ex);
+
     /* Likewise: whether no more of the body may be read for now. */
     bool (*body_is_full)(const struct http_exchange *ex);
 
@@ -61,6 +64,11 @@ struct source {
     /* A client that has said its last while the body goes out ends the response. */
     bool needs_client;
 };
+
+static inline bool source_takes_body(const struct http_exchange *ex)
+{
+    return ex->source && ex->source->takes_body && ex->source->takes_body(ex);
+}
 
 /* What the response holds as pieces: the source where there is no other. */
 extern const struct source source_pieces;

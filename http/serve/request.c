@@ -4,6 +4,7 @@
  */
 #include "http/serve/request.h"
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/hist.h"
 #include "base/log.h"
@@ -26,6 +27,7 @@
 #include "http/serve/stand.h"
 #include "http/site/site.h"
 #include "http/site/tls.h"
+#include "http/wire/grpc.h"
 #include "http/wire/request.h"
 #include "http/wire/response.h"
 #include "worker/loop/exchanges.h"
@@ -78,19 +80,39 @@ static int shown_status(int status)
     return status >= 494 && status <= 497 ? 400 : status;
 }
 
+static bool is_grpc_call(const struct http_exchange *ex)
+{
+    const struct slice *type = http_find_header(&ex->req, SLICE("Content-Type"));
+    return ex->client.http2 && type && grpc_is_type(*type);
+}
+
+/* To a client of gRPC the answer is well whatever has happened, and its trailers, which stand in its head, say what has. */
+static bool make_grpc_error(struct http_exchange *ex, int status)
+{
+    struct http_response *res = &ex->res;
+    struct slice code = arena_printf(&ex->arena, "%d", grpc_code_of(status));
+    struct slice text = slice_of(http_reason(status));
+    res->status = 200;
+    res->content_type = SLICE("application/grpc");
+    return code.data && http_add_header(res, &ex->arena, SLICE("grpc-status"), code) &&
+           (!text.len || http_add_header(res, &ex->arena, SLICE("grpc-message"), text));
+}
+
 /* The built-in page takes the place of whatever body there was. Headers that belong to the status stay. */
 static bool make_error_page(struct http_exchange *ex, int status)
 {
     struct http_response *res = &ex->res;
     /* Or another body would go out behind the page's head. */
     assert(!ex->source && !ex->job && !ex->proxy);
-    struct slice page = http_error_page(status, ex->route.settings->answers.server_tokens);
-    res->status = shown_status(status);
     res->reason = (struct slice){0};
     res->body = res->last_piece = NULL;
     res->content_length = 0;
     res->last_modified = res->etag = (struct slice){0};
     res->accept_ranges = false;
+    if (status >= 400 && is_grpc_call(ex))
+        return make_grpc_error(ex, status);
+    struct slice page = http_error_page(status, ex->route.settings->answers.server_tokens);
+    res->status = shown_status(status);
     res->content_type = page.len ? SLICE("text/html") : (struct slice){0};
     if (res->status == 400 || status == 413 || status == 414 || status == 501)
         client_make_last(ex, false);
@@ -149,7 +171,8 @@ struct verdict request_send(struct http_exchange *ex, int error)
         filter_free(ex);
         return verdict_answer(failed);
     }
-    ex->client.protocol->drop_body(ex);
+    if (!source_takes_body(ex))
+        ex->client.protocol->drop_body(ex);
     set_rate(ex);
     ex->state = REQUEST_SEND;
     if (!ex->source)

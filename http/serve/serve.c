@@ -94,14 +94,15 @@ static struct verdict try_files(struct http_exchange *ex)
     return try_files_pass(ex);
 }
 
-/* proxy_request_buffering off: the body goes to the upstream while it comes. */
+/* proxy_request_buffering off, or gRPC: the body goes to the upstream while it comes. */
 static bool passes_body_on(struct http_exchange *ex)
 {
     const struct location *l = ex->route.location;
-    const struct settings *s = l->settings;
-    bool framed = ex->req.framing == HTTP_BODY_LENGTH || s->proxy.http_version;
-    return l->content == CONF_CONTENT_PROXY && !try_files_has(l) && !s->proxy.upstream.request_buffering &&
-           s->proxy.upstream.pass_request_body && !l->proxy->body && framed;
+    if (l->content != CONF_CONTENT_PROXY || try_files_has(l))
+        return false;
+    const struct proxy_settings *how = location_passes(l->settings, l->proxy);
+    bool framed = ex->req.framing == HTTP_BODY_LENGTH || how->http_version;
+    return !how->upstream.request_buffering && how->upstream.pass_request_body && !l->proxy->body && framed;
 }
 
 /*

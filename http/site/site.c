@@ -178,13 +178,15 @@ static const struct http_template *build_rate(struct site *site, const struct co
     return site_compile(site, text, n);
 }
 
-static void build_rates(struct site *site, struct location *l, const struct settings *s)
+static void build_rates(struct site *site, struct location *l, const struct conf_location *c)
 {
+    const struct settings *s = &c->settings;
+    bool is_grpc = c->proxy && c->proxy->is_grpc;
     if (s->answers.limit_rate)
         l->rate = build_rate(site, s->answers.limit_rate);
     if (s->answers.limit_rate_after)
         l->rate_after = build_rate(site, s->answers.limit_rate_after);
-    if (s->proxy.upstream.limit_rate)
+    if (s->proxy.upstream.limit_rate && !is_grpc)
         l->proxy_rate = build_rate(site, s->proxy.upstream.limit_rate);
 }
 
@@ -224,7 +226,7 @@ static struct location *build_location(struct site *site, const struct conf_loca
     }
     if (c->settings.resolver.servers)
         resolver_check(site->conf, c->settings.resolver.servers->node);
-    build_rates(site, l, &c->settings);
+    build_rates(site, l, c);
     features_build(site, l, c);
     if (c->settings.answers.early_hints)
         build_early_hints(site, l, c->settings.answers.early_hints);

@@ -146,6 +146,7 @@ struct location_proxy {
     int header_count;
     /* https; of a target with variables its text says. */
     bool tls;
+    bool is_grpc;   /* by grpc_pass and its kin */
     bool sets_host; /* a header is Host */
     const struct http_template *method, *body;
     const struct http_template *bind; /* NULL: none */
@@ -154,6 +155,13 @@ struct location_proxy {
     int hidden_count, passed_count;
     struct proxy_rewrites redirects, cookie_domains, cookie_paths, cookie_flags;
 };
+
+/* By which directives it passes on. */
+static inline const struct proxy_settings *location_passes(const struct settings *s,
+                                                           const struct location_proxy *to)
+{
+    return to->is_grpc ? &s->grpc : &s->proxy;
+}
 
 /* What "if" asks. */
 enum rewrite_test { TEST_TRUE, TEST_EQUAL, TEST_MATCH, TEST_FILE, TEST_FOLDER, TEST_EXISTS, TEST_EXECUTABLE };

@@ -119,11 +119,16 @@ struct upstream *site_find_upstream(const struct site *site, struct slice name)
     return u;
 }
 
+static bool site_has_port(struct slice host)
+{
+    return memrchr(host.data, ':', host.len) && host.data[host.len - 1] != ']';
+}
+
 struct slice site_target_name(struct arena *arena, struct slice host, bool tls)
 {
-    bool has_port = slice_starts(host, SLICE("unix:")) ||
-                    (memrchr(host.data, ':', host.len) && host.data[host.len - 1] != ']');
-    return tls && !has_port ? arena_printf(arena, "%.*s:443", SLICE_ARGS(host)) : host;
+    return tls && !slice_starts(host, SLICE("unix:")) && !site_has_port(host)
+               ? arena_printf(arena, "%.*s:443", SLICE_ARGS(host))
+               : host;
 }
 
 /* The group of that name, or one of the single server that the name says. */
@@ -215,7 +220,7 @@ static void add_default_redirect(struct site *site, struct proxy_rewrites *all, 
 {
     const struct conf_proxy *proxy = c->proxy;
     struct proxy_rewrite *r = &all->items[all->count];
-    if (!proxy || proxy->text.data || (proxy->uri.data && c->match >= CONF_MATCH_REGEX))
+    if (!proxy || proxy->is_grpc || proxy->text.data || (proxy->uri.data && c->match >= CONF_MATCH_REGEX))
         return;
     struct slice uri = proxy->uri.data ? proxy->uri : SLICE("/");
     bool is_unix = slice_starts(proxy->host, SLICE("unix:"));
@@ -227,9 +232,9 @@ static void add_default_redirect(struct site *site, struct proxy_rewrites *all, 
     all->count++;
 }
 
-static struct proxy_rewrites build_redirects(struct site *site, const struct conf_location *c)
+static struct proxy_rewrites build_redirects(struct site *site, const struct conf_location *c,
+                                             const struct conf_lines *lines)
 {
-    const struct conf_lines *lines = c->settings.proxy.redirects;
     check_off(site, lines);
     struct proxy_rewrites all = {site_array(site, site_count_lines(lines) + 1, sizeof *all.items), 0};
     if (!lines)
@@ -237,7 +242,7 @@ static struct proxy_rewrites build_redirects(struct site *site, const struct con
     for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
         const struct conf_node *n = l->node;
         if (n->nargs == 1 && slice_eq(n->args[0], SLICE("default"))) {
-            if (c->proxy && c->proxy->text.data)
+            if (c->proxy && c->proxy->text.data && !c->proxy->is_grpc)
                 conf_error(
                     &site->conf->errors, n,
                     "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables");
@@ -298,13 +303,13 @@ static void build_bind(struct site *site, struct location_proxy *p, const struct
     p->bind = site_compile(site, text, lines->node);
     if (!memchr(text.data, '$', text.len) && net_address_parse_local(text, &unused))
         conf_error(&site->conf->errors, lines->node,
-                   "invalid address \"%.*s\" in \"proxy_bind\"; write an address of this machine",
-                   SLICE_ARGS(text));
+                   "invalid address \"%.*s\" in \"%.*s\"; write an address of this machine", SLICE_ARGS(text),
+                   SLICE_ARGS(lines->node->name));
     p->bind_transparent = lines->node->nargs > 1;
     if (p->bind_transparent && !slice_eq(lines->node->args[1], SLICE("transparent")))
         conf_error(&site->conf->errors, lines->node,
-                   "invalid parameter \"%.*s\" of \"proxy_bind\"; write: ADDRESS [transparent], or off",
-                   SLICE_ARGS(lines->node->args[1]));
+                   "invalid parameter \"%.*s\" of \"%.*s\"; write: ADDRESS [transparent], or off",
+                   SLICE_ARGS(lines->node->args[1]), SLICE_ARGS(lines->node->name));
 }
 
 static void build_headers(struct site *site, struct location_proxy *p, const struct conf_lines *lines)
@@ -319,17 +324,17 @@ static void build_headers(struct site *site, struct location_proxy *p, const str
 }
 
 /* What does not depend on where requests go. */
-static void build_texts(struct site *site, struct location_proxy *p, const struct conf_location *c)
+static void build_texts(struct site *site, struct location_proxy *p, const struct conf_location *c,
+                        const struct proxy_settings *how)
 {
-    const struct settings *s = &c->settings;
-    build_headers(site, p, s->proxy.headers);
-    p->method = compile_if_set(site, s->proxy.method);
-    p->body = compile_if_set(site, s->proxy.body);
-    build_bind(site, p, s->proxy.upstream.bind);
-    p->redirects = build_redirects(site, c);
-    p->cookie_domains = build_rewrites(site, s->proxy.cookie_domains, true);
-    p->cookie_paths = build_rewrites(site, s->proxy.cookie_paths, false);
-    p->cookie_flags = build_cookie_flags(site, s->proxy.cookie_flags);
+    build_headers(site, p, how->headers);
+    p->method = compile_if_set(site, how->method);
+    p->body = compile_if_set(site, how->body);
+    build_bind(site, p, how->upstream.bind);
+    p->redirects = build_redirects(site, c, how->redirects);
+    p->cookie_domains = build_rewrites(site, how->cookie_domains, true);
+    p->cookie_paths = build_rewrites(site, how->cookie_paths, false);
+    p->cookie_flags = build_cookie_flags(site, how->cookie_flags);
 }
 
 static void free_rewrites(const struct proxy_rewrites *all)
@@ -355,31 +360,54 @@ static void check_lines(struct site *site, const struct conf_lines *lines)
             site_compile(site, lines->node->args[i], lines->node);
 }
 
+/* A mistake in what a level has all the same is one. */
+static void check_texts(struct site *site, const struct conf_location *c, const struct proxy_settings *how)
+{
+    struct location_proxy unused = {0};
+    check_lines(site, how->upstream.cache_bypass);
+    check_lines(site, how->upstream.no_cache);
+    build_texts(site, &unused, c, how);
+    free_texts(&unused);
+}
+
+/* grpc_pass names no port by its scheme, in contrast to proxy_pass. */
+static void check_port(struct site *site, const struct conf_proxy *c)
+{
+    const struct upstream *group = site_find_upstream(site, c->host);
+    bool is_group = group && group->conf;
+    if (!is_group && !slice_starts(c->host, SLICE("unix:")) && !site_has_port(c->host))
+        conf_error(&site->conf->errors, c->node,
+                   "no port in upstream \"%.*s\" of \"grpc_pass\"; write HOST:PORT", SLICE_ARGS(c->host));
+}
+
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c)
 {
-    const struct settings *s = &c->settings;
-    struct location_proxy unused = {0};
-    check_lines(site, s->proxy.upstream.cache_bypass);
-    check_lines(site, s->proxy.upstream.no_cache);
-    if (!c->proxy) {
-        /* A mistake in what the level has all the same is one. */
-        build_texts(site, &unused, c);
-        free_texts(&unused);
+    bool is_grpc = c->proxy && c->proxy->is_grpc;
+    const struct proxy_settings *how = is_grpc ? &c->settings.grpc : &c->settings.proxy;
+    if (!c->proxy || is_grpc)
+        check_texts(site, c, &c->settings.proxy);
+    if (!is_grpc)
+        check_texts(site, c, &c->settings.grpc);
+    if (!c->proxy)
         return NULL;
-    }
     struct location_proxy *p = site_array(site, 1, sizeof *p);
+    check_lines(site, how->upstream.cache_bypass);
+    check_lines(site, how->upstream.no_cache);
+    p->is_grpc = is_grpc;
     if (c->proxy->text.data) {
         p->target = site_compile(site, c->proxy->text, c->proxy->node);
     } else {
+        if (is_grpc)
+            check_port(site, c->proxy);
         p->upstream = upstream_for(site, c->proxy);
         p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;
         p->uri = c->proxy->uri;
     }
     p->tls = c->proxy->tls;
     p->strip = c->pattern.len;
-    build_texts(site, p, c);
-    p->hidden = build_names(site, s->proxy.upstream.hidden, &p->hidden_count);
-    p->passed = build_names(site, s->proxy.upstream.passed, &p->passed_count);
+    build_texts(site, p, c, how);
+    p->hidden = build_names(site, how->upstream.hidden, &p->hidden_count);
+    p->passed = build_names(site, how->upstream.passed, &p->passed_count);
     return p;
 }
 

@@ -9,6 +9,11 @@
 
 #include "base/slice.h"
 
+struct http_request;
+
 bool http_is_hop_by_hop(struct slice name);
+
+/* Whether who has sent it takes trailers: TE (RFC 9110 section 10.1.4). */
+bool http_accepts_trailers(const struct http_request *req);
 
 #endif

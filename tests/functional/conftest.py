@@ -14,6 +14,7 @@ import slowness  # noqa: E402
 # Once, before the parallel processes start and keep the cores busy themselves.
 os.environ.setdefault("WEIR_TEST_STRETCH", f"{slowness.slowness():.1f}")
 pytest.register_assert_rewrite(*(path.stem for path in LIB.glob("*.py")))
+import certificates  # noqa: E402
 import weirlib  # noqa: E402
 
 SECONDS_PER_TEST = 40
@@ -63,6 +64,12 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.when == "call":
         item.failed = report.failed
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Certificates for all tests of TLS."""
+    return certificates.Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -39,6 +39,18 @@ class Authority:
         key.chmod(0o600)
         return self.path(f"{name}.pem")
 
+    def revoke(self, name):
+        """The list that has this certificate alone."""
+        folder = self.path(f"{name}-crl")
+        folder.mkdir(exist_ok=True)
+        (folder / "index.txt").write_text("")
+        (folder / "number").write_text("01")
+        (folder / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={folder}/index.txt\ncrlnumber={folder}/number\ndefault_md=sha256\n"
+                                     f"default_crl_days=30\ncertificate={self.path('ca.pem')}\nprivate_key={self.path('ca.key')}\n")
+        openssl("ca", "-config", folder / "conf", "-revoke", self.path(f"{name}.pem"))
+        openssl("ca", "-config", folder / "conf", "-gencrl", "-out", folder / "crl.pem")
+        return folder / "crl.pem"
+
     def lines(self, name="localhost"):
         """The two directives of a server that has this certificate."""
         return f"ssl_certificate {self.path(name)}.pem; ssl_certificate_key {self.path(name)}.key;"

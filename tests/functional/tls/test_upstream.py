@@ -112,17 +112,10 @@ def test_an_unknown_authority(weir, authority, backend, tmp_path):
 @pytest.mark.directive("proxy_ssl_crl")
 def test_revoked(weir, authority, backend):
     """As for clients: one that its authority has taken back is refused."""
-    folder = authority.path("upstream-crl")
-    folder.mkdir(exist_ok=True)
-    (folder / "index.txt").write_text("")
-    (folder / "number").write_text("01")
-    (folder / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={folder}/index.txt\ncrlnumber={folder}/number\ndefault_md=sha256\n"
-                                 f"default_crl_days=30\ncertificate={authority.path('ca.pem')}\nprivate_key={authority.path('ca.key')}\n")
     authority.certificate("gone", ["localhost"])
-    openssl("ca", "-config", folder / "conf", "-revoke", authority.path("gone.pem"))
-    openssl("ca", "-config", folder / "conf", "-gencrl", "-out", folder / "crl.pem")
+    crl = authority.revoke("gone")
     bad, good = backend(tls=authority.server("gone")), backend(tls=authority.server())
-    rules = verified(authority, f"proxy_ssl_crl {folder}/crl.pem;")
+    rules = verified(authority, f"proxy_ssl_crl {crl};")
     weir.start(config(f"location /bad {{ proxy_pass https://localhost:{bad.port}; {rules} }}"
                       f"location /good {{ proxy_pass https://localhost:{good.port}; {rules} }}"))
     assert weir.get("/bad").status == 502

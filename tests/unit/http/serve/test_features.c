@@ -6,7 +6,7 @@
 #include "http/site/feature.h"
 #include "tests/unit/check.h"
 
-enum { PART_MAX = 256 };
+enum { PART_MAX = 384 };
 
 static void entries_are_whole(void)
 {
