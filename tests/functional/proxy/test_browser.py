@@ -51,7 +51,7 @@ const steps = async () => {
   out.push(await (await fetch('/app/get?x=1')).text());
   out.push(await (await fetch('/app/post', {method: 'POST', body: 'b'.repeat(100000)})).text());
   out.push(await (await fetch('/app/stream')).text());
-  const socket = new WebSocket('ws://' + location.host + '/app/ws');
+  const socket = new WebSocket(location.protocol.replace('http', 'ws') + '//' + location.host + '/app/ws');
   await new Promise((done, fail) => {
     const got = [];
     socket.onopen = () => ['one', 'two', 'three'].forEach(text => socket.send(text));
@@ -74,18 +74,23 @@ def application(tmp_path):
     process.wait(5)
 
 
-def test_page_stream_and_websocket(weir, application, tmp_path):
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2.0"])
+def test_page_stream_and_websocket(weir, authority, application, tmp_path, version):
+    """In HTTP/2 the WebSocket is a stream of the same connection (RFC 8441)."""
     weir.write(PAGE, "html/index.html")
     weir.write("types { text/html html; }", "conf/types")
     weir.start(config(
         "root {tmp}/html; include types; gzip on; location /report { access_log {tmp}/logs/report.log report; return 204; }"
         " gzip_types *; location /app/ { proxy_pass http://127.0.0.1:%d/;"
         "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgraded; proxy_set_header Host $host; }"
-        % application, http="map $http_upgrade $upgraded { default upgrade; '' close; } log_format report $args;"))
+        % application, http=f"map $http_upgrade $upgraded {{ default upgrade; '' close; }} log_format report $args; http2 {'on' if version == 'HTTP/2.0' else 'off'};"
+        "log_format seen '$connection $server_protocol $uri';",
+        server=f"listen 127.0.0.1:{{port2}} ssl; {authority.lines()} access_log {{tmp}}/logs/seen.log seen;"))
     weir.expect_log("Connection refused|favicon")
     wait_until(lambda: weir.get("/app/ping").status == 200, 5, "the application")
     command = [BROWSER, "--headless", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0", *["--no-sandbox"] * IS_ROOT,
-               f"--user-data-dir={tmp_path}/profile", f"http://127.0.0.1:{weir.port}/"]
+               "--ignore-certificate-errors", f"--user-data-dir={tmp_path}/profile",
+               f"http://127.0.0.1:{weir.port}/" if version == "HTTP/1.1" else f"https://127.0.0.1:{weir.port2}/"]
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                start_new_session=True)
     report = weir.tmp / "logs/report.log"
@@ -95,3 +100,7 @@ def test_page_stream_and_websocket(weir, application, tmp_path):
         os.killpg(browser.pid, signal.SIGKILL)
         browser.wait(10)
     assert told == "GET /get?x=1 0|POST /post 100000|part0;part1;part2;part3;part4;end|one,two,three|done"
+    seen = [line.split() for line in (weir.tmp / "logs/seen.log").read_text().splitlines()]
+    asked = [line for line in seen if line[2] in ("/app/get", "/app/post", "/app/stream")]
+    assert [protocol for _, protocol, _ in asked] == [version] * 3
+    assert version == "HTTP/1.1" or len({connection for connection, *_ in asked}) == 1
