@@ -116,6 +116,7 @@ static void take_output(struct http_exchange *ex, size_t n)
 {
     assert(n <= buf_len(&ex->job->taken));
     buf_consume(&ex->job->taken, n);
+    job_sent(ex->job, n);
 }
 
 /* What is left of handler_timeout, but never 0 then. */

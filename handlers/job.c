@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "handlers/handler.h"
+#include "http/request/lead.h"
 #include "http/wire/request.h"
 #include "pool/gate.h"
 #include "shm/running.h"
@@ -91,6 +92,9 @@ void job_release(struct weir_request *job)
     job->record = NULL;
     if (job->mapped_body)
         munmap(job->mapped_body, job->mapped_bytes);
+    job_sent(job, SIZE_MAX);
+    http_lead_let_go(job->lead);
+    job->lead = NULL;
     buf_free(&job->body);
     buf_free(&job->pending);
     buf_free(&job->taken);
@@ -134,6 +138,31 @@ void weir_fail(weir_request *r, const char *reason)
     pool_task_fail(reason);
 }
 
+/* With others of its connection it may be ahead by as much as one alone; each may have something there. */
+static bool is_too_far_ahead(const weir_request *r)
+{
+    size_t own = buf_len(&r->pending);
+    return own > JOB_AHEAD_MAX || (own > 0 && r->lead && r->lead->bytes > JOB_AHEAD_MAX);
+}
+
+static void count_ahead(weir_request *r, size_t bytes)
+{
+    if (!r->lead)
+        return;
+    r->ahead += bytes;
+    r->lead->bytes += bytes;
+}
+
+void job_sent(struct weir_request *job, size_t bytes)
+{
+    uint64_t ahead = job->ahead;
+    if (!job->lead)
+        return;
+    uint64_t gone = bytes < ahead ? bytes : ahead;
+    job->ahead -= gone;
+    job->lead->bytes -= gone;
+}
+
 /* Moves what was written to the loop's side; waits while the loop is too far behind. */
 static int hand_output_over(weir_request *r)
 {
@@ -142,9 +171,10 @@ static int hand_output_over(weir_request *r)
         r->ex->client.peer(r->ex);
     r->streaming = true;
     gate_lock(&r->gate);
-    while (!r->gone && buf_len(&r->pending) > JOB_AHEAD_MAX)
+    while (!r->gone && is_too_far_ahead(r))
         gate_wait(&r->gate);
     assert(r->gone || buf_len(&r->pending) <= JOB_AHEAD_MAX);
+    count_ahead(r, buf_len(&r->body));
     bool announce = !r->announced;
     bool ok = r->gone || buf_append_slice(&r->pending, buf_slice(&r->body));
     r->announced = true;

@@ -60,6 +60,9 @@ struct weir_request {
     /* The thread's: the head has been handed over, and the request's arena with it. */
     bool streaming;
     struct arena late; /* the thread's from then on */
+    /* Of its connection, and its own part of that; NULL: it is alone, or elsewhere. */
+    struct http_lead *lead;
+    _Atomic uint64_t ahead;
     /* Set by the loop: nobody waits for the response any more. */
     _Atomic bool gone;
     /* Tells the loop of new pending output; from the thread. */
@@ -106,6 +109,9 @@ static inline int job_count_variables(const struct weir_handler *handler)
         count++;
     return count;
 }
+
+/* On the loop: so much of its output is on the way to the client. */
+void job_sent(struct weir_request *job, size_t bytes);
 
 /* What the handler's thread may allocate from. */
 struct arena *job_arena(struct weir_request *job);

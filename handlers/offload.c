@@ -20,6 +20,7 @@
 #include "http/request/body.h"
 #include "http/request/client.h"
 #include "http/request/exchange.h"
+#include "http/request/lead.h"
 #include "http/request/source.h"
 #include "http/request/template.h"
 #include "http/request/verdict.h"
@@ -266,6 +267,7 @@ static struct verdict submit_job(struct http_exchange *ex, const struct weir_han
     job->variables = variables;
     job->pool = w->pools[pool].pool;
     job->deadline_ms = timeout_ms > 0 ? w->now_ms + (uint64_t)timeout_ms : 0;
+    job->lead = ex->client.lead ? http_lead_hold(ex->client.lead) : NULL;
     job->client_socket = ex->client.socket;
     /* The thread must not ask a descriptor that may be another client's by then. */
     ex->client.socket = -1;

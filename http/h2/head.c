@@ -230,6 +230,7 @@ bool h2_head_end(struct h2_session *s, struct h2_stream *st, bool has_body)
         return false;
     c->requests++;
     connection_identify(c, &ex->client);
+    ex->client.lead = &s->lead;
     exchange_begin(ex, w);
     ex->connection = c;
     ex->stream = st;

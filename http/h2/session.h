@@ -58,7 +58,8 @@ struct h2_session {
     struct h2_head head;
     struct h2_stream *head_of; /* whose head comes; NULL: none */
     unsigned stream_count;
-    size_t heads_bytes; /* of the heads of all streams */
+    size_t heads_bytes;     /* of the heads of all streams */
+    struct http_lead *lead; /* NULL: no handler has had one */
     /* At a time, as it has been said last; and as the client has acknowledged. */
     unsigned max_streams, known_streams;
     uint64_t limited_ms;  /* when it changed */

@@ -18,6 +18,7 @@
 #include "http/h2/response.h"
 #include "http/h2/stream.h"
 #include "http/request/exchange.h"
+#include "http/request/lead.h"
 #include "http/request/source.h"
 #include "http/request/verdict.h"
 #include "http/site/site.h"
@@ -188,6 +189,7 @@ static void end(struct connection *c)
         h2_stream_free(container_of(s->streams.next, struct h2_stream, link));
     nghttp2_session_del(s->ng);
     h2_head_free(s);
+    http_lead_let_go(s->lead);
     counter_set(&w->slot->http2.connections, --w->http2_connections);
     counter_add(&w->slot->http2.closed[s->reason], 1);
     free(s);

@@ -91,6 +91,8 @@ struct http_client {
     /* It has sent plain text where TLS is due. */
     bool plain_in_place_of_tls;
     const struct net_stream *tls; /* NULL: plain */
+    /* Of a connection with many requests at a time: what its handlers share. NULL: each stands for itself. */
+    struct http_lead **lead;
     /* of the connection, where real_ip took another address from a header */
     struct slice direct_addr, direct_port;
 };

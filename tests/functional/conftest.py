@@ -72,6 +72,17 @@ def authority(tmp_path_factory):
     return certificates.Authority(tmp_path_factory.mktemp("authority"))
 
 
+@pytest.fixture(scope="session")
+def pour(tmp_path_factory):
+    """The path of the module of misbehaving handlers."""
+    path = tmp_path_factory.mktemp("module") / "pour.so"
+    path.parent.parent.chmod(0o755)
+    path.parent.chmod(0o755)
+    source = weirlib.ROOT / "tests/functional/lib/pour.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include", source, "-o", path], check=True)
+    return path
+
+
 @pytest.fixture
 def make_weir(request):
     """Makes servers; each is stopped and checked when the test ends."""

@@ -3,7 +3,6 @@
 import base64
 import os
 import signal
-import subprocess
 import threading
 import time
 
@@ -69,17 +68,6 @@ def to(up, more="", name="/auth"):
 
 def basic(user, password):
     return ("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
-
-
-@pytest.fixture(scope="module")
-def pour(tmp_path_factory):
-    """A module with a handler that streams, and one that fails."""
-    path = tmp_path_factory.mktemp("module") / "pour.so"
-    source = weirlib.ROOT / "tests/functional/lib/pour.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include", source, "-o", path], check=True)
-    for folder in (path, path.parent, path.parent.parent):
-        folder.chmod(0o755)
-    return path
 
 
 # ---- what the answer decides --------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import time
 
 import pytest
@@ -11,17 +10,6 @@ import wire
 from weirlib import Connection, config, let_pass, limit, take_time, wait_until
 
 BIG = 3_000_000
-
-
-@pytest.fixture(scope="session")
-def pour(tmp_path_factory):
-    """The path of the module of misbehaving handlers."""
-    path = tmp_path_factory.mktemp("module") / "pour.so"
-    path.parent.parent.chmod(0o755)
-    path.parent.chmod(0o755)
-    source = weirlib.ROOT / "tests/functional/lib/pour.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include", source, "-o", path], check=True)
-    return path
 
 
 def serve(weir, pour, locations, pool="threads=2 max_queue=100", **parts):

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 from http2_client import PREFACE, Client, Code, fields, serve
-from proxylib import answer, backend, passed  # noqa: F401 - a fixture
-from weirlib import config, wait_until
+from proxylib import answer, backend, passed, rss_bytes, worker  # noqa: F401 - a fixture
+from weirlib import config, let_pass, wait_until
 
 HEAD_ONLY = b"HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\nHTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n"
 
@@ -127,3 +127,20 @@ def test_upstreams_may_go_on_though_the_client_has_reset_its_stream(weir, backen
         wait_until(lambda: [line for line in (weir.tmp / "s.log").read_text().splitlines() if line.startswith("/ ")] == [f"/ {status}"], 5, "the line")
         assert client.get().status == 200
     wait_until(lambda: weir.status()["requests"]["in_flight"] == 1, 5, "nothing but the status at work")
+
+
+def test_handlers_are_ahead_of_their_connection(weir, pour):
+    """By 1 MiB together and a little each, not by that each; and all of it comes once it is taken."""
+    streams, rounds, size = 40, 60, 50_000
+    serve(weir, "location / { handler pour; }", pool=f"threads={streams} max_queue=100", main=f"load_module {pour};")
+    assert weir.get("/?n=1&size=1").text == "x"
+    before = rss_bytes(worker(weir))
+    with Client(weir.port, settings={4: 0}) as client:
+        client.grow(streams * rounds * size)
+        asked = [client.request(fields(f"/?n={rounds}&size={size}")) for _ in range(streams)]
+        wait_until(lambda: weir.pool()["threads"]["running"] == streams, 10, "all handlers")
+        client.ready()
+        let_pass(0.3)
+        assert rss_bytes(worker(weir)) - before < 24 << 20
+        client.send_settings({4: rounds * size})
+        assert [len(each.body) for each in client.responses(asked, 30)] == [rounds * size] * streams
