@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""HTTP/2 beside nginx: requests, downloads, idle connections, and what one attacking connection does.
+"""HTTP/2 beside nginx and h2o: requests, downloads, idle connections, and what one attacking connection does.
 
 "return200", "file1k", "proxy": h2load, 64 connections of 32 streams. "down": large files on few. "idle": what each of 2 000 connections adds.
 "attack": 100 requests a second on a good connection, first alone ("calm", p99) and then beside an attack (h2_attack.py): "cpu" is the server's
@@ -61,6 +61,21 @@ proxy_http_version 1.1; proxy_set_header Connection "";
 PROXIED = "location = /1k { proxy_pass http://backend; }"
 
 
+# What has no file in it answers /return with a file: there is no other way without a language of its own.
+H2O = """
+num-threads: 1
+max-connections: 20000
+{user}
+pid-file: {dir}/pid
+error-log: {dir}/error.log
+listen: {{host: 127.0.0.1, port: {port}}}
+listen: {{host: 127.0.0.1, port: {port_h2}}}
+listen: {{host: 127.0.0.1, port: {port_tls}, ssl: {{certificate-file: {pems}/ecdsa.pem, key-file: {pems}/ecdsa.key, cipher-suite: "{ciphers}"}}}}
+hosts: {{default: {{paths: {{"/": {{file.dir: {dir}/www}}{behind}}}}}}}
+"""
+PROXIED_H2O = ', "/1k": {{proxy.reverse.url: "http://{backend}/1k"}}'
+
+
 class Front(Server):
     """A server of HTTP/2 on two ports, and perhaps a backend behind it."""
 
@@ -84,6 +99,26 @@ class Front(Server):
         super().__exit__(*exception)
         if self.backend:
             self.backend.stop()
+
+    def _write_files(self):
+        super()._write_files()
+        if self.system != "h2o":
+            return
+        (self.dir / "www" / "return").write_text("ok\n", encoding="ascii")
+        behind = PROXIED_H2O.format(backend=self.backend.addresses[0]) if self.backend else ""
+        user = "user: root" if os.geteuid() == 0 else ""
+        (self.dir / "conf").write_text(H2O.format(user=user, dir=self.dir, port=self.port, port_h2=self.port_h2, port_tls=self.port_tls, pems=PEMS,
+                                                  ciphers=CIPHERS, behind=behind), encoding="ascii")
+
+    def _start(self):
+        if self.system != "h2o":
+            super()._start()
+            return
+        with open(self.dir / "output", "wb") as output:
+            self.process = subprocess.Popen([self.program, "-c", self.dir / "conf"], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def workers(self):
+        return [self.process.pid] if self.system == "h2o" else super().workers()
 
     def rss(self):
         """Bytes of the first workers' resident memory, files' pages aside; 0 of one that has ended."""
@@ -113,8 +148,8 @@ class Workload:
     files: dict = field(default_factory=dict)
     behind: bool = False
     more: str = ""
-    systems: tuple = ("weir", "nginx")
-    pairs: tuple = (Pair("weir", "nginx", 1.0),)
+    systems: tuple = ("weir", "nginx", "h2o")
+    pairs: tuple = (Pair("weir", "nginx", 1.0), Pair("weir", "h2o"))
 
 
 def h2load(server, path, secure, requests, clients, streams):
@@ -253,8 +288,8 @@ def parse_options():
     parser.add_argument("--rounds", type=positive, default=5, help="rounds of each workload (default 5)")
     parser.add_argument("--seconds", type=positive, default=4, help="seconds of load or attack in each round (default 4)")
     parser.add_argument("--only", metavar="NAME[,NAME]", default="", help="workloads whose name begins so")
-    parser.add_argument("--systems", default="weir,nginx", help="weir,nginx (default) or one of them")
-    for name in ("weir", "nginx"):
+    parser.add_argument("--systems", default="weir,nginx,h2o", help="weir,nginx,h2o (default) or some of them")
+    for name in ("weir", "nginx", "h2o"):
         default = TOP / "build" / ("weir" if name == "weir" else f"tools/{name}")
         parser.add_argument(f"--{name}", default=default, type=pathlib.Path, metavar="PATH")
     options = parser.parse_args()

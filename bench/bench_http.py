@@ -245,7 +245,7 @@ def parse_options():
 
 def chosen_programs(options):
     """{system: program}, each of which exists."""
-    remedies = {"weir": "run make", "nginx": "run bench/fetch-tools.sh nginx"}
+    remedies = {"weir": "run make", **{name: f"run bench/fetch-tools.sh {name}" for name in ("nginx", "h2o")}}
     programs = {}
     for system in options.systems.split(","):
         if system not in remedies:

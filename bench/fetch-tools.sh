@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench/fetch-tools.sh [nginx] [haproxy] [promtool] - programs that only tests and benchmarks need.
+# bench/fetch-tools.sh [nginx] [haproxy] [h2o] [promtool] - programs that only tests and benchmarks need.
 #
 # Installing these Debian packages would start services on the developer's machine. So they are downloaded to
 # build/tools/deb, unpacked below build/tools/root, and made runnable as build/tools/NAME; nothing is installed.
@@ -27,11 +27,15 @@ describe() {
         packages=haproxy
         libraries="libcrypt1 liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 libpcre2-8-0 libssl3 libsystemd0"
         program=usr/sbin/haproxy version_flag=-v ;;
+    h2o)
+        packages=h2o
+        libraries="libssl3 libstdc++6 libyaml-0-2 zlib1g"
+        program=usr/bin/h2o version_flag=-v ;;
     promtool)
         packages=prometheus
         libraries=
         program=usr/bin/promtool version_flag=--version ;;
-    *) die "unknown tool '$1'; known: nginx haproxy promtool" ;;
+    *) die "unknown tool '$1'; known: nginx haproxy h2o promtool" ;;
     esac
 }
 
