@@ -11,7 +11,6 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum {
     /* What an honest client may need at once: a page is left, a map is dragged about. */
@@ -21,7 +20,9 @@ enum {
     /* Tables of compressed heads, frames that wait to go out. */
     HELD_MAX_BYTES = 512 << 10,
     /* The largest that nghttp2 makes. */
-    FRAME_BYTES = 16 << 10
+    FRAME_BYTES = 16 << 10,
+    PAGE_BYTES = 4096,
+    FRAME_PAGES_BYTES = FRAME_BYTES + PAGE_BYTES
 };
 
 /* --- memory: nghttp2's own, counted by what it really takes --- */
@@ -44,7 +45,11 @@ static void *count_malloc(size_t bytes, void *with)
 {
     struct h2_budget *b = with;
     look_at_bound(b, bytes);
-    void *p = malloc(bytes);
+    /* nghttp2 has one such buffer, for frames that it makes. */
+    bool is_frame = bytes >= FRAME_BYTES && bytes <= FRAME_PAGES_BYTES && !b->frame;
+    void *p = is_frame ? aligned_alloc(PAGE_BYTES, FRAME_PAGES_BYTES) : malloc(bytes);
+    if (is_frame)
+        b->frame = p;
     count_in(b, p);
     return p;
 }
@@ -74,15 +79,17 @@ static void count_free(void *p, void *with)
 static void *count_realloc(void *old, size_t bytes, void *with)
 {
     struct h2_budget *b = with;
-    size_t before = old ? malloc_usable_size(old) : 0;
+    if (!old)
+        return count_malloc(bytes, with);
+    size_t before = malloc_usable_size(old);
     assert(before <= b->held);
     if (bytes > before)
         look_at_bound(b, bytes - before);
     void *p = realloc(old, bytes ? bytes : 1);
     if (p)
         b->held -= before;
-    if (p && bytes >= FRAME_BYTES)
-        b->frame = p;
+    if (p && old == b->frame)
+        b->frame = NULL;
     count_in(b, p);
     return p;
 }
@@ -91,13 +98,11 @@ static void *count_realloc(void *old, size_t bytes, void *with)
 void h2_budget_trim(struct h2_session *s)
 {
     struct h2_budget *b = &s->budget;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)b->frame + page - 1) & ~(page - 1);
-    uintptr_t to = ((uintptr_t)b->frame + FRAME_BYTES) & ~(page - 1);
     if (!b->frame || b->frame_is_gone || nghttp2_session_want_write(s->ng))
         return;
     b->frame_is_gone = true;
-    if (from < to)
-        madvise(b->frame + (from - (uintptr_t)b->frame), to - from, MADV_DONTNEED);
+    /* Where pages are larger, nothing comes of it. */
+    madvise(b->frame, FRAME_PAGES_BYTES, MADV_DONTNEED);
 }
 
 /* --- tokens --- */

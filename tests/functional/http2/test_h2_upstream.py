@@ -7,7 +7,7 @@ import h2.errors
 import h2.settings
 import pytest
 from http2_client import Client, fields
-from http2_server import Server
+from http2_server import Server, hello
 from proxylib import backend, passed  # noqa: F401 - a fixture
 from weirlib import config, wait_until
 

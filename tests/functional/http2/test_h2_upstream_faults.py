@@ -4,9 +4,9 @@ import struct
 
 import pytest
 from http2_client import DATA, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, Client, fields, frame, literal, settings_frame
-from http2_server import Server
+from http2_server import Server, hello
 from proxylib import Gone, backend, passed  # noqa: F401 - a fixture
-from test_h2_upstream import TWO, asked, hello
+from test_h2_upstream import TWO, asked
 from weirlib import config, take_time, wait_until
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

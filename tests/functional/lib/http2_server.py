@@ -1,4 +1,4 @@
-"""A scripted server of HTTP/2 behind a proxy."""
+"""A scripted server of HTTP/2 behind a proxy, and what it may say."""
 
 import threading
 
