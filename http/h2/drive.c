@@ -269,6 +269,20 @@ static void look_at_end(struct h2_session *s)
         h2_leave_now(s);
 }
 
+/* Requests that nobody waits for come to their end. */
+static void drive_alone(struct h2_session *s)
+{
+    struct connection *c = s->c;
+    struct worker *w = connection_worker(c);
+    w->driving = c;
+    run_ready(s);
+    w->driving = NULL;
+    if (!has_streams(s))
+        connection_close(c);
+    else if (!list_empty(&s->ready))
+        connection_ready(c);
+}
+
 void h2_drive_with(struct connection *c, const char *data, size_t len)
 {
     struct worker *w = connection_worker(c);
@@ -302,7 +316,8 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
 
 void h2_drive(struct connection *c)
 {
-    if (c->state == CONNECTION_LINGER)
-        return;
-    h2_drive_with(c, NULL, 0);
+    if (c->session && c->session->is_client_gone)
+        drive_alone(c->session);
+    else if (c->state != CONNECTION_LINGER)
+        h2_drive_with(c, NULL, 0);
 }

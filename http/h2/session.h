@@ -71,8 +71,10 @@ struct h2_session {
     int32_t last_id;      /* of the newest stream, */
     unsigned opened;      /* and how many there have been */
     uint64_t leave_by_ms; /* with H2_HAS_WARNED: the end of that */
-    uint8_t leave;        /* enum h2_leave */
-    uint8_t reason;       /* with has_reason: an enum shm_http2_close */
+    /* Its requests that are left go on by themselves. */
+    bool is_client_gone;
+    uint8_t leave;  /* enum h2_leave */
+    uint8_t reason; /* with has_reason: an enum shm_http2_close */
     bool has_reason;
     uint64_t sent_bytes;  /* of all bodies */
     bool windows_changed; /* by SETTINGS, in this turn */

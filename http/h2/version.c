@@ -106,12 +106,31 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
         worker_do_urgent(w);
 }
 
+/* Requests that go on without their client keep its connection for what belongs to it. False: there is none. */
+static bool stays_for_requests(struct h2_session *s)
+{
+    struct list_node *next;
+    for (struct list_node *n = s->streams.next; n != &s->streams; n = next) {
+        next = n->next;
+        h2_stream_leave(container_of(n, struct h2_stream, link));
+    }
+    return s->stream_count > 0;
+}
+
 /* The client sends nothing more: nobody is there to take what is still to come. */
 static void at_end(struct connection *c, int error)
 {
+    struct h2_session *s = c->session;
     (void)error;
-    h2_end_for(c->session, SHM_HTTP2_CLIENT);
-    connection_close(c);
+    h2_end_for(s, SHM_HTTP2_CLIENT);
+    if (!stays_for_requests(s)) {
+        connection_close(c);
+        return;
+    }
+    s->is_client_gone = true;
+    connection_drop_output(c);
+    connection_set_timer(c, 0);
+    net_stream_watch(&c->stream, connection_worker(c)->loop, 0);
 }
 
 /* --- times --- */

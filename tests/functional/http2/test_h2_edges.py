@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import struct
 import threading
 
 import pytest
@@ -127,6 +129,38 @@ def test_upstreams_may_go_on_though_the_client_has_reset_its_stream(weir, backen
         wait_until(lambda: [line for line in (weir.tmp / "s.log").read_text().splitlines() if line.startswith("/ ")] == [f"/ {status}"], 5, "the line")
         assert client.get().status == 200
     wait_until(lambda: weir.status()["requests"]["in_flight"] == 1, 5, "nothing but the status at work")
+
+
+@pytest.mark.directive("proxy_ignore_client_abort")
+@pytest.mark.parametrize("end", ["close", "reset", "reload", "quit"])
+def test_upstreams_may_go_on_though_the_client_has_left(weir, backend, end):  # noqa: F811
+    """Beside others of its connection, which end; and the connection ends with the last of them."""
+    gate = threading.Event()
+    up = backend(lambda call: (gate.wait(20), answer(b"x" * 100_000))[1])
+    weir.start(config("".join(f"location /{name} {{ proxy_pass http://{up.address}; proxy_ignore_client_abort {name}; }}" for name in ("on", "off")),
+                      http="http2 on; log_format s '$uri $status';", server="access_log {tmp}/s.log s;"))
+    log = weir.tmp / "s.log"
+    lines = lambda: sorted(line for line in log.read_text().splitlines() if line.startswith("/o")) if log.exists() else []  # noqa: E731
+    with Client(weir.port) as client:
+        for path in ("/on", "/off", "/on"):
+            client.request(fields(path))
+        wait_until(lambda: len(up.calls) == 3, 5, "the requests")
+        if end == "reset":
+            client.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: lines() == ["/off 499"], 5, "the one that ends")
+    worker_pids = weir.worker_pids()
+    if end == "reload":
+        assert weir.reload(weir.conf.read_text().replace("http2 on;", "http2 on; map $uri $b { default c; }"))["last_ok"]
+    elif end == "quit":
+        weir.signal(signal.SIGQUIT)
+    gate.set()
+    wait_until(lambda: lines() == ["/off 499", "/on 200", "/on 200"], 5, "the others")
+    if end == "quit":
+        weir.wait_exit(10)
+    elif end == "reload":
+        weir.wait_dead(worker_pids, 10)
+    else:
+        wait_until(lambda: weir.status()["http2"]["connections"] == 0 and weir.status()["connections"]["active"] == 1, 5, "the end of the connection")
 
 
 def test_handlers_are_ahead_of_their_connection(weir, pour):
