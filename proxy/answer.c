@@ -337,6 +337,7 @@ static struct proxy_step begin_passing_on(struct proxy *p, const struct http_res
         return proxy_step_fails(502);
     }
     p->waits_to_send &= proxy_sends_on(p);
+    p->is_partly_gone = true; /* what is sent from now on is not kept */
     if (p->state == PROXY_BODY) {
         proxy_set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
         proxy_watch(p, p->input == PROXY_INPUT_ENDED ? 0 : EV_READ);

@@ -54,7 +54,7 @@ static bool is_of_the_net(int error)
 static void use_connection(struct proxy *p)
 {
     p->input = PROXY_INPUT_OPEN;
-    p->sent = p->waits_to_send = false;
+    p->sent = p->waits_to_send = p->waits_for_client = false;
     assert(spool_in_file(&p->kept) == 0 && p->body.seen == 0); /* no response has begun */
     p->interims = 0;
     p->broken = p->send_error = 0;

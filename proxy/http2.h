@@ -34,6 +34,9 @@ struct http2_connection {
     /* In which turn of the loop it has sent how much. */
     uint64_t turn;
     size_t sent_in_turn;
+    /* Since when its server has said nothing, though there are requests. */
+    uint64_t silent_ms;
+    bool is_doubted;  /* a PING asks whether it is there */
     bool is_leaving;  /* takes no more requests */
     bool has_asked;   /* a request has gone */
     bool knows_limit; /* its server's SETTINGS have come */
@@ -67,6 +70,7 @@ struct http2_stream {
     bool has_head;         /* not an interim one */
     bool has_begun_body;   /* next are its body and trailers */
     bool no_body, is_head; /* the request is HEAD */
+    bool is_grpc;          /* trailers follow in any case */
     bool has_ended;
 };
 

@@ -23,7 +23,9 @@ enum {
     OUT_AT_ONCE_BYTES = 64 << 10,
     HEAD_SENT_MAX_BYTES = 1 << 20,
     /* A socket that takes nothing for so long is no way for others. */
-    BLOCKED_MS = 1000
+    BLOCKED_MS = 1000,
+    /* For a server to show that it is there. */
+    DOUBT_MS = 1000
 };
 
 /* --- the end --- */
@@ -70,8 +72,9 @@ static uint64_t end_ms_of(const struct http2_connection *h)
 /* Whether another request may go this way, now or later. */
 static bool is_of_use(const struct http2_connection *h)
 {
-    return !h->is_leaving && limit_of(h) > 0 && nghttp2_session_check_request_allowed(h->ng) &&
-           !h->uc->peer->gone && h->uc->requests + 1 < (uint64_t)h->upstream->keepalive_requests &&
+    return !h->is_leaving && !h->is_doubted && limit_of(h) > 0 &&
+           nghttp2_session_check_request_allowed(h->ng) && !h->uc->peer->gone &&
+           h->uc->requests + 1 < (uint64_t)h->upstream->keepalive_requests &&
            h->worker->now_ms < end_ms_of(h) &&
            (!h->blocked_ms || h->worker->now_ms < h->blocked_ms + BLOCKED_MS);
 }
@@ -94,8 +97,9 @@ static uint64_t idle_until_ms(const struct http2_connection *h)
 {
     uint64_t now_ms = h->worker->now_ms, end_ms = end_ms_of(h);
     bool is_surplus = count_idle(h->upstream) > h->upstream->keepalive;
-    uint64_t until_ms =
-        now_ms + (is_surplus ? UPSTREAM_SURPLUS_MS : (uint64_t)h->upstream->keepalive_timeout_ms);
+    uint64_t until_ms = now_ms + (h->is_doubted ? DOUBT_MS
+                                  : is_surplus  ? UPSTREAM_SURPLUS_MS
+                                                : (uint64_t)h->upstream->keepalive_timeout_ms);
     return until_ms < end_ms ? until_ms : end_ms;
 }
 
@@ -103,7 +107,7 @@ static void become_idle(struct http2_connection *h)
 {
     if (!h->uc || h->stream_count)
         return;
-    if (!may_stay(h))
+    if (!may_stay(h) && !h->is_doubted)
         lose(h, 0);
     /* What its server says by itself wins no time. */
     else if (h->uc->timer.deadline_ms == 0)
@@ -245,6 +249,8 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *connec
         return 0;
     if (!st->has_ended) {
         st->uc.is_refused = code == NGHTTP2_REFUSED_STREAM;
+        st->uc.is_reset = true;
+        st->uc.reset_code = code;
         /* It is not that the connection had just been closed. */
         st->uc.requests = 0;
     }
@@ -329,6 +335,15 @@ bool http2_go_on(struct worker *w)
     return true;
 }
 
+static void note_heard(struct http2_connection *h)
+{
+    h->silent_ms = h->worker->now_ms;
+    if (!h->is_doubted)
+        return;
+    h->is_doubted = false;
+    wheel_clear(&h->uc->timer);
+}
+
 static void on_event(struct ev_loop *loop, ev_io *io, int events)
 {
     struct http2_connection *h = io->data;
@@ -340,6 +355,8 @@ static void on_event(struct ev_loop *loop, ev_io *io, int events)
     ssize_t n = net_stream_read(&h->uc->stream, w->input, INPUT_BYTES);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (n > 0)
+        note_heard(h);
     if (n <= 0)
         lose(h, n < 0 ? errno : ECONNRESET);
     else if (nghttp2_session_mem_recv(h->ng, (const uint8_t *)w->input, (size_t)n) < 0)

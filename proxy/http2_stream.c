@@ -240,6 +240,8 @@ struct http2_stream *http2_stream_new(struct http2_connection *h)
     net_stream_init(&st->uc.stream, -1, NULL);
     st->uc.stream.layer = &layer;
     st->h = h;
+    if (h->stream_count == 0)
+        h->silent_ms = h->worker->now_ms;
     list_init(&st->told);
     list_push_back(&h->streams, &st->link);
     h->stream_count++;

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "http/wire/grpc.h"
 #include "http/wire/hop_by_hop.h"
 #include "http/wire/request.h"
 
@@ -58,6 +59,7 @@ static void add_line(struct http2_stream *st, struct fields *f, const struct htt
     st->is_chunked |= slice_eq_nocase(h->name, SLICE("Transfer-Encoding"));
     if (slice_eq_nocase(h->name, SLICE("Content-Length")) && slice_to_u64(h->value, INT64_MAX, &length))
         st->left = length;
+    st->is_grpc |= slice_eq_nocase(h->name, SLICE("Content-Type")) && grpc_is_type(h->value);
     bool is_te = slice_eq_nocase(h->name, SLICE("TE"));
     if (!http_is_hop_by_hop(h->name) && (!is_te || slice_eq_nocase(h->value, SLICE("trailers"))))
         add(f, h->name, h->value);
@@ -124,7 +126,10 @@ bool http2_take_field(struct http2_stream *st, struct slice name, struct slice v
     if (name.data[0] == ':')
         return true;
     unsigned long long length;
-    if (slice_eq(name, SLICE("content-length")) && slice_to_u64(value, INT64_MAX, &length)) {
+    bool is_length = slice_eq(name, SLICE("content-length"));
+    if (is_length && st->is_grpc && st->chunks)
+        return true;
+    if (is_length && slice_to_u64(value, INT64_MAX, &length)) {
         st->chunks = false;
         st->expected = length;
     }

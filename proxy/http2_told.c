@@ -10,7 +10,7 @@
 
 #include <assert.h>
 
-enum { AHEAD_BYTES = 64 << 10 /* of a request's body */ };
+enum { AHEAD_BYTES = 64 << 10 /* of a request's body */, SILENT_MS = 100 };
 
 void http2_wake(struct http2_connection *h)
 {
@@ -70,6 +70,15 @@ void http2_distrust(struct upstream_connection *stream)
     ((struct http2_stream *)stream)->h->is_leaving = true; /* its first member */
 }
 
+/* A request ends without a response: no others go that way until the server has shown that it is there, if it has said nothing for a while. */
+static void doubt_if_silent(struct http2_connection *h)
+{
+    if (h->is_doubted || h->worker->now_ms - h->silent_ms < SILENT_MS)
+        return;
+    h->is_doubted = true;
+    nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
+}
+
 /* The response is whole, though its end may still come in a frame of its own. */
 static bool is_whole(const struct http2_stream *st)
 {
@@ -91,6 +100,8 @@ void http2_part(struct http2_stream *st)
         nghttp2_session_set_stream_user_data(h->ng, st->id, NULL);
         if (!is_whole(st) || !st->has_said_end)
             nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_CANCEL);
+        if (!is_whole(st))
+            doubt_if_silent(h);
     }
     http2_wake(h); /* which finds out whether anybody is left */
 }

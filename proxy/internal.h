@@ -34,9 +34,6 @@ enum proxy_sends {
     PROXY_SENDS_STREAM /* the client, as it sends it */
 };
 
-/* Of a body that is sent on as it comes: what is gone from here, so that no other server can be asked. */
-enum proxy_streamed { PROXY_STREAMED_NOTHING, PROXY_STREAMED_PART, PROXY_STREAMED_ALL };
-
 /* Whether the upstream is read. */
 enum proxy_input {
     PROXY_INPUT_OPEN,
@@ -89,7 +86,6 @@ struct proxy {
     uint64_t *tried;
     enum proxy_state state;
     enum proxy_sends sends;
-    enum proxy_streamed streamed;
     enum proxy_input input;
     /* Bytes a second that are read of the response, by proxy_limit_rate; 0: no bound. */
     int64_t rate;
@@ -106,6 +102,9 @@ struct proxy {
     bool sent;      /* the whole request */
     /* For the upstream to take more of the request. */
     bool waits_to_send;
+    bool waits_for_client; /* to send on its body */
+    /* Of a body that is sent on as it comes: its end lies in `request`; and a part has gone that lies there no more. */
+    bool has_body_end, is_partly_gone;
     bool buffered;
     /* The connection begins with the PROXY protocol's header, so it is nobody else's, whatever the settings say by now. */
     bool named_client;

@@ -14,7 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 
-enum { FILE_AT_ONCE_BYTES = 2 << 20 };
+enum { FILE_AT_ONCE_BYTES = 2 << 20, KEPT_BYTES = 64 << 10 /* head and body */ };
 
 void proxy_begin_to_send(struct proxy *p)
 {
@@ -51,6 +51,7 @@ enum progress { ALL_SENT, SEND_LATER, SEND_FAILED };
 static void note_sent(struct proxy *p, size_t n)
 {
     p->try->sent += n;
+    p->waits_for_client = false;
     set_timer(p, proxy_how(p)->upstream.send_timeout_ms);
 }
 
@@ -91,8 +92,8 @@ static enum progress send_file(struct proxy *p)
 }
 
 /*
- * What has come of a body that is sent on as it comes takes the place of what has been sent. False: nothing has come, or, with
- * *failed, a part of it is lost.
+ * What has come of a body that is sent on as it comes follows what has been sent, which stays for another server as long as that is
+ * little, and then goes. False: nothing has come, or, with *failed, a part of it is lost.
  */
 static bool take_from_client(struct proxy *p, bool *failed)
 {
@@ -101,16 +102,18 @@ static bool take_from_client(struct proxy *p, bool *failed)
     bool last = ex->body.whole;
     if (p->sends != PROXY_SENDS_STREAM || p->sent)
         return false;
-    if (part.len == 0 && (!last || p->streamed == PROXY_STREAMED_ALL))
+    if (part.len == 0 && (!last || p->has_body_end))
         return false;
-    assert(ex->body.kept.fd < 0 && p->streamed != PROXY_STREAMED_ALL);
+    assert(ex->body.kept.fd < 0 && !p->has_body_end);
     assert(p->request_sent == buf_len(&p->request));
     ex->body.taken = true;
-    p->streamed = last ? PROXY_STREAMED_ALL : PROXY_STREAMED_PART;
-    p->request.start = p->request.end = p->request_sent = 0;
+    p->has_body_end = last;
+    p->is_partly_gone |= buf_len(&p->request) + part.len > KEPT_BYTES;
+    if (p->is_partly_gone)
+        p->request.start = p->request.end = p->request_sent = 0;
     *failed = !p->protocol->write_body(&p->asked, part, last, &p->request);
     spool_empty(&ex->body.kept);
-    return !*failed && buf_len(&p->request) > 0;
+    return !*failed && p->request_sent < buf_len(&p->request);
 }
 
 static void receive(struct proxy *p)
@@ -158,6 +161,7 @@ void proxy_go_on_sending(struct proxy *p)
     bool client_is_slow = progress == ALL_SENT && p->sends == PROXY_SENDS_STREAM && !p->ex->body.whole;
     if (client_is_slow) {
         /* The client has to go on, within its own time. */
+        p->waits_for_client = true;
         set_timer(p, 0);
         watch(p, false);
         if (p->state == PROXY_SEND)
@@ -167,8 +171,9 @@ void proxy_go_on_sending(struct proxy *p)
     } else if (progress == ALL_SENT) {
         all_is_sent(p);
     } else {
-        if (p->timer.deadline_ms == 0) /* it was the client that had to go on */
+        if (p->waits_for_client)
             set_timer(p, proxy_how(p)->upstream.send_timeout_ms);
+        p->waits_for_client = false;
         watch(p, true);
     }
 }

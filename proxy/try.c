@@ -58,6 +58,11 @@ static const char *doing(const struct proxy *p)
 
 void proxy_log_errno(struct proxy *p, const char *call, int error)
 {
+    if (error == ECONNRESET && p->uc && p->uc->is_reset) {
+        http_log(p->ex, LOG_LEVEL_ERROR, "upstream rejected request with error %u while %s upstream",
+                 p->uc->reset_code, doing(p));
+        return;
+    }
     bool of_tls = error == EPROTO && p->uc && net_tls_is_on(&p->uc->stream);
     if (of_tls)
         http_log(p->ex, LOG_LEVEL_ERROR, "%s failed (SSL: %s) while %s upstream",
@@ -167,7 +172,7 @@ static bool is_repeatable(const struct proxy *p)
 bool proxy_may_repeat(const struct proxy *p)
 {
     bool was_seen = p->request_sent > 0 && !(p->uc && p->uc->is_refused);
-    return p->streamed == PROXY_STREAMED_NOTHING && (!was_seen || is_repeatable(p));
+    return !p->is_partly_gone && (!was_seen || is_repeatable(p));
 }
 
 bool proxy_may_go_on(const struct proxy *p, enum conf_next_upstream why)

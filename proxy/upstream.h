@@ -52,6 +52,9 @@ struct upstream_connection {
     struct http2_connection *carrier;
     bool is_stream;
     bool is_refused; /* the server has not looked at its request */
+    /* Of a stream that the server has reset: why (RFC 9113 section 7). */
+    bool is_reset;
+    uint32_t reset_code;
 };
 
 /* How a connection is to be made. */

@@ -45,11 +45,7 @@ static void *count_malloc(size_t bytes, void *with)
 {
     struct h2_budget *b = with;
     look_at_bound(b, bytes);
-    /* nghttp2 has one such buffer, for frames that it makes. */
-    bool is_frame = bytes >= FRAME_BYTES && bytes <= FRAME_PAGES_BYTES && !b->frame;
-    void *p = is_frame ? aligned_alloc(PAGE_BYTES, FRAME_PAGES_BYTES) : malloc(bytes);
-    if (is_frame)
-        b->frame = p;
+    void *p = malloc(bytes);
     count_in(b, p);
     return p;
 }
@@ -79,17 +75,17 @@ static void count_free(void *p, void *with)
 static void *count_realloc(void *old, size_t bytes, void *with)
 {
     struct h2_budget *b = with;
-    if (!old)
-        return count_malloc(bytes, with);
-    size_t before = malloc_usable_size(old);
+    size_t before = old ? malloc_usable_size(old) : 0;
+    /* nghttp2 has one such buffer, for frames that it makes. */
+    bool is_frame = !old && !b->frame && bytes >= FRAME_BYTES && bytes <= FRAME_PAGES_BYTES;
     assert(before <= b->held);
     if (bytes > before)
         look_at_bound(b, bytes - before);
-    void *p = realloc(old, bytes ? bytes : 1);
+    void *p = is_frame ? aligned_alloc(PAGE_BYTES, FRAME_PAGES_BYTES) : realloc(old, bytes ? bytes : 1);
     if (p)
         b->held -= before;
-    if (p && old == b->frame)
-        b->frame = NULL;
+    if (p && (is_frame || old == b->frame))
+        b->frame = is_frame ? p : NULL;
     count_in(b, p);
     return p;
 }

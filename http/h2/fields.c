@@ -85,12 +85,12 @@ bool h2_fields_of_response(struct h2_fields *f, struct http_exchange *ex)
     const struct http_response *res = &ex->res;
     struct arena *arena = &ex->arena;
     if (!open_list(f, ex, FIXED + list_length(res)) ||
-        !add_number(f, arena, SLICE(":status"), (uint64_t)res->status))
+        !add_number(f, arena, SLICE(":status"), res->as_grpc ? 200 : (uint64_t)res->status))
         return false;
     add_stamp(f, ex);
     if (res->content_type.len)
         add(f, SLICE("content-type"), res->content_type);
-    if (http_says_length(res) &&
+    if (http_says_length(res) && !res->as_grpc &&
         !add_number(f, arena, SLICE("content-length"), (uint64_t)res->content_length))
         return false;
     if (res->last_modified.len && !(res->placed & HTTP_OWN_LAST_MODIFIED))

@@ -59,14 +59,19 @@ bool request_count_redirect(struct http_exchange *ex, struct slice to)
     return false;
 }
 
+static void drop_rest_of_body(struct http_exchange *ex)
+{
+    assert(ex->state == REQUEST_RUNS && !ex->source);
+    ex->client.protocol->drop_body(ex);
+    http_drop_bodies(ex);
+    ex->req.framing = HTTP_BODY_NONE;
+}
+
 /* For another URI in the request's place: a request without a body. */
 static void become_get(struct http_exchange *ex)
 {
     struct http_request *req = &ex->req;
-    assert(ex->state == REQUEST_RUNS && !ex->source);
-    ex->client.protocol->drop_body(ex);
-    http_drop_bodies(ex);
-    req->framing = HTTP_BODY_NONE;
+    drop_rest_of_body(ex);
     if (req->method != HTTP_HEAD)
         req->method = HTTP_GET;
     req->method_name = req->method == HTTP_HEAD ? SLICE("HEAD") : SLICE("GET");
@@ -86,6 +91,11 @@ static bool is_partly_gone(const struct http_exchange *ex)
     return ex->body.taken || (ex->body.begun && !ex->body.whole);
 }
 
+static bool wants_body(const struct location *l)
+{
+    return l->content == CONF_CONTENT_PROXY || l->content == CONF_CONTENT_HANDLER;
+}
+
 /* The URI, the method and the body stay what they are. */
 static struct verdict go_to_named(struct http_exchange *ex, struct slice name)
 {
@@ -94,12 +104,14 @@ static struct verdict go_to_named(struct http_exchange *ex, struct slice name)
         http_log(ex, LOG_LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_ARGS(name));
         return verdict_answer(500);
     }
-    if (is_partly_gone(ex)) {
+    if (is_partly_gone(ex) && wants_body(l)) {
         http_log(ex, LOG_LEVEL_ERROR,
                  "the body of the request cannot go on to named location \"%.*s\", as it was not read whole",
                  SLICE_ARGS(name));
         return verdict_answer(500);
     }
+    if (is_partly_gone(ex))
+        drop_rest_of_body(ex);
     ex->route.location_captures.count = 0;
     http_regex_take_failure();
     rewrite_in_location(ex, l);
@@ -169,6 +181,12 @@ static struct verdict send_away(struct http_exchange *ex, const struct error_tar
     return (struct verdict){.kind = VERDICT_SEND, .status = ex->res.status};
 }
 
+static bool is_for_body(const struct http_exchange *ex, struct slice name)
+{
+    const struct location *l = site_find_named(ex->route.server, name);
+    return l && wants_body(l);
+}
+
 struct verdict request_error_page(struct http_exchange *ex, int status)
 {
     struct verdict plain = {.kind = VERDICT_SEND, .status = status};
@@ -181,8 +199,8 @@ struct verdict request_error_page(struct http_exchange *ex, int status)
     int before = ex->route.forced_status;
     ex->route.forced_status = page_status(t, status); /* $status in the page's URI, too */
     struct slice uri = http_template_expand(t->uri, ex);
-    /* A named location would get a request that lacks a part of its body. */
-    if (uri.len == 0 || (uri.data[0] == '@' && is_partly_gone(ex))) {
+    /* A named location that wants the body would get a request that lacks a part of it. */
+    if (uri.len == 0 || (uri.data[0] == '@' && is_partly_gone(ex) && is_for_body(ex, uri))) {
         ex->route.forced_status = before;
         return plain;
     }

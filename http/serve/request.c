@@ -86,13 +86,22 @@ static bool is_grpc_call(const struct http_exchange *ex)
     return ex->client.http2 && type && grpc_is_type(*type);
 }
 
+/* By a limit of any kind, or a pool that is full: there is no room now. */
+static bool is_refused(const struct http_exchange *ex)
+{
+    return ex->res.retry_after_s > 0 ||
+           (ex->limits.req_status && slice_eq(slice_of(ex->limits.req_status), SLICE("REJECTED"))) ||
+           (ex->limits.conn_status && slice_eq(slice_of(ex->limits.conn_status), SLICE("REJECTED")));
+}
+
 /* To a client of gRPC the answer is well whatever has happened, and its trailers, which stand in its head, say what has. */
 static bool make_grpc_error(struct http_exchange *ex, int status)
 {
     struct http_response *res = &ex->res;
-    struct slice code = arena_printf(&ex->arena, "%d", grpc_code_of(status));
+    struct slice code = arena_printf(&ex->arena, "%d", grpc_code_of(status, is_refused(ex)));
     struct slice text = slice_of(http_reason(status));
-    res->status = 200;
+    res->status = shown_status(status);
+    res->as_grpc = true;
     res->content_type = SLICE("application/grpc");
     return code.data && http_add_header(res, &ex->arena, SLICE("grpc-status"), code) &&
            (!text.len || http_add_header(res, &ex->arena, SLICE("grpc-message"), text));

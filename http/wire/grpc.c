@@ -29,8 +29,10 @@ enum {
     UNAUTHENTICATED = 16
 };
 
-int grpc_code_of(int http_status)
+int grpc_code_of(int http_status, bool is_refused)
 {
+    if (is_refused)
+        return RESOURCE_EXHAUSTED;
     switch (http_status) {
     case 400:
         return INTERNAL;
@@ -43,9 +45,9 @@ int grpc_code_of(int http_status)
         return UNIMPLEMENTED;
     case 413:
     case 429:
-    case 503:
         return RESOURCE_EXHAUSTED;
     case 502:
+    case 503:
         return UNAVAILABLE;
     case 408:
     case 504:

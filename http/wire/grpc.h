@@ -18,7 +18,7 @@ bool grpc_is_type(struct slice content_type);
  * The code for an answer that is made here, with this HTTP status: what is refused has no room (8), a server that does not do is
  * unavailable (14), what takes too long has passed its deadline (4); for the others as "http-grpc-status-mapping.md" has it.
  */
-int grpc_code_of(int http_status);
+int grpc_code_of(int http_status, bool is_refused);
 
 /* grpc-timeout in ms, rounded up. False: it is none. */
 bool grpc_parse_timeout(struct slice value, int64_t *ms);

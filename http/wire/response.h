@@ -67,9 +67,11 @@ struct http_response {
     bool without_server, without_date; /* the headers hold others */
     /* content_type is not to be guessed from a file's name. */
     bool keeps_type;
-    bool close;             /* this answer is the connection's last */
-    bool chunked;           /* decided when the head is written */
-    bool no_body;           /* HEAD, 204, 304: the body is not sent */
+    bool close;   /* this answer is the connection's last */
+    bool chunked; /* decided when the head is written */
+    bool no_body; /* HEAD, 204, 304: the body is not sent */
+    /* An error as gRPC has it: the status is for logs and counters, the client gets 200. */
+    bool as_grpc;
     unsigned retry_after_s; /* 0: no Retry-After */
 };
 

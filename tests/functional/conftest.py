@@ -13,6 +13,8 @@ import slowness  # noqa: E402
 
 # Once, before the parallel processes start and keep the cores busy themselves.
 os.environ.setdefault("WEIR_TEST_STRETCH", f"{slowness.slowness():.1f}")
+# A worker that leaves a handler behind ends with threads that nobody has joined, and must not wait for them.
+os.environ.setdefault("TSAN_OPTIONS", "report_thread_leaks=0:atexit_sleep_ms=0")
 pytest.register_assert_rewrite(*(path.stem for path in LIB.glob("*.py")))
 import certificates  # noqa: E402
 import weirlib  # noqa: E402

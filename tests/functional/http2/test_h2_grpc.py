@@ -7,11 +7,12 @@ from concurrent import futures
 
 import grpc
 import h2.errors
+import h2.settings
 import pytest
 from http2_client import Client, fields
 from http2_server import Server
 from proxylib import backend, passed  # noqa: F401 - a fixture
-from weirlib import config, let_pass, limit, wait_until
+from weirlib import config, let_pass, limit, take_time, wait_until
 
 Code = grpc.StatusCode
 LONG = 30
@@ -268,7 +269,7 @@ ERRORS = """
     location /named/ { error_page 502 = @said; grpc_pass 127.0.0.1:1; }
     location @said { add_header grpc-status 11 always; default_type application/grpc; return 200; }
 """
-STATUSES = {400: 13, 401: 16, 403: 7, 404: 12, 405: 12, 408: 4, 413: 8, 429: 8, 500: 2, 501: 2, 502: 14, 503: 8, 504: 4}
+STATUSES = {400: 13, 401: 16, 403: 7, 404: 12, 405: 12, 408: 4, 413: 8, 429: 8, 500: 2, 501: 2, 502: 14, 503: 14, 504: 4}
 
 
 def test_errors_are_grpcs(weir, calls, channel):
@@ -288,12 +289,15 @@ def test_errors_are_grpcs(weir, calls, channel):
 
 
 def test_each_status_has_its_code(weir):
-    weir.start(config("".join(f"location /{status} {{ return {status}; }}" for status in STATUSES), http="http2 on;"))
+    weir.start(config("".join(f"location /{status} {{ return {status}; }}" for status in STATUSES), http="http2 on; log_format s '$status $sent_http_grpc_status';",
+                      server="access_log {tmp}/s.log s;"))
     with Client(weir.port) as client:
         for status, code in STATUSES.items():
             found = client.get(f"/{status}", ("content-type", "application/grpc"))
             assert (found.status, found.header("grpc-status"), found.body) == (200, str(code), b""), status
-            assert found.header("content-type") == "application/grpc" and found.header("grpc-message")
+            assert found.header("content-type") == "application/grpc" and found.header("grpc-message") and found.header("content-length") is None
+    logged = [line for line in (weir.tmp / "s.log").read_text().splitlines() if line.split()[1] != "-"]
+    assert logged == [f"{status} {code}" for status, code in STATUSES.items()]  # with HTTP's status
 
 
 def test_a_limit_refuses_as_grpc_does(weir, calls, channel):
@@ -305,6 +309,95 @@ def test_a_limit_refuses_as_grpc_does(weir, calls, channel):
     assert failed(on.unary_unary("/t.Calls/Say")).code() == Code.RESOURCE_EXHAUSTED
     up.go_on.set()
     assert first.result() == b"late"
+
+
+@pytest.mark.parametrize("where", ["location @said { return 204; }", "location @said { grpc_pass unix:{tmp}/other.sock; }"])
+def test_pages_for_calls(weir, backend, where):  # noqa: F811
+    """A named location stands in where it does not need the body, of which some has gone; else the plain error does."""
+    def reply(wire, stream, _headers, _body):
+        wire.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+    weir.expect_log("rejected request with error 2")
+    weir.start(config(f"location / {{ grpc_pass 127.0.0.1:{backend(script=Server(reply)).port}; error_page 502 = @said; }} {where}", http="http2 on;"))
+    with Client(weir.port) as client:
+        found = client.post("/", MESSAGE, *GRPC)
+        assert (found.status, found.header("grpc-status")) == ((204, None) if "204" in where else (200, "14"))
+
+
+# ---- connections to servers that end, refuse or are gone ------------------------------------------------------------
+
+@pytest.mark.parametrize("how", ["refuses", "leaves"])
+def test_calls_that_a_server_has_not_looked_at_are_sent_again(weir, backend, how):  # noqa: F811
+    """With their body, whatever their method."""
+    seen = []
+
+    def reply(wire, stream, headers, body):
+        seen.append(bytes(body))
+        if len(seen) > 2:
+            said(wire, stream, headers, body)
+        elif how == "refuses":
+            wire.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+        else:
+            wire.close_connection(last_stream_id=0)
+    before(weir, backend(script=Server(reply)).port)
+    with Client(weir.port) as client:
+        assert dict(client.post("/", MESSAGE + b"x" * 5000, *GRPC).trailers)["grpc-status"] == "0"
+    assert seen == [MESSAGE + b"x" * 5000] * 3
+
+
+def test_a_server_that_says_late_how_much_it_takes(weir, backend):  # noqa: F811
+    """Those that are too many for it go by other connections."""
+    def late(peer):
+        take_time(0.3)
+        Server(said, {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1})(peer)
+    up = backend(script=late)
+    before(weir, up.port)
+    with Client(weir.port) as client:
+        calls = [client.request(fields("/", "POST", *GRPC), MESSAGE) for _ in range(8)]
+        assert [dict(each.trailers)["grpc-status"] for each in client.responses(calls)] == ["0"] * 8
+
+
+@pytest.mark.parametrize("end", ["deadline", "cancel"])
+def test_a_connection_that_is_silent_is_left(weir, backend, end):  # noqa: F811
+    """Calls that end before any answer make it doubtful: others go another way until it has shown that it is there."""
+    up = backend(script=lambda peer: Server(said if len(up.peers) > 1 else lambda *_: take_time(LONG))(peer))
+    weir.expect_log("deadline")
+    before(weir, up.port)
+    with Client(weir.port) as client:
+        first = client.request(fields("/", "POST", *GRPC, *([("grpc-timeout", "300m")] if end == "deadline" else [])), MESSAGE)
+        wait_until(lambda: up.accepts == 1, 5, "the first connection")
+        let_pass(0.3)
+        if end == "cancel":
+            client.reset(first)
+        else:
+            assert client.response(first).header("grpc-status") == "4"
+        assert dict(client.post("/", MESSAGE, *GRPC).trailers)["grpc-status"] == "0"
+    assert up.accepts == 2
+
+
+def test_send_timeout_behind_a_pause(weir, backend):  # noqa: F811
+    """It runs again when the client has gone on, with a deadline as without one."""
+    up = backend(script=lambda peer: peer.wait_gone())
+    weir.expect_log("timed out")
+    before(weir, up.port, "grpc_send_timeout 500ms;")
+    with Client(weir.port) as client:
+        call = client.request(fields("/", "POST", *GRPC, ("grpc-timeout", "20S")), end=False)
+        wait_until(lambda: up.accepts == 1, 5, "the connection")
+        let_pass(0.2)
+        begun = time.monotonic()
+        client.send_body(call, b"x" * 3_000_000)
+        assert client.response(call).header("grpc-status") == "4" and time.monotonic() - begun < limit(5)
+
+
+def test_trailers_of_a_response_with_a_length(weir, backend):  # noqa: F811
+    """And to clients that do not say that they take any; by any name."""
+    def reply(wire, stream, _headers, _body):
+        wire.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc"), ("content-length", "5")])
+        wire.send_data(stream, MESSAGE)
+        wire.send_headers(stream, [("grpc-status", "0"), ("authorization", "a"), ("cache-control", "b")], end_stream=True)
+    before(weir, backend(script=Server(reply)).port)
+    with Client(weir.port) as client:
+        found = client.post("/", MESSAGE, ("content-type", "application/grpc"))
+        assert found.body == MESSAGE and dict(found.trailers) == {"grpc-status": "0", "authorization": "a", "cache-control": "b"}
 
 
 # ---- directives ----------------------------------------------------------------------------------------------------
@@ -384,7 +477,7 @@ def test_what_servers_do(weir, backend, how, more, code):  # noqa: F811
 def test_reset_by_its_server(weir, backend):  # noqa: F811
     def reply(wire, stream, _headers, _body):
         wire.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
-    weir.expect_log("reset by peer|prematurely")
+    weir.expect_log("rejected request with error 2")
     before(weir, backend(script=Server(reply)).port)
     with Client(weir.port) as client:
         assert client.get("/", ("content-type", "application/grpc")).header("grpc-status") == "14"

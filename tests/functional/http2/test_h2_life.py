@@ -114,6 +114,7 @@ def test_requests_at_every_moment_of_a_reload(weir):
     start(weir)
     with Client(weir.port) as client:
         streams, begun = [], time.monotonic()
+        client.ready()  # the old worker has it
         weir.write(config(LOCATIONS.replace("one", "two"), http="http2 on;"))
         weir.signal(signal.SIGHUP)
         while not client.goaways and time.monotonic() - begun < limit(10):

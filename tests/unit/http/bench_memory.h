@@ -39,6 +39,7 @@ static bool is_out(void)
 
 WRAP(void *, malloc, (size_t bytes), (bytes), NULL)
 WRAP(void *, calloc, (size_t count, size_t bytes), (count, bytes), NULL)
+WRAP(void *, aligned_alloc, (size_t alignment, size_t bytes), (alignment, bytes), NULL)
 WRAP(void *, arena_alloc, (struct arena * a, size_t size), (a, size), NULL)
 WRAP(void *, arena_zalloc, (struct arena * a, size_t size), (a, size), NULL)
 WRAP(struct slice, arena_dup, (struct arena * a, struct slice s), (a, s), NO_TEXT)

@@ -264,11 +264,11 @@ static void redirects_are_counted(void)
     bench_close();
 }
 
-/* A body that has come in part cannot go on to a named location. */
+/* A body that has come in part cannot go on to a named location that wants it, and is dropped for one that does not. */
 static void half_a_body_does_not_go_on(void)
 {
     struct client p = {0};
-    bench_open("", "location @n { return 200 named; }");
+    bench_open("", "location @n { proxy_pass http://127.0.0.1:1; } location @m { return 200 named; }");
     struct http_exchange *ex = client_hold(&p, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
     ex->body.begun = true;
     struct verdict v = request_redirect(ex, SLICE("@n"));
@@ -282,6 +282,11 @@ static void half_a_body_does_not_go_on(void)
     ex->body.taken = false;
     v = request_redirect(ex, SLICE("@n"));
     CHECK_NUMBER(v.kind, VERDICT_AGAIN);
+    ex->body.whole = false;
+    ex->state = REQUEST_RUNS;
+    v = request_redirect(ex, SLICE("@m"));
+    CHECK_NUMBER(v.kind, VERDICT_AGAIN);
+    CU_ASSERT(ex->body.whole);
     let_go(&p, v);
     CHECK_LOG("200 POST / OK;");
     bench_close();

@@ -83,12 +83,13 @@ static void deadlines_written(void)
 
 static void codes(void)
 {
-    CHECK_NUMBER(grpc_code_of(503), 8);
-    CHECK_NUMBER(grpc_code_of(429), 8);
-    CHECK_NUMBER(grpc_code_of(502), 14);
-    CHECK_NUMBER(grpc_code_of(504), 4);
-    CHECK_NUMBER(grpc_code_of(401), 16);
-    CHECK_NUMBER(grpc_code_of(418), 2);
+    CHECK_NUMBER(grpc_code_of(503, true), 8);
+    CHECK_NUMBER(grpc_code_of(503, false), 14);
+    CHECK_NUMBER(grpc_code_of(429, false), 8);
+    CHECK_NUMBER(grpc_code_of(502, false), 14);
+    CHECK_NUMBER(grpc_code_of(504, false), 4);
+    CHECK_NUMBER(grpc_code_of(401, false), 16);
+    CHECK_NUMBER(grpc_code_of(418, false), 2);
 }
 
 static const struct check_case cases[] = {
