@@ -36,6 +36,7 @@ const struct conf_mark conf_marks[] = {
     {"source_charset", CONF_DIFFERS, "iconv(3) converts where no charset_map does."},
     {"sub_filter", CONF_DIFFERS, "of several texts that begin at the same place the first one of the configuration is replaced."},
     {"expires", CONF_DIFFERS, "a text with variables that cannot be read adds nothing."},
+    {"grpc_pass", CONF_DIFFERS, "errors made here are answers of gRPC, and grpc-timeout is the request's deadline."},
     {"gzip_buffers", CONF_DIFFERS, "accepted: what has been compressed is sent at once."},
     {"auth_basic", CONF_DIFFERS, "passwords are checked on a thread of the pool default."},
     {"auth_request", CONF_DIFFERS, "the URI may contain variables. Limits of its location do not count, and its error pages are not shown."},

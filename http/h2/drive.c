@@ -316,8 +316,10 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
 
 void h2_drive(struct connection *c)
 {
-    if (c->session && c->session->is_client_gone)
+    if (c->state == CONNECTION_LINGER)
+        return;
+    if (c->session->is_client_gone)
         drive_alone(c->session);
-    else if (c->state != CONNECTION_LINGER)
+    else
         h2_drive_with(c, NULL, 0);
 }

@@ -358,12 +358,13 @@ def test_stuck_handler_does_not_delay_a_respawn(weir):
 
 
 @pytest.mark.directive("handler_timeout")
-def test_handler_timeout(weir):
+def test_handler_timeout(weir, pour):
     """Past handler_timeout the client gets 504, the thread counts as stuck, and the pool goes on serving."""
     weir.expect_log("timed out|timeout")
-    weir.start(config("location /sleep { handler sleep; handler_timeout 300ms; }", pool="threads=1..2 max_queue=10"))
+    weir.start(config("location /sleep { handler sleep; } location /deaf { handler deaf; handler_timeout 300ms; }",
+                      pool="threads=1..2 max_queue=10", main=f"load_module {pour};"))
     start = time.monotonic()
-    assert weir.get("/sleep?ms=100000").status == 504
+    assert weir.get("/deaf?ms=3000").status == 504
     assert 0.25 < time.monotonic() - start < limit(1.5)
-    assert weir.pool()["threads"]["stuck"] == 1
+    wait_until(lambda: weir.pool()["threads"]["stuck"] == 1, 3, "a thread that counts as stuck")
     assert weir.get("/sleep?ms=1").status == 200

@@ -61,7 +61,7 @@ def test_reset_while_idle(weir, backend):
     for _ in range(5):
         assert weir.get(method="POST", body=b"x").status == 200
         wait_until(lambda: up.peers[-1].closed, 3, "the reset")
-        assert weir.status()  # the worker has seen it by then
+        wait_until(lambda: not any(server["idle"] for servers in weir.status()["upstreams"].values() for server in servers), 3, "the worker to see it")
 
 
 def test_restarted_upstream(weir, backend):

@@ -273,7 +273,8 @@ def test_a_certificate_that_is_missing(weir, authority, tmp_path):
 
 def test_a_key_in_the_configuration_is_not_shown(weir, authority):
     """An error names it by "data:" alone."""
-    secret = authority.path("a.key").read_text()
+    authority.certificate("unlike")
+    secret = authority.path("unlike.key").read_text()
     found = weir.mistakes(config(SAYS, server=f'listen 127.0.0.1:{{port2}} ssl; ssl_certificate {authority.path("localhost.pem")}; ssl_certificate_key "data:{secret}";'))
     assert [message for message, _ in found] == ['cannot load certificate key "data:": key values mismatch']
 
