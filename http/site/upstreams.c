@@ -119,14 +119,14 @@ struct upstream *site_find_upstream(const struct site *site, struct slice name)
     return u;
 }
 
-static bool site_has_port(struct slice host)
+static bool has_port(struct slice host)
 {
     return memrchr(host.data, ':', host.len) && host.data[host.len - 1] != ']';
 }
 
 struct slice site_target_name(struct arena *arena, struct slice host, bool tls)
 {
-    return tls && !slice_starts(host, SLICE("unix:")) && !site_has_port(host)
+    return tls && !slice_starts(host, SLICE("unix:")) && !has_port(host)
                ? arena_printf(arena, "%.*s:443", SLICE_ARGS(host))
                : host;
 }
@@ -375,7 +375,7 @@ static void check_port(struct site *site, const struct conf_proxy *c)
 {
     const struct upstream *group = site_find_upstream(site, c->host);
     bool is_group = group && group->conf;
-    if (!is_group && !slice_starts(c->host, SLICE("unix:")) && !site_has_port(c->host))
+    if (!is_group && !slice_starts(c->host, SLICE("unix:")) && !has_port(c->host))
         conf_error(&site->conf->errors, c->node,
                    "no port in upstream \"%.*s\" of \"grpc_pass\"; write HOST:PORT", SLICE_ARGS(c->host));
 }

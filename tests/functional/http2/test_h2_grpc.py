@@ -394,10 +394,11 @@ def test_trailers_of_a_response_with_a_length(weir, backend):  # noqa: F811
         wire.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc"), ("content-length", "5")])
         wire.send_data(stream, MESSAGE)
         wire.send_headers(stream, [("grpc-status", "0"), ("authorization", "a"), ("cache-control", "b")], end_stream=True)
-    before(weir, backend(script=Server(reply)).port)
+    before(weir, backend(script=Server(reply)).port, http="log_format s '$upstream_trailer_grpc_status $upstream_trailer_authorization';", server="access_log {tmp}/s.log s;")
     with Client(weir.port) as client:
         found = client.post("/", MESSAGE, ("content-type", "application/grpc"))
         assert found.body == MESSAGE and dict(found.trailers) == {"grpc-status": "0", "authorization": "a", "cache-control": "b"}
+    wait_until(lambda: "0 a" in (weir.tmp / "s.log").read_text().splitlines(), 5, "the line")
 
 
 # ---- directives ----------------------------------------------------------------------------------------------------
