@@ -30,7 +30,7 @@ WEIR_MODULE(list);
 """
 
 
-def replaced(weir, pid, seconds=8):
+def replaced(weir, pid, seconds=20):
     wait_until(lambda: not alive(pid), seconds, f"the end of {pid}")
     return weir.wait_workers(2)
 
