@@ -174,7 +174,8 @@ static int hand_output_over(weir_request *r)
     while (!r->gone && is_too_far_ahead(r))
         gate_wait(&r->gate);
     assert(r->gone || buf_len(&r->pending) <= JOB_AHEAD_MAX);
-    count_ahead(r, buf_len(&r->body));
+    if (!r->gone)
+        count_ahead(r, buf_len(&r->body));
     bool announce = !r->announced;
     bool ok = r->gone || buf_append_slice(&r->pending, buf_slice(&r->body));
     r->announced = true;

@@ -274,7 +274,7 @@ static void proxy_go_on(struct proxy *p)
 static int proxy_set_deadline(struct proxy *p)
 {
     p->deadline_ms = request_deadline_ms(p->ex);
-    if (!request_is_late(p->ex))
+    if (!p->deadline_ms || p->deadline_ms > proxy_worker(p)->now_ms)
         return 0;
     proxy_log(p, "the deadline of grpc-timeout has passed before an upstream could be asked");
     return 504;

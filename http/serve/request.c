@@ -89,9 +89,8 @@ static bool is_grpc_call(const struct http_exchange *ex)
 /* By a limit of any kind, or a pool that is full: there is no room now. */
 static bool is_refused(const struct http_exchange *ex)
 {
-    return ex->res.retry_after_s > 0 ||
-           (ex->limits.req_status && slice_eq(slice_of(ex->limits.req_status), SLICE("REJECTED"))) ||
-           (ex->limits.conn_status && slice_eq(slice_of(ex->limits.conn_status), SLICE("REJECTED")));
+    return ex->res.retry_after_s > 0 || slice_eq(slice_of(ex->limits.req_status), SLICE("REJECTED")) ||
+           slice_eq(slice_of(ex->limits.conn_status), SLICE("REJECTED"));
 }
 
 /* To a client of gRPC the answer is well whatever has happened, and its trailers, which stand in its head, say what has. */

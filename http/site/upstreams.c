@@ -323,10 +323,20 @@ static void build_headers(struct site *site, struct location_proxy *p, const str
     }
 }
 
+/* Texts that nothing here uses, because there is no cache, are to be right as well. */
+static void check_lines(struct site *site, const struct conf_lines *lines)
+{
+    for (; lines; lines = lines->next)
+        for (int i = 0; i < lines->node->nargs; i++)
+            site_compile(site, lines->node->args[i], lines->node);
+}
+
 /* What does not depend on where requests go. */
 static void build_texts(struct site *site, struct location_proxy *p, const struct conf_location *c,
                         const struct proxy_settings *how)
 {
+    check_lines(site, how->upstream.cache_bypass);
+    check_lines(site, how->upstream.no_cache);
     build_headers(site, p, how->headers);
     p->method = compile_if_set(site, how->method);
     p->body = compile_if_set(site, how->body);
@@ -352,20 +362,10 @@ static void free_texts(const struct location_proxy *p)
     free_rewrites(&p->cookie_flags);
 }
 
-/* Texts that nothing here uses, because there is no cache, are to be right as well. */
-static void check_lines(struct site *site, const struct conf_lines *lines)
-{
-    for (; lines; lines = lines->next)
-        for (int i = 0; i < lines->node->nargs; i++)
-            site_compile(site, lines->node->args[i], lines->node);
-}
-
 /* A mistake in what a level has all the same is one. */
 static void check_texts(struct site *site, const struct conf_location *c, const struct proxy_settings *how)
 {
     struct location_proxy unused = {0};
-    check_lines(site, how->upstream.cache_bypass);
-    check_lines(site, how->upstream.no_cache);
     build_texts(site, &unused, c, how);
     free_texts(&unused);
 }
@@ -391,8 +391,6 @@ struct location_proxy *site_build_proxy(struct site *site, const struct conf_loc
     if (!c->proxy)
         return NULL;
     struct location_proxy *p = site_array(site, 1, sizeof *p);
-    check_lines(site, how->upstream.cache_bypass);
-    check_lines(site, how->upstream.no_cache);
     p->is_grpc = is_grpc;
     if (c->proxy->text.data) {
         p->target = site_compile(site, c->proxy->text, c->proxy->node);

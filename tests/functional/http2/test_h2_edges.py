@@ -179,3 +179,18 @@ def test_handlers_are_ahead_of_their_connection(weir, pour):
         assert rss_bytes(worker(weir)) - before < 24 << 20
         client.send_settings({4: rounds * size})
         assert [len(each.body) for each in client.responses(asked, 30)] == [rounds * size] * streams
+
+
+def test_handlers_that_are_ahead_end_with_their_connection(weir, pour):
+    """Those that wait for its client go on, and find that nobody is there; what they share outlives it."""
+    streams = 20
+    serve(weir, "location / { handler pour; }", pool=f"threads={streams} max_queue=100", main=f"load_module {pour};")
+    for _ in range(3):
+        with Client(weir.port, settings={4: 0}) as client:
+            for _ in range(streams):
+                client.request(fields("/?n=1000000&size=50000"))
+            wait_until(lambda: weir.pool()["threads"]["running"] == streams, 10, "all handlers")
+            let_pass(0.1)
+        wait_until(lambda: weir.pool()["threads"]["running"] == 0, 10, "the end of all handlers")
+    with Client(weir.port) as client:
+        assert client.get("/?n=40&size=50000").body == b"x" * 2_000_000

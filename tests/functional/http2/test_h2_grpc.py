@@ -102,6 +102,13 @@ def failed(call, request=b"x", timeout=LONG):
     return error.value
 
 
+def held(weir, on):
+    """A call that its server does not end yet."""
+    call = on.unary_unary("/t.Calls/Late").future(b"x", timeout=LONG)
+    wait_until(lambda: weir.status()["http2"]["streams"] == 1, 5, "the call")
+    return call
+
+
 def all_kinds(on):
     answer, call = on.unary_unary("/t.Calls/Say").with_call(b"this", timeout=LONG)
     assert (answer, call.code(), dict(call.trailing_metadata())) == (b"said this", Code.OK, {"x-last": "2", "x-bin": b"\0\1\xff"})
@@ -205,8 +212,7 @@ def test_the_deadline_is_passed_on(weir, calls, channel):
     up = calls()
     before(weir, up.port, "limit_concurrency one;", http="limit_concurrency_zone one limit=1 queue=5 queue_timeout=30s;")
     on = channel(weir.port)
-    first = on.unary_unary("/t.Calls/Late").future(b"x", timeout=LONG)
-    wait_until(lambda: weir.status()["http2"]["streams"] == 1, 5, "the call")
+    first = held(weir, on)
     with Client(weir.port) as client:
         second = client.request(fields("/t.Calls/Say", "POST", *GRPC, ("grpc-timeout", "1000S")), MESSAGE)
         wait_until(lambda: weir.status()["http2"]["streams"] == 2, 5, "the other call")
@@ -304,8 +310,7 @@ def test_a_limit_refuses_as_grpc_does(weir, calls, channel):
     up = calls()
     before(weir, up.port, "limit_concurrency one;", http="limit_concurrency_zone one limit=1 queue=0;")
     on = channel(weir.port)
-    first = on.unary_unary("/t.Calls/Late").future(b"x", timeout=LONG)
-    wait_until(lambda: weir.status()["http2"]["streams"] == 1, 5, "the call")
+    first = held(weir, on)
     assert failed(on.unary_unary("/t.Calls/Say")).code() == Code.RESOURCE_EXHAUSTED
     up.go_on.set()
     assert first.result() == b"late"
