@@ -192,8 +192,7 @@ def test_master_and_lender_killed_together(weir, binaries):  # noqa: F811
     with stopped(borrower):
         clients = [weir.connect(timeout=20) for _ in range(2)]
         assert {client.get("/who").text for client in clients} == {str(lender)}
-    clients[0].request("/held?id=a&gate=g")
-    settled(weir, in_flight=1)
+        hold(weir, 1, connections=clients[:1])  # by its own thread: nobody else could have it
     clients[1].request("/pour?n=1000&size=65536")
     wait_until(lambda: {r["runs_in"] for r in weir.get("/status?format=json&in_flight=1").json()["concurrency"]["z"]["requests"]} == {0, 1},
                3, "one here and one there")

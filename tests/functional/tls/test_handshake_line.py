@@ -4,10 +4,11 @@ import contextlib
 import signal
 
 import pytest
+from limits import TALLY, open_gate, tally_module
 from tlslib import SAYS, begin, says, serve
 from weirlib import wait_until
 
-SLEEP = SAYS + "location /sleep { handler sleep; }"
+HELD = SAYS + f"location /held {{ {TALLY} }}"
 
 
 @pytest.fixture
@@ -18,16 +19,17 @@ def slow(authority):
 
 
 def start(weir, authority, pool="threads=1 max_queue=10"):
-    serve(weir, authority, SLEEP, name="slow", log="info", pool=pool)
+    serve(weir, authority, HELD, name="slow", log="info", pool=pool, main=f"load_module {tally_module()};")
 
 
 @contextlib.contextmanager
-def occupied(weir, ms=60000):
-    """All threads, until the block ends or the time is over."""
+def occupied(weir):
+    """All threads, until the block ends or the gate is opened: what waits for a second is let go."""
     threads = weir.pool("default")["threads"]["max"]
     with contextlib.ExitStack() as stack:
         for _ in range(threads):
-            stack.enter_context(weir.connect()).request(f"/sleep?ms={ms}")
+            stack.enter_context(weir.connect()).request("/held?id=held&gate=g")
+        stack.callback(open_gate, weir)
         wait_until(lambda: weir.pool("default")["threads"]["running"] == threads, 5, "tasks of all threads")
         yield
 
@@ -44,9 +46,10 @@ def begin_all(weir, authority, count):
 def test_one_at_a_time(weir, slow):
     """However many threads there are, and all are answered."""
     start(weir, slow, "threads=3 max_queue=100")
-    with occupied(weir, 1000):
-        clients = begin_all(weir, slow, 12)
+    with occupied(weir):
+        clients = begin_all(weir, slow, 8)
         assert weir.pool("default")["queue"]["length"] == 1
+        open_gate(weir)
         assert [plain.recv(1) for plain in clients] == [b"\x16"] * len(clients)
     for plain in clients:
         plain.close()
@@ -58,7 +61,7 @@ def test_one_at_a_time(weir, slow):
 def test_who_leaves_the_line(weir, slow, how):
     """Is forgotten at once, from wherever it stands; the others have their turn."""
     start(weir, slow)
-    with occupied(weir, 1500):
+    with occupied(weir):
         clients = begin_all(weir, slow, 5)
         before = weir.status()["connections"]["active"]
         for place in (4, 2, 0):
@@ -66,6 +69,7 @@ def test_who_leaves_the_line(weir, slow, how):
                 clients[place].setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")  # SO_LINGER
             clients[place].close()
         wait_until(lambda: weir.status()["connections"]["active"] == before - 3, 5, "the end of three")
+        open_gate(weir)
         assert [clients[place].recv(1) for place in (1, 3)] == [b"\x16"] * 2
     for place in (1, 3):
         clients[place].close()
@@ -98,9 +102,10 @@ def test_what_waits_too_long_is_closed(weir, slow):
 
 def test_the_worker_ends_while_they_wait(weir, slow):
     start(weir, slow)
-    with occupied(weir, 500):
+    with occupied(weir):
         clients = begin_all(weir, slow, 3)
         weir.signal(signal.SIGTERM)
+        open_gate(weir)
         assert weir.wait_exit(10) == 0
         for plain in clients:
             plain.close()
