@@ -21,7 +21,7 @@ def attack_module(name):
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
     source, path = pathlib.Path(__file__).with_name(f"{name}.c"), folder / f"{name}.so"
-    subprocess.run(["cc", "-std=gnu17", "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include", "-I", weirlib.ROOT,
+    subprocess.run(["cc", "-std=gnu17", "-O2", "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include", "-I", weirlib.ROOT,
                     source, "-o", path], check=True)
     return path
 
