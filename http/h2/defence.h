@@ -1,5 +1,5 @@
 /*
- * http/h2/defence.h - what a client may have done for it without asking for anything: frames, resets, memory.
+ * http/h2/defence.h - what a client may have done for it without asking for anything: frames, resets.
  *
  * A client pays a token for each frame that costs more here than there: a reset of either side's, PING, SETTINGS, PRIORITY, empty
  * frames, tiny windows (CVE-2019-9512 to 9518, CVE-2023-44487, CVE-2025-8671). Tokens come back with time. At three quarters it is
@@ -12,9 +12,6 @@
 #include "http/h2/session.h"
 
 void h2_budget_open(struct h2_session *s);
-
-/* The connection is idle: what it will not need for a while goes back to the system, unless it has. */
-void h2_budget_trim(struct h2_session *s);
 
 /* So many tokens are spent. */
 void h2_spend(struct h2_session *s, int tokens);

@@ -13,6 +13,7 @@
 #include "http/h2/defence.h"
 #include "http/h2/head.h"
 #include "http/h2/leave.h"
+#include "http/h2/memory.h"
 #include "http/h2/response.h"
 #include "http/h2/stream.h"
 #include "http/h2/tunnel.h"
@@ -27,7 +28,7 @@
 
 static enum shm_http2_close reason_of(const struct h2_session *s, ssize_t error)
 {
-    return error == NGHTTP2_ERR_NOMEM || s->budget.is_exceeded          ? SHM_HTTP2_MEMORY
+    return error == NGHTTP2_ERR_NOMEM || s->memory.is_exceeded          ? SHM_HTTP2_MEMORY
            : error == NGHTTP2_ERR_FLOODED || error == NGHTTP2_ERR_PROTO ? SHM_HTTP2_FLOOD
                                                                         : SHM_HTTP2_PROTOCOL;
 }
@@ -40,7 +41,7 @@ static void use_input(struct h2_session *s, const char *data, size_t len)
     log_info("*%llu client broke HTTP/2: %s; closing its connection", (unsigned long long)s->c->id,
              nghttp2_strerror((int)n));
     h2_end_for(s, reason_of(s, n));
-    h2_terminate(s, n == NGHTTP2_ERR_FLOODED || s->budget.is_exceeded ? NGHTTP2_ENHANCE_YOUR_CALM
+    h2_terminate(s, n == NGHTTP2_ERR_FLOODED || s->memory.is_exceeded ? NGHTTP2_ENHANCE_YOUR_CALM
                     : n == NGHTTP2_ERR_NOMEM                          ? NGHTTP2_INTERNAL_ERROR
                                                                       : NGHTTP2_PROTOCOL_ERROR);
 }
@@ -67,7 +68,7 @@ static void run(struct h2_stream *st)
 /* What they have made has to go first: heads that wait are held by nghttp2, whose memory has a bound. */
 static bool has_made_much(const struct h2_session *s)
 {
-    return s->budget.held > s->budget.held_max / 2;
+    return s->memory.held > s->memory.held_max / 2;
 }
 
 /* As many as stand there now; who comes back has had its turn. */
@@ -115,7 +116,7 @@ static bool fill_output(struct h2_session *s)
     while (buf_len(out) < OUTPUT_FLUSH_BYTES) {
         const uint8_t *data;
         ssize_t n = nghttp2_session_mem_send(s->ng, &data);
-        if (n < 0 || s->budget.is_exceeded || (n > 0 && !buf_append(out, data, (size_t)n))) {
+        if (n < 0 || s->memory.is_exceeded || (n > 0 && !buf_append(out, data, (size_t)n))) {
             h2_end_for(s, SHM_HTTP2_MEMORY);
             s->is_over = true;
         }
@@ -290,7 +291,8 @@ void h2_drive_with(struct connection *c, const char *data, size_t len)
     assert(!w->driving && !c->dead && buf_len(&w->output) == 0);
     w->driving = c;
     w->streamed_bytes = 0;
-    s->windows_changed = s->budget.frame_is_gone = false;
+    s->windows_changed = false;
+    h2_memory_unpack(s);
     if (len)
         use_input(s, data, len);
     look_at_end(s);

@@ -13,6 +13,7 @@
 #include "http/h2/defence.h"
 #include "http/h2/head.h"
 #include "http/h2/leave.h"
+#include "http/h2/memory.h"
 #include "http/h2/response.h"
 #include "http/h2/stream.h"
 #include "http/request/exchange.h"
@@ -82,7 +83,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rc
         h2_head_add(s, (struct slice){(const char *)n.base, n.len},
                     (struct slice){(const char *)v.base, v.len});
     /* Nothing more of it is decompressed. */
-    return s->is_flooded || s->budget.is_exceeded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    return s->is_flooded || s->memory.is_exceeded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* A name or a value that none may be (RFC 9113 section 8.2.1). */
@@ -224,7 +225,7 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
     bool is_wrong = (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) || goes_back(s, hd);
     if (is_wrong)
         h2_terminate(s, NGHTTP2_PROTOCOL_ERROR);
-    return s->budget.is_exceeded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    return s->memory.is_exceeded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
@@ -353,6 +354,8 @@ bool h2_frames_open(struct h2_session *s)
 {
     nghttp2_session_callbacks *callbacks = the_callbacks();
     nghttp2_option *options = the_options();
-    return callbacks && options &&
-           nghttp2_session_server_new3(&s->ng, callbacks, s, options, &s->memory) == 0;
+    bool ok = callbacks && options && h2_memory_open(s) &&
+              nghttp2_session_server_new3(&s->ng, callbacks, s, options, &s->allocator) == 0;
+    h2_memory_is_made(s);
+    return ok;
 }

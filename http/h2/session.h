@@ -36,12 +36,20 @@ struct h2_head {
 struct h2_budget {
     uint64_t refilled_ms;
     int tokens;
-    /* Bytes that nghttp2 holds for the connection, and may. */
-    size_t held, held_max;
-    /* Among them the buffer in which nghttp2 makes frames; NULL: none yet. */
-    char *frame;
-    bool frame_is_gone; /* its pages have gone back to the system */
-    bool is_exceeded;   /* it has been more */
+};
+
+/* What nghttp2 holds for the connection: http/h2/memory.c. */
+struct h2_memory {
+    size_t held, held_max; /* bytes */
+    char *block;
+    size_t tables_used; /* bytes of the block, from its start */
+    /* While the connection is idle: what the block had, */
+    struct h2_packed *packed;
+    nghttp2_session *ng; /* and whose it is */
+    bool is_being_made;  /* what is asked for stays to the end */
+    bool has_frame;      /* at the block's end */
+    bool stays;          /* cannot be packed */
+    bool is_exceeded;    /* it has been more than held_max */
 };
 
 /* What a client has been told of the connection's end: http/h2/leave.c. */
@@ -49,8 +57,9 @@ enum h2_leave { H2_STAYS, H2_HAS_WARNED, H2_HAS_SAID };
 
 struct h2_session {
     struct connection *c;
-    nghttp2_session *ng;
-    nghttp2_mem memory;
+    nghttp2_session *ng; /* NULL: it is packed */
+    nghttp2_mem allocator;
+    struct h2_memory memory;
     struct h2_budget budget;
     struct list_node streams; /* all of them */
     struct list_node ready;   /* those with something to do */

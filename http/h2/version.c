@@ -14,6 +14,7 @@
 #include "http/h2/frames.h"
 #include "http/h2/head.h"
 #include "http/h2/leave.h"
+#include "http/h2/memory.h"
 #include "http/h2/protocol.h"
 #include "http/h2/response.h"
 #include "http/h2/stream.h"
@@ -138,6 +139,7 @@ static void at_end(struct connection *c, int error)
 static void on_time(struct connection *c)
 {
     struct h2_session *s = c->session;
+    h2_memory_unpack(s);
     bool is_idle = s->stream_count == 0 && !c->out && c->state == CONNECTION_OPEN && c->requests > 0;
     if (is_idle && s->leave == H2_HAS_WARNED) {
         h2_leave_now(s);
@@ -157,7 +159,7 @@ void h2_look_after_idle(struct worker *w)
     for (struct list_node *n = w->idle.next; w->http2_connections && n != &w->idle; n = n->next) {
         struct connection *c = container_of(n, struct connection, link);
         if (c->session && c->session->idle_ms + IDLE_FOR_LONG_MS <= w->now_ms)
-            h2_budget_trim(c->session);
+            h2_memory_pack(c->session);
     }
 }
 
@@ -190,6 +192,7 @@ void h2_stream_on_timer(struct wheel_entry *e)
 
 static void drain(struct connection *c)
 {
+    h2_memory_unpack(c->session);
     if (c->state == CONNECTION_OPEN)
         h2_leave(c->session, SHM_HTTP2_DRAINING);
     else
@@ -206,7 +209,9 @@ static void end(struct connection *c)
     h2_end_for(s, SHM_HTTP2_IDLE);
     while (!list_empty(&s->streams))
         h2_stream_free(container_of(s->streams.next, struct h2_stream, link));
+    h2_memory_unpack(s);
     nghttp2_session_del(s->ng);
+    h2_memory_free(s);
     h2_head_free(s);
     http_lead_let_go(s->lead);
     counter_set(&w->slot->http2.connections, --w->http2_connections);

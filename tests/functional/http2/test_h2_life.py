@@ -100,6 +100,21 @@ def test_reload_without_streams(weir):
         weir.wait_dead(before, 5)
 
 
+def test_idle_for_long(weir):
+    """What was compressed before is known afterwards, on both sides, however often it was put aside; and then it is told to go."""
+    start(weir, 'location / { add_header X-Kept $http_x_long; return 200 "one\\n"; }')
+    head = [*fields("/"), ("x-long", "a value for the tables of both sides")]
+    with Client(weir.port) as client:
+        for _ in range(3):
+            answers = client.responses([client.request(head) for _ in range(3)])
+            assert [dict(each.headers)["x-kept"] for each in answers] == [head[-1][1]] * 3
+            weirlib.let_pass(2.2)  # the worker looks each second for who has been idle for one
+        client.ping()
+        weir.reload(config(LOCATIONS.replace("one", "two"), http="http2 on;"))
+        client.until_closed()
+        assert client.goaways[-1][:2] == (17, Code.NO_ERROR)
+
+
 def test_reload_in_place_ends_nothing(weir):
     start(weir)
     with Client(weir.port) as client:

@@ -1,6 +1,6 @@
 /*
  * tests/unit/http/h2/test_defence.c - what a client may have done for it without asking for anything: tokens that come back with time, a
- * GOAWAY at three quarters, the end, and the memory of nghttp2.
+ * GOAWAY at three quarters, the end.
  */
 #include "tests/unit/http/bench_h2.h"
 #include "tests/unit/http/bench_upstream.h"
@@ -178,74 +178,10 @@ static void by_frame(void)
     end();
 }
 
-/* nghttp2 gets no more than its bound: the connection ends, whatever it was wanted for. */
-static void of_memory(void)
-{
-    begin();
-    struct h2_budget *b = &client.c->session->budget;
-    CU_ASSERT(b->held > 0 && b->held < b->held_max);
-    b->held_max = b->held;
-    h2_say_get(&said, 1, "/");
-    client.input = buf_slice(&said);
-    client_run(&client);
-    CU_ASSERT(!client.c);
-    CHECK_NUMBER(closed_for(SHM_HTTP2_MEMORY), 1);
-    CHECK_LOG("");
-    end();
-}
-
-/* Wherever on a response's way the bound is reached, it is the connection's end, and nothing else. */
-static void of_memory_for_a_response(void)
-{
-    bench_open(http, server);
-    for (size_t more = 0; more < 3000; more += 8) {
-        client = (struct client){0};
-        client_connect(&client);
-        h2_say_hello(&said);
-        h2_say_get(&said, 1, "/up");
-        h2_client_say(&client, &said);
-        CU_ASSERT_FATAL(upstream_waits(&upstreams[0]));
-        struct h2_budget *b = &client.c->session->budget;
-        b->held_max = b->held + more;
-        upstream_answer(&upstreams[0], 200, 5);
-        client_settle(&client);
-        if (upstream_sends(&upstreams[0]))
-            upstream_give(&upstreams[0], 5);
-        client_settle(&client);
-        CU_ASSERT(!client.c || h2_has(&client, "1=5."));
-        if (client.c)
-            client_leave(&client);
-        h2_client_free(&client);
-    }
-    CU_ASSERT(closed_for(SHM_HTTP2_MEMORY) > 0 && closed_for(SHM_HTTP2_CLIENT) > 0);
-    buf_free(&said);
-    (void)bench_log();
-    (void)bench_errors();
-    bench_close();
-}
-
-/* All that nghttp2 has taken comes back. */
-static void of_memory_that_comes_back(void)
-{
-    begin();
-    h2_say_get(&said, 1, "/");
-    h2_client_say(&client, &said);
-    size_t held = client.c->session->budget.held;
-    for (uint32_t id = 3; id < 100; id += 2) {
-        h2_say_get(&said, id, "/");
-        h2_client_say(&client, &said);
-    }
-    CHECK_NUMBER(client.c->session->budget.held, held);
-    end();
-}
-
 static const struct check_case cases[] = {{"tokens come back with time", with_time},
                                           {"three quarters are spent", at_three_quarters},
                                           {"all are spent", at_the_end},
                                           {"who reads nothing", of_who_reads_nothing},
-                                          {"what frames cost", by_frame},
-                                          {"no memory beyond its bound", of_memory},
-                                          {"no memory for a response", of_memory_for_a_response},
-                                          {"memory comes back", of_memory_that_comes_back}};
+                                          {"what frames cost", by_frame}};
 
 CHECK_MAIN("h2 defence", cases)
