@@ -115,6 +115,7 @@ enum conf_section {
     CONF_SECTION_LOGS,
     CONF_SECTION_PROXY,
     CONF_SECTION_GRPC,
+    CONF_SECTION_FASTCGI,
     CONF_SECTION_UPSTREAM,
     CONF_SECTION_ACCEPTED,
     CONF_SECTIONS
@@ -233,6 +234,7 @@ void conf_set_limit_zone(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_upstream(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_proxy_pass(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_grpc_pass(struct conf_walk *walk, const struct conf_node *node);
+void conf_set_fastcgi_pass(struct conf_walk *walk, const struct conf_node *node);
 void conf_settle_grpc(struct settings *s, const struct settings *above);
 void conf_set_upstream_server(struct conf_walk *walk, const struct conf_node *node);
 void conf_set_balance(struct conf_walk *walk, const struct conf_node *node);

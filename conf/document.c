@@ -89,6 +89,7 @@ static const char *const titles[CONF_SECTIONS] = {
     [CONF_SECTION_LOGS] = "Logs",
     [CONF_SECTION_PROXY] = "Proxy",
     [CONF_SECTION_GRPC] = "gRPC",
+    [CONF_SECTION_FASTCGI] = "FastCGI",
     [CONF_SECTION_UPSTREAM] = "Upstream",
     [CONF_SECTION_ACCEPTED] = "Accepted",
 };

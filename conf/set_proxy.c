@@ -1,5 +1,5 @@
 /*
- * conf/set_proxy.c - proxy_pass and grpc_pass: where a location's requests go.
+ * conf/set_proxy.c - proxy_pass, grpc_pass and fastcgi_pass: where a location's requests go.
  */
 #include "conf/conf.h"
 #include "conf/directive.h"
@@ -85,7 +85,7 @@ void conf_set_grpc_pass(struct conf_walk *w, const struct conf_node *n)
     struct slice text = n->args[0];
     if (!p)
         return;
-    p->is_grpc = true;
+    p->kind = CONF_PASS_GRPC;
     if (has_variables(text)) {
         p->text = text;
         use(w, p);
@@ -102,5 +102,27 @@ void conf_set_grpc_pass(struct conf_walk *w, const struct conf_node *n)
             "invalid host in upstream \"%.*s\" of \"grpc_pass\"; write [grpc[s]://]HOST:PORT: a gRPC call's path "
             "is its client's",
             SLICE_ARGS(p->host));
+    use(w, p);
+}
+
+/* "HOST:PORT", "unix:PATH" */
+void conf_set_fastcgi_pass(struct conf_walk *w, const struct conf_node *n)
+{
+    struct conf_proxy *p = begin(w, n);
+    struct slice text = n->args[0];
+    if (!p)
+        return;
+    p->kind = CONF_PASS_FASTCGI;
+    if (has_variables(text))
+        p->text = text;
+    else
+        p->host = text;
+    if (text.len == 0)
+        conf_error(&w->conf->errors, n, "no host in \"fastcgi_pass\"; write HOST:PORT or unix:PATH");
+    else if (p->host.len && !slice_starts(text, SLICE("unix:")) && memchr(text.data, '/', text.len))
+        conf_error(&w->conf->errors, n,
+                   "invalid host in upstream \"%.*s\" of \"fastcgi_pass\"; write HOST:PORT or unix:PATH, "
+                   "without a scheme and a path",
+                   SLICE_ARGS(text));
     use(w, p);
 }

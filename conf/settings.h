@@ -114,7 +114,7 @@ struct conf_upstream {
     struct conf_upstream *next;
 };
 
-/* proxy_pass http://HOST[URI], grpc_pass HOST */
+/* proxy_pass http://HOST[URI], grpc_pass HOST, fastcgi_pass HOST */
 struct conf_proxy {
     /* With variables: all of it; else data NULL, and host and uri say. */
     struct slice text;
@@ -123,7 +123,7 @@ struct conf_proxy {
     /* Replaces the location's part of the path; data NULL: the client's URI as it is. */
     struct slice uri;
     bool tls; /* https://, grpcs:// */
-    bool is_grpc;
+    enum conf_pass_kind kind;
     const struct conf_node *node;
 };
 
@@ -151,7 +151,7 @@ struct settings {
     struct answer_settings answers;
     struct file_settings files;
     struct log_settings logs;
-    struct proxy_settings proxy, grpc;
+    struct proxy_settings passes[CONF_PASS_KINDS];
     struct resolver_settings resolver;
 };
 

@@ -11,6 +11,24 @@
         .live = CONF_LIVE, .syntax = (arguments), .help = "Accepted: " why                        \
     }
 
+// clang-format off
+/* NOLINTBEGIN(bugprone-macro-parentheses): a prefix is a part of a text. */
+/* How a cache would work that is not there: its own directives, which switch it on, are no words of ours. */
+#define CACHE_WORDS(prefix) \
+    ACCEPTED(prefix "cache_key", CONF_HTTP_ALL, 1, 1, "TEXT", "there is no cache."), \
+    ACCEPTED(prefix "cache_valid", CONF_HTTP_ALL, 1, CONF_ANY, "[CODE ...] TIME", "there is no cache."), \
+    ACCEPTED(prefix "cache_methods", CONF_HTTP_ALL, 1, CONF_ANY, "GET | HEAD | POST ...", "there is no cache."), \
+    ACCEPTED(prefix "cache_min_uses", CONF_HTTP_ALL, 1, 1, "NUMBER", "there is no cache."), \
+    ACCEPTED(prefix "cache_lock", CONF_HTTP_ALL, 1, 1, "on | off", "there is no cache."), \
+    ACCEPTED(prefix "cache_lock_age", CONF_HTTP_ALL, 1, 1, "TIME", "there is no cache."), \
+    ACCEPTED(prefix "cache_lock_timeout", CONF_HTTP_ALL, 1, 1, "TIME", "there is no cache."), \
+    ACCEPTED(prefix "cache_use_stale", CONF_HTTP_ALL, 1, CONF_ANY, "error | timeout | updating | off ...", "there is no cache."), \
+    ACCEPTED(prefix "cache_revalidate", CONF_HTTP_ALL, 1, 1, "on | off", "there is no cache."), \
+    ACCEPTED(prefix "cache_background_update", CONF_HTTP_ALL, 1, 1, "on | off", "there is no cache."), \
+    ACCEPTED(prefix "cache_max_range_offset", CONF_HTTP_ALL, 1, 1, "NUMBER", "there is no cache.")
+/* NOLINTEND(bugprone-macro-parentheses) */
+// clang-format on
+
 const struct conf_directive conf_accepted_directives[] = {
     // clang-format off
     ACCEPTED("pcre_jit", CONF_MAIN, 1, 1, "on | off", "expressions are always compiled where the machine allows it."),
@@ -39,6 +57,10 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("proxy_headers_hash_max_size", CONF_HTTP_ALL, 1, 1, "SIZE", "headers are compared one by one."),
     ACCEPTED("proxy_headers_hash_bucket_size", CONF_HTTP_ALL, 1, 1, "SIZE", "see proxy_headers_hash_max_size."),
     ACCEPTED("proxy_send_lowat", CONF_HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
+    ACCEPTED("proxy_cache_convert_head", CONF_HTTP_ALL, 1, 1, "on | off", "there is no cache."),
+    CACHE_WORDS("proxy_"),
+    CACHE_WORDS("fastcgi_"),
+    ACCEPTED("fastcgi_send_lowat", CONF_HTTP_ALL, 1, 1, "SIZE", "it has no meaning on Linux, in nginx neither."),
     ACCEPTED("referer_hash_max_size", CONF_SERVER | CONF_LOCATION, 1, 1, "SIZE", "a table is as large as it has to be."),
     ACCEPTED("referer_hash_bucket_size", CONF_SERVER | CONF_LOCATION, 1, 1, "SIZE", "see referer_hash_max_size."),
     ACCEPTED("open_file_cache_events", CONF_HTTP_ALL, 1, 1, "on | off", "files are looked at, not waited for."),
@@ -48,7 +70,6 @@ const struct conf_directive conf_accepted_directives[] = {
     ACCEPTED("postpone_gzipping", CONF_HTTP_ALL, 1, 1, "SIZE", "see gzip_no_buffer."),
     ACCEPTED("msie_padding", CONF_HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
     ACCEPTED("msie_refresh", CONF_HTTP_ALL, 1, 1, "on | off", "the browsers that it was for are gone."),
-    ACCEPTED("fastcgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no FastCGI whose answers could lie there."),
     ACCEPTED("uwsgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no uwsgi whose answers could lie there."),
     ACCEPTED("scgi_temp_path", CONF_HTTP_ALL, 1, 4, "PATH [LEVELS ...]", "there is no SCGI whose answers could lie there."),
     {0},

@@ -16,6 +16,7 @@ extern const struct conf_directive conf_file_directives[];
 extern const struct conf_directive conf_log_directives[];
 extern const struct conf_directive conf_proxy_directives[];
 extern const struct conf_directive conf_grpc_directives[];
+extern const struct conf_directive conf_fastcgi_directives[];
 extern const struct conf_directive conf_accepted_directives[];
 
 static const struct conf_table own[] = {
@@ -30,6 +31,7 @@ static const struct conf_table own[] = {
     {CONF_SECTION_LOGS, conf_log_directives, NULL},
     {CONF_SECTION_PROXY, conf_proxy_directives, NULL},
     {CONF_SECTION_GRPC, conf_grpc_directives, conf_settle_grpc},
+    {CONF_SECTION_FASTCGI, conf_fastcgi_directives, NULL},
     {CONF_SECTION_UPSTREAM, conf_upstream_directives, NULL},
     {CONF_SECTION_ACCEPTED, conf_accepted_directives, NULL},
 };

@@ -95,12 +95,21 @@ static void make_temp_dir(const char *name, const char *path, uid_t uid, gid_t g
         close(fd);
 }
 
+static void make_temp_dir_of_pass(const struct conf_location *l, uid_t uid, gid_t gid)
+{
+    char name[64];
+    const char *path = l->settings.passes[l->proxy->kind].upstream.temp_path.data;
+    snprintf(name, sizeof name, "%s_temp_path", conf_pass_prefix(l->proxy->kind));
+    if (path) /* not of gRPC, which buffers nothing */
+        make_temp_dir(name, path, uid, gid);
+}
+
 static void make_temp_dirs_of(const struct conf_location *l, uid_t uid, gid_t gid)
 {
     for (; l; l = l->next) {
         make_temp_dir("client_body_temp_path", l->settings.client.body_temp_path.data, uid, gid);
         if (l->content == CONF_CONTENT_PROXY)
-            make_temp_dir("proxy_temp_path", l->settings.proxy.upstream.temp_path.data, uid, gid);
+            make_temp_dir_of_pass(l, uid, gid);
         make_temp_dirs_of(l->locations, uid, gid);
     }
 }

@@ -47,7 +47,8 @@ static bool is_named_by_upstreams_connection(const struct http_response_head *a,
 enum fate {
     PASS,
     DROP,
-    HIDE, /* unless proxy_pass_header names it */
+    PASS_OWN, /* in place of ours */
+    HIDE,     /* unless proxy_pass_header names it */
     CONTENT_TYPE,
     LOCATION,
     REFRESH,
@@ -59,7 +60,15 @@ enum fate {
     CONTENT_LENGTH
 };
 
-static enum fate fate_of(struct slice name)
+/* A script's own Date and Server go on, as in nginx; its Status has become the status. */
+static enum fate fate_of_a_scripts(struct slice name, enum fate fate)
+{
+    bool is_ours = slice_eq_nocase(name, SLICE("Date")) || slice_eq_nocase(name, SLICE("Server")) ||
+                   slice_eq_nocase(name, SLICE("X-Pad"));
+    return is_ours ? PASS_OWN : slice_eq_nocase(name, SLICE("Status")) ? HIDE : fate;
+}
+
+static enum fate fate_of(enum conf_pass_kind kind, struct slice name)
 {
     static const struct {
         struct slice name;
@@ -87,8 +96,8 @@ static enum fate fate_of(struct slice name)
                  {{"Trailer", 7}, TRAILER}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].name.len == name.len && slice_eq_nocase(known[i].name, name))
-            return known[i].fate;
-    return PASS;
+            return kind == CONF_PASS_FASTCGI ? fate_of_a_scripts(name, known[i].fate) : known[i].fate;
+    return kind == CONF_PASS_FASTCGI ? fate_of_a_scripts(name, PASS) : PASS;
 }
 
 /* A default of ours makes room for the upstream's header. */
@@ -116,7 +125,7 @@ static bool take_header(struct proxy *p, const struct http_response_head *a, con
     struct http_exchange *ex = p->ex;
     struct http_response *res = &ex->res;
     struct slice value = h->value;
-    enum fate fate = fate_of(h->name);
+    enum fate fate = fate_of(p->to->kind, h->name);
     if (is_left_out(p, a, h, fate))
         return true;
     switch (fate) {
@@ -142,6 +151,7 @@ static bool take_header(struct proxy *p, const struct http_response_head *a, con
         value = proxy_rewrite_cookie(p, value);
         break;
     case HIDE:
+    case PASS_OWN:
         replace_own(res, h->name);
         break;
     default:
@@ -236,6 +246,8 @@ static bool skip_body(struct proxy *p, const struct http_response_head *a, size_
     p->protocol->begin_body(&body, a);
     bool ok = p->protocol->decode(&body, p->kept.memory.data + p->kept.memory.start + head_len, len,
                                   &body_len, &why);
+    if (p->protocol->on_end)
+        p->protocol->on_end(&p->asked, &p->frames, &body);
     buf_free(&body.trailers);
     return ok && body.is_whole && body.may_keep && a->status != 101 && p->sent &&
            p->input != PROXY_INPUT_ENDED;
@@ -395,7 +407,7 @@ bool proxy_pass_interim(struct proxy *p)
         return true;
     struct http_header *passed = arena_alloc(&ex->arena, (size_t)a->header_count * sizeof *passed + 1);
     for (int i = 0; passed && i < a->header_count; i++)
-        if (!is_left_out(p, a, &a->headers[i], fate_of(a->headers[i].name)))
+        if (!is_left_out(p, a, &a->headers[i], fate_of(p->to->kind, a->headers[i].name)))
             passed[count++] = a->headers[i];
     return passed && ex->client.protocol->interim(ex, a->status, a->reason, passed, count);
 }

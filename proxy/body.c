@@ -34,9 +34,24 @@ static size_t memory_most(const struct proxy *p)
 
 /* --- what comes --- */
 
+/* Where the protocol has records these say that nothing more comes, though the connection stays. */
+static void body_look_at_records(struct proxy *p)
+{
+    if (!p->protocol->on_end)
+        return;
+    p->protocol->on_end(&p->asked, &p->frames, &p->body);
+    if (!p->frames.is_over || p->body.is_whole)
+        return;
+    p->input = PROXY_INPUT_ENDED;
+    proxy_watch(p, 0);
+    proxy_set_timer(p, 0);
+}
+
 /* Once the body is here the server is done with, however long the client takes. */
 static void body_settle_end(struct proxy *p)
 {
+    if (p->state == PROXY_BODY)
+        body_look_at_records(p);
     if (!p->body.is_whole || p->state != PROXY_BODY)
         return;
     assert(p->uc && p->try);
@@ -55,6 +70,17 @@ static bool body_decode_in_place(struct proxy *p, char *data, size_t len, size_t
     if (!ok)
         proxy_log(p, why);
     return ok;
+}
+
+/* The same of what has just been read. */
+static bool body_unframe_in_place(struct proxy *p, char *data, size_t n, size_t *body_len)
+{
+    const char *why = NULL;
+    size_t left;
+    if (proxy_unframe(p, data, n, &left, &why))
+        return body_decode_in_place(p, data, left, body_len);
+    proxy_log(p, why);
+    return false;
 }
 
 bool proxy_begin_body(struct proxy *p, const struct http_response_head *head)
@@ -166,10 +192,10 @@ static struct proxy_step body_receive(struct proxy *p, char *data, size_t room, 
     if (n <= 0)
         return body_break_off(p, n < 0 ? errno : 0);
     p->try->received += (uint64_t)n;
-    if (!body_decode_in_place(p, data, (size_t)n, body_len))
+    if (!body_unframe_in_place(p, data, (size_t)n, body_len))
         return proxy_step_of(PROXY_BREAKS_OFF);
     body_settle_end(p);
-    if (p->state == PROXY_BODY && !pause_for_rate(p))
+    if (p->state == PROXY_BODY && p->input == PROXY_INPUT_OPEN && !pause_for_rate(p))
         proxy_set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
     return proxy_step_of(PROXY_PASSES_ON);
 }

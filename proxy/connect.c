@@ -24,6 +24,7 @@ static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net
     *dial = (struct upstream_dial){.keepalive = how->upstream.socket_keepalive,
                                    .fresh = p->named_client,
                                    .http2 = how->http_version == PROXY_HTTP_2,
+                                   .kind = p->to->kind == CONF_PASS_FASTCGI,
                                    .tls = p->tls,
                                    .tls_as = p->tls_as.whole};
     if (!p->to->bind)
@@ -33,12 +34,12 @@ static void prepare_dial(struct proxy *p, struct upstream_dial *dial, struct net
         return;
     if (net_address_parse_local(text, local)) {
         http_log(p->ex, LOG_LEVEL_ERROR, "invalid local address \"%.*s\" in \"%s_bind\"", SLICE_ARGS(text),
-                 p->to->is_grpc ? "grpc" : "proxy");
+                 conf_pass_prefix(p->to->kind));
         return;
     }
     dial->local = local;
     dial->transparent = p->to->bind_transparent;
-    dial->kind = 1;
+    dial->kind += 2;
     for (size_t i = 0; i < text.len; i++)
         dial->kind = dial->kind * 31 + (unsigned char)text.data[i];
 }
@@ -58,6 +59,8 @@ static void use_connection(struct proxy *p)
     assert(spool_in_file(&p->kept) == 0 && p->body.seen == 0); /* no response has begun */
     p->interims = 0;
     p->broken = p->send_error = 0;
+    fastcgi_reader_free(&p->frames);
+    p->frames = (struct fastcgi_reader){0};
     p->kept.memory.start = p->kept.memory.end = 0;
     if (p->uc->requests > 0) {
         p->try->connect_us = 0;

@@ -126,7 +126,7 @@ static int append_configured(struct http_exchange *ex, const struct upstream_tar
             /* It may hold what a client has made of it: a line end in it would be a header of the client's. */
             http_log(ex, LOG_LEVEL_ERROR,
                      "the value of \"%s_set_header %.*s\" has a control character; request refused",
-                     to->is_grpc ? "grpc" : "proxy", SLICE_ARGS(name));
+                     conf_pass_prefix(to->kind), SLICE_ARGS(name));
             return 400;
         }
         written->asks_upgrade |= !ex->client.no_upgrade && target->how->http_version != PROXY_HTTP_2 &&
@@ -261,11 +261,12 @@ static int http1_write_request(struct http_exchange *ex, const struct upstream_t
     int status = append_configured(ex, target, out, written);
     if (status)
         return status;
-    bool ok =
-        append_defaults(target, out) && append_framing(ex, written->chunked, to->body != NULL, length, out) &&
-        (!how->upstream.pass_request_headers || append_clients(ex, target, out)) &&
-        (!to->is_grpc || append_grpcs(ex, target, out)) && (!how->request_ids || append_ids(ex, to, out)) &&
-        buf_append(out, "\r\n", 2) && (!body.len || buf_append_slice(out, body));
+    bool ok = append_defaults(target, out) &&
+              append_framing(ex, written->chunked, to->body != NULL, length, out) &&
+              (!how->upstream.pass_request_headers || append_clients(ex, target, out)) &&
+              (to->kind != CONF_PASS_GRPC || append_grpcs(ex, target, out)) &&
+              (!how->request_ids || append_ids(ex, to, out)) && buf_append(out, "\r\n", 2) &&
+              (!body.len || buf_append_slice(out, body));
     return ok ? 0 : 500;
 }
 

@@ -73,6 +73,8 @@ struct proxy {
     /* The head, and the body where it is in memory; then what a tunnel has for the upstream. */
     struct buf request;
     size_t request_sent;
+    /* Of `request`: what is behind it goes when it has been sent. */
+    size_t head_bytes;
     uint64_t body_sent; /* of a body in a file */
     /* With PROXY_HAS_INTERIM and PROXY_HAS_HEAD: its texts lie in the first head_len bytes of `kept`. */
     struct http_response_head *head;
@@ -80,6 +82,8 @@ struct proxy {
     /* What has been received: in its memory a head; then a body, decoded, or what a tunnel has for the client. */
     struct spool kept;
     struct spool_reader reader;
+    struct fastcgi_reader frames; /* where the protocol has records */
+    size_t errors_bytes;          /* of stderr that has been logged */
     struct upstream_body body;
     struct proxy_tunnel tunnel;
     /* See struct upstream_ask; in the request's arena, from the first server that did not do. */
@@ -160,7 +164,7 @@ static inline const struct settings *proxy_settings(const struct proxy *p)
     return p->ex->route.settings;
 }
 
-/* Of proxy_pass, or of grpc_pass. */
+/* Of proxy_pass, grpc_pass or fastcgi_pass. */
 static inline const struct proxy_settings *proxy_how(const struct proxy *p)
 {
     return location_passes(p->ex->route.settings, p->to);
@@ -224,6 +228,9 @@ struct proxy_step proxy_read_head(struct proxy *p);
 
 /* The interim response p->head has been seen: what is behind it? */
 struct proxy_step proxy_after_interim(struct proxy *p);
+
+/* Takes n bytes that have come out of the protocol's records, in place; logs what is for people. False: with a sentence in *why. */
+bool proxy_unframe(struct proxy *p, char *data, size_t n, size_t *left, const char **why);
 
 /* --- body.c --- */
 

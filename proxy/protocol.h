@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 #include "http/wire/chunked.h"
+#include "http/wire/fastcgi.h"
 #include "http/wire/response_head.h"
 
 struct http_exchange;
@@ -54,13 +55,23 @@ struct upstream_body {
 struct upstream_protocol {
     const char *name;
 
-    /* Appends the head to out, and the body where that is in memory. 0, or a status for the client, with *written as it may be. */
+    /* Appends the head to out, and the body where that is in memory; with unframe one in a file goes by write_body. 0, or a status for the client, with *written as it may be. */
     int (*write_request)(struct http_exchange *ex, const struct upstream_target *target, struct buf *out,
                          struct upstream_request *written);
 
     /* Appends the next part of a body that is sent on while it comes. is_last: and its end. False: out of memory. */
     bool (*write_body)(const struct upstream_request *written, struct slice part, bool is_last,
                        struct buf *out);
+
+    /*
+     * Takes what has come out of its records, in place: the first *left bytes are what the following is about. NULL: it is that already.
+     * False: these are no records, with a sentence in *why.
+     */
+    bool (*unframe)(struct fastcgi_reader *frames, char *data, size_t len, size_t *left, const char **why);
+
+    /* With unframe, after each decode: makes the body whole where the records have ended, and may spoil the connection. */
+    void (*on_end)(const struct upstream_request *written, const struct fastcgi_reader *frames,
+                   struct upstream_body *body);
 
     /*
      * Looks for a head in data[0..len), which is not empty, from its beginning each time. DONE sets *head_len; BAD sets *why to a
@@ -83,6 +94,6 @@ struct upstream_protocol {
     void (*on_close)(struct upstream_body *body);
 };
 
-extern const struct upstream_protocol upstream_http1;
+extern const struct upstream_protocol upstream_http1, upstream_fastcgi;
 
 #endif

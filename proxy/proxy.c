@@ -44,6 +44,7 @@ void proxy_destroy(struct proxy *p)
         p->u->users--;
     buf_free(&p->request);
     buf_free(&p->body.trailers);
+    fastcgi_reader_free(&p->frames);
     spool_free(&p->kept);
     free(p);
 }
@@ -300,7 +301,7 @@ struct verdict proxy_start(struct http_exchange *ex)
         return verdict_answer(error ? error : 500);
     p->ex = ex;
     p->to = ex->route.location->proxy;
-    p->protocol = &upstream_http1;
+    p->protocol = p->to->kind == CONF_PASS_FASTCGI ? &upstream_fastcgi : &upstream_http1;
     p->sends = streams ? PROXY_SENDS_STREAM : PROXY_SENDS_MEMORY;
     p->kept.fd = -1;
     spool_attach(&p->kept, &p->reader);

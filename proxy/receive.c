@@ -79,11 +79,11 @@ static struct proxy_step use_response_head(struct proxy *p)
 /* begins: it is the first look since something was read. */
 static struct proxy_step look_at_input(struct proxy *p, bool begins)
 {
-    const char *why = NULL;
+    const char *why = p->frames.output_is_over ? "upstream prematurely closed FastCGI stdout" : NULL;
     enum http_response_head_result result = look_for_head(p, &why);
     if (result == HTTP_RESPONSE_HEAD_DONE)
         return use_response_head(p);
-    if (result == HTTP_RESPONSE_HEAD_BAD || p->input == PROXY_INPUT_ENDED) {
+    if (result == HTTP_RESPONSE_HEAD_BAD || p->input == PROXY_INPUT_ENDED || p->frames.output_is_over) {
         http_log(p->ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream",
                  why ? why : "upstream prematurely closed connection");
         return proxy_step_next(why ? CONF_NEXT_INVALID_HEADER : CONF_NEXT_ERROR, 502);
@@ -92,6 +92,35 @@ static struct proxy_step look_at_input(struct proxy *p, bool begins)
     if (p->state == PROXY_HEAD && begins)
         proxy_set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
     return proxy_step_of(PROXY_WAITS);
+}
+
+/* So much of what one request's application says on stderr is for the log. */
+static void log_errors(struct proxy *p)
+{
+    enum { MOST_BYTES = 64 << 10 };
+    struct buf *errors = &p->frames.errors;
+    struct slice text = buf_slice(errors);
+    while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
+        text.len--;
+    if (text.len && p->errors_bytes < MOST_BYTES) {
+        http_log(p->ex, LOG_LEVEL_ERROR, "FastCGI sent in stderr: \"%.*s\" while reading %s",
+                 SLICE_ARGS(text), p->state < PROXY_BODY ? "response header from upstream" : "upstream");
+        p->errors_bytes += text.len;
+        if (p->errors_bytes >= MOST_BYTES)
+            http_log(p->ex, LOG_LEVEL_ERROR, "FastCGI sent more in stderr than is logged for one request");
+    }
+    buf_consume(errors, buf_len(errors));
+}
+
+bool proxy_unframe(struct proxy *p, char *data, size_t n, size_t *left, const char **why)
+{
+    *left = n;
+    if (!p->protocol->unframe)
+        return true;
+    bool ok = p->protocol->unframe(&p->frames, data, n, left, why);
+    if (buf_len(&p->frames.errors))
+        log_errors(p);
+    return ok;
 }
 
 struct proxy_step proxy_after_interim(struct proxy *p)
@@ -116,7 +145,13 @@ struct proxy_step proxy_read_head(struct proxy *p)
         proxy_log_errno(p, "recv()", errno);
         return proxy_step_next(CONF_NEXT_ERROR, 502);
     }
-    p->kept.memory.end += (size_t)n;
+    size_t left = 0;
+    const char *why = NULL;
+    if (n > 0 && !proxy_unframe(p, p->kept.memory.data + p->kept.memory.end, (size_t)n, &left, &why)) {
+        proxy_log(p, why);
+        return proxy_step_next(CONF_NEXT_INVALID_HEADER, 502);
+    }
+    p->kept.memory.end += left;
     p->try->received += (uint64_t)n;
     if (n == 0) {
         p->input = PROXY_INPUT_ENDED;

@@ -14,7 +14,11 @@
 #include <assert.h>
 #include <errno.h>
 
-enum { FILE_AT_ONCE_BYTES = 2 << 20, KEPT_BYTES = 64 << 10 /* head and body */ };
+enum {
+    FILE_AT_ONCE_BYTES = 2 << 20,
+    KEPT_BYTES = 64 << 10 /* head and body */,
+    FRAMED_BYTES = 65528 /* of a file, for one record */
+};
 
 void proxy_begin_to_send(struct proxy *p)
 {
@@ -23,6 +27,8 @@ void proxy_begin_to_send(struct proxy *p)
     p->request_sent = p->tls || p->uc->is_stream ? p->plain_bytes : 0;
     p->body_sent = 0;
     p->sent = false;
+    if (p->sends == PROXY_SENDS_FILE)
+        p->request.end = p->request.start + p->head_bytes;
     proxy_set_timer(p, proxy_how(p)->upstream.send_timeout_ms);
 }
 
@@ -69,6 +75,38 @@ static enum progress send_memory(struct proxy *p, bool more)
     return ALL_SENT;
 }
 
+/* The next part of a file in records; the one before has been sent. False: there is no more, or errno says why there is none. */
+static bool take_from_file(struct proxy *p)
+{
+    static char bytes[FRAMED_BYTES];
+    const struct http_exchange *ex = p->ex;
+    uint64_t left = ex->body.len - p->body_sent;
+    if (p->body_sent > 0 && left == 0)
+        return errno = 0, false;
+    size_t now = left < sizeof bytes ? (size_t)left : sizeof bytes;
+    ssize_t n = now ? pread(ex->body.kept.fd, bytes, now, (off_t)p->body_sent) : 0;
+    if (n < (ssize_t)now)
+        return errno = n < 0 ? errno : EIO, false;
+    p->body_sent += now;
+    p->request.end = p->request.start + p->head_bytes;
+    p->request_sent = p->head_bytes;
+    bool ok = p->protocol->write_body(&p->asked, (struct slice){bytes, now}, now == left, &p->request);
+    return ok || (errno = ENOMEM, false);
+}
+
+static enum progress send_file_in_records(struct proxy *p)
+{
+    enum progress progress = ALL_SENT;
+    for (uint64_t now = 0; progress == ALL_SENT; now += FRAMED_BYTES) {
+        if (now >= FILE_AT_ONCE_BYTES)
+            return SEND_LATER;
+        if (!take_from_file(p))
+            return errno ? SEND_FAILED : ALL_SENT;
+        progress = send_memory(p, p->body_sent < p->ex->body.len);
+    }
+    return progress;
+}
+
 /* Of a body in a file; others have their turn after a while. */
 static enum progress send_file(struct proxy *p)
 {
@@ -76,6 +114,8 @@ static enum progress send_file(struct proxy *p)
     uint64_t now = 0;
     if (p->sends != PROXY_SENDS_FILE)
         return ALL_SENT;
+    if (p->protocol->unframe)
+        return send_file_in_records(p);
     while (ex->body.kept.fd >= 0 && p->body_sent < ex->body.len) {
         if (now >= FILE_AT_ONCE_BYTES)
             return SEND_LATER;

@@ -34,14 +34,14 @@ static bool upstream_source_add_trailers(struct http_exchange *ex, struct buf *o
 {
     const struct proxy *p = ex->proxy;
     struct slice rest = buf_slice(&p->body.trailers);
-    bool ok = true, wanted = p->to->is_grpc || http_accepts_trailers(&ex->req);
+    bool ok = true, wanted = p->to->kind == CONF_PASS_GRPC || http_accepts_trailers(&ex->req);
     while (ok && wanted && proxy_how(p)->pass_trailers && rest.len) {
         struct http_header h;
         const char *end = memmem(rest.data, rest.len, "\r\n", 2);
         if (!end || !http_parse_field(&h, rest.data, end))
             break;
         /* A gRPC call's metadata have any name. */
-        if (p->to->is_grpc || http_may_be_trailer(h.name))
+        if (p->to->kind == CONF_PASS_GRPC || http_may_be_trailer(h.name))
             ok = buf_append(out, rest.data, (size_t)(end - rest.data) + 2);
         rest = slice_from(rest, (size_t)(end - rest.data) + 2);
     }

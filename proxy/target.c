@@ -15,24 +15,36 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-/* What is behind "http[s]://"; of grpc_pass behind "grpc[s]://", which may be left out. */
-static struct slice behind_scheme(struct slice url, bool is_grpc, bool *tls)
+/* What the texts with variables of a directive look like. */
+struct target_form {
+    struct slice plain, secure; /* schemes; without one: none */
+    bool is_plain_without;      /* the scheme may be left out */
+    bool has_uri;
+    const char *words;
+};
+
+static const struct target_form forms[CONF_PASS_KINDS] = {
+    [CONF_PASS_PROXY] = {{"http://", 7}, {"https://", 8}, false, true, "http[s]://HOST[:PORT][/URI]"},
+    [CONF_PASS_GRPC] = {{"grpc://", 7}, {"grpcs://", 8}, true, false, "[grpc[s]://]HOST:PORT"},
+    [CONF_PASS_FASTCGI] = {{NULL, 0}, {NULL, 0}, true, false, "HOST:PORT or unix:PATH"},
+};
+
+static struct slice behind_scheme(struct slice url, const struct target_form *form, bool *tls)
 {
-    const struct slice plain = is_grpc ? SLICE("grpc://") : SLICE("http://");
-    const struct slice secure = is_grpc ? SLICE("grpcs://") : SLICE("https://");
-    *tls = slice_starts_nocase(url, secure);
-    return *tls                              ? slice_from(url, secure.len)
-           : slice_starts_nocase(url, plain) ? slice_from(url, plain.len)
-           : is_grpc                         ? url
-                                             : SLICE("");
+    *tls = form->secure.len && slice_starts_nocase(url, form->secure);
+    return *tls                                                       ? slice_from(url, form->secure.len)
+           : form->plain.len && slice_starts_nocase(url, form->plain) ? slice_from(url, form->plain.len)
+           : form->is_plain_without                                   ? url
+                                                                      : SLICE("");
 }
 
 /* The target of a text with variables. False: it leads nowhere, which has been logged. */
 static bool split_target(struct http_exchange *ex, struct slice url, struct slice *host, struct slice *uri,
                          bool *tls)
 {
-    bool is_grpc = ex->route.location->proxy->is_grpc;
-    struct slice rest = behind_scheme(url, is_grpc, tls);
+    enum conf_pass_kind kind = ex->route.location->proxy->kind;
+    const struct target_form *form = &forms[kind];
+    struct slice rest = behind_scheme(url, form, tls);
     bool is_unix = slice_starts(rest, SLICE("unix:"));
     size_t n = is_unix ? 5 : 0;
     while (n < rest.len && rest.data[n] != (is_unix ? ':' : '/') && (is_unix || rest.data[n] != '?'))
@@ -42,11 +54,10 @@ static bool split_target(struct http_exchange *ex, struct slice url, struct slic
         *uri = slice_from(rest, n + is_unix);
     if (uri->len && uri->data[0] == '?')
         *uri = arena_printf(&ex->arena, "/%.*s", SLICE_ARGS(*uri));
-    bool ok = n > 0 && !(is_grpc && uri->data) && resolve_is_target(ex->worker, *host);
+    bool ok = n > 0 && (form->has_uri || !uri->data) && resolve_is_target(ex->worker, *host);
     if (!ok)
-        http_log(ex, LOG_LEVEL_ERROR, "invalid URL \"%.*s\" in \"%s\"; it is %s", SLICE_ARGS(url),
-                 is_grpc ? "grpc_pass" : "proxy_pass",
-                 is_grpc ? "[grpc[s]://]HOST:PORT" : "http[s]://HOST[:PORT][/URI]");
+        http_log(ex, LOG_LEVEL_ERROR, "invalid URL \"%.*s\" in \"%s_pass\"; it is %s", SLICE_ARGS(url),
+                 conf_pass_prefix(kind), form->words);
     return ok;
 }
 
@@ -67,8 +78,8 @@ static int name_for_tls(struct proxy *p)
     struct slice name = upstream_name_of(p->tls->name ? http_template_expand(p->tls->name, p->ex) : p->host);
     if (name.len < UPSTREAM_TLS_NAME_MAX && (name.len == 0 || !memchr(name.data, 0, name.len)))
         return upstream_tls_identify(p->ex, p->tls, name, &p->tls_as) ? 0 : 500;
-    http_log(p->ex, LOG_LEVEL_ERROR, "invalid name of %zu bytes in \"%s\"", name.len,
-             p->to->is_grpc ? "grpc_ssl_name" : "proxy_ssl_name");
+    http_log(p->ex, LOG_LEVEL_ERROR, "invalid name of %zu bytes in \"%s_ssl_name\"", name.len,
+             conf_pass_prefix(p->to->kind));
     return 502;
 }
 
@@ -96,7 +107,7 @@ static int find_upstream(struct proxy *p)
     p->u->users++;
     p->ex->upstream.host = p->host;
     p->ex->upstream.tls = tls;
-    p->ex->upstream.is_grpc = p->to->is_grpc;
+    p->ex->upstream.kind = p->to->kind;
     p->ex->upstream.is_unix = slice_starts(p->u->name, SLICE("unix:"));
     p->wanted = sticky_wanted(p->ex, p->u);
     if (p->u->hash_key)
@@ -161,5 +172,8 @@ int proxy_prepare(struct proxy *p)
     bool is_passed = !p->to->body && proxy_how(p)->upstream.pass_request_body;
     if (p->sends != PROXY_SENDS_STREAM && ex->body.kept.fd >= 0 && is_passed)
         p->sends = PROXY_SENDS_FILE;
-    return error ? error : p->protocol->write_request(ex, &target, &p->request, &p->asked);
+    if (!error)
+        error = p->protocol->write_request(ex, &target, &p->request, &p->asked);
+    p->head_bytes = buf_len(&p->request);
+    return error;
 }

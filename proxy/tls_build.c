@@ -98,7 +98,7 @@ static struct net_tls_context *make_context(struct site *site, const struct rule
 
 static void check(struct site *site, const struct rules *s, const struct conf_proxy *proxy)
 {
-    const char *prefix = proxy->is_grpc ? "grpc" : "proxy";
+    const char *prefix = conf_pass_prefix(proxy->kind);
     if (s->verifies && !s->trusted_file.len)
         conf_error(&site->conf->errors, proxy->node,
                    "no %s_ssl_trusted_certificate for %s_ssl_verify; name the authorities, as "
@@ -134,7 +134,7 @@ static struct net_tls_context *context_for(struct site *site, const struct rules
 static void build(struct site *site, struct location *l, const struct conf_location *c)
 {
     const struct proxy_tls_settings *all = proxy_tls_settings_of(l->settings);
-    const struct rules *s = c->proxy && c->proxy->is_grpc ? &all->grpc : &all->proxy;
+    const struct rules *s = c->proxy && c->proxy->kind == CONF_PASS_GRPC ? &all->grpc : &all->proxy;
     struct proxy_tls_location *p = proxy_tls_location_in(l);
     if (!c->proxy || (!c->proxy->tls && !c->proxy->text.data))
         return;

@@ -48,7 +48,8 @@ void http_log(struct http_exchange *ex, enum log_level level, const char *format
                                 .host = host ? *host : (struct slice){0},
                                 .referrer = referrer ? *referrer : (struct slice){0}};
     if (addr.len) {
-        snprintf(upstream, sizeof upstream, "%s%s://%.*s%s%.*s", ex->upstream.is_grpc ? "grpc" : "http",
+        static const char *const schemes[] = {"http", "grpc", "fastcgi"};
+        snprintf(upstream, sizeof upstream, "%s%s://%.*s%s%.*s", schemes[ex->upstream.kind],
                  ex->upstream.tls ? "s" : "", SLICE_ARGS(addr), slice_starts(addr, SLICE("unix:")) ? ":" : "",
                  SLICE_ARGS(ex->upstream.uri));
         about.upstream = slice_of(upstream);

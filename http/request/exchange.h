@@ -11,6 +11,7 @@
 #include "base/logfile.h"
 #include "base/spool.h"
 #include "base/wheel.h"
+#include "conf/settings_proxy.h"
 #include "http/request/regex.h"
 #include "http/request/verdict.h"
 #include "http/wire/chunked.h"
@@ -155,8 +156,8 @@ struct http_upstream_record {
     struct slice host;      /* $proxy_host, once an upstream is asked */
     bool is_unix;           /* the host: it has no port */
     bool tls;               /* it is spoken to in TLS */
-    bool is_grpc;           /* by grpc_pass */
-    uint64_t queue_us;      /* in upstreams' queues */
+    enum conf_pass_kind kind;
+    uint64_t queue_us; /* in upstreams' queues */
 };
 
 /* How fast the response's body may go out. */

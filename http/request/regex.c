@@ -89,6 +89,14 @@ bool http_regex_match(const struct http_regex *regex, struct slice subject, stru
     return true;
 }
 
+int http_regex_count_groups(const struct http_regex *regex)
+{
+    uint32_t count = 0;
+    assert(regex);
+    pcre2_pattern_info((const pcre2_code *)regex, PCRE2_INFO_CAPTURECOUNT, &count);
+    return (int)count;
+}
+
 int http_regex_group(const struct http_regex *regex, struct slice name)
 {
     char text[64];

@@ -32,6 +32,9 @@ bool http_regex_match(const struct http_regex *regex, struct slice subject, stru
  */
 bool http_regex_take_failure(void);
 
+/* How many groups it captures, besides the whole. */
+int http_regex_count_groups(const struct http_regex *regex);
+
 /* The number of a named group, or -1. */
 int http_regex_group(const struct http_regex *regex, struct slice name);
 

@@ -32,6 +32,8 @@ const struct http_variable_help http_variable_helps[] = {
     {"date_local", false, NULL, "The time in the server's zone.", false},
     {"document_root", false, NULL, "The root or alias that counts for the request.", false},
     {"document_uri", false, NULL, "The same as $uri.", false},
+    {"fastcgi_path_info", false, NULL, "What fastcgi_split_path_info has found behind the script's name.", false},
+    {"fastcgi_script_name", false, NULL, "The URI, or its part by fastcgi_split_path_info; with fastcgi_index behind a slash.", false},
     {"gzip_ratio", false, NULL, "How many times smaller gzip has made the response.", false},
     {"host", false, NULL, "The host of the request line, else of the Host field, else the server's name; lower case, without its port.", false},
     {"hostname", false, NULL, "The name of this machine.", false},

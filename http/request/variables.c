@@ -59,6 +59,9 @@ GETTER(get_is_args)
 GETTER(get_content_length)
 {
     UNUSED(rest);
+    /* Of one in chunks, once it is here. */
+    if (ex->req.framing == HTTP_BODY_CHUNKED && ex->body.whole)
+        return http_number_text(ex, ex->body.len);
     return request_header(ex, SLICE("Content-Length"));
 }
 

@@ -34,6 +34,7 @@
 #include "http/site/tls_cache.h"
 #include "http/site/tls_status.h"
 #include "http/site/tls_varying.h"
+#include "proxy/script.h"
 #include "proxy/sticky.h"
 #include "proxy/tls.h"
 
@@ -58,6 +59,7 @@ const struct feature *const features[] = {
     &feature_auth_request,
     &feature_referer,
     &feature_secure_link,
+    &feature_fastcgi_script,
     &feature_realip,
     &feature_tls,
     &feature_try_files,

@@ -10,7 +10,7 @@ uint64_t request_deadline_ms(const struct http_exchange *ex)
 {
     const struct location_proxy *to = ex->route.location->proxy;
     const struct slice *timeout =
-        to && to->is_grpc ? http_find_header(&ex->req, SLICE("grpc-timeout")) : NULL;
+        to && to->kind == CONF_PASS_GRPC ? http_find_header(&ex->req, SLICE("grpc-timeout")) : NULL;
     int64_t ms;
     return timeout && grpc_parse_timeout(*timeout, &ms) ? ex->start_ms + (uint64_t)ms : 0;
 }

@@ -181,13 +181,14 @@ static const struct http_template *build_rate(struct site *site, const struct co
 static void build_rates(struct site *site, struct location *l, const struct conf_location *c)
 {
     const struct settings *s = &c->settings;
-    bool is_grpc = c->proxy && c->proxy->is_grpc;
+    const struct conf_node *passed =
+        s->passes[c->proxy ? c->proxy->kind : CONF_PASS_PROXY].upstream.limit_rate;
     if (s->answers.limit_rate)
         l->rate = build_rate(site, s->answers.limit_rate);
     if (s->answers.limit_rate_after)
         l->rate_after = build_rate(site, s->answers.limit_rate_after);
-    if (s->proxy.upstream.limit_rate && !is_grpc)
-        l->proxy_rate = build_rate(site, s->proxy.upstream.limit_rate);
+    if (passed)
+        l->proxy_rate = build_rate(site, passed);
 }
 
 static void build_early_hints(struct site *site, struct location *l, const struct conf_lines *lines)

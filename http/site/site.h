@@ -120,6 +120,7 @@ struct upstream {
 struct proxy_header {
     struct slice name;
     const struct http_template *value;
+    bool if_not_empty; /* else it is left out: fastcgi_param */
 };
 
 /* A line of proxy_redirect, proxy_cookie_domain or proxy_cookie_path; or a cookie's name of proxy_cookie_flags. */
@@ -146,7 +147,7 @@ struct location_proxy {
     int header_count;
     /* https; of a target with variables its text says. */
     bool tls;
-    bool is_grpc;   /* by grpc_pass and its kin */
+    enum conf_pass_kind kind;
     bool sets_host; /* a header is Host */
     const struct http_template *method, *body;
     const struct http_template *bind; /* NULL: none */
@@ -160,7 +161,7 @@ struct location_proxy {
 static inline const struct proxy_settings *location_passes(const struct settings *s,
                                                            const struct location_proxy *to)
 {
-    return to->is_grpc ? &s->grpc : &s->proxy;
+    return &s->passes[to->kind];
 }
 
 /* What "if" asks. */

@@ -220,7 +220,8 @@ static void add_default_redirect(struct site *site, struct proxy_rewrites *all, 
 {
     const struct conf_proxy *proxy = c->proxy;
     struct proxy_rewrite *r = &all->items[all->count];
-    if (!proxy || proxy->is_grpc || proxy->text.data || (proxy->uri.data && c->match >= CONF_MATCH_REGEX))
+    if (!proxy || proxy->kind != CONF_PASS_PROXY || proxy->text.data ||
+        (proxy->uri.data && c->match >= CONF_MATCH_REGEX))
         return;
     struct slice uri = proxy->uri.data ? proxy->uri : SLICE("/");
     bool is_unix = slice_starts(proxy->host, SLICE("unix:"));
@@ -242,7 +243,7 @@ static struct proxy_rewrites build_redirects(struct site *site, const struct con
     for (const struct conf_lines *l = is_off(lines) ? NULL : lines; l; l = l->next) {
         const struct conf_node *n = l->node;
         if (n->nargs == 1 && slice_eq(n->args[0], SLICE("default"))) {
-            if (c->proxy && c->proxy->text.data && !c->proxy->is_grpc)
+            if (c->proxy && c->proxy->text.data && c->proxy->kind == CONF_PASS_PROXY)
                 conf_error(
                     &site->conf->errors, n,
                     "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables");
@@ -317,8 +318,13 @@ static void build_headers(struct site *site, struct location_proxy *p, const str
     p->headers = site_array(site, site_count_lines(lines), sizeof *p->headers);
     for (; lines; lines = lines->next) {
         struct slice name = lines->node->args[0];
+        bool has_word = lines->node->nargs > 2;
+        if (has_word && !slice_eq(lines->node->args[2], SLICE("if_not_empty")))
+            conf_error(&site->conf->errors, lines->node,
+                       "invalid parameter \"%.*s\" of \"%.*s\"; write: NAME VALUE [if_not_empty]",
+                       SLICE_ARGS(lines->node->args[2]), SLICE_ARGS(lines->node->name));
         p->headers[p->header_count++] =
-            (struct proxy_header){name, site_compile(site, lines->node->args[1], lines->node)};
+            (struct proxy_header){name, site_compile(site, lines->node->args[1], lines->node), has_word};
         p->sets_host |= slice_eq_nocase(name, SLICE("Host"));
     }
 }
@@ -370,32 +376,31 @@ static void check_texts(struct site *site, const struct conf_location *c, const 
     free_texts(&unused);
 }
 
-/* grpc_pass names no port by its scheme, in contrast to proxy_pass. */
+/* Only proxy_pass has a scheme that names a port. */
 static void check_port(struct site *site, const struct conf_proxy *c)
 {
     const struct upstream *group = site_find_upstream(site, c->host);
     bool is_group = group && group->conf;
     if (!is_group && !slice_starts(c->host, SLICE("unix:")) && !has_port(c->host))
         conf_error(&site->conf->errors, c->node,
-                   "no port in upstream \"%.*s\" of \"grpc_pass\"; write HOST:PORT", SLICE_ARGS(c->host));
+                   "no port in upstream \"%.*s\" of \"%s_pass\"; write HOST:PORT", SLICE_ARGS(c->host),
+                   conf_pass_prefix(c->kind));
 }
 
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c)
 {
-    bool is_grpc = c->proxy && c->proxy->is_grpc;
-    const struct proxy_settings *how = is_grpc ? &c->settings.grpc : &c->settings.proxy;
-    if (!c->proxy || is_grpc)
-        check_texts(site, c, &c->settings.proxy);
-    if (!is_grpc)
-        check_texts(site, c, &c->settings.grpc);
+    for (int kind = 0; kind < CONF_PASS_KINDS; kind++)
+        if (!c->proxy || (int)c->proxy->kind != kind)
+            check_texts(site, c, &c->settings.passes[kind]);
     if (!c->proxy)
         return NULL;
+    const struct proxy_settings *how = &c->settings.passes[c->proxy->kind];
     struct location_proxy *p = site_array(site, 1, sizeof *p);
-    p->is_grpc = is_grpc;
+    p->kind = c->proxy->kind;
     if (c->proxy->text.data) {
         p->target = site_compile(site, c->proxy->text, c->proxy->node);
     } else {
-        if (is_grpc)
+        if (c->proxy->kind != CONF_PASS_PROXY)
             check_port(site, c->proxy);
         p->upstream = upstream_for(site, c->proxy);
         p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;

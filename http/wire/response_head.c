@@ -175,6 +175,73 @@ enum http_response_head_result http_parse_response_head(struct http_response_hea
     return parse_lines(a, data, end, to_head, why) ? HTTP_RESPONSE_HEAD_DONE : HTTP_RESPONSE_HEAD_BAD;
 }
 
+/* --- of CGI --- */
+
+/* "NNN reason" (RFC 3875 section 6.3.3) */
+static bool take_cgi_status(struct http_response_head *a, struct slice value, const char **why)
+{
+    static const char wrong[] = "upstream sent invalid status in its \"Status\" header";
+    if (value.len < 3 || (value.len > 3 && value.data[3] != ' '))
+        return refuse_head(why, wrong);
+    a->status = 0;
+    for (int i = 0; i < 3; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9')
+            return refuse_head(why, wrong);
+        a->status = a->status * 10 + value.data[i] - '0';
+    }
+    a->reason = value.len > 4 ? slice_from(value, 4) : SLICE("");
+    return (a->status >= 200 && a->status <= 599) || refuse_head(why, wrong);
+}
+
+static bool take_cgi_field(struct http_response_head *a, const struct http_header *h, const char **why)
+{
+    if (slice_eq_nocase(h->name, SLICE("Status")))
+        return take_cgi_status(a, h->value, why);
+    return !slice_eq_nocase(h->name, SLICE("Content-Length")) || take_length(a, h->value, why);
+}
+
+static bool parse_cgi_lines(struct http_response_head *a, const char *p, const char *end, const char **why)
+{
+    while (p < end) {
+        const char *lf = memchr(p, '\n', (size_t)(end - p));
+        assert(lf); /* find_end has seen the last one */
+        if (a->header_count == HTTP_RESPONSE_HEADERS_MAX)
+            return refuse_head(why, "upstream sent too many header lines");
+        struct http_header *h = &a->headers[a->header_count++];
+        if (!http_parse_field(h, p, lf > p && lf[-1] == '\r' ? lf - 1 : lf))
+            return refuse_head(why, "upstream sent invalid header");
+        if (!take_cgi_field(a, h, why))
+            return false;
+        p = lf + 1;
+    }
+    return true;
+}
+
+enum http_response_head_result http_parse_cgi_head(struct http_response_head *a, const char *data, size_t len,
+                                                   bool to_head, size_t *head_len, const char **why)
+{
+    a->status = a->header_count = 0;
+    a->reason = (struct slice){0};
+    a->minor_version = 1;
+    a->content_length = 0;
+    a->has_length = false;
+    a->keepalive = true;
+    a->idle_s = -1;
+    bool is_empty = data[0] == '\n' || (len > 1 && data[0] == '\r' && data[1] == '\n');
+    *head_len = data[0] == '\n' ? 1 : 2;
+    const char *end = is_empty ? data : find_end(data, len, head_len);
+    if (!end)
+        return HTTP_RESPONSE_HEAD_MORE;
+    if (!parse_cgi_lines(a, data, end, why))
+        return HTTP_RESPONSE_HEAD_BAD;
+    if (!a->status)
+        a->status = http_response_head_field(a, SLICE("Location")).len ? 302 : 200;
+    a->framing = to_head || a->status == 204 || a->status == 304 ? HTTP_RESPONSE_EMPTY
+                 : a->has_length                                 ? HTTP_RESPONSE_LENGTH
+                                                                 : HTTP_RESPONSE_UNTIL_CLOSE;
+    return HTTP_RESPONSE_HEAD_DONE;
+}
+
 struct slice http_response_head_field(const struct http_response_head *a, struct slice name)
 {
     for (int i = 0; i < a->header_count; i++)

@@ -46,6 +46,13 @@ enum http_response_head_result http_parse_response_head(struct http_response_hea
                                                         size_t len, bool to_head, size_t *head_len,
                                                         const char **why);
 
+/*
+ * A CGI script's instead (RFC 3875 section 6): no status line, but a Status field; without one a Location makes 302 of it, else it is 200.
+ * What it says of its connection and of chunks means nothing.
+ */
+enum http_response_head_result http_parse_cgi_head(struct http_response_head *a, const char *data, size_t len,
+                                                   bool to_head, size_t *head_len, const char **why);
+
 /* The value of the first header of that name; data NULL without one. */
 struct slice http_response_head_field(const struct http_response_head *a, struct slice name);
 

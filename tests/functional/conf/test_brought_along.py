@@ -48,13 +48,13 @@ def test_what_is_not_there_is_off(weir):
 
 def test_a_feature_is_told_once(weir):
     """With the number of its lines, and the place of the first one."""
-    weir.write("".join(f"fastcgi_param P{i} v;\n" for i in range(30)), "conf/fastcgi_params")
-    php = "".join(f"location ~ ^/{i} {{ fastcgi_pass unix:/run/{i}.sock;\ninclude fastcgi_params; }}\n" for i in range(4))
+    weir.write("".join(f"uwsgi_param P{i} v;\n" for i in range(30)), "conf/uwsgi_params")
+    php = "".join(f"location ~ ^/{i} {{ uwsgi_pass unix:/run/{i}.sock;\ninclude uwsgi_params; }}\n" for i in range(4))
     errors = told(weir, config("# start\n" + php + "location /m { mirror /x; retrun 200; }", server="ssl_engine pkcs11;\nssl_certificate_compression on;"))
     found = {text.split('"')[1]: (text, line) for text, line in errors}
     assert len(errors) == len(found) == 4, errors
-    text, line = found["fastcgi_pass"]
-    assert "no FastCGI" in text and "124 lines (fastcgi_*)" in text and "fastcgi_pass" in weir.conf.read_text().splitlines()[line - 1]
+    text, line = found["uwsgi_pass"]
+    assert "no uwsgi" in text and "124 lines (uwsgi_*)" in text and "uwsgi_pass" in weir.conf.read_text().splitlines()[line - 1]
     text, line = found["ssl_engine"]
     assert "TLS" in text and "2 lines (ssl_*)" in text and "ssl_engine pkcs11" in weir.conf.read_text().splitlines()[line - 1]
     assert "lines" not in found["mirror"][0] and "did you mean" in found["retrun"][0]

@@ -148,7 +148,7 @@ static void defaults_are_statements(void)
     options.places = &places;
     conf = conf_load(&options);
     CHECK_SLICE(conf->http->settings.logs.access->path, "/var/log/w/access.log");
-    CHECK_SLICE(conf->http->settings.proxy.upstream.temp_path, "/var/lib/w/proxy_temp");
+    CHECK_SLICE(conf->http->settings.passes[CONF_PASS_PROXY].upstream.temp_path, "/var/lib/w/proxy_temp");
     CHECK_SLICE(conf->http->settings.files.folder.root, "/p/html");
     CHECK_SLICE(conf->pid_path, "/run/w.pid");
     conf_free(conf);

@@ -74,7 +74,7 @@ static void help_names_its_own_directives(void)
 static void defaults_fill_the_second_struct(void)
 {
     struct conf *conf = good_conf_of("http { }");
-    const struct upstream_settings *first = &conf->http->settings.proxy.upstream;
+    const struct upstream_settings *first = &conf->http->settings.passes[CONF_PASS_PROXY].upstream;
     struct conf_walk walk = {.conf = conf};
     struct second s = {.before = 4711};
     for (const struct conf_directive *d = second_rows; d->name; d++)
