@@ -551,7 +551,7 @@ SECTIONS = {
             "configuration", "^limit_except", values=accepted("not allowed here")),
         Row("modules that are not there", "Caches, SSI, stores and their kin.",
             "Refused by name, with what to do instead.",
-            "They do not exist here.", "words upstream proxy_kinds",
+            "They do not exist here.", "words proxy_kinds",
             "configuration", r"^(?!.*(_temp_path|proxy_cache_bypass|proxy_no_cache))", values=refused("nginx's is not supported")),
         Row("words of newer versions", "Unknown in 1.22.", "`keepalive_min_timeout`, `max_headers`, `proxy_pass_trailers`, `http2`.",
             "They are in nginx by now.", "words:long words proxy_kinds", "configuration",

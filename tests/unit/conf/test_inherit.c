@@ -105,17 +105,18 @@ static void what_is_set_to_nothing_counts(void)
         "    location /b { } } }");
     const struct conf_location *a = conf->http->servers->top.locations, *b = a->next;
     const struct settings *set = &a->settings, *not_set = &b->settings;
-    CU_ASSERT(set->proxy.upstream.buffering && !not_set->proxy.upstream.buffering);
-    CHECK_NUMBER(set->proxy.upstream.max_temp_bytes, 0);
-    CHECK_NUMBER(not_set->proxy.upstream.max_temp_bytes, 1024);
+    CU_ASSERT(set->passes[CONF_PASS_PROXY].upstream.buffering &&
+              !not_set->passes[CONF_PASS_PROXY].upstream.buffering);
+    CHECK_NUMBER(set->passes[CONF_PASS_PROXY].upstream.max_temp_bytes, 0);
+    CHECK_NUMBER(not_set->passes[CONF_PASS_PROXY].upstream.max_temp_bytes, 1024);
     CHECK_NUMBER(set->client.keepalive.timeout_ms, 75000);
     CHECK_NUMBER(not_set->client.keepalive.timeout_ms, 5000);
     CHECK_NUMBER(set->answers.server_tokens, CONF_TOKENS_OFF);
     CHECK_NUMBER(not_set->answers.server_tokens, CONF_TOKENS_BUILD);
     CHECK_NUMBER(number_of(set, "limit_req_log_level"), LOG_LEVEL_ERROR);
     CHECK_NUMBER(number_of(not_set, "limit_req_log_level"), LOG_LEVEL_INFO);
-    CHECK_NUMBER(set->proxy.upstream.ignore_headers, CONF_IGNORE_REDIRECT);
-    CHECK_NUMBER(not_set->proxy.upstream.ignore_headers, 1 << 8);
+    CHECK_NUMBER(set->passes[CONF_PASS_PROXY].upstream.ignore_headers, CONF_IGNORE_REDIRECT);
+    CHECK_NUMBER(not_set->passes[CONF_PASS_PROXY].upstream.ignore_headers, 1 << 8);
     CHECK_NUMBER(open_files_settings_of(set)->cache.max, 0);
     CHECK_NUMBER(open_files_settings_of(not_set)->cache.max, 7);
     CHECK_SLICE(set->logs.access->path, "/srv/l");

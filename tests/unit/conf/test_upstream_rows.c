@@ -34,7 +34,7 @@ static void another_prefix_gives_the_same_rows(void)
         CHECK_FOR(d->name, conf_field_fits(d));
         CHECK_FOR(d->name, d->field.size == first->field.size);
         CHECK_FOR(d->name, d->field.at - offsetof(struct second, up) ==
-                               first->field.at - offsetof(struct settings, proxy.upstream));
+                               first->field.at - offsetof(struct settings, passes[CONF_PASS_PROXY].upstream));
         CHECK_FOR(d->name, !strstr(d->help, "proxy_") && !strstr(d->name, "proxy_"));
     }
 }
@@ -42,7 +42,7 @@ static void another_prefix_gives_the_same_rows(void)
 /* ... and there is one for each that fills the first one's part. */
 static void no_row_is_left_out(void)
 {
-    const size_t begin = offsetof(struct settings, proxy.upstream),
+    const size_t begin = offsetof(struct settings, passes[CONF_PASS_PROXY].upstream),
                  end = begin + sizeof(struct upstream_settings);
     int first = 0, second = 0;
     for (const struct conf_table **t = conf_tables; *t; t++)
