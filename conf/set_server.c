@@ -312,6 +312,30 @@ void conf_set_server_name(struct conf_walk *w, const struct conf_node *n)
     w->server->names_node = n;
 }
 
+/* "handler process": where the command ends and its settings begin. */
+static bool is_process_setting(struct slice word)
+{
+    static const char *const names[] = {"processes=", "max_requests=", "memory=", "dir=", "env=", "pool="};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (slice_starts(word, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+/* The command's words, which are settings for its handler like all others. */
+static int take_command(struct conf_walk *w, const struct conf_node *n, struct conf_key_value ***tail)
+{
+    int i = 1;
+    for (; i < n->nargs && !is_process_setting(n->args[i]); i++) {
+        struct conf_key_value *kv = conf_must(arena_zalloc(&w->conf->arena, sizeof *kv));
+        kv->key = SLICE("command");
+        kv->value = arena_dup(&w->conf->arena, n->args[i]);
+        **tail = kv;
+        *tail = &kv->next;
+    }
+    return i;
+}
+
 static void set_handler(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_handler *h = conf_must(arena_zalloc(&w->conf->arena, sizeof *h));
@@ -321,7 +345,8 @@ static void set_handler(struct conf_walk *w, const struct conf_node *n)
         return;
     }
     struct conf_key_value **tail = &h->args;
-    for (struct conf_key_value *kv = conf_key_values(w, n, 1); kv;) {
+    int first = slice_eq(h->name, SLICE("process")) ? take_command(w, n, &tail) : 1;
+    for (struct conf_key_value *kv = conf_key_values(w, n, first); kv;) {
         struct conf_key_value *next = kv->next;
         kv->next = NULL;
         if (slice_eq(kv->key, SLICE("pool"))) {

@@ -14,6 +14,7 @@
 #include "handlers/guest.h"
 #include "handlers/lend.h"
 #include "handlers/lend_back.h"
+#include "handlers/process_set.h"
 #include "http/access/limit.h"
 #include "http/client/connections.h"
 #include "http/filters/filters.h"
@@ -183,6 +184,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     proxy_settle_queues(w);
     resolve_look_after(w);
     guest_look_after(w);
+    process_look_after();
     lend_look_after(w);
     lend_look_around(w);
     worker_publish_figures(w);

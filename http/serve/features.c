@@ -10,6 +10,7 @@
 #include "http/serve/features.h"
 
 #include "handlers/autoindex.h"
+#include "handlers/process.h"
 #include "handlers/static.h"
 #include "http/access/access.h"
 #include "http/access/auth.h"
@@ -76,5 +77,7 @@ const struct feature *const features[] = {
 
 void features_use(void)
 {
+    static const struct weir_handler *const own[] = {&process_handler, NULL};
     site_use_features(features);
+    site_use_handlers(own);
 }

@@ -117,8 +117,19 @@ static struct error_target *build_error_targets(struct site *site, const struct 
     return targets;
 }
 
+/* Those that need no module. */
+static const struct weir_handler *const *own_handlers;
+
+void site_use_handlers(const struct weir_handler *const *handlers)
+{
+    own_handlers = handlers;
+}
+
 static void find_handler(struct site *site, struct location *l, const struct conf_handler *h)
 {
+    for (int i = 0; own_handlers && own_handlers[i] && !l->handler; i++)
+        if (slice_eq(slice_of(own_handlers[i]->name), h->name))
+            l->handler = own_handlers[i];
     for (struct loaded_module *m = site->modules; m && !l->handler; m = m->next)
         l->handler = module_find(m->module, h->name);
     if (!l->handler)

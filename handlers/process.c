@@ -1,0 +1,425 @@
+/*
+ * handlers/process.c - "handler process COMMAND...": a request's conversation with a process of an application.
+ */
+#include "handlers/process.h"
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "conf/directive.h"
+#include "handlers/process_set.h"
+#include "http/wire/fastcgi.h"
+#include "http/wire/response_head.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    READ_BYTES = 32 << 10,
+    HEAD_BYTES_MAX = 64 << 10,
+    BODY_AT_ONCE_BYTES = 64 << 10,
+    LOOK_MS = 1000, /* whether the time is over */
+    /* For a process, where there is no handler_timeout. */
+    WAIT_MS = 3600000,
+    GATEWAY_FAILED = 502,
+    BUSY = 503,
+    GATEWAY_LATE = 504
+};
+
+/* --- settings --- */
+
+/* What `settings` are of: the texts are copies. */
+struct application {
+    struct process_settings settings;
+    struct process_set *set;
+};
+
+static bool refuse(char *error, size_t error_bytes, const char *format, const char *what)
+{
+    snprintf(error, error_bytes, format, what);
+    return false;
+}
+
+/* "N" or "MIN..MAX" */
+static bool parse_processes(const char *text, struct process_settings *s)
+{
+    char *end;
+    s->most = strtol(text, &end, 10);
+    s->least = 0;
+    if (end != text && strncmp(end, "..", 2) == 0) {
+        s->least = s->most;
+        text = end + 2;
+        s->most = strtol(text, &end, 10);
+    }
+    return end != text && *end == '\0' && s->least >= 0 && s->most > 0 && s->least <= s->most &&
+           s->most <= 10000;
+}
+
+static bool append_word(const char **list, const char *word)
+{
+    int count = 0;
+    while (list[count])
+        count++;
+    if (count == PROCESS_WORDS_MAX)
+        return false;
+    list[count] = strdup(word);
+    return list[count] != NULL;
+}
+
+static bool take_setting(struct process_settings *s, const struct weir_setting *w, char *error, size_t bytes)
+{
+    char *end = NULL;
+    if (strcmp(w->key, "command") == 0)
+        return append_word(s->command, w->value) ||
+               refuse(error, bytes, "too many words at \"%s\"", w->value);
+    if (strcmp(w->key, "env") == 0)
+        return (strchr(w->value, '=') && append_word(s->env, w->value)) ||
+               refuse(error, bytes, "invalid \"env=%s\"; write env=NAME=VALUE", w->value);
+    if (strcmp(w->key, "dir") == 0)
+        return (s->dir = strdup(w->value)) != NULL;
+    if (strcmp(w->key, "processes") == 0)
+        return parse_processes(w->value, s) ||
+               refuse(error, bytes, "invalid \"processes=%s\"; write MAX or MIN..MAX, as 1..4", w->value);
+    if (strcmp(w->key, "memory") == 0)
+        return (conf_parse_size(slice_of(w->value), &s->memory_bytes) && s->memory_bytes > 0) ||
+               refuse(error, bytes, "invalid \"memory=%s\"; write a size, as 200m", w->value);
+    if (strcmp(w->key, "max_requests") == 0) {
+        s->max_requests = strtol(w->value, &end, 10);
+        return (end != w->value && *end == '\0' && s->max_requests > 0) ||
+               refuse(error, bytes, "invalid \"max_requests=%s\"; write a number", w->value);
+    }
+    return refuse(error, bytes,
+                  "unknown setting \"%s\"; there are processes, max_requests, memory, dir, env and pool",
+                  w->key);
+}
+
+/* As execvp would look for it. */
+static bool is_there(const char *program)
+{
+    const char *path = getenv("PATH");
+    char file[4096];
+    if (strchr(program, '/'))
+        return access(program, X_OK) == 0;
+    for (path = path ? path : "/usr/bin:/bin"; *path; path += strspn(path, ":")) {
+        int len = (int)strcspn(path, ":");
+        snprintf(file, sizeof file, "%.*s/%s", len, path, program);
+        if (access(file, X_OK) == 0)
+            return true;
+        path += len;
+    }
+    return false;
+}
+
+static void free_words(const char **list)
+{
+    for (; *list; list++)
+        free((char *)(uintptr_t)*list);
+}
+
+static void process_free(void *settings)
+{
+    struct application *app = settings;
+    if (app->set)
+        process_set_free(app->set);
+    free_words(app->settings.command);
+    free_words(app->settings.env);
+    free((char *)(uintptr_t)app->settings.dir);
+    free(app);
+}
+
+static void *process_init(const struct weir_setting *settings, char *error, size_t error_bytes)
+{
+    struct application *app = calloc(1, sizeof *app);
+    bool ok = app != NULL;
+    if (app)
+        app->settings.most = 4;
+    for (; ok && settings->key; settings++)
+        ok = take_setting(&app->settings, settings, error, error_bytes);
+    if (ok && !app->settings.command[0])
+        ok = refuse(error, error_bytes, "a command is missing; write: handler process %s",
+                    "PROGRAM [ARGUMENT ...]");
+    if (ok && !is_there(app->settings.command[0]))
+        ok = refuse(error, error_bytes, "no program \"%s\" that can be run; install it, or name its path",
+                    app->settings.command[0]);
+    if (ok)
+        ok = (app->set = process_set_new(&app->settings)) != NULL;
+    if (ok)
+        return app;
+    if (app)
+        process_free(app);
+    return NULL;
+}
+
+/* --- the request --- */
+
+/* A variable, and the parameter that has its value. */
+static const char *const variables[] = {"request_uri", "server_protocol", "server_name",  "server_addr",
+                                        "server_port", "remote_addr",     "remote_port",  "remote_user",
+                                        "scheme",      "https",           "content_type", NULL};
+static const char *const parameters[] = {"REQUEST_URI",    "SERVER_PROTOCOL", "SERVER_NAME", "SERVER_ADDR",
+                                         "SERVER_PORT",    "REMOTE_ADDR",     "REMOTE_PORT", "REMOTE_USER",
+                                         "REQUEST_SCHEME", "HTTPS",           "CONTENT_TYPE"};
+
+static bool write_text(struct buf *to, const char *name, const char *value)
+{
+    return fastcgi_write_pair(to, slice_of(name), slice_of(value ? value : ""));
+}
+
+/* All fields of that name as one; NULL: it has come before. */
+static const char *join_fields(weir_request *r, const struct weir_field *at)
+{
+    const char *between = strcasecmp(at->name, "Cookie") == 0 ? "; " : ", ";
+    struct weir_field f = {0};
+    struct buf all = {0};
+    bool ok = true, is_first = true;
+    while (ok && weir_next_header(r, &f) > 0) {
+        if (strcasecmp(f.name, at->name) != 0)
+            continue;
+        if (is_first && f.next != at->next)
+            return NULL;
+        ok = (is_first || buf_append(&all, between, 2)) && buf_append(&all, f.value, f.value_bytes + 1);
+        all.end -= ok;
+        is_first = false;
+    }
+    char *text = weir_alloc(r, buf_len(&all) + 1);
+    if (all.data)
+        memcpy(text, all.data + all.start, buf_len(&all));
+    text[buf_len(&all)] = '\0';
+    buf_free(&all);
+    return text;
+}
+
+/* As proxy/fastcgi.c does: HTTP_NAME, and never HTTP_PROXY (CVE-2016-5385). */
+static bool write_fields(weir_request *r, struct buf *to)
+{
+    struct weir_field f = {0};
+    bool ok = true;
+    while (ok && weir_next_header(r, &f) > 0) {
+        char name[256] = "HTTP_";
+        size_t len = f.name_bytes;
+        if (len > sizeof name - 6 || strcasecmp(f.name, "Proxy") == 0)
+            continue;
+        for (size_t i = 0; i < len; i++)
+            name[5 + i] = (char)(f.name[i] == '-'                       ? '_'
+                                 : f.name[i] >= 'a' && f.name[i] <= 'z' ? f.name[i] - 32
+                                                                        : f.name[i]);
+        const char *value = join_fields(r, &f);
+        ok = !value || write_text(to, name, value);
+    }
+    return ok;
+}
+
+static bool write_params(weir_request *r, struct buf *to, size_t body_bytes)
+{
+    char length[24];
+    bool ok = write_text(to, "GATEWAY_INTERFACE", "CGI/1.1") &&
+              write_text(to, "REQUEST_METHOD", weir_method(r)) && write_text(to, "SCRIPT_NAME", "") &&
+              write_text(to, "PATH_INFO", weir_path(r)) && write_text(to, "QUERY_STRING", weir_query(r));
+    for (size_t i = 0; ok && variables[i]; i++) {
+        const char *value = weir_variable(r, variables[i]);
+        if (value)
+            ok = write_text(to, parameters[i], value);
+    }
+    snprintf(length, sizeof length, "%zu", body_bytes);
+    return ok && write_text(to, "CONTENT_LENGTH", length) && write_fields(r, to);
+}
+
+/* --- the conversation --- */
+
+struct talk {
+    weir_request *r;
+    struct process *p;
+    struct process_set *set;
+    struct buf out; /* records to send */
+    const char *body;
+    size_t body_bytes, body_sent; /* as records in `out` */
+    bool body_is_over;
+    struct fastcgi_reader reader;
+    struct buf head; /* what has come of it */
+    bool has_head;
+};
+
+/* Fills `out` with the next part of the body. False: out of memory. */
+static bool make_records(struct talk *t)
+{
+    size_t left = t->body_bytes - t->body_sent, now = left < BODY_AT_ONCE_BYTES ? left : BODY_AT_ONCE_BYTES;
+    if (buf_len(&t->out) > 0 || t->body_is_over)
+        return true;
+    t->body_is_over = now == left;
+    bool ok = fastcgi_write_stream(&t->out, FASTCGI_STDIN, (struct slice){t->body + t->body_sent, now}) &&
+              (!t->body_is_over || fastcgi_write_end(&t->out, FASTCGI_STDIN));
+    t->body_sent += now;
+    return ok;
+}
+
+/* False: the process takes nothing any more; what it has said may be a response all the same. */
+static bool send_some(struct talk *t)
+{
+    ssize_t n = write(t->p->socket, t->out.data + t->out.start, buf_len(&t->out));
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR;
+    buf_consume(&t->out, (size_t)n);
+    return make_records(t);
+}
+
+static const char *pass_head_on(struct talk *t, const struct http_response_head *head)
+{
+    weir_set_status(t->r, head->status);
+    for (int i = 0; i < head->header_count; i++) {
+        const struct http_header *h = &head->headers[i];
+        char name[256];
+        if (slice_eq_nocase(h->name, SLICE("Status")) || h->name.len >= sizeof name)
+            continue;
+        memcpy(name, h->name.data, h->name.len);
+        name[h->name.len] = '\0';
+        char *value = weir_alloc(t->r, h->value.len + 1);
+        memcpy(value, h->value.len ? h->value.data : "", h->value.len);
+        value[h->value.len] = '\0';
+        weir_set_header(t->r, name, value); /* what is the server's to say is left out */
+    }
+    return NULL;
+}
+
+/* What the process has written: a head, then a body, which may have to wait for the client. NULL, or what is wrong. */
+static const char *pass_on(struct talk *t, const char *data, size_t len)
+{
+    static _Thread_local struct http_response_head head;
+    const char *why = NULL;
+    size_t head_len;
+    if (!len)
+        return NULL;
+    if (t->has_head) {
+        weir_write(t->r, data, len); /* where the client has left it is nobody's */
+        return NULL;
+    }
+    if (!buf_append(&t->head, data, len))
+        return "out of memory for its head";
+    struct slice all = buf_slice(&t->head);
+    enum http_response_head_result result =
+        http_parse_cgi_head(&head, all.data, all.len, false, &head_len, &why);
+    if (result == HTTP_RESPONSE_HEAD_BAD)
+        return why;
+    if (result == HTTP_RESPONSE_HEAD_MORE)
+        return all.len > HEAD_BYTES_MAX ? "it sent too big header" : NULL;
+    why = pass_head_on(t, &head);
+    t->has_head = true;
+    weir_write(t->r, all.data + head_len, all.len - head_len);
+    buf_free(&t->head);
+    return why;
+}
+
+/* NULL, or why the conversation is over. */
+static const char *receive_some(struct talk *t)
+{
+    static _Thread_local char data[READ_BYTES];
+    const char *why = NULL;
+    size_t left;
+    ssize_t n = read(t->p->socket, data, sizeof data);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? NULL : strerror(errno);
+    if (n == 0)
+        return "it has ended";
+    if (!fastcgi_read(&t->reader, data, (size_t)n, &left, &why))
+        return why;
+    if (buf_len(&t->reader.errors)) {
+        weir_log(t->r, WEIR_LOG_ERROR, "FastCGI sent in stderr: \"%.*s\"",
+                 SLICE_ARGS(buf_slice(&t->reader.errors)));
+        buf_consume(&t->reader.errors, buf_len(&t->reader.errors));
+    }
+    return pass_on(t, data, left);
+}
+
+/* Until the response is whole: NULL; or why it will not be. *is_late: the time is over. */
+static const char *converse(struct talk *t, bool *is_late)
+{
+    const char *why = NULL;
+    bool sends = true;
+    while (!why && !t->reader.is_over) {
+        struct pollfd fds[] = {
+            {.fd = t->p->socket, .events = (short)(POLLIN | (sends && buf_len(&t->out) ? POLLOUT : 0))},
+            {.fd = t->p->words, .events = POLLIN}};
+        int64_t left_ms = weir_time_left_ms(t->r);
+        *is_late = left_ms == 0;
+        if (*is_late)
+            return "its time is over";
+        int ready = poll(fds, 2, left_ms < LOOK_MS ? (int)left_ms : LOOK_MS);
+        if (ready < 0 && errno != EINTR)
+            return strerror(errno);
+        if (ready == 0 && process_has_died(t->p))
+            why = "it has ended";
+        if (fds[1].revents)
+            process_log_words(t->set, t->p);
+        if (sends && fds[0].revents & POLLOUT)
+            sends = send_some(t);
+        if (fds[0].revents & (POLLIN | POLLHUP | POLLERR))
+            why = receive_some(t);
+    }
+    return why ? why : t->has_head ? NULL : "it has sent no head";
+}
+
+static bool write_request(struct talk *t)
+{
+    struct buf params = {0};
+    t->body = weir_body(t->r, &t->body_bytes);
+    bool ok = write_params(t->r, &params, t->body_bytes) && fastcgi_write_begin(&t->out, true) &&
+              fastcgi_write_stream(&t->out, FASTCGI_PARAMS, buf_slice(&params)) &&
+              fastcgi_write_end(&t->out, FASTCGI_PARAMS);
+    buf_free(&params);
+    return ok;
+}
+
+static void end_talk(struct talk *t)
+{
+    buf_free(&t->out);
+    buf_free(&t->head);
+    fastcgi_reader_free(&t->reader);
+}
+
+static int talk_with(struct talk *t)
+{
+    bool is_late = false;
+    const char *why = converse(t, &is_late);
+    if (why)
+        weir_log(t->r, WEIR_LOG_ERROR, "process %d (\"%s\"): %s", (int)t->p->pid, process_set_name(t->set),
+                 why);
+    if (!why && buf_len(&t->out) == 0 && t->body_is_over)
+        process_give_back(t->set, t->p);
+    else
+        process_end(t->set, t->p, is_late);
+    return is_late ? GATEWAY_LATE : why ? GATEWAY_FAILED : 0;
+}
+
+static int log_no_process(weir_request *r, const struct application *app, int error)
+{
+    if (error)
+        weir_log(r, WEIR_LOG_ERROR, "cannot start \"%s\" (%d: %s)", app->settings.command[0], error,
+                 strerror(error));
+    else
+        weir_log(r, WEIR_LOG_ERROR, "all processes of \"%s\" were in use", process_set_name(app->set));
+    return BUSY;
+}
+
+static int process_run(weir_request *r)
+{
+    const struct application *app = weir_settings(r);
+    struct talk t = {.r = r, .set = app->set};
+    if (!write_request(&t)) {
+        end_talk(&t);
+        weir_fail(r, "out of memory for the request");
+    }
+    int64_t left_ms = weir_time_left_ms(r);
+    t.p = process_take(app->set, left_ms < WAIT_MS ? left_ms : WAIT_MS);
+    int status = t.p ? talk_with(&t) : log_no_process(r, app, errno);
+    end_talk(&t);
+    return status;
+}
+
+const struct weir_handler process_handler = {.name = "process",
+                                             .run = process_run,
+                                             .init = process_init,
+                                             .free = process_free,
+                                             .variables = variables};

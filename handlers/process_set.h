@@ -1,0 +1,72 @@
+/*
+ * handlers/process_set.h - the processes of one location's application, in one worker: started on demand, used newest first, ended when
+ * they idle, grow, or have done enough, and replaced when they die.
+ *
+ * A process has one end of a socket pair as its descriptor 0, by which it gets requests in FastCGI's records, one at a time, until that
+ * ends; what it writes to 1 and 2 goes to the error log.
+ * Ownership: a set is its location's. It is made before the workers are forked, and each has its own from then on.
+ * Threads:   process_take and its kin are for threads of pools; process_look_after is the loop's.
+ */
+#ifndef WEIR_HANDLERS_PROCESS_SET_H
+#define WEIR_HANDLERS_PROCESS_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { PROCESS_WORDS_MAX = 64 };
+
+struct process_settings {
+    const char *command[PROCESS_WORDS_MAX + 1]; /* ended by NULL */
+    const char *env[PROCESS_WORDS_MAX + 1];     /* NAME=VALUE, besides the worker's own */
+    const char *dir;                            /* NULL: the worker's */
+    int64_t least, most;                        /* processes */
+    int64_t max_requests;                       /* of one process; 0: no bound */
+    /* Resident, behind a request; 0: no bound. */
+    int64_t memory_bytes;
+};
+
+struct process {
+    pid_t pid;
+    /* Non-blocking: requests, and what it says besides. */
+    int socket, words;
+    uint64_t requests;
+    uint64_t idle_since_ms; /* or ended since */
+    bool is_told;           /* to end: SIGTERM */
+    struct process *next;
+};
+
+struct process_set;
+
+/* The settings' texts belong to the caller and outlive the set. NULL: out of memory. */
+struct process_set *process_set_new(const struct process_settings *settings);
+
+/* None of its processes is in use: they are told to end. */
+void process_set_free(struct process_set *set);
+
+/* The command's name, for logs. */
+const char *process_set_name(const struct process_set *set);
+
+/*
+ * An idle process, a new one, or after at most wait_ms the next that becomes free. NULL: there is none; errno says why one could not be
+ * started, or is 0 where all were in use.
+ */
+struct process *process_take(struct process_set *set, int64_t wait_ms);
+
+/* Its request is over, and it waits for the next. */
+void process_give_back(struct process_set *set, struct process *p);
+
+/* It is of no use any more: it is told to end, or killed. */
+void process_end(struct process_set *set, struct process *p, bool kill_it);
+
+/* Whether it has died: what it started may still hold its end of the connection. */
+bool process_has_died(const struct process *p);
+
+/* What it has said is logged, line by line. */
+void process_log_words(const struct process_set *set, struct process *p);
+
+/* Each second, of all sets: what idle ones have said, who has died, who has been idle for long, who does not end. */
+void process_look_after(void);
+
+#endif

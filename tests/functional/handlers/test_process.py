@@ -1,0 +1,342 @@
+"""handler process: applications whose processes the server starts, watches and ends; and what becomes of requests whatever they do."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import threading
+
+import pytest
+from weirlib import ROOT, Connection, alive, config, let_pass, limit, proc_field, wait_until, watch
+
+APP = """
+import os, signal, sys, threading
+pause = threading.Event().wait
+def application(env, start):
+    path, args = env["PATH_INFO"], env["QUERY_STRING"]
+    if path == "/sleep": pause(float(args))
+    if path == "/hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True: pause(1)
+    if path == "/die": os.kill(os.getpid(), signal.SIGKILL)
+    if path == "/exit": os._exit(3)
+    if path == "/close": os.close(3), os.dup2(os.open("/dev/null", 0), 0), os.closerange(3, 100)
+    if path == "/raise": raise ValueError("oops")
+    if path == "/print": print("on stdout"), print("on stderr", file=sys.stderr)
+    if path == "/flood": [print("x" * 1000) for _ in range(3000)]
+    if path == "/garbage": os.write(socket_of(), os.urandom(1000))
+    if path == "/half": os.write(socket_of(), b"\\1\\6\\0\\1\\0\\x10\\0\\0Status: 200 OK\\r\\n"), os._exit(0)
+    if path == "/grow": globals()["kept"] = b"x" * 100_000_000
+    if path == "/fork": os.fork() or pause(600)
+    body = env["wsgi.input"].read()
+    status = args.replace("+", " ") if path == "/answer" else "200 OK"
+    start(status, [("Content-Type", "text/plain"), ("X-Pid", str(os.getpid())), ("X-Env", os.environ.get("MINE", "")), ("X-Dir", os.getcwd())])
+    if path == "/big": return (b"x" * 10000 for _ in range(2000))
+    if path == "/env": return ["".join(f"{name}={env[name]}\\n" for name in sorted(env) if isinstance(env[name], str)).encode()]
+    return [b"%s %d" % (path.encode("latin-1"), sum(body) if len(body) < 10 else len(body))]
+def socket_of():
+    import stat
+    return next(fd for fd in range(3, 50) if os.path.exists(f"/proc/self/fd/{fd}") and stat.S_ISSOCK(os.fstat(fd).st_mode))
+"""
+SHIM = ROOT / "etc/wsgi.py"
+LOST = r"process \d+ \("
+
+
+def serve(weir, settings="processes=2", location="", pool="threads=4 max_queue=100", command=f"python3 {SHIM} app:application", **parts):
+    weir.write(APP, "app/app.py")
+    (weir.tmp / "app").chmod(0o755)
+    weir.tmp.chmod(0o755)
+    weir.start(config(f"location / {{ handler process {command} dir={{tmp}}/app {settings}; {location} }}", pool=pool, **parts))
+
+
+def processes(weir):
+    """Those of all workers that are no zombies: threads have started them."""
+    found = []
+    for worker in weir.worker_pids():
+        for task in pathlib.Path(f"/proc/{worker}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += [int(pid) for pid in (task / "children").read_text(encoding="ascii").split()]
+    return [pid for pid in found if alive(pid)]
+
+
+def zombies(parent):
+    found = [pid for pid in filter(str.isdigit, os.listdir("/proc")) if proc_field(int(pid), "PPid") == str(parent)]
+    return [pid for pid in found if not alive(int(pid))]
+
+
+def pid_of(response):
+    assert response.status == 200, response
+    return int(response.header("X-Pid"))
+
+
+# ---- what it serves -------------------------------------------------------------------------------------------------
+
+def test_requests(weir):
+    serve(weir, "processes=1 env=MINE=a=b")
+    first = weir.get("/a%20b?x=1")
+    assert (first.text, first.header("X-Env"), first.header("X-Dir")) == ("/a b 0", "a=b", str(weir.tmp / "app"))
+    for size in (0, 1, 65528, 65529, 3_000_000):
+        answer = weir.get("/up", method="POST", body=b"\1" * size) if size < 500_000 else weir.get("/up", method="PUT", body=b"\1" * 900_000)
+        assert answer.text == f"/up {min(size, 900_000)}" and pid_of(answer) == pid_of(first)
+    assert len(weir.get("/big", timeout=20).body) == 20_000_000
+    assert weir.get("/", method="HEAD").text == ""
+    assert len(processes(weir)) == 1
+
+
+def test_parameters(weir):
+    serve(weir, "processes=1")
+    text = weir.get("/env?q=1", headers=[("X-Two-Words", "yes"), ("Proxy", "evil"), ("X-A", "1"), ("X-A", "2"), ("Cookie", "a=1"), ("Cookie", "b=2")]).text
+    found = dict(line.split("=", 1) for line in text.splitlines())
+    assert found["HTTP_X_TWO_WORDS"] == "yes" and found["HTTP_X_A"] == "1, 2" and found["HTTP_COOKIE"] == "a=1; b=2" and "HTTP_PROXY" not in found
+    assert (found["REQUEST_METHOD"], found["PATH_INFO"], found["QUERY_STRING"], found["REQUEST_URI"]) == ("GET", "/env", "q=1", "/env?q=1")
+    assert (found["REMOTE_ADDR"], found["SERVER_PORT"], found["SERVER_PROTOCOL"], found["CONTENT_LENGTH"]) == ("127.0.0.1", str(weir.port), "HTTP/1.1", "0")
+
+
+@pytest.mark.parametrize("status", ["404 Nowhere", "503 Busy", "204 No Content", "301 Moved"])
+def test_statuses(weir, status):
+    serve(weir, "processes=1")
+    assert weir.get(f"/answer?{status.replace(' ', '+')}").status == int(status[:3])
+    assert weir.get("/").status == 200
+
+
+def test_one_request_at_a_time(weir):
+    """As many processes as there are requests, up to the most; others wait for one."""
+    serve(weir, "processes=2")
+    clients = [weir.connect(timeout=20) for _ in range(6)]
+    for client in clients:
+        client.request("/sleep?0.2")
+    answers = [client.response() for client in clients]
+    assert [answer.status for answer in answers] == [200] * 6 and len({pid_of(answer) for answer in answers}) == 2
+    assert len(processes(weir)) == 2
+
+
+def test_the_one_used_last_goes_first(weir):
+    serve(weir, "processes=3")
+    clients = [weir.connect(timeout=20) for _ in range(3)]
+    for client in clients:
+        client.request("/sleep?0.3")
+    assert len({pid_of(client.response()) for client in clients}) == 3
+    assert len({pid_of(weir.get("/")) for _ in range(6)}) == 1
+
+
+def test_over_several_workers(weir):
+    """Requests go where processes are: the handler is one like any other."""
+    serve(weir, "processes=1", pool="threads=1 max_queue=100", workers=2)
+    client = weir.connect(timeout=20)
+    client.get("/")
+    others = [weir.connect(timeout=20) for _ in range(4)]
+    for other in others:
+        other.request("/sleep?0.3")
+    assert all(other.response().status == 200 for other in others)
+    assert len(processes(weir)) == 2
+
+
+FLASK = """
+import flask
+application = flask.Flask(__name__)
+@application.route("/hello/<name>", methods=["GET", "POST"])
+def hello(name):
+    flask.session
+    return flask.jsonify(name=name, args=flask.request.args, form=flask.request.form, url=flask.url_for("hello", name="b"), address=flask.request.remote_addr)
+@application.route("/stream")
+def stream():
+    return flask.Response((f"line {i}\\n" for i in range(1000)), mimetype="text/plain")
+@application.route("/login")
+def login():
+    answer = flask.redirect("/hello/x")
+    answer.set_cookie("a", "1")
+    answer.set_cookie("b", "2")
+    return answer
+"""
+
+
+def test_flask(weir):
+    """An application as people write them."""
+    pytest.importorskip("flask")
+    weir.write(FLASK, "app/site_of_flask.py")
+    serve(weir, "processes=2", command=f"python3 {SHIM} site_of_flask:application")
+    answer = weir.get("/hello/you?a=1", method="POST", body=b"b=2&c=%20", headers=[("Content-Type", "application/x-www-form-urlencoded")])
+    assert answer.json() == {"name": "you", "args": {"a": "1"}, "form": {"b": "2", "c": " "}, "url": "/hello/b", "address": "127.0.0.1"}
+    assert weir.get("/stream").text == "".join(f"line {i}\n" for i in range(1000))
+    login = weir.get("/login")
+    assert (login.status, login.header("Location")) == (302, "/hello/x") and [value for name, value in login.headers if name == "set-cookie"] == ["a=1; Path=/", "b=2; Path=/"]
+    assert weir.get("/none").status == 404
+
+
+# ---- what processes do ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("how, status", [("die", 502), ("exit", 502), ("garbage", 502), ("half", 502), ("close", 502), ("raise", 500)])
+def test_what_a_process_does(weir, how, status):
+    """Its own request is told so, once; the next one has another process, or the same."""
+    serve(weir, "processes=1", "handler_timeout 20s;")
+    before = pid_of(weir.get("/"))
+    assert weir.get(f"/{how}").status == status
+    after = pid_of(weir.get("/"))
+    assert (after == before) == (how == "raise")
+    wait_until(lambda: processes(weir) == [after], 10, "one process")
+    if how in ("die", "exit"):
+        weir.wait_log("exited on signal 9" if how == "die" else "exited with code 3")
+
+
+def test_one_that_dies_between_requests(weir):
+    serve(weir, "processes=1")
+    for _ in range(3):
+        pid = pid_of(weir.get("/"))
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda p=pid: not alive(p), 5, "its end")
+        assert pid_of(weir.get("/")) != pid
+
+
+@pytest.mark.parametrize("how", ["sleep?60", "hang"])
+def test_handler_timeout(weir, how):
+    """504 to the client; SIGTERM, and SIGKILL for who does not care; and its place is free."""
+    serve(weir, "processes=1", "handler_timeout 2s;")
+    before = pid_of(weir.get("/"))
+    assert weir.get(f"/{how}").status == 504
+    assert pid_of(weir.get("/")) != before
+    wait_until(lambda: not alive(before), 20, "the end of the one that hangs")
+    wait_until(lambda: len(processes(weir)) == 1, 5, "one process")
+
+
+@pytest.mark.parametrize("how, status", [("hang", 504), ("die", 502)])
+def test_what_it_has_started_ends_with_it(weir, how, status):
+    """And holds up nobody, though it has the same connection."""
+    serve(weir, "processes=1", "handler_timeout 4s;")
+    before = pid_of(weir.get("/"))
+    assert pid_of(weir.get("/fork")) == before
+    assert weir.get(f"/{how}").status == status
+    wait_until(lambda: not [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if group_of(pid) == before and alive(pid)], 20, "the end of all of its group")
+
+
+def group_of(pid):
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def test_max_requests(weir):
+    serve(weir, "processes=1 max_requests=3")
+    pids = [pid_of(weir.get("/")) for _ in range(9)]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3]
+    wait_until(lambda: len(processes(weir)) <= 1, 10, "the end of those that are done")
+
+
+def test_memory(weir):
+    serve(weir, "processes=1 memory=60m")
+    before = pid_of(weir.get("/"))
+    assert pid_of(weir.get("/")) == before
+    assert pid_of(weir.get("/grow")) == before and pid_of(weir.get("/")) != before
+
+
+def test_words(weir):
+    """Lines of stdout and stderr, in the error log; and who writes more than a pipe holds is not stuck."""
+    serve(weir, "processes=1")
+    assert weir.get("/print").status == 200
+    weir.wait_log(r'process \d+ \("python3"\): on stdout')
+    weir.wait_log(r'process \d+ \("python3"\): on stderr')
+    assert weir.get("/flood", timeout=20).status == 200
+
+
+def test_a_program_that_cannot_be_started(weir):
+    """It was there when the configuration was read."""
+    script = weir.write("#!/bin/sh\nexit 1\n", "gone")
+    script.chmod(0o755)
+    serve(weir, command=str(script))
+    script.unlink()
+    assert weir.get("/").status == 503
+    weir.wait_log(r'cannot start "\S+/gone" \(2: No such file or directory\)')
+
+
+# ---- clients, load, reload ------------------------------------------------------------------------------------------
+
+def test_a_client_that_leaves(weir):
+    """Its process goes on to the end, and then has the next one."""
+    serve(weir, "processes=1", "handler_timeout 10s;")
+    before = pid_of(weir.get("/"))
+    client = weir.connect()
+    client.request("/sleep?0.5")
+    watch(0.1)
+    client.close()
+    assert pid_of(weir.get("/")) == before
+
+
+def test_killed_at_random_under_load(weir):
+    """Each request has one answer: its own, or 502; nothing is left over."""
+    serve(weir, "processes=4", pool="threads=8 max_queue=1000", connections=200)
+    stopping, wrong, counts = threading.Event(), [], {}
+
+    def ask(number):
+        n = 0
+        while not stopping.is_set():
+            with Connection(weir.port, timeout=20) as client:
+                n += 1
+                body = bytes([number, n % 100])
+                client.request(f"/n{number}", method="POST", body=body)
+                answer = client.response()
+                counts[answer.status] = counts.get(answer.status, 0) + 1
+                if answer.status not in (200, 502) or (answer.status == 200 and answer.text != f"/n{number} {sum(body)}"):
+                    wrong.append(answer)
+    threads = [threading.Thread(target=ask, args=[i]) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for round_number in range(8):
+        before = counts.get(200, 0)
+        wait_until(lambda b=before: counts.get(200, 0) > b + 20, 20, f"answers in round {round_number}")
+        for pid in processes(weir)[:2]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong and counts[200] > 100, (wrong[:3], counts)
+    wait_until(lambda: len(processes(weir)) <= 4, 10, "no more than the most")
+    worker, = weir.worker_pids()
+    wait_until(lambda: not zombies(worker), 10, "no zombies")
+    wait_until(lambda: len(os.listdir(f"/proc/{worker}/fd")) < 60, 10, "no descriptors left")
+
+
+def test_reload_and_end(weir):
+    """A new generation has its own; the old one's end with their workers, at the latest by the end of their connection."""
+    serve(weir, "processes=1")
+    before = pid_of(weir.get("/"))
+    weir.reload(weir.conf.read_text().replace("processes=1", "processes=2"))
+    wait_until(lambda: pid_of(weir.get("/")) != before, 10, "a new one")
+    wait_until(lambda: not alive(before), 10, "the end of the old one")
+    last = processes(weir)
+    assert weir.stop(limit(10)) == 0
+    for pid in last:
+        wait_until(lambda p=pid: not alive(p), 10, "the end of all")
+
+
+def test_a_worker_that_is_killed(weir):
+    weir.expect_log("exited on signal 9")
+    serve(weir, "processes=1")
+    before = pid_of(weir.get("/"))
+    worker, = weir.worker_pids()
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not alive(before), 10, "the end of its process")
+    wait_until(lambda: weir.get("/").status == 200, 10, "another one")
+
+
+# ---- the configuration ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("words, said", [
+    ("", "a command is missing"), ("/none/such", 'no program "/none/such" that can be run'), ("no-such-program", 'no program "no-such-program"'),
+    ("true processes=0", "processes=0"), ("true processes=4..2", "processes=4..2"), ("true processes=x", "processes=x"),
+    ("true max_requests=-1", "max_requests=-1"), ("true memory=much", "memory=much"), ("true env=A", "env=A"), ("true dir=/tmp user=root", 'unknown setting "user"'),
+    ("true pool=none", 'unknown thread pool "none"')])
+def test_mistakes(weir, words, said):
+    result = weir.run("-t", conf=config(f"location / {{ handler process {words}; }}"))
+    assert result.returncode == 1 and said in result.stderr, result.stderr
+
+
+def test_nothing_is_started_by_a_check(weir):
+    marker = weir.tmp / "started"
+    script = weir.write(f"#!/bin/sh\ntouch {marker}\n", "script")
+    script.chmod(0o755)
+    assert weir.run("-t", conf=config(f"location / {{ handler process {script} a b=c processes=1..3; }}")).returncode == 0
+    let_pass(0.2)
+    assert not marker.exists()
