@@ -351,8 +351,9 @@ static struct proxy_step begin_passing_on(struct proxy *p, const struct http_res
     p->waits_to_send &= proxy_sends_on(p);
     p->is_partly_gone = true; /* what is sent from now on is not kept */
     if (p->state == PROXY_BODY) {
-        proxy_set_timer(p, proxy_how(p)->upstream.read_timeout_ms);
-        proxy_watch(p, p->input == PROXY_INPUT_ENDED ? 0 : EV_READ);
+        bool is_read = p->input != PROXY_INPUT_ENDED;
+        proxy_set_timer(p, is_read ? proxy_how(p)->upstream.read_timeout_ms : 0);
+        proxy_watch(p, is_read ? EV_READ : 0);
     }
     return begin_response();
 }

@@ -34,13 +34,17 @@ static size_t memory_most(const struct proxy *p)
 
 /* --- what comes --- */
 
-/* Where the protocol has records these say that nothing more comes, though the connection stays. */
+/* Where the protocol has records these may say that nothing more comes, though the connection stays. */
+static bool body_is_cut(const struct proxy *p)
+{
+    return p->protocol->on_end && p->frames.is_over && !p->body.is_whole;
+}
+
 static void body_look_at_records(struct proxy *p)
 {
-    if (!p->protocol->on_end)
-        return;
-    p->protocol->on_end(&p->asked, &p->frames, &p->body);
-    if (!p->frames.is_over || p->body.is_whole)
+    if (p->protocol->on_end)
+        p->protocol->on_end(&p->asked, &p->frames, &p->body);
+    if (!body_is_cut(p))
         return;
     p->input = PROXY_INPUT_ENDED;
     proxy_watch(p, 0);
@@ -96,7 +100,11 @@ bool proxy_begin_body(struct proxy *p, const struct http_response_head *head)
         p->protocol->on_close(&p->body);
     if (ok)
         body_settle_end(p);
-    return ok;
+    /* Nothing has gone to the client yet. */
+    if (!ok || !body_is_cut(p))
+        return ok;
+    http_log(p->ex, LOG_LEVEL_ERROR, "upstream prematurely closed FastCGI request while reading upstream");
+    return false;
 }
 
 /* --- the file --- */

@@ -155,7 +155,8 @@ static void fastcgi_on_end(const struct upstream_request *written, const struct 
 {
     bool is_over = frames->is_over || (frames->output_is_over && written->is_last);
     body->is_whole |= is_over && (body->framing != HTTP_RESPONSE_LENGTH || body->left == 0);
-    body->may_keep &= frames->is_over && !written->is_last;
+    if (body->is_whole)
+        body->may_keep &= frames->is_over && !frames->has_surplus && !written->is_last;
 }
 
 /* Only the application says where a body ends. */

@@ -14,7 +14,13 @@
 #include <assert.h>
 #include <errno.h>
 
-enum { INTERIMS_READ_MAX = 1000, READ_AHEAD_BYTES = 4096 /* of the body */ };
+enum {
+    INTERIMS_READ_MAX = 1000,
+    READ_AHEAD_BYTES = 4096 /* of the body */,
+    /* Of what one request's application says on stderr. */
+    ERRORS_BYTES_MAX = 64 << 10,
+    ERRORS_AT_ONCE = 800
+};
 
 /* The head at hand: no two are looked at at a time. */
 static struct http_response_head response;
@@ -94,21 +100,27 @@ static struct proxy_step look_at_input(struct proxy *p, bool begins)
     return proxy_step_of(PROXY_WAITS);
 }
 
-/* So much of what one request's application says on stderr is for the log. */
+/* A line of the log has room for so much of it. */
+static void log_piece(struct proxy *p, struct slice piece)
+{
+    http_log(p->ex, LOG_LEVEL_ERROR, "FastCGI sent in stderr: \"%.*s\" while reading %s", SLICE_ARGS(piece),
+             p->state < PROXY_BODY ? "response header from upstream" : "upstream");
+    p->errors_bytes += piece.len;
+    if (p->errors_bytes >= ERRORS_BYTES_MAX)
+        http_log(p->ex, LOG_LEVEL_ERROR, "FastCGI sent more in stderr than is logged for one request");
+}
+
 static void log_errors(struct proxy *p)
 {
-    enum { MOST_BYTES = 64 << 10 };
     struct buf *errors = &p->frames.errors;
-    struct slice text = buf_slice(errors);
-    while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
-        text.len--;
-    if (text.len && p->errors_bytes < MOST_BYTES) {
-        http_log(p->ex, LOG_LEVEL_ERROR, "FastCGI sent in stderr: \"%.*s\" while reading %s",
-                 SLICE_ARGS(text), p->state < PROXY_BODY ? "response header from upstream" : "upstream");
-        p->errors_bytes += text.len;
-        if (p->errors_bytes >= MOST_BYTES)
-            http_log(p->ex, LOG_LEVEL_ERROR, "FastCGI sent more in stderr than is logged for one request");
-    }
+    char *text = errors->data + errors->start;
+    size_t len = buf_len(errors);
+    while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+        len--;
+    for (size_t i = 0; i < len; i++)
+        text[i] = text[i] ? text[i] : '?';
+    for (size_t at = 0; at < len && p->errors_bytes < ERRORS_BYTES_MAX; at += ERRORS_AT_ONCE)
+        log_piece(p, (struct slice){text + at, len - at < ERRORS_AT_ONCE ? len - at : ERRORS_AT_ONCE});
     buf_consume(errors, buf_len(errors));
 }
 
@@ -148,7 +160,7 @@ struct proxy_step proxy_read_head(struct proxy *p)
     size_t left = 0;
     const char *why = NULL;
     if (n > 0 && !proxy_unframe(p, p->kept.memory.data + p->kept.memory.end, (size_t)n, &left, &why)) {
-        proxy_log(p, why);
+        http_log(p->ex, LOG_LEVEL_ERROR, "%s while reading response header from upstream", why);
         return proxy_step_next(CONF_NEXT_INVALID_HEADER, 502);
     }
     p->kept.memory.end += left;

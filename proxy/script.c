@@ -37,13 +37,19 @@ bool fastcgi_keeps(const struct settings *s)
 }
 
 /* Of the URI's two parts one. Where the expression does not match all of it names the script. */
-static struct slice part_of_uri(const struct http_exchange *ex, int part)
+static struct slice part_of_uri(struct http_exchange *ex, int part)
 {
     const struct http_regex *split =
         ex->route.location ? fastcgi_location_of(ex->route.location)->split : NULL;
     struct http_captures found = {0};
     if (split && http_regex_match(split, ex->req.path, &found))
         return part < found.count && found.groups[part].data ? found.groups[part] : SLICE("");
+    /* Who chooses the URI must not choose that it is not looked at. */
+    if (split && http_regex_take_failure()) {
+        http_log(ex, LOG_LEVEL_ERROR, "fastcgi_split_path_info took too long for \"%.*s\"; it has no script",
+                 SLICE_ARGS(ex->req.path));
+        return SLICE("");
+    }
     return part == SCRIPT ? ex->req.path : SLICE("");
 }
 
@@ -84,7 +90,7 @@ static const struct conf_directive rows[] = {
     {.name = "fastcgi_index", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_TEXT, .field = PART(index),
      .syntax = "NAME",
      .help = "What $fastcgi_script_name has behind a URI that ends with a slash."},
-    {.name = "fastcgi_split_path_info", .where = CONF_LOCATION, .args = {1, 1}, .type = CONF_TEMPLATE, .field = PART(split),
+    {.name = "fastcgi_split_path_info", .where = CONF_SERVER | CONF_LOCATION, .args = {1, 1}, .type = CONF_TEMPLATE, .field = PART(split),
      .syntax = "REGEX",
      .help = "Splits a URI in two: the expression's first capture is $fastcgi_script_name, its second one $fastcgi_path_info."},
     {.name = "fastcgi_keep_conn", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = PART(keep_conn), .default_text = "off",

@@ -24,7 +24,8 @@ static enum source_says upstream_source_cut(struct proxy *p)
     if (p->broken)
         proxy_log_errno(p, "recv()", p->broken);
     else
-        proxy_log(p, "upstream prematurely closed connection while reading upstream");
+        proxy_log(p, p->frames.is_over ? "upstream prematurely closed FastCGI request while reading upstream"
+                                       : "upstream prematurely closed connection while reading upstream");
     proxy_end_try(p, UPSTREAM_LEFT, p->ex->upstream.status, false);
     return SOURCE_FAILED;
 }

@@ -136,7 +136,7 @@ static void build(struct site *site, struct location *l, const struct conf_locat
     const struct proxy_tls_settings *all = proxy_tls_settings_of(l->settings);
     const struct rules *s = c->proxy && c->proxy->kind == CONF_PASS_GRPC ? &all->grpc : &all->proxy;
     struct proxy_tls_location *p = proxy_tls_location_in(l);
-    if (!c->proxy || (!c->proxy->tls && !c->proxy->text.data))
+    if (!c->proxy || c->proxy->kind == CONF_PASS_FASTCGI || (!c->proxy->tls && !c->proxy->text.data))
         return;
     check(site, s, c->proxy);
     if (site->conf->errors.count)

@@ -62,7 +62,9 @@ GETTER(get_content_length)
     /* Of one in chunks, once it is here. */
     if (ex->req.framing == HTTP_BODY_CHUNKED && ex->body.whole)
         return http_number_text(ex, ex->body.len);
-    return request_header(ex, SLICE("Content-Length"));
+    struct slice said = request_header(ex, SLICE("Content-Length"));
+    /* The body has been dropped, by an error page for instance. */
+    return said.len && ex->req.framing == HTTP_BODY_NONE ? SLICE("0") : said;
 }
 
 GETTER(get_content_type)

@@ -387,6 +387,15 @@ static void check_port(struct site *site, const struct conf_proxy *c)
                    conf_pass_prefix(c->kind));
 }
 
+/* They ask in HTTP. */
+static void check_health(struct site *site, const struct conf_proxy *c, const struct upstream *u)
+{
+    if (c->kind == CONF_PASS_FASTCGI && u->conf && u->conf->health)
+        conf_error(&site->conf->errors, c->node,
+                   "upstream \"%.*s\" has a health_check, which asks in HTTP: fastcgi_pass needs one without",
+                   SLICE_ARGS(u->name));
+}
+
 struct location_proxy *site_build_proxy(struct site *site, const struct conf_location *c)
 {
     for (int kind = 0; kind < CONF_PASS_KINDS; kind++)
@@ -403,6 +412,7 @@ struct location_proxy *site_build_proxy(struct site *site, const struct conf_loc
         if (c->proxy->kind != CONF_PASS_PROXY)
             check_port(site, c->proxy);
         p->upstream = upstream_for(site, c->proxy);
+        check_health(site, c->proxy, p->upstream);
         p->host = slice_starts(c->proxy->host, SLICE("unix:")) ? SLICE("localhost") : c->proxy->host;
         p->uri = c->proxy->uri;
     }

@@ -85,14 +85,14 @@ static bool refuse(const char **why, const char *text)
 static bool begin_record(struct fastcgi_reader *r, const char **why)
 {
     const unsigned char *h = r->head;
-    if (r->is_over)
-        return refuse(why, "upstream sent a FastCGI record behind the end of the request");
     if (h[0] != VERSION)
         return refuse(why, "upstream sent unsupported FastCGI protocol version");
     if (h[2] != 0 || h[3] != REQUEST_ID)
         return refuse(why, "upstream sent unexpected FastCGI request id");
     if (h[1] != FASTCGI_STDOUT && h[1] != FASTCGI_STDERR && h[1] != FASTCGI_END_REQUEST)
         return refuse(why, "upstream sent unexpected FastCGI record");
+    r->is_surplus = h[1] == FASTCGI_STDOUT && r->output_is_over;
+    r->has_surplus |= r->is_surplus;
     r->content = (size_t)(h[4] << 8 | h[5]);
     r->padding = h[6];
     r->output_is_over |= h[1] == FASTCGI_END_REQUEST || (h[1] == FASTCGI_STDOUT && r->content == 0);
@@ -118,7 +118,9 @@ static size_t take(struct fastcgi_reader *r, char *to, size_t *left, const char 
 {
     size_t now = len < r->content ? len : r->content;
     size_t rest = len - now < r->padding ? len - now : r->padding;
-    if (r->head[1] == FASTCGI_STDOUT && now) {
+    if (r->is_surplus) {
+        /* Nobody knows whose it is. */
+    } else if (r->head[1] == FASTCGI_STDOUT && now) {
         memmove(to + *left, data, now);
         *left += now;
     } else if (r->head[1] == FASTCGI_STDERR) {
@@ -133,7 +135,7 @@ bool fastcgi_read(struct fastcgi_reader *r, char *data, size_t len, size_t *left
 {
     size_t at = 0;
     *left = 0;
-    while (at < len) {
+    while (at < len && !r->is_over) {
         if (r->head_bytes < FASTCGI_HEAD_BYTES) {
             r->head[r->head_bytes++] = (unsigned char)data[at++];
             if (r->head_bytes == FASTCGI_HEAD_BYTES && !begin_record(r, why))
@@ -144,6 +146,7 @@ bool fastcgi_read(struct fastcgi_reader *r, char *data, size_t len, size_t *left
         if (r->head_bytes == FASTCGI_HEAD_BYTES && r->content == 0 && r->padding == 0)
             end_record(r);
     }
+    r->has_surplus |= at < len;
     assert(*left <= len);
     return true;
 }

@@ -49,6 +49,8 @@ struct fastcgi_reader {
     struct buf errors;                      /* of stderr: the caller empties it */
     bool output_is_over;                    /* stdout has ended; */
     bool is_over;                           /* the request has: nothing may follow */
+    bool is_surplus;                        /* the record at hand: stdout has ended */
+    bool has_surplus;                       /* something came behind an end */
 };
 
 /*

@@ -181,7 +181,8 @@ enum http_response_head_result http_parse_response_head(struct http_response_hea
 static bool take_cgi_status(struct http_response_head *a, struct slice value, const char **why)
 {
     static const char wrong[] = "upstream sent invalid status in its \"Status\" header";
-    if (value.len < 3 || (value.len > 3 && value.data[3] != ' '))
+    bool is_number = value.len >= 3 && (value.len == 3 || value.data[3] < '0' || value.data[3] > '9');
+    if (!is_number)
         return refuse_head(why, wrong);
     a->status = 0;
     for (int i = 0; i < 3; i++) {
@@ -196,12 +197,20 @@ static bool take_cgi_status(struct http_response_head *a, struct slice value, co
 static bool take_cgi_field(struct http_response_head *a, const struct http_header *h, const char **why)
 {
     if (slice_eq_nocase(h->name, SLICE("Status")))
-        return take_cgi_status(a, h->value, why);
+        return a->status || take_cgi_status(a, h->value, why);
     return !slice_eq_nocase(h->name, SLICE("Content-Length")) || take_length(a, h->value, why);
+}
+
+/* Some scripts write a status line; nginx passes over it. */
+static const char *behind_status_line(const char *p, const char *end)
+{
+    return end - p > 7 && memcmp(p, "HTTP/1.", 7) == 0 ? (const char *)memchr(p, '\n', (size_t)(end - p)) + 1
+                                                       : p;
 }
 
 static bool parse_cgi_lines(struct http_response_head *a, const char *p, const char *end, const char **why)
 {
+    p = behind_status_line(p, end);
     while (p < end) {
         const char *lf = memchr(p, '\n', (size_t)(end - p));
         assert(lf); /* find_end has seen the last one */
@@ -235,7 +244,7 @@ enum http_response_head_result http_parse_cgi_head(struct http_response_head *a,
     if (!parse_cgi_lines(a, data, end, why))
         return HTTP_RESPONSE_HEAD_BAD;
     if (!a->status)
-        a->status = http_response_head_field(a, SLICE("Location")).len ? 302 : 200;
+        a->status = http_response_head_field(a, SLICE("Location")).data ? 302 : 200;
     a->framing = to_head || a->status == 204 || a->status == 304 ? HTTP_RESPONSE_EMPTY
                  : a->has_length                                 ? HTTP_RESPONSE_LENGTH
                                                                  : HTTP_RESPONSE_UNTIL_CLOSE;

@@ -5,7 +5,7 @@ import os
 import pytest
 from fastcgi import HELLO, STDERR, STDOUT, end, nothing_more, record, said, script
 from proxylib import backend  # noqa: F401
-from weirlib import IS_ROOT, config, wait_until, watch
+from weirlib import IS_ROOT, config, take_time, wait_until, watch
 
 
 def serve(weir, address, location="", locations="", **parts):
@@ -107,7 +107,8 @@ def test_script_and_path_info(weir, target, name, info):
 HEADS = {
     "no status": (b"Content-Type: a/b\r\n\r\nx", 200, "x"), "status": (b"Status: 404 Nowhere\r\n\r\nx", 404, "x"),
     "only a number": (b"Status: 503\n\nx", 503, "x"), "lone line feeds": (b"A: 1\nB: 2\n\nx", 200, "x"), "no head": (b"\r\nx", 200, "x"),
-    "location": (b"Location: /there\r\n\r\n", 302, ""), "location and status": (b"Location: /there\r\nStatus: 201 Made\r\n\r\nx", 201, "x"),
+    "location": (b"Location: /there\r\n\r\n", 302, ""), "status line": (b"HTTP/1.1 404 No\r\nA: 1\r\n\r\nx", 200, "x"),
+    "two statuses": (b"Status: 404\tNo\r\nStatus: 500\r\n\r\nx", 404, "x"), "status with a dash": (b"Status: 201-Made\r\n\r\nx", 201, "x"), "location and status": (b"Location: /there\r\nStatus: 201 Made\r\n\r\nx", 201, "x"),
     "length": (b"Content-Length: 3\r\n\r\nabc", 200, "abc"), "more than its length": (b"Content-Length: 3\r\n\r\nabcdef", 200, "abc"),
     "no content": (b"Status: 204 No Content\r\n\r\nx", 204, ""), "chunks that are none": (b"Transfer-Encoding: chunked\r\n\r\nx", 200, "x"),
     "connection": (b"Connection: X-A\r\nX-A: 1\r\n\r\nx", 200, "x"),
@@ -172,15 +173,40 @@ def test_much(weir, backend, size):  # noqa: F811
 
 FORM = {
     "another version": record(STDOUT, HELLO, version=2), "another request": record(STDOUT, HELLO, number=2), "an unknown record": record(77, b"x"),
-    "a record of ours": record(1, b"12345678"), "behind the end": said(b"\r\n") + record(STDOUT, b"x"),
+    "a record of ours": record(1, b"12345678"),
 }
 
 
 @pytest.mark.parametrize("what", FORM)
 def test_no_records(weir, backend, what):  # noqa: F811
     """502 where nothing has gone to the client; with a word in the log."""
-    ask(weir, backend, FORM[what])
-    assert "FastCGI" in weir.error_log
+    assert ask(weir, backend, FORM[what]).status == 502
+    weir.wait_log("FastCGI .*while reading response header from upstream")
+
+
+SURPLUS = {"a record": record(STDERR, b"x"), "the half of one": record(STDERR)[:4], "junk": b"junk of more than eight bytes", "output": record(STDOUT, b"more")}
+
+
+@pytest.mark.parametrize("what", SURPLUS)
+@pytest.mark.parametrize("where", ["behind the request", "behind its output"])
+def test_surplus(weir, backend, what, where):  # noqa: F811
+    """What comes behind an end is nobody's: the response is whole, and the connection not used again."""
+    if where == "behind its output" and what != "output":
+        pytest.skip("that may stand there")
+    text = said(HELLO) + SURPLUS[what] if where == "behind the request" else record(STDOUT, HELLO) + record(STDOUT) + SURPLUS[what] + end()
+    up = backend(script=script(text))
+    weir.start(config("location / { fastcgi_pass up; fastcgi_keep_conn on; }", http=f"upstream up {{ server {up.address}; keepalive 2; }}"))
+    assert [weir.get("/").text for _ in range(3)] == ["hello\n"] * 3
+    assert up.accepts == 3 and "[error]" not in weir.error_log
+
+
+def test_output_before_its_head_has_ended(weir, backend):  # noqa: F811
+    """Wherever it is cut."""
+    for text in (record(STDOUT) + record(STDOUT, HELLO) + end(), record(STDOUT, HELLO[:5]) + record(STDOUT) + record(STDOUT, HELLO[5:]) + end()):
+        up = backend(script=script(text))
+        weir.start(config(f"location / {{ fastcgi_pass {up.address}; }}"))
+        assert weir.get("/").status == 502
+        assert weir.stop(5) == 0
 
 
 BROKEN = {
@@ -201,8 +227,29 @@ def test_what_is_not_whole_is_not_shown_as_whole(weir, backend, what, keep):  # 
     with weir.connect() as client:
         client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
         text = client.until_close()
-    assert b"HTTP/1.1 200 OK".startswith(text[:15]) and b"\r\n0\r\n" not in text  # a reset may take away what was on its way
+    if what == "short of its length":  # nothing had gone to the client
+        assert text.startswith(b"HTTP/1.1 502 ")
+    else:  # a reset may take away what was on its way
+        assert b"HTTP/1.1 200 OK".startswith(text[:15]) and b"\r\n0\r\n" not in text
     wait_until(lambda: "prematurely closed" in weir.error_log, 3, "a word of it")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_slow_client_has_all_that_came(weir, backend, begun):  # noqa: F811
+    """Though it takes longer than the upstream's time, and the response is short of its length."""
+    text = b"Content-Length: 9000\r\n\r\n" + b"z" * 7000
+    def reply(asked):
+        asked.peer.send(record(STDOUT, text[:3000]))
+        take_time(0.1)
+        asked.peer.send(said(text[3000:]))
+    up = backend(script=script(reply if begun else said(text)))
+    serve(weir, up.address, "limit_rate 4k; fastcgi_read_timeout 300ms;")
+    with weir.connect() as client:
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        answer = client.until_close()
+    assert answer.count(b"z") == 7000 if begun else answer.startswith(b"HTTP/1.1 502 ")
+    weir.wait_log("prematurely closed FastCGI request while reading upstream")
+    assert "timed out" not in weir.error_log
 
 
 def test_nothing_at_all(weir, backend):  # noqa: F811
@@ -223,9 +270,10 @@ def test_stderr_is_logged(weir, backend):  # noqa: F811
 
 def test_stderr_has_a_bound(weir, backend):  # noqa: F811
     """What a script writes without end fills no disk, and no memory."""
-    flood = record(STDERR, b"e" * 65535) * 300
+    flood = record(STDERR, b"e" * 1500 + b"\0end") + record(STDERR, b"e" * 65535) * 300
     assert ask(weir, backend, flood + said(HELLO)).text == "hello\n"
     assert 1000 < len(weir.error_log) < 200000 and "more in stderr than is logged" in weir.error_log
+    assert "eee?end" in weir.error_log
 
 
 # ---- servers --------------------------------------------------------------------------------------------------------
@@ -240,6 +288,22 @@ def test_connections_are_kept(weir, backend):  # noqa: F811
         assert weir.get("/", method="HEAD").status == 200
     assert up.accepts <= 4 and all(asked.keeps for asked in up.calls)  # after HEAD its body is not waited for
     assert weir.get("/not").status == 200 and not up.call.keeps
+
+
+@pytest.mark.parametrize("how", ["head and body", "much"])
+def test_kept_after_several_reads(weir, backend, how):  # noqa: F811
+    parts = {"head and body": [record(STDOUT, b"\r\nhel"), record(STDOUT, b"lo\n") + record(STDOUT) + end()],
+             "much": [record(STDOUT, b"\r\n" + b"x" * 60000)] + [record(STDOUT, b"y" * 60000)] * 5 + [record(STDOUT), end()]}[how]
+
+    def reply(asked):
+        for part in parts:
+            asked.peer.send(part)
+            take_time(0.03)
+    up = backend(script=script(reply))
+    weir.start(config("location / { fastcgi_pass up; fastcgi_keep_conn on; }", http=f"upstream up {{ server {up.address}; keepalive 2; }}"))
+    for _ in range(4):
+        assert len(weir.get("/").body) == (360000 if how == "much" else 6)
+    assert up.accepts == 1
 
 
 def test_kept_and_closed(weir, backend):  # noqa: F811
@@ -297,13 +361,15 @@ def test_the_client_leaves(weir, backend, ignore):  # noqa: F811
 def test_what_becomes_of_fields(weir, backend):  # noqa: F811
     up = backend(script=script(lambda asked: said({
         "/error": b"Status: 500 No\r\n\r\nx", "/hidden": b"X-A: 1\r\nX-B: 2\r\n\r\nx", "/away": b"X-Accel-Redirect: /inside\r\nSet-Cookie: a=1\r\n\r\nx",
-        "/stay": b"X-Accel-Redirect: /inside\r\n\r\nx"}[asked.params["U"]])))
-    serve(weir, up.address, "fastcgi_param U $uri; fastcgi_hide_header X-A; fastcgi_pass_header X-Accel-Redirect; fastcgi_intercept_errors on; error_page 500 /inside;",
+        "/stay": b"X-Accel-Redirect: /inside\r\n\r\nx", "/lost": b"X-Accel-Redirect: /found\r\n\r\n", "/found": b"\r\nx"}[asked.params["U"]])))
+    serve(weir, up.address, "fastcgi_param U $uri; fastcgi_param L $content_length; fastcgi_hide_header X-A; fastcgi_pass_header X-Accel-Redirect; fastcgi_intercept_errors on; error_page 500 /inside;",
           f"location /inside {{ internal; return 200 inside; }} location /stay {{ fastcgi_pass {up.address}; fastcgi_param U $uri; fastcgi_ignore_headers X-Accel-Redirect; fastcgi_limit_rate 10k; }}")
     assert weir.get("/error").text == "inside"
     assert weir.get("/hidden").header("X-A") is None and weir.get("/hidden").header("X-B") == "2"
     away = weir.get("/away")
     assert (away.text, away.header("Set-Cookie")) == ("inside", "a=1")
+    assert up.call.params["L"] == ""
+    assert weir.get("/lost", method="POST", body=b"abc").text == "x" and up.call.params["L"] == "0"
     assert weir.get("/stay").text == "x"
 
 
@@ -344,12 +410,26 @@ def test_a_slow_client(weir, backend):  # noqa: F811
 
 # ---- the configuration ----------------------------------------------------------------------------------------------
 
+def test_variables_name_a_port(weir):
+    """And TLS is no affair of theirs."""
+    weir.start(config("location / { set $w 127.0.0.1; fastcgi_pass $w; }", server="proxy_ssl_certificate /none;"))
+    assert weir.get("/").status == 500
+    weir.wait_log('no port in upstream "127.0.0.1"')
+
+
+def test_an_expression_that_takes_too_long(weir):
+    """The client chooses the URI, and not that it is taken whole."""
+    weir.start(config('location / { fastcgi_split_path_info "^((?:/?(?:a+)+)+\\.php)(/.*)$"; return 200 "$fastcgi_script_name|$fastcgi_path_info"; }'))
+    assert weir.get(f"/{'a' * 3000}/.php/evil").text == "|"
+    weir.wait_log("fastcgi_split_path_info took too long")
+
+
 @pytest.mark.parametrize("lines, said_of_it", [
     ("fastcgi_pass;", "invalid number of arguments"), ("fastcgi_pass http://127.0.0.1:9;", 'invalid host in upstream "http://127.0.0.1:9" of "fastcgi_pass"'),
     ("fastcgi_pass 127.0.0.1;", 'no port in upstream "127.0.0.1" of "fastcgi_pass"'), ("fastcgi_param A;", "invalid number of arguments"),
     ("fastcgi_param A b maybe;", 'invalid parameter "maybe" of "fastcgi_param"'), ("fastcgi_param A $nope;", 'unknown "nope" variable'),
     ("fastcgi_split_path_info ^(.+)$;", "must have 2 captures"), ("fastcgi_split_path_info ^((.+)$;", "pcre2_compile() failed"),
-    ("fastcgi_pass 127.0.0.1:9; proxy_pass http://127.0.0.1:9;", "duplicate")])
+    ("fastcgi_pass 127.0.0.1:9; proxy_pass http://127.0.0.1:9;", "duplicate"), ("fastcgi_pass checked;", "has a health_check, which asks in HTTP")])
 def test_mistakes(weir, lines, said_of_it):
-    result = weir.run("-t", conf=config(f"location / {{ {lines} }}"))
+    result = weir.run("-t", conf=config(f"location / {{ {lines} }}", http="upstream checked { zone z 64k; server 127.0.0.1:9; health_check; }"))
     assert result.returncode == 1 and said_of_it in result.stderr, result.stderr

@@ -96,13 +96,27 @@ static void responses(void)
     }
 }
 
+/* What is behind an end is left out, and seen. */
+static void surplus(void)
+{
+    static const struct slice cases[] = {{HEAD("\3", "\0\0", "\0") "x", 9},
+                                         {HEAD("\6", "\0\0", "\0") HEAD("\6", "\0\1", "\0") "x", 17}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fastcgi_reader r = {0};
+        char text[32];
+        const char *why = NULL;
+        size_t left;
+        memcpy(text, cases[i].data, cases[i].len);
+        CU_ASSERT(fastcgi_read(&r, text, cases[i].len, &left, &why));
+        CU_ASSERT(left == 0 && r.has_surplus);
+        fastcgi_reader_free(&r);
+    }
+}
+
 static void no_responses(void)
 {
-    static const struct slice wrong[] = {{"\2\6\0\1\0\0\0\0", 8},
-                                         {"\1\6\1\1\0\0\0\0", 8},
-                                         {"\1\6\0\2\0\0\0\0", 8},
-                                         {"\1\1\0\1\0\0\0\0", 8},
-                                         {"\1\3\0\1\0\0\0\0\1\6\0\1\0\0\0\0", 16}};
+    static const struct slice wrong[] = {
+        {"\2\6\0\1\0\0\0\0", 8}, {"\1\6\1\1\0\0\0\0", 8}, {"\1\6\0\2\0\0\0\0", 8}, {"\1\1\0\1\0\0\0\0", 8}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct fastcgi_reader r = {0};
         char text[16];
@@ -163,6 +177,7 @@ static const struct check_case cases[] = {{"requests", requests},
                                           {"lengths", lengths},
                                           {"much", much},
                                           {"responses, cut anywhere", responses},
+                                          {"surplus", surplus},
                                           {"what is no response", no_responses},
                                           {"scripts' heads", heads},
                                           {"what is no head", no_heads}};
