@@ -308,6 +308,8 @@ static const char *pass_on(struct talk *t, const char *data, size_t len)
     why = pass_head_on(t, &head);
     t->has_head = true;
     weir_write(t->r, all.data + head_len, all.len - head_len);
+    if (strcmp(weir_method(t->r), "HEAD") == 0)
+        weir_flush(t->r); /* how long it would be is not known */
     buf_free(&t->head);
     return why;
 }
@@ -386,7 +388,7 @@ static int talk_with(struct talk *t)
     if (why)
         weir_log(t->r, WEIR_LOG_ERROR, "process %d (\"%s\"): %s", (int)t->p->pid, process_set_name(t->set),
                  why);
-    if (!why && buf_len(&t->out) == 0 && t->body_is_over)
+    if (!why && buf_len(&t->out) == 0 && t->body_is_over && !t->reader.has_surplus)
         process_give_back(t->set, t->p);
     else
         process_end(t->set, t->p, is_late);

@@ -163,6 +163,39 @@ def test_flask(weir):
     assert weir.get("/none").status == 404
 
 
+NODE = """
+module.exports = (req, res) => {
+    const parts = [];
+    req.on('data', (data) => parts.push(data));
+    req.on('end', () => {
+        const body = Buffer.concat(parts);
+        if (req.url === '/throw') throw new Error('oops');
+        res.statusCode = req.url === '/none' ? 404 : 200;
+        res.setHeader('Content-Type', 'text/plain');
+        res.setHeader('Set-Cookie', ['a=1', 'b=2']);
+        if (req.url === '/big') {
+            for (let i = 0; i < 100; i++) res.write('x'.repeat(100000));
+            res.end();
+        } else {
+            res.end(`${req.method} ${req.url} ${req.headers['x-two-words']} ${body.length} ${req.socket.remoteAddress}`);
+        }
+    });
+};
+"""
+
+
+def test_node(weir):
+    weir.write(NODE, "app/app.js")
+    serve(weir, "processes=1", command=f"node {ROOT / 'etc/node.js'} app.js")
+    answer = weir.get("/a?b=%20", method="POST", body=b"x" * 300_000, headers=[("X-Two-Words", "yes")])
+    assert answer.text == "POST /a?b=%20 yes 300000 127.0.0.1" and [value for name, value in answer.headers if name == "set-cookie"] == ["a=1", "b=2"]
+    assert weir.get("/none").status == 404 and weir.get("/throw").status == 502
+    for _ in range(2):
+        assert len(weir.get("/big", timeout=20).body) == 10_000_000
+    assert weir.get("/", method="HEAD").header("Content-Length") is None
+    assert len(processes(weir)) == 1
+
+
 # ---- what processes do ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("how, status", [("die", 502), ("exit", 502), ("garbage", 502), ("half", 502), ("close", 502), ("raise", 500)])
