@@ -84,7 +84,6 @@ const struct conf_mark conf_marks[] = {
     {"fastcgi_store*", CONF_ABSENT, "answers are not stored; remove it."},
     {"fastcgi_force_ranges", CONF_ABSENT, "ranges are the application's affair; remove it."},
     {"fastcgi_catch_stderr", CONF_ABSENT, "what an application says on stderr decides nothing; remove it."},
-    {"fastcgi_*", CONF_ABSENT, "of FastCGI there is no more than docs/directives.md says."},
     {"uwsgi_*", CONF_ABSENT, "there is no uwsgi: speak HTTP to the application, by proxy_pass."},
     {"scgi_*", CONF_ABSENT, "there is no SCGI: speak HTTP to the application, by proxy_pass."},
     {"memcached_*", CONF_ABSENT, "there is no memcached: write a handler that asks it."},

@@ -148,7 +148,7 @@ def test_garbage_at_each_byte(weir, authority, nothing_left, version, kind):
     context = authority.client(version)
     full = nothing_left(server="ssl_handshake_timeout 300ms; client_header_timeout 300ms;")
     places = [(flight, n) for flight, length in enumerate(flights(weir, context)) for n in range(length) if flight or n]
-    passed = 0
+    passed = may_pass = 0
     for some in (places[i:i + 150] for i in range(0, len(places), 150)):  # many wait for the time's end together
         with contextlib.ExitStack() as stack:
             waiting = []
@@ -162,11 +162,13 @@ def test_garbage_at_each_byte(weir, authority, nothing_left, version, kind):
                 play(waiting[-1], flight, change)
                 waiting[-1].may_pass = kind == "flipped" and ignored == [True]
             for client in waiting:
+                may_pass += client.may_pass
                 if answered(client):
                     assert client.may_pass
                     passed += 1
     ends = counts(weir)
-    assert ends["full"] == full + 1 + passed, ends
+    # One whose bit means nothing may be too late with its request all the same.
+    assert full + 1 + passed <= ends["full"] <= full + 1 + may_pass, ends
     assert sum(ends.values()) == full + 1 + len(places), ends
     assert ends["failed"] > len(places) // 3, ends
 
