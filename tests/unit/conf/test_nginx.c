@@ -152,7 +152,7 @@ static void marks_are_about_what_there_is(void)
 static void a_name_finds_its_mark(void)
 {
     CU_ASSERT_PTR_NULL(conf_find_mark(SLICE("rewrite")));
-    CHECK_SLICE(slice_of(conf_find_mark(SLICE("fastcgi_pass"))->name), "fastcgi_*");
+    CHECK_SLICE(slice_of(conf_find_mark(SLICE("uwsgi_pass"))->name), "uwsgi_*");
     CHECK_NUMBER(conf_find_mark(SLICE("handler"))->kind, CONF_OWN);
     CHECK_NUMBER(conf_find_mark(SLICE("listen"))->kind, CONF_DIFFERS);
 }
