@@ -22,9 +22,7 @@ enum {
     READ_BYTES = 32 << 10,
     HEAD_BYTES_MAX = 64 << 10,
     BODY_AT_ONCE_BYTES = 64 << 10,
-    LOOK_MS = 1000, /* whether the time is over */
-    /* For a process, where there is no handler_timeout. */
-    WAIT_MS = 3600000,
+    LOOK_MS = 1000, /* whether anybody waits */
     GATEWAY_FAILED = 502,
     BUSY = 503,
     GATEWAY_LATE = 504
@@ -413,8 +411,11 @@ static int process_run(weir_request *r)
         end_talk(&t);
         weir_fail(r, "out of memory for the request");
     }
-    int64_t left_ms = weir_time_left_ms(r);
-    t.p = process_take(app->set, left_ms < WAIT_MS ? left_ms : WAIT_MS);
+    int64_t left_ms;
+    do {
+        left_ms = weir_time_left_ms(r);
+        t.p = process_take(app->set, left_ms < LOOK_MS ? left_ms : LOOK_MS);
+    } while (!t.p && !errno && left_ms > 0 && !weir_client_gone(r));
     int status = t.p ? talk_with(&t) : log_no_process(r, app, errno);
     end_talk(&t);
     return status;
