@@ -50,6 +50,8 @@ class Output extends Duplex {
     _read() {}
 
     _write(data, encoding, done) {
+        if (/^HTTP\/1\.\d 1\d\d /.test(data.toString('latin1', 0, 16))) // an interim response: there is no way for it
+            return done();
         if (!this.isBegun)
             data = Buffer.from(data.toString('latin1').replace(/^HTTP\/1\.\d /, 'Status: '), 'latin1');
         this.isBegun = true;
@@ -89,6 +91,8 @@ function begin(params) {
     res.assignSocket(output);
     // First all of it has to have gone.
     res.on('finish', () => output.end());
+    // An application that gives up in the midst: nobody can go on with its connection.
+    output.on('close', () => output.writableFinished || process.exit(1));
     output.on('finish', () => connection.write(Buffer.concat([record(STDOUT, Buffer.alloc(0)), record(END, Buffer.alloc(8))])));
     listener(req, res);
     return req;

@@ -110,8 +110,15 @@ int weir_set_status(weir_request *r, int status)
 
 static bool is_the_servers(struct slice name)
 {
-    static const struct slice names[] = {
-        {"Content-Length", 14}, {"Transfer-Encoding", 17}, {"Connection", 10}, {"Date", 4}, {"Server", 6}};
+    static const struct slice names[] = {{"Content-Length", 14},
+                                         {"Transfer-Encoding", 17},
+                                         {"Connection", 10},
+                                         {"Keep-Alive", 10},
+                                         {"Proxy-Connection", 16},
+                                         {"TE", 2},
+                                         {"Upgrade", 7},
+                                         {"Date", 4},
+                                         {"Server", 6}};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (slice_eq_nocase(name, names[i]))
             return true;

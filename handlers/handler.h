@@ -170,7 +170,7 @@ int weir_set_status(weir_request *r, int status);
 
 /*
  * Sets Content-Type, or adds any other header. -1 for a name that is no token, a value with control bytes, a header
- * that belongs to the server (Content-Length, Transfer-Encoding, Connection, Date, Server), or after weir_flush.
+ * that belongs to the server (Content-Length, Transfer-Encoding, Connection and its kin, Date, Server), or after weir_flush.
  */
 int weir_set_header(weir_request *r, const char *name, const char *value);
 

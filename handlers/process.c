@@ -4,9 +4,12 @@
 #include "handlers/process.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/slice.h"
 #include "conf/directive.h"
+#include "handlers/job.h"
 #include "handlers/process_set.h"
+#include "http/request/cgi.h"
 #include "http/wire/fastcgi.h"
 #include "http/wire/response_head.h"
 
@@ -16,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -23,6 +27,8 @@ enum {
     HEAD_BYTES_MAX = 64 << 10,
     BODY_AT_ONCE_BYTES = 64 << 10,
     LOOK_MS = 1000, /* whether anybody waits */
+    LEFT_MS = 60000,
+    FLUSH_MS = 5,
     GATEWAY_FAILED = 502,
     BUSY = 503,
     GATEWAY_LATE = 504
@@ -78,7 +84,8 @@ static bool take_setting(struct process_settings *s, const struct weir_setting *
         return (strchr(w->value, '=') && append_word(s->env, w->value)) ||
                refuse(error, bytes, "invalid \"env=%s\"; write env=NAME=VALUE", w->value);
     if (strcmp(w->key, "dir") == 0)
-        return (s->dir = strdup(w->value)) != NULL;
+        return (!s->dir && access(w->value, X_OK) == 0 && (s->dir = strdup(w->value)) != NULL) ||
+               refuse(error, bytes, "invalid \"dir=%s\"; write once a folder that is there", w->value);
     if (strcmp(w->key, "processes") == 0)
         return parse_processes(w->value, s) ||
                refuse(error, bytes, "invalid \"processes=%s\"; write MAX or MIN..MAX, as 1..4", w->value);
@@ -95,17 +102,26 @@ static bool take_setting(struct process_settings *s, const struct weir_setting *
                   w->key);
 }
 
-/* As execvp would look for it. */
-static bool is_there(const char *program)
+static bool is_program(const char *file)
+{
+    struct stat st;
+    return stat(file, &st) == 0 && S_ISREG(st.st_mode) && access(file, X_OK) == 0;
+}
+
+/* As execvp would look for it, from the folder where it is started. */
+static bool is_there(const char *program, const char *dir)
 {
     const char *path = getenv("PATH");
     char file[4096];
-    if (strchr(program, '/'))
-        return access(program, X_OK) == 0;
+    if (strchr(program, '/')) {
+        bool is_relative = program[0] != '/' && dir;
+        snprintf(file, sizeof file, "%s%s%s", is_relative ? dir : "", is_relative ? "/" : "", program);
+        return is_program(file);
+    }
     for (path = path ? path : "/usr/bin:/bin"; *path; path += strspn(path, ":")) {
         int len = (int)strcspn(path, ":");
         snprintf(file, sizeof file, "%.*s/%s", len, path, program);
-        if (access(file, X_OK) == 0)
+        if (is_program(file))
             return true;
         path += len;
     }
@@ -140,7 +156,7 @@ static void *process_init(const struct weir_setting *settings, char *error, size
     if (ok && !app->settings.command[0])
         ok = refuse(error, error_bytes, "a command is missing; write: handler process %s",
                     "PROGRAM [ARGUMENT ...]");
-    if (ok && !is_there(app->settings.command[0]))
+    if (ok && !is_there(app->settings.command[0], app->settings.dir))
         ok = refuse(error, error_bytes, "no program \"%s\" that can be run; install it, or name its path",
                     app->settings.command[0]);
     if (ok)
@@ -167,48 +183,11 @@ static bool write_text(struct buf *to, const char *name, const char *value)
     return fastcgi_write_pair(to, slice_of(name), slice_of(value ? value : ""));
 }
 
-/* All fields of that name as one; NULL: it has come before. */
-static const char *join_fields(weir_request *r, const struct weir_field *at)
+/* Of what a body came in nothing is left: it is whole. */
+static bool is_left_out(const void *with, struct slice name)
 {
-    const char *between = strcasecmp(at->name, "Cookie") == 0 ? "; " : ", ";
-    struct weir_field f = {0};
-    struct buf all = {0};
-    bool ok = true, is_first = true;
-    while (ok && weir_next_header(r, &f) > 0) {
-        if (strcasecmp(f.name, at->name) != 0)
-            continue;
-        if (is_first && f.next != at->next)
-            return NULL;
-        ok = (is_first || buf_append(&all, between, 2)) && buf_append(&all, f.value, f.value_bytes + 1);
-        all.end -= ok;
-        is_first = false;
-    }
-    char *text = weir_alloc(r, buf_len(&all) + 1);
-    if (all.data)
-        memcpy(text, all.data + all.start, buf_len(&all));
-    text[buf_len(&all)] = '\0';
-    buf_free(&all);
-    return text;
-}
-
-/* As proxy/fastcgi.c does: HTTP_NAME, and never HTTP_PROXY (CVE-2016-5385). */
-static bool write_fields(weir_request *r, struct buf *to)
-{
-    struct weir_field f = {0};
-    bool ok = true;
-    while (ok && weir_next_header(r, &f) > 0) {
-        char name[256] = "HTTP_";
-        size_t len = f.name_bytes;
-        if (len > sizeof name - 6 || strcasecmp(f.name, "Proxy") == 0)
-            continue;
-        for (size_t i = 0; i < len; i++)
-            name[5 + i] = (char)(f.name[i] == '-'                       ? '_'
-                                 : f.name[i] >= 'a' && f.name[i] <= 'z' ? f.name[i] - 32
-                                                                        : f.name[i]);
-        const char *value = join_fields(r, &f);
-        ok = !value || write_text(to, name, value);
-    }
-    return ok;
+    (void)with;
+    return slice_eq(name, SLICE("HTTP_TRANSFER_ENCODING"));
 }
 
 static bool write_params(weir_request *r, struct buf *to, size_t body_bytes)
@@ -223,13 +202,21 @@ static bool write_params(weir_request *r, struct buf *to, size_t body_bytes)
             ok = write_text(to, parameters[i], value);
     }
     snprintf(length, sizeof length, "%zu", body_bytes);
-    return ok && write_text(to, "CONTENT_LENGTH", length) && write_fields(r, to);
+    return ok && write_text(to, "CONTENT_LENGTH", length) &&
+           cgi_write_fields(&r->ex->req, is_left_out, NULL, to);
 }
 
 /* --- the conversation --- */
 
+/* Too much for a thread's stack. */
+struct scratch {
+    struct http_response_head head;
+    char data[READ_BYTES];
+};
+
 struct talk {
     weir_request *r;
+    struct scratch *scratch;
     struct process *p;
     struct process_set *set;
     struct buf out; /* records to send */
@@ -238,7 +225,8 @@ struct talk {
     bool body_is_over;
     struct fastcgi_reader reader;
     struct buf head; /* what has come of it */
-    bool has_head;
+    bool has_head, is_flushed;
+    uint64_t left_ms; /* when it was seen that the client has */
 };
 
 /* Fills `out` with the next part of the body. False: out of memory. */
@@ -264,28 +252,40 @@ static bool send_some(struct talk *t)
     return make_records(t);
 }
 
-static const char *pass_head_on(struct talk *t, const struct http_response_head *head)
+/* What is between two neighbours is ours to say. */
+static bool is_ours(struct slice name)
+{
+    static const char *const names[] = {
+        "Status", "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding",
+        "TE",     "Trailer",    "Upgrade"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (slice_eq_nocase(name, slice_of(names[i])))
+            return true;
+    return false;
+}
+
+static void pass_head_on(struct talk *t, const struct http_response_head *head)
 {
     weir_set_status(t->r, head->status);
     for (int i = 0; i < head->header_count; i++) {
         const struct http_header *h = &head->headers[i];
         char name[256];
-        if (slice_eq_nocase(h->name, SLICE("Status")) || h->name.len >= sizeof name)
+        if (is_ours(h->name) || h->name.len >= sizeof name)
             continue;
         memcpy(name, h->name.data, h->name.len);
         name[h->name.len] = '\0';
         char *value = weir_alloc(t->r, h->value.len + 1);
         memcpy(value, h->value.len ? h->value.data : "", h->value.len);
         value[h->value.len] = '\0';
-        weir_set_header(t->r, name, value); /* what is the server's to say is left out */
+        /* What else is the server's to say is left out. */
+        weir_set_header(t->r, name, value);
     }
-    return NULL;
 }
 
 /* What the process has written: a head, then a body, which may have to wait for the client. NULL, or what is wrong. */
 static const char *pass_on(struct talk *t, const char *data, size_t len)
 {
-    static _Thread_local struct http_response_head head;
+    struct http_response_head *head = &t->scratch->head;
     const char *why = NULL;
     size_t head_len;
     if (!len)
@@ -298,27 +298,27 @@ static const char *pass_on(struct talk *t, const char *data, size_t len)
         return "out of memory for its head";
     struct slice all = buf_slice(&t->head);
     enum http_response_head_result result =
-        http_parse_cgi_head(&head, all.data, all.len, false, &head_len, &why);
+        http_parse_cgi_head(head, all.data, all.len, false, &head_len, &why);
     if (result == HTTP_RESPONSE_HEAD_BAD)
         return why;
     if (result == HTTP_RESPONSE_HEAD_MORE)
         return all.len > HEAD_BYTES_MAX ? "it sent too big header" : NULL;
-    why = pass_head_on(t, &head);
+    pass_head_on(t, head);
     t->has_head = true;
     weir_write(t->r, all.data + head_len, all.len - head_len);
     if (strcmp(weir_method(t->r), "HEAD") == 0)
         weir_flush(t->r); /* how long it would be is not known */
     buf_free(&t->head);
-    return why;
+    return NULL;
 }
 
 /* NULL, or why the conversation is over. */
 static const char *receive_some(struct talk *t)
 {
-    static _Thread_local char data[READ_BYTES];
+    char *data = t->scratch->data;
     const char *why = NULL;
     size_t left;
-    ssize_t n = read(t->p->socket, data, sizeof data);
+    ssize_t n = read(t->p->socket, data, READ_BYTES);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? NULL : strerror(errno);
     if (n == 0)
@@ -330,7 +330,33 @@ static const char *receive_some(struct talk *t)
                  SLICE_ARGS(buf_slice(&t->reader.errors)));
         buf_consume(&t->reader.errors, buf_len(&t->reader.errors));
     }
+    t->is_flushed &= left == 0;
     return pass_on(t, data, left);
+}
+
+/* How long may be waited for what comes next, in ms; 0: the time is over. */
+static int64_t patience_ms(struct talk *t)
+{
+    int64_t left_ms = weir_time_left_ms(t->r);
+    if (left_ms < INT64_MAX || !weir_client_gone(t->r))
+        return left_ms;
+    /* Where there is no handler_timeout, what nobody waits for has a bound all the same. */
+    uint64_t now_ms = clock_mono_ms();
+    t->left_ms = t->left_ms ? t->left_ms : now_ms;
+    return now_ms - t->left_ms < LEFT_MS ? LOOK_MS : 0;
+}
+
+/* What a response consists of goes out when no more comes for a moment, so that a short one is sent as a whole. */
+static int wait_for(struct talk *t, struct pollfd fds[2], int64_t left_ms)
+{
+    int most_ms = left_ms < LOOK_MS ? (int)left_ms : LOOK_MS;
+    int ready = poll(fds, 2, t->has_head && !t->is_flushed && FLUSH_MS < most_ms ? FLUSH_MS : most_ms);
+    if (ready == 0 && t->has_head && !t->is_flushed) {
+        weir_flush(t->r);
+        t->is_flushed = true;
+        return poll(fds, 2, most_ms);
+    }
+    return ready;
 }
 
 /* Until the response is whole: NULL; or why it will not be. *is_late: the time is over. */
@@ -342,21 +368,20 @@ static const char *converse(struct talk *t, bool *is_late)
         struct pollfd fds[] = {
             {.fd = t->p->socket, .events = (short)(POLLIN | (sends && buf_len(&t->out) ? POLLOUT : 0))},
             {.fd = t->p->words, .events = POLLIN}};
-        int64_t left_ms = weir_time_left_ms(t->r);
+        int64_t left_ms = patience_ms(t);
         *is_late = left_ms == 0;
         if (*is_late)
             return "its time is over";
-        int ready = poll(fds, 2, left_ms < LOOK_MS ? (int)left_ms : LOOK_MS);
-        if (ready < 0 && errno != EINTR)
+        if (wait_for(t, fds, left_ms) < 0 && errno != EINTR)
             return strerror(errno);
-        if (ready == 0 && process_has_died(t->p))
-            why = "it has ended";
         if (fds[1].revents)
             process_log_words(t->set, t->p);
         if (sends && fds[0].revents & POLLOUT)
             sends = send_some(t);
         if (fds[0].revents & (POLLIN | POLLHUP | POLLERR))
             why = receive_some(t);
+        else if (!(fds[0].revents & POLLOUT) && process_has_died(t->p))
+            why = "it has ended";
     }
     return why ? why : t->has_head ? NULL : "it has sent no head";
 }
@@ -374,6 +399,7 @@ static bool write_request(struct talk *t)
 
 static void end_talk(struct talk *t)
 {
+    free(t->scratch);
     buf_free(&t->out);
     buf_free(&t->head);
     fastcgi_reader_free(&t->reader);
@@ -406,8 +432,8 @@ static int log_no_process(weir_request *r, const struct application *app, int er
 static int process_run(weir_request *r)
 {
     const struct application *app = weir_settings(r);
-    struct talk t = {.r = r, .set = app->set};
-    if (!write_request(&t)) {
+    struct talk t = {.r = r, .set = app->set, .scratch = malloc(sizeof *t.scratch)};
+    if (!t.scratch || !write_request(&t)) {
         end_talk(&t);
         weir_fail(r, "out of memory for the request");
     }
@@ -416,7 +442,11 @@ static int process_run(weir_request *r)
         left_ms = weir_time_left_ms(r);
         t.p = process_take(app->set, left_ms < LOOK_MS ? left_ms : LOOK_MS);
     } while (!t.p && !errno && left_ms > 0 && !weir_client_gone(r));
-    int status = t.p ? talk_with(&t) : log_no_process(r, app, errno);
+    int status = 0;
+    if (t.p && weir_client_gone(r))
+        process_put_back(app->set, t.p); /* nobody wants it done any more */
+    else
+        status = t.p ? talk_with(&t) : log_no_process(r, app, errno);
     end_talk(&t);
     return status;
 }

@@ -18,13 +18,18 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     IDLE_MS = 60000, /* beyond the least */
     /* For a process to end by itself, and again after SIGTERM. */
     END_MS = 5000,
-    LINE_BYTES = 2048,
+    LINE_BYTES = 800,
+    ENDING_SPARE = 3,
+    BACKOFF_MS = 100,
+    BACKOFF_MAX_MS = 5000,
+    LAST_MS = 500, /* for all, when the worker ends */
     WORDS_AT_ONCE = 32 << 10
 };
 
@@ -32,8 +37,11 @@ struct process_set {
     struct process_settings settings;
     struct gate gate;     /* for what follows */
     struct process *idle; /* the one used last first */
-    struct process *ending;
+    struct process *busy, *ending;
     int count; /* of those that are idle or in use */
+    int ending_count;
+    /* While they end at once, before they have served: when the next may be started, and how long that was put off. */
+    uint64_t not_before_ms, backoff_ms;
     struct process_set *next;
 };
 
@@ -68,6 +76,16 @@ static void close_both(int pair[2])
             close(pair[i]);
 }
 
+/* What the service manager and the older binary have said to this server alone. */
+static bool is_private(const char *variable)
+{
+    static const char *const names[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_", "WEIR_"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(variable, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
 /* The worker's environment, with what the settings put in its place. NULL: out of memory. */
 static char **make_environment(const struct process_settings *s)
 {
@@ -78,7 +96,7 @@ static char **make_environment(const struct process_settings *s)
         own++;
     char **all = calloc(count + own + 1, sizeof *all);
     for (size_t i = 0; all && i < count; i++) {
-        bool is_replaced = false;
+        bool is_replaced = is_private(environ[i]);
         size_t name = strcspn(environ[i], "=") + 1;
         for (size_t k = 0; k < own; k++)
             is_replaced |= strncmp(environ[i], s->env[k], name) == 0;
@@ -152,20 +170,23 @@ static struct process *start(const struct process_settings *s)
     return p;
 }
 
+/* A long one in pieces. */
 static void log_line(const struct process_set *set, const struct process *p, const char *line, size_t len)
 {
     while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == ' '))
         len--;
-    if (len > 0)
+    for (size_t at = 0; at < len; at += LINE_BYTES)
         log_error("process %d (\"%s\"): %.*s", (int)p->pid, process_set_name(set),
-                  (int)(len < LINE_BYTES ? len : LINE_BYTES), line);
+                  (int)(len - at < LINE_BYTES ? len - at : LINE_BYTES), line + at);
 }
 
 void process_log_words(const struct process_set *set, struct process *p)
 {
     char bytes[4096];
     size_t had = 0, all = 0;
-    ssize_t n;
+    ssize_t n = -1;
+    if (p->words < 0)
+        return;
     while (all < WORDS_AT_ONCE && (n = read(p->words, bytes + had, sizeof bytes - had)) > 0) {
         size_t from = 0, end = had + (size_t)n;
         all += (size_t)n;
@@ -180,6 +201,10 @@ void process_log_words(const struct process_set *set, struct process *p)
         memmove(bytes, bytes + from, had);
     }
     log_line(set, p, bytes, had);
+    if (n == 0) { /* it has closed them, and says no more */
+        close(p->words);
+        p->words = -1;
+    }
 }
 
 bool process_has_died(const struct process *p)
@@ -188,13 +213,20 @@ bool process_has_died(const struct process *p)
     return waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == p->pid;
 }
 
-/* What it has started ends with it, as long as the name of its group is not another one's. */
+/* The process, which has not been waited for, so that its name is its own; and its group, which may have left it. */
+static void signal_all(const struct process *p, int signal)
+{
+    kill(-p->pid, signal);
+    kill(p->pid, signal);
+}
+
+/* What it has started ends with it. */
 static bool has_ended(const struct process_set *set, struct process *p)
 {
     int status;
     if (!process_has_died(p))
         return false;
-    kill(-p->pid, SIGKILL);
+    signal_all(p, SIGKILL);
     pid_t found = waitpid(p->pid, &status, WNOHANG);
     if (found == p->pid && WIFSIGNALED(status) && !p->is_told)
         log_error("process %d (\"%s\") exited on signal %d", (int)p->pid, process_set_name(set),
@@ -207,8 +239,18 @@ static bool has_ended(const struct process_set *set, struct process *p)
 
 static void forget(struct process *p)
 {
-    close(p->words);
+    if (p->words >= 0)
+        close(p->words);
     free(p);
+}
+
+static void take_out(struct process **list, struct process *p)
+{
+    while (*list && *list != p)
+        list = &(*list)->next;
+    if (*list)
+        *list = p->next;
+    p->next = NULL;
 }
 
 /* Its requests end, and so does it; what it started with it, at the latest with the signal. Under the gate. */
@@ -219,9 +261,29 @@ static void begin_to_end(struct process_set *set, struct process *p, int signal)
     p->idle_since_ms = clock_mono_ms();
     p->is_told = signal != 0;
     if (signal)
-        kill(-p->pid, signal);
+        signal_all(p, signal);
     p->next = set->ending;
     set->ending = p;
+    set->ending_count++;
+}
+
+/* Who has died has nothing to be waited for. Under the gate. */
+static void reap(struct process_set *set)
+{
+    struct process **at = &set->ending;
+    while (*at) {
+        struct process *p = *at;
+        if (!process_has_died(p)) {
+            at = &p->next;
+            continue;
+        }
+        process_log_words(set, p);
+        has_ended(set, p);
+        *at = p->next;
+        set->ending_count--;
+        gate_wake(&set->gate);
+        forget(p);
+    }
 }
 
 /* --- the set --- */
@@ -255,28 +317,50 @@ static struct process *take_idle(struct process_set *set)
     return NULL;
 }
 
+/* Those that end count as well, up to as many again and a few. Under the gate. */
+static bool may_start(struct process_set *set, uint64_t now_ms)
+{
+    int64_t most_ending = set->settings.most + ENDING_SPARE;
+    if (set->ending_count >= most_ending)
+        reap(set);
+    return set->count < set->settings.most && set->ending_count < most_ending && now_ms >= set->not_before_ms;
+}
+
+static void begin_use(struct process_set *set, struct process *p)
+{
+    p->next = set->busy;
+    set->busy = p;
+}
+
 struct process *process_take(struct process_set *set, int64_t wait_ms)
 {
-    uint64_t until_ms = clock_mono_ms() + (uint64_t)wait_ms, now_ms;
+    enum { LOOK_MS = 50 };
+    uint64_t now_ms = clock_mono_ms(), until_ms = now_ms + (uint64_t)wait_ms;
     struct process *p;
     gate_lock(&set->gate);
-    while (!(p = take_idle(set)) && set->count >= set->settings.most && (now_ms = clock_mono_ms()) < until_ms)
-        gate_wait_for(&set->gate, (unsigned)(until_ms - now_ms < 1000 ? until_ms - now_ms : 1000) * 1000);
-    bool may_start = !p && set->count < set->settings.most;
-    set->count += may_start;
+    while (!(p = take_idle(set)) && !may_start(set, now_ms) && now_ms < until_ms) {
+        gate_wait_for(&set->gate,
+                      (unsigned)(until_ms - now_ms < LOOK_MS ? until_ms - now_ms : LOOK_MS) * 1000);
+        now_ms = clock_mono_ms();
+    }
+    bool starts = !p && may_start(set, now_ms);
+    set->count += starts;
+    if (p)
+        begin_use(set, p);
     gate_unlock(&set->gate);
     errno = 0;
-    if (p || !may_start)
+    if (!starts)
         return p;
     p = start(&set->settings);
-    if (p)
-        return p;
     int error = errno;
     gate_lock(&set->gate);
-    leave_count(set);
+    if (p)
+        begin_use(set, p);
+    else
+        leave_count(set);
     gate_unlock(&set->gate);
     errno = error;
-    return NULL;
+    return p;
 }
 
 /* Bytes; 0: nobody knows. */
@@ -300,11 +384,10 @@ static bool has_done_enough(const struct process_set *set, const struct process 
            (s->memory_bytes && resident_bytes(p->pid) > (uint64_t)s->memory_bytes);
 }
 
-void process_give_back(struct process_set *set, struct process *p)
+static void put_back(struct process_set *set, struct process *p, bool is_over)
 {
-    p->requests++;
-    bool is_over = has_done_enough(set, p);
     gate_lock(&set->gate);
+    take_out(&set->busy, p);
     if (is_over) {
         begin_to_end(set, p, 0);
         set->count--;
@@ -317,12 +400,38 @@ void process_give_back(struct process_set *set, struct process *p)
     gate_unlock(&set->gate);
 }
 
+void process_give_back(struct process_set *set, struct process *p)
+{
+    p->requests++;
+    set->backoff_ms = 0;
+    put_back(set, p, has_done_enough(set, p));
+}
+
+void process_put_back(struct process_set *set, struct process *p)
+{
+    put_back(set, p, false);
+}
+
+/* One that ends before it has served will do so again: the next one is put off, for longer each time. Under the gate. */
+static void put_off(struct process_set *set)
+{
+    uint64_t twice_ms = set->backoff_ms * 2;
+    set->backoff_ms = twice_ms < BACKOFF_MS       ? BACKOFF_MS
+                      : twice_ms < BACKOFF_MAX_MS ? twice_ms
+                                                  : BACKOFF_MAX_MS;
+    set->not_before_ms = clock_mono_ms() + set->backoff_ms;
+}
+
 void process_end(struct process_set *set, struct process *p, bool kill_it)
 {
     process_log_words(set, p);
     gate_lock(&set->gate);
+    if (p->requests == 0 && !kill_it)
+        put_off(set);
+    take_out(&set->busy, p);
     begin_to_end(set, p, kill_it ? SIGTERM : 0);
     leave_count(set);
+    reap(set);
     gate_unlock(&set->gate);
 }
 
@@ -349,21 +458,14 @@ static void retire_idle(struct process_set *set, uint64_t now_ms)
 /* By itself, then by SIGTERM, then by SIGKILL. Under the gate. */
 static void look_at_ending(struct process_set *set, uint64_t now_ms)
 {
-    struct process **at = &set->ending;
-    while (*at) {
-        struct process *p = *at;
+    reap(set);
+    for (struct process *p = set->ending; p; p = p->next) {
         process_log_words(set, p);
-        if (has_ended(set, p)) {
-            *at = p->next;
-            forget(p);
+        if (now_ms - p->idle_since_ms <= END_MS)
             continue;
-        }
-        if (now_ms - p->idle_since_ms > END_MS) {
-            kill(-p->pid, p->is_told ? SIGKILL : SIGTERM);
-            p->is_told = true;
-            p->idle_since_ms = now_ms;
-        }
-        at = &p->next;
+        signal_all(p, p->is_told ? SIGKILL : SIGTERM);
+        p->is_told = true;
+        p->idle_since_ms = now_ms;
     }
 }
 
@@ -378,6 +480,43 @@ void process_look_after(void)
     }
 }
 
+static void end_list(struct process_set *set, struct process **list)
+{
+    struct process *p;
+    while ((p = *list)) {
+        *list = p->next;
+        begin_to_end(set, p, SIGTERM);
+    }
+}
+
+/* What is still in use is so by threads that are left behind. */
+static bool end_set(struct process_set *set, int signal)
+{
+    gate_lock(&set->gate);
+    end_list(set, &set->idle);
+    for (struct process *p = set->busy; p; p = p->next)
+        signal_all(p, signal);
+    for (struct process *p = set->ending; p; p = p->next)
+        signal_all(p, signal);
+    reap(set);
+    bool is_done = !set->busy && !set->ending;
+    gate_unlock(&set->gate);
+    return is_done;
+}
+
+void process_end_all(void)
+{
+    static const struct timespec while_ending = {0, 10000000};
+    bool is_done = false;
+    for (int looks = LAST_MS / 10; looks >= 0 && !is_done; looks--) {
+        is_done = true;
+        for (struct process_set *set = all_sets; set; set = set->next)
+            is_done &= end_set(set, looks > 0 ? SIGTERM : SIGKILL);
+        if (!is_done && looks > 0)
+            nanosleep(&while_ending, NULL);
+    }
+}
+
 void process_set_free(struct process_set *set)
 {
     struct process *p;
@@ -387,10 +526,7 @@ void process_set_free(struct process_set *set)
             break;
         }
     }
-    while ((p = set->idle)) {
-        set->idle = p->next;
-        begin_to_end(set, p, 0);
-    }
+    end_list(set, &set->idle);
     while ((p = set->ending)) {
         set->ending = p->next;
         forget(p);

@@ -54,8 +54,9 @@ const char *process_set_name(const struct process_set *set);
  */
 struct process *process_take(struct process_set *set, int64_t wait_ms);
 
-/* Its request is over, and it waits for the next. */
+/* Its request is over, and it waits for the next; or it has had none. */
 void process_give_back(struct process_set *set, struct process *p);
+void process_put_back(struct process_set *set, struct process *p);
 
 /* It is of no use any more: it is told to end, or killed. */
 void process_end(struct process_set *set, struct process *p, bool kill_it);
@@ -68,5 +69,8 @@ void process_log_words(const struct process_set *set, struct process *p);
 
 /* Each second, of all sets: what idle ones have said, who has died, who has been idle for long, who does not end. */
 void process_look_after(void);
+
+/* The worker ends, whoever still uses them: all processes are told to, and killed where they do not within half a second. */
+void process_end_all(void);
 
 #endif

@@ -254,6 +254,9 @@ void upgrade_ended(struct master *m, int status);
 /* Looks whether the new binary serves: then it is the service's main process. */
 void upgrade_continue(struct master *m);
 
+/* Before workers are started: what they start has nothing to say to the older binary. */
+void upgrade_keep_to_itself(void);
+
 /* In the new binary, once it serves. False when there is no older one that waits for it. */
 bool upgrade_tell_older(void);
 

@@ -271,6 +271,7 @@ static bool log_conf_errors(const struct conf *conf)
 static bool set_up(struct master *m)
 {
     sockets_read_environment();
+    upgrade_keep_to_itself();
     sessions_take_over();
     m->site = site_build(m->conf);
     process_find_user(m->conf, &m->uid, &m->gid);

@@ -176,11 +176,23 @@ void upgrade_continue(struct master *m)
     m->is_main = false;
 }
 
+static bool find_ready_fd(unsigned long long *fd)
+{
+    const char *text = getenv("WEIR_READY_FD");
+    return text && slice_to_u64(slice_of(text), INT32_MAX, fd);
+}
+
+void upgrade_keep_to_itself(void)
+{
+    unsigned long long fd;
+    if (find_ready_fd(&fd))
+        fd_set_cloexec((int)fd, true);
+}
+
 bool upgrade_tell_older(void)
 {
     unsigned long long fd;
-    const char *text = getenv("WEIR_READY_FD");
-    if (!text || !slice_to_u64(slice_of(text), INT32_MAX, &fd))
+    if (!find_ready_fd(&fd))
         return false;
     unsetenv("WEIR_READY_FD");
     bool told = write((int)fd, "", 1) == 1;

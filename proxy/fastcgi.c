@@ -3,9 +3,9 @@
  */
 #include "proxy/protocol.h"
 
-#include "base/arena.h"
 #include "base/buf.h"
 #include "base/slice.h"
+#include "http/request/cgi.h"
 #include "http/request/exchange.h"
 #include "http/request/template.h"
 #include "http/site/site.h"
@@ -15,8 +15,9 @@
 
 /* --- the request --- */
 
-static bool is_given(const struct location_proxy *to, struct slice name)
+static bool is_given(const void *with, struct slice name)
 {
+    const struct location_proxy *to = with;
     for (int i = 0; i < to->header_count; i++)
         if (slice_eq(to->headers[i].name, name))
             return true;
@@ -34,64 +35,12 @@ static bool write_configured(struct http_exchange *ex, const struct location_pro
     return ok;
 }
 
-/* "HTTP_" and the field's name in capitals, with "_" for "-" (RFC 3875 section 4.1.18). data NULL: out of memory. */
-static struct slice param_name(struct arena *arena, struct slice field)
-{
-    static const char prefix[] = "HTTP_";
-    size_t len = sizeof prefix - 1 + field.len;
-    char *name = arena_alloc(arena, len + 1);
-    if (!name)
-        return (struct slice){0};
-    memcpy(name, prefix, sizeof prefix - 1);
-    for (size_t i = 0; i < field.len; i++) {
-        char c = field.data[i];
-        name[sizeof prefix - 1 + i] = c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-    }
-    return (struct slice){name, len};
-}
-
-static bool has_come_before(const struct http_request *req, int at)
-{
-    for (int i = 0; i < at; i++)
-        if (slice_eq_nocase(req->headers[i].name, req->headers[at].name))
-            return true;
-    return false;
-}
-
-/* Of all fields of that name, from the first one on: one value (RFC 3875 section 4.1.18). data NULL: out of memory. */
-static struct slice joined_value(struct http_exchange *ex, int first)
-{
-    const struct http_header *h = ex->req.headers;
-    const char *between = slice_eq_nocase(h[first].name, SLICE("Cookie")) ? "; " : ", ";
-    struct slice all = h[first].value.len ? h[first].value : SLICE("");
-    for (int i = first + 1; all.data && i < ex->req.header_count; i++)
-        if (slice_eq_nocase(h[i].name, h[first].name))
-            all = arena_printf(&ex->arena, "%.*s%s%.*s", SLICE_ARGS(all), between, SLICE_ARGS(h[i].value));
-    return all;
-}
-
-static bool write_clients(struct http_exchange *ex, const struct location_proxy *to, struct buf *params)
-{
-    bool ok = true;
-    for (int i = 0; ok && i < ex->req.header_count; i++) {
-        struct slice field = ex->req.headers[i].name;
-        /* Programs take HTTP_PROXY for where they are to send requests of their own (CVE-2016-5385). */
-        if (slice_eq_nocase(field, SLICE("Proxy")) || has_come_before(&ex->req, i))
-            continue;
-        struct slice name = param_name(&ex->arena, field);
-        if (name.data && is_given(to, name))
-            continue;
-        struct slice value = joined_value(ex, i);
-        ok = name.data && value.data && fastcgi_write_pair(params, name, value);
-    }
-    return ok;
-}
-
 static bool write_params(struct http_exchange *ex, const struct upstream_target *target, struct buf *out)
 {
     struct buf params = {0};
     bool ok = write_configured(ex, target->to, &params) &&
-              (!target->how->upstream.pass_request_headers || write_clients(ex, target->to, &params)) &&
+              (!target->how->upstream.pass_request_headers ||
+               cgi_write_fields(&ex->req, is_given, target->to, &params)) &&
               fastcgi_write_stream(out, FASTCGI_PARAMS, buf_slice(&params)) &&
               fastcgi_write_end(out, FASTCGI_PARAMS);
     buf_free(&params);

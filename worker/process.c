@@ -13,6 +13,7 @@
 #include "base/title.h"
 #include "handlers/lend.h"
 #include "handlers/offload.h"
+#include "handlers/process_set.h"
 #include "http/access/limit.h"
 #include "http/client/connections.h"
 #include "http/h1/version.h"
@@ -37,6 +38,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool open_worker(struct worker *w, const struct worker_options *o)
@@ -80,6 +82,8 @@ int worker_run(const struct worker_options *options)
         prctl(PR_SET_NAME, "weir: worker");
         title_set("weir: worker process");
     }
+    /* The daemon's is 0; what applications make is not everybody's to write. */
+    umask(S_IWGRP | S_IWOTH);
     if (!open_worker(w, options))
         return 2;
     last_words_prepare(w);
@@ -96,6 +100,7 @@ int worker_run(const struct worker_options *options)
     pools_log_silent(w);
     logfiles_flush_all(&w->site->access_files);
     open_logs_close(w);
+    process_end_all();
     log_notice("exiting");
     worker_publish_figures(w);
     /* A handler still runs: what it uses must not be taken down under it. */

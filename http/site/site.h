@@ -275,10 +275,10 @@ struct site {
     uint64_t lookups_ms;
 };
 
-/* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
 /* The server's own, ended by NULL: for every site from now on. */
 void site_use_handlers(const struct weir_handler *const *handlers);
 
+/* Builds; mistakes are added to conf->errors. Opens nothing but modules. Never NULL. */
 struct site *site_build(struct conf *conf);
 
 void site_build_upstreams(struct site *site);

@@ -65,12 +65,17 @@ static bool write_length(struct buf *params, size_t len)
     return len <= SHORT_LENGTH_MAX ? buf_append(params, &bytes[3], 1) : buf_append(params, bytes, 4);
 }
 
+bool fastcgi_begin_pair(struct buf *params, struct slice name, size_t value_bytes)
+{
+    if (name.len > INT32_MAX || value_bytes > INT32_MAX)
+        return false;
+    return write_length(params, name.len) && write_length(params, value_bytes) &&
+           (!name.len || buf_append_slice(params, name));
+}
+
 bool fastcgi_write_pair(struct buf *params, struct slice name, struct slice value)
 {
-    if (name.len > INT32_MAX || value.len > INT32_MAX)
-        return false;
-    return write_length(params, name.len) && write_length(params, value.len) &&
-           (!name.len || buf_append_slice(params, name)) && (!value.len || buf_append_slice(params, value));
+    return fastcgi_begin_pair(params, name, value.len) && (!value.len || buf_append_slice(params, value));
 }
 
 /* --- a response --- */

@@ -37,7 +37,8 @@ bool fastcgi_write_stream(struct buf *out, enum fastcgi_type type, struct slice 
 /* The stream's end: an empty record. */
 bool fastcgi_write_end(struct buf *out, enum fastcgi_type type);
 
-/* A name-value pair (section 3.4), for the stream of parameters. */
+/* A name-value pair (section 3.4), for the stream of parameters; or all of it but a value of so many bytes, which are to follow. */
+bool fastcgi_begin_pair(struct buf *params, struct slice name, size_t value_bytes);
 bool fastcgi_write_pair(struct buf *params, struct slice name, struct slice value);
 
 /* --- a response --- */

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import threading
+import time
 
 import pytest
 from weirlib import ROOT, Connection, alive, config, let_pass, limit, proc_field, wait_until, watch
@@ -28,6 +29,28 @@ def application(env, start):
     if path == "/half": os.write(socket_of(), b"\\1\\6\\0\\1\\0\\x10\\0\\0Status: 200 OK\\r\\n"), os._exit(0)
     if path == "/grow": globals()["kept"] = b"x" * 100_000_000
     if path == "/fork": os.fork() or pause(600)
+    if path == "/deaf": os.dup2(os.open("/dev/null", 1), 1), os.dup2(1, 2), pause(float(args))
+    if path == "/deaf-and-dead": os.dup2(os.open("/dev/null", 1), 1), os.dup2(1, 2), os.fork() and os._exit(0), pause(30)
+    if path == "/leave-group": os.setpgid(0, os.getpgid(os.getppid())), signal.signal(signal.SIGTERM, signal.SIG_IGN), pause(600)
+    if path == "/child":
+        import subprocess
+        start("200 OK", [])
+        return [subprocess.run(["cat"], capture_output=True).stdout + b"end"]
+    if path == "/split": start("200 OK", [("Location", "/x\\r\\nSet-Cookie: evil=1")]); return [b"x"]
+    if path == "/no-start": return [b"X-Evil: 1\\r\\n\\r\\nhello"]
+    if path == "/close-raises":
+        start("200 OK", [])
+        class Raising(list):
+            def close(self): raise ValueError("close")
+        return Raising([b"x"])
+    if path == "/hops": start("200 OK", [("Keep-Alive", "x"), ("Upgrade", "x"), ("Proxy-Connection", "x"), ("TE", "x"), ("X-A", "1")]); return [b"x"]
+    if path == "/ticks":
+        start("200 OK", [])
+        return (pause(0.3 * i) or b"tick\\n" for i in range(4))
+    if path == "/for-ever":
+        start("200 OK", [])
+        return (pause(0.05) or b"x" for _ in iter(int, 1))
+    if path == "/umask": os.umask(os.umask(0)); start("200 OK", [("X-Pid", "1")]); return [b"%o" % os.umask(0)]
     body = env["wsgi.input"].read()
     status = args.replace("+", " ") if path == "/answer" else "200 OK"
     start(status, [("Content-Type", "text/plain"), ("X-Pid", str(os.getpid())), ("X-Env", os.environ.get("MINE", "")), ("X-Dir", os.getcwd())])
@@ -42,11 +65,11 @@ SHIM = ROOT / "etc/wsgi.py"
 LOST = r"process \d+ \("
 
 
-def serve(weir, settings="processes=2", location="", pool="threads=4 max_queue=100", command=f"python3 {SHIM} app:application", **parts):
+def serve(weir, settings="processes=2", location="", pool="threads=4 max_queue=100", command=f"python3 {SHIM} app:application", daemon=False, **parts):
     weir.write(APP, "app/app.py")
     (weir.tmp / "app").chmod(0o755)
     weir.tmp.chmod(0o755)
-    weir.start(config(f"location / {{ handler process {command} dir={{tmp}}/app {settings}; {location} }}", pool=pool, **parts))
+    weir.start(config(f"location / {{ handler process {command} dir={{tmp}}/app {settings}; {location} }}", pool=pool, **parts), daemon=daemon)
 
 
 def processes(weir):
@@ -281,6 +304,99 @@ def test_a_program_that_cannot_be_started(weir):
     weir.wait_log(r'cannot start "\S+/gone" \(2: No such file or directory\)')
 
 
+def test_who_has_closed_its_words(weir):
+    """Costs nothing, and its death is seen all the same."""
+    serve(weir, "processes=1", "handler_timeout 20s;")
+    weir.get("/")
+    worker, = weir.worker_pids()
+    assert weir.get("/deaf?1").status == 200
+    used = sum(int(field) for field in pathlib.Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[11:13]) / os.sysconf("SC_CLK_TCK")
+    assert used < 0.7, used
+    assert weir.get("/deaf-and-dead").status == 502
+
+
+def test_who_leaves_its_group(weir):
+    serve(weir, "processes=1", "handler_timeout 2s;")
+    before = pid_of(weir.get("/"))
+    assert weir.get("/leave-group").status == 504
+    wait_until(lambda: not alive(before), 20, "its end")
+
+
+def test_a_stream(weir):
+    """What there is goes out while more is waited for."""
+    serve(weir, "processes=1")
+    with weir.connect() as client:
+        client.request("/ticks")
+        began, seen = time.monotonic(), b""
+        while b"tick" not in seen:
+            seen += client.socket.recv(4096)
+        assert time.monotonic() - began < 1.5
+        while b"\r\n0\r\n" not in seen:
+            seen += client.socket.recv(4096)
+    assert seen.count(b"tick") == 4
+    assert weir.get("/").header("Content-Length") == "3"
+
+
+@pytest.mark.parametrize("how, status", [("split", 500), ("no-start", 500), ("close-raises", 500)])
+def test_what_pep_3333_forbids(weir, how, status):
+    serve(weir, "processes=1")
+    before = pid_of(weir.get("/"))
+    answer = weir.get(f"/{how}")
+    assert answer.status == status and answer.header("X-Evil") is None and answer.header("Set-Cookie") is None
+    assert pid_of(weir.get("/")) == before
+
+
+def test_what_is_between_neighbours(weir):
+    serve(weir, "processes=1")
+    answer = weir.get("/hops")
+    assert answer.text == "x" and answer.header("X-A") == "1" and not {"upgrade", "te", "proxy-connection"} & {name for name, _ in answer.headers}
+
+
+def test_what_the_application_starts(weir):
+    """Reads nothing of the connection, and what it writes is not everybody's."""
+    serve(weir, "processes=1", "handler_timeout 10s;", daemon=True)
+    assert weir.get("/child").text == "end" and weir.get("/umask").text == "22"
+
+
+def test_many_fields(weir):
+    """Cost no more than they are many."""
+    serve(weir, "processes=1", "handler_timeout 60s;", server="large_client_header_buffers 8 32k; client_header_buffer_size 32k; max_headers 1000;")
+    weir.get("/")
+    worker, = weir.worker_pids()
+    before = int(proc_field(worker, "VmRSS").split()[0])
+    text = weir.get("/env", headers=[(f"a{i}", f"v{i}") for i in range(990)]).text
+    assert "HTTP_A0=v0\n" in text and "HTTP_A989=v989\n" in text
+    assert int(proc_field(worker, "VmRSS").split()[0]) - before < 10_000
+
+
+def test_chunked_forms(weir):
+    pytest.importorskip("flask")
+    weir.write(FLASK, "app/site_of_flask.py")
+    serve(weir, "processes=1", command=f"python3 {SHIM} site_of_flask:application")
+    with weir.connect() as client:
+        client.send("POST /hello/you HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n7\r\na=1&b=2\r\n0\r\n\r\n")
+        assert client.response().json()["form"] == {"a": "1", "b": "2"}
+
+
+def test_a_command_that_ends_at_once(weir):
+    """Is not started over and over."""
+    serve(weir, "processes=2", "handler_timeout 2s;", command="sh -c 'echo started; exit 1'")
+    clients = [weir.connect(timeout=20) for _ in range(8)]
+    for client in clients:
+        client.request("/")
+    assert {client.response().status for client in clients} <= {502, 503, 504}
+    assert weir.error_log.count(": started") < 30
+    worker, = weir.worker_pids()
+    wait_until(lambda: not zombies(worker), 10, "no zombies")
+
+
+def test_ends_that_take_long_count(weir):
+    serve(weir, "processes=2 max_requests=1", "handler_timeout 30s;", command=f"python3 -c 'import atexit, sys, time; sys.argv = [0, \"app:application\"]; sys.path.insert(0, \"{SHIM.parent}\"); atexit.register(time.sleep, 3); import wsgi; wsgi.main()'")
+    for _ in range(12):
+        assert weir.get("/", timeout=30).status == 200
+        assert len(processes(weir)) <= 2 + 2 + 3
+
+
 # ---- clients, load, reload ------------------------------------------------------------------------------------------
 
 def test_a_client_that_leaves(weir):
@@ -292,6 +408,18 @@ def test_a_client_that_leaves(weir):
     watch(0.1)
     client.close()
     assert pid_of(weir.get("/")) == before
+
+
+def test_a_response_without_end_and_without_client(weir):
+    """With a handler_timeout that is its end; what is asked meanwhile by who has left is not done."""
+    serve(weir, "processes=1", "handler_timeout 2s;")
+    before = pid_of(weir.get("/"))
+    client = weir.connect()
+    client.request("/for-ever")
+    client.socket.recv(100)
+    client.close()
+    wait_until(lambda: not alive(before), 15, "its end")
+    assert weir.get("/").status == 200
 
 
 def test_killed_at_random_under_load(weir):
@@ -342,6 +470,20 @@ def test_reload_and_end(weir):
     assert weir.stop(limit(10)) == 0
     for pid in last:
         wait_until(lambda p=pid: not alive(p), 10, "the end of all")
+
+
+@pytest.mark.parametrize("how", ["TERM", "QUIT", "reload"])
+def test_none_is_left_behind(weir, how):
+    """Not even one that ignores SIGTERM."""
+    serve(weir, "processes=1", "handler_timeout 1s;")
+    before = pid_of(weir.get("/"))
+    assert weir.get("/hang").status == 504
+    if how == "reload":
+        weir.reload(weir.conf.read_text().replace("processes=1", "processes=2"))
+    else:
+        weir.signal(getattr(signal, f"SIG{how}"))
+        weir.wait_exit(limit(10))
+    wait_until(lambda: not alive(before), 15, "its end")
 
 
 def test_a_worker_that_is_killed(weir):
