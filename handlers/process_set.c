@@ -388,6 +388,7 @@ static void put_back(struct process_set *set, struct process *p, bool is_over)
 {
     gate_lock(&set->gate);
     take_out(&set->busy, p);
+    set->backoff_ms = p->requests ? 0 : set->backoff_ms;
     if (is_over) {
         begin_to_end(set, p, 0);
         set->count--;
@@ -403,7 +404,6 @@ static void put_back(struct process_set *set, struct process *p, bool is_over)
 void process_give_back(struct process_set *set, struct process *p)
 {
     p->requests++;
-    set->backoff_ms = 0;
     put_back(set, p, has_done_enough(set, p));
 }
 

@@ -167,7 +167,7 @@ CASES += [h2("return codes", "".join(f"location = /{code} {{ return {code}; }} l
           h2("rewriting", "set $x 1; if ($http2) { set $x \"h2-$http2\"; } if ($request_method = POST) { return 405 post; } if ($server_protocol = HTTP/2.0) "
              "{ set $y two; } location /l { rewrite ^/l(.*) /f$1 last; } location /b { rewrite ^ /f.txt break; } location /i { internal; } "
              "location /t { try_files $uri $uri/ /f.txt; } location /y { try_files /none @n; } location @n { return 200 \"n $x $y $m_%ID%\"; } "
-             "location /s { return 200 \"$x $y $m_%ID%\"; }", [talk(target, method=method) for target in ("/s", "/l.txt", "/b", "/i", "/t", "/y", "/t/f")
+             "location /s { return 200 \"$x $y $m_%ID%\"; }", [talk(target, method=method) for target in ("/s", "/l.txt", "/b", "/i", "/t?a=1", "/y", "/t/f?a=1")
              for method in ("GET", "POST", "HEAD")], files=FILES, http='map $http2 $m_%ID% { h2 tls; h2c plain; "" one; default other; }', log=LOG)]
 
 # ---- upstreams ----------------------------------------------------------------------------------------------------
