@@ -504,7 +504,7 @@ SECTIONS = {
         Row("the place of `Location`", "Before what an upstream and `add_header` bring.", "Among it.", "The order of fields says nothing.", "http2_again",
             "header order", values=lambda nginx, weir: b"location" in nginx),
         Row("`$args` after `try_files` and `error_page`", "None or empty.", "Empty.", "It is the same.", "http2_again", "log args",
-            "^(try_files|error_page)",
+            "^(try_files|error_page|rewriting)",
             values=lambda nginx, weir: (nginx, weir) == ("-", "")),
         Row("`$status` with `proxy_set_header Content-Length`, `proxy_pass_request_body off`", "499: the upstream waits for what does not come.",
             "That of the answer.", "See `proxy_set_header` of `Content-Length`.", "http2_again", "log status",

@@ -6,7 +6,7 @@ from cases import HELLO, Case, Tls, answer, ask, table
 from frames import at_once, raw, talk, together
 
 HTTP = "proxy_http_version 1.1;"
-LIKE = ("static", "rewrite", "headers", "access", "wire", "variables", "proxy_request", "proxy_answer", "proxy_kinds", "proxy_target", "upstream")
+LIKE = ("static", "rewrite", "headers", "access", "wire", "variables", "proxy_request", "proxy_answer", "proxy_kinds", "proxy_target", "upstream", "http2_again")
 CASES = []
 KEYS = "ssl_certificate %CERTS%/h.pem; ssl_certificate_key %CERTS%/h.key; ssl_protocols TLSv1.2 TLSv1.3; "
 SAID = ("$request|$status|$http2|$server_protocol|$scheme|$host|$http_host|$http_cookie|$request_uri|$uri|$args|$content_length|$connection_requests|"
