@@ -8,12 +8,12 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 
+from clients import require_wrk, run_wrk
 from rounds import Metric, Pair, report
-from servers import BenchError, Server, free_port, process_tree, raise_file_limit, read_stat, run
+from servers import BenchError, Server, process_tree, raise_file_limit, read_stat, run
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 FPM = "/usr/sbin/php-fpm8.2"
@@ -47,16 +47,6 @@ FASTCGI = """location /hello { fastcgi_pass php; fastcgi_keep_conn on; fastcgi_p
     fastcgi_param REQUEST_METHOD $request_method; fastcgi_param QUERY_STRING $query_string; fastcgi_param REDIRECT_STATUS 200; }"""
 UPSTREAM = "upstream php { server unix:{dir}/fpm.sock; keepalive 3; }"
 PROCESS = "location / { handler process python3 {shim} hello:application dir={dir}/www processes={count}; }"
-
-
-def wrk(server, path, seconds):
-    command = ["wrk", "-t1", f"-c{CLIENTS}", f"-d{seconds}s", "--latency", "--timeout", "10s", "-s", TOP / "bench" / "wrk.lua",
-               f"http://127.0.0.1:{server.port}{path}", "--", "1"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    line = next((line for line in said.stdout.splitlines() if line.startswith("result ")), None)
-    if not line:
-        raise server.fail(f"wrk: {said.stdout}{said.stderr}")
-    return {name: int(value) for name, value in (pair.split("=") for pair in line.split()[1:])}
 
 
 class Php(Server):
@@ -110,9 +100,9 @@ def tree_cpu(pid):
 
 
 def load(server, seconds, path):
-    wrk(server, path, WARM_UP_S)
+    run_wrk(server.port, path, CLIENTS, WARM_UP_S)
     before = tree_cpu(server.process.pid)
-    found = wrk(server, path, seconds)
+    found = run_wrk(server.port, path, CLIENTS, seconds)
     return {"cpu": (tree_cpu(server.process.pid) - before) / found["requests"] * 1e6, "rate": found["requests"] / (found["duration_us"] / 1e6),
             "p99": found["p99_us"] / 1e3, "failed": found["refused"] + found["socket_errors"]}
 
@@ -143,7 +133,7 @@ def parse_options():
     parser.add_argument("--nginx", default=TOP / "build" / "tools" / "nginx", type=pathlib.Path)
     options = parser.parse_args()
     options.programs = {"weir": options.weir.absolute(), "nginx": options.nginx.absolute(), "uwsgi": shutil.which("uwsgi")}
-    for program in (*options.programs.values(), FPM, shutil.which("wrk")):
+    for program in (*options.programs.values(), FPM):
         if not program or not os.access(program, os.X_OK):
             raise BenchError("a program is missing: run make bench-handlers")
     return options
@@ -151,6 +141,7 @@ def parse_options():
 
 def main():
     options = parse_options()
+    require_wrk()
     raise_file_limit(MAX_FILES)
     results = []
     for workload in WORKLOADS:

@@ -116,6 +116,7 @@ static bool is_the_servers(struct slice name)
                                          {"Keep-Alive", 10},
                                          {"Proxy-Connection", 16},
                                          {"TE", 2},
+                                         {"Trailer", 7},
                                          {"Upgrade", 7},
                                          {"Date", 4},
                                          {"Server", 6}};

@@ -83,13 +83,6 @@ static int name_for_tls(struct proxy *p)
     return 502;
 }
 
-/* Only proxy_pass has a scheme that does. */
-static bool names_port(struct slice host)
-{
-    return slice_starts(host, SLICE("unix:")) ||
-           (memchr(host.data, ':', host.len) && host.data[host.len - 1] != ']');
-}
-
 /* 0, or a status for the client. */
 static int find_upstream(struct proxy *p)
 {
@@ -102,7 +95,7 @@ static int find_upstream(struct proxy *p)
         if (!split_target(p->ex, http_template_expand(p->to->target, p->ex), &p->host, &p->uri, &tls))
             return 500;
         const struct upstream *group = site_find_upstream(w->site, p->host);
-        if (p->to->kind != CONF_PASS_PROXY && !(group && group->conf) && !names_port(p->host)) {
+        if (p->to->kind != CONF_PASS_PROXY && !(group && group->conf) && !site_has_port(p->host)) {
             http_log(p->ex, LOG_LEVEL_ERROR, "no port in upstream \"%.*s\"", SLICE_ARGS(p->host));
             return 500;
         }

@@ -290,6 +290,9 @@ void site_set_keepalive(struct upstream *u, const struct conf_upstream *c);
 struct upstream *site_find_upstream(const struct site *site, struct slice name);
 void site_name_variables(struct site *site);
 
+/* Whether it names all of an address: a port, or a socket's path. Only proxy_pass has a scheme that names a port. */
+bool site_has_port(struct slice host);
+
 void site_build_files(struct site *site, struct location *l, const struct conf_location *c);
 struct location *site_build_location(struct site *site, const struct conf_location *c);
 void site_free_rewrites(struct site *site);

@@ -119,16 +119,15 @@ struct upstream *site_find_upstream(const struct site *site, struct slice name)
     return u;
 }
 
-static bool has_port(struct slice host)
+bool site_has_port(struct slice host)
 {
-    return memrchr(host.data, ':', host.len) && host.data[host.len - 1] != ']';
+    return slice_starts(host, SLICE("unix:")) ||
+           (memrchr(host.data, ':', host.len) && host.data[host.len - 1] != ']');
 }
 
 struct slice site_target_name(struct arena *arena, struct slice host, bool tls)
 {
-    return tls && !slice_starts(host, SLICE("unix:")) && !has_port(host)
-               ? arena_printf(arena, "%.*s:443", SLICE_ARGS(host))
-               : host;
+    return tls && !site_has_port(host) ? arena_printf(arena, "%.*s:443", SLICE_ARGS(host)) : host;
 }
 
 /* The group of that name, or one of the single server that the name says. */
@@ -381,7 +380,7 @@ static void check_port(struct site *site, const struct conf_proxy *c)
 {
     const struct upstream *group = site_find_upstream(site, c->host);
     bool is_group = group && group->conf;
-    if (!is_group && !slice_starts(c->host, SLICE("unix:")) && !has_port(c->host))
+    if (!is_group && !site_has_port(c->host))
         conf_error(&site->conf->errors, c->node,
                    "no port in upstream \"%.*s\" of \"%s_pass\"; write HOST:PORT", SLICE_ARGS(c->host),
                    conf_pass_prefix(c->kind));
