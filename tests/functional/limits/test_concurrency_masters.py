@@ -148,6 +148,7 @@ def test_orphans_beside_a_third_binary(weir, binaries):  # noqa: F811
     binaries.upgrade()
     os.kill(binaries.old, signal.SIGKILL)
     weir.wait_log("the master is gone")
+    binaries.gone(binaries.old)  # its workers may hear of its end before its other children have another parent
     weir.pid = binaries.new
     waiting = enqueue(weir, ["/held?id=waits"])
     binaries.upgrade()

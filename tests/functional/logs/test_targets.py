@@ -842,8 +842,8 @@ def test_devices_keep_their_owner(weir):
     (weir.tmp / "logs/a.log").unlink()
     weir.signal(signal.SIGUSR1)
     wait_until((weir.tmp / "logs/a.log").exists, 3, "the new file")
+    wait_until(lambda: (weir.tmp / "logs/a.log").stat().st_uid == weirlib.NOBODY.pw_uid, 3, "the file's new owner")
     fetch(port, "/")
-    assert (weir.tmp / "logs/a.log").stat().st_uid == weirlib.NOBODY.pw_uid
     assert device.stat().st_uid == 0
 
 
