@@ -87,6 +87,11 @@ int64_t weir_time_left_ms(weir_request *r)
     return now >= r->deadline_ms ? 0 : (int64_t)(r->deadline_ms - now);
 }
 
+int64_t weir_deadline_ms(weir_request *r)
+{
+    return r->deadline_ms ? (int64_t)r->deadline_ms : INT64_MAX;
+}
+
 int weir_client_gone(weir_request *r)
 {
     return r->gone;

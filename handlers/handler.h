@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Grows when a module built against an older header could not run any more; checked when a module is loaded. */
-#define WEIR_HANDLER_ABI 2
+#define WEIR_HANDLER_ABI 3
 
 typedef struct weir_request weir_request;
 
@@ -63,6 +63,19 @@ struct weir_handler {
      * configuration. May be NULL: none.
      */
     const char *const *variables;
+
+    /*
+     * What a thread keeps from request to request: a connection, an interpreter. Called before the first run of each thread in
+     * each location, on that thread; it may block. settings is what init returned. weir_thread gives what it returns. On an error it
+     * writes a sentence into error and returns NULL: the request ends with 500, the next one tries again. May be NULL.
+     */
+    void *(*thread_init)(void *settings, char *error, size_t error_bytes);
+
+    /*
+     * Frees that when the thread ends: it was idle for long, the pool shrinks, weir_fail took it down, or the worker ends in good
+     * order. On that thread; what init returned is still there. May be NULL.
+     */
+    void (*thread_free)(void *state);
 };
 
 struct weir_module {
@@ -154,11 +167,25 @@ const char *weir_client(weir_request *r);
 /* What init returned for this location. */
 void *weir_settings(weir_request *r);
 
+/* What thread_init returned on this thread for this location; NULL without one. */
+void *weir_thread(weir_request *r);
+
 /* Milliseconds left until the client is told 504; INT64_MAX without a bound, 0 when it is over. */
 int64_t weir_time_left_ms(weir_request *r);
 
+/* The same as a point in time: milliseconds of CLOCK_MONOTONIC; INT64_MAX without a bound. */
+int64_t weir_deadline_ms(weir_request *r);
+
 /* 1 once the answer has become useless: the client left, or the time is over. A long handler asks now and then. */
 int weir_client_gone(weir_request *r);
+
+/*
+ * The same as a call, for a handler that waits inside of a library: cancelled(arg) is called once when the answer has become
+ * useless, at once if it is. It runs on another thread, and may block: PQcancel, sqlite3_interrupt. It must not use r. No call is
+ * made after run has returned, nor after weir_fail: either waits for one that has begun. Another cancelled takes its place, NULL
+ * ends it; this call waits likewise. 0, or -1 where there is no memory for it.
+ */
+int weir_on_cancel(weir_request *r, void (*cancelled)(void *arg), void *arg);
 
 /* Memory that lives as long as the request; aligned for any type, not zeroed. */
 void *weir_alloc(weir_request *r, size_t bytes);
@@ -184,6 +211,14 @@ int weir_printf(weir_request *r, const char *format, ...) __attribute__((format(
 
 /* Sends what was written so far without waiting for more. 0, or -1 once the client is gone. */
 int weir_flush(weir_request *r);
+
+/*
+ * One event of a stream of events (text/event-stream, WHATWG HTML section 9.2), sent at once. The first one sets Content-Type,
+ * and Cache-Control to no-cache. event and id may be NULL, and have no ends of lines; data may have several lines. With data NULL it is
+ * a comment, which keeps what stands between awake. A client that comes again says in the header Last-Event-ID where it was.
+ * 0, or -1: the client is gone, or a text is wrong.
+ */
+int weir_event(weir_request *r, const char *event, const char *id, const char *data);
 
 /* --- besides --- */
 

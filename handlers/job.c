@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/slice.h"
+#include "handlers/cancel.h"
 #include "handlers/handler.h"
+#include "handlers/thread_state.h"
 #include "http/request/lead.h"
 #include "http/wire/request.h"
 #include "pool/gate.h"
@@ -17,7 +19,7 @@
 #include <assert.h>
 #include <sys/mman.h>
 
-enum { LATE_ARENA_BYTES = 1024 };
+enum { LATE_ARENA_BYTES = 1024, CANNOT_BEGIN = 500 };
 
 void job_init(struct weir_request *job, struct http_exchange *ex, const struct weir_handler *handler,
               void *settings)
@@ -74,7 +76,9 @@ void job_run(struct pool_task *task)
     assert(!current_record && !job->record && !job->streaming);
     record_job(job);
     current_record = job->record;
-    job->result = job->gone ? 0 : job->handler->run(job);
+    if (!job->gone)
+        job->result = thread_state_prepare(job) ? job->handler->run(job) : CANNOT_BEGIN;
+    cancel_end(job);
     current_record = NULL;
     if (job->streaming && job->body.end > job->body.start)
         weir_flush(job);
@@ -85,6 +89,7 @@ void job_release(struct weir_request *job)
     /* Of the loop: no handler runs on its thread. */
     assert(!current_record);
     assert(!job->lent.is);
+    cancel_end(job); /* of a thread that ended otherwise */
     list_remove(&job->orphan);
     list_remove(&job->waits);
     if (job->record)
@@ -110,6 +115,7 @@ void job_orphan(struct weir_request *job)
     job->gone = true;
     job->orphaned = true;
     gate_lock(&job->gate);
+    cancel_begin(job);
     gate_wake(&job->gate);
     gate_unlock(&job->gate);
 }
@@ -133,8 +139,7 @@ bool job_take_output(struct weir_request *job, struct buf *out)
 
 void weir_fail(weir_request *r, const char *reason)
 {
-    /* The request is an argument so that only a handler's own thread can make this call. */
-    (void)r;
+    cancel_end(r);
     pool_task_fail(reason);
 }
 

@@ -36,6 +36,8 @@ struct job_lent {
     struct list_node link;
 };
 
+struct job_cancel;
+
 enum { JOB_WHOLE_BODY_MAX = 64 << 10, JOB_AHEAD_MAX = 1 << 20 };
 
 struct weir_request {
@@ -55,6 +57,8 @@ struct weir_request {
     struct buf body;
     /* The loop's: taken over, and not yet on its way to the client. */
     struct buf taken;
+    /* The thread's own for this handler. */
+    void *thread_state;
     void *mapped_body;
     size_t mapped_bytes;
     /* The thread's: the head has been handed over, and the request's arena with it. */
@@ -70,6 +74,7 @@ struct weir_request {
     /* under the gate */
     struct gate gate;
     struct buf pending;
+    struct job_cancel *cancel; /* NULL: never asked for */
     /* The job is in the loop's list: it must not be put there twice. */
     bool announced;
     /* the loop's */

@@ -83,6 +83,7 @@ struct pool_thread {
     /* Tasks that have ended, and are to be reported by this thread; linked by next. */
     struct pool_task *report;
     const char *fail_reason;
+    struct pool_thread_end *ends;
     bool idle; /* in the idle stack */
     /* `wake` is or will be posted once; who posts may touch this structure until it is consumed. */
     bool posted;

@@ -172,6 +172,18 @@ bool pool_abandon(struct pool *pool, struct pool_task *task);
  * outlive the task. Not from any other thread. */
 __attribute__((noreturn)) void pool_task_fail(const char *reason);
 
+/* Of the thread that registers it, which keeps the memory until the call. */
+struct pool_thread_end {
+    void (*call)(struct pool_thread_end *end);
+    struct pool_thread_end *next; /* the pool's */
+};
+
+/*
+ * Has `call` called by the calling thread when it ends: it retires, a task took it down, or the pool is shut down. The last
+ * one registered is called first, after the last task's end has been reported. False where the thread is not a pool's.
+ */
+bool pool_at_thread_end(struct pool_thread_end *end);
+
 /*
  * New sizes, bounds and times, also while submitters wait; name, figures and notify of `config` are not looked at, a
  * new stack size is for threads to come. POOL_EINVAL or POOL_OK.

@@ -148,12 +148,33 @@ static struct pool_thread *leave_pool(struct pool_thread *th)
     return before;
 }
 
+bool pool_at_thread_end(struct pool_thread_end *end)
+{
+    struct pool_thread *th = pool_current;
+    if (!th)
+        return false;
+    end->next = th->ends;
+    th->ends = end;
+    return true;
+}
+
+/* While the thread still counts: whoever waits for the pool's end waits for this. */
+static void call_ends(struct pool_thread *th)
+{
+    while (th->ends) {
+        struct pool_thread_end *end = th->ends;
+        th->ends = end->next;
+        end->call(end);
+    }
+}
+
 static void end_thread(struct pool_thread *th, struct pool_task *ended)
 {
     struct pool *pool = th->pool;
     pool_offer_room(pool);
     if (ended)
         pool_end(pool, ended);
+    call_ends(th);
     pthread_mutex_lock(&pool->lock);
     struct pool_thread *before = leave_pool(th);
     pool_unlock(pool);
