@@ -90,9 +90,10 @@ int worker_run(const struct worker_options *options)
     orders_watch(w);
     accept_start(w);
     stapling_go_on(w);
-    w->slot->state = SHM_RUNNING;
     worker_publish_figures(w);
     orders_report(w, WORKER_READY, counter_get(&w->slot->generation));
+    /* Who is seen to run is watched by the master from then on, also if it stops right here. */
+    w->slot->state = SHM_RUNNING;
     ev_run(w->loop, 0);
     if (w->given_up)
         log_warn("%u handlers that are past their handler_timeout are left behind", w->given_up);

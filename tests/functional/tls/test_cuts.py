@@ -166,6 +166,7 @@ def test_garbage_at_each_byte(weir, authority, nothing_left, version, kind):
                 if answered(client):
                     assert client.may_pass
                     passed += 1
+    wait_until(lambda: sum(counts(weir).values()) == full + 1 + len(places), 10, "each to be counted")
     ends = counts(weir)
     # One whose bit means nothing may be too late with its request all the same.
     assert full + 1 + passed <= ends["full"] <= full + 1 + may_pass, ends
