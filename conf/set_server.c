@@ -336,6 +336,19 @@ static int take_command(struct conf_walk *w, const struct conf_node *n, struct c
     return i;
 }
 
+/* "handler NAME FILE": the setting file, below the prefix like others. */
+static int take_file(struct conf_walk *w, const struct conf_node *n, struct conf_key_value ***tail)
+{
+    if (n->nargs < 2 || memchr(n->args[1].data, '=', n->args[1].len))
+        return 1;
+    struct conf_key_value *kv = conf_must(arena_zalloc(&w->conf->arena, sizeof *kv));
+    kv->key = SLICE("file");
+    kv->value = conf_full_path(w->conf, n->args[1]);
+    **tail = kv;
+    *tail = &kv->next;
+    return 2;
+}
+
 static void set_handler(struct conf_walk *w, const struct conf_node *n)
 {
     struct conf_handler *h = conf_must(arena_zalloc(&w->conf->arena, sizeof *h));
@@ -345,7 +358,7 @@ static void set_handler(struct conf_walk *w, const struct conf_node *n)
         return;
     }
     struct conf_key_value **tail = &h->args;
-    int first = slice_eq(h->name, SLICE("process")) ? take_command(w, n, &tail) : 1;
+    int first = slice_eq(h->name, SLICE("process")) ? take_command(w, n, &tail) : take_file(w, n, &tail);
     for (struct conf_key_value *kv = conf_key_values(w, n, first); kv;) {
         struct conf_key_value *next = kv->next;
         kv->next = NULL;
