@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 #define WEIR_EXTERN_C extern "C"
@@ -76,6 +77,9 @@ struct weir_handler {
      * order. On that thread; what init returned is still there. May be NULL.
      */
     void (*thread_free)(void *state);
+
+    /* 1: run is called while the body still comes, and reads it by weir_read. A slow client keeps its thread then. */
+    int streams_body;
 };
 
 struct weir_module {
@@ -158,8 +162,18 @@ const char *weir_cookie(weir_request *r, const char *name);
 /* The value of a variable that the handler has named in its variables; NULL for another, or without a value. */
 const char *weir_variable(weir_request *r, const char *name);
 
-/* The body, read whole before run is called; *len is in bytes. Never NULL. A large one is a mapped file. */
+/*
+ * The body, read whole before run is called; *len is in bytes. Never NULL. A large one is a mapped file. Empty for a handler with
+ * streams_body.
+ */
 const void *weir_body(weir_request *r, size_t *len);
+
+/*
+ * The next bytes of the body, for a handler with streams_body: waits until there are some, and returns how many, at most `bytes`; 0 at
+ * the end of the body; -1 where its rest will not come (the client left, its time is over, it sent too much or nonsense). What is not read is
+ * dropped when run returns. No more than about 256 KiB are ahead of the handler: the client waits. For another handler it returns -1.
+ */
+ssize_t weir_read(weir_request *r, void *buffer, size_t bytes);
 
 /* The client's address, "127.0.0.1" or "::1" or "unix:". */
 const char *weir_client(weir_request *r);

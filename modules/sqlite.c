@@ -7,7 +7,7 @@
  * pasted into SQL. The answer is an array with one object for each row. Connections are kept in a small stack per
  * location, so that a thread finds an open one with its statement prepared.
  */
-#include <weir/handler.h>
+#include "modules/json.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -159,25 +159,6 @@ static void *init(const struct weir_setting *settings, char *error, size_t error
     return q;
 }
 
-static void write_json_text(weir_request *r, const char *text, size_t len)
-{
-    weir_puts(r, "\"");
-    for (size_t i = 0, start = 0; i <= len; i++) {
-        unsigned char c = i < len ? (unsigned char)text[i] : '"';
-        if (i < len && c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        weir_write(r, text + start, i - start);
-        start = i + 1;
-        if (i == len)
-            break;
-        if (c == '"' || c == '\\')
-            weir_printf(r, "\\%c", c);
-        else
-            weir_printf(r, "\\u%04x", c);
-    }
-    weir_puts(r, "\"");
-}
-
 static void write_blob(weir_request *r, const unsigned char *data, int len)
 {
     weir_puts(r, "\"");
@@ -205,7 +186,7 @@ static void write_column(weir_request *r, sqlite3_stmt *s, int i)
         write_double(r, sqlite3_column_double(s, i));
         break;
     case SQLITE_TEXT:
-        write_json_text(r, (const char *)sqlite3_column_text(s, i), (size_t)sqlite3_column_bytes(s, i));
+        json_write_text(r, (const char *)sqlite3_column_text(s, i), (size_t)sqlite3_column_bytes(s, i));
         break;
     case SQLITE_BLOB:
         write_blob(r, sqlite3_column_blob(s, i), sqlite3_column_bytes(s, i));
@@ -222,20 +203,11 @@ static void write_row(weir_request *r, sqlite3_stmt *s, int first)
         const char *name = sqlite3_column_name(s, i);
         if (i)
             weir_puts(r, ",");
-        write_json_text(r, name, strlen(name));
+        json_write_text(r, name, strlen(name));
         weir_puts(r, ":");
         write_column(r, s, i);
     }
     weir_puts(r, "}");
-}
-
-static int answer_error(weir_request *r, int status, const char *message)
-{
-    weir_set_status(r, status);
-    weir_puts(r, "{\"error\":");
-    write_json_text(r, message, strlen(message));
-    weir_puts(r, "}\n");
-    return 0;
 }
 
 /* Binds every parameter. Returns the name of the first that the client did not give, or NULL. */
@@ -269,7 +241,7 @@ static int answer_rows(weir_request *r, struct session *s)
         return weir_puts(r, rows ? "]\n" : "[]\n") < 0;
     if (!weir_client_gone(r))
         weir_log(r, WEIR_LOG_ERROR, "%s", sqlite3_errmsg(s->db));
-    return rows ? HTTP_ERROR : answer_error(r, HTTP_ERROR, sqlite3_errmsg(s->db));
+    return rows ? HTTP_ERROR : json_answer_error(r, HTTP_ERROR, sqlite3_errmsg(s->db));
 }
 
 static int run_query(weir_request *r)
@@ -280,14 +252,14 @@ static int run_query(weir_request *r)
     weir_set_header(r, "Content-Type", "application/json");
     if (!s) {
         weir_log(r, WEIR_LOG_ERROR, "%s", why);
-        return answer_error(r, HTTP_ERROR, "the database cannot be opened");
+        return json_answer_error(r, HTTP_ERROR, "the database cannot be opened");
     }
     sqlite3_progress_handler(s->db, PROGRESS_STEPS, on_progress, r);
     const char *missing = bind_parameters(r, s->statement);
     int result;
     if (missing) {
         snprintf(why, sizeof why, "parameter \"%s\" is missing", missing);
-        result = answer_error(r, HTTP_BAD_REQUEST, why);
+        result = json_answer_error(r, HTTP_BAD_REQUEST, why);
     } else {
         result = answer_rows(r, s);
     }

@@ -11,7 +11,8 @@ seconds=${1:-10}
 shift || true
 flags=(-std=c17 -D_GNU_SOURCE -DWEIR_SANITIZED -I. -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all)
 sanitizers=address,undefined
-sources=(base/*.c conf/*.c net/*.c shm/*.c pool/*.c http/*/*.c proxy/*.c handlers/*.c worker/*.c worker/loop/*.c master/*.c)
+sources=(base/*.c conf/*.c net/*.c shm/*.c pool/*.c http/*/*.c proxy/*.c handlers/*.c worker/*.c worker/loop/*.c master/*.c
+    modules/sql_names.c)
 # What the benches of the unit tests put in the place of functions: their time, their upstreams.
 stand_ins=(-Wl,--wrap=clock_fast_us -Wl,--wrap=proxy_start)
 found=

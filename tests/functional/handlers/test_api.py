@@ -191,7 +191,7 @@ def test_a_handler_in_cxx(weir):
             weir_printf(r, "%s %d", all.c_str(), alive);
             return 0;
         }
-        static const weir_handler list[] = {{"cxx", run, nullptr, nullptr, nullptr}, {}};
+        static const weir_handler list[] = {{"cxx", run, nullptr, nullptr, nullptr, nullptr, nullptr, 0}, {}};
         WEIR_MODULE(list);""")
     subprocess.run(["g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden",
                     "-shared", "-fPIC", "-I", weirlib.BINARY.parent / "include", source, "-o", path], check=True)
