@@ -54,7 +54,7 @@ const char *weir_header(weir_request *r, const char *name)
     return value ? job_text(r, *value) : NULL;
 }
 
-const void *weir_body(weir_request *r, size_t *len)
+const void *job_whole_body(weir_request *r, size_t *len)
 {
     *len = (size_t)r->ex->body.len;
     if (r->ex->body.kept.fd < 0 || *len == 0)
@@ -67,6 +67,12 @@ const void *weir_body(weir_request *r, size_t *len)
         r->mapped_bytes = *len;
     }
     return r->mapped_body;
+}
+
+const void *weir_body(weir_request *r, size_t *len)
+{
+    *len = 0;
+    return r->handler->streams_body ? "" : job_whole_body(r, len);
 }
 
 const char *weir_client(weir_request *r)

@@ -10,6 +10,8 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/spool.h"
+#include "http/request/body.h"
 #include "http/request/client.h"
 #include "http/request/exchange.h"
 #include "http/request/source.h"
@@ -119,6 +121,26 @@ static void take_output(struct http_exchange *ex, size_t n)
     job_sent(ex->job, n);
 }
 
+/* --- a body that goes to it while it comes --- */
+
+static void give_body(struct http_exchange *ex, bool whole)
+{
+    struct spool *kept = &ex->body.kept;
+    assert(http_passes_body(ex) || whole);
+    ex->body.taken = true;
+    job_body_came(ex->job, buf_slice(&kept->memory), whole);
+    kept->memory.start = kept->memory.end = 0;
+    if (whole || job_body_is_full(ex->job))
+        body_wait_over(ex);
+    else
+        body_wait(ex);
+}
+
+static bool body_is_full(const struct http_exchange *ex)
+{
+    return job_body_is_full(ex->job);
+}
+
 /* What is left of handler_timeout, but never 0 then. */
 static int64_t job_time_left_ms(const struct http_exchange *ex, int64_t at_most_ms)
 {
@@ -133,4 +155,6 @@ const struct source source_handler = {.look = look_at_output,
                                       .take = take_output,
                                       .stop = leave_job,
                                       .time_left_ms = job_time_left_ms,
+                                      .body_came = give_body,
+                                      .body_is_full = body_is_full,
                                       .is_live = true};

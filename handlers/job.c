@@ -102,6 +102,7 @@ void job_release(struct weir_request *job)
     job->lead = NULL;
     buf_free(&job->body);
     buf_free(&job->pending);
+    buf_free(&job->body_in.came);
     buf_free(&job->taken);
     if (job->lent.head.data)
         buf_free(&job->lent.head);

@@ -38,7 +38,18 @@ struct job_lent {
 
 struct job_cancel;
 
-enum { JOB_WHOLE_BODY_MAX = 64 << 10, JOB_AHEAD_MAX = 1 << 20 };
+/* A body that is read while it comes: what the loop has put here for the handler. */
+struct job_body {
+    struct buf came; /* under the gate */
+    bool over;       /* likewise: that is all */
+    bool is_wanted;  /* likewise: the loop is told already that there is room again */
+    bool comes;      /* false: it was there when the job began, as any other's */
+    size_t read;     /* of a whole one; the thread's */
+    bool failed;     /* under the gate: memory was out for some of it */
+    struct pool_notice notice;
+};
+
+enum { JOB_WHOLE_BODY_MAX = 64 << 10, JOB_AHEAD_MAX = 1 << 20, JOB_BODY_AHEAD_MAX = 256 << 10 };
 
 struct weir_request {
     struct loop_task task; /* first */
@@ -57,6 +68,9 @@ struct weir_request {
     struct buf body;
     /* The loop's: taken over, and not yet on its way to the client. */
     struct buf taken;
+    struct job_body body_in;
+    /* Tells the loop that there is room for more of the body; from the thread. */
+    void (*want_body)(struct weir_request *job);
     /* The thread's own for this handler. */
     void *thread_state;
     void *mapped_body;
@@ -138,6 +152,18 @@ void job_orphan(struct weir_request *job);
 
 /* The loop has taken the job off its list of announcements: the next output is announced again. */
 void job_heard(struct weir_request *job);
+
+/* On the loop: more of the body has come, and perhaps its end. Where memory is out, it has failed. */
+void job_body_came(struct weir_request *job, struct slice bytes, bool whole);
+
+/* On the loop: no more is to be read for now. */
+bool job_body_is_full(struct weir_request *job);
+
+/* On the loop: the handler has said that there is room again, which it may say anew. */
+void job_body_heard(struct weir_request *job);
+
+/* The body as weir_body gives it, whichever handler asks. */
+const void *job_whole_body(struct weir_request *job, size_t *len);
 
 /* The loop takes the pending output; *out is empty before. Returns false when there was none. */
 bool job_take_output(struct weir_request *job, struct buf *out);

@@ -208,6 +208,23 @@ static void on_output(struct weir_request *job)
     pools_notify(&job->notice);
 }
 
+/* The thread has room for more of the body. */
+static void hear_want(struct pool_notice *notice)
+{
+    struct weir_request *job = container_of(notice, struct weir_request, body_in.notice);
+    job_body_heard(job);
+    if (job->orphaned || !http_passes_body(job->ex))
+        return;
+    body_wait(job->ex);
+    client_go_on(job->ex);
+}
+
+/* From a job's thread. */
+static void want_body(struct weir_request *job)
+{
+    pools_notify(&job->body_in.notice);
+}
+
 /* A handler whose client has left may end in its time; after that it is given up like any other. */
 void offload_look_after_orphans(struct worker *w)
 {
@@ -263,6 +280,10 @@ static struct verdict submit_job(struct http_exchange *ex, const struct weir_han
     job->notice.hear = hear_output;
     job->answered = answered;
     job->output = on_output;
+    job->body_in.notice.hear = hear_want;
+    job->want_body = want_body;
+    job->body_in.comes = ex->body.to_handler && !answered;
+    job->lent.never = !ex->body.whole && !answered; /* its body comes here */
     job->running = &w->slot->running;
     job->variables = variables;
     job->pool = w->pools[pool].pool;
@@ -276,7 +297,10 @@ static struct verdict submit_job(struct http_exchange *ex, const struct weir_han
         return refuse_job(ex, job, result);
     ex->job = job;
     ex->source = &source_handler;
-    return request_wait(ex, REQUEST_HANDLER, timeout_ms, handler_is_late);
+    struct verdict v = request_wait(ex, REQUEST_HANDLER, timeout_ms, handler_is_late);
+    if (http_passes_body(ex))
+        body_wait(ex);
+    return v;
 }
 
 /* Before a thread has the exchange: maps, expressions and clocks are the loop's. */
@@ -296,10 +320,17 @@ static const struct slice *expand_variables(struct http_exchange *ex, int *error
 
 struct verdict offload_start(struct http_exchange *ex)
 {
-    int error = !ex->body.whole ? 500 : body_finish(ex); /* a handler never sees a part of a body */
+    const struct weir_handler *handler = ex->route.location->handler;
+    bool streams = !ex->body.whole && handler->streams_body;
+    struct verdict v = streams ? body_begin(ex) : verdict_of(VERDICT_NEXT);
+    if (v.kind != VERDICT_NEXT)
+        return v;
+    /* Another handler never sees a part of a body. */
+    int error = streams ? 0 : !ex->body.whole ? 500 : body_finish(ex);
+    ex->body.to_handler = streams;
     const struct slice *values = error ? NULL : expand_variables(ex, &error);
-    return submit_job(ex, ex->route.location->handler, ex->route.location->handler_settings,
-                      ex->route.location->pool, values, NULL, error);
+    return submit_job(ex, handler, ex->route.location->handler_settings, ex->route.location->pool, values,
+                      NULL, error);
 }
 
 struct verdict offload_ask(struct http_exchange *ex, const struct weir_handler *handler, void *settings,

@@ -65,7 +65,7 @@ size_t h1_skip_body(struct connection *c, char *data, size_t len)
 
 size_t h1_take_body(struct http_exchange *ex, char *data, size_t len, bool *done, int *error)
 {
-    assert(ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
+    assert(ex->state == REQUEST_BODY || http_passes_body(ex));
     assert(!ex->body.whole && !ex->aside && !ex->connection->rest);
     ex->body.begun = true;
     if (ex->req.framing == HTTP_BODY_LENGTH) {

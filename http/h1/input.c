@@ -82,7 +82,7 @@ static bool use_request_head(struct connection *c, struct h1_input *in)
     return true;
 }
 
-/* A body that is sent on to an upstream while it comes. */
+/* A body that goes to an upstream or a handler while it comes. */
 static bool use_passing_body(struct connection *c, struct h1_input *in)
 {
     bool done = false;
@@ -94,8 +94,11 @@ static bool use_passing_body(struct connection *c, struct h1_input *in)
     if (error) {
         in->len = 0;
         c->ex->res.close = c->linger_after = true;
-        c->ex->source->stop(c->ex);
-        request_serve(c->ex, verdict_answer(error));
+        c->ex->source->stop(c->ex); /* which may have put a copy in its place */
+        if (c->ex)
+            request_serve(c->ex, verdict_answer(error));
+        else
+            connection_close(c);
         return true;
     }
     c->ex->body.whole = done;

@@ -24,10 +24,10 @@ static inline bool h1_request_is(const struct connection *c, enum request_state 
     return c->ex && c->ex->state == state;
 }
 
-/* The request is with its upstream, and its body still comes. */
+/* The request is with its upstream or handler, and its body still comes. */
 static inline bool h1_passes_body(const struct connection *c)
 {
-    return h1_request_is(c, REQUEST_PROXY) && !c->ex->body.whole;
+    return c->ex && http_passes_body(c->ex);
 }
 
 /* The request is read as far as it has to be, and not yet answered. */

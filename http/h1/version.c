@@ -45,8 +45,12 @@ static void end_late_body(struct connection *c)
     if (ex->source)
         ex->source->stop(ex);
     c->linger_after = true;
-    ex->res.close = true;
-    request_resume(ex, verdict_answer(408));
+    if (!c->ex) {
+        connection_close(c);
+        return;
+    }
+    c->ex->res.close = true;
+    request_resume(c->ex, verdict_answer(408));
 }
 
 /* Between requests, or in a head. What came at the last moment is served. */
@@ -68,7 +72,7 @@ static void end_late_head(struct connection *c)
 
 static void on_time(struct connection *c)
 {
-    if (h1_request_is(c, REQUEST_BODY) || h1_request_is(c, REQUEST_PROXY))
+    if (h1_request_is(c, REQUEST_BODY) || h1_passes_body(c))
         end_late_body(c);
     else if (connection_is_between(c) && !c->out)
         end_late_head(c);

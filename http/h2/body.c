@@ -82,9 +82,12 @@ static void refuse(struct h2_stream *st)
         h2_stream_reset(st, NGHTTP2_CANCEL);
         return;
     }
-    if (ex->state == REQUEST_PROXY)
-        ex->source->stop(ex);
-    request_serve(ex, verdict_answer(error));
+    if (http_passes_body(ex))
+        ex->source->stop(ex); /* which may have put a copy in its place */
+    if (st->ex)
+        request_serve(st->ex, verdict_answer(error));
+    else
+        h2_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
 }
 
 /* What comes goes to memory and then to a file, or on to an upstream, which says when it is full. */
@@ -118,7 +121,7 @@ static void read_on(struct h2_stream *st)
     }
 }
 
-/* It is sent on to an upstream while it comes. */
+/* It goes to an upstream or a handler while it comes. */
 static void pass_on(struct h2_stream *st)
 {
     struct http_exchange *ex = st->ex;
@@ -136,7 +139,7 @@ static void pass_on(struct h2_stream *st)
 
 static bool is_passed_on(const struct http_exchange *ex)
 {
-    return ex->state == REQUEST_PROXY || (ex->state == REQUEST_SEND && source_takes_body(ex));
+    return http_passes_body(ex) || (ex->state == REQUEST_SEND && source_takes_body(ex));
 }
 
 void h2_body_go_on(struct h2_stream *st)

@@ -172,7 +172,10 @@ static void end_late_body(struct h2_stream *st)
     /* The body was sent on while it came. */
     if (ex->source)
         ex->source->stop(ex);
-    request_resume(ex, verdict_answer(408));
+    if (st->ex)
+        request_resume(st->ex, verdict_answer(408));
+    else
+        h2_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
 }
 
 void h2_stream_on_timer(struct wheel_entry *e)
@@ -180,7 +183,7 @@ void h2_stream_on_timer(struct wheel_entry *e)
     struct h2_stream *st = container_of(e, struct h2_stream, timer);
     struct http_exchange *ex = st->ex;
     assert(ex && st->timer.deadline_ms == 0);
-    if (ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY)
+    if (ex->state == REQUEST_BODY || http_passes_body(ex))
         end_late_body(st);
     else if (ex->state == REQUEST_SEND)
         h2_response_on_time(st);

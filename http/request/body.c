@@ -83,7 +83,7 @@ int body_keep(struct http_exchange *ex, const char *data, size_t len, uint64_t a
         return 500;
     ex->body.len += len;
     assert(ex->body.len <= ex->body.seen);
-    bool passing = ex->state == REQUEST_PROXY || ex->state == REQUEST_SEND;
+    bool passing = http_passes_body(ex) || ex->state == REQUEST_SEND;
     return !passing && spool_in_memory(&ex->body.kept) > (size_t)s->client.body_buffer_bytes
                ? spill_body(ex, s)
                : 0;
@@ -142,7 +142,7 @@ void body_wait(struct http_exchange *ex)
 {
     const struct settings *s = ex->route.settings;
     int64_t timeout_ms = ex->route.settings->client.body_timeout_ms;
-    assert(!ex->body.whole && ex->state == REQUEST_PROXY);
+    assert(http_passes_body(ex));
     count_wait_for_client(ex);
     ex->body.wait_since_ms = *ex->now_ms;
     if (s->client.body_min_rate.bytes_per_s && ex->limits.held_count) {

@@ -21,7 +21,7 @@ struct verdict body_begin(struct http_exchange *ex);
 struct verdict body_read(struct http_exchange *ex);
 
 /*
- * With REQUEST_PROXY: the client has to go on sending its body within its time; or it need not, as no more can be taken for
+ * While it goes to an upstream or a handler: the client has to go on sending its body within its time; or it need not, as no more can be taken for
  * now.
  */
 void body_wait(struct http_exchange *ex);

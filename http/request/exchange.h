@@ -113,7 +113,8 @@ struct http_body {
     bool taken;
     /* Some of the body was read, or the client was told to send it. */
     bool begun;
-    bool whole; /* nothing of it is still to come */
+    bool whole;      /* nothing of it is still to come */
+    bool to_handler; /* which reads it while it comes */
 };
 
 /* Where the request stands: its server and location, and the ways that have led there. */
@@ -297,6 +298,14 @@ struct http_exchange {
     /* While a replacement is expanded: captures become arguments. */
     bool escape_captures;
 };
+
+/* Whether what comes of the body goes on at once: to an upstream, or to a handler that reads it while it comes. */
+static inline bool http_passes_body(const struct http_exchange *ex)
+{
+    bool is_taken =
+        ex->state == REQUEST_PROXY || (ex->state == REQUEST_HANDLER && ex->job && ex->body.to_handler);
+    return is_taken && !ex->body.whole;
+}
 
 /* Puts something on the list of what the request holds. It is the caller's memory, and must live as long as the request. */
 void http_add_cleanup(struct http_exchange *ex, struct http_cleanup *cleanup);

@@ -94,10 +94,12 @@ static struct verdict try_files(struct http_exchange *ex)
     return try_files_pass(ex);
 }
 
-/* proxy_request_buffering off, or gRPC: the body goes to the upstream while it comes. */
+/* proxy_request_buffering off, or gRPC: the body goes to the upstream while it comes; or to a handler that reads it so. */
 static bool passes_body_on(struct http_exchange *ex)
 {
     const struct location *l = ex->route.location;
+    if (l->content == CONF_CONTENT_HANDLER)
+        return l->handler->streams_body && !try_files_has(l);
     if (l->content != CONF_CONTENT_PROXY || try_files_has(l))
         return false;
     const struct proxy_settings *how = location_passes(l->settings, l->proxy);
@@ -246,8 +248,9 @@ void request_serve(struct http_exchange *ex, struct verdict v)
 {
     assert(ex->worker->driving && ex->worker->driving == ex->connection);
     assert(v.kind != VERDICT_WAIT && v.kind != VERDICT_GONE);
-    assert(ex->state == REQUEST_RUNS || ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY);
-    /* A body that has come, or went wrong on its way to an upstream, is waited for no longer. */
+    assert(ex->state == REQUEST_RUNS || ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY ||
+           (ex->state == REQUEST_HANDLER && !ex->job));
+    /* A body that has come, or went wrong on its way to an upstream or a handler, is waited for no longer. */
     ex->state = REQUEST_RUNS;
     for (;;) {
         switch (v.kind) {
