@@ -48,5 +48,5 @@ def test_a_module_for_another_interface(weir):
     source = weir.tmp / "old.c"
     source.write_text('struct { unsigned abi; const void *handlers; } const weir_module = {2, "x"};')
     subprocess.run(["cc", "-shared", "-fPIC", source, "-o", weir.tmp / "old.so"], check=True)
-    says = weir.mistake(config(main=f"load_module {weir.tmp}/old.so;"), "load_module")
+    says = weir.mistake(config(main=f"load_module {weir.tmp}/old.so;"), f"load_module {weir.tmp}")
     assert says == f'module "{weir.tmp}/old.so" was built for handler ABI 2, this is 3; build it anew'
