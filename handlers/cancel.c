@@ -6,6 +6,7 @@
  */
 #include "handlers/cancel.h"
 
+#include "base/list.h"
 #include "handlers/job.h"
 #include "pool/gate.h"
 #include "pool/pool.h"
@@ -14,15 +15,6 @@
 #include <stdatomic.h>
 
 enum { THREADS_MAX = 8, QUEUE_MAX = 1 << 20 };
-
-struct job_cancel {
-    struct pool_task task; /* first */
-    struct weir_request *job;
-    /* Under the job's gate. */
-    void (*call)(void *arg); /* NULL: none is wanted */
-    void *arg;
-    bool begun, done;
-};
 
 static struct pool *_Atomic callers;
 
@@ -44,19 +36,18 @@ static void make_call(struct pool_task *task)
 /* Also where the call has ended its thread. */
 static void on_call_done(struct pool_task *task)
 {
-    struct job_cancel *c = (struct job_cancel *)task; /* its first member */
-    struct gate *gate = &c->job->gate;
-    gate_lock(gate);
-    c->done = true;
-    gate_wake(gate);
-    gate_unlock(gate);
+    struct weir_request *job = container_of(task, struct weir_request, cancel.task);
+    gate_lock(&job->gate);
+    job->cancel.done = true;
+    gate_wake(&job->gate);
+    gate_unlock(&job->gate);
 }
 
 void cancel_begin(struct weir_request *job)
 {
-    struct job_cancel *c = job->cancel;
+    struct job_cancel *c = &job->cancel;
     assert(job->gone);
-    if (!c || !c->call || c->begun)
+    if (!c->call || c->begun)
         return;
     c->task = (struct pool_task){.run = make_call, .done = on_call_done};
     c->done = false;
@@ -65,9 +56,7 @@ void cancel_begin(struct weir_request *job)
 
 void cancel_end(struct weir_request *job)
 {
-    struct job_cancel *c = job->cancel;
-    if (!c)
-        return;
+    struct job_cancel *c = &job->cancel;
     gate_lock(&job->gate);
     while (c->begun && !c->done)
         gate_wait(&job->gate);
@@ -83,16 +72,9 @@ int weir_on_cancel(weir_request *r, void (*cancelled)(void *arg), void *arg)
         return 0;
     if (!open_callers())
         return -1;
-    if (!r->cancel) {
-        struct job_cancel *c = weir_alloc(r, sizeof *c);
-        *c = (struct job_cancel){.job = r};
-        gate_lock(&r->gate);
-        r->cancel = c;
-        gate_unlock(&r->gate);
-    }
     gate_lock(&r->gate);
-    r->cancel->call = cancelled;
-    r->cancel->arg = arg;
+    r->cancel.call = cancelled;
+    r->cancel.arg = arg;
     if (r->gone)
         cancel_begin(r);
     gate_unlock(&r->gate);

@@ -36,16 +36,26 @@ struct job_lent {
     struct list_node link;
 };
 
-struct job_cancel;
+/* What a handler wants called when nobody waits any more: handlers/cancel.c. */
+struct job_cancel {
+    struct pool_task task; /* first */
+    /* Under the gate. */
+    void (*call)(void *arg); /* NULL: none is wanted */
+    void *arg;
+    bool begun, done;
+};
 
 /* A body that is read while it comes: what the loop has put here for the handler. */
 struct job_body {
-    struct buf came; /* under the gate */
-    bool over;       /* likewise: that is all */
-    bool is_wanted;  /* likewise: the loop is told already that there is room again */
-    bool comes;      /* false: it was there when the job began, as any other's */
-    size_t read;     /* of a whole one; the thread's */
-    bool failed;     /* under the gate: memory was out for some of it */
+    /* It comes while the job runs; else it was there before, as any other's. */
+    bool comes;
+    size_t read; /* of one that was there */
+    /* Under the gate. */
+    struct buf came;
+    bool over;   /* that is all */
+    bool failed; /* memory was out for some of it */
+    /* The loop has been told that there is room again. */
+    bool is_wanted;
     struct pool_notice notice;
 };
 
@@ -88,7 +98,7 @@ struct weir_request {
     /* under the gate */
     struct gate gate;
     struct buf pending;
-    struct job_cancel *cancel; /* NULL: never asked for */
+    struct job_cancel cancel;
     /* The job is in the loop's list: it must not be put there twice. */
     bool announced;
     /* the loop's */

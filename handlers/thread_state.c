@@ -6,7 +6,9 @@
  */
 #include "handlers/thread_state.h"
 
+#include "base/log.h"
 #include "handlers/job.h"
+#include "http/request/exchange.h"
 #include "pool/pool.h"
 
 #include <assert.h>
@@ -58,7 +60,8 @@ static struct thread_state *make(struct weir_request *job)
     if (s)
         s->state = job->handler->thread_init(job->settings, why, sizeof why);
     if (!s || !s->state) {
-        weir_log(job, WEIR_LOG_ERROR, "cannot begin on this thread: %s",
+        http_log(job->ex, LOG_LEVEL_ERROR, "handler \"%s\": cannot begin on this thread: %s",
+                 job->handler->name,
                  !s       ? "out of memory"
                  : why[0] ? why
                           : "its thread_init gave no reason");

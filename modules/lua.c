@@ -51,7 +51,8 @@ struct interpreter {
 /* A thread's. */
 struct keeper {
     const struct script *script;
-    struct interpreter *now; /* NULL: there is none yet, or its file has a mistake */
+    /* NULL: there is none yet, or its file has a mistake. */
+    struct interpreter *now;
     struct stamp seen;
     bool has_seen;
 };
@@ -201,10 +202,11 @@ static struct interpreter *current(struct keeper *k, weir_request *r)
 {
     struct stamp stamp;
     const char *why = "out of memory";
+    /* It is being replaced, or gone: who runs goes on. */
     if (!look_at_file(k->script, &stamp)) {
         if (!k->now)
             weir_log(r, WEIR_LOG_ERROR, "cannot open %s: %s", k->script->file, strerror(errno));
-        return k->now; /* it is being replaced, or gone: who runs goes on */
+        return k->now;
     }
     if (k->now && k->has_seen && same_stamp(&stamp, &k->seen))
         return k->now;
@@ -277,8 +279,9 @@ static int run(weir_request *r)
         weir_log(r, WEIR_LOG_ERROR, "%s", error_of(lua));
     lua_request_set(lua, NULL);
     lua_settop(lua, 0);
+    /* What ran out of memory leaves it for the next one. */
     if (result == HTTP_ERROR && it->used_bytes > it->script->memory_bytes / 2)
-        lua_gc(lua, LUA_GCCOLLECT, 0); /* what ran out of memory leaves it for the next one */
+        lua_gc(lua, LUA_GCCOLLECT, 0);
     return result;
 }
 
@@ -337,15 +340,22 @@ static bool check_syntax(const struct script *s, char *error, size_t error_bytes
     return ok;
 }
 
+/* Libraries in C that scripts require look for the interpreter among what is there for all. */
+static void show_interpreter(void)
+{
+    void *library = dlopen("libluajit-5.1.so.2", RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+    if (library)
+        dlclose(library); /* what it is shown by stays */
+}
+
 static void *init(const struct weir_setting *settings, char *error, size_t error_bytes)
 {
     struct script *s = calloc(1, sizeof *s);
-    bool ok = s != NULL;
-    if (!ok)
+    bool ok = true;
+    if (!s)
         return NULL;
     s->memory_bytes = MEMORY_DEFAULT;
-    /* Libraries in C that scripts require look for the interpreter among what is there for all. */
-    dlopen("libluajit-5.1.so.2", RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+    show_interpreter();
     for (; ok && settings->key; settings++)
         ok = take_setting(s, settings, error, error_bytes);
     if (ok && !s->file) {

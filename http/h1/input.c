@@ -82,27 +82,38 @@ static bool use_request_head(struct connection *c, struct h1_input *in)
     return true;
 }
 
+/* Where the request was with a handler, a copy takes its place, or nothing. */
+static void refuse_passing_body(struct connection *c, int error)
+{
+    struct http_exchange *ex = c->ex;
+    c->linger_after = true;
+    ex->source->stop(ex);
+    ex = c->ex;
+    if (!ex) {
+        connection_close(c);
+        return;
+    }
+    ex->res.close = true;
+    request_serve(ex, verdict_answer(error));
+}
+
 /* A body that goes to an upstream or a handler while it comes. */
 static bool use_passing_body(struct connection *c, struct h1_input *in)
 {
+    struct http_exchange *ex = c->ex;
     bool done = false;
     int error = 0;
-    if (c->ex->source->body_is_full(c->ex))
+    if (ex->source->body_is_full(ex))
         return false;
-    size_t n = h1_take_body(c->ex, in->data, in->len, &done, &error);
+    size_t n = h1_take_body(ex, in->data, in->len, &done, &error);
     drop_front(in, n);
     if (error) {
         in->len = 0;
-        c->ex->res.close = c->linger_after = true;
-        c->ex->source->stop(c->ex); /* which may have put a copy in its place */
-        if (c->ex)
-            request_serve(c->ex, verdict_answer(error));
-        else
-            connection_close(c);
+        refuse_passing_body(c, error);
         return true;
     }
-    c->ex->body.whole = done;
-    c->ex->source->body_came(c->ex, done);
+    ex->body.whole = done;
+    ex->source->body_came(ex, done);
     return in->len > 0;
 }
 

@@ -46,7 +46,7 @@ KEPT_HEADERS = {
 # Call: the files that may make it, and what the others do instead.
 KEPT_CALLS = {
     r"\bv?fork\s*\(": (r"master/", "fork", "only master/ forks; ask it for a worker, or use posix_spawn for a program"),
-    r"\bdlm?open\s*\(": (r"http/site/module[^/]*\.c$", "dlopen", "only http/site/module*.c loads objects; call the loader"),
+    r"\bdlm?open\s*\(": (r"(http/site/module[^/]*|modules/[^/]*)\.c$", "dlopen", "only http/site/module*.c loads objects, and modules what they need; call the loader"),
 }
 
 # Word: the files that may have it, and what the others do instead.

@@ -154,71 +154,6 @@ def test_over_several_workers(weir):
     assert len(processes(weir)) == 2
 
 
-FLASK = """
-import flask
-application = flask.Flask(__name__)
-@application.route("/hello/<name>", methods=["GET", "POST"])
-def hello(name):
-    flask.session
-    return flask.jsonify(name=name, args=flask.request.args, form=flask.request.form, url=flask.url_for("hello", name="b"), address=flask.request.remote_addr)
-@application.route("/stream")
-def stream():
-    return flask.Response((f"line {i}\\n" for i in range(1000)), mimetype="text/plain")
-@application.route("/login")
-def login():
-    answer = flask.redirect("/hello/x")
-    answer.set_cookie("a", "1")
-    answer.set_cookie("b", "2")
-    return answer
-"""
-
-
-def test_flask(weir):
-    """An application as people write them."""
-    pytest.importorskip("flask")
-    weir.write(FLASK, "app/site_of_flask.py")
-    serve(weir, "processes=2", command=f"python3 {SHIM} site_of_flask:application")
-    answer = weir.get("/hello/you?a=1", method="POST", body=b"b=2&c=%20", headers=[("Content-Type", "application/x-www-form-urlencoded")])
-    assert answer.json() == {"name": "you", "args": {"a": "1"}, "form": {"b": "2", "c": " "}, "url": "/hello/b", "address": "127.0.0.1"}
-    assert weir.get("/stream").text == "".join(f"line {i}\n" for i in range(1000))
-    login = weir.get("/login")
-    assert (login.status, login.header("Location")) == (302, "/hello/x") and [value for name, value in login.headers if name == "set-cookie"] == ["a=1; Path=/", "b=2; Path=/"]
-    assert weir.get("/none").status == 404
-
-
-NODE = """
-module.exports = (req, res) => {
-    const parts = [];
-    req.on('data', (data) => parts.push(data));
-    req.on('end', () => {
-        const body = Buffer.concat(parts);
-        if (req.url === '/throw') throw new Error('oops');
-        res.statusCode = req.url === '/none' ? 404 : 200;
-        res.setHeader('Content-Type', 'text/plain');
-        res.setHeader('Set-Cookie', ['a=1', 'b=2']);
-        if (req.url === '/big') {
-            for (let i = 0; i < 100; i++) res.write('x'.repeat(100000));
-            res.end();
-        } else {
-            res.end(`${req.method} ${req.url} ${req.headers['x-two-words']} ${body.length} ${req.socket.remoteAddress}`);
-        }
-    });
-};
-"""
-
-
-def test_node(weir):
-    weir.write(NODE, "app/app.js")
-    serve(weir, "processes=1", command=f"node {ROOT / 'etc/node.js'} app.js")
-    answer = weir.get("/a?b=%20", method="POST", body=b"x" * 300_000, headers=[("X-Two-Words", "yes")])
-    assert answer.text == "POST /a?b=%20 yes 300000 127.0.0.1" and [value for name, value in answer.headers if name == "set-cookie"] == ["a=1", "b=2"]
-    assert weir.get("/none").status == 404 and weir.get("/throw").status == 502
-    for _ in range(2):
-        assert len(weir.get("/big", timeout=20).body) == 10_000_000
-    assert weir.get("/", method="HEAD").header("Content-Length") is None
-    assert len(processes(weir)) == 1
-
-
 # ---- what processes do ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("how, status", [("die", 502), ("exit", 502), ("garbage", 502), ("half", 502), ("close", 502), ("raise", 500)])
@@ -367,15 +302,6 @@ def test_many_fields(weir):
     text = weir.get("/env", headers=[(f"a{i}", f"v{i}") for i in range(990)]).text
     assert "HTTP_A0=v0\n" in text and "HTTP_A989=v989\n" in text
     assert int(proc_field(worker, "VmRSS").split()[0]) - before < 10_000
-
-
-def test_chunked_forms(weir):
-    pytest.importorskip("flask")
-    weir.write(FLASK, "app/site_of_flask.py")
-    serve(weir, "processes=1", command=f"python3 {SHIM} site_of_flask:application")
-    with weir.connect() as client:
-        client.send("POST /hello/you HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n7\r\na=1&b=2\r\n0\r\n\r\n")
-        assert client.response().json()["form"] == {"a": "1", "b": "2"}
 
 
 def test_a_command_that_ends_at_once(weir):
