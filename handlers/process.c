@@ -417,6 +417,11 @@ static int log_no_process(weir_request *r, const struct application *app, int er
     return BUSY;
 }
 
+static int64_t waits_ms(void *r)
+{
+    return weir_client_gone(r) ? 0 : weir_time_left_ms(r);
+}
+
 static int process_run(weir_request *r)
 {
     const struct application *app = weir_settings(r);
@@ -425,16 +430,13 @@ static int process_run(weir_request *r)
         end_talk(&t);
         weir_fail(r, "out of memory for the request");
     }
-    int64_t left_ms;
-    do {
-        left_ms = weir_time_left_ms(r);
-        t.p = process_take(app->set, left_ms < LOOK_MS ? left_ms : LOOK_MS);
-    } while (!t.p && !errno && left_ms > 0 && !weir_client_gone(r));
+    t.p = process_take(app->set, &(struct process_patience){waits_ms, r});
+    int error = errno;
     int status = 0;
     if (t.p && weir_client_gone(r))
         process_put_back(app->set, t.p); /* nobody wants it done any more */
     else
-        status = t.p ? talk_with(&t) : log_no_process(r, app, errno);
+        status = t.p ? talk_with(&t) : log_no_process(r, app, error);
     end_talk(&t);
     return status;
 }

@@ -9,14 +9,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,15 +25,29 @@ enum {
     END_MS = 5000,
     LINE_BYTES = 800,
     ENDING_SPARE = 3,
+    /* Who waits looks whether it still has to; the first one, whether a pause between starts is over. */
+    LOOK_MS = 1000,
+    FIRST_LOOK_MS = 50,
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
     LAST_MS = 500, /* for all, when the worker ends */
     WORDS_AT_ONCE = 32 << 10
 };
 
+/*
+ * A thread that waits for a process, the one that came first in front. All is under the set's gate but the wait itself, which is no
+ * condition of the gate: who is woken would only wait for that again.
+ */
+struct waiter {
+    struct waiter *next;
+    sem_t wake;
+    struct process *given;
+};
+
 struct process_set {
     struct process_settings settings;
-    struct gate gate;     /* for what follows */
+    struct gate gate; /* for what follows */
+    struct waiter *line;
     struct process *idle; /* the one used last first */
     struct process *busy, *ending;
     int count; /* of those that are idle or in use */
@@ -68,107 +80,6 @@ const char *process_set_name(const struct process_set *set)
 }
 
 /* --- one process --- */
-
-static void close_both(int pair[2])
-{
-    for (int i = 0; i < 2; i++)
-        if (pair[i] >= 0)
-            close(pair[i]);
-}
-
-/* What the service manager and the older binary have said to this server alone. */
-static bool is_private(const char *variable)
-{
-    static const char *const names[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_", "WEIR_"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strncmp(variable, names[i], strlen(names[i])) == 0)
-            return true;
-    return false;
-}
-
-/* The worker's environment, with what the settings put in its place. NULL: out of memory. */
-static char **make_environment(const struct process_settings *s)
-{
-    size_t count = 0, own = 0, at = 0;
-    while (environ[count])
-        count++;
-    while (s->env[own])
-        own++;
-    char **all = calloc(count + own + 1, sizeof *all);
-    for (size_t i = 0; all && i < count; i++) {
-        bool is_replaced = is_private(environ[i]);
-        size_t name = strcspn(environ[i], "=") + 1;
-        for (size_t k = 0; k < own; k++)
-            is_replaced |= strncmp(environ[i], s->env[k], name) == 0;
-        if (!is_replaced)
-            all[at++] = environ[i];
-    }
-    for (size_t k = 0; all && k < own; k++)
-        all[at++] = (char *)(uintptr_t)s->env[k];
-    return all;
-}
-
-/* Its descriptors, its folder, its own group, and no signal blocked or ignored. 0, or an errno. */
-static int spawn(const struct process_settings *s, int socket, int words, pid_t *pid)
-{
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    sigset_t none, all;
-    char **env = make_environment(s);
-    if (!env)
-        return ENOMEM;
-    sigemptyset(&none);
-    sigfillset(&all);
-    int error = posix_spawn_file_actions_init(&files);
-    error = error ? error : posix_spawnattr_init(&how);
-    error = error ? error : posix_spawn_file_actions_adddup2(&files, socket, STDIN_FILENO);
-    error = error ? error : posix_spawn_file_actions_adddup2(&files, words, STDOUT_FILENO);
-    error = error ? error : posix_spawn_file_actions_adddup2(&files, words, STDERR_FILENO);
-    if (!error && s->dir)
-        error = posix_spawn_file_actions_addchdir_np(&files, s->dir);
-    error = error ? error : posix_spawnattr_setsigmask(&how, &none);
-    error = error ? error : posix_spawnattr_setsigdefault(&how, &all);
-    error = error ? error
-                  : posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                       POSIX_SPAWN_SETPGROUP);
-    if (!error)
-        error = posix_spawnp(pid, s->command[0], &files, &how, (char **)(uintptr_t)s->command, env);
-    posix_spawnattr_destroy(&how);
-    posix_spawn_file_actions_destroy(&files);
-    free(env);
-    return error;
-}
-
-static int make_pipe(int pair[2])
-{
-    return pipe2(pair, O_CLOEXEC) == 0 && fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0 ? 0 : errno;
-}
-
-/* NULL with errno. */
-static struct process *start(const struct process_settings *s)
-{
-    int sockets[2] = {-1, -1}, words[2] = {-1, -1};
-    struct process *p = calloc(1, sizeof *p);
-    int error = p ? 0 : ENOMEM;
-    if (!error && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
-        error = errno;
-    if (!error && fcntl(sockets[0], F_SETFL, O_NONBLOCK) < 0)
-        error = errno;
-    error = error ? error : make_pipe(words);
-    error = error ? error : spawn(s, sockets[1], words[1], &p->pid);
-    if (error) {
-        close_both(sockets);
-        close_both(words);
-        free(p);
-        errno = error;
-        return NULL;
-    }
-    close(sockets[1]);
-    close(words[1]);
-    p->socket = sockets[0];
-    p->words = words[0];
-    return p;
-}
 
 /* A long one in pieces. */
 static void log_line(const struct process_set *set, const struct process *p, const char *line, size_t len)
@@ -267,6 +178,53 @@ static void begin_to_end(struct process_set *set, struct process *p, int signal)
     set->ending_count++;
 }
 
+/* --- who waits --- */
+
+/* The first one in the line may find something now. Under the set's gate. */
+static void call_first(struct process_set *set)
+{
+    if (set->line)
+        sem_post(&set->line->wake);
+}
+
+/* It is the first one's, who leaves the line. Under the set's gate. */
+static void hand_to_first(struct process_set *set, struct process *p)
+{
+    struct waiter *w = set->line;
+    set->line = w->next;
+    w->given = p;
+    sem_post(&w->wake);
+}
+
+static void stand_in_line(struct process_set *set, struct waiter *w)
+{
+    struct waiter **at = &set->line;
+    while (*at)
+        at = &(*at)->next;
+    *at = w;
+}
+
+static void leave_line(struct process_set *set, const struct waiter *w)
+{
+    struct waiter **at = &set->line;
+    while (*at && *at != w)
+        at = &(*at)->next;
+    if (*at)
+        *at = w->next;
+}
+
+/* Until it is called, or so many milliseconds are over. Without the set's gate. */
+static void wait_in_line(struct waiter *w, int64_t at_most_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(at_most_ms % 1000 * 1000000);
+    until.tv_sec += (time_t)(at_most_ms / 1000 + until.tv_nsec / 1000000000);
+    until.tv_nsec %= 1000000000;
+    while (sem_clockwait(&w->wake, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR) {
+    }
+}
+
 /* Who has died has nothing to be waited for. Under the gate. */
 static void reap(struct process_set *set)
 {
@@ -281,7 +239,7 @@ static void reap(struct process_set *set)
         has_ended(set, p);
         *at = p->next;
         set->ending_count--;
-        gate_wake(&set->gate);
+        call_first(set);
         forget(p);
     }
 }
@@ -292,7 +250,7 @@ static void leave_count(struct process_set *set)
 {
     assert(set->count > 0);
     set->count--;
-    gate_wake(&set->gate);
+    call_first(set);
 }
 
 /* Whether there is one that may still serve. Its socket speaks only to say that it has ended. */
@@ -332,32 +290,97 @@ static void begin_use(struct process_set *set, struct process *p)
     set->busy = p;
 }
 
-struct process *process_take(struct process_set *set, int64_t wait_ms)
+/* Gives up the set's gate meanwhile, and the place: it counts already. NULL with errno. */
+static struct process *start_for(struct process_set *set)
 {
-    enum { LOOK_MS = 50 };
-    uint64_t now_ms = clock_mono_ms(), until_ms = now_ms + (uint64_t)wait_ms;
-    struct process *p;
-    gate_lock(&set->gate);
-    while (!(p = take_idle(set)) && !may_start(set, now_ms) && now_ms < until_ms) {
-        gate_wait_for(&set->gate,
-                      (unsigned)(until_ms - now_ms < LOOK_MS ? until_ms - now_ms : LOOK_MS) * 1000);
-        now_ms = clock_mono_ms();
-    }
-    bool starts = !p && may_start(set, now_ms);
-    set->count += starts;
-    if (p)
-        begin_use(set, p);
     gate_unlock(&set->gate);
-    errno = 0;
-    if (!starts)
-        return p;
-    p = start(&set->settings);
+    struct process *p = process_start(&set->settings);
     int error = errno;
     gate_lock(&set->gate);
     if (p)
         begin_use(set, p);
     else
         leave_count(set);
+    errno = error;
+    return p;
+}
+
+/* What there is for who is first. Under the gate. *error: why it is none. False: nothing. */
+static bool take_at_once(struct process_set *set, struct process **p, int *error)
+{
+    *p = take_idle(set);
+    if (*p) {
+        begin_use(set, *p);
+        return true;
+    }
+    if (!may_start(set, clock_mono_ms()))
+        return false;
+    set->count++;
+    *p = start_for(set);
+    *error = *p ? 0 : errno;
+    return true;
+}
+
+/* One that was handed on may have ended since it answered. Under the gate. */
+static bool is_still_fit(struct process_set *set, struct process *p)
+{
+    if (is_fit(p))
+        return true;
+    take_out(&set->busy, p);
+    begin_to_end(set, p, 0);
+    leave_count(set);
+    return false;
+}
+
+/* In the line until it is served. Under the gate, which it gives up and takes. */
+static struct process *queue_up(struct process_set *set, const struct process_patience *patience, int *error)
+{
+    struct waiter w = {0};
+    struct process *p = NULL;
+    sem_init(&w.wake, 0, 0);
+    stand_in_line(set, &w);
+    for (bool served = false; !served;) {
+        bool is_first = set->line == &w;
+        gate_unlock(&set->gate);
+        int64_t left_ms = patience->left_ms(patience->arg), look_ms = is_first ? FIRST_LOOK_MS : LOOK_MS;
+        wait_in_line(&w, left_ms < look_ms ? left_ms : look_ms);
+        gate_lock(&set->gate);
+        if (w.given && is_still_fit(set, w.given)) {
+            p = w.given;
+            break;
+        }
+        if (w.given) { /* it is the first again */
+            w.given = NULL;
+            w.next = set->line;
+            set->line = &w;
+        }
+        if (left_ms == 0) {
+            leave_line(set, &w);
+            break;
+        }
+        if (set->line != &w)
+            continue;
+        /* Out of the line, as a start gives up the gate: who comes next must not wait for it. */
+        set->line = w.next;
+        served = take_at_once(set, &p, error);
+        if (!served) {
+            w.next = set->line;
+            set->line = &w;
+        }
+    }
+    sem_destroy(&w.wake);
+    /* Another one may be there. */
+    call_first(set);
+    return p;
+}
+
+struct process *process_take(struct process_set *set, const struct process_patience *patience)
+{
+    struct process *p = NULL;
+    int error = 0;
+    gate_lock(&set->gate);
+    if (set->line || !take_at_once(set, &p, &error))
+        p = queue_up(set, patience, &error);
     gate_unlock(&set->gate);
     errno = error;
     return p;
@@ -391,13 +414,15 @@ static void put_back(struct process_set *set, struct process *p, bool is_over)
     set->backoff_ms = p->requests ? 0 : set->backoff_ms;
     if (is_over) {
         begin_to_end(set, p, 0);
-        set->count--;
+        leave_count(set);
+    } else if (set->line) {
+        begin_use(set, p);
+        hand_to_first(set, p);
     } else {
         p->idle_since_ms = clock_mono_ms();
         p->next = set->idle;
         set->idle = p;
     }
-    gate_wake(&set->gate);
     gate_unlock(&set->gate);
 }
 

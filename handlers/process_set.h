@@ -48,11 +48,20 @@ void process_set_free(struct process_set *set);
 /* The command's name, for logs. */
 const char *process_set_name(const struct process_set *set);
 
+/* A new process, which has counted before; the set's own. NULL with errno. */
+struct process *process_start(const struct process_settings *settings);
+
+/* How long somebody still waits, in ms; 0: no longer. Asked at least once a second. */
+struct process_patience {
+    int64_t (*left_ms)(void *arg);
+    void *arg;
+};
+
 /*
- * An idle process, a new one, or after at most wait_ms the next that becomes free. NULL: there is none; errno says why one could not be
- * started, or is 0 where all were in use.
+ * An idle process, a new one, or the next that becomes free: who came first has it first. NULL: there is none; errno says why one could
+ * not be started, or is 0 where all were in use until the patience was over.
  */
-struct process *process_take(struct process_set *set, int64_t wait_ms);
+struct process *process_take(struct process_set *set, const struct process_patience *patience);
 
 /* Its request is over, and it waits for the next; or it has had none. */
 void process_give_back(struct process_set *set, struct process *p);

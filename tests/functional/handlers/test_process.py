@@ -13,9 +13,12 @@ from weirlib import ROOT, Connection, alive, config, let_pass, limit, proc_field
 APP = """
 import os, signal, sys, threading
 pause = threading.Event().wait
+noted = []
 def application(env, start):
     path, args = env["PATH_INFO"], env["QUERY_STRING"]
     if path == "/sleep": pause(float(args))
+    if path == "/note": noted.append(args)
+    if path == "/noted": start("200 OK", []); return [" ".join(noted).encode()]
     if path == "/hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         while True: pause(1)
@@ -131,6 +134,19 @@ def test_one_request_at_a_time(weir):
     answers = [client.response() for client in clients]
     assert [answer.status for answer in answers] == [200] * 6 and len({pid_of(answer) for answer in answers}) == 2
     assert len(processes(weir)) == 2
+
+
+def test_who_came_first_is_served_first(weir):
+    """Threads that wait for a process stand in line, however long they wait."""
+    serve(weir, "processes=1", pool="threads=10 max_queue=100")
+    clients = [weir.connect(timeout=20) for _ in range(8)]
+    clients[0].request("/sleep?2.5")
+    for i, client in enumerate(clients):
+        wait_until(lambda count=i: weir.pool()["threads"]["running"] >= count, 5, "the one before")
+        if i:
+            client.request(f"/note?{i}")
+    assert [client.response().status for client in clients] == [200] * 8
+    assert weir.get("/noted").text == "1 2 3 4 5 6 7"
 
 
 def test_the_one_used_last_goes_first(weir):
