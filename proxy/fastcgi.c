@@ -115,6 +115,7 @@ static void fastcgi_on_close(struct upstream_body *body)
 }
 
 const struct upstream_protocol upstream_fastcgi = {.name = "FastCGI",
+                                                   .binds_process = true,
                                                    .write_request = fastcgi_write_request,
                                                    .write_body = fastcgi_write_body,
                                                    .unframe = fastcgi_read,

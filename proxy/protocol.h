@@ -55,6 +55,9 @@ struct upstream_body {
 struct upstream_protocol {
     const char *name;
 
+    /* A kept connection has a process of the application to itself, which serves no other meanwhile. */
+    bool binds_process;
+
     /* Appends the head to out, and the body where that is in memory; with unframe one in a file goes by write_body. 0, or a status for the client, with *written as it may be. */
     int (*write_request)(struct http_exchange *ex, const struct upstream_target *target, struct buf *out,
                          struct upstream_request *written);

@@ -128,7 +128,7 @@ void proxy_end_try(struct proxy *p, enum upstream_result result, int status, boo
     /* A connection is a try's, and to its server. */
     assert(!p->uc || (p->try && p->peer));
     if (p->uc && keep && !p->named_client && !p->asked.is_last)
-        upstream_keep(p->uc, p->idle_s);
+        upstream_keep(p->uc, p->idle_s, p->protocol->binds_process);
     else if (p->uc)
         upstream_close(p->uc);
     p->uc = NULL;

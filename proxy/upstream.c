@@ -373,17 +373,18 @@ static int64_t idle_time_ms(const struct upstream *u, int64_t idle_s)
     return idle_s >= 0 && said_ms < u->keepalive_timeout_ms ? said_ms : u->keepalive_timeout_ms;
 }
 
-void upstream_keep(struct upstream_connection *uc, int64_t idle_s)
+void upstream_keep(struct upstream_connection *uc, int64_t idle_s, bool strictly)
 {
     struct upstream *u = uc->upstream;
     int64_t idle_ms = idle_time_ms(u, idle_s);
-    if (uc->is_stream || !may_stay(uc) || idle_ms <= 0) {
+    bool is_surplus = u->idle_count >= u->keepalive;
+    if (uc->is_stream || !may_stay(uc) || idle_ms <= 0 || (strictly && is_surplus)) {
         upstream_close(uc);
         return;
     }
     assert(list_empty(&uc->link)); /* it is in use */
     /* Responses come in bursts, and the next requests right behind them: one more than is kept waits for those. */
-    if (u->idle_count >= u->keepalive && idle_ms > UPSTREAM_SURPLUS_MS)
+    if (is_surplus && idle_ms > UPSTREAM_SURPLUS_MS)
         idle_ms = UPSTREAM_SURPLUS_MS;
     wheel_set(&uc->worker->wheel, &uc->timer, uc->worker->now_ms + (uint64_t)idle_ms);
     list_push_front(&u->idle, &uc->link);

@@ -76,8 +76,8 @@ struct upstream_connection *upstream_connect(struct worker *w, struct upstream *
 /* Whether a connection is as this one would be made. */
 bool upstream_is_of_kind(const struct upstream_connection *uc, const struct upstream_dial *dial);
 
-/* Its request is over: keeps it for another, or closes it. */
-void upstream_keep(struct upstream_connection *uc, int64_t idle_s);
+/* Its request is over: keeps it for another, or closes it. strictly: never beyond `keepalive`, as others wait for what it holds. */
+void upstream_keep(struct upstream_connection *uc, int64_t idle_s, bool strictly);
 void upstream_on_timer(struct wheel_entry *e);
 void upstream_close(struct upstream_connection *uc);
 

@@ -200,6 +200,19 @@ def test_surplus(weir, backend, what, where):  # noqa: F811
     assert up.accepts == 3 and "[error]" not in weir.error_log
 
 
+def test_no_more_are_kept_than_keepalive(weir, backend):  # noqa: F811
+    """Not for a moment: each holds a process of the application, for which others wait."""
+    up = backend(script=script())
+    weir.start(config("location / { fastcgi_pass up; fastcgi_keep_conn on; }", http=f"upstream up {{ server {up.address}; keepalive 1; }}"))
+    for _ in range(10):
+        clients = [weir.connect() for _ in range(3)]
+        for client in clients:
+            client.request("/")
+        assert [client.response().status for client in clients] == [200] * 3
+        wait_until(lambda: weir.status()["upstreams"]["up"][0]["active"] == 0, 5, "the ends")
+        assert weir.status()["upstreams"]["up"][0]["idle"] == 1
+
+
 def test_output_before_its_head_has_ended(weir, backend):  # noqa: F811
     """Wherever it is cut."""
     for text in (record(STDOUT) + record(STDOUT, HELLO) + end(), record(STDOUT, HELLO[:5]) + record(STDOUT) + record(STDOUT, HELLO[5:]) + end()):
