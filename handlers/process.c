@@ -12,6 +12,8 @@
 #include "http/request/cgi.h"
 #include "http/wire/fastcgi.h"
 #include "http/wire/response_head.h"
+#include "pool/pool.h"
+#include "shm/shm.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -422,9 +424,22 @@ static int64_t waits_ms(void *r)
     return weir_client_gone(r) ? 0 : weir_time_left_ms(r);
 }
 
+/* With the pool of the first request: the location has no other. */
+static void show_processes(const weir_request *r, struct process_set *set)
+{
+    struct shm_slot *slot = r->running ? container_of(r->running, struct shm_slot, running) : NULL;
+    struct shm_pool *shown = NULL;
+    for (int i = 0; slot && !shown && i < SHM_POOLS; i++)
+        if (strcmp(slot->pools[i].name, pool_name(r->pool)) == 0)
+            shown = &slot->pools[i];
+    process_set_show(set, shown ? shown->processes : NULL, shown ? SHM_POOL_PROCESSES : 0);
+}
+
 static int process_run(weir_request *r)
 {
     const struct application *app = weir_settings(r);
+    if (!process_set_is_shown(app->set))
+        show_processes(r, app->set);
     struct talk t = {.r = r, .set = app->set, .scratch = malloc(sizeof *t.scratch)};
     if (!t.scratch || !write_request(&t)) {
         end_talk(&t);

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,9 @@ struct waiter {
 struct process_set {
     struct process_settings settings;
     struct gate gate; /* for what follows */
+    _Atomic int32_t *shown;
+    int shown_room;
+    atomic_bool is_shown; /* or cannot be */
     struct waiter *line;
     struct process *idle; /* the one used last first */
     struct process *busy, *ending;
@@ -71,6 +75,20 @@ struct process_set *process_set_new(const struct process_settings *settings)
     set->next = all_sets;
     all_sets = set;
     return set;
+}
+
+void process_set_show(struct process_set *set, _Atomic int32_t *pids, int room)
+{
+    gate_lock(&set->gate);
+    set->shown = pids;
+    set->shown_room = room;
+    set->is_shown = true;
+    gate_unlock(&set->gate);
+}
+
+bool process_set_is_shown(const struct process_set *set)
+{
+    return set->is_shown;
 }
 
 const char *process_set_name(const struct process_set *set)
@@ -148,8 +166,19 @@ static bool has_ended(const struct process_set *set, struct process *p)
     return true;
 }
 
-static void forget(struct process *p)
+/* In the status, where there is room. */
+static void show(struct process_set *set, int32_t from, int32_t to)
 {
+    for (int i = 0; i < set->shown_room; i++) {
+        int32_t expected = from;
+        if (atomic_compare_exchange_strong(&set->shown[i], &expected, to))
+            return;
+    }
+}
+
+static void forget(struct process_set *set, struct process *p)
+{
+    show(set, (int32_t)p->pid, 0);
     if (p->words >= 0)
         close(p->words);
     free(p);
@@ -240,7 +269,7 @@ static void reap(struct process_set *set)
         *at = p->next;
         set->ending_count--;
         call_first(set);
-        forget(p);
+        forget(set, p);
     }
 }
 
@@ -297,10 +326,12 @@ static struct process *start_for(struct process_set *set)
     struct process *p = process_start(&set->settings);
     int error = errno;
     gate_lock(&set->gate);
-    if (p)
+    if (p) {
         begin_use(set, p);
-    else
+        show(set, 0, (int32_t)p->pid);
+    } else {
         leave_count(set);
+    }
     errno = error;
     return p;
 }
@@ -554,7 +585,7 @@ void process_set_free(struct process_set *set)
     end_list(set, &set->idle);
     while ((p = set->ending)) {
         set->ending = p->next;
-        forget(p);
+        forget(set, p);
     }
     gate_destroy(&set->gate);
     free(set);

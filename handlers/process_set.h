@@ -42,6 +42,10 @@ struct process_set;
 /* The settings' texts belong to the caller and outlive the set. NULL: out of memory. */
 struct process_set *process_set_new(const struct process_settings *settings);
 
+/* Where pids of its processes are shown, in shared memory, from then on; before the first process. NULL: nowhere. */
+void process_set_show(struct process_set *set, _Atomic int32_t *pids, int room);
+bool process_set_is_shown(const struct process_set *set);
+
 /* None of its processes is in use: they are told to end. */
 void process_set_free(struct process_set *set);
 

@@ -40,12 +40,17 @@ int status_answer_stub(struct http_exchange *ex, const struct status_source *sou
 
 /* --- what the writers share --- */
 
+enum { STATUS_PIDS = 256 };
+
 struct status_pool {
     char name[SHM_POOL_NAME_BYTES];
     uint64_t min, max, running, idle, stuck, queued, queue_limit;
     uint64_t submitted, completed, failed, cancelled, expired, dropped, lent, borrowed;
     uint64_t rejected[POOL_REJECTIONS];
     uint64_t spawned, retired, spawn_failures;
+    /* Of applications; where there are more, only the number is right. */
+    int32_t pids[STATUS_PIDS];
+    uint64_t processes;
     struct hist_sum queue_wait, run_time;
 };
 

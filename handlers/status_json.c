@@ -39,21 +39,30 @@ static bool write_generation_list(struct buf *out, const struct status_totals *t
     return ok && buf_printf(out, "],");
 }
 
+static bool write_pids(struct buf *out, const struct status_pool *p)
+{
+    bool ok = buf_printf(out, ",\"processes\":[");
+    for (uint64_t i = 0; ok && i < p->processes && i < STATUS_PIDS; i++)
+        ok = buf_printf(out, "%s%d", i ? "," : "", (int)p->pids[i]);
+    return ok && buf_printf(out, "]}");
+}
+
 static bool write_pool(struct buf *out, const struct status_pool *p, const char *separator)
 {
-    return buf_printf(
+    bool ok = buf_printf(
         out,
         "%s\"%s\":{\"threads\":{\"min\":%llu,\"max\":%llu,\"running\":%llu,\"idle\":%llu,\"stuck\":%llu},"
         "\"queue\":{\"length\":%llu,\"limit\":%llu},"
         "\"tasks\":{\"submitted\":%llu,\"completed\":%llu,\"failed\":%llu,\"cancelled\":%llu,"
         "\"expired\":%llu,\"dropped\":%llu,\"lent\":%llu,\"borrowed\":%llu,"
         "\"rejected\":{\"queue_full\":%llu,\"closed\":%llu,\"codel\":%llu}},"
-        "\"spawned\":%llu,\"retired\":%llu,\"spawn_failures\":%llu}",
+        "\"spawned\":%llu,\"retired\":%llu,\"spawn_failures\":%llu",
         separator, p->name, U(p->min), U(p->max), U(p->running), U(p->idle), U(p->stuck), U(p->queued),
         U(p->queue_limit), U(p->submitted), U(p->completed), U(p->failed), U(p->cancelled), U(p->expired),
         U(p->dropped), U(p->lent), U(p->borrowed), U(p->rejected[POOL_REJECT_QUEUE_FULL]),
         U(p->rejected[POOL_REJECT_CLOSED]), U(p->rejected[POOL_REJECT_CODEL]), U(p->spawned), U(p->retired),
         U(p->spawn_failures));
+    return ok && write_pids(out, p);
 }
 
 static const char *kind_of(const struct shm_reload *reload)

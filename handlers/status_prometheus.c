@@ -193,6 +193,9 @@ static void write_pool_metrics(struct writer *w, const struct status_totals *t)
     write_pool_states(w, t);
     pool_family(w, t, "weir_pool_threads_max", "gauge",
                 "Most threads that a pool may have, over all workers.", offsetof(struct status_pool, max));
+    pool_family(w, t, "weir_pool_processes", "gauge",
+                "Processes of applications that a pool's threads use, over all workers.",
+                offsetof(struct status_pool, processes));
     pool_family(w, t, "weir_pool_queue_length", "gauge", "Tasks that wait for a thread.",
                 offsetof(struct status_pool, queued));
     pool_family(w, t, "weir_pool_queue_limit", "gauge", "Most tasks that may wait.",

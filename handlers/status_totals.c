@@ -65,6 +65,18 @@ static void add_pool(struct status_pool *p, const struct pool_figures *f)
     hist_collect(&f->run_time, &p->run_time);
 }
 
+static void add_processes(struct status_pool *p, const struct shm_pool *shown)
+{
+    for (int i = 0; i < SHM_POOL_PROCESSES; i++) {
+        int32_t pid = atomic_load(&shown->processes[i]);
+        if (pid <= 0)
+            continue;
+        if (p->processes < STATUS_PIDS)
+            p->pids[p->processes] = pid;
+        p->processes++;
+    }
+}
+
 static void add_slot(struct status_totals *t, const struct shm_slot *slot)
 {
     int state = slot->state;
@@ -97,8 +109,10 @@ static void add_slot(struct status_totals *t, const struct shm_slot *slot)
     for (int i = 0; i < SHM_POOLS; i++) {
         struct status_pool *p =
             is_pool_name(slot->pools[i].name) ? find_pool_totals(t, slot->pools[i].name) : NULL;
-        if (p)
-            add_pool(p, (const struct pool_figures *)(const void *)slot->pools[i].figures);
+        if (!p)
+            continue;
+        add_pool(p, (const struct pool_figures *)(const void *)slot->pools[i].figures);
+        add_processes(p, &slot->pools[i]);
     }
 }
 

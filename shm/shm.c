@@ -95,6 +95,8 @@ void shm_slot_clear_gauges(struct shm_slot *slot)
     for (int i = 0; i < SHM_POOLS; i++) {
         atomic_store(&slot->pools[i].offers, 0);
         counter_set(&slot->pools[i].oldest_us, 0);
+        for (int k = 0; k < SHM_POOL_PROCESSES; k++)
+            atomic_store(&slot->pools[i].processes[k], 0);
     }
     counter_set(&slot->memory_allocated_bytes, 0);
     counter_set(&slot->memory_resident_bytes, 0);

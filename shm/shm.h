@@ -22,10 +22,11 @@
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 9,
+    SHM_LAYOUT_VERSION = 10,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
+    SHM_POOL_PROCESSES = 64,
     SHM_POOL_NAME_BYTES = 32,
     SHM_LENT = 256, /* requests of a worker that run elsewhere */
     /* Requests that one worker may hold permits for, or have waiting. */
@@ -97,6 +98,8 @@ struct shm_pool {
     _Alignas(64) _Atomic int64_t offers;
     /* When the oldest request that waits here was submitted; 0: none waits. */
     _Atomic uint64_t oldest_us;
+    /* The pids of applications' processes that the pool's threads use, in no order; 0: unused. */
+    _Alignas(64) _Atomic int32_t processes[SHM_POOL_PROCESSES];
 };
 
 struct shm_slot {

@@ -149,6 +149,25 @@ def test_who_came_first_is_served_first(weir):
     assert weir.get("/noted").text == "1 2 3 4 5 6 7"
 
 
+def test_they_are_in_the_status(weir):
+    """By the pool whose threads use them, over all workers, as they come and go; of a worker that is killed none is left."""
+    weir.expect_log("exited on signal 9")
+    serve(weir, "processes=3", workers=2)
+    clients = [weir.connect(timeout=20) for _ in range(4)]
+    for client in clients:
+        client.request("/sleep?0.5")
+    assert [client.response().status for client in clients] == [200] * 4
+    wait_until(lambda: sorted(weir.pool()["processes"]) == sorted(processes(weir)), 5, "their pids")
+    assert f'weir_pool_processes{{pool="default"}} {len(processes(weir))}' in weir.get("/status?format=prometheus").text
+    [victim, *_] = weir.pool()["processes"]
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in weir.pool()["processes"], 5, "the end of one")
+    owner = max(weir.worker_pids())
+    os.kill(owner, signal.SIGKILL)
+    weir.wait_workers(2)
+    wait_until(lambda: sorted(weir.pool()["processes"]) == sorted(processes(weir)), 5, "their pids")
+
+
 def test_the_one_used_last_goes_first(weir):
     serve(weir, "processes=3")
     clients = [weir.connect(timeout=20) for _ in range(3)]
