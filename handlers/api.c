@@ -54,7 +54,7 @@ const char *weir_header(weir_request *r, const char *name)
     return value ? job_text(r, *value) : NULL;
 }
 
-const void *job_whole_body(weir_request *r, size_t *len)
+static const void *whole_body(weir_request *r, size_t *len)
 {
     *len = (size_t)r->ex->body.len;
     if (r->ex->body.kept.fd < 0 || *len == 0)
@@ -72,7 +72,26 @@ const void *job_whole_body(weir_request *r, size_t *len)
 const void *weir_body(weir_request *r, size_t *len)
 {
     *len = 0;
-    return r->handler->streams_body ? "" : job_whole_body(r, len);
+    return r->handler->streams_body ? "" : whole_body(r, len);
+}
+
+/* One that was there before the job began. */
+static size_t read_whole(weir_request *r, void *buffer, size_t bytes)
+{
+    size_t len;
+    const char *body = whole_body(r, &len);
+    size_t left = len - r->body_in.read, n = left < bytes ? left : bytes;
+    if (n)
+        memcpy(buffer, body + r->body_in.read, n);
+    r->body_in.read += n;
+    return n;
+}
+
+ssize_t weir_read(weir_request *r, void *buffer, size_t bytes)
+{
+    if (!r->handler->streams_body || r->gone)
+        return -1;
+    return r->body_in.comes ? job_body_read(r, buffer, bytes) : (ssize_t)read_whole(r, buffer, bytes);
 }
 
 const char *weir_client(weir_request *r)

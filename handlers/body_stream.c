@@ -1,17 +1,31 @@
 /*
- * handlers/body_stream.c - weir_read: a request's body, read by the handler's thread while the loop takes it from the client.
+ * handlers/body_stream.c - weir_read of a body that comes: it is read by the handler's thread while the loop takes it from the client.
  *
- * The loop puts what has come under the gate, up to a bound; beyond, it reads no more of the client until the thread has taken
- * half of that.
+ * The loop puts what has come under the gate, up to a bound, which is client_body_buffer_size until the handler runs; beyond, it reads no
+ * more of the client until the thread has taken half of it.
  */
 #include "handlers/job.h"
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "conf/settings.h"
 #include "pool/gate.h"
 
 #include <assert.h>
 #include <string.h>
+
+/* Under the gate. */
+static size_t bound_of(const struct weir_request *job)
+{
+    size_t before = (size_t)job->ex->route.settings->client.body_buffer_bytes;
+    return job->body_in.runs || before > JOB_BODY_AHEAD_MAX ? JOB_BODY_AHEAD_MAX : before;
+}
+
+/* Under the gate. */
+static bool is_full(const struct weir_request *job)
+{
+    return buf_len(&job->body_in.came) >= bound_of(job);
+}
 
 void job_body_came(struct weir_request *job, struct slice bytes, bool whole)
 {
@@ -28,60 +42,67 @@ void job_body_came(struct weir_request *job, struct slice bytes, bool whole)
 bool job_body_is_full(struct weir_request *job)
 {
     gate_lock(&job->gate);
-    bool full = buf_len(&job->body_in.came) >= JOB_BODY_AHEAD_MAX;
+    bool full = is_full(job);
+    job->body_in.has_stopped |= full;
     gate_unlock(&job->gate);
     return full;
 }
 
-void job_body_heard(struct weir_request *job)
+bool job_body_heard(struct weir_request *job)
 {
     gate_lock(&job->gate);
+    bool full = is_full(job);
     job->body_in.is_wanted = false;
+    job->body_in.has_stopped = full;
     gate_unlock(&job->gate);
+    return !full;
 }
 
-/* One that was there before the job began. */
-static size_t read_whole(weir_request *r, void *buffer, size_t bytes)
+/* Where the loop has stopped and there is room: it is to be told. Under the gate. */
+static bool wants_more(struct weir_request *job)
 {
-    size_t len;
-    const char *body = job_whole_body(r, &len);
-    size_t left = len - r->body_in.read, n = left < bytes ? left : bytes;
-    if (n)
-        memcpy(buffer, body + r->body_in.read, n);
-    r->body_in.read += n;
-    return n;
+    struct job_body *b = &job->body_in;
+    bool has_room = buf_len(&b->came) <= bound_of(job) / 2;
+    bool wants = b->has_stopped && has_room && !b->over && !b->is_wanted;
+    b->is_wanted |= wants;
+    return wants;
 }
 
-/* What there is of it, under the gate. *wants: the loop is to be told that there is room again. */
-static size_t take(struct job_body *b, void *buffer, size_t bytes, bool *wants)
+void job_body_begin(struct weir_request *job)
 {
-    size_t before = buf_len(&b->came), n = before < bytes ? before : bytes;
+    if (!job->body_in.comes)
+        return;
+    gate_lock(&job->gate);
+    job->body_in.runs = true;
+    bool wants = wants_more(job);
+    gate_unlock(&job->gate);
+    if (wants)
+        job->want_body(job);
+}
+
+/* What there is of it, under the gate. */
+static size_t take(struct job_body *b, void *buffer, size_t bytes)
+{
+    size_t there = buf_len(&b->came), n = there < bytes ? there : bytes;
     if (n == 0)
         return 0;
     memcpy(buffer, b->came.data + b->came.start, n);
     buf_consume(&b->came, n);
-    bool has_room = buf_len(&b->came) <= JOB_BODY_AHEAD_MAX / 2;
-    *wants = has_room && before > JOB_BODY_AHEAD_MAX / 2 && !b->over && !b->is_wanted;
-    b->is_wanted |= *wants;
     return n;
 }
 
-ssize_t weir_read(weir_request *r, void *buffer, size_t bytes)
+ssize_t job_body_read(struct weir_request *job, void *buffer, size_t bytes)
 {
-    struct job_body *b = &r->body_in;
-    bool wants = false;
-    if (!r->handler->streams_body || r->gone)
-        return -1;
-    if (!b->comes)
-        return (ssize_t)read_whole(r, buffer, bytes);
-    gate_lock(&r->gate);
+    struct job_body *b = &job->body_in;
+    assert(b->comes);
+    gate_lock(&job->gate);
     /* Once the answer has begun, the loop takes no more of the body. */
-    while (buf_len(&b->came) == 0 && !b->over && !b->failed && !r->gone && !r->streaming)
-        gate_wait(&r->gate);
-    size_t n = r->gone ? 0 : take(b, buffer, bytes, &wants);
-    bool is_end = b->over && !b->failed && !r->gone;
-    gate_unlock(&r->gate);
+    while (buf_len(&b->came) == 0 && !b->over && !b->failed && !job->gone && !job->streaming)
+        gate_wait(&job->gate);
+    size_t n = job->gone ? 0 : take(b, buffer, bytes);
+    bool wants = n > 0 && wants_more(job), is_end = b->over && !b->failed && !job->gone;
+    gate_unlock(&job->gate);
     if (wants)
-        r->want_body(r);
+        job->want_body(job);
     return n > 0 || bytes == 0 || is_end ? (ssize_t)n : -1;
 }

@@ -14,7 +14,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-enum { THREADS_MAX = 8, QUEUE_MAX = 1 << 20 };
+enum { THREADS_MAX = 64, QUEUE_MAX = 1 << 20 };
 
 static struct pool *_Atomic callers;
 
@@ -30,7 +30,7 @@ static bool open_callers(void)
 static void make_call(struct pool_task *task)
 {
     const struct job_cancel *c = (const struct job_cancel *)task; /* its first member */
-    c->call(c->arg);
+    c->begun_call(c->arg);
 }
 
 /* Also where the call has ended its thread. */
@@ -51,18 +51,32 @@ void cancel_begin(struct weir_request *job)
         return;
     c->task = (struct pool_task){.run = make_call, .done = on_call_done};
     c->done = false;
+    c->begun_call = c->call;
     c->begun = pool_submit(atomic_load(&callers), &c->task) == POOL_OK;
 }
 
+/* Also of one that waits for a thread: it is not made any more. */
 void cancel_end(struct weir_request *job)
 {
     struct job_cancel *c = &job->cancel;
     gate_lock(&job->gate);
+    c->call = NULL; /* so that none begins from here on */
+    bool waits = c->begun && !c->done;
+    gate_unlock(&job->gate);
+    if (waits)
+        pool_cancel(atomic_load(&callers), &c->task);
+    gate_lock(&job->gate);
     while (c->begun && !c->done)
         gate_wait(&job->gate);
     c->begun = false;
-    c->call = NULL;
     gate_unlock(&job->gate);
+}
+
+void cancel_look_after(void)
+{
+    struct pool *pool = atomic_load(&callers);
+    if (pool)
+        pool_expire(pool);
 }
 
 int weir_on_cancel(weir_request *r, void (*cancelled)(void *arg), void *arg)

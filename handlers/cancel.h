@@ -12,4 +12,7 @@ void cancel_begin(struct weir_request *job);
 /* No call will be made any more, and one that has begun has returned. On the job's thread. */
 void cancel_end(struct weir_request *job);
 
+/* Each second, on the loop: where the system refused a thread for a call, it is asked again. */
+void cancel_look_after(void);
+
 #endif

@@ -33,10 +33,19 @@ static void write_data(weir_request *r, const char *data)
     }
 }
 
+static bool has_header(const weir_request *r, struct slice name)
+{
+    for (const struct http_response_header *h = r->ex->res.headers; h; h = h->next)
+        if (slice_eq_nocase(h->header.name, name))
+            return true;
+    return false;
+}
+
 static void set_headers(weir_request *r)
 {
     weir_set_header(r, "Content-Type", "text/event-stream");
-    weir_set_header(r, "Cache-Control", "no-cache");
+    if (!has_header(r, SLICE("Cache-Control")))
+        weir_set_header(r, "Cache-Control", "no-cache");
 }
 
 int weir_event(weir_request *r, const char *event, const char *id, const char *data)

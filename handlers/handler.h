@@ -73,12 +73,16 @@ struct weir_handler {
     void *(*thread_init)(void *settings, char *error, size_t error_bytes);
 
     /*
-     * Frees that when the thread ends: it was idle for long, the pool shrinks, weir_fail took it down, or the worker ends in good
-     * order. On that thread; what init returned is still there. May be NULL.
+     * Frees that when the thread ends: it was idle for long, the pool shrinks, weir_fail took it down, or the worker ends. On that
+     * thread; what init returned is still there. An ending worker waits for it half a second, and not at all where a handler is left
+     * behind past its time. May be NULL.
      */
     void (*thread_free)(void *state);
 
-    /* 1: run is called while the body still comes, and reads it by weir_read. A slow client keeps its thread then. */
+    /*
+     * 1: run is called while the body still comes, and reads it by weir_read. A slow client keeps its thread then, and its permit of
+     * limit_concurrency: client_body_min_rate bounds that.
+     */
     int streams_body;
 };
 
@@ -170,8 +174,9 @@ const void *weir_body(weir_request *r, size_t *len);
 
 /*
  * The next bytes of the body, for a handler with streams_body: waits until there are some, and returns how many, at most `bytes`; 0 at
- * the end of the body; -1 where its rest will not come (the client left, its time is over, it sent too much or nonsense). What is not read is
- * dropped when run returns. No more than about 256 KiB are ahead of the handler: the client waits. For another handler it returns -1.
+ * the end of the body; -1 where its rest will not come (the client left, its time is over, it sent too much or nonsense), or the answer
+ * has begun to go out (weir_flush, or more than 64 KiB): read first. What is not read is dropped when run returns. No more than about
+ * 256 KiB are ahead of the handler: the client waits. For another handler it returns -1.
  */
 ssize_t weir_read(weir_request *r, void *buffer, size_t bytes);
 
@@ -195,9 +200,10 @@ int weir_client_gone(weir_request *r);
 
 /*
  * The same as a call, for a handler that waits inside of a library: cancelled(arg) is called once when the answer has become
- * useless, at once if it is. It runs on another thread, and may block: PQcancel, sqlite3_interrupt. It must not use r. No call is
- * made after run has returned, nor after weir_fail: either waits for one that has begun. Another cancelled takes its place, NULL
- * ends it; this call waits likewise. 0, or -1 where there is no memory for it.
+ * useless, at once if it is. It runs on another thread, and may block: PQcancel, sqlite3_interrupt. It must not use r. Another
+ * cancelled takes its place, NULL ends it: when this returns, the earlier one is not called any more, and a call that had begun has
+ * returned. So is it with weir_fail. What arg points to must be there until then: before a variable of run goes, say NULL. Where run
+ * returns without that, it is ended just behind it. 0, or -1 where there is no memory for it.
  */
 int weir_on_cancel(weir_request *r, void (*cancelled)(void *arg), void *arg);
 

@@ -14,6 +14,7 @@
 #include "http/request/lead.h"
 #include "http/wire/request.h"
 #include "pool/gate.h"
+#include "pool/guard.h"
 #include "shm/running.h"
 
 #include <assert.h>
@@ -70,6 +71,19 @@ static void record_job(struct weir_request *job)
     job_describe(job->record, job->ex);
 }
 
+static void run_handler(void *arg)
+{
+    struct weir_request *job = arg;
+    job_body_begin(job);
+    job->result = thread_state_prepare(job) ? job->handler->run(job) : CANNOT_BEGIN;
+}
+
+/* The handler ends its thread by itself: what it wanted called is over before the loop hears of that. */
+static void leave_thread(void *arg)
+{
+    cancel_end(arg);
+}
+
 void job_run(struct pool_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
@@ -77,7 +91,7 @@ void job_run(struct pool_task *task)
     record_job(job);
     current_record = job->record;
     if (!job->gone)
-        job->result = thread_state_prepare(job) ? job->handler->run(job) : CANNOT_BEGIN;
+        guard_run(run_handler, leave_thread, job);
     cancel_end(job);
     current_record = NULL;
     if (job->streaming && job->body.end > job->body.start)
@@ -89,7 +103,7 @@ void job_release(struct weir_request *job)
     /* Of the loop: no handler runs on its thread. */
     assert(!current_record);
     assert(!job->lent.is);
-    cancel_end(job); /* of a thread that ended otherwise */
+    assert(!job->cancel.begun);
     list_remove(&job->orphan);
     list_remove(&job->waits);
     if (job->record)
@@ -140,7 +154,7 @@ bool job_take_output(struct weir_request *job, struct buf *out)
 
 void weir_fail(weir_request *r, const char *reason)
 {
-    cancel_end(r);
+    cancel_end(r); /* before what it was to be called with goes */
     pool_task_fail(reason);
 }
 

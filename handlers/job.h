@@ -43,6 +43,7 @@ struct job_cancel {
     void (*call)(void *arg); /* NULL: none is wanted */
     void *arg;
     bool begun, done;
+    void (*begun_call)(void *arg); /* the one that was begun */
 };
 
 /* A body that is read while it comes: what the loop has put here for the handler. */
@@ -52,8 +53,10 @@ struct job_body {
     size_t read; /* of one that was there */
     /* Under the gate. */
     struct buf came;
-    bool over;   /* that is all */
-    bool failed; /* memory was out for some of it */
+    bool over;        /* that is all */
+    bool failed;      /* memory was out for some of it */
+    bool runs;        /* the handler has begun */
+    bool has_stopped; /* the loop, as it was full */
     /* The loop has been told that there is room again. */
     bool is_wanted;
     struct pool_notice notice;
@@ -169,11 +172,14 @@ void job_body_came(struct weir_request *job, struct slice bytes, bool whole);
 /* On the loop: no more is to be read for now. */
 bool job_body_is_full(struct weir_request *job);
 
-/* On the loop: the handler has said that there is room again, which it may say anew. */
-void job_body_heard(struct weir_request *job);
+/* On the loop: the handler has said that there is room again, which it may say anew. False: it is full by now. */
+bool job_body_heard(struct weir_request *job);
 
-/* The body as weir_body gives it, whichever handler asks. */
-const void *job_whole_body(struct weir_request *job, size_t *len);
+/* On the job's thread, before it runs: from now on more of the body may wait for it. */
+void job_body_begin(struct weir_request *job);
+
+/* weir_read of a body that comes while the job runs. */
+ssize_t job_body_read(struct weir_request *job, void *buffer, size_t bytes);
 
 /* The loop takes the pending output; *out is empty before. Returns false when there was none. */
 bool job_take_output(struct weir_request *job, struct buf *out);

@@ -212,8 +212,7 @@ static void on_output(struct weir_request *job)
 static void hear_want(struct pool_notice *notice)
 {
     struct weir_request *job = container_of(notice, struct weir_request, body_in.notice);
-    job_body_heard(job);
-    if (job->orphaned || !http_passes_body(job->ex))
+    if (!job_body_heard(job) || job->orphaned || !http_passes_body(job->ex))
         return;
     body_wait(job->ex);
     client_go_on(job->ex);
@@ -283,6 +282,9 @@ static struct verdict submit_job(struct http_exchange *ex, const struct weir_han
     job->body_in.notice.hear = hear_want;
     job->want_body = want_body;
     job->body_in.comes = ex->body.to_handler && !answered;
+    /* The loop still logs while the body comes, and must not make the peer then: the arena is the thread's. */
+    if (job->body_in.comes)
+        ex->client.peer(ex);
     job->lent.never = !ex->body.whole && !answered; /* its body comes here */
     job->running = &w->slot->running;
     job->variables = variables;

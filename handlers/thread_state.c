@@ -1,8 +1,7 @@
 /*
  * handlers/thread_state.c - thread_init and thread_free of <weir/handler.h>.
  *
- * A thread has a short list of what it has made, the last one used in front: mostly a pool serves few locations. Settings
- * live as long as their worker, so their address is a good name for the location.
+ * A thread has a short list of what it has made, the last one used in front: mostly a pool serves few locations.
  */
 #include "handlers/thread_state.h"
 
@@ -19,7 +18,8 @@ enum { WHY_BYTES = 512 };
 struct thread_state {
     struct pool_thread_end end; /* first */
     const struct weir_handler *handler;
-    void *settings, *state;
+    const struct location *location;
+    void *state;
     struct thread_state *next;
 };
 
@@ -28,7 +28,7 @@ static _Thread_local struct thread_state *states;
 static struct thread_state *find(const struct weir_request *job)
 {
     struct thread_state **p = &states;
-    while (*p && ((*p)->handler != job->handler || (*p)->settings != job->settings))
+    while (*p && ((*p)->handler != job->handler || (*p)->location != job->ex->route.location))
         p = &(*p)->next;
     struct thread_state *found = *p;
     if (found && found != states) {
@@ -70,7 +70,7 @@ static struct thread_state *make(struct weir_request *job)
     }
     s->end.call = free_at_end;
     s->handler = job->handler;
-    s->settings = job->settings;
+    s->location = job->ex->route.location;
     s->next = states;
     states = s;
     bool ours = pool_at_thread_end(&s->end);

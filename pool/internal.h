@@ -122,8 +122,10 @@ struct pool {
     uint64_t last_start_us;      /* of a task */
     unsigned threads;            /* alive, stuck ones included */
     unsigned idle, stuck;
-    unsigned busy;      /* with a task, stuck ones included */
-    unsigned leaving;   /* on their way out, still among `threads` */
+    unsigned busy;    /* with a task, stuck ones included */
+    unsigned leaving; /* on their way out, still among `threads` */
+    /* Of those: with what was registered for their end, which may take long. */
+    unsigned ending;
     unsigned searching; /* threads: see the note on waking */
     bool closed;
     /* Who waits for quiet may wake only after another has opened the pool again. */

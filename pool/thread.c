@@ -158,14 +158,21 @@ bool pool_at_thread_end(struct pool_thread_end *end)
     return true;
 }
 
-/* While the thread still counts: whoever waits for the pool's end waits for this. */
+/* Registered by pool_at_thread_end. The thread is among those that leave, so that whoever waits for the pool's end waits for this. */
 static void call_ends(struct pool_thread *th)
 {
+    struct pool *pool = th->pool;
+    pthread_mutex_lock(&pool->lock);
+    pool->ending++;
+    pool_unlock(pool);
     while (th->ends) {
         struct pool_thread_end *end = th->ends;
         th->ends = end->next;
         end->call(end);
     }
+    pthread_mutex_lock(&pool->lock);
+    pool->ending--;
+    pool_unlock(pool);
 }
 
 static void end_thread(struct pool_thread *th, struct pool_task *ended)
@@ -174,7 +181,8 @@ static void end_thread(struct pool_thread *th, struct pool_task *ended)
     pool_offer_room(pool);
     if (ended)
         pool_end(pool, ended);
-    call_ends(th);
+    if (th->ends)
+        call_ends(th);
     pthread_mutex_lock(&pool->lock);
     struct pool_thread *before = leave_pool(th);
     pool_unlock(pool);

@@ -76,7 +76,8 @@ static bool may_start(const struct pool *pool)
     unsigned replaced = pool->stuck < pool->config.max ? pool->stuck : pool->config.max;
     assert(pool->leaving <= pool->threads);
     unsigned staying = pool->threads - pool->leaving;
-    if (staying >= pool->config.max + replaced)
+    /* No more than `max` of them are replaced, either. */
+    if (staying >= pool->config.max + replaced || pool->ending >= pool->config.max)
         return false;
     return staying == 0 || pool->spawn_failed_us == 0 ||
            clock_mono_us() > pool->spawn_failed_us + SPAWN_RETRY_US;

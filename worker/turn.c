@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/version.h"
 #include "base/wheel.h"
+#include "handlers/cancel.h"
 #include "handlers/guest.h"
 #include "handlers/lend.h"
 #include "handlers/lend_back.h"
@@ -185,6 +186,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *timer, int events)
     resolve_look_after(w);
     guest_look_after(w);
     process_look_after();
+    cancel_look_after();
     lend_look_after(w);
     lend_look_around(w);
     worker_publish_figures(w);

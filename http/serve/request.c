@@ -251,8 +251,8 @@ void request_gone(struct http_exchange *ex)
 {
     bool cut = ex->route.return_code == CLOSE_WITHOUT_ANSWER;
     /* As in nginx: a stream that is reset is not a request that is cut off. */
-    bool unfinished =
-        !ex->client.http2 && !ex->body.whole && (ex->state == REQUEST_BODY || http_passes_body(ex));
+    bool unfinished = !ex->client.http2 && !ex->body.whole &&
+                      (ex->state == REQUEST_BODY || ex->state == REQUEST_PROXY || ex->body.to_handler);
     /* Logged and counted already, as by request_end_unanswered. */
     if (ex->state == REQUEST_GONE)
         return;

@@ -3,14 +3,15 @@
 import modlib
 import pytest
 import weirlib
-from weirlib import Connection, config, wait_until
+from weirlib import Connection, config, take_time, wait_until
 
 SOURCE = """
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-static atomic_int begun, ended;
+static atomic_int begun, ended, broken;
 static atomic_long seen;
 
 /* Counts and sums up what it reads, in pieces of any size; then says how it ended. */
@@ -50,6 +51,26 @@ static int run_early(weir_request *r)
     weir_printf(r, "%d", (int)weir_read(r, &byte, 1));
     return 0;
 }
+/* What it gets of memory is its own, whatever the loop does meanwhile. */
+static int run_memory(weir_request *r)
+{
+    char *kept[200], byte;
+    int wrong = 0;
+    begun++;
+    weir_read(r, &byte, 1);
+    for (int i = 0; i < 200; i++) {
+        kept[i] = weir_alloc(r, 100);
+        memset(kept[i], i, 100);
+        weir_header(r, "Host");
+        usleep(20);
+    }
+    for (int i = 0; i < 200; i++)
+        for (int k = 0; k < 100; k++)
+            wrong += kept[i][k] != (char)i;
+    broken += wrong > 0;
+    ended++;
+    return wrong ? 500 : 0;
+}
 static int run_not_asked(weir_request *r)
 {
     size_t bytes;
@@ -60,12 +81,12 @@ static int run_not_asked(weir_request *r)
 }
 static int run_figures(weir_request *r)
 {
-    weir_printf(r, "%d %d %ld", begun, ended, seen);
+    weir_printf(r, "%d %d %ld", broken ? -1 : begun, ended, seen);
     return 0;
 }
 static const struct weir_handler list[] = {
     {.name = "sum", .run = run_sum, .streams_body = 1}, {.name = "early", .run = run_early, .streams_body = 1},
-    {.name = "not_asked", .run = run_not_asked}, {.name = "figures", .run = run_figures}, {0}};
+    {.name = "memory", .run = run_memory, .streams_body = 1}, {.name = "not_asked", .run = run_not_asked}, {.name = "figures", .run = run_figures}, {0}};
 WEIR_MODULE(list);
 """
 LOCATIONS = """
@@ -74,6 +95,8 @@ LOCATIONS = """
     location /early { handler early pool=p; }
     location /not_asked { handler not_asked; }
     location /figures { handler figures; }
+    location /memory { handler memory pool=p; client_max_body_size 1k; }
+    location /waits { handler sum pool=one; }
     location /small { handler sum pool=p; client_max_body_size 1k; }
     location /slow { handler sum pool=p; client_body_timeout 300ms; }
     location /short { handler sum pool=p; handler_timeout 400ms; }
@@ -84,7 +107,7 @@ LOCATIONS = """
 @pytest.fixture
 def served(weir):
     path = modlib.build(weir.tmp, SOURCE)
-    return weir.start(config(LOCATIONS, main=f"load_module {path}; thread_pool p threads=4;", http="limit_concurrency_zone z limit=2;"))
+    return weir.start(config(LOCATIONS, main=f"load_module {path}; thread_pool p threads=4; thread_pool one threads=1;", http="limit_concurrency_zone z limit=2;"))
 
 
 def figures(weir):
@@ -168,13 +191,11 @@ def test_a_handler_that_reads_nothing_holds_its_client_back(served):
 
 
 def test_the_rest_is_dropped(served):
-    """A handler that has enough answers, and the connection serves on."""
+    """A handler that has enough answers; where more was to come, the connection ends."""
     with served.connect() as client:
         client.request("/sum?only=100", "POST", body=BODY)
         count, _, how, _ = client.response().text.split()
         assert 100 <= int(count) < len(BODY) and how == "1"
-        client.request("/sum", "POST", body=b"next")
-        assert client.response().text == said(b"next")
 
 
 @pytest.mark.http1_only
@@ -186,6 +207,38 @@ def test_an_answer_before_the_body(served):
         client.send(BODY[2:])
         assert client.response().text == "early -1"
         assert client.closed_within(5) is not None
+
+
+def test_memory_is_the_handlers_own(served):
+    """While it takes some, the loop refuses the body, and says so in the log."""
+    served.expect_log("too large chunked body")
+    for _ in range(60):
+        with served.connect() as client:
+            client.send("POST /memory HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            take_time(0.002)
+            client.send(b"401\r\n" + b"x" * 1025 + b"\r\n0\r\n\r\n")
+            assert client.response().status in (200, 413)
+    wait_until(lambda: served.pool("p")["threads"]["running"] == 0, 10, "all ends")
+    assert figures(served)[0] == figures(served)[1] > 0
+
+
+@pytest.mark.http1_only
+def test_who_waits_for_a_thread_takes_little_memory(served):
+    """Of a body whose handler has not begun no more is read than client_body_buffer_size, about."""
+    [worker] = served.worker_pids()
+    first = served.connect(timeout=30)
+    first.request("/waits?pause_us=2000000", "POST", body=b"ab")
+    wait_until(lambda: figures(served)[0] == 1, 5, "the first")
+    before = int(weirlib.proc_field(worker, "VmRSS").split()[0])
+    clients = [served.connect(timeout=30) for _ in range(100)]
+    for client in clients:
+        client.send(f"POST /waits HTTP/1.1\r\nHost: a\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY[:200_000])
+    wait_until(lambda: served.pool("one")["queue"]["length"] == 100, 10, "all to wait")
+    assert int(weirlib.proc_field(worker, "VmRSS").split()[0]) - before < 15_000
+    for client in clients:
+        client.send(BODY[200_000:])
+    assert [client.response().text for client in clients] == [said(BODY)] * 100
+    assert first.response().text == said(b"ab")
 
 
 def test_a_client_that_goes(served):

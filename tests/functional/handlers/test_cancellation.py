@@ -1,8 +1,10 @@
 """A handler that waits inside of a library is told that nobody waits for its answer any more."""
 
+import time
+
 import modlib
 import pytest
-from weirlib import Connection, config, wait_until
+from weirlib import Connection, config, take_time, wait_until
 
 SOURCE = """
 #include <pthread.h>
@@ -81,10 +83,40 @@ static int run_late(weir_request *r)
 /* Returns at about the time at which its client goes: the call is made, or not, but never when its memory is gone. */
 static int run_race(weir_request *r)
 {
-    struct wait w = {.of = pthread_self()};
+    struct wait w = {.of = pthread_self(), .slow_us = rand() % 1000};
     sem_init(&w.over, 0, 0);
     weir_on_cancel(r, wake, &w);
     usleep((useconds_t)(rand() % 3000));
+    weir_on_cancel(r, NULL, NULL);
+    int calls = w.calls;
+    usleep(500);
+    late += w.calls != calls;
+    ended++;
+    return 0;
+}
+/* It goes while its call runs: with its thread, not by return. */
+static int run_exit(weir_request *r)
+{
+    static struct wait w;
+    w = (struct wait){.slow_us = 2000000, .of = pthread_self()};
+    sem_init(&w.over, 0, 0);
+    weir_on_cancel(r, wake, &w);
+    waiting++;
+    while (!weir_client_gone(r))
+        usleep(1000);
+    ended++;
+    pthread_exit(NULL);
+}
+/* Has wanted a call, which others hold up, and returns without it. */
+static int run_by_itself(weir_request *r)
+{
+    struct wait w = {.of = pthread_self()};
+    sem_init(&w.over, 0, 0);
+    weir_on_cancel(r, wake, &w);
+    waiting++;
+    while (!weir_client_gone(r))
+        usleep(1000);
+    weir_on_cancel(r, NULL, NULL);
     ended++;
     return 0;
 }
@@ -107,11 +139,11 @@ static int run_figures(weir_request *r)
 }
 static const struct weir_handler list[] = {
     {.name = "wait", .run = run_wait}, {.name = "taken_back", .run = run_taken_back}, {.name = "late", .run = run_late},
-    {.name = "race", .run = run_race}, {.name = "left", .run = run_left}, {.name = "figures", .run = run_figures}, {0}};
+    {.name = "race", .run = run_race}, {.name = "exit", .run = run_exit}, {.name = "by_itself", .run = run_by_itself}, {.name = "left", .run = run_left}, {.name = "figures", .run = run_figures}, {0}};
 WEIR_MODULE(list);
 """
 LOCATIONS = "handler_timeout 60s;" + "".join(f"location /{name} {{ handler {name} pool=p; }}" for name in
-                                             ("wait", "taken_back", "late", "race", "left")) + """
+                                             ("wait", "taken_back", "late", "race", "left", "exit", "by_itself")) + """
     location /short { handler wait pool=p; handler_timeout 300ms; }
     location /none { handler left; handler_timeout 0; }
     location /figures { handler figures; }
@@ -121,7 +153,7 @@ LOCATIONS = "handler_timeout 60s;" + "".join(f"location /{name} {{ handler {name
 @pytest.fixture
 def served(weir):
     path = modlib.build(weir.tmp, SOURCE)
-    weir.start(config(LOCATIONS, main=f"load_module {path}; thread_pool p threads=4;"))
+    weir.start(config(LOCATIONS, main=f"load_module {path}; thread_pool p threads=80;"))
     return weir
 
 
@@ -175,6 +207,29 @@ def test_ends_that_meet(served):
             client.close()
     wait_until(lambda: served.pool("p")["threads"]["running"] == 0 and served.pool("p")["queue"]["length"] == 0, 10, "all ends")
     assert figures(served)[1] <= figures(served)[2] <= 240
+
+
+def test_a_thread_that_exits_while_its_call_runs(served):
+    """The loop does not wait for that."""
+    served.expect_log("ended its thread|handler .exit. failed")
+    waits(served, "/exit").close()
+    wait_until(lambda: figures(served)[2] == 1, 5, "the handler's end")
+    before = time.monotonic()
+    assert served.get("/none").status == 200
+    assert time.monotonic() - before < 1
+    wait_until(lambda: served.pool("p")["threads"]["running"] == 0, 10, "the thread's end")
+
+
+def test_calls_that_wait_for_others(served):
+    """More calls that take their time than threads make them: one that has not begun is taken back at once."""
+    clients = [waits(served, "/wait?slow_ms=3000") for _ in range(64)]
+    for client in clients:
+        client.close()
+    wait_until(lambda: served.pool("p")["threads"]["running"] == 64, 5, "all calls")
+    take_time(0.2)
+    waits(served, "/by_itself").close()
+    wait_until(lambda: figures(served)[2] == 1, 2, "the end of the one")
+    wait_until(lambda: figures(served)[1:] == (64, 65), 20, "the others' ends")
 
 
 def test_deadline(served):

@@ -19,6 +19,7 @@ SOURCE = modlib.handlers(
     own="""
     weir_set_status(r, 201);
     weir_set_header(r, "X-Own", "1");
+    weir_set_header(r, "Cache-Control", "no-store");
     weir_event(r, NULL, NULL, "x");
     return 0;""",
     clock="""
@@ -51,6 +52,7 @@ def test_what_is_no_event(served):
 def test_with_other_headers(served):
     r = served.get("/own")
     assert (r.status, r.header("x-own"), r.text) == (201, "1", "data: x\n\n")
+    assert [value for name, value in r.headers if name == "cache-control"] == ["no-store"]
 
 
 def test_each_event_at_once_until_the_client_goes(served):

@@ -1,6 +1,7 @@
 """What a handler keeps for each thread: made before its first request there, freed when the thread ends."""
 
 import concurrent.futures
+import os
 
 import modlib
 import pytest
@@ -25,7 +26,7 @@ static void *init(const struct weir_setting *s, char *error, size_t bytes)
 static void *begin(void *settings, char *error, size_t bytes)
 {
     struct kept *k = calloc(1, sizeof *k);
-    if (strcmp(settings, "refuses") == 0 && access("refuse", F_OK) == 0) {
+    if (settings && strcmp(settings, "refuses") == 0 && access("refuse", F_OK) == 0) {
         free(k);
         snprintf(error, bytes, "the database is away");
         return NULL;
@@ -38,6 +39,8 @@ static void end(void *state)
 {
     struct kept *k = state;
     wrong += k->tid != syscall(SYS_gettid);
+    if (k->name && strcmp(k->name, "slow") == 0)
+        sleep(2);
     freed++;
     free(k);
 }
@@ -49,7 +52,7 @@ static int run(weir_request *r)
         usleep(20000);
     if (weir_arg(r, "fail"))
         weir_fail(r, "as asked");
-    weir_printf(r, "%s %d", k->name, ++k->uses);
+    weir_printf(r, "%s %d", k->name ? k->name : "-", ++k->uses);
     return 0;
 }
 static int run_figures(weir_request *r)
@@ -59,13 +62,16 @@ static int run_figures(weir_request *r)
 }
 static const struct weir_handler list[] = {
     {.name = "kept", .run = run, .init = init, .free = free, .thread_init = begin, .thread_free = end},
-    {.name = "figures", .run = run_figures}, {0}};
+    {.name = "plain", .run = run, .thread_init = begin, .thread_free = end}, {.name = "figures", .run = run_figures}, {0}};
 WEIR_MODULE(list);
 """
 LOCATIONS = """
     location /a { handler kept pool=p name=a; }
     location /b { handler kept pool=p name=b; }
     location /refuses { handler kept pool=p name=refuses; }
+    location /slow { handler kept pool=p name=slow; }
+    location /plain { handler plain pool=p; }
+    location /other { handler plain pool=p; }
     location /figures { handler figures; }
 """
 
@@ -128,6 +134,25 @@ def test_freed_where_a_handler_gives_up(served):
     assert weir.get("/a?fail=1").status == 500
     wait_until(lambda: figures(weir) == (2, 2), 5, "both freed")
     assert weir.get("/a").text == "a 1"
+
+
+def test_locations_without_settings(served):
+    """Each has its own, too."""
+    weir = served("threads=1")
+    assert [weir.get(path).text for path in ("/plain", "/other", "/plain")] == ["- 1", "- 1", "- 2"]
+    assert figures(weir) == (2, 0)
+
+
+def test_one_that_is_slow_to_go(served):
+    """Threads that are long in freeing what they have are replaced, but not without a bound."""
+    weir = served("threads=2")
+    weir.expect_log("as asked")
+    [worker] = weir.worker_pids()
+    for _ in range(12):
+        assert weir.get("/slow?fail=1", timeout=30).status == 500
+        assert len(os.listdir(f"/proc/{worker}/task")) < 12
+    wait_until(lambda: figures(weir) == (12, 12), 20, "all freed")
+    assert weir.get("/a").text.startswith("a ")
 
 
 def test_one_that_cannot_begin(served):
