@@ -62,14 +62,24 @@ static bool has_field_name(weir_request *r, const struct raw_field *raw, struct 
     return slice_eq(as_sent ? raw->name : decoded(r, raw->name, raw->name_coding), name);
 }
 
-static const char *first_value(weir_request *r, const char *name, next_raw *next)
+static int find_first(weir_request *r, const char *name, next_raw *next, struct weir_field *f)
 {
     struct raw_field raw;
     size_t at = 0;
-    while (name && next(r, &at, &raw) > 0)
-        if (has_field_name(r, &raw, slice_of(name)))
-            return decoded(r, raw.value, raw.value_coding).data;
-    return NULL;
+    while (name && next(r, &at, &raw) > 0) {
+        if (!has_field_name(r, &raw, slice_of(name)))
+            continue;
+        struct slice value = decoded(r, raw.value, raw.value_coding);
+        *f = (struct weir_field){name, value.data, strlen(name), value.len, at};
+        return 1;
+    }
+    return 0;
+}
+
+static const char *first_value(weir_request *r, const char *name, next_raw *next)
+{
+    struct weir_field f;
+    return find_first(r, name, next, &f) ? f.value : NULL;
 }
 
 /* --- lists of pieces --- */
@@ -227,6 +237,16 @@ int weir_next_part(weir_request *r, struct weir_part *p)
     p->data = part.content.data;
     p->bytes = part.content.len;
     return 1;
+}
+
+int weir_find_arg(weir_request *r, const char *name, struct weir_field *f)
+{
+    return find_first(r, name, next_arg, f);
+}
+
+int weir_find_form(weir_request *r, const char *name, struct weir_field *f)
+{
+    return find_first(r, name, next_form, f);
 }
 
 const char *weir_arg(weir_request *r, const char *name)

@@ -159,6 +159,10 @@ int weir_next_part(weir_request *r, struct weir_part *part);
 /* The next cookie, as sent: nothing is decoded. 1, or 0 when there is none. */
 int weir_next_cookie(weir_request *r, struct weir_field *f);
 
+/* The first argument, or form field, of that name, with its length; names in the case given. 1, or 0 when it is not there. */
+int weir_find_arg(weir_request *r, const char *name, struct weir_field *f);
+int weir_find_form(weir_request *r, const char *name, struct weir_field *f);
+
 /* The first of that name, NULL when it is not there; names in the case given. */
 const char *weir_form(weir_request *r, const char *name);
 const char *weir_cookie(weir_request *r, const char *name);

@@ -282,9 +282,8 @@ static struct verdict submit_job(struct http_exchange *ex, const struct weir_han
     job->body_in.notice.hear = hear_want;
     job->want_body = want_body;
     job->body_in.comes = ex->body.to_handler && !answered;
-    /* The loop still logs while the body comes, and must not make the peer then: the arena is the thread's. */
-    if (job->body_in.comes)
-        ex->client.peer(ex);
+    /* Both sides may still ask for it, and neither makes it then: the arena is the thread's. */
+    ex->client.peer(ex);
     job->lent.never = !ex->body.whole && !answered; /* its body comes here */
     job->running = &w->slot->running;
     job->variables = variables;

@@ -22,8 +22,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
-enum { MEMORY_DEFAULT = 64 << 20, MEMORY_LEAST = 1 << 20, HOOK_STEP = 1000, HTTP_ERROR = 500 };
+enum {
+    MEMORY_DEFAULT = 64 << 20,
+    MEMORY_LEAST = 1 << 20,
+    HOOK_STEP = 1000,
+    WHY_BYTES = 1024,
+    RETRY_MS = 1000,
+    HTTP_ERROR = 500
+};
 
 /* The settings of a location. */
 struct script {
@@ -41,11 +49,13 @@ struct stamp {
 };
 
 struct interpreter {
+    struct lua_host host; /* first */
     lua_State *lua;
     const struct script *script;
     size_t used_bytes;
     long long instructions_left;
     int function, request; /* in the registry */
+    bool is_broken;        /* it gave up outside of a protected call */
 };
 
 /* A thread's. */
@@ -53,8 +63,10 @@ struct keeper {
     const struct script *script;
     /* NULL: there is none yet, or its file has a mistake. */
     struct interpreter *now;
-    struct stamp seen;
+    struct stamp seen; /* of what `now` is, or of what cannot be read */
     bool has_seen;
+    /* Monotonic: not before, a file is tried again that failed as it ran. */
+    int64_t not_before_ms;
 };
 
 /* --- an interpreter --- */
@@ -90,11 +102,9 @@ static void stop(lua_State *lua, const char *why, int number)
 
 static void on_count(lua_State *lua, lua_Debug *activation)
 {
-    void *arg;
+    struct interpreter *it = (struct interpreter *)lua_host_of(lua); /* its first member */
+    weir_request *r = it->host.request;
     (void)activation;
-    lua_getallocf(lua, &arg);
-    struct interpreter *it = arg;
-    weir_request *r = lua_request_get(lua);
     it->instructions_left -= HOOK_STEP;
     if (it->instructions_left < 0)
         stop(lua, "more than instructions=%d", (int)it->script->instructions);
@@ -123,14 +133,58 @@ static void add_folder(lua_State *lua, const char *file)
     lua_pop(lua, 3);
 }
 
+/* Of what is broken nothing may be touched any more. */
 static void close_interpreter(struct interpreter *it)
 {
+    if (it && it->is_broken)
+        return;
     if (it && it->lua)
         lua_close(it->lua);
     free(it);
 }
 
-/* What may run out of memory, or find a mistake: protected. */
+/* All that is done with an interpreter is protected; if it gives up all the same, its request fails, and not the worker. */
+static int on_panic(lua_State *lua)
+{
+    struct interpreter *it = (struct interpreter *)lua_host_of(lua); /* its first member */
+    it->is_broken = true;
+    if (it->host.request)
+        weir_fail(it->host.request, "the interpreter has given up");
+    abort();
+}
+
+/* Of the error on the stack, which is taken off it. Nothing here allocates but what is protected. */
+static void take_error(struct interpreter *it, char *why, size_t why_bytes)
+{
+    lua_State *lua = it->lua;
+    int kind = lua_type(lua, -1);
+    if (kind == LUA_TSTRING)
+        snprintf(why, why_bytes, "%s", lua_tostring(lua, -1));
+    else if (kind == LUA_TNUMBER)
+        snprintf(why, why_bytes, "%.14g", lua_tonumber(lua, -1));
+    else
+        snprintf(why, why_bytes, "an error that is no text");
+    lua_pop(lua, 1);
+}
+
+/* Calls f with arg as its argument. False: *why is the error's text. */
+static bool protect(struct interpreter *it, lua_CFunction f, void *arg, char *why, size_t why_bytes)
+{
+    if (lua_cpcall(it->lua, f, arg) == 0)
+        return true;
+    take_error(it, why, why_bytes);
+    return false;
+}
+
+/* lua_call, whose errors have texts. */
+static void call_in_words(lua_State *lua, int arguments, int results)
+{
+    if (lua_pcall(lua, arguments, results, 0) == 0)
+        return;
+    luaL_callmeta(lua, -1, "__tostring");
+    lua_error(lua);
+}
+
 static int prepare(lua_State *lua)
 {
     struct interpreter *it = lua_touserdata(lua, 1);
@@ -138,46 +192,63 @@ static int prepare(lua_State *lua)
     add_folder(lua, it->script->file);
     lua_request_open(lua);
     it->request = luaL_ref(lua, LUA_REGISTRYINDEX);
-    if (it->script->instructions)
-        luaJIT_setmode(lua, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    if (!it->script->instructions)
+        return 0;
+    /* Compiled code does not count: there is no way to it. */
+    luaJIT_setmode(lua, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    lua_getglobal(lua, "jit");
+    lua_pushnil(lua);
+    lua_setfield(lua, -2, "on");
     return 0;
 }
 
 /* NULL: out of memory, or of what the script may have. */
 static struct interpreter *open_interpreter(const struct script *script)
 {
+    char why[WHY_BYTES];
     struct interpreter *it = calloc(1, sizeof *it);
     if (!it)
         return NULL;
     it->script = script;
     it->instructions_left = INT64_MAX;
     it->lua = lua_newstate(allocate, it);
-    if (it->lua && lua_cpcall(it->lua, prepare, it) == 0)
+    if (it->lua)
+        lua_atpanic(it->lua, on_panic);
+    if (it->lua && protect(it, prepare, it, why, sizeof why))
         return it;
     close_interpreter(it);
     return NULL;
 }
 
-/* The text of the error on the stack; it holds until the next call. */
-static const char *error_of(lua_State *lua)
+enum loaded { LOADED, LOADED_NOT_YET, LOADED_NEVER };
+
+struct loading {
+    struct interpreter *it;
+    bool is_read; /* there is no mistake of syntax */
+};
+
+/* The file's function comes into the registry. */
+static int load(lua_State *lua)
 {
-    const char *text = lua_tostring(lua, -1);
-    return text ? text : "an error that is no text";
+    struct loading *l = lua_touserdata(lua, 1);
+    if (luaL_loadfile(lua, l->it->script->file) != 0)
+        lua_error(lua);
+    l->is_read = true;
+    call_in_words(lua, 0, 1);
+    if (!lua_isfunction(lua, -1))
+        luaL_error(lua, "%s returns no function: write \"return function(r) ... end\"", l->it->script->file);
+    l->it->function = luaL_ref(lua, LUA_REGISTRYINDEX);
+    return 0;
 }
 
-/* The file's function, kept in the registry. False: *why says what is wrong, in the interpreter's memory. */
-static bool load_function(struct interpreter *it, weir_request *r, const char **why)
+static enum loaded load_function(struct interpreter *it, weir_request *r, char *why, size_t why_bytes)
 {
-    lua_State *lua = it->lua;
+    struct loading l = {.it = it};
     begin_count(it);
-    lua_request_set(lua, r);
-    bool ok = luaL_loadfile(lua, it->script->file) == 0 && lua_pcall(lua, 0, 1, 0) == 0;
-    lua_request_set(lua, NULL);
-    *why = ok ? "it returns no function: write \"return function(r) ... end\"" : error_of(lua);
-    if (!ok || !lua_isfunction(lua, -1))
-        return false;
-    it->function = luaL_ref(lua, LUA_REGISTRYINDEX);
-    return true;
+    it->host.request = r;
+    bool ok = protect(it, load, &l, why, why_bytes);
+    it->host.request = NULL;
+    return ok ? LOADED : l.is_read ? LOADED_NOT_YET : LOADED_NEVER;
 }
 
 /* --- the file --- */
@@ -197,11 +268,27 @@ static bool look_at_file(const struct script *script, struct stamp *stamp)
     return true;
 }
 
+static int64_t monotonic_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* What cannot be read stays so until it changes; what failed as it ran may do so no more: a database was away, a client left. */
+static void note_failure(struct keeper *k, weir_request *r, enum loaded how, const char *why)
+{
+    if (k->now && how == LOADED_NOT_YET)
+        k->not_before_ms = monotonic_ms() + RETRY_MS;
+    k->has_seen = how == LOADED_NEVER;
+    weir_log(r, WEIR_LOG_ERROR, k->now ? "%s; what was there before goes on" : "%s", why);
+}
+
 /* The interpreter of the file as it is now; the last good one where it has a mistake; NULL: there is none. */
 static struct interpreter *current(struct keeper *k, weir_request *r)
 {
     struct stamp stamp;
-    const char *why = "out of memory";
+    char why[WHY_BYTES] = "out of memory";
     /* It is being replaced, or gone: who runs goes on. */
     if (!look_at_file(k->script, &stamp)) {
         if (!k->now)
@@ -210,17 +297,21 @@ static struct interpreter *current(struct keeper *k, weir_request *r)
     }
     if (k->now && k->has_seen && same_stamp(&stamp, &k->seen))
         return k->now;
+    if (k->now && same_stamp(&stamp, &k->seen) && monotonic_ms() < k->not_before_ms)
+        return k->now;
     struct interpreter *fresh = open_interpreter(k->script);
+    enum loaded how = fresh ? load_function(fresh, r, why, sizeof why) : LOADED_NOT_YET;
     k->seen = stamp;
-    k->has_seen = true;
-    if (fresh && load_function(fresh, r, &why)) {
-        close_interpreter(k->now);
-        k->now = fresh;
-        return fresh;
+    if (how != LOADED) {
+        note_failure(k, r, how, why);
+        close_interpreter(fresh);
+        return k->now;
     }
-    weir_log(r, WEIR_LOG_ERROR, k->now ? "%s; what was there before goes on" : "%s", why);
-    close_interpreter(fresh);
-    return k->now;
+    k->has_seen = true;
+    k->not_before_ms = 0;
+    close_interpreter(k->now);
+    k->now = fresh;
+    return fresh;
 }
 
 static void *begin_thread(void *settings, char *error, size_t error_bytes)
@@ -243,46 +334,78 @@ static void end_thread(void *state)
 
 /* --- a request --- */
 
+struct call {
+    struct interpreter *it;
+    weir_request *r;
+    int result;
+};
+
 /* What the function returned: nothing, a status, or a text that is the body. */
 static int take_result(lua_State *lua, weir_request *r)
 {
     size_t bytes;
     if (lua_isnil(lua, -1))
         return 0;
-    if (lua_type(lua, -1) == LUA_TNUMBER)
-        return (int)lua_tointeger(lua, -1);
+    if (lua_type(lua, -1) == LUA_TNUMBER) {
+        lua_Number n = lua_tonumber(lua, -1);
+        return n >= INT_MIN && n <= INT_MAX ? (int)n : -1;
+    }
     if (lua_type(lua, -1) == LUA_TSTRING) {
         const char *text = lua_tolstring(lua, -1, &bytes);
         weir_write(r, text, bytes);
         return 0;
     }
-    weir_log(r, WEIR_LOG_ERROR, "the function returned a %s; it may return nothing, a status or a text",
-             luaL_typename(lua, -1));
-    return HTTP_ERROR;
+    return luaL_error(lua, "the function returned a %s; it may return nothing, a status or a text",
+                      luaL_typename(lua, -1));
+}
+
+static int call_function(lua_State *lua)
+{
+    struct call *c = lua_touserdata(lua, 1);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, c->it->function);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, c->it->request);
+    call_in_words(lua, 1, 1);
+    c->result = take_result(lua, c->r);
+    return 0;
+}
+
+static int collect(lua_State *lua)
+{
+    lua_gc(lua, LUA_GCCOLLECT, 0);
+    return 0;
+}
+
+/* One that has run out of memory leaves some for the next request, or is made anew. */
+static void look_after_error(struct keeper *k)
+{
+    char why[WHY_BYTES];
+    size_t half = k->script->memory_bytes / 2;
+    if (k->now->used_bytes > half)
+        protect(k->now, collect, NULL, why, sizeof why);
+    if (k->now->used_bytes <= half)
+        return;
+    close_interpreter(k->now);
+    k->now = NULL;
 }
 
 static int run(weir_request *r)
 {
+    char why[WHY_BYTES];
     struct keeper *k = weir_thread(r);
     struct interpreter *it = current(k, r);
+    struct call c = {.it = it, .r = r, .result = HTTP_ERROR};
     if (!it)
         return HTTP_ERROR;
-    lua_State *lua = it->lua;
     begin_count(it);
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, it->function);
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, it->request);
-    lua_request_set(lua, r);
-    int result = HTTP_ERROR;
-    if (lua_pcall(lua, 1, 1, 0) == 0)
-        result = take_result(lua, r);
-    else if (!weir_client_gone(r))
-        weir_log(r, WEIR_LOG_ERROR, "%s", error_of(lua));
-    lua_request_set(lua, NULL);
-    lua_settop(lua, 0);
-    /* What ran out of memory leaves it for the next one. */
-    if (result == HTTP_ERROR && it->used_bytes > it->script->memory_bytes / 2)
-        lua_gc(lua, LUA_GCCOLLECT, 0);
-    return result;
+    it->host.request = r;
+    bool ok = protect(it, call_function, &c, why, sizeof why);
+    if (!ok && !weir_client_gone(r))
+        weir_log(r, WEIR_LOG_ERROR, "%s", why);
+    if (!ok)
+        look_after_error(k);
+    if (k->now)
+        k->now->host.request = NULL;
+    return ok ? c.result : HTTP_ERROR;
 }
 
 /* --- settings --- */
@@ -329,13 +452,19 @@ static void free_script(void *settings)
     free(s);
 }
 
+static int read_file(lua_State *lua)
+{
+    const char *file = lua_touserdata(lua, 1);
+    return luaL_loadfile(lua, file) == 0 ? 0 : lua_error(lua);
+}
+
 /* Reads the file, and runs nothing of it: what it does belongs to the workers. */
 static bool check_syntax(const struct script *s, char *error, size_t error_bytes)
 {
     struct interpreter *it = open_interpreter(s);
-    bool ok = it && luaL_loadfile(it->lua, s->file) == 0;
-    if (!ok)
-        snprintf(error, error_bytes, "%s", it ? error_of(it->lua) : "out of memory");
+    bool ok = it && protect(it, read_file, s->file, error, error_bytes);
+    if (!it)
+        snprintf(error, error_bytes, "out of memory");
     close_interpreter(it);
     return ok;
 }

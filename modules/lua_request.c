@@ -9,38 +9,28 @@
 #include <lauxlib.h>
 #include <string.h>
 
-static const char type_name[] = "weir.request";
-
 const char *const lua_request_variables[] = {"remote_user", "request_id",  "scheme", "host",
                                              "server_name", "server_port", NULL};
-
-weir_request *lua_request_get(lua_State *lua)
-{
-    lua_getfield(lua, LUA_REGISTRYINDEX, type_name);
-    weir_request **slot = lua_touserdata(lua, -1);
-    lua_pop(lua, 1);
-    return slot ? *slot : NULL;
-}
-
-void lua_request_set(lua_State *lua, weir_request *r)
-{
-    lua_getfield(lua, LUA_REGISTRYINDEX, type_name);
-    weir_request **slot = lua_touserdata(lua, -1);
-    *slot = r;
-    lua_pop(lua, 1);
-}
 
 /* The object that a method was called with; an error where it is none, or has no request. */
 static weir_request *self(lua_State *lua)
 {
-    weir_request **slot = lua_touserdata(lua, 1);
-    lua_getfield(lua, LUA_REGISTRYINDEX, type_name);
-    if (!slot || !lua_rawequal(lua, -1, lua_gettop(lua)) || slot != lua_touserdata(lua, -1))
+    const struct lua_host *host = lua_host_of(lua);
+    if (lua_touserdata(lua, 1) != host->object)
         luaL_error(lua, "call it with a colon: r:method(...)");
-    lua_pop(lua, 1);
-    if (!*slot)
+    if (!host->request)
         luaL_error(lua, "there is no request now: the object is for the time of the call");
-    return *slot;
+    return host->request;
+}
+
+/* An argument that C takes up to its zero. */
+static const char *plain_text(lua_State *lua, int at)
+{
+    size_t bytes;
+    const char *text = luaL_checklstring(lua, at, &bytes);
+    if (strlen(text) != bytes)
+        luaL_argerror(lua, at, "there is a zero in it");
+    return text;
 }
 
 /* --- what came --- */
@@ -54,10 +44,20 @@ static int push_text(lua_State *lua, const char *text)
     return 1;
 }
 
+static int push_found(lua_State *lua, const struct weir_field *f, int found)
+{
+    if (found)
+        lua_pushlstring(lua, f->value, f->value_bytes);
+    else
+        lua_pushnil(lua);
+    return 1;
+}
+
 static int get_arg(lua_State *lua)
 {
     weir_request *r = self(lua);
-    return push_text(lua, weir_arg(r, luaL_checkstring(lua, 2)));
+    struct weir_field f = {0};
+    return push_found(lua, &f, weir_find_arg(r, luaL_checkstring(lua, 2), &f));
 }
 
 static int get_header(lua_State *lua)
@@ -69,7 +69,8 @@ static int get_header(lua_State *lua)
 static int get_form(lua_State *lua)
 {
     weir_request *r = self(lua);
-    return push_text(lua, weir_form(r, luaL_checkstring(lua, 2)));
+    struct weir_field f = {0};
+    return push_found(lua, &f, weir_find_form(r, luaL_checkstring(lua, 2), &f));
 }
 
 static int get_cookie(lua_State *lua)
@@ -100,7 +101,7 @@ static next_field *const walks[] = {weir_next_arg, weir_next_header, weir_next_f
 static int step(lua_State *lua)
 {
     struct weir_field *f = lua_touserdata(lua, lua_upvalueindex(1));
-    weir_request *r = lua_request_get(lua);
+    weir_request *r = lua_host_of(lua)->request;
     if (!r || walks[lua_tointeger(lua, lua_upvalueindex(2))](r, f) <= 0)
         return 0;
     lua_pushlstring(lua, f->name, f->name_bytes);
@@ -147,7 +148,7 @@ static void set_text(lua_State *lua, const char *key, const char *text)
 static int step_part(lua_State *lua)
 {
     struct weir_part *p = lua_touserdata(lua, lua_upvalueindex(1));
-    weir_request *r = lua_request_get(lua);
+    weir_request *r = lua_host_of(lua)->request;
     if (!r || weir_next_part(r, p) <= 0)
         return 0;
     lua_createtable(lua, 0, 4);
@@ -183,7 +184,7 @@ static int set_status(lua_State *lua)
 static int set_header(lua_State *lua)
 {
     weir_request *r = self(lua);
-    const char *name = luaL_checkstring(lua, 2), *value = luaL_checkstring(lua, 3);
+    const char *name = plain_text(lua, 2), *value = plain_text(lua, 3);
     if (weir_set_header(r, name, value) < 0)
         luaL_error(lua,
                    "header \"%s\" cannot be set: it is the server's, or no token, or its value has "
@@ -215,12 +216,22 @@ static int flush(lua_State *lua)
     return say_written(lua, weir_flush(self(lua)));
 }
 
+static const char *one_line(lua_State *lua, int at)
+{
+    const char *text = lua_isnoneornil(lua, at) ? NULL : plain_text(lua, at);
+    if (text && strpbrk(text, "\r\n"))
+        luaL_argerror(lua, at, "it has to be one line");
+    return text;
+}
+
 /* r:event(data, event, id) */
 static int send_event(lua_State *lua)
 {
     weir_request *r = self(lua);
-    const char *data = luaL_optstring(lua, 2, NULL), *event = luaL_optstring(lua, 3, NULL),
-               *id = luaL_optstring(lua, 4, NULL);
+    const char *data = lua_isnoneornil(lua, 2) ? NULL : plain_text(lua, 2);
+    const char *event = one_line(lua, 3), *id = one_line(lua, 4);
+    if (!data && (event || id))
+        luaL_argerror(lua, 2, "a comment has neither name nor number");
     return say_written(lua, weir_event(r, event, id, data));
 }
 
@@ -256,7 +267,7 @@ static int write_log(lua_State *lua)
 /* Where it would go is nobody's: it is a line of the error log. */
 static int print_to_log(lua_State *lua)
 {
-    weir_request *r = lua_request_get(lua);
+    weir_request *r = lua_host_of(lua)->request;
     int count = lua_gettop(lua);
     luaL_Buffer text;
     lua_getglobal(lua, "tostring");
@@ -328,8 +339,7 @@ static const luaL_Reg methods[] = {{"arg", get_arg},
 
 void lua_request_open(lua_State *lua)
 {
-    weir_request **slot = lua_newuserdata(lua, sizeof(weir_request *));
-    *slot = NULL;
+    lua_host_of(lua)->object = lua_newuserdata(lua, 1);
     lua_createtable(lua, 0, 3);
     lua_newtable(lua);
     for (const luaL_Reg *m = methods; m->name; m++) {
@@ -340,11 +350,9 @@ void lua_request_open(lua_State *lua)
     lua_setfield(lua, -2, "__index");
     lua_pushcfunction(lua, set_field);
     lua_setfield(lua, -2, "__newindex");
-    lua_pushstring(lua, type_name);
+    lua_pushliteral(lua, "weir.request");
     lua_setfield(lua, -2, "__metatable"); /* a script does not change it */
     lua_setmetatable(lua, -2);
-    lua_pushvalue(lua, -1);
-    lua_setfield(lua, LUA_REGISTRYINDEX, type_name);
     lua_pushcfunction(lua, print_to_log);
     lua_setglobal(lua, "print");
 }

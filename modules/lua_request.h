@@ -10,13 +10,20 @@
 /* The variables that scripts may read: `variables` of the handler. */
 extern const char *const lua_request_variables[];
 
+/* What an interpreter's C functions find by its allocator's argument, of which it is the first member. */
+struct lua_host {
+    weir_request *request; /* NULL: none is at work */
+    void *object;          /* what stands for it in Lua */
+};
+
+static inline struct lua_host *lua_host_of(lua_State *lua)
+{
+    void *host;
+    lua_getallocf(lua, &host);
+    return host;
+}
+
 /* Makes the object that stands for whichever request the interpreter has, and print; leaves the object on the stack. */
 void lua_request_open(lua_State *lua);
-
-/* From now on the object is this request's; NULL: none's, and a script that uses it gets an error. */
-void lua_request_set(lua_State *lua, weir_request *r);
-
-/* The interpreter's request, or NULL. */
-weir_request *lua_request_get(lua_State *lua);
 
 #endif

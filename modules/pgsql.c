@@ -9,6 +9,7 @@
  * When nobody waits any more, the server is asked to stop (PQcancel); its statement_timeout stands behind that.
  */
 #include "modules/json.h"
+#include "modules/pgsql_rows.h"
 #include "modules/sql_names.h"
 
 #include <libpq-fe.h>
@@ -29,21 +30,8 @@ enum {
     HTTP_LATE = 504,
     WHY_BYTES = 512,
     CANCEL_PAUSE_MAX_MS = 160,
+    CANCEL_TRIES = 50,
     TIMEOUT_STEPS = 8
-};
-
-/* Types whose texts are JSON already (pg_type.dat). */
-enum {
-    OID_BOOL = 16,
-    OID_INT8 = 20,
-    OID_INT2 = 21,
-    OID_INT4 = 23,
-    OID_OID = 26,
-    OID_JSON = 114,
-    OID_FLOAT4 = 700,
-    OID_FLOAT8 = 701,
-    OID_NUMERIC = 1700,
-    OID_JSONB = 3802
 };
 
 /* The settings of a location. */
@@ -57,6 +45,7 @@ struct query {
 struct session {
     const struct query *query;
     PGconn *db; /* NULL: not connected */
+    bool is_prepared;
     PGcancel *cancel;
     int64_t timeout_ms; /* statement_timeout as the server has it */
     atomic_bool asks;   /* the statement is with the server */
@@ -71,6 +60,7 @@ static void disconnect(struct session *s)
     s->cancel = NULL;
     s->db = NULL;
     s->timeout_ms = 0;
+    s->is_prepared = false;
 }
 
 static void drop_notice(void *arg, const PGresult *result)
@@ -85,40 +75,49 @@ static bool succeeds(PGresult *result)
     return status == PGRES_COMMAND_OK;
 }
 
-static bool prepare(struct session *s)
+/* What a fresh connection needs; it may wait for locks. The result of what failed, or NULL. */
+static PGresult *prepare(struct session *s)
 {
     static const char body[] = "select key, value from json_each_text($1::json)";
-    PGconn *db = s->db;
-    return (s->query->writes || succeeds(PQexec(db, "set default_transaction_read_only = on"))) &&
-           succeeds(PQprepare(db, "query", s->query->sql.text, 0, NULL)) &&
-           succeeds(PQprepare(db, "body", body, 1, NULL));
+    PGresult *result = NULL;
+    for (int step = s->query->writes; step < 3; step++) {
+        PQclear(result);
+        result = step == 0   ? PQexec(s->db, "set default_transaction_read_only = on")
+                 : step == 1 ? PQprepare(s->db, "query", s->query->sql.text, 0, NULL)
+                             : PQprepare(s->db, "body", body, 1, NULL);
+        if (PQresultStatus(result) != PGRES_COMMAND_OK)
+            return result;
+    }
+    PQclear(result);
+    s->is_prepared = true;
+    return NULL;
 }
 
 /* What stands before "dbname" the configuration may have otherwise; JSON is UTF-8. */
-static PGconn *open_connection(const struct query *q)
+static PGconn *open_connection(const struct query *q, int64_t left_ms)
 {
     static const char *const keys[] = {
         "connect_timeout",           "keepalives_idle", "keepalives_interval", "keepalives_count",
         "fallback_application_name", "dbname",          "client_encoding",     NULL};
-    const char *values[] = {"5", "30", "10", "3", "weir", q->connection, "UTF8", NULL};
+    /* libpq takes less than 2 s for 2. */
+    const char *connect_s = left_ms < 3000 ? "2" : "5";
+    const char *values[] = {connect_s, "30", "10", "3", "weir", q->connection, "UTF8", NULL};
     return PQconnectdbParams(keys, values, 1);
 }
 
-/* 0, or the status of an error, whose reason is in the log. */
-static int connect_again(struct session *s, weir_request *r)
+/* False: why is in the log. */
+static bool connect_again(struct session *s, weir_request *r)
 {
     disconnect(s);
-    s->db = open_connection(s->query);
+    s->db = open_connection(s->query, weir_time_left_ms(r));
     PQsetNoticeReceiver(s->db, drop_notice, NULL);
-    bool reached = PQstatus(s->db) == CONNECTION_OK;
-    if (reached && prepare(s)) {
+    if (PQstatus(s->db) == CONNECTION_OK) {
         s->cancel = PQgetCancel(s->db);
-        return 0;
+        return true;
     }
-    reached = reached && PQstatus(s->db) == CONNECTION_OK;
     weir_log(r, WEIR_LOG_ERROR, "%s", PQerrorMessage(s->db));
     disconnect(s);
-    return reached ? HTTP_ERROR : HTTP_UNAVAILABLE;
+    return false;
 }
 
 /* Whether the kept connection still stands: a server that went away has said so, or closed. */
@@ -178,9 +177,11 @@ static void cancel_query(void *arg)
 {
     struct session *s = arg;
     char why[256];
-    for (int pause_ms = 5; s->asks; pause_ms = pause_ms < CANCEL_PAUSE_MAX_MS ? 2 * pause_ms : pause_ms) {
+    int pause_ms = 5;
+    for (int tries = 0; tries < CANCEL_TRIES && s->asks; tries++) {
         PQcancel(s->cancel, why, sizeof why);
         poll(NULL, 0, pause_ms);
+        pause_ms = pause_ms < CANCEL_PAUSE_MAX_MS ? 2 * pause_ms : pause_ms;
     }
 }
 
@@ -190,13 +191,14 @@ static void cancel_query(void *arg)
 struct values {
     const char *text[SQL_NAMES_MAX];
     bool found[SQL_NAMES_MAX];
+    bool of_path[SQL_NAMES_MAX]; /* nothing else takes its place */
 };
 
 static void set_value(const struct query *q, struct values *v, const char *name, size_t bytes,
                       const char *value)
 {
     for (int i = 0; i < q->sql.count; i++)
-        if (strlen(q->sql.names[i]) == bytes && memcmp(q->sql.names[i], name, bytes) == 0) {
+        if (!v->of_path[i] && strlen(q->sql.names[i]) == bytes && memcmp(q->sql.names[i], name, bytes) == 0) {
             v->text[i] = value;
             v->found[i] = true;
         }
@@ -211,6 +213,7 @@ static size_t segment(const char *s)
 static bool take_path(const struct query *q, weir_request *r, struct values *v)
 {
     const char *pattern = q->path, *path = weir_path(r);
+    bool is_none = false;
     while (pattern && *pattern) {
         size_t wanted = segment(pattern), there = segment(path);
         if (pattern[0] == ':' && there > 0) {
@@ -218,6 +221,7 @@ static bool take_path(const struct query *q, weir_request *r, struct values *v)
             memcpy(value, path, there);
             value[there] = '\0';
             set_value(q, v, pattern + 1, wanted - 1, value);
+            is_none |= strlen(value) != there;
         } else if (wanted != there || memcmp(pattern, path, wanted) != 0) {
             return false;
         }
@@ -228,7 +232,8 @@ static bool take_path(const struct query *q, weir_request *r, struct values *v)
         pattern += *pattern == '/';
         path += *path == '/';
     }
-    return !pattern || *path == '\0';
+    memcpy(v->of_path, v->found, sizeof v->of_path);
+    return !pattern || (*path == '\0' && !is_none);
 }
 
 static bool is_json(weir_request *r)
@@ -255,15 +260,19 @@ static PGresult *take_json(struct session *s, weir_request *r, struct values *v)
     return fields;
 }
 
-static void take_others(const struct query *q, weir_request *r, struct values *v)
+/* The name of one with a zero inside, which no text of PostgreSQL has; NULL: there is none. */
+static const char *take_others(const struct query *q, weir_request *r, struct values *v)
 {
     for (int i = 0; i < q->sql.count; i++) {
-        const char *value = v->found[i] ? NULL : weir_arg(r, q->sql.names[i]);
-        if (!value && !v->found[i])
-            value = weir_form(r, q->sql.names[i]);
-        if (value)
-            set_value(q, v, q->sql.names[i], strlen(q->sql.names[i]), value);
+        const char *name = q->sql.names[i];
+        struct weir_field f;
+        if (v->found[i] || !(weir_find_arg(r, name, &f) || weir_find_form(r, name, &f)))
+            continue;
+        if (strlen(f.value) != f.value_bytes)
+            return name;
+        set_value(q, v, name, strlen(name), f.value);
     }
+    return NULL;
 }
 
 static const char *missing_name(const struct query *q, const struct values *v)
@@ -276,172 +285,180 @@ static const char *missing_name(const struct query *q, const struct values *v)
 
 /* --- the answer --- */
 
-static void write_value(weir_request *r, const PGresult *row, int column)
-{
-    const char *text = PQgetvalue(row, 0, column);
-    size_t bytes = (size_t)PQgetlength(row, 0, column);
-    if (PQgetisnull(row, 0, column)) {
-        weir_puts(r, "null");
-        return;
-    }
-    switch (PQftype(row, column)) {
-    case OID_BOOL:
-        weir_puts(r, text[0] == 't' ? "true" : "false");
-        break;
-    case OID_FLOAT4:
-    case OID_FLOAT8:
-    case OID_NUMERIC:
-        /* JSON has neither NaN nor Infinity. */
-        weir_puts(r, strpbrk(text, "NI") ? "null" : text);
-        break;
-    case OID_INT2:
-    case OID_INT4:
-    case OID_INT8:
-    case OID_OID:
-    case OID_JSON:
-    case OID_JSONB:
-        weir_write(r, text, bytes);
-        break;
-    default:
-        json_write_text(r, text, bytes);
-    }
-}
-
-static void write_row(weir_request *r, const PGresult *row, bool first)
-{
-    weir_puts(r, first ? "[{" : ",\n{");
-    for (int i = 0; i < PQnfields(row); i++) {
-        const char *name = PQfname(row, i);
-        if (i)
-            weir_puts(r, ",");
-        json_write_text(r, name, strlen(name));
-        weir_puts(r, ":");
-        write_value(r, row, i);
-    }
-    weir_puts(r, "}");
-}
-
-/* What an SQLSTATE (appendix A of the manual) means to a client: its own mistakes are told, the server's are logged. */
-static int answer_failure(weir_request *r, const PGresult *result, const PGconn *db, bool has_begun)
-{
-    const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    const char *says = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    bool is_clients = state && (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0);
-    bool is_late = state && strcmp(state, "57014") == 0; /* query_canceled */
-    if (!is_clients && !weir_client_gone(r))
-        weir_log(r, WEIR_LOG_ERROR, "%s", says ? says : PQerrorMessage(db));
-    if (has_begun)
-        return HTTP_ERROR;
-    if (is_clients)
-        return json_answer_error(r, state[1] == '3' ? HTTP_CONFLICT : HTTP_BAD_REQUEST, says ? says : state);
-    return is_late ? json_answer_error(r, HTTP_LATE, "the query took too long")
-                   : json_answer_error(r, HTTP_ERROR, "the query failed");
-}
-
-/* It shuts down, or is gone: another try may find it, or its successor. */
-static bool is_end_of_server(const PGresult *result, const PGconn *db)
+static const char *state_of(const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    return PQstatus(db) != CONNECTION_OK || (state && strncmp(state, "57P", 3) == 0);
+    return state ? state : "";
 }
 
-/* Rows as they come; then what the server has to say besides. *sent: something of an answer is written. */
-static int answer_rows(struct session *s, weir_request *r, bool *sent)
+static int status_of(const char *state)
 {
-    int result = 0;
-    bool any = false;
-    for (PGresult *one; (one = PQgetResult(s->db)); PQclear(one)) {
-        ExecStatusType status = PQresultStatus(one);
-        if (status == PGRES_SINGLE_TUPLE) {
-            write_row(r, one, !any);
-            any = *sent = true;
-        } else if (status == PGRES_TUPLES_OK) {
-            weir_puts(r, any ? "]\n" : "[]\n");
-            *sent = true;
-        } else if (status == PGRES_COMMAND_OK) {
-            const char *rows = PQcmdTuples(one);
-            weir_printf(r, "{\"rows\":%s}\n", rows[0] ? rows : "0");
-            *sent = true;
-        } else if (any || !is_end_of_server(one, s->db)) {
-            result = answer_failure(r, one, s->db, any);
-            *sent = true;
-        }
-        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT) { /* it would go on for ever */
-            PQclear(one);
-            break;
-        }
+    return strncmp(state, "22", 2) == 0   ? HTTP_BAD_REQUEST /* data exception */
+           : strncmp(state, "23", 2) == 0 ? HTTP_CONFLICT    /* integrity constraint violation */
+           : strcmp(state, "57014") == 0  ? HTTP_LATE        /* query_canceled */
+                                          : HTTP_ERROR;
+}
+
+/*
+ * What an SQLSTATE (appendix A of the manual) means to a client: its own mistakes are told, the server's are logged. Behind the first
+ * row there is the server's page at most. Without a result it is the connection's.
+ */
+static int answer_failure(weir_request *r, const PGresult *result, const PGconn *db, bool has_begun)
+{
+    const char *says = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    int status = status_of(state_of(result));
+    bool is_clients = status == HTTP_BAD_REQUEST || status == HTTP_CONFLICT;
+    if (!says)
+        says = PQerrorMessage(db)[0] ? PQerrorMessage(db) : PQresStatus(PQresultStatus(result));
+    if ((!is_clients || has_begun) && !weir_client_gone(r))
+        weir_log(r, WEIR_LOG_ERROR, "%s", says);
+    if (has_begun)
+        return status;
+    return json_answer_error(r, status,
+                             is_clients            ? says
+                             : status == HTTP_LATE ? "the query took too long"
+                                                   : "the query failed");
+}
+
+/* The statement is wrong, which the log says, or waited for a lock for too long. */
+static int answer_unprepared(weir_request *r, const PGresult *result)
+{
+    bool is_late = status_of(state_of(result)) == HTTP_LATE;
+    return json_answer_error(r, is_late ? HTTP_LATE : HTTP_ERROR,
+                             is_late ? "the query took too long" : "the query failed");
+}
+
+/* Of a connection, or of what is prepared on it: the statement has not run, and may on another one. */
+static bool is_worn_out(const PGresult *result)
+{
+    const char *state = state_of(result);
+    return strcmp(state, "0A000") == 0    /* cached plan must not change result type */
+           || strcmp(state, "26000") == 0 /* invalid_sql_statement_name */
+           || strncmp(state, "57P", 3) == 0 /* the server shuts down, or starts up */;
+}
+
+/* Whether another try is worth it, and safe: of a query that writes nobody knows whether it was done when its connection broke. */
+static bool may_ask_again(const struct session *s, const PGresult *result)
+{
+    bool is_broken = PQstatus(s->db) != CONNECTION_OK || strncmp(state_of(result), "57P", 3) == 0;
+    return is_broken ? !s->query->writes : is_worn_out(result);
+}
+
+/* What comes of a try. */
+struct outcome {
+    int result;
+    bool is_over; /* there is an answer; else another try is worth it */
+    bool has_failed;
+};
+
+/* One of the server's results. `last`: it may not be asked again. */
+static void take_result(struct session *s, weir_request *r, const PGresult *one, bool last, bool *any,
+                        struct outcome *o)
+{
+    ExecStatusType status = PQresultStatus(one);
+    const char *rows = PQcmdTuples((PGresult *)(uintptr_t)one);
+    if (o->has_failed)
+        return;
+    if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        if (!*any && !last && may_ask_again(s, one))
+            return;
+        o->result = answer_failure(r, one, s->db, *any);
+        o->is_over = o->has_failed = true;
+        return;
     }
-    return result;
+    if (status == PGRES_SINGLE_TUPLE)
+        pgsql_write_row(r, one, !*any);
+    else if (status == PGRES_TUPLES_OK)
+        weir_puts(r, *any ? "]\n" : "[]\n");
+    else
+        weir_printf(r, "{\"rows\":%s}\n", rows[0] ? rows : "0");
+    *any = o->is_over = true;
+}
+
+/* Rows as they come; then what the server has to say besides. Every result is taken, so that the next request finds a clean connection. */
+static void answer_rows(struct session *s, weir_request *r, bool last, struct outcome *o)
+{
+    bool any = false, copies = false;
+    for (PGresult *one; !copies && (one = PQgetResult(s->db)); PQclear(one)) {
+        /* It would go on for ever. */
+        copies = PQresultStatus(one) == PGRES_COPY_IN || PQresultStatus(one) == PGRES_COPY_OUT;
+        take_result(s, r, one, last, &any, o);
+    }
 }
 
 /* --- a request --- */
 
-/* The statement is with the server. Every result is taken, so that the next request finds a clean connection. */
-static int ask(struct session *s, weir_request *r, const struct values *v, bool *sent)
-{
-    int result = 0;
-    s->asks = true;
-    weir_on_cancel(r, cancel_query, s);
-    if (PQsendQueryPrepared(s->db, "query", s->query->sql.count, v->text, NULL, NULL, 0) &&
-        PQsetSingleRowMode(s->db))
-        result = answer_rows(s, r, sent);
-    s->asks = false;
-    weir_on_cancel(r, NULL, NULL);
-    if (PQtransactionStatus(s->db) == PQTRANS_ACTIVE)
-        disconnect(s);
-    return result;
-}
-
-/* *sent false: the connection broke before there was an answer. */
-static int try_query(struct session *s, weir_request *r, struct values *v, bool *sent)
+static void answer_missing(weir_request *r, const char *format, const char *name, struct outcome *o)
 {
     char why[WHY_BYTES];
-    PGresult *fields = NULL;
-    int result = 0;
-    if (is_json(r))
-        fields = take_json(s, r, v);
-    bool broken = PQstatus(s->db) != CONNECTION_OK;
-    if (fields && !broken && PQresultStatus(fields) != PGRES_TUPLES_OK) {
-        result = json_answer_error(r, HTTP_BAD_REQUEST, "the body is no JSON object");
-        *sent = true;
-    } else if (!broken) {
-        take_others(s->query, r, v);
-        const char *missing = missing_name(s->query, v);
-        snprintf(why, sizeof why, "parameter \"%s\" is missing", missing ? missing : "");
-        *sent = missing != NULL;
-        result = missing ? json_answer_error(r, HTTP_BAD_REQUEST, why) : 0;
-        if (!missing && set_timeout(s, r))
-            result = ask(s, r, v, sent);
-    }
-    PQclear(fields);
-    return result;
+    snprintf(why, sizeof why, format, name);
+    *o = (struct outcome){.result = json_answer_error(r, HTTP_BAD_REQUEST, why), .is_over = true};
 }
 
-/*
- * A connection that breaks under a query is made anew, and the query asked again, once, where it only reads: of one that writes
- * nobody knows whether it was done.
- */
+static void ask(struct session *s, weir_request *r, struct values *v, bool last, struct outcome *o)
+{
+    const char *odd = take_others(s->query, r, v), *missing = missing_name(s->query, v);
+    if (odd)
+        answer_missing(r, "parameter \"%s\" has a zero in it", odd, o);
+    else if (missing)
+        answer_missing(r, "parameter \"%s\" is missing", missing, o);
+    else if (!set_timeout(s, r))
+        return; /* it has not been sent */
+    else if (PQsendQueryPrepared(s->db, "query", s->query->sql.count, v->text, NULL, NULL, 0) &&
+             PQsetSingleRowMode(s->db))
+        answer_rows(s, r, last, o);
+    else if (s->query->writes)
+        *o = (struct outcome){.result = answer_failure(r, NULL, s->db, false), .is_over = true};
+}
+
+/* With the connection: whatever it waits for is cancelled when nobody waits any more, and has a bound. */
+static struct outcome try_query(struct session *s, weir_request *r, struct values *v, bool last)
+{
+    struct outcome o = {0};
+    PGresult *fields = NULL, *failed = NULL;
+    s->asks = true;
+    weir_on_cancel(r, cancel_query, s);
+    if (set_timeout(s, r) && !s->is_prepared)
+        failed = prepare(s);
+    if (!failed && s->is_prepared && is_json(r))
+        fields = take_json(s, r, v);
+    if (fields && PQresultStatus(fields) != PGRES_TUPLES_OK)
+        failed = fields;
+    if (failed && !fields)
+        weir_log(r, WEIR_LOG_ERROR, "%s", PQresultErrorMessage(failed));
+    if (failed && (last || !may_ask_again(s, failed)))
+        o = (struct outcome){.is_over = true,
+                             .result = fields ? answer_failure(r, failed, s->db, false)
+                                              : answer_unprepared(r, failed)};
+    else if (!failed && s->is_prepared)
+        ask(s, r, v, last, &o);
+    s->asks = false;
+    weir_on_cancel(r, NULL, NULL);
+    if (failed != fields)
+        PQclear(failed);
+    PQclear(fields);
+    if (!o.is_over || PQtransactionStatus(s->db) == PQTRANS_ACTIVE)
+        disconnect(s);
+    return o;
+}
+
+/* A connection that breaks, or is worn out, is made anew, and the query asked once again where that is safe. */
 static int run(weir_request *r)
 {
     struct session *s = weir_thread(r);
-    bool sent = false;
-    int result = 0;
     struct values v = {0};
+    struct outcome o = {0};
     if (!take_path(s->query, r, &v))
         return HTTP_NOT_FOUND;
     weir_set_header(r, "Content-Type", "application/json");
-    for (int tries = 0; tries < (s->query->writes ? 1 : 2) && !sent && !weir_client_gone(r); tries++) {
-        int failed = is_connected(s) ? 0 : connect_again(s, r);
-        if (failed)
-            return json_answer_error(
-                r, failed, failed == HTTP_ERROR ? "the query failed" : "the database cannot be reached");
-        result = try_query(s, r, &v, &sent);
+    for (int tries = 0; tries < 2 && !o.is_over && !weir_client_gone(r); tries++) {
+        if (!is_connected(s) && !connect_again(s, r))
+            return json_answer_error(r, HTTP_UNAVAILABLE, "the database cannot be reached");
+        o = try_query(s, r, &v, tries == 1);
     }
-    if (!sent && !weir_client_gone(r)) {
-        weir_log(r, WEIR_LOG_ERROR, "%s", PQerrorMessage(s->db));
-        return json_answer_error(r, HTTP_ERROR, "the connection to the database broke");
-    }
-    return result;
+    if (o.is_over || weir_client_gone(r))
+        return o.result;
+    return json_answer_error(r, HTTP_UNAVAILABLE, "the connection to the database broke");
 }
 
 /* --- settings --- */
@@ -497,6 +514,24 @@ static bool take_setting(struct query *q, const struct weir_setting *w, char *er
         w->key);
 }
 
+/* Each of its names is a parameter of the query, once. */
+static bool check_path(const struct query *q, char *error, size_t bytes)
+{
+    bool seen[SQL_NAMES_MAX] = {false};
+    for (const char *at = q->path ? strstr(q->path, "/:") : NULL; at; at = strstr(at + 2, "/:")) {
+        size_t length = segment(at + 2);
+        int i = 0;
+        while (i < q->sql.count &&
+               (strlen(q->sql.names[i]) != length || memcmp(q->sql.names[i], at + 2, length) != 0))
+            i++;
+        if (i == q->sql.count || seen[i])
+            return refuse(error, bytes, "invalid \"path=%s\"; each of its names is one of the query's, once",
+                          q->path);
+        seen[i] = true;
+    }
+    return true;
+}
+
 /* Nothing is asked here: a database that is away must not keep the server from starting. */
 static void *init(const struct weir_setting *settings, char *error, size_t error_bytes)
 {
@@ -508,6 +543,7 @@ static void *init(const struct weir_setting *settings, char *error, size_t error
         ok = take_setting(q, settings, error, error_bytes);
     if (ok && (!q->connection || !q->sql.text))
         ok = refuse(error, error_bytes, "it needs %s", "connection=WORDS and query=SQL");
+    ok = ok && check_path(q, error, error_bytes);
     if (ok)
         return q;
     free_query(q);

@@ -78,7 +78,7 @@ static size_t plain_bytes(const char *s, char before)
     if (begins_name(s[0]))
         return name_bytes(s);
     if (s[0] == '-' && s[1] == '-')
-        return strcspn(s, "\n");
+        return strcspn(s, "\r\n");
     if (s[0] == '/' && s[1] == '*')
         return comment_bytes(s);
     if (s[0] == ':' && (s[1] == ':' || s[1] == '='))

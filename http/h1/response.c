@@ -242,6 +242,14 @@ static bool go_on_filtering(struct http_exchange *ex)
     return ok;
 }
 
+/* The rest will never come: what there was before goes out, so that the client sees a response that is not whole. */
+static void cut_off(struct connection *c)
+{
+    h1_flush(c, false);
+    if (!c->dead)
+        connection_close(c);
+}
+
 bool h1_send_body(struct http_exchange *ex)
 {
     struct http_piece next = {.fd = -1};
@@ -257,7 +265,7 @@ bool h1_send_body(struct http_exchange *ex)
     case SOURCE_END:
         return finish_body(ex);
     case SOURCE_FAILED:
-        connection_close(ex->connection);
+        cut_off(ex->connection);
         return false;
     case SOURCE_TUNNEL:
         ex->connection->state = CONNECTION_TUNNEL;
@@ -278,7 +286,7 @@ static void send_with_head(struct http_exchange *ex)
         if (says == SOURCE_END)
             finish_body(ex);
         if (says == SOURCE_FAILED)
-            connection_close(ex->connection);
+            cut_off(ex->connection);
         if (says != SOURCE_HAS || next.fd >= 0 || next.len > left || ex->pace.rate ||
             !copy_stretch(ex, &next, next.len))
             return;

@@ -217,7 +217,7 @@ def test_a_script_that_changes(scripts):
     assert weir.error_log.count("goes on") == 1
     scripts.write("page", "return 'no function'")
     assert weir.get("/page").text == "two"
-    weir.wait_log('it returns no function: write "return function.r. ... end"; what was there before goes on')
+    weir.wait_log('page.lua returns no function: write "return function.r. ... end"; what was there before goes on')
     (weir.tmp / "page.lua").unlink()
     assert weir.get("/page").text == "two"
     scripts.write("page", "return function() return 'four' end")
@@ -231,6 +231,65 @@ def test_a_start_that_fails(scripts):
     assert weir.get("/page").status == 500
     (weir.tmp / "go").touch()
     assert weir.get("/page").text == "up"
+
+
+def test_a_change_that_fails_at_first(scripts):
+    """It is tried again: a database that its start needs was away. Until then the old one goes on."""
+    weir = scripts.add("page", "return function() return 'old' end").start()
+    weir.expect_log("not yet")
+    assert weir.get("/page").text == "old"
+    scripts.write("page", f"assert(io.open('{weir.tmp}/go'), 'not yet') return function() return 'new' end")
+    assert weir.get("/page").text == "old"
+    (weir.tmp / "go").touch()
+    wait_until(lambda: weir.get("/page").text == "new", 5, "another try")
+
+
+LAST = {
+    "full again and again": "local n = 0 return function(r) n = n + 1 local t = {} if n % 2 == 1 then while true do t[#t + 1] = tostring(#t) end else while true do t = {t} end end end",
+    "a finalizer that fails": "keep = {} for i = 1, 36 do keep[i] = ('x'):rep(1000000) .. i end return function(r) local p = newproxy(true) getmetatable(p).__gc = function() r:log('info', 'closed') end error('trouble') end",
+    "a number as the error": "local t return function(r) for i = 1, 10 do pcall(function() while true do t = {t} end end) end error(12345.678) end",
+    "full as it is loaded": "for i = 1, 7 do debug.getregistry()['k' .. i] = i end t = nil pcall(function() while true do t = {t} end end) return function() return 'x' end",
+    "full for good": "local t = {} return function(r) while true do t[#t + 1] = ('x'):rep(1000) .. #t end end",
+}
+
+
+@pytest.mark.parametrize("memory", ["1m", "40m"])
+@pytest.mark.parametrize("how", LAST)
+def test_nothing_of_a_script_ends_the_worker(scripts, how, memory):
+    """Out of memory wherever it is, errors of any kind, in any place: 500 at most, from the same worker; and a script that has filled its memory begins anew."""
+    weir = scripts.add("last", LAST[how], f"memory={memory}").add("other", "return function() return 'fine' end").start()
+    weir.expect_log("handler .lua.")
+    before = weir.worker_pids()
+    for _ in range(8):
+        assert weir.get("/last", timeout=30).status in (200, 500)
+    assert weir.get("/other").text == "fine" and weir.worker_pids() == before
+
+
+def test_errors_that_have_texts(scripts):
+    weir = scripts.add("odd", "return function() error(setmetatable({}, {__tostring = function() return 'in words' end})) end").start()
+    weir.expect_log("in words")
+    assert weir.get("/odd").status == 500
+    weir.wait_log('handler "lua": in words')
+
+
+def test_zeros(scripts):
+    """Arguments have them; what C takes must have none."""
+    weir = scripts.add("zero", r"""return function(r)
+        local said = {}
+        for _, f in ipairs{function() r:set_header("X-A", "a\0b") end, function() r:event("a\0b") end, function() r:event("x", "a\nb") end, function() r:event(nil, "x") end} do
+            said[#said + 1] = tostring(select(2, pcall(f)))
+        end
+        return #r:arg("x") .. table.concat(said, "|")
+    end""").start()
+    said = weir.get("/zero?x=7%00junk").text
+    assert said.startswith("6") and said.count("there is a zero in it") == 2 and "it has to be one line" in said and "a comment has neither" in said
+
+
+@pytest.mark.parametrize("value", ["0/0", "1e308", "-1", "2^31"])
+def test_numbers_that_are_no_status(scripts, value):
+    weir = scripts.add("odd", f"return function() return {value} end").start()
+    weir.expect_log("means nothing")
+    assert weir.get("/odd").status == 500
 
 
 def test_each_thread_has_its_own(scripts):

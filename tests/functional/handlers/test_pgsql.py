@@ -81,9 +81,10 @@ def test_parameters(weir, db):
 @pytest.mark.parametrize("request_, status, says", [
     ({"target": "/one"}, 400, 'parameter "id" is missing'), ({"target": "/one?id=x"}, 400, 'invalid input syntax for type integer: "x"'),
     ({"target": "/one?id=99999999999"}, 400, "out of range"), ({"target": "/one?id=%FF"}, 400, "invalid byte sequence"),
-    ({"target": "/one", "body": b"{", "headers": [JSON]}, 400, "the body is no JSON object"),
-    ({"target": "/one", "body": b"[1]", "headers": [JSON]}, 400, "the body is no JSON object"),
-    ({"target": "/one", "body": b'{"id":1}\0', "headers": [JSON]}, 400, "the body is no JSON object"),
+    ({"target": "/one", "body": b"{", "headers": [JSON]}, 400, "invalid input syntax for type json"),
+    ({"target": "/one", "body": b"[1]", "headers": [JSON]}, 400, "cannot deconstruct an array as an object"),
+    ({"target": "/one", "body": b'{"id":1}\0', "headers": [JSON]}, 400, "invalid input syntax for type json"),
+    ({"target": "/one?id=1%00"}, 400, 'parameter "id" has a zero in it'), ({"target": "/one", "headers": [JSON], "body": b""}, 400, "invalid input syntax"),
     ({"target": "/add?name=item%201"}, 409, "duplicate key value"),
 ])
 def test_mistakes_of_clients(weir, db, request_, status, says):
@@ -99,6 +100,46 @@ def test_mistakes_of_clients(weir, db, request_, status, says):
     assert before.keys() <= db.backends().keys()
 
 
+def test_the_path_comes_first(weir, db):
+    """Nothing takes the place of what the path says: who guards a path guards what is asked."""
+    weir.start(conf(location(db, "/shops", "select :shop::text shop, :q::text q", "path=/shops/:shop")))
+    for body, kind in ((b'{"shop": "8", "q": "x"}', JSON), (b'{"shop": null, "q": "x"}', JSON), (b"shop=8&q=x", FORM)):
+        assert weir.get("/shops/7?shop=9", method="POST", body=body, headers=[kind]).json() == [{"shop": "7", "q": "x"}]
+    assert weir.get("/shops/7%00?q=1").status in (400, 404)
+
+
+def test_a_table_that_changes(weir, db):
+    """What was prepared for the old one is made anew, also where it writes."""
+    weir.start(conf(location(db, "/reads", "select * from item where id = :id::int") + location(db, "/writes", "update item set name = name where id = :id::int returning *", "write=on")))
+    for _ in range(2):
+        assert len(weir.get("/reads?id=1").json()) == len(weir.get("/writes?id=1").json()) == 1
+        db.sql(f"alter table item add column more{os.urandom(4).hex()} int")
+    assert len(weir.get("/reads?id=1").json()) == len(weir.get("/writes?id=1").json()) == 1
+
+
+def test_a_lock_that_a_statement_waits_for(weir, db):
+    """While it is prepared already: the server is asked to stop, and no thread nor connection is left."""
+    weir.expect_log("timed out|canceling statement")
+    weir.start(conf(location(db, "/items", "select * from item where id = :id::int"), threads="threads=1..4").replace("30s", "500ms"))
+    locked = db.holds("lock table item in access exclusive mode")
+    try:
+        assert [weir.get("/items?id=1").status for _ in range(4)] == [504] * 4
+        wait_until(lambda: "active" not in db.backends().values(), 10, "the end of all statements")
+        wait_until(lambda: weir.pool("p")["threads"]["running"] + weir.pool("p")["threads"]["stuck"] == 0, 10, "the end of all threads' work")
+    finally:
+        locked.kill()
+        locked.wait()
+    wait_until(lambda: weir.get("/items?id=1").status == 200, 10, "rows again")
+
+
+def test_an_error_behind_the_first_row(weir, db):
+    """The log says why; the client sees that there is no answer."""
+    weir.expect_log("division by zero|begun to answer")
+    weir.start(conf(location(db, "/some", "select 1 / (5 - i) n from generate_series(1, 10) i")))
+    assert weir.get("/some").status == 400
+    weir.wait_log(r'\[error\].*handler "pgsql": division by zero')
+
+
 def test_mistakes_of_the_server(weir, db):
     """A query that is wrong is 500, a writing one where it may not; the reason is the log's alone."""
     weir.expect_log('relation "nothing" does not exist|read-only transaction|division by zero|cannot be|COPY')
@@ -107,7 +148,7 @@ def test_mistakes_of_the_server(weir, db):
                     + location(db, "/copy", "copy item to stdout")))
     r = weir.get("/wrong")
     assert (r.status, r.json()) == (500, {"error": "the query failed"})
-    weir.wait_log(r'\[error\].*handler "pgsql": ERROR:  relation "nothing" does not exist')
+    weir.wait_log(r'\[error\].*handler "pgsql": (ERROR:  )?relation "nothing" does not exist')
     assert weir.get("/reads").json() == {"error": "the query failed"}
     weir.wait_log("cannot execute DELETE in a read-only transaction")
     assert weir.get("/copy").status == 500

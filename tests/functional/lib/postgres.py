@@ -55,6 +55,14 @@ class Postgres:
                                 check=True, capture_output=True, text=True)
         return result.stdout.strip()
 
+    def holds(self, statement):
+        """A client that has done this in a transaction, until it is killed."""
+        client = subprocess.Popen([programs() / "psql", "-h", self.folder, "-U", "weir", "-d", "postgres", "-qAtX"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        client.stdin.write(f"begin; {statement}; select 'done';\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == "done\n"
+        return client
+
     def backends(self):
         """The processes that serve weir, and what they do."""
         lines = self.sql("select pid, state from pg_stat_activity where application_name = 'weir'").splitlines()
