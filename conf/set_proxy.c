@@ -57,7 +57,7 @@ void conf_set_proxy_pass(struct conf_walk *w, const struct conf_node *n)
                                            : rest.data[host_len] != '/' && rest.data[host_len] != '?'))
         host_len++;
     p->host = (struct slice){rest.data, host_len};
-    if (host_len == 0)
+    if (host_len == 0 || rest.data[0] == ':')
         conf_error(&w->conf->errors, n, "no host in \"proxy_pass %.*s\"; write http://HOST[:PORT]",
                    SLICE_ARGS(n->args[0]));
     /* A colon alone ends a socket's path, and is no URI. */
@@ -94,7 +94,7 @@ void conf_set_grpc_pass(struct conf_walk *w, const struct conf_node *n)
     p->tls = slice_starts_nocase(text, secure);
     p->host = slice_from(text, p->tls ? secure.len : slice_starts_nocase(text, plain) ? plain.len : 0);
     bool is_unix = slice_starts(p->host, SLICE("unix:"));
-    if (p->host.len == 0)
+    if (p->host.len == 0 || p->host.data[0] == ':')
         conf_error(&w->conf->errors, n, "no host in \"grpc_pass %.*s\"; write HOST:PORT", SLICE_ARGS(text));
     else if (!is_unix && memchr(p->host.data, '/', p->host.len))
         conf_error(
@@ -117,8 +117,8 @@ void conf_set_fastcgi_pass(struct conf_walk *w, const struct conf_node *n)
         p->text = text;
     else
         p->host = text;
-    if (text.len == 0)
-        conf_error(&w->conf->errors, n, "no host in \"fastcgi_pass\"; write HOST:PORT or unix:PATH");
+    if (text.len == 0 || text.data[0] == ':')
+        conf_error(&w->conf->errors, n, "no host in \"fastcgi_pass %.*s\"; write HOST:PORT or unix:PATH", SLICE_ARGS(text));
     else if (p->host.len && !slice_starts(text, SLICE("unix:")) && memchr(text.data, '/', text.len))
         conf_error(&w->conf->errors, n,
                    "invalid host in upstream \"%.*s\" of \"fastcgi_pass\"; write HOST:PORT or unix:PATH, "

@@ -24,12 +24,18 @@ static bool is_given(const void *with, struct slice name)
     return false;
 }
 
+/* "fastcgi_param HTTP_X '';" keeps a client's field back. */
+static bool is_held_back(const struct proxy_header *h)
+{
+    return http_template_is_empty(h->value) && slice_starts(h->name, SLICE("HTTP_"));
+}
+
 static bool write_configured(struct http_exchange *ex, const struct location_proxy *to, struct buf *params)
 {
     bool ok = true;
     for (int i = 0; ok && i < to->header_count; i++) {
         struct slice value = http_template_expand(to->headers[i].value, ex);
-        if (value.len || !to->headers[i].if_not_empty)
+        if ((value.len || !to->headers[i].if_not_empty) && !is_held_back(&to->headers[i]))
             ok = fastcgi_write_pair(params, to->headers[i].name, value);
     }
     return ok;

@@ -76,7 +76,7 @@ static void build(struct site *site, struct location *l, const struct conf_locat
     if (!split)
         return;
     const struct http_regex *regex = site_compile_regex(site, split->args[0], false, split);
-    if (regex && http_regex_count_groups(regex) < CAPTURES)
+    if (regex && http_regex_count_groups(regex) != CAPTURES)
         conf_error(&site->conf->errors, split,
                    "pattern \"%.*s\" must have 2 captures: the script's name, and what is behind it",
                    SLICE_ARGS(split->args[0]));

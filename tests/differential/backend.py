@@ -4,11 +4,29 @@ import re
 import socket
 import threading
 
+import fastcgi
+
 from sides import BACKEND_NET, number_of
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.I)
 DEFAULT = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nhello\n"
 CLIENT_HELLO = 0x16  # the first byte of a record with it (RFC 8446, 5.1)
+
+
+class Peer:
+    """A connection on which records of FastCGI are read, with what has come of them already."""
+
+    def __init__(self, taken, data):
+        self.taken, self.data, self.calls, self.backend = taken, data, [], self
+
+    def exactly(self, count):
+        while len(self.data) < count:
+            piece = self.taken.recv(1 << 16)
+            if not piece:
+                raise ConnectionError
+            self.data += piece
+        found, self.data = self.data[:count], self.data[count:]
+        return found
 
 
 class Backend:
@@ -70,6 +88,8 @@ class Backend:
                     seen.append(data)
                 return False
             data += piece
+            if data[0] == 1:
+                return self._script(taken, case, seen, data)
             if data[0] == CLIENT_HELLO:  # which no case's plain backend knows
                 taken.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                 return False
@@ -86,6 +106,22 @@ class Backend:
             said = said[:said.index(b"\r\n\r\n") + 4] if b"\r\n\r\n" in said else said
         taken.sendall(said)
         return stays
+
+    def _script(self, taken, case, seen, data):
+        """The same of FastCGI: its parameters stand in the place of a head, and what is said is a script's."""
+        asked = fastcgi.Asked(Peer(taken, data))
+        body = asked.read_body()
+        target = asked.params.get("REQUEST_URI", "/").encode("latin-1")
+        head = b"\r\n".join([b"%s %s FastCGI" % (b"KEEP" if asked.keeps else b"CLOSE", target), *(name + b": " + value for name, value in asked.pairs)])
+        seen.append(head + b"\r\n\r\n" + body)
+        answer = case.answer_of(head, body)
+        if answer is None:
+            return False
+        errors, _, said = answer[0].rpartition(b"\0STDERR\0")
+        records = [fastcgi.record(fastcgi.STDERR, errors)] if errors else []
+        records += [fastcgi.record(fastcgi.STDOUT, said[at:at + 30000]) for at in range(0, len(said), 30000)]
+        taken.sendall(b"".join(records) + fastcgi.record(fastcgi.STDOUT) + fastcgi.end())
+        return asked.keeps
 
     def _body(self, taken, head, body):
         length = LENGTH.search(head)
