@@ -118,7 +118,8 @@ void conf_set_fastcgi_pass(struct conf_walk *w, const struct conf_node *n)
     else
         p->host = text;
     if (text.len == 0 || text.data[0] == ':')
-        conf_error(&w->conf->errors, n, "no host in \"fastcgi_pass %.*s\"; write HOST:PORT or unix:PATH", SLICE_ARGS(text));
+        conf_error(&w->conf->errors, n, "no host in \"fastcgi_pass %.*s\"; write HOST:PORT or unix:PATH",
+                   SLICE_ARGS(text));
     else if (p->host.len && !slice_starts(text, SLICE("unix:")) && memchr(text.data, '/', text.len))
         conf_error(&w->conf->errors, n,
                    "invalid host in upstream \"%.*s\" of \"fastcgi_pass\"; write HOST:PORT or unix:PATH, "

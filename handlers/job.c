@@ -154,7 +154,8 @@ bool job_take_output(struct weir_request *job, struct buf *out)
 
 void weir_fail(weir_request *r, const char *reason)
 {
-    cancel_end(r); /* before what it was to be called with goes */
+    /* Before what it was to be called with goes. */
+    cancel_end(r);
     pool_task_fail(reason);
 }
 

@@ -233,6 +233,12 @@ static void stand_in_line(struct process_set *set, struct waiter *w)
     *at = w;
 }
 
+static void stand_in_front(struct process_set *set, struct waiter *w)
+{
+    w->next = set->line;
+    set->line = w;
+}
+
 static void leave_line(struct process_set *set, const struct waiter *w)
 {
     struct waiter **at = &set->line;
@@ -382,8 +388,7 @@ static struct process *queue_up(struct process_set *set, const struct process_pa
         }
         if (w.given) { /* it is the first again */
             w.given = NULL;
-            w.next = set->line;
-            set->line = &w;
+            stand_in_front(set, &w);
         }
         if (left_ms == 0) {
             leave_line(set, &w);
@@ -394,10 +399,8 @@ static struct process *queue_up(struct process_set *set, const struct process_pa
         /* Out of the line, as a start gives up the gate: who comes next must not wait for it. */
         set->line = w.next;
         served = take_at_once(set, &p, error);
-        if (!served) {
-            w.next = set->line;
-            set->line = &w;
-        }
+        if (!served)
+            stand_in_front(set, &w);
     }
     sem_destroy(&w.wake);
     /* Another one may be there. */

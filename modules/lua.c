@@ -55,7 +55,8 @@ struct interpreter {
     size_t used_bytes;
     long long instructions_left;
     int function, request; /* in the registry */
-    bool is_broken;        /* it gave up outside of a protected call */
+    /* It gave up outside of a protected call. */
+    bool is_broken;
 };
 
 /* A thread's. */

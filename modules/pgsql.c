@@ -347,7 +347,8 @@ static bool may_ask_again(const struct session *s, const PGresult *result)
 /* What comes of a try. */
 struct outcome {
     int result;
-    bool is_over; /* there is an answer; else another try is worth it */
+    /* There is an answer; else another try is worth it. */
+    bool is_over;
     bool has_failed;
 };
 
