@@ -64,7 +64,8 @@ struct keeper {
     const struct script *script;
     /* NULL: there is none yet, or its file has a mistake. */
     struct interpreter *now;
-    struct stamp seen; /* of what `now` is, or of what cannot be read */
+    /* Of what `now` is, or of what cannot be read. */
+    struct stamp seen;
     bool has_seen;
     /* Monotonic: not before, a file is tried again that failed as it ran. */
     int64_t not_before_ms;
