@@ -1,14 +1,17 @@
-"""Applications of other languages: php-fpm behind fastcgi_pass beside nginx, and WSGI by handler process beside uWSGI, all with one worker."""
+"""Applications of other languages: php-fpm behind fastcgi_pass beside nginx, WSGI by handler process beside uWSGI, Lua beside C, PostgreSQL beside pgbench; all with one worker."""
 
 import argparse
 import contextlib
+import math
 import os
 import pathlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import time
+import typing
 from dataclasses import dataclass
 
 from clients import require_wrk, run_wrk
@@ -16,9 +19,12 @@ from rounds import Metric, Pair, report
 from servers import BenchError, Server, process_tree, raise_file_limit, read_stat, run
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
+sys.path.append(str(TOP / "tests/functional/lib"))
+from postgres import Postgres, programs  # noqa: E402
 FPM = "/usr/sbin/php-fpm8.2"
 PROCESSES = 2
 CLIENTS = 16
+CONNECTIONS = 8
 WARM_UP_S = 1
 MAX_FILES = 20000
 METRICS = {"cpu": Metric("us each", 1, "less"), "rate": Metric("a second", 0, "more"), "p99": Metric("ms", 2, "less"), "failed": Metric("requests", 0, "less")}
@@ -43,6 +49,7 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
     return [b"hello"]
 """
+HELLO_LUA = "return function(r) r:set_header('Content-Type', 'text/plain') return 'hello' end"
 FASTCGI = """location /hello { fastcgi_pass php; fastcgi_keep_conn on; fastcgi_param SCRIPT_FILENAME {dir}/www/hello.php;
     fastcgi_param REQUEST_METHOD $request_method; fastcgi_param QUERY_STRING $query_string; fastcgi_param REDIRECT_STATUS 200; }"""
 UPSTREAM = "upstream php { server unix:{dir}/fpm.sock; keepalive 3; }"
@@ -90,6 +97,51 @@ class Wsgi(Server):
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
 
+class Hello(Server):
+    """The same answer by a handler in C and by one in Lua."""
+
+    def __init__(self, system, program):
+        folder = program.parent
+        main = f"load_module {{dir}}/hello.so; load_module {folder}/modules/lua.so; thread_pool default threads={PROCESSES} max_queue=1000;"
+        server = "location / { handler hello; }" if system == "c" else "location / { handler lua {dir}/www/hello.lua; }"
+        super().__init__(system, program, {"hello.lua": HELLO_LUA.encode()}, kind="weir", main=main, server=server)
+
+    def _start(self):
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", f"-I{self.program.parent}/include", TOP / "bench/hello.c", "-o", self.dir / "hello.so"], check=True)
+        super()._start()
+
+
+class Database(Server):
+    """A lookup by key, of weir's; or of pgbench with as many connections, which then is the load as well."""
+
+    def __init__(self, system, program):
+        self.postgres = None
+        query = "select abalance from pgbench_accounts where aid = :aid::int"
+        server = f'location / {{ handler pgsql "connection=host={{dir}}/pg user=weir dbname=postgres" "query={query}"; }}'
+        super().__init__(system, program, {}, kind="weir", server=server,
+                         main=f"load_module {program.parent}/modules/pgsql.so; thread_pool default threads={CONNECTIONS} max_queue=1000;")
+
+    def _start(self):
+        self.postgres = Postgres()
+        subprocess.run([programs() / "pgbench", "-i", "-q", "-s", "1", "-h", self.postgres.folder, "-U", "weir", "postgres"], check=True, capture_output=True)
+        os.symlink(self.postgres.folder, self.dir / "pg")
+        super()._start()
+
+    def _stop(self):
+        super()._stop()
+        if self.postgres:
+            self.postgres.discard()
+
+
+def load_database(server, seconds, path):
+    if server.system == "weir":
+        return load(server, seconds, path)
+    command = [programs() / "pgbench", "-S", "-n", "-M", "prepared", "-c", str(CONNECTIONS), "-j", "1", "-T", str(seconds), "-h", server.postgres.folder, "-U", "weir", "postgres"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rate = float(re.search(r"tps = ([0-9.]+)", said)[1])
+    return {"cpu": math.nan, "rate": rate, "p99": math.nan, "failed": 0}
+
+
 def tree_cpu(pid):
     """Seconds of the process and of all that it has started."""
     ticks = 0
@@ -115,11 +167,14 @@ class Workload:
     path: str
     systems: tuple
     pairs: tuple
+    load: typing.Callable = load
 
 
 WORKLOADS = (
     Workload("fastcgi", f"hello from php-fpm, {CLIENTS} clients; CPU of the server alone", Php, "/hello", ("weir", "nginx"), (Pair("weir", "nginx", 0.95),)),
     Workload("wsgi", f"hello in Python, {PROCESSES} processes, {CLIENTS} clients; CPU with the application's", Wsgi, "/", ("weir", "uwsgi"), (Pair("weir", "uwsgi", 1.0),)),
+    Workload("lua", f"hello by a handler, {CLIENTS} clients", Hello, "/", ("lua", "c"), (Pair("lua", "c", 1 / 0.7),)),
+    Workload("pgsql", f"a lookup by key, {CONNECTIONS} connections", Database, "/?aid=77", ("weir", "pgbench"), (Pair("weir", "pgbench", 1 / 0.9),), load_database),
     Workload("wsgi-sleep", f"10 ms of sleep in Python, {PROCESSES} processes, {CLIENTS} clients", Wsgi, "/sleep", ("weir", "uwsgi"), (Pair("weir", "uwsgi", 1.0),)),
 )
 
@@ -132,7 +187,7 @@ def parse_options():
     parser.add_argument("--weir", default=TOP / "build" / "weir", type=pathlib.Path)
     parser.add_argument("--nginx", default=TOP / "build" / "tools" / "nginx", type=pathlib.Path)
     options = parser.parse_args()
-    options.programs = {"weir": options.weir.absolute(), "nginx": options.nginx.absolute(), "uwsgi": shutil.which("uwsgi")}
+    options.programs = {"weir": options.weir.absolute(), "c": options.weir.absolute(), "lua": options.weir.absolute(), "pgbench": options.weir.absolute(), "nginx": options.nginx.absolute(), "uwsgi": shutil.which("uwsgi")}
     for program in (*options.programs.values(), FPM):
         if not program or not os.access(program, os.X_OK):
             raise BenchError("a program is missing: run make bench-handlers")
@@ -151,7 +206,7 @@ def main():
         for number in range(1, options.rounds + 1):
             for name, rounds in samples.items():
                 with workload.make(name, options.programs[name]) as server:
-                    rounds.append(load(server, options.seconds, workload.path))
+                    rounds.append(workload.load(server, options.seconds, workload.path))
                 print(f"{workload.name} round {number}/{options.rounds} {name}: {rounds[-1]}", file=sys.stderr, flush=True)
         results.append((workload, samples))
     head = [f"# {platform.system()} {platform.release()}, {os.cpu_count()} cores; {options.rounds} rounds of {options.seconds} s"]

@@ -119,7 +119,7 @@ class Server:
     root to contents; http and server are more directives for these blocks, in which "{dir}" and "{port}" are replaced.
     """
 
-    def __init__(self, system, program, files, with_sleep=False, kind=None, http="", server=""):
+    def __init__(self, system, program, files, with_sleep=False, kind=None, http="", server="", main=""):
         self.system = system
         self.kind = kind or system
         self.program = pathlib.Path(program)
@@ -127,6 +127,7 @@ class Server:
         self.with_sleep = with_sleep
         self.http = http
         self.server = server
+        self.main = main
         self.port = free_port()
         self.dir = None
         self.process = None
@@ -151,11 +152,11 @@ class Server:
         (self.dir / "www").mkdir()
         for name, content in self.files.items():
             (self.dir / "www" / name).write_bytes(content)
-        extra = {"main": "", "http": self._fill(self.http), "server": self._fill(self.server)}
+        extra = {"main": self._fill(self.main), "http": self._fill(self.http), "server": self._fill(self.server)}
         if self.kind == "nginx":
             extra["http"] = self._fill(NGINX_HTTP) + extra["http"]
         if self.with_sleep:
-            extra["main"] = SLEEP_MAIN.format(modules=self.program.parent / "modules")
+            extra["main"] += SLEEP_MAIN.format(modules=self.program.parent / "modules")
             extra["server"] += SLEEP_SERVER
         # As root a worker would give up its rights and could not read the temporary folder.
         user = "user root;" if os.geteuid() == 0 else ""
