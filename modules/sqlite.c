@@ -4,41 +4,31 @@
  *     handler sqlite database=/srv/shop.db "query=select id, name from item where shop = :shop" [busy_timeout=5000];
  *
  * Parameters of the statement (:name, @name, $name) come from the query string by name and are bound as text, never
- * pasted into SQL. The answer is an array with one object for each row. Connections are kept in a small stack per
- * location, so that a thread finds an open one with its statement prepared.
+ * pasted into SQL. The answer is an array with one object for each row. Each thread has a connection of its own, with the
+ * statement prepared.
  */
 #include "modules/json.h"
 
-#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    KEPT_MAX = 64,
-    BUSY_TIMEOUT_MS = 5000,
-    PROGRESS_STEPS = 20000,
-    HTTP_BAD_REQUEST = 400,
-    HTTP_ERROR = 500
-};
+enum { BUSY_TIMEOUT_MS = 5000, PROGRESS_STEPS = 20000, HTTP_BAD_REQUEST = 400, HTTP_ERROR = 500 };
 
 struct session {
     sqlite3 *db;
     sqlite3_stmt *statement;
-    struct session *next;
 };
 
 struct query {
     char *database, *sql;
     int busy_timeout_ms;
-    pthread_mutex_t lock; /* protects kept and kept_count */
-    struct session *kept;
-    int kept_count;
 };
 
-static void close_session(struct session *s)
+static void close_session(void *state)
 {
+    struct session *s = state;
     sqlite3_finalize(s->statement);
     sqlite3_close(s->db);
     free(s);
@@ -69,44 +59,14 @@ static struct session *open_session(const struct query *q, char *why, size_t why
     return NULL;
 }
 
-static struct session *take_session(struct query *q, char *why, size_t why_bytes)
+static void *begin_thread(void *settings, char *error, size_t error_bytes)
 {
-    pthread_mutex_lock(&q->lock);
-    struct session *s = q->kept;
-    if (s) {
-        q->kept = s->next;
-        q->kept_count--;
-    }
-    pthread_mutex_unlock(&q->lock);
-    return s ? s : open_session(q, why, why_bytes);
-}
-
-static void give_back(struct query *q, struct session *s)
-{
-    sqlite3_progress_handler(s->db, 0, NULL, NULL);
-    sqlite3_reset(s->statement);
-    sqlite3_clear_bindings(s->statement);
-    pthread_mutex_lock(&q->lock);
-    int keep = q->kept_count < KEPT_MAX;
-    if (keep) {
-        s->next = q->kept;
-        q->kept = s;
-        q->kept_count++;
-    }
-    pthread_mutex_unlock(&q->lock);
-    if (!keep)
-        close_session(s);
+    return open_session(settings, error, error_bytes);
 }
 
 static void free_query(void *settings)
 {
     struct query *q = settings;
-    while (q->kept) {
-        struct session *next = q->kept->next;
-        close_session(q->kept);
-        q->kept = next;
-    }
-    pthread_mutex_destroy(&q->lock);
     free(q->database);
     free(q->sql);
     free(q);
@@ -138,10 +98,8 @@ static int read_setting(struct query *q, const struct weir_setting *s, char *err
 static void *init(const struct weir_setting *settings, char *error, size_t error_bytes)
 {
     struct query *q = calloc(1, sizeof *q);
-    if (!q || pthread_mutex_init(&q->lock, NULL) != 0) {
-        free(q);
+    if (!q)
         return NULL;
-    }
     q->busy_timeout_ms = BUSY_TIMEOUT_MS;
     int bad = 0;
     for (; settings->key && !bad; settings++)
@@ -215,10 +173,11 @@ static const char *bind_parameters(weir_request *r, sqlite3_stmt *s)
 {
     for (int i = 1; i <= sqlite3_bind_parameter_count(s); i++) {
         const char *name = sqlite3_bind_parameter_name(s, i);
-        const char *value = name ? weir_arg(r, name + 1) : NULL;
-        if (!value)
+        struct weir_field f;
+        if (!name || !weir_find_arg(r, name + 1, &f))
             return name ? name + 1 : "?";
-        sqlite3_bind_text(s, i, value, -1, SQLITE_STATIC); /* lives as long as the request */
+        /* It lives as long as the request. */
+        sqlite3_bind_text(s, i, f.value, (int)f.value_bytes, SQLITE_STATIC);
     }
     return NULL;
 }
@@ -246,28 +205,25 @@ static int answer_rows(weir_request *r, struct session *s)
 
 static int run_query(weir_request *r)
 {
-    char why[256] = "";
-    struct query *q = weir_settings(r);
-    struct session *s = take_session(q, why, sizeof why);
+    char why[256];
+    struct session *s = weir_thread(r);
     weir_set_header(r, "Content-Type", "application/json");
-    if (!s) {
-        weir_log(r, WEIR_LOG_ERROR, "%s", why);
-        return json_answer_error(r, HTTP_ERROR, "the database cannot be opened");
-    }
     sqlite3_progress_handler(s->db, PROGRESS_STEPS, on_progress, r);
     const char *missing = bind_parameters(r, s->statement);
-    int result;
-    if (missing) {
-        snprintf(why, sizeof why, "parameter \"%s\" is missing", missing);
-        result = json_answer_error(r, HTTP_BAD_REQUEST, why);
-    } else {
-        result = answer_rows(r, s);
-    }
-    give_back(q, s);
+    snprintf(why, sizeof why, "parameter \"%s\" is missing", missing ? missing : "");
+    int result = missing ? json_answer_error(r, HTTP_BAD_REQUEST, why) : answer_rows(r, s);
+    sqlite3_progress_handler(s->db, 0, NULL, NULL);
+    sqlite3_reset(s->statement);
+    sqlite3_clear_bindings(s->statement);
     return result;
 }
 
-static const struct weir_handler handlers[] = {
-    {.name = "sqlite", .run = run_query, .init = init, .free = free_query}, {0}};
+static const struct weir_handler handlers[] = {{.name = "sqlite",
+                                                .run = run_query,
+                                                .init = init,
+                                                .free = free_query,
+                                                .thread_init = begin_thread,
+                                                .thread_free = close_session},
+                                               {0}};
 
 WEIR_MODULE(handlers);
