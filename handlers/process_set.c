@@ -403,8 +403,9 @@ static struct process *queue_up(struct process_set *set, const struct process_pa
             stand_in_front(set, &w);
     }
     sem_destroy(&w.wake);
-    /* Another one may be there. */
-    call_first(set);
+    /* Another one may be there, or may be started. */
+    if (set->idle || may_start(set, clock_mono_ms()))
+        call_first(set);
     return p;
 }
 

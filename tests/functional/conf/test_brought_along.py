@@ -108,7 +108,7 @@ def test_blocks_of_lua(weir):
 
 @pytest.mark.parametrize("name, said", [
     ("http_lua", "ngx_http_lua (OpenResty)"), ("http_headers_more_filter", "add_header NAME VALUE always"), ("http_brotli_static", "ngx_brotli"), ("http_geoip", "use geo"),
-    ("http_geoip2", "ngx_http_geoip2"), ("http_image_filter", "pictures"), ("http_xslt_filter", "XML"), ("http_perl", "handler in C"), ("http_js", "handler in C"),
+    ("http_geoip2", "ngx_http_geoip2"), ("http_image_filter", "pictures"), ("http_xslt_filter", "XML"), ("http_perl", "handler in Lua or C"), ("http_js", "handler in Lua or C"),
     ("mail", "mail is not proxied"), ("stream", "only HTTP is proxied"), ("stream_geoip", "only HTTP is proxied"), ("rtmp", "nginx-rtmp"),
     ("http_uploadprogress", "upload_progress"), ("http_dav_ext", "files are not written"), ("nchan", "nchan"), ("http_subs_filter", "use sub_filter"),
     ("http_cache_purge", None), ("http_upstream_fair", None)])

@@ -61,9 +61,8 @@ def test_a_worker_accused_again_and_again(weir):
     weir.start(config("location = /flood { handler flood; } location = /who { return 200 $pid; }", workers=2,
                       main=f"load_module {module()};"))
     before = weir.wait_workers(2)
-    accuser = int(weir.get("/who").text)
-    [accused] = before - {accuser}
     with weir.connect() as client:
+        [accused] = before - {int(client.get("/who").text)}
         group = int(client.get(f"/flood?kind={LOCK_STUCK}&pid={accused}").text)
     try:
         wait_until(lambda: not alive(accused), 3, "the end of the accused")

@@ -143,7 +143,7 @@ static void locations(void)
     refused(IN_SERVER("location / { root a; alias b; }"), "\"alias\" directive is duplicate", "remove one");
     refused(IN_SERVER("location / { status; stub_status; }"), "\"stub_status\" directive is duplicate",
             "already");
-    refused(IN_SERVER("location / { handler h pool; }"), "\"pool\"", "name=value");
+    refused(IN_SERVER("location / { handler h file pool; }"), "\"pool\"", "name=value");
     refused(IN_SERVER("location / { handler ''; }"), "\"handler\"", "name");
     struct conf *conf =
         good_conf_of(IN_SERVER("location = /a { } location ^~ /b { } location ~ c$ { } location ~*d { } "
