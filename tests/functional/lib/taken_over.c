@@ -50,6 +50,9 @@ static int find_reports(void)
 static pid_t fork_apart(int kept)
 {
     pid_t pid = fork();
+    /* Who is told of the group is to find it. */
+    while (pid > 0 && getpgid(pid) >= 0 && getpgid(pid) != pid)
+        usleep(1000);
     if (pid != 0)
         return pid;
     setsid();
