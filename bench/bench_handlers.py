@@ -53,7 +53,7 @@ HELLO_LUA = "return function(r) r:set_header('Content-Type', 'text/plain') retur
 FASTCGI = """location /hello { fastcgi_pass php; fastcgi_keep_conn on; fastcgi_param SCRIPT_FILENAME {dir}/www/hello.php;
     fastcgi_param REQUEST_METHOD $request_method; fastcgi_param QUERY_STRING $query_string; fastcgi_param REDIRECT_STATUS 200; }"""
 UPSTREAM = "upstream php { server unix:{dir}/fpm.sock; keepalive 3; }"
-PROCESS = "location / { handler process python3 {shim} hello:application dir={dir}/www processes={count}; }"
+PROCESS = "location / { handler process python3 {shim} hello:application dir={dir}/www processes={count} pool=app; }"
 
 
 class Php(Server):
@@ -85,7 +85,7 @@ class Wsgi(Server):
 
     def __init__(self, system, program):
         shim = PROCESS.replace("{shim}", str(TOP / "etc" / "wsgi.py")).replace("{count}", str(PROCESSES))
-        super().__init__(system, program, {"hello.py": HELLO_PY.encode()}, server=shim)
+        super().__init__(system, program, {"hello.py": HELLO_PY.encode()}, server=shim, main=f"thread_pool app threads={PROCESSES} max_queue=1000;")
 
     def _start(self):
         if self.system == "weir":
