@@ -59,6 +59,8 @@ void cancel_begin(struct weir_request *job)
 void cancel_end(struct weir_request *job)
 {
     struct job_cancel *c = &job->cancel;
+    if (!c->is_asked_for)
+        return;
     gate_lock(&job->gate);
     c->call = NULL; /* so that none begins from here on */
     bool waits = c->begun && !c->done;
@@ -86,6 +88,7 @@ int weir_on_cancel(weir_request *r, void (*cancelled)(void *arg), void *arg)
         return 0;
     if (!open_callers())
         return -1;
+    r->cancel.is_asked_for = true;
     gate_lock(&r->gate);
     r->cancel.call = cancelled;
     r->cancel.arg = arg;

@@ -39,6 +39,8 @@ struct job_lent {
 /* What a handler wants called when nobody waits any more: handlers/cancel.c. */
 struct job_cancel {
     struct pool_task task; /* first */
+    /* The thread's: most handlers never do. */
+    bool is_asked_for;
     /* Under the gate. */
     void (*call)(void *arg); /* NULL: none is wanted */
     void *arg;

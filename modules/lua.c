@@ -135,12 +135,13 @@ static void add_folder(lua_State *lua, const char *file)
     lua_pop(lua, 3);
 }
 
-/* Of what is broken nothing may be touched any more. */
+/* Of what is broken nothing may be touched any more. Finalizers have no request: it may be gone, as with weir_fail. */
 static void close_interpreter(struct interpreter *it)
 {
-    if (it && it->is_broken)
+    if (!it || it->is_broken)
         return;
-    if (it && it->lua)
+    it->host.request = NULL;
+    if (it->lua)
         lua_close(it->lua);
     free(it);
 }

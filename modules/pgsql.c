@@ -328,20 +328,20 @@ static int answer_unprepared(weir_request *r, const PGresult *result)
                              is_late ? "the query took too long" : "the query failed");
 }
 
-/* Of a connection, or of what is prepared on it: the statement has not run, and may on another one. */
-static bool is_worn_out(const PGresult *result)
+/* What is prepared on the connection: the statement has not run, and may on another one. */
+static bool is_worn_out(const char *state)
 {
-    const char *state = state_of(result);
-    return strcmp(state, "0A000") == 0    /* cached plan must not change result type */
-           || strcmp(state, "26000") == 0 /* invalid_sql_statement_name */
-           || strncmp(state, "57P", 3) == 0 /* the server shuts down, or starts up */;
+    return strcmp(state, "0A000") == 0     /* cached plan must not change result type */
+           || strcmp(state, "26000") == 0; /* invalid_sql_statement_name */
 }
 
 /* Whether another try is worth it, and safe: of a query that writes nobody knows whether it was done when its connection broke. */
 static bool may_ask_again(const struct session *s, const PGresult *result)
 {
-    bool is_broken = PQstatus(s->db) != CONNECTION_OK || strncmp(state_of(result), "57P", 3) == 0;
-    return is_broken ? !s->query->writes : is_worn_out(result);
+    const char *state = state_of(result);
+    /* 57P..: the server shuts down, or starts up. */
+    bool is_broken = PQstatus(s->db) != CONNECTION_OK || strncmp(state, "57P", 3) == 0;
+    return is_broken ? !s->query->writes : is_worn_out(state);
 }
 
 /* What comes of a try. */

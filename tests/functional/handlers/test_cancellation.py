@@ -1,9 +1,12 @@
 """A handler that waits inside of a library is told that nobody waits for its answer any more."""
 
+import os
+import subprocess
 import time
 
 import modlib
 import pytest
+import weirlib
 from weirlib import Connection, config, limit, take_time, wait_until
 
 SOURCE = """
@@ -150,6 +153,23 @@ LOCATIONS = "handler_timeout 60s;" + "".join(f"location /{name} {{ handler {name
 """
 
 
+NO_THREADS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The system has no thread while that file is there. */
+int pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = dlsym(RTLD_NEXT, "pthread_create");
+    return access(getenv("NO_THREADS"), F_OK) == 0 ? EAGAIN : real(id, attr, run, arg);
+}
+"""
+
+
 @pytest.fixture
 def served(weir):
     path = modlib.build(weir.tmp, SOURCE)
@@ -218,6 +238,25 @@ def test_a_thread_that_exits_while_its_call_runs(served):
     assert served.get("/none").status == 200
     assert time.monotonic() - before < limit(1)
     wait_until(lambda: served.pool("p")["threads"]["running"] == 0, 10, "the thread's end")
+
+
+@pytest.mark.skipif(weirlib.SLOW_BUILD, reason="a sanitizer has a pthread_create of its own")
+def test_no_thread_for_a_call(weir):
+    """It is made when there is one again; until then the handler waits, and who takes it back does not."""
+    library, refuses = weir.tmp / "no_threads.so", weir.tmp / "no_threads"
+    library.with_suffix(".c").write_text(NO_THREADS)
+    subprocess.run(["cc", "-shared", "-fPIC", library.with_suffix(".c"), "-o", library], check=True)
+    path = modlib.build(weir.tmp, SOURCE)
+    weir.start(config(LOCATIONS, main=f"load_module {path}; thread_pool p threads=4;"),
+               env={**os.environ, "LD_PRELOAD": str(library), "NO_THREADS": str(refuses)})
+    clients = [waits(weir, "/wait"), waits(weir, "/by_itself")]
+    refuses.touch()
+    for client in clients:
+        client.close()
+    wait_until(lambda: figures(weir)[2] == 1, 5, "the end of the one that takes it back")
+    assert figures(weir) == (2, 0, 1)
+    refuses.unlink()
+    wait_until(lambda: figures(weir) == (2, 1, 2), 5, "the call")
 
 
 def test_calls_that_wait_for_others(served):
