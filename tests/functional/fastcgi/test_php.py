@@ -115,9 +115,9 @@ def test_a_program_is_not_told_a_proxy(weir, fpm):
 @pytest.mark.parametrize("buffering", ["on", "off"])
 def test_uploads(weir, fpm, buffering):
     serve(weir, "", PHP.replace("include", f"fastcgi_request_buffering {buffering}; include", 1))
-    content = os.urandom(20_000_000)
-    form = (b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.bin"\r\nContent-Type: application/octet-stream\r\n\r\n' + content + b"\r\n--b--\r\n")
-    answer = weir.get("/index.php", method="POST", body=form, headers=[("Content-Type", "multipart/form-data; boundary=b")], timeout=30)
+    content, end = os.urandom(20_000_000), b"boundary-" + os.urandom(8).hex().encode()  # PHP ends a file at a line's end and that: no chance may write it
+    form = (b'--' + end + b'\r\nContent-Disposition: form-data; name="f"; filename="a.bin"\r\nContent-Type: application/octet-stream\r\n\r\n' + content + b"\r\n--" + end + b"--\r\n")
+    answer = weir.get("/index.php", method="POST", body=form, headers=[("Content-Type", f"multipart/form-data; boundary={end.decode()}")], timeout=30)
     assert f"file a.bin {len(content)} {hashlib.md5(content).hexdigest()}" in answer.text
     body = os.urandom(100_000)
     assert told(weir.get("/index.php", method="PUT", body=body))["body"] == f"{len(body)} {hashlib.md5(body).hexdigest()}"
