@@ -20,7 +20,7 @@ import xml.etree.ElementTree
 import pytest
 import weirlib
 from mistakes import FLAG, NUMBER, SIZE, TIME, arguments, duplicate, value
-from weirlib import config, let_pass, wait_until
+from weirlib import config, let_pass, open_files, wait_until
 
 PART = 512 << 10  # what a thread reads at a time
 BIG = random.Random(1).randbytes(5 * PART + 12345)
@@ -69,13 +69,7 @@ def body(weir, target="/f", **options):
 def descriptors(weir, name=""):
     """Open files of the one worker below the root, deleted ones too."""
     pid, = weir.worker_pids()
-    found = []
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-        except FileNotFoundError:
-            pass
-    return [path for path in found if path.startswith(f"{weir.tmp}/html/{name}")]
+    return [path for path in open_files(pid).values() if path.startswith(f"{weir.tmp}/html/{name}")]
 
 
 def cached_pages(path):
@@ -389,7 +383,7 @@ def test_client_leaves_while_its_file_is_read(gated):
     serve(gated, AIO + "location /f/ { alias {tmp}/html/; aio threads=disk; gzip on; gzip_types *; }", env=gated.env, main=POOL)
     worker = gated.worker_pids()
     assert gated.get("/big").body == BIG
-    fds = len(os.listdir(f"/proc/{list(worker)[0]}/fd"))
+    fds = len(open_files(list(worker)[0]))
     for target in ["/big", "/f/big"] * 5:
         shut(gated)
         client = begin(gated, target)
@@ -401,7 +395,7 @@ def test_client_leaves_while_its_file_is_read(gated):
     wait_until(lambda: gated.status()["connections"]["active"] == 1, 3, "the end of the connections")
     wait_until(lambda: gated.pool("disk")["threads"]["running"] == 0, 3, "idle threads")
     assert gated.worker_pids() == worker and gated.get("/big").body == BIG
-    wait_until(lambda: len(os.listdir(f"/proc/{list(worker)[0]}/fd")) <= fds + 1, 3, "no more descriptors than before")
+    wait_until(lambda: len(open_files(list(worker)[0])) <= fds + 1, 3, "no more descriptors than before")
 
 
 @pytest.mark.http1_only

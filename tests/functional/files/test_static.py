@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import pytest
 import weirlib
 import wire
-from weirlib import config, let_pass, take_time
+from weirlib import config, let_pass, open_files, take_time
 from wire import head
 
 TYPES = """
@@ -510,16 +510,12 @@ def test_ranges_of_a_large_file(weir):
         assert where == f"bytes {first}-{last}/{len(content)}" and data == content[first:last + 1]
 
 
-def open_files(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def test_hot_file(weir):
     """Thousands of pipelined requests for one small file are all answered with it, and no descriptor stays behind."""
     serve(weir, {"hot.txt": TEN})
     worker, = weir.worker_pids()
     assert weir.get("/hot.txt").text == TEN
-    before = open_files(worker)
+    before = len(open_files(worker))
 
     def read(_):
         with weir.connect() as connection:
@@ -529,7 +525,7 @@ def test_hot_file(weir):
                 answers += [connection.response().text for _ in range(50)]
             return answers
     assert sum(wire.parallel(read, range(4)), []) == [TEN] * 2000
-    weirlib.wait_until(lambda: open_files(worker) <= before + 2, 3, "no more descriptors than before")
+    weirlib.wait_until(lambda: len(open_files(worker)) <= before + 2, 3, "no more descriptors than before")
 
 
 def test_cache_of_files_is_bounded(weir):
@@ -541,4 +537,4 @@ def test_cache_of_files_is_bounded(weir):
             numbers = range(start, start + 50)
             connection.send(b"".join(head(f"GET /f{i} HTTP/1.1") for i in numbers))
             assert [connection.response().text for _ in numbers] == [f"content {i}" for i in numbers]
-    assert open_files(worker) < 1600
+    assert len(open_files(worker)) < 1600

@@ -1,12 +1,11 @@
 """Handlers written in Lua: the request's API, mistakes with file and line, files that change, bounds, libraries."""
 
 import concurrent.futures
-import os
 import re
 
 import pytest
 import weirlib
-from weirlib import Connection, config, wait_until
+from weirlib import Connection, config, open_files, wait_until
 
 MODULE = weirlib.BINARY.parent / "modules/lua.so"
 API = r"""
@@ -371,8 +370,7 @@ def test_libraries(scripts):
         answer = weir.get("/shop", method="POST", body=b'{"name": "%s"}' % name.encode()).json()
     assert answer == {"opened": 1, "rows": [{"id": 1, "name": "pearpear"}, {"id": 2, "name": "o'plumo'plum"}]}
     [worker] = weir.worker_pids()
-    open_files = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
-    assert sum(name.endswith("shop.db") for name in open_files) == 1
+    assert sum(name.endswith("shop.db") for name in open_files(worker).values()) == 1
 
 
 def test_a_thread_that_ends_closes_what_it_has(scripts):
@@ -381,8 +379,7 @@ def test_a_thread_that_ends_closes_what_it_has(scripts):
 
     def held():
         [worker] = weir.worker_pids()
-        folder = f"/proc/{worker}/fd"
-        return sum("held.txt" in os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder) if os.path.lexists(f"{folder}/{fd}"))
+        return sum("held.txt" in name for name in open_files(worker).values())
     conf = scripts.conf()
     weir.reload(conf.replace("threads=1;", "threads=0..1 idle_timeout=1s;"))
     assert weir.get("/held").text == "held" and held() == 1

@@ -8,7 +8,7 @@ import signal
 import postgres
 import pytest
 import weirlib
-from weirlib import Connection, config, wait_until
+from weirlib import Connection, config, open_files, wait_until
 
 pytestmark = [pytest.mark.xdist_group("postgresql"),
               pytest.mark.skipif(not postgres.programs(), reason="PostgreSQL is not installed")]
@@ -263,6 +263,6 @@ def test_no_descriptor_is_left(weir, db):
     with concurrent.futures.ThreadPoolExecutor(4) as clients:
         list(clients.map(lambda _: weir.get("/one").status, range(40)))
     [worker] = weir.worker_pids()
-    before = len(os.listdir(f"/proc/{worker}/fd"))
+    before = len(open_files(worker))
     wait_until(lambda: not db.backends(), 10, "the end of the connections")
-    assert len(os.listdir(f"/proc/{worker}/fd")) < before
+    assert len(open_files(worker)) < before

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from weirlib import ROOT, Connection, alive, config, let_pass, limit, proc_field, wait_until, watch
+from weirlib import ROOT, Connection, alive, config, let_pass, limit, open_files, proc_field, wait_until, watch
 
 APP = """
 import os, signal, sys, threading
@@ -417,7 +417,7 @@ def test_killed_at_random_under_load(weir):
     wait_until(lambda: len(processes(weir)) <= 4, 10, "no more than the most")
     worker, = weir.worker_pids()
     wait_until(lambda: not zombies(worker), 10, "no zombies")
-    wait_until(lambda: len(os.listdir(f"/proc/{worker}/fd")) < 60, 10, "no descriptors left")
+    wait_until(lambda: len(open_files(worker)) < 60, 10, "no descriptors left")
 
 
 def test_reload_and_end(weir):

@@ -6,13 +6,13 @@ import socket
 
 import wire
 from limits import limited
-from weirlib import config, wait_until
+from weirlib import config, open_files, wait_until
 from wire import head
 
 
 def named_sockets(pid):
     """The names in the abstract namespace that a process has sockets of, datagram ones."""
-    inodes = {m[1] for fd in os.listdir(f"/proc/{pid}/fd") if (m := re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}")))}
+    inodes = {m[1] for name in open_files(pid).values() if (m := re.match(r"socket:\[(\d+)\]", name))}
     with open("/proc/net/unix") as lines:
         rows = [line.split() for line in lines][1:]
     return [row[7][1:] for row in rows if len(row) > 7 and row[7].startswith("@") and row[4] == "0002" and row[6] in inodes]

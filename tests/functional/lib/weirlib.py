@@ -5,6 +5,7 @@ Every time limit goes through limit(), so that slow builds (sanitizers, valgrind
 """
 
 import atexit
+import contextlib
 import ctypes
 import dataclasses
 import fcntl
@@ -323,6 +324,15 @@ def proc_field(pid, name):
     except (FileNotFoundError, ProcessLookupError):
         return None
     return re.search(rf"^{name}:[ \t]*(.*)$", text, re.M)[1]
+
+
+def open_files(pid):
+    """The open descriptors of a process, and what each points to; one that it closes meanwhile is left out."""
+    links = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            links[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+    return links
 
 
 def alive(pid):

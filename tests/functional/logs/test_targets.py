@@ -14,7 +14,7 @@ import zlib
 import pytest
 import weirlib
 import wire
-from weirlib import Load, config, fetch, let_pass, limit, wait_until
+from weirlib import Load, config, fetch, let_pass, limit, open_files, wait_until
 from wire import head
 
 HELLO = 'location / { return 200 "hello\\n"; }'
@@ -56,19 +56,8 @@ def lines(weir, count, name="access.log", read=content):
     return found
 
 
-def descriptors(pid):
-    """The open descriptors of a process, and what they point to."""
-    links = {}
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            links[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
-        except FileNotFoundError:
-            pass  # closed meanwhile
-    return links
-
-
 def below(pid, folder):
-    return [link for link in descriptors(pid).values() if link.startswith(str(folder))]
+    return [link for link in open_files(pid).values() if link.startswith(str(folder))]
 
 
 class Receiver:
@@ -373,7 +362,7 @@ def test_all_lines_reach_syslog(weir):
 
 def memory_log(pid):
     """The file under /proc of a process's log in memory."""
-    [number] = [number for number, link in descriptors(pid).items() if "weir-log" in link]
+    [number] = [number for number, link in open_files(pid).items() if "weir-log" in link]
     return f"/proc/{pid}/fd/{number}"
 
 
@@ -786,7 +775,7 @@ def test_new_error_log_by_reload(weir):
     weir.get("/none")
     wait_until(lambda: b"GET /none" in content(weir, "new.log"), 1, "the line in the new log")
     assert weir.error_log_file.read_text() == old
-    assert not [link for link in descriptors(worker).values() if link.endswith("logs/error.log")]
+    assert not [link for link in open_files(worker).values() if link.endswith("logs/error.log")]
 
 
 def test_rotation_after_reload(weir):
@@ -895,7 +884,7 @@ def test_reloads_leak_nothing(weir):
     weir.start(conf("b"))
     def counted():
         [worker] = weir.wait_workers(1)
-        return len(descriptors(weir.pid)), len(descriptors(worker)), sorted(below(worker, weir.tmp / "logs"))
+        return len(open_files(weir.pid)), len(open_files(worker)), sorted(below(worker, weir.tmp / "logs"))
     first = counted()
     for i in range(6):
         assert weir.reload(conf("ab"[i % 2]))["last_ok"]

@@ -1,7 +1,6 @@
 """What goes wrong around the server: full disks, missing files, exhausted limits, clients that crawl or vanish."""
 
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -10,7 +9,7 @@ import time
 
 import pytest
 
-from weirlib import Connection, config, cpu_seconds, fetch, limit, wait_until, watch
+from weirlib import Connection, config, cpu_seconds, fetch, limit, open_files, wait_until, watch
 
 SLEEP = "location /sleep { handler sleep; } location / { return 200 ok; }"
 FILES = "location / { root html; }"
@@ -18,17 +17,6 @@ FILES = "location / { root html; }"
 
 def same_worker(weir, before):
     assert weir.worker_pids() == before, "a worker died"
-
-
-def descriptors(pid):
-    """What a process's open descriptors point to."""
-    links = []
-    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            links.append(os.readlink(link))
-        except FileNotFoundError:
-            pass  # closed meanwhile
-    return links
 
 
 def fill_up(folder):
@@ -126,7 +114,7 @@ def test_temp_files_vanish_with_their_requests(weir):
 
     def leftovers():
         named = [path for path in (weir.tmp / "bodies").rglob("*") if path.is_file()]
-        return named + [path for path in descriptors(worker) if "bodies" in path]
+        return named + [path for path in open_files(worker).values() if "bodies" in path]
 
     wait_until(lambda: not leftovers(), 3, "the temporary files to go")
 
@@ -265,7 +253,7 @@ def test_connections_are_not_leaked(weir):
     [worker] = weir.wait_workers(1)
 
     assert weir.get("/sleep?ms=1").status == 200
-    before = len(descriptors(worker))
+    before = len(open_files(worker))
     for data in (b"", b"GET", b"GET / HTTP/1.1\r\n", b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
                  b"GET /sleep?ms=50 HTTP/1.1\r\nHost: x\r\n\r\n",
                  b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"):
@@ -276,7 +264,7 @@ def test_connections_are_not_leaked(weir):
                     if linger:
                         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     wait_until(lambda: weir.status()["connections"]["active"] == 1, 8, "no other connection")
-    wait_until(lambda: len(descriptors(worker)) <= before, 5, "the descriptors")
+    wait_until(lambda: len(open_files(worker)) <= before, 5, "the descriptors")
     wait_until(lambda: weir.pool()["threads"]["running"] == 0, 5, "no running handler")
     same_worker(weir, {worker})
 

@@ -1,13 +1,14 @@
 """proxy_buffering: where an answer waits while its client is slow, in memory, in a file, or at the upstream."""
 
 import array
+import contextlib
 import os
 import shutil
 import threading
 
 import pytest
 from proxylib import CHUNKS, answer, backend, narrow, passed, rss_bytes  # noqa: F401 - a fixture
-from weirlib import config, cpu_seconds, let_pass, limit, take_time, wait_until, watch
+from weirlib import config, cpu_seconds, let_pass, limit, open_files, take_time, wait_until, watch
 
 MIB = 1 << 20
 
@@ -56,13 +57,10 @@ def worker(weir):
 def temp_files(weir, folder="proxy_temp"):
     """The sizes on the disk of the unnamed files that a worker has open."""
     found = []
-    for name in os.listdir(f"/proc/{worker(weir)}/fd"):
-        path = f"/proc/{worker(weir)}/fd/{name}"
-        try:
-            if f"/{folder}/" in os.readlink(path) and "(deleted)" in os.readlink(path):
-                found.append(os.stat(path).st_blocks * 512)
-        except FileNotFoundError:
-            pass
+    for fd, name in open_files(worker(weir)).items():
+        if f"/{folder}/" in name and "(deleted)" in name:
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found.append(os.stat(f"/proc/{worker(weir)}/fd/{fd}").st_blocks * 512)
     return found
 
 

@@ -1,6 +1,5 @@
 """Clients that leave, failures in the middle of something else, stopping: nothing stays behind."""
 
-import os
 import signal
 import socket
 import struct
@@ -9,7 +8,7 @@ import threading
 import pytest
 from proxylib import (CHUNKS, HALVES, NO_SOCKET, answer, backend,  # noqa: F401 - a fixture
                       passed, read_until, silent_port, upstream)
-from weirlib import config, cpu_seconds, limit, take_time, wait_until, watch
+from weirlib import config, cpu_seconds, limit, open_files, take_time, wait_until, watch
 from wire import head
 
 
@@ -125,10 +124,6 @@ def test_read_timeout_with_a_client_that_has_closed_its_side(weir, backend, targ
         assert cpu_seconds(worker) - before < 0.1
 
 
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def test_leaving_and_failing_at_random(weir, backend):
     """A mixture of everything: nothing crashes, nothing is left behind, and good requests are answered well."""
     def reply(call):
@@ -169,7 +164,7 @@ def test_leaving_and_failing_at_random(weir, backend):
                 if kind == "cut" and reply:
                     wrong.append((target, reply))
     pids = weir.wait_workers(2)
-    files = {pid: descriptors(pid) for pid in pids}
+    files = {pid: len(open_files(pid)) for pid in pids}
     threads = [threading.Thread(target=client, args=[number]) for number in range(6)]
     for thread in threads:
         thread.start()
@@ -179,7 +174,7 @@ def test_leaving_and_failing_at_random(weir, backend):
     wait_until(lambda: weir.status()["requests"]["in_flight"] == 1, 5, "no request under way")
     wait_until(lambda: weir.status()["connections"]["active"] == 1, 5, "no connection left")
     up.close()
-    wait_until(lambda: all(descriptors(pid) <= files[pid] + 2 for pid in pids), 5, "no descriptor left over")
+    wait_until(lambda: all(len(open_files(pid)) <= files[pid] + 2 for pid in pids), 5, "no descriptor left over")
 
 
 # ---- failures at once, in the middle of something else --------------------------------------------------------

@@ -2,14 +2,13 @@
 
 import collections
 import contextlib
-import os
 import socket
 import struct
 
 import pytest
 from records import DATA, GET, Client
 from tlslib import SAYS, V12, V13, says, serve
-from weirlib import let_pass, limit, wait_until
+from weirlib import let_pass, limit, open_files, wait_until
 
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
 POOLS = pytest.mark.parametrize("pool", ["default", "off"], ids=["thread", "loop"])
@@ -28,9 +27,7 @@ def descriptors(weir):
     """What the workers have open, by kind."""
     found = collections.Counter()
     for pid in weir.worker_pids():
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                found[os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0]] += 1
+        found.update(name.split(":")[0] for name in open_files(pid).values())
     return found
 
 
