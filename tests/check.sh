@@ -36,6 +36,7 @@ fi
 
 echo "== what there was"
 printf '%s\n' "${lines[@]}"
+grep -h '^UNSTEADY ' "$work"/*.log && echo "   (failed beside the others, passed alone: to be mended; build/check/ has what they said)"
 [ ${#failed[@]} = 0 ] && exit
 echo "== what failed"
 for name in "${failed[@]}"; do
