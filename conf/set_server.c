@@ -315,7 +315,8 @@ void conf_set_server_name(struct conf_walk *w, const struct conf_node *n)
 /* "handler process": where the command ends and its settings begin. */
 static bool is_process_setting(struct slice word)
 {
-    static const char *const names[] = {"processes=", "max_requests=", "memory=", "dir=", "env=", "pool="};
+    static const char *const names[] = {
+        "processes=", "max_requests=", "memory=", "user=", "dir=", "env=", "pool="};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (slice_starts(word, slice_of(names[i])))
             return true;

@@ -20,7 +20,7 @@ const struct conf_directive conf_http_directives[] = {
     {.name = "internal", .where = CONF_LOCATION, .set = conf_set_internal,
      .help = "The location is for internal redirects only; clients get 404."},
     {.name = "handler", .where = CONF_LOCATION, .args = {1, CONF_ANY}, .set = conf_set_content,
-     .syntax = "NAME [FILE] [pool=POOL] [KEY=VALUE ...] | process COMMAND ... [processes=MIN..MAX] [max_requests=N] [memory=SIZE] [dir=PATH] [env=NAME=VALUE] [pool=POOL]",
+     .syntax = "NAME [FILE] [pool=POOL] [KEY=VALUE ...] | process COMMAND ... [processes=MIN..MAX] [max_requests=N] [memory=SIZE] [user=USER[:GROUP]] [dir=PATH] [env=NAME=VALUE] [pool=POOL]",
      .help = "Answers with a handler of a module, on a thread of the pool (handler lua FILE: docs/lua.md); or with processes of an application that the server starts and watches: docs/processes.md."},
     {.name = "status", .where = CONF_LOCATION, .set = conf_set_content,
      .help = "The status: HTML, JSON or Prometheus text, by Accept or ?format=."},

@@ -6,6 +6,7 @@ Requests come in FastCGI's records on descriptor 0, one at a time, until that en
 import importlib
 import io
 import os
+import re
 import socket
 import struct
 import sys
@@ -13,6 +14,10 @@ import traceback
 
 BEGIN, ABORT, END, PARAMS, STDIN, STDOUT = range(1, 7)
 MOST = 65528  # bytes of a record
+HEAD, LONG = struct.Struct(">BBHHBB"), struct.Struct(">I")
+CONTROL = re.compile(r"[^\t -~\x80-\U0010ffff]")
+OVER = HEAD.pack(1, STDOUT, 1, 0, 0, 0) + HEAD.pack(1, END, 1, 8, 0, 0) + bytes(8)
+CONSTANT = {"wsgi.version": (1, 0), "wsgi.multithread": False, "wsgi.multiprocess": True, "wsgi.run_once": False}
 
 
 class Connection:
@@ -21,52 +26,44 @@ class Connection:
         os.dup2(os.open(os.devnull, os.O_RDONLY), descriptor)  # what the application starts must not read from it
         self.read = self.socket.makefile("rb").read
 
-    def record(self):
-        """The next one's kind and content; None at the end, which is no place within a record."""
+    def record(self, wanted):
+        """What the next one has, which is of this kind; None at the end, which is no place within a request."""
         head = self.read(8)
-        if not head:
-            return None, b""
-        kind, length, padding = struct.unpack(">xBxxHBx", head)
-        content = self.read(length + padding)
-        if len(content) < length + padding:
-            raise EOFError
-        return kind, content[:length]
+        if not head and wanted == BEGIN:
+            return None
+        _, kind, _, length, padding, _ = HEAD.unpack(head)
+        content = self.read(length + padding) if length + padding else b""
+        if kind != wanted or len(content) < length + padding:
+            raise EOFError  # a request that is not whole is none
+        return content[:length]
 
-    def stream(self, wanted):
-        parts = []
-        while True:
-            kind, content = self.record()
-            if kind != wanted:
-                raise EOFError  # a request that is not whole is none
-            if not content:
-                return b"".join(parts)
-            parts.append(content)
+    def stream(self, kind):
+        return b"".join(iter(lambda: self.record(kind), b""))
 
-    def write(self, kind, content, end=b""):
+    def write(self, content, end=b""):
         """In records, and what is behind them with the last one."""
-        parts = [record(kind, content[at:at + MOST]) for at in range(0, len(content), MOST)]
-        self.socket.sendall(b"".join(parts) + end)
-
-
-def record(kind, content=b""):
-    return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
+        parts = [content[at:at + MOST] for at in range(0, len(content), MOST)]
+        self.socket.sendall(b"".join(HEAD.pack(1, STDOUT, 1, len(part), 0, 0) + part for part in parts) + end)
 
 
 def pairs(data):
-    """Names and values, each with a length of one byte or of four."""
-    def length(at):
-        return (data[at], at + 1) if data[at] < 128 else (struct.unpack_from(">I", data, at)[0] & 0x7fffffff, at + 4)
-    at = 0
+    """Names and their values, each with a length of one byte or of four."""
+    text, found, at = data.decode("latin-1"), {}, 0
     while at < len(data):
-        name, at = length(at)
-        value, at = length(at)
-        yield data[at:at + name].decode("latin-1"), data[at + name:at + name + value].decode("latin-1")
-        at += name + value
+        lengths = []
+        for _ in "nv":
+            is_long = data[at] > 127
+            lengths.append(LONG.unpack_from(data, at)[0] & 0x7fffffff if is_long else data[at])
+            at += 4 if is_long else 1
+        end = at + lengths[0]
+        found[text[at:end]] = text[end:end + lengths[1]]
+        at = end + lengths[1]
+    return found
 
 
 def checked(text):
     """A name or a value that is one line, so that nobody puts another field into it."""
-    if any(c < " " and c != "\t" or c == "\x7f" for c in text):
+    if CONTROL.search(text):
         raise ValueError(f"a control character in {text!r}")
     return text
 
@@ -95,35 +92,33 @@ class Answer:
             raise AssertionError("start_response was not called")
         if not self.is_sent:
             data, self.is_sent = self.head + data, True
-        self.connection.write(STDOUT, data, end)
+        self.connection.write(data, end)
 
 
 def answer(said, application, environ):
-    result = application(environ, said.start)
+    result, last = application(environ, said.start), b""
     try:
-        parts = result if isinstance(result, (list, tuple)) else None
-        if parts is not None and not said.is_sent:
-            said.write(b"".join(parts[:-1]))
-            last = parts[-1] if parts else b""
+        if isinstance(result, (list, tuple)) and not said.is_sent:
+            *parts, last = result or [b""]
+            said.write(b"".join(parts))
         else:
-            last = b""
             for data in result:
                 said.write(data)
     finally:
         if hasattr(result, "close"):
             result.close()
-    said.send(last, record(STDOUT) + record(END, bytes(8)))
+    said.send(last, OVER)
 
 
 def serve(connection, application):
     """One request. False: there are no more."""
-    kind, _ = connection.record()
-    if kind != BEGIN:
+    if connection.record(BEGIN) is None:
         return False
-    environ = dict(pairs(connection.stream(PARAMS)))
+    environ = pairs(connection.stream(PARAMS))
     environ["SERVER_NAME"] = environ.get("SERVER_NAME") or environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("SERVER_ADDR", "localhost")
-    environ.update({"wsgi.version": (1, 0), "wsgi.url_scheme": environ.get("REQUEST_SCHEME", "http"), "wsgi.errors": sys.stderr,
-                    "wsgi.input": io.BytesIO(connection.stream(STDIN)), "wsgi.multithread": False, "wsgi.multiprocess": True, "wsgi.run_once": False})
+    environ["wsgi.url_scheme"] = environ.get("REQUEST_SCHEME", "http")
+    environ["wsgi.input"], environ["wsgi.errors"] = io.BytesIO(connection.stream(STDIN)), sys.stderr
+    environ.update(CONSTANT)
     said = Answer(connection)
     try:
         answer(said, application, environ)
@@ -133,7 +128,7 @@ def serve(connection, application):
             raise
         said.head = None
         said.start("500 Internal Server Error", [("Content-Type", "text/plain")])
-        said.send(b"Internal Server Error\n", record(STDOUT) + record(END, bytes(8)))
+        said.send(b"Internal Server Error\n", OVER)
     return True
 
 

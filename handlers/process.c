@@ -17,7 +17,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +78,26 @@ static bool append_word(const char **list, const char *word)
     return list[count] != NULL;
 }
 
+/* "NAME" or "NAME:GROUP" */
+static bool take_user(struct process_settings *s, const char *text, char *error, size_t bytes)
+{
+    char name[256];
+    const char *colon = strchrnul(text, ':');
+    snprintf(name, sizeof name, "%.*s", (int)(colon - text), text);
+    const struct passwd *user = getpwnam(name);
+    const struct group *group = *colon ? getgrnam(colon + 1) : NULL;
+    if (s->user || !user || (*colon && !group))
+        return refuse(error, bytes, "invalid \"user=%s\"; write once a user that there is, or USER:GROUP",
+                      text);
+    if (geteuid() != 0 && user->pw_uid != geteuid())
+        return refuse(error, bytes,
+                      "\"user=%s\" is for a server that root starts: leave it out, or name its own user",
+                      text);
+    s->uid = user->pw_uid;
+    s->gid = group ? group->gr_gid : user->pw_gid;
+    return (s->user = strdup(name)) != NULL;
+}
+
 static bool take_setting(struct process_settings *s, const struct weir_setting *w, char *error, size_t bytes)
 {
     char *end = NULL;
@@ -88,6 +110,8 @@ static bool take_setting(struct process_settings *s, const struct weir_setting *
     if (strcmp(w->key, "dir") == 0)
         return (!s->dir && access(w->value, X_OK) == 0 && (s->dir = strdup(w->value)) != NULL) ||
                refuse(error, bytes, "invalid \"dir=%s\"; write once a folder that is there", w->value);
+    if (strcmp(w->key, "user") == 0)
+        return take_user(s, w->value, error, bytes);
     if (strcmp(w->key, "processes") == 0)
         return parse_processes(w->value, s) ||
                refuse(error, bytes, "invalid \"processes=%s\"; write MAX or MIN..MAX, as 1..4", w->value);
@@ -99,9 +123,9 @@ static bool take_setting(struct process_settings *s, const struct weir_setting *
         return (end != w->value && *end == '\0' && s->max_requests > 0) ||
                refuse(error, bytes, "invalid \"max_requests=%s\"; write a number", w->value);
     }
-    return refuse(error, bytes,
-                  "unknown setting \"%s\"; there are processes, max_requests, memory, dir, env and pool",
-                  w->key);
+    return refuse(
+        error, bytes,
+        "unknown setting \"%s\"; there are processes, max_requests, memory, user, dir, env and pool", w->key);
 }
 
 static bool is_program(const char *file)
@@ -136,7 +160,7 @@ static void free_words(const char **list)
         free((char *)(uintptr_t)*list);
 }
 
-static void process_free(void *settings)
+static void process_free_settings(void *settings)
 {
     struct application *app = settings;
     if (app->set)
@@ -144,6 +168,7 @@ static void process_free(void *settings)
     free_words(app->settings.command);
     free_words(app->settings.env);
     free((char *)(uintptr_t)app->settings.dir);
+    free((char *)(uintptr_t)app->settings.user);
     free(app);
 }
 
@@ -166,7 +191,7 @@ static void *process_init(const struct weir_setting *settings, char *error, size
     if (ok)
         return app;
     if (app)
-        process_free(app);
+        process_free_settings(app);
     return NULL;
 }
 
@@ -231,12 +256,10 @@ struct talk {
     uint64_t left_ms; /* when it was seen that the client has */
 };
 
-/* Fills `out` with the next part of the body. False: out of memory. */
-static bool make_records(struct talk *t)
+/* Adds the next part of the body to `out`. False: out of memory. */
+static bool add_records(struct talk *t)
 {
     size_t left = t->body_bytes - t->body_sent, now = left < BODY_AT_ONCE_BYTES ? left : BODY_AT_ONCE_BYTES;
-    if (buf_len(&t->out) > 0 || t->body_is_over)
-        return true;
     t->body_is_over = now == left;
     bool ok = fastcgi_write_stream(&t->out, FASTCGI_STDIN, (struct slice){t->body + t->body_sent, now}) &&
               (!t->body_is_over || fastcgi_write_end(&t->out, FASTCGI_STDIN));
@@ -251,7 +274,7 @@ static bool send_some(struct talk *t)
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
     buf_consume(&t->out, (size_t)n);
-    return make_records(t);
+    return buf_len(&t->out) > 0 || t->body_is_over || add_records(t);
 }
 
 static void pass_head_on(struct talk *t, const struct http_response_head *head)
@@ -353,7 +376,7 @@ static int wait_for(struct talk *t, struct pollfd fds[2], int64_t left_ms)
 static const char *converse(struct talk *t, bool *is_late)
 {
     const char *why = NULL;
-    bool sends = true;
+    bool sends = send_some(t); /* an idle process has room */
     while (!why && !t->reader.is_over) {
         struct pollfd fds[] = {
             {.fd = t->p->socket, .events = (short)(POLLIN | (sends && buf_len(&t->out) ? POLLOUT : 0))},
@@ -382,7 +405,7 @@ static bool write_request(struct talk *t)
     t->body = weir_body(t->r, &t->body_bytes);
     bool ok = write_params(t->r, &params, t->body_bytes) && fastcgi_write_begin(&t->out, true) &&
               fastcgi_write_stream(&t->out, FASTCGI_PARAMS, buf_slice(&params)) &&
-              fastcgi_write_end(&t->out, FASTCGI_PARAMS);
+              fastcgi_write_end(&t->out, FASTCGI_PARAMS) && add_records(t);
     buf_free(&params);
     return ok;
 }
@@ -459,5 +482,5 @@ static int process_run(weir_request *r)
 const struct weir_handler process_handler = {.name = "process",
                                              .run = process_run,
                                              .init = process_init,
-                                             .free = process_free,
+                                             .free = process_free_settings,
                                              .variables = variables};

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "handlers/process_keeper.h"
 #include "pool/gate.h"
 
 #include <assert.h>
@@ -74,6 +75,7 @@ struct process_set *process_set_new(const struct process_settings *settings)
     gate_init(&set->gate);
     set->next = all_sets;
     all_sets = set;
+    process_keeper_know(&set->settings);
     return set;
 }
 
@@ -136,31 +138,18 @@ void process_log_words(const struct process_set *set, struct process *p)
     }
 }
 
-bool process_has_died(const struct process *p)
-{
-    siginfo_t info = {0};
-    return waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == p->pid;
-}
-
-/* The process, which has not been waited for, so that its name is its own; and its group, which may have left it. */
-static void signal_all(const struct process *p, int signal)
-{
-    kill(-p->pid, signal);
-    kill(p->pid, signal);
-}
-
 /* What it has started ends with it. */
 static bool has_ended(const struct process_set *set, struct process *p)
 {
-    int status;
     if (!process_has_died(p))
         return false;
-    signal_all(p, SIGKILL);
-    pid_t found = waitpid(p->pid, &status, WNOHANG);
-    if (found == p->pid && WIFSIGNALED(status) && !p->is_told)
+    int status = process_bury(p);
+    if (status == -1)
+        return true;
+    if (WIFSIGNALED(status) && !p->is_told)
         log_error("process %d (\"%s\") exited on signal %d", (int)p->pid, process_set_name(set),
                   WTERMSIG(status));
-    else if (found == p->pid && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+    else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
         log_error("process %d (\"%s\") exited with code %d", (int)p->pid, process_set_name(set),
                   WEXITSTATUS(status));
     return true;
@@ -179,9 +168,7 @@ static void show(struct process_set *set, int32_t from, int32_t to)
 static void forget(struct process_set *set, struct process *p)
 {
     show(set, (int32_t)p->pid, 0);
-    if (p->words >= 0)
-        close(p->words);
-    free(p);
+    process_free(p);
 }
 
 static void take_out(struct process **list, struct process *p)
@@ -201,7 +188,7 @@ static void begin_to_end(struct process_set *set, struct process *p, int signal)
     p->idle_since_ms = clock_mono_ms();
     p->is_told = signal != 0;
     if (signal)
-        signal_all(p, signal);
+        process_signal(p, signal);
     p->next = set->ending;
     set->ending = p;
     set->ending_count++;
@@ -523,7 +510,7 @@ static void look_at_ending(struct process_set *set, uint64_t now_ms)
         process_log_words(set, p);
         if (now_ms - p->idle_since_ms <= END_MS)
             continue;
-        signal_all(p, p->is_told ? SIGKILL : SIGTERM);
+        process_signal(p, p->is_told ? SIGKILL : SIGTERM);
         p->is_told = true;
         p->idle_since_ms = now_ms;
     }
@@ -555,9 +542,9 @@ static bool end_set(struct process_set *set, int signal)
     gate_lock(&set->gate);
     end_list(set, &set->idle);
     for (struct process *p = set->busy; p; p = p->next)
-        signal_all(p, signal);
+        process_signal(p, signal);
     for (struct process *p = set->ending; p; p = p->next)
-        signal_all(p, signal);
+        process_signal(p, signal);
     reap(set);
     bool is_done = !set->busy && !set->ending;
     gate_unlock(&set->gate);
@@ -575,6 +562,7 @@ void process_end_all(void)
         if (!is_done && looks > 0)
             nanosleep(&while_ending, NULL);
     }
+    process_keeper_close(LAST_MS);
 }
 
 void process_set_free(struct process_set *set)
@@ -586,6 +574,7 @@ void process_set_free(struct process_set *set)
             break;
         }
     }
+    process_keeper_forget(&set->settings);
     end_list(set, &set->idle);
     while ((p = set->ending)) {
         set->ending = p->next;

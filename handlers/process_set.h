@@ -10,32 +10,11 @@
 #ifndef WEIR_HANDLERS_PROCESS_SET_H
 #define WEIR_HANDLERS_PROCESS_SET_H
 
+#include "handlers/process_child.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
-
-enum { PROCESS_WORDS_MAX = 64 };
-
-struct process_settings {
-    const char *command[PROCESS_WORDS_MAX + 1]; /* ended by NULL */
-    const char *env[PROCESS_WORDS_MAX + 1];     /* NAME=VALUE, besides the worker's own */
-    const char *dir;                            /* NULL: the worker's */
-    int64_t least, most;                        /* processes */
-    int64_t max_requests;                       /* of one process; 0: no bound */
-    /* Resident, behind a request; 0: no bound. */
-    int64_t memory_bytes;
-};
-
-struct process {
-    pid_t pid;
-    /* Non-blocking: requests, and what it says besides. */
-    int socket, words;
-    uint64_t requests;
-    uint64_t idle_since_ms; /* or ended since */
-    bool is_told;           /* to end: SIGTERM */
-    struct process *next;
-};
 
 struct process_set;
 
@@ -51,9 +30,6 @@ void process_set_free(struct process_set *set);
 
 /* The command's name, for logs. */
 const char *process_set_name(const struct process_set *set);
-
-/* A new process, which has counted before; the set's own. NULL with errno. */
-struct process *process_start(const struct process_settings *settings);
 
 /* How long somebody still waits, in ms; 0: no longer. Asked at least once a second. */
 struct process_patience {
@@ -73,9 +49,6 @@ void process_put_back(struct process_set *set, struct process *p);
 
 /* It is of no use any more: it is told to end, or killed. */
 void process_end(struct process_set *set, struct process *p, bool kill_it);
-
-/* Whether it has died: what it started may still hold its end of the connection. */
-bool process_has_died(const struct process *p);
 
 /* What it has said is logged, line by line. */
 void process_log_words(const struct process_set *set, struct process *p);

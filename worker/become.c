@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/slice.h"
+#include "handlers/process_keeper.h"
 #include "http/site/site.h"
 #include "worker/loop/options.h"
 
@@ -102,9 +103,14 @@ bool become_worker(const struct worker_options *o)
         log_errno(LOG_LEVEL_ALERT, errno, "setpriority(%d) failed", (int)conf->worker_priority);
     if (conf->cpu_affinity)
         bind_to_processors(conf->cpu_affinity, o->index);
+    const char *dir = conf->working_directory.data;
+    if (!process_keeper_open(dir)) {
+        log_errno(LOG_LEVEL_EMERG, errno, "cannot start a keeper of processes");
+        return false;
+    }
     if (!become_user(o))
         return false;
-    if (conf->working_directory.data && chdir(conf->working_directory.data) < 0)
-        log_errno(LOG_LEVEL_ALERT, errno, "chdir(\"%s\") failed", conf->working_directory.data);
+    if (dir && chdir(dir) < 0)
+        log_errno(LOG_LEVEL_ALERT, errno, "chdir(\"%s\") failed", dir);
     return true;
 }

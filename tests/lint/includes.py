@@ -45,14 +45,14 @@ KEPT_HEADERS = {
 
 # Call: the files that may make it, and what the others do instead.
 KEPT_CALLS = {
-    r"\bv?fork\s*\(": (r"master/", "fork", "only master/ forks; ask it for a worker, or use posix_spawn for a program"),
+    r"\bv?fork\s*\(": (r"(master/|handlers/process_keep\w+\.c$)", "fork", "only master/ and the keeper of processes fork; ask it for a worker, or use posix_spawn for a program"),
     r"\bdlm?open\s*\(": (r"(http/site/module[^/]*|modules/[^/]*)\.c$", "dlopen", "only http/site/module*.c loads objects, and modules what they need; call the loader"),
 }
 
 # Word: the files that may have it, and what the others do instead.
 KEPT_WORDS = {
     r"\b(?:recv|recvfrom|recvmsg|send|sendto|sendmsg|sendfile|shutdown)\s*\(": (
-        r"(?!http/|proxy/|handlers/)",
+        r"(?!http/|proxy/|handlers/(?!process_keep\w+\.c$))",
         "sockets of clients and upstreams are read and written by net/stream.h alone",
     ),
     r"\bminor_version\b|\bres(?:->|\.)(?:chunked|close)\b|\blinger_after\b": (

@@ -216,7 +216,7 @@ def test_one_that_dies_between_requests(weir):
 @pytest.mark.parametrize("how", ["sleep?60", "hang"])
 def test_handler_timeout(weir, how):
     """504 to the client; SIGTERM, and SIGKILL for who does not care; and its place is free."""
-    serve(weir, "processes=1", "handler_timeout 2s;")
+    serve(weir, "processes=1", "handler_timeout 4s;")
     before = pid_of(weir.get("/"))
     assert weir.get(f"/{how}").status == 504
     assert pid_of(weir.get("/")) != before
@@ -286,7 +286,7 @@ def test_who_has_closed_its_words(weir):
 
 
 def test_who_leaves_its_group(weir):
-    serve(weir, "processes=1", "handler_timeout 2s;")
+    serve(weir, "processes=1", "handler_timeout 4s;")
     before = pid_of(weir.get("/"))
     assert weir.get("/leave-group").status == 504
     wait_until(lambda: not alive(before), 20, "its end")
@@ -373,7 +373,7 @@ def test_a_client_that_leaves(weir):
 
 def test_a_response_without_end_and_without_client(weir):
     """With a handler_timeout that is its end; what is asked meanwhile by who has left is not done."""
-    serve(weir, "processes=1", "handler_timeout 2s;")
+    serve(weir, "processes=1", "handler_timeout 4s;")
     before = pid_of(weir.get("/"))
     client = weir.connect()
     client.request("/for-ever")
@@ -436,7 +436,7 @@ def test_reload_and_end(weir):
 @pytest.mark.parametrize("how", ["TERM", "QUIT", "reload"])
 def test_none_is_left_behind(weir, how):
     """Not even one that ignores SIGTERM."""
-    serve(weir, "processes=1", "handler_timeout 1s;")
+    serve(weir, "processes=1", "handler_timeout 4s;")
     before = pid_of(weir.get("/"))
     assert weir.get("/hang").status == 504
     if how == "reload":
@@ -462,7 +462,7 @@ def test_a_worker_that_is_killed(weir):
 @pytest.mark.parametrize("words, said", [
     ("", "a command is missing"), ("/none/such", 'no program "/none/such" that can be run'), ("no-such-program", 'no program "no-such-program"'),
     ("true processes=0", "processes=0"), ("true processes=4..2", "processes=4..2"), ("true processes=x", "processes=x"),
-    ("true max_requests=-1", "max_requests=-1"), ("true memory=much", "memory=much"), ("true env=A", "env=A"), ("true dir=/tmp user=root", 'unknown setting "user"'),
+    ("true max_requests=-1", "max_requests=-1"), ("true memory=much", "memory=much"), ("true env=A", "env=A"), ("true dir=/tmp group=root", 'unknown setting "group"'),
     ("true pool=none", 'unknown thread pool "none"')])
 def test_mistakes(weir, words, said):
     result = weir.run("-t", conf=config(f"location / {{ handler process {words}; }}"))

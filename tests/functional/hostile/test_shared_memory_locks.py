@@ -10,7 +10,7 @@ from limits import SPREAD, spread, status
 from proxylib import backend, upstream  # noqa: F401
 from weirlib import alive, config, limit, proc_field, wait_until
 
-ANSWERS_WITHIN, ENDED_WITHIN = 2, 8
+ANSWERS_WITHIN, ENDED_WITHIN = 4, 10
 HTTP = "limit_concurrency_zone z limit=2; limit_conn_zone $arg_key zone=conns:64k; limit_req_zone $arg_key zone=rates:64k rate=100r/s;"
 LOCATIONS = """
     location = /who { return 200 $pid; }
