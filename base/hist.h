@@ -23,7 +23,7 @@ extern "C" {
 /* Part of libweir-pool, whose symbols all begin so. */
 #define POOL_SYMBOL(name) __asm__("pool_" #name)
 
-enum { HIST_BUCKETS = 14 };
+enum { HIST_BUCKETS = 17 };
 
 /* Upper bounds in microseconds; a last bucket holds everything above them. */
 extern const uint32_t hist_bounds_us[HIST_BUCKETS] POOL_SYMBOL(hist_bounds_us);
@@ -42,6 +42,9 @@ struct hist_sum {
 
 void hist_add(struct hist *h, uint64_t us) POOL_SYMBOL(hist_add);
 void hist_collect(const struct hist *h, struct hist_sum *sum) POOL_SYMBOL(hist_collect);
+
+/* The duration that a share of all, from 0 to 1, do not exceed, as if each bucket's were spread evenly; 0: there are none. */
+double hist_quantile_us(const struct hist_sum *sum, double share) POOL_SYMBOL(hist_quantile_us);
 
 /* Adds to a counter that has a single writer: no locked instruction. */
 static inline void counter_add(WEIR_ATOMIC(uint64_t) * c, uint64_t n)

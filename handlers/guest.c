@@ -127,6 +127,12 @@ static struct slice reason_of(const struct pool_task *t)
     return reason;
 }
 
+static uint32_t waited_us(const struct pool_task *t)
+{
+    uint64_t us = t->started_us > t->submitted_us ? t->started_us - t->submitted_us : 0;
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
 static void say_end(struct worker *w, struct guest *g, int outcome, struct slice bytes)
 {
     struct slice reason = reason_of(&g->job.task.task);
@@ -137,7 +143,8 @@ static void say_end(struct worker *w, struct guest *g, int outcome, struct slice
                            .result = g->job.result,
                            .is_stream = g->stream_has_begun,
                            .has_head = with_head,
-                           .reason_bytes = (uint32_t)reason.len};
+                           .reason_bytes = (uint32_t)reason.len,
+                           .waited_us = waited_us(&g->job.task.task)};
     if (g->has_failed)
         return;
     bool ok = !with_head || pack_head(w, g, &head);

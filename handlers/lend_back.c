@@ -167,6 +167,7 @@ static void take_end(struct worker *w, struct weir_request *job, const struct pa
     if (!t->fail_reason)
         t->fail_reason = "its answer has not come whole from the worker that ran it";
     job->result = e->result;
+    job->lent.waited_us = e->waited_us;
     lending_end(w, job);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/slice.h"
@@ -134,6 +135,18 @@ static bool end_is_early(const struct weir_request *job)
     return job->task.task.outcome != POOL_TASK_DONE && job->task.task.outcome != POOL_TASK_FAILED;
 }
 
+/* For a thread: until it began, here or elsewhere, or was given up. */
+static void note_wait(struct http_exchange *ex, const struct weir_request *job)
+{
+    const struct pool_task *t = &job->task.task;
+    uint64_t until_us = t->started_us ? t->started_us : clock_fast_us();
+    ex->has_queued = true;
+    if (job->lent.waited_us)
+        ex->queue_us += job->lent.waited_us;
+    else if (t->submitted_us && until_us > t->submitted_us && (t->started_us || end_is_early(job)))
+        ex->queue_us += until_us - t->submitted_us;
+}
+
 static void on_job_ended(struct worker *w, struct loop_task *task)
 {
     struct weir_request *job = (struct weir_request *)task; /* its first member */
@@ -143,6 +156,8 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
     assert(job->orphaned || job->head_sent || ex->state == REQUEST_HANDLER);
     w->given_up -= job->given_up;
     lending_note_run(w, job);
+    if (!job->orphaned)
+        note_wait(ex, job);
     if (end_is_early(job))
         ex->ran_in = 0;
     if (!job->answered && !ex->aside)

@@ -66,7 +66,8 @@ enum { PARCEL_REFUSED = -1 };
 struct parcel_end {
     struct parcel_id id;
     int32_t outcome, result;
-    uint32_t is_stream, has_head, reason_bytes, unused;
+    uint32_t is_stream, has_head, reason_bytes;
+    uint32_t waited_us; /* for a thread */
 };
 
 /* Output has been taken, so many bytes. */

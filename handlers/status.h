@@ -9,6 +9,7 @@
 #include "conf/settings.h"
 #include "http/request/exchange.h"
 #include "http/site/certificates.h"
+#include "http/site/status_zone.h"
 #include "pool/figures.h"
 #include "shm/peer.h"
 #include "shm/permit.h"
@@ -29,6 +30,7 @@ struct status_source {
     const struct status_upstream *upstreams;
     int upstream_count;
     const struct certificate_owner *certificates; /* NULL: no server speaks TLS */
+    const struct site_zones *zones;
     uint64_t now_ms;
 };
 
@@ -99,6 +101,9 @@ static inline const struct permit_zone *status_zone(const struct status_source *
 
 /* The members of "concurrency"; in_flight adds the list of requests that hold permits. */
 bool status_write_zones(struct buf *out, const struct status_source *source, bool in_flight);
+
+/* The members of "zones". */
+bool status_write_site_zones(struct buf *out, const struct status_source *source);
 
 /* The members of "upstreams", and of "upstream_queues". */
 bool status_write_upstreams(struct buf *out, const struct status_source *source);

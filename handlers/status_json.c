@@ -104,7 +104,8 @@ bool status_write_json(struct buf *out, const struct status_source *source, cons
     ok = ok && buf_printf(out, "},\"upstreams\":{") && status_write_upstreams(out, source) &&
          buf_printf(out, "},\"upstream_queues\":{") && status_write_queues(out, source);
     ok = ok && buf_printf(out, "},\"tls\":{") && status_write_tls(out, source, t) &&
-         buf_printf(out, "},\"http2\":{") && status_write_http2(out, t);
+         buf_printf(out, "},\"http2\":{") && status_write_http2(out, t) && buf_printf(out, "},\"zones\":{") &&
+         status_write_site_zones(out, source);
     return ok && buf_printf(out,
                             "},"
                             "\"memory\":{\"allocated_bytes\":%llu,\"resident_bytes\":%llu}}\n",

@@ -10,6 +10,7 @@
 #include "base/hist.h"
 #include "base/slice.h"
 #include "base/version.h"
+#include "handlers/status_metrics.h"
 #include "shm/peer.h"
 #include "worker/loop/worker_state.h"
 
@@ -17,92 +18,49 @@
 
 #define U(x) (unsigned long long)(x)
 
-struct writer {
-    struct buf *out;
-    bool openmetrics;
-    bool ok;
-};
-
-static void write_family(struct writer *w, const char *name, const char *type, const char *help)
-{
-    size_t len = strlen(name);
-    bool strip = w->openmetrics && strcmp(type, "counter") == 0 && len > 6;
-    /* OpenMetrics names the family without "_total". */
-    int shown = (int)(strip ? len - 6 : len);
-    w->ok =
-        w->ok && buf_printf(w->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", shown, name, help, shown, name, type);
-}
-
-static void write_number(struct writer *w, const char *name, const char *labels, uint64_t value)
-{
-    w->ok = w->ok && buf_printf(w->out, "%s%s %llu\n", name, labels, U(value));
-}
-
-static void single(struct writer *w, const char *name, const char *type, const char *help, uint64_t value)
-{
-    write_family(w, name, type, help);
-    write_number(w, name, "", value);
-}
-
-/* labels is "" or `pool="x",` */
-static void histogram(struct writer *w, const char *name, const char *labels, const struct hist_sum *h)
-{
-    uint64_t cumulative = 0;
-    size_t len = strlen(labels);
-    for (int i = 0; i < HIST_BUCKETS; i++) {
-        cumulative += h->counts[i];
-        w->ok = w->ok && buf_printf(w->out, "%s_bucket{%sle=\"%g\"} %llu\n", name, labels,
-                                    hist_bounds_us[i] / 1e6, U(cumulative));
-    }
-    const char *open = len ? "{" : "", *close = len ? "}" : "";
-    int bare = len ? (int)len - 1 : 0; /* without the comma */
-    w->ok = w->ok &&
-            buf_printf(w->out, "%s_bucket{%sle=\"+Inf\"} %llu\n%s_sum%s%.*s%s %.6f\n%s_count%s%.*s%s %llu\n",
-                       name, labels, U(h->total), name, open, bare, labels, close, (double)h->sum_us / 1e6,
-                       name, open, bare, labels, close, U(h->total));
-}
-
-static void write_generation_metrics(struct writer *w, const struct status_totals *t)
+static void write_generation_metrics(struct metric_writer *w, const struct status_totals *t)
 {
     uint64_t oldest_ms = 0;
     for (int i = 0; i < t->old_count; i++)
         oldest_ms = t->old[i].age_ms > oldest_ms ? t->old[i].age_ms : oldest_ms;
-    single(w, "weir_config_old_generations", "gauge", "Earlier configurations whose workers still finish.",
-           (uint64_t)t->old_count);
-    write_family(w, "weir_config_oldest_generation_age_seconds", "gauge",
-                 "How long the workers of the oldest of them have been finishing; 0 without any.");
+    metric_single(w, "weir_config_old_generations", "gauge",
+                  "Earlier configurations whose workers still finish.", (uint64_t)t->old_count);
+    metric_family(w, "weir_config_oldest_generation_age_seconds", "gauge",
+                  "How long the workers of the oldest of them have been finishing; 0 without any.");
     w->ok = w->ok &&
             buf_printf(w->out, "weir_config_oldest_generation_age_seconds %.3f\n", (double)oldest_ms / 1000);
 }
 
-static void write_server_metrics(struct writer *w, const struct status_source *source)
+static void write_server_metrics(struct metric_writer *w, const struct status_source *source)
 {
     const struct shm *shm = source->shm;
-    write_family(w, "weir_build_info", "gauge", "Version of the server; the value is always 1.");
-    write_number(w, "weir_build_info", "{version=\"" WEIR_VERSION "\"}", 1);
-    write_family(w, "weir_start_time_seconds", "gauge",
-                 "When the master started, in seconds since the epoch.");
+    metric_family(w, "weir_build_info", "gauge", "Version of the server; the value is always 1.");
+    metric_number(w, "weir_build_info", "{version=\"" WEIR_VERSION "\"}", 1);
+    metric_family(w, "weir_start_time_seconds", "gauge",
+                  "When the master started, in seconds since the epoch.");
     w->ok = w->ok && buf_printf(w->out, "weir_start_time_seconds %.3f\n", (double)shm->start_wall_ms / 1000);
-    single(w, "weir_config_generation", "gauge", "Number of the configuration in force, from 1.",
-           shm->head->generation);
-    single(w, "weir_config_last_reload_successful", "gauge",
-           "1 if the last reload took effect, 0 if it was refused.", (uint64_t)shm->head->reload.last_ok);
+    metric_single(w, "weir_config_generation", "gauge", "Number of the configuration in force, from 1.",
+                  shm->head->generation);
+    metric_single(w, "weir_config_last_reload_successful", "gauge",
+                  "1 if the last reload took effect, 0 if it was refused.",
+                  (uint64_t)shm->head->reload.last_ok);
 }
 
-static void write_worker_metrics(struct writer *w, const struct shm *shm, const struct status_totals *t)
+static void write_worker_metrics(struct metric_writer *w, const struct shm *shm,
+                                 const struct status_totals *t)
 {
     char labels[64];
-    write_family(w, "weir_workers", "gauge", "Worker processes by state.");
+    metric_family(w, "weir_workers", "gauge", "Worker processes by state.");
     for (int s = SHM_STARTING; s < SHM_STATES; s++) {
         snprintf(labels, sizeof labels, "{state=\"%s\"}", status_worker_states[s]);
-        write_number(w, "weir_workers", labels, t->workers[s]);
+        metric_number(w, "weir_workers", labels, t->workers[s]);
     }
-    write_family(w, "weir_worker_restarts_total", "counter",
-                 "Workers that died and were replaced, by reason.");
-    write_number(w, "weir_worker_restarts_total", "{reason=\"exit\"}", shm->head->restarts_by_exit);
-    write_number(w, "weir_worker_restarts_total", "{reason=\"signal\"}", shm->head->restarts_by_signal);
-    write_family(w, "weir_worker_cpu_seconds_total", "counter",
-                 "CPU time of the workers of a slot, user and system.");
+    metric_family(w, "weir_worker_restarts_total", "counter",
+                  "Workers that died and were replaced, by reason.");
+    metric_number(w, "weir_worker_restarts_total", "{reason=\"exit\"}", shm->head->restarts_by_exit);
+    metric_number(w, "weir_worker_restarts_total", "{reason=\"signal\"}", shm->head->restarts_by_signal);
+    metric_family(w, "weir_worker_cpu_seconds_total", "counter",
+                  "CPU time of the workers of a slot, user and system.");
     for (int i = 0; i < SHM_SLOTS; i++) {
         const struct shm_slot *s = &shm->slots[i];
         if (s->generation != 0)
@@ -111,45 +69,46 @@ static void write_worker_metrics(struct writer *w, const struct shm *shm, const 
     }
 }
 
-static void write_http(struct writer *w, const struct status_totals *t)
+static void write_http(struct metric_writer *w, const struct status_totals *t)
 {
     static const char *const states[] = {"reading", "writing", "waiting"};
     char labels[64];
-    single(w, "weir_connections_accepted_total", "counter", "Connections accepted.", t->accepted);
-    write_family(w, "weir_connections", "gauge", "Open connections by state.");
+    metric_single(w, "weir_connections_accepted_total", "counter", "Connections accepted.", t->accepted);
+    metric_family(w, "weir_connections", "gauge", "Open connections by state.");
     for (int i = 0; i < SHM_CONNECTION_STATES; i++) {
         snprintf(labels, sizeof labels, "{state=\"%s\"}", states[i]);
-        write_number(w, "weir_connections", labels, t->connection_states[i]);
+        metric_number(w, "weir_connections", labels, t->connection_states[i]);
     }
-    write_family(w, "weir_http_requests_total", "counter", "Requests answered, by status code.");
+    metric_family(w, "weir_http_requests_total", "counter", "Requests answered, by status code.");
     for (int code = 100; code < SHM_CODES; code++) {
         if (t->codes[code] == 0)
             continue;
         snprintf(labels, sizeof labels, "{code=\"%d\"}", code);
-        write_number(w, "weir_http_requests_total", labels, t->codes[code]);
+        metric_number(w, "weir_http_requests_total", labels, t->codes[code]);
     }
-    single(w, "weir_http_requests_in_flight", "gauge", "Requests being read, run or answered.", t->in_flight);
-    write_family(w, "weir_http_request_duration_seconds", "histogram",
-                 "From a request's first byte to its answer's last.");
-    histogram(w, "weir_http_request_duration_seconds", "", &t->duration);
+    metric_single(w, "weir_http_requests_in_flight", "gauge", "Requests being read, run or answered.",
+                  t->in_flight);
+    metric_family(w, "weir_http_request_duration_seconds", "histogram",
+                  "From a request's first byte to its answer's last.");
+    metric_histogram(w, "weir_http_request_duration_seconds", "", &t->duration);
 }
 
 /* One gauge or counter of all pools. */
-static void pool_family(struct writer *w, const struct status_totals *t, const char *name, const char *type,
-                        const char *help, size_t offset)
+static void pool_family(struct metric_writer *w, const struct status_totals *t, const char *name,
+                        const char *type, const char *help, size_t offset)
 {
     char labels[64];
-    write_family(w, name, type, help);
+    metric_family(w, name, type, help);
     for (int i = 0; i < t->pool_count; i++) {
         snprintf(labels, sizeof labels, "{pool=\"%s\"}", t->pools[i].name);
-        write_number(w, name, labels, *(const uint64_t *)((const char *)&t->pools[i] + offset));
+        metric_number(w, name, labels, *(const uint64_t *)((const char *)&t->pools[i] + offset));
     }
 }
 
-static void write_pool_states(struct writer *w, const struct status_totals *t)
+static void write_pool_states(struct metric_writer *w, const struct status_totals *t)
 {
     char labels[96];
-    write_family(w, "weir_pool_threads", "gauge", "Threads of a pool by state, over all workers.");
+    metric_family(w, "weir_pool_threads", "gauge", "Threads of a pool by state, over all workers.");
     for (int i = 0; i < t->pool_count; i++) {
         const struct status_pool *p = &t->pools[i];
         const struct {
@@ -158,15 +117,15 @@ static void write_pool_states(struct writer *w, const struct status_totals *t)
         } states[] = {{"running", p->running}, {"idle", p->idle}, {"stuck", p->stuck}};
         for (int s = 0; s < 3; s++) {
             snprintf(labels, sizeof labels, "{pool=\"%s\",state=\"%s\"}", p->name, states[s].state);
-            write_number(w, "weir_pool_threads", labels, states[s].value);
+            metric_number(w, "weir_pool_threads", labels, states[s].value);
         }
     }
 }
 
-static void write_pool_tasks(struct writer *w, const struct status_totals *t)
+static void write_pool_tasks(struct metric_writer *w, const struct status_totals *t)
 {
     char labels[96];
-    write_family(w, "weir_pool_tasks_total", "counter", "Tasks of a pool by how they ended.");
+    metric_family(w, "weir_pool_tasks_total", "counter", "Tasks of a pool by how they ended.");
     for (int i = 0; i < t->pool_count; i++) {
         const struct status_pool *p = &t->pools[i];
         const struct {
@@ -182,12 +141,12 @@ static void write_pool_tasks(struct writer *w, const struct status_totals *t)
                        {"rejected_codel", p->rejected[POOL_REJECT_CODEL]}};
         for (size_t r = 0; r < sizeof results / sizeof results[0]; r++) {
             snprintf(labels, sizeof labels, "{pool=\"%s\",result=\"%s\"}", p->name, results[r].result);
-            write_number(w, "weir_pool_tasks_total", labels, results[r].value);
+            metric_number(w, "weir_pool_tasks_total", labels, results[r].value);
         }
     }
 }
 
-static void write_pool_metrics(struct writer *w, const struct status_totals *t)
+static void write_pool_metrics(struct metric_writer *w, const struct status_totals *t)
 {
     char labels[64];
     write_pool_states(w, t);
@@ -200,16 +159,16 @@ static void write_pool_metrics(struct writer *w, const struct status_totals *t)
                 offsetof(struct status_pool, queued));
     pool_family(w, t, "weir_pool_queue_limit", "gauge", "Most tasks that may wait.",
                 offsetof(struct status_pool, queue_limit));
-    write_family(w, "weir_pool_queue_wait_seconds", "histogram",
-                 "Time of tasks between submission and start.");
+    metric_family(w, "weir_pool_queue_wait_seconds", "histogram",
+                  "Time of tasks between submission and start.");
     for (int i = 0; i < t->pool_count; i++) {
         snprintf(labels, sizeof labels, "pool=\"%s\",", t->pools[i].name);
-        histogram(w, "weir_pool_queue_wait_seconds", labels, &t->pools[i].queue_wait);
+        metric_histogram(w, "weir_pool_queue_wait_seconds", labels, &t->pools[i].queue_wait);
     }
-    write_family(w, "weir_pool_task_duration_seconds", "histogram", "Running time of tasks.");
+    metric_family(w, "weir_pool_task_duration_seconds", "histogram", "Running time of tasks.");
     for (int i = 0; i < t->pool_count; i++) {
         snprintf(labels, sizeof labels, "pool=\"%s\",", t->pools[i].name);
-        histogram(w, "weir_pool_task_duration_seconds", labels, &t->pools[i].run_time);
+        metric_histogram(w, "weir_pool_task_duration_seconds", labels, &t->pools[i].run_time);
     }
     write_pool_tasks(w, t);
     pool_family(w, t, "weir_pool_lent_total", "counter",
@@ -218,21 +177,21 @@ static void write_pool_metrics(struct writer *w, const struct status_totals *t)
                 offsetof(struct status_pool, borrowed));
 }
 
-static void zone_family(struct writer *w, const struct status_source *source, const char *name,
+static void zone_family(struct metric_writer *w, const struct status_source *source, const char *name,
                         const char *help, size_t offset)
 {
     char labels[64];
-    write_family(w, name, "gauge", help);
+    metric_family(w, name, "gauge", help);
     for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
         const struct permit_zone *z = status_zone(source, c);
         snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
         if (z)
-            write_number(w, name, labels,
-                         *(const _Atomic uint32_t *)(const void *)((const char *)z + offset));
+            metric_number(w, name, labels,
+                          *(const _Atomic uint32_t *)(const void *)((const char *)z + offset));
     }
 }
 
-static void write_zone_metrics(struct writer *w, const struct status_source *source)
+static void write_zone_metrics(struct metric_writer *w, const struct status_source *source)
 {
     char labels[96];
     zone_family(w, source, "weir_concurrency_limit", "Most requests that may run at a time.",
@@ -241,51 +200,36 @@ static void write_zone_metrics(struct writer *w, const struct status_source *sou
                 offsetof(struct permit_zone, held));
     zone_family(w, source, "weir_concurrency_queued", "Requests that wait for a permit.",
                 offsetof(struct permit_zone, queued));
-    write_family(w, "weir_concurrency_admitted_total", "counter", "Requests that got a permit.");
+    metric_family(w, "weir_concurrency_admitted_total", "counter", "Requests that got a permit.");
     for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
         const struct permit_zone *z = status_zone(source, c);
         snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
         if (z)
-            write_number(w, "weir_concurrency_admitted_total", labels, z->admitted);
+            metric_number(w, "weir_concurrency_admitted_total", labels, z->admitted);
     }
-    write_family(w, "weir_concurrency_rejected_total", "counter", "Requests that were refused, by reason.");
+    metric_family(w, "weir_concurrency_rejected_total", "counter", "Requests that were refused, by reason.");
     for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
         const struct permit_zone *z = status_zone(source, c);
         for (int i = 0; z && i < PERMIT_REASONS; i++) {
             snprintf(labels, sizeof labels, "{zone=\"%.*s\",reason=\"%s\"}", SLICE_ARGS(c->name),
                      permit_reason_names[i]);
-            write_number(w, "weir_concurrency_rejected_total", labels, z->rejected[i]);
+            metric_number(w, "weir_concurrency_rejected_total", labels, z->rejected[i]);
         }
     }
-    write_family(w, "weir_concurrency_reclaimed_total", "counter",
-                 "Permits taken back from workers that died.");
+    metric_family(w, "weir_concurrency_reclaimed_total", "counter",
+                  "Permits taken back from workers that died.");
     for (const struct conf_zone *c = source->site_zones; c; c = c->next) {
         const struct permit_zone *z = status_zone(source, c);
         snprintf(labels, sizeof labels, "{zone=\"%.*s\"}", SLICE_ARGS(c->name));
         if (z)
-            write_number(w, "weir_concurrency_reclaimed_total", labels, z->reclaimed);
+            metric_number(w, "weir_concurrency_reclaimed_total", labels, z->reclaimed);
     }
-}
-
-/* FIRST="...",SECOND="..." with what label values must escape. */
-static void two_labels(char *out, size_t size, const char *const names[2], const struct slice texts[2])
-{
-    size_t n = 0;
-    for (int t = 0; t < 2; t++) {
-        n += (size_t)snprintf(out + n, size - n, "%s%s=\"", t ? "\"," : "", names[t]);
-        for (size_t i = 0; i < texts[t].len && n + 16 < size; i++) {
-            if (strchr("\\\"\n", texts[t].data[i]))
-                out[n++] = '\\';
-            out[n++] = texts[t].data[i] == '\n' ? 'n' : texts[t].data[i];
-        }
-    }
-    snprintf(out + n, size - n, "\"");
 }
 
 static void peer_labels(char *out, size_t size, struct slice upstream, const char *server)
 {
     static const char *const names[2] = {"upstream", "server"};
-    two_labels(out, size, names, (const struct slice[2]){upstream, slice_of(server)});
+    metric_two_labels(out, size, names, (const struct slice[2]){upstream, slice_of(server)});
 }
 
 enum { PEER_LABELS_BYTES = 512, CERTIFICATE_LABELS_BYTES = 4096 + 512 };
@@ -299,9 +243,10 @@ static const char *peer_name(const struct shm_peer *p, char name[PEER_NAME_BYTES
     return name;
 }
 
-typedef void write_peer(struct writer *w, const char *labels, const struct shm_peer *p, uint64_t now_ms);
+typedef void write_peer(struct metric_writer *w, const char *labels, const struct shm_peer *p,
+                        uint64_t now_ms);
 
-static void for_each_peer(struct writer *w, const struct status_source *source, write_peer *write)
+static void for_each_peer(struct metric_writer *w, const struct status_source *source, write_peer *write)
 {
     char labels[PEER_LABELS_BYTES], name[PEER_NAME_BYTES];
     for (int i = 0; i < source->upstream_count; i++) {
@@ -313,13 +258,13 @@ static void for_each_peer(struct writer *w, const struct status_source *source, 
     }
 }
 
-static void peer_value(struct writer *w, const char *name, const char *labels, const char *more,
+static void peer_value(struct metric_writer *w, const char *name, const char *labels, const char *more,
                        uint64_t value)
 {
     w->ok = w->ok && buf_printf(w->out, "%s{%s%s} %llu\n", name, labels, more, U(value));
 }
 
-static void write_peer_requests(struct writer *w, const char *labels, const struct shm_peer *p,
+static void write_peer_requests(struct metric_writer *w, const char *labels, const struct shm_peer *p,
                                 uint64_t now_ms)
 {
     char more[32];
@@ -331,14 +276,14 @@ static void write_peer_requests(struct writer *w, const char *labels, const stru
     }
 }
 
-static void write_peer_failures(struct writer *w, const char *labels, const struct shm_peer *p,
+static void write_peer_failures(struct metric_writer *w, const char *labels, const struct shm_peer *p,
                                 uint64_t now_ms)
 {
     (void)now_ms;
     peer_value(w, "weir_upstream_failures_total", labels, "", p->failures);
 }
 
-static void write_peer_connections(struct writer *w, const char *labels, const struct shm_peer *p,
+static void write_peer_connections(struct metric_writer *w, const char *labels, const struct shm_peer *p,
                                    uint64_t now_ms)
 {
     (void)now_ms;
@@ -346,12 +291,13 @@ static void write_peer_connections(struct writer *w, const char *labels, const s
     peer_value(w, "weir_upstream_connections", labels, ",state=\"idle\"", peer_idle(p));
 }
 
-static void write_peer_up(struct writer *w, const char *labels, const struct shm_peer *p, uint64_t now_ms)
+static void write_peer_up(struct metric_writer *w, const char *labels, const struct shm_peer *p,
+                          uint64_t now_ms)
 {
     peer_value(w, "weir_upstream_server_up", labels, "", peer_state(p, now_ms) == PEER_UP);
 }
 
-static void write_peer_response(struct writer *w, const char *labels, const struct shm_peer *p,
+static void write_peer_response(struct metric_writer *w, const char *labels, const struct shm_peer *p,
                                 uint64_t now_ms)
 {
     char with_comma[PEER_LABELS_BYTES + 1];
@@ -359,26 +305,26 @@ static void write_peer_response(struct writer *w, const char *labels, const stru
     (void)now_ms;
     hist_collect(&p->response, &sum);
     snprintf(with_comma, sizeof with_comma, "%s,", labels);
-    histogram(w, "weir_upstream_response_seconds", with_comma, &sum);
+    metric_histogram(w, "weir_upstream_response_seconds", with_comma, &sum);
 }
 
-static void write_upstreams(struct writer *w, const struct status_source *source)
+static void write_upstreams(struct metric_writer *w, const struct status_source *source)
 {
     char labels[PEER_LABELS_BYTES];
-    write_family(w, "weir_upstream_requests_total", "counter",
-                 "Answers of servers of upstreams, by status code.");
+    metric_family(w, "weir_upstream_requests_total", "counter",
+                  "Answers of servers of upstreams, by status code.");
     for_each_peer(w, source, write_peer_requests);
-    write_family(w, "weir_upstream_failures_total", "counter", "Requests that a server failed to answer.");
+    metric_family(w, "weir_upstream_failures_total", "counter", "Requests that a server failed to answer.");
     for_each_peer(w, source, write_peer_failures);
-    write_family(w, "weir_upstream_connections", "gauge", "Connections to servers of upstreams, by state.");
+    metric_family(w, "weir_upstream_connections", "gauge", "Connections to servers of upstreams, by state.");
     for_each_peer(w, source, write_peer_connections);
-    write_family(w, "weir_upstream_server_up", "gauge", "1 if a server gets requests.");
+    metric_family(w, "weir_upstream_server_up", "gauge", "1 if a server gets requests.");
     for_each_peer(w, source, write_peer_up);
     if (source->upstream_count)
-        write_family(w, "weir_upstream_response_seconds", "histogram",
-                     "From connecting to a server to the end of its answer.");
+        metric_family(w, "weir_upstream_response_seconds", "histogram",
+                      "From connecting to a server to the end of its answer.");
     for_each_peer(w, source, write_peer_response);
-    write_family(w, "weir_upstream_queue_length", "gauge", "Requests that wait for a server.");
+    metric_family(w, "weir_upstream_queue_length", "gauge", "Requests that wait for a server.");
     for (int i = 0; i < source->upstream_count; i++) {
         const struct status_upstream *u = &source->upstreams[i];
         peer_labels(labels, sizeof labels, u->name, "");
@@ -389,12 +335,12 @@ static void write_upstreams(struct writer *w, const struct status_source *source
     }
 }
 
-static void write_expiry(struct writer *w, const struct certificate_owner *o, int pair)
+static void write_expiry(struct metric_writer *w, const struct certificate_owner *o, int pair)
 {
     static const char *const names[2] = {"server", "file"};
     char labels[CERTIFICATE_LABELS_BYTES];
-    two_labels(labels, sizeof labels, names,
-               (const struct slice[2]){o->server, slice_of(status_certificate_file(o, pair))});
+    metric_two_labels(labels, sizeof labels, names,
+                      (const struct slice[2]){o->server, slice_of(status_certificate_file(o, pair))});
     w->ok = w->ok && buf_printf(w->out, "weir_tls_certificate_expiry_timestamp_seconds{%s} %lld\n", labels,
                                 (long long)net_tls_context_expiry(o->context, pair));
 }
@@ -414,49 +360,50 @@ static bool is_shown_already(const struct certificate_owner *first, const struct
     return false;
 }
 
-static void write_tls(struct writer *w, const struct status_source *source, const struct status_totals *t)
+static void write_tls(struct metric_writer *w, const struct status_source *source,
+                      const struct status_totals *t)
 {
     char labels[64];
-    write_family(w, "weir_tls_handshakes_total", "counter", "Handshakes by how they ended.");
+    metric_family(w, "weir_tls_handshakes_total", "counter", "Handshakes by how they ended.");
     for (int i = 0; i < SHM_HANDSHAKES; i++) {
         snprintf(labels, sizeof labels, "{result=\"%s\"}", status_handshakes[i]);
-        write_number(w, "weir_tls_handshakes_total", labels, t->handshakes[i]);
+        metric_number(w, "weir_tls_handshakes_total", labels, t->handshakes[i]);
     }
-    write_family(w, "weir_tls_handshake_seconds", "histogram",
-                 "From a connection to the end of its handshake.");
-    histogram(w, "weir_tls_handshake_seconds", "", &t->handshake_duration);
-    write_family(w, "weir_tls_handshake_queue_wait_seconds", "histogram",
-                 "How long full handshakes have waited for a thread.");
-    histogram(w, "weir_tls_handshake_queue_wait_seconds", "", &t->handshake_wait);
-    single(w, "weir_tls_certificate_load_failures_total", "counter",
-           "Changed certificates that could not be used.",
-           counter_get(&source->shm->head->certificate_load_failures));
-    write_family(w, "weir_tls_certificate_expiry_timestamp_seconds", "gauge",
-                 "When a certificate ends to be valid, in seconds since the epoch.");
+    metric_family(w, "weir_tls_handshake_seconds", "histogram",
+                  "From a connection to the end of its handshake.");
+    metric_histogram(w, "weir_tls_handshake_seconds", "", &t->handshake_duration);
+    metric_family(w, "weir_tls_handshake_queue_wait_seconds", "histogram",
+                  "How long full handshakes have waited for a thread.");
+    metric_histogram(w, "weir_tls_handshake_queue_wait_seconds", "", &t->handshake_wait);
+    metric_single(w, "weir_tls_certificate_load_failures_total", "counter",
+                  "Changed certificates that could not be used.",
+                  counter_get(&source->shm->head->certificate_load_failures));
+    metric_family(w, "weir_tls_certificate_expiry_timestamp_seconds", "gauge",
+                  "When a certificate ends to be valid, in seconds since the epoch.");
     for (const struct certificate_owner *o = source->certificates; o; o = o->next)
         for (int i = 0; i < o->rules->pair_count; i++)
             if (!is_shown_already(source->certificates, o, i))
                 write_expiry(w, o, i);
 }
 
-static void write_http2(struct writer *w, const struct status_totals *t)
+static void write_http2(struct metric_writer *w, const struct status_totals *t)
 {
     char labels[64];
-    single(w, "weir_http2_connections", "gauge", "Clients' connections that speak HTTP/2.",
-           t->http2_connections);
-    single(w, "weir_http2_streams", "gauge", "Streams on them.", t->http2_streams);
-    write_family(w, "weir_http2_connections_closed_total", "counter",
-                 "Connections of HTTP/2 by why they have ended.");
+    metric_single(w, "weir_http2_connections", "gauge", "Clients' connections that speak HTTP/2.",
+                  t->http2_connections);
+    metric_single(w, "weir_http2_streams", "gauge", "Streams on them.", t->http2_streams);
+    metric_family(w, "weir_http2_connections_closed_total", "counter",
+                  "Connections of HTTP/2 by why they have ended.");
     for (int i = 0; i < SHM_HTTP2_CLOSES; i++) {
         snprintf(labels, sizeof labels, "{reason=\"%s\"}", status_http2_closes[i]);
-        write_number(w, "weir_http2_connections_closed_total", labels, t->http2_closed[i]);
+        metric_number(w, "weir_http2_connections_closed_total", labels, t->http2_closed[i]);
     }
 }
 
 bool status_write_prometheus(struct buf *out, const struct status_source *source,
                              const struct status_totals *t, bool openmetrics)
 {
-    struct writer w = {out, openmetrics, true};
+    struct metric_writer w = {out, openmetrics, true};
     write_server_metrics(&w, source);
     write_generation_metrics(&w, t);
     write_worker_metrics(&w, source->shm, t);
@@ -466,10 +413,11 @@ bool status_write_prometheus(struct buf *out, const struct status_source *source
     write_upstreams(&w, source);
     write_tls(&w, source, t);
     write_http2(&w, t);
-    single(&w, "weir_log_lines_lost_total", "counter", "Lines of logs that could not be written.",
-           t->log_lines_lost);
-    write_family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");
-    write_number(&w, "weir_memory_bytes", "{kind=\"allocated\"}", t->memory_allocated_bytes);
-    write_number(&w, "weir_memory_bytes", "{kind=\"resident\"}", t->memory_resident_bytes);
+    status_write_site_zone_metrics(&w, source);
+    metric_single(&w, "weir_log_lines_lost_total", "counter", "Lines of logs that could not be written.",
+                  t->log_lines_lost);
+    metric_family(&w, "weir_memory_bytes", "gauge", "Memory of all workers, by kind.");
+    metric_number(&w, "weir_memory_bytes", "{kind=\"allocated\"}", t->memory_allocated_bytes);
+    metric_number(&w, "weir_memory_bytes", "{kind=\"resident\"}", t->memory_resident_bytes);
     return w.ok && (!openmetrics || buf_printf(out, "# EOF\n"));
 }

@@ -17,12 +17,13 @@
 
 #include "base/hist.h"
 #include "shm/running.h"
+#include "shm/zone_figures.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
 enum {
-    SHM_LAYOUT_VERSION = 10,
+    SHM_LAYOUT_VERSION = 11,
     SHM_SLOTS = 256,
     SHM_POOLS = 16,
     SHM_POOL_BYTES = 1024,
@@ -137,6 +138,8 @@ struct shm_slot {
     struct shm_http2 http2;
     _Atomic uint64_t codes[SHM_CODES];
     struct shm_pool pools[SHM_POOLS];
+    /* Of requests that a status_zone counts. */
+    _Alignas(64) struct zone_figures zones[SHM_STATUS_ZONES];
     /* Requests lent to siblings: an enum shm_lent below a tag, 0: unused. Who runs one sets it BEGUN. */
     _Alignas(64) _Atomic uint64_t lent[SHM_LENT];
     /* What handlers' threads run; what the loop ran when it dies. */

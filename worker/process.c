@@ -21,6 +21,7 @@
 #include "http/serve/open_logs.h"
 #include "http/site/site.h"
 #include "http/site/site_variables.h"
+#include "http/site/status_zone.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 #include "worker/accept.h"
@@ -69,8 +70,8 @@ static bool open_worker(struct worker *w, const struct worker_options *o)
     orders_watch_locks(w);
     turn_take_time(w);
     turn_watch(w);
-    return pools_open(w) && doors_open(w) && offload_open(w) && limit_open(w) && upstream_open_all(w) &&
-           resolve_open(w) && health_open(w) && accept_open(w);
+    return status_zones_open(w) && pools_open(w) && doors_open(w) && offload_open(w) && limit_open(w) &&
+           upstream_open_all(w) && resolve_open(w) && health_open(w) && accept_open(w);
 }
 
 int worker_run(const struct worker_options *options)

@@ -31,6 +31,7 @@
 #include "http/site/maps.h"
 #include "http/site/open_files.h"
 #include "http/site/rewrite_ops.h"
+#include "http/site/status_zone.h"
 #include "http/site/tls.h"
 #include "http/site/tls_cache.h"
 #include "http/site/tls_status.h"
@@ -66,6 +67,7 @@ const struct feature *const features[] = {
     &feature_try_files,
     &feature_map,
     &feature_geo,
+    &feature_status_zone,
     &feature_sticky,
     &feature_proxy_tls,
     &feature_tls_cache,

@@ -26,6 +26,7 @@
 #include "http/serve/redirect.h"
 #include "http/serve/stand.h"
 #include "http/site/site.h"
+#include "http/site/status_zone.h"
 #include "http/site/tls.h"
 #include "http/wire/grpc.h"
 #include "http/wire/request.h"
@@ -225,6 +226,7 @@ static void conclude(struct http_exchange *ex)
     if (status < SHM_CODES)
         counter_add(&w->slot->codes[status], 1);
     hist_add(&w->slot->duration, (w->now_ms - ex->start_ms) * 1000);
+    status_zones_count(ex);
     if (ex->route.location->access_logs)
         request_log(ex);
     w->busy_since_purge++;

@@ -169,6 +169,7 @@ static int run_status(struct http_exchange *ex)
                                    .site_pools = w->conf->pools,
                                    .site_zones = w->conf->http->zones,
                                    .certificates = certificates_of(w->site),
+                                   .zones = site_zones_of(w->site),
                                    .now_ms = w->now_ms};
     if (!list_upstreams(w, &ex->arena, &source))
         return 500;

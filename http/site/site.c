@@ -373,6 +373,8 @@ static void build_server(struct site *site, const struct conf_server *s)
     v->next = site->servers;
     site->servers = v;
     v->name = shown_name(site, s);
+    site->building = v;
+    site->building_conf = s;
     v->top = build_location(site, &s->top, NULL);
     v->locations = build_locations(site, v, s->top.locations, s->top.ret ? &s->top : NULL);
     for (const struct conf_listen *c = s->listens; c; c = c->next)

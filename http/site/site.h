@@ -271,6 +271,9 @@ struct site {
     struct http_scope scope;
     struct http_regex **regexes; /* for freeing */
     int regex_count;
+    /* While it is built: the server that is. */
+    const struct vserver *building;
+    const struct conf_server *building_conf;
     /* How long names of hosts have been waited for. */
     uint64_t lookups_ms;
 };

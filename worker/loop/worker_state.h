@@ -99,6 +99,7 @@ struct worker {
     struct site *site;
     struct shm *shm;
     struct shm_slot *slot;
+    struct zone_figures **zones; /* in the slot, as many as the site has */
     struct listener *listeners;
     /* Those with sockets; the addresses within them follow in the array. */
     int listener_count;

@@ -52,6 +52,31 @@ static void collecting_adds_up(void)
     CHECK_NUMBER(sum.counts[2], 499);
 }
 
+static bool is_near(double found, double wanted)
+{
+    return found > wanted - 0.5 && found < wanted + 0.5;
+}
+
+/* Those from 1 to 5 and from 50 to 75 ms. */
+static void quantiles_lie_in_their_buckets(void)
+{
+    struct hist h = {0};
+    struct hist_sum none = {0}, sum = {0};
+    CU_ASSERT(is_near(hist_quantile_us(&none, 0.5), 0));
+    for (int i = 0; i < 100; i++)
+        hist_add(&h, i < 50 ? 2000 : 60000);
+    hist_collect(&h, &sum);
+    CU_ASSERT(is_near(hist_quantile_us(&sum, 0.25), 3000));
+    CU_ASSERT(is_near(hist_quantile_us(&sum, 0.5), 5000));
+    CU_ASSERT(is_near(hist_quantile_us(&sum, 0.99), 50000 + 25000 * 0.98));
+    CU_ASSERT(is_near(hist_quantile_us(&sum, 1), 75000));
+    for (int i = 0; i < 1000; i++)
+        hist_add(&h, 1ull << 40);
+    sum = none;
+    hist_collect(&h, &sum);
+    CU_ASSERT(is_near(hist_quantile_us(&sum, 0.9), hist_bounds_us[HIST_BUCKETS - 1]));
+}
+
 static void counters_count(void)
 {
     _Atomic uint64_t c = 0;
@@ -67,6 +92,7 @@ static const struct check_case cases[] = {
     {"a bound belongs to its bucket", a_bound_belongs_to_its_bucket},
     {"takes the extremes", takes_the_extremes},
     {"collecting adds up", collecting_adds_up},
+    {"quantiles lie in their buckets", quantiles_lie_in_their_buckets},
     {"counters count", counters_count},
 };
 
