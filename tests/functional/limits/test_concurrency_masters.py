@@ -103,7 +103,7 @@ def test_not_enough_address_space(weir, binaries):  # noqa: F811
     weir.expect_log(f"cannot be mapped|{ALONE}")
     copy = own_copy(weir)
     binaries.start(f"limit=1 {WAITS}")
-    replace_by_script(copy, "ulimit -v 900000")
+    replace_by_script(copy, "ulimit -v 960000")
     binaries.upgrade()
     weir.wait_log("shared memory cannot be mapped")
     assert "another layout" not in weir.error_log
