@@ -214,7 +214,7 @@ const struct conf_directive conf_log_directives[] = {
      .help = "How many access logs whose names have variables are kept open. Without it each line opens and closes its file."},
     {.name = "log_format", .where = CONF_HTTP, .args = {2, CONF_ANY}, .set = set_log_format,
      .syntax = "NAME [escape=default|json|none] STRING ...",
-     .help = "A format of access logs; combined is always there."},
+     .help = "A format of access logs; combined is always there, and json, with the names that OpenTelemetry has for what HTTP servers say."},
     {.name = "log_not_found", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(logs.not_found), .default_text = "on", .live = CONF_LIVE,
      .help = "Whether files that do not exist are logged in the error log."},
     {.name = "log_subrequest", .where = CONF_HTTP_ALL, .args = {1, 1}, .type = CONF_FLAG, .field = FIELD(logs.subrequest), .default_text = "off", .live = CONF_LIVE,

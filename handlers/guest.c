@@ -127,15 +127,17 @@ static struct slice reason_of(const struct pool_task *t)
     return reason;
 }
 
-static uint32_t waited_us(const struct pool_task *t)
+/* At most what fits, which is more than an hour. */
+static uint32_t between_us(uint64_t from_us, uint64_t to_us)
 {
-    uint64_t us = t->started_us > t->submitted_us ? t->started_us - t->submitted_us : 0;
+    uint64_t us = to_us > from_us ? to_us - from_us : 0;
     return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
 static void say_end(struct worker *w, struct guest *g, int outcome, struct slice bytes)
 {
-    struct slice reason = reason_of(&g->job.task.task);
+    const struct pool_task *t = &g->job.task.task;
+    struct slice reason = reason_of(t);
     bool with_head = outcome == POOL_TASK_DONE && !g->stream_has_begun;
     struct buf head = {0};
     struct parcel_end e = {.id = g->id,
@@ -144,7 +146,8 @@ static void say_end(struct worker *w, struct guest *g, int outcome, struct slice
                            .is_stream = g->stream_has_begun,
                            .has_head = with_head,
                            .reason_bytes = (uint32_t)reason.len,
-                           .waited_us = waited_us(&g->job.task.task)};
+                           .waited_us = between_us(t->submitted_us, t->started_us),
+                           .ran_us = between_us(t->started_us, t->ended_us)};
     if (g->has_failed)
         return;
     bool ok = !with_head || pack_head(w, g, &head);

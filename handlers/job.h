@@ -25,11 +25,11 @@ struct job_lent {
     uint32_t index;
     uint64_t tag;
     uint64_t since_us;
-    uint32_t waited_us; /* for a thread elsewhere */
-    bool never;         /* it is too large, or was not taken */
-    bool broken;        /* some of its output is lost */
-    struct buf head;    /* the beginning of a large one */
-    bool has_begun;     /* elsewhere, where it has died */
+    uint32_t waited_us, ran_us; /* elsewhere */
+    bool never;                 /* it is too large, or was not taken */
+    bool broken;                /* some of its output is lost */
+    struct buf head;            /* the beginning of a large one */
+    bool has_begun;             /* elsewhere, where it has died */
     struct pool_notice turn;
     /* What hears of its end at last. */
     void (*ended)(struct worker *w, struct loop_task *task);

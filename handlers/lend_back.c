@@ -168,6 +168,7 @@ static void take_end(struct worker *w, struct weir_request *job, const struct pa
         t->fail_reason = "its answer has not come whole from the worker that ran it";
     job->result = e->result;
     job->lent.waited_us = e->waited_us;
+    job->lent.ran_us = e->ran_us;
     lending_end(w, job);
 }
 

@@ -135,16 +135,19 @@ static bool end_is_early(const struct weir_request *job)
     return job->task.task.outcome != POOL_TASK_DONE && job->task.task.outcome != POOL_TASK_FAILED;
 }
 
-/* For a thread: until it began, here or elsewhere, or was given up. */
-static void note_wait(struct http_exchange *ex, const struct weir_request *job)
+/* Until it began, here or elsewhere, or was given up; and from then on. */
+static void note_times(struct http_exchange *ex, const struct weir_request *job)
 {
     const struct pool_task *t = &job->task.task;
-    uint64_t until_us = t->started_us ? t->started_us : clock_fast_us();
+    bool ran_elsewhere = job->lent.waited_us || job->lent.ran_us, never_ran = end_is_early(job);
+    uint64_t until_us = t->started_us ? t->started_us : never_ran ? clock_fast_us() : t->submitted_us;
+    uint64_t waited_us = until_us > t->submitted_us ? until_us - t->submitted_us : 0;
     ex->has_queued = true;
-    if (job->lent.waited_us)
-        ex->queue_us += job->lent.waited_us;
-    else if (t->submitted_us && until_us > t->submitted_us && (t->started_us || end_is_early(job)))
-        ex->queue_us += until_us - t->submitted_us;
+    ex->queue_us += ran_elsewhere ? job->lent.waited_us : waited_us;
+    if (never_ran)
+        return;
+    ex->has_run = true;
+    ex->handler_us += ran_elsewhere ? job->lent.ran_us : t->ended_us - t->started_us;
 }
 
 static void on_job_ended(struct worker *w, struct loop_task *task)
@@ -157,7 +160,7 @@ static void on_job_ended(struct worker *w, struct loop_task *task)
     w->given_up -= job->given_up;
     lending_note_run(w, job);
     if (!job->orphaned)
-        note_wait(ex, job);
+        note_times(ex, job);
     if (end_is_early(job))
         ex->ran_in = 0;
     if (!job->answered && !ex->aside)

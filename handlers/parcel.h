@@ -67,7 +67,8 @@ struct parcel_end {
     struct parcel_id id;
     int32_t outcome, result;
     uint32_t is_stream, has_head, reason_bytes;
-    uint32_t waited_us; /* for a thread */
+    /* For a thread, and on it; 0: it has not run. */
+    uint32_t waited_us, ran_us, unused;
 };
 
 /* Output has been taken, so many bytes. */

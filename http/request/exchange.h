@@ -269,9 +269,9 @@ struct http_exchange {
     struct weir_request *job;
     /* Whose thread runs the handler or has run it: a slot, from 1; 0: nobody's. */
     int ran_in;
-    /* How long it has waited for one, if it had to have one. */
-    bool has_queued;
-    uint64_t queue_us;
+    /* How long it has waited for one, if it had to have one; and how long that has taken, if it has begun. */
+    bool has_queued, has_run;
+    uint64_t queue_us, handler_us;
     enum request_state state;
     bool more_later; /* the body has had its share of this turn */
     bool throttled;  /* limit_rate: the timer says when to go on */

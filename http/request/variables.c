@@ -266,12 +266,6 @@ GETTER(get_limit_zone)
     return ex->limits.zone;
 }
 
-GETTER(get_limit_queue_time)
-{
-    UNUSED(rest);
-    return ex->limits.status ? http_seconds_text(ex, ex->limits.queue_ms) : (struct slice){0};
-}
-
 /* All lines of X-Forwarded-For, and the client behind them. */
 GETTER(get_forwarded_for)
 {
@@ -392,7 +386,6 @@ const struct http_variable http_request_variables[] = {
     {"document_uri", false, get_uri},
     {"host", false, get_host},
     {"http_", true, get_http},
-    {"limit_concurrency_queue_time", false, get_limit_queue_time},
     {"limit_concurrency_reason", false, get_limit_reason},
     {"limit_concurrency_status", false, get_limit_status},
     {"limit_concurrency_zone", false, get_limit_zone},

@@ -129,6 +129,24 @@ GETTER(get_request_length)
     return http_number_text(ex, ex->request_bytes);
 }
 
+GETTER(get_permit_time)
+{
+    UNUSED(rest);
+    return ex->limits.status ? http_seconds_text(ex, ex->limits.queue_ms) : (struct slice){0};
+}
+
+GETTER(get_queue_time)
+{
+    UNUSED(rest);
+    return ex->has_queued ? http_seconds_text(ex, ex->queue_us / 1000) : (struct slice){0};
+}
+
+GETTER(get_handler_time)
+{
+    UNUSED(rest);
+    return ex->has_run ? http_seconds_text(ex, ex->handler_us / 1000) : (struct slice){0};
+}
+
 GETTER(get_request_time)
 {
     UNUSED(rest);
@@ -280,7 +298,11 @@ const struct http_variable http_connection_variables[] = {
     {"date_gmt", false, get_date_gmt},
     {"date_local", false, get_date_local},
     {"gzip_ratio", false, get_gzip_ratio},
+    {"handler_time", false, get_handler_time},
     {"hostname", false, get_hostname},
+    {"limit_concurrency_queue_time", false, get_permit_time},
+    {"permit_time", false, get_permit_time},
+    {"queue_time", false, get_queue_time},
     {"http2", false, get_http2},
     {"http2_urgency", false, get_http2_urgency},
     {"https", false, get_https},

@@ -35,6 +35,20 @@ static const char combined[] =
     "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
     "\"$http_referer\" \"$http_user_agent\"";
 
+/* Names of OpenTelemetry's conventions for HTTP, and our own times; what may be empty is a string. */
+static const char json[] =
+    "{\"time\":\"$time_iso8601\",\"client.address\":\"$remote_addr\",\"client.port\":\"$remote_port\","
+    "\"server.address\":\"$server_name\",\"server.port\":\"$server_port\",\"url.scheme\":\"$scheme\","
+    "\"http.request.method\":\"$request_method\",\"url.path\":\"$uri\",\"url.query\":\"$args\","
+    "\"http.request.header.host\":\"$http_host\",\"user_agent.original\":\"$http_user_agent\","
+    "\"network.protocol\":\"$server_protocol\",\"http.response.status_code\":$status,"
+    "\"http.request.size\":$request_length,\"http.response.size\":$bytes_sent,"
+    "\"http.response.body.size\":$body_bytes_sent,\"http.server.request.duration\":$request_time,"
+    "\"weir.request_id\":\"$request_id\",\"weir.permit_time\":\"$permit_time\","
+    "\"weir.queue_time\":\"$queue_time\",\"weir.handler_time\":\"$handler_time\","
+    "\"weir.limit_status\":\"$limit_concurrency_status\",\"weir.upstream.address\":\"$upstream_addr\","
+    "\"weir.upstream.status\":\"$upstream_status\",\"weir.upstream.response_time\":\"$upstream_response_time\"}";
+
 static const struct http_template *log_format(struct site *site, const struct conf_access_log *log,
                                               enum http_escape *escape)
 {
@@ -45,6 +59,10 @@ static const struct http_template *log_format(struct site *site, const struct co
         }
     if (slice_eq(log->format_name, SLICE("combined")))
         return site_compile(site, slice_of(combined), log->node);
+    if (slice_eq(log->format_name, SLICE("json"))) {
+        *escape = HTTP_ESCAPE_JSON;
+        return site_compile(site, slice_of(json), log->node);
+    }
     conf_error(&site->conf->errors, log->node, "unknown log format \"%.*s\"; define it with log_format",
                SLICE_ARGS(log->format_name));
     return NULL;
