@@ -43,6 +43,14 @@ struct hist_sum {
 void hist_add(struct hist *h, uint64_t us) POOL_SYMBOL(hist_add);
 void hist_collect(const struct hist *h, struct hist_sum *sum) POOL_SYMBOL(hist_collect);
 
+static inline void hist_sum_add(struct hist_sum *to, const struct hist_sum *from)
+{
+    for (int i = 0; i <= HIST_BUCKETS; i++)
+        to->counts[i] += from->counts[i];
+    to->sum_us += from->sum_us;
+    to->total += from->total;
+}
+
 /* The duration that a share of all, from 0 to 1, do not exceed, as if each bucket's were spread evenly; 0: there are none. */
 double hist_quantile_us(const struct hist_sum *sum, double share) POOL_SYMBOL(hist_quantile_us);
 

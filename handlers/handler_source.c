@@ -9,6 +9,7 @@
 #include "handlers/offload.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/spool.h"
 #include "http/request/body.h"
@@ -23,6 +24,21 @@
 
 #include <assert.h>
 
+/* What the request has waited, and been at work, by now; of one that another worker runs nobody knows here. */
+static void note_times_so_far(struct http_exchange *ex, const struct weir_request *job, bool has_begun)
+{
+    uint64_t submitted_us = job->task.task.submitted_us, now_us = clock_fast_us();
+    uint64_t begun_us = has_begun ? atomic_load(&job->begun_us) : now_us;
+    if (!begun_us || !submitted_us)
+        return;
+    ex->has_queued = true;
+    ex->queue_us += begun_us > submitted_us ? begun_us - submitted_us : 0;
+    if (!has_begun)
+        return;
+    ex->has_run = true;
+    ex->handler_us += now_us > begun_us ? now_us - begun_us : 0;
+}
+
 /* Lets the job go its own way, with the exchange. Returns what goes on in its place; NULL: out of memory. */
 static struct http_exchange *part_from_job(struct http_exchange *ex, bool at_once)
 {
@@ -32,7 +48,10 @@ static struct http_exchange *part_from_job(struct http_exchange *ex, bool at_onc
     assert(job->ex == ex && !job->ended && !job->orphaned && !job->given_up);
     struct http_exchange *copy = exchange_leave_to_job(ex);
     job_orphan(job);
-    if (lend_cancel(w, job)) {
+    bool has_begun = !lend_cancel(w, job);
+    if (copy)
+        note_times_so_far(copy, job, has_begun);
+    if (!has_begun) {
         if (copy)
             copy->ran_in = 0;
     } else {

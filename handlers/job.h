@@ -114,7 +114,8 @@ struct weir_request {
     /* Among those that this worker has submitted to the pool, the oldest first, or in no list. */
     struct list_node waits;
     struct job_lent lent;
-    bool ended; /* the task; output may still have to go */
+    _Atomic uint64_t begun_us; /* by a thread of this worker; 0: not yet */
+    bool ended;                /* the task; output may still have to go */
     /* In the worker's list of orphans, or in none. */
     struct list_node orphan;
     /* Counted in the worker's given_up until the task ends. */

@@ -95,7 +95,28 @@ static bool take_user(struct process_settings *s, const char *text, char *error,
                       text);
     s->uid = user->pw_uid;
     s->gid = group ? group->gr_gid : user->pw_gid;
-    return (s->user = strdup(name)) != NULL;
+    if (geteuid() != 0 && s->gid != getegid())
+        return refuse(error, bytes,
+                      "\"user=%s\" is for a server that root starts: leave the group out, or name its own",
+                      text);
+    return (s->user = strdup(name)) != NULL && (s->home = strdup(user->pw_dir)) != NULL;
+}
+
+static bool add_env(struct process_settings *s, const char *name, const char *value)
+{
+    char text[4096];
+    size_t len = strlen(name);
+    for (const char **e = s->env; *e; e++)
+        if (strncmp(*e, name, len) == 0 && (*e)[len] == '=')
+            return true; /* the configuration's own */
+    snprintf(text, sizeof text, "%s=%s", name, value);
+    return append_word(s->env, text);
+}
+
+/* What login would say. */
+static bool add_home(struct process_settings *s)
+{
+    return add_env(s, "HOME", s->home) && add_env(s, "USER", s->user) && add_env(s, "LOGNAME", s->user);
 }
 
 static bool take_setting(struct process_settings *s, const struct weir_setting *w, char *error, size_t bytes)
@@ -169,6 +190,7 @@ static void process_free_settings(void *settings)
     free_words(app->settings.env);
     free((char *)(uintptr_t)app->settings.dir);
     free((char *)(uintptr_t)app->settings.user);
+    free((char *)(uintptr_t)app->settings.home);
     free(app);
 }
 
@@ -180,6 +202,9 @@ static void *process_init(const struct weir_setting *settings, char *error, size
         app->settings.most = 4;
     for (; ok && settings->key; settings++)
         ok = take_setting(&app->settings, settings, error, error_bytes);
+    if (ok && app->settings.user)
+        ok = add_home(&app->settings) ||
+             refuse(error, error_bytes, "too many settings \"env\" with user=%s", app->settings.user);
     if (ok && !app->settings.command[0])
         ok = refuse(error, error_bytes, "a command is missing; write: handler process %s",
                     "PROGRAM [ARGUMENT ...]");

@@ -21,7 +21,7 @@ static void close_both(int pair[2])
             close(pair[i]);
 }
 
-/* Its descriptors, its folder, its own group, and no signal blocked or ignored. Its pid, or -1 with errno. */
+/* Its descriptors, its folder, a session without a terminal, and no signal blocked or ignored. Its pid, or -1 with errno. */
 static pid_t spawn(const struct process_settings *s, int socket, int words)
 {
     posix_spawn_file_actions_t files;
@@ -44,7 +44,7 @@ static pid_t spawn(const struct process_settings *s, int socket, int words)
     error = error ? error : posix_spawnattr_setsigdefault(&how, &all);
     error = error ? error
                   : posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                       POSIX_SPAWN_SETPGROUP);
+                                                       POSIX_SPAWN_SETSID);
     if (!error)
         error = posix_spawnp(&pid, s->command[0], &files, &how, (char **)(uintptr_t)s->command, env);
     posix_spawnattr_destroy(&how);
@@ -61,13 +61,14 @@ static bool make_pairs(int sockets[2], int words[2])
            fcntl(sockets[0], F_SETFL, O_NONBLOCK) == 0 && fcntl(words[0], F_SETFL, O_NONBLOCK) == 0;
 }
 
-struct process *process_start(const struct process_settings *s)
+struct process *process_start(const struct process_settings *s, int at_most_ms)
 {
     int sockets[2] = {-1, -1}, words[2] = {-1, -1}, kept = -1;
     struct process *p = calloc(1, sizeof *p);
     if (p && make_pairs(sockets, words))
-        p->pid = process_keeper_has(s) ? process_keeper_start(s, sockets[1], words[1], &kept)
-                                       : spawn(s, sockets[1], words[1]);
+        p->pid = process_keeper_has(s)
+                     ? process_keeper_start(s, (int[2]){sockets[1], words[1]}, at_most_ms, &kept)
+                     : spawn(s, sockets[1], words[1]);
     if (!p || p->pid <= 0) {
         int error = errno;
         close_both(sockets);
@@ -92,7 +93,7 @@ bool process_has_died(const struct process *p)
     return waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == p->pid;
 }
 
-/* It has not been waited for, so that its name is its own; its group may have left it. */
+/* It has not been waited for, so that its name is its own. Before it has a group of that name there is only itself. */
 void process_signal(const struct process *p, int signal)
 {
     if (p->kept >= 0) {

@@ -20,7 +20,7 @@ struct process_settings {
     const char *env[PROCESS_WORDS_MAX + 1];     /* NAME=VALUE, besides the worker's own */
     const char *dir;                            /* NULL: the worker's */
     /* NULL: the worker's; else the keeper's to become. */
-    const char *user;
+    const char *user, *home;
     uid_t uid;
     gid_t gid;
     int64_t least, most;  /* processes */
@@ -44,8 +44,8 @@ struct process {
     struct process *next;
 };
 
-/* A new one. NULL with errno. Any thread. */
-struct process *process_start(const struct process_settings *settings);
+/* A new one, within at_most_ms. NULL with errno. Any thread. */
+struct process *process_start(const struct process_settings *settings, int at_most_ms);
 
 /* Whether it has died: what it started may still hold its end of the connection. */
 bool process_has_died(const struct process *p);

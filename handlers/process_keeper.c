@@ -18,11 +18,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ANSWER_WITHIN_MS = 10000 };
-
 static struct process_settings *known;
 static int keeper = -1;
 static pid_t keeper_pid;
+static bool ends_without;
 
 void process_keeper_know(struct process_settings *settings)
 {
@@ -48,7 +47,7 @@ bool process_keeper_has(const struct process_settings *settings)
     return keeper >= 0 && settings->user;
 }
 
-bool process_keeper_open(const char *dir)
+bool process_keeper_open(const char *dir, bool has_successor)
 {
     int ends[2];
     assert(keeper < 0);
@@ -63,6 +62,7 @@ bool process_keeper_open(const char *dir)
     }
     close(ends[1]);
     keeper = ends[0];
+    ends_without = has_successor;
     return keeper_pid > 0;
 }
 
@@ -98,15 +98,15 @@ static bool send_order(int32_t number, const int files[KEEPER_FILES])
     head->cmsg_type = SCM_RIGHTS;
     head->cmsg_len = CMSG_LEN(sizeof(int) * KEEPER_FILES);
     memcpy(CMSG_DATA(head), files, sizeof(int) * KEEPER_FILES);
-    return sendmsg(keeper, &message, MSG_NOSIGNAL) >= 0;
+    return sendmsg(keeper, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
 /* False with errno. */
-static bool hear(int kept, struct keeper_news *news)
+static bool hear(int kept, int at_most_ms, struct keeper_news *news)
 {
     struct pollfd said = {.fd = kept, .events = POLLIN};
     int ready;
-    while ((ready = poll(&said, 1, ANSWER_WITHIN_MS)) < 0 && errno == EINTR) {
+    while ((ready = poll(&said, 1, at_most_ms)) < 0 && errno == EINTR) {
     }
     ssize_t n = ready > 0 ? recv(kept, news, sizeof *news, 0) : -1;
     if (ready == 0)
@@ -116,25 +116,28 @@ static bool hear(int kept, struct keeper_news *news)
     return n == sizeof *news;
 }
 
-/* A worker without a keeper is of no use to such a location: the next one has a keeper. */
+/* A worker without a keeper is of no use to such a location: the next one has a keeper, if there is a next one. */
 static void lose_keeper(void)
 {
-    log_alert("the keeper of processes is gone; finishing");
-    kill(getpid(), SIGQUIT);
+    log_alert("the keeper of processes is gone%s",
+              ends_without ? "; finishing" : ": what has a user is not started until the server is");
+    if (ends_without)
+        kill(getpid(), SIGQUIT);
 }
 
-pid_t process_keeper_start(const struct process_settings *settings, int socket, int words, int *kept)
+pid_t process_keeper_start(const struct process_settings *settings, const int files[2], int at_most_ms,
+                           int *kept)
 {
     struct keeper_news news = {0};
     int line[2];
     assert(keeper >= 0 && settings->number > 0);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) < 0)
         return -1;
-    bool ok = send_order(settings->number, (int[KEEPER_FILES]){socket, words, line[1]});
+    bool ok = send_order(settings->number, (int[KEEPER_FILES]){files[0], files[1], line[1]});
     int error = errno;
     close(line[1]);
     if (ok) {
-        ok = hear(line[0], &news);
+        ok = hear(line[0], at_most_ms, &news);
         error = ok ? 0 : errno;
     }
     if (ok && news.kind == KEEPER_STARTED) {
@@ -163,7 +166,9 @@ void process_keeper_signal(int kept, int signal)
 int process_keeper_status(int kept)
 {
     struct keeper_news news;
-    return recv(kept, &news, sizeof news, MSG_DONTWAIT) == sizeof news && news.kind == KEEPER_ENDED
-               ? news.value
-               : -1;
+    ssize_t n = recv(kept, &news, sizeof news, MSG_DONTWAIT);
+    /* A signal that the keeper has not heard comes first. */
+    if (n < 0 && errno == ECONNRESET)
+        n = recv(kept, &news, sizeof news, MSG_DONTWAIT);
+    return n == sizeof news && news.kind == KEEPER_ENDED ? news.value : -1;
 }

@@ -17,8 +17,11 @@
 void process_keeper_know(struct process_settings *settings);
 void process_keeper_forget(const struct process_settings *settings);
 
-/* Forks a keeper where one is needed and this process is root's. dir: where its processes are started; NULL: here. False with errno. */
-bool process_keeper_open(const char *dir);
+/*
+ * Forks a keeper where one is needed and this process is root's. dir: where its processes are started; NULL: here. has_successor: another
+ * worker follows when this one ends. False with errno.
+ */
+bool process_keeper_open(const char *dir, bool has_successor);
 
 /* The keeper ends, with all its processes; at_most_ms is waited for that. */
 void process_keeper_close(int at_most_ms);
@@ -27,10 +30,11 @@ void process_keeper_close(int at_most_ms);
 bool process_keeper_has(const struct process_settings *settings);
 
 /*
- * A process with these descriptors for 0, and for 1 and 2. Its pid, with its line to the keeper in *kept; or -1 with errno. EPIPE: there is
- * no keeper any more, and the worker has been told to end.
+ * A process with the first of these descriptors for 0, and the second for 1 and 2, within at_most_ms. Its pid, with its line to the keeper in
+ * *kept; or -1 with errno. EPIPE: there is no keeper any more, and a worker that has a successor has been told to end.
  */
-pid_t process_keeper_start(const struct process_settings *settings, int socket, int words, int *kept);
+pid_t process_keeper_start(const struct process_settings *settings, const int files[2], int at_most_ms,
+                           int *kept);
 
 /* By a process's line to the keeper, until it is closed: then what is left of the process is killed. */
 bool process_keeper_saw_end(int kept);

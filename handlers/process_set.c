@@ -32,7 +32,8 @@ enum {
     FIRST_LOOK_MS = 50,
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
-    LAST_MS = 500, /* for all, when the worker ends */
+    START_MS = 10000, /* for one that a keeper starts */
+    LAST_MS = 500,    /* for all, when the worker ends */
     WORDS_AT_ONCE = 32 << 10
 };
 
@@ -313,10 +314,10 @@ static void begin_use(struct process_set *set, struct process *p)
 }
 
 /* Gives up the set's gate meanwhile, and the place: it counts already. NULL with errno. */
-static struct process *start_for(struct process_set *set)
+static struct process *start_for(struct process_set *set, int64_t left_ms)
 {
     gate_unlock(&set->gate);
-    struct process *p = process_start(&set->settings);
+    struct process *p = process_start(&set->settings, left_ms < START_MS ? (int)left_ms : START_MS);
     int error = errno;
     gate_lock(&set->gate);
     if (p) {
@@ -330,7 +331,7 @@ static struct process *start_for(struct process_set *set)
 }
 
 /* What there is for who is first. Under the gate. *error: why it is none. False: nothing. */
-static bool take_at_once(struct process_set *set, struct process **p, int *error)
+static bool take_at_once(struct process_set *set, int64_t left_ms, struct process **p, int *error)
 {
     *p = take_idle(set);
     if (*p) {
@@ -340,7 +341,7 @@ static bool take_at_once(struct process_set *set, struct process **p, int *error
     if (!may_start(set, clock_mono_ms()))
         return false;
     set->count++;
-    *p = start_for(set);
+    *p = start_for(set, left_ms);
     *error = *p ? 0 : errno;
     return true;
 }
@@ -385,7 +386,7 @@ static struct process *queue_up(struct process_set *set, const struct process_pa
             continue;
         /* Out of the line, as a start gives up the gate: who comes next must not wait for it. */
         set->line = w.next;
-        served = take_at_once(set, &p, error);
+        served = take_at_once(set, left_ms, &p, error);
         if (!served)
             stand_in_front(set, &w);
     }
@@ -400,8 +401,9 @@ struct process *process_take(struct process_set *set, const struct process_patie
 {
     struct process *p = NULL;
     int error = 0;
+    int64_t left_ms = patience->left_ms(patience->arg);
     gate_lock(&set->gate);
-    if (set->line || !take_at_once(set, &p, &error))
+    if (set->line || !take_at_once(set, left_ms, &p, &error))
         p = queue_up(set, patience, &error);
     gate_unlock(&set->gate);
     errno = error;

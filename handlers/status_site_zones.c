@@ -9,6 +9,7 @@
 #include "shm/shm.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { LABELS_BYTES = 512 };
 
@@ -20,22 +21,46 @@ struct zone_sum {
     struct hist_sum duration, queue_wait;
 };
 
-static void add_up(const struct status_source *source, int zone, struct zone_sum *sum)
+static void add_to(struct zone_sum *sum, const struct zone_figures *z)
+{
+    sum->requests += counter_get(&z->requests);
+    for (int class = 0; class < ZONE_CLASSES; class ++)
+        sum->classes[class] += counter_get(&z->classes[class]);
+    sum->bytes_in += counter_get(&z->bytes_in);
+    sum->bytes_out += counter_get(&z->bytes_out);
+    hist_collect(&z->duration, &sum->duration);
+    hist_collect(&z->queue_wait, &sum->queue_wait);
+}
+
+/* One for each zone, to be freed; NULL: out of memory. A slot has them nearly in their order, whatever it had before. */
+static struct zone_sum *add_up(const struct status_source *source)
 {
     const struct shm *shm = source->shm;
-    for (int i = 0; i < shm_slots_used(shm); i++) {
-        const struct zone_figures *z =
-            zone_figures_find(shm->slots[i].zones, &source->zones->names[zone], zone);
-        if (!z)
-            continue;
-        sum->requests += counter_get(&z->requests);
-        for (int class = 0; class < ZONE_CLASSES; class ++)
-            sum->classes[class] += counter_get(&z->classes[class]);
-        sum->bytes_in += counter_get(&z->bytes_in);
-        sum->bytes_out += counter_get(&z->bytes_out);
-        hist_collect(&z->duration, &sum->duration);
-        hist_collect(&z->queue_wait, &sum->queue_wait);
+    const struct site_zones *all = source->zones;
+    struct zone_sum *sums = calloc((size_t)all->count + 1, sizeof *sums);
+    for (int i = 0; sums && i < shm_slots_used(shm); i++) {
+        int hint = 0;
+        for (int k = 0; k < all->count; k++) {
+            const struct zone_figures *z = zone_figures_find(shm->slots[i].zones, &all->names[k], hint);
+            if (!z)
+                continue;
+            add_to(&sums[k], z);
+            hint = (int)(z - shm->slots[i].zones) + 1;
+        }
     }
+    return sums;
+}
+
+/* The same as metrics add it up over servers. */
+static void add_sum(struct zone_sum *to, const struct zone_sum *from)
+{
+    to->requests += from->requests;
+    for (int class = 0; class < ZONE_CLASSES; class ++)
+        to->classes[class] += from->classes[class];
+    to->bytes_in += from->bytes_in;
+    to->bytes_out += from->bytes_out;
+    hist_sum_add(&to->duration, &from->duration);
+    hist_sum_add(&to->queue_wait, &from->queue_wait);
 }
 
 static bool is_shared_with_earlier(const struct site_zones *all, int zone)
@@ -53,7 +78,8 @@ static bool write_times(struct buf *out, const struct hist_sum *h)
 }
 
 /* A zone of several servers is one here. */
-static bool write_zone(struct buf *out, const struct status_source *source, int zone)
+static bool write_zone(struct buf *out, const struct status_source *source, const struct zone_sum *sums,
+                       int zone)
 {
     const struct site_zones *all = source->zones;
     const char *name = all->names[zone].zone, *separator = "";
@@ -62,7 +88,7 @@ static bool write_zone(struct buf *out, const struct status_source *source, int 
     for (int i = zone; ok && i < all->count; i++) {
         if (strcmp(all->names[i].zone, name) != 0)
             continue;
-        add_up(source, i, &sum);
+        add_sum(&sum, &sums[i]);
         ok = buf_printf(out, "%s", separator) &&
              status_write_text(out, all->names[i].server, strlen(all->names[i].server));
         separator = ",";
@@ -79,13 +105,15 @@ static bool write_zone(struct buf *out, const struct status_source *source, int 
 bool status_write_site_zones(struct buf *out, const struct status_source *source)
 {
     const char *separator = "";
-    bool ok = true;
+    struct zone_sum *sums = add_up(source);
+    bool ok = sums != NULL;
     for (int i = 0; ok && i < source->zones->count; i++) {
         if (is_shared_with_earlier(source->zones, i))
             continue;
-        ok = buf_printf(out, "%s", separator) && write_zone(out, source, i);
+        ok = buf_printf(out, "%s", separator) && write_zone(out, source, sums, i);
         separator = ",";
     }
+    free(sums);
     return ok;
 }
 
@@ -146,14 +174,15 @@ void status_write_site_zone_metrics(struct metric_writer *w, const struct status
          "Waiting for a permit and for a thread, of requests that need one.", write_queue_wait},
     };
     const struct site_zones *all = source->zones;
-    for (size_t f = 0; all->count && f < sizeof families / sizeof families[0]; f++) {
+    struct zone_sum *sums = add_up(source);
+    w->ok &= sums != NULL;
+    for (size_t f = 0; w->ok && all->count && f < sizeof families / sizeof families[0]; f++) {
         metric_family(w, families[f].name, families[f].type, families[f].help);
         for (int i = 0; i < all->count; i++) {
-            struct zone_sum sum = {0};
             char labels[LABELS_BYTES];
-            add_up(source, i, &sum);
             labels_of(&all->names[i], labels);
-            families[f].write(w, labels, &sum);
+            families[f].write(w, labels, &sums[i]);
         }
     }
+    free(sums);
 }

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 work=build/check
 mkdir -p "$work"
+rm -f "$work"/*.log
 failed=() lines=()
 
 step() { # NAME ARGUMENT...: makes it; returns whether it went well

@@ -104,7 +104,7 @@ bool become_worker(const struct worker_options *o)
     if (conf->cpu_affinity)
         bind_to_processors(conf->cpu_affinity, o->index);
     const char *dir = conf->working_directory.data;
-    if (!process_keeper_open(dir)) {
+    if (!process_keeper_open(dir, o->channel >= 0)) {
         log_errno(LOG_LEVEL_EMERG, errno, "cannot start a keeper of processes");
         return false;
     }

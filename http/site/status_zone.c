@@ -31,6 +31,35 @@ static struct slice label_of(const struct vserver *v, const struct conf_server *
     return v->name.len || !s->listens ? v->name : s->listens->address;
 }
 
+/* Bytes of the UTF-8 character that begins here (RFC 3629); 0: it is none. */
+static size_t character_at(struct slice text, size_t at)
+{
+    unsigned char c = (unsigned char)text.data[at];
+    size_t len = c < 0x80                ? 1
+                 : c >= 0xc2 && c < 0xe0 ? 2
+                 : c >= 0xe0 && c < 0xf0 ? 3
+                 : c >= 0xf0 && c < 0xf5 ? 4
+                                         : 0;
+    for (size_t i = 1; i < len; i++)
+        if (at + i >= text.len || ((unsigned char)text.data[at + i] & 0xc0) != 0x80)
+            return 0;
+    return len;
+}
+
+/* What fits, in whole characters; what is none becomes "?", as a label of a metric may not have it. The rest are zeros. */
+static void copy_characters(char *to, size_t room, struct slice text)
+{
+    size_t n = 0;
+    for (size_t at = 0; at < text.len;) {
+        size_t len = character_at(text, at), step = len ? len : 1;
+        if (n + step >= room)
+            return;
+        memcpy(to + n, len ? text.data + at : "?", step);
+        n += step;
+        at += step;
+    }
+}
+
 static int find_or_add(struct site *site, const struct zone_name *name, const struct conf_node *node)
 {
     struct site_zones *all = site_zones_in(site);
@@ -56,7 +85,7 @@ static void add_zone(struct site *site, struct location_zones *to, const struct 
     struct slice label = label_of(site->building, site->building_conf), zone = node->args[0];
     assert(zone.len > 0 && zone.len < sizeof name.zone);
     memcpy(name.zone, zone.data, zone.len);
-    memcpy(name.server, label.data, label.len < sizeof name.server ? label.len : sizeof name.server - 1);
+    copy_characters(name.server, sizeof name.server, label);
     int index = find_or_add(site, &name, node);
     if (index >= 0 && (to->count == 0 || to->zones[0] != index))
         to->zones[to->count++] = index;
@@ -79,7 +108,10 @@ static void build(struct site *site, struct location *l, const struct conf_locat
 static void set_name(struct conf_walk *w, const struct conf_node *n)
 {
     struct slice name = n->args[0];
-    if (name.len == 0 || name.len >= ZONE_NAME_BYTES)
+    bool ok = name.len > 0 && name.len < ZONE_NAME_BYTES;
+    for (size_t at = 0; ok && at < name.len; at += character_at(name, at))
+        ok = character_at(name, at) > 0 && (unsigned char)name.data[at] >= ' ' && name.data[at] != 0x7f;
+    if (!ok)
         conf_error(&w->conf->errors, n,
                    "invalid name \"%.*s\" in \"status_zone\"; write one of 1 to %d characters",
                    SLICE_ARGS(name), ZONE_NAME_BYTES - 1);
@@ -128,6 +160,8 @@ void status_zones_count(const struct http_exchange *ex)
                              .duration_us = (w->now_ms - ex->start_ms) * 1000,
                              .has_waited = ex->limits.status || ex->has_queued,
                              .waited_us = ex->limits.queue_ms * 1000 + ex->queue_us};
+    /* Where another process has written over the names there may be no place for one. */
     for (int i = 0; i < in->count; i++)
-        zone_figures_count(w->zones[in->zones[i]], &r);
+        if (w->zones[in->zones[i]])
+            zone_figures_count(w->zones[in->zones[i]], &r);
 }

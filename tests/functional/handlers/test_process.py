@@ -34,7 +34,8 @@ def application(env, start):
     if path == "/fork": os.fork() or pause(600)
     if path == "/deaf": os.dup2(os.open("/dev/null", 1), 1), os.dup2(1, 2), pause(float(args))
     if path == "/deaf-and-dead": os.dup2(os.open("/dev/null", 1), 1), os.dup2(1, 2), os.fork() and os._exit(0), pause(30)
-    if path == "/leave-group": os.setpgid(0, os.getpgid(os.getppid())), signal.signal(signal.SIGTERM, signal.SIG_IGN), pause(600)
+    if path == "/leave-group": os.setpgid(0, os.getpgid(os.getppid()))
+    if path == "/terminal": os.open("/dev/tty", os.O_RDWR)
     if path == "/child":
         import subprocess
         start("200 OK", [])
@@ -285,11 +286,15 @@ def test_who_has_closed_its_words(weir):
     assert weir.get("/deaf-and-dead").status == 502
 
 
-def test_who_leaves_its_group(weir):
-    serve(weir, "processes=1", "handler_timeout 4s;")
+@pytest.mark.parametrize("path, error", [("leave-group", "PermissionError"), ("terminal", "OSError")])
+def test_it_is_by_itself(weir, path, error):
+    """It has a session of its own: it cannot leave its group, and has no terminal that the master may have."""
+    weir.expect_log("Traceback|Error")
+    serve(weir, "processes=1")
     before = pid_of(weir.get("/"))
-    assert weir.get("/leave-group").status == 504
-    wait_until(lambda: not alive(before), 20, "its end")
+    assert os.getsid(before) == os.getpgid(before) == before
+    assert weir.get(f"/{path}").status == 500
+    weir.wait_log(error)
 
 
 def test_a_stream(weir):

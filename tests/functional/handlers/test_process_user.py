@@ -3,6 +3,7 @@
 import os
 import pwd
 import signal
+import subprocess
 
 import pytest
 from weirlib import NOBODY, ROOT, alive, children, config, proc_field, wait_until
@@ -89,6 +90,58 @@ def test_one_that_hangs(weir):
     assert weir.get("/hang").status == 504
     assert int(weir.get("/").header("X-Pid")) != first
     wait_until(lambda: not alive(first), 15, "the end of the one that hangs")
+
+
+STOPPER = """
+import os, signal
+while True:
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{name}").st_uid == os.getuid() and int(name) != os.getpid():
+                if "weir" in open(f"/proc/{name}/comm").read(): os.kill(int(name), signal.SIGSTOP)
+        except OSError: pass
+"""
+
+
+def test_one_that_is_stopped_while_it_starts(weir):
+    """By another process of its user, which may do that to what is not yet the application: others start all the same."""
+    weir.expect_log("cannot start|timed out|" + LOST)
+    weir.write(APP, "app/app.py")
+    for folder in (weir.tmp / "app", weir.tmp):
+        folder.chmod(0o755)
+    app = f"handler process python3 {SHIM} app:application dir={{tmp}}/app processes=4 max_requests=1"
+    weir.start(config(f"location /games {{ {app} user=games; handler_timeout 2s; }} location /daemon {{ {app} user=daemon; }}", pool="threads=4 max_queue=100"))
+    [worker] = weir.worker_pids()
+    with subprocess.Popen(["setpriv", "--reuid=games", "--regid=games", "--clear-groups", "python3", "-c", STOPPER]) as stopper:
+        try:
+            for _ in range(4):
+                weir.get("/games", timeout=20)
+                assert weir.get("/daemon").status == 200
+            keeper = keeper_of(worker)
+            left = children(keeper)
+            assert weir.stop() == 0
+            wait_until(lambda: not any(alive(pid) for pid in [keeper, *left]), 10, "the end of all")
+        finally:
+            stopper.kill()
+
+
+def test_home(weir):
+    """As a login would have it, unless the configuration says otherwise."""
+    serve(weir, "user=nobody processes=1 env=USER=mine", command="sh -c 'echo $HOME $USER $LOGNAME; exec sleep 60'", location="handler_timeout 1s;")
+    weir.expect_log(LOST)
+    weir.get("/")
+    weir.wait_log(rf"{NOBODY.pw_dir} mine nobody")
+
+
+def test_a_single_process_goes_on_without_its_keeper(weir):
+    """There is no next one that would have another."""
+    weir.expect_log("keeper of processes is gone|cannot start")
+    serve(weir, "user=nobody processes=1", location="} location /still { return 200 here;", main="master_process off;")
+    assert weir.get("/").status == 200
+    os.kill(keeper_of(weir.pid), signal.SIGKILL)
+    wait_until(lambda: weir.get("/").status == 503, 10, "no application any more")
+    weir.wait_log("is not started until the server is")
+    assert weir.get("/still").text == "here"
 
 
 def test_one_that_grows(weir):

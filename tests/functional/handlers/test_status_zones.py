@@ -7,7 +7,7 @@ import time
 
 import metrics
 import pytest
-from weirlib import ROOT, config, fetch, limit, wait_until
+from weirlib import ROOT, config, fetch, let_pass, limit, wait_until
 
 LOCATIONS = """
     location = /ok { return 200 four; }
@@ -85,6 +85,33 @@ def test_what_is_refused(weir):
         wait_until(lambda: weir.status()["concurrency"]["z"]["in_flight"] == 1, 5, "a permit that is held")
         assert weir.get("/refused?ms=1").status == 503
     wait_until(lambda: counts(zones(weir)["refused"]) == {"requests": 2, "4xx": 1, "5xx": 1}, 5, "both")
+
+
+@pytest.mark.parametrize("how", ["leaves", "is too late"])
+def test_who_waits_in_vain(weir, how):
+    """What has waited for a thread until its client left, or its time was over, counts as waiting."""
+    weir.expect_log("timed out|refused")
+    weir.start(config(LOCATIONS.replace("handler sleep; }\n    location /up", "handler sleep; handler_timeout 1s; }\n    location /up") if how != "leaves" else LOCATIONS,
+                      server=ZONE, http="limit_concurrency_zone z limit=1 queue=0;", pool="threads=1 max_queue=10"))
+    clients = [weir.connect(timeout=20) for _ in range(3)]
+    for client in clients:
+        client.request("/slow?ms=3000")
+    wait_until(lambda: weir.pool()["queue"]["length"] == 2, 5, "two that wait")
+    if how == "leaves":
+        let_pass(0.3)
+        for client in clients:
+            client.close()
+    wait_until(lambda: zones(weir)["slow"]["requests"] == 3, 10, "the end of all")
+    assert zones(weir)["slow"]["queue_wait"]["p99"] > 200
+
+
+def test_labels_are_utf8(weir):
+    """Whatever a server is called, and however long that is: one bad label, and nothing at all would be read."""
+    weir.start(config("", server="status_zone main;", http="".join(
+        f"server {{ listen 127.0.0.1:{{port}}; server_name \"~^{'a' * n}é\\xff{'b' * 20}\"; status_zone zone-{n}; return 200; }}" for n in range(50, 64)), listen="127.0.0.1:{port} default_server"))
+    body = weir.get("/status?format=prometheus").body
+    body.decode("utf-8")
+    metrics.parse(body.decode())
 
 
 def test_metrics(weir):
@@ -169,7 +196,7 @@ def test_as_many_as_there_is_room_for(weir):
     assert sum(zone["requests"] for zone in zones(weir).values()) == 3
 
 
-@pytest.mark.parametrize("name, said", [("x" * 32, "1 to 31 characters"), ("", "1 to 31 characters"), ("a; status_zone b", "duplicate")])
+@pytest.mark.parametrize("name, said", [("x" * 32, "1 to 31 characters"), ("", "1 to 31 characters"), ("a; status_zone b", "duplicate"), ('"a\tb"', "1 to 31 characters")])
 def test_names(weir, name, said):
     [(message, _)] = weir.mistakes(config(f'location / {{ status_zone {name or chr(39) * 2}; return 204; }}'))
     assert said in message
