@@ -134,6 +134,7 @@ def test_early_bytes(weir, backend, step):
     assert exactly(client, 13003) == b"from upstream" * 1000 + b"end"
 
 
+@pytest.mark.timeout(limit(120))
 @pytest.mark.parametrize("slow", ["client", "upstream"])
 def test_large_transfers_both_ways(weir, backend, slow):
     """At once; one side does not read for a while: the other direction goes on, and the worker holds little."""
@@ -143,28 +144,28 @@ def test_large_transfers_both_ways(weir, backend, slow):
         peer.call()
         peer.send(SWITCH)
         threading.Thread(target=peer.send, args=[down], daemon=True).start()
-        slow == "client" or gate.wait(limit(20))
+        slow == "client" or gate.wait(limit(60))
         got["up"] = digest(peer.exactly(LARGE))
         peer.wait_gone()
     up = backend(script=script)
     passed(weir, up, UPGRADE)
-    client = opened(weir, timeout=30)
+    client = opened(weir, timeout=60)
     before = rss_bytes(worker(weir))
 
     def read():
-        slow == "upstream" or gate.wait(limit(20))
+        slow == "upstream" or gate.wait(limit(60))
         got["down"] = digest(exactly(client, LARGE))
     threads = [threading.Thread(target=read, daemon=True),
                threading.Thread(target=client.send, args=[upwards], daemon=True)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: ("up" if slow == "client" else "down") in got, 20, "the direction that is read")
+    wait_until(lambda: ("up" if slow == "client" else "down") in got, 60, "the direction that is read")
     watch(0.3)
     used = cpu_seconds(worker(weir))
     watch(0.5)
     assert cpu_seconds(worker(weir)) - used < 0.1 * SLOW and rss_bytes(worker(weir)) - before < 2 << 20
     gate.set()
-    wait_until(lambda: len(got) == 2, 20, "both directions")
+    wait_until(lambda: len(got) == 2, 60, "both directions")
     assert got == {"up": digest(upwards), "down": digest(down)}
 
 
