@@ -62,7 +62,7 @@ grep -q weir <(ps -o user= --ppid "$server") || [ "$(stat -c %u "/proc/$(pgrep -
 echo "== upgrade under load"
 build "$version+1"
 echo '# mine' >>"$bare/etc/weir/weir.conf"
-rm "$bare/etc/weir/sites-enabled/default"
+mv "$bare/etc/weir/sites-enabled/default" "$bare/etc/weir/sites-enabled/mine"
 there sh -c 'n=0; while [ ! -e "$1/stop" ]; do curl -sf -o /dev/null http://127.0.0.1/ || echo failed >>"$1/failed"; n=$((n + 1)); done; echo $n >"$1/asked"' sh "$work" &
 load=$!
 inside apt-get install -y -qq --no-install-recommends "/weir_$version+1_amd64.deb" >"$work/upgrade.log" 2>&1 || { tail "$work/upgrade.log"; die "cannot be upgraded"; }
@@ -90,6 +90,7 @@ for _ in $(seq 100); do kill -0 "$server" 2>/dev/null || break; sleep 0.1; done
 server=
 inside apt-get remove -y -qq weir >"$work/remove.log" 2>&1 || { tail "$work/remove.log"; die "cannot be removed"; }
 [ -e "$bare/etc/weir/weir.conf" ] && [ ! -e "$bare/usr/sbin/weir" ] || die "removing took the configuration, or left the program"
+rm "$bare/etc/weir/sites-enabled/mine" # what an operator has put there stays
 inside apt-get purge -y -qq weir >"$work/purge.log" 2>&1 || { tail "$work/purge.log"; die "cannot be purged"; }
 for left in etc/weir var/log/weir var/lib/weir etc/logrotate.d/weir; do
     [ ! -e "$bare/$left" ] || die "purging has left /$left"
