@@ -92,7 +92,7 @@ static pid_t start(const struct process_settings *s, int socket, int words, int 
 {
     int failure[2];
     pid_t keeper = getpid();
-    if (pipe2(failure, O_CLOEXEC) < 0)
+    if (pipe2(failure, O_CLOEXEC | O_NONBLOCK) < 0)
         return -1;
     pid_t pid = fork();
     if (pid == 0) {
@@ -138,13 +138,15 @@ static void obey(const struct process_settings *s, const int files[KEEPER_FILES]
     if (!error && !make_room())
         error = ENOMEM;
     pid_t pid = error ? -1 : start(s, files[0], files[1], &becomes);
+    if (pid < 0 && !error)
+        error = errno;
     close(files[0]);
     close(files[1]);
     if (pid > 0) {
         all[count++] = (struct kept){pid, files[2], becomes};
         return;
     }
-    tell(files[2], KEEPER_FAILED, error ? error : errno);
+    tell(files[2], KEEPER_FAILED, error);
     close(files[2]);
 }
 
