@@ -8,6 +8,7 @@
 #include "base/title.h"
 #include "base/version.h"
 #include "conf/conf.h"
+#include "conf/report.h"
 #include "http/serve/features.h"
 #include "master/master.h"
 #include "net/tls.h"
@@ -35,26 +36,27 @@ static const struct conf_places installed = {WEIR_LOGS, WEIR_STATE, WEIR_MODULES
 
 struct arguments {
     const char *file, *prefix, *globals, *error_log, *signal;
-    bool help, version, details, test, dump, quiet;
+    bool help, version, details, test, dump, quiet, json;
 };
 
 static void print_help(void)
 {
-    fputs("weir " WEIR_VERSION ": HTTP server and reverse proxy for handlers that block\n"
-          "Usage: weir [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n\n"
-          "  -?,-h,--help  : this help\n"
-          "  -v,--version  : show version and exit\n"
-          "  -V            : show version and build options, then exit\n"
-          "  -t            : test configuration and exit\n"
-          "  -T            : test configuration, dump it and exit\n"
-          "  -q            : suppress non-error messages during configuration testing\n"
-          "  -s signal     : send signal to the master process: stop, quit, reopen, reload\n"
-          "  -p prefix     : set prefix path (default: " WEIR_PREFIX ")\n"
-          "  -e filename   : set error log file (default: " WEIR_LOGS
-          "/error.log, or logs/error.log with -p)\n"
-          "  -c filename   : set configuration file (default: " WEIR_CONF ")\n"
-          "  -g directives : set global directives out of the configuration file\n",
-          stderr);
+    fputs(
+        "weir " WEIR_VERSION ": HTTP server and reverse proxy for handlers that block\n"
+        "Usage: weir [-?hvVtTq] [--format=json] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n\n"
+        "  -?,-h,--help  : this help\n"
+        "  -v,--version  : show version and exit\n"
+        "  -V            : show version and build options, then exit\n"
+        "  -t            : test configuration and exit\n"
+        "  -T            : test configuration, dump it and exit\n"
+        "  --format=json : with -t: what is wrong as JSON, on the standard output\n"
+        "  -q            : suppress non-error messages during configuration testing\n"
+        "  -s signal     : send signal to the master process: stop, quit, reopen, reload\n"
+        "  -p prefix     : set prefix path (default: " WEIR_PREFIX ")\n"
+        "  -e filename   : set error log file (default: " WEIR_LOGS "/error.log, or logs/error.log with -p)\n"
+        "  -c filename   : set configuration file (default: " WEIR_CONF ")\n"
+        "  -g directives : set global directives out of the configuration file\n",
+        stderr);
 }
 
 static void print_version(bool details)
@@ -73,6 +75,21 @@ static void print_version(bool details)
             memory_allocator_name(), WEIR_PREFIX, WEIR_CONF, WEIR_LOGS, WEIR_STATE, WEIR_MODULES, WEIR_PID);
 }
 
+/* Taken out of the arguments, as getopt would not know it. */
+static bool take_format(int *argc, char **argv)
+{
+    bool found = false;
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], "--format=json") != 0)
+            continue;
+        memmove(&argv[i], &argv[i + 1], sizeof *argv * (size_t)(*argc - i)); /* with the NULL */
+        --*argc;
+        --i;
+        found = true;
+    }
+    return found;
+}
+
 /* getopt would name the second dash alone. */
 static bool find_long_option(int argc, char **argv)
 {
@@ -85,6 +102,16 @@ static bool find_long_option(int argc, char **argv)
     return true;
 }
 
+/* When getopt has had its options. */
+static bool is_complete(int argc, char **argv, const struct arguments *a)
+{
+    if (optind < argc)
+        fprintf(stderr, "weir: invalid option: \"%s\"; see weir -h\n", argv[optind]);
+    else if (a->json && !a->test)
+        fputs("weir: invalid option: \"--format=json\" goes with -t; see weir -h\n", stderr);
+    return optind == argc && (!a->json || a->test);
+}
+
 static bool read_arguments(int argc, char **argv, struct arguments *a)
 {
     int option;
@@ -92,6 +119,7 @@ static bool read_arguments(int argc, char **argv, struct arguments *a)
         return a->help = true;
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return a->version = true;
+    a->json = take_format(&argc, argv);
     if (find_long_option(argc, argv))
         return false;
     opterr = 0;
@@ -142,9 +170,7 @@ static bool read_arguments(int argc, char **argv, struct arguments *a)
             return false;
         }
     }
-    if (optind < argc)
-        fprintf(stderr, "weir: invalid option: \"%s\"; see weir -h\n", argv[optind]);
-    return optind == argc;
+    return is_complete(argc, argv, a);
 }
 
 /* prefix absolute and with a slash at its end; file absolute. */
@@ -178,6 +204,14 @@ static bool print_errors(const struct conf *conf, const struct arguments *a, con
     return false;
 }
 
+static void print_report(const struct conf *conf, const char *file, bool ok)
+{
+    struct buf text = {0};
+    if (conf_report(conf, file, ok, &text))
+        printf("%.*s", SLICE_ARGS(buf_slice(&text)));
+    buf_free(&text);
+}
+
 static int test(struct conf *conf, const struct arguments *a, const char *file, const char *prefix)
 {
     bool syntax_ok = conf->errors.count == 0;
@@ -190,7 +224,9 @@ static int test(struct conf *conf, const struct arguments *a, const char *file, 
             file, file);
     if (!ok)
         fprintf(stderr, "weir: configuration file %s test failed\n", file);
-    for (const struct conf_file *f = a->dump && ok ? conf->tree.files : NULL; f; f = f->next)
+    if (a->json)
+        print_report(conf, file, ok);
+    for (const struct conf_file *f = a->dump && ok && !a->json ? conf->tree.files : NULL; f; f = f->next)
         printf("# configuration file %.*s:\n%.*s\n", SLICE_ARGS(f->path), SLICE_ARGS(f->text));
     conf_free(conf);
     return ok ? 0 : 1;

@@ -62,6 +62,11 @@ void conf_error(struct conf_errors *errors, const struct conf_node *node, const 
     e->message = node ? arena_printf(errors->arena, "%.*s in %.*s:%d", SLICE_ARGS(text),
                                      SLICE_ARGS(node->file), node->line)
                       : text;
+    e->text = text;
+    if (node) {
+        e->file = node->file;
+        e->line = node->line;
+    }
     for (const struct conf_error *known = errors->first; known; known = known->next)
         if (e->message.data && slice_eq(known->message, e->message))
             return; /* a line that several locations inherit */

@@ -31,7 +31,10 @@ struct conf_file {
 };
 
 struct conf_error {
-    struct slice message;
+    struct slice message; /* with the place at its end */
+    /* Without; file.data NULL: it has none. */
+    struct slice text, file;
+    int line;
     struct conf_error *next;
 };
 

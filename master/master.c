@@ -279,10 +279,10 @@ static bool set_up(struct master *m)
     if (!log_conf_errors(m->conf))
         return false;
     if (!process_open_logs(m->site))
-        return false;
+        return log_conf_errors(m->conf);
     site_use_error_logs(m->site);
     if (!sockets_open(m->site, NULL))
-        return false;
+        return log_conf_errors(m->conf);
     sockets_close_unused();
     for (const struct conf_error *e = m->conf->warnings.first; e; e = e->next)
         log_warn("%.*s", SLICE_ARGS(e->message));

@@ -64,19 +64,20 @@ static void make_default_dirs(const struct conf *conf)
         mkdir(path, 0755);
 }
 
-static bool open_or_say(struct logfiles *files)
+static bool open_or_say(struct conf *conf, struct logfiles *files)
 {
     struct logfile *failed = logfiles_open(files);
     if (failed)
-        log_emerg("open() \"%s\" failed (%d: %s); check that the directory exists and may be written%.*s",
-                  failed->path.data, errno, strerror(errno), SLICE_ARGS(failed->place));
+        conf_error(&conf->errors, NULL,
+                   "open() \"%s\" failed (%d: %s); check that the directory exists and may be written%.*s",
+                   failed->path.data, errno, strerror(errno), SLICE_ARGS(failed->place));
     return !failed;
 }
 
 bool process_open_logs(struct site *site)
 {
     make_default_dirs(site->conf);
-    return open_or_say(&site->error_files) && open_or_say(&site->access_files);
+    return open_or_say(site->conf, &site->error_files) && open_or_say(site->conf, &site->access_files);
 }
 
 /* A directory that is there belongs to the workers from now on, as in nginx. */
@@ -123,9 +124,9 @@ bool process_make_temp_dirs(struct conf *conf, uid_t uid, gid_t gid)
 
 static bool pid_failed(struct conf *conf, int error)
 {
-    struct slice place = conf_place(&conf->arena, conf_tree_find(&conf->tree, "pid"));
-    log_emerg("open() \"%s\" failed (%d: %s); the pid file's directory must exist and be writable%.*s",
-              conf->pid_path.data, error, strerror(error), SLICE_ARGS(place));
+    conf_error(&conf->errors, conf_tree_find(&conf->tree, "pid"),
+               "open() \"%s\" failed (%d: %s); the pid file's directory must exist and be writable",
+               conf->pid_path.data, error, strerror(error));
     return false;
 }
 
@@ -152,6 +153,7 @@ bool process_write_pid(struct conf *conf)
     int fd = fd_open_warily(conf->pid_path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || fd_write_all(fd, text, (size_t)n) < 0) {
         pid_failed(conf, errno);
+        log_emerg("%.*s", SLICE_ARGS(conf->errors.last->message));
         if (fd >= 0)
             close(fd);
         return false;

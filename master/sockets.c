@@ -147,7 +147,8 @@ static const char *remedy_of(const struct site_listen *l, int error)
 }
 
 /* `own`: this server's socket that is in the way, or NULL. Returns false. */
-static bool bind_failed(const struct site_listen *l, int error, const struct site_listen *own)
+static bool bind_failed(struct conf *conf, const struct site_listen *l, int error,
+                        const struct site_listen *own)
 {
     char text[NET_ADDRESS_TEXT_BYTES], in_way[NET_ADDRESS_TEXT_BYTES + 128] = "",
                                                                        other[NET_ADDRESS_TEXT_BYTES];
@@ -155,9 +156,8 @@ static bool bind_failed(const struct site_listen *l, int error, const struct sit
         snprintf(in_way, sizeof in_way,
                  "; this server's own socket of %s is in the way: leave \"bind\" out, or restart it",
                  net_address_text(&own->address, other));
-    log_emerg("bind() to %s failed (%d: %s)%s in %.*s:%d", net_address_text(&l->address, text), error,
-              strerror(error), in_way[0] ? in_way : remedy_of(l, error), SLICE_ARGS(l->node->file),
-              l->node->line);
+    conf_error(&conf->errors, l->node, "bind() to %s failed (%d: %s)%s", net_address_text(&l->address, text),
+               error, strerror(error), in_way[0] ? in_way : remedy_of(l, error));
     return false;
 }
 
@@ -198,7 +198,7 @@ bool sockets_test(struct site *site)
     bool ok = true;
     for (struct site_listen *l = site->listens; l; l = l->next)
         if (!l->within && net_try_listen(&l->address, &l->options) < 0 && errno != EADDRINUSE)
-            ok = bind_failed(l, errno, NULL);
+            ok = bind_failed(site->conf, l, errno, NULL);
     return ok;
 }
 
@@ -224,7 +224,7 @@ bool sockets_open(struct site *site, struct site *old)
         for (int i = 0; i < l->fd_count; i++) {
             if (!open_one(l, i, before)) {
                 const struct site_listen *own = in_the_way(site, l);
-                bind_failed(l, errno, own ? own : in_the_way(old, l));
+                bind_failed(site->conf, l, errno, own ? own : in_the_way(old, l));
                 give_up_sockets(site, old);
                 return false;
             }

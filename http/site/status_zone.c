@@ -31,27 +31,12 @@ static struct slice label_of(const struct vserver *v, const struct conf_server *
     return v->name.len || !s->listens ? v->name : s->listens->address;
 }
 
-/* Bytes of the UTF-8 character that begins here (RFC 3629); 0: it is none. */
-static size_t character_at(struct slice text, size_t at)
-{
-    unsigned char c = (unsigned char)text.data[at];
-    size_t len = c < 0x80                ? 1
-                 : c >= 0xc2 && c < 0xe0 ? 2
-                 : c >= 0xe0 && c < 0xf0 ? 3
-                 : c >= 0xf0 && c < 0xf5 ? 4
-                                         : 0;
-    for (size_t i = 1; i < len; i++)
-        if (at + i >= text.len || ((unsigned char)text.data[at + i] & 0xc0) != 0x80)
-            return 0;
-    return len;
-}
-
 /* What fits, in whole characters; what is none becomes "?", as a label of a metric may not have it. The rest are zeros. */
 static void copy_characters(char *to, size_t room, struct slice text)
 {
     size_t n = 0;
     for (size_t at = 0; at < text.len;) {
-        size_t len = character_at(text, at), step = len ? len : 1;
+        size_t len = slice_utf8(slice_from(text, at)), step = len ? len : 1;
         if (n + step >= room)
             return;
         memcpy(to + n, len ? text.data + at : "?", step);
@@ -109,8 +94,9 @@ static void set_name(struct conf_walk *w, const struct conf_node *n)
 {
     struct slice name = n->args[0];
     bool ok = name.len > 0 && name.len < ZONE_NAME_BYTES;
-    for (size_t at = 0; ok && at < name.len; at += character_at(name, at))
-        ok = character_at(name, at) > 0 && (unsigned char)name.data[at] >= ' ' && name.data[at] != 0x7f;
+    for (size_t at = 0; ok && at < name.len; at += slice_utf8(slice_from(name, at)))
+        ok = slice_utf8(slice_from(name, at)) > 0 && (unsigned char)name.data[at] >= ' ' &&
+             name.data[at] != 0x7f;
     if (!ok)
         conf_error(&w->conf->errors, n,
                    "invalid name \"%.*s\" in \"status_zone\"; write one of 1 to %d characters",
