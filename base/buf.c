@@ -91,3 +91,18 @@ void buf_free(struct buf *b)
     free(b->data);
     *b = (struct buf){0};
 }
+
+bool buf_append_json(struct buf *b, struct slice text)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        size_t n = slice_utf8(slice_from(text, i)); /* JSON is UTF-8 (section 8.1) */
+        ok = c == '"' || c == '\\' ? buf_printf(b, "\\%c", c)
+             : c < 0x20            ? buf_printf(b, "\\u%04x", c)
+             : n                   ? buf_append(b, &text.data[i], n)
+                                   : buf_append(b, "\\ufffd", 6);
+        i += n ? n - 1 : 0;
+    }
+    return ok;
+}

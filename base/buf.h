@@ -43,4 +43,7 @@ void buf_consume(struct buf *b, size_t n);
 /* Gives the memory back and leaves an empty buffer. */
 void buf_free(struct buf *b);
 
+/* Appends a text as what stands between the quotes of JSON (RFC 8259); bytes that are no UTF-8 become U+FFFD. */
+bool buf_append_json(struct buf *b, struct slice text);
+
 #endif

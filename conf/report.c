@@ -5,22 +5,9 @@
 
 #include "base/slice.h"
 
-/* Bytes that are no UTF-8 become "?". */
 static bool write_text(struct buf *out, struct slice text)
 {
-    bool ok = buf_append(out, "\"", 1);
-    for (size_t at = 0; ok && at < text.len;) {
-        size_t len = slice_utf8(slice_from(text, at));
-        unsigned char c = (unsigned char)text.data[at];
-        if (len == 0)
-            ok = buf_append(out, "?", 1);
-        else if (c < 0x20 || c == '"' || c == '\\')
-            ok = buf_printf(out, "\\u%04x", c);
-        else
-            ok = buf_append(out, text.data + at, len);
-        at += len ? len : 1;
-    }
-    return ok && buf_append(out, "\"", 1);
+    return buf_append(out, "\"", 1) && buf_append_json(out, text) && buf_append(out, "\"", 1);
 }
 
 static bool write_list(struct buf *out, const char *name, const struct conf_errors *list)

@@ -202,21 +202,6 @@ static bool write_html(struct http_exchange *ex, const struct settings *s, const
 
 /* --- JSON --- */
 
-static bool append_json_name(struct buf *out, struct slice text)
-{
-    bool ok = true;
-    for (size_t i = 0; ok && i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        size_t n = slice_utf8(slice_from(text, i)); /* JSON is UTF-8 (RFC 8259 section 8.1) */
-        ok = c == '"' || c == '\\' ? buf_printf(out, "\\%c", c)
-             : c < 0x20            ? buf_printf(out, "\\u%04x", c)
-             : n                   ? buf_append(out, &text.data[i], n)
-                                   : buf_append(out, "\\ufffd", 6);
-        i += n ? n - 1 : 0;
-    }
-    return ok;
-}
-
 static bool write_json(const struct listing *list, struct buf *out)
 {
     bool ok = buf_append(out, "[", 1);
@@ -224,7 +209,7 @@ static bool write_json(const struct listing *list, struct buf *out)
         const struct entry *e = &list->items[i];
         char date[CLOCK_HTTP_DATE_BYTES + 1];
         clock_http_date(e->modified, date);
-        ok = buf_printf(out, "%s\r\n{ \"name\":\"", i ? "," : "") && append_json_name(out, e->name) &&
+        ok = buf_printf(out, "%s\r\n{ \"name\":\"", i ? "," : "") && buf_append_json(out, e->name) &&
              buf_printf(out, "\", \"type\":\"%s\", \"mtime\":\"%s\"",
                         e->directory ? "directory"
                         : e->file    ? "file"

@@ -90,7 +90,7 @@ void job_run(struct pool_task *task)
     assert(!current_record && !job->record && !job->streaming);
     record_job(job);
     current_record = job->record;
-    atomic_store(&job->begun_us, task->started_us);
+    atomic_store_explicit(&job->begun_us, task->started_us, memory_order_relaxed);
     if (!job->gone)
         guard_run(run_handler, leave_thread, job);
     cancel_end(job);

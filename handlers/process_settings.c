@@ -6,7 +6,6 @@
 #include "base/slice.h"
 #include "conf/directive.h"
 
-#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>

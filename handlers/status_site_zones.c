@@ -51,7 +51,7 @@ static struct zone_sum *add_up(const struct status_source *source)
     return sums;
 }
 
-/* The same as metrics add it up over servers. */
+/* Of a zone of several servers, which is one in JSON. */
 static void add_sum(struct zone_sum *to, const struct zone_sum *from)
 {
     to->requests += from->requests;

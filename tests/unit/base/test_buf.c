@@ -92,11 +92,23 @@ static void holds_what_a_plain_array_would(void)
     buf_free(&b);
 }
 
+static void writes_json(void)
+{
+    struct buf b = {0};
+    CU_ASSERT(buf_append_json(&b, SLICE("a\"b\\c\n\x01 \xc3\xa9 \xff \xe2\x82")));
+    CHECK_SLICE(buf_slice(&b), "a\\\"b\\\\c\\u000a\\u0001 \xc3\xa9 \\ufffd \\ufffd\\ufffd");
+    buf_free(&b);
+    CU_ASSERT(buf_append_json(&b, SLICE("")));
+    CHECK_NUMBER(buf_len(&b), 0);
+    buf_free(&b);
+}
+
 static const struct check_case cases[] = {
     {"appends and consumes", appends_and_consumes},
     {"an empty buffer has an empty slice", an_empty_buffer_has_an_empty_slice},
     {"moves instead of growing", moves_instead_of_growing},
     {"prints", prints},
+    {"writes JSON", writes_json},
     {"refuses what no memory holds", refuses_what_no_memory_holds},
     {"holds what a plain array would", holds_what_a_plain_array_would},
 };
